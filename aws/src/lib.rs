@@ -1,0 +1,2 @@
+//! What Curfew knows of AWS: how to connect, how to observe a fleet, how to carry out a plan, and how to keep the
+//! EventBridge rules that wake it. Decisions are `curfew-core`'s; nothing here makes one.

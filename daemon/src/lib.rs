@@ -1,0 +1,1 @@
+//! `curfew`: the command line and the daemon.

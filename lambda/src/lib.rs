@@ -1,0 +1,1 @@
+//! The Lambda: an event becomes an invocation, an invocation a pass, a pass a response.

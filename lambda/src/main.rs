@@ -1,0 +1,3 @@
+//! The `bootstrap` that Lambda's custom runtime starts.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Test support: a model of EC2 that behaves as AWS documents where the emulators do not.
+//!
+//! Only ever a dev-dependency.
