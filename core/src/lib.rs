@@ -3,3 +3,19 @@
 //!
 //! Everything here is pure. There is no clock (`now` is a parameter), no file, no environment, no network, no async runtime
 //! and no AWS SDK; the crates `curfew-aws`, `curfew-lambda` and `curfew` bring those.
+
+pub mod assess;
+pub mod govern;
+pub mod instance;
+pub mod memory;
+pub mod plan;
+pub mod problem;
+pub mod request;
+pub mod schedule;
+pub mod settings;
+pub mod timetable;
+pub mod transition;
+mod view;
+
+#[cfg(test)]
+mod example;

@@ -1,0 +1,26 @@
+//! Examples for this crate's own tests.
+
+use std::collections::BTreeMap;
+
+use crate::instance::{
+    AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
+};
+
+/// A running on-demand instance with that name, launched on 2026-11-02, with no other tags.
+pub(crate) fn instance(name: &str) -> Instance {
+    Instance {
+        id: "i-0abc1234def567890".parse().unwrap(),
+        region: Region::new("eu-west-3"),
+        account: AccountId::new("123456789012"),
+        state: InstanceState::Running,
+        launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
+        instance_type: "t3.micro".into(),
+        availability_zone: Some("eu-west-3a".into()),
+        tags: BTreeMap::from([("Name".to_owned(), name.to_owned())]),
+        purchase: Purchase::OnDemand,
+        root_device: RootDevice::Ebs,
+        hibernation: Hibernation::NotConfigured,
+        state_reason: None,
+        transition_reason: None,
+    }
+}

@@ -1,0 +1,341 @@
+//! One EC2 instance as Curfew sees it: what EC2 says, reduced to what a decision needs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// An EC2 instance as observed in one pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// `i-` and 8 or 17 hexadecimal digits.
+    pub id: InstanceId,
+    /// The region it lives in.
+    pub region: Region,
+    /// The account that owns it: twelve digits.
+    pub account: AccountId,
+    /// EC2's own word for its state.
+    pub state: InstanceState,
+    /// When it was last started (AWS), or first launched (emulators, which never move it).
+    pub launched_at: Option<Timestamp>,
+    /// For example `t3.micro`.
+    pub instance_type: String,
+    /// The availability zone, for example `eu-west-3a`.
+    pub availability_zone: Option<String>,
+    /// All its tags, Curfew's own included.
+    pub tags: BTreeMap<String, String>,
+    /// How it is paid for, where that limits what may be done to it.
+    pub purchase: Purchase,
+    /// What its root volume is.
+    pub root_device: RootDevice,
+    /// Whether it was launched with hibernation enabled.
+    pub hibernation: Hibernation,
+    /// EC2's code for its latest state change, for example `Client.UserInitiatedShutdown`.
+    pub state_reason: Option<StateReason>,
+    /// EC2's sentence for its latest state change, for example `User initiated (2026-11-23 19:00:00 GMT)`.
+    pub transition_reason: Option<String>,
+}
+
+impl Instance {
+    /// The `Name` tag, unless it is missing or blank.
+    pub fn name(&self) -> Option<&str> {
+        self.tags
+            .get("Name")
+            .map(|name| name.trim())
+            .filter(|name| !name.is_empty())
+    }
+
+    /// The Auto Scaling group that owns this instance, from the tag that Auto Scaling sets.
+    pub fn auto_scaling_group(&self) -> Option<&str> {
+        self.tags
+            .get("aws:autoscaling:groupName")
+            .map(String::as_str)
+    }
+
+    /// When a person stopped this instance, as far as EC2 tells: its reason says *user* and carries a time.
+    ///
+    /// AWS writes `User initiated (2026-11-23 19:00:00 GMT)`, whoever's credentials made the call, Curfew's included.
+    pub fn user_stopped_at(&self) -> Option<Timestamp> {
+        let code = self
+            .state_reason
+            .as_ref()
+            .map(|reason| reason.code.as_str());
+        if code.is_some_and(|code| code != "Client.UserInitiatedShutdown") {
+            return None;
+        }
+        let time = self
+            .transition_reason
+            .as_deref()?
+            .strip_prefix("User initiated (")?
+            .strip_suffix(')')?;
+        let time = time
+            .trim_end_matches(" GMT")
+            .trim_end_matches(" UTC")
+            .replacen(' ', "T", 1);
+        format!("{time}Z").parse().ok()
+    }
+}
+
+/// How an instance is bought, as far as that limits stopping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purchase {
+    /// On demand, reserved, or anything else that may be stopped at will.
+    OnDemand,
+    /// A persistent Spot request: EC2 allows stop and start.
+    PersistentSpot,
+    /// A one-time Spot request: stopping it is not possible.
+    OneTimeSpot,
+}
+
+/// What the root volume is: only EBS survives a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootDevice {
+    /// An EBS volume.
+    Ebs,
+    /// Instance store: the instance can be terminated, never stopped.
+    InstanceStore,
+}
+
+/// Whether an instance can hibernate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hibernation {
+    /// Launched with hibernation configured.
+    Configured,
+    /// Only a plain stop is possible.
+    NotConfigured,
+}
+
+/// EC2's `StateReason`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StateReason {
+    /// For example `Server.InsufficientInstanceCapacity`.
+    pub code: String,
+    /// EC2's sentence.
+    pub message: String,
+}
+
+/// EC2's instance states.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// Being launched or started.
+    Pending,
+    /// Running, and paid for.
+    Running,
+    /// On its way to stopped.
+    Stopping,
+    /// Stopped; only its volumes are paid for.
+    Stopped,
+    /// On its way to terminated.
+    ShuttingDown,
+    /// Gone.
+    Terminated,
+}
+
+impl InstanceState {
+    /// EC2's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+impl fmt::Display for InstanceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for InstanceState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        [
+            Self::Pending,
+            Self::Running,
+            Self::Stopping,
+            Self::Stopped,
+            Self::ShuttingDown,
+            Self::Terminated,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+/// A state that EC2 has not documented.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not an EC2 instance state")]
+pub struct UnknownState(String);
+
+/// An instance's id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceId(String);
+
+impl InstanceId {
+    /// The id as EC2 writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        let digits = text.strip_prefix("i-").unwrap_or_default();
+        let well_formed = matches!(digits.len(), 8 | 17)
+            && digits
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedId(text.chars().take(40).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for InstanceId {
+    type Error = MalformedId;
+
+    fn try_from(text: String) -> Result<Self, MalformedId> {
+        text.parse()
+    }
+}
+
+impl From<InstanceId> for String {
+    fn from(id: InstanceId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Not an instance id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not an instance id: `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`", .0.escape_debug())]
+pub struct MalformedId(String);
+
+/// An AWS region, for example `eu-west-3`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Region(String);
+
+impl Region {
+    /// Takes the name as it is: which regions exist is AWS's to say.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The region's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// An AWS account id: twelve digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccountId(String);
+
+impl AccountId {
+    /// Takes the id as AWS gave it.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The twelve digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    #[test]
+    fn an_id_has_8_or_17_hexadecimal_digits() {
+        for good in ["i-0abc1234", "i-0abc1234def567890"] {
+            assert_eq!(good.parse::<InstanceId>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "i-",
+            "i-xyz",
+            "i-0ABC1234",
+            "0abc1234",
+            "i-0abc12345",
+            "i-0abc1234\n",
+        ] {
+            let error = bad.parse::<InstanceId>().unwrap_err().to_string();
+            assert!(
+                error.contains("is not an instance id") && !error.contains('\n'),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stop_by_a_person_is_read_from_ec2s_own_reason() {
+        let mut instance = example::instance("web");
+        assert_eq!(instance.user_stopped_at(), None);
+        instance.transition_reason = Some("User initiated (2026-11-23 19:00:00 GMT)".into());
+        assert_eq!(
+            instance.user_stopped_at(),
+            Some("2026-11-23T19:00:00Z".parse().unwrap())
+        );
+        instance.state_reason = Some(StateReason {
+            code: "Client.UserInitiatedShutdown".into(),
+            message: String::new(),
+        });
+        assert!(instance.user_stopped_at().is_some());
+        instance.state_reason = Some(StateReason {
+            code: "Client.InternalError".into(),
+            message: String::new(),
+        });
+        assert_eq!(
+            instance.user_stopped_at(),
+            None,
+            "a volume that could not be decrypted is not a person"
+        );
+    }
+
+    #[test]
+    fn a_blank_name_is_no_name() {
+        let mut instance = example::instance("web");
+        assert_eq!(instance.name(), Some("web"));
+        instance.tags.insert("Name".into(), "  ".into());
+        assert_eq!(instance.name(), None);
+    }
+}

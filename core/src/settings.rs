@@ -1,0 +1,375 @@
+//! The part of the settings that decides: the schedules and how they are bound to instances. Raw values in, valid types out.
+//!
+//! The daemon reads it from its settings file; the Lambda gets the same, as one JSON document, from a parameter.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::govern::Governance;
+use crate::instance::InstanceId;
+use crate::memory::{HOLD_TAG, LAST_TAG};
+use crate::problem::Problem;
+use crate::schedule::{
+    Adopt, Firmness, Matcher, Pattern, ScalingGroups, Schedule, ScheduleName, StopBy,
+};
+use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
+
+/// `[governing]` and `[schedules.*]`, as written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGovernance {
+    /// How instances are bound to schedules.
+    #[serde(default)]
+    pub governing: RawGoverning,
+    /// The schedules by name.
+    #[serde(default)]
+    pub schedules: BTreeMap<String, RawSchedule>,
+}
+
+/// `[governing]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGoverning {
+    /// The key of the tag by which an instance names its schedule.
+    #[serde(default = "default_tag")]
+    pub tag: String,
+}
+
+impl Default for RawGoverning {
+    fn default() -> Self {
+        Self { tag: default_tag() }
+    }
+}
+
+fn default_tag() -> String {
+    Governance::DEFAULT_TAG.to_owned()
+}
+
+/// `[schedules.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSchedule {
+    /// An IANA time zone: `Europe/Paris`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// When instances start: crons in five fields, or AWS's `cron(…)`.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    pub start: OneOrMany<String>,
+    /// When instances stop, likewise.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    pub stop: OneOrMany<String>,
+    /// Windows in their short form: `Mon-Fri 08:00-20:00`.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    pub running: OneOrMany<String>,
+    /// Windows in their long form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub window: Vec<RawWindow>,
+    /// Dates without starts: `12-25`, `2026-05-01..2026-05-03`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// The only dates with starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Other schedules by name: running when any of them wants it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<String>,
+    /// Whether the schedule wins at every pass, rather than once per edge.
+    #[serde(default)]
+    pub enforce: bool,
+    /// How long a missed edge stays due: `24h`, `90m`, `2d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<String>,
+    /// What becomes of an instance that Curfew never acted on.
+    #[serde(default)]
+    pub adopt: Adopt,
+    /// Whether instances that can hibernate do.
+    #[serde(default)]
+    pub hibernate: bool,
+    /// Whether members of Auto Scaling groups are governed too.
+    #[serde(default)]
+    pub include_asg: bool,
+    /// Which instances the schedule takes by itself.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matcher: Option<RawMatcher>,
+}
+
+/// `match` in a schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMatcher {
+    /// Instances by id.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// Instances that carry all of these tags; `*` and `?` are wildcards.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl RawSchedule {
+    /// Whether it is made of other schedules, and of nothing else.
+    fn is_combined(&self) -> bool {
+        let alone = RawTimetable {
+            any_of: self.any_of.clone(),
+            ..RawTimetable::default()
+        };
+        !self.any_of.is_empty() && self.timetable() == alone
+    }
+
+    fn timetable(&self) -> RawTimetable {
+        RawTimetable {
+            timezone: self.timezone.clone(),
+            start: self.start.clone(),
+            stop: self.stop.clone(),
+            running: self.running.clone(),
+            window: self.window.clone(),
+            except: self.except.clone(),
+            only: self.only.clone(),
+            any_of: self.any_of.clone(),
+        }
+    }
+}
+
+impl RawGovernance {
+    /// Reads the document that the Lambda gets.
+    pub fn from_json(text: &str) -> Result<Self, Problem> {
+        serde_json::from_str(text)
+            .map_err(|error| Problem::new("settings document", error.to_string()))
+    }
+
+    /// The document that the Lambda gets: the same for the same settings.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self)
+            .expect("strings, lists and maps with string keys are always JSON")
+    }
+
+    /// Checks everything, and reports every problem, not only the first.
+    pub fn resolve(&self) -> Result<Governance, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let tag = self.governing.tag.trim().to_owned();
+        if !(1..=128).contains(&tag.chars().count()) {
+            problems.push(Problem::new(
+                "governing.tag",
+                "a tag's key has 1 to 128 characters",
+            ));
+        } else if [LAST_TAG, HOLD_TAG].contains(&tag.as_str()) {
+            let message = format!("`{tag}` is where Curfew keeps its memory; name another tag");
+            problems.push(Problem::new("governing.tag", message));
+        }
+        let mut resolver = Resolver {
+            raw: self,
+            own: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            path: Vec::new(),
+            problems,
+        };
+        let mut schedules = BTreeMap::new();
+        for (name, raw) in &self.schedules {
+            if let Some(schedule) = resolver.schedule(name, raw) {
+                schedules.insert(schedule.name.clone(), schedule);
+            }
+        }
+        if resolver.problems.is_empty() {
+            Ok(Governance { tag, schedules })
+        } else {
+            Err(resolver.problems)
+        }
+    }
+}
+
+/// Resolves schedules that are made of other schedules, once each.
+struct Resolver<'a> {
+    raw: &'a RawGovernance,
+    /// What each schedule says by itself; nothing where it has problems.
+    own: BTreeMap<&'a str, Option<Timetable>>,
+    /// The schedules that each is made of in the end, each once: through several levels of `any_of` one comes up again and
+    /// again. Nothing where there are problems.
+    parts: BTreeMap<&'a str, Option<Vec<&'a str>>>,
+    /// The names being resolved, outermost first: one that comes up again is a circle.
+    path: Vec<&'a str>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Resolver<'a> {
+    fn schedule(&mut self, name: &'a str, raw: &'a RawSchedule) -> Option<Schedule> {
+        let at = |key: &str| format!("schedules.{name}.{key}");
+        let timetable = self.timetable(name, raw);
+        let before = self.problems.len();
+        let parsed_name = name.parse::<ScheduleName>();
+        if let Err(error) = &parsed_name {
+            self.problems
+                .push(Problem::new(format!("schedules.{name}"), error.to_string()));
+        } else if name == ScheduleName::inline().as_str() {
+            let message = "`inline` is what a schedule in an instance's own tag is called; choose another name";
+            self.problems.push(Problem::new(
+                format!("schedules.{name}"),
+                message.to_owned(),
+            ));
+        }
+        let catch_up = match raw.catch_up.as_deref().map(duration) {
+            None => Schedule::DEFAULT_CATCH_UP,
+            Some(Ok(limit)) => limit,
+            Some(Err(message)) => {
+                self.problems.push(Problem::new(at("catch_up"), message));
+                Schedule::DEFAULT_CATCH_UP
+            }
+        };
+        let matcher = self.matcher(&at("match"), raw.matcher.as_ref());
+        if self.problems.len() > before {
+            return None;
+        }
+        let mut schedule = Schedule::new(parsed_name.ok()?, timetable?);
+        schedule.firmness = if raw.enforce {
+            Firmness::Enforced
+        } else {
+            Firmness::OncePerEdge
+        };
+        schedule.catch_up = catch_up;
+        schedule.adopt = raw.adopt;
+        schedule.stop_by = if raw.hibernate {
+            StopBy::Hibernating
+        } else {
+            StopBy::Stopping
+        };
+        schedule.scaling_groups = if raw.include_asg {
+            ScalingGroups::Include
+        } else {
+            ScalingGroups::LeaveAlone
+        };
+        schedule.matcher = matcher;
+        Some(schedule)
+    }
+
+    fn timetable(&mut self, name: &'a str, raw: &'a RawSchedule) -> Option<Timetable> {
+        if !raw.is_combined() {
+            return self.own(name, raw);
+        }
+        let parts = self.parts(name, raw)?;
+        let members: Vec<_> = parts
+            .iter()
+            .map(|part| self.own(part, &self.raw.schedules[*part]))
+            .collect();
+        let members = members.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Timetable::any_of(members))
+    }
+
+    fn own(&mut self, name: &'a str, raw: &'a RawSchedule) -> Option<Timetable> {
+        if let Some(done) = self.own.get(name) {
+            return done.clone();
+        }
+        let resolved = raw.timetable().resolve(&format!("schedules.{name}"));
+        let resolved = resolved
+            .map_err(|problems| self.problems.extend(problems))
+            .ok();
+        self.own.insert(name, resolved.clone());
+        resolved
+    }
+
+    fn parts(&mut self, name: &'a str, raw: &'a RawSchedule) -> Option<Vec<&'a str>> {
+        if !raw.is_combined() {
+            return Some(vec![name]);
+        }
+        if let Some(done) = self.parts.get(name) {
+            return done.clone();
+        }
+        let key = format!("schedules.{name}.any_of");
+        let mut parts = Some(Vec::new());
+        self.path.push(name);
+        for member in &raw.any_of {
+            let found = match self.member(name, member) {
+                Ok((member, raw)) => self.parts(member, raw),
+                Err(message) => {
+                    self.problems.push(Problem::new(key.clone(), message));
+                    None
+                }
+            };
+            parts = parts.zip(found).map(|(mut parts, found)| {
+                let new: Vec<_> = found
+                    .into_iter()
+                    .filter(|part| !parts.contains(part))
+                    .collect();
+                parts.extend(new);
+                parts
+            });
+        }
+        self.path.pop();
+        self.parts.insert(name, parts.clone());
+        parts
+    }
+
+    /// The schedule that `name` names as its member, unless there is none or it contains `name` itself.
+    fn member(&self, name: &str, member: &str) -> Result<(&'a str, &'a RawSchedule), String> {
+        let schedules = &self.raw.schedules;
+        let Some((member, raw)) = schedules.get_key_value(member) else {
+            let others: Vec<_> = schedules
+                .keys()
+                .filter(|known| *known != name)
+                .map(|known| format!("`{}`", known.escape_debug()))
+                .collect();
+            let others = if others.is_empty() {
+                "no other schedule".to_owned()
+            } else {
+                others.join(", ")
+            };
+            return Err(format!(
+                "there is no schedule `{}`; there is {others}",
+                member.escape_debug()
+            ));
+        };
+        if self.path.contains(&member.as_str()) {
+            return Err(format!(
+                "`{member}` is made of `{name}` itself; a schedule can't contain itself"
+            ));
+        }
+        Ok((member, raw))
+    }
+
+    fn matcher(&mut self, key: &str, raw: Option<&RawMatcher>) -> Matcher {
+        let Some(raw) = raw else {
+            return Matcher::default();
+        };
+        let mut ids: Vec<InstanceId> = Vec::new();
+        for id in &raw.ids {
+            match id.parse() {
+                Ok(id) => ids.push(id),
+                Err(error) => self
+                    .problems
+                    .push(Problem::new(format!("{key}.ids"), format!("{error}"))),
+            }
+        }
+        let tags = raw
+            .tags
+            .iter()
+            .map(|(key, value)| (key.clone(), Pattern::new(value.clone())))
+            .collect();
+        Matcher { ids, tags }
+    }
+}
+
+/// A length of time such as `90m`, `24h`, `2d` or `1h 30m`: more than nothing, at most 31 days. A day is 24 hours here.
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
+    const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
+    let malformed = || {
+        format!(
+            "`{}` is not a length of time such as `90m`, `24h` or `2d`",
+            text.chars().take(40).collect::<String>().escape_debug()
+        )
+    };
+    let span: jiff::Span = text.trim().parse().map_err(|_| malformed())?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let length = span.to_duration(days).map_err(|_| malformed())?;
+    if !length.is_positive() {
+        Err(format!(
+            "`{}` is not a length of time: it must be more than nothing",
+            text.escape_debug()
+        ))
+    } else if length > LONGEST {
+        Err(format!(
+            "`{}` is too long: at most 31 days (`31d`)",
+            text.escape_debug()
+        ))
+    } else {
+        Ok(length)
+    }
+}

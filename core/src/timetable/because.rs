@@ -1,0 +1,135 @@
+//! Why a timetable wants what it wants, in one sentence for `explain`.
+
+use jiff::Timestamp;
+
+use super::clock::wall_at;
+use super::coverage::Coverage;
+use super::cron::Cron;
+use super::rules::Rules;
+use super::{Action, Desired, Edge, union, zone};
+
+pub(super) fn sentence(members: &[Rules], at: Timestamp) -> String {
+    let desired = union::desired(members, at);
+    let deciding = members
+        .iter()
+        .find(|member| member.desired(at) == desired)
+        .unwrap_or(&members[0]);
+    let sentence = one(deciding, desired, at);
+    if members.len() == 1 {
+        sentence
+    } else if desired == Desired::Running {
+        format!("one of {} schedules wants it: {sentence}", members.len())
+    } else {
+        format!(
+            "none of {} schedules wants it running: {sentence}",
+            members.len()
+        )
+    }
+}
+
+fn one(rules: &Rules, desired: Desired, at: Timestamp) -> String {
+    let zone = zone::name(&rules.zone);
+    let wall = wall_at(&rules.zone, at);
+    let last = rules.last_edge(at);
+    if desired == Desired::Unmanaged {
+        return unmanaged(rules, last);
+    }
+    if desired == Desired::Running {
+        if let Some(window) = rules
+            .coverage
+            .windows()
+            .find(|window| window.contains(wall))
+        {
+            return format!("inside the window `{window}` in {zone}");
+        }
+        return match last {
+            Some(edge) => format!(
+                "{} said start at {}",
+                source(rules, edge),
+                local(rules, edge.at)
+            ),
+            None => format!("it always runs in {zone}"),
+        };
+    }
+    if let Some(rule) = rules.exceptions.except.naming(wall.date) {
+        return format!(
+            "{} is excepted (`{rule}`): nothing starts on that day in {zone}",
+            wall.date
+        );
+    }
+    let only = &rules.exceptions.only;
+    if !only.is_empty() && only.naming(wall.date).is_none() {
+        return format!(
+            "{} is not among the only dates (`{only}`): nothing starts on that day in {zone}",
+            wall.date
+        );
+    }
+    match last {
+        Some(edge) if cron_at(&rules.stops, rules, edge).is_some() => {
+            format!(
+                "{} said stop at {}",
+                source(rules, edge),
+                local(rules, edge.at)
+            )
+        }
+        Some(edge) => format!(
+            "outside {} since {}",
+            windows(&rules.coverage),
+            local(rules, edge.at)
+        ),
+        None => format!("outside {} in {zone}", windows(&rules.coverage)),
+    }
+}
+
+fn unmanaged(rules: &Rules, last: Option<Edge>) -> String {
+    let side = match (rules.starts.is_empty(), rules.stops.is_empty()) {
+        (false, false) => return "no opinion before its first edge".to_owned(),
+        (true, _) => "stop",
+        (false, true) => "start",
+    };
+    let last = last.map_or_else(
+        || "there was none yet".to_owned(),
+        |edge| format!("the last was at {}", local(rules, edge.at)),
+    );
+    format!("it only says {side} and has no opinion between its edges; {last}")
+}
+
+/// What made `edge`: a cron, or an excepted day that ends or begins there.
+fn source(rules: &Rules, edge: Edge) -> String {
+    let crons = match edge.action {
+        Action::Start => &rules.starts,
+        Action::Stop => &rules.stops,
+    };
+    match (cron_at(crons, rules, edge), edge.action) {
+        (Some(cron), _) => format!("`{cron}`"),
+        (None, Action::Start) => "the end of the excepted days".to_owned(),
+        (None, Action::Stop) => "the schedule".to_owned(),
+    }
+}
+
+/// The cron that names the wall time of `edge`; one whose time the clock jumped over is not found by its wall time.
+fn cron_at<'r>(crons: &'r [Cron], rules: &Rules, edge: Edge) -> Option<&'r Cron> {
+    let wall = wall_at(&rules.zone, edge.at);
+    crons.iter().find(|cron| cron.is_at(wall)).or(match crons {
+        [cron] if rules.coverage.is_empty() && rules.exceptions.except.is_empty() => Some(cron),
+        _ => None,
+    })
+}
+
+fn windows(coverage: &Coverage) -> String {
+    let mut windows = coverage.windows();
+    match (windows.next(), windows.len()) {
+        (Some(window), 0) => format!("`{window}`"),
+        (Some(window), more) => format!(
+            "`{window}` and {more} more window{}",
+            if more == 1 { "" } else { "s" }
+        ),
+        (None, _) => "its excepted days".to_owned(),
+    }
+}
+
+fn local(rules: &Rules, at: Timestamp) -> String {
+    at.to_zoned(rules.zone.clone())
+        .strftime("%a %Y-%m-%d %H:%M %Q")
+        .to_string()
+}

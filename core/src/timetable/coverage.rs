@@ -1,0 +1,312 @@
+//! What a set of windows says about one day, minute by minute: running time, and where it begins and ends.
+
+use jiff::civil::Date;
+
+use super::Action;
+use super::calendar::{DAY, Days, Month, Reach, Wall, day_bit, has_edges};
+use super::dates::DateSet;
+use super::window::Window;
+
+/// The minutes of a day as bits.
+type Minutes = [u64; WORDS];
+const WORDS: usize = (DAY as usize).div_ceil(64);
+
+/// Windows with their minutes worked out, and the days that are taken out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Coverage {
+    windows: Vec<Masked>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Masked {
+    window: Window,
+    /// On the day it begins on.
+    body: Minutes,
+    /// On the day after.
+    tail: Minutes,
+}
+
+/// Days without running time (`except`), and the days to which everything is limited (`only`).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Exceptions {
+    pub(super) except: DateSet,
+    pub(super) only: DateSet,
+    /// Nothing begins before its first date, and nothing ends after its last.
+    pub(super) reach: Reach,
+}
+
+impl Exceptions {
+    pub(super) fn new(except: DateSet, only: DateSet) -> Self {
+        let reach = only.reach();
+        Self {
+            except,
+            only,
+            reach,
+        }
+    }
+
+    /// The days of `month` on which something may start.
+    pub(super) fn open(&self, month: Month) -> Days {
+        self.listed(month) & !self.except.of(month)
+    }
+
+    /// The days of `month` that `only` lists, or all when it lists none at all.
+    pub(super) fn listed(&self, month: Month) -> Days {
+        if self.only.is_empty() {
+            month.all()
+        } else {
+            self.only.of(month)
+        }
+    }
+}
+
+impl Coverage {
+    pub(super) fn new(windows: Vec<Window>) -> Self {
+        let windows = windows
+            .into_iter()
+            .map(|window| Masked {
+                body: minutes(window.from(), window.to().min(DAY)),
+                tail: minutes(0, window.to().saturating_sub(DAY)),
+                window,
+            })
+            .collect();
+        Self { windows }
+    }
+
+    pub(super) fn windows(&self) -> impl ExactSizeIterator<Item = &Window> {
+        self.windows.iter().map(|masked| &masked.window)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// The first edge on the wall after `after`.
+    pub(super) fn next(&self, after: Wall, exceptions: &Exceptions) -> Option<(Wall, Action)> {
+        if self.is_empty() {
+            return None;
+        }
+        let today = self
+            .edges_of(after.date, exceptions)
+            .first_from(after.minute + 1)
+            .map(|(minute, action)| (Wall { minute, ..after }, action));
+        if today.is_some() {
+            return today;
+        }
+        let mut from = after.date;
+        loop {
+            from = from.tomorrow().ok()?;
+            let date = exceptions
+                .reach
+                .first_day_from(from, |month| self.may_change(month, exceptions))?;
+            if let Some((minute, action)) = self.edges_of(date, exceptions).first_from(0) {
+                return Some((Wall { date, minute }, action));
+            }
+            from = date;
+        }
+    }
+
+    /// The last edge on the wall at or before `until`.
+    pub(super) fn previous(&self, until: Wall, exceptions: &Exceptions) -> Option<(Wall, Action)> {
+        if self.is_empty() {
+            return None;
+        }
+        let today = self
+            .edges_of(until.date, exceptions)
+            .last_until(until.minute)
+            .map(|(minute, action)| (Wall { minute, ..until }, action));
+        if today.is_some() {
+            return today;
+        }
+        let mut until = until.date;
+        loop {
+            until = until.yesterday().ok()?;
+            let date = exceptions
+                .reach
+                .last_day_until(until, |month| self.may_change(month, exceptions))?;
+            if let Some((minute, action)) = self.edges_of(date, exceptions).last_until(DAY - 1) {
+                return Some((Wall { date, minute }, action));
+            }
+            until = date;
+        }
+    }
+
+    /// The days of `month` that can have an edge: those on which a window begins, and the days after them. Days in the
+    /// middle of a run of whole days have none, which keeps the search short for what always runs.
+    fn may_change(&self, month: Month, exceptions: &Exceptions) -> Days {
+        let mut begins = 0;
+        let mut whole = 0;
+        let mut carried = false;
+        let mut carried_whole = false;
+        let before = month.previous();
+        let open = exceptions.open(month);
+        for masked in &self.windows {
+            let days = masked.window.days(month);
+            begins |= days;
+            let is_whole = masked.window.from() == 0 && masked.window.to() == DAY;
+            if is_whole {
+                whole |= days & open;
+            }
+            if let Some(before) = before {
+                let last = masked.window.days(before) & day_bit(before.length) != 0;
+                carried |= last;
+                carried_whole |=
+                    last && is_whole && exceptions.open(before) & day_bit(before.length) != 0;
+            }
+        }
+        let inside_whole = whole & (whole << 1 | Days::from(carried_whole) << 1);
+        (begins | begins << 1 | Days::from(carried) << 1) & month.all() & !inside_whole
+    }
+
+    /// The edges of the day `date`.
+    fn edges_of(&self, date: Date, exceptions: &Exceptions) -> DayEdges {
+        let today = DayKind::of(date, exceptions);
+        let yesterday = date.yesterday().ok();
+        let before = yesterday.map(|yesterday| (DayKind::of(yesterday, exceptions), yesterday));
+        let mut covered: Minutes = [0; WORDS];
+        let mut ends: Minutes = [0; WORDS];
+        let mut carry = false;
+        for masked in &self.windows {
+            let window = &masked.window;
+            if today.listed && today.has(window) {
+                if today.excepted {
+                    mark(&mut ends, window.to());
+                } else {
+                    add(&mut covered, &masked.body);
+                }
+            }
+            if let Some((before, _)) = &before
+                && before.listed
+                && window.to() >= DAY
+                && before.has(window)
+            {
+                if before.excepted || today.excepted {
+                    mark(&mut ends, window.to() - DAY);
+                }
+                if !before.excepted {
+                    carry = true;
+                    if !today.excepted {
+                        add(&mut covered, &masked.tail);
+                    }
+                }
+            }
+        }
+        if has_edges(date) {
+            DayEdges::new(&covered, &ends, carry)
+        } else {
+            DayEdges::new(&[0; WORDS], &[0; WORDS], false)
+        }
+    }
+}
+
+/// One day, and what the exceptions say about it.
+struct DayKind {
+    month: Month,
+    bit: Days,
+    listed: bool,
+    excepted: bool,
+}
+
+impl DayKind {
+    fn of(date: Date, exceptions: &Exceptions) -> Self {
+        let month = Month::of(date);
+        let bit = day_bit(date.day());
+        Self {
+            listed: has_edges(date)
+                && (exceptions.only.is_empty() || exceptions.only.of(month) & bit != 0),
+            excepted: !exceptions.except.is_empty() && exceptions.except.of(month) & bit != 0,
+            month,
+            bit,
+        }
+    }
+
+    fn has(&self, window: &Window) -> bool {
+        window.days(self.month) & self.bit != 0
+    }
+}
+
+/// Where running time begins and ends on one day.
+struct DayEdges {
+    starts: Minutes,
+    stops: Minutes,
+}
+
+impl DayEdges {
+    /// `covered` is the day's running time, `ends` are stops that happen unless they are inside it, and `carry` says
+    /// whether the day before ended running.
+    fn new(covered: &Minutes, ends: &Minutes, carry: bool) -> Self {
+        let (mut starts, mut stops) = ([0; WORDS], [0; WORDS]);
+        let mut previous = u64::from(carry);
+        for word in 0..WORDS {
+            let shifted = covered[word] << 1 | previous;
+            starts[word] = covered[word] & !shifted;
+            stops[word] = !covered[word] & (shifted | ends[word]);
+            previous = covered[word] >> 63;
+        }
+        // The last word has more bits than the day has minutes.
+        stops[WORDS - 1] &= u64::MAX >> (WORDS * 64 - usize::from(DAY));
+        Self { starts, stops }
+    }
+
+    fn first_from(&self, minute: u16) -> Option<(u16, Action)> {
+        if minute >= DAY {
+            return None;
+        }
+        let mut mask = u64::MAX << (minute % 64);
+        for word in usize::from(minute / 64)..WORDS {
+            let bits = (self.starts[word] | self.stops[word]) & mask;
+            if bits != 0 {
+                return Some(self.edge(word, bits.trailing_zeros()));
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
+    fn last_until(&self, minute: u16) -> Option<(u16, Action)> {
+        let mut mask = u64::MAX >> (63 - minute % 64);
+        for word in (0..=usize::from(minute / 64)).rev() {
+            let bits = (self.starts[word] | self.stops[word]) & mask;
+            if bits != 0 {
+                return Some(self.edge(word, bits.ilog2()));
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
+    fn edge(&self, word: usize, bit: u32) -> (u16, Action) {
+        let minute = u16::try_from(word * 64).expect("a day has 23 words")
+            + u16::try_from(bit).expect("a word has 64 bits");
+        let action = if self.starts[word] & (1 << bit) == 0 {
+            Action::Stop
+        } else {
+            Action::Start
+        };
+        (minute, action)
+    }
+}
+
+/// Bits `from..to`.
+fn minutes(from: u16, to: u16) -> Minutes {
+    let mut minutes = [0; WORDS];
+    for minute in from..to {
+        mark(&mut minutes, minute);
+    }
+    minutes
+}
+
+/// Sets one minute; a minute on the next day belongs to that day.
+fn mark(minutes: &mut Minutes, minute: u16) {
+    if let Some(word) = minutes.get_mut(usize::from(minute / 64))
+        && minute < DAY
+    {
+        *word |= 1 << (minute % 64);
+    }
+}
+
+fn add(minutes: &mut Minutes, more: &Minutes) {
+    for (word, more) in minutes.iter_mut().zip(more) {
+        *word |= more;
+    }
+}

@@ -1,0 +1,258 @@
+//! A timetable as it stands in settings, and the way from there to a valid one.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timetable;
+use super::coverage::{Coverage, Exceptions};
+use super::dates::{DateRule, DateSet};
+use super::rules::Rules;
+use super::window::{Parts, Window};
+use super::zone;
+use crate::problem::Problem;
+
+/// The keys of a schedule that are about time, as they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RawTimetable {
+    /// An IANA name: `Europe/Paris`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Crons that start: five Unix fields, or AWS's `cron(…)`.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub start: OneOrMany<String>,
+    /// Crons that stop.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub stop: OneOrMany<String>,
+    /// Windows in one line each: `Mon-Fri 08:00-20:00`; several in a line are joined by `;`.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub running: OneOrMany<String>,
+    /// Windows in the long form.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub window: Vec<RawWindow>,
+    /// Days without starts and running time: `2026-05-01`, `2026-05-01..2026-05-03`, `12-25` for every year.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// The days to which starts and running time are limited, written like `except`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Names of other schedules: running when any of them wants it. It stands alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<String>,
+}
+
+/// A window in the long form; see [`Window`] for what its parts mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RawWindow {
+    /// Days of the week by name: `Mon-Fri`, `Sat,Sun`, `Mon#1`, `FriL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days: Option<String>,
+    /// Days of the month: `1-7`, `L`, `15W`, `*/2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dates: Option<String>,
+    /// Months: `Jan-Jun`, `11-2`, `*/3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub months: Option<String>,
+    /// Time of day at which it begins: `09:00`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Time of day at which it ends, on the next day when it is not after `from`: `01:00`, `24:00`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// One value, or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum OneOrMany<T> {
+    /// `stop = "0 20 * * *"`
+    One(T),
+    /// `stop = ["0 20 * * *", "0 23 * * *"]`
+    Many(Vec<T>),
+}
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl<T> OneOrMany<T> {
+    /// The value or values.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+
+    /// Whether it is an empty list.
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    /// The key of member `index` below `path`: with the index only in a list.
+    fn key(&self, path: &str, index: usize) -> String {
+        match self {
+            Self::One(_) => path.to_owned(),
+            Self::Many(_) => format!("{path}[{index}]"),
+        }
+    }
+}
+
+impl RawTimetable {
+    /// The valid timetable. `path` is where it stands, such as `schedules.office`, and begins the problems' keys.
+    ///
+    /// A schedule that combines others by name (`any_of`) is put together by the caller, who knows the names:
+    /// [`Timetable::any_of`]. Here it is a problem, as is everything that stands next to it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, not only the first.
+    ///
+    /// ```
+    /// use curfew_core::timetable::RawTimetable;
+    ///
+    /// let raw: RawTimetable = toml::from_str(r#"
+    ///     timezone = "Europe/Pariss"
+    ///     running  = "Mon-Fri 08:00-25:00"
+    ///     except   = ["12-25", "2026-02-30"]
+    /// "#).unwrap();
+    /// let problems: Vec<_> = raw.resolve("schedules.office").unwrap_err().iter().map(ToString::to_string).collect();
+    /// assert_eq!(problems, [
+    ///     "`schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?",
+    ///     "`schedules.office.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes",
+    ///     "`schedules.office.except[1]`: `2026-02-30`: that month has no such day",
+    /// ]);
+    /// ```
+    pub fn resolve(&self, path: &str) -> Result<Timetable, Vec<Problem>> {
+        if !self.any_of.is_empty() {
+            return Err(vec![self.refuse_any_of(path)]);
+        }
+        let mut problems = Vec::new();
+        let zone = match &self.timezone {
+            Some(name) => zone::parse(name),
+            None => Err(
+                "the time zone is missing; write an IANA name such as `Europe/Paris`".to_owned(),
+            ),
+        };
+        let zone = zone
+            .map_err(|problem| problems.push(Problem::new(format!("{path}.timezone"), problem)))
+            .ok();
+        let starts = parse_each(&self.start, &format!("{path}.start"), &mut problems);
+        let stops = parse_each(&self.stop, &format!("{path}.stop"), &mut problems);
+        let windows = self.windows(path, &mut problems);
+        let mut dates = |key: &str, texts: &[String]| -> Vec<DateRule> {
+            parse_each(
+                &OneOrMany::Many(texts.to_vec()),
+                &format!("{path}.{key}"),
+                &mut problems,
+            )
+        };
+        let except = dates("except", &self.except);
+        let only = dates("only", &self.only);
+        if self.start.is_empty()
+            && self.stop.is_empty()
+            && self.running.is_empty()
+            && self.window.is_empty()
+        {
+            problems.push(Problem::new(
+                path,
+                "the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`",
+            ));
+        }
+        match zone {
+            Some(zone) if problems.is_empty() => Ok(Rules {
+                zone,
+                starts,
+                stops,
+                coverage: Coverage::new(windows),
+                exceptions: Exceptions::new(DateSet::new(except), DateSet::new(only)),
+            }
+            .into()),
+            _ => Err(problems),
+        }
+    }
+
+    fn windows(&self, path: &str, problems: &mut Vec<Problem>) -> Vec<Window> {
+        let mut windows = Vec::new();
+        for (index, line) in self.running.as_slice().iter().enumerate() {
+            for part in line.split(';') {
+                match Window::parse_line(part) {
+                    Ok(parsed) => windows.extend(parsed),
+                    Err(problem) => {
+                        let hint = match part.rsplit_once(char::is_whitespace) {
+                            Some((_, last)) if zone::parse(last).is_ok() => {
+                                format!(
+                                    "the zone `{last}` belongs in `timezone`, not in the line: "
+                                )
+                            }
+                            _ => String::new(),
+                        };
+                        let key = self.running.key(&format!("{path}.running"), index);
+                        problems.push(Problem::new(key, hint + &problem));
+                    }
+                }
+            }
+        }
+        for (index, raw) in self.window.iter().enumerate() {
+            match raw.resolve() {
+                Ok(window) => windows.push(window),
+                Err(found) => problems.extend(found.into_iter().map(|(part, problem)| {
+                    Problem::new(format!("{path}.window[{index}].{part}"), problem)
+                })),
+            }
+        }
+        windows
+    }
+
+    fn refuse_any_of(&self, path: &str) -> Problem {
+        let alone = Self {
+            any_of: self.any_of.clone(),
+            ..Self::default()
+        };
+        if *self == alone {
+            Problem::new(
+                format!("{path}.any_of"),
+                "names other schedules, which only a file of settings has",
+            )
+        } else {
+            Problem::new(
+                format!("{path}.any_of"),
+                "`any_of` stands alone: each of the schedules it names has its own `timezone`, windows, crons and dates",
+            )
+        }
+    }
+}
+
+impl RawWindow {
+    fn resolve(&self) -> Result<Window, Vec<(&'static str, String)>> {
+        Window::from_parts(Parts {
+            days: self.days.as_deref(),
+            dates: self.dates.as_deref(),
+            months: self.months.as_deref(),
+            from: self.from.as_deref(),
+            to: self.to.as_deref(),
+        })
+    }
+}
+
+fn parse_each<T: std::str::FromStr<Err = String>>(
+    texts: &OneOrMany<String>,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<T> {
+    texts
+        .as_slice()
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| {
+            text.parse()
+                .map_err(|problem| problems.push(Problem::new(texts.key(path, index), problem)))
+                .ok()
+        })
+        .collect()
+}

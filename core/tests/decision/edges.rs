@@ -1,0 +1,353 @@
+//! Edges: applied once, caught up when missed, adopted, verified.
+
+use curfew_core::instance::{Hibernation, InstanceState, InstanceState::*};
+use curfew_core::memory::LAST_TAG;
+use jiff::SignedDuration;
+
+use crate::support::{
+    Evidence, SETTINGS, SETTLING, Trouble, detail, note, said, scenario, scenario_on,
+};
+
+#[test]
+fn an_edge_is_applied_once() {
+    scenario(SETTINGS, "2026-11-23 18:30", |cloud| {
+        let web = cloud.running("office");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+        cloud.until("2026-11-23 20:00:10");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T19:00:00Z stop schedule office"
+        );
+        assert_eq!(said(&cloud.pass()), "in_flight");
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(
+            cloud.calls,
+            ["2026-11-23 20:00:10 stop web: schedule office"]
+        );
+    });
+}
+
+#[test]
+fn a_start_counts_when_it_is_seen_running() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00");
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T07:00:00Z start schedule office pending"
+        );
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T07:00:00Z start schedule office"
+        );
+        assert_eq!(said(&cloud.pass()), "as_desired");
+    });
+}
+
+#[test]
+fn an_edge_with_nothing_to_do_is_remembered_so_that_a_later_change_is_a_persons() {
+    scenario(SETTINGS, "2026-11-23 19:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        cloud.person_starts(&web).wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert!(cloud.calls.is_empty());
+    });
+}
+
+#[test]
+fn an_edge_missed_by_an_outage_is_caught_up() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.until("2026-11-23 08:05").pass();
+        cloud.until("2026-11-24 03:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T19:00:00Z stop schedule office",
+            "the edge's instant, not the call's"
+        );
+    });
+}
+
+#[test]
+fn of_several_missed_edges_only_the_newest_is_applied() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        cloud.stopped("office");
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.until("2026-11-23 08:05").pass();
+        cloud.until("2026-11-25 10:00");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(cloud.calls.len(), 1);
+    });
+}
+
+#[test]
+fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
+    let settings = r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        catch_up = "90m"
+    "#;
+    scenario(settings, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 21:30:01");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "too_late");
+        assert_eq!(
+            detail(&plan),
+            "its stop of 2026-11-23T19:00:00Z was missed by more than the catch-up limit"
+        );
+        assert_eq!(cloud.state(&web), Running);
+    });
+    scenario(settings, "2026-11-23 19:00", |cloud| {
+        cloud.running("office");
+        cloud.until("2026-11-23 21:30");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn an_edge_that_is_too_late_but_was_done_by_others_is_nothing_to_complain_about() {
+    scenario(SETTINGS, "2026-11-27 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-27 22:00").person_stops(&web);
+        cloud.until("2026-11-29 12:00");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+    });
+}
+
+#[test]
+fn what_was_launched_at_15_00_is_not_stopped_for_last_nights_edge() {
+    scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
+        // Launched on Sunday at 15:00; the newest edge is Friday's stop.
+        let web = cloud.running("office");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "nothing_due");
+        assert_eq!(
+            detail(&plan),
+            "its schedule has asked for nothing since it was launched"
+        );
+        assert_eq!(cloud.state(&web), Running);
+    });
+}
+
+#[test]
+fn adopting_by_convergence_brings_it_to_the_desired_state_at_once() {
+    scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
+        let web = cloud.running("eager");
+        assert_eq!(said(&cloud.pass()), "stop: schedule eager");
+        assert_eq!(cloud.last(&web), "2026-11-20T19:00:00Z stop schedule eager");
+        // Adopted, it is like any other: a person may start it.
+        cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "left_alone");
+    });
+}
+
+#[test]
+fn adopting_by_convergence_tries_again_until_it_works() {
+    scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
+        cloud.running("eager");
+        cloud.trouble = Some(Trouble::CallsFail);
+        assert_eq!(said(&cloud.pass()), "stop: schedule eager");
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "stop: schedule eager");
+        assert_eq!(cloud.calls.len(), 1);
+    });
+}
+
+#[test]
+fn an_instance_without_memory_or_launch_time_is_governed_from_the_next_edge() {
+    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.machine(&web).instance.launched_at = None;
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(
+            note(&plan),
+            "EC2 does not say when it was launched; its newest edge counts as applied"
+        );
+        assert_eq!(cloud.state(&web), Running);
+        cloud.until("2026-11-24 08:00").pass();
+        cloud.until("2026-11-24 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn a_start_that_fell_back_is_tried_again_with_ec2s_reason() {
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.machine(&web).next_start_falls_back();
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.wait(SETTLING);
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "start: schedule office");
+        assert_eq!(
+            note(&plan),
+            "an earlier start did not lead to running: \
+             Client error on launch: the key of its volume is disabled"
+        );
+        assert_eq!(
+            plan.steps[0].edge.unwrap().at.to_string(),
+            "2026-11-23T07:00:00Z"
+        );
+        cloud.wait(SETTLING).pass();
+        assert_eq!(cloud.state(&web), Running);
+    });
+}
+
+#[test]
+fn an_enforced_start_that_fell_back_says_so_too() {
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("strict");
+        cloud.pass();
+        cloud.machine(&web).next_start_falls_back();
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.wait(SETTLING);
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "start: schedule strict");
+        assert_eq!(
+            note(&plan),
+            "an earlier start did not lead to running: \
+             Client error on launch: the key of its volume is disabled"
+        );
+    });
+}
+
+#[test]
+fn without_a_reason_a_start_that_fell_back_is_tried_again_all_the_same() {
+    scenario_on(Evidence::Missing, SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.machine(&web).next_start_falls_back();
+        cloud.until("2026-11-23 08:00").pass();
+        let plan = cloud.wait(SETTLING).pass();
+        assert_eq!(said(&plan), "start: schedule office");
+        assert_eq!(note(&plan), "an earlier start did not lead to running");
+    });
+}
+
+#[test]
+fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
+    let settings = r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        catch_up = "1h"
+    "#;
+    scenario(settings, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00");
+        for _ in 0..13 {
+            cloud.machine(&web).next_start_falls_back();
+            cloud.pass();
+            cloud.wait(SignedDuration::from_mins(5));
+        }
+        assert_eq!(said(&cloud.pass()), "too_late");
+        assert_eq!(cloud.calls.len(), 13);
+    });
+}
+
+#[test]
+fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00").pass();
+        cloud
+            .wait(SignedDuration::from_secs(25))
+            .person_stops(&web)
+            .wait(SETTLING);
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(note(&plan), "a user stopped it after that start");
+        assert_eq!(said(&cloud.pass()), "left_alone");
+    });
+}
+
+#[test]
+fn a_start_edge_waits_for_a_stop_that_is_under_way() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 07:59:50").person_stops(&web);
+        cloud.until("2026-11-23 08:00:05");
+        assert_eq!(said(&cloud.pass()), "in_flight");
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+    });
+}
+
+#[test]
+fn a_refused_call_leaves_the_edge_due() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 20:00").trouble = Some(Trouble::CallsFail);
+        cloud.pass();
+        assert_eq!(cloud.last(&web), "");
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn a_crash_before_the_memory_is_written_costs_no_second_call() {
+    for (state, time) in [(Running, "2026-11-23 20:00"), (Stopped, "2026-11-24 08:00")] {
+        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+            let web = cloud.add("web", state, &[("Schedule", "office")]);
+            let before = "2026-11-22T19:00:00Z stop request by alice";
+            cloud.machine(&web).tag(LAST_TAG, before);
+            cloud.until(time).trouble = Some(Trouble::CrashBeforeMemory);
+            cloud.pass();
+            assert_eq!(cloud.last(&web), before);
+            assert_eq!(said(&cloud.pass()), "in_flight");
+            cloud.wait(SETTLING);
+            assert_eq!(said(&cloud.pass()), "record: schedule office");
+            assert_eq!(cloud.calls.len(), 1);
+        });
+    }
+}
+
+#[test]
+fn who_can_hibernate_does_and_the_rest_is_stopped_with_a_note() {
+    let settings = r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        hibernate = true
+    "#;
+    for (hibernation, expected, remark) in [
+        (Hibernation::Configured, "hibernate: schedule office", ""),
+        (
+            Hibernation::NotConfigured,
+            "stop: schedule office",
+            "stopped plainly: it was not launched with hibernation enabled",
+        ),
+    ] {
+        scenario(settings, "2026-11-23 19:00", |cloud| {
+            let web = cloud.running("office");
+            cloud.machine(&web).instance.hibernation = hibernation;
+            let plan = cloud.until("2026-11-23 20:00").pass();
+            assert_eq!((said(&plan).as_str(), note(&plan)), (expected, remark));
+        });
+    }
+}
+
+#[test]
+fn what_is_terminated_or_on_its_way_there_is_gone() {
+    for state in [ShuttingDown, Terminated] {
+        scenario(SETTINGS, "2026-11-23 20:00", |cloud| {
+            let gone: InstanceState = state;
+            cloud.add("web", gone, &[("Schedule", "strict")]);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "gone");
+            assert_eq!(plan.next_edge, None, "nothing will ever be due for it");
+        });
+    }
+}

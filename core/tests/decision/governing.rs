@@ -1,0 +1,312 @@
+//! Which schedule governs an instance, what is never touched, and tags that can't be read.
+
+use curfew_core::instance::InstanceState::*;
+use curfew_core::instance::{Purchase, RootDevice};
+use curfew_core::memory::{HOLD_TAG, LAST_TAG};
+
+use crate::support::{Cloud, SETTINGS, SETTLING, detail, note, said, scenario};
+
+/// What is said of a running machine with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
+fn in_the_evening(
+    settings: &str,
+    tags: &[(&str, &str)],
+    prepare: impl Fn(&mut Cloud),
+    reason: &str,
+    sentence: &str,
+) {
+    scenario(settings, "2026-11-23 19:00", |cloud| {
+        let web = cloud.add("web", Running, tags);
+        prepare(cloud);
+        cloud.until("2026-11-23 20:00:10");
+        let plan = cloud.pass();
+        assert_eq!((said(&plan).as_str(), detail(&plan)), (reason, sentence));
+        assert_eq!(cloud.state(&web), Running);
+        assert_eq!(cloud.last(&web), "", "what is left alone is not written to");
+    });
+}
+
+#[test]
+fn without_a_tag_or_a_match_it_is_ungoverned() {
+    in_the_evening(
+        SETTINGS,
+        &[("Schedule", "  ")],
+        |_| {},
+        "ungoverned",
+        "no schedule governs it: it has no governing tag, and no schedule's `match` takes it",
+    );
+}
+
+#[test]
+fn none_opts_out() {
+    in_the_evening(
+        SETTINGS,
+        &[("Schedule", "None")],
+        |_| {},
+        "opted_out",
+        "its tag `Schedule` opts it out",
+    );
+}
+
+#[test]
+fn an_unknown_schedule_is_named_with_those_that_exist() {
+    in_the_evening(
+        SETTINGS,
+        &[("Schedule", "offcie")],
+        |_| {},
+        "unknown_schedule",
+        "its tag names the schedule `offcie`, which does not exist; \
+         there is `eager`, `night-stop`, `office`, `strict`",
+    );
+}
+
+#[test]
+fn a_schedule_in_the_tag_governs() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running(" Mon-Fri 08:00-20:00 Europe/Paris ");
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule inline");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T19:00:00Z stop schedule inline"
+        );
+    });
+}
+
+#[test]
+fn a_schedule_in_the_tag_that_cant_be_read_is_explained() {
+    in_the_evening(
+        SETTINGS,
+        &[("Schedule", "Mon-Fri 08:00-25:00 Europe/Pariss")],
+        |_| {},
+        "malformed_schedule",
+        "its tag `Schedule` is neither a schedule's name nor a schedule: \
+         `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; \
+         `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes",
+    );
+}
+
+const MATCHERS: &str = r#"
+    [governing]
+    tag = "Hours"
+
+    [schedules.dev]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-20:00"
+    match = { tags = { Environment = "dev*" } }
+
+    [schedules.blue]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-18:00"
+    match = { tags = { Team = "blue", Tier = "?" }, ids = ["i-0000000a"] }
+"#;
+
+#[test]
+fn a_match_governs_and_the_tag_comes_first() {
+    for (tags, by) in [
+        (vec![("Environment", "dev-2")], "dev"),
+        (vec![("Team", "blue"), ("Tier", "1")], "blue"),
+        (vec![("Environment", "dev-2"), ("Hours", "blue")], "blue"),
+    ] {
+        scenario(MATCHERS, "2026-11-23 17:00", |cloud| {
+            cloud.add("web", Running, &tags);
+            cloud.until("2026-11-23 20:00:10");
+            assert_eq!(said(&cloud.pass()), format!("stop: schedule {by}"));
+        });
+    }
+}
+
+#[test]
+fn two_matches_are_ambiguous_and_never_guessed() {
+    in_the_evening(
+        MATCHERS,
+        &[("Environment", "dev"), ("Team", "blue"), ("Tier", "1")],
+        |_| {},
+        "ambiguous",
+        "several schedules take it (`blue`, `dev`); name one in its tag",
+    );
+}
+
+#[test]
+fn half_a_match_is_none() {
+    in_the_evening(
+        MATCHERS,
+        &[("Team", "blue"), ("Tier", "10"), ("Schedule", "dev")],
+        |_| {},
+        "ungoverned",
+        "no schedule governs it: it has no governing tag, and no schedule's `match` takes it",
+    );
+}
+
+#[test]
+fn members_of_auto_scaling_groups_are_left_to_their_group() {
+    let tags = [
+        ("Schedule", "strict"),
+        ("aws:autoscaling:groupName", "workers"),
+    ];
+    in_the_evening(
+        SETTINGS,
+        &tags,
+        |_| {},
+        "auto_scaling_group",
+        "the Auto Scaling group `workers` owns it and would replace it; \
+         `include_asg = true` governs it all the same",
+    );
+    let including = r#"
+        [schedules.strict]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        include_asg = true
+    "#;
+    scenario(including, "2026-11-23 19:00", |cloud| {
+        cloud.add("web", Running, &tags);
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule strict");
+    });
+}
+
+#[test]
+fn what_would_not_survive_a_stop_is_never_stopped() {
+    let tags = [("Schedule", "strict")];
+    let each = |change: fn(&mut curfew_core::instance::Instance)| {
+        move |cloud: &mut Cloud| {
+            for machine in cloud.machines.values_mut() {
+                change(&mut machine.instance);
+            }
+        }
+    };
+    in_the_evening(
+        SETTINGS,
+        &tags,
+        each(|instance| instance.root_device = RootDevice::InstanceStore),
+        "instance_store",
+        "its root volume is instance store, which does not survive a stop",
+    );
+    in_the_evening(
+        SETTINGS,
+        &tags,
+        each(|instance| instance.purchase = Purchase::OneTimeSpot),
+        "one_time_spot",
+        "it is a one-time Spot instance, which can't be stopped",
+    );
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn what_is_never_touched_has_no_next_edge() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        assert_eq!(
+            cloud.look().next_edge.unwrap().to_string(),
+            "2026-11-23T19:00:00Z"
+        );
+        cloud.machine(&web).instance.purchase = Purchase::OneTimeSpot;
+        assert_eq!(cloud.look().next_edge, None);
+    });
+}
+
+#[test]
+fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
+    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.machine(&web).tag(LAST_TAG, "yesterday");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(
+            note(&plan),
+            "the tag `curfew:last` is `yesterday`, which Curfew can't read; it should look like \
+             `2026-11-23T19:00:00Z stop schedule NAME`; its newest edge counts as applied"
+        );
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T19:00:00Z stop schedule office"
+        );
+        assert_eq!(said(&cloud.pass()), "left_alone");
+    });
+}
+
+#[test]
+fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
+    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.stopped("strict");
+        cloud.machine(&web).tag(LAST_TAG, "");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule strict");
+        assert!(note(&plan).starts_with("the tag `curfew:last` is ``, which Curfew can't read"));
+        cloud.machine(&web).tag(LAST_TAG, "2026-11-23 stop");
+        cloud.person_starts(&web).wait(SETTLING);
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "stop: schedule strict");
+        assert!(note(&plan).starts_with("the tag `curfew:last` is `2026-11-23 stop`"));
+    });
+}
+
+#[test]
+fn a_memory_of_the_far_future_is_no_memory() {
+    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.running("office");
+        cloud
+            .machine(&web)
+            .tag(LAST_TAG, "2062-11-23T19:00:00Z stop schedule office");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(
+            note(&plan),
+            "the tag `curfew:last` names an edge of 2062-11-23T19:00:00Z, which is yet to come; \
+             its newest edge counts as applied"
+        );
+        cloud.until("2026-11-24 08:00").pass();
+        cloud.until("2026-11-24 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.stopped("office");
+        cloud
+            .until("2026-11-23 19:51")
+            .machine(&web)
+            .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
+        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+    });
+}
+
+#[test]
+fn a_hold_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
+    for schedule in ["office", "strict"] {
+        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+            let web = cloud.running(schedule);
+            cloud.machine(&web).tag(HOLD_TAG, "till tomorrow");
+            cloud.until("2026-11-23 20:00");
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "malformed_hold");
+            assert_eq!(
+                detail(&plan),
+                "the tag `curfew:hold` is `till tomorrow`, which Curfew can't read; \
+                 it should look like `running until 2026-11-23T22:00:00Z by WHO`; mend or remove it"
+            );
+            assert_eq!(plan.next_edge, None, "nothing is due for it until then");
+            cloud.machine(&web).instance.tags.remove(HOLD_TAG);
+            assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
+        });
+    }
+}
+
+#[test]
+fn a_request_for_what_is_not_governed_does_nothing() {
+    for schedule in ["none", "offcie", ""] {
+        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+            let web = cloud.running(schedule);
+            assert!(cloud.ask_stop(&web).steps.is_empty());
+            assert_eq!(cloud.state(&web), Running);
+        });
+    }
+}

@@ -1,0 +1,381 @@
+//! Random histories: whatever people, EC2, the network and our own crashes do, the promises hold.
+
+use std::collections::BTreeMap;
+
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
+use curfew_core::memory::{Cause, HOLD_TAG, Hold, Last};
+use curfew_core::plan::{Plan, SkipReason, Step, StepAction};
+use curfew_core::request::{Ask, Lasting};
+use curfew_core::schedule::{Firmness, Schedule};
+use curfew_core::timetable::{Action, Desired, Edge};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use crate::support::{Cloud, Evidence, SETTINGS, Trouble, governance, paris};
+
+/// One instance for each of these values of the governing tag; the last ones are never touched.
+const FLEET: [&str; 10] = [
+    "office",
+    "strict",
+    "night-stop",
+    "eager",
+    "Mon-Fri 08:00-20:00; except 12-25 Europe/Paris",
+    "start 0 6 * * 1-5 Europe/Paris",
+    "",
+    "none",
+    "offcie",
+    "Mon-Fri 08:00-25:00 Europe/Paris",
+];
+const GOVERNED: usize = 6;
+
+const WAKING: [&str; 4] = ["office", "strict", "night-stop", "eager"];
+
+#[derive(Clone, Debug)]
+enum Event {
+    Wait(SignedDuration),
+    Pass,
+    /// A wake-up by a schedule's rule, now.
+    WokenFor(usize),
+    /// Time passes until so many seconds before a schedule's next edge, whose rule then fires.
+    WokenEarlyFor(usize, i64),
+    PersonStarts(usize),
+    PersonStops(usize),
+    Asked(usize, Wish),
+    NextStartFallsBack(usize),
+    /// Something goes wrong in the next pass.
+    Trouble(Trouble),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Start(Option<i64>),
+    Stop(Option<i64>),
+    Ignore(i64),
+    Resume,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let minutes = || prop_oneof![Just(None), (1_i64..3000).prop_map(Some)];
+    let wish = prop_oneof![
+        minutes().prop_map(Wish::Start),
+        minutes().prop_map(Wish::Stop),
+        (1_i64..3000).prop_map(Wish::Ignore),
+        Just(Wish::Resume),
+    ];
+    let seconds = prop_oneof![3 => 0_i64..90, 3 => 90_i64..7_200, 3 => 7_200_i64..50_000, 1 => 50_000_i64..300_000];
+    let trouble = prop_oneof![
+        Just(Trouble::CallsFail),
+        Just(Trouble::CrashBeforeMemory),
+        Just(Trouble::CrashBeforeClearing),
+    ];
+    prop_oneof![
+        8 => seconds.prop_map(|seconds| Event::Wait(SignedDuration::from_secs(seconds))),
+        8 => Just(Event::Pass),
+        2 => (0..WAKING.len()).prop_map(Event::WokenFor),
+        3 => (0..WAKING.len(), 0_i64..=60).prop_map(|(which, early)| Event::WokenEarlyFor(which, early)),
+        4 => (0..FLEET.len()).prop_map(Event::PersonStarts),
+        4 => (0..FLEET.len()).prop_map(Event::PersonStops),
+        4 => (0..FLEET.len(), wish).prop_map(|(which, wish)| Event::Asked(which, wish)),
+        1 => (0..GOVERNED).prop_map(Event::NextStartFallsBack),
+        2 => trouble.prop_map(Event::Trouble),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_promises_hold_in_every_history(
+        evidence in prop_oneof![Just(Evidence::Kept), Just(Evidence::Missing)],
+        start in 0_i64..365 * 24 * 60,
+        running in proptest::array::uniform10(any::<bool>()),
+        events in proptest::collection::vec(event(), 1..60),
+    ) {
+        let from = paris("2026-01-01 00:00") + SignedDuration::from_mins(start);
+        let mut history = History::begin(evidence, from, running);
+        for event in events {
+            history.live(&event);
+        }
+        history.end();
+    }
+}
+
+struct History {
+    cloud: Cloud,
+    ids: Vec<InstanceId>,
+    /// What a person last did by hand, after all edges were applied: it must stay until then.
+    wishes: BTreeMap<InstanceId, Option<Timestamp>>,
+    /// Each edge that led to a call, and whether that call, or its memory, came to nothing.
+    acted: BTreeMap<(InstanceId, Timestamp, Action), bool>,
+}
+
+impl History {
+    fn begin(evidence: Evidence, from: Timestamp, running: [bool; 10]) -> Self {
+        let mut cloud = Cloud::new(governance(SETTINGS), from, evidence);
+        let ids = FLEET
+            .iter()
+            .zip(running)
+            .map(|(tag, running)| {
+                let state = if running { Running } else { Stopped };
+                cloud.add(tag, state, &[("Schedule", tag)])
+            })
+            .collect();
+        Self {
+            cloud,
+            ids,
+            wishes: BTreeMap::new(),
+            acted: BTreeMap::new(),
+        }
+    }
+
+    fn live(&mut self, event: &Event) {
+        match event {
+            Event::Wait(time) => self.until(self.cloud.now + *time),
+            Event::Pass => self.pass(None),
+            Event::WokenFor(which) => self.pass(Some(WAKING[*which])),
+            Event::WokenEarlyFor(which, early) => {
+                let timetable = &self.cloud.governance.schedules[WAKING[*which]].timetable;
+                let edge = timetable.next_edge(self.cloud.now).unwrap().at;
+                let at = edge - SignedDuration::from_secs(*early);
+                self.until(at.max(self.cloud.now));
+                self.pass(Some(WAKING[*which]));
+            }
+            Event::PersonStarts(which) => self.person(*which, |cloud, id| {
+                cloud.person_starts(id);
+            }),
+            Event::PersonStops(which) => self.person(*which, |cloud, id| {
+                cloud.person_stops(id);
+            }),
+            Event::Asked(which, wish) => self.asked(*which, *wish),
+            Event::NextStartFallsBack(which) => {
+                let id = self.ids[*which].clone();
+                self.cloud.machine(&id).next_start_falls_back();
+            }
+            Event::Trouble(trouble) => self.cloud.trouble = Some(*trouble),
+        }
+    }
+
+    fn end(mut self) {
+        self.cloud.come_to_rest();
+        let now = self.cloud.now;
+        for id in &self.ids[..GOVERNED] {
+            let held = hold(&self.cloud, id).map(|hold| hold.state.desired());
+            let schedule = schedule(&self.cloud.governance, &self.cloud.machines[id].instance);
+            let wanted = match (held, schedule.firmness) {
+                (Some(held), _) => held,
+                (None, Firmness::Enforced) => schedule.timetable.desired(now),
+                (None, Firmness::OncePerEdge) => Desired::Unmanaged,
+            };
+            let state = self.cloud.state(id);
+            match wanted {
+                Desired::Running => assert_eq!(state, Running, "{id}"),
+                Desired::Stopped => assert_eq!(state, Stopped, "{id}"),
+                Desired::Unmanaged => {}
+            }
+        }
+    }
+
+    /// Lets time pass. A start that falls back came to nothing, so its edge may be tried again.
+    fn until(&mut self, now: Timestamp) {
+        let pending: Vec<InstanceId> = self.all_in(Pending).collect();
+        self.cloud.at(now);
+        for id in pending {
+            if self.cloud.state(&id) == Stopped {
+                self.excuse(&id);
+            }
+        }
+    }
+
+    fn all_in(&self, state: InstanceState) -> impl Iterator<Item = InstanceId> {
+        let machines = self.cloud.machines.iter();
+        machines
+            .filter(move |(_, machine)| machine.instance.state == state)
+            .map(|(id, _)| id.clone())
+    }
+
+    fn excuse(&mut self, id: &InstanceId) {
+        for ((acted, ..), came_to_nothing) in &mut self.acted {
+            *came_to_nothing |= acted == id;
+        }
+    }
+
+    /// A person's change counts as a wish if everything due was done before it.
+    fn person(&mut self, which: usize, change: impl FnOnce(&mut Cloud, &InstanceId)) {
+        let id = self.ids[which].clone();
+        let all_was_done = self.cloud.look().skipped.iter().any(|skip| {
+            skip.instance == id
+                && matches!(
+                    skip.reason,
+                    SkipReason::AsDesired
+                        | SkipReason::LeftAlone
+                        | SkipReason::NothingDue
+                        | SkipReason::TooLate { .. }
+                )
+        });
+        let before = self.cloud.state(&id);
+        change(&mut self.cloud, &id);
+        if self.cloud.state(&id) == before {
+            return;
+        }
+        let last = last(&self.cloud, &id);
+        self.wishes.remove(&id);
+        if all_was_done && which < GOVERNED {
+            let schedule = schedule(&self.cloud.governance, &self.cloud.machines[&id].instance);
+            if schedule.firmness == Firmness::OncePerEdge {
+                let now = self.cloud.now;
+                let since = last.as_ref().map_or(now, |last| last.at.max(now));
+                let until = schedule.timetable.next_edge(since).map(|edge| edge.at);
+                self.wishes.insert(id.clone(), until);
+            }
+        }
+        // Without EC2's evidence nothing tells this stop from a start that fell back.
+        if last.is_some_and(|last| last.pending) && self.cloud.evidence == Evidence::Missing {
+            self.excuse(&id);
+        }
+    }
+
+    fn asked(&mut self, which: usize, wish: Wish) {
+        let id = self.ids[which].clone();
+        let until = |minutes: i64| self.cloud.now + SignedDuration::from_mins(minutes);
+        let lasting =
+            |minutes: Option<i64>| minutes.map_or(Lasting::NextEdge, |m| Lasting::Until(until(m)));
+        let ask = match wish {
+            Wish::Start(minutes) => Ask::Start(lasting(minutes)),
+            Wish::Stop(minutes) => Ask::Stop(lasting(minutes)),
+            Wish::Ignore(minutes) => Ask::Ignore {
+                until: until(minutes),
+            },
+            Wish::Resume => Ask::Resume,
+        };
+        self.wishes.remove(&id);
+        self.watch(None, |cloud| cloud.ask(&id, ask));
+    }
+
+    fn pass(&mut self, woken_for: Option<&str>) {
+        let smooth = self.cloud.trouble.is_none();
+        let plan = self.watch(woken_for, |cloud| match woken_for {
+            Some(schedule) => cloud.woken_for(schedule),
+            None => cloud.pass(),
+        });
+        if smooth {
+            for id in &self.ids[..GOVERNED] {
+                self.assert_applied_or_reported(id, &plan);
+            }
+        }
+    }
+
+    /// Lets a pass happen and checks what it must never do.
+    fn watch(&mut self, woken_for: Option<&str>, pass: impl FnOnce(&mut Cloud) -> Plan) -> Plan {
+        let trouble = self.cloud.trouble;
+        let before = self.cloud.machines.clone();
+        let plan = pass(&mut self.cloud);
+        for id in &self.ids[GOVERNED..] {
+            assert_eq!(
+                before[id].instance, self.cloud.machines[id].instance,
+                "what nothing governs is not touched"
+            );
+        }
+        for step in &plan.steps {
+            if step.action == StepAction::Record {
+                continue;
+            }
+            self.assert_no_wish_is_undone(step, woken_for);
+            assert_no_hold_is_broken(&before[&step.instance].instance, step, self.cloud.now);
+            if trouble != Some(Trouble::CallsFail) {
+                self.assert_first_action_of_its_edge(step);
+            }
+            if trouble == Some(Trouble::CrashBeforeMemory) {
+                self.excuse(&step.instance);
+            }
+        }
+        plan
+    }
+
+    fn assert_no_wish_is_undone(&self, step: &Step, woken_for: Option<&str>) {
+        let Some(until) = self.wishes.get(&step.instance) else {
+            return;
+        };
+        let by_name = step.cause.to_string() == format!("schedule {}", woken_for.unwrap_or(""));
+        let early = SignedDuration::from_secs(if by_name { 60 } else { 0 });
+        assert!(
+            until.is_some_and(|until| self.cloud.now + early >= until),
+            "a person's change is undone before the next edge, {until:?}: {step:#?}"
+        );
+    }
+
+    fn assert_first_action_of_its_edge(&mut self, step: &Step) {
+        let schedule = schedule(
+            &self.cloud.governance,
+            &self.cloud.machines[&step.instance].instance,
+        );
+        let Some(Edge { at, action }) = step
+            .edge
+            .filter(|_| schedule.firmness != Firmness::Enforced)
+        else {
+            return;
+        };
+        let earlier = self
+            .acted
+            .insert((step.instance.clone(), at, action), false);
+        assert_ne!(
+            earlier,
+            Some(false),
+            "a second action for one edge: {step:#?}"
+        );
+    }
+
+    fn assert_applied_or_reported(&self, id: &InstanceId, plan: &Plan) {
+        let now = self.cloud.now;
+        let instance = &self.cloud.machines[id].instance;
+        let schedule = schedule(&self.cloud.governance, instance);
+        let Some(edge) = schedule.timetable.last_edge(now) else {
+            return;
+        };
+        let last = last(&self.cloud, id);
+        if last.as_ref().is_some_and(|last| last.at >= edge.at) || hold(&self.cloud, id).is_some() {
+            return;
+        }
+        let done_by_others = match edge.action {
+            Action::Start => instance.state == Running,
+            Action::Stop => instance.state == Stopped,
+        };
+        let too_old = now.duration_since(edge.at) > schedule.catch_up;
+        let launched_after = last.is_none() && instance.launched_at.unwrap() >= edge.at;
+        let skip = plan.skipped.iter().find(|skip| skip.instance == *id);
+        let reported = match skip.map(|skip| &skip.reason) {
+            Some(SkipReason::InFlight) => true,
+            Some(SkipReason::TooLate { .. }) => too_old && !done_by_others,
+            Some(SkipReason::AsDesired) => done_by_others && (too_old || launched_after),
+            Some(SkipReason::NothingDue) => launched_after,
+            Some(_) => false,
+            // The step that removed an ended hold says in its note what else there is.
+            None => too_old || launched_after,
+        };
+        assert!(reported, "{edge:?} of {instance:#?} in {plan:#?}");
+    }
+}
+
+/// An early wake-up may end a hold up to a minute before its end; nothing else may act against a hold in force.
+fn assert_no_hold_is_broken(before: &Instance, step: &Step, now: Timestamp) {
+    let hold = before.tags.get(HOLD_TAG).map(|hold| hold.parse::<Hold>());
+    if let (Some(Ok(hold)), Cause::Schedule(_)) = (hold, &step.cause) {
+        let early = step.edge.is_some_and(|edge| edge.at > now);
+        let by = SignedDuration::from_secs(if early { 60 } else { 0 });
+        assert!(!hold.is_active(now + by), "a hold is broken: {step:#?}");
+    }
+}
+
+fn schedule(governance: &Governance, instance: &Instance) -> Schedule {
+    governance.schedule_for(instance).unwrap().into_owned()
+}
+
+fn last(cloud: &Cloud, id: &InstanceId) -> Option<Last> {
+    cloud.last(id).parse().ok()
+}
+
+/// The hold in force.
+fn hold(cloud: &Cloud, id: &InstanceId) -> Option<Hold> {
+    let hold: Hold = cloud.hold(id).parse().ok()?;
+    hold.is_active(cloud.now).then_some(hold)
+}

@@ -1,0 +1,115 @@
+//! What scripts read: the JSON of a plan.
+
+use curfew_core::instance::InstanceState::*;
+use curfew_core::memory::HOLD_TAG;
+
+use crate::support::{Cloud, Evidence, SETTINGS, governance, paris};
+
+#[test]
+fn a_plan_is_one_json_document_with_steps_and_reasons() {
+    let now = paris("2026-11-23 20:00:10");
+    let mut cloud = Cloud::new(governance(SETTINGS), now, Evidence::Kept);
+    let office = ("Schedule", "office");
+    let held = (HOLD_TAG, "running until 2026-11-23T21:00:00Z by alice");
+    cloud.add("web", Running, &[office]);
+    cloud.add("build", Running, &[office, held]);
+    cloud.add("db", Running, &[("Schedule", "offcie")]);
+    cloud.add("cache", Stopping, &[office]);
+    for machine in cloud.machines.values_mut() {
+        machine.instance.launched_at = Some(paris("2026-11-02 15:00"));
+    }
+    insta::assert_snapshot!(serde_json::to_string_pretty(&cloud.look()).unwrap(), @r#"
+    {
+      "at": "2026-11-23T19:00:10Z",
+      "steps": [
+        {
+          "instance": "i-00000001",
+          "name": "web",
+          "state": "running",
+          "action": "stop",
+          "cause": "schedule office",
+          "edge": {
+            "at": "2026-11-23T19:00:00Z",
+            "action": "stop"
+          },
+          "note": null
+        }
+      ],
+      "skipped": [
+        {
+          "instance": "i-00000002",
+          "name": "build",
+          "state": "running",
+          "reason": "held",
+          "held": "running",
+          "until": "2026-11-23T21:00:00Z",
+          "by": "alice",
+          "detail": "alice holds it running until 2026-11-23T21:00:00Z"
+        },
+        {
+          "instance": "i-00000003",
+          "name": "db",
+          "state": "running",
+          "reason": "unknown_schedule",
+          "schedule": "offcie",
+          "known": [
+            "eager",
+            "night-stop",
+            "office",
+            "strict"
+          ],
+          "detail": "its tag names the schedule `offcie`, which does not exist; there is `eager`, `night-stop`, `office`, `strict`"
+        },
+        {
+          "instance": "i-00000004",
+          "name": "cache",
+          "state": "stopping",
+          "reason": "in_flight",
+          "detail": "it is stopping; a later pass looks again"
+        }
+      ],
+      "next_edge": "2026-11-23T21:00:00Z"
+    }
+    "#);
+}
+
+/// A skip is flattened into one object: a reason's own keys must not be the skip's.
+#[test]
+fn no_reason_repeats_a_key_of_its_skip() {
+    let now = paris("2026-11-23 20:00:10");
+    let mut cloud = Cloud::new(governance(SETTINGS), now, Evidence::Kept);
+    let held = |what| {
+        (
+            HOLD_TAG,
+            match what {
+                Running => "running until 2026-11-23T21:00:00Z by alice",
+                Stopped => "ignored until 2026-11-23T21:00:00Z by alice",
+                _ => "?",
+            },
+        )
+    };
+    let office = ("Schedule", "office");
+    let group = ("aws:autoscaling:groupName", "workers");
+    for tags in [
+        vec![],
+        vec![("Schedule", "none")],
+        vec![("Schedule", "offcie")],
+        vec![("Schedule", "25:00 Europe/Paris")],
+        vec![office, group],
+        vec![office, held(Running)],
+        vec![office, held(Stopped)],
+        vec![office, held(Pending)],
+    ] {
+        cloud.add("web", Running, &tags);
+    }
+    cloud.at(now + jiff::SignedDuration::from_mins(30));
+    let plan = cloud.look();
+    assert_eq!(plan.skipped.len(), cloud.machines.len());
+    for skip in &plan.skipped {
+        let text = serde_json::to_string(skip).unwrap();
+        for key in ["instance", "name", "state", "reason", "detail"] {
+            let key = format!("\"{key}\":");
+            assert_eq!(text.matches(&key).count(), 1, "{key} in {text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The decision, seen from outside: scenarios on a small EC2 with virtual time, a year of office hours, and random histories.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod edges;
+mod governing;
+mod histories;
+mod holds;
+mod json;
+mod people;
+mod requests;
+mod wake_ups;
+mod year;

@@ -1,0 +1,128 @@
+//! What people do by hand, and how firmly a schedule answers.
+
+use curfew_core::instance::InstanceState::*;
+use jiff::SignedDuration;
+
+use crate::support::{SETTINGS, SETTLING, detail, said, scenario};
+
+#[test]
+fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 20:00").pass();
+        cloud.until("2026-11-23 22:00").person_starts(&web);
+        for _ in 0..(9 * 12) {
+            cloud.wait(SignedDuration::from_mins(5)).pass();
+            assert_eq!(cloud.state(&web), Running);
+        }
+        let plan = cloud.look();
+        assert_eq!(said(&plan), "left_alone");
+        assert_eq!(
+            detail(&plan),
+            "someone made it running since the last edge; that stays until the next edge"
+        );
+        // The morning's edge finds it running already; the evening's stops it.
+        cloud.until("2026-11-24 08:00");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        cloud.until("2026-11-24 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.until("2026-11-23 08:05").pass();
+        cloud.until("2026-11-23 12:00").person_stops(&web);
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        cloud.until("2026-11-24 08:00");
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+    });
+}
+
+#[test]
+fn an_enforced_schedule_wins_at_every_pass() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("strict");
+        assert_eq!(said(&cloud.pass()), "record: schedule strict");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+        cloud.until("2026-11-23 20:00").pass();
+        for hour in [22, 23] {
+            cloud
+                .until(&format!("2026-11-23 {hour}:00"))
+                .person_starts(&web);
+            cloud.wait(SETTLING);
+            assert_eq!(said(&cloud.pass()), "stop: schedule strict");
+            assert_eq!(
+                cloud.last(&web),
+                "2026-11-23T19:00:00Z stop schedule strict"
+            );
+        }
+        cloud.until("2026-11-24 08:00").pass();
+        cloud.until("2026-11-24 12:00").person_stops(&web);
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "start: schedule strict");
+    });
+}
+
+#[test]
+fn an_enforced_schedule_knows_no_catch_up_limit() {
+    scenario(SETTINGS, "2026-11-27 19:00", |cloud| {
+        cloud.running("strict");
+        cloud.until("2026-11-29 12:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule strict");
+    });
+}
+
+#[test]
+fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
+    let settings = r#"
+        [schedules.night-stop]
+        timezone = "Europe/Paris"
+        stop = "0 20 * * *"
+        enforce = true
+    "#;
+    scenario(settings, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("night-stop");
+        assert_eq!(said(&cloud.pass()), "nothing_due");
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        cloud.until("2026-11-24 09:00").person_starts(&web);
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(
+            detail(&cloud.look()),
+            "someone made it running since the last edge; that stays until the next edge"
+        );
+    });
+}
+
+#[test]
+fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
+    let settings = r#"
+        [schedules.launch-party]
+        timezone = "Europe/Paris"
+        running = "18:00-23:00"
+        only = ["2027-03-01"]
+        enforce = true
+    "#;
+    scenario(settings, "2026-11-23 12:00", |cloud| {
+        cloud.stopped("launch-party");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+    });
+    scenario(settings, "2026-11-23 12:00:00.5", |cloud| {
+        let web = cloud.running("launch-party");
+        assert_eq!(said(&cloud.pass()), "stop: schedule launch-party");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T11:00:00Z stop schedule launch-party"
+        );
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "as_desired");
+    });
+}

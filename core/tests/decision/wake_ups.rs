@@ -1,0 +1,204 @@
+//! Wake-ups that are early, doubled, late or for somebody else; and the days on which the clocks change.
+
+use curfew_core::instance::InstanceState::*;
+use curfew_core::request::{Ask, Lasting};
+use jiff::SignedDuration;
+
+use crate::support::{Cloud, Evidence, SETTINGS, SETTLING, governance, paris, said, scenario};
+
+#[test]
+fn an_early_wake_up_applies_the_edge_it_names_and_passes_in_between_do_not_undo_it() {
+    for schedule in ["office", "strict"] {
+        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+            let web = cloud.running(schedule);
+            cloud.pass();
+            cloud.until("2026-11-23 19:59:00");
+            assert_eq!(
+                said(&cloud.woken_for(schedule)),
+                format!("stop: schedule {schedule}")
+            );
+            assert_eq!(
+                cloud.last(&web),
+                format!("2026-11-23T19:00:00Z stop schedule {schedule}")
+            );
+            cloud.until("2026-11-23 19:59:40");
+            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(said(&cloud.woken_for(schedule)), "as_desired");
+            cloud.until("2026-11-23 20:00");
+            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(cloud.calls.len(), 1);
+        });
+    }
+}
+
+#[test]
+fn an_early_start_is_verified_before_its_edge() {
+    for schedule in ["office", "strict"] {
+        scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+            let web = cloud.stopped(schedule);
+            cloud.pass();
+            cloud.until("2026-11-23 07:59:10").woken_for(schedule);
+            cloud.until("2026-11-23 07:59:50");
+            assert_eq!(said(&cloud.pass()), format!("record: schedule {schedule}"));
+            cloud.until("2026-11-23 08:00");
+            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(cloud.state(&web), Running);
+            assert_eq!(cloud.calls.len(), 1);
+        });
+    }
+}
+
+#[test]
+fn an_early_wake_up_counts_for_its_own_schedule_and_its_own_minute_only() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 19:58:59").woken_for("office");
+        cloud.until("2026-11-23 19:59:00").woken_for("night-stop");
+        cloud.until("2026-11-23 19:59:30").pass();
+        assert_eq!(cloud.state(&web), Running);
+        assert!(cloud.calls.is_empty());
+    });
+}
+
+#[test]
+fn an_early_wake_up_ends_the_hold_that_lasts_until_its_edge() {
+    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        let web = cloud.stopped("strict");
+        cloud.pass();
+        cloud.wait(SETTLING);
+        cloud.ask_stop(&web);
+        cloud.wait(SETTLING);
+        assert_eq!(
+            cloud.hold(&web),
+            "stopped until 2026-11-23T19:00:00Z by alice"
+        );
+        cloud.until("2026-11-23 19:59:30");
+        assert_eq!(said(&cloud.woken_for("strict")), "record: schedule strict");
+        assert_eq!(cloud.hold(&web), "");
+        cloud.until("2026-11-23 19:59:45");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+    });
+}
+
+#[test]
+fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.pass();
+        cloud.until("2026-11-23 19:59:10").woken_for("office");
+        cloud.until("2026-11-23 19:59:50");
+        assert_eq!(said(&cloud.ask_start(&web)), "start: request by alice");
+        cloud.until("2026-11-23 20:01").pass();
+        assert_eq!(cloud.state(&web), Running);
+    });
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("strict");
+        cloud.pass();
+        cloud.until("2026-11-23 19:59:10").woken_for("strict");
+        cloud.until("2026-11-23 19:59:50").ask_start(&web);
+        assert_eq!(
+            cloud.hold(&web),
+            "running until 2026-11-24T07:00:00Z by alice"
+        );
+    });
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 19:59:10").woken_for("office");
+        cloud.until("2026-11-23 19:59:45");
+        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 23:00"))));
+        assert_eq!(
+            said(&cloud.ask(&web, Ask::Resume)),
+            "record: request by alice",
+            "the schedule wants it stopped: its stop was applied already"
+        );
+    });
+}
+
+#[test]
+fn doubled_late_and_foreign_wake_ups_change_nothing() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.until("2026-11-23 20:00:00");
+        cloud.woken_for("office");
+        cloud.woken_for("office");
+        cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
+        // The stop rule again, an hour late; a wake-up for the morning's start, out of order; one for another schedule.
+        cloud.until("2026-11-23 21:00");
+        for schedule in ["office", "office", "night-stop", "gone"] {
+            assert_eq!(said(&cloud.woken_for(schedule)), "left_alone");
+        }
+        assert_eq!(
+            cloud.calls,
+            ["2026-11-23 20:00:00 stop web: schedule office"]
+        );
+    });
+}
+
+/// The calls of a machine on a schedule with a pass every five minutes of three days.
+fn three_days(
+    schedule: &str,
+    state: curfew_core::instance::InstanceState,
+    from: &str,
+) -> Vec<String> {
+    let mut cloud = Cloud::new(governance(SETTINGS), paris(from), Evidence::Kept);
+    let web = cloud.add("web", state, &[("Schedule", schedule)]);
+    let end = cloud.now + SignedDuration::from_hours(72);
+    while cloud.now < end {
+        cloud.pass();
+        cloud.wait(SignedDuration::from_mins(5));
+    }
+    cloud.come_to_rest();
+    assert!(matches!(cloud.state(&web), Running | Stopped));
+    cloud.calls
+}
+
+#[test]
+fn the_clocks_go_forward_and_each_edge_is_applied_once() {
+    let night = "02:30-06:00 Europe/Paris";
+    assert_eq!(
+        three_days(night, Stopped, "2026-03-28 00:00"),
+        [
+            "2026-03-28 02:30:00 start web: schedule inline",
+            "2026-03-28 06:00:00 stop web: schedule inline",
+            // 02:30 does not exist on the 29th: the clock jumps past it at 03:00.
+            "2026-03-29 03:00:00 start web: schedule inline",
+            "2026-03-29 06:00:00 stop web: schedule inline",
+            "2026-03-30 02:30:00 start web: schedule inline",
+            "2026-03-30 06:00:00 stop web: schedule inline",
+        ]
+    );
+    // A stop inside the gap still happens.
+    assert_eq!(
+        three_days("22:00-02:30 Europe/Paris", Running, "2026-03-29 00:00")[0],
+        "2026-03-29 03:00:00 stop web: schedule inline"
+    );
+}
+
+#[test]
+fn the_clocks_go_back_and_each_edge_is_applied_once() {
+    let calls = three_days("02:30-06:00 Europe/Paris", Stopped, "2026-10-24 00:00");
+    assert_eq!(
+        calls,
+        [
+            "2026-10-24 02:30:00 start web: schedule inline",
+            "2026-10-24 06:00:00 stop web: schedule inline",
+            // 02:30 comes twice on the 25th: the first time counts.
+            "2026-10-25 02:30:00 start web: schedule inline",
+            "2026-10-25 06:00:00 stop web: schedule inline",
+            "2026-10-26 02:30:00 start web: schedule inline",
+            "2026-10-26 06:00:00 stop web: schedule inline",
+        ]
+    );
+    // What someone starts between the two is not stopped by the second.
+    let mut cloud = Cloud::new(
+        governance(SETTINGS),
+        paris("2026-10-25 01:30"),
+        Evidence::Kept,
+    );
+    let web = cloud.running("stop 30 2 * * * Europe/Paris");
+    cloud.until("2026-10-25 02:30").pass();
+    cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
+    cloud.at(paris("2026-10-25 02:30") + SignedDuration::from_hours(1));
+    assert_eq!(said(&cloud.pass()), "left_alone");
+    cloud.come_to_rest();
+}

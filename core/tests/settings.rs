@@ -1,0 +1,392 @@
+//! The settings that decide: every problem is reported, and what is accepted says what it means.
+
+use curfew_core::govern::Governance;
+use curfew_core::schedule::{Adopt, Firmness, ScalingGroups, Schedule, StopBy};
+use curfew_core::settings::{RawGovernance, duration};
+use curfew_core::timetable::Desired;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+fn raw(text: &str) -> RawGovernance {
+    toml::from_str(text).unwrap()
+}
+
+fn resolved(text: &str) -> Governance {
+    raw(text).resolve().unwrap()
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = raw(text).resolve().unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The settings of a schedule with one line more.
+fn office_with(line: &str) -> String {
+    format!("[schedules.office]\ntimezone = \"Europe/Paris\"\nrunning = \"08:00-20:00\"\n{line}")
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let governance = resolved(&office_with(""));
+    assert_eq!(governance.tag, "Schedule");
+    let office = &governance.schedules["office"];
+    assert_eq!(
+        *office,
+        Schedule::new("office".parse().unwrap(), office.timetable.clone())
+    );
+    assert_eq!(office.firmness, Firmness::OncePerEdge);
+    assert_eq!(office.catch_up, SignedDuration::from_hours(24));
+    assert_eq!(office.adopt, Adopt::NextEdge);
+}
+
+#[test]
+fn what_is_said_is_taken() {
+    let governance = resolved(
+        r#"
+        [governing]
+        tag = " Hours "
+
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        enforce = true
+        catch_up = "1d 6h"
+        adopt = "converge"
+        hibernate = true
+        include_asg = true
+        match = { ids = ["i-0abc1234"], tags = { Environment = "dev*" } }
+        "#,
+    );
+    assert_eq!(governance.tag, "Hours");
+    let office = &governance.schedules["office"];
+    assert_eq!(office.firmness, Firmness::Enforced);
+    assert_eq!(office.catch_up, SignedDuration::from_hours(30));
+    assert_eq!(office.adopt, Adopt::Converge);
+    assert_eq!(office.stop_by, StopBy::Hibernating);
+    assert_eq!(office.scaling_groups, ScalingGroups::Include);
+    assert_eq!(office.matcher.ids[0].as_str(), "i-0abc1234");
+    assert_eq!(office.matcher.tags["Environment"].as_str(), "dev*");
+}
+
+#[test]
+fn every_problem_is_reported_and_not_only_the_first() {
+    assert_eq!(
+        problems(
+            r#"
+            [governing]
+            tag = ""
+
+            [schedules."bad name"]
+            timezone = "Europe/Pariss"
+            running = "08:00-20:00"
+
+            [schedules.lab]
+            timezone = "Europe/Paris"
+            running = "08:00-20:00"
+            catch_up = "soon"
+            match = { ids = ["i-0abc1234", "i-1", "web"] }
+            "#
+        ),
+        [
+            "`governing.tag`: a tag's key has 1 to 128 characters",
+            "`schedules.bad name.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?",
+            "`schedules.bad name`: `bad name` is not a schedule name: \
+             1 to 32 letters, digits, `-` and `_`, beginning with a letter or digit",
+            "`schedules.lab.catch_up`: `soon` is not a length of time such as `90m`, `24h` or `2d`",
+            "`schedules.lab.match.ids`: `i-1` is not an instance id: \
+             `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`",
+            "`schedules.lab.match.ids`: `web` is not an instance id: \
+             `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`",
+        ]
+    );
+}
+
+#[test]
+fn the_governing_tag_is_not_where_the_memory_is() {
+    let key_of = |length: usize| {
+        let tag = "é".repeat(length);
+        format!("[governing]\ntag = \"{tag}\"")
+    };
+    assert_eq!(resolved(&key_of(128)).tag.chars().count(), 128);
+    assert_eq!(
+        problems(&key_of(129)),
+        ["`governing.tag`: a tag's key has 1 to 128 characters"]
+    );
+    for tag in ["curfew:last", "curfew:hold"] {
+        assert_eq!(
+            problems(&format!("[governing]\ntag = \"{tag}\"")),
+            [format!(
+                "`governing.tag`: `{tag}` is where Curfew keeps its memory; name another tag"
+            )]
+        );
+    }
+}
+
+#[test]
+fn none_and_inline_are_taken() {
+    let named = |name: &str| office_with("").replace("office", name);
+    for name in ["none", "None"] {
+        assert_eq!(
+            problems(&named(name)),
+            [format!(
+                "`schedules.{name}`: `{name}` can't name a schedule: in an instance's tag it means that no schedule governs it"
+            )]
+        );
+    }
+    assert_eq!(
+        problems(&named("inline")),
+        [
+            "`schedules.inline`: `inline` is what a schedule in an instance's own tag is called; choose another name"
+        ]
+    );
+}
+
+#[test]
+fn the_catch_up_limit_is_more_than_nothing_and_at_most_31_days() {
+    for (text, hours) in [("1h", 1), ("31d", 744), ("744h", 744), ("1w", 168)] {
+        assert_eq!(duration(text), Ok(SignedDuration::from_hours(hours)));
+    }
+    assert_eq!(duration(" 90m "), Ok(SignedDuration::from_mins(90)));
+    for (text, complaint) in [
+        (
+            "0h",
+            "`0h` is not a length of time: it must be more than nothing",
+        ),
+        (
+            "-1h",
+            "`-1h` is not a length of time: it must be more than nothing",
+        ),
+        ("31d 1s", "`31d 1s` is too long: at most 31 days (`31d`)"),
+        (
+            "1mo",
+            "`1mo` is not a length of time such as `90m`, `24h` or `2d`",
+        ),
+        (
+            "",
+            "`` is not a length of time such as `90m`, `24h` or `2d`",
+        ),
+    ] {
+        assert_eq!(
+            problems(&office_with(&format!("catch_up = \"{text}\""))),
+            [format!("`schedules.office.catch_up`: {complaint}")]
+        );
+    }
+}
+
+const TWO_OFFICES: &str = r#"
+    [schedules.office-eu]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-20:00"
+
+    [schedules.office-in]
+    timezone = "Asia/Kolkata"
+    running = "Mon-Fri 08:00-20:00"
+"#;
+
+#[test]
+fn any_of_runs_when_one_of_them_wants_it() {
+    let governance = resolved(&format!(
+        "{TWO_OFFICES}
+        [schedules.any]
+        any_of = [\"office-eu\", \"office-in\"]
+        [schedules.again]
+        any_of = [\"any\"]
+        enforce = true"
+    ));
+    for name in ["any", "again"] {
+        let desired = |at: &str| {
+            let at: Timestamp = at.parse().unwrap();
+            governance.schedules[name].timetable.desired(at)
+        };
+        assert_eq!(desired("2026-11-23T02:29:59Z"), Desired::Stopped);
+        assert_eq!(desired("2026-11-23T02:30:00Z"), Desired::Running, "India");
+        assert_eq!(desired("2026-11-23T18:59:59Z"), Desired::Running, "Europe");
+        assert_eq!(desired("2026-11-23T19:00:00Z"), Desired::Stopped);
+    }
+    assert_eq!(
+        governance.schedules["again"].firmness,
+        Firmness::Enforced,
+        "policies are its own"
+    );
+}
+
+#[test]
+fn an_unknown_member_is_named_with_those_that_exist() {
+    assert_eq!(
+        problems(&format!(
+            "{TWO_OFFICES}
+            [schedules.any]
+            any_of = [\"office-uk\", \"office-eu\", \"office-us\"]"
+        )),
+        [
+            "`schedules.any.any_of`: there is no schedule `office-uk`; there is `office-eu`, `office-in`",
+            "`schedules.any.any_of`: there is no schedule `office-us`; there is `office-eu`, `office-in`",
+        ]
+    );
+    assert_eq!(
+        problems("[schedules.any]\nany_of = [\"office\"]"),
+        ["`schedules.any.any_of`: there is no schedule `office`; there is no other schedule"]
+    );
+}
+
+#[test]
+fn a_circle_is_reported_once() {
+    assert_eq!(
+        problems("[schedules.a]\nany_of = [\"a\"]"),
+        ["`schedules.a.any_of`: `a` is made of `a` itself; a schedule can't contain itself"]
+    );
+    assert_eq!(
+        problems(&format!(
+            "{TWO_OFFICES}
+            [schedules.a]
+            any_of = [\"b\"]
+            [schedules.b]
+            any_of = [\"office-eu\", \"c\"]
+            [schedules.c]
+            any_of = [\"a\"]"
+        )),
+        ["`schedules.c.any_of`: `a` is made of `c` itself; a schedule can't contain itself"]
+    );
+}
+
+#[test]
+fn any_of_stands_alone_and_a_broken_member_is_reported_once() {
+    assert_eq!(
+        problems(
+            r#"
+            [schedules.broken]
+            timezone = "Europe/Paris"
+            running = "25:00"
+
+            [schedules.one]
+            any_of = ["broken"]
+
+            [schedules.two]
+            any_of = ["one", "broken", "mixed"]
+
+            [schedules.mixed]
+            timezone = "Europe/Paris"
+            any_of = ["broken"]
+            "#
+        )
+        .iter()
+        .map(|problem| problem.split("`: ").next().unwrap())
+        .collect::<Vec<_>>(),
+        ["`schedules.broken.running", "`schedules.mixed.any_of"]
+    );
+}
+
+#[test]
+fn what_comes_up_again_and_again_counts_once() {
+    // Each level names both of the level below: 2^40 ways lead to the two offices.
+    let levels: String = (1..40)
+        .map(|level| {
+            let below = level - 1;
+            ["l", "r"]
+                .map(|side| {
+                    format!("[schedules.{side}{level}]\nany_of = [\"l{below}\", \"r{below}\"]\n")
+                })
+                .concat()
+        })
+        .collect();
+    let governance = resolved(&format!(
+        "{TWO_OFFICES}
+        [schedules.l0]
+        any_of = [\"office-eu\"]
+        [schedules.r0]
+        any_of = [\"office-in\", \"office-eu\"]
+        {levels}
+        [schedules.both]
+        any_of = [\"office-eu\", \"office-in\"]"
+    ));
+    assert_eq!(
+        governance.schedules["l39"].timetable,
+        governance.schedules["both"].timetable
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused_wherever_they_stand() {
+    for (text, key) in [
+        ("schedule = 1", "schedule"),
+        ("[governing]\ntags = \"Hours\"", "tags"),
+        (office_with("enforced = true").as_str(), "enforced"),
+        (
+            office_with("match = { tag = { Team = \"blue\" } }").as_str(),
+            "tag",
+        ),
+        (
+            office_with("[[schedules.office.window]]\nstart = \"09:00\"").as_str(),
+            "start",
+        ),
+    ] {
+        let error = toml::from_str::<RawGovernance>(text)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("unknown field `{key}`")),
+            "{text}: {error}"
+        );
+    }
+    let problem = RawGovernance::from_json(r#"{"schedulez":{}}"#).unwrap_err();
+    assert_eq!(problem.key, "settings document");
+    assert!(problem.message.contains("unknown field `schedulez`"));
+}
+
+#[test]
+fn the_lambdas_document_says_what_the_file_says() {
+    let text = r#"
+        [governing]
+        tag = "Hours"
+
+        [schedules.lab]
+        timezone = "Asia/Kolkata"
+        start = "0 6 * * 1-5"
+        stop = ["cron(0 20 ? * MON-FRI *)", "0 23 * * *"]
+        except = ["12-25"]
+        catch_up = "2d"
+        adopt = "converge"
+        hibernate = true
+        match = { tags = { Team = "blue", Tier = "?" } }
+
+        [[schedules.lab.window]]
+        days = "Sat"
+        from = "09:00"
+
+        [schedules.any]
+        any_of = ["lab"]
+        enforce = true
+    "#;
+    let raw = raw(text);
+    let document = raw.to_json();
+    let read = RawGovernance::from_json(&document).unwrap();
+    assert_eq!(read, raw);
+    assert_eq!(read.to_json(), document);
+    assert_eq!(read.resolve(), raw.resolve());
+    assert!(
+        !document.contains("null") && !document.contains("\"only\""),
+        "what is not said takes no room in the parameter: {document}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_a_file_may_hold_panics(
+        name in "\\PC{0,40}",
+        line in prop_oneof!["\\PC{0,30}", "[A-Za-z0-9:,;* -]{0,30}"],
+        limit in "\\PC{0,12}",
+        members in proptest::collection::vec("[abc]", 0..4),
+        others in proptest::collection::vec("[abc]", 0..4),
+    ) {
+        let mut raw = RawGovernance::default();
+        let schedule = raw.schedules.entry(name).or_default();
+        schedule.timezone = Some("Europe/Paris".to_owned());
+        schedule.catch_up = Some(limit);
+        schedule.only.push(line);
+        raw.schedules.entry("a".to_owned()).or_default().any_of = members;
+        raw.schedules.entry("b".to_owned()).or_default().any_of = others;
+        let problems = raw.resolve().unwrap_err();
+        prop_assert!(problems.iter().all(|problem| !problem.message.is_empty()));
+        prop_assert_eq!(RawGovernance::from_json(&raw.to_json()).unwrap(), raw);
+    }
+}

@@ -1,0 +1,154 @@
+//! One instance of the small EC2: it takes time to start and to stop, and a start may fall back.
+
+use std::collections::BTreeMap;
+
+use curfew_core::instance::{
+    AccountId, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region, RootDevice,
+    StateReason,
+};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+const STARTING: SignedDuration = SignedDuration::from_secs(20);
+const STOPPING: SignedDuration = SignedDuration::from_secs(30);
+
+/// Whether the service keeps what may serve as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// As AWS does: the launch time moves with every start, and reasons say who stopped it.
+    Kept,
+    /// As emulators do: the launch time never moves, and there are no reasons.
+    Missing,
+}
+
+/// How the next start goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boot {
+    Runs,
+    FallsBack,
+}
+
+/// An instance, and what is under way with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) instance: Instance,
+    moving_until: Option<Timestamp>,
+    boot: Boot,
+}
+
+impl Machine {
+    pub(crate) fn launched(
+        id: InstanceId,
+        name: &str,
+        state: InstanceState,
+        launched: Timestamp,
+    ) -> Self {
+        let instance = Instance {
+            id,
+            region: Region::new("eu-west-3"),
+            account: AccountId::new("123456789012"),
+            state,
+            launched_at: Some(launched),
+            instance_type: "t3.micro".into(),
+            availability_zone: Some("eu-west-3a".into()),
+            tags: BTreeMap::from([("Name".to_owned(), name.to_owned())]),
+            purchase: Purchase::OnDemand,
+            root_device: RootDevice::Ebs,
+            hibernation: Hibernation::NotConfigured,
+            state_reason: None,
+            transition_reason: None,
+        };
+        Self {
+            instance,
+            moving_until: None,
+            boot: Boot::Runs,
+        }
+    }
+
+    /// The next start is accepted, and does not lead to running.
+    pub(crate) fn next_start_falls_back(&mut self) {
+        self.boot = Boot::FallsBack;
+    }
+
+    pub(crate) fn tag(&mut self, key: &str, value: &str) {
+        assert!(
+            value.chars().count() <= 256,
+            "EC2 refuses the tag value {value}"
+        );
+        self.instance.tags.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// `StartInstances`; whether EC2 accepts it.
+    pub(crate) fn start(&mut self, now: Timestamp, evidence: Evidence) -> bool {
+        match self.instance.state {
+            InstanceState::Running | InstanceState::Pending => true,
+            InstanceState::Stopped => {
+                self.instance.state = InstanceState::Pending;
+                self.moving_until = Some(now + STARTING);
+                if evidence == Evidence::Kept {
+                    let whole = Timestamp::from_second(now.as_second()).unwrap();
+                    self.instance.launched_at = Some(whole);
+                    self.explain(None);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `StopInstances`; whether EC2 accepts it.
+    pub(crate) fn stop(&mut self, now: Timestamp, evidence: Evidence) -> bool {
+        match self.instance.state {
+            InstanceState::Stopped | InstanceState::Stopping => true,
+            InstanceState::Running => {
+                self.instance.state = InstanceState::Stopping;
+                self.moving_until = Some(now + STOPPING);
+                if evidence == Evidence::Kept {
+                    let time = now.to_zoned(TimeZone::UTC).strftime("%F %T").to_string();
+                    self.explain(Some((
+                        "Client.UserInitiatedShutdown",
+                        "User initiated shutdown",
+                    )));
+                    self.instance.transition_reason = Some(format!("User initiated ({time} GMT)"));
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets what is under way come to its end.
+    pub(crate) fn settle(&mut self, now: Timestamp, evidence: Evidence) {
+        if self.moving_until.is_none_or(|end| end > now) {
+            return;
+        }
+        self.moving_until = None;
+        let boot = self.boot;
+        self.instance.state = match self.instance.state {
+            InstanceState::Pending => {
+                self.boot = Boot::Runs;
+                match boot {
+                    Boot::Runs => InstanceState::Running,
+                    Boot::FallsBack => {
+                        if evidence == Evidence::Kept {
+                            self.explain(Some((
+                                "Client.InternalError",
+                                "Client error on launch: the key of its volume is disabled",
+                            )));
+                        }
+                        InstanceState::Stopped
+                    }
+                }
+            }
+            _ => InstanceState::Stopped,
+        };
+    }
+
+    fn explain(&mut self, reason: Option<(&str, &str)>) {
+        self.instance.state_reason = reason.map(|(code, message)| StateReason {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        });
+        self.instance.transition_reason = reason.map(|(code, _)| code.to_owned());
+    }
+}

@@ -1,0 +1,387 @@
+//! A small EC2 on virtual time, and Curfew's execution on it: what a scenario needs to see a plan's consequences.
+//!
+//! [`Cloud`] is the service: its instances take time to start and stop, a start may fall back, and it keeps (AWS) or does not
+//! keep (emulators) the evidence of who did what. [`Cloud::pass`] plans and carries out, in the order of the real executor:
+//! new holds, then calls, then `curfew:last`, then holds that end.
+
+mod machine;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use curfew_core::assess::assess;
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::memory::{HOLD_TAG, LAST_TAG, Who};
+use curfew_core::plan::{Decision, HoldChange, Plan, Step, StepAction, World, plan};
+use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::settings::RawGovernance;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+pub(crate) use self::machine::{Evidence, Machine};
+
+/// Longer than any start or stop takes here.
+pub(crate) const SETTLING: SignedDuration = SignedDuration::from_secs(61);
+
+/// The settings of most scenarios: one schedule of each kind.
+pub(crate) const SETTINGS: &str = r#"
+    [schedules.office]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-20:00"
+
+    [schedules.strict]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-20:00"
+    enforce = true
+
+    [schedules.night-stop]
+    timezone = "Europe/Paris"
+    stop = "cron(0 20 * * ? *)"
+
+    [schedules.eager]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-20:00"
+    adopt = "converge"
+"#;
+
+/// The schedules in a settings text.
+pub(crate) fn governance(settings: &str) -> Governance {
+    let raw: RawGovernance = toml::from_str(settings).unwrap();
+    raw.resolve().unwrap()
+}
+
+/// A wall time in Paris; in a fold, the first.
+pub(crate) fn paris(time: &str) -> Timestamp {
+    let time: jiff::civil::DateTime = time.parse().unwrap();
+    let zone = TimeZone::get("Europe/Paris").unwrap();
+    zone.to_ambiguous_timestamp(time).earlier().unwrap()
+}
+
+/// Something that goes wrong in the next pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// EC2 refuses all calls that start or stop.
+    CallsFail,
+    /// The process dies after those calls, before anything is remembered.
+    CrashBeforeMemory,
+    /// The process dies between the two writes: `curfew:last` is there, an ended hold is not removed.
+    CrashBeforeClearing,
+}
+
+/// EC2, and Curfew at work on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cloud {
+    pub(crate) governance: Governance,
+    pub(crate) now: Timestamp,
+    pub(crate) evidence: Evidence,
+    pub(crate) machines: BTreeMap<InstanceId, Machine>,
+    pub(crate) trouble: Option<Trouble>,
+    /// Every accepted start and stop by Curfew: `2026-11-23 20:00:10 stop web: schedule office`, in Paris time.
+    pub(crate) calls: Vec<String>,
+}
+
+/// Runs a scenario on a Monday in November, as AWS and as an emulator would have it. At its end everything settles, and
+/// planning again after that success must be empty.
+pub(crate) fn scenario(settings: &str, from: &str, run: impl Fn(&mut Cloud)) {
+    for evidence in [Evidence::Kept, Evidence::Missing] {
+        scenario_on(evidence, settings, from, &run);
+    }
+}
+
+/// Like [`scenario`], where EC2's own evidence makes the difference.
+pub(crate) fn scenario_on(
+    evidence: Evidence,
+    settings: &str,
+    from: &str,
+    run: impl Fn(&mut Cloud),
+) {
+    let mut cloud = Cloud::new(governance(settings), paris(from), evidence);
+    run(&mut cloud);
+    cloud.come_to_rest();
+}
+
+impl Cloud {
+    pub(crate) fn new(governance: Governance, now: Timestamp, evidence: Evidence) -> Self {
+        Self {
+            governance,
+            now,
+            evidence,
+            machines: BTreeMap::new(),
+            trouble: None,
+            calls: Vec::new(),
+        }
+    }
+
+    /// A machine that someone launched an hour ago and that has settled in `state`.
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        state: InstanceState,
+        tags: &[(&str, &str)],
+    ) -> InstanceId {
+        let number = self.machines.len() + 1;
+        let id: InstanceId = format!("i-{number:08x}").parse().unwrap();
+        let launched = self.now - SignedDuration::from_hours(1);
+        let mut machine = Machine::launched(id.clone(), name, state, launched);
+        let tags = tags
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        machine.instance.tags.extend(tags);
+        self.machines.insert(id.clone(), machine);
+        id
+    }
+
+    /// A running machine with that schedule tag.
+    pub(crate) fn running(&mut self, schedule: &str) -> InstanceId {
+        self.add("web", InstanceState::Running, &[("Schedule", schedule)])
+    }
+
+    /// A stopped machine with that schedule tag.
+    pub(crate) fn stopped(&mut self, schedule: &str) -> InstanceId {
+        self.add("web", InstanceState::Stopped, &[("Schedule", schedule)])
+    }
+
+    /// Lets time pass until it is `time` in Paris.
+    pub(crate) fn until(&mut self, time: &str) -> &mut Self {
+        self.at(paris(time))
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, time: SignedDuration) -> &mut Self {
+        self.at(self.now + time)
+    }
+
+    /// Lets time pass until `now`.
+    pub(crate) fn at(&mut self, now: Timestamp) -> &mut Self {
+        assert!(now >= self.now, "time does not run backwards");
+        self.now = now;
+        for machine in self.machines.values_mut() {
+            machine.settle(now, self.evidence);
+        }
+        self
+    }
+
+    pub(crate) fn machine(&mut self, id: &InstanceId) -> &mut Machine {
+        self.machines.get_mut(id).unwrap()
+    }
+
+    pub(crate) fn state(&self, id: &InstanceId) -> InstanceState {
+        self.machines[id].instance.state
+    }
+
+    /// `curfew:last` as it stands.
+    pub(crate) fn last(&self, id: &InstanceId) -> &str {
+        self.tag(id, LAST_TAG)
+    }
+
+    /// `curfew:hold` as it stands.
+    pub(crate) fn hold(&self, id: &InstanceId) -> &str {
+        self.tag(id, HOLD_TAG)
+    }
+
+    fn tag(&self, id: &InstanceId, key: &str) -> &str {
+        self.machines[id]
+            .instance
+            .tags
+            .get(key)
+            .map_or("", String::as_str)
+    }
+
+    /// Someone starts it in the console, if it can be started.
+    pub(crate) fn person_starts(&mut self, id: &InstanceId) -> &mut Self {
+        let (now, evidence) = (self.now, self.evidence);
+        self.machine(id).start(now, evidence);
+        self
+    }
+
+    /// Someone stops it in the console, if it can be stopped.
+    pub(crate) fn person_stops(&mut self, id: &InstanceId) -> &mut Self {
+        let (now, evidence) = (self.now, self.evidence);
+        self.machine(id).stop(now, evidence);
+        self
+    }
+
+    /// What would be done now, without doing it.
+    pub(crate) fn look(&self) -> Plan {
+        self.decide(None, None)
+    }
+
+    /// One whole pass.
+    pub(crate) fn pass(&mut self) -> Plan {
+        self.carry_out(self.decide(None, None))
+    }
+
+    /// A pass that the rule of a schedule woke.
+    pub(crate) fn woken_for(&mut self, schedule: &str) -> Plan {
+        let schedule: ScheduleName = schedule.parse().unwrap();
+        self.carry_out(self.decide(None, Some(&schedule)))
+    }
+
+    /// A pass with a request by alice for one instance.
+    pub(crate) fn ask(&mut self, id: &InstanceId, ask: Ask) -> Plan {
+        let request = Request {
+            ask,
+            targets: BTreeSet::from([id.clone()]),
+            by: Who::new("alice"),
+        };
+        self.carry_out(self.decide(Some(&request), None))
+    }
+
+    /// `curfew start` without a duration.
+    pub(crate) fn ask_start(&mut self, id: &InstanceId) -> Plan {
+        self.ask(id, Ask::Start(Lasting::NextEdge))
+    }
+
+    /// `curfew stop` without a duration.
+    pub(crate) fn ask_stop(&mut self, id: &InstanceId) -> Plan {
+        self.ask(id, Ask::Stop(Lasting::NextEdge))
+    }
+
+    /// Passes until there is nothing left to do, which must come soon; after that, planning again is empty.
+    pub(crate) fn come_to_rest(&mut self) {
+        self.trouble = None;
+        for _ in 0..10 {
+            self.pass();
+            assert!(
+                self.decide(None, None).steps.is_empty(),
+                "a plan after a successful pass has no steps: {self:#?}"
+            );
+            self.wait(SETTLING);
+            if self.decide(None, None).steps.is_empty() {
+                return;
+            }
+        }
+        panic!("no rest: {:#?}", self.decide(None, None));
+    }
+
+    fn observe(&self) -> Vec<Instance> {
+        self.machines
+            .values()
+            .map(|machine| machine.instance.clone())
+            .collect()
+    }
+
+    /// A pass without this support's own checks of the plan, for scenarios with very many of them.
+    pub(crate) fn quick_pass(&mut self) {
+        let instances = self.observe();
+        let world = World {
+            governance: &self.governance,
+            instances: &instances,
+            request: None,
+            woken_for: None,
+        };
+        self.carry_out(plan(&world, self.now));
+    }
+
+    fn decide(&self, request: Option<&Request>, woken_for: Option<&ScheduleName>) -> Plan {
+        let instances = self.observe();
+        let world = World {
+            governance: &self.governance,
+            instances: &instances,
+            request,
+            woken_for,
+        };
+        let decided = plan(&world, self.now);
+        assert_eq!(decided, plan(&world, self.now), "a plan is deterministic");
+        assert_judged_one_by_one(&world, self.now, &decided);
+        decided
+    }
+
+    fn carry_out(&mut self, plan: Plan) -> Plan {
+        let trouble = self.trouble.take();
+        for step in &plan.steps {
+            self.carry_out_step(step, trouble);
+        }
+        plan
+    }
+
+    fn carry_out_step(&mut self, step: &Step, trouble: Option<Trouble>) {
+        let (now, evidence) = (self.now, self.evidence);
+        if let HoldChange::Set(hold) = &step.remember.hold {
+            self.machine(&step.instance)
+                .tag(HOLD_TAG, &hold.to_string());
+        }
+        if step.action != StepAction::Record {
+            let accepted = trouble != Some(Trouble::CallsFail)
+                && match step.action {
+                    StepAction::Start => self.machine(&step.instance).start(now, evidence),
+                    _ => self.machine(&step.instance).stop(now, evidence),
+                };
+            if !accepted {
+                return;
+            }
+            let local = now.to_zoned(TimeZone::get("Europe/Paris").unwrap());
+            self.calls.push(format!(
+                "{} {} {}: {}",
+                local.strftime("%F %T"),
+                step.action,
+                step.name.as_deref().unwrap_or_default(),
+                step.cause
+            ));
+        }
+        if trouble == Some(Trouble::CrashBeforeMemory) {
+            return;
+        }
+        let machine = self.machine(&step.instance);
+        if let Some(mut last) = step.remember.last.clone() {
+            last.pending &= machine.instance.state != InstanceState::Running;
+            machine.tag(LAST_TAG, &last.to_string());
+        }
+        if step.remember.hold == HoldChange::Clear && trouble != Some(Trouble::CrashBeforeClearing)
+        {
+            machine.instance.tags.remove(HOLD_TAG);
+        }
+    }
+}
+
+/// Every instance has exactly one step or skip, in its order, and it is the one that judging it alone comes to.
+fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
+    let assessed: Vec<_> = world
+        .instances
+        .iter()
+        .map(|instance| assess(instance, world, now))
+        .collect();
+    let next_edges = assessed.iter().filter_map(|one| Some(one.next_edge?.at));
+    assert_eq!(next_edges.min(), decided.next_edge);
+    let (mut steps, mut skipped) = (Vec::new(), Vec::new());
+    for one in assessed {
+        match one.decision {
+            Decision::Step(step) => steps.push(step),
+            Decision::Skip(skip) => skipped.push(skip),
+        }
+    }
+    assert_eq!((&steps, &skipped), (&decided.steps, &decided.skipped));
+}
+
+/// What a plan says about its only instance: `stop: schedule office`, or the code of the reason to skip it.
+pub(crate) fn said(plan: &Plan) -> String {
+    let decisions: Vec<String> = plan
+        .steps
+        .iter()
+        .cloned()
+        .map(Decision::Step)
+        .chain(plan.skipped.iter().cloned().map(Decision::Skip))
+        .map(|decision| match decision {
+            Decision::Step(step) => format!("{}: {}", step.action, step.cause),
+            Decision::Skip(skip) => {
+                let json = serde_json::to_value(&skip.reason).unwrap();
+                json["reason"].as_str().unwrap().to_owned()
+            }
+        })
+        .collect();
+    let [decision] = decisions.as_slice() else {
+        panic!("not one decision: {decisions:?}");
+    };
+    decision.clone()
+}
+
+/// The remark on a plan's only step.
+pub(crate) fn note(plan: &Plan) -> &str {
+    plan.steps[0].note.as_deref().unwrap_or_default()
+}
+
+/// The sentence of a plan's only skip.
+pub(crate) fn detail(plan: &Plan) -> &str {
+    &plan.skipped[0].detail
+}
