@@ -1,0 +1,254 @@
+//! Who may do what: denied actions, denied instances, rejected credentials, regions that are not enabled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::ApiError;
+use crate::filter::Pattern;
+use crate::ids::{Home, Scope};
+use crate::instance::{Instance, instance_arn};
+use crate::request::{Action, Caller, RegionLine, Request};
+
+/// A hole in the caller's policy: the action is refused with `UnauthorizedOperation`, for every instance or, as with a
+/// condition on `aws:ResourceTag`, for some. Describe actions have no resource-level permissions (*Actions, resources, and
+/// condition keys for Amazon EC2*), so a denial with a condition never touches them.
+#[derive(Debug, Clone)]
+pub struct Denial {
+    action: Action,
+    scope: Scope,
+    condition: Option<Condition>,
+}
+
+#[derive(Debug, Clone)]
+struct Condition {
+    key: String,
+    value: Pattern,
+    denied: Denied,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denied {
+    WithTag,
+    WithoutTag,
+}
+
+impl Denial {
+    /// Denies this action in every account and region.
+    pub fn of(action: Action) -> Self {
+        Self {
+            action,
+            scope: Scope::default(),
+            condition: None,
+        }
+    }
+
+    /// Only to callers of this account.
+    #[must_use]
+    pub fn in_account(mut self, account: impl Into<String>) -> Self {
+        self.scope.account = Some(account.into());
+        self
+    }
+
+    /// Only in this region.
+    #[must_use]
+    pub fn in_region(mut self, region: impl Into<String>) -> Self {
+        self.scope.region = Some(region.into());
+        self
+    }
+
+    /// Only for instances with this tag, its value a pattern of IAM's `StringLike`.
+    #[must_use]
+    pub fn if_tagged(mut self, key: impl Into<String>, value: &str) -> Self {
+        self.condition = Some(Condition {
+            key: key.into(),
+            value: Pattern::new(value),
+            denied: Denied::WithTag,
+        });
+        self
+    }
+
+    /// For every instance but those with this tag: a policy that allows only what carries it.
+    #[must_use]
+    pub fn unless_tagged(mut self, key: impl Into<String>, value: &str) -> Self {
+        self.condition = Some(Condition {
+            key: key.into(),
+            value: Pattern::new(value),
+            denied: Denied::WithoutTag,
+        });
+        self
+    }
+
+    fn concerns(&self, home: &Home, action: Action) -> bool {
+        self.action == action && self.scope.covers(home)
+    }
+}
+
+impl Condition {
+    fn denies(&self, instance: &Instance) -> bool {
+        let tagged = instance
+            .tags
+            .get(&self.key)
+            .is_some_and(|value| self.value.matches(value));
+        match self.denied {
+            Denied::WithTag => tagged,
+            Denied::WithoutTag => !tagged,
+        }
+    }
+}
+
+/// What is wrong with an account's credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialFault {
+    /// A session that ran out: `ExpiredToken`, 400.
+    ExpiredToken,
+    /// The same as EC2 itself says it: `RequestExpired`, 400.
+    RequestExpired,
+    /// Keys that AWS doesn't know: `AuthFailure`, 401.
+    AuthFailure,
+}
+
+/// Whether the time of a signature matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockCheck {
+    /// Refuse a signature that is more than five minutes from the model's `now`, and send that in the `Date` header, from
+    /// which SDKs correct themselves.
+    On,
+    /// Take any, as a model in virtual time must for an SDK that signs with the real one.
+    Off,
+}
+
+/// *Signature Version 4*: "requests must reach AWS within five minutes of the time stamp".
+const SKEW_ALLOWED: SignedDuration = SignedDuration::from_mins(5);
+
+/// Regions that every account has (*Regions and Availability Zones*).
+const ENABLED: [&str; 17] = [
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// Some of the regions that an account has to opt in to.
+const OPT_IN: [&str; 6] = [
+    "af-south-1",
+    "ap-east-1",
+    "eu-central-2",
+    "eu-south-1",
+    "il-central-1",
+    "me-south-1",
+];
+
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) denials: Vec<Denial>,
+    pub(crate) credentials: BTreeMap<String, CredentialFault>,
+    pub(crate) clock: ClockCheck,
+    opted_in: BTreeSet<String>,
+}
+
+impl Access {
+    pub(crate) fn open() -> Self {
+        Self {
+            denials: Vec::new(),
+            credentials: BTreeMap::new(),
+            clock: ClockCheck::Off,
+            opted_in: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn opt_in(&mut self, region: &str) {
+        self.opted_in.insert(region.to_owned());
+    }
+
+    /// Whether the caller is let in at all: EC2 answers a region that the account has not enabled as it answers bad keys.
+    pub(crate) fn authenticate(&self, caller: &Caller, now: Timestamp) -> Result<(), ApiError> {
+        match self.credentials.get(&caller.home.account) {
+            Some(CredentialFault::ExpiredToken) => return Err(ApiError::expired_token()),
+            Some(CredentialFault::RequestExpired) => return Err(ApiError::request_expired(now)),
+            Some(CredentialFault::AuthFailure) => return Err(ApiError::auth_failure()),
+            None => {}
+        }
+        if !self.is_enabled(&caller.home.region) {
+            return Err(ApiError::auth_failure());
+        }
+        match (self.clock, caller.signed_at) {
+            (ClockCheck::On, Some(signed)) if now.duration_since(signed).abs() > SKEW_ALLOWED => {
+                Err(ApiError::request_expired(now))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the caller may do this to these instances; the first that it may not is named.
+    pub(crate) fn authorize<'a>(
+        &self,
+        home: &Home,
+        request: &Request,
+        targets: impl Fn() -> Vec<&'a Instance>,
+    ) -> Result<(), ApiError> {
+        let action = request.action();
+        for denial in &self.denials {
+            if !denial.concerns(home, action) {
+                continue;
+            }
+            let resource = match &denial.condition {
+                None => request
+                    .ids()
+                    .first()
+                    .map_or("*".to_owned(), |id| instance_arn(home, id)),
+                Some(_) if action.is_describe() => continue,
+                Some(condition) => {
+                    match targets()
+                        .into_iter()
+                        .find(|instance| condition.denies(instance))
+                    {
+                        Some(instance) => instance.arn(),
+                        None => continue,
+                    }
+                }
+            };
+            return Err(ApiError::unauthorized(home, action, &resource));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn regions(&self) -> Vec<RegionLine> {
+        let required = ENABLED.iter().map(|name| (*name, "opt-in-not-required"));
+        let optional = OPT_IN.iter().map(|name| {
+            let chosen = self.opted_in.contains(*name);
+            (*name, if chosen { "opted-in" } else { "not-opted-in" })
+        });
+        required
+            .chain(optional)
+            .map(|(name, opt_in)| RegionLine {
+                name: name.to_owned(),
+                opt_in,
+            })
+            .collect()
+    }
+
+    fn is_enabled(&self, region: &str) -> bool {
+        ENABLED.contains(&region) || self.opted_in.contains(region)
+    }
+}
+
+impl Action {
+    /// Whether it only reads.
+    pub fn is_describe(self) -> bool {
+        self.name().starts_with("Describe")
+    }
+}

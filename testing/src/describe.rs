@@ -1,0 +1,291 @@
+//! Reading, in pages: `MaxResults` from 5 to 1000, not together with ids (`DescribeInstances`, `DescribeInstanceStatus`, `DescribeTags`,
+//! `DescribeSpotInstanceRequests` in the API Reference). Without `MaxResults` one answer holds everything, as it does at AWS.
+//!
+//! A page is found by walking on from the last id of the one before, so that its cost is its own length, not the fleet's.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::error::ApiError;
+use crate::filter::{Field, Filters, InstanceField, SpotField, TagField};
+use crate::ids::{Home, InstanceId};
+use crate::instance::{Instance, InstanceState};
+use crate::request::{Health, Page, Query, RegionLine, RegionScope, StatusScope, TagLine};
+use crate::world::{Shelf, World};
+
+/// `DescribeInstanceStatus`: "Maximum 100 explicitly specified instance IDs".
+const MAX_STATUS_IDS: usize = 100;
+
+impl World {
+    pub(crate) fn describe_instances(
+        &self,
+        home: &Home,
+        query: &Query,
+    ) -> Result<Page<Arc<Instance>>, ApiError> {
+        let filters = Filters::<InstanceField>::compile(&query.filters)?;
+        self.select(home, query, |instance| filters.accept(instance))
+    }
+
+    pub(crate) fn describe_statuses(
+        &self,
+        home: &Home,
+        query: &Query,
+        scope: StatusScope,
+    ) -> Result<Page<Health>, ApiError> {
+        if query.ids.len() > MAX_STATUS_IDS {
+            return Err(ApiError::invalid_value(format!(
+                "A call can name at most {MAX_STATUS_IDS} instances"
+            )));
+        }
+        let filters = Filters::<InstanceField>::compile(&query.filters)?;
+        let page = self.select(home, query, |instance| {
+            (scope == StatusScope::All || instance.state == InstanceState::Running)
+                && filters.accept(instance)
+        })?;
+        let health = |instance: Arc<Instance>| {
+            let status = match instance.running_since {
+                Some(since) if self.now.duration_since(since) < self.durations.checking => {
+                    "initializing"
+                }
+                Some(_) => "ok",
+                None => "not-applicable",
+            };
+            Health { instance, status }
+        };
+        Ok(Page {
+            items: page.items.into_iter().map(health).collect(),
+            next_token: page.next_token,
+        })
+    }
+
+    pub(crate) fn describe_spot(
+        &self,
+        home: &Home,
+        query: &Query,
+    ) -> Result<Page<Arc<Instance>>, ApiError> {
+        let filters = Filters::<SpotField>::compile(&query.filters)?;
+        let size = page_size(query, "spotInstanceRequestIdSet")?;
+        let wanted = |instance: &Instance| {
+            instance.spot.as_ref().is_some_and(|spot| {
+                (query.ids.is_empty() || query.ids.contains(&spot.id)) && filters.accept(instance)
+            })
+        };
+        let page = walk(self.shelf(home), query, size, wanted)?;
+        let known = |id: &&String| {
+            page.items
+                .iter()
+                .any(|instance| instance.spot.as_ref().is_some_and(|spot| spot.id == **id))
+        };
+        if query.filters.is_empty()
+            && let Some(missing) = query.ids.iter().find(|id| !known(id))
+        {
+            return Err(ApiError::client(
+                "InvalidSpotInstanceRequestID.NotFound",
+                format!("The spot instance request ID '{missing}' does not exist"),
+            ));
+        }
+        Ok(page)
+    }
+
+    pub(crate) fn describe_tags(
+        &self,
+        home: &Home,
+        query: &Query,
+    ) -> Result<Page<TagLine>, ApiError> {
+        let filters = Filters::<TagField>::compile(&query.filters)?;
+        let size = page_size(query, "resourcesSet")?;
+        let after = query.next_token.as_deref().map(read_token).transpose()?;
+        let (first, after_key) = match &after {
+            Some(place) => {
+                let (id, key) = place.split_once(' ').ok_or_else(ApiError::invalid_token)?;
+                (Bound::Included(id), Some((id, key)))
+            }
+            None => (Bound::Unbounded, None),
+        };
+        let empty = Shelf::new();
+        let mut lines = self
+            .shelf(home)
+            .unwrap_or(&empty)
+            .range::<str, _>((first, Bound::Unbounded))
+            .flat_map(|(id, instance)| {
+                instance
+                    .tags
+                    .iter()
+                    .map(move |(key, value)| (id, key, value))
+            })
+            .filter(|(id, key, _)| {
+                after_key.is_none_or(|after| (id.as_str(), key.as_str()) > after)
+            })
+            .map(|(id, key, value)| (id.to_string(), key.clone(), value.clone()))
+            .filter(|line| filters.accept(line));
+        let items: Vec<_> = lines
+            .by_ref()
+            .take(size)
+            .map(|(resource, key, value)| TagLine {
+                resource,
+                key,
+                value,
+            })
+            .collect();
+        let more = lines.next().is_some();
+        let next_token = items
+            .last()
+            .filter(|_| more)
+            .map(|last| write_token(&format!("{} {}", last.resource, last.key)));
+        Ok(Page { items, next_token })
+    }
+
+    pub(crate) fn describe_regions(
+        &self,
+        query: &Query,
+        scope: RegionScope,
+    ) -> Result<Vec<RegionLine>, ApiError> {
+        let filters = Filters::<RegionField>::compile(&query.filters)?;
+        let regions = self.access.regions();
+        if let Some(unknown) = query
+            .ids
+            .iter()
+            .find(|id| !regions.iter().any(|region| region.name == **id))
+        {
+            return Err(ApiError::invalid_value(format!(
+                "Invalid region name: '{unknown}'"
+            )));
+        }
+        Ok(regions
+            .into_iter()
+            .filter(|region| match query.ids.as_slice() {
+                [] => scope == RegionScope::All || region.opt_in != "not-opted-in",
+                ids => ids.contains(&region.name),
+            })
+            .filter(|region| filters.accept(region))
+            .collect())
+    }
+
+    fn select(
+        &self,
+        home: &Home,
+        query: &Query,
+        wanted: impl Fn(&Instance) -> bool,
+    ) -> Result<Page<Arc<Instance>>, ApiError> {
+        let size = page_size(query, "instancesSet")?;
+        if query.ids.is_empty() {
+            return walk(self.shelf(home), query, size, wanted);
+        }
+        let named: BTreeMap<&str, &Instance> = self
+            .resolve(home, &query.ids)?
+            .into_iter()
+            .map(|instance| (instance.id.as_str(), instance))
+            .collect();
+        let items = named
+            .values()
+            .filter(|instance| wanted(instance))
+            .filter_map(|instance| self.find(&instance.id).cloned())
+            .collect();
+        Ok(Page {
+            items,
+            next_token: None,
+        })
+    }
+}
+
+/// The filters of `DescribeRegions`.
+enum RegionField {
+    Name,
+    OptIn,
+}
+
+impl Field for RegionField {
+    type Of = RegionLine;
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "region-name" => Some(Self::Name),
+            "opt-in-status" => Some(Self::OptIn),
+            _ => None,
+        }
+    }
+
+    fn any(&self, of: &RegionLine, wanted: &crate::filter::Wanted) -> bool {
+        match self {
+            Self::Name => wanted.is(&of.name),
+            Self::OptIn => wanted.is(of.opt_in),
+        }
+    }
+}
+
+fn walk(
+    shelf: Option<&Shelf>,
+    query: &Query,
+    size: usize,
+    wanted: impl Fn(&Instance) -> bool,
+) -> Result<Page<Arc<Instance>>, ApiError> {
+    let after = match &query.next_token {
+        Some(token) => Bound::Excluded(
+            read_token(token)?
+                .parse::<InstanceId>()
+                .map_err(|_| ApiError::invalid_token())?,
+        ),
+        None => Bound::Unbounded,
+    };
+    let empty = Shelf::new();
+    let mut instances = shelf
+        .unwrap_or(&empty)
+        .range((after, Bound::Unbounded))
+        .map(|(_, instance)| instance)
+        .filter(|instance| wanted(instance));
+    let items: Vec<_> = instances.by_ref().take(size).cloned().collect();
+    let more = instances.next().is_some();
+    let next_token = items
+        .last()
+        .filter(|_| more)
+        .map(|last| write_token(last.id.as_str()));
+    Ok(Page { items, next_token })
+}
+
+fn page_size(query: &Query, ids: &str) -> Result<usize, ApiError> {
+    if !query.ids.is_empty() {
+        let other = match (query.max_results, &query.next_token) {
+            (Some(_), _) => Some("maxResults"),
+            (None, Some(_)) => Some("nextToken"),
+            (None, None) => None,
+        };
+        if let Some(other) = other {
+            return Err(ApiError::invalid_combination(format!(
+                "The parameter {ids} cannot be used with the parameter {other}"
+            )));
+        }
+    }
+    match query.max_results {
+        None => Ok(usize::MAX),
+        Some(few) if few < 5 => Err(ApiError::invalid_value(format!(
+            "Value ( {few} ) for parameter maxResults is invalid. Expecting a value greater than 5."
+        ))),
+        Some(many) if many > 1000 => Err(ApiError::invalid_value(format!(
+            "Value ( {many} ) for parameter maxResults is invalid. Expecting a value less than 1000."
+        ))),
+        Some(size) => usize::try_from(size).map_err(|_| ApiError::invalid_token()),
+    }
+}
+
+/// A token is opaque to callers: nobody should be tempted to read or make one.
+fn write_token(place: &str) -> String {
+    use std::fmt::Write as _;
+    place.bytes().fold(String::new(), |mut token, byte| {
+        let _ = write!(token, "{:02x}", byte ^ 0x5a);
+        token
+    })
+}
+
+fn read_token(token: &str) -> Result<String, ApiError> {
+    let bytes = token
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            let digits = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(digits, 16).ok().map(|byte| byte ^ 0x5a)
+        })
+        .collect::<Option<Vec<u8>>>()
+        .ok_or_else(ApiError::invalid_token)?;
+    String::from_utf8(bytes).map_err(|_| ApiError::invalid_token())
+}

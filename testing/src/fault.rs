@@ -1,0 +1,153 @@
+//! Faults on the way to EC2, on its edge, and on the way back: chosen by action, a number of times, then gone.
+
+use std::time::Duration;
+
+use crate::error::ApiError;
+use crate::ids::{Chance, Home, Scope};
+use crate::request::Action;
+
+/// Something that goes wrong with a call.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    action: Option<Action>,
+    scope: Scope,
+    skip: u32,
+    times: Option<u32>,
+    percent: u8,
+    symptom: Symptom,
+}
+
+/// How a call goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Symptom {
+    /// EC2 answers this, and does nothing.
+    Error(ApiError),
+    /// EC2 does it and answers this late (in tokio's time, so that a paused test doesn't wait).
+    Latency(Duration),
+    /// EC2 never sees it and nothing ever comes back.
+    Hang,
+    /// The connection is reset before EC2 sees it.
+    Reset,
+    /// EC2 does it, and the connection is reset before the answer is back.
+    ResetAfter,
+    /// EC2 does it, and the answer ends in the middle of its XML.
+    Truncated,
+}
+
+impl Symptom {
+    /// Whether the call reaches EC2.
+    pub(crate) fn arrives(&self) -> bool {
+        matches!(self, Self::Latency(_) | Self::ResetAfter | Self::Truncated)
+    }
+}
+
+impl Fault {
+    /// A fault of calls of this action, each time until told otherwise.
+    pub fn on(action: Action, symptom: Symptom) -> Self {
+        Self {
+            action: Some(action),
+            ..Self::everywhere(symptom)
+        }
+    }
+
+    /// A fault of every call.
+    pub fn everywhere(symptom: Symptom) -> Self {
+        Self {
+            action: None,
+            scope: Scope::default(),
+            skip: 0,
+            times: None,
+            percent: 100,
+            symptom,
+        }
+    }
+
+    /// An error of this code and status.
+    pub fn error(action: Action, status: u16, code: &'static str) -> Self {
+        let message = "The model was told to answer this.";
+        Self::on(
+            action,
+            Symptom::Error(ApiError::with_status(status, code, message)),
+        )
+    }
+
+    /// So many times, then never again.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Only after so many calls have passed unharmed.
+    #[must_use]
+    pub fn after(mut self, calls: u32) -> Self {
+        self.skip = calls;
+        self
+    }
+
+    /// In so many of 100 calls, by the model's seed.
+    #[must_use]
+    pub fn percent(mut self, percent: u8) -> Self {
+        self.percent = percent;
+        self
+    }
+
+    /// Only for callers of this account.
+    #[must_use]
+    pub fn in_account(mut self, account: impl Into<String>) -> Self {
+        self.scope.account = Some(account.into());
+        self
+    }
+
+    /// Only in this region.
+    #[must_use]
+    pub fn in_region(mut self, region: impl Into<String>) -> Self {
+        self.scope.region = Some(region.into());
+        self
+    }
+
+    fn strikes(&mut self, home: &Home, action: Action, chance: &mut Chance) -> bool {
+        let concerned = self.times != Some(0)
+            && self.action.is_none_or(|wanted| wanted == action)
+            && self.scope.covers(home);
+        if concerned && self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        concerned && (self.percent == 100 || chance.happens(self.percent))
+    }
+}
+
+/// The faults in force, in the order in which they were added.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.0.push(fault);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The first fault that strikes this call; one that has struck often enough is gone.
+    pub(crate) fn strike(
+        &mut self,
+        home: &Home,
+        action: Action,
+        chance: &mut Chance,
+    ) -> Option<Symptom> {
+        let striking = self
+            .0
+            .iter_mut()
+            .position(|fault| fault.strikes(home, action, chance))?;
+        let fault = &mut self.0[striking];
+        let symptom = fault.symptom.clone();
+        fault.times = fault.times.map(|times| times - 1);
+        if fault.times == Some(0) {
+            self.0.remove(striking);
+        }
+        Some(symptom)
+    }
+}

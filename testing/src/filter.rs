@@ -1,0 +1,373 @@
+//! Server-side filters: names from each describe action's page in the API Reference, `*` and `?` in values as *List and filter
+//! using the CLI and API* (EC2 User Guide) has them, AND between filters, OR between values, case-sensitive.
+//!
+//! A name that is not here is refused with AWS's error for an unknown filter, also where AWS knows it and the model doesn't:
+//! a filter that silently matched everything would make a caller's mistake look like a large fleet.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::error::ApiError;
+use crate::instance::{Hibernation, Instance, RootDevice};
+
+/// `FilterLimitExceeded`: how many values one call's filters may have together.
+const MAX_VALUES: usize = 200;
+
+/// One filter of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Such as `instance-state-name` or `tag:Schedule`.
+    pub name: String,
+    /// Any of these.
+    pub values: Vec<String>,
+}
+
+impl Filter {
+    /// A filter from its name and values.
+    pub fn new(
+        name: impl Into<String>,
+        values: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            values: values.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// What can be filtered by, for one kind of resource.
+pub(crate) trait Field: Sized {
+    /// What the field belongs to.
+    type Of: ?Sized;
+
+    /// The field that a filter's name means.
+    fn named(name: &str) -> Option<Self>;
+
+    /// Whether any value of the field is wanted.
+    fn any(&self, of: &Self::Of, wanted: &Wanted) -> bool;
+}
+
+/// A call's filters, ready to be asked about many resources.
+pub(crate) struct Filters<F>(Vec<(F, Wanted)>);
+
+impl<F: Field> Filters<F> {
+    pub(crate) fn compile(filters: &[Filter]) -> Result<Self, ApiError> {
+        if filters
+            .iter()
+            .map(|filter| filter.values.len())
+            .sum::<usize>()
+            > MAX_VALUES
+        {
+            return Err(ApiError::client(
+                "FilterLimitExceeded",
+                format!(
+                    "The maximum number of filter values specified on a single call is {MAX_VALUES}"
+                ),
+            ));
+        }
+        filters
+            .iter()
+            .map(|filter| {
+                let field =
+                    F::named(&filter.name).ok_or_else(|| ApiError::unknown_filter(&filter.name))?;
+                Ok((field, Wanted::new(&filter.values)))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    pub(crate) fn accept(&self, of: &F::Of) -> bool {
+        self.0.iter().all(|(field, wanted)| field.any(of, wanted))
+    }
+}
+
+/// The values of one filter: most are plain, and a call may have 200 of them to be looked for in 100,000 instances.
+pub(crate) struct Wanted {
+    plain: HashSet<String>,
+    patterns: Vec<Pattern>,
+}
+
+impl Wanted {
+    fn new(values: &[String]) -> Self {
+        let (patterns, plain): (Vec<_>, Vec<_>) = values
+            .iter()
+            .partition(|value| value.contains(['*', '?', '\\']));
+        Self {
+            plain: plain.into_iter().cloned().collect(),
+            patterns: patterns
+                .into_iter()
+                .map(|text| Pattern::new(text))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn is(&self, value: &str) -> bool {
+        self.plain.contains(value) || self.patterns.iter().any(|pattern| pattern.matches(value))
+    }
+}
+
+/// A value with wildcards: `*` is any run of characters, `?` is one, and `\` takes the next character literally.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern(Vec<Piece>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Character(char),
+    One,
+    Run,
+}
+
+impl Pattern {
+    pub(crate) fn new(text: &str) -> Self {
+        let mut pieces = Vec::new();
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            pieces.push(match character {
+                '*' => Piece::Run,
+                '?' => Piece::One,
+                '\\' => Piece::Character(characters.next().unwrap_or('\\')),
+                other => Piece::Character(other),
+            });
+        }
+        Self(pieces)
+    }
+
+    pub(crate) fn matches(&self, value: &str) -> bool {
+        let value: Vec<char> = value.chars().collect();
+        let (mut piece, mut at) = (0, 0);
+        // Where to resume when what follows the last `*` didn't fit: after the star, one character further on.
+        let mut resume = None;
+        while at < value.len() {
+            match self.0.get(piece) {
+                Some(Piece::Run) => {
+                    resume = Some((piece + 1, at));
+                    piece += 1;
+                }
+                Some(Piece::One) => (piece, at) = (piece + 1, at + 1),
+                Some(Piece::Character(character)) if *character == value[at] => {
+                    (piece, at) = (piece + 1, at + 1);
+                }
+                _ => {
+                    let Some((after_star, from)) = resume else {
+                        return false;
+                    };
+                    resume = Some((after_star, from + 1));
+                    (piece, at) = (after_star, from + 1);
+                }
+            }
+        }
+        self.0[piece..].iter().all(|piece| *piece == Piece::Run)
+    }
+}
+
+/// The filters of `DescribeInstances` and of `DescribeInstanceStatus` that the model knows.
+pub(crate) enum InstanceField {
+    Architecture,
+    AvailabilityZone,
+    HibernationConfigured,
+    ImageId,
+    InstanceId,
+    InstanceLifecycle,
+    InstanceStateCode,
+    InstanceStateName,
+    InstanceType,
+    LaunchTime,
+    OwnerId,
+    PrivateIpAddress,
+    Reason,
+    ReservationId,
+    RootDeviceType,
+    SpotInstanceRequestId,
+    StateReasonCode,
+    SubnetId,
+    Tag(String),
+    TagKey,
+    VpcId,
+}
+
+impl Field for InstanceField {
+    type Of = Instance;
+
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "architecture" => Self::Architecture,
+            "availability-zone" => Self::AvailabilityZone,
+            "hibernation-options.configured" => Self::HibernationConfigured,
+            "image-id" => Self::ImageId,
+            "instance-id" => Self::InstanceId,
+            "instance-lifecycle" => Self::InstanceLifecycle,
+            "instance-state-code" => Self::InstanceStateCode,
+            "instance-state-name" => Self::InstanceStateName,
+            "instance-type" => Self::InstanceType,
+            "launch-time" => Self::LaunchTime,
+            "owner-id" => Self::OwnerId,
+            "private-ip-address" => Self::PrivateIpAddress,
+            "reason" => Self::Reason,
+            "reservation-id" => Self::ReservationId,
+            "root-device-type" => Self::RootDeviceType,
+            "spot-instance-request-id" => Self::SpotInstanceRequestId,
+            "state-reason-code" => Self::StateReasonCode,
+            "subnet-id" => Self::SubnetId,
+            "tag-key" => Self::TagKey,
+            "vpc-id" => Self::VpcId,
+            name => Self::Tag(name.strip_prefix("tag:")?.to_owned()),
+        })
+    }
+
+    fn any(&self, of: &Instance, wanted: &Wanted) -> bool {
+        let value: Cow<'_, str> = match self {
+            Self::Architecture => ARCHITECTURE.into(),
+            Self::AvailabilityZone => of.zone.as_str().into(),
+            Self::HibernationConfigured => (of.hibernation == Hibernation::Configured)
+                .to_string()
+                .into(),
+            Self::ImageId => of.image.as_str().into(),
+            Self::InstanceId => of.id.as_str().into(),
+            Self::InstanceLifecycle => match of.spot {
+                Some(_) => "spot".into(),
+                None => return false,
+            },
+            Self::InstanceStateCode => of.state.code().to_string().into(),
+            Self::InstanceStateName => of.state.name().into(),
+            Self::InstanceType => of.instance_type.as_str().into(),
+            Self::LaunchTime => of
+                .launch_time
+                .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+                .to_string()
+                .into(),
+            Self::OwnerId => of.home.account.as_str().into(),
+            Self::PrivateIpAddress => of.private_ip.as_str().into(),
+            Self::Reason => of.transition_reason.as_str().into(),
+            Self::ReservationId => of.reservation.as_ref().into(),
+            Self::RootDeviceType => of.root.name().into(),
+            Self::SpotInstanceRequestId => match &of.spot {
+                Some(spot) => spot.id.as_str().into(),
+                None => return false,
+            },
+            Self::StateReasonCode => match &of.state_reason {
+                Some(reason) => reason.code.as_str().into(),
+                None => return false,
+            },
+            Self::SubnetId => of.subnet().into(),
+            Self::Tag(key) => match of.tags.get(key) {
+                Some(value) => value.as_str().into(),
+                None => return false,
+            },
+            Self::TagKey => return of.tags.keys().any(|key| wanted.is(key)),
+            Self::VpcId => of.vpc().into(),
+        };
+        wanted.is(&value)
+    }
+}
+
+/// Every instance of the model is of this architecture.
+pub(crate) const ARCHITECTURE: &str = "x86_64";
+
+impl RootDevice {
+    /// EC2's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ebs => "ebs",
+            Self::InstanceStore => "instance-store",
+        }
+    }
+}
+
+/// The filters of `DescribeTags`, over an instance's id and one of its tags.
+pub(crate) enum TagField {
+    Key,
+    ResourceId,
+    ResourceType,
+    Tag(String),
+    Value,
+}
+
+impl Field for TagField {
+    type Of = (String, String, String);
+
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "key" => Self::Key,
+            "resource-id" => Self::ResourceId,
+            "resource-type" => Self::ResourceType,
+            "value" => Self::Value,
+            name => Self::Tag(name.strip_prefix("tag:")?.to_owned()),
+        })
+    }
+
+    fn any(&self, (resource, key, value): &Self::Of, wanted: &Wanted) -> bool {
+        match self {
+            Self::Key => wanted.is(key),
+            Self::ResourceId => wanted.is(resource),
+            Self::ResourceType => wanted.is("instance"),
+            Self::Tag(name) => name == key && wanted.is(value),
+            Self::Value => wanted.is(value),
+        }
+    }
+}
+
+/// The filters of `DescribeSpotInstanceRequests` that the model knows, over the instance behind the request.
+pub(crate) enum SpotField {
+    InstanceId,
+    State,
+    StatusCode,
+    Request,
+    Kind,
+}
+
+impl Field for SpotField {
+    type Of = Instance;
+
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "instance-id" => Self::InstanceId,
+            "state" => Self::State,
+            "status-code" => Self::StatusCode,
+            "spot-instance-request-id" => Self::Request,
+            "type" => Self::Kind,
+            _ => return None,
+        })
+    }
+
+    fn any(&self, of: &Instance, wanted: &Wanted) -> bool {
+        of.spot.as_ref().is_some_and(|spot| match self {
+            Self::InstanceId => wanted.is(of.id.as_str()),
+            Self::State => wanted.is(spot.state),
+            Self::StatusCode => wanted.is(spot.status),
+            Self::Request => wanted.is(&spot.id),
+            Self::Kind => wanted.is(spot.kind.name()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_match_as_ec2_documents() {
+        for (pattern, value, expected) in [
+            ("dev*", "dev", true),
+            ("dev*", "develop", true),
+            ("dev*", "a-dev", false),
+            ("*dev", "a-dev", true),
+            ("*-*-x", "a-b-c-x", true),
+            ("d?v", "dev", true),
+            ("d?v", "dv", false),
+            ("?", "é", true),
+            ("", "", true),
+            ("*", "", true),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "axb", false),
+            ("Dev*", "develop", false),
+            ("*ab", "aab", true),
+            ("a*b*c", "abbb", false),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern).matches(value),
+                expected,
+                "{pattern:?} on {value:?}"
+            );
+        }
+    }
+}

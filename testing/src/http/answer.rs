@@ -1,0 +1,210 @@
+//! Answers as XML, element by element as the API Reference shows them in its examples.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::xml::Xml;
+use crate::error::ApiError;
+use crate::filter::ARCHITECTURE;
+use crate::ids::Home;
+use crate::instance::{Hibernation, Instance, InstanceState};
+use crate::request::{Answer, Health, Page, RegionLine, StateChange, TagLine};
+
+const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
+/// The answer to an action that succeeded.
+pub(super) fn render(action: &str, request_id: &str, answer: &Answer, home: &Home) -> String {
+    let mut xml = Xml::new();
+    xml.spaced_element(&format!("{action}Response"), Some(NAMESPACE), |xml| {
+        xml.text("requestId", request_id);
+        match answer {
+            Answer::Launched(instances) => {
+                reservation_head(xml, instances.first().map(AsRef::as_ref), home);
+                xml.items("instancesSet", instances, |xml, it| instance(xml, it));
+            }
+            Answer::Instances(page) => {
+                reservations(xml, &page.items, home);
+                next_token(xml, page);
+            }
+            Answer::Statuses(page) => {
+                xml.items("instanceStatusSet", &page.items, status);
+                next_token(xml, page);
+            }
+            Answer::Changes(changes) => xml.items("instancesSet", changes, change),
+            Answer::Done => xml.text("return", "true"),
+            Answer::Tags(page) => {
+                xml.items("tagSet", &page.items, tag_line);
+                next_token(xml, page);
+            }
+            Answer::SpotRequests(page) => {
+                xml.items("spotInstanceRequestSet", &page.items, |xml, it| {
+                    spot_request(xml, it);
+                });
+                next_token(xml, page);
+            }
+            Answer::Regions(regions) => xml.items("regionInfo", regions, region),
+        }
+    });
+    xml.finish()
+}
+
+/// The answer to one that did not.
+pub(super) fn render_error(error: &ApiError, request_id: &str) -> String {
+    let mut xml = Xml::new();
+    xml.element("Response", |xml| {
+        xml.element("Errors", |xml| {
+            xml.element("Error", |xml| {
+                xml.text("Code", &error.code);
+                xml.text("Message", &error.message);
+            });
+        });
+        xml.text("RequestID", request_id);
+    });
+    xml.finish()
+}
+
+fn next_token<T>(xml: &mut Xml, page: &Page<T>) {
+    if let Some(token) = &page.next_token {
+        xml.text("nextToken", token);
+    }
+}
+
+/// Instances under the launches they came from; a launch can be on several pages.
+fn reservations(xml: &mut Xml, instances: &[Arc<Instance>], home: &Home) {
+    let mut by_launch: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();
+    for it in instances {
+        by_launch.entry(&it.reservation).or_default().push(it);
+    }
+    xml.items("reservationSet", by_launch.values(), |xml, launch| {
+        reservation_head(xml, launch.first().copied(), home);
+        xml.items("instancesSet", launch, |xml, it| instance(xml, it));
+    });
+}
+
+fn reservation_head(xml: &mut Xml, of: Option<&Instance>, home: &Home) {
+    if let Some(of) = of {
+        xml.text("reservationId", &of.reservation);
+    }
+    xml.text("ownerId", &home.account);
+}
+
+fn instance(xml: &mut Xml, it: &Instance) {
+    xml.text("instanceId", it.id.as_str());
+    xml.text("imageId", &it.image);
+    state(xml, "instanceState", it.state);
+    let host = it.private_ip.replace('.', "-");
+    xml.text(
+        "privateDnsName",
+        &format!("ip-{host}.{}.compute.internal", it.home.region),
+    );
+    xml.text("dnsName", "");
+    xml.text("reason", &it.transition_reason);
+    xml.text("amiLaunchIndex", "0");
+    xml.text("instanceType", &it.instance_type);
+    xml.text("launchTime", &moment(it.launch_time));
+    xml.element("placement", |xml| {
+        xml.text("availabilityZone", &it.zone);
+        xml.text("groupName", "");
+        xml.text("tenancy", "default");
+    });
+    xml.element("monitoring", |xml| xml.text("state", "disabled"));
+    xml.text("subnetId", &it.subnet());
+    xml.text("vpcId", &it.vpc());
+    xml.text("privateIpAddress", &it.private_ip);
+    if let Some(reason) = &it.state_reason {
+        xml.element("stateReason", |xml| {
+            xml.text("code", &reason.code);
+            xml.text("message", &reason.message);
+        });
+    }
+    xml.text("architecture", ARCHITECTURE);
+    xml.text("rootDeviceType", it.root.name());
+    xml.text("rootDeviceName", "/dev/xvda");
+    xml.text("virtualizationType", "hvm");
+    xml.text("hypervisor", "xen");
+    if let Some(spot) = &it.spot {
+        xml.text("instanceLifecycle", "spot");
+        xml.text("spotInstanceRequestId", &spot.id);
+    }
+    if !it.tags.is_empty() {
+        xml.items("tagSet", &it.tags, |xml, (key, value)| {
+            xml.text("key", key);
+            xml.text("value", value);
+        });
+    }
+    xml.element("hibernationOptions", |xml| {
+        let configured = it.hibernation == Hibernation::Configured;
+        xml.text("configured", &configured.to_string());
+    });
+}
+
+fn state(xml: &mut Xml, name: &str, state: InstanceState) {
+    xml.element(name, |xml| {
+        xml.text("code", &state.code().to_string());
+        xml.text("name", state.name());
+    });
+}
+
+fn change(xml: &mut Xml, change: &StateChange) {
+    xml.text("instanceId", change.id.as_str());
+    state(xml, "currentState", change.current);
+    state(xml, "previousState", change.previous);
+}
+
+fn status(xml: &mut Xml, health: &Health) {
+    xml.text("instanceId", health.instance.id.as_str());
+    xml.text("availabilityZone", &health.instance.zone);
+    state(xml, "instanceState", health.instance.state);
+    for name in ["systemStatus", "instanceStatus"] {
+        xml.element(name, |xml| {
+            xml.text("status", health.status);
+            let reachability = match health.status {
+                "ok" => "passed",
+                "initializing" => "initializing",
+                _ => return,
+            };
+            xml.items("details", [reachability], |xml, reachability| {
+                xml.text("name", "reachability");
+                xml.text("status", reachability);
+            });
+        });
+    }
+}
+
+fn tag_line(xml: &mut Xml, line: &TagLine) {
+    xml.text("resourceId", &line.resource);
+    xml.text("resourceType", "instance");
+    xml.text("key", &line.key);
+    xml.text("value", &line.value);
+}
+
+fn spot_request(xml: &mut Xml, it: &Instance) {
+    let Some(spot) = &it.spot else { return };
+    xml.text("spotInstanceRequestId", &spot.id);
+    xml.text("type", spot.kind.name());
+    xml.text("state", spot.state);
+    xml.element("status", |xml| {
+        xml.text("code", spot.status);
+        xml.text("updateTime", &moment(it.launch_time));
+        xml.text("message", spot.status);
+    });
+    xml.text("instanceId", it.id.as_str());
+    xml.text("createTime", &moment(spot.created));
+    xml.text("productDescription", "Linux/UNIX");
+    xml.text("launchedAvailabilityZone", &it.zone);
+}
+
+fn region(xml: &mut Xml, region: &RegionLine) {
+    xml.text("regionName", &region.name);
+    xml.text(
+        "regionEndpoint",
+        &format!("ec2.{}.amazonaws.com", region.name),
+    );
+    xml.text("optInStatus", region.opt_in);
+}
+
+fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

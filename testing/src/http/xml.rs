@@ -1,0 +1,73 @@
+//! Writing XML: elements, text, and EC2's lists of `item`.
+
+/// An XML document that grows.
+#[derive(Debug)]
+pub(super) struct Xml(String);
+
+impl Xml {
+    pub(super) fn new() -> Self {
+        Self("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned())
+    }
+
+    /// An element around what `inside` writes.
+    pub(super) fn element(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
+        self.spaced_element(name, None, inside);
+    }
+
+    /// The same with a namespace.
+    pub(super) fn spaced_element(
+        &mut self,
+        name: &str,
+        namespace: Option<&str>,
+        inside: impl FnOnce(&mut Self),
+    ) {
+        self.0.push('<');
+        self.0.push_str(name);
+        if let Some(namespace) = namespace {
+            self.0.push_str(" xmlns=\"");
+            self.0.push_str(namespace);
+            self.0.push('"');
+        }
+        self.0.push('>');
+        inside(self);
+        self.0.push_str("</");
+        self.0.push_str(name);
+        self.0.push('>');
+    }
+
+    /// An element around a text.
+    pub(super) fn text(&mut self, name: &str, text: &str) {
+        self.element(name, |xml| xml.escape(text));
+    }
+
+    /// An element around an `item` for each of these.
+    pub(super) fn items<T>(
+        &mut self,
+        name: &str,
+        of: impl IntoIterator<Item = T>,
+        mut inside: impl FnMut(&mut Self, T),
+    ) {
+        self.element(name, |xml| {
+            for one in of {
+                xml.element("item", |xml| inside(xml, one));
+            }
+        });
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+
+    fn escape(&mut self, text: &str) {
+        for character in text.chars() {
+            match character {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                // A parser turns a bare one into a line feed.
+                '\r' => self.0.push_str("&#xd;"),
+                other => self.0.push(other),
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Names of things: instances, and the account and region that own them; and where new names come from.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::ApiError;
+
+/// The id of an instance, `i-` and 8 or 17 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(Arc<str>);
+
+impl InstanceId {
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self(format!("i-0{number:016x}").into())
+    }
+
+    /// The id as EC2 writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for InstanceId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for InstanceId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = ApiError;
+
+    /// Refuses with `InvalidInstanceID.Malformed`, as EC2 does before it looks whether the instance exists.
+    fn from_str(text: &str) -> Result<Self, ApiError> {
+        let digits = text.strip_prefix("i-").unwrap_or_default();
+        let hexadecimal = digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if hexadecimal && matches!(digits.len(), 8 | 17) {
+            Ok(Self(text.into()))
+        } else {
+            Err(ApiError::malformed_id(text))
+        }
+    }
+}
+
+/// The account and region that a resource lives in, or that a call is for. EC2 never looks beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Home {
+    /// The twelve digits of the account.
+    pub account: String,
+    /// The region's name, such as `eu-west-1`.
+    pub region: String,
+}
+
+impl Home {
+    /// A home from its two names.
+    pub fn new(account: impl Into<String>, region: impl Into<String>) -> Self {
+        Self {
+            account: account.into(),
+            region: region.into(),
+        }
+    }
+}
+
+impl Default for Home {
+    /// Account 000000000000 in `us-east-1`, where the emulators put what names neither.
+    fn default() -> Self {
+        Self::new("000000000000", "us-east-1")
+    }
+}
+
+/// Some accounts and regions: all of them, until narrowed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scope {
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
+}
+
+impl Scope {
+    pub(crate) fn covers(&self, home: &Home) -> bool {
+        let covers =
+            |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|w| w == name);
+        covers(&self.account, &home.account) && covers(&self.region, &home.region)
+    }
+}
+
+/// The model's only source of chance: the same seed and the same calls give the same names and the same faults.
+///
+/// `SplitMix64`: a counter through a mixing function, so that no two draws of one seed are the same number.
+#[derive(Debug, Clone)]
+pub(crate) struct Chance {
+    state: u64,
+}
+
+impl Chance {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// True in `percent` of 100 draws.
+    pub(crate) fn happens(&mut self, percent: u8) -> bool {
+        self.draw() % 100 < u64::from(percent)
+    }
+}
+
+/// The text of a UUID, version 4 in form, made of two draws.
+pub(crate) fn uuid(high: u64, low: u64) -> String {
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        0x8000 | ((low >> 48) & 0x3fff),
+        low & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_eight_or_seventeen_hexadecimal_digits() {
+        for good in ["i-12345678", "i-0123456789abcdef0"] {
+            assert_eq!(good.parse::<InstanceId>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "i-",
+            "i-1234567",
+            "i-123456789",
+            "i-0123456789ABCDEF0",
+            "x-12345678",
+            "i-zzzzzzzz",
+        ] {
+            let error = bad.parse::<InstanceId>().unwrap_err();
+            assert_eq!(error.code, "InvalidInstanceID.Malformed", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn new_ids_are_well_formed_and_differ() {
+        let mut chance = Chance::seeded(7);
+        let (one, two) = (
+            InstanceId::numbered(chance.draw()),
+            InstanceId::numbered(chance.draw()),
+        );
+        assert_ne!(one, two);
+        assert_eq!(one.as_str().parse::<InstanceId>().unwrap(), one);
+    }
+
+    #[test]
+    fn a_percentage_is_kept_over_many_draws() {
+        let mut chance = Chance::seeded(1);
+        let hits = (0..10_000).filter(|_| chance.happens(30)).count();
+        assert!((2_800..3_200).contains(&hits), "{hits} of 10,000");
+        assert!(!(0..100).any(|_| chance.happens(0)));
+        assert!((0..100).all(|_| chance.happens(100)));
+    }
+}

@@ -1,0 +1,147 @@
+//! A description of an instance that a test wants to exist.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::ids::Home;
+use crate::instance::{Hibernation, InstanceState, RootDevice, SpotKind, StopProtection};
+
+/// The tag by which EC2 shows that an Auto Scaling group owns an instance (*Tag Auto Scaling groups and instances*).
+pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
+
+/// An instance to put into the model: running for a while already, unless it says otherwise.
+///
+/// [`Model::launch`](crate::Model::launch) adds it without a call, an event or a transition, as part of the world that the
+/// test starts from. `RunInstances` over HTTP is the way to see a launch happen.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    pub(crate) home: Home,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) instance_type: String,
+    pub(crate) zone: Option<String>,
+    pub(crate) image: String,
+    pub(crate) state: InstanceState,
+    pub(crate) launched_at: Option<Timestamp>,
+    pub(crate) root: RootDevice,
+    pub(crate) hibernation: Hibernation,
+    pub(crate) stop_protection: StopProtection,
+    pub(crate) spot: Option<SpotKind>,
+}
+
+impl Launch {
+    /// A running `t3.micro` in account 000000000000, `us-east-1a`, with this `Name` tag.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            tags: BTreeMap::from([("Name".to_owned(), name.into())]),
+            ..Self::unnamed()
+        }
+    }
+
+    /// The same without any tag.
+    pub fn unnamed() -> Self {
+        Self {
+            home: Home::default(),
+            tags: BTreeMap::new(),
+            instance_type: "t3.micro".to_owned(),
+            zone: None,
+            image: "ami-0c0ffee0c0ffee000".to_owned(),
+            state: InstanceState::Running,
+            launched_at: None,
+            root: RootDevice::Ebs,
+            hibernation: Hibernation::NotConfigured,
+            stop_protection: StopProtection::Off,
+            spot: None,
+        }
+    }
+
+    /// Adds a tag; any key, `aws:` ones too.
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
+        self
+    }
+
+    /// In this account.
+    #[must_use]
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.home.account = account.into();
+        self
+    }
+
+    /// In this region, and in its first zone unless [`zone`](Self::zone) says otherwise.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.home.region = region.into();
+        self
+    }
+
+    /// In this zone of the region.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// Of this type.
+    #[must_use]
+    pub fn instance_type(mut self, instance_type: impl Into<String>) -> Self {
+        self.instance_type = instance_type.into();
+        self
+    }
+
+    /// From this image.
+    #[must_use]
+    pub fn image(mut self, image: impl Into<String>) -> Self {
+        self.image = image.into();
+        self
+    }
+
+    /// Stopped by somebody, at its launch time.
+    #[must_use]
+    pub fn stopped(mut self) -> Self {
+        self.state = InstanceState::Stopped;
+        self
+    }
+
+    /// Last started at this instant; without it, at the model's `now`.
+    #[must_use]
+    pub fn launched_at(mut self, at: Timestamp) -> Self {
+        self.launched_at = Some(at);
+        self
+    }
+
+    /// Enabled for hibernation.
+    #[must_use]
+    pub fn hibernation(mut self) -> Self {
+        self.hibernation = Hibernation::Configured;
+        self
+    }
+
+    /// With its root volume on the host: it can't be stopped.
+    #[must_use]
+    pub fn instance_store(mut self) -> Self {
+        self.root = RootDevice::InstanceStore;
+        self
+    }
+
+    /// Protected from being stopped.
+    #[must_use]
+    pub fn stop_protection(mut self) -> Self {
+        self.stop_protection = StopProtection::On;
+        self
+    }
+
+    /// A Spot Instance.
+    #[must_use]
+    pub fn spot(mut self, kind: SpotKind) -> Self {
+        self.spot = Some(kind);
+        self
+    }
+
+    /// A member of an Auto Scaling group.
+    #[must_use]
+    pub fn auto_scaling_group(self, group: impl Into<String>) -> Self {
+        self.tag(AUTO_SCALING_TAG, group)
+    }
+}

@@ -1,0 +1,116 @@
+//! A call's way through the service: the edge (faults, credentials, token buckets, permissions), then the action, then the log.
+
+use crate::error::ApiError;
+use crate::fault::Symptom;
+use crate::ids::{Chance, Home, uuid};
+use crate::instance::Instance;
+use crate::record::{Call, Outcome};
+use crate::request::{Action, Answer, Caller, Request};
+use crate::world::World;
+
+/// What became of a call that came over a wire.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// EC2's name for the call.
+    pub(crate) request_id: String,
+    /// What the service answers, unless it never saw the call.
+    pub(crate) answer: Option<Result<Answer, ApiError>>,
+    /// What happens to the answer on its way.
+    pub(crate) symptom: Option<Symptom>,
+}
+
+impl World {
+    /// A call over a wire, where anything can happen to it.
+    pub(crate) fn receive(
+        &mut self,
+        caller: &Caller,
+        name: &str,
+        request: Result<Request, ApiError>,
+    ) -> Reply {
+        let symptom = Action::named(name)
+            .and_then(|action| self.faults.strike(&caller.home, action, &mut self.chance));
+        let answer = match &symptom {
+            Some(Symptom::Error(error)) => Some(Err(error.clone())),
+            Some(symptom) if !symptom.arrives() => None,
+            _ => Some(match &request {
+                Ok(request) => self.serve(caller, request),
+                Err(error) => Err(error.clone()),
+            }),
+        };
+        let outcome = match &answer {
+            None => Outcome::Lost,
+            Some(Ok(_)) => Outcome::Done,
+            Some(Err(error)) => Outcome::Refused(error.code.to_string()),
+        };
+        self.received += 1;
+        let mut names = Chance::seeded(!self.seed ^ self.received);
+        let request_id = uuid(names.draw(), names.draw());
+        self.calls.push(Call {
+            request_id: request_id.clone(),
+            name: name.to_owned(),
+            home: caller.home.clone(),
+            request: request.ok(),
+            at: self.now,
+            outcome,
+        });
+        Reply {
+            request_id,
+            answer,
+            symptom,
+        }
+    }
+
+    fn serve(&mut self, caller: &Caller, request: &Request) -> Result<Answer, ApiError> {
+        let home = &caller.home;
+        self.access.authenticate(caller, self.now)?;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.admit(home, request, self.now)?;
+        }
+        self.access
+            .authorize(home, request, || self.named(home, request.ids()))?;
+        match request {
+            Request::DryRun(_) => Err(ApiError::dry_run()),
+            Request::RunInstances { launch, min, max } => {
+                self.run(home, launch, *min, *max).map(Answer::Launched)
+            }
+            Request::DescribeInstances(query) => {
+                self.describe_instances(home, query).map(Answer::Instances)
+            }
+            Request::DescribeInstanceStatus(query, scope) => self
+                .describe_statuses(home, query, *scope)
+                .map(Answer::Statuses),
+            Request::StartInstances(ids) => self.start(home, ids).map(Answer::Changes),
+            Request::StopInstances(ids, mode, patience) => {
+                self.stop(home, ids, *mode, *patience).map(Answer::Changes)
+            }
+            Request::TerminateInstances(ids) => self.terminate(home, ids).map(Answer::Changes),
+            Request::ModifyInstanceAttribute(id, change) => {
+                self.modify(home, id, change).map(|()| Answer::Done)
+            }
+            Request::CreateTags(ids, tags) => {
+                self.create_tags(home, ids, tags).map(|()| Answer::Done)
+            }
+            Request::DeleteTags(ids, tags) => {
+                self.delete_tags(home, ids, tags).map(|()| Answer::Done)
+            }
+            Request::DescribeTags(query) => self.describe_tags(home, query).map(Answer::Tags),
+            Request::DescribeSpotInstanceRequests(query) => {
+                self.describe_spot(home, query).map(Answer::SpotRequests)
+            }
+            Request::DescribeRegions(query, scope) => {
+                self.describe_regions(query, *scope).map(Answer::Regions)
+            }
+        }
+    }
+
+    /// Those of the ids that exist, for the policy to look at: whether the rest exist is the action's own question.
+    fn named(&self, home: &Home, ids: &[String]) -> Vec<&Instance> {
+        let Some(here) = self.shelf(home) else {
+            return Vec::new();
+        };
+        ids.iter()
+            .filter_map(|id| here.get(id.as_str()))
+            .map(AsRef::as_ref)
+            .collect()
+    }
+}

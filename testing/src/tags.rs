@@ -1,0 +1,123 @@
+//! Writing tags, under the rules of *Tag your Amazon EC2 resources* (EC2 User Guide): 50 per resource without counting AWS's own,
+//! keys of 1 to 128 and values of up to 256 characters, and nothing that begins with `aws:`.
+
+use std::collections::HashSet;
+
+use crate::error::ApiError;
+use crate::ids::{Home, InstanceId};
+use crate::lifecycle::MAX_IDS;
+use crate::world::World;
+
+/// How many tags of its own a resource can have.
+const MAX_TAGS: usize = 50;
+const MAX_KEY: usize = 128;
+const MAX_VALUE: usize = 256;
+const RESERVED: &str = "aws:";
+
+impl World {
+    /// `CreateTags`: adds or overwrites, on all the resources or on none.
+    pub(crate) fn create_tags(
+        &mut self,
+        home: &Home,
+        resources: &[String],
+        tags: &[(String, String)],
+    ) -> Result<(), ApiError> {
+        if tags.is_empty() {
+            return Err(ApiError::missing_parameter("Tag"));
+        }
+        let mut keys = HashSet::new();
+        for (key, value) in tags {
+            check_key(key)?;
+            if value.chars().count() > MAX_VALUE {
+                return Err(ApiError::invalid_value(format!(
+                    "Tag value exceeds the maximum length of {MAX_VALUE} characters"
+                )));
+            }
+            if !keys.insert(key) {
+                return Err(ApiError::invalid_value(format!(
+                    "Duplicate tag key '{key}' specified."
+                )));
+            }
+        }
+        let ids = self.tagged(home, resources)?;
+        for id in &ids {
+            let own = &self.change(id).tags;
+            let kept = own
+                .keys()
+                .filter(|key| !key.starts_with(RESERVED) && !keys.contains(key));
+            if kept.count() + keys.len() > MAX_TAGS {
+                return Err(ApiError::tag_limit());
+            }
+        }
+        for id in &ids {
+            self.change(id).tags.extend(tags.iter().cloned());
+        }
+        Ok(())
+    }
+
+    /// `DeleteTags`: a key without a value goes whatever its value is; a key with one, only if it has that value; no key at
+    /// all means every tag that isn't AWS's.
+    pub(crate) fn delete_tags(
+        &mut self,
+        home: &Home,
+        resources: &[String],
+        tags: &[(String, Option<String>)],
+    ) -> Result<(), ApiError> {
+        for (key, _) in tags {
+            check_key(key)?;
+        }
+        for id in self.tagged(home, resources)? {
+            let own = &mut self.change(&id).tags;
+            if tags.is_empty() {
+                own.retain(|key, _| key.starts_with(RESERVED));
+            }
+            for (key, value) in tags {
+                if value
+                    .as_ref()
+                    .is_none_or(|value| own.get(key) == Some(value))
+                {
+                    own.remove(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<InstanceId>, ApiError> {
+        match resources.len() {
+            0 => return Err(ApiError::missing_parameter("ResourceId")),
+            many if many > MAX_IDS => {
+                return Err(ApiError::invalid_value(format!(
+                    "A call can name at most {MAX_IDS} resources"
+                )));
+            }
+            _ => {}
+        }
+        if let Some(bad) = resources
+            .iter()
+            .find(|id| id.parse::<InstanceId>().is_err())
+        {
+            return Err(ApiError::client(
+                "InvalidID",
+                format!("The ID '{bad}' is not valid"),
+            ));
+        }
+        let found = self.resolve(home, resources)?;
+        Ok(found.iter().map(|instance| instance.id.clone()).collect())
+    }
+}
+
+fn check_key(key: &str) -> Result<(), ApiError> {
+    match key.chars().count() {
+        0 => Err(ApiError::invalid_value(
+            "Tag key cannot be null, empty or only whitespace.",
+        )),
+        long if long > MAX_KEY => Err(ApiError::invalid_value(format!(
+            "Tag key exceeds the maximum length of {MAX_KEY} characters"
+        ))),
+        _ if key.starts_with(RESERVED) => Err(ApiError::invalid_value(
+            "Tag keys starting with 'aws:' are reserved for internal use",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,211 @@
+//! EC2's two kinds of token bucket, with the figures of *Request throttling for the Amazon EC2 API* (EC2 Developer Guide):
+//! one token per request for each action, and for the actions that move instances one token per instance besides. Buckets are
+//! per account and region; the page calls both figures adjustable, so they are values here.
+//!
+//! The page gives some actions figures of their own, which a reader of its table of categories misses: `StartInstances` may be
+//! called 5 times at once and twice a second after that, not 50 and 5 times as other mutating actions.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::error::ApiError;
+use crate::ids::Home;
+use crate::request::{Action, Query, Request};
+
+/// The size of a bucket and how many tokens come back each second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// How many tokens it holds at most, and at first.
+    pub capacity: u32,
+    /// How many come back per second.
+    pub refill: u32,
+}
+
+impl Bucket {
+    /// A bucket from its two figures.
+    pub const fn new(capacity: u32, refill: u32) -> Self {
+        Self { capacity, refill }
+    }
+}
+
+/// Which figures are in force.
+#[derive(Debug, Clone, Default)]
+pub struct Throttling {
+    requests: HashMap<Action, Bucket>,
+    resources: HashMap<Action, Bucket>,
+}
+
+impl Throttling {
+    /// AWS's published figures.
+    pub fn published() -> Self {
+        Self::default()
+    }
+
+    /// Another bucket for this action's requests, such as a raised limit.
+    #[must_use]
+    pub fn requests(mut self, action: Action, bucket: Bucket) -> Self {
+        self.requests.insert(action, bucket);
+        self
+    }
+
+    /// Another bucket for the instances that this action moves.
+    #[must_use]
+    pub fn resources(mut self, action: Action, bucket: Bucket) -> Self {
+        self.resources.insert(action, bucket);
+        self
+    }
+
+    fn request_bucket(&self, action: Action, breadth: Breadth) -> Bucket {
+        if let Some(bucket) = self.requests.get(&action) {
+            return *bucket;
+        }
+        match action {
+            Action::DescribeInstances
+            | Action::DescribeInstanceStatus
+            | Action::DescribeSpotInstanceRequests
+                if breadth == Breadth::Everything =>
+            {
+                Bucket::new(50, 10)
+            }
+            Action::DescribeInstances
+            | Action::DescribeInstanceStatus
+            | Action::DescribeSpotInstanceRequests
+            | Action::DescribeTags
+            | Action::DescribeRegions => Bucket::new(100, 20),
+            Action::StopInstances | Action::ModifyInstanceAttribute => Bucket::new(50, 5),
+            Action::StartInstances | Action::RunInstances => Bucket::new(5, 2),
+            Action::TerminateInstances => Bucket::new(100, 5),
+            Action::CreateTags | Action::DeleteTags => Bucket::new(100, 10),
+        }
+    }
+
+    fn resource_bucket(&self, action: Action) -> Option<Bucket> {
+        if let Some(bucket) = self.resources.get(&action) {
+            return Some(*bucket);
+        }
+        match action {
+            Action::StartInstances | Action::RunInstances => Some(Bucket::new(1000, 2)),
+            Action::StopInstances | Action::TerminateInstances => Some(Bucket::new(1000, 20)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a describe says what it wants: neither filters nor pages take from a smaller bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Breadth {
+    Everything,
+    Selected,
+}
+
+impl Breadth {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::DescribeInstances(query)
+            | Request::DescribeInstanceStatus(query, _)
+            | Request::DescribeSpotInstanceRequests(query)
+                if is_everything(query) =>
+            {
+                Self::Everything
+            }
+            Request::DryRun(request) => Self::of(request),
+            _ => Self::Selected,
+        }
+    }
+}
+
+fn is_everything(query: &Query) -> bool {
+    query.ids.is_empty()
+        && query.filters.is_empty()
+        && query.max_results.is_none()
+        && query.next_token.is_none()
+}
+
+/// The buckets that are in use.
+#[derive(Debug, Clone)]
+pub(crate) struct Throttle {
+    figures: Throttling,
+    requests: HashMap<(Home, Action, Breadth), Level>,
+    resources: HashMap<(Home, Action), Level>,
+}
+
+/// Tokens in thousandths, so that a rate per second is the same number per millisecond.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    thousandths: i64,
+    at: Timestamp,
+}
+
+impl Level {
+    fn full(bucket: Bucket, at: Timestamp) -> Self {
+        Self {
+            thousandths: i64::from(bucket.capacity) * 1000,
+            at,
+        }
+    }
+
+    /// Takes the tokens when all of them are there, else none.
+    fn take(&mut self, bucket: Bucket, tokens: usize, now: Timestamp) -> bool {
+        let waited = (now.as_millisecond() - self.at.as_millisecond()).max(0);
+        let refilled = waited
+            .saturating_mul(i64::from(bucket.refill))
+            .saturating_add(self.thousandths);
+        self.thousandths = refilled.min(i64::from(bucket.capacity) * 1000);
+        self.at = now;
+        let price = i64::try_from(tokens)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000);
+        let enough = price <= self.thousandths;
+        if enough {
+            self.thousandths -= price;
+        }
+        enough
+    }
+}
+
+impl Throttle {
+    pub(crate) fn new(figures: Throttling) -> Self {
+        Self {
+            figures,
+            requests: HashMap::new(),
+            resources: HashMap::new(),
+        }
+    }
+
+    /// Takes a call's tokens, or refuses it. A refused call has still used its request token up; AWS doesn't say whether a
+    /// call that is refused for another reason afterwards gets its tokens back, and here it doesn't.
+    pub(crate) fn admit(
+        &mut self,
+        home: &Home,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let action = request.action();
+        let breadth = Breadth::of(request);
+        let bucket = self.figures.request_bucket(action, breadth);
+        let level = self
+            .requests
+            .entry((home.clone(), action, breadth))
+            .or_insert_with(|| Level::full(bucket, now));
+        if !level.take(bucket, 1, now) {
+            return Err(ApiError::throttled(home, action, "request"));
+        }
+        let Some(bucket) = self.figures.resource_bucket(action) else {
+            return Ok(());
+        };
+        let instances = match request {
+            Request::RunInstances { max, .. } => usize::try_from(*max).unwrap_or(usize::MAX),
+            request => request.ids().len(),
+        };
+        let level = self
+            .resources
+            .entry((home.clone(), action))
+            .or_insert_with(|| Level::full(bucket, now));
+        if level.take(bucket, instances, now) {
+            Ok(())
+        } else {
+            Err(ApiError::throttled(home, action, "resource"))
+        }
+    }
+}

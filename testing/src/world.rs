@@ -1,0 +1,361 @@
+//! Everything that exists, and the passing of time over it. One thread at a time; no clock, no I/O.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::access::Access;
+use crate::error::ApiError;
+use crate::fault::Faults;
+use crate::ids::{Chance, Home, InstanceId};
+use crate::instance::{Instance, InstanceState, SpotKind, SpotRequest, StateReason};
+use crate::launch::Launch;
+use crate::record::{Call, Transition};
+use crate::throttle::Throttle;
+
+/// How long instances take. The defaults are what small Linux instances are commonly seen to need; AWS promises none of them,
+/// except the hour for which a terminated instance stays visible (`TerminateInstances`, API Reference).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durations {
+    /// From `pending` to `running`.
+    pub pending: SignedDuration,
+    /// From `stopping` to `stopped`.
+    pub stopping: SignedDuration,
+    /// The same when hibernating: memory has to be written out.
+    pub hibernating: SignedDuration,
+    /// The same when forced.
+    pub forced: SignedDuration,
+    /// From `shutting-down` to `terminated`.
+    pub shutting_down: SignedDuration,
+    /// From `terminated` to gone.
+    pub visible: SignedDuration,
+    /// How long status checks of a running instance say `initializing`.
+    pub checking: SignedDuration,
+    /// How long after its start an instance refuses to hibernate (*Troubleshoot hibernation*: "about two minutes for Linux").
+    pub hibernation_ready: SignedDuration,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self {
+            pending: SignedDuration::from_secs(12),
+            stopping: SignedDuration::from_secs(30),
+            hibernating: SignedDuration::from_secs(60),
+            forced: SignedDuration::from_secs(5),
+            shutting_down: SignedDuration::from_secs(30),
+            visible: SignedDuration::from_hours(1),
+            checking: SignedDuration::from_secs(120),
+            hibernation_ready: SignedDuration::from_secs(120),
+        }
+    }
+}
+
+/// Instances of one account and region, by id: the order of pages.
+pub(crate) type Shelf = BTreeMap<InstanceId, Arc<Instance>>;
+
+/// A change that time will bring.
+#[derive(Debug)]
+pub(crate) enum Due {
+    Settle {
+        to: InstanceState,
+        reason: Option<StateReason>,
+    },
+    Vanish,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) seed: u64,
+    pub(crate) chance: Chance,
+    pub(crate) durations: Durations,
+    pub(crate) access: Access,
+    pub(crate) faults: Faults,
+    pub(crate) throttle: Option<Throttle>,
+    pub(crate) calls: Vec<Call>,
+    /// How many calls there have been, forgotten ones too.
+    pub(crate) received: u64,
+    pub(crate) transitions: Vec<Transition>,
+    /// How many transitions have had their event taken.
+    pub(crate) drained: usize,
+    /// Free places by type and zone, where they are limited.
+    pub(crate) room: HashMap<(String, String), u32>,
+    /// What the next starts of an instance come to after they were accepted.
+    pub(crate) failing_starts: HashMap<InstanceId, VecDeque<StateReason>>,
+    /// Instances whose next stop doesn't end by itself.
+    pub(crate) stuck: Vec<InstanceId>,
+    homes: HashMap<InstanceId, Arc<Home>>,
+    shelves: BTreeMap<Home, Shelf>,
+    due: BTreeMap<(Timestamp, u64), (InstanceId, Due)>,
+    scheduled: u64,
+}
+
+impl World {
+    pub(crate) fn new(now: Timestamp, seed: u64) -> Self {
+        Self {
+            now,
+            seed,
+            chance: Chance::seeded(seed),
+            durations: Durations::default(),
+            access: Access::open(),
+            faults: Faults::default(),
+            throttle: None,
+            calls: Vec::new(),
+            received: 0,
+            transitions: Vec::new(),
+            drained: 0,
+            room: HashMap::new(),
+            failing_starts: HashMap::new(),
+            stuck: Vec::new(),
+            homes: HashMap::new(),
+            shelves: BTreeMap::new(),
+            due: BTreeMap::new(),
+            scheduled: 0,
+        }
+    }
+
+    /// Lets time pass up to `then`: what falls due on the way happens at its own instant, in order.
+    pub(crate) fn pass(&mut self, then: Timestamp) {
+        while let Some(first) = self.due.first_entry()
+            && first.key().0 <= then
+        {
+            let ((at, number), (id, due)) = first.remove_entry();
+            self.now = at;
+            match due {
+                Due::Vanish => self.remove(&id),
+                Due::Settle { to, reason }
+                    if self.find(&id).is_some_and(|it| it.settles == number) =>
+                {
+                    if let Some(reason) = reason {
+                        self.note(&id, reason);
+                    }
+                    self.enter(&id, to);
+                }
+                Due::Settle { .. } => {}
+            }
+        }
+        self.now = then;
+    }
+
+    /// The instant of the next change that time will bring.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Schedules an instance's next state; whatever was scheduled before is off.
+    pub(crate) fn settle(
+        &mut self,
+        id: &InstanceId,
+        after: SignedDuration,
+        to: InstanceState,
+        reason: Option<StateReason>,
+    ) {
+        let number = self.schedule(id, after, Due::Settle { to, reason });
+        self.change(id).settles = number;
+    }
+
+    fn schedule(&mut self, id: &InstanceId, after: SignedDuration, due: Due) -> u64 {
+        self.scheduled += 1;
+        self.due
+            .insert((self.now + after, self.scheduled), (id.clone(), due));
+        self.scheduled
+    }
+
+    /// Moves an instance to a state and does what goes with it: the record, the room it takes, its Spot request.
+    pub(crate) fn enter(&mut self, id: &InstanceId, to: InstanceState) {
+        let now = self.now;
+        let instance = self.change(id);
+        let from = instance.state;
+        let taken = instance
+            .state_reason
+            .as_ref()
+            .is_some_and(|reason| reason.code.starts_with("Server.Spot"));
+        instance.state = to;
+        instance.running_since = (to == InstanceState::Running).then_some(now);
+        instance.ever_ran |= to == InstanceState::Running;
+        if let Some(spot) = &mut instance.spot {
+            (spot.state, spot.status) = match to {
+                InstanceState::Stopped if taken => ("open", "instance-stopped-no-capacity"),
+                _ => spot_status(spot.kind, to),
+            };
+        }
+        let home = Arc::clone(&instance.home);
+        let pool = (instance.instance_type.clone(), instance.zone.clone());
+        if let Some(free) = self.room.get_mut(&pool) {
+            match (occupies(from), occupies(to)) {
+                (false, true) => *free = free.saturating_sub(1),
+                (true, false) => *free += 1,
+                _ => {}
+            }
+        }
+        self.transitions.push(Transition {
+            instance: id.clone(),
+            home,
+            from: Some(from),
+            to,
+            at: now,
+        });
+        if to == InstanceState::Terminated {
+            self.schedule(id, self.durations.visible, Due::Vanish);
+        }
+    }
+
+    /// Records why, in both of EC2's forms.
+    pub(crate) fn note(&mut self, id: &InstanceId, reason: StateReason) {
+        let now = self.now;
+        let instance = self.change(id);
+        instance.transition_reason = if reason.code.starts_with("Client.UserInitiated") {
+            format!("User initiated ({})", now.strftime("%Y-%m-%d %H:%M:%S GMT"))
+        } else {
+            reason.message.clone()
+        };
+        instance.state_reason = Some(reason);
+    }
+
+    /// Puts an instance into the world as a test describes it, without a trace of how it came there.
+    pub(crate) fn place(&mut self, launch: Launch, reservation: Option<Arc<str>>) -> InstanceId {
+        let number = self.chance.draw();
+        let id = InstanceId::numbered(number);
+        let at = launch.launched_at.unwrap_or(self.now);
+        let running = launch.state == InstanceState::Running;
+        let spot = launch.spot.map(|kind| {
+            let (state, status) = spot_status(kind, launch.state);
+            SpotRequest {
+                id: format!("sir-{:08x}", number & 0xffff_ffff),
+                kind,
+                state,
+                status,
+                created: at,
+            }
+        });
+        let home = match self
+            .shelves
+            .get(&launch.home)
+            .and_then(|s| s.values().next())
+        {
+            Some(neighbour) => Arc::clone(&neighbour.home),
+            None => Arc::new(launch.home.clone()),
+        };
+        let instance = Instance {
+            id: id.clone(),
+            reservation: reservation.unwrap_or_else(|| self.reservation()),
+            zone: launch.zone.unwrap_or_else(|| format!("{}a", home.region)),
+            home: Arc::clone(&home),
+            instance_type: launch.instance_type,
+            image: launch.image,
+            private_ip: format!(
+                "10.{}.{}.{}",
+                number >> 16 & 0xff,
+                number >> 8 & 0xff,
+                number & 0xff
+            ),
+            root: launch.root,
+            hibernation: launch.hibernation,
+            stop_protection: launch.stop_protection,
+            spot,
+            state: launch.state,
+            launch_time: at,
+            transition_reason: String::new(),
+            state_reason: None,
+            tags: launch.tags,
+            running_since: running.then_some(at),
+            ever_ran: launch.state != InstanceState::Pending,
+            settles: 0,
+        };
+        self.homes.insert(id.clone(), home);
+        self.shelves
+            .entry(launch.home)
+            .or_default()
+            .insert(id.clone(), Arc::new(instance));
+        if launch.state == InstanceState::Stopped {
+            let now = std::mem::replace(&mut self.now, at);
+            self.note(&id, StateReason::user_shutdown());
+            self.now = now;
+        }
+        id
+    }
+
+    /// The name of a new reservation: the launch that instances came from.
+    pub(crate) fn reservation(&mut self) -> Arc<str> {
+        format!("r-0{:016x}", self.chance.draw()).into()
+    }
+
+    /// What an account has in a region.
+    pub(crate) fn shelf(&self, home: &Home) -> Option<&Shelf> {
+        self.shelves.get(home)
+    }
+
+    /// Everything that exists.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.shelves.values().flat_map(BTreeMap::values)
+    }
+
+    /// An instance, wherever it is.
+    pub(crate) fn find(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
+        self.shelves.get(self.homes.get(id)?.as_ref())?.get(id)
+    }
+
+    /// An instance that is known to exist, to be changed. Answers that hold it keep what they saw.
+    pub(crate) fn change(&mut self, id: &InstanceId) -> &mut Instance {
+        self.homes
+            .get(id)
+            .and_then(|home| self.shelves.get_mut(home.as_ref()))
+            .and_then(|shelf| shelf.get_mut(id))
+            .map(Arc::make_mut)
+            .expect("an id that was looked up in this world is on one of its shelves")
+    }
+
+    fn remove(&mut self, id: &InstanceId) {
+        if let Some(home) = self.homes.remove(id)
+            && let Some(shelf) = self.shelves.get_mut(home.as_ref())
+        {
+            shelf.remove(id);
+        }
+    }
+
+    /// The instances of these ids, each once, in the order given. All have to be well formed, then all have to exist: EC2
+    /// answers the first failing question for the whole call and does nothing (*Error codes*, `InvalidInstanceID`).
+    pub(crate) fn resolve(&self, home: &Home, ids: &[String]) -> Result<Vec<&Instance>, ApiError> {
+        let parsed = ids
+            .iter()
+            .map(|id| id.parse::<InstanceId>())
+            .collect::<Result<Vec<_>, _>>()?;
+        let here = self.shelf(home);
+        let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
+        let mut seen = HashSet::new();
+        for id in &parsed {
+            if !seen.insert(id) {
+                continue;
+            }
+            match here.and_then(|shelf| shelf.get(id)) {
+                Some(instance) => found.push(instance.as_ref()),
+                None => missing.push(id.as_str()),
+            }
+        }
+        if missing.is_empty() {
+            Ok(found)
+        } else {
+            Err(ApiError::no_such_instances(&missing))
+        }
+    }
+}
+
+/// Whether an instance in this state takes a place of its type in its zone.
+fn occupies(state: InstanceState) -> bool {
+    !matches!(state, InstanceState::Stopped | InstanceState::Terminated)
+}
+
+/// The state and status of a Spot request by the state of its instance (*Spot request status codes*, EC2 User Guide).
+fn spot_status(kind: SpotKind, state: InstanceState) -> (&'static str, &'static str) {
+    match (state, kind) {
+        (InstanceState::Pending | InstanceState::Running, _) => ("active", "fulfilled"),
+        (InstanceState::Stopping, _) => ("active", "marked-for-stop"),
+        (InstanceState::Stopped, _) => ("disabled", "instance-stopped-by-user"),
+        (InstanceState::ShuttingDown, _) => ("active", "marked-for-termination"),
+        (InstanceState::Terminated, SpotKind::OneTime) => ("closed", "instance-terminated-by-user"),
+        (InstanceState::Terminated, SpotKind::Persistent) => {
+            ("open", "instance-terminated-by-user")
+        }
+    }
+}
