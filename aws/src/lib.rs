@@ -1,2 +1,10 @@
 //! What Curfew knows of AWS: how to connect, how to observe a fleet, how to carry out a plan, and how to keep the
 //! EventBridge rules that wake it. Decisions are `curfew-core`'s; nothing here makes one.
+
+pub mod clock;
+pub mod connect;
+pub mod error;
+pub mod execute;
+pub mod fleet;
+pub mod pass;
+pub mod rules;

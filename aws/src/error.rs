@@ -1,0 +1,254 @@
+//! What can go wrong between us and AWS, sorted by what a person can do about it.
+
+use std::error::Error as StdError;
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// A call to AWS that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{operation}` {}: {message}", self.kind.verb())]
+pub struct CloudError {
+    /// The call, with its service: `ec2:StopInstances`.
+    pub operation: &'static str,
+    /// What sort of failure it is.
+    pub kind: CloudErrorKind,
+    /// AWS's error code, when AWS answered: `UnauthorizedOperation`.
+    pub code: Option<String>,
+    /// AWS's sentence, or the transport's.
+    pub message: String,
+    /// What the SDK said.
+    #[source]
+    pub source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The sorts of failure that lead to different actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloudErrorKind {
+    /// No answer: wrong endpoint, no network, a timeout, an answer cut off.
+    Unreachable,
+    /// There are no credentials, or AWS does not know them.
+    Credentials,
+    /// The credentials are known and have run out.
+    Expired,
+    /// The credentials are good and may not do this.
+    Denied,
+    /// AWS asks for patience.
+    Throttled,
+    /// The object does not exist.
+    NotFound,
+    /// AWS has no room for this instance type in this zone now.
+    Capacity,
+    /// The object is in a state that forbids the call.
+    WrongState,
+    /// AWS failed on its side.
+    Service,
+    /// Anything else: the request itself was refused.
+    Refused,
+}
+
+impl CloudErrorKind {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Unreachable => "got no answer",
+            Self::Credentials => "has no usable credentials",
+            Self::Expired => "found its credentials expired",
+            Self::Denied => "was denied",
+            Self::Throttled => "was throttled",
+            Self::NotFound => "found nothing",
+            Self::Capacity => "found no capacity",
+            Self::WrongState => "does not fit the present state",
+            Self::Service => "failed inside AWS",
+            Self::Refused => "was refused",
+        }
+    }
+
+    /// By AWS's error codes, those of EC2 first.
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
+    fn of_code(code: &str, status: Option<u16>) -> Self {
+        match code {
+            "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "SlowDown" => Self::Throttled,
+            "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => Self::Expired,
+            "AuthFailure"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "SignatureDoesNotMatch"
+            | "MissingAuthenticationToken"
+            | "InvalidAccessKeyId"
+            | "IncompleteSignature" => Self::Credentials,
+            "UnauthorizedOperation"
+            | "AccessDenied"
+            | "AccessDeniedException"
+            | "OptInRequired"
+            | "Blocked" => Self::Denied,
+            "InsufficientInstanceCapacity"
+            | "InsufficientHostCapacity"
+            | "InsufficientReservedInstanceCapacity"
+            | "InsufficientCapacity" => Self::Capacity,
+            "IncorrectInstanceState" | "IncorrectState" | "IncorrectSpotRequestState" => {
+                Self::WrongState
+            }
+            "ResourceNotFoundException" | "ParameterNotFound" | "NoSuchBucket" | "NoSuchKey" => {
+                Self::NotFound
+            }
+            _ if code.ends_with(".NotFound") || code.ends_with(".Malformed") => Self::NotFound,
+            _ if status.is_some_and(|status| status == 429) => Self::Throttled,
+            _ if status.is_some_and(|status| status >= 500) => Self::Service,
+            _ => Self::Refused,
+        }
+    }
+}
+
+impl CloudError {
+    /// Sorts what the SDK returned for `operation`.
+    pub fn from_sdk<E>(
+        operation: &'static str,
+        error: SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
+    ) -> Self
+    where
+        E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let status = error
+            .raw_response()
+            .map(|response| response.status().as_u16());
+        let code = error.code().map(str::to_owned);
+        let kind = match (&error, &code) {
+            (_, Some(code)) => CloudErrorKind::of_code(code, status),
+            (SdkError::ConstructionFailure(_), None) => CloudErrorKind::Refused,
+            (SdkError::DispatchFailure(failure), None) if failure.is_other() => {
+                CloudErrorKind::Credentials
+            }
+            (SdkError::ServiceError(_), None) => status.map_or(CloudErrorKind::Service, |status| {
+                if status >= 500 {
+                    CloudErrorKind::Service
+                } else {
+                    CloudErrorKind::Refused
+                }
+            }),
+            (_, None) => CloudErrorKind::Unreachable,
+        };
+        let message = match error.message() {
+            Some(message) if !message.is_empty() => message.trim_end_matches('.').to_owned(),
+            // SSM, for one, has codes without a sentence.
+            Some(_) if code.is_some() => code.clone().unwrap_or_default(),
+            _ => innermost(&error),
+        };
+        Self {
+            operation,
+            kind,
+            code,
+            message,
+            source: Some(Box::new(error)),
+        }
+    }
+
+    /// An error that we found ourselves in an answer of AWS.
+    pub fn new(operation: &'static str, kind: CloudErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            operation,
+            kind,
+            code: None,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same failure, told once more: a batch that fails, fails for each of its members. The source stays with the first.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let Self {
+            operation,
+            kind,
+            code,
+            message,
+            source: _,
+        } = self;
+        Self {
+            operation,
+            kind: *kind,
+            code: code.clone(),
+            message: message.clone(),
+            source: None,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self.kind {
+            CloudErrorKind::Unreachable => {
+                "check the endpoint and the network; Curfew tries again at the next pass"
+            }
+            CloudErrorKind::Credentials => {
+                "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            }
+            CloudErrorKind::Expired => "renew the credentials, for example with `aws sso login`",
+            CloudErrorKind::Denied => {
+                "grant this action to the role or user; docs/iam.md lists what Curfew needs and why"
+            }
+            CloudErrorKind::Throttled => "wait a moment; Curfew goes on at the next pass",
+            CloudErrorKind::NotFound => "check the id, the region and the account",
+            CloudErrorKind::Capacity => "AWS has no room now; Curfew tries again at each pass",
+            CloudErrorKind::WrongState => {
+                "wait until it has settled; Curfew tries again at the next pass"
+            }
+            CloudErrorKind::Service => {
+                "try again later; the AWS Health Dashboard tells of wider trouble"
+            }
+            CloudErrorKind::Refused => "the message names what AWS did not accept",
+        }
+    }
+
+    /// Whether trying again at a later pass may help without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            CloudErrorKind::Unreachable
+                | CloudErrorKind::Throttled
+                | CloudErrorKind::Capacity
+                | CloudErrorKind::WrongState
+                | CloudErrorKind::Service
+        )
+    }
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    let text = deepest.to_string();
+    if text.is_empty() {
+        DisplayErrorContext(error).to_string()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_by_what_can_be_done() {
+        use CloudErrorKind as Kind;
+        for (code, status, kind) in [
+            ("RequestLimitExceeded", Some(503), Kind::Throttled),
+            ("InvalidInstanceID.NotFound", Some(400), Kind::NotFound),
+            ("InvalidInstanceID.Malformed", Some(400), Kind::NotFound),
+            ("UnauthorizedOperation", Some(403), Kind::Denied),
+            ("ExpiredToken", Some(400), Kind::Expired),
+            ("InsufficientInstanceCapacity", Some(500), Kind::Capacity),
+            ("IncorrectInstanceState", Some(400), Kind::WrongState),
+            ("InternalError", Some(500), Kind::Service),
+            ("InvalidParameterValue", Some(400), Kind::Refused),
+        ] {
+            assert_eq!(Kind::of_code(code, status), kind, "{code}");
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! The EventBridge rules that wake the Lambda: what there should be against what there is, and the calls in between.
+//!
+//! A rule is immutable: its name ends in a hash of its content, so a changed schedule is a new rule and the old one goes
+//! (LocalStack can't update a rule, and nobody needs to). Nothing here decides when a schedule has its edges.
+
+mod name;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::types::{RuleState, Target};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::timetable::{Action, WakeUp};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::{CloudError, CloudErrorKind};
+pub use name::{BadStackName, StackName, parse_rule_name};
+
+/// A rule as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WakeUpRule {
+    /// `curfew-STACK-SCHEDULE-ACTION-HASH` or `curfew-STACK-heartbeat-HASH`.
+    pub name: String,
+    /// EventBridge's schedule expression, in UTC.
+    pub expression: String,
+    /// The schedule whose edges these are; none for the heartbeat.
+    pub schedule: Option<ScheduleName>,
+    /// What the edges do, for people who read the rule; none for the heartbeat.
+    pub action: Option<Action>,
+}
+
+impl WakeUpRule {
+    /// The rule for one of a schedule's wake-ups.
+    pub fn for_schedule(stack: &StackName, schedule: &ScheduleName, wake_up: &WakeUp) -> Self {
+        let content = content(&wake_up.expression, Some(schedule));
+        Self {
+            name: name::of_schedule(stack, schedule, wake_up.action, &content),
+            expression: wake_up.expression.clone(),
+            schedule: Some(schedule.clone()),
+            action: Some(wake_up.action),
+        }
+    }
+
+    /// The rule that bounds every delay, for example with `rate(5 minutes)`.
+    pub fn heartbeat(stack: &StackName, expression: &str) -> Self {
+        Self {
+            name: name::of_heartbeat(stack, &content(expression, None)),
+            expression: expression.to_owned(),
+            schedule: None,
+            action: None,
+        }
+    }
+
+    /// What the Lambda is invoked with.
+    pub fn input(&self) -> String {
+        input(self.schedule.as_ref())
+    }
+}
+
+fn input(schedule: Option<&ScheduleName>) -> String {
+    match schedule {
+        Some(schedule) => json!({ "command": "wake", "schedule": schedule }),
+        None => json!({ "command": "wake" }),
+    }
+    .to_string()
+}
+
+fn content(expression: &str, schedule: Option<&ScheduleName>) -> String {
+    format!("{expression}\n{}", input(schedule))
+}
+
+/// A rule as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingRule {
+    /// Its name, which begins like one of ours.
+    pub name: String,
+    /// Its schedule expression, where it has one.
+    pub expression: Option<String>,
+    /// Whom it wakes.
+    pub wakes: Wakes,
+}
+
+/// Whom a rule wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakes {
+    /// Our Lambda, perhaps among others.
+    Us,
+    /// Nobody: our own rule, whose making was interrupted.
+    Nobody,
+    /// Others: not our rule, whatever its name says.
+    Others,
+}
+
+/// What has to happen so that the rules are as they should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RuleChanges {
+    /// To be removed before the rest: same name, other content, by somebody's hand.
+    pub replace: Vec<String>,
+    /// To be made, with their target.
+    pub create: Vec<WakeUpRule>,
+    /// To be given the target that they lack.
+    pub complete: Vec<WakeUpRule>,
+    /// To be removed: no schedule has these edges any more.
+    pub delete: Vec<String>,
+    /// As they should be.
+    pub keep: Vec<String>,
+}
+
+impl RuleChanges {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.replace.is_empty()
+            && self.create.is_empty()
+            && self.complete.is_empty()
+            && self.delete.is_empty()
+    }
+}
+
+/// Compares what is with what should be. A start and a stop of one schedule at the same instants need one rule; it is the first.
+pub fn difference(existing: &[ExistingRule], wanted: &[WakeUpRule]) -> RuleChanges {
+    let existing: BTreeMap<&str, &ExistingRule> = existing
+        .iter()
+        .map(|rule| (rule.name.as_str(), rule))
+        .collect();
+    let mut changes = RuleChanges::default();
+    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for rule in wanted {
+        if !seen.insert((&rule.expression, &rule.schedule)) {
+            continue;
+        }
+        names.insert(rule.name.as_str());
+        match existing.get(rule.name.as_str()) {
+            None => changes.create.push(rule.clone()),
+            Some(found) if found.expression.as_deref() != Some(&rule.expression) => {
+                changes.replace.push(rule.name.clone());
+                changes.create.push(rule.clone());
+            }
+            Some(found) if found.wakes == Wakes::Us => changes.keep.push(rule.name.clone()),
+            Some(_) => changes.complete.push(rule.clone()),
+        }
+    }
+    changes.delete = existing
+        .values()
+        .filter(|rule| rule.wakes != Wakes::Others && !names.contains(rule.name.as_str()))
+        .map(|rule| rule.name.clone())
+        .collect();
+    changes
+}
+
+/// What reconciling did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RuleReport {
+    /// What was done.
+    pub changes: RuleChanges,
+    /// What a person should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// The rules of one stack.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    client: Client,
+    stack: StackName,
+    function_arn: String,
+}
+
+impl Rules {
+    /// The one target that our rules have.
+    const TARGET: &'static str = "curfew";
+    /// A bus allows 300 rules unless AWS has raised that; this is early enough to ask.
+    const MANY: usize = 250;
+
+    /// The rules of `stack` on the default bus, whose target is the Lambda with this ARN.
+    pub fn new(client: Client, stack: StackName, function_arn: impl Into<String>) -> Self {
+        Self {
+            client,
+            stack,
+            function_arn: function_arn.into(),
+        }
+    }
+
+    /// Makes the rules as they should be. Makes no writing call where they already are; interrupted, the next call completes it.
+    pub async fn reconcile(&self, wanted: &[WakeUpRule]) -> Result<RuleReport, CloudError> {
+        let (existing, on_bus) = self.observe().await?;
+        let changes = difference(&existing, wanted);
+        let mut warnings = Vec::new();
+        for name in &changes.replace {
+            warnings.extend(self.remove(name).await?);
+        }
+        for rule in &changes.create {
+            self.put(rule).await?;
+            self.aim(rule).await?;
+        }
+        for rule in &changes.complete {
+            self.aim(rule).await?;
+        }
+        for name in &changes.delete {
+            warnings.extend(self.remove(name).await?);
+        }
+        let now = on_bus + changes.create.len() - changes.delete.len() - changes.replace.len();
+        if now >= Self::MANY {
+            warnings.push(format!(
+                "the default event bus has {now} rules; AWS allows 300 unless you ask for more"
+            ));
+        }
+        Ok(RuleReport { changes, warnings })
+    }
+
+    /// What [`reconcile`](Self::reconcile) would do.
+    pub async fn preview(&self, wanted: &[WakeUpRule]) -> Result<RuleChanges, CloudError> {
+        Ok(difference(&self.observe().await?.0, wanted))
+    }
+
+    /// The names of the rules that wake this stack's Lambda by a schedule.
+    pub async fn names(&self) -> Result<Vec<String>, CloudError> {
+        let (existing, _) = self.observe().await?;
+        Ok(existing
+            .into_iter()
+            .filter(|rule| rule.wakes == Wakes::Us)
+            .map(|rule| rule.name)
+            .collect())
+    }
+
+    /// Every rule whose name begins like ours, and how many rules the bus has in all.
+    async fn observe(&self) -> Result<(Vec<ExistingRule>, usize), CloudError> {
+        let prefix = format!("{}-", self.stack.prefix());
+        let waking_us = self.names_by_target().await?;
+        let mut existing = Vec::new();
+        let mut on_bus = 0;
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_rules()
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("events:ListRules", error))?;
+            on_bus += page.rules().len();
+            for rule in page.rules() {
+                let Some(name) = rule.name().filter(|name| name.starts_with(&prefix)) else {
+                    continue;
+                };
+                let wakes = if waking_us.contains(name) {
+                    Wakes::Us
+                } else if rule.description() == Some(self.mark().as_str())
+                    && self.targets(name).await?.is_empty()
+                {
+                    Wakes::Nobody
+                } else {
+                    Wakes::Others
+                };
+                existing.push(ExistingRule {
+                    name: name.to_owned(),
+                    expression: rule.schedule_expression().map(str::to_owned),
+                    wakes,
+                });
+            }
+            token = page.next_token;
+            if token.is_none() {
+                return Ok((existing, on_bus));
+            }
+        }
+    }
+
+    async fn names_by_target(&self) -> Result<BTreeSet<String>, CloudError> {
+        let mut names = BTreeSet::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_rule_names_by_target()
+                .target_arn(&self.function_arn)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("events:ListRuleNamesByTarget", error))?;
+            names.extend(page.rule_names.unwrap_or_default());
+            token = page.next_token;
+            if token.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// How a rule without a target is known to be this stack's: the stacks `a` and `a-b` have names that begin alike.
+    fn mark(&self) -> String {
+        format!(
+            "Wakes the Curfew stack {}; made and removed by curfew",
+            self.stack
+        )
+    }
+
+    async fn put(&self, rule: &WakeUpRule) -> Result<(), CloudError> {
+        self.client
+            .put_rule()
+            .name(&rule.name)
+            .description(self.mark())
+            .schedule_expression(&rule.expression)
+            .state(RuleState::Enabled)
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("events:PutRule", error))?;
+        Ok(())
+    }
+
+    async fn aim(&self, rule: &WakeUpRule) -> Result<(), CloudError> {
+        let target = Target::builder()
+            .id(Self::TARGET)
+            .arn(&self.function_arn)
+            .input(rule.input())
+            .build()
+            .expect("a target has its id and its ARN");
+        let answer = self
+            .client
+            .put_targets()
+            .rule(&rule.name)
+            .targets(target)
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("events:PutTargets", error))?;
+        match answer.failed_entries().first() {
+            None => Ok(()),
+            Some(failed) => Err(CloudError::new(
+                "events:PutTargets",
+                CloudErrorKind::Refused,
+                format!(
+                    "`{}`: {}",
+                    rule.name,
+                    failed.error_message().unwrap_or("no reason given")
+                ),
+            )),
+        }
+    }
+
+    /// Removes our target, and the rule unless others hang on it; then says so.
+    async fn remove(&self, name: &str) -> Result<Option<String>, CloudError> {
+        let (ours, others): (Vec<_>, Vec<_>) = self
+            .targets(name)
+            .await?
+            .into_iter()
+            .partition(|target| target.arn == self.function_arn);
+        if !ours.is_empty() {
+            let answer = self
+                .client
+                .remove_targets()
+                .rule(name)
+                .set_ids(Some(ours.into_iter().map(|target| target.id).collect()))
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("events:RemoveTargets", error))?;
+            if let Some(failed) = answer.failed_entries().first() {
+                return Err(CloudError::new(
+                    "events:RemoveTargets",
+                    CloudErrorKind::Refused,
+                    format!(
+                        "`{name}`: {}",
+                        failed.error_message().unwrap_or("no reason given")
+                    ),
+                ));
+            }
+        }
+        if !others.is_empty() {
+            return Ok(Some(format!(
+                "the rule `{name}` stays because it has targets that are not Curfew's"
+            )));
+        }
+        let deleted = self.client.delete_rule().name(name).send().await;
+        match deleted.map_err(|error| CloudError::from_sdk("events:DeleteRule", error)) {
+            Err(error) if error.kind != CloudErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    async fn targets(&self, rule: &str) -> Result<Vec<Target>, CloudError> {
+        let mut targets = Vec::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_targets_by_rule()
+                .rule(rule)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("events:ListTargetsByRule", error))?;
+            targets.extend(page.targets.unwrap_or_default());
+            token = page.next_token;
+            if token.is_none() {
+                return Ok(targets);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack() -> StackName {
+        "demo".parse().unwrap()
+    }
+
+    fn rule(schedule: &str, action: Action, expression: &str) -> WakeUpRule {
+        WakeUpRule::for_schedule(
+            &stack(),
+            &schedule.parse().unwrap(),
+            &WakeUp {
+                action,
+                expression: expression.to_owned(),
+            },
+        )
+    }
+
+    fn existing(rule: &WakeUpRule, wakes: Wakes) -> ExistingRule {
+        ExistingRule {
+            name: rule.name.clone(),
+            expression: Some(rule.expression.clone()),
+            wakes,
+        }
+    }
+
+    const MORNING: &str = "cron(0 7 ? * MON-FRI *)";
+    const EVENING: &str = "cron(0 19 ? * MON-FRI *)";
+
+    #[test]
+    fn what_is_there_already_is_left_alone() {
+        let wanted = [
+            rule("office", Action::Start, MORNING),
+            WakeUpRule::heartbeat(&stack(), "rate(5 minutes)"),
+        ];
+        let there = wanted.clone().map(|rule| existing(&rule, Wakes::Us));
+        assert!(difference(&there, &wanted).is_empty());
+    }
+
+    #[test]
+    fn a_changed_schedule_is_a_new_rule_and_the_old_one_goes() {
+        let old = rule("office", Action::Stop, MORNING);
+        let new = rule("office", Action::Stop, EVENING);
+        assert_ne!(old.name, new.name);
+        let changes = difference(&[existing(&old, Wakes::Us)], std::slice::from_ref(&new));
+        assert_eq!(changes.create, [new]);
+        assert_eq!(changes.delete, [old.name]);
+    }
+
+    #[test]
+    fn an_interrupted_rule_gets_its_target_or_goes() {
+        let half = rule("office", Action::Stop, EVENING);
+        let there = [existing(&half, Wakes::Nobody)];
+        assert_eq!(
+            difference(&there, std::slice::from_ref(&half)).complete,
+            std::slice::from_ref(&half)
+        );
+        assert_eq!(difference(&there, &[]).delete, [half.name]);
+    }
+
+    #[test]
+    fn a_rule_of_somebody_else_is_never_touched() {
+        let theirs = rule("office", Action::Stop, EVENING);
+        assert!(difference(&[existing(&theirs, Wakes::Others)], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_somebody_edited_is_made_anew() {
+        let wanted = rule("office", Action::Stop, EVENING);
+        let mut edited = existing(&wanted, Wakes::Us);
+        edited.expression = Some(MORNING.to_owned());
+        let changes = difference(&[edited], std::slice::from_ref(&wanted));
+        assert_eq!(changes.replace, std::slice::from_ref(&wanted.name));
+        assert_eq!(changes.create, [wanted]);
+        assert_eq!(changes.delete, [""; 0]);
+    }
+
+    #[test]
+    fn wake_ups_of_one_schedule_at_the_same_instants_are_one_rule() {
+        let wanted = [
+            rule("office", Action::Start, MORNING),
+            rule("office", Action::Stop, MORNING),
+            rule("lab", Action::Stop, MORNING),
+        ];
+        let created = difference(&[], &wanted).create;
+        assert_eq!(created, [wanted[0].clone(), wanted[2].clone()]);
+    }
+
+    #[test]
+    fn the_lambda_is_told_which_schedule() {
+        assert_eq!(
+            rule("office", Action::Stop, EVENING).input(),
+            r#"{"command":"wake","schedule":"office"}"#
+        );
+        assert_eq!(
+            WakeUpRule::heartbeat(&stack(), "rate(5 minutes)").input(),
+            r#"{"command":"wake"}"#
+        );
+    }
+}
