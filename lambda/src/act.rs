@@ -1,0 +1,318 @@
+//! What the function does once it knows what is asked: look, change, or run a pass.
+
+use std::sync::Arc;
+
+use curfew_aws::execute::{Deadline, Outcome, StepResult, execute};
+use curfew_aws::fleet::Scope;
+use curfew_aws::pass::{WakeUp, pass};
+use curfew_core::assess::assess;
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::memory::Who;
+use curfew_core::plan::{Decision, SkipReason, Step, World};
+use curfew_core::request::{Ask, Request};
+use curfew_core::schedule::{Firmness, ScheduleName};
+use curfew_core::timetable::Desired;
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use crate::answer::{InstanceStatus, PassReport, ScheduleStatus, Schedules, Status};
+use crate::change::{Change, Changes};
+use crate::command::{Mode, Targets};
+use crate::event::StateChange;
+use crate::handler::App;
+use crate::refusal::{Code, Refusal, presentable};
+use crate::select::{Seen, for_change, for_status};
+
+impl App {
+    /// Settings and instances, asked for at the same time: neither waits for the other's connection.
+    async fn world(
+        &self,
+        targets: &Targets,
+    ) -> Result<(Arc<Governance>, Vec<Instance>, Timestamp), Refusal> {
+        let scope = if targets.ids.is_empty() {
+            Scope::All
+        } else {
+            Scope::Only(targets.ids.clone())
+        };
+        let (governance, instances) = tokio::join!(
+            self.settings.current(&self.clock, None),
+            self.fleet.observe(&scope)
+        );
+        Ok((governance?, instances?, self.clock.now()))
+    }
+
+    pub(crate) async fn status(&self, targets: &Targets) -> Result<Status, Refusal> {
+        let (governance, instances, now) = self.world(targets).await?;
+        let world = unasked(&governance, &instances);
+        let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), &governance)?;
+        let instances: Vec<InstanceStatus> = shown
+            .into_iter()
+            .map(|seen| InstanceStatus::of(seen.instance, seen.assessment))
+            .collect();
+        Ok(Status {
+            at: whole_second(now),
+            next_edge: instances
+                .iter()
+                .filter_map(|one| one.next_edge.map(|edge| edge.at))
+                .min(),
+            instances,
+            ungoverned,
+        })
+    }
+
+    pub(crate) async fn schedules(&self) -> Result<Schedules, Refusal> {
+        let governance = self.settings.current(&self.clock, None).await?;
+        let now = self.clock.now();
+        let schedules = governance.schedules.values().map(|schedule| {
+            let timetable = &schedule.timetable;
+            ScheduleStatus {
+                name: schedule.name.clone(),
+                timezone: timetable
+                    .time_zone()
+                    .iana_name()
+                    .unwrap_or("UTC")
+                    .to_owned(),
+                enforce: schedule.firmness == Firmness::Enforced,
+                desired: timetable.desired(now),
+                because: timetable.because(now),
+                last_edge: timetable.last_edge(now),
+                next_edge: timetable.next_edge(now),
+            }
+        });
+        Ok(Schedules {
+            at: whole_second(now),
+            schedules: schedules.collect(),
+        })
+    }
+
+    pub(crate) async fn change(
+        &self,
+        ask: Ask,
+        targets: &Targets,
+        mode: Mode,
+        by: Who,
+        deadline: Deadline,
+    ) -> Result<Changes, Refusal> {
+        let (governance, instances, now) = self.world(targets).await?;
+        let world = unasked(&governance, &instances);
+        let seen = Seen::all(&world, now);
+        let selection = for_change(targets, &seen, &governance)?;
+        let request = Request {
+            ask,
+            targets: selection
+                .chosen
+                .iter()
+                .map(|seen| seen.instance.id.clone())
+                .collect(),
+            by,
+        };
+        let asked = World {
+            request: Some(&request),
+            ..world.clone()
+        };
+        let mut changes = Changes {
+            at: whole_second(now),
+            instances: Vec::new(),
+            error: None,
+        };
+        let mut steps: Vec<Step> = Vec::new();
+        for seen in selection.chosen {
+            match assess(seen.instance, &asked, now).decision {
+                Decision::Step(step) => steps.push(step),
+                Decision::Skip(skip) => {
+                    if skip.reason == SkipReason::InFlight {
+                        changes.error = Some(still_in_flight(seen.instance));
+                    }
+                    changes
+                        .instances
+                        .push(Change::skipped(seen.instance, &seen.assessment, &skip));
+                }
+            }
+        }
+        for seen in selection.skipped {
+            if let Decision::Skip(skip) = &seen.assessment.decision {
+                changes
+                    .instances
+                    .push(Change::skipped(seen.instance, &seen.assessment, skip));
+            }
+        }
+        let observed = |step: &Step| {
+            let found = instances.iter().find(|one| one.id == step.instance);
+            found.expect("every step is for an instance that was observed")
+        };
+        match mode {
+            Mode::DryRun => {
+                let planned = steps
+                    .iter()
+                    .map(|step| Change::planned(observed(step), step, &asked, now));
+                changes.instances.extend(planned);
+            }
+            Mode::Act => {
+                let outcomes = execute(&self.fleet, steps, deadline).await;
+                changes.instances.extend(
+                    outcomes
+                        .iter()
+                        .map(|outcome| Change::made(observed(&outcome.step), outcome, &asked, now)),
+                );
+                outcomes.iter().for_each(log);
+                changes.error = failure(&outcomes).or(changes.error);
+            }
+        }
+        changes.instances.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(changes)
+    }
+
+    pub(crate) async fn wake(
+        &self,
+        schedule: Option<&ScheduleName>,
+        deadline: Deadline,
+    ) -> Result<PassReport, Refusal> {
+        let governance = self.settings.current(&self.clock, schedule).await?;
+        if let Some(name) = schedule.filter(|name| !governance.schedules.contains_key(*name)) {
+            warn!(schedule = %name, "woken for a schedule that the settings don't have: a stale rule; running a routine pass");
+        }
+        let wake_up = WakeUp {
+            schedule,
+            ..WakeUp::ROUTINE
+        };
+        self.pass(&governance, wake_up, deadline).await
+    }
+
+    async fn pass(
+        &self,
+        governance: &Governance,
+        wake_up: WakeUp<'_>,
+        deadline: Deadline,
+    ) -> Result<PassReport, Refusal> {
+        let pass = pass(&self.fleet, governance, wake_up, &self.clock, deadline).await?;
+        Ok(PassReport {
+            at: whole_second(pass.at),
+            instances: pass.instances.len(),
+            steps: pass.outcomes.len(),
+            failures: pass.failures(),
+            next_edge: pass.plan.next_edge,
+        })
+    }
+
+    /// Logs the change. A pass follows only where something wants another state at every moment: an active hold, or a schedule
+    /// that is enforced; anything else waits for its edge, and changes in flight for their end.
+    pub(crate) async fn state_changed(
+        &self,
+        change: &StateChange,
+        deadline: Deadline,
+    ) -> Result<Option<PassReport>, Refusal> {
+        let StateChange {
+            instance: id,
+            to,
+            at,
+            region,
+        } = change;
+        if !matches!(to, InstanceState::Running | InstanceState::Stopped) {
+            info!(instance = %id, %to, at, region, "transition");
+            return Ok(None);
+        }
+        let targets = Targets {
+            ids: [id.clone()].into(),
+            ..Targets::default()
+        };
+        let (governance, instances, now) = self.world(&targets).await?;
+        let world = unasked(&governance, &instances);
+        let Some(seen) = Seen::all(&world, now).pop() else {
+            warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
+            return Ok(None);
+        };
+        let name = seen.instance.name();
+        let assessment = seen.assessment;
+        let schedule = assessment.schedule.as_deref();
+        info!(
+            instance = %id, name, %to, at, region,
+            schedule = schedule.map(|schedule| schedule.name.as_str()),
+            last = assessment.last.as_ref().map(ToString::to_string),
+            hold = assessment.hold.as_ref().map(ToString::to_string),
+            "transition"
+        );
+        let firm = assessment.hold.is_some()
+            || schedule.is_some_and(|schedule| schedule.firmness == Firmness::Enforced);
+        let contradicts = matches!(
+            (seen.instance.state, assessment.desired),
+            (InstanceState::Running, Desired::Stopped) | (InstanceState::Stopped, Desired::Running)
+        );
+        if !(firm && contradicts) {
+            return Ok(None);
+        }
+        let wake_up = WakeUp {
+            scope: Scope::Only(targets.ids),
+            ..WakeUp::ROUTINE
+        };
+        self.pass(&governance, wake_up, deadline).await.map(Some)
+    }
+}
+
+fn unasked<'a>(governance: &'a Governance, instances: &'a [Instance]) -> World<'a> {
+    World {
+        governance,
+        instances,
+        request: None,
+        woken_for: None,
+    }
+}
+
+fn still_in_flight(instance: &Instance) -> Refusal {
+    Refusal::new(
+        Code::WrongState,
+        format!(
+            "`{}` is {}, and EC2 can't be asked for another state yet",
+            instance.id, instance.state
+        ),
+        "ask again when it has settled, or say for how long (`for=8h`): a hold waits by itself",
+    )
+}
+
+/// One refusal for all that failed: the first one's kind, and how many they are.
+fn failure(outcomes: &[Outcome]) -> Option<Refusal> {
+    let mut failures = outcomes.iter().filter_map(|outcome| {
+        let refusal = match &outcome.result {
+            StepResult::Done { .. } => return None,
+            StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
+            StepResult::OutOfTime => Refusal::new(
+                Code::OutOfTime,
+                "time ran out before everything was done",
+                "ask again: what is done already is not done twice",
+            ),
+        };
+        Some((&outcome.step.instance, refusal))
+    });
+    let (instance, mut first) = failures.next()?;
+    let failed = 1 + failures.count();
+    first.message = format!(
+        "{failed} of {} failed: `{instance}`: {}",
+        outcomes.len(),
+        first.message
+    );
+    Some(first)
+}
+
+fn log(outcome: &Outcome) {
+    let Outcome { step, result } = outcome;
+    let (instance, action, cause) = (&step.instance, step.action, &step.cause);
+    let name = step.name.as_deref();
+    match result {
+        StepResult::Done { after } => {
+            info!(%instance, name, %action, %cause, before = %step.state, %after, "request carried out");
+        }
+        StepResult::NotRemembered { error, .. } => {
+            warn!(%instance, name, %action, %cause, error = presentable(&error.to_string()), "request carried out but not remembered");
+        }
+        StepResult::Failed(error) => {
+            warn!(%instance, name, %action, %cause, error = presentable(&error.to_string()), "request failed");
+        }
+        StepResult::OutOfTime => {
+            warn!(%instance, name, %action, %cause, "request left undone: out of time");
+        }
+    }
+}
+
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
+}

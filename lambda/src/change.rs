@@ -1,0 +1,299 @@
+//! What callers get for a change. The words are a contract: scripts and the page read them.
+
+use curfew_aws::execute::{Outcome, StepResult};
+use curfew_core::assess::{Assessment, assess};
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG};
+use curfew_core::plan::{HoldChange, Remember, Skip, Step, StepAction, World};
+use curfew_core::timetable::Edge;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::refusal::{Refusal, presentable};
+
+/// The answer to `/start`, `/stop` and `/resume`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Changes {
+    /// The instant of the decisions.
+    pub at: Timestamp,
+    /// One entry per instance that was asked for.
+    pub instances: Vec<Change>,
+    /// What went wrong, if something did: the HTTP status is this refusal's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Refusal>,
+}
+
+/// What became of one instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its state before anything was done.
+    pub before: InstanceState,
+    /// Its state right after the call, as EC2 answered it: a start is `pending` for a while.
+    pub after: InstanceState,
+    /// What became of the request.
+    pub result: Verdict,
+    /// The call that was made, or that a `dry_run` would make.
+    pub action: Option<StepAction>,
+    /// On whose behalf, or why not: one sentence.
+    pub reason: String,
+    /// When something is next due for it, and what.
+    pub next_edge: Option<Edge>,
+    /// The hold that is in force now.
+    pub hold: Option<Hold>,
+}
+
+/// What became of a request for one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// EC2 accepted the start; the instance is on its way.
+    Starting,
+    /// EC2 accepted the start, and the instance runs already (emulators are that fast).
+    Started,
+    /// EC2 accepted the stop; the instance is on its way.
+    Stopping,
+    /// EC2 accepted the stop, and the instance is stopped already.
+    Stopped,
+    /// EC2 accepted the hibernation; the instance is on its way.
+    Hibernating,
+    /// EC2 accepted the hibernation, and the instance is stopped already.
+    Hibernated,
+    /// No call was needed: it was as asked. A request that lasts until the next edge is remembered all the same.
+    Unchanged,
+    /// No call was needed, and the hold is in force.
+    Held,
+    /// No call was needed, and its hold is gone.
+    Resumed,
+    /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
+    Postponed,
+    /// Nothing was done, for the reason given.
+    Skipped,
+    /// It was tried and failed, for the reason given.
+    Failed,
+    /// `dry_run`: nothing was done, this would be.
+    Planned,
+}
+
+impl Verdict {
+    fn of(step: &Step, after: InstanceState) -> Self {
+        let in_flight = matches!(step.state, InstanceState::Pending | InstanceState::Stopping);
+        match (step.action, after) {
+            (StepAction::Start, InstanceState::Running) => Self::Started,
+            (StepAction::Start, _) => Self::Starting,
+            (StepAction::Stop, InstanceState::Stopped) => Self::Stopped,
+            (StepAction::Stop, _) => Self::Stopping,
+            (StepAction::Hibernate, InstanceState::Stopped) => Self::Hibernated,
+            (StepAction::Hibernate, _) => Self::Hibernating,
+            // A note on a step that makes no call says what a later pass will do.
+            (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
+            (StepAction::Record, _) => match (&step.remember.hold, &step.remember.last) {
+                (HoldChange::Set(_), _) => Self::Held,
+                (HoldChange::Clear, None) => Self::Resumed,
+                _ => Self::Unchanged,
+            },
+        }
+    }
+}
+
+impl Change {
+    /// Of an instance that is left alone.
+    pub(crate) fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
+        Self {
+            id: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+            before: instance.state,
+            after: instance.state,
+            result: Verdict::Skipped,
+            action: None,
+            reason: skip.detail.clone(),
+            next_edge: assessment.next_edge,
+            hold: assessment.hold.clone(),
+        }
+    }
+
+    /// Of a step that would be made.
+    pub(crate) fn planned(
+        instance: &Instance,
+        step: &Step,
+        world: &World<'_>,
+        now: Timestamp,
+    ) -> Self {
+        let mut change = Self::remembered(instance, step, &step.remember, world, now);
+        change.result = Verdict::Planned;
+        change
+    }
+
+    /// Of a step that was made.
+    pub(crate) fn made(
+        instance: &Instance,
+        outcome: &Outcome,
+        world: &World<'_>,
+        now: Timestamp,
+    ) -> Self {
+        let Outcome { step, result } = outcome;
+        let hold_alone = Remember {
+            last: None,
+            hold: match &step.remember.hold {
+                HoldChange::Set(hold) => HoldChange::Set(hold.clone()),
+                HoldChange::Keep | HoldChange::Clear => HoldChange::Keep,
+            },
+        };
+        let (written, after) = match result {
+            StepResult::Done { after } => (step.remember.clone(), *after),
+            StepResult::NotRemembered { after, .. } => (hold_alone, *after),
+            // A hold is placed before the call, so only its own failure leaves none behind.
+            StepResult::Failed(error) if error.operation != "ec2:CreateTags" => {
+                (hold_alone, step.state)
+            }
+            StepResult::Failed(_) | StepResult::OutOfTime => (Remember::default(), step.state),
+        };
+        let mut change = Self::remembered(instance, step, &written, world, now);
+        change.after = after;
+        change.result = Verdict::of(step, after);
+        match result {
+            StepResult::Done { .. } => {}
+            StepResult::NotRemembered { error, .. } => {
+                change.reason = format!(
+                    "it is done, and could not be remembered: {}",
+                    presentable(&error.to_string())
+                );
+            }
+            StepResult::Failed(error) => {
+                change.result = Verdict::Failed;
+                change.reason = presentable(&error.to_string());
+            }
+            StepResult::OutOfTime => {
+                change.result = Verdict::Failed;
+                change.reason = String::from("time ran out before its turn came");
+            }
+        }
+        change
+    }
+
+    /// As the instance will be judged once `written` is in its tags.
+    fn remembered(
+        instance: &Instance,
+        step: &Step,
+        written: &Remember,
+        world: &World<'_>,
+        now: Timestamp,
+    ) -> Self {
+        let mut later = instance.clone();
+        match &written.hold {
+            HoldChange::Keep => {}
+            HoldChange::Set(hold) => {
+                later.tags.insert(HOLD_TAG.to_owned(), hold.to_string());
+            }
+            HoldChange::Clear => {
+                later.tags.remove(HOLD_TAG);
+            }
+        }
+        if let Some(last) = &written.last {
+            later.tags.insert(LAST_TAG.to_owned(), last.to_string());
+        }
+        let unasked = World {
+            request: None,
+            ..world.clone()
+        };
+        let Assessment {
+            hold, next_edge, ..
+        } = assess(&later, &unasked, now);
+        Self {
+            id: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+            before: instance.state,
+            after: instance.state,
+            result: Verdict::of(step, instance.state),
+            action: Some(step.action),
+            reason: match &step.note {
+                Some(note) => format!("{}: {note}", step.cause),
+                None => step.cause.to_string(),
+            },
+            next_edge,
+            hold,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::collections::BTreeMap;
+
+    use curfew_core::govern::Governance;
+    use curfew_core::instance::{AccountId, Hibernation, Purchase, Region, RootDevice};
+    use curfew_core::memory::{Cause, Who};
+
+    fn made(action: StepAction, before: InstanceState, after: InstanceState) -> Change {
+        let instance = Instance {
+            id: "i-0abc1234def567890".parse().unwrap(),
+            region: Region::new("eu-west-3"),
+            account: AccountId::new("123456789012"),
+            state: before,
+            launched_at: None,
+            instance_type: "t3.micro".into(),
+            availability_zone: None,
+            tags: BTreeMap::new(),
+            purchase: Purchase::OnDemand,
+            root_device: RootDevice::Ebs,
+            hibernation: Hibernation::Configured,
+            state_reason: None,
+            transition_reason: None,
+        };
+        let outcome = Outcome {
+            step: Step {
+                instance: instance.id.clone(),
+                name: None,
+                state: before,
+                action,
+                cause: Cause::Request(Who::new("alice")),
+                edge: None,
+                note: None,
+                remember: Remember::default(),
+            },
+            result: StepResult::Done { after },
+        };
+        let governance = Governance {
+            tag: Governance::DEFAULT_TAG.to_owned(),
+            schedules: BTreeMap::new(),
+        };
+        let world = World {
+            governance: &governance,
+            instances: std::slice::from_ref(&instance),
+            request: None,
+            woken_for: None,
+        };
+        Change::made(&instance, &outcome, &world, Timestamp::UNIX_EPOCH)
+    }
+
+    /// Emulators answer with the final state, AWS with the one on the way.
+    #[test]
+    fn what_was_done_is_told_by_the_state_that_ec2_answered() {
+        use InstanceState::{Pending, Running, Stopped, Stopping};
+        for (action, before, after, verdict) in [
+            (StepAction::Start, Stopped, Pending, Verdict::Starting),
+            (StepAction::Start, Stopped, Running, Verdict::Started),
+            (StepAction::Stop, Running, Stopping, Verdict::Stopping),
+            (StepAction::Stop, Running, Stopped, Verdict::Stopped),
+            (
+                StepAction::Hibernate,
+                Running,
+                Stopping,
+                Verdict::Hibernating,
+            ),
+            (StepAction::Hibernate, Running, Stopped, Verdict::Hibernated),
+            (StepAction::Record, Running, Running, Verdict::Unchanged),
+        ] {
+            let change = made(action, before, after);
+            assert_eq!(
+                (change.before, change.after, change.result),
+                (before, after, verdict)
+            );
+        }
+    }
+}

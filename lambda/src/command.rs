@@ -1,0 +1,237 @@
+//! What is asked for: a route and its parameters, from a query, a body or a direct command, as valid types.
+
+use std::collections::BTreeSet;
+
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::request::{Ask, Lasting};
+use curfew_core::schedule::{Pattern, ScheduleName};
+use curfew_core::settings::duration;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use crate::http::Request;
+use crate::parameters::Parameters;
+use crate::refusal::{Refusal, quoted};
+use crate::route::Route;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// How instances are.
+    Status(Targets),
+    /// A change to instances.
+    Change {
+        /// Which.
+        ask: Ask,
+        /// Of what.
+        targets: Targets,
+        /// In earnest or not.
+        mode: Mode,
+    },
+    /// What the schedules are.
+    Schedules,
+    /// Whether the function works.
+    Healthz,
+}
+
+/// Whether a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is made.
+    Act,
+    /// It is only planned (`dry_run=true`). EC2's own `DryRun` is not used: most emulators act on it.
+    DryRun,
+}
+
+/// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// `instance=`: exactly these.
+    pub ids: BTreeSet<InstanceId>,
+    /// `schedule=`: governed by one of these.
+    pub schedules: BTreeSet<ScheduleName>,
+    /// `tag=Key:Value`: carrying all of these.
+    pub tags: Vec<TagFilter>,
+    /// `all=true`.
+    pub reach: Reach,
+}
+
+/// How far a command without ids may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Only what is named, and not very many at once.
+    #[default]
+    Named,
+    /// Everything that fits, however many (`all=true`); `/status` then shows ungoverned instances too.
+    All,
+}
+
+/// `tag=Key:Value`; the value may have the wildcards `*` and `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagFilter {
+    key: String,
+    value: Pattern,
+}
+
+impl TagFilter {
+    /// Whether an instance carries such a tag.
+    pub fn fits(&self, instance: &Instance) -> bool {
+        instance
+            .tags
+            .get(&self.key)
+            .is_some_and(|value| self.value.matches(value))
+    }
+}
+
+impl Targets {
+    /// Whether nothing was named at all.
+    pub fn are_unnamed(&self) -> bool {
+        self.ids.is_empty()
+            && self.schedules.is_empty()
+            && self.tags.is_empty()
+            && self.reach == Reach::Named
+    }
+}
+
+impl Command {
+    /// What an HTTP request asks for, whose route is known. `now` is what `for` counts from.
+    pub fn of_request(route: Route, request: &Request, now: Timestamp) -> Result<Self, Refusal> {
+        Self::read(route, Parameters::of(request)?, now)
+    }
+
+    /// What a direct command asks for.
+    pub fn of_fields(
+        route: Route,
+        fields: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        Self::read(route, Parameters::of_fields(fields)?, now)
+    }
+
+    fn read(route: Route, mut parameters: Parameters, now: Timestamp) -> Result<Self, Refusal> {
+        let command = match route {
+            Route::Schedules => Self::Schedules,
+            Route::Healthz => Self::Healthz,
+            Route::Status => Self::Status(targets(&mut parameters)?),
+            Route::Start => {
+                let lasting = lasting(&mut parameters, now)?;
+                change(Ask::Start(lasting), &mut parameters)?
+            }
+            Route::Stop => {
+                let lasting = lasting(&mut parameters, now)?;
+                change(Ask::Stop(lasting), &mut parameters)?
+            }
+            Route::Resume => change(Ask::Resume, &mut parameters)?,
+        };
+        parameters.nothing_else(route)?;
+        Ok(command)
+    }
+}
+
+fn change(ask: Ask, parameters: &mut Parameters) -> Result<Command, Refusal> {
+    let mode = if parameters.flag("dry_run")? {
+        Mode::DryRun
+    } else {
+        Mode::Act
+    };
+    let targets = targets(parameters)?;
+    Ok(Command::Change { ask, targets, mode })
+}
+
+fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
+    let ids = parameters.all("instance", |text| {
+        text.parse::<InstanceId>().map_err(|error| {
+            Refusal::parameter(format!("`instance`: {error}"), "`/status` lists the ids")
+        })
+    })?;
+    let schedules = parameters.all("schedule", |text| {
+        text.parse::<ScheduleName>().map_err(|error| {
+            Refusal::parameter(
+                format!("`schedule`: {error}"),
+                "`/schedules` lists the names",
+            )
+        })
+    })?;
+    let targets = Targets {
+        ids: ids.into_iter().collect(),
+        schedules: schedules.into_iter().collect(),
+        tags: parameters.all("tag", tag)?,
+        reach: if parameters.flag("all")? {
+            Reach::All
+        } else {
+            Reach::Named
+        },
+    };
+    let widened =
+        !targets.schedules.is_empty() || !targets.tags.is_empty() || targets.reach == Reach::All;
+    if !targets.ids.is_empty() && widened {
+        return Err(Refusal::parameter(
+            "`instance` can't be combined with `schedule`, `tag` or `all`",
+            "name instances by their ids, or by schedule and tags",
+        ));
+    }
+    Ok(targets)
+}
+
+fn tag(text: &str) -> Result<TagFilter, Refusal> {
+    match text.split_once(':') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(TagFilter {
+            key: key.to_owned(),
+            value: Pattern::new(value),
+        }),
+        _ => Err(Refusal::parameter(
+            format!("`tag` is {}", quoted(text)),
+            "it is a key and a value, such as `tag=Environment:dev*`",
+        )),
+    }
+}
+
+/// How long a start or stop lasts: `for` a while or `until` an instant makes it a hold.
+fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refusal> {
+    let length = parameters.one("for", |text| {
+        duration(text)
+            .map_err(|message| Refusal::parameter(format!("`for`: {message}"), "such as `for=2h`"))
+    })?;
+    let until = parameters.one("until", |text| until(text, now))?;
+    match (length, until) {
+        (None, None) => Ok(Lasting::NextEdge),
+        // A second longer rather than shorter: the shortest hold is still one.
+        (Some(length), None) => Ok(Lasting::Until(whole_second(
+            now + length + SignedDuration::from_nanos(999_999_999),
+        ))),
+        (None, Some(until)) => Ok(Lasting::Until(until)),
+        (Some(_), Some(_)) => Err(Refusal::parameter(
+            "`for` and `until` both say how long",
+            "use one of them",
+        )),
+    }
+}
+
+/// The same bound that `for` has: a hold that nobody remembers is a machine that nobody stops.
+const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+fn until(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let refuse = |why: &str, hint: &str| {
+        Err(Refusal::parameter(
+            format!("`until` is {}, which is {why}", quoted(text)),
+            hint.to_owned(),
+        ))
+    };
+    let Ok(until) = text.parse::<Timestamp>() else {
+        let hint =
+            "such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`";
+        return refuse("not an instant in RFC 3339", hint);
+    };
+    let until = whole_second(until);
+    if until <= now {
+        refuse("over already", &format!("it is {} now", whole_second(now)))
+    } else if until.duration_since(now) > LONGEST_HOLD {
+        refuse("too far away", "a hold lasts 31 days at most")
+    } else {
+        Ok(until)
+    }
+}
+
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
+}

@@ -1,0 +1,193 @@
+//! What the stack tells the function, through its environment.
+
+use curfew_aws::connect::Connection;
+
+use crate::auth::{Auth, TokenHash};
+
+/// What the stack tells the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The stack's name, which its rules' names carry.
+    pub stack: String,
+    /// The name of the SSM parameter with the settings.
+    pub settings_parameter: String,
+    /// Who may ask over HTTP.
+    pub auth: Auth,
+    /// The one other site whose pages may ask (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
+    pub cors_origin: Option<String>,
+}
+
+/// An environment in which the function can't work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A variable is not set.
+    #[error("the environment variable `{0}` is not set; `curfew deploy` sets it")]
+    Missing(&'static str),
+    /// `CURFEW_AUTH` is something else.
+    #[error("`CURFEW_AUTH` is `{}`; it is `none`, `token` or `iam`", .0.escape_debug())]
+    UnknownAuth(String),
+    /// `CURFEW_TOKEN_SHA256` is no SHA-256.
+    #[error("`CURFEW_TOKEN_SHA256` is not 64 hexadecimal digits; `curfew token new` prints them")]
+    MalformedHash,
+    /// Nobody is asked for credentials on real AWS.
+    #[error(
+        "`CURFEW_AUTH` is `none` on AWS itself, where anybody could stop the fleet; use `token` or `iam`"
+    )]
+    OpenToTheWorld,
+}
+
+/// Whose instances these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    /// AWS's own, by its public endpoints or by a VPC's.
+    Aws,
+    /// An emulator's, somewhere.
+    Emulator,
+    /// An emulator's on this machine.
+    ThisMachine,
+}
+
+impl Cloud {
+    /// By the endpoint that a connection goes to.
+    pub fn of(connection: &Connection) -> Self {
+        match connection.endpoint() {
+            _ if connection.is_local() => Self::ThisMachine,
+            Some(endpoint) if !endpoint.contains(".amazonaws.com") => Self::Emulator,
+            _ => Self::Aws,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the environment through `get`.
+    pub fn read(
+        get: impl Fn(&'static str) -> Option<String>,
+        cloud: Cloud,
+    ) -> Result<Self, ConfigError> {
+        let needed = |key| {
+            get(key)
+                .filter(|value| !value.is_empty())
+                .ok_or(ConfigError::Missing(key))
+        };
+        let auth = match (get("CURFEW_AUTH").as_deref(), cloud) {
+            (Some("none"), Cloud::Aws) => return Err(ConfigError::OpenToTheWorld),
+            (Some("none"), Cloud::Emulator | Cloud::ThisMachine)
+            | (None | Some(""), Cloud::ThisMachine) => Auth::None,
+            (None | Some(""), _) => return Err(ConfigError::Missing("CURFEW_AUTH")),
+            (Some("iam"), _) => Auth::Iam,
+            (Some("token"), _) => {
+                let hash = needed("CURFEW_TOKEN_SHA256")?;
+                Auth::Token(TokenHash::from_hex(&hash).ok_or(ConfigError::MalformedHash)?)
+            }
+            (Some(other), _) => return Err(ConfigError::UnknownAuth(other.to_owned())),
+        };
+        Ok(Self {
+            stack: needed("CURFEW_STACK")?,
+            settings_parameter: needed("CURFEW_SETTINGS_PARAMETER")?,
+            auth,
+            cors_origin: get("CURFEW_CORS_ORIGIN").filter(|origin| !origin.is_empty()),
+        })
+    }
+}
+
+/// Another endpoint than AWS's own: what the emulator sets inside its functions, or else what the stack was deployed with for
+/// emulators that set nothing. On AWS neither is there.
+pub fn emulator_endpoint(get: impl Fn(&'static str) -> Option<String>) -> Option<String> {
+    ["AWS_ENDPOINT_URL", "CURFEW_FALLBACK_ENDPOINT"]
+        .into_iter()
+        .filter_map(get)
+        .find(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use curfew_aws::connect::ConnectOptions;
+
+    fn read(auth: Option<&str>, hash: &str, cloud: Cloud) -> Result<Auth, ConfigError> {
+        let get = |key: &str| match key {
+            "CURFEW_AUTH" => auth.map(str::to_owned),
+            "CURFEW_TOKEN_SHA256" => Some(hash.to_owned()),
+            _ => Some("x".to_owned()),
+        };
+        Config::read(get, cloud).map(|config| config.auth)
+    }
+
+    #[test]
+    fn nobody_is_let_in_on_aws_by_default_or_by_mistake() {
+        assert_eq!(
+            read(Some("none"), "", Cloud::Aws),
+            Err(ConfigError::OpenToTheWorld)
+        );
+        assert_eq!(
+            read(None, "", Cloud::Aws),
+            Err(ConfigError::Missing("CURFEW_AUTH"))
+        );
+        assert_eq!(
+            read(None, "", Cloud::Emulator),
+            Err(ConfigError::Missing("CURFEW_AUTH"))
+        );
+        assert_eq!(read(Some("none"), "", Cloud::Emulator), Ok(Auth::None));
+        assert_eq!(read(None, "", Cloud::ThisMachine), Ok(Auth::None));
+        assert_eq!(read(Some("iam"), "", Cloud::Aws), Ok(Auth::Iam));
+    }
+
+    #[test]
+    fn a_token_needs_its_hash() {
+        assert_eq!(
+            read(Some("token"), "", Cloud::Emulator),
+            Err(ConfigError::Missing("CURFEW_TOKEN_SHA256"))
+        );
+        assert_eq!(
+            read(Some("token"), "abc", Cloud::Emulator),
+            Err(ConfigError::MalformedHash)
+        );
+        assert!(matches!(
+            read(Some("token"), &"ab".repeat(32), Cloud::Aws),
+            Ok(Auth::Token(_))
+        ));
+        assert_eq!(
+            read(Some("basic"), "", Cloud::Emulator),
+            Err(ConfigError::UnknownAuth("basic".into()))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_vpcs_endpoint_is_aws_and_loopback_is_this_machine() {
+        for (endpoint, cloud) in [
+            (
+                "https://vpce-0a1b-ec2.eu-west-3.vpce.amazonaws.com",
+                Cloud::Aws,
+            ),
+            ("http://172.17.0.2:4566", Cloud::Emulator),
+            ("http://127.0.0.1:4566", Cloud::ThisMachine),
+        ] {
+            let options = ConnectOptions {
+                endpoint: Some(endpoint.to_owned()),
+                region: Some("eu-west-3".to_owned()),
+                ..ConnectOptions::default()
+            };
+            let connection = Connection::open(options).await.unwrap();
+            assert_eq!(Cloud::of(&connection), cloud, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn the_emulators_own_endpoint_goes_before_the_stacks() {
+        let with = |own: &str, fallback: Option<&str>| {
+            emulator_endpoint(|key| match key {
+                "AWS_ENDPOINT_URL" => Some(own.to_owned()),
+                "CURFEW_FALLBACK_ENDPOINT" => fallback.map(str::to_owned),
+                _ => None,
+            })
+        };
+        assert_eq!(with("", None), None);
+        let fallback = Some("http://localhost.localstack.cloud:4566");
+        assert_eq!(with("", fallback).as_deref(), fallback);
+        assert_eq!(
+            with("http://127.0.0.1:1", fallback).as_deref(),
+            Some("http://127.0.0.1:1")
+        );
+    }
+}

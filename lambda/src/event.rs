@@ -1,0 +1,341 @@
+//! What wakes the function, told apart by shape. Anything else is refused by shape too: its keys are named, its values never
+//! are, and nothing is done.
+
+use curfew_core::instance::{InstanceId, InstanceState};
+use curfew_core::schedule::ScheduleName;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::http;
+use crate::refusal::quoted;
+
+/// One invocation of the function.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Invocation {
+    /// API Gateway or a function URL wants an HTTP answer.
+    Http(Box<http::Request>),
+    /// Somebody invoked the function itself with a command: the JSON that HTTP takes as a body, and `command`.
+    Direct {
+        /// The value of `command`.
+        command: String,
+        /// The rest.
+        parameters: Map<String, Value>,
+    },
+    /// A rule or timer fired.
+    WakeUp {
+        /// The schedule that it named, if any.
+        schedule: Option<ScheduleName>,
+    },
+    /// EC2 tells that an instance changed.
+    StateChange(StateChange),
+}
+
+/// An `EC2 Instance State-change Notification`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its new state.
+    pub to: InstanceState,
+    /// When, as EventBridge writes it: RFC 3339.
+    pub at: String,
+    /// Where.
+    pub region: String,
+}
+
+/// An event that nothing here understands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no event that Curfew knows: {shape}")]
+pub struct UnknownEvent {
+    shape: String,
+}
+
+impl Invocation {
+    /// Reads an event. `stack` is what the names of this stack's rules begin with, after `curfew-`.
+    pub fn read(event: &Value, stack: &str) -> Result<Self, UnknownEvent> {
+        let Value::Object(fields) = event else {
+            return Err(UnknownEvent::described(kind(event)));
+        };
+        let has = |key: &str| fields.contains_key(key);
+        let broken = |what: &str| UnknownEvent::of(fields, what);
+        if let Some(context) = fields.get("requestContext") {
+            let request = if context.get("http").is_some() && has("rawPath") {
+                http::Request::from_http_api(event)
+            } else {
+                http::Request::from_rest_proxy(event)
+            };
+            return request
+                .map(|request| Self::Http(Box::new(request)))
+                .map_err(|_| {
+                    broken("neither a REST proxy event nor one of an HTTP API or function URL")
+                });
+        }
+        if has("detail-type") {
+            let event = Bus::deserialize(event)
+                .map_err(|_| broken("not an EventBridge event as AWS writes it"))?;
+            return event.read(stack).map_err(|what| broken(&what));
+        }
+        match fields.get("command") {
+            Some(Value::String(command)) if command == "wake" => {
+                let schedule = match fields.get("schedule") {
+                    None | Some(Value::Null) => None,
+                    Some(Value::String(name)) => Some(
+                        name.parse()
+                            .map_err(|_| broken("`schedule` is not a schedule's name"))?,
+                    ),
+                    Some(_) => return Err(broken("`schedule` is not text")),
+                };
+                Ok(Self::WakeUp { schedule })
+            }
+            Some(Value::String(command)) => {
+                let mut parameters = fields.clone();
+                parameters.remove("command");
+                Ok(Self::Direct {
+                    command: command.clone(),
+                    parameters,
+                })
+            }
+            Some(_) => Err(broken("`command` is not text")),
+            None => Transformed::deserialize(event)
+                .map(|transformed| Self::WakeUp {
+                    schedule: schedule_of_rule(&transformed.rule, stack),
+                })
+                .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
+        }
+    }
+}
+
+impl UnknownEvent {
+    fn of(fields: &Map<String, Value>, what: &str) -> Self {
+        /// More would be noise in a log line.
+        const KEYS: usize = 12;
+        let mut keys: Vec<String> = fields.keys().take(KEYS).map(|key| quoted(key)).collect();
+        if fields.len() > KEYS {
+            keys.push(format!("and {} more", fields.len() - KEYS));
+        }
+        let keys = if keys.is_empty() {
+            "no keys".to_owned()
+        } else {
+            format!("keys {}", keys.join(", "))
+        };
+        Self::described(&format!("{what} ({keys})"))
+    }
+
+    fn described(shape: &str) -> Self {
+        Self {
+            shape: shape.to_owned(),
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null instead of an object",
+        Value::Bool(_) => "a boolean instead of an object",
+        Value::Number(_) => "a number instead of an object",
+        Value::String(_) => "text instead of an object",
+        Value::Array(_) => "an array instead of an object",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// An event as EventBridge delivers it.
+///
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Bus {
+    source: String,
+    detail_type: String,
+    #[serde(default)]
+    resources: Vec<String>,
+    #[serde(default)]
+    time: String,
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    detail: Value,
+}
+
+impl Bus {
+    fn read(self, stack: &str) -> Result<Invocation, String> {
+        match (self.source.as_str(), self.detail_type.as_str()) {
+            ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(Invocation::WakeUp {
+                schedule: self
+                    .resources
+                    .iter()
+                    .find_map(|arn| schedule_of_rule(arn, stack)),
+            }),
+            ("aws.ec2", "EC2 Instance State-change Notification") => {
+                let text = |key: &str| self.detail.get(key).and_then(Value::as_str);
+                let instance = text("instance-id").and_then(|id| id.parse().ok());
+                let to = text("state").and_then(|state| state.parse().ok());
+                let (Some(instance), Some(to)) = (instance, to) else {
+                    return Err("a state change without an instance or a known state".to_owned());
+                };
+                Ok(Invocation::StateChange(StateChange {
+                    instance,
+                    to,
+                    at: self.time,
+                    region: self.region,
+                }))
+            }
+            (source, detail_type) => Err(format!(
+                "an EventBridge event {} from {}",
+                quoted(detail_type),
+                quoted(source)
+            )),
+        }
+    }
+}
+
+/// What a rule's input transformer makes of a scheduled event when it can't fill in our own input: the rule, and the time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transformed {
+    /// The rule's name or ARN; empty on an emulator that does not know it.
+    rule: String,
+    #[serde(rename = "at")]
+    _at: String,
+    #[serde(rename = "from")]
+    _from: String,
+}
+
+/// The schedule in a rule's name or ARN: `curfew-STACK-SCHEDULE-start-HASH6`. A heartbeat, and a rule that isn't ours, name none.
+fn schedule_of_rule(rule: &str, stack: &str) -> Option<ScheduleName> {
+    let name = rule.rsplit('/').next()?;
+    let rest = name
+        .strip_prefix("curfew-")?
+        .strip_prefix(stack)?
+        .strip_prefix('-')?;
+    let (rest, hash) = rest.rsplit_once('-')?;
+    let is_hash = hash.len() == 6 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let schedule = rest
+        .strip_suffix("-start")
+        .or_else(|| rest.strip_suffix("-stop"))?;
+    is_hash.then(|| schedule.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(event: &Value) -> Result<Invocation, String> {
+        Invocation::read(event, "curfew").map_err(|error| error.to_string())
+    }
+
+    fn woken_for(schedule: Option<&str>) -> Invocation {
+        let schedule = schedule.map(|name| name.parse().unwrap());
+        Invocation::WakeUp { schedule }
+    }
+
+    #[test]
+    fn a_bare_rule_event_names_its_schedule_by_the_rules_name() {
+        let of = |rule: &str| {
+            read(&json!({
+                "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
+                "resources": [format!("arn:aws:events:eu-west-3:123456789012:rule/{rule}")],
+            }))
+        };
+        assert_eq!(
+            of("curfew-curfew-office-hours-stop-3f2a9c"),
+            Ok(woken_for(Some("office-hours")))
+        );
+        assert_eq!(
+            of("curfew-curfew-stop-start-00ff00"),
+            Ok(woken_for(Some("stop")))
+        );
+        assert_eq!(of("curfew-curfew-heartbeat-3f2a9c"), Ok(woken_for(None)));
+        assert_eq!(of("curfew-other-office-stop-3f2a9c"), Ok(woken_for(None)));
+        assert_eq!(of("every-minute"), Ok(woken_for(None)));
+    }
+
+    #[test]
+    fn our_own_input_is_a_wake_up_wherever_it_comes_from() {
+        assert_eq!(
+            read(&json!({"command": "wake", "schedule": "office"})),
+            Ok(woken_for(Some("office")))
+        );
+        assert_eq!(read(&json!({"command": "wake"})), Ok(woken_for(None)));
+        insta::assert_snapshot!(
+            read(&json!({"command": "wake", "schedule": "../x"})).unwrap_err(),
+            @"no event that Curfew knows: `schedule` is not a schedule's name (keys `command`, `schedule`)"
+        );
+    }
+
+    #[test]
+    fn a_direct_command_keeps_its_parameters() {
+        let invocation =
+            read(&json!({"command": "start", "instance": ["i-0abc1234"], "for": "2h"}));
+        let parameters = json!({"instance": ["i-0abc1234"], "for": "2h"});
+        let Value::Object(parameters) = parameters else {
+            unreachable!("it is written as an object")
+        };
+        assert_eq!(
+            invocation,
+            Ok(Invocation::Direct {
+                command: "start".into(),
+                parameters
+            })
+        );
+    }
+
+    #[test]
+    fn a_state_change_is_read_as_ec2_sends_it() {
+        let event = |state: &str| {
+            json!({
+                "id": "7bf73129-1428-4cd3-a780-95db273d1602", "detail-type": "EC2 Instance State-change Notification",
+                "source": "aws.ec2", "account": "123456789012", "time": "2026-11-23T18:00:00Z", "region": "eu-west-3",
+                "resources": ["arn:aws:ec2:eu-west-3:123456789012:instance/i-0abc1234def567890"],
+                "detail": {"instance-id": "i-0abc1234def567890", "state": state},
+            })
+        };
+        assert_eq!(
+            read(&event("stopped")),
+            Ok(Invocation::StateChange(StateChange {
+                instance: "i-0abc1234def567890".parse().unwrap(),
+                to: InstanceState::Stopped,
+                at: "2026-11-23T18:00:00Z".into(),
+                region: "eu-west-3".into(),
+            }))
+        );
+        assert!(read(&event("melted")).is_err());
+    }
+
+    #[test]
+    fn anything_else_is_told_by_its_shape_and_without_its_values() {
+        let shapes: Vec<String> = [
+            json!(null),
+            json!([1]),
+            json!({}),
+            json!({"Records": [{"secret": "s3cr3t"}]}),
+            json!({"requestContext": {"elb": {}}, "httpMethod": "GET", "path": "/stop"}),
+            json!({"source": "aws.s3", "detail-type": "Object Created", "detail": {"secret": "s3cr3t"}}),
+            json!({"source": "evil", "detail-type": "Scheduled Event"}),
+            json!({"command": 7}),
+            json!({"a\nb": 1}),
+        ]
+        .iter()
+        .map(|event| read(event).unwrap_err())
+        .collect();
+        insta::assert_snapshot!(shapes.join("\n"), @r"
+        no event that Curfew knows: null instead of an object
+        no event that Curfew knows: an array instead of an object
+        no event that Curfew knows: no `requestContext`, `detail-type` or `command` (no keys)
+        no event that Curfew knows: no `requestContext`, `detail-type` or `command` (keys `Records`)
+        no event that Curfew knows: neither a REST proxy event nor one of an HTTP API or function URL (keys `httpMethod`, `path`, `requestContext`)
+        no event that Curfew knows: an EventBridge event `Object Created` from `aws.s3` (keys `detail`, `detail-type`, `source`)
+        no event that Curfew knows: an EventBridge event `Scheduled Event` from `evil` (keys `detail-type`, `source`)
+        no event that Curfew knows: `command` is not text (keys `command`)
+        no event that Curfew knows: no `requestContext`, `detail-type` or `command` (keys `a\nb`)
+        ");
+    }
+
+    #[test]
+    fn an_event_with_many_keys_is_not_repeated_at_length() {
+        let event: Map<String, Value> = (0..100).map(|n| (format!("k{n}"), Value::Null)).collect();
+        let told = read(&Value::Object(event)).unwrap_err();
+        assert!(told.ends_with("and 88 more)"), "{told}");
+    }
+}

@@ -1,0 +1,354 @@
+//! The function: an event comes in, an answer goes out, whatever the event is.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::Fleet;
+use curfew_core::memory::Who;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::auth::Auth;
+use crate::command::Command;
+use crate::event::Invocation;
+use crate::http::{Request, Response};
+use crate::refusal::{Code, Refusal, quoted};
+use crate::route::Route;
+use crate::settings::Settings;
+
+/// The function with everything it needs: one per execution environment.
+#[derive(Debug)]
+pub struct App {
+    /// The instances.
+    pub fleet: Fleet,
+    /// What governs them.
+    pub settings: Settings,
+    /// What tells the time.
+    pub clock: Clock,
+    /// Who may ask over HTTP.
+    pub auth: Auth,
+    /// The one other site whose pages may ask.
+    pub cors_origin: Option<String>,
+    /// The stack's name, which its rules' names carry.
+    pub stack: String,
+}
+
+/// One invocation's terms.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Lambda's id for it: in every answer and every line of its log.
+    pub request_id: String,
+    began: Instant,
+    remaining: Duration,
+}
+
+/// An invocation that is not answered but fails, so that Lambda counts it, and tries again where that is its custom.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// A code, as in [`Refusal`], or `unknown_event`.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Call {
+    /// Nothing is begun in the last three seconds: a call to EC2 that is under way and the tags that follow it take one or two.
+    /// Longer wastes time of a function that has ten; shorter, and an instance can be stopped without its tag saying so.
+    const MARGIN: Duration = Duration::from_secs(3);
+    /// An answer needs this long to be sent; what isn't answered by then is cut off, since Lambda would cut off the answer too.
+    const FAREWELL: Duration = Duration::from_millis(400);
+
+    /// What a function gets that is not told its deadline; the template says ten seconds too.
+    const USUAL: Duration = Duration::from_secs(10);
+
+    /// An invocation that must be over at `deadline`, in milliseconds since 1970 as Lambda tells it; 0 where nobody told.
+    pub fn until(request_id: impl Into<String>, deadline: u64, clock: &Clock) -> Self {
+        let now = u64::try_from(clock.now().as_millisecond()).unwrap_or_default();
+        let remaining = match deadline {
+            0 => Self::USUAL,
+            deadline => Duration::from_millis(deadline.saturating_sub(now)),
+        };
+        Self::new(request_id, remaining)
+    }
+
+    /// An invocation that must be over in `remaining`.
+    pub fn new(request_id: impl Into<String>, remaining: Duration) -> Self {
+        Self {
+            request_id: request_id.into(),
+            began: Instant::now(),
+            remaining,
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        let margin = Self::MARGIN.min(self.remaining / 3);
+        Deadline::at(self.began + self.remaining.saturating_sub(margin))
+    }
+
+    fn answer_by(&self) -> Instant {
+        self.began + self.remaining.saturating_sub(Self::FAREWELL)
+    }
+}
+
+impl App {
+    /// Takes an event and answers it. HTTP requests and direct commands are always answered, if need be with an error; wake-ups
+    /// and events that nobody understands fail instead, since nobody reads their answer.
+    pub async fn handle(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
+        let invocation = Invocation::read(event, &self.stack).map_err(|unknown| {
+            warn!(error = %unknown, "event refused");
+            Failure {
+                kind: "unknown_event".to_owned(),
+                message: unknown.to_string(),
+            }
+        })?;
+        match invocation {
+            Invocation::Http(request) => Ok(self.http(&request, call).await.envelope()),
+            Invocation::Direct {
+                command,
+                parameters,
+            } => {
+                let answer = self.direct(&command, &parameters, call);
+                let (_, document) = conclude(guarded(call, Box::pin(answer)).await, call);
+                Ok(document)
+            }
+            Invocation::WakeUp { schedule } => {
+                let pass = self.wake(schedule.as_ref(), call.deadline());
+                report(guarded(call, Box::pin(pass)).await)
+            }
+            Invocation::StateChange(change) => {
+                let pass = self.state_changed(&change, call.deadline());
+                report(guarded(call, Box::pin(pass)).await)
+            }
+        }
+    }
+
+    async fn direct(
+        &self,
+        command: &str,
+        parameters: &Map<String, Value>,
+        call: &Call,
+    ) -> Result<Answer, Refusal> {
+        let route = Route::named(command).ok_or_else(|| {
+            Refusal::parameter(
+                format!("there is no command {}", quoted(command)),
+                "commands are the paths of the API without their slash, and `wake`",
+            )
+        })?;
+        let command = Command::of_fields(route, parameters, self.clock.now())?;
+        self.answer(command, Who::new("direct"), call).await
+    }
+
+    async fn http(&self, request: &Request, call: &Call) -> Response {
+        let route = Route::of(request);
+        let mut refused = None;
+        let mut response = match &route {
+            Ok(_) if request.method == "OPTIONS" => Response::empty(204),
+            route => {
+                let answer = self.admitted(request, route.clone(), call);
+                let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);
+                refused = document["error"]["code"].as_str().map(str::to_owned);
+                Response::json(status, &document)
+            }
+        };
+        self.complete(&mut response, request, call);
+        let (status, method) = (response.status, request.method.as_str());
+        let route = route.map_or("none", Route::name);
+        info!(route, method, status, refused, "request answered");
+        response
+    }
+
+    async fn admitted(
+        &self,
+        request: &Request,
+        route: Result<Route, Refusal>,
+        call: &Call,
+    ) -> Result<Answer, Refusal> {
+        let route = route?;
+        let by = self
+            .auth
+            .admit(request, route, self.cors_origin.as_deref())?;
+        let command = Command::of_request(route, request, self.clock.now())?;
+        self.answer(command, by, call).await
+    }
+
+    /// Headers that follow from the status, and what the method leaves out.
+    fn complete(&self, response: &mut Response, request: &Request, call: &Call) {
+        let headers = &mut response.headers;
+        headers.insert("X-Request-Id", call.request_id.clone());
+        if matches!(response.status, 204 | 405) {
+            let methods = Route::at(request).map_or(&[][..], Route::methods);
+            headers.insert("Allow", methods.join(", "));
+        }
+        if response.status == 401 {
+            headers.insert("WWW-Authenticate", self.auth.challenge().to_owned());
+        }
+        let retry_after = match response.status {
+            429 => Code::Throttled.retry_after(),
+            503 => Code::CloudFailed.retry_after(),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            headers.insert("Retry-After", seconds.to_string());
+        }
+        if let Some(origin) = &self.cors_origin {
+            headers.insert("Access-Control-Allow-Origin", origin.clone());
+            headers.insert("Vary", "Origin".to_owned());
+            if request.method == "OPTIONS" {
+                let allowed = headers.get("Allow").cloned().unwrap_or_default();
+                headers.insert("Access-Control-Allow-Methods", allowed);
+                headers.insert(
+                    "Access-Control-Allow-Headers",
+                    "authorization, content-type".to_owned(),
+                );
+            }
+        }
+        if request.method == "HEAD" {
+            response.body.clear();
+        }
+    }
+
+    async fn answer(&self, command: Command, by: Who, call: &Call) -> Result<Answer, Refusal> {
+        match command {
+            Command::Status(targets) => Ok(Answer::of(&self.status(&targets).await?)),
+            Command::Schedules => Ok(Answer::of(&self.schedules().await?)),
+            Command::Healthz => {
+                self.settings.current(&self.clock, None).await?;
+                Ok(Answer::of(
+                    &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
+                ))
+            }
+            Command::Change { ask, targets, mode } => {
+                let changes = self
+                    .change(ask, &targets, mode, by, call.deadline())
+                    .await?;
+                let mut answer = Answer::of(&changes);
+                if let Some(refusal) = &changes.error {
+                    answer.status = refusal.code.status();
+                }
+                Ok(answer)
+            }
+        }
+    }
+}
+
+/// A document and its status.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    document: Value,
+}
+
+impl Answer {
+    fn of(document: &impl Serialize) -> Self {
+        Self {
+            status: 200,
+            document: serde_json::to_value(document)
+                .expect("our documents have text keys and no numbers that JSON lacks"),
+        }
+    }
+}
+
+fn conclude(answer: Result<Answer, Refusal>, call: &Call) -> (u16, Value) {
+    let (status, mut document) = match answer {
+        Ok(Answer { status, document }) => (status, document),
+        Err(refusal) => (refusal.code.status(), json!({ "error": refusal })),
+    };
+    document["request_id"] = Value::from(call.request_id.as_str());
+    (status, document)
+}
+
+fn report<T: Serialize>(outcome: Result<T, Refusal>) -> Result<Value, Failure> {
+    match outcome {
+        Ok(report) => Ok(Answer::of(&report).document),
+        Err(refusal) => {
+            error!(code = ?refusal.code, error = %refusal, "pass failed");
+            let kind = serde_json::to_value(refusal.code).ok();
+            Err(Failure {
+                kind: kind
+                    .as_ref()
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
+                message: refusal.to_string(),
+            })
+        }
+    }
+}
+
+/// Runs `work` until its time is up, and turns a panic into a refusal: whoever waits gets an answer, and the next invocation
+/// finds the environment alive.
+async fn guarded<T>(
+    call: &Call,
+    mut work: Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + '_>>,
+) -> Result<T, Refusal> {
+    // Nothing of ours stays half-changed when it unwinds: the only state between invocations is the settings' cache, whose
+    // lock a panic releases.
+    let caught = poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(outcome)) => Poll::Ready(outcome),
+            Err(_) => {
+                // What panicked, and where, the panic hook has written to the log already.
+                error!(request_id = call.request_id, "panic caught");
+                Poll::Ready(Err(Refusal::new(
+                    Code::Internal,
+                    "Curfew has a defect that this request hit",
+                    "report it with the request id; the function's log has the details",
+                )))
+            }
+        }
+    });
+    match tokio::time::timeout_at(call.answer_by(), caught).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Refusal::new(
+            Code::OutOfTime,
+            "AWS did not answer in time",
+            "ask again: what is done already is not done twice",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_defect() {
+        let call = Call::new("c0ffee", Duration::from_secs(10));
+        let work = async {
+            tokio::task::yield_now().await;
+            assert_ne!(call.request_id, "c0ffee", "a defect");
+            Ok(Answer::of(&()))
+        };
+        let (status, document) = conclude(guarded(&call, Box::pin(work)).await, &call);
+        assert_eq!(status, 500);
+        insta::assert_snapshot!(document, @r#"{"error":{"code":"internal","hint":"report it with the request id; the function's log has the details","message":"Curfew has a defect that this request hit"},"request_id":"c0ffee"}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_cut_off_in_time_for_an_answer() {
+        let call = Call::new("c0ffee", Duration::from_secs(10));
+        let refusal = guarded::<()>(&call, Box::pin(std::future::pending())).await;
+        assert_eq!(refusal.unwrap_err().code, Code::OutOfTime);
+        assert_eq!(call.began.elapsed(), Duration::from_millis(9_600));
+    }
+
+    #[test]
+    fn lambdas_deadline_is_an_instant_that_may_have_passed() {
+        let clock = Clock::telling(|| "2026-11-23T18:00:00Z".parse().unwrap());
+        let remaining = |deadline| Call::until("c0ffee", deadline, &clock).remaining;
+        let now = 1_795_456_800_000;
+        assert_eq!(remaining(now + 2_500), Duration::from_millis(2_500));
+        assert_eq!(remaining(now - 1), Duration::ZERO);
+        assert_eq!(remaining(0), Call::USUAL, "nobody told");
+    }
+}

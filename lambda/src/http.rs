@@ -1,0 +1,337 @@
+//! HTTP as API Gateway and function URLs hand it over: payload 1.0 (REST proxy) and 2.0 (HTTP API, function URL), and the one
+//! envelope for answers that all of them take.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A request, whichever way it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// In capitals.
+    pub method: String,
+    /// As it arrived: it may begin with the stage, or with an emulator's own prefix.
+    pub path: String,
+    /// The stage it came through, which may be the path's first part.
+    pub stage: String,
+    /// What the route `{proxy+}` took: the path without anything in front.
+    pub proxy: Option<String>,
+    /// Decoded, keys repeated as often as they came.
+    pub query: Vec<(String, String)>,
+    /// With names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// As text; empty when there was none.
+    pub body: Result<String, BadBody>,
+    /// Who signed the request, when API Gateway or the function URL checked a signature.
+    pub caller: Option<String>,
+    /// Where it came from.
+    pub source_ip: Option<String>,
+}
+
+/// A body that is no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    /// The envelope says base64, and it isn't.
+    #[error("the body is not the base64 that its envelope says it is")]
+    Base64,
+    /// Not UTF-8.
+    #[error("the body is not UTF-8 text")]
+    Utf8,
+    /// Longer than any request needs.
+    #[error("the body is longer than {} bytes", Request::LONGEST_BODY)]
+    TooLong,
+}
+
+impl Request {
+    /// A thousand instance ids fit in 20 kB; nothing that is larger was meant for Curfew.
+    const LONGEST_BODY: usize = 64 * 1024;
+
+    /// Reads a REST proxy event, payload 1.0.
+    ///
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
+    pub(crate) fn from_rest_proxy(event: &Value) -> Result<Self, serde_json::Error> {
+        let RestProxy {
+            http_method,
+            path,
+            headers,
+            multi_value_headers,
+            query_string_parameters,
+            multi_value_query_string_parameters,
+            path_parameters,
+            request_context: context,
+            body,
+            is_base64_encoded,
+        } = RestProxy::deserialize(event)?;
+        let several = multi_value_query_string_parameters.map(|several| {
+            let pairs = several.into_iter().flat_map(|(key, values)| {
+                values.into_iter().map(move |value| (key.clone(), value))
+            });
+            pairs.collect()
+        });
+        let single = || {
+            query_string_parameters
+                .unwrap_or_default()
+                .into_iter()
+                .collect()
+        };
+        let last = |(name, values): (String, Vec<String>)| Some((name, values.into_iter().last()?));
+        let mut all_headers: BTreeMap<String, String> = multi_value_headers
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(last)
+            .collect();
+        all_headers.extend(headers.unwrap_or_default());
+        let identity = context.identity.unwrap_or_default();
+        Ok(Self {
+            method: http_method.to_ascii_uppercase(),
+            path,
+            stage: context.stage,
+            proxy: path_parameters.and_then(|parameters| parameters.proxy),
+            query: several.unwrap_or_else(single),
+            headers: lower_case(all_headers),
+            body: text(body, is_base64_encoded),
+            caller: identity.user_arn,
+            source_ip: identity.source_ip,
+        })
+    }
+
+    /// Reads an HTTP API or function URL event, payload 2.0.
+    ///
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+    pub(crate) fn from_http_api(event: &Value) -> Result<Self, serde_json::Error> {
+        let HttpApi {
+            raw_path,
+            raw_query_string,
+            headers,
+            path_parameters,
+            request_context: context,
+            body,
+            is_base64_encoded,
+        } = HttpApi::deserialize(event)?;
+        // `queryStringParameters` joins repeated keys with commas; only the raw text tells them apart.
+        let query = form_urlencoded::parse(raw_query_string.unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+        let caller = context.authorizer.and_then(|authorizer| authorizer.iam);
+        Ok(Self {
+            method: context.http.method.to_ascii_uppercase(),
+            path: raw_path,
+            stage: context.stage,
+            proxy: path_parameters.and_then(|parameters| parameters.proxy),
+            query,
+            headers: lower_case(headers.unwrap_or_default()),
+            body: text(body, is_base64_encoded),
+            caller: caller.and_then(|iam| iam.user_arn),
+            source_ip: context.http.source_ip,
+        })
+    }
+
+    /// A header's value, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    headers
+        .into_iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect()
+}
+
+fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BadBody> {
+    let body = body.unwrap_or_default();
+    let body = if is_base64 == Some(true) {
+        let bytes = BASE64_STANDARD.decode(body).map_err(|_| BadBody::Base64)?;
+        String::from_utf8(bytes).map_err(|_| BadBody::Utf8)?
+    } else {
+        body
+    };
+    if body.len() > Request::LONGEST_BODY {
+        Err(BadBody::TooLong)
+    } else {
+        Ok(body)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RestProxy {
+    http_method: String,
+    path: String,
+    headers: Option<BTreeMap<String, String>>,
+    multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
+    query_string_parameters: Option<BTreeMap<String, String>>,
+    multi_value_query_string_parameters: Option<BTreeMap<String, Vec<String>>>,
+    path_parameters: Option<PathParameters>,
+    request_context: RestContext,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RestContext {
+    /// A load balancer's event, which looks much the same, has none.
+    stage: String,
+    identity: Option<Identity>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    source_ip: Option<String>,
+    user_arn: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PathParameters {
+    proxy: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpApi {
+    raw_path: String,
+    raw_query_string: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    path_parameters: Option<PathParameters>,
+    request_context: HttpContext,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct HttpContext {
+    stage: String,
+    http: HttpDetails,
+    authorizer: Option<Authorizer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpDetails {
+    method: String,
+    source_ip: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Authorizer {
+    iam: Option<IamAuthorizer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IamAuthorizer {
+    user_arn: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Each name once.
+    pub headers: BTreeMap<&'static str, String>,
+    /// Text; empty for none.
+    pub body: String,
+}
+
+impl Response {
+    /// A JSON document.
+    pub(crate) fn json(status: u16, document: &Value) -> Self {
+        let mut response = Self::empty(status);
+        response
+            .headers
+            .insert("Content-Type", "application/json; charset=utf-8".to_owned());
+        response.body = format!("{document}\n");
+        response
+    }
+
+    /// Nothing but a status. What is true now may not be true in a second: no answer is ever stored.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: BTreeMap::from([
+                ("Cache-Control", "no-store".to_owned()),
+                ("X-Content-Type-Options", "nosniff".to_owned()),
+            ]),
+            body: String::new(),
+        }
+    }
+
+    /// The envelope that REST proxies, HTTP APIs and function URLs all take.
+    pub fn envelope(&self) -> Value {
+        json!({
+            "statusCode": self.status,
+            "headers": self.headers,
+            "body": self.body,
+            "isBase64Encoded": false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http_api(changes: &[(&str, Value)]) -> Request {
+        let mut event = json!({
+            "version": "2.0", "rawPath": "/prod/status", "rawQueryString": "",
+            "headers": {"User-Agent": "x"},
+            "requestContext": {"stage": "prod", "http": {"method": "get", "sourceIp": "192.0.2.7"}},
+        });
+        for (key, value) in changes {
+            event[*key] = value.clone();
+        }
+        Request::from_http_api(&event).unwrap()
+    }
+
+    #[test]
+    fn repeated_query_keys_are_told_apart_and_decoded() {
+        let request = http_api(&[(
+            "rawQueryString",
+            "instance=i-1&instance=i-2&tag=Team%3AA%26B+C".into(),
+        )]);
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(
+            request.query,
+            [
+                pair("instance", "i-1"),
+                pair("instance", "i-2"),
+                pair("tag", "Team:A&B C")
+            ]
+        );
+        assert_eq!(
+            (request.method.as_str(), request.header("user-agent")),
+            ("GET", Some("x"))
+        );
+    }
+
+    #[test]
+    fn a_body_is_text_whatever_its_envelope() {
+        let body = |body: &str, base64: bool| {
+            http_api(&[
+                ("body", body.into()),
+                ("isBase64Encoded", Value::Bool(base64)),
+            ])
+            .body
+        };
+        assert_eq!(body("eyJhIjoxfQ==", true).as_deref(), Ok(r#"{"a":1}"#));
+        assert_eq!(body("eyJhIjoxfQ==", false).as_deref(), Ok("eyJhIjoxfQ=="));
+        assert_eq!(body("no base64!", true), Err(BadBody::Base64));
+        assert_eq!(body("/w==", true), Err(BadBody::Utf8));
+        assert_eq!(
+            body(&"x".repeat(Request::LONGEST_BODY + 1), false),
+            Err(BadBody::TooLong)
+        );
+    }
+
+    #[test]
+    fn a_load_balancers_event_is_not_a_rest_proxy() {
+        let event = json!({"httpMethod": "GET", "path": "/", "requestContext": {"elb": {"targetGroupArn": "arn"}}});
+        assert!(Request::from_rest_proxy(&event).is_err());
+    }
+}

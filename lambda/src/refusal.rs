@@ -1,0 +1,248 @@
+//! What a caller is told when something is not done: a status, a stable code, one sentence, and a hint.
+
+use std::fmt;
+
+use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_core::instance::InstanceId;
+use serde::Serialize;
+
+/// A request that is not carried out, or not entirely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Why, for scripts.
+    pub code: Code,
+    /// Why, for people: one sentence that names the object.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The instances to choose from, where none was named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
+}
+
+/// An instance that a request could have named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+/// The codes of [`Refusal`], each with its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// 400: the body can't be read.
+    BadBody,
+    /// 400: a parameter is unknown, or its value can't be used.
+    BadParameter,
+    /// 400: no target is named, and there are several instances to choose from.
+    TargetNeeded,
+    /// 400: more instances than one request may change without `all=true`.
+    TooMany,
+    /// 401: no credentials, or wrong ones.
+    Unauthorized,
+    /// 403: a browser sent this for another site, or ahead of the person's wish.
+    Forbidden,
+    /// 404: no such path.
+    UnknownPath,
+    /// 404: no such instance in this account and region.
+    UnknownInstance,
+    /// 404: no such schedule in the settings.
+    UnknownSchedule,
+    /// 404: nothing fits the schedule or tags named, or nothing is governed at all.
+    NothingMatched,
+    /// 405: the path exists, and not for this method.
+    MethodNotAllowed,
+    /// 409: no schedule governs the instance.
+    NotGoverned,
+    /// 409: Curfew never touches such an instance.
+    NeverTouched,
+    /// 409: the instance is between two states, or in one that forbids the call.
+    WrongState,
+    /// 409: EC2 does not accept the call.
+    Refused,
+    /// 403: Curfew's own role may not do this.
+    Denied,
+    /// 404: AWS does not know the object.
+    NotFound,
+    /// 429: AWS asks for patience.
+    Throttled,
+    /// 503: AWS has no room for this instance type in this zone.
+    NoCapacity,
+    /// 503: AWS did not answer, or not in time.
+    Unreachable,
+    /// 503: AWS failed on its side.
+    CloudFailed,
+    /// 503: Curfew's own credentials are missing, unknown or expired.
+    NoCredentials,
+    /// 503: there are no settings to decide by.
+    NoSettings,
+    /// 503: time ran out before everything was done; the next pass goes on.
+    OutOfTime,
+    /// 500: a defect of Curfew.
+    Internal,
+}
+
+impl Code {
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadBody | Self::BadParameter | Self::TargetNeeded | Self::TooMany => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden | Self::Denied => 403,
+            Self::UnknownPath
+            | Self::UnknownInstance
+            | Self::UnknownSchedule
+            | Self::NothingMatched
+            | Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::NotGoverned | Self::NeverTouched | Self::WrongState | Self::Refused => 409,
+            Self::Throttled => 429,
+            Self::Internal => 500,
+            Self::NoCapacity
+            | Self::Unreachable
+            | Self::CloudFailed
+            | Self::NoCredentials
+            | Self::NoSettings
+            | Self::OutOfTime => 503,
+        }
+    }
+
+    /// After how many seconds trying again makes sense, where it does by itself: EC2's buckets refill within seconds, room
+    /// and settings come back within a pass.
+    pub fn retry_after(self) -> Option<u32> {
+        match self.status() {
+            429 => Some(5),
+            503 => Some(30),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// A refusal without choices. Neither text ends in a full stop.
+    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            hint: hint.into(),
+            choices: Vec::new(),
+        }
+    }
+
+    /// A parameter that can't be used.
+    pub(crate) fn parameter(message: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self::new(Code::BadParameter, message, allowed)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.message, self.hint)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<&CloudError> for Refusal {
+    fn from(error: &CloudError) -> Self {
+        let code = match error.kind {
+            CloudErrorKind::Unreachable => Code::Unreachable,
+            CloudErrorKind::Credentials | CloudErrorKind::Expired => Code::NoCredentials,
+            CloudErrorKind::Denied => Code::Denied,
+            CloudErrorKind::Throttled => Code::Throttled,
+            CloudErrorKind::NotFound => Code::NotFound,
+            CloudErrorKind::Capacity => Code::NoCapacity,
+            CloudErrorKind::WrongState => Code::WrongState,
+            CloudErrorKind::Service => Code::CloudFailed,
+            CloudErrorKind::Refused => Code::Refused,
+        };
+        // Who asks over HTTP can't mend the function's credentials, and no pass repeats a request that EC2 did not accept.
+        let hint = match code {
+            Code::NoCredentials => {
+                "the function's role is broken; whoever runs Curfew finds more in its log"
+            }
+            Code::Unreachable => {
+                "ask again in a moment; if that does not help, check the function's endpoint and network"
+            }
+            Code::Throttled => "ask again in a few seconds",
+            Code::WrongState => "ask again when it has settled",
+            Code::NoCapacity => {
+                "ask again later, or for a while (`for=2h`): a hold is tried again at each pass"
+            }
+            _ => error.hint(),
+        };
+        Self::new(code, presentable(&error.to_string()), hint)
+    }
+}
+
+impl From<CloudError> for Refusal {
+    fn from(error: CloudError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// AWS's sentence without what is nobody's business (account ids) or nobody's reading (encoded authorization messages).
+pub(crate) fn presentable(message: &str) -> String {
+    let message = message
+        .split(" Encoded authorization failure message")
+        .next()
+        .unwrap_or_default();
+    let mut clean = String::with_capacity(message.len());
+    let mut digits = String::new();
+    let flush = |digits: &mut String, clean: &mut String| {
+        clean.push_str(if digits.len() == 12 { "…" } else { digits });
+        digits.clear();
+    };
+    for c in message.chars() {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        flush(&mut digits, &mut clean);
+        clean.push(if c.is_control() { ' ' } else { c });
+    }
+    flush(&mut digits, &mut clean);
+    clean
+}
+
+/// Somebody's text as it may be repeated to them: short, and without control characters.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let more = if text.chars().nth(LONGEST).is_some() {
+        "…"
+    } else {
+        ""
+    };
+    let short: String = text.chars().take(LONGEST).collect();
+    format!("`{}{more}`", short.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_ids_and_encoded_messages_stay_inside() {
+        let told = presentable(
+            "You are not authorized: User: arn:aws:sts::123456789012:assumed-role/r/s may not ec2:StopInstances on \
+             arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0.\n Encoded authorization failure message: xyz",
+        );
+        insta::assert_snapshot!(told, @"You are not authorized: User: arn:aws:sts::…:assumed-role/r/s may not ec2:StopInstances on arn:aws:ec2:eu-west-3:…:instance/i-0123456789abcdef0. ");
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_repeated_short_and_harmless() {
+        assert_eq!(quoted("a\n\u{1b}[31m"), r"`a\n\u{1b}[31m`");
+        assert_eq!(quoted(&"x".repeat(41)), format!("`{}…`", "x".repeat(40)));
+    }
+
+    #[test]
+    fn only_what_passes_by_itself_is_worth_a_retry() {
+        assert_eq!(Code::Throttled.retry_after(), Some(5));
+        assert_eq!(Code::NoCapacity.retry_after(), Some(30));
+        assert_eq!(Code::Internal.retry_after(), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Which path, with which method, is what.
+
+use crate::http::Request;
+use crate::refusal::{Code, Refusal, quoted};
+
+/// What there is to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// How the fleet is.
+    Status,
+    /// Start instances.
+    Start,
+    /// Stop instances.
+    Stop,
+    /// End holds.
+    Resume,
+    /// What the schedules are.
+    Schedules,
+    /// Whether the function works.
+    Healthz,
+}
+
+impl Route {
+    const ALL: [Self; 6] = [
+        Self::Status,
+        Self::Start,
+        Self::Stop,
+        Self::Resume,
+        Self::Schedules,
+        Self::Healthz,
+    ];
+
+    /// Its name: the path's last part, and the `command` of a direct invocation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Resume => "resume",
+            Self::Schedules => "schedules",
+            Self::Healthz => "healthz",
+        }
+    }
+
+    /// The route of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|route| route.name() == name)
+    }
+
+    /// Whether asking for it changes anything.
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::Status | Self::Schedules | Self::Healthz => Effect::Reads,
+            Self::Start | Self::Stop | Self::Resume => Effect::Changes,
+        }
+    }
+
+    /// The methods it takes. A start or stop by GET is for the browser's address bar; a resume has no such excuse, and nothing
+    /// is ever changed by HEAD.
+    pub fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Status | Self::Schedules | Self::Healthz => &["GET", "HEAD", "OPTIONS"],
+            Self::Start | Self::Stop => &["GET", "POST", "OPTIONS"],
+            Self::Resume => &["POST", "OPTIONS"],
+        }
+    }
+
+    /// The route of a request, by its path and method.
+    pub fn of(request: &Request) -> Result<Self, Refusal> {
+        let route = Self::at(request)?;
+        if route.methods().contains(&request.method.as_str()) {
+            return Ok(route);
+        }
+        Err(Refusal::new(
+            Code::MethodNotAllowed,
+            format!(
+                "`/{}` does not take {}",
+                route.name(),
+                quoted(&request.method)
+            ),
+            format!("use {}", route.methods().join(", ")),
+        ))
+    }
+
+    /// The route of a path. It may be preceded by the stage, or by the prefixes under which emulators serve a REST API;
+    /// a custom domain's base path is only left out of what `{proxy+}` took.
+    pub(crate) fn at(request: &Request) -> Result<Self, Refusal> {
+        let path = without_emulator_prefix(&request.path);
+        let without_stage = path
+            .strip_prefix('/')
+            .and_then(|path| path.strip_prefix(request.stage.as_str()));
+        let candidates = [Some(path), without_stage, request.proxy.as_deref()];
+        let route = candidates
+            .into_iter()
+            .flatten()
+            .find_map(|path| Self::named(path.trim_matches('/')));
+        route.ok_or_else(|| {
+            let there_is: Vec<String> = Self::ALL
+                .iter()
+                .map(|route| format!("`/{}`", route.name()))
+                .collect();
+            Refusal::new(
+                Code::UnknownPath,
+                format!("there is nothing at {}", quoted(path)),
+                format!("there is {}", there_is.join(", ")),
+            )
+        })
+    }
+}
+
+/// Whether a route changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It only looks.
+    Reads,
+    /// It may change instances.
+    Changes,
+}
+
+/// `/restapis/ID/STAGE/_user_request_/PATH` and `/_aws/execute-api/ID/STAGE/PATH`, without what is in front of `PATH`.
+fn without_emulator_prefix(path: &str) -> &str {
+    if path.starts_with("/restapis/")
+        && let Some((_, rest)) = path.split_once("/_user_request_")
+    {
+        return rest;
+    }
+    let after_stage = path
+        .strip_prefix("/_aws/execute-api/")
+        .and_then(|rest| rest.splitn(3, '/').nth(2));
+    after_stage.unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn route(method: &str, path: &str, stage: &str, proxy: Option<&str>) -> Result<Route, String> {
+        Route::of(&Request {
+            method: method.into(),
+            path: path.into(),
+            stage: stage.into(),
+            proxy: proxy.map(str::to_owned),
+            query: Vec::new(),
+            headers: BTreeMap::new(),
+            body: Ok(String::new()),
+            caller: None,
+            source_ip: None,
+        })
+        .map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn a_path_is_found_behind_every_prefix() {
+        for (path, stage, proxy) in [
+            ("/status", "prod", None),
+            ("/status/", "prod", None),
+            ("/prod/status", "prod", None),
+            ("/status", "status", None),
+            ("/restapis/a1b2/prod/_user_request_/status", "prod", None),
+            ("/_aws/execute-api/a1b2/prod/status", "prod", None),
+            ("/curfew/v1/status", "prod", Some("status")),
+            ("/status", "$default", None),
+        ] {
+            assert_eq!(
+                route("GET", path, stage, proxy),
+                Ok(Route::Status),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_there_is_not_is_told_with_what_there_is() {
+        let told = [
+            route("GET", "/reboot", "prod", None),
+            route("GET", "/prod/prod/status", "prod", None),
+            route("GET", "/Status", "prod", None),
+            route("HEAD", "/stop", "prod", None),
+            route("GET", "/resume", "prod", None),
+            route("PURGE\n", "/status", "prod", None),
+        ]
+        .map(Result::unwrap_err);
+        insta::assert_snapshot!(told.join("\n"), @r"
+        there is nothing at `/reboot`; there is `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/prod/prod/status`; there is `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/Status`; there is `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        `/stop` does not take `HEAD`; use GET, POST, OPTIONS
+        `/resume` does not take `GET`; use POST, OPTIONS
+        `/status` does not take `PURGE\n`; use GET, HEAD, OPTIONS
+        ");
+    }
+}

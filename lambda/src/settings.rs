@@ -1,0 +1,162 @@
+//! The settings that decide, as the daemon wrote them: one JSON document in one SSM parameter.
+
+use std::sync::Arc;
+
+use aws_sdk_ssm::Client;
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::Connection;
+use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_core::govern::Governance;
+use curfew_core::schedule::ScheduleName;
+use curfew_core::settings::RawGovernance;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use crate::refusal::{Code, Refusal, presentable};
+
+/// How long settings are used before they are read again. A minute is the grain of every schedule, so a change is in force by
+/// the next edge; longer delays changes, shorter adds a call of about 10 ms to more invocations.
+pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
+
+/// Where the settings come from, and the last good ones.
+#[derive(Debug)]
+pub struct Settings {
+    client: Client,
+    parameter: String,
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    governance: Arc<Governance>,
+    /// When they were last asked for, whether or not that went well.
+    asked_at: Timestamp,
+}
+
+/// Settings that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// There is no such parameter.
+    #[error("the settings parameter `{parameter}` does not exist")]
+    Missing {
+        /// Its name.
+        parameter: String,
+    },
+    /// The parameter could not be read.
+    #[error("the settings parameter `{parameter}` can't be read")]
+    Unread {
+        /// Its name.
+        parameter: String,
+        /// Why.
+        source: CloudError,
+    },
+    /// It was read and is no settings document.
+    #[error("the settings parameter `{parameter}` is not valid: {problems}")]
+    Invalid {
+        /// Its name.
+        parameter: String,
+        /// Everything that is wrong with it.
+        problems: String,
+    },
+}
+
+impl Settings {
+    /// The settings in that parameter. Nothing is read yet.
+    pub fn new(connection: &Connection, parameter: impl Into<String>) -> Self {
+        Self {
+            client: Client::new(&connection.sdk),
+            parameter: parameter.into(),
+            known: Mutex::new(None),
+        }
+    }
+
+    /// The settings: fresh, or the last good ones where none can be had. A schedule that they don't have (a rule can be newer
+    /// than what is cached) is a reason to read them again.
+    pub async fn current(
+        &self,
+        clock: &Clock,
+        needed: Option<&ScheduleName>,
+    ) -> Result<Arc<Governance>, SettingsError> {
+        let now = clock.now();
+        let mut known = self.known.lock().await;
+        if let Some(known) = known.as_ref() {
+            let age = now.duration_since(known.asked_at);
+            let has_needed =
+                needed.is_none_or(|name| known.governance.schedules.contains_key(name));
+            if age < FRESH && has_needed {
+                return Ok(Arc::clone(&known.governance));
+            }
+        }
+        match (self.read().await, known.as_mut()) {
+            (Ok(governance), _) => {
+                let governance = Arc::new(governance);
+                *known = Some(Known {
+                    governance: Arc::clone(&governance),
+                    asked_at: now,
+                });
+                Ok(governance)
+            }
+            (Err(error), Some(last_good)) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "settings not read: the last good ones stay in force"
+                );
+                last_good.asked_at = now;
+                Ok(Arc::clone(&last_good.governance))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn read(&self) -> Result<Governance, SettingsError> {
+        let parameter = || self.parameter.clone();
+        let answer = self
+            .client
+            .get_parameter()
+            .name(&self.parameter)
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))
+            .map_err(|source| match source.kind {
+                CloudErrorKind::NotFound => SettingsError::Missing {
+                    parameter: parameter(),
+                },
+                _ => SettingsError::Unread {
+                    parameter: parameter(),
+                    source,
+                },
+            })?;
+        let text = answer
+            .parameter
+            .and_then(|parameter| parameter.value)
+            .unwrap_or_default();
+        RawGovernance::from_json(&text)
+            .map_err(|problem| vec![problem])
+            .and_then(|raw| raw.resolve())
+            .map_err(|problems| {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                SettingsError::Invalid {
+                    parameter: parameter(),
+                    problems: problems.join("; "),
+                }
+            })
+    }
+}
+
+impl From<SettingsError> for Refusal {
+    fn from(error: SettingsError) -> Self {
+        let hint = match &error {
+            SettingsError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
+            SettingsError::Unread { source, .. } => format!("{source}; {}", source.hint()),
+            SettingsError::Invalid { .. } => {
+                "`curfew check` finds such mistakes before they are deployed".to_owned()
+            }
+        };
+        Self::new(
+            Code::NoSettings,
+            presentable(&error.to_string()),
+            presentable(&hint),
+        )
+    }
+}

@@ -1,0 +1,204 @@
+//! Wake-ups: late, doubled, early or in vain, the decision is the same.
+
+use curfew_testing::{Action, Launch};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::world::{World, at_work};
+
+fn captured(name: &str) -> Value {
+    let path = format!("{}/tests/events/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn rule(name: &str) -> Value {
+    let mut event = captured("localstack-scheduled-rule.json");
+    event["resources"][0] = format!("arn:aws:events:us-east-1:000000000000:rule/{name}").into();
+    event
+}
+
+#[tokio::test]
+async fn every_captured_event_is_understood() {
+    let world = World::with([at_work("web")]).await;
+    let mut names: Vec<String> =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+    names.sort();
+    let mut told = Vec::new();
+    for name in names {
+        let answer = match world.send(&captured(&name)).await {
+            Ok(answer) if answer.get("statusCode").is_some() => answer["statusCode"].to_string(),
+            Ok(answer) => answer.to_string(),
+            Err(failure) => failure.kind,
+        };
+        told.push(format!("{name}: {answer}"));
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    localstack-rest-GET.json: 404
+    localstack-rest-POST.json: 404
+    localstack-scheduled-rule.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    ministack-http-GET-api.json: 200
+    ministack-http-GET-function-url.json: 404
+    ministack-rest-DELETE.json: 404
+    ministack-rest-GET-query.json: 400
+    ministack-rest-GET.json: 200
+    ministack-rest-POST-body.json: 400
+    ministack-rule-input-transformer.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    ministack-scheduled-rule.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    ministack-scheduler-schedule.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    "#);
+    assert_eq!(
+        world.changes(),
+        0,
+        "none of them asks for a change of what is due"
+    );
+}
+
+#[tokio::test]
+async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
+    for event in [
+        json!({"command": "wake", "schedule": "office"}),
+        json!({"command": "wake"}),
+        rule("curfew-curfew-office-stop-3f2a9c"),
+        rule("curfew-curfew-heartbeat-3f2a9c"),
+        captured("ministack-scheduler-schedule.json"),
+        captured("ministack-rule-input-transformer.json"),
+    ] {
+        let world = World::with([at_work("web"), Launch::new("stray")]).await;
+        world.ec2.advance(SignedDuration::from_hours(1));
+        let report = world.send(&event).await.unwrap();
+        assert_eq!(
+            (&report["steps"], &report["failures"]),
+            (&json!(1), &json!(0)),
+            "{event}"
+        );
+        assert_eq!(
+            (world.state("web").as_str(), world.state("stray").as_str()),
+            ("stopping", "running")
+        );
+        assert_eq!(
+            world.tag("web", "curfew:last").as_deref(),
+            Some("2026-11-23T19:00:00Z stop schedule office")
+        );
+        for wait in [0, 1, 60] {
+            world.ec2.advance(SignedDuration::from_mins(wait));
+            world.send(&event).await.unwrap();
+        }
+        assert_eq!(
+            world.ec2.calls_of(Action::StopInstances).len(),
+            1,
+            "{event}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_fires_early_counts_for_its_own_schedule_only() {
+    let world = World::with([at_work("web")]).await;
+    world.ec2.advance(SignedDuration::from_secs(3600 - 40));
+    world
+        .send(&rule("curfew-curfew-heartbeat-3f2a9c"))
+        .await
+        .unwrap();
+    world
+        .send(&json!({"command": "wake", "schedule": "lab"}))
+        .await
+        .unwrap();
+    assert_eq!(world.state("web"), "running");
+    world
+        .send(&rule("curfew-curfew-office-stop-3f2a9c"))
+        .await
+        .unwrap();
+    assert_eq!(world.state("web"), "stopping");
+}
+
+#[tokio::test]
+async fn a_stale_rule_of_a_schedule_that_is_gone_runs_a_routine_pass() {
+    let world = World::with([at_work("web")]).await;
+    world.ec2.advance(SignedDuration::from_hours(1));
+    world
+        .send(&json!({"command": "wake", "schedule": "retired"}))
+        .await
+        .unwrap();
+    assert_eq!(world.state("web"), "stopping");
+}
+
+#[tokio::test]
+async fn a_state_change_is_looked_at_and_left_alone_unless_something_holds() {
+    let world = World::with([at_work("web")]).await;
+    world.ec2.stop(&world.id("web")).unwrap();
+    world.ec2.advance(SignedDuration::from_mins(1));
+    for event in world.ec2.drain_events() {
+        assert_eq!(world.send(&event).await, Ok(Value::Null), "{event}");
+    }
+    assert_eq!(
+        world.state("web"),
+        "stopped",
+        "somebody stopped it; that stays until the next edge"
+    );
+    assert_eq!(world.changes(), 0);
+    assert_eq!(
+        world.ec2.calls_of(Action::DescribeInstances).len(),
+        1,
+        "`stopping` needs no look"
+    );
+}
+
+#[tokio::test]
+async fn a_state_change_against_an_enforced_schedule_is_undone() {
+    let world = World::with([
+        Launch::new("lab")
+            .tag("Schedule", "lab")
+            .tag("curfew:last", "2026-11-23T07:00:00Z start schedule lab"),
+        at_work("web"),
+    ])
+    .await;
+    world.ec2.stop(&world.id("lab")).unwrap();
+    world.ec2.advance(SignedDuration::from_mins(1));
+    let events = world.ec2.drain_events();
+    for event in &events {
+        world.send(event).await.unwrap();
+    }
+    assert_eq!(world.state("lab"), "pending");
+    for event in events.iter().rev() {
+        world.send(event).await.unwrap();
+    }
+    assert_eq!(
+        world.ec2.calls_of(Action::StartInstances).len(),
+        1,
+        "late and doubled events change nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_state_change_against_a_hold_is_undone() {
+    let world = World::with([at_work("web")]).await;
+    world.get("/stop?for=1h").await;
+    world.ec2.advance(SignedDuration::from_mins(1));
+    world.ec2.start(&world.id("web")).unwrap();
+    world.ec2.advance(SignedDuration::from_mins(1));
+    for event in world.ec2.drain_events() {
+        world.send(&event).await.unwrap();
+    }
+    assert_eq!(world.state("web"), "stopping");
+}
+
+#[tokio::test]
+async fn a_state_change_of_an_instance_that_is_gone_is_only_logged() {
+    let world = World::with([]).await;
+    let event = json!({
+        "detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "time": "2026-11-23T18:00:00Z",
+        "region": "us-east-1", "detail": {"instance-id": "i-0abc1234def567890", "state": "stopped"},
+    });
+    assert_eq!(world.send(&event).await, Ok(Value::Null));
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_knows_fails_and_asks_nothing_of_aws() {
+    let world = World::with([at_work("web")]).await;
+    let failure = world.send(&json!({"Records": []})).await.unwrap_err();
+    assert_eq!(failure.kind, "unknown_event");
+    assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
+}

@@ -1,0 +1,12 @@
+//! The function, booted whole: events go in, answers come out, and EC2 and the parameter store are services behind HTTP.
+
+mod access;
+mod asked;
+mod events;
+mod failures;
+mod holds;
+mod mutation;
+mod parameter_store;
+mod settings;
+mod targets;
+mod world;

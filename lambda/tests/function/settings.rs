@@ -1,0 +1,83 @@
+//! Where the decisions' settings come from, and what happens without them.
+
+use curfew_lambda::settings::FRESH;
+use serde_json::json;
+
+use crate::world::{World, at_work, schedules};
+
+#[tokio::test]
+async fn settings_are_read_once_and_then_while_they_are_fresh() {
+    let world = World::with([at_work("web")]).await;
+    for _ in 0..3 {
+        assert_eq!(world.get("/status").await.status, 200);
+    }
+    assert_eq!(world.ssm.reads(), 1);
+    world.ec2.advance(FRESH);
+    world.get("/status").await;
+    assert_eq!(world.ssm.reads(), 2);
+}
+
+#[tokio::test]
+async fn without_settings_nothing_is_decided() {
+    for broken in [
+        None,
+        Some(""),
+        Some("{"),
+        Some(r#"{"schedules": {"x": {"timezone": "Mars/Base"}}}"#),
+    ] {
+        let world = World::with([at_work("web")]).await;
+        world.ssm.put(broken.map(str::to_owned));
+        assert_eq!(
+            world.get("/stop").await.refusal(),
+            (503, "no_settings"),
+            "{broken:?}"
+        );
+        let failure = world.send(&json!({"command": "wake"})).await.unwrap_err();
+        assert_eq!(failure.kind, "no_settings");
+        assert_eq!(world.changes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_settings_is_told() {
+    let world = World::with([]).await;
+    world.ssm.put(Some(
+        r#"{"schedules": {"x": {"timezone": "Europe/Pariss", "start": "0 8 * * 9"}}}"#.to_owned(),
+    ));
+    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_settings: the settings parameter `/curfew/settings` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; `curfew check` finds such mistakes before they are deployed");
+    world.ssm.put(None);
+    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_settings: the settings parameter `/curfew/settings` does not exist; `curfew deploy` writes it");
+}
+
+#[tokio::test]
+async fn broken_settings_leave_the_last_good_ones_in_force() {
+    let world = World::with([at_work("web")]).await;
+    assert_eq!(world.get("/status").await.status, 200);
+    world.ssm.put(Some("{".to_owned()));
+    world.ec2.advance(FRESH);
+    let answer = world.get("/stop").await;
+    assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
+    let reads = world.ssm.reads();
+    world.get("/status").await;
+    assert_eq!(
+        world.ssm.reads(),
+        reads,
+        "a broken parameter is not read again at once"
+    );
+}
+
+#[tokio::test]
+async fn a_rule_that_is_newer_than_the_cache_has_the_settings_read_again() {
+    let world = World::with([at_work("web")]).await;
+    world.get("/status").await;
+    let mut newer = schedules();
+    newer["schedules"]["night"] = json!({"timezone": "Europe/Paris", "stop": "0 22 * * *"});
+    world.ssm.put(Some(newer.to_string()));
+    world
+        .send(&json!({"command": "wake", "schedule": "night"}))
+        .await
+        .unwrap();
+    assert_eq!(world.ssm.reads(), 2);
+    let names = world.get("/schedules").await.body["schedules"].to_string();
+    assert!(names.contains("night"), "{names}");
+}
