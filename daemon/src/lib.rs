@@ -1,1 +1,10 @@
 //! `curfew`: the command line and the daemon.
+
+pub mod cli;
+pub mod deploy;
+pub mod emulator;
+pub mod journal;
+pub mod logging;
+pub mod progress;
+pub mod run;
+pub mod settings;

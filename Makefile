@@ -1,0 +1,31 @@
+# `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
+.PHONY: up test build emulator dist check clean
+
+up: build
+	target/debug/curfew up
+
+test: build emulator
+	cargo test --workspace --doc --quiet
+	cargo nextest run --workspace
+
+# Tests included, so that the crates have the same features in every build and the AWS SDK is compiled once.
+build:
+	cargo build --workspace --all-targets
+
+# Installed beforehand, so that the tests themselves touch nothing but loopback.
+emulator: build
+	target/debug/curfew up --install-only
+
+# What is shipped: the Lambda, small and static of everything but glibc.
+dist:
+	cargo build --profile dist -p curfew-lambda
+	python3 tools/zip_lambda.py target/dist/bootstrap target/lambda/curfew-lambda.zip
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	tools/dependency-direction
+
+clean:
+	cargo clean

@@ -1,0 +1,232 @@
+//! The command line: what it accepts, and where each command is.
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments are the help text, where backticks are noise"
+)]
+
+mod check;
+mod error;
+mod fleet;
+mod history;
+mod output;
+mod running;
+mod stack;
+mod time;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use sha2::{Digest, Sha256};
+
+use crate::settings::{self, AwsSettings, Overrides, Settings};
+
+pub use error::{CliError, Exit};
+pub use output::{Format, Output};
+
+/// Starts and stops EC2 instances on time.
+///
+/// Write the working hours of your instances in a TOML file; Curfew deploys a small serverless stack that keeps them, lets people
+/// override them over HTTP, and journals every change of state with its cause.
+#[derive(Debug, Parser)]
+#[command(name = "curfew", version, max_term_width = 110, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Try it without an account:   curfew up
+Against AWS:                 curfew check curfew.toml && curfew --config curfew.toml deploy
+Exit codes:                  0 done · 1 something failed · 2 usage or settings · 3 nothing matched
+                             4 not authorised · 5 cloud unreachable";
+
+/// Options that every command takes.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// The settings file [default: /etc/curfew/curfew.toml, if it exists]
+    #[arg(long, short, global = true, value_name = "FILE", env = "CURFEW_CONFIG")]
+    config: Option<PathBuf>,
+    /// An AWS endpoint, such as LocalStack's http://localhost:4566 [default: AWS_ENDPOINT_URL, else AWS itself]
+    #[arg(long, global = true, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// The AWS region [default: AWS_REGION, else the profile's]
+    #[arg(long, global = true)]
+    region: Option<String>,
+    /// A profile of the shared AWS files [default: AWS_PROFILE]
+    #[arg(long, global = true)]
+    profile: Option<String>,
+    /// How to print results: a table for people, or one JSON document for programs
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    output: Format,
+    /// Say more on standard error; twice for everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try everything here: an emulator, a demo fleet, the stack, and the daemon, until Ctrl-C
+    Up(up::UpArgs),
+    /// Create or update the stack and its wake-up rules
+    Deploy(stack::DeployArgs),
+    /// Remove the stack, its rules, and everything else that `deploy` made
+    Destroy(stack::DestroyArgs),
+    /// Print the stack's URL, ids and rules
+    Outputs,
+    /// Run the daemon in the foreground
+    Run(running::RunArgs),
+    /// Show what a pass would do now, and why not more
+    Plan,
+    /// Make one pass now
+    Apply(fleet::ApplyArgs),
+    /// Show the instances: their state, their schedule, and what is next
+    Status,
+    /// Start instances now
+    Start(fleet::ChangeArgs),
+    /// Stop instances now
+    Stop(fleet::ChangeArgs),
+    /// End a hold, and do what the schedule wants
+    Resume(fleet::TargetArgs),
+    /// List the coming edges; needs no credentials
+    Next(time::NextArgs),
+    /// Say what a schedule or an instance should be doing, and why
+    Explain(time::ExplainArgs),
+    /// Print the journalled transitions
+    History(history::HistoryArgs),
+    /// Check a settings file; needs no credentials
+    Check(check::CheckArgs),
+    /// Make a token for the HTTP API, and show it once
+    Token,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line and says how it ended.
+pub async fn main(cli: Cli) -> ExitCode {
+    let mut context = Context {
+        output: Output::new(cli.global.output),
+        global: cli.global,
+        clock: Clock::system(),
+    };
+    let result = match cli.command {
+        Command::Up(args) => up::up(&mut context, args).await,
+        Command::Deploy(args) => stack::deploy(&mut context, args).await,
+        Command::Destroy(args) => stack::destroy(&mut context, args).await,
+        Command::Outputs => stack::outputs(&mut context).await,
+        Command::Run(args) => running::run(&mut context, args).await,
+        Command::Plan => fleet::plan(&mut context).await,
+        Command::Apply(args) => fleet::apply(&mut context, args).await,
+        Command::Status => fleet::status(&mut context).await,
+        Command::Start(args) => fleet::start(&mut context, args).await,
+        Command::Stop(args) => fleet::stop(&mut context, args).await,
+        Command::Resume(args) => fleet::resume(&mut context, args).await,
+        Command::Next(args) => time::next(&mut context, &args),
+        Command::Explain(args) => time::explain(&mut context, args).await,
+        Command::History(args) => history::history(&mut context, &args),
+        Command::Check(args) => check::check(&mut context, args),
+        Command::Token => token(&mut context),
+        Command::Completions { shell } => completions(&mut context, shell),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(&mut std::io::stderr()),
+    }
+}
+
+fn completions(context: &mut Context, shell: clap_complete::Shell) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut <Cli as clap::CommandFactory>::command(),
+        "curfew",
+        &mut script,
+    );
+    context.output.raw(&script)
+}
+
+/// A token and its digest. Only the digest goes into the settings; the token is nowhere but on this screen.
+#[derive(serde::Serialize)]
+struct Token {
+    token: String,
+    token_sha256: String,
+}
+
+fn token(context: &mut Context) -> Result<(), CliError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CliError::new(Exit::Failed, format!("no random numbers: {error}")))?;
+    let token = hex(&bytes);
+    let token_sha256 = hex(&Sha256::digest(token.as_bytes()));
+    context.output.print(&Token { token, token_sha256 }, |it| {
+        format!(
+            "The token, shown this once; keep it like a password:\n  {}\n\nIn the settings:\n  [api]\n  auth = \"token\"\n  token_sha256 = \"{}\"",
+            it.token, it.token_sha256
+        )
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// What every command is given.
+#[derive(Debug)]
+struct Context {
+    global: Global,
+    output: Output,
+    clock: Clock,
+}
+
+impl Context {
+    /// The settings, from all layers.
+    fn settings(&self) -> Result<Settings, CliError> {
+        Ok(settings::load(&self.overrides())?)
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            file: self.global.config.clone(),
+            fallback: None,
+            aws: AwsSettings {
+                endpoint: self.global.endpoint_url.clone(),
+                region: self.global.region.clone(),
+                profile: self.global.profile.clone(),
+            },
+            environment: std::env::vars()
+                .filter(|(name, _)| name.starts_with("CURFEW__"))
+                .collect(),
+        }
+    }
+
+    /// A connection as the settings say.
+    async fn connect(&self, settings: &Settings) -> Result<Connection, CliError> {
+        let AwsSettings {
+            endpoint,
+            region,
+            profile,
+        } = settings.aws.clone();
+        Ok(Connection::open(ConnectOptions {
+            endpoint,
+            region,
+            profile,
+        })
+        .await?)
+    }
+}

@@ -1,0 +1,166 @@
+//! The edge: every error becomes a sentence, a hint and an exit code.
+
+use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
+use std::io::Write;
+use std::process::ExitCode;
+
+use curfew_aws::connect::ConnectError;
+use curfew_aws::error::{CloudError, CloudErrorKind};
+
+use crate::deploy::DeployError;
+use crate::emulator::EmulatorError;
+use crate::journal::JournalError;
+use crate::run::RunError;
+use crate::settings::SettingsError;
+
+/// How a command ends; the numbers are documented and stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Something failed, and was said.
+    Failed = 1,
+    /// The command line or the settings are wrong.
+    Usage = 2,
+    /// Nothing matched.
+    NothingMatched = 3,
+    /// The credentials are missing or may not do this.
+    NotAuthorised = 4,
+    /// The cloud can't be reached.
+    Unreachable = 5,
+}
+
+/// A command that did not do what was asked.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl CliError {
+    /// An error of our own.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn wrap(exit: Exit, error: impl StdError + Send + Sync + 'static) -> Self {
+        Self {
+            exit,
+            message: error.to_string(),
+            hint: None,
+            source: Some(Box::new(error)),
+        }
+    }
+
+    /// Writes it for a person, and returns the exit code.
+    pub fn report(&self, stderr: &mut impl Write) -> ExitCode {
+        let mut text = format!("error: {}\n", self.message);
+        let mut told = self.message.clone();
+        let mut cause = self.source.as_deref().and_then(StdError::source);
+        while let Some(error) = cause {
+            let sentence = error.to_string();
+            // Many errors repeat what they wrap; a person needs each fact once.
+            if !told.contains(&sentence) && !sentence.is_empty() {
+                let _ = writeln!(text, "  because: {sentence}");
+                told.push_str(&sentence);
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "  hint: {hint}");
+        }
+        // Nobody is left to tell when standard error is gone.
+        let _ = stderr.write_all(text.as_bytes());
+        ExitCode::from(self.exit as u8)
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<SettingsError> for CliError {
+    fn from(error: SettingsError) -> Self {
+        let error = Self::wrap(Exit::Usage, error);
+        error.hint("`curfew check FILE` checks a file; docs/settings.md lists every key")
+    }
+}
+
+impl From<CloudError> for CliError {
+    fn from(error: CloudError) -> Self {
+        let exit = match error.kind {
+            CloudErrorKind::Unreachable => Exit::Unreachable,
+            CloudErrorKind::Credentials | CloudErrorKind::Expired | CloudErrorKind::Denied => {
+                Exit::NotAuthorised
+            }
+            _ => Exit::Failed,
+        };
+        // The SDK's own chain says the same again in more words.
+        Self {
+            exit,
+            message: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+            source: None,
+        }
+    }
+}
+
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        Self::wrap(Exit::Usage, error)
+    }
+}
+
+impl From<DeployError> for CliError {
+    fn from(error: DeployError) -> Self {
+        match error {
+            DeployError::Cloud(error) => error.into(),
+            DeployError::NotDeployed { .. } => {
+                Self::wrap(Exit::NothingMatched, error).hint("`curfew deploy` deploys it")
+            }
+            error => {
+                let hint = error.hint();
+                Self::wrap(Exit::Failed, error).hint(hint)
+            }
+        }
+    }
+}
+
+impl From<EmulatorError> for CliError {
+    fn from(error: EmulatorError) -> Self {
+        let hint = error.hint();
+        Self::wrap(Exit::Failed, error).hint(hint)
+    }
+}
+
+impl From<JournalError> for CliError {
+    fn from(error: JournalError) -> Self {
+        let exit = if matches!(error, JournalError::Missing { .. }) {
+            Exit::NothingMatched
+        } else {
+            Exit::Failed
+        };
+        Self::wrap(exit, error)
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::wrap(Exit::Failed, error)
+    }
+}

@@ -1,0 +1,129 @@
+//! Results go to standard output, as a table or as one JSON document; everything else goes to standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::error::{CliError, Exit};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs: one document, times in RFC 3339 UTC.
+    Json,
+}
+
+/// Standard output.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+}
+
+impl Output {
+    /// Prints in `format`.
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Prints `data` as JSON, or what `people` makes of it.
+    pub fn print<T: Serialize>(
+        &mut self,
+        data: &T,
+        people: impl FnOnce(&T) -> String,
+    ) -> Result<(), CliError> {
+        let text = match self.format {
+            Format::Json => serde_json::to_string_pretty(data).expect("results are plain data"),
+            Format::Table => people(data),
+        };
+        self.raw(format!("{}\n", text.trim_end()).as_bytes())
+    }
+
+    /// Prints bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        match io::stdout().lock().write_all(bytes) {
+            // `curfew history | head` is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
+                Exit::Failed,
+                format!("standard output can't be written: {error}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A table with a header; borderless, so that it pipes into other tools.
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(header.iter().map(|name| name.to_uppercase()));
+    if io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    table
+        .to_string()
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
+}
+
+/// A cell that may be empty.
+pub(super) fn or_dash(text: Option<impl ToString>) -> String {
+    text.map_or_else(|| "-".to_owned(), |text| text.to_string())
+}
+
+/// An instant for people: in the schedule's zone, with how far away it is.
+pub(super) fn moment(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
+    let local = at.to_zoned(zone.clone());
+    format!(
+        "{} ({})",
+        local.strftime("%a %d %b %H:%M"),
+        distance(at.duration_since(now))
+    )
+}
+
+fn distance(length: SignedDuration) -> String {
+    let minutes = length.abs().as_mins();
+    let text = match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, 0) => format!("{} s", length.abs().as_secs()),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes:02} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    };
+    if length.is_negative() {
+        format!("{text} ago")
+    } else {
+        format!("in {text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_in_the_schedules_zone_and_relative_to_now() {
+        let zone = TimeZone::get("Europe/Paris").unwrap();
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let tell = |at: &str| moment(at.parse().unwrap(), &zone, now);
+        assert_eq!(
+            tell("2026-11-23T19:05:00Z"),
+            "Mon 23 Nov 20:05 (in 7 h 05 min)"
+        );
+        assert_eq!(tell("2026-11-23T11:59:30Z"), "Mon 23 Nov 12:59 (30 s ago)");
+        assert_eq!(
+            tell("2026-11-26T13:00:00Z"),
+            "Thu 26 Nov 14:00 (in 3 d 1 h)"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! What a deployment is reached by.
+
+use std::env;
+
+use aws_sdk_cloudformation::types::Stack as Description;
+use curfew_aws::connect::Connection;
+use serde::Serialize;
+
+use super::Cloud;
+
+/// What a deployment is reached by. As JSON it is a contract with scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outputs {
+    /// The API, without a `/` at the end: `…/status` is a route.
+    pub api_url: String,
+    /// The same where GitHub Codespaces forwards it to a browser.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded_url: Option<String>,
+    /// API Gateway's id of it.
+    pub api_id: String,
+    /// The API's stage.
+    pub stage: String,
+    /// The Lambda's name.
+    pub function: String,
+    /// The queue of EC2 state changes.
+    pub queue_url: String,
+    /// The names of the EventBridge rules that wake it.
+    pub rules: Vec<String>,
+}
+
+/// What the stack says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StackOutputs {
+    api_id: String,
+    api_url: String,
+    stage: String,
+    function: String,
+    pub(super) function_arn: String,
+    queue_url: String,
+}
+
+/// Reads them; the name of one that is missing if the stack is not whole. MiniStack calls a stack complete whose resources
+/// could not be made, and then this is how it shows.
+pub(super) fn of_stack(stack: &Description) -> Result<StackOutputs, &'static str> {
+    let get = |key: &'static str| {
+        let mut outputs = stack.outputs().iter();
+        let found = outputs.find(|output| output.output_key() == Some(key));
+        let value = found.and_then(|output| output.output_value());
+        value
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+            .ok_or(key)
+    };
+    Ok(StackOutputs {
+        api_id: get("ApiId")?,
+        api_url: get("ApiUrl")?,
+        stage: get("Stage")?,
+        function: get("FunctionName")?,
+        function_arn: get("FunctionArn")?,
+        queue_url: get("QueueUrl")?,
+    })
+}
+
+impl StackOutputs {
+    pub(super) fn with_rules(self, conn: &Connection, rules: Vec<String>) -> Outputs {
+        let (api_url, forwarded_url) = match (Cloud::of(conn), conn.endpoint()) {
+            (Cloud::Emulator, Some(endpoint)) => {
+                let path = format!("restapis/{}/{}/_user_request_", self.api_id, self.stage);
+                let forwarded = Codespace::from_environment()
+                    .and_then(|codespace| codespace.forwarded(endpoint, &path));
+                let api_url = format!("{}/{path}", endpoint.trim_end_matches('/'));
+                (api_url, forwarded)
+            }
+            _ => (self.api_url, None),
+        };
+        Outputs {
+            api_url,
+            forwarded_url,
+            api_id: self.api_id,
+            stage: self.stage,
+            function: self.function,
+            queue_url: self.queue_url,
+            rules,
+        }
+    }
+}
+
+/// A GitHub Codespace, which shows a port of this machine to the person's browser under another name.
+///
+/// <https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace>
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Codespace {
+    name: String,
+    domain: String,
+}
+
+impl Codespace {
+    fn from_environment() -> Option<Self> {
+        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        Some(Self {
+            name: set("CODESPACE_NAME")?,
+            domain: set("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")?,
+        })
+    }
+
+    fn forwarded(&self, endpoint: &str, path: &str) -> Option<String> {
+        let (_, port) = endpoint.trim_end_matches('/').rsplit_once(':')?;
+        let port: u16 = port.parse().ok()?;
+        Some(format!(
+            "https://{}-{port}.{}/{path}",
+            self.name, self.domain
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudformation::types::Output;
+
+    use super::*;
+
+    fn stack(outputs: &[&str]) -> Description {
+        let outputs = outputs.iter().map(|key| {
+            Output::builder()
+                .output_key(*key)
+                .output_value(format!("the {key}"))
+                .build()
+        });
+        Description::builder()
+            .set_outputs(Some(outputs.collect()))
+            .build()
+    }
+
+    #[test]
+    fn a_stack_that_is_not_whole_is_found_out() {
+        let all = [
+            "ApiId",
+            "ApiUrl",
+            "Stage",
+            "FunctionName",
+            "FunctionArn",
+            "QueueUrl",
+        ];
+        assert!(of_stack(&stack(&all)).is_ok());
+        for missing in 0..all.len() {
+            let mut some = all.to_vec();
+            let key = some.remove(missing);
+            assert_eq!(of_stack(&stack(&some)), Err(key));
+        }
+    }
+
+    #[test]
+    fn codespaces_forwards_the_emulators_port() {
+        let codespace = Codespace {
+            name: "fuzzy-disco".to_owned(),
+            domain: "app.github.dev".to_owned(),
+        };
+        assert_eq!(
+            codespace.forwarded("http://127.0.0.1:4566", "restapis/a1/prod/_user_request_"),
+            Some("https://fuzzy-disco-4566.app.github.dev/restapis/a1/prod/_user_request_".into())
+        );
+        assert_eq!(codespace.forwarded("http://localhost", "x"), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! The part of a deployment that is data: the schedules' rules and the Lambda's settings. A changed schedule needs no stack update.
+
+use curfew_aws::connect::Connection;
+use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
+
+use super::settings::{self, SettingsParameter};
+use super::{DeployError, stack_outputs};
+
+/// Brings the settings and rules of a stack that is there up to date, and writes only what differs.
+pub async fn publish(
+    conn: &Connection,
+    stack: &StackName,
+    document: &str,
+    wanted: &[WakeUpRule],
+) -> Result<RuleReport, DeployError> {
+    let found = stack_outputs(conn, stack).await?;
+    let parameter = SettingsParameter::new(conn, stack);
+    if document.len() > settings::LARGEST {
+        return Err(DeployError::SettingsTooLarge {
+            parameter: parameter.name,
+            size: document.len(),
+        });
+    }
+    // The settings first: a rule of a schedule that the Lambda does not know yet would wake it for nothing.
+    if parameter.get().await?.as_deref() != Some(document) {
+        parameter.put(document).await?;
+    }
+    let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
+    let rules = Rules::new(client, stack.clone(), found.function_arn);
+    Ok(rules.reconcile(wanted).await?)
+}

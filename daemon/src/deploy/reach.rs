@@ -1,0 +1,158 @@
+//! Which instances the Lambda may start, stop and tag: the ones that the schedules govern, said in IAM's words.
+
+use curfew_core::schedule::{Matcher, Pattern};
+use serde_json::{Map, Value, json};
+
+use super::Account;
+
+/// The instances that the schedules govern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The key of the tag that names a schedule: `Schedule`.
+    pub tag: String,
+    /// The schedules' own claims.
+    pub matchers: Vec<Matcher>,
+}
+
+impl Reach {
+    /// Policy statements, separated by commas: the template's parameter `FleetPolicy`.
+    pub(super) fn statements(&self, account: &Account, region: &str) -> String {
+        let arn = |id: &str| {
+            format!(
+                "arn:{}:ec2:{region}:{}:instance/{id}",
+                account.partition, account.id
+            )
+        };
+        let mut statements = Vec::new();
+        let mut grant = |resources: Vec<String>, like: Option<Map<String, Value>>| {
+            let mut act = json!({
+                "Effect": "Allow",
+                "Action": ["ec2:StartInstances", "ec2:StopInstances"],
+                "Resource": resources,
+            });
+            // Curfew's memory is in tags of its own; it may write no others.
+            let mut remember = json!({
+                "Effect": "Allow",
+                "Action": ["ec2:CreateTags", "ec2:DeleteTags"],
+                "Resource": resources,
+                "Condition": { "ForAllValues:StringLike": { "aws:TagKeys": "curfew:*" } },
+            });
+            if let Some(like) = like {
+                act["Condition"]["StringLike"] = like.clone().into();
+                remember["Condition"]["StringLike"] = like.into();
+            }
+            statements.extend([act.to_string(), remember.to_string()]);
+        };
+        let tag_key = |key: &str| format!("aws:ResourceTag/{key}");
+        let any = Map::from_iter([(tag_key(&self.tag), json!("*"))]);
+        grant(vec![arn("*")], Some(any));
+        let ids = self.matchers.iter().flat_map(|matcher| &matcher.ids);
+        let ids: Vec<_> = ids.map(|id| arn(id.as_str())).collect();
+        if !ids.is_empty() {
+            grant(ids, None);
+        }
+        for matcher in self.matchers.iter().filter(|m| !m.tags.is_empty()) {
+            let tags = matcher.tags.iter();
+            let like = tags.map(|(key, pattern)| (tag_key(key), json!(in_iam_words(pattern))));
+            grant(vec![arn("*")], Some(like.collect()));
+        }
+        statements.join(",")
+    }
+}
+
+/// IAM has the same wildcards and another way of writing them literally.
+///
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars>
+fn in_iam_words(pattern: &Pattern) -> String {
+    let mut characters = pattern.as_str().chars();
+    let mut words = String::new();
+    while let Some(character) = characters.next() {
+        let literal = match character {
+            '*' | '?' => {
+                words.push(character);
+                continue;
+            }
+            '\\' => characters.next().unwrap_or('\\'),
+            other => other,
+        };
+        match literal {
+            '*' | '?' | '$' => words.extend(['$', '{', literal, '}']),
+            other => words.push(other),
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            id: "123456789012".to_owned(),
+            partition: "aws".to_owned(),
+        }
+    }
+
+    fn statements(reach: &Reach) -> Vec<Value> {
+        let text = reach.statements(&account(), "eu-west-3");
+        serde_json::from_str(&format!("[{text}]")).unwrap()
+    }
+
+    #[test]
+    fn only_governed_instances_are_within_reach() {
+        let mut by_tag = Matcher::default();
+        by_tag
+            .tags
+            .insert("Environment".to_owned(), Pattern::new("dev*"));
+        let reach = Reach {
+            tag: "Schedule".to_owned(),
+            matchers: vec![by_tag],
+        };
+        let statements = statements(&reach);
+        let acting: Vec<_> = statements
+            .iter()
+            .filter(|s| s["Action"][0] == "ec2:StartInstances")
+            .map(|s| s["Condition"]["StringLike"].to_string())
+            .collect();
+        assert_eq!(
+            acting,
+            [
+                r#"{"aws:ResourceTag/Schedule":"*"}"#,
+                r#"{"aws:ResourceTag/Environment":"dev*"}"#
+            ]
+        );
+        for statement in &statements {
+            assert_eq!(
+                statement["Resource"],
+                json!(["arn:aws:ec2:eu-west-3:123456789012:instance/*"])
+            );
+            if statement["Action"][0] == "ec2:CreateTags" {
+                let keys = &statement["Condition"]["ForAllValues:StringLike"]["aws:TagKeys"];
+                assert_eq!(keys, "curfew:*");
+            }
+        }
+    }
+
+    #[test]
+    fn instances_named_by_id_are_within_reach_by_id_alone() {
+        let reach = Reach {
+            tag: "Schedule".to_owned(),
+            matchers: vec![Matcher {
+                ids: vec!["i-0123456789abcdef0".parse().unwrap()],
+                ..Matcher::default()
+            }],
+        };
+        let statement = &statements(&reach)[2];
+        assert_eq!(
+            statement["Resource"],
+            json!(["arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0"])
+        );
+        assert_eq!(statement["Condition"], Value::Null);
+    }
+
+    #[test]
+    fn literal_wildcards_stay_literal() {
+        assert_eq!(in_iam_words(&Pattern::new(r"a*\*?$")), "a*${*}?${$}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The demo fleet: what `curfew up` puts into an empty emulator. The schedules that govern it are in
+//! `config/examples/demo.toml`.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{
+    Filter, InstanceStateName, InstanceType, Reservation, ResourceType, Tag, TagSpecification,
+};
+use curfew_aws::connect::Connection;
+use curfew_aws::error::{CloudError, CloudErrorKind};
+
+/// Marks the fleet, so that it is found again instead of being made twice.
+const MARK: &str = "curfew:demo";
+
+/// By name: the tag that leads to each instance's schedule.
+const FLEET: [(&str, &str, &str); 3] = [
+    ("web-1", "Schedule", "office"),
+    ("batch-1", "Schedule", "night-stop"),
+    ("lab-1", "Environment", "lab"),
+];
+
+/// Launches what is missing of the fleet and answers with the names of what was launched. Only for emulators: refuses to
+/// launch anything on AWS.
+pub async fn launch(conn: &Connection) -> Result<Vec<&'static str>, CloudError> {
+    if !conn.is_local() {
+        return Err(CloudError::new(
+            "ec2:RunInstances",
+            CloudErrorKind::Refused,
+            "the demo fleet is for the emulator on this machine, not for AWS",
+        ));
+    }
+    let client = Client::new(&conn.sdk);
+    let there = names(&client).await?;
+    let mut launched = Vec::new();
+    for (name, key, value) in FLEET {
+        if there.contains(name) {
+            continue;
+        }
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+        client
+            .run_instances()
+            .image_id("ami-curfewdemo")
+            .instance_type(InstanceType::T3Micro)
+            .min_count(1)
+            .max_count(1)
+            .tag_specifications(
+                TagSpecification::builder()
+                    .resource_type(ResourceType::Instance)
+                    .tags(tag("Name", name))
+                    .tags(tag(key, value))
+                    .tags(tag(MARK, name))
+                    .build(),
+            )
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("ec2:RunInstances", error))?;
+        launched.push(name);
+    }
+    Ok(launched)
+}
+
+/// The members of the fleet that exist. A terminated one is made anew.
+async fn names(client: &Client) -> Result<BTreeSet<String>, CloudError> {
+    let marked = Filter::builder().name("tag-key").values(MARK).build();
+    let mut pages = client
+        .describe_instances()
+        .filters(marked)
+        .into_paginator()
+        .send();
+    let mut names = BTreeSet::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))?;
+        for instance in page.reservations().iter().flat_map(Reservation::instances) {
+            let state = instance.state().and_then(|state| state.name());
+            let gone = matches!(
+                state,
+                Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown)
+            );
+            let mark = instance.tags().iter().find(|tag| tag.key() == Some(MARK));
+            if let (false, Some(name)) = (gone, mark.and_then(|tag| tag.value())) {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    Ok(names)
+}

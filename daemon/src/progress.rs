@@ -1,0 +1,184 @@
+//! What people see while something takes longer than a moment: a spinner on a terminal, plain lines elsewhere. Goes to
+//! standard error, or wherever it is told to; results are never written here.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Is told what is going on. One step at a time; beginning one ends the one before.
+pub trait Progress: Send + Sync {
+    /// A step begins: `Installing the emulator`.
+    fn begin(&self, step: &str);
+    /// Where the step has got to: `Function: created`.
+    fn detail(&self, text: &str);
+    /// The step has ended; says what came of it: `The emulator is installed`.
+    fn end(&self, result: &str);
+    /// A line that stays, for what a person should know.
+    fn note(&self, text: &str);
+}
+
+/// A spinner if standard error is a terminal, else plain lines on it.
+pub fn stderr() -> Box<dyn Progress> {
+    if io::stderr().is_terminal() {
+        Box::new(Spinner::default())
+    } else {
+        Box::new(Lines::new(io::stderr()))
+    }
+}
+
+/// Says nothing: for `--quiet` and for tests of something else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _: &str) {}
+    fn detail(&self, _: &str) {}
+    fn end(&self, _: &str) {}
+    fn note(&self, _: &str) {}
+}
+
+/// One line per step and detail, as they come: for pipes, logs and CI.
+#[derive(Debug)]
+pub struct Lines<W>(Mutex<Running<W>>);
+
+#[derive(Debug)]
+struct Running<W> {
+    writer: W,
+    since: Option<Instant>,
+}
+
+impl<W: Write + Send> Lines<W> {
+    /// Writes to `writer`.
+    pub fn new(writer: W) -> Self {
+        Self(Mutex::new(Running {
+            writer,
+            since: None,
+        }))
+    }
+
+    fn with(&self, act: impl FnOnce(&mut Running<W>) -> io::Result<()>) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever reads may have gone; that must not end what is under way.
+        let _gone = act(&mut running);
+    }
+}
+
+impl<W: Write + Send> Progress for Lines<W> {
+    fn begin(&self, step: &str) {
+        self.with(|running| {
+            running.since = Some(Instant::now());
+            writeln!(running.writer, "{step} …")
+        });
+    }
+
+    fn detail(&self, text: &str) {
+        self.with(|running| writeln!(running.writer, "  {text}"));
+    }
+
+    fn end(&self, result: &str) {
+        self.with(|running| {
+            let took = took(running.since.take().map(|since| since.elapsed()));
+            writeln!(running.writer, "{result}{took}")
+        });
+    }
+
+    fn note(&self, text: &str) {
+        self.with(|running| writeln!(running.writer, "note: {text}"));
+    }
+}
+
+/// One moving line on a terminal, replaced by each step's result.
+#[derive(Debug, Default)]
+pub struct Spinner(Mutex<Option<(ProgressBar, String)>>);
+
+impl Spinner {
+    /// Fast enough to look alive, slow enough for a serial console.
+    const TICK: Duration = Duration::from_millis(120);
+}
+
+impl Progress for Spinner {
+    fn begin(&self, step: &str) {
+        let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
+            .expect("the template is a constant");
+        let bar = ProgressBar::new_spinner().with_style(style);
+        bar.set_message(step.to_owned());
+        bar.enable_steady_tick(Self::TICK);
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((before, _)) = running.replace((bar, step.to_owned())) {
+            before.finish_and_clear();
+        }
+    }
+
+    fn detail(&self, text: &str) {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bar, step)) = running.as_ref() {
+            bar.set_message(format!("{step} · {text}"));
+        }
+    }
+
+    fn end(&self, result: &str) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = running.take().map(|(bar, _)| {
+            bar.finish_and_clear();
+            bar.elapsed()
+        });
+        let _gone = writeln!(io::stderr(), "✓ {result}{}", took(elapsed));
+    }
+
+    fn note(&self, text: &str) {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = || writeln!(io::stderr(), "! {text}");
+        let _gone = match running.as_ref() {
+            Some((bar, _)) => bar.suspend(line),
+            None => line(),
+        };
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        let running = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bar, _)) = running.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Only what took noticeable time says how long.
+fn took(elapsed: Option<Duration>) -> String {
+    match elapsed {
+        Some(elapsed) if elapsed >= Duration::from_secs(1) => {
+            format!(" ({:.1} s)", elapsed.as_secs_f64())
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piped_progress_is_plain_lines() {
+        let lines = Lines::new(Vec::new());
+        lines.begin("Deploying");
+        lines.detail("Function: created");
+        lines.note("look");
+        lines.end("Deployed");
+        let written = lines.0.into_inner().unwrap().writer;
+        insta::assert_snapshot!(String::from_utf8(written).unwrap(), @"
+        Deploying …
+          Function: created
+        note: look
+        Deployed
+        ");
+    }
+
+    #[test]
+    fn only_what_took_time_says_so() {
+        assert_eq!(took(Some(Duration::from_millis(900))), "");
+        assert_eq!(took(Some(Duration::from_millis(1250))), " (1.2 s)");
+    }
+}

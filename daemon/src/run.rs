@@ -1,0 +1,159 @@
+//! `curfew run`: one process, tasks with one owner each, joined by a token and a tracker.
+//!
+//! ```text
+//! alarm ──▶ reconcile ──▶ EC2        alarm: wakes a pass at the next edge
+//!   ▲           │ next edge          reconcile: makes the passes, or checks that the cloud made them
+//!   └───────────┤
+//!               ▼ nudge
+//!            polling ──▶ watch ──▶ journal, log
+//! ```
+//!
+//! Wake-ups carry no decision: every pass looks at EC2 afresh.
+
+mod alarm;
+mod backoff;
+mod reconcile;
+mod rules;
+mod watch;
+
+use std::sync::Arc;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::fleet::Fleet;
+use curfew_core::govern::Governance;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+
+use crate::journal::{Journal, JournalError};
+use crate::settings::DaemonSettings;
+
+pub use alarm::AlarmError;
+pub use rules::{RuleKeeper, wake_up_rules};
+pub use watch::{Ledger, Polling, Seen, Sightings};
+
+/// What the daemon runs on, besides its settings: everything that touches the outside.
+#[derive(Debug)]
+pub struct Ports {
+    /// The time.
+    pub clock: Clock,
+    /// The instances.
+    pub fleet: Fleet,
+    /// Where transitions are kept.
+    pub journal: Journal,
+    /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
+    pub rules: Option<RuleKeeper>,
+}
+
+/// A daemon that can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal can't be read at the start.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The alarm clock can't be set up.
+    #[error(transparent)]
+    Alarm(#[from] AlarmError),
+    /// A task ended though nobody asked it to.
+    #[error("the daemon's task `{task}` ended unexpectedly")]
+    TaskEnded {
+        /// Its name.
+        task: &'static str,
+    },
+}
+
+/// Runs until `shutdown` is cancelled, then lets every task finish what it is at.
+pub async fn run(
+    settings: &DaemonSettings,
+    governance: Arc<Governance>,
+    ports: Ports,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let Ports {
+        clock,
+        fleet,
+        journal,
+        rules,
+    } = ports;
+    let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
+    let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
+    let nudge = Arc::new(Notify::new());
+    let ledger = Ledger::new(journal.sightings()?, Arc::clone(&governance));
+    let alarm = alarm::Alarm::new(wake.clone(), clock.clone()).await?;
+    let polling = Polling::new(fleet.clone(), settings.poll, Arc::clone(&nudge));
+    let reconcile = reconcile::Reconcile {
+        driver: settings.driver,
+        grace: settings.grace,
+        governance,
+        fleet,
+        clock: clock.clone(),
+        alarm,
+        nudge,
+    };
+    info!(driver = ?settings.driver, poll_seconds = settings.poll.as_secs(), "curfew runs");
+
+    let tasks = Tasks {
+        tracker: TaskTracker::new(),
+        shutdown,
+        ended: CancellationToken::new(),
+    };
+    tasks.spawn("reconcile", reconcile.run(wake_ups, tasks.shutdown.clone()));
+    tasks.spawn(
+        "polling",
+        watch::forward(polling, seen, tasks.shutdown.clone()),
+    );
+    tasks.spawn(
+        "watch",
+        watch::keep(
+            ledger,
+            journal,
+            clock.clone(),
+            sightings,
+            tasks.shutdown.clone(),
+        ),
+    );
+    if let Some(rules) = rules {
+        tasks.spawn("rules", rules.keep(clock.clone(), tasks.shutdown.clone()));
+    }
+    tasks.join().await
+}
+
+/// The daemon's tasks: none may end before the others.
+struct Tasks {
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    /// Cancelled when a task ended on its own.
+    ended: CancellationToken,
+}
+
+impl Tasks {
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (shutdown, ended) = (self.shutdown.clone(), self.ended.clone());
+        let running = tokio::spawn(task);
+        self.tracker.spawn(async move {
+            let result = running.await;
+            if !shutdown.is_cancelled() {
+                error!(
+                    task = name,
+                    panicked = result.is_err(),
+                    "a task of the daemon ended unexpectedly"
+                );
+                ended.cancel();
+                shutdown.cancel();
+            }
+        });
+    }
+
+    async fn join(self) -> Result<(), RunError> {
+        self.tracker.close();
+        self.tracker.wait().await;
+        if self.ended.is_cancelled() {
+            Err(RunError::TaskEnded {
+                task: "one of reconcile, polling, watch, rules",
+            })
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Passes: made here (`driver = "daemon"`), or checked here (`driver = "cloud"`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::error::CloudError;
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::Fleet;
+use curfew_aws::pass::{Pass, WakeUp, look, pass};
+use curfew_core::govern::Governance;
+use curfew_core::plan::{Step, StepAction};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::alarm::Alarm;
+use super::backoff::Backoff;
+use crate::settings::Driver;
+
+/// Wake-ups that may wait: they all lead to the same pass, so a few are as good as many.
+pub(super) const WAKE_UPS: usize = 16;
+
+/// However quiet it is, look again after this long: holds placed elsewhere, tags changed, instances launched. A minute is twelve
+/// `DescribeInstances` in the time of the cloud's own heartbeat, far below what EC2 allows.
+const ROUTINE: Duration = Duration::from_mins(1);
+
+/// Why a pass is made. It decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WakeReason {
+    /// The instant that the alarm was armed for.
+    Alarm {
+        /// That instant.
+        at: Timestamp,
+    },
+}
+
+pub(super) struct Reconcile {
+    pub(super) driver: Driver,
+    pub(super) grace: Duration,
+    pub(super) governance: Arc<Governance>,
+    pub(super) fleet: Fleet,
+    pub(super) clock: Clock,
+    pub(super) alarm: Alarm,
+    /// Tells polling that something has just been changed.
+    pub(super) nudge: Arc<Notify>,
+}
+
+impl Reconcile {
+    pub(super) async fn run(
+        mut self,
+        mut wake_ups: mpsc::Receiver<WakeReason>,
+        shutdown: CancellationToken,
+    ) {
+        let mut backoff = Backoff::default();
+        // Converge first: edges may have been missed while nobody was there.
+        while !shutdown.is_cancelled() {
+            let wait = match self.reconcile().await {
+                Ok(next) => {
+                    if backoff.after_success() {
+                        info!("EC2 answers again");
+                    }
+                    self.arm(next).await;
+                    ROUTINE
+                }
+                Err(error) => {
+                    let wait = backoff.after_failure();
+                    let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
+                    error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
+                    wait
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(wait) => debug!("woken by routine"),
+                Some(WakeReason::Alarm { at }) = wake_ups.recv() => {
+                    self.alarm.spent();
+                    debug!(%at, "woken by the alarm");
+                }
+            }
+        }
+        if let Err(error) = self.alarm.shut_down().await {
+            warn!(%error, "the alarm did not end cleanly");
+        }
+    }
+
+    /// One pass, or one check that the cloud made its own; returns when to wake next.
+    async fn reconcile(&self) -> Result<Option<Timestamp>, CloudError> {
+        if self.driver == Driver::Daemon {
+            let done = self.act().await?;
+            return Ok(done.plan.next_edge);
+        }
+        let seen = look(&self.fleet, &self.governance, WakeUp::ROUTINE, &self.clock).await?;
+        let late: Vec<&Step> = seen
+            .plan
+            .steps
+            .iter()
+            .filter(|step| self.is_late(step, seen.at))
+            .collect();
+        if late.is_empty() {
+            // An edge that the cloud has not applied yet has not used up its grace: come back when it has.
+            let waiting = seen
+                .plan
+                .steps
+                .iter()
+                .filter_map(|step| Some(self.judged_at(step.edge?.at)));
+            let coming = seen.plan.next_edge.map(|edge| self.judged_at(edge));
+            return Ok(waiting.chain(coming).filter(|at| *at > seen.at).min());
+        }
+        for step in late {
+            let edge = step.edge.map(|edge| edge.at.to_string());
+            warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
+                  "the cloud did not apply an edge in time: the daemon does");
+        }
+        let done = self.act().await?;
+        Ok(done.plan.next_edge.map(|edge| self.judged_at(edge)))
+    }
+
+    async fn act(&self) -> Result<Pass, CloudError> {
+        let done = pass(
+            &self.fleet,
+            &self.governance,
+            WakeUp::ROUTINE,
+            &self.clock,
+            Deadline::NONE,
+        )
+        .await?;
+        if done
+            .outcomes
+            .iter()
+            .any(|outcome| outcome.step.action != StepAction::Record)
+        {
+            self.nudge.notify_one();
+        }
+        Ok(done)
+    }
+
+    /// Bookkeeping can wait for the cloud; an instance that should have been started or stopped can't.
+    fn is_late(&self, step: &Step, now: Timestamp) -> bool {
+        step.action != StepAction::Record
+            && step.edge.is_some_and(|edge| self.judged_at(edge.at) <= now)
+    }
+
+    /// When an edge at that instant counts as missed by the cloud.
+    fn judged_at(&self, edge: Timestamp) -> Timestamp {
+        SignedDuration::try_from(self.grace)
+            .ok()
+            .and_then(|grace| edge.checked_add(grace).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    async fn arm(&mut self, next: Option<Timestamp>) {
+        if let Err(error) = self.alarm.arm(next).await {
+            // The routine look comes within a minute all the same.
+            error!(%error, "the alarm can't be armed");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Keeping the wake-up rules: registered at the start, and again when the calendar has moved on.
+
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::Connection;
+use curfew_aws::rules::WakeUpRule;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use crate::deploy::publish;
+use crate::settings::Settings;
+
+/// Rules are compiled for the next 400 days: far more often than needed, so that a rule removed by hand is back within the half day.
+const AGAIN: Duration = Duration::from_hours(12);
+
+/// Registers the schedules' rules with EventBridge, and hands the Lambda its settings.
+#[derive(Debug)]
+pub struct RuleKeeper {
+    /// Where.
+    pub connection: Connection,
+    /// What: the schedules, the heartbeat, the stack's name.
+    pub settings: Settings,
+}
+
+/// The rules that wake the Lambda for every edge of every schedule, and for the heartbeat.
+pub fn wake_up_rules(settings: &Settings, clock: &Clock) -> Vec<WakeUpRule> {
+    let stack = &settings.stack.name;
+    let now = clock.now();
+    let schedules = settings.governance.schedules.values();
+    let edges = schedules.flat_map(|schedule| {
+        let wake_ups = schedule.timetable.wake_ups(now);
+        wake_ups
+            .into_iter()
+            .map(|wake_up| WakeUpRule::for_schedule(stack, &schedule.name, &wake_up))
+    });
+    let heartbeat = settings
+        .stack
+        .heartbeat
+        .iter()
+        .map(|rate| WakeUpRule::heartbeat(stack, &rate.to_string()));
+    edges.chain(heartbeat).collect()
+}
+
+impl RuleKeeper {
+    pub(super) async fn keep(self, clock: Clock, shutdown: CancellationToken) {
+        let mut backoff = Backoff::default();
+        loop {
+            let wanted = wake_up_rules(&self.settings, &clock);
+            let stack = &self.settings.stack.name;
+            let document = self.settings.document.to_json();
+            let publishing = publish(&self.connection, stack, &document, &wanted);
+            let result = tokio::select! {
+                () = shutdown.cancelled() => return,
+                result = publishing => result,
+            };
+            let wait = match result {
+                Ok(report) => {
+                    backoff.after_success();
+                    let (created, deleted) =
+                        (report.changes.create.len(), report.changes.delete.len());
+                    info!(%stack, rules = wanted.len(), created, deleted, "wake-up rules are registered");
+                    for warning in report.warnings {
+                        warn!(%stack, "{warning}");
+                    }
+                    AGAIN
+                }
+                Err(error) => {
+                    let wait = backoff.after_failure();
+                    let (hint, retry_seconds) = (error.hint(), wait.as_secs());
+                    error!(%stack, %error, hint, retry_seconds, "wake-up rules can't be registered");
+                    wait
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Watching: sightings in, transitions out, to the log and the journal.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::error::CloudError;
+use curfew_aws::fleet::{Fleet, Scope};
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::memory::Cause;
+use curfew_core::transition::{Sighting, Transition, disappearance, transition};
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use crate::journal::{Journal, Record};
+
+/// Sightings that may wait for the journal. Each is a whole fleet: a few, then the source waits, and nothing is dropped.
+pub(super) const SIGHTINGS: usize = 4;
+
+/// What a source has seen.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Every instance there is: one that is missing is gone.
+    Everything(Vec<Instance>),
+    /// Some instances, as after a state-change event: nothing is said of the others.
+    Some(Vec<Instance>),
+}
+
+/// A source of sightings: polling here, the queue of state changes beside it.
+pub trait Sightings: Send {
+    /// Waits for the next sighting. Must be safe to drop half-way.
+    fn next(&mut self) -> impl Future<Output = Result<Seen, CloudError>> + Send;
+}
+
+/// Looks everything up again and again, and at once when nudged.
+#[derive(Debug)]
+pub struct Polling {
+    fleet: Fleet,
+    every: Duration,
+    nudge: Arc<Notify>,
+    begun: bool,
+}
+
+impl Polling {
+    /// Polls `fleet`; the first look is at once.
+    pub fn new(fleet: Fleet, every: Duration, nudge: Arc<Notify>) -> Self {
+        Self {
+            fleet,
+            every,
+            nudge,
+            begun: false,
+        }
+    }
+}
+
+impl Sightings for Polling {
+    async fn next(&mut self) -> Result<Seen, CloudError> {
+        if self.begun {
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                () = self.nudge.notified() => {}
+            }
+        }
+        self.begun = true;
+        self.fleet.observe(&Scope::All).await.map(Seen::Everything)
+    }
+}
+
+/// Hands what `source` sees to the watch task until the shutdown.
+pub(super) async fn forward(
+    mut source: impl Sightings,
+    seen: mpsc::Sender<Seen>,
+    shutdown: CancellationToken,
+) {
+    let mut backoff = Backoff::default();
+    loop {
+        let next = tokio::select! {
+            () = shutdown.cancelled() => return,
+            next = source.next() => next,
+        };
+        match next {
+            Ok(sighting) => {
+                if backoff.after_success() {
+                    info!("instances can be watched again");
+                }
+                if seen.send(sighting).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                let wait = backoff.after_failure();
+                let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
+                warn!(%error, hint = error.hint(), failures, retry_seconds, "instances can't be watched");
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Turns sightings into journal entries until the shutdown; what has been seen by then is written.
+pub(super) async fn keep(
+    mut ledger: Ledger,
+    mut journal: Journal,
+    clock: Clock,
+    mut sightings: mpsc::Receiver<Seen>,
+    shutdown: CancellationToken,
+) {
+    let mut unwritten: Vec<Record> = Vec::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(seen) = sightings.recv() => unwritten.extend(ledger.see(seen, clock.now())),
+        }
+        (journal, unwritten) = write(journal, unwritten).await;
+    }
+    while let Ok(seen) = sightings.try_recv() {
+        unwritten.extend(ledger.see(seen, clock.now()));
+    }
+    unwritten.extend(ledger.settle_all());
+    let (_, lost) = write(journal, unwritten).await;
+    if !lost.is_empty() {
+        error!(
+            records = lost.len(),
+            "records could not be written to the journal before the end"
+        );
+    }
+}
+
+/// Writes all records, or keeps them all for the next time.
+async fn write(mut journal: Journal, records: Vec<Record>) -> (Journal, Vec<Record>) {
+    if records.is_empty() {
+        return (journal, records);
+    }
+    for transition in records
+        .iter()
+        .filter_map(|record| record.transition.as_ref())
+    {
+        log(transition);
+    }
+    // A full disk may take its time to say so.
+    let written = tokio::task::spawn_blocking(move || {
+        let result = journal.record(&records);
+        (journal, records, result)
+    });
+    let (journal, mut records, result) = written.await.expect("writing the journal does not panic");
+    match result {
+        Ok(_) => records.clear(),
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            error!(%error, source, waiting = records.len(), "the journal can't be written; its records wait in memory");
+        }
+    }
+    (journal, records)
+}
+
+fn log(transition: &Transition) {
+    let Transition {
+        instance,
+        name,
+        from,
+        to,
+        at,
+        cause,
+        schedule,
+        region,
+        account,
+        edge,
+    } = transition;
+    let latency_seconds = edge.map(|edge| at.duration_since(edge).as_secs_f64());
+    info!(
+        %instance,
+        name,
+        %from,
+        %to,
+        %at,
+        %cause,
+        schedule = schedule.as_ref().map(ToString::to_string),
+        %region,
+        %account,
+        latency_seconds,
+        "instance changed state"
+    );
+}
+
+/// What is known of every instance, and what a new sighting means beside it.
+#[derive(Debug)]
+pub struct Ledger {
+    known: HashMap<InstanceId, Sighting>,
+    /// Changes that nothing explains yet. Curfew's tag is written after the call that it explains, so a look in between sees
+    /// the change first: it is judged at the next look.
+    unexplained: HashMap<InstanceId, Transition>,
+    governance: Arc<Governance>,
+}
+
+impl Ledger {
+    /// Goes on from what the journal knows: what changed while nobody watched is found at the first look.
+    pub fn new(known: HashMap<InstanceId, Sighting>, governance: Arc<Governance>) -> Self {
+        Self {
+            known,
+            unexplained: HashMap::new(),
+            governance,
+        }
+    }
+
+    /// What a sighting at `now` adds to the journal.
+    pub fn see(&mut self, seen: Seen, now: Timestamp) -> Vec<Record> {
+        let (instances, complete) = match seen {
+            Seen::Everything(instances) => (instances, true),
+            Seen::Some(instances) => (instances, false),
+        };
+        let mut records = Vec::new();
+        for instance in &instances {
+            self.see_one(instance, now, &mut records);
+        }
+        if complete {
+            self.miss(&instances, now, &mut records);
+        }
+        records
+    }
+
+    /// Explains what is unexplained as it stands.
+    pub fn settle_all(&mut self) -> Vec<Record> {
+        let unexplained: Vec<Transition> = self
+            .unexplained
+            .drain()
+            .map(|(_, transition)| transition)
+            .collect();
+        unexplained
+            .into_iter()
+            .map(|transition| self.settle_as_it_is(transition))
+            .collect()
+    }
+
+    fn see_one(&mut self, instance: &Instance, now: Timestamp, records: &mut Vec<Record>) {
+        let waiting = self.unexplained.remove(&instance.id);
+        if let Some(waiting) = waiting
+            .clone()
+            .filter(|waiting| waiting.to != instance.state)
+        {
+            records.push(self.settle_as_it_is(waiting));
+        }
+        let Some(before) = self.known.get(&instance.id) else {
+            records.push(self.know(instance, None, None));
+            return;
+        };
+        match transition(before, instance, &self.governance, now) {
+            Some(found) => {
+                let second_look = waiting.filter(|waiting| waiting.to == instance.state);
+                if found.cause == Cause::Outside && second_look.is_none() {
+                    self.unexplained.insert(instance.id.clone(), found);
+                } else {
+                    let at = second_look.map_or(found.at, |first| first.at);
+                    let cause = Some(found.cause.clone());
+                    records.push(self.know(instance, Some(Transition { at, ..found }), cause));
+                }
+            }
+            None => {
+                let cause = before.cause.clone();
+                if *before != Sighting::of(instance, cause.clone()) {
+                    records.push(self.know(instance, None, cause));
+                }
+            }
+        }
+    }
+
+    /// An instance that two complete looks in a row do not list is gone.
+    fn miss(&mut self, instances: &[Instance], now: Timestamp, records: &mut Vec<Record>) {
+        let present: std::collections::HashSet<&InstanceId> =
+            instances.iter().map(|instance| &instance.id).collect();
+        let missing: Vec<InstanceId> = self
+            .known
+            .keys()
+            .filter(|id| !present.contains(id))
+            .cloned()
+            .collect();
+        for id in missing {
+            let gone = disappearance(&id, &self.known[&id], now);
+            match self.unexplained.remove(&id) {
+                Some(first) if first.to == gone.to => {
+                    self.known.remove(&id);
+                    records.push(Record {
+                        instance: id,
+                        transition: Some(first),
+                        sighting: None,
+                    });
+                }
+                other => {
+                    records.extend(other.map(|other| self.settle_as_it_is(other)));
+                    let gone = disappearance(&id, &self.known[&id], now);
+                    self.unexplained.insert(id, gone);
+                }
+            }
+        }
+    }
+
+    fn know(
+        &mut self,
+        instance: &Instance,
+        transition: Option<Transition>,
+        cause: Option<Cause>,
+    ) -> Record {
+        let sighting = Sighting::of(instance, cause);
+        self.known.insert(instance.id.clone(), sighting.clone());
+        Record {
+            instance: instance.id.clone(),
+            transition,
+            sighting: Some(sighting),
+        }
+    }
+
+    fn settle_as_it_is(&mut self, transition: Transition) -> Record {
+        let id = transition.instance.clone();
+        let sighting = self.known.get_mut(&id).map(|known| {
+            known.state = transition.to;
+            known.cause = Some(transition.cause.clone());
+            known.clone()
+        });
+        Record {
+            instance: id,
+            transition: Some(transition),
+            sighting,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The settings: layers of raw values in, valid types out.
+//!
+//! Layers, later ones winning: `config/default.toml` (compiled in), the settings file, `CURFEW__SECTION__KEY` in the
+//! environment, flags. Raw structs deny unknown fields; every problem is reported, not only the first.
+
+mod holidays;
+mod load;
+mod raw;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use curfew_core::govern::Governance;
+use curfew_core::problem::Problem;
+use curfew_core::settings::RawGovernance;
+use curfew_core::timetable::Rate;
+use serde::{Deserialize, Serialize};
+
+pub use load::{DEFAULT_FILE, Overrides, SettingsError, load};
+pub use raw::RawSettings;
+
+use curfew_aws::rules::StackName;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file they came from, if any.
+    pub file: Option<PathBuf>,
+    /// The schedules, and how instances are bound to them.
+    pub governance: Governance,
+    /// The same as written: the Lambda's settings document.
+    pub document: RawGovernance,
+    /// What is deployed.
+    pub stack: StackSettings,
+    /// How the HTTP API is reached.
+    pub api: ApiSettings,
+    /// How `curfew run` works.
+    pub daemon: DaemonSettings,
+    /// Where AWS is.
+    pub aws: AwsSettings,
+}
+
+/// `[stack]`.
+#[derive(Clone, Debug)]
+pub struct StackSettings {
+    /// The CloudFormation stack's name.
+    pub name: StackName,
+    /// How often a pass is made however quiet it is.
+    pub heartbeat: Option<Rate>,
+}
+
+/// `[api]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Who may call it.
+    pub auth: ApiAuth,
+    /// The SHA-256 of the token, in hexadecimal: the token itself is nowhere in the settings.
+    pub token_sha256: Option<String>,
+}
+
+/// `api.auth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum ApiAuth {
+    /// Nobody is asked on a local emulator; elsewhere a token is.
+    Auto,
+    /// Everybody.
+    None,
+    /// Whoever has the token.
+    Token,
+    /// Whoever IAM lets.
+    Iam,
+}
+
+impl TryFrom<String> for ApiAuth {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            "token" => Ok(Self::Token),
+            "iam" => Ok(Self::Iam),
+            _ => Err(format!(
+                "found `{}`; allowed is `auto`, `none`, `token` or `iam`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Who carries plans out.
+    pub driver: Driver,
+    /// How often states are looked up.
+    pub poll: Duration,
+    /// How late the cloud may be before the daemon does it itself.
+    pub grace: Duration,
+    /// Where the journal is kept, unless the environment says it better.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `daemon.driver`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum Driver {
+    /// EventBridge rules wake the Lambda; the daemon watches, and acts where the cloud did not.
+    Cloud,
+    /// This process makes the passes; nothing is deployed.
+    Daemon,
+}
+
+impl TryFrom<String> for Driver {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "cloud" => Ok(Self::Cloud),
+            "daemon" => Ok(Self::Daemon),
+            _ => Err(format!(
+                "found `{}`; allowed is `cloud` or `daemon`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
+
+/// `[aws]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsSettings {
+    /// Instead of AWS's own endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A profile of the shared AWS files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+}
+
+impl Settings {
+    /// Where the journal is kept: the settings' directory, systemd's, or the user's.
+    pub fn state_dir(&self) -> PathBuf {
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        let user = std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .or_else(home)
+            .map(|base| base.join("curfew"));
+        let systemd = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        self.daemon
+            .state_dir
+            .clone()
+            .or(systemd)
+            .or(user)
+            .unwrap_or_else(|| PathBuf::from("."))
+    }
+}
+
+/// Converts raw settings, collecting every problem.
+fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let document = RawGovernance {
+        governing: raw.governing,
+        schedules: raw.schedules,
+    };
+    let governance = document
+        .resolve()
+        .map_err(|found| problems.extend(found))
+        .ok();
+    let mut check = |key: &str, result: Result<(), String>| {
+        if let Err(message) = result {
+            problems.push(Problem::new(key, message));
+        }
+    };
+    let name = raw.stack.name.parse::<StackName>();
+    check(
+        "stack.name",
+        name.as_ref().map(drop).map_err(ToString::to_string),
+    );
+    let heartbeat = match raw.stack.heartbeat.as_str() {
+        "off" => Ok(None),
+        rate => rate
+            .parse::<Rate>()
+            .map(Some)
+            .map_err(|problem| format!("{problem}; or `off`")),
+    };
+    check(
+        "stack.heartbeat",
+        heartbeat.as_ref().map(drop).map_err(Clone::clone),
+    );
+    let token = raw.api.token_sha256.as_deref();
+    let is_digest =
+        |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if token.is_some_and(|text| !is_digest(text)) {
+        check(
+            "api.token_sha256",
+            Err("a SHA-256 has 64 hexadecimal digits; `curfew token new` prints one".to_owned()),
+        );
+    }
+    let poll = length(&raw.daemon.poll, Duration::from_secs(1));
+    check("daemon.poll", poll.as_ref().map(drop).map_err(Clone::clone));
+    let grace = length(&raw.daemon.grace, Duration::ZERO);
+    check(
+        "daemon.grace",
+        grace.as_ref().map(drop).map_err(Clone::clone),
+    );
+    let (Some(governance), Ok(name), Ok(heartbeat), Ok(poll), Ok(grace), true) = (
+        governance,
+        name,
+        heartbeat,
+        poll,
+        grace,
+        problems.is_empty(),
+    ) else {
+        return Err(problems);
+    };
+    Ok(Settings {
+        file,
+        governance,
+        document,
+        stack: StackSettings { name, heartbeat },
+        api: ApiSettings {
+            auth: raw.api.auth,
+            token_sha256: raw.api.token_sha256,
+        },
+        daemon: DaemonSettings {
+            driver: raw.daemon.driver,
+            poll,
+            grace,
+            state_dir: raw.daemon.state_dir,
+        },
+        aws: raw.aws,
+    })
+}
+
+fn length(text: &str, least: Duration) -> Result<Duration, String> {
+    let length = curfew_core::settings::duration(text)?.unsigned_abs();
+    if length < least {
+        Err(format!(
+            "`{text}` is too short: at least {}s",
+            least.as_secs()
+        ))
+    } else {
+        Ok(length)
+    }
+}

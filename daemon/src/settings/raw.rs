@@ -1,0 +1,65 @@
+//! The settings as they are written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use curfew_core::settings::{RawGoverning, RawSchedule};
+use serde::{Deserialize, Serialize};
+
+use super::{ApiAuth, AwsSettings, Driver};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSettings {
+    /// How instances are bound to schedules.
+    pub governing: RawGoverning,
+    /// The schedules by name.
+    #[serde(default)]
+    pub schedules: BTreeMap<String, RawSchedule>,
+    /// What is deployed.
+    pub stack: RawStack,
+    /// How the HTTP API is reached.
+    pub api: RawApi,
+    /// How `curfew run` works.
+    pub daemon: RawDaemon,
+    /// Where AWS is.
+    #[serde(default)]
+    pub aws: AwsSettings,
+}
+
+/// `[stack]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStack {
+    /// The CloudFormation stack's name: lower-case letters, digits and `-`.
+    pub name: String,
+    /// `rate(5 minutes)` or `off`.
+    pub heartbeat: String,
+}
+
+/// `[api]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawApi {
+    /// Who may call it.
+    pub auth: ApiAuth,
+    /// The SHA-256 of the token, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_sha256: Option<String>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDaemon {
+    /// Who carries plans out.
+    pub driver: Driver,
+    /// How often states are looked up: `10s`.
+    pub poll: String,
+    /// How late the cloud may be before the daemon does it itself: `2m`.
+    pub grace: String,
+    /// Where the journal is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
+}

@@ -1,0 +1,223 @@
+//! The daemon, whole, against the model of EC2: the clock is set to just before an edge, and everything else is real.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew::journal::{Filter, Journal};
+use curfew::run::{Ports, run};
+use curfew::settings::{DaemonSettings, Driver};
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::fleet::Fleet;
+use curfew_core::govern::Governance;
+use curfew_core::memory::LAST_TAG;
+use curfew_core::settings::RawGovernance;
+use curfew_testing::{Action, Fault, InstanceState, Launch, Model, TimeSource, serve_with};
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+const EDGE: &str = "2026-11-23T19:00:00Z";
+
+fn governance() -> Arc<Governance> {
+    let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
+    Arc::new(
+        RawGovernance::from_json(document)
+            .unwrap()
+            .resolve()
+            .unwrap(),
+    )
+}
+
+/// The system's clock, shifted so that the edge is `lead` away from now.
+fn clock_before_the_edge(lead: Duration) -> Clock {
+    let system = Clock::system();
+    let edge: Timestamp = EDGE.parse().unwrap();
+    let shift = edge.duration_since(system.now()) - SignedDuration::try_from(lead).unwrap();
+    Clock::telling(move || system.now() + shift)
+}
+
+fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
+    DaemonSettings {
+        driver,
+        poll: Duration::from_millis(100),
+        grace,
+        state_dir: None,
+    }
+}
+
+fn office(name: &str) -> Launch {
+    Launch::new(name)
+        .tag("Schedule", "office")
+        .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office")
+}
+
+async fn ports(ec2: &Model, clock: &Clock, state: &Path) -> (Ports, curfew_testing::Server) {
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let options = ConnectOptions {
+        endpoint: Some(server.endpoint.clone()),
+        region: Some("us-east-1".to_owned()),
+        profile: None,
+    };
+    let fleet = Fleet::new(&Connection::open(options).await.unwrap());
+    (
+        Ports {
+            clock: clock.clone(),
+            fleet,
+            journal: Journal::open(state).unwrap(),
+            rules: None,
+        },
+        server,
+    )
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let patience = Duration::from_secs(20);
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(patience, wait)
+        .await
+        .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"));
+}
+
+fn causes(state: &Path) -> Vec<String> {
+    let entries = Journal::read(state)
+        .unwrap()
+        .history(&Filter::default())
+        .unwrap();
+    entries
+        .iter()
+        .map(|entry| format!("{} {}", entry.transition.to, entry.transition.cause))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_with_its_cause() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(4));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let (ports, _server) = ports(&ec2, &clock, state.path()).await;
+    let shutdown = CancellationToken::new();
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { run(&settings, governance(), ports, shutdown).await }
+    });
+
+    until("the instance is stopped", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let edge: Timestamp = EDGE.parse().unwrap();
+    let late = clock.now().duration_since(edge);
+    assert!(!late.is_negative(), "never before the edge");
+    assert!(
+        late < SignedDuration::from_secs(10),
+        "the alarm, not the minute's routine look: {late}"
+    );
+    until("the journal has it", || {
+        causes(state.path())
+            .iter()
+            .any(|cause| cause.ends_with("schedule office"))
+    })
+    .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(2));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let (ports, _server) = ports(&ec2, &clock, state.path()).await;
+    let shutdown = CancellationToken::new();
+    let settings = settings(Driver::Cloud, Duration::from_secs(3));
+    let daemon = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { run(&settings, governance(), ports, shutdown).await }
+    });
+
+    until("the daemon acts", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = clock.now().duration_since(EDGE.parse().unwrap());
+    assert!(
+        late >= SignedDuration::from_secs(3),
+        "not before the grace is over: {late}"
+    );
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_restart() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let start = async |shutdown: &CancellationToken| {
+        let (ports, server) = ports(&ec2, &clock, state.path()).await;
+        let (settings, shutdown) = (
+            settings(Driver::Cloud, Duration::from_mins(1)),
+            shutdown.clone(),
+        );
+        (
+            tokio::spawn(async move { run(&settings, governance(), ports, shutdown).await }),
+            server,
+        )
+    };
+    let first = CancellationToken::new();
+    let (daemon, _server) = start(&first).await;
+    until("the first look is journalled", || {
+        !Journal::read(state.path())
+            .unwrap()
+            .sightings()
+            .unwrap()
+            .is_empty()
+    })
+    .await;
+    first.cancel();
+    daemon.await.unwrap().unwrap();
+
+    ec2.stop(&web).unwrap();
+    ec2.advance(SignedDuration::from_mins(2));
+    let second = CancellationToken::new();
+    let (daemon, _server) = start(&second).await;
+    until("the change is journalled", || {
+        causes(state.path()) == ["stopped outside"]
+    })
+    .await;
+    second.cancel();
+    daemon.await.unwrap().unwrap();
+    assert_eq!(causes(state.path()), ["stopped outside"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(1));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    // Each failing pass tries three times itself.
+    ec2.fault(Fault::error(Action::DescribeInstances, 503, "Unavailable").times(9));
+    let (ports, _server) = ports(&ec2, &clock, state.path()).await;
+    let shutdown = CancellationToken::new();
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { run(&settings, governance(), ports, shutdown).await }
+    });
+    until("the edge is applied all the same", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+}

@@ -1,0 +1,168 @@
+//! Settings files as people write them, right and wrong.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use curfew::settings::{AwsSettings, Driver, Overrides, Settings, SettingsError, load};
+
+fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("curfew.toml");
+    std::fs::write(&file, text).unwrap();
+    (
+        directory,
+        Overrides {
+            file: Some(file),
+            ..Overrides::default()
+        },
+    )
+}
+
+fn settings(text: &str) -> Result<Settings, SettingsError> {
+    let (_directory, overrides) = with_file(text);
+    load(&overrides)
+}
+
+/// The whole message, with the file's own path replaced.
+fn problems(text: &str) -> String {
+    let (directory, overrides) = with_file(text);
+    load(&overrides)
+        .unwrap_err()
+        .to_string()
+        .replace(directory.path().to_str().unwrap(), "/etc")
+}
+
+#[test]
+fn an_empty_file_is_good() {
+    let settings = settings("").unwrap();
+    assert_eq!(settings.governance.tag, "Schedule");
+    assert_eq!(settings.daemon.driver, Driver::Cloud);
+    assert_eq!(
+        settings.stack.heartbeat.unwrap().to_string(),
+        "rate(5 minutes)"
+    );
+}
+
+#[test]
+fn every_error_is_reported_with_file_key_and_what_is_allowed() {
+    let text = r#"
+        [schedules.office]
+        timezone = "Europe/Pariss"
+        runing = "Mon-Fri 08:00-20:00"
+
+        [schedules.lab]
+        timezone = "UTC"
+        running = "Mon-Fri 08:00-25:00"
+        enforce = "maybe"
+
+        [stack]
+        heartbeat = "rate(1 minutes)"
+        colour = "red"
+    "#;
+    insta::assert_snapshot!(problems(text), @r#"
+    7 problems in the settings:
+      /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
+      /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
+      /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
+      /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `include_asg`, `match`)
+      /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
+      /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`)
+      /etc/curfew.toml: `stack.heartbeat`: EventBridge refuses `rate(1 minutes)`: the unit is singular for 1 and plural otherwise; write `rate(1 minute)`; or `off`
+    "#);
+}
+
+#[test]
+fn a_tag_keeps_its_case() {
+    let settings = settings(
+        r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        match = { tags = { Environment = "dev*" } }
+    "#,
+    )
+    .unwrap();
+    let office = &settings.governance.schedules["office"];
+    assert_eq!(
+        office.matcher.tags.keys().collect::<Vec<_>>(),
+        ["Environment"]
+    );
+}
+
+#[test]
+fn the_environment_is_over_the_file_and_flags_are_over_the_environment() {
+    let (_directory, mut overrides) =
+        with_file("[aws]\nregion = 'eu-west-1'\n[daemon]\npoll = '30s'");
+    overrides.environment = HashMap::from([
+        ("CURFEW__AWS__REGION".to_owned(), "eu-west-2".to_owned()),
+        ("CURFEW__DAEMON__POLL".to_owned(), "20s".to_owned()),
+    ]);
+    let read = load(&overrides).unwrap();
+    assert_eq!(read.aws.region.as_deref(), Some("eu-west-2"));
+    assert_eq!(read.daemon.poll.as_secs(), 20);
+    overrides.aws = AwsSettings {
+        region: Some("eu-west-3".to_owned()),
+        ..AwsSettings::default()
+    };
+    assert_eq!(
+        load(&overrides).unwrap().aws.region.as_deref(),
+        Some("eu-west-3")
+    );
+}
+
+#[test]
+fn a_holiday_file_beside_the_settings_becomes_dates() {
+    let (directory, overrides) = with_file(
+        "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['holidays.ics', '12-24']",
+    );
+    let missing = load(&overrides).unwrap_err().to_string();
+    assert!(
+        missing.contains("`schedules.office.except[0]`")
+            && missing.contains("holidays.ics` can't be read"),
+        "{missing}"
+    );
+    let holidays = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n\
+                    DTSTART;VALUE=DATE:20261224\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    std::fs::write(directory.path().join("holidays.ics"), holidays).unwrap();
+    let read = load(&overrides).unwrap();
+    assert_eq!(
+        read.document.schedules["office"].except,
+        ["2026-12-24", "12-24"]
+    );
+}
+
+#[test]
+fn a_wrong_value_from_the_environment_names_the_variable() {
+    let overrides = Overrides {
+        environment: HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]),
+        ..Overrides::default()
+    };
+    insta::assert_snapshot!(load(&overrides).unwrap_err(), @r"
+    1 problem in the settings:
+      CURFEW__DAEMON__DRIVER: `daemon.driver`: found `cluod`; allowed is `cloud` or `daemon`
+    ");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_shown_where() {
+    insta::assert_snapshot!(problems("[schedules.office\ntimezone = 'UTC'"), @r"
+    `/etc/curfew.toml` is not TOML: TOML parse error at line 1, column 18
+      |
+    1 | [schedules.office
+      |                  ^
+    unclosed table, expected `]`
+    ");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let overrides = Overrides {
+        file: Some(PathBuf::from("/nonexistent/curfew.toml")),
+        ..Overrides::default()
+    };
+    let error = load(&overrides).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the settings file `/nonexistent/curfew.toml` can't be read"
+    );
+}

@@ -1,0 +1,393 @@
+//! A state directory, a port, and the `curfew` program in a cleared environment.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use curfew::emulator::{Emulator, cache_directory, demo};
+use curfew::progress::Silent;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use jiff::{Timestamp, Unit};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Everything that one test has to itself.
+pub(crate) struct House {
+    state: TempDir,
+    port: u16,
+    emulator: Mutex<Option<(Emulator, Runtime)>>,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        fs::write(state.path().join("curfew.toml"), "").unwrap();
+        Self {
+            state,
+            port,
+            emulator: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn settings(&self, text: &str) {
+        fs::write(self.state.path().join("curfew.toml"), text).unwrap();
+    }
+
+    fn curfew(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        for name in ["HOME", "XDG_CACHE_HOME"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("CURFEW_CONFIG", self.state.path().join("curfew.toml"))
+            .env("CURFEW__DAEMON__STATE_DIR", self.state.path());
+        command
+    }
+
+    fn asking(&self) -> Command {
+        let mut command = self.curfew();
+        command
+            .env(
+                "AWS_ENDPOINT_URL",
+                format!("http://127.0.0.1:{}", self.port),
+            )
+            .env("AWS_REGION", "us-east-1");
+        command
+    }
+
+    /// `curfew up`, as far as its invitation.
+    pub(crate) fn up(&self) -> Running {
+        let mut command = self.curfew();
+        command.args(["up", "-o", "json", "--port", &self.port.to_string()]);
+        Running::start(command, &self.state.path().join("up.log"), true)
+    }
+
+    /// `curfew run`.
+    pub(crate) fn run(&self) -> Running {
+        let mut command = self.curfew();
+        command.arg("run");
+        let running = Running::start(command, &self.state.path().join("run.log"), false);
+        self.eventually("the daemon runs", || running.log().contains("curfew runs"));
+        running
+    }
+
+    /// What a command prints as JSON; it must succeed.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self
+            .asking()
+            .args(arguments)
+            .args(["-o", "json"])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "curfew {arguments:?}: {stderr}");
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"))
+    }
+
+    /// The exit code and standard error of a command that must fail.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.asking().args(arguments).output().unwrap();
+        assert!(
+            !output.status.success(),
+            "curfew {arguments:?} should have failed"
+        );
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+
+    pub(crate) fn history(&self) -> Vec<Value> {
+        self.json(&["history"]).as_array().unwrap().clone()
+    }
+
+    fn instances(&self) -> Vec<Value> {
+        self.json(&["status"]).as_array().unwrap().clone()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.instances()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub(crate) fn id(&self, name: &str) -> String {
+        let instances = self.instances();
+        instances.iter().find(|it| it["name"] == name).unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub(crate) fn state(&self, id: &str) -> String {
+        let instances = self.instances();
+        instances.iter().find(|it| it["id"] == id).unwrap()["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// GET over a plain connection, so that this needs no HTTP library: status and JSON body.
+    pub(crate) fn get(url: &str) -> (u16, Value) {
+        let (authority, path) = url
+            .strip_prefix("http://")
+            .unwrap()
+            .split_once('/')
+            .unwrap();
+        let Ok(mut stream) = TcpStream::connect(authority) else {
+            return (0, Value::Null);
+        };
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        write!(
+            stream,
+            "GET /{path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        if stream.read_to_string(&mut answer).is_err() {
+            return (0, Value::Null);
+        }
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let json = body
+            .find('{')
+            .zip(body.rfind('}'))
+            .map_or(Value::Null, |(from, to)| {
+                serde_json::from_str(&body[from..=to])
+                    .unwrap_or_else(|error| panic!("{url}: {error}: {answer}"))
+            });
+        (status, json)
+    }
+
+    pub(crate) fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
+        let patience = Duration::from_mins(2);
+        let begun = Instant::now();
+        while !condition() {
+            let log = || fs::read_to_string(self.state.path().join("up.log")).unwrap_or_default();
+            assert!(
+                begun.elapsed() < patience,
+                "not within {patience:?}: {what}\n{}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// An emulator of the test's own, without a stack.
+    pub(crate) fn emulator_with_the_demo_fleet(&self) -> String {
+        let runtime = Runtime::new().unwrap();
+        let emulator = runtime.block_on(async {
+            let installed = Emulator::provision(&cache_directory().unwrap(), "python3", &Silent)
+                .await
+                .unwrap();
+            let state = self.state.path().join("emulator");
+            let emulator = Emulator::start(&installed, &state, self.port, &Silent)
+                .await
+                .unwrap();
+            let options = ConnectOptions {
+                endpoint: Some(emulator.endpoint()),
+                region: Some("us-east-1".to_owned()),
+                profile: None,
+            };
+            demo::launch(&Connection::open(options).await.unwrap())
+                .await
+                .unwrap();
+            emulator
+        });
+        let endpoint = emulator.endpoint();
+        *self.emulator.lock().unwrap() = Some((emulator, runtime));
+        endpoint
+    }
+
+    pub(crate) fn stop_emulator(&self) {
+        let (emulator, runtime) = self.emulator.lock().unwrap().take().unwrap();
+        runtime.block_on(emulator.stop()).unwrap();
+    }
+
+    /// Ends the emulator as a crash would.
+    pub(crate) fn kill_emulator(&self) {
+        let pids = self.pids();
+        assert!(!pids.is_empty(), "there is an emulator to kill");
+        for pid in pids {
+            Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        }
+    }
+
+    /// What still runs of this test's emulator, functions included: they all work below the state directory.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        // A process that was told to end may take a moment to be gone.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.pids().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let command =
+            |pid: String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        self.pids().into_iter().map(command).collect()
+    }
+
+    fn pids(&self) -> Vec<String> {
+        let below =
+            |path: PathBuf| fs::read_link(path).is_ok_and(|at| at.starts_with(self.state.path()));
+        let numbers = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let pids = numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+        pids.filter(|pid| below(format!("/proc/{pid}/cwd").into()))
+            .collect()
+    }
+}
+
+/// A `curfew` that stays.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+    outputs: Value,
+}
+
+impl Running {
+    fn start(mut command: Command, log: &Path, invited: bool) -> Self {
+        let errors = File::options().create(true).append(true).open(log).unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut document = String::new();
+        while invited && !document.ends_with("\n}\n") {
+            let Some(Ok(line)) = lines.next() else {
+                panic!(
+                    "curfew ended before it was up:\n{}",
+                    fs::read_to_string(log).unwrap_or_default()
+                );
+            };
+            document = document + &line + "\n";
+        }
+        let outputs = if invited {
+            serde_json::from_str(&document).unwrap()
+        } else {
+            Value::Null
+        };
+        Self {
+            child,
+            log: log.to_owned(),
+            outputs,
+        }
+    }
+
+    pub(crate) fn api_url(&self) -> String {
+        self.outputs["api_url"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ctrl-C, and a clean end.
+    pub(crate) fn end(&mut self) {
+        Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "{status}: {}", self.log());
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it did not end within 30 s of Ctrl-C:\n{}", self.log());
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing behind either.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first full minute that is at least so far away.
+#[derive(Clone, Copy)]
+pub(crate) struct NextMinute(Timestamp);
+
+impl NextMinute {
+    pub(crate) fn after(lead: Duration) -> Self {
+        let earliest = now().checked_add(lead).unwrap();
+        let minute = earliest.round(
+            jiff::TimestampRound::new()
+                .smallest(Unit::Minute)
+                .mode(jiff::RoundMode::Ceil),
+        );
+        Self(minute.unwrap())
+    }
+
+    /// `M H D Mo *` in the wall time of `zone`.
+    pub(crate) fn unix_cron(self, zone: &str) -> String {
+        let local = self.0.in_tz(zone).unwrap();
+        format!(
+            "{} {} {} {} *",
+            local.minute(),
+            local.hour(),
+            local.day(),
+            local.month()
+        )
+    }
+
+    /// The same in AWS's words.
+    pub(crate) fn aws_cron(self, zone: &str) -> String {
+        let local = self.0.in_tz(zone).unwrap();
+        format!(
+            "cron({} {} {} {} ? {})",
+            local.minute(),
+            local.hour(),
+            local.day(),
+            local.month(),
+            local.year()
+        )
+    }
+
+    pub(crate) fn is_ahead(self) -> bool {
+        now() < self.0
+    }
+
+    /// How long ago it was.
+    pub(crate) fn passed(self) -> Duration {
+        Duration::try_from(now().duration_since(self.0)).unwrap_or_default()
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    Timestamp::UNIX_EPOCH.checked_add(since).unwrap()
+}
