@@ -13,6 +13,7 @@ pub mod problem;
 pub mod request;
 pub mod schedule;
 pub mod settings;
+pub mod simulate;
 pub mod timetable;
 pub mod transition;
 mod view;

@@ -1,0 +1,418 @@
+//! Simulations: that the figures are those of the edges, that nothing is lost on days on which the clocks change, and that
+//! what people see is what was found.
+
+use curfew_core::schedule::Schedule;
+use curfew_core::simulate::text::Glyphs;
+use curfew_core::simulate::{
+    BadSpan, Bound, Cell, Interval, Price, Simulation, Span, html, svg, text,
+};
+use curfew_core::timetable::{Action, Desired, Timetable};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+fn schedule(line: &str) -> Schedule {
+    let timetable = Timetable::parse_inline(line).unwrap();
+    Schedule::new("office".parse().unwrap(), timetable)
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn week(line: &str, now: &str) -> Simulation {
+    let schedule = schedule(line);
+    let span = Span::week_of(at(now), schedule.timetable.time_zone()).unwrap();
+    Simulation::of(&schedule, span, &[])
+}
+
+fn between(line: &str, from: &str, to: &str) -> Simulation {
+    let schedule = schedule(line);
+    let [from, to] = [from, to].map(|text| Some(text.parse::<Bound>().unwrap()));
+    let zone = schedule.timetable.time_zone();
+    let span = Span::between(from, to, zone, Timestamp::UNIX_EPOCH).unwrap();
+    Simulation::of(&schedule, span, &[])
+}
+
+const OFFICE: &str = "Mon-Fri 08:00-20:00 Europe/Paris";
+const MARCH: &str = "2026-03-25T12:00:00Z";
+const OCTOBER: &str = "2026-10-25T12:00:00Z";
+
+#[test]
+fn a_week_is_monday_to_sunday_in_the_schedules_own_zone() {
+    // Sunday in UTC, and Monday already in Auckland.
+    let sunday = "2026-11-22T20:00:00Z";
+    assert_eq!(week(OFFICE, sunday).from, at("2026-11-15T23:00:00Z"));
+    let auckland = week("Mon-Fri 08:00-20:00 Pacific/Auckland", sunday);
+    assert_eq!(auckland.from, at("2026-11-22T11:00:00Z"));
+    assert_eq!(auckland.to, at("2026-11-29T11:00:00Z"));
+}
+
+#[test]
+fn an_hour_that_is_skipped_or_repeated_is_counted_as_it_passes() {
+    let always = "Sun 00:00-24:00 Europe/Paris";
+    let spring = week(always, MARCH);
+    assert!((spring.hours - 23.0).abs() < 1e-9);
+    assert!((spring.hours_always - 167.0).abs() < 1e-9);
+    let autumn = week(always, OCTOBER);
+    assert!((autumn.hours - 25.0).abs() < 1e-9);
+    assert!((autumn.hours_always - 169.0).abs() < 1e-9);
+    let cells = |simulation: &Simulation| -> Vec<usize> {
+        let days = simulation.days.iter();
+        days.map(|day| day.cells.len()).collect()
+    };
+    assert_eq!(cells(&spring), [48, 48, 48, 48, 48, 48, 46]);
+    assert_eq!(cells(&autumn), [48, 48, 48, 48, 48, 48, 50]);
+    let marked =
+        |simulation: &Simulation| simulation.days.iter().filter(|d| d.clocks_change()).count();
+    assert_eq!((marked(&spring), marked(&autumn)), (1, 1));
+    // Half an hour in Lord Howe; and a date that Apia never had.
+    let howe = between(
+        "00:00-24:00 Australia/Lord_Howe",
+        "2026-04-05",
+        "2026-04-05",
+    );
+    assert_eq!(cells(&howe), [49]);
+    let apia = between("00:00-24:00 Pacific/Apia", "2011-12-29", "2011-12-31");
+    assert_eq!(cells(&apia), [48, 48]);
+}
+
+#[test]
+fn a_span_inside_a_day_leaves_the_rest_of_it_outside() {
+    let simulation = between(OFFICE, "2026-11-23T08:15:00Z", "2026-11-23T19:00:00Z");
+    let [day] = simulation.days.as_slice() else {
+        panic!("one day, not {}", simulation.days.len());
+    };
+    let cells = |cell| day.cells.iter().filter(|found| **found == cell).count();
+    // 09:15 to 19:00 of running and 19:00 to 20:00 of it; the first cell's other half is not asked about.
+    assert_eq!(cells(Cell::Outside), 18 + 8);
+    assert_eq!(cells(Cell::Running), 22);
+    assert_eq!(cells(Cell::Partly), 0);
+    assert!((simulation.hours - 10.75).abs() < 1e-9);
+    assert_eq!(simulation.edges.len(), 0, "the stop at 20:00 is the end");
+}
+
+#[test]
+fn an_edge_at_the_beginning_is_in_the_span_and_one_at_its_end_is_not() {
+    let edges = |from, to| {
+        let found = between(OFFICE, from, to).edges;
+        found.iter().map(|edge| edge.action).collect::<Vec<_>>()
+    };
+    let (start, stop) = ("2026-11-23T07:00:00Z", "2026-11-23T19:00:00Z");
+    assert_eq!(edges(start, stop), [Action::Start]);
+    assert_eq!(edges(stop, "2026-11-24T07:00:00Z"), [Action::Stop]);
+}
+
+#[test]
+fn a_schedule_that_only_stops_has_edges_and_no_figures() {
+    let stop = schedule("stop 0 20 * * * Europe/Paris");
+    let span = Span::week_of(at(MARCH), stop.timetable.time_zone()).unwrap();
+    let price = Price {
+        instance_type: "t3.micro".to_owned(),
+        per_hour: 1.0,
+        count: 1,
+    };
+    let simulation = Simulation::of(&stop, span, &[price]);
+    assert_eq!(simulation.edges.len(), 7);
+    assert_eq!(simulation.running, []);
+    assert!((simulation.hours_unmanaged - simulation.hours_always).abs() < 1e-9);
+    assert_eq!(simulation.percent_off, None);
+    assert_eq!(simulation.cost, []);
+    insta::assert_snapshot!(simulation.note.unwrap(), @"it only stops: for 167 h people decide what runs, so neither a percentage nor money is told");
+}
+
+#[test]
+fn money_is_hours_times_price_times_instances() {
+    let office = schedule(OFFICE);
+    let span = Span::week_of(at("2026-11-25T12:00:00Z"), office.timetable.time_zone()).unwrap();
+    let price = Price {
+        instance_type: "t3.micro".to_owned(),
+        per_hour: 0.5,
+        count: 3,
+    };
+    let simulation = Simulation::of(&office, span, &[price]);
+    let cost = &simulation.cost[0];
+    assert!((cost.scheduled - 90.0).abs() < 1e-9);
+    assert!((cost.always - 252.0).abs() < 1e-9);
+    assert!((cost.saved - 162.0).abs() < 1e-9);
+    assert!((simulation.percent_off.unwrap() - 100.0 * 108.0 / 168.0).abs() < 1e-9);
+}
+
+#[test]
+fn people_see_a_line_for_each_day() {
+    let office = schedule("Mon-Thu 08:00-20:15; Fri 22:00-02:00; Sun 01:00-05:00 Europe/Paris");
+    let span = Span::week_of(at(OCTOBER), office.timetable.time_zone()).unwrap();
+    let price = Price {
+        instance_type: "t3.micro".to_owned(),
+        per_hour: 0.0118,
+        count: 3,
+    };
+    let simulations = [Simulation::of(&office, span, &[price])];
+    insta::assert_snapshot!(text::render(&simulations, Glyphs::Blocks), @r#"
+    office: Mon 2026-10-19 00:00 to Mon 2026-10-26 00:00, Europe/Paris
+                00    03    06    09    12    15    18    21    24
+    Mon 19 Oct  ················████████████████████████▌·······    ▲08:00 ▼20:15
+    Tue 20 Oct  ················████████████████████████▌·······    ▲08:00 ▼20:15
+    Wed 21 Oct  ················████████████████████████▌·······    ▲08:00 ▼20:15
+    Thu 22 Oct  ················████████████████████████▌·······    ▲08:00 ▼20:15
+    Fri 23 Oct  ············································████    ▲22:00
+    Sat 24 Oct  ████············································    ▼02:00
+    Sun 25 Oct  ··██████████······································  ▲01:00 ▼05:00 (25 h: the clocks change)
+                runs 58 h of 169 h, 65.7% off
+                3 x t3.micro at 0.0118 an hour: 2.05 instead of 5.98, saves 3.93
+
+    █ running  ▌ part of the half hour  · stopped  ░ no opinion  ▲ start  ▼ stop; hours count from midnight
+    "#);
+    let ascii = text::render(&simulations, Glyphs::Ascii);
+    assert!(ascii.is_ascii());
+    insta::assert_snapshot!(ascii, @r#"
+    office: Mon 2026-10-19 00:00 to Mon 2026-10-26 00:00, Europe/Paris
+                00    03    06    09    12    15    18    21    24
+    Mon 19 Oct  ................########################/.......    +08:00 -20:15
+    Tue 20 Oct  ................########################/.......    +08:00 -20:15
+    Wed 21 Oct  ................########################/.......    +08:00 -20:15
+    Thu 22 Oct  ................########################/.......    +08:00 -20:15
+    Fri 23 Oct  ............................................####    +22:00
+    Sat 24 Oct  ####............................................    -02:00
+    Sun 25 Oct  ..##########......................................  +01:00 -05:00 (25 h: the clocks change)
+                runs 58 h of 169 h, 65.7% off
+                3 x t3.micro at 0.0118 an hour: 2.05 instead of 5.98, saves 3.93
+
+    # running  / part of the half hour  . stopped  ? no opinion  + start  - stop; hours count from midnight
+    "#);
+}
+
+#[test]
+fn a_line_does_not_list_a_hundred_edges() {
+    let busy = week("start */15 * * * * UTC", MARCH);
+    let text = text::render(&[busy], Glyphs::Ascii);
+    assert!(text.contains("+01:15 and 90 more\n"), "{text}");
+}
+
+#[test]
+fn json_is_what_scripts_rely_on() {
+    let simulation = between(OFFICE, "2026-11-23", "2026-11-23");
+    insta::assert_json_snapshot!(simulation, @r#"
+    {
+      "schedule": "office",
+      "time_zone": "Europe/Paris",
+      "from": "2026-11-22T23:00:00Z",
+      "to": "2026-11-23T23:00:00Z",
+      "running": [
+        {
+          "from": "2026-11-23T07:00:00Z",
+          "to": "2026-11-23T19:00:00Z"
+        }
+      ],
+      "unmanaged": [],
+      "edges": [
+        {
+          "at": "2026-11-23T07:00:00Z",
+          "action": "start"
+        },
+        {
+          "at": "2026-11-23T19:00:00Z",
+          "action": "stop"
+        }
+      ],
+      "hours": 12.0,
+      "hours_unmanaged": 0.0,
+      "hours_always": 24.0,
+      "percent_off": 50.0,
+      "cost": [],
+      "note": null
+    }
+    "#);
+}
+
+#[test]
+fn what_settings_name_cannot_become_markup() {
+    let office = schedule(OFFICE);
+    let span = Span::week_of(at(MARCH), office.timetable.time_zone()).unwrap();
+    let price = Price {
+        instance_type: "<script>alert('1')</script>&\"\u{1b}".to_owned(),
+        per_hour: 1.0,
+        count: 1,
+    };
+    let simulations = [Simulation::of(&office, span, &[price])];
+    for page in [svg::render(&simulations), html::render(&simulations)] {
+        assert!(!page.contains("<script"), "{page}");
+        assert!(!page.contains('\u{1b}'));
+        assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;"));
+    }
+}
+
+#[test]
+fn a_picture_has_a_bar_for_each_run_of_each_day_and_loads_nothing() {
+    let night = week("Mon-Wed 22:00-06:00 Europe/Paris", OCTOBER);
+    let picture = svg::render(&[night]);
+    // Three nights, each on two days.
+    assert_eq!(picture.matches("class=\"on\"").count(), 6);
+    assert_eq!(picture.matches("class=\"start\"").count(), 3);
+    assert_eq!(picture.matches("class=\"stop\"").count(), 3);
+    assert!(picture.contains(">25 h<title>the clocks change</title>"));
+    assert!(picture.contains("office in Europe/Paris: runs 24 h of 169 h, 85.8% off."));
+    assert!(
+        !picture
+            .replace("http://www.w3.org/2000/svg", "")
+            .contains("http")
+    );
+    // Elements are closed in the order in which they were opened.
+    let mut open = Vec::new();
+    for tag in picture.split('<').skip(1) {
+        let name = tag.split([' ', '>', '/']).find(|name| !name.is_empty());
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), name);
+        } else if !tag.split('>').next().unwrap().ends_with('/') {
+            open.push(name.unwrap());
+        }
+    }
+    assert_eq!(open, Vec::<&str>::new());
+}
+
+#[test]
+fn a_span_that_makes_no_sense_is_refused() {
+    let zone = schedule(OFFICE).timetable.time_zone().clone();
+    let span = |from: &str, to: &str| {
+        let [from, to] = [from, to].map(|text| Some(text.parse().unwrap()));
+        Span::between(from, to, &zone, Timestamp::UNIX_EPOCH)
+    };
+    assert!(matches!(
+        span("2026-11-23", "2026-11-22"),
+        Err(BadSpan::Empty { .. })
+    ));
+    assert!(span("2026-01-01", "2027-01-05").is_ok());
+    assert!(matches!(
+        span("2026-01-01", "2027-01-06"),
+        Err(BadSpan::TooLong { .. })
+    ));
+    assert_eq!(span("2199-12-25", "2200-01-02"), Err(BadSpan::OutOfRange));
+    assert_eq!(span("9999-12-25", "9999-12-31"), Err(BadSpan::OutOfRange));
+    for text in [
+        "tomorrow",
+        "2026-02-30",
+        "2026-11-23T08:00",
+        "2026-11-23 08:00",
+    ] {
+        assert!(text.parse::<Bound>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_end_is_a_week_away_on_the_clock() {
+    let zone = schedule(OFFICE).timetable.time_zone().clone();
+    let day = Some("2026-10-23".parse().unwrap());
+    let from = Span::between(day, None, &zone, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(from.to(), at("2026-10-29T23:00:00Z"));
+    let to = Span::between(None, day, &zone, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(
+        (to.from(), to.to()),
+        (at("2026-10-16T22:00:00Z"), at("2026-10-23T22:00:00Z"))
+    );
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let rules = prop::sample::select(vec![
+        "Mon-Fri 08:00-20:00",
+        "Mon-Thu 21:15-02:45; Sat",
+        "dates=L 22:00-06:00; Sun 02:10-02:50",
+        "start 0 7 * * MON; stop 30 19 * * FRI",
+        "start 0 7 * * *; stop */7 20 * * *; except 10-23..10-26,12-25",
+        "00:00-24:00",
+        "stop 0 20 * * *",
+        "start 0 8 * * 1-5",
+    ]);
+    let zones = prop::sample::select(vec![
+        "Europe/Paris",
+        "America/St_Johns",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "Africa/Casablanca",
+        "America/Havana",
+        "Asia/Kolkata",
+        "UTC",
+    ]);
+    (rules, zones).prop_map(|(rules, zone)| format!("{rules} {zone}"))
+}
+
+/// Spans of minutes to weeks between 1985 and 2045, not on whole minutes.
+fn spans() -> impl Strategy<Value = Span> {
+    (473_385_600_i64..2_366_841_600, 1_i64..1_500_000).prop_map(|(from, length)| {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        Span::new(second(from), second(from + length)).unwrap()
+    })
+}
+
+fn contains(intervals: &[Interval], at: Timestamp) -> bool {
+    intervals
+        .iter()
+        .any(|interval| (interval.from..interval.to).contains(&at))
+}
+
+proptest! {
+    #[test]
+    fn intervals_agree_with_desired_at_any_instant(line in line(), other in line(), both: bool, span in spans(), share in 0.0..1.0) {
+        let mut schedule = schedule(&line);
+        if both {
+            let other = Timetable::parse_inline(&other).unwrap();
+            schedule.timetable = Timetable::any_of(vec![schedule.timetable, other]);
+        }
+        let simulation = Simulation::of(&schedule, span, &[]);
+        let length = span.to().duration_since(span.from());
+        let inside = span.from() + length.mul_f64(share);
+        let borders = simulation.running.iter().chain(&simulation.unmanaged).flat_map(|i| [i.from, i.to]);
+        for at in borders.chain([span.from(), inside]).filter(|at| *at < span.to()) {
+            let found = match (contains(&simulation.running, at), contains(&simulation.unmanaged, at)) {
+                (true, false) => Desired::Running,
+                (false, true) => Desired::Unmanaged,
+                (false, false) => Desired::Stopped,
+                (true, true) => panic!("both at {at}"),
+            };
+            prop_assert_eq!(found, schedule.timetable.desired(at), "at {}", at);
+        }
+    }
+
+    /// Windows only: there the first edge says what was so before it.
+    #[test]
+    fn hours_are_what_the_edges_sum_up_to(windows in 0_usize..3, zone in 0_usize..2, span in spans()) {
+        let rules = ["Mon-Fri 08:00-20:00", "Mon-Thu 21:15-02:45; Sat", "dates=L 22:00-06:00; Sun 01:10-03:50"][windows];
+        let zone = ["Europe/Paris", "America/Havana"][zone];
+        let simulation = Simulation::of(&schedule(&format!("{rules} {zone}")), span, &[]);
+        let second = |at: Timestamp| at.as_second();
+        let mut seconds = match simulation.edges.first() {
+            Some(edge) if edge.action == Action::Start => 0,
+            Some(_) => -second(span.from()),
+            None => return Ok(()),
+        };
+        for edge in &simulation.edges {
+            seconds += if edge.action == Action::Stop { second(edge.at) } else { -second(edge.at) };
+        }
+        if simulation.edges.last().is_some_and(|edge| edge.action == Action::Start) {
+            seconds += second(span.to());
+        }
+        // An edge at the very beginning starts or stops nothing that was before it in the span.
+        prop_assert_eq!(SignedDuration::from_secs(seconds), SignedDuration::from_secs_f64((simulation.hours * 3600.0).round()));
+    }
+
+    #[test]
+    fn cells_are_what_the_intervals_sum_up_to(line in line(), span in spans()) {
+        let simulation = Simulation::of(&schedule(&line), span, &[]);
+        let count = |cell| simulation.days.iter().flat_map(|day| &day.cells).filter(|found| **found == cell).count();
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand cells")]
+        let half_hours = |cell| count(cell) as f64 / 2.0;
+        // A cell at either end of the span counts whole, though less of it is asked about; and one before a jump may be short.
+        let least = half_hours(Cell::Running) - 1.0;
+        let most = half_hours(Cell::Running) + half_hours(Cell::Partly);
+        prop_assert!((least..=most).contains(&simulation.hours), "{} to {}, not {}", least, most, simulation.hours);
+        // The days are the span, without gaps: every edge is on one of them.
+        let first = simulation.days.first().unwrap();
+        let last = simulation.days.last().unwrap();
+        prop_assert!(first.from <= span.from() && span.to() <= last.to);
+        for pair in simulation.days.windows(2) {
+            prop_assert_eq!(pair[0].to, pair[1].from);
+        }
+        let listed: usize = simulation.days.iter().map(|day| day.edges.len()).sum();
+        prop_assert_eq!(listed, simulation.edges.len());
+        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != Cell::Outside);
+        prop_assert!(outside.is_some_and(|leading| leading <= 50));
+    }
+}
