@@ -10,6 +10,7 @@ mod fleet;
 mod history;
 mod output;
 mod running;
+mod simulate;
 mod stack;
 mod time;
 mod up;
@@ -103,6 +104,8 @@ enum Command {
     Next(time::NextArgs),
     /// Say what a schedule or an instance should be doing, and why
     Explain(time::ExplainArgs),
+    /// Show when schedules run, over a week or more, and what that saves; needs no credentials
+    Simulate(simulate::SimulateArgs),
     /// Print the journalled transitions
     History(history::HistoryArgs),
     /// Check a settings file; needs no credentials
@@ -137,6 +140,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Resume(args) => fleet::resume(&mut context, args).await,
         Command::Next(args) => time::next(&mut context, &args),
         Command::Explain(args) => time::explain(&mut context, args).await,
+        Command::Simulate(args) => simulate::simulate(&mut context, &args),
         Command::History(args) => history::history(&mut context, &args),
         Command::Check(args) => check::check(&mut context, args),
         Command::Token => token(&mut context),

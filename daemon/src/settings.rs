@@ -7,6 +7,7 @@ mod holidays;
 mod load;
 mod raw;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub governance: Governance,
     /// The same as written: the Lambda's settings document.
     pub document: RawGovernance,
+    /// What an instance type costs per hour: finite, and not negative.
+    pub prices: BTreeMap<String, f64>,
     /// What is deployed.
     pub stack: StackSettings,
     /// How the HTTP API is reached.
@@ -176,6 +179,12 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
             problems.push(Problem::new(key, message));
         }
     };
+    for (instance_type, price) in &raw.prices {
+        if !price.is_finite() || *price < 0.0 {
+            let message = format!("`{price}` is not a price per hour; write 0 or more");
+            check(&format!("prices.{instance_type}"), Err(message));
+        }
+    }
     let name = raw.stack.name.parse::<StackName>();
     check(
         "stack.name",
@@ -222,6 +231,7 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
         file,
         governance,
         document,
+        prices: raw.prices,
         stack: StackSettings { name, heartbeat },
         api: ApiSettings {
             auth: raw.api.auth,

@@ -90,6 +90,31 @@ fn a_tag_keeps_its_case() {
 }
 
 #[test]
+fn prices_are_by_instance_type_dot_and_all() {
+    let settings =
+        settings("[prices]\n't3.micro' = 0.0118\n'p5.48xlarge' = 98\nspare = 0").unwrap();
+    let prices: Vec<(&str, f64)> = settings
+        .prices
+        .iter()
+        .map(|(instance_type, price)| (instance_type.as_str(), *price))
+        .collect();
+    let expected = [("p5.48xlarge", 98.0), ("spare", 0.0), ("t3.micro", 0.0118)];
+    assert_eq!(prices, expected);
+}
+
+#[test]
+fn a_price_is_a_finite_number_from_zero_on() {
+    let found = problems("[prices]\n't3.micro' = -0.01\n't3.small' = inf\n't3.large' = nan");
+    assert_eq!(
+        found,
+        "3 problems in the settings:\n  \
+         /etc/curfew.toml: `prices.t3.large`: `NaN` is not a price per hour; write 0 or more\n  \
+         /etc/curfew.toml: `prices.t3.micro`: `-0.01` is not a price per hour; write 0 or more\n  \
+         /etc/curfew.toml: `prices.t3.small`: `inf` is not a price per hour; write 0 or more"
+    );
+}
+
+#[test]
 fn the_environment_is_over_the_file_and_flags_are_over_the_environment() {
     let (_directory, mut overrides) =
         with_file("[aws]\nregion = 'eu-west-1'\n[daemon]\npoll = '30s'");

@@ -244,7 +244,11 @@ async fn explain_instance(
     })
 }
 
-fn named<'a>(settings: &'a Settings, name: &ScheduleName) -> Result<&'a Schedule, CliError> {
+/// The schedule of that name, or an error that lists the names there are.
+pub(super) fn named<'a>(
+    settings: &'a Settings,
+    name: &ScheduleName,
+) -> Result<&'a Schedule, CliError> {
     settings.governance.schedules.get(name).ok_or_else(|| {
         let known: Vec<String> = settings
             .governance

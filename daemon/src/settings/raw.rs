@@ -17,6 +17,9 @@ pub struct RawSettings {
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
+    /// What an instance type costs per hour, in any one currency, for `curfew simulate`: `"t3.micro" = 0.0118`.
+    #[serde(default)]
+    pub prices: BTreeMap<String, f64>,
     /// What is deployed.
     pub stack: RawStack,
     /// How the HTTP API is reached.
