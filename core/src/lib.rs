@@ -12,6 +12,8 @@ pub mod plan;
 pub mod problem;
 pub mod request;
 pub mod schedule;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod settings;
 pub mod simulate;
 pub mod timetable;

@@ -64,6 +64,9 @@ pub enum Firmness {
 /// What becomes of an instance that carries no memory of Curfew yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+// The names themselves: `try_from` is for the wording of its errors.
+#[cfg_attr(feature = "schema", schemars(!try_from))]
 pub enum Adopt {
     /// Edges after its launch are due: what someone launched at 15:00 is not stopped for last night's edge.
     #[default]

@@ -19,6 +19,7 @@ use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
 /// `[governing]` and `[schedules.*]`, as written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawGovernance {
     /// How instances are bound to schedules.
     #[serde(default)]
@@ -31,6 +32,7 @@ pub struct RawGovernance {
 /// `[governing]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawGoverning {
     /// The key of the tag by which an instance names its schedule.
     #[serde(default = "default_tag")]
@@ -50,6 +52,7 @@ fn default_tag() -> String {
 /// `[schedules.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawSchedule {
     /// An IANA time zone: `Europe/Paris`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +101,7 @@ pub struct RawSchedule {
 /// `match` in a schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawMatcher {
     /// Instances by id.
     #[serde(default)]

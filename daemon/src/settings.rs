@@ -6,6 +6,8 @@
 mod holidays;
 mod load;
 mod raw;
+#[cfg(test)]
+mod schema;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,6 +66,7 @@ pub struct ApiSettings {
 /// `api.auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(!try_from))]
 pub enum ApiAuth {
     /// Nobody is asked on a local emulator; elsewhere a token is.
     Auto,
@@ -108,6 +111,7 @@ pub struct DaemonSettings {
 /// `daemon.driver`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(!try_from))]
 pub enum Driver {
     /// EventBridge rules wake the Lambda; the daemon watches, and acts where the cloud did not.
     Cloud,
@@ -133,6 +137,7 @@ impl TryFrom<String> for Driver {
 /// `[aws]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AwsSettings {
     /// Instead of AWS's own endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]

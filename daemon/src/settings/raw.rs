@@ -11,6 +11,11 @@ use super::{ApiAuth, AwsSettings, Driver};
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(title = "Curfew's settings")
+)]
 pub struct RawSettings {
     /// How instances are bound to schedules.
     pub governing: RawGoverning,
@@ -34,6 +39,7 @@ pub struct RawSettings {
 /// `[stack]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawStack {
     /// The CloudFormation stack's name: lower-case letters, digits and `-`.
     pub name: String,
@@ -44,6 +50,7 @@ pub struct RawStack {
 /// `[api]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawApi {
     /// Who may call it.
     pub auth: ApiAuth,
@@ -55,6 +62,7 @@ pub struct RawApi {
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawDaemon {
     /// Who carries plans out.
     pub driver: Driver,
