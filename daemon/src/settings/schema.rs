@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::RawSettings;
+use super::{Overrides, RawSettings, load};
 
 fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,4 +25,22 @@ fn the_schema_in_the_repository_is_that_of_the_settings() {
         found == schema,
         "config/curfew.schema.json is out of date: UPDATE_SCHEMA=1 cargo test -p curfew settings::schema"
     );
+}
+
+#[test]
+fn every_example_is_good_as_a_whole() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(config("examples")).unwrap() {
+        let file = entry.unwrap().path();
+        let settings = load(&Overrides {
+            file: Some(file.clone()),
+            ..Overrides::default()
+        });
+        match settings {
+            Ok(settings) => assert!(!settings.governance.schedules.is_empty()),
+            Err(error) => panic!("{}: {error}", file.display()),
+        }
+        count += 1;
+    }
+    assert!(count >= 7, "only {count} examples");
 }
