@@ -16,10 +16,14 @@ build:
 emulator: build
 	target/debug/curfew up --install-only
 
-# What is shipped: the Lambda, small and static of everything but glibc.
+# What is shipped to AWS: target/lambda/curfew-lambda.zip. `curfew deploy` finds it there.
 dist:
 	cargo build --profile dist -p curfew-lambda
-	python3 tools/zip_lambda.py target/dist/bootstrap target/lambda/curfew-lambda.zip
+	mkdir -p target/lambda
+	cp target/dist/bootstrap target/lambda/
+	# The same code gives the same zip, so that a second deploy uploads nothing.
+	touch -d 2000-01-01T00:00Z target/lambda/bootstrap
+	cd target/lambda && python3 -m zipfile -c curfew-lambda.zip bootstrap
 
 check:
 	cargo fmt --all --check

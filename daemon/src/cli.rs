@@ -110,6 +110,8 @@ enum Command {
     History(history::HistoryArgs),
     /// Check a settings file; needs no credentials
     Check(check::CheckArgs),
+    /// Print the JSON schema of the settings file, for editors
+    Schema,
     /// Make a token for the HTTP API, and show it once
     Token,
     /// Print a completion script for a shell
@@ -143,6 +145,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Simulate(args) => simulate::simulate(&mut context, &args),
         Command::History(args) => history::history(&mut context, &args),
         Command::Check(args) => check::check(&mut context, args),
+        Command::Schema => context.output.raw(settings::schema().as_bytes()),
         Command::Token => token(&mut context),
         Command::Completions { shell } => completions(&mut context, shell),
     };

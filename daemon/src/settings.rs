@@ -17,6 +17,7 @@ use curfew_core::govern::Governance;
 use curfew_core::problem::Problem;
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Rate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use load::{DEFAULT_FILE, Overrides, SettingsError, load};
@@ -64,9 +65,9 @@ pub struct ApiSettings {
 }
 
 /// `api.auth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(!try_from))]
+#[schemars(!try_from)]
 pub enum ApiAuth {
     /// Nobody is asked on a local emulator; elsewhere a token is.
     Auto,
@@ -109,9 +110,9 @@ pub struct DaemonSettings {
 }
 
 /// `daemon.driver`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(!try_from))]
+#[schemars(!try_from)]
 pub enum Driver {
     /// EventBridge rules wake the Lambda; the daemon watches, and acts where the cloud did not.
     Cloud,
@@ -135,9 +136,8 @@ impl TryFrom<String> for Driver {
 }
 
 /// `[aws]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AwsSettings {
     /// Instead of AWS's own endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +166,12 @@ impl Settings {
             .or(user)
             .unwrap_or_else(|| PathBuf::from("."))
     }
+}
+
+/// The JSON schema of the settings file: what `config/curfew.schema.json` holds.
+pub fn schema() -> String {
+    let schema = curfew_core::schema::of::<RawSettings>();
+    serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
 }
 
 /// Converts raw settings, collecting every problem.

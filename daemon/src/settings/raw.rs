@@ -4,18 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use curfew_core::settings::{RawGoverning, RawSchedule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ApiAuth, AwsSettings, Driver};
 
 /// The whole file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(
-    test,
-    derive(schemars::JsonSchema),
-    schemars(title = "Curfew's settings")
-)]
+#[schemars(title = "Curfew's settings")]
 pub struct RawSettings {
     /// How instances are bound to schedules.
     pub governing: RawGoverning,
@@ -37,9 +34,8 @@ pub struct RawSettings {
 }
 
 /// `[stack]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawStack {
     /// The CloudFormation stack's name: lower-case letters, digits and `-`.
     pub name: String,
@@ -48,9 +44,8 @@ pub struct RawStack {
 }
 
 /// `[api]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawApi {
     /// Who may call it.
     pub auth: ApiAuth,
@@ -60,9 +55,8 @@ pub struct RawApi {
 }
 
 /// `[daemon]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawDaemon {
     /// Who carries plans out.
     pub driver: Driver,
