@@ -19,7 +19,7 @@ use serde::Serialize;
 pub use self::days::{Cell, Day};
 pub use self::span::{BadBound, BadSpan, Bound, Span};
 use crate::schedule::{Schedule, ScheduleName};
-use crate::timetable::{Action, Desired, Edge, Timetable};
+use crate::timetable::{Desired, Edge, Timetable};
 
 /// One schedule over one span.
 ///
@@ -154,7 +154,7 @@ impl Simulation {
             days: days::of(span, &zone, &running, &unmanaged, &edges),
             percent_off: known.then(|| 100.0 * (1.0 - hours / hours_always)),
             cost: prices.iter().filter(|_| known).map(cost).collect(),
-            note: (!known).then(|| note(&edges, hours_unmanaged)),
+            note: (!known).then(|| note(hours_unmanaged)),
             running,
             unmanaged,
             edges,
@@ -227,17 +227,9 @@ fn intervals(timetable: &Timetable, span: Span, edges: &[Edge]) -> (Vec<Interval
     (running, unmanaged)
 }
 
-fn note(edges: &[Edge], hours: f64) -> String {
-    let does = match (
-        edges.iter().any(|edge| edge.action == Action::Start),
-        edges.iter().any(|edge| edge.action == Action::Stop),
-    ) {
-        (true, false) => "it only starts",
-        (false, true) => "it only stops",
-        _ => "no opinion before its first edge",
-    };
+fn note(hours: f64) -> String {
     format!(
-        "{does}: for {} h people decide what runs, so neither a percentage nor money is told",
+        "it has no opinion for {} h: people decide what runs then, so neither a percentage nor money is told",
         short(hours)
     )
 }

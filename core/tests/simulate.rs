@@ -92,6 +92,16 @@ fn a_span_inside_a_day_leaves_the_rest_of_it_outside() {
 }
 
 #[test]
+fn a_run_that_ends_at_midnight_does_not_hide_the_next_day() {
+    let simulation = week("Mon 20:00-24:00; Tue 08:00-20:00 Europe/Paris", MARCH);
+    let running = |day: usize| {
+        let cells = simulation.days[day].cells.iter();
+        cells.filter(|cell| **cell == Cell::Running).count()
+    };
+    assert_eq!([running(0), running(1), running(2)], [8, 24, 0]);
+}
+
+#[test]
 fn an_edge_at_the_beginning_is_in_the_span_and_one_at_its_end_is_not() {
     let edges = |from, to| {
         let found = between(OFFICE, from, to).edges;
@@ -117,7 +127,7 @@ fn a_schedule_that_only_stops_has_edges_and_no_figures() {
     assert!((simulation.hours_unmanaged - simulation.hours_always).abs() < 1e-9);
     assert_eq!(simulation.percent_off, None);
     assert_eq!(simulation.cost, []);
-    insta::assert_snapshot!(simulation.note.unwrap(), @"it only stops: for 167 h people decide what runs, so neither a percentage nor money is told");
+    insta::assert_snapshot!(simulation.note.unwrap(), @"it has no opinion for 167 h: people decide what runs then, so neither a percentage nor money is told");
 }
 
 #[test]
