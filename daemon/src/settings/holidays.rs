@@ -5,9 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use curfew_core::problem::Problem;
-use icalendar::{
-    Calendar, CalendarComponent, CalendarDateTime, Component, DatePerhapsTime, Event, EventLike,
-};
+use icalendar::{Calendar, CalendarComponent, CalendarDateTime, Component, DatePerhapsTime, Event};
 use jiff::civil::Date;
 
 use super::RawSettings;
