@@ -6,6 +6,7 @@
 
 pub mod assess;
 pub mod govern;
+pub mod import;
 pub mod instance;
 pub mod memory;
 pub mod plan;

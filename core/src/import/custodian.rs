@@ -1,0 +1,306 @@
+//! Cloud Custodian's off-hours: a tag's value, or a policy with `offhour` and `onhour` filters.
+//!
+//! Read from its `c7n/filters/offhours.py`. Its schedules are edges and nothing between them, on whole hours.
+
+use std::collections::BTreeMap;
+
+use super::sheet::{Draft, finish};
+use super::week::cron;
+use super::{Imported, policy};
+use crate::problem::Problem;
+use crate::timetable::{OneOrMany, RawTimetable, time_zone_names};
+
+/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, in any case, with
+/// spaces, quotes or the escapes of services that allow no punctuation; or a policy in JSON.
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let mut header = vec![
+        "Imported from Cloud Custodian's off-hours by `curfew import custodian`.".to_owned(),
+        "Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all; here every edge \
+         happens once. An edge that an outage missed is lost there, and caught up here."
+            .to_owned(),
+    ];
+    if text.starts_with(['{', '[']) {
+        let policies = policy::read(text)?;
+        return finish(&header, policies.drafts, policies.refused);
+    }
+    header.insert(1, format!("The tag's value: `{text}`"));
+    let mut draft = Draft {
+        name: "offhours".to_owned(),
+        ..Draft::default()
+    };
+    match Tag::parse(text)? {
+        Tag::OptedOut => {
+            header.push(
+                "`off` opts an instance out. Here its tag says so too: `Schedule = none`."
+                    .to_owned(),
+            );
+            return finish(&header, Vec::new(), Vec::new());
+        }
+        Tag::Schedule(hours) => hours.apply(&mut draft, &Defaults::default()),
+    }
+    tell_inline_form(&mut draft);
+    finish(&header, vec![draft], Vec::new())
+}
+
+/// What a policy takes where a tag says nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Defaults {
+    pub(super) zone: String,
+    /// Nothing where there is no policy of that kind.
+    pub(super) on: Option<Hours>,
+    pub(super) off: Option<Hours>,
+    /// Whether they are a policy's own, rather than Cloud Custodian's.
+    pub(super) known: bool,
+}
+
+/// Weekdays (bit 0 is Monday) by hour.
+pub(super) type Hours = BTreeMap<u8, u32>;
+
+pub(super) const WORKDAYS: u32 = 0b1_1111;
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            zone: "America/New_York".to_owned(),
+            on: Some(Hours::from([(7, WORKDAYS)])),
+            off: Some(Hours::from([(19, WORKDAYS)])),
+            known: false,
+        }
+    }
+}
+
+/// What a tag says.
+#[derive(Debug)]
+pub(super) enum Tag {
+    /// `off`
+    OptedOut,
+    Schedule(TagHours),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TagHours {
+    on: Option<Hours>,
+    off: Option<Hours>,
+    zone: Option<String>,
+    /// Spaces inside, which Cloud Custodian takes as part of the key or the hour.
+    spaced: bool,
+}
+
+impl Tag {
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let value = unescape(&text.to_lowercase());
+        let value = value.trim_matches('\'').trim_matches('"').trim();
+        if value == "off" {
+            return Ok(Self::OptedOut);
+        }
+        let mut hours = TagHours::default();
+        let mut problems = Vec::new();
+        for part in value
+            .split(';')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            hours.read(part, &mut problems);
+        }
+        hours.spaced =
+            value.contains(char::is_whitespace) && (hours.on.is_some() || hours.off.is_some());
+        if problems.is_empty() {
+            Ok(Self::Schedule(hours))
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+impl TagHours {
+    fn read(&mut self, part: &str, problems: &mut Vec<Problem>) {
+        let Some((key, value)) = part.split_once('=') else {
+            // An empty value and `on` mean the policy's defaults.
+            if part != "on" {
+                let message =
+                    "is not `on`, `off`, or parts such as `off=(M-F,19)`, `on=(M-F,7)` and `tz=et`";
+                problems.push(Problem::new(part, message));
+            }
+            return;
+        };
+        let (words, key) = key
+            .trim()
+            .rsplit_once(char::is_whitespace)
+            .unwrap_or(("", key.trim()));
+        if !words.is_empty() && key != "tz" {
+            problems.push(Problem::new(
+                words,
+                "stands before the first part, where only `tz=` may have words",
+            ));
+        }
+        let read = match key {
+            "on" => once(&mut self.on, key, hours(value)),
+            "off" => once(&mut self.off, key, hours(value)),
+            "tz" if value.trim().is_empty() => Ok(()),
+            "tz" => once(&mut self.zone, key, zone(value.trim())),
+            _ => Err("is not one of `on`, `off` and `tz`".to_owned()),
+        };
+        if let Err(message) = read {
+            problems.push(Problem::new(key, message));
+        }
+    }
+
+    /// Makes it the draft's starts and stops.
+    pub(super) fn apply(&self, draft: &mut Draft, defaults: &Defaults) {
+        if self.spaced {
+            draft.note("The value has spaces inside, with which Cloud Custodian ignores a part or all of it.");
+        }
+        let zone = self.zone.as_ref().unwrap_or(&defaults.zone);
+        if self.zone.is_none() && !defaults.known {
+            draft.note(
+                "The tag has no `tz`: this is Cloud Custodian's own default, and `default_tz` in the policy may be another.",
+            );
+        }
+        let neither = self.on.is_none() && self.off.is_none();
+        if neither && !defaults.known {
+            draft.note("The tag leaves the hours to the policy: these are Cloud Custodian's own defaults. Check the policy.");
+        }
+        // The two kinds of policy look at their own key only. Without one we don't know whether there is such a policy.
+        let of = |own: &Option<Hours>, default: &Option<Hours>| match own {
+            None if neither || defaults.known => default.clone(),
+            own => own.clone(),
+        };
+        let (on, off) = (of(&self.on, &defaults.on), of(&self.off, &defaults.off));
+        if !neither && !defaults.known && (on.is_none() || off.is_none()) {
+            let (missing, filter) = if on.is_none() {
+                ("on", "onhour")
+            } else {
+                ("off", "offhour")
+            };
+            draft.note(format!(
+                "The tag has no `{missing}`: if there is an `{filter}` policy, its default hour applies there. It is not here."
+            ));
+        }
+        let (on, off) = (on.unwrap_or_default(), off.unwrap_or_default());
+        if on
+            .iter()
+            .any(|(hour, days)| off.get(hour).is_some_and(|others| others & days != 0))
+        {
+            draft.note("Some hours are in both `on` and `off`: start wins here.");
+        }
+        draft.raw.timezone = Some(zone.clone());
+        draft.raw.start = crons(&on);
+        draft.raw.stop = crons(&off);
+    }
+}
+
+fn crons(hours: &Hours) -> OneOrMany<String> {
+    OneOrMany::Many(
+        hours
+            .iter()
+            .map(|(hour, days)| cron(usize::from(*hour) * 60, *days))
+            .collect(),
+    )
+}
+
+/// The same as a tag's value, which is how Cloud Custodian's people know it.
+pub(super) fn tell_inline_form(draft: &mut Draft) {
+    let raw = RawTimetable {
+        timezone: draft.raw.timezone.clone(),
+        start: draft.raw.start.clone(),
+        stop: draft.raw.stop.clone(),
+        except: draft.raw.except.clone(),
+        ..RawTimetable::default()
+    };
+    if let Ok(timetable) = raw.resolve("") {
+        draft.note(format!(
+            "As an instance's own tag, without settings: `Schedule = {timetable}`"
+        ));
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, key: &str, read: Result<T, String>) -> Result<(), String> {
+    if slot.replace(read?).is_some() {
+        return Err(format!("is there twice; write one `{key}=[(…),(…)]`"));
+    }
+    Ok(())
+}
+
+/// `(M-F,19)`, `[(M-F,21),(U,18)]`, `M-F,19`.
+fn hours(text: &str) -> Result<Hours, String> {
+    let tight: String = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '[' | ']'))
+        .collect();
+    let mut hours = Hours::new();
+    for entry in tight.split(",(") {
+        let entry = entry.trim_matches(['(', ')']);
+        let malformed = || format!("`{entry}` is not days and an hour, as in `(M-F,19)`");
+        let (days, hour) = entry.split_once(',').ok_or_else(malformed)?;
+        if hour.contains(':') {
+            return Err(format!(
+                "`{entry}`: Cloud Custodian has whole hours only, 0–23"
+            ));
+        }
+        let whole = !hour.is_empty() && hour.bytes().all(|byte| byte.is_ascii_digit());
+        let hour = hour
+            .parse::<u8>()
+            .ok()
+            .filter(|hour| whole && *hour < 24)
+            .ok_or_else(|| format!("`{entry}`: the hour is a whole number, 0–23"))?;
+        *hours.entry(hour).or_default() |= days_of(days).ok_or_else(|| {
+            format!("`{entry}`: the days are one of M, T, W, H, F, S, U, or a range such as `M-F`")
+        })?;
+    }
+    Ok(hours)
+}
+
+/// A weekday or a range of them, as bits; ranges wrap around.
+fn days_of(text: &str) -> Option<u32> {
+    let day = |text: &str| {
+        ["m", "t", "w", "h", "f", "s", "u"]
+            .iter()
+            .position(|day| *day == text)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (day(first)?, day(last)?);
+    let length = (last + 7 - first) % 7;
+    Some((first..=first + length).fold(0, |days, day| days | 1 << (day % 7)))
+}
+
+/// An alias, which comes first even where there is an IANA zone of that name (`est`, `cet`), or an IANA name.
+pub(super) fn zone(text: &str) -> Result<String, String> {
+    let text = text.trim().to_lowercase();
+    let alias = match text.as_str() {
+        "pt" | "pst" | "pdt" => "America/Los_Angeles",
+        "at" | "ast" => "America/Phoenix",
+        "et" | "est" | "edt" => "America/New_York",
+        "ct" | "cst" | "cdt" => "America/Chicago",
+        "mt" | "mst" | "mdt" => "America/Denver",
+        "gt" | "gmt" => "Etc/GMT",
+        "utc" => "Etc/UTC",
+        "bst" => "Europe/London",
+        "ist" => "Europe/Dublin",
+        "cet" => "Europe/Berlin",
+        "it" => "Asia/Kolkata",
+        "jst" => "Asia/Tokyo",
+        "kst" => "Asia/Seoul",
+        "sgt" => "Asia/Singapore",
+        "aet" => "Australia/Sydney",
+        "brt" => "America/Sao_Paulo",
+        "nzst" => "Pacific/Auckland",
+        name => {
+            return time_zone_names().find(|zone| zone.eq_ignore_ascii_case(name)).ok_or_else(|| {
+                format!("`{name}` is neither one of Cloud Custodian's aliases (`et`, `pt`, …) nor an IANA time zone")
+            });
+        }
+    };
+    Ok(alias.to_owned())
+}
+
+/// `u28` for `(` and so on, for services whose tags have no punctuation. `text` is in lower case.
+fn unescape(text: &str) -> String {
+    "()[],;=/-".chars().fold(text.to_owned(), |text, c| {
+        text.replace(&format!("u{:x}", u32::from(c)), c.encode_utf8(&mut [0; 4]))
+    })
+}
