@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod fleet;
 mod history;
+mod import;
 mod output;
 mod running;
 mod simulate;
@@ -112,6 +113,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Print the JSON schema of the settings file, for editors
     Schema,
+    /// Translate another tool's schedules into settings; needs no credentials
+    Import(import::ImportArgs),
     /// Make a token for the HTTP API, and show it once
     Token,
     /// Print a completion script for a shell
@@ -146,6 +149,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::History(args) => history::history(&mut context, &args),
         Command::Check(args) => check::check(&mut context, args),
         Command::Schema => context.output.raw(settings::schema().as_bytes()),
+        Command::Import(args) => import::import(&mut context, args),
         Command::Token => token(&mut context),
         Command::Completions { shell } => completions(&mut context, shell),
     };
