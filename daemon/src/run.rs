@@ -16,7 +16,7 @@ mod reconcile;
 mod rules;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use curfew_aws::clock::Clock;
 use curfew_aws::fleet::Fleet;
@@ -96,7 +96,7 @@ pub async fn run(
     let tasks = Tasks {
         tracker: TaskTracker::new(),
         shutdown,
-        ended: CancellationToken::new(),
+        ended: Arc::new(OnceLock::new()),
     };
     tasks.spawn("reconcile", reconcile.run(wake_ups, tasks.shutdown.clone()));
     tasks.spawn(
@@ -123,13 +123,13 @@ pub async fn run(
 struct Tasks {
     tracker: TaskTracker,
     shutdown: CancellationToken,
-    /// Cancelled when a task ended on its own.
-    ended: CancellationToken,
+    /// The first task that ended on its own.
+    ended: Arc<OnceLock<&'static str>>,
 }
 
 impl Tasks {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let (shutdown, ended) = (self.shutdown.clone(), self.ended.clone());
+        let (shutdown, ended) = (self.shutdown.clone(), Arc::clone(&self.ended));
         let running = tokio::spawn(task);
         self.tracker.spawn(async move {
             let result = running.await;
@@ -139,7 +139,7 @@ impl Tasks {
                     panicked = result.is_err(),
                     "a task of the daemon ended unexpectedly"
                 );
-                ended.cancel();
+                let _already_known = ended.set(name);
                 shutdown.cancel();
             }
         });
@@ -148,12 +148,31 @@ impl Tasks {
     async fn join(self) -> Result<(), RunError> {
         self.tracker.close();
         self.tracker.wait().await;
-        if self.ended.is_cancelled() {
-            Err(RunError::TaskEnded {
-                task: "one of reconcile, polling, watch, rules",
-            })
-        } else {
-            Ok(())
+        match self.ended.get() {
+            Some(task) => Err(RunError::TaskEnded { task }),
+            None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_dies_ends_the_daemon_and_is_named() {
+        let tasks = Tasks {
+            tracker: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            ended: Arc::new(OnceLock::new()),
+        };
+        let shutdown = tasks.shutdown.clone();
+        tasks.spawn("watch", async { panic!("a bug") });
+        tasks.spawn("polling", async move { shutdown.cancelled().await });
+        let error = tasks.join().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the daemon's task `watch` ended unexpectedly"
+        );
     }
 }
