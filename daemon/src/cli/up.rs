@@ -219,9 +219,13 @@ async fn unless<T>(shutdown: &CancellationToken, work: impl Future<Output = T>) 
 }
 
 fn invitation(outputs: &Outputs, emulator: &Emulator) -> String {
+    // As it was called: built here, it is not in the PATH.
+    let curfew = std::env::args()
+        .next()
+        .unwrap_or_else(|| "curfew".to_owned());
     format!(
-        "\nCurfew is up on {}\n\n{}\nIn another terminal:\n  export AWS_ENDPOINT_URL={}\n  curfew --config config/examples/demo.toml status\n  \
-         curfew history\n\nCtrl-C ends everything.\n",
+        "\nCurfew is up on {}\n\n{}\nIn another terminal:\n  export AWS_ENDPOINT_URL={} CURFEW_CONFIG=config/examples/demo.toml\n  \
+         {curfew} status\n  {curfew} history\n\nCtrl-C ends everything.\n",
         outputs.api_url,
         try_next(outputs),
         emulator.endpoint(),

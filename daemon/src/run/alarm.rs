@@ -10,6 +10,7 @@ use curfew_aws::clock::Clock;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::reconcile::WakeReason;
@@ -59,15 +60,11 @@ impl Alarm {
         if self.armed.map(|(armed, _)| armed) == at {
             return Ok(());
         }
-        if let Some((_, job)) = self.armed.take() {
-            // A job that has fired has removed itself.
-            self.scheduler
-                .remove(&job)
-                .await
-                .map_err(|source| AlarmError {
-                    what: "disarmed",
-                    source,
-                })?;
+        if let Some((_, job)) = self.armed.take()
+            && let Err(error) = self.scheduler.remove(&job).await
+        {
+            // It has fired and removed itself, and waits out its last stretch. A wake-up too many is harmless.
+            debug!(%error, "the alarm's job is gone already");
         }
         let Some(at) = at else { return Ok(()) };
         let delay = Duration::try_from(at.duration_since(self.clock.now()))
@@ -111,5 +108,41 @@ impl Alarm {
                 what: "shut down",
                 source,
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::ToSpan;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_goes_off_at_its_instant_and_can_be_set_anew_even_while_it_is_going_off() {
+        let clock = Clock::system();
+        let (wake, mut wake_ups) = mpsc::channel(4);
+        let mut alarm = Alarm::new(wake, clock.clone()).await.unwrap();
+        let first = clock.now() + 1500.milliseconds();
+        let second = first + 2.seconds();
+        alarm.arm(Some(first)).await.unwrap();
+        // By now its job has fired, and waits for the instant itself.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        alarm.arm(Some(second)).await.unwrap();
+        for at in [first, second] {
+            assert_eq!(wake_ups.recv().await, Some(WakeReason::Alarm { at }));
+            assert!(clock.now() >= at, "never early");
+        }
+        alarm.shut_down().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_alarm_that_was_switched_off_stays_silent() {
+        let clock = Clock::system();
+        let (wake, mut wake_ups) = mpsc::channel(4);
+        let mut alarm = Alarm::new(wake, clock.clone()).await.unwrap();
+        alarm.arm(Some(clock.now() + 4.seconds())).await.unwrap();
+        alarm.arm(None).await.unwrap();
+        let silence = tokio::time::timeout(Duration::from_secs(5), wake_ups.recv()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        alarm.shut_down().await.unwrap();
     }
 }

@@ -1,0 +1,241 @@
+//! The commands that need no cloud, as a script sees them: standard output, standard error, exit code, in a cleared environment.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+const OFFICE: &str = "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['12-25']\n";
+
+struct Place(TempDir);
+
+impl Place {
+    fn with(settings: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        std::fs::write(place.file(), settings).unwrap();
+        place
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.0.path().join("curfew.toml")
+    }
+
+    fn curfew(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command
+            .env_clear()
+            .current_dir(self.0.path())
+            .env("CURFEW__DAEMON__STATE_DIR", self.0.path())
+            .args(["--config", "curfew.toml"])
+            .args(arguments);
+        command
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self
+            .curfew(arguments)
+            .args(["-o", "json"])
+            .assert()
+            .success()
+            .get_output()
+            .clone();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The exit code and what was said.
+    fn fails(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self
+            .curfew(arguments)
+            .assert()
+            .failure()
+            .get_output()
+            .clone();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "",
+            "results only on standard output"
+        );
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+}
+
+#[test]
+fn next_lists_the_coming_edges() {
+    let place = Place::with(OFFICE);
+    let from = "2026-12-24T12:00:00Z";
+    let edges = place.json(&[
+        "next",
+        "--schedule",
+        "office",
+        "--from",
+        from,
+        "--count",
+        "3",
+    ]);
+    // The 25th is excepted: nothing starts, and what someone started by hand is stopped all the same.
+    let edge = |action: &str, at: &str, local: &str| {
+        let local = format!("{local}+01:00[Europe/Paris]");
+        json!({"schedule": "office", "action": action, "at": at, "local": local})
+    };
+    let expected = json!([
+        edge("stop", "2026-12-24T19:00:00Z", "2026-12-24T20:00:00"),
+        edge("stop", "2026-12-25T19:00:00Z", "2026-12-25T20:00:00"),
+        edge("start", "2026-12-28T07:00:00Z", "2026-12-28T08:00:00"),
+    ]);
+    assert_eq!(edges, expected);
+}
+
+#[test]
+fn explain_says_what_a_schedule_wants_and_why() {
+    let place = Place::with(OFFICE);
+    let explained = place.json(&[
+        "explain",
+        "--schedule",
+        "office",
+        "--at",
+        "2026-11-23T12:00:00Z",
+    ]);
+    assert_eq!(explained["desired"], "running");
+    assert_eq!(
+        explained["because"],
+        "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris"
+    );
+    assert_eq!(
+        explained["last_edge"],
+        json!({"at": "2026-11-23T07:00:00Z", "action": "start"})
+    );
+    assert_eq!(
+        explained["next_edge"],
+        json!({"at": "2026-11-23T19:00:00Z", "action": "stop"})
+    );
+}
+
+#[test]
+fn check_is_content_or_reports_everything_and_exits_with_2() {
+    let good = Place::with(OFFICE);
+    assert_eq!(good.json(&["check"])["schedules"], json!(["office"]));
+    let bad = Place::with(
+        "[schedules.office]\ntimezone = 'Mars'\nrunning = 'Mon-Fry 08:00-20:00'\nenforced = true\n",
+    );
+    let (code, said) = bad.fails(&["check"]);
+    assert_eq!(code, 2, "{said}");
+    for key in [
+        "schedules.office.timezone",
+        "schedules.office.running",
+        "schedules.office.enforced",
+    ] {
+        assert!(
+            said.contains(&format!("curfew.toml: `{key}`")),
+            "{key}: {said}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_exist_exits_with_3() {
+    let place = Place::with(OFFICE);
+    let (code, said) = place.fails(&["next", "--schedule", "ofice"]);
+    assert_eq!(code, 3);
+    assert_eq!(
+        said,
+        "error: there is no schedule `ofice`\n  hint: there is `office`\n"
+    );
+    assert_eq!(place.fails(&["history"]).0, 3);
+}
+
+#[test]
+fn a_cloud_that_does_not_answer_exits_with_5() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let place = Place::with(OFFICE);
+    let (code, said) = place.fails(&[
+        "status",
+        "--endpoint-url",
+        &format!("http://127.0.0.1:{port}"),
+    ]);
+    assert_eq!(code, 5);
+    assert!(
+        said.starts_with("error: `ec2:DescribeInstances` got no answer"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_region_the_way_out_is_named() {
+    let (code, said) = Place::with(OFFICE).fails(&["status"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("--region"), "{said}");
+}
+
+#[test]
+fn what_is_imported_is_good_settings() {
+    let place = Place::with("");
+    let output = place
+        .curfew(&["import", "custodian", "off=(M-F,19);on=(M-F,7);tz=pt"])
+        .assert()
+        .success();
+    std::fs::write(place.file(), &output.get_output().stdout).unwrap();
+    assert_eq!(place.json(&["check"])["schedules"], json!(["offhours"]));
+    assert_eq!(place.fails(&["import", "custodian", "nonsense"]).0, 2);
+}
+
+#[test]
+fn only_the_tokens_digest_is_for_the_settings() {
+    let made = Place::with("").json(&["token"]);
+    let token = made["token"].as_str().unwrap();
+    let digest = Sha256::digest(token.as_bytes());
+    let digest = digest
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    assert_eq!(made["token_sha256"], digest);
+    assert_eq!(token.len(), 64);
+}
+
+#[test]
+fn the_schema_is_the_one_in_the_repository() {
+    let output = Place::with("")
+        .curfew(&["schema"])
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/curfew.schema.json");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        std::fs::read_to_string(file).unwrap()
+    );
+}
+
+#[test]
+fn every_command_has_help_and_the_exit_codes_are_in_it() {
+    let place = Place::with("");
+    let output = place
+        .curfew(&["--help"])
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("4 not authorised"), "{help}");
+    let commands = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<&str> = names
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        place.curfew(&[name, "--help"]).assert().success();
+    }
+}
