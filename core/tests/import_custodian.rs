@@ -193,8 +193,7 @@ fn every_problem_is_named() {
 fn a_policy_is_translated_with_its_defaults() {
     let policy = r#"{"policies": [
         {"name": "stop", "resource": "ec2", "filters": [
-            {"type": "offhour", "tag": "downtime", "default_tz": "et", "offhour": 20, "weekends": false, "opt-out": true},
-            {"tag:Team": "web"}]},
+            {"type": "offhour", "tag": "downtime", "default_tz": "et", "offhour": 20, "weekends": false, "opt-out": true}]},
         {"name": "start", "resource": "ec2", "filters": [{"and": [
             {"type": "onhour", "tag": "Downtime", "default_tz": "et", "onhour": 8, "skip-days": ["2026-12-25"]}]}]}
     ]}"#;
@@ -217,6 +216,24 @@ fn a_policy_is_translated_with_its_defaults() {
     stop = "0 20 * * *"
     except = ["2026-12-25"]
     "#);
+}
+
+#[test]
+fn what_narrows_a_policy_is_refused_by_name_and_the_rest_is_translated() {
+    let policy = r#"{"policies": [
+        {"name": "stop", "resource": "ec2", "filters": [
+            {"type": "offhour"}, {"tag:Team": "web"}, {"type": "instance-age", "days": 3}, {"not": [{"type": "onhour"}]}]},
+        {"name": "groups", "resource": "asg", "filters": ["offhour"]}
+    ]}"#;
+    let found = curfew_core::import::custodian(policy).unwrap();
+    assert!(found.toml.contains("[schedules."), "{}", found.toml);
+    let refused: Vec<String> = found.refused.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(refused.join("\n"), @r"
+    `tag:Team`: is a filter without a counterpart: say which instances are meant by their tag or in `match`
+    `not`: is a filter without a counterpart: say which instances are meant by their tag or in `match`
+    `groups`: is a policy for `asg`; Curfew governs EC2 instances only
+    `instance-age`: is a filter without a counterpart: say which instances are meant by their tag or in `match`
+    ");
 }
 
 #[test]

@@ -30,9 +30,11 @@ pub(super) fn read(text: &str) -> Result<Policies, Vec<Problem>> {
     })?;
     let mut by_tag: BTreeMap<String, Pair> = BTreeMap::new();
     let mut policies = Policies::default();
-    for filter in filters(&document) {
+    let mut found = Vec::new();
+    collect(&document, &mut found, &mut policies.refused);
+    for filter in found {
         match Filter::read(filter) {
-            None => {}
+            None => policies.refused.push(not_translated(filter)),
             Some(Ok(filter)) => {
                 let pair = by_tag.entry(filter.tag.clone()).or_default();
                 let slot = if filter.starts {
@@ -65,20 +67,65 @@ pub(super) fn read(text: &str) -> Result<Policies, Vec<Problem>> {
     Ok(policies)
 }
 
-/// All filters in a document, however they are nested.
-fn filters(value: &Value) -> Vec<&Value> {
+/// All filters in a document, however they are nested. What has no counterpart here is refused by name.
+fn collect<'a>(value: &'a Value, filters: &mut Vec<&'a Value>, refused: &mut Vec<Problem>) {
     match value {
-        Value::Array(items) => items.iter().flat_map(filters).collect(),
-        Value::Object(object) if object.contains_key("type") => vec![value],
-        Value::Object(object) => ["policies", "filters", "and", "or"]
-            .iter()
-            .filter_map(|key| object.get(*key))
-            .flat_map(filters)
-            .collect(),
+        Value::Array(items) => {
+            for item in items {
+                collect(item, filters, refused);
+            }
+        }
         // `"filters": ["offhour"]`
-        Value::String(_) => vec![value],
-        _ => Vec::new(),
+        Value::String(_) => filters.push(value),
+        Value::Object(object) if object.contains_key("type") => filters.push(value),
+        Value::Object(object) => {
+            let resource = object.get("resource").and_then(Value::as_str);
+            if let Some(other) = resource.filter(|name| !matches!(*name, "ec2" | "aws.ec2")) {
+                let message =
+                    format!("is a policy for `{other}`; Curfew governs EC2 instances only");
+                let name = object
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or("policy");
+                refused.push(Problem::new(name, message));
+                return;
+            }
+            let nested: Vec<&Value> = ["policies", "filters", "and", "or"]
+                .iter()
+                .filter_map(|key| object.get(*key))
+                .collect();
+            if nested.is_empty() && !object.is_empty() {
+                refused.push(not_translated(value));
+            }
+            for value in nested {
+                collect(value, filters, refused);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => refused.push(not_translated(value)),
     }
+}
+
+/// A filter that is neither `offhour` nor `onhour`: it narrows the policy to some instances.
+fn not_translated(filter: &Value) -> Problem {
+    let name = filter
+        .as_str()
+        .or_else(|| filter.get("type")?.as_str())
+        .map(str::to_owned);
+    let keys = || {
+        Some(
+            filter
+                .as_object()?
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
+    };
+    let name = name.or_else(keys).unwrap_or_else(|| filter.to_string());
+    Problem::new(
+        name,
+        "is a filter without a counterpart: say which instances are meant by their tag or in `match`",
+    )
 }
 
 /// One `offhour` or `onhour` filter.
