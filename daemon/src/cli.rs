@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::fleet::Fleet;
 use sha2::{Digest, Sha256};
 
 use crate::settings::{self, AwsSettings, Overrides, Settings};
@@ -224,6 +225,13 @@ impl Context {
                 .filter(|(name, _)| name.starts_with("CURFEW__"))
                 .collect(),
         }
+    }
+
+    /// The settings, and the instances where they say.
+    async fn fleet(&self) -> Result<(Settings, Fleet), CliError> {
+        let settings = self.settings()?;
+        let fleet = Fleet::new(&self.connect(&settings).await?);
+        Ok((settings, fleet))
     }
 
     /// A connection as the settings say.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew::journal::{Filter, Journal};
-use curfew::run::{Ports, run};
+use curfew::run::{Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -13,8 +13,9 @@ use curfew_aws::fleet::Fleet;
 use curfew_core::govern::Governance;
 use curfew_core::memory::LAST_TAG;
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{Action, Fault, InstanceState, Launch, Model, TimeSource, serve_with};
+use curfew_testing::{Action, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const EDGE: &str = "2026-11-23T19:00:00Z";
@@ -52,23 +53,41 @@ fn office(name: &str) -> Launch {
         .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office")
 }
 
-async fn ports(ec2: &Model, clock: &Clock, state: &Path) -> (Ports, curfew_testing::Server) {
-    let server = serve_with(ec2.clone(), TimeSource::Held).await;
-    let options = ConnectOptions {
-        endpoint: Some(server.endpoint.clone()),
-        region: Some("us-east-1".to_owned()),
-        profile: None,
-    };
-    let fleet = Fleet::new(&Connection::open(options).await.unwrap());
-    (
-        Ports {
+/// A daemon at work on the model.
+struct Daemon {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+    _server: Server,
+}
+
+impl Daemon {
+    async fn begin(ec2: &Model, clock: &Clock, state: &Path, settings: DaemonSettings) -> Self {
+        let server = serve_with(ec2.clone(), TimeSource::Held).await;
+        let options = ConnectOptions {
+            endpoint: Some(server.endpoint.clone()),
+            region: Some("us-east-1".to_owned()),
+            profile: None,
+        };
+        let ports = Ports {
             clock: clock.clone(),
-            fleet,
+            fleet: Fleet::new(&Connection::open(options).await.unwrap()),
             journal: Journal::open(state).unwrap(),
             rules: None,
-        },
-        server,
-    )
+        };
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let task = tokio::spawn(async move { run(&settings, governance(), ports, token).await });
+        Self {
+            shutdown,
+            task,
+            _server: server,
+        }
+    }
+
+    async fn end(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -100,13 +119,8 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
     let clock = clock_before_the_edge(Duration::from_secs(4));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let (ports, _server) = ports(&ec2, &clock, state.path()).await;
-    let shutdown = CancellationToken::new();
     let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move { run(&settings, governance(), ports, shutdown).await }
-    });
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
 
     until("the instance is stopped", || {
         ec2.state(&web) != InstanceState::Running
@@ -125,8 +139,7 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
             .any(|cause| cause.ends_with("schedule office"))
     })
     .await;
-    shutdown.cancel();
-    daemon.await.unwrap().unwrap();
+    daemon.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,13 +148,8 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
     let clock = clock_before_the_edge(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let (ports, _server) = ports(&ec2, &clock, state.path()).await;
-    let shutdown = CancellationToken::new();
     let settings = settings(Driver::Cloud, Duration::from_secs(3));
-    let daemon = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move { run(&settings, governance(), ports, shutdown).await }
-    });
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
 
     until("the daemon acts", || {
         ec2.state(&web) != InstanceState::Running
@@ -152,8 +160,7 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
         late >= SignedDuration::from_secs(3),
         "not before the grace is over: {late}"
     );
-    shutdown.cancel();
-    daemon.await.unwrap().unwrap();
+    daemon.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,19 +169,11 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let start = async |shutdown: &CancellationToken| {
-        let (ports, server) = ports(&ec2, &clock, state.path()).await;
-        let (settings, shutdown) = (
-            settings(Driver::Cloud, Duration::from_mins(1)),
-            shutdown.clone(),
-        );
-        (
-            tokio::spawn(async move { run(&settings, governance(), ports, shutdown).await }),
-            server,
-        )
+    let begin = async || {
+        let settings = settings(Driver::Cloud, Duration::from_mins(1));
+        Daemon::begin(&ec2, &clock, state.path(), settings).await
     };
-    let first = CancellationToken::new();
-    let (daemon, _server) = start(&first).await;
+    let daemon = begin().await;
     until("the first look is journalled", || {
         !Journal::read(state.path())
             .unwrap()
@@ -183,19 +182,16 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
             .is_empty()
     })
     .await;
-    first.cancel();
-    daemon.await.unwrap().unwrap();
+    daemon.end().await;
 
     ec2.stop(&web).unwrap();
     ec2.advance(SignedDuration::from_mins(2));
-    let second = CancellationToken::new();
-    let (daemon, _server) = start(&second).await;
+    let daemon = begin().await;
     until("the change is journalled", || {
         causes(state.path()) == ["stopped outside"]
     })
     .await;
-    second.cancel();
-    daemon.await.unwrap().unwrap();
+    daemon.end().await;
     assert_eq!(causes(state.path()), ["stopped outside"]);
 }
 
@@ -207,17 +203,11 @@ async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
     let web = ec2.launch(office("web"));
     // Each failing pass tries three times itself.
     ec2.fault(Fault::error(Action::DescribeInstances, 503, "Unavailable").times(9));
-    let (ports, _server) = ports(&ec2, &clock, state.path()).await;
-    let shutdown = CancellationToken::new();
     let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move { run(&settings, governance(), ports, shutdown).await }
-    });
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
     until("the edge is applied all the same", || {
         ec2.state(&web) != InstanceState::Running
     })
     .await;
-    shutdown.cancel();
-    daemon.await.unwrap().unwrap();
+    daemon.end().await;
 }

@@ -1,7 +1,7 @@
 //! `curfew plan`, `apply`, `status`, `start`, `stop`, `resume`: what is, what would be, and making it so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::Args;
 use curfew_aws::error::CloudError;
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::output::{moment, or_dash, table};
+use super::output::{confirmed, moment, or_dash, table};
 use super::{CliError, Context, Exit, time};
 use crate::settings::Settings;
 
@@ -59,8 +59,7 @@ pub(super) struct ChangeArgs {
 }
 
 pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let fleet = Fleet::new(&context.connect(&settings).await?);
+    let (settings, fleet) = context.fleet().await?;
     let seen = look(
         &fleet,
         &settings.governance,
@@ -151,8 +150,7 @@ impl<'a> AppliedStep<'a> {
 }
 
 pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let fleet = Fleet::new(&context.connect(&settings).await?);
+    let (settings, fleet) = context.fleet().await?;
     if !args.yes && io::stdin().is_terminal() {
         let seen = look(
             &fleet,
@@ -161,7 +159,9 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
             &context.clock,
         )
         .await?;
-        if !seen.plan.steps.is_empty() && !confirmed(&describe(&seen.plan)) {
+        if !seen.plan.steps.is_empty()
+            && !confirmed(&format!("{}\nDo this? [y/N] ", describe(&seen.plan)))
+        {
             return Err(CliError::new(Exit::Failed, "nothing was done"));
         }
     }
@@ -174,15 +174,6 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     )
     .await?;
     report(context, &done)
-}
-
-fn confirmed(plan: &str) -> bool {
-    let mut answer = String::new();
-    let mut stderr = io::stderr();
-    let asked = write!(stderr, "{plan}\nDo this? [y/N] ").and_then(|()| stderr.flush());
-    asked.is_ok()
-        && io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 fn report(context: &mut Context, done: &Pass) -> Result<(), CliError> {
@@ -256,8 +247,7 @@ struct InstanceStatus {
 }
 
 pub(super) async fn status(context: &mut Context) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let fleet = Fleet::new(&context.connect(&settings).await?);
+    let (settings, fleet) = context.fleet().await?;
     let seen = look(
         &fleet,
         &settings.governance,
@@ -366,8 +356,7 @@ pub(super) async fn resume(context: &mut Context, args: TargetArgs) -> Result<()
 }
 
 async fn request(context: &mut Context, targets: TargetArgs, ask: Ask) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let fleet = Fleet::new(&context.connect(&settings).await?);
+    let (settings, fleet) = context.fleet().await?;
     let targets = resolve(&fleet, &settings, targets).await?;
     let by = Who::new(&std::env::var("USER").unwrap_or_else(|_| "the command line".to_owned()));
     let wake_up = WakeUp {

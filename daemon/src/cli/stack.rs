@@ -1,12 +1,12 @@
 //! `curfew deploy`, `destroy`, `outputs`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::connect::Connection;
 
-use super::output::table;
+use super::output::{confirmed, table};
 use super::{CliError, Context, Exit};
 use crate::deploy::{self, Auth, Deployment, Outputs, Preview, Reach, Removed};
 use crate::progress;
@@ -114,17 +114,6 @@ pub(super) fn deployment(
         },
         lambda_zip,
     })
-}
-
-fn confirmed(question: &str) -> bool {
-    let mut answer = String::new();
-    let mut stderr = io::stderr();
-    let asked = stderr
-        .write_all(question.as_bytes())
-        .and_then(|()| stderr.flush());
-    asked.is_ok()
-        && io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 fn show(outputs: &Outputs) -> String {
