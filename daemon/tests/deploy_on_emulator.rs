@@ -199,11 +199,11 @@ fn deployment(stack: &str) -> Deployment {
     let stack: StackName = stack.parse().unwrap();
     Deployment {
         auth: Auth::None,
-        heartbeat: Some("rate(5 minutes)".to_owned()),
         settings_document: r#"{"schedules":{}}"#.to_owned(),
         rules: vec![
             rule(&stack, Action::Start, "cron(0 6 ? * MON-FRI *)"),
             rule(&stack, Action::Stop, "cron(0 18 ? * MON-FRI *)"),
+            WakeUpRule::heartbeat(&stack, "rate(5 minutes)"),
         ],
         reach: Reach {
             tag: "Schedule".to_owned(),

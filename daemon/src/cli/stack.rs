@@ -100,7 +100,6 @@ pub(super) fn deployment(
             ApiAuth::Auto | ApiAuth::Token => token()?,
             ApiAuth::Iam => Auth::Iam,
         },
-        heartbeat: None,
         settings_document: settings.document.to_json(),
         rules: wake_up_rules(settings, &context.clock),
         reach: Reach {

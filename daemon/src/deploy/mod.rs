@@ -34,11 +34,9 @@ pub struct Deployment {
     pub stack: StackName,
     /// Who may call the API.
     pub auth: Auth,
-    /// How often the Lambda looks even if no edge is due, as EventBridge says it: `rate(5 minutes)`.
-    pub heartbeat: Option<String>,
     /// What the Lambda reads: the schedules, as JSON.
     pub settings_document: String,
-    /// The rules of the schedules' edges.
+    /// The rules that wake the Lambda: at the schedules' edges, and the heartbeat.
     pub rules: Vec<WakeUpRule>,
     /// Which instances the Lambda may act on.
     pub reach: Reach,
@@ -290,7 +288,6 @@ struct Prepared<'a> {
     settings: SettingsParameter,
     stack: Stack<'a>,
     rules: Rules,
-    wanted: Vec<WakeUpRule>,
     parameters: BTreeMap<&'static str, String>,
 }
 
@@ -314,9 +311,12 @@ pub async fn preview(
     let prepared = Prepared::new(conn, deployment, progress).await?;
     Ok(Preview {
         code: !prepared.bucket.holds(&prepared.artifact).await?,
-        settings: prepared.settings.get().await?.as_ref() != Some(&deployment.settings_document),
+        settings: !prepared
+            .settings
+            .holds(&deployment.settings_document)
+            .await?,
         resources: prepared.stack.preview(&prepared.parameters).await?,
-        rules: prepared.rules.preview(&prepared.wanted).await?,
+        rules: prepared.rules.preview(&deployment.rules).await?,
     })
 }
 
@@ -395,13 +395,7 @@ impl<'a> Prepared<'a> {
             });
         }
         let settings = SettingsParameter::new(conn, stack);
-        let size = deployment.settings_document.len();
-        if size > settings::LARGEST {
-            return Err(DeployError::SettingsTooLarge {
-                parameter: settings.name,
-                size,
-            });
-        }
+        settings.check_size(&deployment.settings_document)?;
         let artifact = load(deployment.lambda_zip.clone()).await?;
         match cloud {
             Cloud::Aws => artifact.check_for_lambda()?,
@@ -427,13 +421,6 @@ impl<'a> Prepared<'a> {
         }
         let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
         let rules = Rules::new(client, stack.clone(), account.function_arn(conn, stack));
-        let mut wanted = deployment.rules.clone();
-        wanted.extend(
-            deployment
-                .heartbeat
-                .iter()
-                .map(|rate| WakeUpRule::heartbeat(stack, rate)),
-        );
         let parameters = parameters(deployment, cloud, &artifact, &bucket, policy);
         let cloudformation = Stack::new(conn, stack);
         cloudformation.check_owner().await?;
@@ -445,7 +432,6 @@ impl<'a> Prepared<'a> {
             settings,
             stack: cloudformation,
             rules,
-            wanted,
             parameters,
         })
     }
@@ -457,7 +443,7 @@ impl<'a> Prepared<'a> {
             self.bucket.put(&self.artifact).await?;
         }
         let document = &self.deployment.settings_document;
-        let rewritten = self.settings.get().await?.as_ref() != Some(document);
+        let rewritten = !self.settings.holds(document).await?;
         if rewritten {
             progress.detail("writing the settings");
             self.settings.put(document).await?;
@@ -465,7 +451,7 @@ impl<'a> Prepared<'a> {
         let applied = self.stack.apply(&self.parameters, progress).await?;
         // Before the rules: a rule that wakes nothing would only fail.
         let found = stack_outputs(self.conn, &self.deployment.stack).await?;
-        let report = self.rules.reconcile(&self.wanted).await?;
+        let report = self.rules.reconcile(&self.deployment.rules).await?;
         for warning in &report.warnings {
             progress.note(warning);
         }

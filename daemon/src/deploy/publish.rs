@@ -3,7 +3,7 @@
 use curfew_aws::connect::Connection;
 use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
 
-use super::settings::{self, SettingsParameter};
+use super::settings::SettingsParameter;
 use super::{DeployError, stack_outputs};
 
 /// Brings the settings and rules of a stack that is there up to date, and writes only what differs.
@@ -15,14 +15,9 @@ pub async fn publish(
 ) -> Result<RuleReport, DeployError> {
     let found = stack_outputs(conn, stack).await?;
     let parameter = SettingsParameter::new(conn, stack);
-    if document.len() > settings::LARGEST {
-        return Err(DeployError::SettingsTooLarge {
-            parameter: parameter.name,
-            size: document.len(),
-        });
-    }
+    parameter.check_size(document)?;
     // The settings first: a rule of a schedule that the Lambda does not know yet would wake it for nothing.
-    if parameter.get().await?.as_deref() != Some(document) {
+    if !parameter.holds(document).await? {
         parameter.put(document).await?;
     }
     let client = aws_sdk_eventbridge::Client::new(&conn.sdk);

@@ -6,6 +6,8 @@ use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::StackName;
 
+use super::DeployError;
+
 /// What SSM's larger tier holds, in bytes. The smaller one, which costs nothing, holds half of it.
 pub(super) const LARGEST: usize = 8192;
 
@@ -23,8 +25,24 @@ impl SettingsParameter {
         }
     }
 
+    /// Whether `document` fits in.
+    pub(super) fn check_size(&self, document: &str) -> Result<(), DeployError> {
+        if document.len() <= LARGEST {
+            return Ok(());
+        }
+        Err(DeployError::SettingsTooLarge {
+            parameter: self.name.clone(),
+            size: document.len(),
+        })
+    }
+
+    /// Whether it holds just `document`, so that nothing needs writing.
+    pub(super) async fn holds(&self, document: &str) -> Result<bool, CloudError> {
+        Ok(self.get().await?.as_deref() == Some(document))
+    }
+
     /// What it holds; none if there is none.
-    pub(super) async fn get(&self) -> Result<Option<String>, CloudError> {
+    async fn get(&self) -> Result<Option<String>, CloudError> {
         let answer = self
             .client
             .get_parameter()
