@@ -252,6 +252,11 @@ impl fmt::Display for Held {
     }
 }
 
+/// Tags and answers carry whole seconds. Rounding down keeps a request that came after an edge from counting as before it.
+pub fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
+}
+
 /// Who asked: a person, a program or an address, in the characters that every AWS tag may have.
 ///
 /// ```

@@ -34,6 +34,18 @@ pub struct World<'a> {
     pub woken_for: Option<&'a ScheduleName>,
 }
 
+impl<'a> World<'a> {
+    /// A world in which nobody asked for anything, and no schedule's wake-up may count early.
+    pub fn unasked(governance: &'a Governance, instances: &'a [Instance]) -> Self {
+        Self {
+            governance,
+            instances,
+            request: None,
+            woken_for: None,
+        }
+    }
+}
+
 /// What a pass is about to do, and what it leaves alone and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {

@@ -8,7 +8,7 @@ use curfew_aws::pass::{WakeUp, pass};
 use curfew_core::assess::assess;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceState};
-use curfew_core::memory::Who;
+use curfew_core::memory::{Who, whole_second};
 use curfew_core::plan::{Decision, SkipReason, Step, World};
 use curfew_core::request::{Ask, Request};
 use curfew_core::schedule::{Firmness, ScheduleName};
@@ -44,7 +44,7 @@ impl App {
 
     pub(crate) async fn status(&self, targets: &Targets) -> Result<Status, Refusal> {
         let (governance, instances, now) = self.world(targets).await?;
-        let world = unasked(&governance, &instances);
+        let world = World::unasked(&governance, &instances);
         let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), &governance)?;
         let instances: Vec<InstanceStatus> = shown
             .into_iter()
@@ -95,7 +95,7 @@ impl App {
         deadline: Deadline,
     ) -> Result<Changes, Refusal> {
         let (governance, instances, now) = self.world(targets).await?;
-        let world = unasked(&governance, &instances);
+        let world = World::unasked(&governance, &instances);
         let seen = Seen::all(&world, now);
         let selection = for_change(targets, &seen, &governance)?;
         let request = Request {
@@ -217,7 +217,7 @@ impl App {
             ..Targets::default()
         };
         let (governance, instances, now) = self.world(&targets).await?;
-        let world = unasked(&governance, &instances);
+        let world = World::unasked(&governance, &instances);
         let Some(seen) = Seen::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
             return Ok(None);
@@ -246,15 +246,6 @@ impl App {
             ..WakeUp::ROUTINE
         };
         self.pass(&governance, wake_up, deadline).await.map(Some)
-    }
-}
-
-fn unasked<'a>(governance: &'a Governance, instances: &'a [Instance]) -> World<'a> {
-    World {
-        governance,
-        instances,
-        request: None,
-        woken_for: None,
     }
 }
 
@@ -311,8 +302,4 @@ fn log(outcome: &Outcome) {
             warn!(%instance, name, %action, %cause, "request left undone: out of time");
         }
     }
-}
-
-fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
 }

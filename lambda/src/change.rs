@@ -262,12 +262,7 @@ mod tests {
             tag: Governance::DEFAULT_TAG.to_owned(),
             schedules: BTreeMap::new(),
         };
-        let world = World {
-            governance: &governance,
-            instances: std::slice::from_ref(&instance),
-            request: None,
-            woken_for: None,
-        };
+        let world = World::unasked(&governance, std::slice::from_ref(&instance));
         Change::made(&instance, &outcome, &world, Timestamp::UNIX_EPOCH)
     }
 

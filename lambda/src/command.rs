@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::memory::whole_second;
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::{Pattern, ScheduleName};
 use curfew_core::settings::duration;
@@ -230,8 +231,4 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
     } else {
         Ok(until)
     }
-}
-
-fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
 }

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::judge::{Judge, remark, whole_second};
+use super::judge::{Judge, remark};
 use super::recall::end_of_hold;
 use crate::instance::InstanceState;
-use crate::memory::{Cause, Held, Hold, Last};
+use crate::memory::{Cause, Held, Hold, Last, whole_second};
 use crate::plan::{Decision, HoldChange, Remember, SkipReason, StepAction};
 use crate::request::{Ask, Lasting, Request};
 use crate::schedule::Firmness;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::recall::{Recalled, end_of_hold};
 use super::skip;
 use crate::instance::{Hibernation, Instance, InstanceState};
-use crate::memory::{Cause, Held, Hold, Last};
+use crate::memory::{Cause, Held, Hold, Last, whole_second};
 use crate::plan::{
     Decision, EARLY_WAKE_UP, HoldChange, Remember, SkipReason, Step, StepAction, World,
 };
@@ -402,9 +402,4 @@ fn wanted(desired: Desired) -> Option<Action> {
         Desired::Stopped => Some(Action::Stop),
         Desired::Unmanaged => None,
     }
-}
-
-/// Tags carry whole seconds. Rounding down keeps a request that came after an edge from counting as before it.
-pub(super) fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
 }

@@ -60,14 +60,13 @@ pub(super) struct ChangeArgs {
 
 pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
     let (settings, fleet) = context.fleet().await?;
-    let seen = look(
-        &fleet,
-        &settings.governance,
-        WakeUp::ROUTINE,
-        &context.clock,
-    )
-    .await?;
+    let seen = seen(context, &settings, &fleet).await?;
     context.output.print(&seen.plan, describe)
+}
+
+/// A look at everything, with the plan that a pass would have now.
+async fn seen(context: &Context, settings: &Settings, fleet: &Fleet) -> Result<Pass, CliError> {
+    Ok(look(fleet, &settings.governance, WakeUp::ROUTINE, &context.clock).await?)
 }
 
 fn describe(plan: &Plan) -> String {
@@ -152,13 +151,7 @@ impl<'a> AppliedStep<'a> {
 pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
     let (settings, fleet) = context.fleet().await?;
     if !args.yes && io::stdin().is_terminal() {
-        let seen = look(
-            &fleet,
-            &settings.governance,
-            WakeUp::ROUTINE,
-            &context.clock,
-        )
-        .await?;
+        let seen = seen(context, &settings, &fleet).await?;
         if !seen.plan.steps.is_empty()
             && !confirmed(&format!("{}\nDo this? [y/N] ", describe(&seen.plan)))
         {
@@ -248,19 +241,8 @@ struct InstanceStatus {
 
 pub(super) async fn status(context: &mut Context) -> Result<(), CliError> {
     let (settings, fleet) = context.fleet().await?;
-    let seen = look(
-        &fleet,
-        &settings.governance,
-        WakeUp::ROUTINE,
-        &context.clock,
-    )
-    .await?;
-    let world = World {
-        governance: &settings.governance,
-        instances: &seen.instances,
-        request: None,
-        woken_for: None,
-    };
+    let seen = seen(context, &settings, &fleet).await?;
+    let world = World::unasked(&settings.governance, &seen.instances);
     let instances: Vec<InstanceStatus> = seen
         .instances
         .iter()

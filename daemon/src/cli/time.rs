@@ -178,12 +178,7 @@ async fn explain_instance(
         return Err(CliError::new(Exit::NothingMatched, message)
             .hint("check the id, the region and the account"));
     };
-    let world = World {
-        governance: &settings.governance,
-        instances: &found,
-        request: None,
-        woken_for: None,
-    };
+    let world = World::unasked(&settings.governance, &found);
     let Assessment {
         schedule,
         hold,
