@@ -15,8 +15,10 @@ pub mod request;
 pub mod schedule;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod select;
 pub mod settings;
 pub mod simulate;
+pub mod status;
 pub mod timetable;
 pub mod transition;
 mod view;

@@ -301,7 +301,8 @@ fn names(names: &[ScheduleName]) -> String {
         .join(", ")
 }
 
-fn one_of(known: &[ScheduleName]) -> String {
+/// The names that could have been meant, for a sentence.
+pub fn one_of(known: &[ScheduleName]) -> String {
     if known.is_empty() {
         "the settings have no schedules".into()
     } else {

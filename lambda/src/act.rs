@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use curfew_aws::change::Change;
+use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Deadline, Outcome, StepResult, execute};
 use curfew_aws::fleet::Scope;
 use curfew_aws::pass::{WakeUp, pass};
@@ -12,17 +14,17 @@ use curfew_core::memory::{Who, whole_second};
 use curfew_core::plan::{Decision, SkipReason, Step, World};
 use curfew_core::request::{Ask, Request};
 use curfew_core::schedule::{Firmness, ScheduleName};
+use curfew_core::select::{Seen, Targets, for_change, for_status};
+use curfew_core::status::Status;
 use curfew_core::timetable::Desired;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use crate::answer::{InstanceStatus, PassReport, ScheduleStatus, Schedules, Status};
-use crate::change::{Change, Changes};
-use crate::command::{Mode, Targets};
+use crate::answer::{Changes, PassReport, ScheduleStatus, Schedules};
+use crate::command::Mode;
 use crate::event::StateChange;
 use crate::handler::App;
 use crate::refusal::{Code, Refusal, presentable};
-use crate::select::{Seen, for_change, for_status};
 
 impl App {
     /// Settings and instances, asked for at the same time: neither waits for the other's connection.
@@ -46,19 +48,7 @@ impl App {
         let (governance, instances, now) = self.world(targets).await?;
         let world = World::unasked(&governance, &instances);
         let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), &governance)?;
-        let instances: Vec<InstanceStatus> = shown
-            .into_iter()
-            .map(|seen| InstanceStatus::of(seen.instance, seen.assessment))
-            .collect();
-        Ok(Status {
-            at: whole_second(now),
-            next_edge: instances
-                .iter()
-                .filter_map(|one| one.next_edge.map(|edge| edge.at))
-                .min(),
-            instances,
-            ungoverned,
-        })
+        Ok(Status::of(shown, ungoverned, now))
     }
 
     pub(crate) async fn schedules(&self) -> Result<Schedules, Refusal> {
@@ -150,11 +140,10 @@ impl App {
             }
             Mode::Act => {
                 let outcomes = execute(&self.fleet, steps, deadline).await;
-                changes.instances.extend(
-                    outcomes
-                        .iter()
-                        .map(|outcome| Change::made(observed(&outcome.step), outcome, &asked, now)),
-                );
+                let tell = |error: &CloudError| presentable(&error.to_string());
+                changes.instances.extend(outcomes.iter().map(|outcome| {
+                    Change::made(observed(&outcome.step), outcome, &asked, now, tell)
+                }));
                 outcomes.iter().for_each(log);
                 changes.error = failure(&outcomes).or(changes.error);
             }

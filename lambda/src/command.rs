@@ -1,13 +1,11 @@
 //! What is asked for: a route and its parameters, from a query, a body or a direct command, as valid types.
 
-use std::collections::BTreeSet;
-
-use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::whole_second;
+use curfew_core::instance::InstanceId;
 use curfew_core::request::{Ask, Lasting};
-use curfew_core::schedule::{Pattern, ScheduleName};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::select::{Reach, TagFilter, Targets};
 use curfew_core::settings::duration;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::http::Request;
@@ -42,56 +40,6 @@ pub enum Mode {
     Act,
     /// It is only planned (`dry_run=true`). EC2's own `DryRun` is not used: most emulators act on it.
     DryRun,
-}
-
-/// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Targets {
-    /// `instance=`: exactly these.
-    pub ids: BTreeSet<InstanceId>,
-    /// `schedule=`: governed by one of these.
-    pub schedules: BTreeSet<ScheduleName>,
-    /// `tag=Key:Value`: carrying all of these.
-    pub tags: Vec<TagFilter>,
-    /// `all=true`.
-    pub reach: Reach,
-}
-
-/// How far a command without ids may reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Only what is named, and not very many at once.
-    #[default]
-    Named,
-    /// Everything that fits, however many (`all=true`); `/status` then shows ungoverned instances too.
-    All,
-}
-
-/// `tag=Key:Value`; the value may have the wildcards `*` and `?`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagFilter {
-    key: String,
-    value: Pattern,
-}
-
-impl TagFilter {
-    /// Whether an instance carries such a tag.
-    pub fn fits(&self, instance: &Instance) -> bool {
-        instance
-            .tags
-            .get(&self.key)
-            .is_some_and(|value| self.value.matches(value))
-    }
-}
-
-impl Targets {
-    /// Whether nothing was named at all.
-    pub fn are_unnamed(&self) -> bool {
-        self.ids.is_empty()
-            && self.schedules.is_empty()
-            && self.tags.is_empty()
-            && self.reach == Reach::Named
-    }
 }
 
 impl Command {
@@ -175,16 +123,12 @@ fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
 }
 
 fn tag(text: &str) -> Result<TagFilter, Refusal> {
-    match text.split_once(':') {
-        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(TagFilter {
-            key: key.to_owned(),
-            value: Pattern::new(value),
-        }),
-        _ => Err(Refusal::parameter(
+    text.parse().map_err(|_| {
+        Refusal::parameter(
             format!("`tag` is {}", quoted(text)),
             "it is a key and a value, such as `tag=Environment:dev*`",
-        )),
-    }
+        )
+    })
 }
 
 /// How long a start or stop lasts: `for` a while or `until` an instant makes it a hold.
@@ -196,11 +140,8 @@ fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refus
     let until = parameters.one("until", |text| until(text, now))?;
     match (length, until) {
         (None, None) => Ok(Lasting::NextEdge),
-        // A second longer rather than shorter: the shortest hold is still one.
-        (Some(length), None) => Ok(Lasting::Until(whole_second(
-            now + length + SignedDuration::from_nanos(999_999_999),
-        ))),
-        (None, Some(until)) => Ok(Lasting::Until(until)),
+        (Some(length), None) => Ok(Lasting::length(length, now)),
+        (None, Some(until)) => Ok(until),
         (Some(_), Some(_)) => Err(Refusal::parameter(
             "`for` and `until` both say how long",
             "use one of them",
@@ -208,27 +149,14 @@ fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refus
     }
 }
 
-/// The same bound that `for` has: a hold that nobody remembers is a machine that nobody stops.
-const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(31 * 24);
-
-fn until(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
-    let refuse = |why: &str, hint: &str| {
-        Err(Refusal::parameter(
-            format!("`until` is {}, which is {why}", quoted(text)),
-            hint.to_owned(),
-        ))
+fn until(text: &str, now: Timestamp) -> Result<Lasting, Refusal> {
+    let refuse = |why: &dyn std::fmt::Display, hint: String| {
+        Refusal::parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
     };
-    let Ok(until) = text.parse::<Timestamp>() else {
+    let until: Timestamp = text.parse().map_err(|_| {
         let hint =
             "such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`";
-        return refuse("not an instant in RFC 3339", hint);
-    };
-    let until = whole_second(until);
-    if until <= now {
-        refuse("over already", &format!("it is {} now", whole_second(now)))
-    } else if until.duration_since(now) > LONGEST_HOLD {
-        refuse("too far away", "a hold lasts 31 days at most")
-    } else {
-        Ok(until)
-    }
+        refuse(&"not an instant in RFC 3339", hint.to_owned())
+    })?;
+    Lasting::until(until, now).map_err(|bad| refuse(&bad, bad.hint()))
 }

@@ -1,7 +1,7 @@
 //! The Lambda: an event becomes an invocation, an invocation a pass or a request, and that an answer.
 //!
 //! Everything that wakes the function is told apart in [`event`]; what people and programs may ask for is in [`route`] and
-//! [`command`]; what they get is in [`answer`], [`change`] and [`refusal`]. [`handler::App`] joins them, and tests boot it whole.
+//! [`command`]; what they get is in [`answer`] and [`refusal`]. [`handler::App`] joins them, and tests boot it whole.
 //!
 //! Decisions are `curfew-core`'s, calls are `curfew-aws`'s. No state lives here between invocations, but for the settings'
 //! short cache: an execution environment may vanish at any moment.
@@ -9,7 +9,6 @@
 pub mod answer;
 pub mod auth;
 pub mod boot;
-pub mod change;
 pub mod command;
 pub mod config;
 pub mod event;
@@ -21,4 +20,3 @@ pub mod settings;
 
 mod act;
 mod parameters;
-mod select;

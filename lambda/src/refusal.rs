@@ -3,7 +3,8 @@
 use std::fmt;
 
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_core::instance::InstanceId;
+use curfew_core::plan::one_of;
+use curfew_core::select::{Choice, SelectError};
 use serde::Serialize;
 
 /// A request that is not carried out, or not entirely.
@@ -18,15 +19,6 @@ pub struct Refusal {
     /// The instances to choose from, where none was named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
-}
-
-/// An instance that a request could have named.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Choice {
-    /// Its id.
-    pub id: InstanceId,
-    /// Its name.
-    pub name: Option<String>,
 }
 
 /// The codes of [`Refusal`], each with its HTTP status.
@@ -175,6 +167,49 @@ impl From<&CloudError> for Refusal {
             _ => error.hint(),
         };
         Self::new(code, presentable(&error.to_string()), hint)
+    }
+}
+
+impl From<SelectError> for Refusal {
+    fn from(error: SelectError) -> Self {
+        const STATUS: &str =
+            "`/status?all=true` lists every instance and says why it is left alone";
+        let (code, hint) = match &error {
+            SelectError::TargetNeeded { .. } => (
+                Code::TargetNeeded,
+                "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or say `all=true`".to_owned(),
+            ),
+            SelectError::NothingGoverned => (
+                Code::NothingMatched,
+                format!("give an instance the governing tag; {STATUS}"),
+            ),
+            SelectError::TooMany { .. } => (
+                Code::TooMany,
+                "add `all=true` if all of them are meant".to_owned(),
+            ),
+            SelectError::UnknownInstance { .. } => (
+                Code::UnknownInstance,
+                "nothing was done; check the id, the region and the account".to_owned(),
+            ),
+            SelectError::UnknownSchedule { known, .. } => (Code::UnknownSchedule, one_of(known)),
+            SelectError::NothingMatched => (Code::NothingMatched, STATUS.to_owned()),
+            SelectError::NotGoverned { .. } => (
+                Code::NotGoverned,
+                "nothing was done; Curfew only changes instances that a schedule governs".to_owned(),
+            ),
+            SelectError::NeverTouched { .. } => (
+                Code::NeverTouched,
+                "nothing was done; leave it out, or change what the reason names".to_owned(),
+            ),
+            SelectError::LeftAlone { .. } | SelectError::AllLeftAlone { .. } => {
+                (Code::NeverTouched, STATUS.to_owned())
+            }
+        };
+        let choices = error.choices().to_vec();
+        Self {
+            choices,
+            ..Self::new(code, error.to_string(), hint)
+        }
     }
 }
 

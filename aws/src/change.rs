@@ -1,6 +1,6 @@
-//! What callers get for a change. The words are a contract: scripts and the page read them.
+//! What became of a request, one instance at a time: one view for the HTTP API, the page and the command line. The words are
+//! a contract: scripts read them.
 
-use curfew_aws::execute::{Outcome, StepResult};
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG};
@@ -9,19 +9,8 @@ use curfew_core::timetable::Edge;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::refusal::{Refusal, presentable};
-
-/// The answer to `/start`, `/stop` and `/resume`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Changes {
-    /// The instant of the decisions.
-    pub at: Timestamp,
-    /// One entry per instance that was asked for.
-    pub instances: Vec<Change>,
-    /// What went wrong, if something did: the HTTP status is this refusal's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Refusal>,
-}
+use crate::error::CloudError;
+use crate::execute::{Outcome, StepResult};
 
 /// What became of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -101,7 +90,7 @@ impl Verdict {
 
 impl Change {
     /// Of an instance that is left alone.
-    pub(crate) fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
+    pub fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
         Self {
             id: instance.id.clone(),
             name: instance.name().map(str::to_owned),
@@ -116,23 +105,19 @@ impl Change {
     }
 
     /// Of a step that would be made.
-    pub(crate) fn planned(
-        instance: &Instance,
-        step: &Step,
-        world: &World<'_>,
-        now: Timestamp,
-    ) -> Self {
+    pub fn planned(instance: &Instance, step: &Step, world: &World<'_>, now: Timestamp) -> Self {
         let mut change = Self::remembered(instance, step, &step.remember, world, now);
         change.result = Verdict::Planned;
         change
     }
 
-    /// Of a step that was made.
-    pub(crate) fn made(
+    /// Of a step that was made; `tell` is how an error is put to whoever asked.
+    pub fn made(
         instance: &Instance,
         outcome: &Outcome,
         world: &World<'_>,
         now: Timestamp,
+        tell: impl Fn(&CloudError) -> String,
     ) -> Self {
         let Outcome { step, result } = outcome;
         let hold_alone = Remember {
@@ -157,14 +142,11 @@ impl Change {
         match result {
             StepResult::Done { .. } => {}
             StepResult::NotRemembered { error, .. } => {
-                change.reason = format!(
-                    "it is done, and could not be remembered: {}",
-                    presentable(&error.to_string())
-                );
+                change.reason = format!("it is done, and could not be remembered: {}", tell(error));
             }
             StepResult::Failed(error) => {
                 change.result = Verdict::Failed;
-                change.reason = presentable(&error.to_string());
+                change.reason = tell(error);
             }
             StepResult::OutOfTime => {
                 change.result = Verdict::Failed;
@@ -222,7 +204,6 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     use std::collections::BTreeMap;
 
     use curfew_core::govern::Governance;
@@ -263,7 +244,13 @@ mod tests {
             schedules: BTreeMap::new(),
         };
         let world = World::unasked(&governance, std::slice::from_ref(&instance));
-        Change::made(&instance, &outcome, &world, Timestamp::UNIX_EPOCH)
+        Change::made(
+            &instance,
+            &outcome,
+            &world,
+            Timestamp::UNIX_EPOCH,
+            ToString::to_string,
+        )
     }
 
     /// Emulators answer with the final state, AWS with the one on the way.

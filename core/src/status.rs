@@ -1,0 +1,106 @@
+//! How instances are, and why: one view for the HTTP API, the page and the command line. The words are a contract: scripts
+//! read them.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::assess::Assessment;
+use crate::instance::{Instance, InstanceId, InstanceState};
+use crate::memory::{Hold, Last, whole_second};
+use crate::plan::{Decision, StepAction};
+use crate::schedule::ScheduleName;
+use crate::select::Seen;
+use crate::timetable::{Desired, Edge};
+
+/// A look at instances, as `/status` and `curfew status` answer it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// The instant of the look.
+    pub at: Timestamp,
+    /// One entry per instance.
+    pub instances: Vec<InstanceStatus>,
+    /// How many instances no schedule governs and this answer leaves out; who asks for all sees them.
+    pub ungoverned: usize,
+    /// The earliest instant at which something is due for one of the instances.
+    pub next_edge: Option<Timestamp>,
+}
+
+impl Status {
+    /// What was seen at `now`, besides `ungoverned` instances that are left out.
+    pub fn of(seen: Vec<Seen<'_>>, ungoverned: usize, now: Timestamp) -> Self {
+        let instances: Vec<InstanceStatus> = seen
+            .into_iter()
+            .map(|one| InstanceStatus::of(one.instance, one.assessment))
+            .collect();
+        Self {
+            at: whole_second(now),
+            next_edge: instances
+                .iter()
+                .filter_map(|one| one.next_edge.map(|edge| edge.at))
+                .min(),
+            instances,
+            ungoverned,
+        }
+    }
+}
+
+/// How one instance is, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InstanceStatus {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its type, such as `t3.micro`.
+    pub instance_type: String,
+    /// Its state.
+    pub state: InstanceState,
+    /// The schedule that governs it.
+    pub schedule: Option<ScheduleName>,
+    /// What its hold, or else its schedule, wants now.
+    pub desired: Desired,
+    /// The newest edge or request applied to it, with its cause.
+    pub last: Option<Last>,
+    /// The hold in force.
+    pub hold: Option<Hold>,
+    /// When something is next due for it, and what.
+    pub next_edge: Option<Edge>,
+    /// What a pass would do now; nothing when it would leave the instance alone.
+    pub due: Option<StepAction>,
+    /// Why the instance is as it is, or what is due: one sentence.
+    pub reason: String,
+}
+
+impl InstanceStatus {
+    fn of(instance: &Instance, assessment: Assessment<'_>) -> Self {
+        let (due, reason) = match assessment.decision {
+            Decision::Skip(skip) => (None, skip.detail),
+            Decision::Step(step) => {
+                let note = step
+                    .note
+                    .map(|note| format!(": {note}"))
+                    .unwrap_or_default();
+                let what = match step.action {
+                    StepAction::Record => "a pass would note it as done",
+                    StepAction::Start => "a pass would start it",
+                    StepAction::Stop => "a pass would stop it",
+                    StepAction::Hibernate => "a pass would hibernate it",
+                };
+                (Some(step.action), format!("{what} ({}{note})", step.cause))
+            }
+        };
+        Self {
+            id: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+            instance_type: instance.instance_type.clone(),
+            state: instance.state,
+            schedule: assessment.schedule.map(|schedule| schedule.name.clone()),
+            desired: assessment.desired,
+            last: assessment.last,
+            hold: assessment.hold,
+            next_edge: assessment.next_edge,
+            due,
+            reason,
+        }
+    }
+}
