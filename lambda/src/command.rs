@@ -59,6 +59,12 @@ impl Command {
 
     fn read(route: Route, mut parameters: Parameters, now: Timestamp) -> Result<Self, Refusal> {
         let command = match route {
+            Route::Page => {
+                return Err(Refusal::parameter(
+                    format!("`{}` is a document, not a command", route.path()),
+                    "ask for it over HTTP",
+                ));
+            }
             Route::Schedules => Self::Schedules,
             Route::Healthz => Self::Healthz,
             Route::Status => Self::Status(targets(&mut parameters)?),

@@ -19,6 +19,7 @@ use crate::auth::Auth;
 use crate::command::Command;
 use crate::event::Invocation;
 use crate::http::{Request, Response};
+use crate::page;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
 use crate::settings::Settings;
@@ -136,7 +137,7 @@ impl App {
         parameters: &Map<String, Value>,
         call: &Call,
     ) -> Result<Answer, Refusal> {
-        let route = Route::named(command).ok_or_else(|| {
+        let route = Route::commanded(command).ok_or_else(|| {
             Refusal::parameter(
                 format!("there is no command {}", quoted(command)),
                 "commands are the paths of the API without their slash, and `wake`",
@@ -151,6 +152,8 @@ impl App {
         let mut refused = None;
         let mut response = match &route {
             Ok(_) if request.method == "OPTIONS" => Response::empty(204),
+            // A document is the same for everybody and tells nothing of the fleet: nobody is asked who they are.
+            Ok(Route::Page) => page::response(),
             route => {
                 let answer = self.admitted(request, route.clone(), call);
                 let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);

@@ -17,7 +17,7 @@ pub struct Request {
     pub path: String,
     /// The stage it came through, which may be the path's first part.
     pub stage: String,
-    /// What the route `{proxy+}` took: the path without anything in front.
+    /// What the route `{proxy+}` took: the path without anything in front. Empty for the API's root, where that is told.
     pub proxy: Option<String>,
     /// Decoded, keys repeated as often as they came.
     pub query: Vec<(String, String)>,
@@ -55,6 +55,7 @@ impl Request {
     pub(crate) fn from_rest_proxy(event: &Value) -> Result<Self, serde_json::Error> {
         let RestProxy {
             http_method,
+            resource,
             path,
             headers,
             multi_value_headers,
@@ -65,7 +66,8 @@ impl Request {
             body,
             is_base64_encoded,
         } = RestProxy::deserialize(event)?;
-        let several = multi_value_query_string_parameters.map(|several| {
+        let several = multi_value_query_string_parameters.filter(|several| !several.is_empty());
+        let several = several.map(|several| {
             let pairs = several.into_iter().flat_map(|(key, values)| {
                 values.into_iter().map(move |value| (key.clone(), value))
             });
@@ -89,7 +91,10 @@ impl Request {
             method: http_method.to_ascii_uppercase(),
             path,
             stage: context.stage,
-            proxy: path_parameters.and_then(|parameters| parameters.proxy),
+            proxy: match resource.as_deref() {
+                Some("/") => Some(String::new()),
+                _ => path_parameters.and_then(|parameters| parameters.proxy),
+            },
             query: several.unwrap_or_else(single),
             headers: lower_case(all_headers),
             body: text(body, is_base64_encoded),
@@ -161,6 +166,8 @@ fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BadBody
 #[serde(rename_all = "camelCase")]
 struct RestProxy {
     http_method: String,
+    /// The path in API Gateway's own terms, such as `/{proxy+}`.
+    resource: Option<String>,
     path: String,
     headers: Option<BTreeMap<String, String>>,
     multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
@@ -242,11 +249,20 @@ pub struct Response {
 impl Response {
     /// A JSON document.
     pub(crate) fn json(status: u16, document: &Value) -> Self {
+        Self::text(
+            status,
+            "application/json; charset=utf-8",
+            format!("{document}\n"),
+        )
+    }
+
+    /// A text of this content type.
+    pub(crate) fn text(status: u16, content_type: &str, body: String) -> Self {
         let mut response = Self::empty(status);
         response
             .headers
-            .insert("Content-Type", "application/json; charset=utf-8".to_owned());
-        response.body = format!("{document}\n");
+            .insert("Content-Type", content_type.to_owned());
+        response.body = body;
         response
     }
 

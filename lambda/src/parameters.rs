@@ -155,7 +155,7 @@ impl Parameters {
                 "`instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`"
             }
             Route::Resume => "`instance`, `schedule`, `tag`, `all`, `dry_run`",
-            Route::Schedules | Route::Healthz => "no parameters",
+            Route::Page | Route::Schedules | Route::Healthz => "no parameters",
         };
         Err(Refusal::parameter(
             format!("`{}` has no parameter {}", route.name(), quoted(key)),

@@ -6,6 +6,8 @@ use crate::refusal::{Code, Refusal, quoted};
 /// What there is to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
+    /// The page for people.
+    Page,
     /// How the fleet is.
     Status,
     /// Start instances.
@@ -21,7 +23,8 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
+        Self::Page,
         Self::Status,
         Self::Start,
         Self::Stop,
@@ -30,9 +33,10 @@ impl Route {
         Self::Healthz,
     ];
 
-    /// Its name: the path's last part, and the `command` of a direct invocation.
+    /// Its name in the log.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Page => "page",
             Self::Status => "status",
             Self::Start => "start",
             Self::Stop => "stop",
@@ -42,15 +46,30 @@ impl Route {
         }
     }
 
-    /// The route of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|route| route.name() == name)
+    /// Its path, without what is in front of it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Page => "/",
+            Self::Status => "/status",
+            Self::Start => "/start",
+            Self::Stop => "/stop",
+            Self::Resume => "/resume",
+            Self::Schedules => "/schedules",
+            Self::Healthz => "/healthz",
+        }
+    }
+
+    /// The route of a direct command: its path without the slash.
+    pub fn commanded(command: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|route| route.path().strip_prefix('/') == Some(command))
     }
 
     /// Whether asking for it changes anything.
     pub fn effect(self) -> Effect {
         match self {
-            Self::Status | Self::Schedules | Self::Healthz => Effect::Reads,
+            Self::Page | Self::Status | Self::Schedules | Self::Healthz => Effect::Reads,
             Self::Start | Self::Stop | Self::Resume => Effect::Changes,
         }
     }
@@ -59,7 +78,9 @@ impl Route {
     /// is ever changed by HEAD.
     pub fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Status | Self::Schedules | Self::Healthz => &["GET", "HEAD", "OPTIONS"],
+            Self::Page | Self::Status | Self::Schedules | Self::Healthz => {
+                &["GET", "HEAD", "OPTIONS"]
+            }
             Self::Start | Self::Stop => &["GET", "POST", "OPTIONS"],
             Self::Resume => &["POST", "OPTIONS"],
         }
@@ -74,8 +95,8 @@ impl Route {
         Err(Refusal::new(
             Code::MethodNotAllowed,
             format!(
-                "`/{}` does not take {}",
-                route.name(),
+                "`{}` does not take {}",
+                route.path(),
                 quoted(&request.method)
             ),
             format!("use {}", route.methods().join(", ")),
@@ -88,16 +109,17 @@ impl Route {
         let path = without_emulator_prefix(&request.path);
         let without_stage = path
             .strip_prefix('/')
-            .and_then(|path| path.strip_prefix(request.stage.as_str()));
+            .and_then(|path| path.strip_prefix(request.stage.as_str()))
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let candidates = [Some(path), without_stage, request.proxy.as_deref()];
-        let route = candidates
-            .into_iter()
-            .flatten()
-            .find_map(|path| Self::named(path.trim_matches('/')));
+        let route = candidates.into_iter().flatten().find_map(|path| {
+            let is_at = |route: &Self| route.path().trim_matches('/') == path.trim_matches('/');
+            Self::ALL.into_iter().find(is_at)
+        });
         route.ok_or_else(|| {
             let there_is: Vec<String> = Self::ALL
                 .iter()
-                .map(|route| format!("`/{}`", route.name()))
+                .map(|route| format!("`{}`", route.path()))
                 .collect();
             Refusal::new(
                 Code::UnknownPath,
@@ -124,10 +146,11 @@ fn without_emulator_prefix(path: &str) -> &str {
     {
         return rest;
     }
-    let after_stage = path
-        .strip_prefix("/_aws/execute-api/")
-        .and_then(|rest| rest.splitn(3, '/').nth(2));
-    after_stage.unwrap_or(path)
+    let Some(rest) = path.strip_prefix("/_aws/execute-api/") else {
+        return path;
+    };
+    // Without anything after the stage it is the API's root.
+    rest.splitn(3, '/').nth(2).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -171,10 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_at_the_root_behind_every_prefix() {
+        for (path, stage, proxy) in [
+            ("/", "prod", None),
+            ("", "prod", None),
+            ("/prod", "prod", None),
+            ("/prod/", "prod", None),
+            ("/restapis/a1b2/prod/_user_request_", "prod", None),
+            ("/restapis/a1b2/prod/_user_request_/", "prod", None),
+            ("/_aws/execute-api/a1b2/prod", "prod", None),
+            ("/_aws/execute-api/a1b2/prod/", "prod", None),
+            ("/curfew/v1", "prod", Some("")),
+            ("/", "$default", None),
+        ] {
+            assert_eq!(route("GET", path, stage, proxy), Ok(Route::Page), "{path}");
+        }
+    }
+
+    #[test]
     fn what_there_is_not_is_told_with_what_there_is() {
         let told = [
             route("GET", "/reboot", "prod", None),
             route("GET", "/prod/prod/status", "prod", None),
+            route("GET", "/prodstatus", "prod", None),
+            route("POST", "/", "prod", None),
             route("GET", "/Status", "prod", None),
             route("HEAD", "/stop", "prod", None),
             route("GET", "/resume", "prod", None),
@@ -182,9 +225,11 @@ mod tests {
         ]
         .map(Result::unwrap_err);
         insta::assert_snapshot!(told.join("\n"), @r"
-        there is nothing at `/reboot`; there is `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `/prod/prod/status`; there is `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `/Status`; there is `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/reboot`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/prod/prod/status`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/prodstatus`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        `/` does not take `POST`; use GET, HEAD, OPTIONS
+        there is nothing at `/Status`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
         `/stop` does not take `HEAD`; use GET, POST, OPTIONS
         `/resume` does not take `GET`; use POST, OPTIONS
         `/status` does not take `PURGE\n`; use GET, HEAD, OPTIONS

@@ -1,5 +1,6 @@
 //! What people and programs ask for over HTTP, and what they get.
 
+use curfew_lambda::auth::Auth;
 use curfew_testing::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -244,6 +245,28 @@ async fn head_and_options_answer_without_a_body_and_change_nothing() {
     assert_eq!(delete.refusal(), (405, "method_not_allowed"));
     assert_eq!(delete.headers["Allow"], "GET, HEAD, OPTIONS");
     assert_eq!(world.changes(), 0);
+}
+
+#[tokio::test]
+async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
+    let mut world = World::with([at_work("web")]).await;
+    world.app.auth = Auth::Iam;
+    let page = world.get("/?from=a-bookmark").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["Content-Type"], "text/html; charset=utf-8");
+    assert_eq!(page.headers["Cache-Control"], "no-store");
+    assert_eq!(page.headers["X-Request-Id"], "c0ffee");
+    let policy = page.headers["Content-Security-Policy"].as_str().unwrap();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    assert!(page.text.starts_with("<!doctype html>"), "{}", page.text);
+    assert!(!page.text.contains("web"), "it holds nothing of the fleet");
+    let head = world.http(&request("HEAD", "/", "")).await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    let post = world.post("/", "").await;
+    assert_eq!(post.refusal(), (405, "method_not_allowed"));
+    let command = world.send(&json!({"command": ""})).await.unwrap();
+    assert_eq!(command["error"]["code"], "bad_parameter");
+    assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
 }
 
 #[tokio::test]
