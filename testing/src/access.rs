@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::filter::Pattern;
 use crate::ids::{Home, Scope};
 use crate::instance::{Instance, instance_arn};
-use crate::request::{Action, Caller, RegionLine, Request};
+use crate::request::{Action, Caller, RegionLine, Request, Service};
 
 /// A hole in the caller's policy: the action is refused with `UnauthorizedOperation`, for every instance or, as with a
 /// condition on `aws:ResourceTag`, for some. Describe actions have no resource-level permissions (*Actions, resources, and
@@ -175,15 +175,20 @@ impl Access {
     }
 
     /// Whether the caller is let in at all: EC2 answers a region that the account has not enabled as it answers bad keys.
-    pub(crate) fn authenticate(&self, caller: &Caller, now: Timestamp) -> Result<(), ApiError> {
+    pub(crate) fn authenticate(
+        &self,
+        caller: &Caller,
+        service: Service,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
         match self.credentials.get(&caller.home.account) {
             Some(CredentialFault::ExpiredToken) => return Err(ApiError::expired_token()),
             Some(CredentialFault::RequestExpired) => return Err(ApiError::request_expired(now)),
-            Some(CredentialFault::AuthFailure) => return Err(ApiError::auth_failure()),
+            Some(CredentialFault::AuthFailure) => return Err(ApiError::unknown_key(service)),
             None => {}
         }
         if !self.is_enabled(&caller.home.region) {
-            return Err(ApiError::auth_failure());
+            return Err(ApiError::unknown_key(service));
         }
         match (self.clock, caller.signed_at) {
             (ClockCheck::On, Some(signed)) if now.duration_since(signed).abs() > SKEW_ALLOWED => {
@@ -221,7 +226,10 @@ impl Access {
                     }
                 }
             };
-            return Err(ApiError::unauthorized(home, action, &resource));
+            return Err(match action.service() {
+                Service::Ec2 => ApiError::unauthorized(home, action, &resource),
+                Service::Sqs | Service::Sts => ApiError::access_denied(home, action, &resource),
+            });
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use crate::ids::{Home, InstanceId};
-use crate::request::Action;
+use crate::request::{Action, Service};
 
 /// An error answer of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -221,12 +221,50 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn auth_failure() -> Self {
+    /// What services other than EC2 say to a caller who may not.
+    pub(crate) fn access_denied(home: &Home, action: Action, resource: &str) -> Self {
+        let (account, service) = (&home.account, action.service().name());
         Self::with_status(
-            401,
-            "AuthFailure",
-            "AWS was not able to validate the provided access credentials",
+            403,
+            if service == "sqs" {
+                "AccessDeniedException"
+            } else {
+                "AccessDenied"
+            },
+            format!(
+                "User: arn:aws:iam::{account}:user/curfew is not authorized to perform: {service}:{action} on resource: \
+                 {resource}"
+            ),
         )
+    }
+
+    /// Credentials that the service does not know, or not in this region.
+    pub(crate) fn unknown_key(service: Service) -> Self {
+        match service {
+            Service::Ec2 => Self::with_status(
+                401,
+                "AuthFailure",
+                "AWS was not able to validate the provided access credentials",
+            ),
+            Service::Sqs | Service::Sts => Self::with_status(
+                403,
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            ),
+        }
+    }
+
+    /// An error of SQS, under the name that it had in the query protocol: clients still go by that.
+    pub(crate) fn queue(code: &'static str) -> Self {
+        let message = match code {
+            "AWS.SimpleQueueService.NonExistentQueue" => "The specified queue does not exist.",
+            "AWS.SimpleQueueService.MessageNotInflight" => "The message isn't in flight.",
+            "ReceiptHandleIsInvalid" => "The input receipt handle is invalid.",
+            "EmptyBatchRequest" => "There should be at least one entry in the request.",
+            "TooManyEntriesInBatchRequest" => "Maximum number of entries per request are 10.",
+            _ => "",
+        };
+        Self::client(code, message)
     }
 
     pub(crate) fn expired_token() -> Self {

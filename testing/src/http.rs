@@ -1,26 +1,31 @@
-//! The model behind HTTP: EC2's query protocol, close enough for the real SDKs.
+//! The model behind HTTP: the protocols of EC2, SQS and STS, close enough for the real SDKs.
 
 mod answer;
+mod direct;
+mod exchange;
 mod query;
+mod sqs;
+mod sts;
 mod wire;
 mod xml;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{ConnectInfo, Form, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+pub use self::direct::direct;
+use self::exchange::{End, Incoming, exchange};
 use self::wire::Line;
-use crate::fault::Symptom;
 use crate::model::Model;
-use crate::request::Caller;
 
 /// How the model's time moves while calls arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,9 @@ pub enum TimeSource {
     Step(SignedDuration),
     /// It follows the machine's clock.
     Wall,
+    /// It passes as tokio's does, which a paused test moves: what a client sleeps, the model sees pass. The test may move it
+    /// besides.
+    Tokio,
 }
 
 /// A model that listens on a free port of the loopback interface until this is dropped.
@@ -66,11 +74,7 @@ pub async fn serve_with(model: Model, time: TimeSource) -> Server {
         .local_addr()
         .expect("a bound listener has an address");
     let (open, closed) = watch::channel(());
-    let face = Face {
-        model,
-        time,
-        closed: closed.clone(),
-    };
+    let face = Face::new(model, time, closed.clone());
     let app = Router::new().fallback(answer_call).with_state(face);
     let app = app.into_make_service_with_connect_info::<Line>();
     let serving = axum::serve(wire::Listener(listener), app).with_graceful_shutdown(gone(closed));
@@ -87,7 +91,35 @@ pub async fn serve_with(model: Model, time: TimeSource) -> Server {
 struct Face {
     model: Model,
     time: TimeSource,
+    /// Up to when tokio's time was told to the model.
+    told: Arc<Mutex<Instant>>,
     closed: watch::Receiver<()>,
+}
+
+impl Face {
+    fn new(model: Model, time: TimeSource, closed: watch::Receiver<()>) -> Self {
+        Self {
+            model,
+            time,
+            told: Arc::new(Mutex::new(Instant::now())),
+            closed,
+        }
+    }
+
+    /// Moves the model's time on to this call.
+    fn tell_time(&self) {
+        match self.time {
+            TimeSource::Held => {}
+            TimeSource::Step(step) => self.model.advance(step),
+            TimeSource::Wall => self.model.catch_up(wall_time()),
+            TimeSource::Tokio => {
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                self.model.advance(now.duration_since(*told));
+                *told = now;
+            }
+        }
+    }
 }
 
 /// Waits until the server is dropped.
@@ -99,84 +131,31 @@ async fn answer_call(
     State(face): State<Face>,
     ConnectInfo(line): ConnectInfo<Line>,
     headers: HeaderMap,
-    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+    body: Bytes,
 ) -> Response {
-    let model = &face.model;
-    match face.time {
-        TimeSource::Held => {}
-        TimeSource::Step(step) => model.advance(step),
-        TimeSource::Wall => model.catch_up(wall_time()),
-    }
-    // What isn't a form names no action, and is answered so.
-    let parameters = form.map_or_else(|_| Vec::new(), |Form(parameters)| parameters);
-    let caller = read_caller(&headers);
-    let (name, request) = query::parse(&parameters);
-    let reply = model.receive(&caller, &name, request);
-    match &reply.symptom {
-        Some(Symptom::Latency(late)) => tokio::time::sleep(*late).await,
-        Some(Symptom::Hang) => {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let outgoing = match exchange(&face, &Incoming::new(text, &body)).await {
+        End::Answered(outgoing) => outgoing,
+        End::Silence => {
             gone(face.closed).await;
             line.reset();
+            // Nobody reads this.
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        Some(Symptom::Reset | Symptom::ResetAfter) => line.reset(),
-        _ => {}
-    }
-    let (status, mut body) = match &reply.answer {
-        Some(Ok(answer)) => (
-            StatusCode::OK,
-            answer::render(&name, &reply.request_id, answer, &caller.home),
-        ),
-        Some(Err(error)) => (
-            StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            answer::render_error(error, &reply.request_id),
-        ),
-        // The line is cut or the server is gone: nobody reads this.
-        None => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+        End::Reset => {
+            line.reset();
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
     };
-    if reply.symptom == Some(Symptom::Truncated) {
-        body.truncate(body.floor_char_boundary(body.len() / 2));
-    }
-    let mut response = (status, [(CONTENT_TYPE, "text/xml;charset=UTF-8")], body).into_response();
-    if let Some(now) = model.announced_time() {
-        let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let status = StatusCode::from_u16(outgoing.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, outgoing.body).into_response();
+    for (name, value) in outgoing.headers {
+        let value = HeaderValue::from_str(&value).expect("the model's headers are plain text");
         response
             .headers_mut()
-            .extend(date.parse().map(|date| (DATE, date)));
+            .insert(HeaderName::from_static(name), value);
     }
     response
-}
-
-/// Reads whose call it is from the signature, which nobody verifies: `Credential=KEY/DATE/REGION/ec2/aws4_request`. A key of
-/// twelve digits is the account, as on the emulators; any other key is of account 000000000000.
-fn read_caller(headers: &HeaderMap) -> Caller {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let mut caller = Caller {
-        signed_at: text("x-amz-date").and_then(read_signing_time),
-        ..Caller::default()
-    };
-    let scope = text(AUTHORIZATION.as_str())
-        .and_then(|value| value.split_once("Credential="))
-        .map(|(_, scope)| scope);
-    if let Some(scope) = scope {
-        let mut parts = scope.split('/');
-        let key = parts.next().unwrap_or_default();
-        if key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit()) {
-            key.clone_into(&mut caller.home.account);
-        }
-        if let Some(region) = parts.nth(1) {
-            region.clone_into(&mut caller.home.region);
-        }
-    }
-    caller
-}
-
-/// Reads `20261123T190000Z`.
-fn read_signing_time(text: &str) -> Option<Timestamp> {
-    jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text)
-        .ok()?
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .ok()
-        .map(|at| at.timestamp())
 }
 
 #[expect(

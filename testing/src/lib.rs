@@ -1,8 +1,9 @@
 //! Test support: a model of EC2 that behaves as AWS documents where the emulators do not.
 //!
 //! Only ever a dev-dependency. [`Model`] is the service: a deterministic state machine in virtual time. [`serve`] puts it behind
-//! HTTP, speaking EC2's query protocol to the real SDKs. What AWS does and the model doesn't is an error here, never a silent
-//! success: unknown actions and filters are refused.
+//! HTTP, speaking EC2's query protocol to the real SDKs, and beside it as much of SQS and STS as state changes and several accounts
+//! need; [`direct`] does the same without sockets. What AWS does and the model doesn't is an error here, never a silent success:
+//! unknown actions and filters are refused.
 //!
 //! ```
 //! use curfew_testing::{InstanceState, Launch, Model};
@@ -45,8 +46,10 @@ mod instance;
 mod launch;
 mod lifecycle;
 mod model;
+mod queue;
 mod record;
 mod request;
+mod role;
 mod service;
 mod tags;
 mod throttle;
@@ -56,7 +59,7 @@ pub use access::{ClockCheck, CredentialFault, Denial};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
 pub use filter::Filter;
-pub use http::{Server, TimeSource, serve, serve_with};
+pub use http::{Server, TimeSource, direct, serve, serve_with};
 pub use ids::{Home, InstanceId};
 pub use instance::{
     Hibernation, Instance, InstanceState, RootDevice, SpotKind, SpotRequest, StateReason,
@@ -64,10 +67,12 @@ pub use instance::{
 };
 pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
+pub use queue::{Batch, Entry, Message, QueueCall, QueueCounts, QueueSettings, Redrive};
 pub use record::{Call, Outcome, Transition};
 pub use request::{
     Action, Answer, AttributeChange, Caller, Health, Page, Patience, Query, RegionLine,
-    RegionScope, Request, StateChange, StatusScope, StopMode, TagLine,
+    RegionScope, Request, Service, StateChange, StatusScope, StopMode, TagLine,
 };
+pub use role::{Credentials, Identity, Role, TokenCall};
 pub use throttle::{Bucket, Throttling};
 pub use world::Durations;

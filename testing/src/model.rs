@@ -11,8 +11,10 @@ use crate::fault::Fault;
 use crate::ids::{Home, InstanceId};
 use crate::instance::{Instance, InstanceState, StateReason};
 use crate::launch::Launch;
+use crate::queue::{Message, QueueCall, QueueSettings};
 use crate::record::{Call, Transition};
 use crate::request::{Action, Answer, Caller, Patience, Request, StopMode};
+use crate::role::Role;
 use crate::service::Reply;
 use crate::throttle::{Throttle, Throttling};
 use crate::world::{Durations, World};
@@ -128,6 +130,43 @@ impl Model {
     /// Lets nothing go wrong any more.
     pub fn clear_faults(&self) {
         self.world().faults.clear();
+    }
+}
+
+/// Queues and roles.
+impl Model {
+    /// A new queue of this account and region; its address.
+    pub fn create_queue(&self, home: &Home, name: &str, settings: QueueSettings) -> String {
+        self.world().create_queue(home, name, settings)
+    }
+
+    /// Delivers every change of state in the queue's account and region to it from now on, as `EventBridge` does with a rule for
+    /// them. [`drain_events`](Self::drain_events) gives them all the same.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such queue.
+    pub fn deliver_events_to(&self, url: &str) {
+        self.world().listen(url);
+    }
+
+    /// Puts a message into a queue as anybody might: an event a second time, or one that makes no sense.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such queue.
+    pub fn send(&self, url: &str, body: &str) {
+        self.world().put(url, body.to_owned(), 0);
+    }
+
+    /// What is in a queue, hidden or not.
+    pub fn messages(&self, url: &str) -> Vec<Message> {
+        self.world().messages(url)
+    }
+
+    /// Adds a role; its resource name.
+    pub fn add_role(&self, role: Role) -> String {
+        self.world().roles.add(role)
     }
 }
 
@@ -257,6 +296,11 @@ impl Model {
         request: Result<Request, ApiError>,
     ) -> Reply {
         self.world().receive(caller, name, request)
+    }
+
+    /// Looks once more for a long poll, which is one call however often it looks.
+    pub(crate) fn look_again(&self, home: &Home, call: &QueueCall) -> Option<Answer> {
+        self.world().queue_call(home, call).ok()
     }
 
     /// The instant to send as the service's, while clocks are checked.

@@ -1,4 +1,4 @@
-//! What can be asked of the model, and what it answers: the actions of EC2 that Curfew and its tests use.
+//! What can be asked of the model, and what it answers: the actions that Curfew and its tests use.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +9,18 @@ use crate::filter::Filter;
 use crate::ids::{Home, InstanceId};
 use crate::instance::{Instance, InstanceState, StopProtection};
 use crate::launch::Launch;
+use crate::queue::{Batch, Message, QueueCall, QueueCounts};
+use crate::role::{Credentials, Identity, Presented, TokenCall};
 
-/// Who asks, and for which region: what EC2 reads from a request's signature.
+/// Who asks, and for which region: what a service reads from a request's signature.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Caller {
     /// The account of the credentials and the region of the signature.
     pub home: Home,
     /// When the caller says that it signed (`X-Amz-Date`); looked at only when the model checks clocks.
     pub signed_at: Option<Timestamp>,
+    /// The temporary credentials used, if they are any: whose account they are of is what the model knows of them.
+    pub(crate) session: Option<Presented>,
 }
 
 impl Caller {
@@ -24,30 +28,59 @@ impl Caller {
     pub fn new(account: impl Into<String>, region: impl Into<String>) -> Self {
         Self {
             home: Home::new(account, region),
-            signed_at: None,
+            ..Self::default()
+        }
+    }
+}
+
+/// A service that the model speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// Instances.
+    Ec2,
+    /// Queues.
+    Sqs,
+    /// Roles, and whose credentials are whose.
+    Sts,
+}
+
+impl Service {
+    /// The name in a signature's scope, in permissions and in resource names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ec2 => "ec2",
+            Self::Sqs => "sqs",
+            Self::Sts => "sts",
         }
     }
 }
 
 macro_rules! actions {
-    ($($name:ident),+ $(,)?) => {
-        /// An action of EC2's API that the model knows. Every other one is answered with `InvalidAction`.
+    ($($service:ident { $($name:ident),+ $(,)? })+) => {
+        /// An action that the model knows. Every other one is answered with `InvalidAction`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Action {
-            $(
-                #[doc = concat!("EC2's `", stringify!($name), "`.")]
+            $($(
+                #[doc = concat!(stringify!($service), "'s `", stringify!($name), "`.")]
                 $name,
-            )+
+            )+)+
         }
 
         impl Action {
             /// Every action.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
+            pub const ALL: &[Self] = &[$($(Self::$name),+),+];
 
-            /// EC2's name for it.
+            /// AWS's name for it.
             pub fn name(self) -> &'static str {
                 match self {
-                    $(Self::$name => stringify!($name),)+
+                    $($(Self::$name => stringify!($name),)+)+
+                }
+            }
+
+            /// The service that has it.
+            pub fn service(self) -> Service {
+                match self {
+                    $($(Self::$name)|+ => Service::$service,)+
                 }
             }
         }
@@ -55,18 +88,34 @@ macro_rules! actions {
 }
 
 actions!(
-    RunInstances,
-    DescribeInstances,
-    DescribeInstanceStatus,
-    StartInstances,
-    StopInstances,
-    TerminateInstances,
-    ModifyInstanceAttribute,
-    CreateTags,
-    DeleteTags,
-    DescribeTags,
-    DescribeSpotInstanceRequests,
-    DescribeRegions,
+    Ec2 {
+        RunInstances,
+        DescribeInstances,
+        DescribeInstanceStatus,
+        StartInstances,
+        StopInstances,
+        TerminateInstances,
+        ModifyInstanceAttribute,
+        CreateTags,
+        DeleteTags,
+        DescribeTags,
+        DescribeSpotInstanceRequests,
+        DescribeRegions,
+    }
+    Sqs {
+        SendMessage,
+        SendMessageBatch,
+        ReceiveMessage,
+        DeleteMessage,
+        DeleteMessageBatch,
+        ChangeMessageVisibility,
+        GetQueueUrl,
+        GetQueueAttributes,
+    }
+    Sts {
+        AssumeRole,
+        GetCallerIdentity,
+    }
 );
 
 impl Action {
@@ -179,6 +228,10 @@ pub enum Request {
     DescribeRegions(Query, RegionScope),
     /// Asks whether the caller may, and does nothing.
     DryRun(Box<Request>),
+    /// Asks something of a queue.
+    Queue(QueueCall),
+    /// Asks who somebody is, or to be somebody else.
+    Token(TokenCall),
 }
 
 impl Request {
@@ -198,13 +251,15 @@ impl Request {
             Self::DescribeSpotInstanceRequests(_) => Action::DescribeSpotInstanceRequests,
             Self::DescribeRegions(..) => Action::DescribeRegions,
             Self::DryRun(request) => request.action(),
+            Self::Queue(call) => call.action(),
+            Self::Token(call) => call.action(),
         }
     }
 
     /// The ids that the call names.
     pub fn ids(&self) -> &[String] {
         match self {
-            Self::RunInstances { .. } => &[],
+            Self::RunInstances { .. } | Self::Queue(_) | Self::Token(_) => &[],
             Self::DescribeInstances(query)
             | Self::DescribeInstanceStatus(query, _)
             | Self::DescribeTags(query)
@@ -289,4 +344,18 @@ pub enum Answer {
     SpotRequests(Page<Arc<Instance>>),
     /// Of `DescribeRegions`.
     Regions(Vec<RegionLine>),
+    /// Of `SendMessage`: the message's id.
+    Sent(String),
+    /// Of `ReceiveMessage`.
+    Received(Vec<Message>),
+    /// Of SQS's batch actions, entry by entry.
+    Batch(Batch),
+    /// Of `GetQueueUrl`.
+    QueueUrl(String),
+    /// Of `GetQueueAttributes`.
+    Counts(QueueCounts),
+    /// Of `AssumeRole`.
+    Credentials(Credentials),
+    /// Of `GetCallerIdentity`.
+    Identity(Identity),
 }

@@ -5,7 +5,8 @@ use crate::fault::Symptom;
 use crate::ids::{Chance, Home, uuid};
 use crate::instance::Instance;
 use crate::record::{Call, Outcome};
-use crate::request::{Action, Answer, Caller, Request};
+use crate::request::{Action, Answer, Caller, Request, Service};
+use crate::role::TokenCall;
 use crate::world::World;
 
 /// What became of a call that came over a wire.
@@ -13,6 +14,8 @@ use crate::world::World;
 pub(crate) struct Reply {
     /// EC2's name for the call.
     pub(crate) request_id: String,
+    /// The account and region that the call was for.
+    pub(crate) home: Home,
     /// What the service answers, unless it never saw the call.
     pub(crate) answer: Option<Result<Answer, ApiError>>,
     /// What happens to the answer on its way.
@@ -27,14 +30,18 @@ impl World {
         name: &str,
         request: Result<Request, ApiError>,
     ) -> Reply {
-        let symptom = Action::named(name)
-            .and_then(|action| self.faults.strike(&caller.home, action, &mut self.chance));
+        let action = Action::named(name);
+        let service = action.map_or(Service::Ec2, Action::service);
+        let (caller, problem) = self.identify(caller, service);
+        let symptom =
+            action.and_then(|action| self.faults.strike(&caller.home, action, &mut self.chance));
         let answer = match &symptom {
             Some(Symptom::Error(error)) => Some(Err(error.clone())),
             Some(symptom) if !symptom.arrives() => None,
-            _ => Some(match &request {
-                Ok(request) => self.serve(caller, request),
-                Err(error) => Err(error.clone()),
+            _ => Some(match (problem, &request) {
+                (Some(problem), _) => Err(problem),
+                (None, Ok(request)) => self.serve(&caller, request),
+                (None, Err(error)) => Err(error.clone()),
             }),
         };
         let outcome = match &answer {
@@ -55,6 +62,7 @@ impl World {
         });
         Reply {
             request_id,
+            home: caller.home,
             answer,
             symptom,
         }
@@ -62,7 +70,8 @@ impl World {
 
     fn serve(&mut self, caller: &Caller, request: &Request) -> Result<Answer, ApiError> {
         let home = &caller.home;
-        self.access.authenticate(caller, self.now)?;
+        self.access
+            .authenticate(caller, request.action().service(), self.now)?;
         if let Some(throttle) = &mut self.throttle {
             throttle.admit(home, request, self.now)?;
         }
@@ -100,6 +109,18 @@ impl World {
             Request::DescribeRegions(query, scope) => {
                 self.describe_regions(query, *scope).map(Answer::Regions)
             }
+            Request::Queue(call) => self.queue_call(home, call),
+            Request::Token(TokenCall::Identity) => {
+                Ok(Answer::Identity(self.caller_identity(caller)))
+            }
+            Request::Token(TokenCall::AssumeRole {
+                role,
+                session,
+                external_id,
+                seconds,
+            }) => self
+                .assume_role(caller, role, session, external_id.as_deref(), *seconds)
+                .map(Answer::Credentials),
         }
     }
 

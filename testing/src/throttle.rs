@@ -56,11 +56,12 @@ impl Throttling {
         self
     }
 
-    fn request_bucket(&self, action: Action, breadth: Breadth) -> Bucket {
+    /// None for the other services, which the page says nothing of.
+    fn request_bucket(&self, action: Action, breadth: Breadth) -> Option<Bucket> {
         if let Some(bucket) = self.requests.get(&action) {
-            return *bucket;
+            return Some(*bucket);
         }
-        match action {
+        Some(match action {
             Action::DescribeInstances
             | Action::DescribeInstanceStatus
             | Action::DescribeSpotInstanceRequests
@@ -77,7 +78,8 @@ impl Throttling {
             Action::StartInstances | Action::RunInstances => Bucket::new(5, 2),
             Action::TerminateInstances => Bucket::new(100, 5),
             Action::CreateTags | Action::DeleteTags => Bucket::new(100, 10),
-        }
+            _ => return None,
+        })
     }
 
     fn resource_bucket(&self, action: Action) -> Option<Bucket> {
@@ -183,7 +185,9 @@ impl Throttle {
     ) -> Result<(), ApiError> {
         let action = request.action();
         let breadth = Breadth::of(request);
-        let bucket = self.figures.request_bucket(action, breadth);
+        let Some(bucket) = self.figures.request_bucket(action, breadth) else {
+            return Ok(());
+        };
         let level = self
             .requests
             .entry((home.clone(), action, breadth))

@@ -11,7 +11,9 @@ use crate::fault::Faults;
 use crate::ids::{Chance, Home, InstanceId};
 use crate::instance::{Instance, InstanceState, SpotKind, SpotRequest, StateReason};
 use crate::launch::Launch;
+use crate::queue::Queues;
 use crate::record::{Call, Transition};
+use crate::role::Roles;
 use crate::throttle::Throttle;
 
 /// How long instances take. The defaults are what small Linux instances are commonly seen to need; AWS promises none of them,
@@ -79,6 +81,10 @@ pub(crate) struct World {
     pub(crate) transitions: Vec<Transition>,
     /// How many transitions have had their event taken.
     pub(crate) drained: usize,
+    pub(crate) queues: Queues,
+    /// How many messages have been sent.
+    pub(crate) sent: u64,
+    pub(crate) roles: Roles,
     /// Free places by type and zone, where they are limited.
     pub(crate) room: HashMap<(String, String), u32>,
     /// What the next starts of an instance come to after they were accepted.
@@ -105,6 +111,9 @@ impl World {
             received: 0,
             transitions: Vec::new(),
             drained: 0,
+            queues: Queues::new(),
+            sent: 0,
+            roles: Roles::default(),
             room: HashMap::new(),
             failing_starts: HashMap::new(),
             stuck: Vec::new(),
@@ -196,6 +205,7 @@ impl World {
             to,
             at: now,
         });
+        self.tell_queues();
         if to == InstanceState::Terminated {
             self.schedule(id, self.durations.visible, Due::Vanish);
         }

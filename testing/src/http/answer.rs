@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::exchange::Outgoing;
 use super::xml::Xml;
 use crate::error::ApiError;
 use crate::filter::ARCHITECTURE;
@@ -14,8 +15,27 @@ use crate::request::{Answer, Health, Page, RegionLine, StateChange, TagLine};
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
+/// The answer to a call of EC2.
+pub(super) fn outgoing(
+    action: &str,
+    request_id: &str,
+    result: &Result<Answer, ApiError>,
+    home: &Home,
+) -> Outgoing {
+    let (status, body) = match result {
+        Ok(answer) => (200, render(action, request_id, answer, home)),
+        Err(error) => (error.status, render_error(error, request_id)),
+    };
+    let kind = "text/xml;charset=UTF-8".to_owned();
+    Outgoing {
+        status,
+        headers: vec![("content-type", kind)],
+        body,
+    }
+}
+
 /// The answer to an action that succeeded.
-pub(super) fn render(action: &str, request_id: &str, answer: &Answer, home: &Home) -> String {
+fn render(action: &str, request_id: &str, answer: &Answer, home: &Home) -> String {
     let mut xml = Xml::new();
     xml.spaced_element(&format!("{action}Response"), Some(NAMESPACE), |xml| {
         xml.text("requestId", request_id);
@@ -45,13 +65,15 @@ pub(super) fn render(action: &str, request_id: &str, answer: &Answer, home: &Hom
                 next_token(xml, page);
             }
             Answer::Regions(regions) => xml.items("regionInfo", regions, region),
+            // The other services' answers, which they write themselves.
+            _ => {}
         }
     });
     xml.finish()
 }
 
 /// The answer to one that did not.
-pub(super) fn render_error(error: &ApiError, request_id: &str) -> String {
+fn render_error(error: &ApiError, request_id: &str) -> String {
     let mut xml = Xml::new();
     xml.element("Response", |xml| {
         xml.element("Errors", |xml| {

@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::instance::{SpotKind, StopProtection};
 use crate::launch::Launch;
 use crate::request::{
-    Action, AttributeChange, Patience, Query, RegionScope, Request, StatusScope, StopMode,
+    Action, AttributeChange, Patience, Query, RegionScope, Request, Service, StatusScope, StopMode,
 };
 
 /// The version of the API that the model speaks.
@@ -35,7 +35,7 @@ fn read(parameters: &Parameters<'_>, name: &str) -> Result<Request, ApiError> {
     }
     let version = parameters.get("Version").unwrap_or(VERSION);
     let action = Action::named(name)
-        .filter(|_| version == VERSION)
+        .filter(|action| action.service() == Service::Ec2 && version == VERSION)
         .ok_or_else(|| ApiError::invalid_action(name, version))?;
     let request = match action {
         Action::RunInstances => run(parameters)?,
@@ -86,6 +86,7 @@ fn read(parameters: &Parameters<'_>, name: &str) -> Result<Request, ApiError> {
             };
             Request::DescribeRegions(query(parameters, "RegionName")?, scope)
         }
+        _ => return Err(ApiError::invalid_action(name, version)),
     };
     Ok(if parameters.flag("DryRun")? {
         Request::DryRun(Box::new(request))

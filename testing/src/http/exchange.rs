@@ -1,0 +1,185 @@
+//! One request and its answer, whatever they came over: who asks, which service, what becomes of it on its way.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Face, answer, gone, query, sqs, sts};
+use crate::error::ApiError;
+use crate::fault::Symptom;
+use crate::ids::Home;
+use crate::queue::QueueCall;
+use crate::request::{Answer, Caller, Request, Service};
+use crate::role::Presented;
+
+/// How often a long poll looks again. AWS answers as soon as something is there; a test should not wait to see it.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// What a service reads of a request.
+pub(super) struct Incoming {
+    authorization: Option<String>,
+    signed_at: Option<Timestamp>,
+    token: Option<String>,
+    /// The action, in the JSON protocol.
+    target: Option<String>,
+    body: Vec<u8>,
+}
+
+/// What goes back.
+pub(super) struct Outgoing {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: String,
+}
+
+/// How an exchange ends.
+pub(super) enum End {
+    Answered(Outgoing),
+    /// The connection is reset.
+    Reset,
+    /// Nothing ever comes, until the server is gone.
+    Silence,
+}
+
+impl Incoming {
+    pub(super) fn new<'a>(header: impl Fn(&str) -> Option<&'a str>, body: &[u8]) -> Self {
+        let text = |name| header(name).map(str::to_owned);
+        Self {
+            authorization: text("authorization"),
+            signed_at: header("x-amz-date").and_then(read_signing_time),
+            token: text("x-amz-security-token"),
+            target: text("x-amz-target"),
+            body: body.to_owned(),
+        }
+    }
+
+    /// `KEY/DATE/REGION/SERVICE/aws4_request`, which says whose call it is. Nobody verifies the signature.
+    fn scope(&self) -> impl Iterator<Item = &str> {
+        self.authorization
+            .as_deref()
+            .and_then(|value| value.split_once("Credential="))
+            .map_or("", |(_, scope)| scope)
+            .split('/')
+    }
+
+    fn service(&self) -> Service {
+        if self.target.is_some() {
+            Service::Sqs
+        } else if self.scope().nth(3) == Some(Service::Sts.name()) {
+            Service::Sts
+        } else {
+            Service::Ec2
+        }
+    }
+
+    /// A key of twelve digits is the account, as on the emulators; one of temporary credentials is looked up; any other is of
+    /// account 000000000000.
+    fn caller(&self) -> Caller {
+        let mut caller = Caller {
+            signed_at: self.signed_at,
+            ..Caller::default()
+        };
+        let mut parts = self.scope();
+        let key = parts.next().unwrap_or_default();
+        if key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit()) {
+            key.clone_into(&mut caller.home.account);
+        }
+        if key.starts_with(Presented::PREFIX) {
+            caller.session = Some(Presented {
+                key: key.to_owned(),
+                token: self.token.clone(),
+            });
+        }
+        if let Some(region) = parts.nth(1) {
+            region.clone_into(&mut caller.home.region);
+        }
+        caller
+    }
+
+    fn parse(&self) -> (String, Result<Request, ApiError>) {
+        if let Some(target) = &self.target {
+            return sqs::parse(target, &self.body);
+        }
+        // What isn't a form names no action, and is answered so.
+        let form: Vec<(String, String)> = form_urlencoded::parse(&self.body).into_owned().collect();
+        match self.service() {
+            Service::Sts => sts::parse(&form),
+            Service::Ec2 | Service::Sqs => query::parse(&form),
+        }
+    }
+}
+
+/// Lets the model answer a request.
+pub(super) async fn exchange(face: &Face, incoming: &Incoming) -> End {
+    face.tell_time();
+    let model = &face.model;
+    let service = incoming.service();
+    let caller = incoming.caller();
+    let (name, request) = incoming.parse();
+    let asked = request.as_ref().ok().cloned();
+    let mut reply = model.receive(&caller, &name, request);
+    if let (Some(Ok(first)), Some(Request::Queue(call))) = (&mut reply.answer, &asked) {
+        let waited = face.wait_for_message(&reply.home, call, first).await;
+        if let Some(answer) = waited {
+            *first = answer;
+        }
+    }
+    match &reply.symptom {
+        Some(Symptom::Latency(late)) => tokio::time::sleep(*late).await,
+        Some(Symptom::Hang) => return End::Silence,
+        Some(Symptom::Reset | Symptom::ResetAfter) => return End::Reset,
+        _ => {}
+    }
+    let Some(result) = &reply.answer else {
+        return End::Silence;
+    };
+    let mut outgoing = match service {
+        Service::Ec2 => answer::outgoing(&name, &reply.request_id, result, &reply.home),
+        Service::Sqs => sqs::outgoing(&reply.request_id, result),
+        Service::Sts => sts::outgoing(&name, &reply.request_id, result),
+    };
+    if reply.symptom == Some(Symptom::Truncated) {
+        let body = &mut outgoing.body;
+        body.truncate(body.floor_char_boundary(body.len() / 2));
+    }
+    if let Some(now) = model.announced_time() {
+        let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        outgoing.headers.push(("date", date));
+    }
+    End::Answered(outgoing)
+}
+
+impl Face {
+    /// Waits, as a long poll does, until there is a message or the poll's time is over.
+    async fn wait_for_message(
+        &self,
+        home: &Home,
+        call: &QueueCall,
+        first: &Answer,
+    ) -> Option<Answer> {
+        let Answer::Received(messages) = first else {
+            return None;
+        };
+        let until = Instant::now() + call.wait();
+        let mut empty = messages.is_empty();
+        let mut found = None;
+        while empty && Instant::now() < until {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = gone(self.closed.clone()) => break,
+            }
+            self.tell_time();
+            found = self.model.look_again(home, call);
+            empty = matches!(&found, Some(Answer::Received(messages)) if messages.is_empty());
+        }
+        found
+    }
+}
+
+/// Reads `20261123T190000Z`.
+fn read_signing_time(text: &str) -> Option<Timestamp> {
+    jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text)
+        .ok()?
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()
+        .map(|at| at.timestamp())
+}

@@ -1,0 +1,101 @@
+//! STS's query protocol: forms in, XML out.
+
+use super::exchange::Outgoing;
+use super::xml::Xml;
+use crate::error::ApiError;
+use crate::request::{Answer, Request};
+use crate::role::{Credentials, TokenCall};
+
+const VERSION: &str = "2011-06-15";
+const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+/// `AssumeRole`: an hour, when nobody says.
+const SECONDS: i64 = 3600;
+
+pub(super) fn parse(form: &[(String, String)]) -> (String, Result<Request, ApiError>) {
+    let get = |wanted: &str| {
+        form.iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
+    };
+    let name = get("Action").unwrap_or_default().to_owned();
+    let required = |wanted: &str| {
+        get(wanted)
+            .map(str::to_owned)
+            .ok_or_else(|| ApiError::missing_parameter(wanted))
+    };
+    let version = get("Version").unwrap_or(VERSION);
+    let call = match (name.as_str(), version) {
+        ("GetCallerIdentity", VERSION) => Ok(TokenCall::Identity),
+        ("AssumeRole", VERSION) => required("RoleArn").and_then(|role| {
+            let seconds = get("DurationSeconds").map_or(Ok(SECONDS), str::parse);
+            Ok(TokenCall::AssumeRole {
+                role,
+                session: required("RoleSessionName")?,
+                external_id: get("ExternalId").map(str::to_owned),
+                seconds: seconds
+                    .map_err(|_| ApiError::client("ValidationError", "no number of seconds"))?,
+            })
+        }),
+        _ => Err(ApiError::invalid_action(&name, version)),
+    };
+    (name, call.map(Request::Token))
+}
+
+pub(super) fn outgoing(
+    action: &str,
+    request_id: &str,
+    result: &Result<Answer, ApiError>,
+) -> Outgoing {
+    let mut xml = Xml::new();
+    let status = match result {
+        Ok(answer) => {
+            xml.spaced_element(&format!("{action}Response"), Some(NAMESPACE), |xml| {
+                xml.element(&format!("{action}Result"), |xml| render(xml, answer));
+                xml.element("ResponseMetadata", |xml| xml.text("RequestId", request_id));
+            });
+            200
+        }
+        Err(error) => {
+            xml.spaced_element("ErrorResponse", Some(NAMESPACE), |xml| {
+                xml.element("Error", |xml| {
+                    xml.text("Type", "Sender");
+                    xml.text("Code", &error.code);
+                    xml.text("Message", &error.message);
+                });
+                xml.text("RequestId", request_id);
+            });
+            error.status
+        }
+    };
+    Outgoing {
+        status,
+        headers: vec![("content-type", "text/xml".to_owned())],
+        body: xml.finish(),
+    }
+}
+
+fn render(xml: &mut Xml, answer: &Answer) {
+    match answer {
+        Answer::Credentials(given) => credentials(xml, given),
+        Answer::Identity(identity) => {
+            xml.text("Arn", &identity.arn);
+            xml.text("UserId", &identity.id);
+            xml.text("Account", &identity.account);
+        }
+        _ => {}
+    }
+}
+
+fn credentials(xml: &mut Xml, given: &Credentials) {
+    xml.element("AssumedRoleUser", |xml| {
+        xml.text("AssumedRoleId", &given.identity.id);
+        xml.text("Arn", &given.identity.arn);
+    });
+    xml.element("Credentials", |xml| {
+        xml.text("AccessKeyId", &given.key);
+        xml.text("SecretAccessKey", &given.secret);
+        xml.text("SessionToken", &given.token);
+        let expires = given.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        xml.text("Expiration", &expires);
+    });
+}
