@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use curfew_core::membership::Account;
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,11 @@ impl Connection {
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
     /// The first try and two more, with the SDK's jittered backoff; a pass that still fails is followed by another pass.
     const ATTEMPTS: u32 = 3;
+    /// Who we are in an account's audit trail, after the role's name.
+    const SESSION: &str = "curfew";
+    /// A role's credentials are renewed this long before they run out: longer than a call and its retries may take, so that none
+    /// is under way when they do.
+    const RENEWAL: Duration = Duration::from_mins(2);
 
     /// Reads the environment, the shared AWS files and, where set, `AWS_CA_BUNDLE`. Makes no call.
     pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
@@ -92,6 +101,35 @@ impl Connection {
             sdk = sdk.into_builder().region(Region::new("us-east-1")).build();
         }
         Ok(Self { sdk, endpoint })
+    }
+
+    /// The same way to another region.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        let region = Region::new(region.to_owned());
+        Self {
+            sdk: self.sdk.clone().into_builder().region(region).build(),
+            endpoint: self.endpoint.clone(),
+        }
+    }
+
+    /// The same way into another account, as its role. The role is assumed at the first call, and again before its credentials run
+    /// out; every connection made from this one shares them.
+    pub async fn into_account(&self, account: &Account) -> Self {
+        let mut role = AssumeRoleProvider::builder(account.role.as_str())
+            .session_name(Self::SESSION)
+            .configure(&self.sdk);
+        if let Some(external_id) = &account.external_id {
+            role = role.external_id(external_id);
+        }
+        let role = SharedCredentialsProvider::new(role.build().await);
+        // A cache for each account: the SDK's own keeps the credentials of 64 providers at most.
+        let cache = IdentityCache::lazy().buffer_time(Self::RENEWAL).build();
+        let sdk = self.sdk.clone().into_builder();
+        Self {
+            sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
+            endpoint: self.endpoint.clone(),
+        }
     }
 
     /// The region of every client made from this connection.

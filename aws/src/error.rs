@@ -114,11 +114,24 @@ impl CloudError {
     where
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
     {
+        let mut told = Self::told(operation, &error);
+        told.source = Some(Box::new(error));
+        told
+    }
+
+    /// The same of an error that stays where it is.
+    pub(crate) fn told<E>(
+        operation: &'static str,
+        error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
+    ) -> Self
+    where
+        E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+    {
         let status = error
             .raw_response()
             .map(|response| response.status().as_u16());
         let code = error.code().map(str::to_owned);
-        let kind = match (&error, &code) {
+        let kind = match (error, &code) {
             (_, Some(code)) => CloudErrorKind::of_code(code, status),
             (SdkError::ConstructionFailure(_), None) => CloudErrorKind::Refused,
             (SdkError::DispatchFailure(failure), None) if failure.is_other() => {
@@ -137,14 +150,14 @@ impl CloudError {
             Some(message) if !message.is_empty() => message.trim_end_matches('.').to_owned(),
             // SSM, for one, has codes without a sentence.
             Some(_) if code.is_some() => code.clone().unwrap_or_default(),
-            _ => innermost(&error),
+            _ => innermost(error),
         };
         Self {
             operation,
             kind,
             code,
             message,
-            source: Some(Box::new(error)),
+            source: None,
         }
     }
 

@@ -60,7 +60,7 @@ impl Deadline {
         Self(Some(instant))
     }
 
-    fn has_passed(self) -> bool {
+    pub(crate) fn has_passed(self) -> bool {
         self.0.is_some_and(|instant| Instant::now() >= instant)
     }
 }

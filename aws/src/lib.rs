@@ -7,5 +7,7 @@ pub mod connect;
 pub mod error;
 pub mod execute;
 pub mod fleet;
+pub mod organisation;
 pub mod pass;
 pub mod rules;
+mod side_by_side;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::govern::Governance;
 use crate::instance::InstanceId;
+use crate::membership::{self, Membership, RawAccount};
 use crate::memory::{HOLD_TAG, LAST_TAG};
 use crate::problem::Problem;
 use crate::schedule::{
@@ -16,7 +17,7 @@ use crate::schedule::{
 };
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
 
-/// `[governing]` and `[schedules.*]`, as written.
+/// `[governing]`, `[schedules.*]` and `[[account]]`, as written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -27,6 +28,9 @@ pub struct RawGovernance {
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
+    /// Other accounts whose instances are governed too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub account: Vec<RawAccount>,
 }
 
 /// `[governing]`.
@@ -37,11 +41,17 @@ pub struct RawGoverning {
     /// The key of the tag by which an instance names its schedule.
     #[serde(default = "default_tag")]
     pub tag: String,
+    /// The regions of the own account whose instances are governed; where nothing is said, the one that Curfew is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Vec<String>>,
 }
 
 impl Default for RawGoverning {
     fn default() -> Self {
-        Self { tag: default_tag() }
+        Self {
+            tag: default_tag(),
+            regions: None,
+        }
     }
 }
 
@@ -148,7 +158,12 @@ impl RawGovernance {
             .expect("strings, lists and maps with string keys are always JSON")
     }
 
-    /// Checks everything, and reports every problem, not only the first.
+    /// Checks which accounts and regions are governed, and reports every problem, not only the first.
+    pub fn membership(&self) -> Result<Membership, Vec<Problem>> {
+        membership::resolve(self.governing.regions.as_deref(), &self.account)
+    }
+
+    /// Checks everything that decides, and reports every problem, not only the first.
     pub fn resolve(&self) -> Result<Governance, Vec<Problem>> {
         let mut problems = Vec::new();
         let tag = self.governing.tag.trim().to_owned();

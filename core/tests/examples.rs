@@ -5,17 +5,19 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use curfew_core::govern::Governance;
+use curfew_core::instance::Region;
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Edge;
 use jiff::Timestamp;
 use serde_json::Value;
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "demo",
     "follow-the-sun",
     "lab-with-holidays",
     "month-end-batch",
     "night-stop",
+    "organisation",
     "two-offices",
     "weekends-off",
 ];
@@ -31,7 +33,7 @@ fn text(name: &str) -> String {
 /// The part that decides; the rest is the daemon's.
 fn governance(name: &str) -> Governance {
     let mut table: toml::Table = text(name).parse().unwrap();
-    table.retain(|key, _| ["governing", "schedules"].contains(&key));
+    table.retain(|key, _| ["governing", "schedules", "account"].contains(&key));
     let raw: RawGovernance = table.try_into().unwrap();
     raw.resolve().unwrap()
 }
@@ -50,6 +52,23 @@ fn next(name: &str, schedule: &str, from: &str, count: usize) -> String {
         );
     }
     lines
+}
+
+#[test]
+fn organisation_governs_five_places_in_three_accounts() {
+    let table: toml::Table = text("organisation").parse().unwrap();
+    let raw: RawGovernance = table.try_into().unwrap();
+    let membership = raw.membership().unwrap();
+    let members = membership.members(&Region::new("eu-west-1"));
+    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let expected = [
+        "eu-west-3",
+        "us-east-1",
+        "eu-west-3 of account 111122223333",
+        "eu-central-1 of account 111122223333",
+        "us-west-2 of account 444455556666",
+    ];
+    assert_eq!(members, expected);
 }
 
 /// Monday, 01:00 in Paris; Sunday evening in New York.

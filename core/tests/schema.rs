@@ -14,6 +14,7 @@ fn the_schema_in_the_repository_says_what_a_schedule_is() {
     let names: Vec<_> = definitions.keys().map(String::as_str).collect();
     for name in [
         "Adopt",
+        "RawAccount",
         "RawGoverning",
         "RawMatcher",
         "RawSchedule",

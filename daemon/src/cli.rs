@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::fleet::Fleet;
+use curfew_aws::organisation::Organisation;
 use sha2::{Digest, Sha256};
 
 use crate::settings::{self, AwsSettings, Overrides, Settings};
@@ -227,11 +227,12 @@ impl Context {
         }
     }
 
-    /// The settings, and the instances where they say.
-    async fn fleet(&self) -> Result<(Settings, Fleet), CliError> {
+    /// The settings, and the instances of every account and region that they name.
+    async fn organisation(&self) -> Result<(Settings, Organisation), CliError> {
         let settings = self.settings()?;
-        let fleet = Fleet::new(&self.connect(&settings).await?);
-        Ok((settings, fleet))
+        let connection = self.connect(&settings).await?;
+        let organisation = Organisation::open(&connection, &settings.membership).await;
+        Ok((settings, organisation))
     }
 
     /// A connection as the settings say.

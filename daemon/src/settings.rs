@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use curfew_core::govern::Governance;
+use curfew_core::membership::Membership;
 use curfew_core::problem::Problem;
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Rate;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// The schedules, and how instances are bound to them.
     pub governance: Governance,
+    /// The accounts and regions whose instances are governed.
+    pub membership: Membership,
     /// The same as written: the Lambda's settings document.
     pub document: RawGovernance,
     /// What an instance type costs per hour: finite, and not negative.
@@ -180,9 +183,14 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
     let document = RawGovernance {
         governing: raw.governing,
         schedules: raw.schedules,
+        account: raw.account,
     };
     let governance = document
         .resolve()
+        .map_err(|found| problems.extend(found))
+        .ok();
+    let membership = document
+        .membership()
         .map_err(|found| problems.extend(found))
         .ok();
     let mut check = |key: &str, result: Result<(), String>| {
@@ -228,8 +236,9 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
         "daemon.grace",
         grace.as_ref().map(drop).map_err(Clone::clone),
     );
-    let (Some(governance), Ok(name), Ok(heartbeat), Ok(poll), Ok(grace), true) = (
+    let (Some(governance), Some(membership), Ok(name), Ok(heartbeat), Ok(poll), Ok(grace), true) = (
         governance,
+        membership,
         name,
         heartbeat,
         poll,
@@ -241,6 +250,7 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
     Ok(Settings {
         file,
         governance,
+        membership,
         document,
         prices: raw.prices,
         stack: StackSettings { name, heartbeat },

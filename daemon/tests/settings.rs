@@ -191,3 +191,27 @@ fn a_file_that_is_not_there_is_named() {
         "the settings file `/nonexistent/curfew.toml` can't be read"
     );
 }
+
+#[test]
+fn accounts_and_regions_are_read_and_their_mistakes_are_placed() {
+    let account = |more: &str| {
+        format!(
+            "[[account]]\nid = '111122223333'\nrole_arn = 'arn:aws:iam::111122223333:role/curfew-member'\n{more}"
+        )
+    };
+    let good = settings(&account("regions = ['eu-west-3', 'us-east-1']")).unwrap();
+    assert_eq!(good.membership.accounts[0].regions.len(), 2);
+    assert_eq!(good.document.account.len(), 1);
+    insta::assert_snapshot!(problems(&account("region = 'eu-west-3'\nregions = []")), @r"
+    1 problem in the settings:
+      /etc/curfew.toml: `account[0].region`: `region` is not a key here; did you mean `regions`? (allowed: `id`, `name`, `role_arn`, `external_id`, `regions`)
+    ");
+    insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = 'eu-west-3'"), @r#"
+    1 problem in the settings:
+      /etc/curfew.toml: `account[0].regions`: invalid type: string "eu-west-3", expected a sequence
+    "#);
+    insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = ['eu-west-3']"), @r"
+    1 problem in the settings:
+      /etc/curfew.toml: `account[0]`: `role_arn` is missing
+    ");
+}

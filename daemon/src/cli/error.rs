@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use curfew_aws::connect::ConnectError;
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::organisation::{MemberError, MemberFailure};
 
 use crate::deploy::DeployError;
 use crate::emulator::EmulatorError;
@@ -103,20 +104,51 @@ impl From<SettingsError> for CliError {
 
 impl From<CloudError> for CliError {
     fn from(error: CloudError) -> Self {
-        let exit = match error.kind {
-            CloudErrorKind::Unreachable => Exit::Unreachable,
-            CloudErrorKind::Credentials | CloudErrorKind::Expired | CloudErrorKind::Denied => {
-                Exit::NotAuthorised
-            }
-            _ => Exit::Failed,
-        };
         // The SDK's own chain says the same again in more words.
         Self {
-            exit,
+            exit: exit_of(error.kind),
             message: error.to_string(),
             hint: Some(error.hint().to_owned()),
             source: None,
         }
+    }
+}
+
+impl From<MemberError> for CliError {
+    fn from(error: MemberError) -> Self {
+        Self {
+            exit: match &error.failure {
+                MemberFailure::Cloud(error) => exit_of(error.kind),
+                MemberFailure::OutOfTime => Exit::Failed,
+            },
+            message: error.to_string(),
+            hint: Some(error.hint()),
+            source: None,
+        }
+    }
+}
+
+/// What is said of accounts and regions that did not answer, once the others' results are printed.
+pub(super) fn all_answered(failures: Vec<MemberError>) -> Result<(), CliError> {
+    let more: Vec<String> = failures.iter().skip(1).map(ToString::to_string).collect();
+    let Some(first) = failures.into_iter().next() else {
+        return Ok(());
+    };
+    let mut error = CliError::from(first);
+    for line in more {
+        error.message.push_str("\nerror: ");
+        error.message.push_str(&line);
+    }
+    Err(error)
+}
+
+fn exit_of(kind: CloudErrorKind) -> Exit {
+    match kind {
+        CloudErrorKind::Unreachable => Exit::Unreachable,
+        CloudErrorKind::Credentials | CloudErrorKind::Expired | CloudErrorKind::Denied => {
+            Exit::NotAuthorised
+        }
+        _ => Exit::Failed,
     }
 }
 

@@ -6,8 +6,9 @@ use std::io::{self, IsTerminal};
 use clap::Args;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
-use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, WakeUp, look, pass};
+use curfew_aws::fleet::Scope;
+use curfew_aws::organisation::{Organisation, Whole};
+use curfew_aws::pass::{Pass, WakeUp};
 use curfew_core::assess::assess;
 use curfew_core::instance::{InstanceId, InstanceState};
 use curfew_core::memory::{Cause, Who};
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::error::all_answered;
 use super::output::{confirmed, moment, or_dash, table};
 use super::{CliError, Context, Exit, time};
 use crate::settings::Settings;
@@ -59,14 +61,23 @@ pub(super) struct ChangeArgs {
 }
 
 pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
-    let (settings, fleet) = context.fleet().await?;
-    let seen = seen(context, &settings, &fleet).await?;
-    context.output.print(&seen.plan, describe)
+    let (settings, organisation) = context.organisation().await?;
+    let seen = seen(context, &settings, &organisation).await?;
+    context.output.print(&seen.pass.plan, describe)?;
+    all_answered(seen.failures)
 }
 
 /// A look at everything, with the plan that a pass would have now.
-async fn seen(context: &Context, settings: &Settings, fleet: &Fleet) -> Result<Pass, CliError> {
-    Ok(look(fleet, &settings.governance, WakeUp::ROUTINE, &context.clock).await?)
+async fn seen(
+    context: &Context,
+    settings: &Settings,
+    organisation: &Organisation,
+) -> Result<Whole, CliError> {
+    let (governance, clock) = (&settings.governance, &context.clock);
+    let survey = organisation
+        .look(governance, &WakeUp::ROUTINE, clock, Deadline::NONE)
+        .await;
+    Ok(survey.whole()?)
 }
 
 fn describe(plan: &Plan) -> String {
@@ -149,24 +160,30 @@ impl<'a> AppliedStep<'a> {
 }
 
 pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
-    let (settings, fleet) = context.fleet().await?;
+    let (settings, organisation) = context.organisation().await?;
     if !args.yes && io::stdin().is_terminal() {
-        let seen = seen(context, &settings, &fleet).await?;
-        if !seen.plan.steps.is_empty()
-            && !confirmed(&format!("{}\nDo this? [y/N] ", describe(&seen.plan)))
-        {
+        let plan = seen(context, &settings, &organisation).await?.pass.plan;
+        if !plan.steps.is_empty() && !confirmed(&format!("{}\nDo this? [y/N] ", describe(&plan))) {
             return Err(CliError::new(Exit::Failed, "nothing was done"));
         }
     }
-    let done = pass(
-        &fleet,
-        &settings.governance,
-        WakeUp::ROUTINE,
-        &context.clock,
-        Deadline::NONE,
-    )
-    .await?;
-    report(context, &done)
+    let done = pass(context, &settings, &organisation, &WakeUp::ROUTINE).await?;
+    report(context, &done.pass)?;
+    all_answered(done.failures)
+}
+
+/// One pass over everything that the wake-up is about.
+async fn pass(
+    context: &Context,
+    settings: &Settings,
+    organisation: &Organisation,
+    wake_up: &WakeUp<'_>,
+) -> Result<Whole, CliError> {
+    let (governance, clock) = (&settings.governance, &context.clock);
+    let survey = organisation
+        .pass(governance, wake_up, clock, Deadline::NONE)
+        .await;
+    Ok(survey.whole()?)
 }
 
 fn report(context: &mut Context, done: &Pass) -> Result<(), CliError> {
@@ -240,8 +257,11 @@ struct InstanceStatus {
 }
 
 pub(super) async fn status(context: &mut Context) -> Result<(), CliError> {
-    let (settings, fleet) = context.fleet().await?;
-    let seen = seen(context, &settings, &fleet).await?;
+    let (settings, organisation) = context.organisation().await?;
+    let Whole {
+        pass: seen,
+        failures,
+    } = seen(context, &settings, &organisation).await?;
     let world = World::unasked(&settings.governance, &seen.instances);
     let instances: Vec<InstanceStatus> = seen
         .instances
@@ -308,7 +328,8 @@ pub(super) async fn status(context: &mut Context) -> Result<(), CliError> {
         } else {
             table(&header, instances.iter().map(row))
         }
-    })
+    })?;
+    all_answered(failures)
 }
 
 pub(super) async fn start(context: &mut Context, args: ChangeArgs) -> Result<(), CliError> {
@@ -338,22 +359,18 @@ pub(super) async fn resume(context: &mut Context, args: TargetArgs) -> Result<()
 }
 
 async fn request(context: &mut Context, targets: TargetArgs, ask: Ask) -> Result<(), CliError> {
-    let (settings, fleet) = context.fleet().await?;
-    let targets = resolve(&fleet, &settings, targets).await?;
+    let (settings, organisation) = context.organisation().await?;
+    let targets = resolve(&organisation, &settings, targets).await?;
     let by = Who::new(&std::env::var("USER").unwrap_or_else(|_| "the command line".to_owned()));
     let wake_up = WakeUp {
         scope: Scope::Only(targets.clone()),
         request: Some(Request { ask, targets, by }),
         schedule: None,
     };
-    let done = pass(
-        &fleet,
-        &settings.governance,
-        wake_up,
-        &context.clock,
-        Deadline::NONE,
-    )
-    .await?;
+    let Whole {
+        pass: done,
+        failures,
+    } = pass(context, &settings, &organisation, &wake_up).await?;
     report(context, &done)?;
     match done.plan.skipped.first() {
         Some(skip) if done.plan.steps.is_empty() => Err(CliError::new(
@@ -363,22 +380,24 @@ async fn request(context: &mut Context, targets: TargetArgs, ask: Ask) -> Result
                 skip.instance, skip.detail
             ),
         )),
-        _ => Ok(()),
+        _ => all_answered(failures),
     }
 }
 
 /// The instances that are meant. Ids that do not exist fail the whole request: nothing is half done.
 async fn resolve(
-    fleet: &Fleet,
+    organisation: &Organisation,
     settings: &Settings,
     targets: TargetArgs,
 ) -> Result<BTreeSet<InstanceId>, CliError> {
     if !targets.instances.is_empty() {
         let wanted: BTreeSet<InstanceId> = targets.instances.into_iter().collect();
-        let found: BTreeSet<InstanceId> = fleet
-            .observe(&Scope::Only(wanted.clone()))
-            .await?
+        let scope = Scope::Only(wanted.clone());
+        let survey = organisation.observe(&scope, Deadline::NONE).await;
+        let found: BTreeSet<InstanceId> = survey
+            .answers
             .into_iter()
+            .flat_map(|(_, instances)| instances)
             .map(|instance| instance.id)
             .collect();
         let missing: Vec<String> = wanted
@@ -388,16 +407,24 @@ async fn resolve(
         if missing.is_empty() {
             return Ok(wanted);
         }
+        // It may be where nobody answered.
+        all_answered(survey.failures)?;
         let message = format!(
             "there is no instance {} in {}; nothing was done",
             missing.join(", "),
-            fleet.region()
+            place(organisation)
         );
         return Err(CliError::new(Exit::NothingMatched, message)
             .hint("check the id, the region and the account"));
     }
     let mut governed: BTreeMap<InstanceId, (Option<String>, ScheduleName)> = BTreeMap::new();
-    for instance in fleet.observe(&Scope::All).await? {
+    let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
+    if !targets.all && targets.schedule.is_none() {
+        // Whether there is only one can't be told while somebody does not answer.
+        all_answered(survey.failures)?;
+    }
+    let instances = survey.answers.into_iter();
+    for instance in instances.flat_map(|(_, instances)| instances) {
         if let Ok(schedule) = settings.governance.schedule_for(&instance) {
             governed.insert(
                 instance.id.clone(),
@@ -426,6 +453,14 @@ async fn resolve(
         .hint(format!("there is {}", choices.join(", "))));
     }
     Ok(governed.into_keys().collect())
+}
+
+/// Where was looked, in words.
+pub(super) fn place(organisation: &Organisation) -> String {
+    match organisation.members() {
+        [only] => only.member.to_string(),
+        several => format!("the {} accounts and regions of the settings", several.len()),
+    }
 }
 
 #[cfg(test)]

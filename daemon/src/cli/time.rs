@@ -9,10 +9,14 @@ use curfew_core::timetable::{Action, Desired, Edge};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::error::all_answered;
+use super::fleet::place;
 use super::output::{moment, or_dash, table};
 use super::{CliError, Context, Exit};
 use crate::settings::Settings;
-use curfew_aws::fleet::{Fleet, Scope};
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::Scope;
+use curfew_aws::organisation::Organisation;
 
 /// Which edges to list.
 #[derive(Debug, Args)]
@@ -171,10 +175,19 @@ async fn explain_instance(
     id: InstanceId,
     at: Timestamp,
 ) -> Result<(), CliError> {
-    let fleet = Fleet::new(&context.connect(settings).await?);
-    let found = fleet.observe(&Scope::Only([id.clone()].into())).await?;
+    let connection = context.connect(settings).await?;
+    let organisation = Organisation::open(&connection, &settings.membership).await;
+    let scope = Scope::Only([id.clone()].into());
+    let survey = organisation.observe(&scope, Deadline::NONE).await;
+    let found: Vec<_> = survey
+        .answers
+        .into_iter()
+        .flat_map(|(_, found)| found)
+        .collect();
     let Some(instance) = found.first() else {
-        let message = format!("there is no instance `{id}` in {}", fleet.region());
+        // It may be where nobody answered.
+        all_answered(survey.failures)?;
+        let message = format!("there is no instance `{id}` in {}", place(&organisation));
         return Err(CliError::new(Exit::NothingMatched, message)
             .hint("check the id, the region and the account"));
     };

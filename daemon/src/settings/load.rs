@@ -183,7 +183,9 @@ fn read(mut root: Value, defaults: &Value) -> (Option<RawSettings>, Vec<Problem>
                     }
                     Complaint::Other(message) => message,
                 };
-                problems.push(Problem::new(keys.join("."), message));
+                // A member of a list is `account[0]`, as in the problems found later.
+                let key = keys.join(".").replace(".[", "[");
+                problems.push(Problem::new(key, message));
                 if !take_back(&mut root, Some(defaults), &keys) {
                     return (None, problems);
                 }
@@ -205,6 +207,11 @@ fn explain(error: &ConfigError) -> Complaint {
             expected,
             ..
         } => Complaint::Other(format!("found {unexpected}; allowed is {expected}")),
+        // The path is known already, and written better.
+        ConfigError::NotFound(path) => {
+            let key = path.rsplit(['.', ']']).next().unwrap_or(path);
+            Complaint::Other(format!("`{key}` is missing"))
+        }
         other => {
             // serde's wording: ``unknown field `x`, expected one of `a`, `b` ``.
             let message = other.to_string();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use curfew_core::membership::RawAccount;
 use curfew_core::settings::{RawGoverning, RawSchedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub struct RawSettings {
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
+    /// Other accounts whose instances are governed too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub account: Vec<RawAccount>,
     /// What an instance type costs per hour, in any one currency, for `curfew simulate`: `"t3.micro" = 0.0118`.
     #[serde(default)]
     pub prices: BTreeMap<String, f64>,

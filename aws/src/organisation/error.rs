@@ -1,0 +1,123 @@
+//! What went wrong in one account or region, told with its place and, where it is one's own fault, its role.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use curfew_core::membership::{Account, Member};
+
+use super::MemberFleet;
+use crate::error::{CloudError, CloudErrorKind};
+
+/// A member that could not be asked, or not in time.
+#[derive(Debug)]
+pub struct MemberError {
+    /// Where.
+    pub member: Member,
+    /// What.
+    pub failure: MemberFailure,
+    /// Whose, where it is not our own.
+    account: Option<Arc<Account>>,
+    /// The place in words; empty where there is only one.
+    place: String,
+}
+
+/// Why a member could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberFailure {
+    /// A call failed.
+    #[error(transparent)]
+    Cloud(Box<CloudError>),
+    /// Its turn did not come before the time was up.
+    #[error("time ran out before its turn came")]
+    OutOfTime,
+}
+
+impl MemberError {
+    pub(super) fn new(one: &MemberFleet, failure: MemberFailure, several: bool) -> Self {
+        let account = one.account.as_ref();
+        let place = match account.map(|account| (&account.id, &account.name)) {
+            _ if !several => String::new(),
+            None => format!("in `{}`: ", one.member.region),
+            Some((id, None)) => format!("in `{}` of account `{id}`: ", one.member.region),
+            Some((id, Some(name))) => {
+                format!("in `{}` of account `{id}` ({name}): ", one.member.region)
+            }
+        };
+        Self {
+            member: one.member.clone(),
+            account: one.account.clone(),
+            failure,
+            place,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        let error = match &self.failure {
+            MemberFailure::Cloud(error) => error,
+            MemberFailure::OutOfTime => return "the next pass goes on".to_owned(),
+        };
+        let region = &self.member.region;
+        let role = self.account.as_ref().map(|account| &account.role);
+        match (role, error.kind) {
+            (Some(role), CloudErrorKind::Denied) if error.operation == ASSUME_ROLE => format!(
+                "the role `{role}` must exist, and trust this account with the external id of the settings; `curfew \
+                 member-role` prints a template for it"
+            ),
+            (Some(role), CloudErrorKind::Denied) => format!(
+                "grant this action to the role `{role}`; docs/iam.md lists what Curfew needs and why"
+            ),
+            // What EC2 answers where a region is not enabled.
+            (_, CloudErrorKind::Credentials)
+                if error.code.as_deref() == Some("AuthFailure") && !self.place.is_empty() =>
+            {
+                format!("check that the region `{region}` is enabled in that account")
+            }
+            _ => error.hint().to_owned(),
+        }
+    }
+
+    /// Whether trying again may help without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match &self.failure {
+            MemberFailure::Cloud(error) => error.is_transient(),
+            MemberFailure::OutOfTime => true,
+        }
+    }
+}
+
+impl fmt::Display for MemberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.place, self.failure)
+    }
+}
+
+impl StdError for MemberError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.failure.source()
+    }
+}
+
+const ASSUME_ROLE: &str = "sts:AssumeRole";
+
+impl From<CloudError> for MemberFailure {
+    /// A role that can't be assumed shows as a call without credentials: what STS said is somewhere below it.
+    fn from(error: CloudError) -> Self {
+        let mut below: Option<&(dyn StdError + 'static)> = match &error.source {
+            Some(source) if error.kind == CloudErrorKind::Credentials => Some(&**source),
+            _ => None,
+        };
+        while let Some(cause) = below {
+            if let Some(assuming) = cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>()
+            {
+                return Self::Cloud(Box::new(CloudError::told(ASSUME_ROLE, assuming)));
+            }
+            below = cause.source();
+        }
+        Self::Cloud(Box::new(error))
+    }
+}

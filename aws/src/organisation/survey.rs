@@ -1,0 +1,55 @@
+//! What all members answered, and who did not.
+
+use curfew_core::plan::Plan;
+
+use super::{MemberError, MemberFleet};
+use crate::pass::Pass;
+
+/// What all members answered, and who did not: one failing account or region takes nothing from the others.
+#[derive(Debug)]
+pub struct Survey<T> {
+    /// The answers, in the order of the members.
+    pub answers: Vec<(MemberFleet, T)>,
+    /// The others.
+    pub failures: Vec<MemberError>,
+}
+
+/// The passes of all members as one.
+#[derive(Debug)]
+pub struct Whole {
+    /// Everything seen, planned and done.
+    pub pass: Pass,
+    /// Who did not answer.
+    pub failures: Vec<MemberError>,
+}
+
+impl Survey<Pass> {
+    /// All passes as one, of the latest instant of theirs; the first failure, if nobody answered.
+    pub fn whole(mut self) -> Result<Whole, MemberError> {
+        let passes = self.answers.into_iter().map(|(_, pass)| pass);
+        match passes.reduce(joined) {
+            Some(pass) => Ok(Whole {
+                pass,
+                failures: self.failures,
+            }),
+            None => Err(self.failures.swap_remove(0)),
+        }
+    }
+}
+
+fn joined(mut all: Pass, one: Pass) -> Pass {
+    all.at = all.at.max(one.at);
+    all.instances.extend(one.instances);
+    all.outcomes.extend(one.outcomes);
+    let Plan {
+        at,
+        steps,
+        skipped,
+        next_edge,
+    } = one.plan;
+    all.plan.at = all.plan.at.max(at);
+    all.plan.steps.extend(steps);
+    all.plan.skipped.extend(skipped);
+    all.plan.next_edge = [all.plan.next_edge, next_edge].into_iter().flatten().min();
+    all
+}

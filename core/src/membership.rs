@@ -1,0 +1,308 @@
+//! Which accounts and regions are governed, and as whom another account is entered. Raw values in, valid types out.
+//!
+//! Accounts and regions are named by the settings, never listed by a call: what is governed is decided by who writes the
+//! settings, not by what a role happens to see.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::instance::{AccountId, Region};
+use crate::problem::Problem;
+
+/// One account and region: what a pass is made over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// The account; none for the one whose credentials Curfew has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// The region.
+    pub region: Region,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.account {
+            Some(account) => write!(f, "{} of account {account}", self.region),
+            None => write!(f, "{}", self.region),
+        }
+    }
+}
+
+/// Every account and region that is governed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// The own account's regions; where nothing is said, the region that Curfew itself is in.
+    pub regions: Option<Vec<Region>>,
+    /// The other accounts.
+    pub accounts: Vec<Account>,
+}
+
+/// An account that is entered through a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The role in it that is assumed.
+    pub role: RoleArn,
+    /// What the role's trust policy wants to hear besides, so that nobody else gets Curfew to act there.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>
+    pub external_id: Option<String>,
+    /// Its governed regions: at least one.
+    pub regions: Vec<Region>,
+}
+
+impl Membership {
+    /// Every member, the own account's first; `home` is the region that Curfew itself is in.
+    pub fn members(&self, home: &Region) -> Vec<Member> {
+        let own = match &self.regions {
+            Some(regions) => regions.as_slice(),
+            None => std::slice::from_ref(home),
+        };
+        let own = own.iter().map(|region| Member {
+            account: None,
+            region: region.clone(),
+        });
+        let others = self.accounts.iter().flat_map(|account| {
+            account.regions.iter().map(|region| Member {
+                account: Some(account.id.clone()),
+                region: region.clone(),
+            })
+        });
+        own.chain(others).collect()
+    }
+
+    /// The other account of that id.
+    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.id == *id)
+    }
+}
+
+impl Account {
+    /// What people call it, or else its id.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.id.as_str())
+    }
+}
+
+/// A role's ARN: `arn:aws:iam::111122223333:role/curfew-member`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RoleArn {
+    text: String,
+    account: AccountId,
+}
+
+impl RoleArn {
+    /// As AWS writes it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The account that the role is in.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The same role in whatever account, as IAM's policies write it.
+    pub fn in_any_account(&self) -> String {
+        self.text
+            .replacen(&format!("::{}:", self.account), "::*:", 1)
+    }
+}
+
+impl fmt::Display for RoleArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// Not a role's ARN.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a role's ARN, such as `arn:aws:iam::111122223333:role/curfew-member`", .0.escape_debug())]
+pub struct MalformedRole(String);
+
+impl FromStr for RoleArn {
+    type Err = MalformedRole;
+
+    fn from_str(text: &str) -> Result<Self, MalformedRole> {
+        let malformed = || MalformedRole(text.chars().take(80).collect());
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, "iam", "", account, resource] = parts[..] else {
+            return Err(malformed());
+        };
+        let path = resource.strip_prefix("role/").ok_or_else(malformed)?;
+        // What IAM allows in a path and a name.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
+        let fits = partition.starts_with("aws")
+            && is_account_id(account)
+            && !path.is_empty()
+            && !path.ends_with('/')
+            && path.chars().all(allowed);
+        if !fits {
+            return Err(malformed());
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            account: AccountId::new(account),
+        })
+    }
+}
+
+/// `[[account]]`, as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RawAccount {
+    /// The account's id: twelve digits, in quotes.
+    pub id: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The role in that account that is assumed; `curfew member-role` prints a template for it.
+    pub role_arn: String,
+    /// The external id that the role's trust policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// The regions in which its instances are governed.
+    pub regions: Vec<String>,
+}
+
+/// Checks `governing.regions` and every `[[account]]`, and reports every problem, not only the first.
+pub(crate) fn resolve(
+    regions: Option<&[String]>,
+    accounts: &[RawAccount],
+) -> Result<Membership, Vec<Problem>> {
+    let mut problems = Vec::new();
+    if accounts.is_empty() && regions.is_some_and(<[String]>::is_empty) {
+        let message = "no region and no account is named, so nothing would be governed; name one, or leave this out";
+        problems.push(Problem::new("governing.regions", message));
+    }
+    let regions = regions.map(|regions| self::regions("governing.regions", regions, &mut problems));
+    let mut ids = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut resolved = Vec::new();
+    for (index, raw) in accounts.iter().enumerate() {
+        let before = problems.len();
+        let at = |key: &str| format!("account[{index}].{key}");
+        let mut refuse = |key: &str, message: String| problems.push(Problem::new(at(key), message));
+        if !is_account_id(&raw.id) {
+            let found = raw.id.chars().take(20).collect::<String>();
+            let found = found.escape_debug();
+            refuse(
+                "id",
+                format!("`{found}` is not an account's id: twelve digits"),
+            );
+        } else if !ids.insert(&raw.id) {
+            let message = format!(
+                "the account `{}` is named twice; give it all its regions in one place",
+                raw.id
+            );
+            refuse("id", message);
+        }
+        if let Some(name) = &raw.name {
+            let fits = (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control);
+            if !fits || name.trim() != name {
+                refuse(
+                    "name",
+                    "a name has 1 to 64 characters, without spaces around them".to_owned(),
+                );
+            } else if !names.insert(name) {
+                refuse("name", format!("two accounts are called `{name}`"));
+            }
+        }
+        let role = raw.role_arn.parse::<RoleArn>();
+        match &role {
+            Err(error) => refuse("role_arn", error.to_string()),
+            Ok(role) if is_account_id(&raw.id) && role.account().as_str() != raw.id => refuse(
+                "role_arn",
+                format!(
+                    "the role is in the account `{}`, not in `{}`",
+                    role.account(),
+                    raw.id
+                ),
+            ),
+            Ok(_) => {}
+        }
+        if raw
+            .external_id
+            .as_deref()
+            .is_some_and(|id| !is_external_id(id))
+        {
+            let message = "an external id has 2 to 1224 letters, digits and `+=,.@:/-_`";
+            refuse("external_id", message.to_owned());
+        }
+        if raw.regions.is_empty() {
+            let message = "an account needs at least one region; its instances are only looked for where you say";
+            refuse("regions", message.to_owned());
+        }
+        let regions = self::regions(&at("regions"), &raw.regions, &mut problems);
+        if let Ok(role) = role
+            && problems.len() == before
+        {
+            resolved.push(Account {
+                id: AccountId::new(raw.id.clone()),
+                name: raw.name.clone(),
+                role,
+                external_id: raw.external_id.clone(),
+                regions,
+            });
+        }
+    }
+    if problems.is_empty() {
+        Ok(Membership {
+            regions,
+            accounts: resolved,
+        })
+    } else {
+        Err(problems)
+    }
+}
+
+fn regions(key: &str, names: &[String], problems: &mut Vec<Problem>) -> Vec<Region> {
+    let mut regions: Vec<Region> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let region = Region::new(name.clone());
+        if !is_region(name) {
+            let found = name.chars().take(40).collect::<String>();
+            let message = format!(
+                "`{}` is not a region, such as `eu-west-3`",
+                found.escape_debug()
+            );
+            problems.push(Problem::new(format!("{key}[{index}]"), message));
+        } else if regions.contains(&region) {
+            let message = format!("`{name}` is named twice");
+            problems.push(Problem::new(format!("{key}[{index}]"), message));
+        } else {
+            regions.push(region);
+        }
+    }
+    regions
+}
+
+fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// By shape: `eu-west-3`, `us-gov-east-1`. Which regions exist is AWS's to say, and it says so at the first call.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [words @ .., number] = parts.as_slice() else {
+        return false;
+    };
+    let is_word =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    words.len() >= 2
+        && words.iter().all(is_word)
+        && (1..=2).contains(&number.len())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+fn is_external_id(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
+    (2..=1224).contains(&text.len()) && text.chars().all(allowed)
+}

@@ -1,0 +1,147 @@
+//! Which accounts and regions are governed, as people write it.
+
+use curfew_core::instance::Region;
+use curfew_core::membership::{Membership, RoleArn};
+use curfew_core::settings::RawGovernance;
+
+fn raw(text: &str) -> RawGovernance {
+    toml::from_str(text).unwrap()
+}
+
+fn membership(text: &str) -> Membership {
+    raw(text).membership().unwrap()
+}
+
+fn members(text: &str) -> Vec<String> {
+    let home = Region::new("us-east-1");
+    let members = membership(text).members(&home).into_iter();
+    members.map(|member| member.to_string()).collect()
+}
+
+/// All problems of `text`, one a line.
+fn problems(text: &str) -> String {
+    let problems = raw(text).membership().unwrap_err().into_iter();
+    let lines: Vec<String> = problems.map(|problem| problem.to_string()).collect();
+    lines.join("\n")
+}
+
+const PAYMENTS: &str = r#"
+    [[account]]
+    id = "111122223333"
+    role_arn = "arn:aws:iam::111122223333:role/curfew-member"
+    regions = ["eu-west-3", "eu-central-1"]
+"#;
+
+#[test]
+fn where_nothing_is_said_the_home_region_is_the_only_member() {
+    assert_eq!(members(""), ["us-east-1"]);
+}
+
+#[test]
+fn the_own_account_comes_first_and_only_with_the_regions_that_are_named() {
+    assert_eq!(
+        members(&format!(
+            "[governing]\nregions = ['eu-west-1', 'eu-west-2']\n{PAYMENTS}"
+        )),
+        [
+            "eu-west-1",
+            "eu-west-2",
+            "eu-west-3 of account 111122223333",
+            "eu-central-1 of account 111122223333"
+        ]
+    );
+}
+
+#[test]
+fn an_account_that_only_watches_over_others_names_no_region_of_its_own() {
+    assert_eq!(
+        members(&format!("[governing]\nregions = []\n{PAYMENTS}")),
+        [
+            "eu-west-3 of account 111122223333",
+            "eu-central-1 of account 111122223333"
+        ]
+    );
+    insta::assert_snapshot!(problems("[governing]\nregions = []"), @"`governing.regions`: no region and no account is named, so nothing would be governed; name one, or leave this out");
+}
+
+#[test]
+fn everything_wrong_is_reported_with_its_place() {
+    let text = r#"
+        [governing]
+        regions = ["eu-west-3", "Paris", "eu-west-3"]
+
+        [[account]]
+        id = "1111-2222-3333"
+        role_arn = "curfew-member"
+        external_id = "ü"
+        regions = []
+
+        [[account]]
+        id = "111122223333"
+        name = "payments"
+        role_arn = "arn:aws:iam::444455556666:role/curfew-member"
+        regions = ["eu_west_3"]
+
+        [[account]]
+        id = "111122223333"
+        name = "payments"
+        role_arn = "arn:aws:iam::111122223333:role/curfew-member"
+        regions = ["eu-west-3"]
+
+        [[account]]
+        id = "777788889999"
+        name = " shop"
+        role_arn = "arn:aws:iam::777788889999:user/curfew"
+        regions = ["us-gov-east-1"]
+    "#;
+    insta::assert_snapshot!(problems(text), @r"
+    `governing.regions[1]`: `Paris` is not a region, such as `eu-west-3`
+    `governing.regions[2]`: `eu-west-3` is named twice
+    `account[0].id`: `1111-2222-3333` is not an account's id: twelve digits
+    `account[0].role_arn`: `curfew-member` is not a role's ARN, such as `arn:aws:iam::111122223333:role/curfew-member`
+    `account[0].external_id`: an external id has 2 to 1224 letters, digits and `+=,.@:/-_`
+    `account[0].regions`: an account needs at least one region; its instances are only looked for where you say
+    `account[1].role_arn`: the role is in the account `444455556666`, not in `111122223333`
+    `account[1].regions[0]`: `eu_west_3` is not a region, such as `eu-west-3`
+    `account[2].id`: the account `111122223333` is named twice; give it all its regions in one place
+    `account[2].name`: two accounts are called `payments`
+    `account[3].name`: a name has 1 to 64 characters, without spaces around them
+    `account[3].role_arn`: `arn:aws:iam::777788889999:user/curfew` is not a role's ARN, such as `arn:aws:iam::111122223333:role/curfew-member`
+    ");
+}
+
+#[test]
+fn what_the_lambda_is_told_is_the_same_membership() {
+    let written = raw(&format!("[governing]\nregions = ['eu-west-1']\n{PAYMENTS}"));
+    let told = RawGovernance::from_json(&written.to_json()).unwrap();
+    assert_eq!(told.membership(), written.membership());
+    assert_eq!(
+        raw("").to_json(),
+        r#"{"governing":{"tag":"Schedule"},"schedules":{}}"#
+    );
+}
+
+#[test]
+fn a_role_is_read_with_its_path_and_partition() {
+    let role: RoleArn = "arn:aws-cn:iam::111122223333:role/ops/curfew-member"
+        .parse()
+        .unwrap();
+    assert_eq!(role.account().as_str(), "111122223333");
+    assert_eq!(
+        role.in_any_account(),
+        "arn:aws-cn:iam::*:role/ops/curfew-member"
+    );
+    for bad in [
+        "",
+        "arn:aws:iam::111122223333:role/",
+        "arn:aws:iam::111122223333:role/ops/",
+        "arn:aws:iam:eu-west-3:111122223333:role/x",
+        "arn:aws:sts::111122223333:assumed-role/x/y",
+        "arn:aws:iam::1111:role/x",
+        "arn:gcp:iam::111122223333:role/x",
+        "arn:aws:iam::111122223333:role/a b",
+        "arn:aws:iam::111122223333:role/a*",
+    ] {
+        assert!(bad.parse::<RoleArn>().is_err(), "{bad}");
+    }
+}
