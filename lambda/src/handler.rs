@@ -153,7 +153,7 @@ impl App {
         let mut response = match &route {
             Ok(_) if request.method == "OPTIONS" => Response::empty(204),
             // A document is the same for everybody and tells nothing of the fleet: nobody is asked who they are.
-            Ok(Route::Page) => page::response(),
+            Ok(Route::Page) => page::response(request),
             route => {
                 let answer = self.admitted(request, route.clone(), call);
                 let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);

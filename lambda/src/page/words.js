@@ -1,0 +1,68 @@
+// What is said about instances: which, why, until when. Everything comes from the API; nothing is guessed.
+
+const STATES = { running: "Running", stopped: "Stopped", pending: "Starting", stopping: "Stopping", "shutting-down": "Terminating", terminated: "Terminated" };
+const RESULTS = {
+  starting: "is starting", started: "runs", stopping: "is stopping", stopped: "is stopped", hibernating: "is going to hibernate", hibernated: "hibernates",
+  unchanged: "was as asked already", held: "is kept as asked", resumed: "follows its schedule again", postponed: "changes when it has settled",
+  skipped: "is left as it is", failed: "failed", planned: "would change",
+};
+const HOURS = [1, 2, 4, 8];
+
+const label = (one) => one.name || one.id;
+const inFlight = (one) => ["pending", "stopping", "shutting-down"].includes(one.state);
+// Something should have happened to it, and has not.
+const needsLook = (one) => Boolean((one.due && one.due !== "record") || (one.last?.pending && one.state === "stopped"));
+const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+const list = (names, most = 3) => {
+  const shown = names.length > most + 1 ? [...names.slice(0, most), `${names.length - most} more`] : names;
+  return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
+};
+
+// Why it is as it is.
+function why(one, now) {
+  const { hold, last, reason } = one;
+  if (hold) return { running: `Kept up by ${hold.by}`, stopped: `Kept stopped by ${hold.by}`, ignored: `Hands off, says ${hold.by}` }[hold.state] ?? inWords(reason, now);
+  const asDesired = one.state === one.desired;
+  if (asDesired && last && ({ start: "running", stop: "stopped" })[last.action] === one.state) return inWords(`${last.cause}, since ${moment(Date.parse(last.at), now)}`, now);
+  return inWords(reason, now);
+}
+
+// Until when it stays so: what is next, and how long until then.
+function until(one, now, zone) {
+  if (!one.next_edge) return null;
+  const { at, action } = one.next_edge;
+  const instant = Date.parse(at);
+  const moves = (action === "start") !== (one.state === "running" || one.state === "pending");
+  const verb = one.hold ? "Until" : moves ? { start: "Starts", stop: "Stops" }[action] : `Next ${action}:`;
+  const after = one.hold ? `, then ${moves ? { start: "started", stop: "stopped" }[action] : { start: "kept running", stop: "kept stopped" }[action]} by its schedule` : "";
+  return { moves, text: `${verb} ${moments(instant, now, zone)}`, note: `in ${length(instant - now)}${after}` };
+}
+
+// The whole fleet in one line.
+function inShort(instances) {
+  const running = instances.filter((one) => one.state === "running").length;
+  const moving = instances.filter(inFlight).length;
+  if (!instances.length) return "No instance is governed yet";
+  const main = running === instances.length ? (running === 1 ? `${label(instances[0])} is running` : `All ${running} are running`)
+    : running === 0 && !moving ? (instances.length === 1 ? `${label(instances[0])} is stopped` : `All ${instances.length} are stopped`)
+    : `${running} of ${instances.length} ${running === 1 ? "is" : "are"} running`;
+  return moving ? `${main}, ${moving} on the way` : main;
+}
+
+// What happens next, to whom.
+function nextUp(instances, now) {
+  const coming = instances.filter((one) => one.next_edge && until(one, now)?.moves).sort((a, b) => Date.parse(a.next_edge.at) - Date.parse(b.next_edge.at));
+  if (!coming.length) return null;
+  const { at, action } = coming[0].next_edge;
+  const names = coming.filter((one) => one.next_edge.at === at && one.next_edge.action === action).map(label);
+  const verb = { start: names.length === 1 ? "starts" : "start", stop: names.length === 1 ? "stops" : "stop" }[action];
+  return { who: list(names), verb, when: moment(Date.parse(at), now), wait: length(Date.parse(at) - now) };
+}
+
+// What became of a change, for those who listen rather than look.
+function outcome(done) {
+  if (done.length === 1) return `${label(done[0])} ${RESULTS[done[0].result] ?? done[0].result}`;
+  const tally = new Map();
+  for (const { result } of done) tally.set(result, (tally.get(result) ?? 0) + 1);
+  return [...tally].map(([result, n]) => `${n} ${(RESULTS[result] ?? result).replace(/^is /, n === 1 ? "is " : "are ")}`).join(", ");
+}
