@@ -8,6 +8,7 @@ pub mod assess;
 pub mod govern;
 pub mod import;
 pub mod instance;
+pub mod latest;
 pub mod membership;
 pub mod memory;
 pub mod plan;

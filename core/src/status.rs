@@ -1,11 +1,15 @@
 //! How instances are, and why: one view for the HTTP API, the page and the command line. The words are a contract: scripts
 //! read them.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::Assessment;
 use crate::instance::{Instance, InstanceId, InstanceState};
+use crate::latest::Latest;
 use crate::memory::{Hold, Last, whole_second};
 use crate::plan::{Decision, StepAction};
 use crate::schedule::ScheduleName;
@@ -28,9 +32,10 @@ pub struct Status {
 impl Status {
     /// What was seen at `now`, besides `ungoverned` instances that are left out.
     pub fn of(seen: Vec<Seen<'_>>, ungoverned: usize, now: Timestamp) -> Self {
+        let mut sentences = Sentences::default();
         let instances: Vec<InstanceStatus> = seen
             .into_iter()
-            .map(|one| InstanceStatus::of(one.instance, one.assessment))
+            .map(|one| InstanceStatus::of(one.instance, one.assessment, &mut sentences, now))
             .collect();
         Self {
             at: whole_second(now),
@@ -59,8 +64,12 @@ pub struct InstanceStatus {
     pub schedule: Option<ScheduleName>,
     /// What its hold, or else its schedule, wants now.
     pub desired: Desired,
+    /// Why that is wanted: one sentence. Nothing where no schedule governs it.
+    pub because: Option<String>,
     /// The newest edge or request applied to it, with its cause.
     pub last: Option<Last>,
+    /// How it came to its present state, as far as it tells itself.
+    pub changed: Option<Latest>,
     /// The hold in force.
     pub hold: Option<Hold>,
     /// When something is next due for it, and what.
@@ -72,7 +81,14 @@ pub struct InstanceStatus {
 }
 
 impl InstanceStatus {
-    fn of(instance: &Instance, assessment: Assessment<'_>) -> Self {
+    fn of(
+        instance: &Instance,
+        assessment: Assessment<'_>,
+        sentences: &mut Sentences,
+        now: Timestamp,
+    ) -> Self {
+        let because = sentences.because(&assessment, now);
+        let changed = Latest::of(instance, &assessment, now);
         let (due, reason) = match assessment.decision {
             Decision::Skip(skip) => (None, skip.detail),
             Decision::Step(step) => {
@@ -96,11 +112,34 @@ impl InstanceStatus {
             state: instance.state,
             schedule: assessment.schedule.map(|schedule| schedule.name.clone()),
             desired: assessment.desired,
+            because,
             last: assessment.last,
+            changed,
             hold: assessment.hold,
             next_edge: assessment.next_edge,
             due,
             reason,
+        }
+    }
+}
+
+/// Why schedules want what they want now: a thousand instances of one schedule ask for the same sentence.
+#[derive(Default)]
+struct Sentences(BTreeMap<ScheduleName, String>);
+
+impl Sentences {
+    fn because(&mut self, assessment: &Assessment<'_>, now: Timestamp) -> Option<String> {
+        if let Some(hold) = &assessment.hold {
+            return Some(format!("the hold by {}", hold.by));
+        }
+        match assessment.schedule.as_ref()? {
+            Cow::Borrowed(schedule) => {
+                let sentence = self.0.entry(schedule.name.clone());
+                let sentence = sentence.or_insert_with(|| schedule.timetable.because(now));
+                Some(sentence.clone())
+            }
+            // Written out in the instance's own tag: all of these go by one name.
+            Cow::Owned(schedule) => Some(schedule.timetable.because(now)),
         }
     }
 }

@@ -185,7 +185,7 @@ fn cause(
     }
 }
 
-fn direction(state: InstanceState) -> Option<Action> {
+pub(crate) fn direction(state: InstanceState) -> Option<Action> {
     match state {
         InstanceState::Pending | InstanceState::Running => Some(Action::Start),
         InstanceState::Stopping | InstanceState::Stopped => Some(Action::Stop),
@@ -193,7 +193,7 @@ fn direction(state: InstanceState) -> Option<Action> {
     }
 }
 
-fn wants(desired: Desired, action: Action) -> bool {
+pub(crate) fn wants(desired: Desired, action: Action) -> bool {
     matches!(
         (desired, action),
         (Desired::Running, Action::Start) | (Desired::Stopped, Action::Stop)

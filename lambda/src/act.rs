@@ -20,8 +20,8 @@ use curfew_core::timetable::Desired;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use crate::answer::{Changes, PassReport, ScheduleStatus, Schedules};
-use crate::command::Mode;
+use crate::answer::{Changes, PassReport, ScheduleStatus, Schedules, Timeline};
+use crate::command::{Days, Mode};
 use crate::event::StateChange;
 use crate::handler::App;
 use crate::refusal::{Code, Refusal, presentable};
@@ -51,7 +51,7 @@ impl App {
         Ok(Status::of(shown, ungoverned, now))
     }
 
-    pub(crate) async fn schedules(&self) -> Result<Schedules, Refusal> {
+    pub(crate) async fn schedules(&self, days: Option<Days>) -> Result<Schedules, Refusal> {
         let governance = self.settings.current(&self.clock, None).await?;
         let now = self.clock.now();
         let schedules = governance.schedules.values().map(|schedule| {
@@ -68,6 +68,7 @@ impl App {
                 because: timetable.because(now),
                 last_edge: timetable.last_edge(now),
                 next_edge: timetable.next_edge(now),
+                timeline: days.and_then(|days| Timeline::of(schedule, days, now)),
             }
         });
         Ok(Schedules {

@@ -2,11 +2,13 @@
 //! them.
 
 use curfew_aws::change::Change;
-use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule::{Schedule, ScheduleName};
+use curfew_core::simulate::{Bound, Interval, Simulation, Span};
 use curfew_core::timetable::{Desired, Edge};
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 
+use crate::command::Days;
 use crate::refusal::Refusal;
 
 /// The answer to `/start`, `/stop` and `/resume`.
@@ -47,6 +49,39 @@ pub struct ScheduleStatus {
     pub last_edge: Option<Edge>,
     /// Its next edge.
     pub next_edge: Option<Edge>,
+    /// What it wants over the days asked for by `days`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+}
+
+/// What a schedule wants over some days, which begin at midnight in its own zone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timeline {
+    /// Where it begins: today's midnight, included.
+    pub from: Timestamp,
+    /// Where it ends, excluded.
+    pub to: Timestamp,
+    /// When instances should run, in order; no two touch.
+    pub running: Vec<Interval>,
+    /// When the schedule has no opinion, likewise.
+    pub unmanaged: Vec<Interval>,
+}
+
+impl Timeline {
+    /// Of today and the days after it, `days` together. Nothing at the end of the years that schedules have edges in.
+    pub(crate) fn of(schedule: &Schedule, days: Days, now: Timestamp) -> Option<Self> {
+        let zone = schedule.timetable.time_zone();
+        let first = zone.to_datetime(now).date();
+        let last = first.checked_add((days.get() - 1).days()).ok()?;
+        let span = Span::between(Some(Bound::Date(first)), Some(Bound::Date(last)), zone, now);
+        let simulation = Simulation::of(schedule, span.ok()?, &[]);
+        Some(Self {
+            from: simulation.from,
+            to: simulation.to,
+            running: simulation.running,
+            unmanaged: simulation.unmanaged,
+        })
+    }
 }
 
 /// The answer to a wake-up: what its pass did.

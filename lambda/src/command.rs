@@ -27,10 +27,24 @@ pub enum Command {
         /// In earnest or not.
         mode: Mode,
     },
-    /// What the schedules are.
-    Schedules,
+    /// What the schedules are, and what they want in the days to come.
+    Schedules(Option<Days>),
     /// Whether the function works.
     Healthz,
+}
+
+/// Over how many days, today included (`days=7`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days(i8);
+
+impl Days {
+    /// A month fits on a screen, and a schedule of one run each quarter of an hour then still fits into an answer.
+    const MOST: i8 = 31;
+
+    /// At least one, at most [`Days::MOST`].
+    pub fn get(self) -> i8 {
+        self.0
+    }
 }
 
 /// Whether a change is made.
@@ -65,7 +79,7 @@ impl Command {
                     "ask for it over HTTP",
                 ));
             }
-            Route::Schedules => Self::Schedules,
+            Route::Schedules => Self::Schedules(parameters.one("days", days)?),
             Route::Healthz => Self::Healthz,
             Route::Status => Self::Status(targets(&mut parameters)?),
             Route::Start => {
@@ -80,6 +94,16 @@ impl Command {
         };
         parameters.nothing_else(route)?;
         Ok(command)
+    }
+}
+
+fn days(text: &str) -> Result<Days, Refusal> {
+    match text.parse() {
+        Ok(days @ 1..=Days::MOST) => Ok(Days(days)),
+        _ => Err(Refusal::parameter(
+            format!("`days` is {}", quoted(text)),
+            format!("it is a whole number from 1 to {}", Days::MOST),
+        )),
     }
 }
 

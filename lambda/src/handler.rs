@@ -221,7 +221,7 @@ impl App {
     async fn answer(&self, command: Command, by: Who, call: &Call) -> Result<Answer, Refusal> {
         match command {
             Command::Status(targets) => Ok(Answer::of(&self.status(&targets).await?)),
-            Command::Schedules => Ok(Answer::of(&self.schedules().await?)),
+            Command::Schedules(days) => Ok(Answer::of(&self.schedules(days).await?)),
             Command::Healthz => {
                 self.settings.current(&self.clock, None).await?;
                 Ok(Answer::of(

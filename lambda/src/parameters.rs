@@ -155,7 +155,8 @@ impl Parameters {
                 "`instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`"
             }
             Route::Resume => "`instance`, `schedule`, `tag`, `all`, `dry_run`",
-            Route::Page | Route::Schedules | Route::Healthz => "no parameters",
+            Route::Schedules => "`days`",
+            Route::Page | Route::Healthz => "no parameters",
         };
         Err(Refusal::parameter(
             format!("`{}` has no parameter {}", route.name(), quoted(key)),
@@ -260,6 +261,9 @@ mod tests {
             query(Route::Resume, "for=2h"),
             query(Route::Status, "dry_run=true"),
             query(Route::Healthz, "verbose=1"),
+            query(Route::Schedules, "days=0"),
+            query(Route::Schedules, "days=32"),
+            query(Route::Schedules, "days=a week"),
             body("instance=i-0abc1234"),
             body("{\"instance\": \n}"),
             body(r#"{"instance": 7}"#),
@@ -287,6 +291,9 @@ mod tests {
         `resume` has no parameter `for`; it takes `instance`, `schedule`, `tag`, `all`, `dry_run`
         `status` has no parameter `dry_run`; it takes `instance`, `schedule`, `tag`, `all`
         `healthz` has no parameter `verbose`; it takes no parameters
+        `days` is `0`; it is a whole number from 1 to 31
+        `days` is `32`; it is a whole number from 1 to 31
+        `days` is `a week`; it is a whole number from 1 to 31
         the body is not a JSON object; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         the body is not valid JSON: line 2, column 1; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         `instance` is neither text nor a list of texts; write values as JSON strings

@@ -17,6 +17,12 @@ async fn status_tells_how_an_instance_is_and_why() {
       "at": "2026-11-23T18:00:00Z",
       "instances": [
         {
+          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
+          "changed": {
+            "action": "start",
+            "at": "2026-11-23T07:00:05Z",
+            "cause": "schedule office"
+          },
           "desired": "running",
           "due": null,
           "hold": null,
@@ -202,6 +208,29 @@ async fn schedules_tell_what_they_want_and_why() {
         }
       ]
     }
+    "#);
+}
+
+#[tokio::test]
+async fn schedules_tell_what_they_want_in_the_days_to_come() {
+    let world = World::with([]).await;
+    world.ssm.put(Some(
+        json!({"schedules": {
+            "paris": {"timezone": "Europe/Paris", "running": "Tue 08:00-20:00"},
+            "night-stop": {"timezone": "Asia/Kolkata", "stop": "0 20 * * 1-5"},
+        }})
+        .to_string(),
+    ));
+    let answer = world.get("/schedules?days=2").await;
+    let timelines: Vec<String> = answer.body["schedules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{}: {}", one["name"], one["timeline"]))
+        .collect();
+    insta::assert_snapshot!(timelines.join("\n"), @r#"
+    "night-stop": {"from":"2026-11-22T18:30:00Z","running":[],"to":"2026-11-24T18:30:00Z","unmanaged":[{"from":"2026-11-22T18:30:00Z","to":"2026-11-24T18:30:00Z"}]}
+    "paris": {"from":"2026-11-22T23:00:00Z","running":[{"from":"2026-11-24T07:00:00Z","to":"2026-11-24T19:00:00Z"}],"to":"2026-11-24T23:00:00Z","unmanaged":[]}
     "#);
 }
 
