@@ -195,7 +195,11 @@ impl CloudError {
     pub fn hint(&self) -> &'static str {
         match self.kind {
             CloudErrorKind::Unreachable => {
-                "check the endpoint and the network; Curfew tries again at the next pass"
+                "check the endpoint, the region's name and the network; Curfew tries again at the next pass"
+            }
+            // EC2's word for keys that it does not know, which it also has for a region that the account has not enabled.
+            CloudErrorKind::Credentials if self.code.as_deref() == Some("AuthFailure") => {
+                "set AWS_PROFILE or other keys; if they work in other regions, enable this one for the account"
             }
             CloudErrorKind::Credentials => {
                 "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -212,6 +216,9 @@ impl CloudError {
             }
             CloudErrorKind::Service => {
                 "try again later; the AWS Health Dashboard tells of wider trouble"
+            }
+            CloudErrorKind::Refused if self.code.as_deref() == Some("TagLimitExceeded") => {
+                "remove a tag from it: Curfew remembers in two of the 50, and does the same again until it can"
             }
             CloudErrorKind::Refused => "the message names what AWS did not accept",
         }

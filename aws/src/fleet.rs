@@ -13,6 +13,8 @@ use jiff::Timestamp;
 
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
+use crate::skew::{ClockWatch, SignAnew};
+use crate::whole::{AskAgain, WholeAnswer};
 
 /// The instances of one account in one region.
 #[derive(Clone, Debug)]
@@ -51,8 +53,13 @@ impl Fleet {
 
     /// The fleet in the connection's region.
     pub fn new(connection: &Connection) -> Self {
+        let settings = aws_sdk_ec2::config::Builder::from(&connection.sdk)
+            .interceptor(ClockWatch::default())
+            .retry_classifier(SignAnew)
+            .interceptor(WholeAnswer)
+            .retry_classifier(AskAgain);
         Self {
-            client: Client::new(&connection.sdk),
+            client: Client::from_conf(settings.build()),
             region: Region::new(connection.region()),
         }
     }

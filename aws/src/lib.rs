@@ -11,3 +11,5 @@ pub mod organisation;
 pub mod pass;
 pub mod rules;
 mod side_by_side;
+mod skew;
+mod whole;

@@ -417,6 +417,30 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_refuses_all_records_or_none_and_takes_them_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        let limit = |journal: &Journal, pages: u32| {
+            let pragma = ("max_page_count", pages);
+            journal
+                .connection
+                .pragma_update(None, pragma.0, pragma.1)
+                .unwrap();
+        };
+        // No smaller than it is: as if the disk had no room for another page.
+        limit(&journal, 1);
+        let records: Vec<Record> = (0..100)
+            .map(|n| record(&format!("2026-11-23T19:{:02}:{:02}Z", n / 60, n % 60)))
+            .collect();
+        let error = journal.record(&records).unwrap_err();
+        assert!(error.to_string().ends_with("can't be written"), "{error}");
+        assert_eq!(journal.history(&Filter::default()).unwrap(), []);
+
+        limit(&journal, 1_000_000);
+        assert_eq!(journal.record(&records).unwrap().len(), 100);
+    }
+
+    #[test]
     fn history_is_the_newest_in_order() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();

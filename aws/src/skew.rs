@@ -1,0 +1,167 @@
+//! A clock of this machine that differs from AWS's: calls are signed with AWS's time, and the operator is told.
+//!
+//! The SDK learns the difference from every answer and signs its next call with it; but the refusal that EC2 gives for a signature
+//! of the wrong time, `RequestExpired`, it takes for final. Edges are due by this machine's clock all the same: who sets it right
+//! is not Curfew.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+    InterceptorContext,
+};
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+use aws_smithy_types::date_time::Format;
+use aws_smithy_types::retry::ErrorKind;
+use tracing::{info, warn};
+
+/// From here on it is told. An edge is to the minute, and a wake-up may be as early as this; AWS refuses signatures that are more
+/// than five minutes off, so less than that is noticed by nothing else.
+const WORTH_TELLING: Duration = Duration::from_mins(1);
+
+/// EC2's code for a signature of the wrong time, and also for credentials that have run out.
+const REFUSAL: &str = "RequestExpired";
+
+/// Compares this machine's clock with the time in each answer.
+#[derive(Debug, Default)]
+pub(crate) struct ClockWatch {
+    told: AtomicBool,
+}
+
+/// When the request went out, by this machine's clock.
+#[derive(Debug, Clone, Copy)]
+struct Sent(SystemTime);
+
+impl Storable for Sent {
+    type Storer = StoreReplace<Self>;
+}
+
+/// By how much the clock was off when this answer came.
+#[derive(Debug, Clone, Copy)]
+struct Off(Duration);
+
+impl Intercept for ClockWatch {
+    fn name(&self) -> &'static str {
+        "ClockWatch"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        components: &RuntimeComponents,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(time) = components.time_source() {
+            settings.interceptor_state().store_put(Sent(time.now()));
+        }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        components: &RuntimeComponents,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let server = date
+            .and_then(|date| DateTime::from_str(date, Format::HttpDate).ok())
+            .and_then(|date| SystemTime::try_from(date).ok());
+        let (Some(server), Some(Sent(sent)), Some(time)) =
+            (server, settings.load::<Sent>(), components.time_source())
+        else {
+            return Ok(());
+        };
+        let (off, direction) = difference(*sent, server, time.now());
+        self.tell(off, direction);
+        context.response_mut().add_extension(Off(off));
+        Ok(())
+    }
+}
+
+impl ClockWatch {
+    /// Once when it begins, and once when it is over.
+    fn tell(&self, off: Duration, direction: &str) {
+        let is_off = off >= WORTH_TELLING;
+        if self.told.swap(is_off, Ordering::Relaxed) == is_off {
+            return;
+        }
+        if is_off {
+            let hint = "set the clock, for example with `timedatectl set-ntp true`; edges are applied by it";
+            warn!(
+                seconds = off.as_secs(),
+                hint, "this machine's clock is {direction}"
+            );
+        } else {
+            info!("this machine's clock is right again");
+        }
+    }
+}
+
+/// By how much AWS's time lies outside the span between request and answer, however long that was.
+fn difference(
+    sent: SystemTime,
+    server: SystemTime,
+    received: SystemTime,
+) -> (Duration, &'static str) {
+    if let Ok(slow) = server.duration_since(received) {
+        return (slow, "slow");
+    }
+    (sent.duration_since(server).unwrap_or_default(), "fast")
+}
+
+/// Lets a call that was refused for the time of its signature be signed anew.
+#[derive(Debug)]
+pub(crate) struct SignAnew;
+
+impl ClassifyRetry for SignAnew {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(response) = context.response() else {
+            return RetryAction::NoActionIndicated;
+        };
+        let was_off = response
+            .extension::<Off>()
+            .is_some_and(|Off(off)| *off >= WORTH_TELLING);
+        let body = response.body().bytes().unwrap_or_default();
+        if was_off && contains(body, REFUSAL) {
+            return RetryAction::retryable_error(ErrorKind::ServerError);
+        }
+        RetryAction::NoActionIndicated
+    }
+
+    fn name(&self) -> &'static str {
+        "SignAnew"
+    }
+}
+
+fn contains(body: &[u8], code: &str) -> bool {
+    body.windows(code.len())
+        .any(|window| window == code.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_call_is_no_wrong_clock() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let difference = |sent, server, received| {
+            let (off, direction) = difference(at(sent), at(server), at(received));
+            (off.as_secs(), direction)
+        };
+        assert_eq!(
+            difference(1000, 1001, 1700).0,
+            0,
+            "a Lambda was frozen meanwhile"
+        );
+        assert_eq!(difference(1000, 1600, 1001), (599, "slow"));
+        assert_eq!(difference(1000, 400, 1001), (600, "fast"));
+    }
+}
