@@ -8,6 +8,7 @@ pub mod error;
 pub mod execute;
 pub mod fleet;
 pub mod organisation;
+pub mod pace;
 pub mod pass;
 pub mod rules;
 mod side_by_side;

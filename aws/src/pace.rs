@@ -1,0 +1,373 @@
+//! EC2's pace: how fast it lets an account call it in a region, kept to *before* it refuses.
+//!
+//! EC2 counts in token buckets, per account, region and action: a token for each request, and for the actions that move
+//! instances a token for each instance besides. A [`Pace`] keeps the same books. Whoever calls for one account and region in
+//! one process shares one, so that passes, requests and observations don't overrun each other. Other processes and people
+//! draw on the same buckets unseen; when EC2 asks for patience all the same, the bucket is taken for empty and everybody who
+//! uses it waits.
+
+mod bucket;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use self::bucket::Level;
+pub use self::bucket::Quota;
+
+/// The actions that are paced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Paced {
+    /// `DescribeInstances`, filtered and by pages.
+    DescribeInstances,
+    /// `DescribeSpotInstanceRequests`, filtered.
+    DescribeSpotInstanceRequests,
+    /// `StartInstances`.
+    StartInstances,
+    /// `StopInstances`, with or without hibernation.
+    StopInstances,
+    /// `ModifyInstanceAttribute`.
+    ModifyInstanceAttribute,
+    /// `CreateTags`.
+    CreateTags,
+    /// `DeleteTags`.
+    DeleteTags,
+}
+
+impl Paced {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DescribeInstances => "DescribeInstances",
+            Self::DescribeSpotInstanceRequests => "DescribeSpotInstanceRequests",
+            Self::StartInstances => "StartInstances",
+            Self::StopInstances => "StopInstances",
+            Self::ModifyInstanceAttribute => "ModifyInstanceAttribute",
+            Self::CreateTags => "CreateTags",
+            Self::DeleteTags => "DeleteTags",
+        }
+    }
+
+    /// Requests: `StartInstances` has a bucket of its own, smaller than that of the other mutating actions.
+    fn requests(self) -> Quota {
+        match self {
+            Self::DescribeInstances | Self::DescribeSpotInstanceRequests => Quota::new(100, 20),
+            Self::StartInstances => Quota::new(5, 2),
+            Self::StopInstances | Self::ModifyInstanceAttribute => Quota::new(50, 5),
+            Self::CreateTags | Self::DeleteTags => Quota::new(100, 10),
+        }
+    }
+
+    /// Instances moved.
+    fn resources(self) -> Option<Quota> {
+        match self {
+            Self::StartInstances => Some(Quota::new(1000, 2)),
+            Self::StopInstances => Some(Quota::new(1000, 20)),
+            _ => None,
+        }
+    }
+}
+
+/// Which of an action's two buckets EC2 found empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Too many calls.
+    Requests,
+    /// Too many instances.
+    Resources,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "requests",
+            Self::Resources => "instances",
+        })
+    }
+}
+
+/// The tokens won't be there in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("EC2's pace allows only {affordable} more instances in time")]
+pub struct TooSlow {
+    /// For how many instances there would be tokens in time: 0 if not even for a call.
+    pub affordable: usize,
+}
+
+/// The pace of one account in one region. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Pace(Arc<Mutex<Books>>);
+
+#[derive(Debug)]
+struct Books {
+    quotas: Quotas,
+    levels: HashMap<(Paced, Limit), Level>,
+}
+
+#[derive(Clone, Debug)]
+enum Quotas {
+    Unlimited,
+    /// The published ones, but for these.
+    Published(HashMap<(Paced, Limit), Quota>),
+}
+
+impl Quotas {
+    fn of(&self, action: Paced, limit: Limit) -> Option<Quota> {
+        let Self::Published(adjusted) = self else {
+            return None;
+        };
+        adjusted
+            .get(&(action, limit))
+            .copied()
+            .or_else(|| match limit {
+                Limit::Requests => Some(action.requests()),
+                Limit::Resources => action.resources(),
+            })
+    }
+}
+
+impl Pace {
+    /// EC2's published figures, the same for every new account; buckets are full at first.
+    /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
+    pub fn published() -> Self {
+        Self::with(Quotas::Published(HashMap::new()))
+    }
+
+    /// No pace at all: for measuring what everything else costs.
+    pub fn unlimited() -> Self {
+        Self::with(Quotas::Unlimited)
+    }
+
+    fn with(quotas: Quotas) -> Self {
+        Self(Arc::new(Mutex::new(Books {
+            quotas,
+            levels: HashMap::new(),
+        })))
+    }
+
+    /// Another quota for an action: AWS raises them on request.
+    #[must_use]
+    pub fn adjusted(self, action: Paced, limit: Limit, quota: Quota) -> Self {
+        {
+            let mut books = self.books();
+            if let Quotas::Published(adjusted) = &mut books.quotas {
+                adjusted.insert((action, limit), quota);
+            }
+        }
+        self
+    }
+
+    /// Waits until a call of `action` for this many instances is within the pace, and takes its tokens. Where that would be
+    /// after `by`, it says so at once and takes nothing.
+    pub async fn admit(
+        &self,
+        action: Paced,
+        instances: usize,
+        by: Option<Instant>,
+    ) -> Result<(), TooSlow> {
+        let now = Instant::now();
+        let when = self.books().reserve(action, instances, now, by)?;
+        if when > now {
+            sleep_until(when).await;
+        }
+        Ok(())
+    }
+
+    /// EC2 asked for patience: the bucket is empty, whatever the books said, and everybody waits a while, a random one, which
+    /// grows as long as that goes on. *Full jitter*, since clients that wait equally long collide again:
+    /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
+    pub fn refused(&self, action: Paced, limit: Limit) {
+        let wait = self.books().refused(action, limit, Instant::now());
+        let action = action.name();
+        warn!(
+            action,
+            %limit,
+            wait_seconds = wait.as_secs_f64(),
+            "EC2 asks for patience"
+        );
+    }
+
+    /// EC2 took a call: the end of its asking for patience.
+    pub fn accepted(&self, action: Paced) {
+        let mut books = self.books();
+        for limit in [Limit::Requests, Limit::Resources] {
+            if let Some(level) = books.levels.get_mut(&(action, limit)) {
+                level.accepted();
+            }
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        // Every change is complete before anything could panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn reserve(
+        &mut self,
+        action: Paced,
+        instances: usize,
+        now: Instant,
+        by: Option<Instant>,
+    ) -> Result<Instant, TooSlow> {
+        let mut ready = now;
+        for (limit, tokens) in [(Limit::Requests, 1), (Limit::Resources, instances)] {
+            let Some(quota) = self.quota(action, limit) else {
+                continue;
+            };
+            let level = self.level(action, limit, quota, now);
+            let when = level.when(quota, tokens, now);
+            if by.is_some_and(|by| when > by) {
+                let affordable = match limit {
+                    Limit::Requests => 0,
+                    Limit::Resources => by.map_or(0, |by| level.affordable(quota, now, by)),
+                };
+                return Err(TooSlow { affordable });
+            }
+            ready = ready.max(when);
+        }
+        for (limit, tokens) in [(Limit::Requests, 1), (Limit::Resources, instances)] {
+            if let Some(level) = self.levels.get_mut(&(action, limit)) {
+                level.take(tokens);
+            }
+        }
+        Ok(ready)
+    }
+
+    fn refused(&mut self, action: Paced, limit: Limit, now: Instant) -> std::time::Duration {
+        let quota = self.quotas.of(action, limit).unwrap_or(Quota::ENDLESS);
+        self.level(action, limit, quota, now).refused(now)
+    }
+
+    /// A bucket without limits still counts once EC2 has asked for patience.
+    fn quota(&self, action: Paced, limit: Limit) -> Option<Quota> {
+        let known = self.levels.contains_key(&(action, limit));
+        self.quotas
+            .of(action, limit)
+            .or_else(|| known.then_some(Quota::ENDLESS))
+    }
+
+    fn level(&mut self, action: Paced, limit: Limit, quota: Quota, now: Instant) -> &mut Level {
+        let level = self
+            .levels
+            .entry((action, limit))
+            .or_insert_with(|| Level::full(quota, now));
+        level.refill(quota, now);
+        level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    async fn seconds(admitted: impl Future<Output = Result<(), TooSlow>>) -> f64 {
+        let began = Instant::now();
+        admitted.await.unwrap();
+        began.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_goes_at_once_and_what_follows_at_ec2s_rate() {
+        let pace = Pace::published();
+        for _ in 0..5 {
+            assert!(seconds(pace.admit(Paced::StartInstances, 1, None)).await < 0.01);
+        }
+        for _ in 0..4 {
+            let waited = seconds(pace.admit(Paced::StartInstances, 1, None)).await;
+            assert!((waited - 0.5).abs() < 0.01, "{waited}");
+        }
+        assert!(seconds(pace.admit(Paced::StopInstances, 1, None)).await < 0.01);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn instances_are_counted_besides_calls() {
+        let pace = Pace::published();
+        for _ in 0..10 {
+            assert!(seconds(pace.admit(Paced::StopInstances, 100, None)).await < 0.01);
+        }
+        let waited = seconds(pace.admit(Paced::StopInstances, 100, None)).await;
+        assert!((waited - 5.0).abs() < 0.01, "{waited}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_beyond_the_deadline_is_not_begun_and_costs_nothing() {
+        let pace = Pace::published();
+        for _ in 0..10 {
+            pace.admit(Paced::StopInstances, 100, None).await.unwrap();
+        }
+        let by = Some(Instant::now() + Duration::from_secs(2));
+        let began = Instant::now();
+        let refused = pace.admit(Paced::StopInstances, 100, by).await;
+        assert_eq!(refused, Err(TooSlow { affordable: 40 }));
+        assert_eq!(Instant::now(), began);
+        pace.admit(Paced::StopInstances, 40, by).await.unwrap();
+        assert_eq!(Instant::now().duration_since(began).as_millis(), 2000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_shares_a_pace_waits_in_turn() {
+        let pace = Pace::published();
+        for _ in 0..5 {
+            pace.admit(Paced::StartInstances, 1, None).await.unwrap();
+        }
+        let (first, second) = (pace.clone(), pace.clone());
+        let (first, second) = tokio::join!(
+            seconds(first.admit(Paced::StartInstances, 1, None)),
+            seconds(second.admit(Paced::StartInstances, 1, None)),
+        );
+        assert!((first - 0.5).abs() < 0.01 && (second - 1.0).abs() < 0.01);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_waits_when_ec2_asks_for_patience_and_longer_each_time() {
+        let pace = Pace::published();
+        let mut longest = Duration::ZERO;
+        for _ in 0..200 {
+            pace.refused(Paced::CreateTags, Limit::Requests);
+            let began = Instant::now();
+            let shared = pace.clone();
+            shared.admit(Paced::CreateTags, 1, None).await.unwrap();
+            longest = longest.max(began.elapsed());
+        }
+        assert!(longest > Duration::from_secs(10), "{longest:?}");
+        assert!(longest <= bucket::LONGEST_WAIT, "{longest:?}");
+
+        pace.accepted(Paced::CreateTags);
+        pace.refused(Paced::CreateTags, Limit::Requests);
+        let waited = seconds(pace.admit(Paced::CreateTags, 1, None)).await;
+        assert!(waited <= 1.0, "{waited}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_fills_up_to_its_brim_and_no_further() {
+        let pace = Pace::published();
+        pace.admit(Paced::StopInstances, 1000, None).await.unwrap();
+        advance(Duration::from_hours(1)).await;
+        assert!(seconds(pace.admit(Paced::StopInstances, 1000, None)).await < 0.01);
+        let waited = seconds(pace.admit(Paced::StopInstances, 20, None)).await;
+        assert!((waited - 1.0).abs() < 0.01, "{waited}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_pace_is_no_wait_until_ec2_asks_for_one() {
+        let pace = Pace::unlimited();
+        for _ in 0..1000 {
+            assert!(seconds(pace.admit(Paced::StartInstances, 100, None)).await < 0.01);
+        }
+        let began = Instant::now();
+        pace.refused(Paced::StartInstances, Limit::Requests);
+        let by = Some(began);
+        let told = pace.admit(Paced::StartInstances, 100, by).await;
+        assert_eq!(told, Err(TooSlow { affordable: 0 }));
+        pace.admit(Paced::StartInstances, 100, None).await.unwrap();
+        assert!(Instant::now() > began);
+    }
+}
