@@ -6,6 +6,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::pace::Limit;
+
 /// A call to AWS that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{operation}` {}: {message}", self.kind.verb())]
@@ -191,6 +193,29 @@ impl CloudError {
         }
     }
 
+    /// The same failure for an instance that was not asked about, since it is everybody's.
+    #[must_use]
+    pub fn inferred(&self) -> Self {
+        let repeated = self.repeated();
+        let message = format!("others were refused likewise: {}", repeated.message);
+        if self.message.starts_with("others were refused") {
+            return repeated;
+        }
+        Self {
+            message,
+            ..repeated
+        }
+    }
+
+    /// Where EC2 asks for patience: what it counted. It says so in its sentence, if at all.
+    pub fn limit(&self) -> Limit {
+        if self.message.contains("resource") {
+            Limit::Resources
+        } else {
+            Limit::Requests
+        }
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self.kind {
@@ -237,6 +262,24 @@ impl CloudError {
     }
 }
 
+/// AWS's sentence without what is nobody's business (account ids) or nobody's reading (encoded authorization messages).
+pub fn presentable(message: &str) -> String {
+    let message = message
+        .split(" Encoded authorization failure message")
+        .next()
+        .unwrap_or_default();
+    let mut clean = String::with_capacity(message.len());
+    // An account id is a word of its own; an instance's id may well contain twelve digits.
+    for word in message.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let rest = &word[digits.len()..];
+        let is_account = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        clean.push_str(if is_account { "…" } else { digits });
+        clean.extend(rest.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    clean
+}
+
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut deepest = error;
     while let Some(next) = deepest.source() {
@@ -253,6 +296,19 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn account_ids_and_encoded_messages_stay_inside() {
+        let told = presentable(
+            "You are not authorized: User: arn:aws:sts::123456789012:assumed-role/r/s may not ec2:StopInstances on \
+             arn:aws:ec2:eu-west-3:123456789012:instance/i-123456789012abcde.\n Encoded authorization failure message: xyz",
+        );
+        assert_eq!(
+            told,
+            "You are not authorized: User: arn:aws:sts::…:assumed-role/r/s may not ec2:StopInstances on \
+             arn:aws:ec2:eu-west-3:…:instance/i-123456789012abcde. "
+        );
+    }
 
     #[test]
     fn codes_are_sorted_by_what_can_be_done() {

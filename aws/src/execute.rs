@@ -1,309 +1,394 @@
-//! Carrying out a plan: batches, the isolation of bad members, and the memory that is written afterwards.
+//! Carrying out a plan: batches side by side, the isolation of bad members, and the memory that is written afterwards.
 //!
 //! No choices are made here. What a step says is done, or its failure is reported.
 
-use std::collections::{BTreeMap, HashMap};
+mod batch;
+mod deadline;
+mod isolate;
+mod memory;
+mod outcome;
+mod report;
+mod room;
+mod trouble;
 
-use curfew_core::instance::{InstanceId, InstanceState};
-use curfew_core::memory::{HOLD_TAG, LAST_TAG};
+use std::collections::{HashMap, VecDeque};
+
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::plan::{HoldChange, Step, StepAction};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
+use self::batch::{Answer, Batch, Call};
+pub use self::deadline::Deadline;
+use self::isolate::Families;
+use self::memory::{Ledger, Writes};
+pub use self::outcome::{Outcome, StepResult};
+use self::room::Rooms;
+use self::trouble::Trouble;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
 
 /// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS asks for "smaller batches"; a hundred keeps a call
-/// under EC2's answer time and makes one bad member cost seven calls to isolate. Larger saves calls when all goes well and
-/// loses more when it does not.
+/// under EC2's answer time and makes one bad member cost a handful of calls to isolate. Larger saves calls when all goes well
+/// and loses more when it does not.
 const BATCH: usize = 100;
 
-/// What became of a step.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The step, as planned.
-    pub step: Step,
-    /// How it went.
-    pub result: StepResult,
-}
+/// Calls under way at once. EC2 answers a call for a hundred instances in a second or two, so that four keep up with the five
+/// calls a second that it allows; more would only queue for its tokens.
+const SIDE_BY_SIDE: usize = 4;
 
-/// How a step went.
-#[derive(Debug)]
-pub enum StepResult {
-    /// The call was accepted, or none was needed, and the memory is written.
-    Done {
-        /// The state right after the call, as far as EC2 said.
-        after: InstanceState,
-    },
-    /// The call was accepted and the memory could not be written: the next pass may do this step again, harmlessly.
-    NotRemembered {
-        /// The state right after the call.
-        after: InstanceState,
-        /// Why not.
-        error: CloudError,
-    },
-    /// EC2 refused, or could not be asked.
-    Failed(CloudError),
-    /// Time ran out first; the next pass goes on.
-    OutOfTime,
-}
-
-/// Until when new batches may be begun. What is under way is always finished.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// There is all the time in the world.
-    pub const NONE: Self = Self(None);
-
-    /// Begins nothing after `instant`.
-    pub fn at(instant: Instant) -> Self {
-        Self(Some(instant))
-    }
-
-    pub(crate) fn has_passed(self) -> bool {
-        self.0.is_some_and(|instant| Instant::now() >= instant)
-    }
-}
-
-/// Carries out `steps` and reports each, in their order.
-pub async fn execute(fleet: &Fleet, steps: Vec<Step>, deadline: Deadline) -> Vec<Outcome> {
-    let mut work = Execution {
-        fleet,
-        deadline,
-        results: HashMap::new(),
-    };
+/// Carries out `steps` for some of `instances`, and reports each: in their order, and to the log.
+///
+/// - A batch's memory is written as soon as EC2 accepted it, and no batch is begun so late that there would be no time left
+///   for that.
+/// - A batch that is refused for one member's sake is split until the bad member stands alone; everyone else goes on.
+/// - Where nothing can succeed any more (the credentials ran out, nobody answers, an action is not allowed at all), the rest
+///   fails for that reason without a call each.
+pub async fn execute(
+    fleet: &Fleet,
+    instances: &[Instance],
+    steps: Vec<Step>,
+    deadline: Deadline,
+) -> Vec<Outcome> {
+    let mut work = Execution::new(fleet, instances, &steps, deadline);
     // A hold is the wish itself: it is written first, so that a failing call is tried again by a later pass.
-    work.place_holds(&steps).await;
-    for action in [StepAction::Start, StepAction::Stop, StepAction::Hibernate] {
-        work.call(action, &steps).await;
-    }
-    work.remember(&steps).await;
-    let Execution { mut results, .. } = work;
-    let outcome = |step: Step| {
-        let after = step.state;
-        let result = results
-            .remove(&step.instance)
-            .unwrap_or(StepResult::Done { after });
-        Outcome { step, result }
-    };
-    steps.into_iter().map(outcome).collect()
+    work.queue_holds();
+    work.run().await;
+    work.queue_changes();
+    work.queue_records();
+    work.run().await;
+    let results = work.into_results();
+    let outcomes: Vec<Outcome> = steps
+        .into_iter()
+        .zip(results)
+        .map(|(step, result)| Outcome { step, result })
+        .collect();
+    outcomes.iter().for_each(report::log);
+    outcomes
 }
 
+/// The work of one plan. A *member* is a step, by its position in `steps`.
 struct Execution<'a> {
     fleet: &'a Fleet,
+    steps: &'a [Step],
     deadline: Deadline,
-    /// What is known so far. A step without an entry has not failed.
-    results: HashMap<InstanceId, StepResult>,
+    progress: Vec<Progress>,
+    queue: VecDeque<Batch>,
+    families: Families,
+    rooms: Rooms,
+    ledger: Ledger,
+    trouble: Trouble,
 }
 
-impl Execution<'_> {
-    async fn place_holds(&mut self, steps: &[Step]) {
-        let mut values: BTreeMap<String, Vec<InstanceId>> = BTreeMap::new();
-        for step in steps {
-            if let HoldChange::Set(hold) = &step.remember.hold {
-                values
-                    .entry(hold.to_string())
-                    .or_default()
-                    .push(step.instance.clone());
-            }
+/// How far a member is.
+#[derive(Debug)]
+enum Progress {
+    /// Its call is still to come, or it needs none.
+    Open,
+    /// EC2 accepted its call, and this is its state.
+    Accepted(InstanceState),
+    /// It is over.
+    Settled(StepResult),
+}
+
+/// How a batch ended, unless by being split into others.
+#[derive(Clone, Copy, Debug)]
+enum End<'a> {
+    Accepted,
+    Refused(&'a CloudError),
+    /// Not asked, or asked and not answered.
+    Unknown,
+}
+
+impl<'a> Execution<'a> {
+    fn new(
+        fleet: &'a Fleet,
+        instances: &[Instance],
+        steps: &'a [Step],
+        deadline: Deadline,
+    ) -> Self {
+        let by_id: HashMap<&InstanceId, &Instance> =
+            instances.iter().map(|one| (&one.id, one)).collect();
+        let seen = steps.iter().map(|step| by_id.get(&step.instance).copied());
+        Self {
+            fleet,
+            steps,
+            deadline,
+            progress: steps.iter().map(|_| Progress::Open).collect(),
+            queue: VecDeque::new(),
+            families: Families::default(),
+            rooms: Rooms::of(seen),
+            ledger: Ledger::of(steps),
+            trouble: Trouble::default(),
         }
-        for (value, ids) in values {
-            for batch in ids.chunks(BATCH) {
-                for (ids, answer) in self
-                    .isolating(
-                        batch,
-                        Call::Tag {
-                            key: HOLD_TAG,
-                            value: &value,
-                        },
-                    )
-                    .await
-                {
-                    self.fail(&ids, answer.err());
-                }
+    }
+
+    fn queue_holds(&mut self) {
+        let wanting =
+            (0..self.steps.len()).filter_map(|member| match &self.steps[member].remember.hold {
+                HoldChange::Set(hold) => Some((Writes::hold(hold), member)),
+                HoldChange::Keep | HoldChange::Clear => None,
+            });
+        for (writes, members) in memory::alike(wanting) {
+            self.queue_back(&Call::PlaceHold(writes), &members);
+        }
+    }
+
+    /// Members that will be remembered alike, and of the same type and zone, stand together: that makes for few tag writes,
+    /// and for few batches in which a lack of capacity concerns some members only.
+    fn queue_changes(&mut self) {
+        for action in [StepAction::Start, StepAction::Stop, StepAction::Hibernate] {
+            let mut members: Vec<usize> = self.open(action).collect();
+            members.sort_by_key(|member| (self.ledger.group(*member), self.rooms.pool(*member)));
+            for member in &members {
+                self.ledger.expect(*member);
+            }
+            self.queue_back(&Call::Change(action), &members);
+        }
+    }
+
+    /// Steps without a call are remembered together with those that had one, where both are remembered alike.
+    fn queue_records(&mut self) {
+        let records: Vec<usize> = self.open(StepAction::Record).collect();
+        for member in records {
+            self.ledger.accept(member);
+        }
+        for members in self.ledger.due() {
+            for (call, members) in self.memory_of(&members) {
+                self.queue_back(&call, &members);
             }
         }
     }
 
-    async fn call(&mut self, action: StepAction, steps: &[Step]) {
-        let ids: Vec<InstanceId> = steps
-            .iter()
-            .filter(|step| step.action == action && !self.results.contains_key(&step.instance))
-            .map(|step| step.instance.clone())
-            .collect();
-        for batch in ids.chunks(BATCH) {
-            for (ids, answer) in self.isolating(batch, Call::Change(action)).await {
-                match answer {
-                    Ok(changes) => self.accept(action, &ids, &changes),
-                    Err(failure) => self.fail(&ids, Some(failure)),
-                }
+    fn open(&self, action: StepAction) -> impl Iterator<Item = usize> + '_ {
+        (0..self.steps.len()).filter(move |member| {
+            self.steps[*member].action == action && matches!(self.progress[*member], Progress::Open)
+        })
+    }
+
+    fn queue_back(&mut self, call: &Call, members: &[usize]) {
+        for members in members.chunks(BATCH) {
+            let batch = Batch::new(call.clone(), members.to_vec(), self.families.found());
+            self.queue.push_back(batch);
+        }
+    }
+
+    /// Makes the calls in the queue, and those that their answers ask for.
+    async fn run(&mut self) {
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < SIDE_BY_SIDE
+                && let Some(batch) = self.next()
+            {
+                let ids = self.ids(&batch);
+                let sent = batch.send(self.fleet.clone(), ids, self.deadline);
+                under_way.spawn(sent.in_current_span());
+            }
+            match under_way.join_next().await {
+                Some(Ok((batch, answer))) => self.take(&batch, answer),
+                Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
+                None => return,
             }
         }
+    }
+
+    /// The next batch that is worth a call now; what isn't is settled.
+    fn next(&mut self) -> Option<Batch> {
+        while let Some(batch) = self.queue.pop_front() {
+            if let Some(error) = self.trouble.with(&batch.call) {
+                self.fail(&batch, &batch.members, &error);
+                self.ended(&batch, End::Unknown);
+            } else if self.deadline.has_passed() && !batch.call.is_memory() {
+                self.leave(&batch, &batch.members);
+                self.ended(&batch, End::Unknown);
+            } else if let Some(batch) = self.with_room(batch).and_then(|batch| self.in_time(batch))
+            {
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    /// What was done is remembered also after the deadline; what only needs remembering waits for the next pass.
+    fn in_time(&mut self, batch: Batch) -> Option<Batch> {
+        if !self.deadline.has_passed() {
+            return Some(batch);
+        }
+        let (kept, left): (Vec<usize>, Vec<usize>) = batch
+            .members
+            .iter()
+            .partition(|member| self.steps[**member].action != StepAction::Record);
+        self.leave(&batch, &left);
+        if kept.is_empty() {
+            self.ended(&batch, End::Unknown);
+            return None;
+        }
+        Some(batch.of(kept))
+    }
+
+    fn take(&mut self, batch: &Batch, answer: Answer) {
+        match answer {
+            Answer::Done(changes) => {
+                self.trouble.accepted(&batch.call);
+                self.accept(batch, &changes);
+                self.ended(batch, End::Accepted);
+            }
+            Answer::TooSlow { affordable: 0 } => {
+                self.leave(batch, &batch.members);
+                self.ended(batch, End::Unknown);
+            }
+            Answer::TooSlow { affordable } => {
+                let (now, later) = batch.members.split_at(affordable.min(batch.members.len()));
+                self.leave(batch, later);
+                self.queue.push_front(batch.of(now.to_vec()));
+            }
+            Answer::Failed(error) => self.refused(batch, &error),
+        }
+    }
+
+    /// What is done about a refusal follows from whose fault it is.
+    fn refused(&mut self, batch: &Batch, error: &CloudError) {
+        match error.kind {
+            CloudErrorKind::Capacity if batch.call == Call::Change(StepAction::Start) => {
+                self.room_missing(batch, error);
+            }
+            CloudErrorKind::NotFound
+            | CloudErrorKind::Denied
+            | CloudErrorKind::Capacity
+            | CloudErrorKind::WrongState
+            | CloudErrorKind::Refused => self.isolate(batch, error),
+            CloudErrorKind::Throttled if batch.may_wait() => {
+                let parts = batch.waiting(error);
+                self.replace(batch, parts, Turn::Next);
+            }
+            CloudErrorKind::Throttled
+            | CloudErrorKind::Unreachable
+            | CloudErrorKind::Credentials
+            | CloudErrorKind::Expired
+            | CloudErrorKind::Service => {
+                self.trouble.failed(error);
+                self.fail(batch, &batch.members, error);
+                self.ended(batch, End::Unknown);
+            }
+        }
+    }
+
+    /// Puts the parts of a batch in its place.
+    fn replace(&mut self, batch: &Batch, parts: Vec<Batch>, turn: Turn) {
+        self.rooms.split(batch, parts.len());
+        match turn {
+            Turn::Next => parts
+                .into_iter()
+                .rev()
+                .for_each(|part| self.queue.push_front(part)),
+            Turn::Last => self.queue.extend(parts),
+        }
+    }
+
+    /// Whatever waits for the end of a batch goes on.
+    fn ended(&mut self, batch: &Batch, end: End<'_>) {
+        self.family_goes_on(batch, end);
+        self.search_goes_on(batch, end);
     }
 
     /// EC2 answers for each instance; where an answer is missing, the call's own meaning stands in.
-    fn accept(&mut self, action: StepAction, ids: &[InstanceId], changes: &[StateChange]) {
-        let presumed = if action == StepAction::Start {
-            InstanceState::Pending
-        } else {
-            InstanceState::Stopping
+    fn accept(&mut self, batch: &Batch, changes: &[StateChange]) {
+        let presumed = match batch.call {
+            Call::Change(StepAction::Start) => InstanceState::Pending,
+            Call::Change(_) => InstanceState::Stopping,
+            Call::PlaceHold(_) | Call::Remember(_) | Call::Forget(_) => return,
         };
-        for id in ids {
-            let told = changes
-                .iter()
-                .find(|change| change.instance == *id)
-                .and_then(|change| change.after);
-            self.results.insert(
-                id.clone(),
-                StepResult::Done {
-                    after: told.unwrap_or(presumed),
-                },
-            );
+        let told: HashMap<&InstanceId, InstanceState> = changes
+            .iter()
+            .filter_map(|change| Some((&change.instance, change.after?)))
+            .collect();
+        for member in &batch.members {
+            let after = told.get(&self.steps[*member].instance).copied();
+            self.progress[*member] = Progress::Accepted(after.unwrap_or(presumed));
+            self.ledger.accept(*member);
         }
+        self.write_what_is_due();
     }
 
-    async fn remember(&mut self, steps: &[Step]) {
-        let mut lasts: BTreeMap<String, Vec<InstanceId>> = BTreeMap::new();
-        let mut cleared: Vec<InstanceId> = Vec::new();
-        for step in steps {
-            let after = match self.results.get(&step.instance) {
-                None => step.state,
-                Some(StepResult::Done { after }) => *after,
-                Some(_) => continue,
-            };
-            if let Some(mut last) = step.remember.last.clone() {
-                last.pending &= after != InstanceState::Running;
-                lasts
-                    .entry(last.to_string())
-                    .or_default()
-                    .push(step.instance.clone());
-            }
-            if step.remember.hold == HoldChange::Clear {
-                cleared.push(step.instance.clone());
-            }
-        }
-        for (value, ids) in lasts {
-            self.write_memory(
-                &ids,
-                Call::Tag {
-                    key: LAST_TAG,
-                    value: &value,
-                },
-                steps,
-            )
-            .await;
-        }
-        self.write_memory(&cleared, Call::Untag { key: HOLD_TAG }, steps)
-            .await;
-    }
-
-    async fn write_memory(&mut self, ids: &[InstanceId], call: Call<'_>, steps: &[Step]) {
-        for batch in ids.chunks(BATCH) {
-            for (ids, answer) in self.isolating(batch, call).await {
-                let Err(failure) = answer else { continue };
-                for id in ids {
-                    let known = steps
-                        .iter()
-                        .find(|step| step.instance == id)
-                        .map(|step| step.state);
-                    let after = match self.results.get(&id) {
-                        Some(
-                            StepResult::Done { after } | StepResult::NotRemembered { after, .. },
-                        ) => Some(*after),
-                        _ => known,
-                    };
-                    let Some(after) = after else { continue };
-                    let result = match &failure {
-                        Failure::Call(error) => StepResult::NotRemembered {
-                            after,
-                            error: error.repeated(),
-                        },
-                        Failure::OutOfTime => StepResult::OutOfTime,
-                    };
-                    self.results.insert(id, result);
+    /// These members of a batch fail for this reason.
+    fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
+        for member in members {
+            let result = if batch.call.is_memory() {
+                StepResult::NotRemembered {
+                    after: self.after(*member),
+                    error: error.repeated(),
                 }
-            }
-        }
-    }
-
-    fn fail(&mut self, ids: &[InstanceId], failure: Option<Failure>) {
-        let Some(failure) = failure else { return };
-        for id in ids {
-            let result = match &failure {
-                Failure::Call(error) => StepResult::Failed(error.repeated()),
-                Failure::OutOfTime => StepResult::OutOfTime,
+            } else {
+                StepResult::Failed(error.repeated())
             };
-            self.results.insert(id.clone(), result);
+            self.settle(&batch.call, *member, result);
         }
+        self.write_what_is_due();
     }
 
-    /// Makes the call for all of `ids`. EC2 refuses a call for one member's sake, so a refused batch is halved until the bad
-    /// member stands alone; every instance is in exactly one of the parts returned.
-    async fn isolating(
-        &self,
-        ids: &[InstanceId],
-        call: Call<'_>,
-    ) -> Vec<(Vec<InstanceId>, Result<Vec<StateChange>, Failure>)> {
-        let mut waiting = vec![ids.to_vec()];
-        let mut parts = Vec::new();
-        while let Some(ids) = waiting.pop() {
-            if ids.is_empty() {
-                continue;
-            }
-            if self.deadline.has_passed() {
-                parts.push((ids, Err(Failure::OutOfTime)));
-                continue;
-            }
-            match call.send(self.fleet, &ids).await {
-                Err(error) if ids.len() > 1 && is_for_one_members_sake(&error) => {
-                    let (first, second) = ids.split_at(ids.len() / 2);
-                    waiting.push(second.to_vec());
-                    waiting.push(first.to_vec());
+    /// There is no time for these members of a batch.
+    fn leave(&mut self, batch: &Batch, members: &[usize]) {
+        for member in members {
+            let acted = self.steps[*member].action != StepAction::Record;
+            let told = batch.told_to_wait.as_deref().map(CloudError::repeated);
+            let result = if batch.call.is_memory() && acted {
+                let late = "time ran out before its turn came";
+                StepResult::NotRemembered {
+                    after: self.after(*member),
+                    error: told.unwrap_or_else(|| batch.call.unanswered(late)),
                 }
-                answer => parts.push((ids, answer.map_err(Failure::Call))),
-            }
+            } else {
+                told.map_or(StepResult::OutOfTime, StepResult::Failed)
+            };
+            self.settle(&batch.call, *member, result);
         }
-        parts
+        self.write_what_is_due();
     }
-}
 
-enum Failure {
-    Call(CloudError),
-    OutOfTime,
-}
-
-#[derive(Clone, Copy)]
-enum Call<'a> {
-    Change(StepAction),
-    Tag { key: &'a str, value: &'a str },
-    Untag { key: &'a str },
-}
-
-impl Call<'_> {
-    async fn send(self, fleet: &Fleet, ids: &[InstanceId]) -> Result<Vec<StateChange>, CloudError> {
-        match self {
-            Self::Change(StepAction::Start) => fleet.start(ids).await,
-            Self::Change(StepAction::Stop) => fleet.stop(ids, false).await,
-            Self::Change(StepAction::Hibernate) => fleet.stop(ids, true).await,
-            Self::Change(StepAction::Record) => Ok(Vec::new()),
-            Self::Tag { key, value } => fleet.tag(ids, key, value).await.map(|()| Vec::new()),
-            Self::Untag { key } => fleet.untag(ids, key).await.map(|()| Vec::new()),
+    /// The first thing that goes wrong with a member is what is told of it.
+    fn settle(&mut self, call: &Call, member: usize, result: StepResult) {
+        if let Call::Change(_) = call {
+            self.ledger.give_up(member);
+        }
+        if !matches!(self.progress[member], Progress::Settled(_)) {
+            self.progress[member] = Progress::Settled(result);
         }
     }
+
+    /// The state of a member, as far as EC2 said.
+    fn after(&self, member: usize) -> InstanceState {
+        match &self.progress[member] {
+            Progress::Accepted(after)
+            | Progress::Settled(
+                StepResult::Done { after } | StepResult::NotRemembered { after, .. },
+            ) => *after,
+            Progress::Open | Progress::Settled(_) => self.steps[member].state,
+        }
+    }
+
+    fn ids(&self, batch: &Batch) -> Vec<InstanceId> {
+        let members = batch.members.iter();
+        members
+            .map(|member| self.steps[*member].instance.clone())
+            .collect()
+    }
+
+    fn into_results(self) -> Vec<StepResult> {
+        let whole = self.progress.into_iter().zip(self.steps);
+        whole
+            .map(|(progress, step)| match progress {
+                Progress::Open => StepResult::Done { after: step.state },
+                Progress::Accepted(after) => StepResult::Done { after },
+                Progress::Settled(result) => result,
+            })
+            .collect()
+    }
 }
 
-/// Whether a smaller batch may fare better: not when AWS can't be reached, does not know us, or asks for patience.
-fn is_for_one_members_sake(error: &CloudError) -> bool {
-    match error.kind {
-        CloudErrorKind::NotFound
-        | CloudErrorKind::Denied
-        | CloudErrorKind::Capacity
-        | CloudErrorKind::WrongState
-        | CloudErrorKind::Refused => true,
-        CloudErrorKind::Unreachable
-        | CloudErrorKind::Credentials
-        | CloudErrorKind::Expired
-        | CloudErrorKind::Throttled
-        | CloudErrorKind::Service => false,
-    }
+/// When the parts of a refused batch have their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Next,
+    /// After all that has not been tried yet: bad batches don't use up the time of good ones.
+    Last,
 }

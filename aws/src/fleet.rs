@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
+use crate::pace::Pace;
 use crate::skew::{ClockWatch, SignAnew};
 use crate::whole::{AskAgain, WholeAnswer};
 
@@ -21,6 +22,7 @@ use crate::whole::{AskAgain, WholeAnswer};
 pub struct Fleet {
     client: Client,
     region: Region,
+    pace: Pace,
 }
 
 /// Which instances a pass looks at.
@@ -51,7 +53,8 @@ impl Fleet {
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html>
     const FILTER_VALUES: usize = 200;
 
-    /// The fleet in the connection's region.
+    /// The fleet in the connection's region, at EC2's published pace. Clones share the pace; whoever makes a second fleet of
+    /// the same account and region shares it by [`Self::at_pace`].
     pub fn new(connection: &Connection) -> Self {
         let settings = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(ClockWatch::default())
@@ -61,7 +64,19 @@ impl Fleet {
         Self {
             client: Client::from_conf(settings.build()),
             region: Region::new(connection.region()),
+            pace: Pace::published(),
         }
+    }
+
+    /// The same fleet at another pace, or at one that others keep too.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// How fast this fleet's account is called in its region.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The region.
@@ -107,7 +122,8 @@ impl Fleet {
         Ok(instances)
     }
 
-    /// `StartInstances`, all or nothing.
+    /// `StartInstances`, all or nothing. Like every call that changes something, it goes out at once: keeping the pace is for
+    /// whoever decides between many of them.
     pub async fn start(&self, ids: &[InstanceId]) -> Result<Vec<StateChange>, CloudError> {
         let call = self
             .client
@@ -150,28 +166,40 @@ impl Fleet {
             .collect())
     }
 
-    /// `CreateTags`: sets one tag on all of `ids`.
-    pub async fn tag(&self, ids: &[InstanceId], key: &str, value: &str) -> Result<(), CloudError> {
-        let tag = Tag::builder().key(key).value(value).build();
+    /// `CreateTags`: sets these tags, of keys and values, on all of `ids`, or on none.
+    pub async fn tag<K: AsRef<str>>(
+        &self,
+        ids: &[InstanceId],
+        tags: &[(K, String)],
+    ) -> Result<(), CloudError> {
+        let tags = tags
+            .iter()
+            .map(|(key, value)| Tag::builder().key(key.as_ref()).value(value).build());
         let call = self
             .client
             .create_tags()
             .set_resources(Some(strings(ids)))
-            .tags(tag);
+            .set_tags(Some(tags.collect()));
         call.send()
             .await
             .map(drop)
             .map_err(|error| CloudError::from_sdk("ec2:CreateTags", error))
     }
 
-    /// `DeleteTags`: removes one tag, whatever its value, from all of `ids`.
-    pub async fn untag(&self, ids: &[InstanceId], key: &str) -> Result<(), CloudError> {
-        let tag = Tag::builder().key(key).build();
+    /// `DeleteTags`: removes the tags of these keys, whatever their values, from all of `ids`.
+    pub async fn untag<K: AsRef<str>>(
+        &self,
+        ids: &[InstanceId],
+        keys: &[K],
+    ) -> Result<(), CloudError> {
+        let tags = keys
+            .iter()
+            .map(|key| Tag::builder().key(key.as_ref()).build());
         let call = self
             .client
             .delete_tags()
             .set_resources(Some(strings(ids)))
-            .tags(tag);
+            .set_tags(Some(tags.collect()));
         call.send()
             .await
             .map(drop)

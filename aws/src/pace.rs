@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::info;
 
 use self::bucket::Level;
 pub use self::bucket::Quota;
@@ -181,7 +181,7 @@ impl Pace {
     pub fn refused(&self, action: Paced, limit: Limit) {
         let wait = self.books().refused(action, limit, Instant::now());
         let action = action.name();
-        warn!(
+        info!(
             action,
             %limit,
             wait_seconds = wait.as_secs_f64(),

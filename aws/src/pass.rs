@@ -6,7 +6,7 @@ use curfew_core::plan::{Plan, World, plan};
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
 use jiff::Timestamp;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, info, info_span};
 
 use crate::clock::Clock;
 use crate::error::CloudError;
@@ -91,10 +91,8 @@ pub async fn pass(
     let span = info_span!("pass", region = %fleet.region());
     async {
         let mut pass = look(fleet, governance, wake_up, clock).await?;
-        pass.outcomes = execute(fleet, pass.plan.steps.clone(), deadline).await;
-        for outcome in &pass.outcomes {
-            report(outcome);
-        }
+        let steps = pass.plan.steps.clone();
+        pass.outcomes = execute(fleet, &pass.instances, steps, deadline).await;
         info!(
             instances = pass.instances.len(),
             steps = pass.outcomes.len(),
@@ -106,25 +104,4 @@ pub async fn pass(
     }
     .instrument(span)
     .await
-}
-
-fn report(outcome: &Outcome) {
-    let Outcome { step, result } = outcome;
-    let (instance, action, cause) = (&step.instance, step.action, &step.cause);
-    let name = step.name.as_deref();
-    let note = step.note.as_deref();
-    match result {
-        StepResult::Done { after } => {
-            info!(%instance, name, %action, %cause, before = %step.state, %after, note, "step done");
-        }
-        StepResult::NotRemembered { error, .. } => {
-            warn!(%instance, name, %action, %cause, %error, hint = error.hint(), "step done but not remembered");
-        }
-        StepResult::Failed(error) => {
-            warn!(%instance, name, %action, %cause, %error, hint = error.hint(), "step failed");
-        }
-        StepResult::OutOfTime => {
-            warn!(%instance, name, %action, %cause, "step left for the next pass: out of time");
-        }
-    }
 }

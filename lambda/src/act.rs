@@ -1,15 +1,16 @@
 //! What the function does once it knows what is asked: look, change, or run a pass.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use curfew_aws::change::Change;
-use curfew_aws::error::CloudError;
+use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult, execute};
 use curfew_aws::fleet::Scope;
 use curfew_aws::pass::{WakeUp, pass};
 use curfew_core::assess::assess;
 use curfew_core::govern::Governance;
-use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::{Who, whole_second};
 use curfew_core::plan::{Decision, SkipReason, Step, World};
 use curfew_core::request::{Ask, Request};
@@ -24,7 +25,7 @@ use crate::answer::{Changes, PassReport, ScheduleStatus, Schedules, Timeline};
 use crate::command::{Days, Mode};
 use crate::event::StateChange;
 use crate::handler::App;
-use crate::refusal::{Code, Refusal, presentable};
+use crate::refusal::{Code, Refusal};
 
 impl App {
     /// Settings and instances, asked for at the same time: neither waits for the other's connection.
@@ -128,8 +129,10 @@ impl App {
                     .push(Change::skipped(seen.instance, &seen.assessment, skip));
             }
         }
+        let by_id: HashMap<&InstanceId, &Instance> =
+            instances.iter().map(|one| (&one.id, one)).collect();
         let observed = |step: &Step| {
-            let found = instances.iter().find(|one| one.id == step.instance);
+            let found = by_id.get(&step.instance).copied();
             found.expect("every step is for an instance that was observed")
         };
         match mode {
@@ -140,12 +143,11 @@ impl App {
                 changes.instances.extend(planned);
             }
             Mode::Act => {
-                let outcomes = execute(&self.fleet, steps, deadline).await;
+                let outcomes = execute(&self.fleet, &instances, steps, deadline).await;
                 let tell = |error: &CloudError| presentable(&error.to_string());
                 changes.instances.extend(outcomes.iter().map(|outcome| {
                     Change::made(observed(&outcome.step), outcome, &asked, now, tell)
                 }));
-                outcomes.iter().for_each(log);
                 changes.error = failure(&outcomes).or(changes.error);
             }
         }
@@ -272,24 +274,4 @@ fn failure(outcomes: &[Outcome]) -> Option<Refusal> {
         first.message
     );
     Some(first)
-}
-
-fn log(outcome: &Outcome) {
-    let Outcome { step, result } = outcome;
-    let (instance, action, cause) = (&step.instance, step.action, &step.cause);
-    let name = step.name.as_deref();
-    match result {
-        StepResult::Done { after } => {
-            info!(%instance, name, %action, %cause, before = %step.state, %after, "request carried out");
-        }
-        StepResult::NotRemembered { error, .. } => {
-            warn!(%instance, name, %action, %cause, error = presentable(&error.to_string()), "request carried out but not remembered");
-        }
-        StepResult::Failed(error) => {
-            warn!(%instance, name, %action, %cause, error = presentable(&error.to_string()), "request failed");
-        }
-        StepResult::OutOfTime => {
-            warn!(%instance, name, %action, %cause, "request left undone: out of time");
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_ssm::Client;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
-use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_core::govern::Governance;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::settings::RawGovernance;
@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use crate::refusal::{Code, Refusal, presentable};
+use crate::refusal::{Code, Refusal};
 
 /// How long settings are used before they are read again. A minute is the grain of every schedule, so a change is in force by
 /// the next edge; longer delays changes, shorter adds a call of about 10 ms to more invocations.

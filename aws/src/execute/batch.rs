@@ -1,0 +1,196 @@
+//! A call for up to a hundred members: what it is, how it is made, and what it may become.
+
+use std::sync::Arc;
+
+use curfew_core::instance::InstanceId;
+use curfew_core::plan::StepAction;
+use tokio::time::timeout_at;
+
+use super::Deadline;
+use super::memory::Writes;
+use crate::error::{CloudError, CloudErrorKind};
+use crate::fleet::{Fleet, StateChange};
+use crate::pace::{Limit, Paced};
+
+/// How often a batch that EC2 asks to wait is asked for again where there is no deadline: with the pace's waits a minute or
+/// two. What still can't be done by then is for the next pass, which decides afresh.
+const MOST_WAITS: u32 = 10;
+
+/// What is asked of EC2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The step's own call.
+    Change(StepAction),
+    /// The hold is written, before anything else.
+    PlaceHold(Writes),
+    /// Tags are set, after the step's own call.
+    Remember(Writes),
+    /// Tags are removed, after the step's own call.
+    Forget(Writes),
+}
+
+impl Call {
+    /// Whether the step's own call was accepted before this one.
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self, Self::Remember(_) | Self::Forget(_))
+    }
+
+    /// The operation as errors name it.
+    pub(super) fn operation(&self) -> &'static str {
+        match self {
+            Self::Change(StepAction::Start) => "ec2:StartInstances",
+            Self::Change(_) => "ec2:StopInstances",
+            Self::PlaceHold(_) | Self::Remember(_) => "ec2:CreateTags",
+            Self::Forget(_) => "ec2:DeleteTags",
+        }
+    }
+
+    /// That there was no answer, and why.
+    pub(super) fn unanswered(&self, why: &str) -> CloudError {
+        CloudError::new(self.operation(), CloudErrorKind::Unreachable, why)
+    }
+
+    fn paced(&self) -> Paced {
+        match self {
+            Self::Change(StepAction::Start) => Paced::StartInstances,
+            Self::Change(_) => Paced::StopInstances,
+            Self::PlaceHold(_) | Self::Remember(_) => Paced::CreateTags,
+            Self::Forget(_) => Paced::DeleteTags,
+        }
+    }
+
+    async fn make(
+        &self,
+        fleet: &Fleet,
+        ids: &[InstanceId],
+    ) -> Result<Vec<StateChange>, CloudError> {
+        match self {
+            Self::Change(StepAction::Start) => fleet.start(ids).await,
+            Self::Change(StepAction::Stop) => fleet.stop(ids, false).await,
+            Self::Change(StepAction::Hibernate) => fleet.stop(ids, true).await,
+            Self::Change(StepAction::Record) => Ok(Vec::new()),
+            Self::PlaceHold(writes) | Self::Remember(writes) => {
+                fleet.tag(ids, &writes.set).await.map(|()| Vec::new())
+            }
+            Self::Forget(writes) => fleet.untag(ids, &writes.removed).await.map(|()| Vec::new()),
+        }
+    }
+}
+
+/// What EC2, or the clock, said to a batch.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It is done for all members.
+    Done(Vec<StateChange>),
+    /// It is done for none of them.
+    Failed(CloudError),
+    /// EC2's pace does not allow it in time; for so many of them it would.
+    TooSlow {
+        /// The number.
+        affordable: usize,
+    },
+}
+
+/// Members for which one call is made.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    pub(super) call: Call,
+    pub(super) members: Vec<usize>,
+    /// The batch as it was first made, which this one is a part of.
+    pub(super) family: usize,
+    /// One member, tried to learn about the rest of its family.
+    pub(super) probe: bool,
+    /// The type and zone whose room this batch is there to find out.
+    pub(super) pool: Option<usize>,
+    waits: u32,
+    /// EC2's own words, if it asked this batch to wait.
+    pub(super) told_to_wait: Option<Arc<CloudError>>,
+}
+
+impl Batch {
+    pub(super) fn new(call: Call, members: Vec<usize>, family: usize) -> Self {
+        Self {
+            call,
+            members,
+            family,
+            probe: false,
+            pool: None,
+            waits: 0,
+            told_to_wait: None,
+        }
+    }
+
+    /// The same for some of the members.
+    pub(super) fn of(&self, members: Vec<usize>) -> Self {
+        Self {
+            members,
+            ..self.clone()
+        }
+    }
+
+    /// Two halves of these members, or the one there is.
+    pub(super) fn halves(&self, members: &[usize]) -> Vec<Self> {
+        let (first, second) = members.split_at(members.len() / 2);
+        [first, second]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| self.of(part.to_vec()))
+            .collect()
+    }
+
+    pub(super) fn may_wait(&self) -> bool {
+        self.waits < MOST_WAITS
+    }
+
+    /// What is asked for once EC2 has had its patience. Where it counts instances, half of them may fit sooner.
+    pub(super) fn waiting(&self, error: &CloudError) -> Vec<Self> {
+        let mut parts = match error.limit() {
+            Limit::Requests => vec![self.clone()],
+            Limit::Resources => self.halves(&self.members),
+        };
+        let told = Arc::new(error.repeated());
+        for part in &mut parts {
+            part.waits += 1;
+            part.told_to_wait = Some(Arc::clone(&told));
+        }
+        parts
+    }
+
+    /// Makes the call when EC2's pace allows it, if that is in time.
+    pub(super) async fn send(
+        self,
+        fleet: Fleet,
+        ids: Vec<InstanceId>,
+        deadline: Deadline,
+    ) -> (Self, Answer) {
+        let (begin, end) = if self.call.is_memory() {
+            (deadline.end(), deadline.end())
+        } else {
+            (deadline.begin(), deadline.answer())
+        };
+        let (pace, paced) = (fleet.pace(), self.call.paced());
+        if let Err(slow) = pace.admit(paced, ids.len(), begin).await {
+            let affordable = slow.affordable;
+            return (self, Answer::TooSlow { affordable });
+        }
+        let call = self.call.make(&fleet, &ids);
+        let answer = match end {
+            None => call.await,
+            Some(end) => timeout_at(end, call).await.unwrap_or_else(|_| {
+                Err(self.call.unanswered("time ran out before the answer came"))
+            }),
+        };
+        match answer {
+            Ok(changes) => {
+                pace.accepted(paced);
+                (self, Answer::Done(changes))
+            }
+            Err(error) => {
+                if error.kind == CloudErrorKind::Throttled {
+                    pace.refused(paced, error.limit());
+                }
+                (self, Answer::Failed(error))
+            }
+        }
+    }
+}

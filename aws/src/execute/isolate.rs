@@ -1,0 +1,195 @@
+//! Who of a refused batch is to blame.
+//!
+//! EC2 refuses a call for one member's sake, and often says whose: then that one fails and the rest is asked for again.
+//! Otherwise, and where there are several bad ones, the batch is halved. A *family* is all that comes of one batch. Where it
+//! has been refused twice and nobody of it accepted, a few members are tried alone, picked at random: if none of them is
+//! taken, the others aren't asked for either. Without that, an action that is not allowed at all would cost two calls for
+//! each instance, at every pass.
+
+use std::collections::HashSet;
+
+use super::{Batch, Call, End, Execution, Turn};
+use crate::error::CloudError;
+
+/// How many members are tried alone. With four, a batch of which half is bad is given up, until the next pass tries others, in
+/// one case of sixteen; more cost more calls where nothing is allowed.
+const PROBES: usize = 4;
+
+/// All that came of the batches as they were first made.
+#[derive(Debug, Default)]
+pub(super) struct Families(Vec<Family>);
+
+#[derive(Debug, Default)]
+struct Family {
+    refusals: usize,
+    accepted: bool,
+    hopeless: bool,
+    probing: Option<Probing>,
+}
+
+#[derive(Debug)]
+struct Probing {
+    /// How many of the members tried alone have not been answered.
+    open: usize,
+    refused: usize,
+    /// The parts that wait for the result.
+    waiting: Vec<Batch>,
+}
+
+impl Families {
+    /// The number of a new family.
+    pub(super) fn found(&mut self) -> usize {
+        self.0.push(Family::default());
+        self.0.len() - 1
+    }
+}
+
+impl Execution<'_> {
+    /// Splits a batch that was refused for the sake of one or more of its members.
+    pub(super) fn isolate(&mut self, batch: &Batch, error: &CloudError) {
+        if batch.members.len() == 1 {
+            self.fail(batch, &batch.members, error);
+            self.ended(batch, End::Refused(error));
+            return;
+        }
+        let (named, rest) = self.named(batch, error);
+        self.fail(batch, &named, error);
+        let family = &mut self.families.0[batch.family];
+        family.refusals += 1;
+        if family.hopeless {
+            self.fail(batch, &rest, &error.inferred());
+            self.ended(batch, End::Refused(error));
+            return;
+        }
+        let first = family.refusals == 1;
+        if batch.pool.is_none() && !first && !family.accepted {
+            if let Some(probing) = &mut family.probing {
+                probing.waiting.push(batch.of(rest));
+                return;
+            }
+            if rest.len() > PROBES {
+                self.probe(batch, rest);
+                return;
+            }
+        }
+        let parts = if first && !named.is_empty() {
+            vec![batch.of(rest)]
+        } else {
+            batch.halves(&rest)
+        };
+        let turn = self.turn(&batch.call);
+        self.replace(batch, parts, turn);
+    }
+
+    /// Tries a few members alone; the rest waits for what becomes of them.
+    fn probe(&mut self, batch: &Batch, mut members: Vec<usize>) {
+        fastrand::shuffle(&mut members);
+        let rest = members.split_off(PROBES);
+        self.families.0[batch.family].probing = Some(Probing {
+            open: PROBES,
+            refused: 0,
+            waiting: vec![batch.of(rest)],
+        });
+        let mut probes: Vec<Batch> = members
+            .into_iter()
+            .map(|member| batch.of(vec![member]))
+            .collect();
+        for probe in &mut probes {
+            probe.probe = true;
+        }
+        let turn = self.turn(&batch.call);
+        self.replace(batch, probes, turn);
+    }
+
+    /// What a batch's end means for its family.
+    pub(super) fn family_goes_on(&mut self, batch: &Batch, end: End<'_>) {
+        let family = &mut self.families.0[batch.family];
+        family.accepted |= matches!(end, End::Accepted);
+        if !batch.probe {
+            return;
+        }
+        let Some(probing) = &mut family.probing else {
+            return;
+        };
+        probing.open -= 1;
+        probing.refused += usize::from(matches!(end, End::Refused(_)));
+        if probing.open > 0 {
+            return;
+        }
+        let all_refused = probing.refused == PROBES && !family.accepted;
+        family.hopeless = all_refused;
+        let waiting = family.probing.take().map(|probing| probing.waiting);
+        for part in waiting.unwrap_or_default() {
+            match end {
+                End::Refused(error) if all_refused => {
+                    self.trouble.hopeless(&part.call, &error.inferred());
+                    self.fail(&part, &part.members, &error.inferred());
+                }
+                _ => {
+                    let turn = self.turn(&part.call);
+                    let halves = part.halves(&part.members);
+                    self.replace(&part, halves, turn);
+                }
+            }
+        }
+    }
+
+    /// Until somebody is accepted, the question whether anybody can be comes first.
+    fn turn(&self, call: &Call) -> Turn {
+        if self.trouble.has_accepted(call) {
+            Turn::Last
+        } else {
+            Turn::Next
+        }
+    }
+
+    /// The members that the refusal names, and the others. A refusal that names everybody blames nobody.
+    fn named(&self, batch: &Batch, error: &CloudError) -> (Vec<usize>, Vec<usize>) {
+        let words = words(&error.message);
+        let (named, rest): (Vec<usize>, Vec<usize>) = batch
+            .members
+            .iter()
+            .partition(|member| words.contains(self.steps[**member].instance.as_str()));
+        if rest.is_empty() {
+            (Vec::new(), named)
+        } else {
+            (named, rest)
+        }
+    }
+}
+
+/// The words of a sentence of EC2, as ids, types and zones are written.
+pub(super) fn words(message: &str) -> HashSet<&str> {
+    message
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))
+        .map(|word| word.trim_matches('.'))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn ids_types_and_zones_are_found_in_what_ec2_says() {
+        for (message, word) in [
+            (
+                "The instance IDs 'i-0123456789abcdef0, i-0123456789abcdef1' do not exist",
+                "i-0123456789abcdef1",
+            ),
+            (
+                "not authorized to perform: ec2:StopInstances on resource: \
+                 arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0 because no",
+                "i-0123456789abcdef0",
+            ),
+            (
+                "sufficient m5.large capacity in the Availability Zone you requested (eu-west-3a).",
+                "eu-west-3a",
+            ),
+            ("do not have sufficient m5.large.", "m5.large"),
+        ] {
+            assert!(words(message).contains(word), "{message}");
+        }
+        assert!(!words("sufficient m5.xlarge capacity").contains("m5.large"));
+    }
+}

@@ -1,0 +1,172 @@
+//! What is written to the instances' tags once their calls were accepted, and when: members that are remembered alike are
+//! written together.
+
+use std::collections::HashMap;
+
+use curfew_core::instance::InstanceState;
+use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG};
+use curfew_core::plan::{HoldChange, Step};
+
+use super::{BATCH, Batch, Call, Execution};
+
+/// Changes to the tags of an instance. The call that places a hold or remembers sets tags; the one that forgets removes some.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Writes {
+    /// Keys and their new values.
+    pub(super) set: Vec<(&'static str, String)>,
+    /// Keys.
+    pub(super) removed: Vec<&'static str>,
+}
+
+impl Writes {
+    /// The hold, which is placed before anything is done.
+    pub(super) fn hold(hold: &Hold) -> Self {
+        Self {
+            set: vec![(HOLD_TAG, hold.to_string())],
+            removed: Vec::new(),
+        }
+    }
+
+    /// What is remembered of a step once its instance is in the state `after`. A start that is seen running at once is not
+    /// pending any more.
+    fn of(step: &Step, after: InstanceState) -> Self {
+        let mut writes = Self::default();
+        if let Some(last) = &step.remember.last {
+            let mut last = last.clone();
+            last.pending &= after != InstanceState::Running;
+            writes.set.push((LAST_TAG, last.to_string()));
+        }
+        if step.remember.hold == HoldChange::Clear {
+            writes.removed.push(HOLD_TAG);
+        }
+        writes
+    }
+
+    /// The calls that make these changes.
+    fn calls(self) -> impl Iterator<Item = Call> {
+        let Self { set, removed } = self;
+        let remember = (!set.is_empty()).then(|| {
+            Call::Remember(Self {
+                set,
+                removed: Vec::new(),
+            })
+        });
+        let forget = (!removed.is_empty()).then(|| {
+            Call::Forget(Self {
+                set: Vec::new(),
+                removed,
+            })
+        });
+        remember.into_iter().chain(forget)
+    }
+}
+
+/// Members by what is written for them, in the order in which each is first met.
+pub(super) fn alike(members: impl Iterator<Item = (Writes, usize)>) -> Vec<(Writes, Vec<usize>)> {
+    let mut groups: Vec<(Writes, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<Writes, usize> = HashMap::new();
+    for (writes, member) in members {
+        let place = *places.entry(writes).or_insert_with_key(|writes| {
+            groups.push((writes.clone(), Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(member);
+    }
+    groups
+}
+
+/// Who is to be remembered together, and who of them is done.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    group_of: Vec<usize>,
+    groups: Vec<Group>,
+    /// The groups in which something happened since anybody asked.
+    touched: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    /// How many are still on their way.
+    expected: usize,
+    /// Those that are done and not written yet.
+    done: Vec<usize>,
+}
+
+impl Ledger {
+    pub(super) fn of(steps: &[Step]) -> Self {
+        let planned = steps.iter().zip(0..);
+        let groups = alike(planned.map(|(step, member)| (Writes::of(step, step.state), member)));
+        let mut group_of = vec![0; steps.len()];
+        for ((_, members), group) in groups.iter().zip(0..) {
+            for member in members {
+                group_of[*member] = group;
+            }
+        }
+        Self {
+            group_of,
+            groups: groups.iter().map(|_| Group::default()).collect(),
+            touched: Vec::new(),
+        }
+    }
+
+    pub(super) fn group(&self, member: usize) -> usize {
+        self.group_of[member]
+    }
+
+    /// The member is on its way.
+    pub(super) fn expect(&mut self, member: usize) {
+        self.groups[self.group_of[member]].expected += 1;
+    }
+
+    /// The member is done.
+    pub(super) fn accept(&mut self, member: usize) {
+        self.give_up(member);
+        self.groups[self.group_of[member]].done.push(member);
+    }
+
+    /// There will be nothing to remember of the member.
+    pub(super) fn give_up(&mut self, member: usize) {
+        let group = self.group_of[member];
+        let expected = &mut self.groups[group].expected;
+        *expected = expected.saturating_sub(1);
+        self.touched.push(group);
+    }
+
+    /// Those that are to be written now: a full batch, or the last ones of their group.
+    pub(super) fn due(&mut self) -> Vec<Vec<usize>> {
+        let mut due = Vec::new();
+        for place in self.touched.drain(..) {
+            let group = &mut self.groups[place];
+            while group.done.len() >= BATCH {
+                due.push(group.done.drain(..BATCH).collect());
+            }
+            if group.expected == 0 && !group.done.is_empty() {
+                due.push(std::mem::take(&mut group.done));
+            }
+        }
+        due
+    }
+}
+
+impl Execution<'_> {
+    /// What was done is remembered before anything else is.
+    pub(super) fn write_what_is_due(&mut self) {
+        for members in self.ledger.due() {
+            for (call, members) in self.memory_of(&members) {
+                let family = self.families.found();
+                self.queue.push_front(Batch::new(call, members, family));
+            }
+        }
+    }
+
+    pub(super) fn memory_of(&self, members: &[usize]) -> Vec<(Call, Vec<usize>)> {
+        let known = members.iter().map(|member| {
+            let after = self.after(*member);
+            (Writes::of(&self.steps[*member], after), *member)
+        });
+        let groups = alike(known).into_iter();
+        groups
+            .flat_map(|(writes, members)| writes.calls().map(move |call| (call, members.clone())))
+            .collect()
+    }
+}

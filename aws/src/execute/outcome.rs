@@ -1,0 +1,37 @@
+//! What became of the steps.
+
+use curfew_core::instance::InstanceState;
+use curfew_core::plan::Step;
+
+use crate::error::CloudError;
+
+/// What became of a step.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The step, as planned.
+    pub step: Step,
+    /// How it went.
+    pub result: StepResult,
+}
+
+/// How a step went.
+#[derive(Debug)]
+pub enum StepResult {
+    /// The call was accepted, or none was needed, and the memory is written.
+    Done {
+        /// The state right after the call, as far as EC2 said.
+        after: InstanceState,
+    },
+    /// The call was accepted and the memory could not be written. The next pass finds the instance as it should be and only
+    /// tries to write the memory again.
+    NotRemembered {
+        /// The state right after the call.
+        after: InstanceState,
+        /// Why not.
+        error: CloudError,
+    },
+    /// EC2 refused, or could not be asked.
+    Failed(CloudError),
+    /// Time ran out first; the next pass goes on.
+    OutOfTime,
+}

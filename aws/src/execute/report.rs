@@ -1,0 +1,34 @@
+//! The one place that logs what became of a step: the Lambda's log and the daemon's have the same events. Their fields are
+//! listed in `docs/operations.md`.
+
+use tracing::{info, warn};
+
+use super::{Outcome, StepResult};
+use crate::error::{CloudError, presentable};
+
+pub(super) fn log(outcome: &Outcome) {
+    let Outcome { step, result } = outcome;
+    let (instance, action, cause) = (&step.instance, step.action, &step.cause);
+    let (name, note) = (step.name.as_deref(), step.note.as_deref());
+    match result {
+        StepResult::Done { after } => {
+            info!(%instance, name, %action, %cause, before = %step.state, %after, note, "step done");
+        }
+        StepResult::NotRemembered { error, .. } => {
+            let (error, hint) = told(error);
+            warn!(%instance, name, %action, %cause, note, %error, hint, "step done but not remembered");
+        }
+        StepResult::Failed(error) => {
+            let (error, hint) = told(error);
+            warn!(%instance, name, %action, %cause, note, %error, hint, "step failed");
+        }
+        StepResult::OutOfTime => {
+            warn!(%instance, name, %action, %cause, note, "step left for the next pass: out of time");
+        }
+    }
+}
+
+/// Without account ids: logs are shipped to more places than anybody remembers.
+fn told(error: &CloudError) -> (String, &'static str) {
+    (presentable(&error.to_string()), error.hint())
+}
