@@ -3,7 +3,7 @@
 
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG};
+use curfew_core::memory::Hold;
 use curfew_core::plan::{HoldChange, Remember, Skip, Step, StepAction, World};
 use curfew_core::timetable::Edge;
 use jiff::Timestamp;
@@ -121,11 +121,11 @@ impl Change {
     ) -> Self {
         let Outcome { step, result } = outcome;
         let hold_alone = Remember {
-            last: None,
             hold: match &step.remember.hold {
                 HoldChange::Set(hold) => HoldChange::Set(hold.clone()),
                 HoldChange::Keep | HoldChange::Clear => HoldChange::Keep,
             },
+            ..Remember::default()
         };
         let (written, after) = match result {
             StepResult::Done { after } => (step.remember.clone(), *after),
@@ -165,18 +165,7 @@ impl Change {
         now: Timestamp,
     ) -> Self {
         let mut later = instance.clone();
-        match &written.hold {
-            HoldChange::Keep => {}
-            HoldChange::Set(hold) => {
-                later.tags.insert(HOLD_TAG.to_owned(), hold.to_string());
-            }
-            HoldChange::Clear => {
-                later.tags.remove(HOLD_TAG);
-            }
-        }
-        if let Some(last) = &written.last {
-            later.tags.insert(LAST_TAG.to_owned(), last.to_string());
-        }
+        written.write_to(&mut later.tags);
         let unasked = World {
             request: None,
             ..world.clone()
@@ -227,16 +216,7 @@ mod tests {
             transition_reason: None,
         };
         let outcome = Outcome {
-            step: Step {
-                instance: instance.id.clone(),
-                name: None,
-                state: before,
-                action,
-                cause: Cause::Request(Who::new("alice")),
-                edge: None,
-                note: None,
-                remember: Remember::default(),
-            },
+            step: Step::new(&instance, action, Cause::Request(Who::new("alice"))),
             result: StepResult::Done { after },
         };
         let governance = Governance {

@@ -3,6 +3,8 @@
 mod asked;
 mod judge;
 mod recall;
+mod tries;
+mod types;
 
 use std::borrow::Cow;
 
@@ -11,7 +13,7 @@ use jiff::Timestamp;
 use self::judge::Judge;
 use self::recall::{Recalled, end_of_hold};
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
-use crate::memory::{Hold, Last};
+use crate::memory::{Fallback, Hold, Last, Retry};
 use crate::plan::{Decision, HoldChange, Skip, SkipReason, World};
 use crate::schedule::{ScalingGroups, Schedule};
 use crate::timetable::{Desired, Edge};
@@ -26,6 +28,10 @@ pub struct Assessment<'a> {
     pub hold: Option<Hold>,
     /// The newest edge applied to it.
     pub last: Option<Last>,
+    /// What EC2 refused lately, as far as it is remembered.
+    pub retry: Option<Retry>,
+    /// The fallback type that it has, and the one that it gets back.
+    pub fallback: Option<Fallback>,
     /// What its hold, or else its schedule, wants now.
     pub desired: Desired,
     /// The next instant at which something is due for it, once the decision is carried out.
@@ -46,7 +52,13 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
         (Some(hold), Ok(_)) => hold.state.desired(),
         (None, Ok(view)) => view.desired(now),
     };
+    let fallback = view.as_ref().ok().and_then(|view| {
+        let in_force = recalled.fallback_in_force(instance, view.schedule());
+        in_force.cloned()
+    });
     Assessment {
+        retry: recalled.refused().cloned(),
+        fallback,
         schedule: view.ok().map(View::into_schedule),
         hold,
         last: recalled.last.ok().flatten(),
@@ -87,8 +99,27 @@ fn judge(
     (decision, next_edge)
 }
 
-/// When something is next due, once `decision` is carried out. Under a hold that can't be read, nothing is.
+/// When something is next due, once `decision` is carried out: what waits to be tried again, or the next edge.
 fn upcoming(
+    instance: &Instance,
+    view: &View<'_>,
+    recalled: &Recalled,
+    decision: &Decision,
+    now: Timestamp,
+) -> Option<Edge> {
+    let waiting = match decision {
+        Decision::Skip(skip) => match skip.reason {
+            SkipReason::WaitingToRetry { action, until, .. } => Some(Edge { at: until, action }),
+            _ => None,
+        },
+        Decision::Step(_) => None,
+    };
+    let edge = upcoming_edge(instance, view, recalled, decision, now);
+    waiting.into_iter().chain(edge).min_by_key(|edge| edge.at)
+}
+
+/// The next edge. Under a hold that can't be read, nothing is due.
+fn upcoming_edge(
     instance: &Instance,
     view: &View<'_>,
     recalled: &Recalled,

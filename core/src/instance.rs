@@ -54,15 +54,15 @@ impl Instance {
             .map(String::as_str)
     }
 
-    /// When a person stopped this instance, as far as EC2 tells: its reason says *user* and carries a time.
+    /// When a person stopped or hibernated this instance, as far as EC2 tells: its reason says *user* and carries a time.
     ///
     /// AWS writes `User initiated (2026-11-23 19:00:00 GMT)`, whoever's credentials made the call, Curfew's included.
     pub fn user_stopped_at(&self) -> Option<Timestamp> {
-        let code = self
-            .state_reason
-            .as_ref()
-            .map(|reason| reason.code.as_str());
-        if code.is_some_and(|code| code != "Client.UserInitiatedShutdown") {
+        let by_user = |reason: &StateReason| {
+            [StateReason::USER_STOPPED, StateReason::USER_HIBERNATED]
+                .contains(&reason.code.as_str())
+        };
+        if !self.state_reason.as_ref().is_none_or(by_user) {
             return None;
         }
         let time = self
@@ -75,6 +75,27 @@ impl Instance {
             .trim_end_matches(" UTC")
             .replacen(' ', "T", 1);
         format!("{time}Z").parse().ok()
+    }
+
+    /// Why its latest start did not lead to running, by EC2's word: it is stopped, and for no reason that stops an instance
+    /// which runs.
+    pub fn failed_start(&self) -> Option<&StateReason> {
+        let stopped = self.state == InstanceState::Stopped;
+        let reason = self.state_reason.as_ref().filter(|_| stopped)?;
+        (!StateReason::OF_STOPS.contains(&reason.code.as_str())).then_some(reason)
+    }
+
+    /// Whether the contents of its memory may wait on its root volume to be resumed. EC2's reason for the stop tells;
+    /// emulators give none, and then an instance that can hibernate may have.
+    pub fn may_be_hibernated(&self) -> bool {
+        let plainly = [
+            StateReason::USER_STOPPED,
+            StateReason::SHUT_DOWN_FROM_INSIDE,
+        ];
+        let reason = self.state_reason.as_ref();
+        self.state == InstanceState::Stopped
+            && self.hibernation == Hibernation::Configured
+            && !reason.is_some_and(|reason| plainly.contains(&reason.code.as_str()))
     }
 }
 
@@ -114,6 +135,27 @@ pub struct StateReason {
     pub code: String,
     /// EC2's sentence.
     pub message: String,
+}
+
+/// EC2's codes that mean something here.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
+impl StateReason {
+    /// Stopped by a call.
+    pub const USER_STOPPED: &'static str = "Client.UserInitiatedShutdown";
+    /// Hibernated by a call.
+    pub const USER_HIBERNATED: &'static str = "Client.UserInitiatedHibernate";
+    /// Shut down by its own operating system: by whoever works on it.
+    pub const SHUT_DOWN_FROM_INSIDE: &'static str = "Client.InstanceInitiatedShutdown";
+    /// A start was accepted, and then EC2 had no room for it.
+    pub const NO_CAPACITY: &'static str = "Server.InsufficientInstanceCapacity";
+    /// All reasons for which an instance that runs is stopped. The others are those of starts that failed.
+    const OF_STOPS: [&'static str; 5] = [
+        Self::USER_STOPPED,
+        Self::USER_HIBERNATED,
+        Self::SHUT_DOWN_FROM_INSIDE,
+        "Server.ScheduledStop",
+        "Server.SpotInstanceShutdown",
+    ];
 }
 
 /// EC2's instance states.
@@ -233,6 +275,62 @@ impl fmt::Display for InstanceId {
 #[error("`{}` is not an instance id: `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`", .0.escape_debug())]
 pub struct MalformedId(String);
 
+/// The name of an instance type, for example `m7i-flex.large`. Which types exist is AWS's to say.
+///
+/// ```
+/// use curfew_core::instance::InstanceType;
+///
+/// assert!("u-6tb1.112xlarge".parse::<InstanceType>().is_ok());
+/// assert!("large".parse::<InstanceType>().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct InstanceType(String);
+
+impl InstanceType {
+    /// The longest today has 19 characters. Two of these and their joint must fit into a tag's 256.
+    const MAX_CHARACTERS: usize = 64;
+
+    /// The name as EC2 writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InstanceType {
+    type Err = MalformedType;
+
+    fn from_str(text: &str) -> Result<Self, MalformedType> {
+        let is_part = |part: &str| {
+            let mut bytes = part.bytes();
+            bytes
+                .next()
+                .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+                && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let well_formed = text.len() <= Self::MAX_CHARACTERS
+            && text
+                .split_once('.')
+                .is_some_and(|(family, size)| is_part(family) && is_part(size));
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedType(text.chars().take(40).collect()))
+        }
+    }
+}
+
+impl fmt::Display for InstanceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Not an instance type's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not an instance type: a family and a size, such as `m5a.large`", .0.escape_debug())]
+pub struct MalformedType(String);
+
 /// An AWS region, for example `eu-west-3`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -316,7 +414,12 @@ mod tests {
             Some("2026-11-23T19:00:00Z".parse().unwrap())
         );
         instance.state_reason = Some(StateReason {
-            code: "Client.UserInitiatedShutdown".into(),
+            code: StateReason::USER_STOPPED.into(),
+            message: String::new(),
+        });
+        assert!(instance.user_stopped_at().is_some());
+        instance.state_reason = Some(StateReason {
+            code: StateReason::USER_HIBERNATED.into(),
             message: String::new(),
         });
         assert!(instance.user_stopped_at().is_some());
@@ -329,6 +432,51 @@ mod tests {
             None,
             "a volume that could not be decrypted is not a person"
         );
+    }
+
+    #[test]
+    fn what_was_hibernated_may_wait_to_be_resumed() {
+        use Hibernation::{Configured, NotConfigured};
+        let mut instance = example::instance("web");
+        instance.state = InstanceState::Stopped;
+        let mut seen = |hibernation, code: Option<&str>| {
+            instance.hibernation = hibernation;
+            instance.state_reason = code.map(|code| StateReason {
+                code: code.into(),
+                message: String::new(),
+            });
+            instance.may_be_hibernated()
+        };
+        assert!(seen(Configured, Some("Client.UserInitiatedHibernate")));
+        assert!(seen(Configured, None), "nobody knows");
+        assert!(!seen(Configured, Some("Client.UserInitiatedShutdown")));
+        assert!(!seen(NotConfigured, None));
+    }
+
+    #[test]
+    fn a_type_is_a_family_and_a_size() {
+        for good in [
+            "t3.micro",
+            "m7i-flex.large",
+            "u-6tb1.112xlarge",
+            "mac2-m2pro.metal",
+            "c6g.metal",
+        ] {
+            assert_eq!(good.parse::<InstanceType>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "t3",
+            "t3.",
+            ".micro",
+            "t3.micro.x",
+            "T3.micro",
+            "t3 .micro",
+            "-t3.micro",
+            "t3.micro\n",
+        ] {
+            assert!(bad.parse::<InstanceType>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,12 @@
-//! What Curfew remembers, and where: two tags on the instance itself, so that deciding needs no database.
+//! What Curfew remembers, and where: in tags on the instance itself, so that deciding needs no database.
 //!
 //! - `curfew:last` = `<edge instant, RFC 3339 UTC> <start|stop> <cause> [pending]`
 //! - `curfew:hold` = `<running|stopped|ignored> until <RFC 3339> by <who>`
+//! - `curfew:retry` = `<edge instant> <start|stop> <n>x <code> next <RFC 3339>`, while EC2 refuses what an edge asks for
+//! - `curfew:type` = `<wanted type> as <present type>`, while an instance stands in for itself with a fallback type
+
+mod fallback;
+mod retry;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,10 +17,19 @@ use serde::{Deserialize, Serialize};
 use crate::schedule::ScheduleName;
 use crate::timetable::{Action, Desired};
 
+pub use self::fallback::Fallback;
+pub use self::retry::{NextTry, ReasonCode, Retry};
+
 /// The tag that holds the newest edge applied to an instance.
 pub const LAST_TAG: &str = "curfew:last";
 /// The tag that holds a timed override.
 pub const HOLD_TAG: &str = "curfew:hold";
+/// The tag that says when what EC2 refused is tried again.
+pub const RETRY_TAG: &str = "curfew:retry";
+/// The tag that holds the type an instance is meant to have, while it has another.
+pub const TYPE_TAG: &str = "curfew:type";
+/// All tags that Curfew may write to an instance, and the only ones. Permissions name them together, as `curfew:*`.
+pub const TAGS: [&str; 4] = [LAST_TAG, HOLD_TAG, RETRY_TAG, TYPE_TAG];
 
 /// Why an instance changed, or is about to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -372,6 +386,11 @@ mod tests {
         fn no_tag_text_panics(text in ".{0,120}") {
             let _ = (text.parse::<Last>().is_ok(), text.parse::<Hold>().is_ok(), text.parse::<Cause>().is_ok());
         }
+    }
+
+    #[test]
+    fn all_tags_are_within_what_permissions_name() {
+        assert!(TAGS.iter().all(|tag| tag.starts_with("curfew:")));
     }
 
     #[test]

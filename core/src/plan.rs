@@ -3,19 +3,24 @@
 //! A wake-up may be late, doubled or missing: a plan is made afresh from what EC2 says. Execution makes no choices, and a plan
 //! made after a successful one has no steps.
 
-use std::fmt;
+mod skip;
+mod step;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::assess::decide;
 use crate::govern::Governance;
-use crate::instance::{Instance, InstanceId, InstanceState};
-use crate::memory::{Cause, Held, Hold, Last, Who};
+use crate::instance::Instance;
 use crate::request::Request;
 use crate::schedule::ScheduleName;
-use crate::timetable::Edge;
 use crate::view::Views;
+
+pub use self::skip::{Skip, SkipReason, one_of};
+pub use self::step::{
+    FallbackChange, HoldChange, IfRefused, Pool, Remember, RetryChange, Step, StepAction,
+    TypesToTry,
+};
 
 /// A scheduled wake-up that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
 /// minute early, AWS never does. Longer would let a wake-up for one edge apply the next.
@@ -84,228 +89,13 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
 
 /// What becomes of one instance.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a decision is taken apart at once, and a box for each step is dearer than moving it"
+)]
 pub enum Decision {
     /// Something is done.
     Step(Step),
     /// Nothing is, for a reason.
     Skip(Skip),
-}
-
-/// One thing to do to one instance: a call, then what to remember about it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Step {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Its name, for people.
-    pub name: Option<String>,
-    /// Its state when the decision was made.
-    pub state: InstanceState,
-    /// What to do.
-    pub action: StepAction,
-    /// On whose behalf.
-    pub cause: Cause,
-    /// The edge that this applies, if it applies one.
-    pub edge: Option<Edge>,
-    /// A remark for people, such as why a hibernation became a plain stop.
-    pub note: Option<String>,
-    /// What to write to the instance's tags once the call was accepted.
-    #[serde(skip)]
-    pub remember: Remember,
-}
-
-/// The call a step makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StepAction {
-    /// `StartInstances`.
-    Start,
-    /// `StopInstances`.
-    Stop,
-    /// `StopInstances` with hibernation.
-    Hibernate,
-    /// No call: only the memory is written, since the instance already is as it should be.
-    Record,
-}
-
-impl fmt::Display for StepAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Hibernate => "hibernate",
-            Self::Record => "record",
-        })
-    }
-}
-
-/// What a step writes to the instance's tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remember {
-    /// A new value for `curfew:last`.
-    pub last: Option<Last>,
-    /// What becomes of `curfew:hold`.
-    pub hold: HoldChange,
-}
-
-/// What becomes of an instance's hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HoldChange {
-    /// As it is.
-    #[default]
-    Keep,
-    /// A new one replaces it.
-    Set(Hold),
-    /// It is removed.
-    Clear,
-}
-
-/// An instance that was looked at and left alone.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Skip {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Its name, for people.
-    pub name: Option<String>,
-    /// Its state.
-    pub state: InstanceState,
-    /// Why: a stable code for scripts.
-    #[serde(flatten)]
-    pub reason: SkipReason,
-    /// Why: one sentence for people.
-    pub detail: String,
-}
-
-/// Why nothing is done about an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
-pub enum SkipReason {
-    /// No tag names a schedule and no schedule takes it.
-    Ungoverned,
-    /// Its tag says `none`.
-    OptedOut {
-        /// The governing tag's key.
-        tag: String,
-    },
-    /// Its tag names a schedule that the settings do not have.
-    UnknownSchedule {
-        /// The name in the tag.
-        #[serde(rename = "schedule")]
-        name: String,
-        /// The names there are.
-        known: Vec<ScheduleName>,
-    },
-    /// Its tag holds a schedule that can't be read.
-    MalformedSchedule {
-        /// The governing tag's key.
-        tag: String,
-        /// What is wrong with it.
-        problems: Vec<String>,
-    },
-    /// Several schedules take it.
-    Ambiguous {
-        /// Those schedules.
-        schedules: Vec<ScheduleName>,
-    },
-    /// An Auto Scaling group owns it.
-    AutoScalingGroup {
-        /// The group.
-        group: String,
-    },
-    /// Its root volume would not survive a stop.
-    InstanceStore,
-    /// One-time Spot instances can't be stopped.
-    OneTimeSpot,
-    /// EC2 is still moving it from one state to another.
-    InFlight,
-    /// It is terminated, or about to be.
-    Gone,
-    /// A hold keeps hands off.
-    HeldIgnored {
-        /// The hold's end.
-        until: Timestamp,
-        /// Who placed it.
-        by: Who,
-    },
-    /// A hold keeps it as it is.
-    Held {
-        /// At what.
-        #[serde(rename = "held")]
-        state: Held,
-        /// The hold's end.
-        until: Timestamp,
-        /// Who placed it.
-        by: Who,
-    },
-    /// Its hold can't be read, so nobody knows what was meant: hands off until someone mends or removes the tag.
-    MalformedHold {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// It is as its schedule wants it.
-    AsDesired,
-    /// It is not as its schedule wants it, and that is somebody's wish: it stays until the next edge.
-    LeftAlone,
-    /// The newest edge is older than the schedule's catch-up limit.
-    TooLate {
-        /// That edge.
-        edge: Edge,
-    },
-    /// Its schedule has said nothing since it was launched.
-    NothingDue,
-    /// There is no hold to end.
-    NoHold,
-}
-
-impl SkipReason {
-    /// The sentence for people.
-    pub fn detail(&self, instance: &Instance) -> String {
-        let state = instance.state;
-        match self {
-            Self::Ungoverned => "no schedule governs it: it has no governing tag, and no schedule's `match` takes it".into(),
-            Self::OptedOut { tag } => format!("its tag `{tag}` opts it out"),
-            Self::UnknownSchedule { name, known } => {
-                format!("its tag names the schedule `{name}`, which does not exist; {}", one_of(known))
-            }
-            Self::MalformedSchedule { tag, problems } => {
-                format!("its tag `{tag}` is neither a schedule's name nor a schedule: {}", problems.join("; "))
-            }
-            Self::Ambiguous { schedules } => {
-                format!("several schedules take it ({}); name one in its tag", names(schedules))
-            }
-            Self::AutoScalingGroup { group } => {
-                format!("the Auto Scaling group `{group}` owns it and would replace it; `include_asg = true` governs it all the same")
-            }
-            Self::InstanceStore => "its root volume is instance store, which does not survive a stop".into(),
-            Self::OneTimeSpot => "it is a one-time Spot instance, which can't be stopped".into(),
-            Self::InFlight => format!("it is {state}; a later pass looks again"),
-            Self::Gone => format!("it is {state}"),
-            Self::HeldIgnored { until, by } => format!("{by} asked for hands off until {until}"),
-            Self::Held { state, until, by } => format!("{by} holds it {state} until {until}"),
-            Self::MalformedHold { problem } => format!("{problem}; mend or remove it"),
-            Self::AsDesired => format!("it is {state}, as it should be"),
-            Self::LeftAlone => format!("someone made it {state} since the last edge; that stays until the next edge"),
-            Self::TooLate { edge } => {
-                format!("its {} of {} was missed by more than the catch-up limit", edge.action, edge.at)
-            }
-            Self::NothingDue => "its schedule has asked for nothing since it was launched".into(),
-            Self::NoHold => "it has no hold to end".into(),
-        }
-    }
-}
-
-fn names(names: &[ScheduleName]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The names that could have been meant, for a sentence.
-pub fn one_of(known: &[ScheduleName]) -> String {
-    if known.is_empty() {
-        "the settings have no schedules".into()
-    } else {
-        format!("there is {}", names(known))
-    }
 }

@@ -8,7 +8,7 @@ use std::str::{Chars, FromStr};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::instance::{Instance, InstanceId};
+use crate::instance::{Instance, InstanceId, InstanceType};
 use crate::timetable::Timetable;
 
 /// A named rule that says when the instances it governs should run.
@@ -26,6 +26,8 @@ pub struct Schedule {
     pub adopt: Adopt,
     /// How its instances are stopped.
     pub stop_by: StopBy,
+    /// The types that a start tries, in this order, while EC2 has no room for the instance's own.
+    pub fallback_types: Vec<InstanceType>,
     /// Whether members of Auto Scaling groups are governed too.
     pub scaling_groups: ScalingGroups,
     /// Which instances it takes by itself, besides those that name it in their tag.
@@ -46,6 +48,7 @@ impl Schedule {
             catch_up: Self::DEFAULT_CATCH_UP,
             adopt: Adopt::NextEdge,
             stop_by: StopBy::Stopping,
+            fallback_types: Vec::new(),
             scaling_groups: ScalingGroups::LeaveAlone,
             matcher: Matcher::default(),
         }

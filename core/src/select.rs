@@ -128,6 +128,7 @@ impl<'a> Seen<'a> {
             | SkipReason::HeldIgnored { .. }
             | SkipReason::Held { .. }
             | SkipReason::MalformedHold { .. }
+            | SkipReason::WaitingToRetry { .. }
             | SkipReason::AsDesired
             | SkipReason::LeftAlone
             | SkipReason::TooLate { .. }

@@ -8,14 +8,18 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::govern::Governance;
-use crate::instance::InstanceId;
+use crate::instance::{InstanceId, InstanceType};
 use crate::membership::{self, Membership, RawAccount};
-use crate::memory::{HOLD_TAG, LAST_TAG};
+use crate::memory::TAGS;
 use crate::problem::Problem;
 use crate::schedule::{
     Adopt, Firmness, Matcher, Pattern, ScalingGroups, Schedule, ScheduleName, StopBy,
 };
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
+
+/// Each type costs two calls for each instance that finds no room, at every try, and a pass has a minute or less for all of
+/// them.
+const MAX_FALLBACK_TYPES: usize = 8;
 
 /// `[governing]`, `[schedules.*]` and `[[account]]`, as written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,6 +104,10 @@ pub struct RawSchedule {
     /// Whether instances that can hibernate do.
     #[serde(default)]
     pub hibernate: bool,
+    /// Instance types to start with, in this order, while EC2 has no room for the instance's own: `["m5a.large", "m6i.large"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = MAX_FALLBACK_TYPES)))]
+    pub fallback_types: Vec<String>,
     /// Whether members of Auto Scaling groups are governed too.
     #[serde(default)]
     pub include_asg: bool,
@@ -172,7 +180,7 @@ impl RawGovernance {
                 "governing.tag",
                 "a tag's key has 1 to 128 characters",
             ));
-        } else if [LAST_TAG, HOLD_TAG].contains(&tag.as_str()) {
+        } else if TAGS.contains(&tag.as_str()) {
             let message = format!("`{tag}` is where Curfew keeps its memory; name another tag");
             problems.push(Problem::new("governing.tag", message));
         }
@@ -234,6 +242,7 @@ impl<'a> Resolver<'a> {
                 Schedule::DEFAULT_CATCH_UP
             }
         };
+        let fallback_types = self.fallback_types(&at("fallback_types"), &raw.fallback_types);
         let matcher = self.matcher(&at("match"), raw.matcher.as_ref());
         if self.problems.len() > before {
             return None;
@@ -251,6 +260,7 @@ impl<'a> Resolver<'a> {
         } else {
             StopBy::Stopping
         };
+        schedule.fallback_types = fallback_types;
         schedule.scaling_groups = if raw.include_asg {
             ScalingGroups::Include
         } else {
@@ -342,6 +352,28 @@ impl<'a> Resolver<'a> {
             ));
         }
         Ok((member, raw))
+    }
+
+    fn fallback_types(&mut self, key: &str, raw: &[String]) -> Vec<InstanceType> {
+        if raw.len() > MAX_FALLBACK_TYPES {
+            let found = raw.len();
+            let message = format!("{found} types are too many: at most {MAX_FALLBACK_TYPES}");
+            self.problems.push(Problem::new(key, message));
+        }
+        let mut types: Vec<InstanceType> = Vec::new();
+        for (index, name) in raw.iter().enumerate() {
+            let problem = match name.parse::<InstanceType>() {
+                Ok(known) if types.contains(&known) => format!("`{known}` is there twice"),
+                Ok(new) => {
+                    types.push(new);
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            self.problems
+                .push(Problem::new(format!("{key}[{index}]"), problem));
+        }
+        types
     }
 
     fn matcher(&mut self, key: &str, raw: Option<&RawMatcher>) -> Matcher {

@@ -1,6 +1,7 @@
 //! The settings that decide: every problem is reported, and what is accepted says what it means.
 
 use curfew_core::govern::Governance;
+use curfew_core::instance::InstanceType;
 use curfew_core::schedule::{Adopt, Firmness, ScalingGroups, Schedule, StopBy};
 use curfew_core::settings::{RawGovernance, duration};
 use curfew_core::timetable::Desired;
@@ -53,6 +54,7 @@ fn what_is_said_is_taken() {
         catch_up = "1d 6h"
         adopt = "converge"
         hibernate = true
+        fallback_types = ["m5a.large", "m6i.large"]
         include_asg = true
         match = { ids = ["i-0abc1234"], tags = { Environment = "dev*" } }
         "#,
@@ -63,6 +65,12 @@ fn what_is_said_is_taken() {
     assert_eq!(office.catch_up, SignedDuration::from_hours(30));
     assert_eq!(office.adopt, Adopt::Converge);
     assert_eq!(office.stop_by, StopBy::Hibernating);
+    let fallbacks: Vec<&str> = office
+        .fallback_types
+        .iter()
+        .map(InstanceType::as_str)
+        .collect();
+    assert_eq!(fallbacks, ["m5a.large", "m6i.large"], "in their order");
     assert_eq!(office.scaling_groups, ScalingGroups::Include);
     assert_eq!(office.matcher.ids[0].as_str(), "i-0abc1234");
     assert_eq!(office.matcher.tags["Environment"].as_str(), "dev*");
@@ -102,6 +110,34 @@ fn every_problem_is_reported_and_not_only_the_first() {
 }
 
 #[test]
+fn fallback_types_are_few_different_and_well_formed() {
+    assert_eq!(
+        problems(&office_with(
+            r#"fallback_types = ["m5a.large", "large", "m5a.large", "m6i.large "]"#
+        )),
+        [
+            "`schedules.office.fallback_types[1]`: `large` is not an instance type: \
+             a family and a size, such as `m5a.large`",
+            "`schedules.office.fallback_types[2]`: `m5a.large` is there twice",
+            "`schedules.office.fallback_types[3]`: `m6i.large ` is not an instance type: \
+             a family and a size, such as `m5a.large`",
+        ]
+    );
+    let many = |count: usize| {
+        let types: Vec<String> = (1..=count).map(|n| format!("\"m{n}.large\"")).collect();
+        office_with(&format!("fallback_types = [{}]", types.join(", ")))
+    };
+    assert_eq!(
+        resolved(&many(8)).schedules["office"].fallback_types.len(),
+        8
+    );
+    assert_eq!(
+        problems(&many(9)),
+        ["`schedules.office.fallback_types`: 9 types are too many: at most 8"]
+    );
+}
+
+#[test]
 fn the_governing_tag_is_not_where_the_memory_is() {
     let key_of = |length: usize| {
         let tag = "é".repeat(length);
@@ -112,7 +148,7 @@ fn the_governing_tag_is_not_where_the_memory_is() {
         problems(&key_of(129)),
         ["`governing.tag`: a tag's key has 1 to 128 characters"]
     );
-    for tag in ["curfew:last", "curfew:hold"] {
+    for tag in ["curfew:last", "curfew:hold", "curfew:retry", "curfew:type"] {
         assert_eq!(
             problems(&format!("[governing]\ntag = \"{tag}\"")),
             [format!(
@@ -347,6 +383,7 @@ fn the_lambdas_document_says_what_the_file_says() {
         catch_up = "2d"
         adopt = "converge"
         hibernate = true
+        fallback_types = ["m5a.large"]
         match = { tags = { Team = "blue", Tier = "?" } }
 
         [[schedules.lab.window]]

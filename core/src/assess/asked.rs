@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::judge::{Judge, remark};
 use super::recall::end_of_hold;
 use crate::instance::InstanceState;
-use crate::memory::{Cause, Held, Hold, Last, whole_second};
-use crate::plan::{Decision, HoldChange, Remember, SkipReason, StepAction};
+use crate::memory::{Cause, Held, Hold, Last, NextTry, whole_second};
+use crate::plan::{Decision, HoldChange, IfRefused, Remember, SkipReason, Step, StepAction};
 use crate::request::{Ask, Lasting, Request};
 use crate::schedule::Firmness;
 use crate::timetable::Action;
@@ -41,10 +41,12 @@ impl Judge<'_> {
                 by: request.by.clone(),
             };
             let remember = Remember {
-                last: None,
                 hold: HoldChange::Set(hold),
+                ..Remember::default()
             };
-            return self.change_soon(action, Cause::Hold(request.by.clone()), remember);
+            let step = self.change_soon(action, Cause::Hold(request.by.clone()), remember);
+            // The hold itself makes a later pass try again.
+            return Decision::Step(self.due_if_refused(step, until, Remember::default()));
         }
         if action == Action::Stop && self.instance.state == InstanceState::Pending {
             // Nothing on the instance could say that it still has to be stopped.
@@ -57,11 +59,18 @@ impl Judge<'_> {
             cause: cause.clone(),
             pending: action == Action::Start && !self.is_at(Action::Start),
         };
+        let at = last.at;
         let remember = Remember {
             last: Some(last),
             hold: self.recalled.without_hold(),
+            ..Remember::default()
         };
-        self.change_soon(action, cause, remember)
+        let step = self.change_soon(action, cause, remember.clone());
+        Decision::Step(match action {
+            Action::Start => self.due_if_refused(step, at, remember),
+            // A stop is not pending, ever: whoever asked is told, and may ask again.
+            Action::Stop => step,
+        })
     }
 
     /// When the hold that a request takes ends, if it takes one.
@@ -79,9 +88,9 @@ impl Judge<'_> {
     }
 
     /// Like [`Self::step`], and where EC2 can't be asked yet, the memory alone makes a later pass do it.
-    fn change_soon(&self, action: Action, cause: Cause, remember: Remember) -> Decision {
+    fn change_soon(&self, action: Action, cause: Cause, remember: Remember) -> Step {
         if !self.in_flight() {
-            return Decision::Step(self.step(action, cause, remember));
+            return self.step(action, cause, remember);
         }
         let mut step = self.blank_step(StepAction::Record, cause);
         step.remember = remember;
@@ -101,7 +110,16 @@ impl Judge<'_> {
             }
             _ => {}
         }
-        Decision::Step(step)
+        step
+    }
+
+    /// What EC2 refuses now is due from then on, as the edge that the request made at `edge`.
+    fn due_if_refused(&self, mut step: Step, edge: Timestamp, remember: Remember) -> Step {
+        step.if_refused = step.action.action().map(|action| {
+            let next = NextTry::at(self.reading, edge, action, 0);
+            Box::new(IfRefused { remember, next })
+        });
+        step
     }
 
     fn resumed(&self, request: &Request) -> Decision {
@@ -131,7 +149,13 @@ impl Judge<'_> {
                 step.remember.hold = HoldChange::Set(ended_now);
                 return Decision::Step(step);
             }
-            Some(edge) => self.apply(edge, cause),
+            Some(edge) => {
+                let still_due = Remember {
+                    hold: HoldChange::Set(ended_now),
+                    ..Remember::default()
+                };
+                self.due_if_refused(self.apply(edge, cause), edge.at, still_due)
+            }
             None => {
                 let mut step = self.blank_step(StepAction::Record, cause);
                 // What a hold stopped stays stopped, also if the start before it was never seen running.

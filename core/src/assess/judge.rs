@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::recall::{Recalled, end_of_hold};
 use super::skip;
-use crate::instance::{Hibernation, Instance, InstanceState};
+use crate::instance::{Hibernation, Instance, InstanceState, StateReason};
 use crate::memory::{Cause, Held, Hold, Last, whole_second};
 use crate::plan::{
     Decision, EARLY_WAKE_UP, HoldChange, Remember, SkipReason, Step, StepAction, World,
@@ -18,7 +18,7 @@ pub(super) struct Judge<'a> {
     pub(super) instance: &'a Instance,
     pub(super) view: &'a View<'a>,
     pub(super) recalled: &'a Recalled,
-    request: Option<&'a Request>,
+    pub(super) request: Option<&'a Request>,
     /// The instant that everything is asked about: `now`, or the edge up to a minute later that a wake-up was early for.
     pub(super) reading: Timestamp,
 }
@@ -49,9 +49,14 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn decide(&self) -> Decision {
-        if let Some(request) = self.request {
-            return self.requested(request);
-        }
+        let decision = match self.request {
+            Some(request) => self.requested(request),
+            None => self.unasked(),
+        };
+        self.in_view_of_earlier_tries(decision)
+    }
+
+    fn unasked(&self) -> Decision {
         if self.in_flight() {
             // A hold that is over keeps its tag, and so its end stays due.
             return self.skip(SkipReason::InFlight);
@@ -111,7 +116,7 @@ impl<'a> Judge<'a> {
 
     fn enforce(&self, wanted: Action, newest: Option<Edge>) -> Decision {
         let edge = Edge {
-            at: newest.map_or_else(|| self.instant(), |edge| edge.at),
+            at: newest.map_or_else(|| self.undated(wanted), |edge| edge.at),
             action: wanted,
         };
         let mut step = if self.is_at(wanted) {
@@ -173,6 +178,8 @@ impl<'a> Judge<'a> {
         }
         let stopped_by = if self.user_stopped_since(last.at) {
             Some("a user stopped it after that start")
+        } else if self.shut_down_from_inside_since(last.at) {
+            Some("it was shut down from inside after that start")
         } else if expired.is_some_and(|hold| hold.state == Held::Stopped) {
             Some("a hold stopped it after that start")
         } else {
@@ -191,23 +198,36 @@ impl<'a> Judge<'a> {
         Decision::Step(step)
     }
 
-    /// Whether EC2 says that a user stopped the instance after the start for the edge `at`. The launch time dates that
-    /// start, which may have been early by up to a minute; where it never moves, the edge has to do.
+    /// Whether the start for the edge `at` did lead to running, and a person ended that.
+    pub(super) fn was_stopped_since(&self, at: Timestamp) -> bool {
+        self.user_stopped_since(at) || self.shut_down_from_inside_since(at)
+    }
+
+    /// When the instance was started for the edge `at`, as far as EC2 tells: up to a minute early, or later.
+    fn started_for(&self, at: Timestamp) -> Option<Timestamp> {
+        let launched = self.instance.launched_at?;
+        (at.duration_since(launched) <= EARLY_WAKE_UP).then_some(launched)
+    }
+
+    /// Whether EC2 says that a user stopped the instance after the start for the edge `at`. Where EC2 does not date that
+    /// start, the edge has to do.
     fn user_stopped_since(&self, at: Timestamp) -> bool {
-        let started = self
-            .instance
-            .launched_at
-            .filter(|launched| at.duration_since(*launched) <= EARLY_WAKE_UP)
-            .unwrap_or(at);
+        let started = self.started_for(at).unwrap_or(at);
         self.instance
             .user_stopped_at()
             .is_some_and(|stopped| stopped > started)
     }
 
-    fn why_not_running(&self) -> String {
+    /// Whoever works on an instance may shut it down; then it did run.
+    fn shut_down_from_inside_since(&self, at: Timestamp) -> bool {
         let reason = self.instance.state_reason.as_ref();
-        // A user's stop lies before that start, and is not why it failed.
-        match reason.filter(|_| self.instance.user_stopped_at().is_none()) {
+        self.started_for(at).is_some()
+            && reason.is_some_and(|reason| reason.code == StateReason::SHUT_DOWN_FROM_INSIDE)
+    }
+
+    fn why_not_running(&self) -> String {
+        // The reason of a stop lies before that start, and is not why it failed.
+        match self.instance.failed_start() {
             Some(reason) => format!(
                 "an earlier start did not lead to running: {}",
                 reason.message
@@ -219,7 +239,9 @@ impl<'a> Judge<'a> {
     fn apply_if_due(&self, last: Option<&Last>, due: Due) -> Decision {
         let adopting = last.is_none() && self.schedule().adopt == Adopt::Converge;
         if adopting && let Some(action) = wanted(self.view.desired(self.reading)) {
-            let at = due.newest.map_or_else(|| self.instant(), |edge| edge.at);
+            let at = due
+                .newest
+                .map_or_else(|| self.undated(action), |edge| edge.at);
             return Decision::Step(self.apply(Edge { at, action }, self.by_schedule()));
         }
         let Some(edge) = due.newest else {
@@ -272,7 +294,7 @@ impl<'a> Judge<'a> {
         };
         let remember = Remember {
             last: Some(last),
-            hold: HoldChange::Keep,
+            ..Remember::default()
         };
         let mut step = self.step(edge.action, cause, remember);
         step.edge = Some(edge);
@@ -312,16 +334,7 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn blank_step(&self, action: StepAction, cause: Cause) -> Step {
-        Step {
-            instance: self.instance.id.clone(),
-            name: self.instance.name().map(str::to_owned),
-            state: self.instance.state,
-            action,
-            cause,
-            edge: None,
-            note: None,
-            remember: Remember::default(),
-        }
+        Step::new(self.instance, action, cause)
     }
 
     pub(super) fn skip(&self, reason: SkipReason) -> Decision {
@@ -332,7 +345,7 @@ impl<'a> Judge<'a> {
         self.view.schedule()
     }
 
-    fn by_schedule(&self) -> Cause {
+    pub(super) fn by_schedule(&self) -> Cause {
         Cause::Schedule(self.schedule().name.clone())
     }
 

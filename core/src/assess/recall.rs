@@ -2,9 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::instance::Instance;
-use crate::memory::{HOLD_TAG, Hold, LAST_TAG, Last, MalformedTag};
+use crate::instance::{Instance, InstanceType};
+use crate::memory::{
+    Fallback, HOLD_TAG, Hold, LAST_TAG, Last, MalformedTag, RETRY_TAG, Retry, TYPE_TAG,
+};
 use crate::plan::HoldChange;
+use crate::schedule::Schedule;
 use crate::timetable::{Action, Desired, Edge};
 use crate::view::View;
 
@@ -18,6 +21,10 @@ pub(super) struct Recalled {
     /// The newest edge applied, or what is wrong with the tag.
     pub(super) last: Result<Option<Last>, String>,
     pub(super) hold: Result<Option<Hold>, MalformedTag>,
+    /// What EC2 refused lately, or what is wrong with the tag.
+    pub(super) retry: Result<Option<Retry>, String>,
+    /// The type it is meant to have.
+    pub(super) fallback: Result<Option<Fallback>, MalformedTag>,
 }
 
 impl Recalled {
@@ -26,6 +33,8 @@ impl Recalled {
         Self {
             last: tag(LAST_TAG).map(|value| last(value, now)).transpose(),
             hold: tag(HOLD_TAG).map(str::parse).transpose(),
+            retry: tag(RETRY_TAG).map(|value| retry(value, now)).transpose(),
+            fallback: tag(TYPE_TAG).map(str::parse).transpose(),
         }
     }
 
@@ -37,6 +46,24 @@ impl Recalled {
     pub(super) fn active_hold(&self, now: Timestamp) -> Option<&Hold> {
         let hold = self.hold.as_ref().ok()?.as_ref();
         hold.filter(|hold| hold.is_active(now))
+    }
+
+    /// What EC2 refused lately, if the tag is there and can be read.
+    pub(super) fn refused(&self) -> Option<&Retry> {
+        self.retry.as_ref().ok()?.as_ref()
+    }
+
+    /// The fallback in force. Where the instance has a type that is neither what it was given nor one that it could have
+    /// been given, somebody else chose it, and means it.
+    pub(super) fn fallback_in_force(
+        &self,
+        instance: &Instance,
+        schedule: &Schedule,
+    ) -> Option<&Fallback> {
+        let fallback = self.fallback.as_ref().ok()?.as_ref()?;
+        let has = |name: &InstanceType| name.as_str() == instance.instance_type;
+        let given = has(&fallback.present) || schedule.fallback_types.iter().any(has);
+        (given && !has(&fallback.wanted)).then_some(fallback)
     }
 
     /// Any hold, be it over or unreadable, is gone once a request was carried out.
@@ -65,6 +92,20 @@ fn last(value: &str, now: Timestamp) -> Result<Last, String> {
         ));
     }
     Ok(last)
+}
+
+/// A next try that lies further ahead than any wait is an error, which believed would leave the instance as it is until then.
+fn retry(value: &str, now: Timestamp) -> Result<Retry, String> {
+    let retry: Retry = value
+        .parse()
+        .map_err(|problem: MalformedTag| problem.to_string())?;
+    if retry.next.duration_since(now) > Retry::LONGEST_WAIT + CLOCKS_APART {
+        return Err(format!(
+            "the tag `{RETRY_TAG}` names a next try at {}, later than any",
+            retry.next
+        ));
+    }
+    Ok(retry)
 }
 
 /// The end of a hold is an edge like any other: its action is what the schedule wants at that instant. Where the schedule

@@ -251,8 +251,34 @@ fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
             cloud.pass();
             cloud.wait(SignedDuration::from_mins(5));
         }
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert!(
+            note(&plan).starts_with("its start is given up, after 6x "),
+            "{}",
+            note(&plan)
+        );
         assert_eq!(said(&cloud.pass()), "too_late");
-        assert_eq!(cloud.calls.len(), 13);
+        assert_eq!(
+            cloud.calls.len(),
+            7,
+            "at 8:00, :05, :10, :15, :20, :30, :50"
+        );
+    });
+}
+
+#[test]
+fn an_instance_that_was_shut_down_from_inside_did_run() {
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.wait(SignedDuration::from_secs(25));
+        let now = cloud.now;
+        cloud.machine(&web).shuts_down(now, Evidence::Kept);
+        cloud.wait(SETTLING);
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(note(&plan), "it was shut down from inside after that start");
     });
 }
 

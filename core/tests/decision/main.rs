@@ -10,5 +10,7 @@ mod holds;
 mod json;
 mod people;
 mod requests;
+mod tries;
+mod types;
 mod wake_ups;
 mod year;

@@ -25,7 +25,8 @@ pub(crate) enum Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Boot {
     Runs,
-    FallsBack,
+    /// EC2's code and sentence.
+    FallsBack(&'static str, &'static str),
 }
 
 /// An instance, and what is under way with it.
@@ -67,7 +68,18 @@ impl Machine {
 
     /// The next start is accepted, and does not lead to running.
     pub(crate) fn next_start_falls_back(&mut self) {
-        self.boot = Boot::FallsBack;
+        self.boot = Boot::FallsBack(
+            "Client.InternalError",
+            "Client error on launch: the key of its volume is disabled",
+        );
+    }
+
+    /// The next start is accepted, and then there is no room for it.
+    pub(crate) fn next_start_finds_no_room(&mut self) {
+        self.boot = Boot::FallsBack(
+            StateReason::NO_CAPACITY,
+            "Insufficient capacity to satisfy the launch request",
+        );
     }
 
     pub(crate) fn tag(&mut self, key: &str, value: &str) {
@@ -129,12 +141,9 @@ impl Machine {
                 self.boot = Boot::Runs;
                 match boot {
                     Boot::Runs => InstanceState::Running,
-                    Boot::FallsBack => {
+                    Boot::FallsBack(code, sentence) => {
                         if evidence == Evidence::Kept {
-                            self.explain(Some((
-                                "Client.InternalError",
-                                "Client error on launch: the key of its volume is disabled",
-                            )));
+                            self.explain(Some((code, sentence)));
                         }
                         InstanceState::Stopped
                     }
@@ -142,6 +151,16 @@ impl Machine {
             }
             _ => InstanceState::Stopped,
         };
+    }
+
+    /// Its own operating system shuts it down.
+    pub(crate) fn shuts_down(&mut self, now: Timestamp, evidence: Evidence) {
+        if self.stop(now, evidence) && evidence == Evidence::Kept {
+            self.explain(Some((
+                StateReason::SHUT_DOWN_FROM_INSIDE,
+                "Instance initiated shutdown",
+            )));
+        }
     }
 
     fn explain(&mut self, reason: Option<(&str, &str)>) {

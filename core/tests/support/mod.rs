@@ -10,9 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_core::assess::assess;
 use curfew_core::govern::Governance;
-use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, Who};
-use curfew_core::plan::{Decision, HoldChange, Plan, Step, StepAction, World, plan};
+use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
+use curfew_core::memory::{Fallback, HOLD_TAG, LAST_TAG, RETRY_TAG, TYPE_TAG, Who};
+use curfew_core::plan::{
+    Decision, FallbackChange, HoldChange, Plan, Remember, RetryChange, Step, StepAction,
+    TypesToTry, World, plan,
+};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::settings::RawGovernance;
@@ -65,7 +68,7 @@ pub(crate) enum Trouble {
     CallsFail,
     /// The process dies after those calls, before anything is remembered.
     CrashBeforeMemory,
-    /// The process dies between the two writes: `curfew:last` is there, an ended hold is not removed.
+    /// The process dies between the writes: new values are there, and what is over is not removed.
     CrashBeforeClearing,
 }
 
@@ -77,6 +80,10 @@ pub(crate) struct Cloud {
     pub(crate) evidence: Evidence,
     pub(crate) machines: BTreeMap<InstanceId, Machine>,
     pub(crate) trouble: Option<Trouble>,
+    /// The types that EC2 has no room for.
+    pub(crate) full: BTreeSet<String>,
+    /// The instances that EC2 refuses to stop.
+    pub(crate) protected: BTreeSet<InstanceId>,
     /// Every accepted start and stop by Curfew: `2026-11-23 20:00:10 stop web: schedule office`, in Paris time.
     pub(crate) calls: Vec<String>,
 }
@@ -109,6 +116,8 @@ impl Cloud {
             evidence,
             machines: BTreeMap::new(),
             trouble: None,
+            full: BTreeSet::new(),
+            protected: BTreeSet::new(),
             calls: Vec::new(),
         }
     }
@@ -178,6 +187,17 @@ impl Cloud {
     /// `curfew:hold` as it stands.
     pub(crate) fn hold(&self, id: &InstanceId) -> &str {
         self.tag(id, HOLD_TAG)
+    }
+
+    /// `curfew:retry` as it stands.
+    pub(crate) fn retry(&self, id: &InstanceId) -> &str {
+        self.tag(id, RETRY_TAG)
+    }
+
+    /// The type, and `curfew:type` as it stands.
+    pub(crate) fn types(&self, id: &InstanceId) -> (&str, &str) {
+        let present = &self.machines[id].instance.instance_type;
+        (present, self.tag(id, TYPE_TAG))
     }
 
     fn tag(&self, id: &InstanceId, key: &str) -> &str {
@@ -297,41 +317,120 @@ impl Cloud {
     }
 
     fn carry_out_step(&mut self, step: &Step, trouble: Option<Trouble>) {
-        let (now, evidence) = (self.now, self.evidence);
         if let HoldChange::Set(hold) = &step.remember.hold {
             self.machine(&step.instance)
                 .tag(HOLD_TAG, &hold.to_string());
         }
         if step.action != StepAction::Record {
-            let accepted = trouble != Some(Trouble::CallsFail)
-                && match step.action {
-                    StepAction::Start => self.machine(&step.instance).start(now, evidence),
-                    _ => self.machine(&step.instance).stop(now, evidence),
-                };
-            if !accepted {
+            if trouble == Some(Trouble::CallsFail) {
                 return;
             }
-            let local = now.to_zoned(TimeZone::get("Europe/Paris").unwrap());
-            self.calls.push(format!(
-                "{} {} {}: {}",
-                local.strftime("%F %T"),
-                step.action,
-                step.name.as_deref().unwrap_or_default(),
-                step.cause
-            ));
+            match self.call(step) {
+                Ok(()) => self.note_call(step),
+                Err(code) => {
+                    if let Some(refused) = &step.if_refused {
+                        self.remember(&step.instance, refused.because(code), trouble);
+                    }
+                    return;
+                }
+            }
         }
-        if trouble == Some(Trouble::CrashBeforeMemory) {
+        let now = &self.machines[&step.instance].instance;
+        let mut remember = step.remember.clone().once_seen(now.state);
+        let stands_in = |types: &TypesToTry| types.wanted.as_str() != now.instance_type;
+        if step.types.as_deref().is_some_and(stands_in) {
+            remember.fallback = FallbackChange::Keep;
+        }
+        if trouble != Some(Trouble::CrashBeforeMemory) {
+            self.remember(&step.instance, remember, trouble);
+        }
+    }
+
+    /// The call of a step, or EC2's error code.
+    fn call(&mut self, step: &Step) -> Result<(), &'static str> {
+        let (now, evidence) = (self.now, self.evidence);
+        match (step.action, &step.types) {
+            (StepAction::Start, None) => self.try_to_start(&step.instance),
+            (StepAction::Start, Some(types)) => self.start_as_one_of(&step.instance, types),
+            _ if self.protected.contains(&step.instance) => Err("OperationNotPermitted"),
+            _ if self.machine(&step.instance).stop(now, evidence) => Ok(()),
+            _ => Err("IncorrectInstanceState"),
+        }
+    }
+
+    fn try_to_start(&mut self, id: &InstanceId) -> Result<(), &'static str> {
+        let (now, evidence) = (self.now, self.evidence);
+        let full = self.full.clone();
+        let machine = self.machine(id);
+        if full.contains(&machine.instance.instance_type) {
+            Err("InsufficientInstanceCapacity")
+        } else if machine.start(now, evidence) {
+            Ok(())
+        } else {
+            Err("IncorrectInstanceState")
+        }
+    }
+
+    fn start_as_one_of(&mut self, id: &InstanceId, types: &TypesToTry) -> Result<(), &'static str> {
+        let mut answer = Err("?");
+        for one in &types.order {
+            self.give_type(id, &types.wanted, one);
+            answer = self.try_to_start(id);
+            if answer != Err("InsufficientInstanceCapacity") {
+                return answer;
+            }
+        }
+        self.give_type(id, &types.wanted, &types.wanted);
+        self.machine(id).instance.tags.remove(TYPE_TAG);
+        answer
+    }
+
+    fn give_type(&mut self, id: &InstanceId, wanted: &InstanceType, one: &InstanceType) {
+        let machine = self.machine(id);
+        if machine.instance.instance_type == one.as_str() {
             return;
         }
-        let machine = self.machine(&step.instance);
-        if let Some(mut last) = step.remember.last.clone() {
-            last.pending &= machine.instance.state != InstanceState::Running;
-            machine.tag(LAST_TAG, &last.to_string());
+        assert_eq!(
+            machine.instance.state,
+            InstanceState::Stopped,
+            "EC2 changes the type of a stopped instance only"
+        );
+        if one != wanted {
+            let (wanted, present) = (wanted.clone(), one.clone());
+            machine.tag(TYPE_TAG, &Fallback { wanted, present }.to_string());
         }
-        if step.remember.hold == HoldChange::Clear && trouble != Some(Trouble::CrashBeforeClearing)
-        {
-            machine.instance.tags.remove(HOLD_TAG);
-        }
+        machine.instance.instance_type = one.to_string();
+    }
+
+    fn note_call(&mut self, step: &Step) {
+        let local = self
+            .now
+            .to_zoned(TimeZone::get("Europe/Paris").unwrap())
+            .strftime("%F %T")
+            .to_string();
+        let name = step.name.as_deref().unwrap_or_default();
+        let call = format!("{local} {} {name}: {}", step.action, step.cause);
+        self.calls.push(call);
+    }
+
+    fn remember(&mut self, id: &InstanceId, remember: Remember, trouble: Option<Trouble>) {
+        let set_only = || Remember {
+            last: remember.last.clone(),
+            hold: Some(remember.hold.clone())
+                .filter(|hold| *hold != HoldChange::Clear)
+                .unwrap_or_default(),
+            retry: Some(remember.retry.clone())
+                .filter(|retry| *retry != RetryChange::Clear)
+                .unwrap_or_default(),
+            fallback: FallbackChange::Keep,
+        };
+        let written = match trouble {
+            Some(Trouble::CrashBeforeClearing) => set_only(),
+            _ => remember,
+        };
+        let tags = &mut self.machine(id).instance.tags;
+        written.write_to(tags);
+        assert!(tags.values().all(|value| value.chars().count() <= 256));
     }
 }
 

@@ -199,6 +199,7 @@ async fn explain_instance(
         desired,
         next_edge,
         decision,
+        ..
     } = assess(instance, &world, at);
     let (step, skip, verdict) = match &decision {
         Decision::Step(step) => (

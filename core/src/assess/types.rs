@@ -1,0 +1,82 @@
+//! Which instance types a start tries: the wanted one first, and others while EC2 has no room for it.
+
+use super::judge::{Judge, remark};
+use crate::instance::{InstanceType, Purchase, StateReason};
+use crate::memory::{ReasonCode, TYPE_TAG};
+use crate::plan::{FallbackChange, Step, StepAction, TypesToTry};
+
+impl Judge<'_> {
+    /// Completes a step by the types that it tries. A start that EC2 accepted and that `fell_back` for want of capacity goes on
+    /// with the type after the one that it had.
+    pub(super) fn choose_types(&self, step: &mut Step, fell_back: Option<&ReasonCode>) {
+        if self.stale_fallback().is_some() {
+            step.remember.fallback = FallbackChange::Clear;
+        }
+        let schedule = self.schedule();
+        let in_force = self.recalled.fallback_in_force(self.instance, schedule);
+        let has_others = !schedule.fallback_types.is_empty() || in_force.is_some();
+        if step.action != StepAction::Start || !has_others {
+            return;
+        }
+        let Ok(present) = self.instance.instance_type.parse::<InstanceType>() else {
+            return;
+        };
+        if let Some(obstacle) = self.obstacle_to_another_type() {
+            remark(step, format!("no other type is tried: {obstacle}"));
+            return;
+        }
+        let wanted = in_force.map_or_else(|| present.clone(), |fallback| fallback.wanted.clone());
+        let mut order = vec![wanted.clone()];
+        for other in schedule.fallback_types.iter().chain([&present]) {
+            if !order.contains(other) {
+                order.push(other.clone());
+            }
+        }
+        if fell_back.is_some_and(|code| code.as_str() == StateReason::NO_CAPACITY) {
+            let tried = order.iter().position(|one| *one == present);
+            order.rotate_left(tried.map_or(0, |index| index + 1));
+        }
+        if in_force.is_some() {
+            remark(
+                step,
+                format!("it is meant to be {wanted}, and was {present} for want of capacity"),
+            );
+            step.remember.fallback = FallbackChange::Clear;
+        }
+        if order.len() > 1 {
+            step.types = Some(Box::new(TypesToTry { wanted, order }));
+        }
+    }
+
+    /// Why EC2 would not give the instance another type.
+    fn obstacle_to_another_type(&self) -> Option<&'static str> {
+        if self.instance.purchase != Purchase::OnDemand {
+            Some("a Spot instance keeps its own")
+        } else if self.instance.may_be_hibernated() {
+            Some("a hibernated instance resumes on its own")
+        } else {
+            None
+        }
+    }
+
+    /// What is wrong with a memory of the wanted type that means nothing any more.
+    pub(super) fn stale_fallback(&self) -> Option<String> {
+        let schedule = self.schedule();
+        match &self.recalled.fallback {
+            Ok(None) => None,
+            Ok(Some(_))
+                if self
+                    .recalled
+                    .fallback_in_force(self.instance, schedule)
+                    .is_some() =>
+            {
+                None
+            }
+            Ok(Some(fallback)) => Some(format!(
+                "the tag `{TYPE_TAG}` says `{fallback}`, and it is {}",
+                self.instance.instance_type
+            )),
+            Err(problem) => Some(problem.to_string()),
+        }
+    }
+}

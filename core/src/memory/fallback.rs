@@ -1,0 +1,84 @@
+//! The type that an instance is meant to have, while it has another: the value of `curfew:type`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::{MalformedTag, TYPE_TAG};
+use crate::instance::InstanceType;
+
+/// A fallback in force: EC2 had no room for the wanted type, so that the instance was given another.
+///
+/// The present type is there so that a type which somebody else chose meanwhile is told from a fallback.
+///
+/// ```
+/// use curfew_core::memory::Fallback;
+///
+/// let fallback: Fallback = "m5.large as m5a.large".parse()?;
+/// assert_eq!(fallback.wanted.as_str(), "m5.large");
+/// assert_eq!(fallback.to_string(), "m5.large as m5a.large");
+/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fallback {
+    /// The type it is meant to have, and gets back at the next start that can have it.
+    pub wanted: InstanceType,
+    /// The type it was given instead.
+    pub present: InstanceType,
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} as {}", self.wanted, self.present)
+    }
+}
+
+impl FromStr for Fallback {
+    type Err = MalformedTag;
+
+    fn from_str(text: &str) -> Result<Self, MalformedTag> {
+        let read = || {
+            let (wanted, present) = text.split_once(" as ")?;
+            Some(Self {
+                wanted: wanted.parse().ok()?,
+                present: present.parse().ok()?,
+            })
+        };
+        read().ok_or_else(|| MalformedTag::new(TYPE_TAG, text, "`m5.large as m5a.large`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(wanted in "[a-z][a-z0-9-]{0,20}[.][a-z0-9][a-z0-9-]{0,20}", present in "[a-z][a-z0-9]{0,5}[.][0-9]{0,2}(x|metal)large") {
+            let text = format!("{wanted} as {present}");
+            let fallback: Fallback = text.parse().unwrap();
+            prop_assert_eq!(fallback.to_string(), text);
+        }
+
+        #[test]
+        fn no_tag_text_panics(text in ".{0,80}") {
+            let _ = text.parse::<Fallback>();
+        }
+    }
+
+    #[test]
+    fn what_cant_be_read_is_named() {
+        for bad in [
+            "",
+            "m5.large",
+            "m5.large as",
+            "large as m5.large",
+            "m5.large as m5 large",
+        ] {
+            let error = bad.parse::<Fallback>().unwrap_err().to_string();
+            assert!(error.starts_with("the tag `curfew:type` is `"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Why nothing is done about an instance.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::instance::{Instance, InstanceId, InstanceState};
+use crate::memory::{Held, ReasonCode, Who};
+use crate::schedule::ScheduleName;
+use crate::timetable::{Action, Edge};
+
+/// An instance that was looked at and left alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Skip {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// Its state.
+    pub state: InstanceState,
+    /// Why: a stable code for scripts.
+    #[serde(flatten)]
+    pub reason: SkipReason,
+    /// Why: one sentence for people.
+    pub detail: String,
+}
+
+/// Why nothing is done about an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum SkipReason {
+    /// No tag names a schedule and no schedule takes it.
+    Ungoverned,
+    /// Its tag says `none`.
+    OptedOut {
+        /// The governing tag's key.
+        tag: String,
+    },
+    /// Its tag names a schedule that the settings do not have.
+    UnknownSchedule {
+        /// The name in the tag.
+        #[serde(rename = "schedule")]
+        name: String,
+        /// The names there are.
+        known: Vec<ScheduleName>,
+    },
+    /// Its tag holds a schedule that can't be read.
+    MalformedSchedule {
+        /// The governing tag's key.
+        tag: String,
+        /// What is wrong with it.
+        problems: Vec<String>,
+    },
+    /// Several schedules take it.
+    Ambiguous {
+        /// Those schedules.
+        schedules: Vec<ScheduleName>,
+    },
+    /// An Auto Scaling group owns it.
+    AutoScalingGroup {
+        /// The group.
+        group: String,
+    },
+    /// Its root volume would not survive a stop.
+    InstanceStore,
+    /// One-time Spot instances can't be stopped.
+    OneTimeSpot,
+    /// EC2 is still moving it from one state to another.
+    InFlight,
+    /// It is terminated, or about to be.
+    Gone,
+    /// A hold keeps hands off.
+    HeldIgnored {
+        /// The hold's end.
+        until: Timestamp,
+        /// Who placed it.
+        by: Who,
+    },
+    /// A hold keeps it as it is.
+    Held {
+        /// At what.
+        #[serde(rename = "held")]
+        state: Held,
+        /// The hold's end.
+        until: Timestamp,
+        /// Who placed it.
+        by: Who,
+    },
+    /// Its hold can't be read, so nobody knows what was meant: hands off until someone mends or removes the tag.
+    MalformedHold {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// EC2 refused what is due, or a start did not lead to running, and it is not time yet to try again.
+    WaitingToRetry {
+        /// What is due.
+        action: Action,
+        /// How often it was tried.
+        tries: u32,
+        /// Why the latest try came to nothing.
+        code: ReasonCode,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// It is as its schedule wants it.
+    AsDesired,
+    /// It is not as its schedule wants it, and that is somebody's wish: it stays until the next edge.
+    LeftAlone,
+    /// The newest edge is older than the schedule's catch-up limit.
+    TooLate {
+        /// That edge.
+        edge: Edge,
+    },
+    /// Its schedule has said nothing since it was launched.
+    NothingDue,
+    /// There is no hold to end.
+    NoHold,
+}
+
+impl SkipReason {
+    /// The sentence for people.
+    pub fn detail(&self, instance: &Instance) -> String {
+        let state = instance.state;
+        match self {
+            Self::Ungoverned => "no schedule governs it: it has no governing tag, and no schedule's `match` takes it".into(),
+            Self::OptedOut { tag } => format!("its tag `{tag}` opts it out"),
+            Self::UnknownSchedule { name, known } => {
+                format!("its tag names the schedule `{name}`, which does not exist; {}", one_of(known))
+            }
+            Self::MalformedSchedule { tag, problems } => {
+                format!("its tag `{tag}` is neither a schedule's name nor a schedule: {}", problems.join("; "))
+            }
+            Self::Ambiguous { schedules } => {
+                format!("several schedules take it ({}); name one in its tag", names(schedules))
+            }
+            Self::AutoScalingGroup { group } => {
+                format!("the Auto Scaling group `{group}` owns it and would replace it; `include_asg = true` governs it all the same")
+            }
+            Self::InstanceStore => "its root volume is instance store, which does not survive a stop".into(),
+            Self::OneTimeSpot => "it is a one-time Spot instance, which can't be stopped".into(),
+            Self::InFlight => format!("it is {state}; a later pass looks again"),
+            Self::Gone => format!("it is {state}"),
+            Self::HeldIgnored { until, by } => format!("{by} asked for hands off until {until}"),
+            Self::Held { state, until, by } => format!("{by} holds it {state} until {until}"),
+            Self::MalformedHold { problem } => format!("{problem}; mend or remove it"),
+            Self::WaitingToRetry { action, tries, code, until } => {
+                let times = if *tries == 1 { "once".to_owned() } else { format!("{tries} times") };
+                let why = match &instance.state_reason {
+                    Some(reason) if reason.code == code.as_str() => &reason.message,
+                    _ => code.as_str(),
+                };
+                format!("its {action} was tried {times} and came to nothing ({why}); it is tried again at {until}")
+            }
+            Self::AsDesired => format!("it is {state}, as it should be"),
+            Self::LeftAlone => format!("someone made it {state} since the last edge; that stays until the next edge"),
+            Self::TooLate { edge } => {
+                format!("its {} of {} was missed by more than the catch-up limit", edge.action, edge.at)
+            }
+            Self::NothingDue => "its schedule has asked for nothing since it was launched".into(),
+            Self::NoHold => "it has no hold to end".into(),
+        }
+    }
+}
+
+fn names(names: &[ScheduleName]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The names that could have been meant, for a sentence.
+pub fn one_of(known: &[ScheduleName]) -> String {
+    if known.is_empty() {
+        "the settings have no schedules".into()
+    } else {
+        format!("there is {}", names(known))
+    }
+}

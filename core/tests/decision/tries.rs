@@ -1,0 +1,386 @@
+//! What EC2 refuses is tried again with patience, said so meanwhile, and forgotten when it is no longer due.
+
+use curfew_core::instance::InstanceState::*;
+use curfew_core::memory::{HOLD_TAG, RETRY_TAG};
+use curfew_core::request::{Ask, Lasting};
+use jiff::SignedDuration;
+
+use crate::support::{
+    Cloud, Evidence, SETTINGS, SETTLING, detail, note, paris, said, scenario, scenario_on,
+};
+
+const TYPE: &str = "t3.micro";
+
+fn minutes(minutes: i64) -> SignedDuration {
+    SignedDuration::from_mins(minutes)
+}
+
+/// What the passes of the next minutes say, one a minute: the minutes at which something was tried.
+fn tries_within(cloud: &mut Cloud, span: i64) -> Vec<i64> {
+    let mut tries = Vec::new();
+    for minute in 0..span {
+        if !cloud.pass().steps.is_empty() {
+            tries.push(minute);
+        }
+        cloud.wait(minutes(1));
+    }
+    tries
+}
+
+#[test]
+fn a_start_without_capacity_is_remembered_and_tried_again() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.full.insert(TYPE.into());
+        cloud.until("2026-11-23 08:00");
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(
+            cloud.retry(&web),
+            "2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity next 2026-11-23T07:01:00Z"
+        );
+        assert_eq!(cloud.last(&web), "", "the edge is still due");
+        let plan = cloud.wait(SignedDuration::from_secs(30)).pass();
+        assert_eq!(said(&plan), "waiting_to_retry");
+        assert_eq!(
+            detail(&plan),
+            "its start was tried once and came to nothing (InsufficientInstanceCapacity); \
+             it is tried again at 2026-11-23T07:01:00Z"
+        );
+        assert_eq!(
+            plan.next_edge,
+            Some(paris("2026-11-23 08:01")),
+            "that is when to look again"
+        );
+
+        cloud.full.clear();
+        cloud.until("2026-11-23 08:01");
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(cloud.retry(&web), "", "it was a success");
+        assert_eq!(cloud.state(&web), Running);
+        assert_eq!(cloud.calls.len(), 1);
+    });
+}
+
+#[test]
+fn tries_come_further_apart_until_the_catch_up_limit() {
+    let settings = r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        catch_up = "2h"
+    "#;
+    scenario(settings, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.full.insert(TYPE.into());
+        cloud.until("2026-11-23 08:00");
+        assert_eq!(tries_within(cloud, 121), [0, 1, 3, 8, 18, 38, 68, 98]);
+        assert!(cloud.retry(&web).contains(" 8x "), "{}", cloud.retry(&web));
+        let plan = cloud.pass();
+        assert_eq!(
+            note(&plan),
+            "its start is given up, after 8x InsufficientInstanceCapacity; \
+             its start of 2026-11-23T07:00:00Z was missed by more than the catch-up limit"
+        );
+        assert_eq!(cloud.retry(&web), "");
+        assert_eq!(said(&cloud.pass()), "too_late");
+        assert!(cloud.calls.is_empty());
+    });
+}
+
+#[test]
+fn a_broken_volume_is_not_started_every_minute() {
+    for evidence in [Evidence::Kept, Evidence::Missing] {
+        scenario_on(evidence, SETTINGS, "2026-11-23 07:30", |cloud| {
+            let web = cloud.stopped("office");
+            cloud.until("2026-11-23 08:00");
+            let mut starts = Vec::new();
+            for second in (0..7200).step_by(61) {
+                cloud.machine(&web).next_start_falls_back();
+                if !cloud.pass().steps.is_empty() {
+                    starts.push(second / 60);
+                }
+                cloud.wait(SETTLING);
+            }
+            assert_eq!(starts, [0, 1, 2, 4, 9, 19, 39, 70, 100]);
+            let plan = cloud.look();
+            assert_eq!(said(&plan), "waiting_to_retry");
+            let why = match evidence {
+                Evidence::Kept => "Client error on launch: the key of its volume is disabled",
+                Evidence::Missing => "Unexplained",
+            };
+            assert!(detail(&plan).contains(why), "{}", detail(&plan));
+        });
+    }
+}
+
+#[test]
+fn a_newer_edge_supersedes_what_was_refused() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.full.insert(TYPE.into());
+        cloud.until("2026-11-23 19:59").pass();
+        assert!(cloud.retry(&web).contains("start 1x"));
+        cloud.until("2026-11-23 20:00:10");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(cloud.retry(&web), "");
+        cloud.full.clear();
+        cloud.until("2026-11-24 08:00");
+        assert_eq!(said(&cloud.pass()), "start: schedule office", "afresh");
+    });
+}
+
+#[test]
+fn what_somebody_else_brought_about_is_no_longer_tried() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.full.insert(TYPE.into());
+        cloud.until("2026-11-23 08:00").pass();
+        cloud.person_starts(&web).wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(cloud.retry(&web), "");
+        cloud.full.clear();
+        cloud.person_stops(&web).wait(SETTLING).pass();
+        assert_eq!(cloud.state(&web), Stopped);
+        assert!(cloud.calls.is_empty());
+    });
+}
+
+#[test]
+fn a_stop_that_ec2_refuses_waits_too() {
+    scenario(SETTINGS, "2026-11-23 19:30", |cloud| {
+        let web = cloud.running("office");
+        cloud.protected.insert(web.clone());
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(tries_within(cloud, 10), [0, 1, 3, 8]);
+        assert_eq!(
+            cloud.retry(&web),
+            "2026-11-23T19:00:00Z stop 4x OperationNotPermitted next 2026-11-23T19:18:00Z"
+        );
+        cloud.protected.clear();
+        assert_eq!(
+            said(&cloud.ask_stop(&web)),
+            "stop: request by alice",
+            "whoever asks does not wait"
+        );
+        assert_eq!(cloud.retry(&web), "");
+    });
+}
+
+#[test]
+fn a_requested_stop_that_ec2_refuses_is_not_made_behind_someones_back_later() {
+    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.protected.insert(web.clone());
+        cloud.ask_stop(&web);
+        assert_eq!((cloud.last(&web), cloud.retry(&web)), ("", ""));
+        cloud.protected.clear();
+        assert_eq!(said(&cloud.wait(SETTLING).pass()), "as_desired");
+    });
+}
+
+#[test]
+fn a_requested_start_without_capacity_stays_due_like_any_edge() {
+    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.machine(&web).tag(
+            RETRY_TAG,
+            "2026-11-23T07:00:00Z start 9x Code next 2026-11-23T20:20:00Z",
+        );
+        cloud.full.insert(TYPE.into());
+        cloud.ask_start(&web);
+        assert_eq!(
+            (cloud.last(&web), cloud.retry(&web)),
+            (
+                "2026-11-23T20:00:00Z start request by alice pending",
+                "2026-11-23T20:00:00Z start 1x InsufficientInstanceCapacity next 2026-11-23T20:01:00Z"
+            )
+        );
+        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        cloud.full.clear();
+        assert_eq!(
+            said(&cloud.wait(minutes(1)).pass()),
+            "start: request by alice"
+        );
+        cloud.wait(SETTLING).pass();
+        assert_eq!(cloud.state(&web), Running);
+        assert_eq!(cloud.retry(&web), "");
+    });
+}
+
+#[test]
+fn a_hold_without_capacity_waits_and_a_new_request_does_not() {
+    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.pass();
+        cloud.full.insert(TYPE.into());
+        let hours = |hours| {
+            Ask::Start(Lasting::Until(
+                paris("2026-11-23 21:00") + SignedDuration::from_hours(hours),
+            ))
+        };
+        cloud.ask(&web, hours(2));
+        assert_eq!(
+            cloud.retry(&web),
+            "2026-11-23T22:00:00Z start 1x InsufficientInstanceCapacity next 2026-11-23T20:01:00Z",
+            "the hold's end tells for what it is"
+        );
+        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(tries_within(cloud, 10), [1, 3, 8]);
+        cloud.ask(&web, hours(3));
+        assert!(
+            cloud
+                .retry(&web)
+                .starts_with("2026-11-23T23:00:00Z start 1x")
+        );
+        cloud.full.clear();
+        assert_eq!(said(&cloud.wait(minutes(1)).pass()), "start: hold by alice");
+        let plan = cloud.wait(SETTLING).pass();
+        assert_eq!(said(&plan), "record: hold by alice");
+        assert_eq!(cloud.retry(&web), "");
+        assert_eq!(said(&cloud.pass()), "held");
+    });
+}
+
+#[test]
+fn a_hold_does_not_start_a_broken_volume_every_minute() {
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 21:00", |cloud| {
+        let web = cloud.stopped("office");
+        cloud
+            .machine(&web)
+            .tag(HOLD_TAG, "running until 2026-11-24T00:00:00Z by alice");
+        let mut starts = 0;
+        for _ in 0..60 {
+            cloud.machine(&web).next_start_falls_back();
+            starts += cloud.pass().steps.len();
+            cloud.wait(SETTLING);
+        }
+        assert_eq!(starts, 7);
+        cloud.ask(&web, Ask::Resume);
+    });
+}
+
+#[test]
+fn the_end_of_a_hold_stays_due_while_ec2_refuses_it() {
+    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        let web = cloud.stopped("office");
+        let hold = "stopped until 2026-11-23T12:00:00Z by alice";
+        cloud.machine(&web).tag(HOLD_TAG, hold);
+        cloud.full.insert(TYPE.into());
+        cloud.until("2026-11-23 13:00");
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(cloud.hold(&web), hold);
+        cloud.full.clear();
+        assert_eq!(
+            said(&cloud.wait(minutes(1)).pass()),
+            "start: schedule office"
+        );
+        assert_eq!(cloud.hold(&web), "");
+    });
+}
+
+#[test]
+fn a_hold_that_someone_ended_stays_ended_while_ec2_refuses_what_follows() {
+    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        let web = cloud.stopped("office");
+        cloud
+            .machine(&web)
+            .tag(HOLD_TAG, "stopped until 2026-11-24T12:00:00Z by bob");
+        cloud.full.insert(TYPE.into());
+        assert_eq!(
+            said(&cloud.ask(&web, Ask::Resume)),
+            "start: request by alice"
+        );
+        assert_eq!(
+            cloud.hold(&web),
+            "stopped until 2026-11-23T11:00:00Z by alice"
+        );
+        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        cloud.full.clear();
+        assert_eq!(
+            said(&cloud.wait(minutes(1)).pass()),
+            "start: schedule office"
+        );
+        cloud.wait(SETTLING).pass();
+        assert_eq!((cloud.state(&web), cloud.hold(&web)), (Running, ""));
+    });
+}
+
+#[test]
+fn an_enforced_schedule_waits_as_well_be_its_edge_dated_or_not() {
+    let endless = r#"
+        [schedules.strict]
+        timezone = "Europe/Paris"
+        running = "00:00-24:00"
+        enforce = true
+    "#;
+    for settings in [SETTINGS, endless] {
+        scenario(settings, "2026-11-23 12:00", |cloud| {
+            cloud.stopped("strict");
+            cloud.full.insert(TYPE.into());
+            assert_eq!(tries_within(cloud, 20), [0, 1, 3, 8, 18]);
+        });
+    }
+}
+
+#[test]
+fn an_early_try_that_was_refused_is_remembered_until_its_edge() {
+    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.full.insert(TYPE.into());
+        cloud.until("2026-11-23 07:59:05").woken_for("office");
+        let retry =
+            "2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity next 2026-11-23T07:01:00Z";
+        assert_eq!(cloud.retry(&web), retry);
+        cloud.until("2026-11-23 07:59:30").pass();
+        assert_eq!(cloud.retry(&web), retry);
+        assert_eq!(
+            said(&cloud.until("2026-11-23 08:00:30").pass()),
+            "waiting_to_retry"
+        );
+    });
+}
+
+#[test]
+fn a_memory_that_cant_be_right_is_removed() {
+    for (text, problem) in [
+        (
+            "later",
+            "the tag `curfew:retry` is `later`, which Curfew can't read; it should look like",
+        ),
+        (
+            "2026-11-23T07:00:00Z start 1x Code next 2027-11-23T07:01:00Z",
+            "the tag `curfew:retry` names a next try at 2027-11-23T07:01:00Z, later than any",
+        ),
+        (
+            "2026-11-23T07:00:00Z start 1x Code next 2026-11-23T11:30:00Z",
+            "its start that EC2 refused (Code) is no longer due",
+        ),
+    ] {
+        scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+            let web = cloud.running("office");
+            cloud.machine(&web).tag(RETRY_TAG, text);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "record: schedule office");
+            assert!(note(&plan).starts_with(problem), "{}", note(&plan));
+            assert_eq!(cloud.retry(&web), "");
+            assert_eq!(said(&cloud.pass()), "as_desired");
+        });
+    }
+}
+
+#[test]
+fn hands_off_means_this_memory_too() {
+    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.machine(&web).tag(RETRY_TAG, "later");
+        cloud
+            .machine(&web)
+            .tag(HOLD_TAG, "ignored until 2026-11-23T12:00:00Z by alice");
+        assert_eq!(said(&cloud.pass()), "held_ignored");
+        assert_eq!(cloud.retry(&web), "later");
+        cloud.until("2026-11-23 14:00").pass();
+    });
+}
