@@ -1,17 +1,23 @@
 //! How to reach AWS, LocalStack or the embedded emulator: one place for endpoint, region, credentials, TLS and time-outs.
 
+mod client;
+mod role;
+mod trust;
+
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
-use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use curfew_core::membership::Account;
+use rustls::RootCertStore;
+
+use self::role::AssumedRole;
+pub use self::trust::{Trust, TrustError};
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +28,8 @@ pub struct ConnectOptions {
     pub region: Option<String>,
     /// A profile of the shared AWS files.
     pub profile: Option<String>,
+    /// Whose word counts for who a server is.
+    pub trust: Trust,
 }
 
 /// A way to AWS, from which the service clients are made.
@@ -38,14 +46,12 @@ pub enum ConnectError {
     /// Neither the options nor the environment nor the profile name a region.
     #[error("no AWS region is set; use --region, AWS_REGION or the profile's `region`")]
     NoRegion,
-    /// `AWS_CA_BUNDLE` names a file that can't be read.
-    #[error("the certificates in `{path}` (AWS_CA_BUNDLE) can't be read")]
-    CaBundle {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The environment has no keys, and nothing else was to be looked at.
+    #[error("the environment variable `{0}` is not set; Lambda sets it")]
+    NoKey(&'static str),
+    /// Nobody can be believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl Connection {
@@ -55,41 +61,28 @@ impl Connection {
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
     /// The first try and two more, with the SDK's jittered backoff; a pass that still fails is followed by another pass.
     const ATTEMPTS: u32 = 3;
-    /// Who we are in an account's audit trail, after the role's name.
-    const SESSION: &str = "curfew";
     /// A role's credentials are renewed this long before they run out: longer than a call and its retries may take, so that none
     /// is under way when they do.
     const RENEWAL: Duration = Duration::from_mins(2);
 
     /// Reads the environment, the shared AWS files and, where set, `AWS_CA_BUNDLE`. Makes no call.
     pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
-        let endpoint = options
-            .endpoint
-            .or_else(|| std::env::var("AWS_ENDPOINT_URL").ok())
-            .filter(|url| !url.is_empty());
+        let endpoint = options.endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
         let local = endpoint.as_deref().is_some_and(is_local);
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client(endpoint.as_deref())?)
-            .retry_config(RetryConfig::standard().with_max_attempts(Self::ATTEMPTS))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Self::CONNECT_TIMEOUT)
-                    .operation_attempt_timeout(Self::CALL_TIMEOUT)
-                    .build(),
-            );
+            .http_client(http_client(endpoint.as_deref(), options.trust)?)
+            .retry_config(Self::retries())
+            .timeout_config(Self::timeouts());
         if let Some(url) = &endpoint {
             loader = loader.endpoint_url(url);
         }
         if let Some(region) = options.region {
             loader = loader.region(Region::new(region));
         }
-        let no_keys = std::env::var_os("AWS_ACCESS_KEY_ID").is_none();
         match options.profile {
             Some(profile) => loader = loader.profile_name(profile),
-            // Emulators take any key; nobody should have to set one to try Curfew out.
-            None if local && no_keys => {
-                loader = loader
-                    .credentials_provider(Credentials::new("test", "test", None, None, "emulator"));
+            None if local && env(ACCESS_KEY).is_none() => {
+                loader = loader.credentials_provider(emulator_credentials());
             }
             None => {}
         }
@@ -98,8 +91,40 @@ impl Connection {
             if !local {
                 return Err(ConnectError::NoRegion);
             }
-            sdk = sdk.into_builder().region(Region::new("us-east-1")).build();
+            sdk = sdk.into_builder().region(EMULATOR_REGION).build();
         }
+        Ok(Self { sdk, endpoint })
+    }
+
+    /// The way for a Lambda, whose environment has the region and the keys: nothing else is looked at, no shared AWS files and no
+    /// metadata service, so that nobody waits for them and the code for them stays out of the function.
+    pub fn of_function(endpoint: Option<String>, trust: Trust) -> Result<Self, ConnectError> {
+        let endpoint = endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
+        let local = endpoint.as_deref().is_some_and(is_local);
+        let region = match env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION")) {
+            Some(region) => Region::new(region),
+            None if local => EMULATOR_REGION,
+            None => return Err(ConnectError::NoRegion),
+        };
+        let credentials = match env(ACCESS_KEY) {
+            None if local => emulator_credentials(),
+            None => return Err(ConnectError::NoKey(ACCESS_KEY)),
+            Some(key) => {
+                let secret = env(SECRET_KEY).ok_or(ConnectError::NoKey(SECRET_KEY))?;
+                Credentials::new(key, secret, env("AWS_SESSION_TOKEN"), None, "environment")
+            }
+        };
+        let mut sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client(endpoint.as_deref(), trust)?)
+            .retry_config(Self::retries())
+            .timeout_config(Self::timeouts())
+            .region(region)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+            .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"));
+        sdk.set_endpoint_url(endpoint.clone());
+        let sdk = sdk.build();
         Ok(Self { sdk, endpoint })
     }
 
@@ -115,14 +140,12 @@ impl Connection {
 
     /// The same way into another account, as its role. The role is assumed at the first call, and again before its credentials run
     /// out; every connection made from this one shares them.
-    pub async fn into_account(&self, account: &Account) -> Self {
-        let mut role = AssumeRoleProvider::builder(account.role.as_str())
-            .session_name(Self::SESSION)
-            .configure(&self.sdk);
-        if let Some(external_id) = &account.external_id {
-            role = role.external_id(external_id);
-        }
-        let role = SharedCredentialsProvider::new(role.build().await);
+    #[must_use]
+    pub fn into_account(&self, account: &Account) -> Self {
+        let role = SharedCredentialsProvider::new(AssumedRole {
+            client: aws_sdk_sts::Client::new(&self.sdk),
+            account: account.clone(),
+        });
         // A cache for each account: the SDK's own keeps the credentials of 64 providers at most.
         let cache = IdentityCache::lazy().buffer_time(Self::RENEWAL).build();
         let sdk = self.sdk.clone().into_builder();
@@ -130,6 +153,16 @@ impl Connection {
             sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
             endpoint: self.endpoint.clone(),
         }
+    }
+
+    fn retries() -> RetryConfig {
+        RetryConfig::standard().with_max_attempts(Self::ATTEMPTS)
+    }
+
+    fn timeouts() -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .operation_attempt_timeout(Self::CALL_TIMEOUT)
+            .build()
     }
 
     /// The region of every client made from this connection.
@@ -173,25 +206,32 @@ fn is_local(url: &str) -> bool {
         || host.ends_with(".localhost.localstack.cloud")
 }
 
-/// ring rather than aws-lc: no C toolchain to build it, and no 50 ms of entropy gathering at a Lambda's first handshake.
-fn http_client(endpoint: Option<&str>) -> Result<SharedHttpClient, ConnectError> {
-    let builder = aws_smithy_http_client::Builder::new();
-    if endpoint.is_some_and(|url| url.starts_with("http://")) {
-        return Ok(builder.build_http());
-    }
-    let mut roots = TrustStore::default();
-    if let Ok(path) = std::env::var("AWS_CA_BUNDLE") {
-        let pem = std::fs::read(&path).map_err(|source| ConnectError::CaBundle { path, source })?;
-        roots = TrustStore::empty().with_pem_certificate(pem);
-    }
-    let tls = TlsContext::builder()
-        .with_trust_store(roots)
-        .build()
-        .expect("a trust store is all that a context needs");
-    Ok(builder
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls)
-        .build_https())
+const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
+const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+/// Where emulators are, unless somebody says otherwise.
+const EMULATOR_REGION: Region = Region::from_static("us-east-1");
+
+/// Emulators take any key; nobody should have to set one to try Curfew out.
+fn emulator_credentials() -> Credentials {
+    Credentials::new("test", "test", None, None, "emulator")
+}
+
+fn env(key: &str) -> Option<String> {
+    std::env::var(key).ok().filter(|value| !value.is_empty())
+}
+
+fn is_on(key: &str) -> bool {
+    env(key).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn http_client(endpoint: Option<&str>, trust: Trust) -> Result<SharedHttpClient, TrustError> {
+    let roots = if endpoint.is_some_and(|url| url.starts_with("http://")) {
+        // Nobody will say who they are.
+        RootCertStore::empty()
+    } else {
+        trust.roots(env("AWS_CA_BUNDLE").as_deref())?
+    };
+    Ok(client::http_client(roots, Connection::CONNECT_TIMEOUT))
 }
 
 #[cfg(test)]

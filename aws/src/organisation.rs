@@ -43,7 +43,7 @@ impl Organisation {
 
     /// All members of `membership`, by way of `connection`, whose own region is home. Makes no call: a role is assumed when its
     /// first instance is asked for.
-    pub async fn open(connection: &Connection, membership: &Membership) -> Self {
+    pub fn open(connection: &Connection, membership: &Membership) -> Self {
         let home = Region::new(connection.region());
         let own = membership.members(&home).into_iter();
         let own = own.filter(|member| member.account.is_none());
@@ -51,7 +51,7 @@ impl Organisation {
             .map(|member| MemberFleet::reached(member, None, connection))
             .collect();
         for account in &membership.accounts {
-            let inside = connection.into_account(account).await;
+            let inside = connection.into_account(account);
             let account = Arc::new(account.clone());
             members.extend(account.regions.iter().map(|region| {
                 let member = Member {

@@ -66,7 +66,7 @@ async fn fleet_at(endpoint: &str) -> Fleet {
     let options = ConnectOptions {
         endpoint: Some(endpoint.to_owned()),
         region: Some("eu-west-3".to_owned()),
-        profile: None,
+        ..ConnectOptions::default()
     };
     Fleet::new(&Connection::open(options).await.unwrap())
 }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use curfew_aws::clock::Clock;
-use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 use sha2::{Digest, Sha256};
 
@@ -231,7 +231,7 @@ impl Context {
     async fn organisation(&self) -> Result<(Settings, Organisation), CliError> {
         let settings = self.settings()?;
         let connection = self.connect(&settings).await?;
-        let organisation = Organisation::open(&connection, &settings.membership).await;
+        let organisation = Organisation::open(&connection, &settings.membership);
         Ok((settings, organisation))
     }
 
@@ -246,6 +246,7 @@ impl Context {
             endpoint,
             region,
             profile,
+            trust: Trust::OperatingSystem,
         })
         .await?)
     }

@@ -66,7 +66,7 @@ impl Daemon {
         let options = ConnectOptions {
             endpoint: Some(server.endpoint.clone()),
             region: Some("us-east-1".to_owned()),
-            profile: None,
+            ..ConnectOptions::default()
         };
         let ports = Ports {
             clock: clock.clone(),

@@ -68,7 +68,7 @@ impl Lab {
         let mut conn = Connection::open(ConnectOptions {
             endpoint: Some(self.emulator.endpoint()),
             region: Some("eu-west-3".to_owned()),
-            profile: None,
+            ..ConnectOptions::default()
         })
         .await
         .unwrap();

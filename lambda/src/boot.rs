@@ -1,8 +1,9 @@
 //! From an environment to a function that works in it.
 
 use curfew_aws::clock::Clock;
-use curfew_aws::connect::{ConnectError, ConnectOptions, Connection};
+use curfew_aws::connect::{ConnectError, Connection, Trust};
 use curfew_aws::fleet::Fleet;
+use tracing::debug;
 
 use crate::config::{Cloud, Config, ConfigError, emulator_endpoint};
 use crate::handler::App;
@@ -20,13 +21,9 @@ pub enum BootError {
 }
 
 /// Reads the process's environment. Makes no call: what can go wrong with AWS is answered, not died of.
-pub async fn open() -> Result<App, BootError> {
+pub fn open() -> Result<App, BootError> {
     let env = |key: &'static str| std::env::var(key).ok();
-    let options = ConnectOptions {
-        endpoint: emulator_endpoint(env),
-        ..ConnectOptions::default()
-    };
-    let connection = Connection::open(options).await?;
+    let connection = Connection::of_function(emulator_endpoint(env), Trust::Mozilla)?;
     let config = Config::read(env, Cloud::of(&connection))?;
     Ok(App {
         fleet: Fleet::new(&connection),
@@ -36,4 +33,17 @@ pub async fn open() -> Result<App, BootError> {
         cors_origin: config.cors_origin,
         stack: config.stack,
     })
+}
+
+impl App {
+    /// Reads the settings before anybody asks for them. Whether that went well, the first event finds out: it waits for the same
+    /// call, or makes another.
+    pub async fn warm_up(&self) {
+        if let Err(error) = self.settings.current(&self.clock, None).await {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "settings not read ahead of the first event"
+            );
+        }
+    }
 }

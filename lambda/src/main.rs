@@ -4,25 +4,20 @@ use curfew_lambda::boot::open;
 use curfew_lambda::handler::Call;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let filter = EnvFilter::try_from_env("CURFEW_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        // The list of spans has it too.
-        .with_current_span(false)
-        .with_env_filter(filter)
-        .init();
-    let app = &open().await.inspect_err(|error| {
+    log();
+    let app = &open().inspect_err(|error| {
         tracing::error!(
             error = error as &dyn std::error::Error,
             "the function can't start"
         );
     })?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let LambdaEvent { payload, context } = event;
         let call = Call::until(context.request_id, context.deadline, &app.clock);
         // Boxed: the layers around it nest deeper than the compiler lays out in one piece.
@@ -32,6 +27,25 @@ async fn main() -> Result<(), Error> {
                 error_type: failure.kind,
                 error_message: failure.message,
             })
-    }))
-    .await
+    }));
+    // The first event is asked for while the settings are on their way.
+    tokio::join!(app.warm_up(), events).1
+}
+
+/// One JSON object a line on standard output; `CURFEW_LOG` says how much, by module: `info,curfew_aws=debug`. Not an `EnvFilter`,
+/// which could filter by fields too: its regular expressions are a tenth of the function's code.
+fn log() {
+    let filter = std::env::var("CURFEW_LOG")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        // The list of spans has it too.
+        .with_current_span(false);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
+        .init();
 }

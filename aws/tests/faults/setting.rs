@@ -141,7 +141,7 @@ pub(crate) async fn connection(
     let options = ConnectOptions {
         endpoint: Some(endpoint.to_owned()),
         region: Some(region.to_owned()),
-        profile: None,
+        ..ConnectOptions::default()
     };
     let mut connection = Connection::open(options).await.unwrap();
     if let Some(http) = http {

@@ -176,7 +176,7 @@ async fn explain_instance(
     at: Timestamp,
 ) -> Result<(), CliError> {
     let connection = context.connect(settings).await?;
-    let organisation = Organisation::open(&connection, &settings.membership).await;
+    let organisation = Organisation::open(&connection, &settings.membership);
     let scope = Scope::Only([id.clone()].into());
     let survey = organisation.observe(&scope, Deadline::NONE).await;
     let found: Vec<_> = survey

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -153,6 +153,7 @@ impl House<'_> {
             endpoint,
             region,
             profile: None,
+            trust: Trust::OperatingSystem,
         })
         .await?)
     }

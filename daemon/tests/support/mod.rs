@@ -214,7 +214,7 @@ impl House {
             let options = ConnectOptions {
                 endpoint: Some(emulator.endpoint()),
                 region: Some("us-east-1".to_owned()),
-                profile: None,
+                ..ConnectOptions::default()
             };
             demo::launch(&Connection::open(options).await.unwrap())
                 .await

@@ -1,0 +1,358 @@
+//! HTTP/1.1 for the SDK, over TLS by ring: one pool of connections for all the clients of a [`Connection`](super::Connection).
+//!
+//! `aws-smithy-http-client` would do the same, but can't be given roots that are compiled in, reads its roots again for every
+//! client, and always brings HTTP/2, which EC2, EventBridge and SSM have no use for: docs/performance.md has the figures.
+//!
+//! What is deliberately absent: HTTP/2, proxies, time limits on reading (an attempt has one as a whole).
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::{
+    CaptureConnection, HttpConnector as TcpConnector, HttpInfo, capture_connection,
+};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+/// A client that believes `roots` and gives up on a connection (TLS included) that does not come about in `connect_timeout`.
+pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpClient {
+    let mut tcp = TcpConnector::new();
+    tcp.enforce_http(false);
+    // A request leaves in one piece; holding back its last packet only costs a round trip.
+    tcp.set_nodelay(true);
+    let connector = InTime {
+        connector: HttpsConnector::from((tcp, tls(roots))),
+        limit: connect_timeout,
+    };
+    let pool = Client::builder(TokioExecutor::new())
+        // Without a timer, connections that nobody uses would never be closed.
+        .pool_timer(TokioTimer::new())
+        .build(connector);
+    SharedHttpClient::new(Pool {
+        connector: SharedHttpConnector::new(PooledConnector { pool }),
+    })
+}
+
+fn tls(roots: RootCertStore) -> ClientConfig {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .expect("ring does every version that rustls knows")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// The same connections for whoever asks, whatever the settings: those are ours to begin with.
+#[derive(Debug)]
+struct Pool {
+    connector: SharedHttpConnector,
+}
+
+impl HttpClient for Pool {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.connector.clone()
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        Some(ConnectorMetadata::new("hyper", Some("1.x".into())))
+    }
+}
+
+struct PooledConnector {
+    pool: Client<InTime, SdkBody>,
+}
+
+impl fmt::Debug for PooledConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledConnector").finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for PooledConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
+        };
+        let connection = capture_connection(&mut request);
+        if let Some(asked) = request.extensions().get::<CaptureSmithyConnection>() {
+            asked.set_connection_retriever(move || described(&connection));
+        }
+        let response = self.pool.request(request);
+        HttpConnectorFuture::new(async move {
+            let response = response.await.map_err(sorted)?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+/// The connection that a request went over, so that the SDK can have it closed when it seems broken.
+fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
+    let mut extras = http::Extensions::new();
+    connection
+        .connection_metadata()
+        .as_ref()?
+        .get_extras(&mut extras);
+    let addresses = extras.get::<HttpInfo>();
+    let connection = connection.clone();
+    let mut described = ConnectionMetadata::builder()
+        .proxied(false)
+        .poison_fn(move || {
+            if let Some(connection) = connection.connection_metadata().as_ref() {
+                connection.poison();
+            }
+        });
+    described
+        .set_local_addr(addresses.map(HttpInfo::local_addr))
+        .set_remote_addr(addresses.map(HttpInfo::remote_addr));
+    Some(described.build())
+}
+
+/// What the SDK should think of a failure: all but our own mistakes is the network's doing, and worth another try.
+fn sorted(error: ClientError) -> ConnectorError {
+    let causes = || std::iter::successors(error.source(), |&cause| cause.source());
+    let is_user = causes()
+        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_user);
+    let is_late = causes().any(<dyn StdError>::is::<NoConnectionInTime>);
+    if is_late {
+        ConnectorError::timeout(error.into()).never_connected()
+    } else if is_user {
+        ConnectorError::user(error.into())
+    } else if error.is_connect() {
+        ConnectorError::io(error.into()).never_connected()
+    } else {
+        ConnectorError::io(error.into())
+    }
+}
+
+/// A connector that gives up after a while, over TCP and TLS together.
+#[derive(Clone)]
+struct InTime {
+    connector: HttpsConnector<TcpConnector>,
+    limit: Duration,
+}
+
+/// Nobody answered.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection to `{host}` within {} s", limit.as_secs_f32())]
+struct NoConnectionInTime {
+    host: String,
+    limit: Duration,
+}
+
+impl Service<Uri> for InTime {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let limit = self.limit;
+        let host = to.host().unwrap_or_default().to_owned();
+        let connecting = self.connector.call(to);
+        Box::pin(async move {
+            tokio::time::timeout(limit, connecting)
+                .await
+                .map_err(|_| NoConnectionInTime { host, limit })?
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A server on loopback that says "yes" to everything, and how many connections it has accepted.
+    struct Server {
+        address: SocketAddr,
+        connections: Arc<AtomicUsize>,
+    }
+
+    impl Server {
+        async fn start(tls: Option<TlsAcceptor>) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = Self {
+                address: listener.local_addr().unwrap(),
+                connections: Arc::default(),
+            };
+            let connections = Arc::clone(&server.connections);
+            tokio::spawn(async move {
+                while let Ok((tcp, _)) = listener.accept().await {
+                    connections.fetch_add(1, Ordering::Relaxed);
+                    let tls = tls.clone();
+                    tokio::spawn(async move {
+                        match tls {
+                            None => say_yes(tcp).await,
+                            Some(tls) => {
+                                // A client that does not believe us hangs up.
+                                if let Ok(stream) = tls.accept(tcp).await {
+                                    say_yes(stream).await;
+                                }
+                            }
+                        }
+                    });
+                }
+            });
+            server
+        }
+
+        fn connections(&self) -> usize {
+            self.connections.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn say_yes(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let mut request = Vec::new();
+        while stream.read_buf(&mut request).await.unwrap_or_default() > 0 {
+            if request.ends_with(b"\r\n\r\n") {
+                request.clear();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    }
+
+    /// Someone whom `localhost` is certified by, and the server that can prove it.
+    fn authority() -> (RootCertStore, TlsAcceptor) {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        (roots, TlsAcceptor::from(Arc::new(server)))
+    }
+
+    fn request(url: String) -> HttpRequest {
+        let mut request = HttpRequest::empty();
+        request.set_uri(url).unwrap();
+        request
+    }
+
+    async fn send(
+        client: &SharedHttpClient,
+        request: HttpRequest,
+    ) -> Result<String, ConnectorError> {
+        let components = RuntimeComponentsBuilder::for_tests().build().unwrap();
+        let settings = HttpConnectorSettings::default();
+        let connector = client.http_connector(&settings, &components);
+        let answer = connector.call(request).await?;
+        let body = aws_smithy_types::byte_stream::ByteStream::new(answer.into_body());
+        let bytes = body.collect().await.unwrap().into_bytes();
+        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_every_client_in_turn() {
+        let server = Server::start(None).await;
+        let client = http_client(RootCertStore::empty(), PATIENCE);
+        for path in ["/first", "/second", "/third"] {
+            let url = format!("http://{}{path}", server.address);
+            assert_eq!(send(&client, request(url)).await.unwrap(), "yes");
+        }
+        assert_eq!(server.connections(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_seems_broken_is_not_used_again() {
+        let server = Server::start(None).await;
+        let client = http_client(RootCertStore::empty(), PATIENCE);
+        let url = format!("http://{}/", server.address);
+        let mut first = request(url.clone());
+        let connection = CaptureSmithyConnection::new();
+        first.add_extension(connection.clone());
+        send(&client, first).await.unwrap();
+        let connection = connection.get().unwrap();
+        assert_eq!(connection.remote_addr(), Some(server.address));
+        connection.poison();
+        send(&client, request(url)).await.unwrap();
+        assert_eq!(server.connections(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_server_is_believed_for_a_root_that_counts_and_for_no_other() {
+        let (root, tls) = authority();
+        let server = Server::start(Some(tls)).await;
+        let url = || format!("https://localhost:{}/", server.address.port());
+        let client = http_client(root, PATIENCE);
+        assert_eq!(send(&client, request(url())).await.unwrap(), "yes");
+
+        let (other, _) = authority();
+        let client = http_client(other, PATIENCE);
+        let error = send(&client, request(url())).await.unwrap_err();
+        assert!(error.is_io(), "{error:?}");
+        let told = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+        assert!(told.contains("invalid peer certificate"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_begins_to_speak_tls_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = http_client(RootCertStore::empty(), Duration::from_millis(20));
+        let url = format!("https://localhost:{port}/");
+        let error = send(&client, request(url)).await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_is_a_matter_of_the_network() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        let client = http_client(RootCertStore::empty(), PATIENCE);
+        let error = send(&client, request(url)).await.unwrap_err();
+        assert!(error.is_io(), "{error:?}");
+    }
+}

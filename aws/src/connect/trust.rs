@@ -1,0 +1,128 @@
+//! Whose word counts for who a server is.
+
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
+
+/// Whose word counts for who a server is. Where `AWS_CA_BUNDLE` names a file of certificates, only those count, as for every
+/// AWS tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The roots that Mozilla trusts, as of the build. Nothing is read: what a Lambda needs, which somebody waits for, and which
+    /// is deployed anew more often than roots change.
+    #[default]
+    Mozilla,
+    /// The roots of the operating system: kept up to date by its packages, and with what its administrator added, such as the
+    /// certificate of a proxy that looks into TLS. Reading them takes some 5 ms, which a daemon has.
+    #[cfg(feature = "system-roots")]
+    OperatingSystem,
+}
+
+/// Roots that can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// `AWS_CA_BUNDLE` names a file that can't be read.
+    #[error("the certificates in `{path}` (AWS_CA_BUNDLE) can't be read")]
+    Unread {
+        /// The file.
+        path: String,
+        /// Why.
+        source: pem::Error,
+    },
+    /// `AWS_CA_BUNDLE` names a file without a certificate that could be a root.
+    #[error("there is no usable certificate in `{path}` (AWS_CA_BUNDLE)")]
+    Empty {
+        /// The file.
+        path: String,
+    },
+    /// The operating system has no root that could be read.
+    #[error(
+        "no root certificate of the operating system can be read; install `ca-certificates`, or set AWS_CA_BUNDLE"
+    )]
+    NoSystemRoots,
+}
+
+impl Trust {
+    /// The roots: those in the file `bundle`, or else this trust's own.
+    pub(super) fn roots(self, bundle: Option<&str>) -> Result<RootCertStore, TrustError> {
+        match (bundle, self) {
+            (Some(path), _) => roots_in(path),
+            (None, Self::Mozilla) => Ok(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()),
+            #[cfg(feature = "system-roots")]
+            (None, Self::OperatingSystem) => roots_of_the_system(),
+        }
+    }
+}
+
+fn roots_in(path: &str) -> Result<RootCertStore, TrustError> {
+    let unread = |source| TrustError::Unread {
+        path: path.to_owned(),
+        source,
+    };
+    let certificates = CertificateDer::pem_file_iter(Path::new(path))
+        .map_err(unread)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unread)?;
+    usable(certificates).ok_or_else(|| TrustError::Empty {
+        path: path.to_owned(),
+    })
+}
+
+#[cfg(feature = "system-roots")]
+fn roots_of_the_system() -> Result<RootCertStore, TrustError> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a root certificate of the operating system was passed over");
+    }
+    usable(found.certs).ok_or(TrustError::NoSystemRoots)
+}
+
+/// Collections of roots may hold what nobody can use any more: that is passed over, unless nothing else is there.
+fn usable(certificates: Vec<CertificateDer<'_>>) -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let (used, _passed_over) = roots.add_parsable_certificates(certificates);
+    (used > 0).then_some(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_counts_alone_and_must_have_a_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let authority = rcgen::generate_simple_self_signed(["authority".to_owned()]).unwrap();
+        let one = file("one.pem", &authority.cert.pem());
+        assert_eq!(Trust::Mozilla.roots(Some(&one)).unwrap().len(), 1);
+
+        let empty = file("empty.pem", "no certificate at all\n");
+        let error = Trust::Mozilla.roots(Some(&empty)).unwrap_err();
+        assert!(matches!(error, TrustError::Empty { .. }), "{error:?}");
+
+        let absent = folder.path().join("absent.pem");
+        let error = Trust::Mozilla.roots(absent.to_str()).unwrap_err();
+        assert!(matches!(error, TrustError::Unread { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn amazons_own_roots_are_compiled_in() {
+        let roots = Trust::Mozilla.roots(None).unwrap();
+        let amazons = roots
+            .subjects()
+            .iter()
+            .filter(|name| {
+                name.as_ref()
+                    .windows(14)
+                    .any(|part| part == b"Amazon Root CA")
+            })
+            .count();
+        assert_eq!(amazons, 4, "https://www.amazontrust.com/repository/");
+    }
+}
