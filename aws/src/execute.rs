@@ -151,6 +151,7 @@ impl<'a> Execution<'a> {
     fn queue_records(&mut self) {
         let records: Vec<usize> = self.open(StepAction::Record).collect();
         for member in records {
+            self.ledger.expect(member);
             self.ledger.accept(member);
         }
         for members in self.ledger.due() {
@@ -168,6 +169,7 @@ impl<'a> Execution<'a> {
 
     fn queue_back(&mut self, call: &Call, members: &[usize]) {
         for members in members.chunks(BATCH) {
+            self.trouble.expect(call);
             let batch = Batch::new(call.clone(), members.to_vec(), self.families.found());
             self.queue.push_back(batch);
         }

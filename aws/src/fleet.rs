@@ -1,18 +1,18 @@
 //! The instances of one account and region: how they are observed, and the calls that change them.
 
+mod no_room;
+mod observe;
+mod sighting;
+
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{DeviceType, Instance as Ec2Instance, Tag};
-use aws_sdk_ec2::types::{Filter, InstanceLifecycleType, SpotInstanceType};
-use curfew_core::instance::{
-    AccountId, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region, RootDevice,
-    StateReason,
-};
-use jiff::Timestamp;
+use aws_sdk_ec2::types::Tag;
+use curfew_core::instance::{InstanceId, InstanceState, Region};
 
+use self::no_room::NoRoom;
 use crate::connect::Connection;
-use crate::error::{CloudError, CloudErrorKind};
+use crate::error::CloudError;
 use crate::pace::Pace;
 use crate::skew::{ClockWatch, SignAnew};
 use crate::whole::{AskAgain, WholeAnswer};
@@ -46,13 +46,6 @@ pub struct StateChange {
 }
 
 impl Fleet {
-    /// `DescribeInstances` answers at most this many instances a page.
-    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
-    const PAGE: i32 = 1000;
-    /// A filter takes at most this many values.
-    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html>
-    const FILTER_VALUES: usize = 200;
-
     /// The fleet in the connection's region, at EC2's published pace. Clones share the pace; whoever makes a second fleet of
     /// the same account and region shares it by [`Self::at_pace`].
     pub fn new(connection: &Connection) -> Self {
@@ -60,7 +53,8 @@ impl Fleet {
             .interceptor(ClockWatch::default())
             .retry_classifier(SignAnew)
             .interceptor(WholeAnswer)
-            .retry_classifier(AskAgain);
+            .retry_classifier(AskAgain)
+            .retry_classifier(NoRoom);
         Self {
             client: Client::from_conf(settings.build()),
             region: Region::new(connection.region()),
@@ -82,44 +76,6 @@ impl Fleet {
     /// The region.
     pub fn region(&self) -> &Region {
         &self.region
-    }
-
-    /// Asks EC2 for the instances of `scope`, all pages. Ids that EC2 does not know are simply not in the answer.
-    pub async fn observe(&self, scope: &Scope) -> Result<Vec<Instance>, CloudError> {
-        let mut raw = Vec::new();
-        match scope {
-            Scope::All => {
-                let alive = ["pending", "running", "stopping", "stopped"]
-                    .map(String::from)
-                    .to_vec();
-                self.describe("instance-state-name", alive, &mut raw)
-                    .await?;
-            }
-            Scope::Only(ids) => {
-                // By filter and not by `InstanceIds`: there one unknown id fails the call for all the others.
-                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                for chunk in ids.chunks(Self::FILTER_VALUES) {
-                    self.describe("instance-id", chunk.to_vec(), &mut raw)
-                        .await?;
-                }
-            }
-        }
-        let persistent = self.persistent_spot_requests(&raw).await?;
-        let mut instances = raw
-            .into_iter()
-            .map(|found| self.instance(found, &persistent))
-            .collect::<Result<Vec<_>, _>>()?;
-        // MiniStack ignores some filters, and EC2 may list an instance twice when its state changes between two pages.
-        instances.retain(|instance| match scope {
-            Scope::All => !matches!(
-                instance.state,
-                InstanceState::ShuttingDown | InstanceState::Terminated
-            ),
-            Scope::Only(ids) => ids.contains(&instance.id),
-        });
-        instances.sort_by(|a, b| a.id.cmp(&b.id));
-        instances.dedup_by(|a, b| a.id == b.id);
-        Ok(instances)
     }
 
     /// `StartInstances`, all or nothing. Like every call that changes something, it goes out at once: keeping the pace is for
@@ -204,159 +160,6 @@ impl Fleet {
             .await
             .map(drop)
             .map_err(|error| CloudError::from_sdk("ec2:DeleteTags", error))
-    }
-
-    async fn describe(
-        &self,
-        filter: &str,
-        values: Vec<String>,
-        found: &mut Vec<(Option<String>, Ec2Instance)>,
-    ) -> Result<(), CloudError> {
-        let filter = Filter::builder()
-            .name(filter)
-            .set_values(Some(values))
-            .build();
-        let mut token = None;
-        loop {
-            let call = self
-                .client
-                .describe_instances()
-                .filters(filter.clone())
-                .max_results(Self::PAGE);
-            let page = call.set_next_token(token).send().await;
-            let page =
-                page.map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))?;
-            token = page
-                .next_token()
-                .filter(|token| !token.is_empty())
-                .map(str::to_owned);
-            for reservation in page.reservations.unwrap_or_default() {
-                let owner = reservation.owner_id;
-                found.extend(
-                    reservation
-                        .instances
-                        .unwrap_or_default()
-                        .into_iter()
-                        .map(|one| (owner.clone(), one)),
-                );
-            }
-            if token.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The Spot requests among `raw` that are persistent: only their instances can be stopped.
-    async fn persistent_spot_requests(
-        &self,
-        raw: &[(Option<String>, Ec2Instance)],
-    ) -> Result<BTreeSet<String>, CloudError> {
-        let requests: Vec<String> = raw
-            .iter()
-            .filter_map(|(_, instance)| instance.spot_instance_request_id.clone())
-            .collect();
-        let mut persistent = BTreeSet::new();
-        for chunk in requests.chunks(Self::FILTER_VALUES) {
-            let filter = Filter::builder()
-                .name("spot-instance-request-id")
-                .set_values(Some(chunk.to_vec()))
-                .build();
-            let answer = self
-                .client
-                .describe_spot_instance_requests()
-                .filters(filter)
-                .send()
-                .await;
-            let answer = answer
-                .map_err(|error| CloudError::from_sdk("ec2:DescribeSpotInstanceRequests", error))?;
-            let found = answer
-                .spot_instance_requests
-                .unwrap_or_default()
-                .into_iter();
-            persistent.extend(
-                found
-                    .filter(|request| request.r#type == Some(SpotInstanceType::Persistent))
-                    .filter_map(|request| request.spot_instance_request_id),
-            );
-        }
-        Ok(persistent)
-    }
-
-    fn instance(
-        &self,
-        (owner, raw): (Option<String>, Ec2Instance),
-        persistent: &BTreeSet<String>,
-    ) -> Result<Instance, CloudError> {
-        let broken =
-            |what: String| CloudError::new("ec2:DescribeInstances", CloudErrorKind::Service, what);
-        let id: InstanceId = raw
-            .instance_id
-            .as_deref()
-            .unwrap_or_default()
-            .parse()
-            .map_err(|error| broken(format!("{error}")))?;
-        let state = raw
-            .state
-            .as_ref()
-            .and_then(|state| state.name.as_ref())
-            .map_or("", |name| name.as_str());
-        let state = state
-            .parse()
-            .map_err(|error| broken(format!("`{id}`: {error}")))?;
-        let spot = raw.instance_lifecycle == Some(InstanceLifecycleType::Spot);
-        let may_stop = raw
-            .spot_instance_request_id
-            .as_ref()
-            .is_some_and(|request| persistent.contains(request));
-        let hibernation = raw
-            .hibernation_options
-            .as_ref()
-            .and_then(|options| options.configured)
-            .unwrap_or_default();
-        let tags = raw
-            .tags
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|tag| Some((tag.key?, tag.value?)))
-            .collect();
-        Ok(Instance {
-            id,
-            region: self.region.clone(),
-            account: AccountId::new(owner.unwrap_or_default()),
-            state,
-            launched_at: raw
-                .launch_time
-                .and_then(|time| Timestamp::from_second(time.secs()).ok()),
-            instance_type: raw
-                .instance_type
-                .map(|name| name.as_str().to_owned())
-                .unwrap_or_default(),
-            availability_zone: raw
-                .placement
-                .and_then(|placement| placement.availability_zone),
-            tags,
-            purchase: match (spot, may_stop) {
-                (false, _) => Purchase::OnDemand,
-                (true, true) => Purchase::PersistentSpot,
-                (true, false) => Purchase::OneTimeSpot,
-            },
-            root_device: match raw.root_device_type {
-                Some(DeviceType::InstanceStore) => RootDevice::InstanceStore,
-                _ => RootDevice::Ebs,
-            },
-            hibernation: if hibernation {
-                Hibernation::Configured
-            } else {
-                Hibernation::NotConfigured
-            },
-            state_reason: raw.state_reason.map(|reason| StateReason {
-                code: reason.code.unwrap_or_default(),
-                message: reason.message.unwrap_or_default(),
-            }),
-            transition_reason: raw
-                .state_transition_reason
-                .filter(|reason| !reason.is_empty()),
-        })
     }
 }
 

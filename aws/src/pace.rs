@@ -175,6 +175,17 @@ impl Pace {
         Ok(())
     }
 
+    /// Waits until a call of `action` that moves no instances is within the pace, however long that takes.
+    pub async fn turn(&self, action: Paced) {
+        let now = Instant::now();
+        let turn = self.books().reserve(action, 0, now, None);
+        if let Ok(when) = turn
+            && when > now
+        {
+            sleep_until(when).await;
+        }
+    }
+
     /// EC2 asked for patience: the bucket is empty, whatever the books said, and everybody waits a while, a random one, which
     /// grows as long as that goes on. *Full jitter*, since clients that wait equally long collide again:
     /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>

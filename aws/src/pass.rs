@@ -6,6 +6,7 @@ use curfew_core::plan::{Plan, World, plan};
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 
 use crate::clock::Clock;
@@ -54,6 +55,13 @@ impl Pass {
             .filter(|outcome| !matches!(outcome.result, StepResult::Done { .. }))
             .count()
     }
+
+    /// From its next edge on, a plan is not what anybody wants any more: what EC2's pace leaves undone until then (it starts
+    /// two instances a second) is decided afresh.
+    fn outdated(&self, clock: &Clock) -> Option<Instant> {
+        let left = self.plan.next_edge?.duration_since(clock.now());
+        Some(Instant::now() + left.try_into().unwrap_or_default())
+    }
 }
 
 /// Looks and decides, and does nothing.
@@ -92,6 +100,9 @@ pub async fn pass(
     async {
         let mut pass = look(fleet, governance, wake_up, clock).await?;
         let steps = pass.plan.steps.clone();
+        let deadline = pass
+            .outdated(clock)
+            .map_or(deadline, |at| deadline.no_later_than(at));
         pass.outcomes = execute(fleet, &pass.instances, steps, deadline).await;
         info!(
             instances = pass.instances.len(),

@@ -32,6 +32,15 @@ impl Deadline {
         }))
     }
 
+    /// The same, and in any case begins nothing after `instant`.
+    #[must_use]
+    pub fn no_later_than(self, instant: Instant) -> Self {
+        match self.begin() {
+            Some(begin) if begin <= instant => self,
+            _ => Self::at(instant),
+        }
+    }
+
     /// Everything is over by `end`, answered or not.
     #[must_use]
     pub fn ending(self, end: Instant) -> Self {

@@ -1,8 +1,8 @@
 //! Who of a refused batch is to blame.
 //!
 //! EC2 refuses a call for one member's sake, and often says whose: then that one fails and the rest is asked for again.
-//! Otherwise, and where there are several bad ones, the batch is halved. A *family* is all that comes of one batch. Where it
-//! has been refused twice and nobody of it accepted, a few members are tried alone, picked at random: if none of them is
+//! Otherwise, and where there are more than a few bad ones, the batch is halved. A *family* is all that comes of one batch. Where
+//! it has been refused again and nobody of it accepted, some members are tried alone, picked at random: if none of them is
 //! taken, the others aren't asked for either. Without that, an action that is not allowed at all would cost two calls for
 //! each instance, at every pass.
 
@@ -11,9 +11,13 @@ use std::collections::HashSet;
 use super::{Batch, Call, End, Execution, Turn};
 use crate::error::CloudError;
 
-/// How many members are tried alone. With four, a batch of which half is bad is given up, until the next pass tries others, in
-/// one case of sixteen; more cost more calls where nothing is allowed.
-const PROBES: usize = 4;
+/// How many members are tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which nine
+/// tenths are, in four cases of ten; the next pass tries others. More cost more calls where nothing is allowed.
+const PROBES: usize = 8;
+
+/// So many members that EC2 names are taken out one by one; a batch with more of them is more bad than good, or big enough to
+/// be halved.
+const NAMED: usize = 3;
 
 /// All that came of the batches as they were first made.
 #[derive(Debug, Default)]
@@ -56,13 +60,14 @@ impl Execution<'_> {
         self.fail(batch, &named, error);
         let family = &mut self.families.0[batch.family];
         family.refusals += 1;
-        if family.hopeless {
+        if family.hopeless || !self.trouble.may_look_into(&batch.call) {
             self.fail(batch, &rest, &error.inferred());
             self.ended(batch, End::Refused(error));
             return;
         }
-        let first = family.refusals == 1;
-        if batch.pool.is_none() && !first && !family.accepted {
+        let patience = if named.is_empty() { 1 } else { NAMED };
+        let early = family.refusals <= patience;
+        if batch.pool.is_none() && !early && !family.accepted {
             if let Some(probing) = &mut family.probing {
                 probing.waiting.push(batch.of(rest));
                 return;
@@ -72,7 +77,7 @@ impl Execution<'_> {
                 return;
             }
         }
-        let parts = if first && !named.is_empty() {
+        let parts = if early && !named.is_empty() {
             vec![batch.of(rest)]
         } else {
             batch.halves(&rest)

@@ -127,8 +127,7 @@ impl Ledger {
     /// There will be nothing to remember of the member.
     pub(super) fn give_up(&mut self, member: usize) {
         let group = self.group_of[member];
-        let expected = &mut self.groups[group].expected;
-        *expected = expected.saturating_sub(1);
+        self.groups[group].expected -= 1;
         self.touched.push(group);
     }
 
@@ -153,6 +152,7 @@ impl Execution<'_> {
     pub(super) fn write_what_is_due(&mut self) {
         for members in self.ledger.due() {
             for (call, members) in self.memory_of(&members) {
+                self.trouble.expect(&call);
                 let family = self.families.found();
                 self.queue.push_front(Batch::new(call, members, family));
             }

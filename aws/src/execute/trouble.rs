@@ -10,7 +10,14 @@ use crate::error::{CloudError, CloudErrorKind};
 const FAILURES_IN_A_ROW: usize = 3;
 
 /// So many batches of which nobody could be changed, while nobody else was: the action as such is refused.
-const HOPELESS_BATCHES: usize = 2;
+const HOPELESS_BATCHES: usize = 3;
+
+/// How many refusals of an operation a pass takes in order to find out who is to blame: these, ...
+const REFUSALS: usize = 200;
+/// ... and so many for each of its batches, which is what one bad member costs whom EC2 does not name. Beyond that, those who
+/// stand together with somebody bad wait for the next pass. It finds fewer such batches, since everybody who could be told
+/// apart is done; without a bound, a thousand bad instances would cost some thousand calls at every pass.
+const REFUSALS_PER_BATCH: usize = 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
@@ -19,6 +26,8 @@ pub(super) struct Trouble {
     failures_in_a_row: usize,
     /// The operations that succeeded for somebody.
     accepted: HashSet<&'static str>,
+    /// How many more refusals of an operation are looked into.
+    refusals_left: HashMap<&'static str, usize>,
     /// The operations that are refused, by how many batches.
     hopeless: HashMap<&'static str, (usize, CloudError)>,
 }
@@ -43,6 +52,25 @@ impl Trouble {
 
     pub(super) fn has_accepted(&self, call: &Call) -> bool {
         self.accepted.contains(call.operation())
+    }
+
+    /// There will be another batch.
+    pub(super) fn expect(&mut self, call: &Call) {
+        *self.refusals_left(call) += REFUSALS_PER_BATCH;
+    }
+
+    /// Whether it is worth finding out who is to blame for another refusal.
+    pub(super) fn may_look_into(&mut self, call: &Call) -> bool {
+        let left = self.refusals_left(call);
+        let some = *left > 0;
+        *left = left.saturating_sub(1);
+        some
+    }
+
+    fn refusals_left(&mut self, call: &Call) -> &mut usize {
+        self.refusals_left
+            .entry(call.operation())
+            .or_insert(REFUSALS)
     }
 
     /// A call failed, for no member's sake.

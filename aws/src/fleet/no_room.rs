@@ -1,0 +1,30 @@
+//! A lack of capacity is an answer.
+
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+
+/// EC2 says that it has no room with the status of a failure of its own, for which the SDK would ask three times within a second
+/// or two. There is no more room by then, and `StartInstances` may be called twice a second only.
+#[derive(Debug)]
+pub(super) struct NoRoom;
+
+const CODE: &[u8] = b"<Code>InsufficientInstanceCapacity</Code>";
+
+impl ClassifyRetry for NoRoom {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let body = context
+            .response()
+            .and_then(|response| response.body().bytes());
+        let told = |body: &[u8]| body.windows(CODE.len()).any(|window| window == CODE);
+        match context.response() {
+            Some(response) if !response.status().is_success() && body.is_some_and(told) => {
+                RetryAction::RetryForbidden
+            }
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "NoRoom"
+    }
+}

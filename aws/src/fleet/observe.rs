@@ -1,0 +1,176 @@
+//! Looking at the fleet: pages, one after the other, at EC2's pace.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{Filter, SpotInstanceType};
+use curfew_core::instance::{Instance, InstanceState, Purchase};
+use tracing::warn;
+
+use super::sighting::Sighting;
+use super::{Fleet, Scope};
+use crate::error::{CloudError, CloudErrorKind};
+use crate::pace::{Limit, Paced};
+
+/// `DescribeInstances` answers at most this many instances a page.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
+const PAGE: i32 = 1000;
+
+/// A filter takes at most this many values.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html>
+const FILTER_VALUES: usize = 200;
+
+/// How often a page that EC2 asks to wait for is asked for again, beyond the SDK's own tries: up to seven seconds, which a
+/// Lambda has and a person at a terminal bears.
+const MOST_WAITS: u32 = 3;
+
+impl Fleet {
+    /// Asks EC2 for the instances of `scope`, all pages. Ids that EC2 does not know are simply not in the answer.
+    ///
+    /// An answer of EC2 is ten times as large as what is kept of it, so each page is reduced before the next one is asked for.
+    pub async fn observe(&self, scope: &Scope) -> Result<Vec<Instance>, CloudError> {
+        let mut seen = Vec::new();
+        match scope {
+            Scope::All => {
+                let alive = ["pending", "running", "stopping", "stopped"];
+                self.describe("instance-state-name", &alive.map(String::from), &mut seen)
+                    .await?;
+            }
+            Scope::Only(ids) => {
+                // By filter and not by `InstanceIds`: there one unknown id fails the call for all the others.
+                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                for chunk in ids.chunks(FILTER_VALUES) {
+                    self.describe("instance-id", chunk, &mut seen).await?;
+                }
+            }
+        }
+        // MiniStack ignores some filters, and EC2 may list an instance twice when its state changes between two pages.
+        seen.retain(|Sighting { instance, .. }| match scope {
+            Scope::All => !matches!(
+                instance.state,
+                InstanceState::ShuttingDown | InstanceState::Terminated
+            ),
+            Scope::Only(ids) => ids.contains(&instance.id),
+        });
+        seen.sort_by(|a, b| a.instance.id.cmp(&b.instance.id));
+        seen.dedup_by(|a, b| a.instance.id == b.instance.id);
+        let persistent = self.persistent_spot_requests(&seen).await?;
+        let instances = seen.into_iter().map(|sighting| {
+            let mut instance = sighting.instance;
+            let may_stop = sighting
+                .spot_request
+                .is_some_and(|request| persistent.contains(&request));
+            if instance.purchase == Purchase::OneTimeSpot && may_stop {
+                instance.purchase = Purchase::PersistentSpot;
+            }
+            instance
+        });
+        Ok(instances.collect())
+    }
+
+    async fn describe(
+        &self,
+        filter: &str,
+        values: &[String],
+        seen: &mut Vec<Sighting>,
+    ) -> Result<(), CloudError> {
+        let filter = Filter::builder()
+            .name(filter)
+            .set_values(Some(values.to_vec()))
+            .build();
+        let mut token: Option<String> = None;
+        loop {
+            let page = self
+                .at_its_pace(Paced::DescribeInstances, || {
+                    let call = self
+                        .client
+                        .describe_instances()
+                        .filters(filter.clone())
+                        .max_results(PAGE)
+                        .set_next_token(token.clone());
+                    let sent = call.send();
+                    async {
+                        sent.await
+                            .map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))
+                    }
+                })
+                .await?;
+            for reservation in page.reservations.unwrap_or_default() {
+                let owner = reservation.owner_id.unwrap_or_default();
+                for found in reservation.instances.unwrap_or_default() {
+                    match Sighting::of(found, &owner, self.region()) {
+                        Ok(sighting) => seen.push(sighting),
+                        // It can't be decided about; that is no reason to leave the others alone.
+                        Err(error) => warn!(error, "instance left out of the pass"),
+                    }
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The Spot requests of these that are persistent: only their instances can be stopped.
+    async fn persistent_spot_requests(
+        &self,
+        seen: &[Sighting],
+    ) -> Result<BTreeSet<String>, CloudError> {
+        let requests: Vec<String> = seen
+            .iter()
+            .filter_map(|sighting| sighting.spot_request.clone())
+            .collect();
+        let mut persistent = BTreeSet::new();
+        for chunk in requests.chunks(FILTER_VALUES) {
+            let filter = Filter::builder()
+                .name("spot-instance-request-id")
+                .set_values(Some(chunk.to_vec()))
+                .build();
+            let answer = self
+                .at_its_pace(Paced::DescribeSpotInstanceRequests, || {
+                    let call = self
+                        .client
+                        .describe_spot_instance_requests()
+                        .filters(filter.clone());
+                    let sent = call.send();
+                    async {
+                        sent.await.map_err(|error| {
+                            CloudError::from_sdk("ec2:DescribeSpotInstanceRequests", error)
+                        })
+                    }
+                })
+                .await?;
+            let found = answer.spot_instance_requests.unwrap_or_default();
+            let found = found
+                .into_iter()
+                .filter(|request| request.r#type == Some(SpotInstanceType::Persistent));
+            persistent.extend(found.filter_map(|request| request.spot_instance_request_id));
+        }
+        Ok(persistent)
+    }
+
+    /// Makes a call that only looks, when its turn comes, and again when EC2 asks for patience.
+    async fn at_its_pace<T, F>(&self, action: Paced, call: impl Fn() -> F) -> Result<T, CloudError>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let mut waits = 0;
+        loop {
+            self.pace.turn(action).await;
+            match call().await {
+                Ok(answer) => {
+                    self.pace.accepted(action);
+                    return Ok(answer);
+                }
+                Err(error) if error.kind == CloudErrorKind::Throttled => {
+                    self.pace.refused(action, Limit::Requests);
+                    if waits == MOST_WAITS {
+                        return Err(error);
+                    }
+                    waits += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

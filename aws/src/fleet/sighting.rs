@@ -1,0 +1,87 @@
+//! What an answer of EC2 says of one instance, reduced to what a decision needs.
+
+use aws_sdk_ec2::types::{DeviceType, Instance as Ec2Instance, InstanceLifecycleType};
+use curfew_core::instance::{
+    AccountId, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region, RootDevice,
+    StateReason,
+};
+use jiff::Timestamp;
+
+/// An instance as seen on a page.
+pub(super) struct Sighting {
+    /// A Spot instance counts as one-time until its request is known to be persistent.
+    pub(super) instance: Instance,
+    /// The Spot request that it came from.
+    pub(super) spot_request: Option<String>,
+}
+
+impl Sighting {
+    pub(super) fn of(raw: Ec2Instance, owner: &str, region: &Region) -> Result<Self, String> {
+        let (id, state) = identity(&raw)?;
+        let spot = raw.instance_lifecycle == Some(InstanceLifecycleType::Spot);
+        let hibernation = raw
+            .hibernation_options
+            .as_ref()
+            .and_then(|options| options.configured)
+            .unwrap_or_default();
+        let tags = raw
+            .tags
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|tag| Some((tag.key?, tag.value?)))
+            .collect();
+        let instance = Instance {
+            id,
+            region: region.clone(),
+            account: AccountId::new(owner),
+            state,
+            launched_at: raw
+                .launch_time
+                .and_then(|time| Timestamp::from_second(time.secs()).ok()),
+            instance_type: raw
+                .instance_type
+                .map(|name| name.as_str().to_owned())
+                .unwrap_or_default(),
+            availability_zone: raw
+                .placement
+                .and_then(|placement| placement.availability_zone),
+            tags,
+            purchase: if spot {
+                Purchase::OneTimeSpot
+            } else {
+                Purchase::OnDemand
+            },
+            root_device: match raw.root_device_type {
+                Some(DeviceType::InstanceStore) => RootDevice::InstanceStore,
+                _ => RootDevice::Ebs,
+            },
+            hibernation: if hibernation {
+                Hibernation::Configured
+            } else {
+                Hibernation::NotConfigured
+            },
+            state_reason: raw.state_reason.map(|reason| StateReason {
+                code: reason.code.unwrap_or_default(),
+                message: reason.message.unwrap_or_default(),
+            }),
+            transition_reason: raw
+                .state_transition_reason
+                .filter(|reason| !reason.is_empty()),
+        };
+        Ok(Self {
+            instance,
+            spot_request: raw.spot_instance_request_id.filter(|_| spot),
+        })
+    }
+}
+
+/// What an instance can't be without; EC2 may come to know states that Curfew does not.
+fn identity(raw: &Ec2Instance) -> Result<(InstanceId, InstanceState), String> {
+    let id = raw.instance_id.as_deref().unwrap_or_default();
+    let name = raw.state.as_ref().and_then(|state| state.name.as_ref());
+    let state = name.map_or("", |name| name.as_str());
+    Ok((
+        id.parse().map_err(|error| format!("{error}"))?,
+        state.parse().map_err(|error| format!("`{id}`: {error}"))?,
+    ))
+}

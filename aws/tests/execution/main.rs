@@ -1,0 +1,8 @@
+//! Carrying plans out against the model of EC2: without sockets and on paused time, so that what is waited for is exact.
+
+mod capacity;
+mod isolation;
+mod memory;
+mod time;
+mod trouble;
+mod world;
