@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
 
 use crate::instance::Instance;
 use crate::plan::SkipReason;
-use crate::schedule::{Schedule, ScheduleName};
+use crate::schedule::{Pattern, Schedule, ScheduleName};
 use crate::timetable::Timetable;
 
 /// All schedules, and the tag by which an instance names its own.
@@ -33,6 +36,26 @@ impl Governance {
             .filter(|schedule| schedule.matcher.takes(instance))
             .collect();
         only_taker(&takers).map(Cow::Borrowed)
+    }
+
+    /// How the schedule that governs an instance came to do so; none where none does.
+    pub fn claim_on(&self, instance: &Instance) -> Option<Claim> {
+        let schedule = self.schedule_for(instance).ok()?;
+        let Some(value) = self.tag_value(instance) else {
+            let matcher = &schedule.matcher;
+            return Some(if matcher.ids.contains(&instance.id) {
+                Claim::Ids
+            } else {
+                Claim::Tags {
+                    tags: matcher.tags.clone(),
+                }
+            });
+        };
+        let (key, value) = (self.tag.clone(), value.to_owned());
+        Some(match schedule {
+            Cow::Borrowed(_) => Claim::Tag { key, value },
+            Cow::Owned(_) => Claim::Inline { key, value },
+        })
     }
 
     /// What the governing tag says; a blank tag says nothing.
@@ -66,6 +89,52 @@ impl Governance {
                     .map(|problem| problem.message)
                     .collect(),
             }),
+        }
+    }
+}
+
+/// How a schedule came to govern an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Claim {
+    /// The instance's tag names it.
+    Tag {
+        /// The tag's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// The instance's tag holds it, written out.
+    Inline {
+        /// The tag's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// The schedule's `match` lists the instance.
+    Ids,
+    /// The schedule's `match` takes instances with these tags.
+    Tags {
+        /// Patterns by key.
+        tags: BTreeMap<String, Pattern>,
+    },
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag { key, .. } => write!(f, "its tag `{key}` names it"),
+            Self::Inline { key, value } => {
+                write!(f, "its tag `{key}` holds it: `{}`", value.escape_debug())
+            }
+            Self::Ids => f.write_str("the schedule's `match` lists it"),
+            Self::Tags { tags } => {
+                let tags: Vec<String> = tags
+                    .iter()
+                    .map(|(key, value)| format!("`{key}` = `{}`", value.as_str()))
+                    .collect();
+                write!(f, "the schedule's `match` takes {}", tags.join(", "))
+            }
         }
     }
 }

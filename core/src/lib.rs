@@ -5,6 +5,7 @@
 //! and no AWS SDK; the crates `curfew-aws`, `curfew-lambda` and `curfew` bring those.
 
 pub mod assess;
+pub mod explain;
 pub mod govern;
 pub mod import;
 pub mod instance;

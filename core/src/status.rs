@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::Assessment;
+use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState};
 use crate::latest::Latest;
 use crate::memory::{Hold, Last, whole_second};
@@ -89,21 +90,10 @@ impl InstanceStatus {
     ) -> Self {
         let because = sentences.because(&assessment, now);
         let changed = Latest::of(instance, &assessment, now);
-        let (due, reason) = match assessment.decision {
-            Decision::Skip(skip) => (None, skip.detail),
-            Decision::Step(step) => {
-                let note = step
-                    .note
-                    .map(|note| format!(": {note}"))
-                    .unwrap_or_default();
-                let what = match step.action {
-                    StepAction::Record => "a pass would note it as done",
-                    StepAction::Start => "a pass would start it",
-                    StepAction::Stop => "a pass would stop it",
-                    StepAction::Hibernate => "a pass would hibernate it",
-                };
-                (Some(step.action), format!("{what} ({}{note})", step.cause))
-            }
+        let reason = verdict(&assessment.decision);
+        let due = match assessment.decision {
+            Decision::Skip(_) => None,
+            Decision::Step(step) => Some(step.action),
         };
         Self {
             id: instance.id.clone(),

@@ -61,6 +61,7 @@ mod zone;
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,12 @@ pub use self::wakeup::WakeUp;
 pub use self::window::Window;
 pub use self::zone::time_zone_names;
 use crate::problem::Problem;
+
+/// The instant at which a clock in `zone` first shows `wall`, or jumps past it; to the minute. Nothing outside the years that
+/// schedules have edges in.
+pub(crate) fn instant_of_wall(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
+    calendar::has_edges(wall.date()).then(|| clock::instant_of(zone, calendar::Wall::floor(wall)))
+}
 
 /// What an edge says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
