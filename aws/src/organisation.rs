@@ -1,6 +1,7 @@
 //! Every governed account and region, each with its fleet: passes side by side, of which one may fail without the others.
 
 mod error;
+mod execute;
 mod survey;
 
 use curfew_core::govern::Governance;

@@ -6,13 +6,18 @@
 
 mod check;
 mod error;
-mod fleet;
+mod everywhere;
+mod explain;
 mod history;
 mod import;
 mod output;
+mod plan;
+mod request;
 mod running;
 mod simulate;
 mod stack;
+mod status;
+mod targets;
 mod time;
 mod up;
 
@@ -93,19 +98,19 @@ enum Command {
     /// Show what a pass would do now, and why not more
     Plan,
     /// Make one pass now
-    Apply(fleet::ApplyArgs),
+    Apply(plan::ApplyArgs),
     /// Show the instances: their state, their schedule, and what is next
-    Status,
+    Status(status::StatusArgs),
     /// Start instances now
-    Start(fleet::ChangeArgs),
+    Start(request::ChangeArgs),
     /// Stop instances now
-    Stop(fleet::ChangeArgs),
+    Stop(request::ChangeArgs),
     /// End a hold, and do what the schedule wants
-    Resume(fleet::TargetArgs),
+    Resume(request::RequestArgs),
     /// List the coming edges; needs no credentials
     Next(time::NextArgs),
     /// Say what a schedule or an instance should be doing, and why
-    Explain(time::ExplainArgs),
+    Explain(explain::ExplainArgs),
     /// Show when schedules run, over a week or more, and what that saves; needs no credentials
     Simulate(simulate::SimulateArgs),
     /// Print the journalled transitions
@@ -138,14 +143,14 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Destroy(args) => stack::destroy(&mut context, args).await,
         Command::Outputs => stack::outputs(&mut context).await,
         Command::Run(args) => running::run(&mut context, args).await,
-        Command::Plan => fleet::plan(&mut context).await,
-        Command::Apply(args) => fleet::apply(&mut context, args).await,
-        Command::Status => fleet::status(&mut context).await,
-        Command::Start(args) => fleet::start(&mut context, args).await,
-        Command::Stop(args) => fleet::stop(&mut context, args).await,
-        Command::Resume(args) => fleet::resume(&mut context, args).await,
+        Command::Plan => plan::plan(&mut context).await,
+        Command::Apply(args) => plan::apply(&mut context, args).await,
+        Command::Status(args) => status::status(&mut context, args).await,
+        Command::Start(args) => request::start(&mut context, args).await,
+        Command::Stop(args) => request::stop(&mut context, args).await,
+        Command::Resume(args) => request::resume(&mut context, args).await,
         Command::Next(args) => time::next(&mut context, &args),
-        Command::Explain(args) => time::explain(&mut context, args).await,
+        Command::Explain(args) => explain::explain(&mut context, args).await,
         Command::Simulate(args) => simulate::simulate(&mut context, &args),
         Command::History(args) => history::history(&mut context, &args),
         Command::Check(args) => check::check(&mut context, args),

@@ -2,6 +2,7 @@
 //! standard error, or wherever it is told to; results are never written here.
 
 use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,15 @@ pub fn stderr() -> Box<dyn Progress> {
     }
 }
 
+/// A spinner if somebody watches, else nothing: for commands whose progress nobody reads afterwards.
+pub fn for_watchers() -> Box<dyn Progress> {
+    if io::stderr().is_terminal() {
+        Box::new(Spinner::default())
+    } else {
+        Box::new(Silent)
+    }
+}
+
 /// Says nothing: for `--quiet` and for tests of something else.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
@@ -37,6 +47,25 @@ impl Progress for Silent {
     fn detail(&self, _: &str) {}
     fn end(&self, _: &str) {}
     fn note(&self, _: &str) {}
+}
+
+/// Waits for `work`, and shows that it goes on once it has taken longer than a moment; `result` says what came of it then.
+pub async fn patiently<T>(
+    progress: &dyn Progress,
+    step: &str,
+    work: impl Future<Output = T>,
+    result: impl FnOnce(&T) -> String,
+) -> T {
+    /// Who gets an answer within a second has not begun to wonder.
+    const A_MOMENT: Duration = Duration::from_secs(1);
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(A_MOMENT) => progress.begin(step),
+    }
+    let done = work.await;
+    progress.end(&result(&done));
+    done
 }
 
 /// One line per step and detail, as they come: for pipes, logs and CI.
@@ -174,6 +203,27 @@ mod tests {
         note: look
         Deployed
         ");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_quick_shows_nothing_and_what_takes_longer_does() {
+        let lines = Lines::new(Vec::new());
+        for milliseconds in [900, 1500] {
+            let work = async {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                milliseconds
+            };
+            let done = patiently(&lines, "Looking", work, |took| {
+                format!("Looked for {took} ms")
+            })
+            .await;
+            assert_eq!(done, milliseconds);
+        }
+        let written = lines.0.into_inner().unwrap().writer;
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            "Looking …\nLooked for 1500 ms\n"
+        );
     }
 
     #[test]

@@ -57,6 +57,25 @@ impl CliError {
         self
     }
 
+    /// Says first what it is about.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// Ends the command with another exit code.
+    #[must_use]
+    pub fn exiting(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// How the command ends.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
     fn wrap(exit: Exit, error: impl StdError + Send + Sync + 'static) -> Self {
         Self {
             exit,

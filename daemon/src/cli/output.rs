@@ -19,6 +19,30 @@ pub enum Format {
     Json,
 }
 
+/// Who reads what is printed for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// A person now: as wide as the terminal, and cut before nobody reads on.
+    Terminal,
+    /// A file or another program: everything, a line each.
+    Pipe,
+}
+
+impl Reader {
+    fn of(stream: &impl IsTerminal) -> Self {
+        if stream.is_terminal() {
+            Self::Terminal
+        } else {
+            Self::Pipe
+        }
+    }
+
+    /// Of standard error, where questions are asked.
+    pub(super) fn stderr() -> Self {
+        Self::of(&io::stderr())
+    }
+}
+
 /// Standard output.
 #[derive(Debug)]
 pub struct Output {
@@ -31,9 +55,20 @@ impl Output {
         Self { format }
     }
 
+    /// Who reads it.
+    #[expect(clippy::unused_self, reason = "it is this output's reader")]
+    pub(super) fn reader(&self) -> Reader {
+        Reader::of(&io::stdout())
+    }
+
+    /// Whether programs read it.
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Prints `data` as JSON, or what `people` makes of it.
     pub fn print<T: Serialize>(
-        &mut self,
+        &self,
         data: &T,
         people: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
@@ -45,7 +80,7 @@ impl Output {
     }
 
     /// Prints bytes as they are.
-    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+    pub fn raw(&self, bytes: &[u8]) -> Result<(), CliError> {
         match io::stdout().lock().write_all(bytes) {
             // `curfew history | head` is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
@@ -59,11 +94,20 @@ impl Output {
 
 /// A table with a header; borderless, so that it pipes into other tools.
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    table_for(Reader::of(&io::stdout()), header, rows)
+}
+
+/// The same for somebody else than standard output's reader.
+pub(super) fn table_for(
+    reader: Reader,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_header(header.iter().map(|name| name.to_uppercase()));
-    if io::stdout().is_terminal() {
+    if reader == Reader::Terminal {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table.add_rows(rows);
@@ -75,6 +119,19 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
         .lines()
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect()
+}
+
+/// `9,950`.
+pub(super) fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A cell that may be empty.
@@ -122,6 +179,12 @@ pub(super) fn confirmed(question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let counts = [0, 999, 1000, 9950, 1_234_567].map(count);
+        assert_eq!(counts, ["0", "999", "1,000", "9,950", "1,234,567"]);
+    }
 
     #[test]
     fn a_moment_is_told_in_the_schedules_zone_and_relative_to_now() {

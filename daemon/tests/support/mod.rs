@@ -122,7 +122,10 @@ impl House {
     }
 
     fn instances(&self) -> Vec<Value> {
-        self.json(&["status"]).as_array().unwrap().clone()
+        self.json(&["status"])["instances"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {

@@ -1,0 +1,465 @@
+//! `curfew plan` and `curfew apply`: what a pass would do now, and doing it.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+
+use clap::Args;
+use curfew_aws::error::CloudError;
+use curfew_aws::execute::{Deadline, Outcome, StepResult};
+use curfew_aws::organisation::{MemberError, Organisation, Whole};
+use curfew_aws::pass::WakeUp;
+use curfew_core::instance::InstanceState;
+use curfew_core::plan::{Plan, Skip, SkipReason, Step, StepAction};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::error::all_answered;
+use super::everywhere::{LOOKING, Places, looked_at};
+use super::output::{Reader, confirmed, count, moment, or_dash, table_for};
+use super::{CliError, Context, Exit};
+use crate::progress::{self, Progress};
+use crate::settings::Settings;
+
+/// How `apply` asks.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// Do not ask; needed where standard input is no terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
+    let (settings, organisation) = context.organisation().await?;
+    let progress = progress::for_watchers();
+    let seen = look(context, &settings, &organisation, progress.as_ref()).await?;
+    drop(progress);
+    let reader = context.output.reader();
+    context
+        .output
+        .print(&seen.plan, |plan| describe(plan, reader))?;
+    all_answered(seen.failures)
+}
+
+pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
+    let asks = !args.yes;
+    if asks && !io::stdin().is_terminal() {
+        let message = "`curfew apply` asks before it acts, and standard input is no terminal";
+        let hint = "say --yes, or look first with `curfew plan`";
+        return Err(CliError::new(Exit::Usage, message).hint(hint));
+    }
+    let (settings, organisation) = context.organisation().await?;
+    let progress = progress::for_watchers();
+    let mut seen = look(context, &settings, &organisation, progress.as_ref()).await?;
+    let mut unconfirmed = Vec::new();
+    if asks && !seen.plan.steps.is_empty() {
+        let question = describe(&seen.plan, Reader::stderr());
+        if !confirmed(&format!("{question}\nDo this? [y/N] ")) {
+            return Err(CliError::new(Exit::Failed, "nothing was done"));
+        }
+        // Whoever was asked took their time: others may have acted, and an edge may have passed.
+        let asked = seen.plan;
+        seen = look(context, &settings, &organisation, progress.as_ref()).await?;
+        let Reconfirmed { fresh, gone } = hold_to(&asked, &mut seen.plan);
+        if let Some(change) = told(&fresh, gone) {
+            // Whoever was asked reads this where they were asked.
+            let _gone = writeln!(io::stderr(), "{change}");
+        }
+        unconfirmed = fresh;
+    }
+    let steps = std::mem::take(&mut seen.plan.steps);
+    let carrying_out = seen
+        .places
+        .carry_out(&organisation, steps, progress.as_ref());
+    let outcomes = carrying_out.await;
+    drop(progress);
+    report(context, &seen.plan, &outcomes, &unconfirmed)?;
+    all_answered(seen.failures)
+}
+
+/// What a pass would do now, and where.
+struct Look {
+    plan: Plan,
+    places: Places,
+    failures: Vec<MemberError>,
+}
+
+async fn look(
+    context: &Context,
+    settings: &Settings,
+    organisation: &Organisation,
+    progress: &dyn Progress,
+) -> Result<Look, CliError> {
+    let (governance, clock) = (&settings.governance, &context.clock);
+    let looking = organisation.look(governance, &WakeUp::ROUTINE, clock, Deadline::NONE);
+    let survey = progress::patiently(progress, LOOKING, looking, |survey| {
+        let instances = survey.answers.iter().map(|(_, pass)| pass.instances.len());
+        looked_at(instances.sum())
+    });
+    let survey = survey.await;
+    let answers = survey.answers.iter();
+    let places = Places::of(answers.map(|(one, pass)| (one, pass.instances.as_slice())));
+    let Whole { pass, failures } = survey.whole()?;
+    Ok(Look {
+        plan: pass.plan,
+        places,
+        failures,
+    })
+}
+
+/// What has changed in a plan since somebody said yes to it.
+#[derive(Debug, PartialEq)]
+struct Reconfirmed {
+    /// Steps that nobody was asked about.
+    fresh: Vec<Step>,
+    /// How many steps that were asked about are not needed any more.
+    gone: usize,
+}
+
+/// Takes out of `now` what was not `asked`: what is confirmed is what is done.
+fn hold_to(asked: &Plan, now: &mut Plan) -> Reconfirmed {
+    let same =
+        |a: &Step, b: &Step| (&a.instance, a.action, &a.cause) == (&b.instance, b.action, &b.cause);
+    let by_instance: BTreeMap<_, _> = asked
+        .steps
+        .iter()
+        .map(|step| (&step.instance, step))
+        .collect();
+    let was_asked = |step: &Step| {
+        by_instance
+            .get(&step.instance)
+            .is_some_and(|asked| same(asked, step))
+    };
+    let (kept, fresh): (Vec<Step>, Vec<Step>) = std::mem::take(&mut now.steps)
+        .into_iter()
+        .partition(was_asked);
+    let gone = asked.steps.len() - kept.len();
+    now.steps = kept;
+    Reconfirmed { fresh, gone }
+}
+
+fn told(fresh: &[Step], gone: usize) -> Option<String> {
+    let steps = |number: usize, one: &str, several: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        number => Some(format!("{} {several}", count(number))),
+    };
+    let said: Vec<String> = [
+        steps(
+            gone,
+            "step is not needed any more",
+            "steps are not needed any more",
+        ),
+        steps(
+            fresh.len(),
+            "new step waits for the next `curfew apply`",
+            "new steps wait for the next `curfew apply`",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let changed = "the plan has changed since the question";
+    (!said.is_empty()).then(|| format!("{changed}: {}", said.join("; ")))
+}
+
+/// Rows that people still read on a terminal; the rest is counted.
+const SHOWN: usize = 20;
+
+/// A plan for people. On a terminal what is alike is grouped and what is long is cut; a pipe gets a line for each instance.
+fn describe(plan: &Plan, reader: Reader) -> String {
+    let counted = tally(plan.steps.iter().map(|step| step.action.to_string()));
+    let left = count(plan.skipped.len());
+    let mut text = match plan.steps.len() {
+        0 => format!("Nothing to do; {left} left alone\n"),
+        1 => format!("1 step: {counted}; {left} left alone\n"),
+        several => format!("{} steps: {counted}; {left} left alone\n", count(several)),
+    };
+    if !plan.steps.is_empty() {
+        let header = ["instance", "name", "state", "step", "cause", "note"];
+        text = text
+            + "\n"
+            + &cut(
+                &header,
+                plan.steps.iter().map(step_row),
+                plan.steps.len(),
+                reader,
+            );
+    }
+    if !plan.skipped.is_empty() {
+        text = text + "\n" + &left_alone(&plan.skipped, reader);
+    }
+    text + &next(plan.next_edge, plan.at)
+}
+
+fn next(edge: Option<Timestamp>, now: Timestamp) -> String {
+    let at = edge.map(|at| moment(at, &TimeZone::system(), now));
+    format!("\nNext edge: {}\n", or_dash(at))
+}
+
+/// `2 start, 9,950 stop`.
+fn tally(words: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    let told: Vec<String> = counts
+        .into_iter()
+        .map(|(word, number)| format!("{} {word}", count(number)))
+        .collect();
+    told.join(", ")
+}
+
+/// A table that ends, on a terminal, before nobody reads on.
+fn cut(
+    header: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+    all: usize,
+    reader: Reader,
+) -> String {
+    match reader {
+        Reader::Pipe => table_for(reader, header, rows),
+        Reader::Terminal if all <= SHOWN => table_for(reader, header, rows),
+        Reader::Terminal => {
+            let shown = table_for(reader, header, rows.take(SHOWN));
+            format!(
+                "{shown}… and {} more; `-o json` has them all\n",
+                count(all - SHOWN)
+            )
+        }
+    }
+}
+
+fn left_alone(skipped: &[Skip], reader: Reader) -> String {
+    match reader {
+        Reader::Pipe => {
+            let row = |skip: &Skip| {
+                vec![
+                    skip.instance.to_string(),
+                    or_dash(skip.name.as_ref()),
+                    skip.state.to_string(),
+                    skip.detail.clone(),
+                ]
+            };
+            let header = ["left alone", "name", "state", "because"];
+            table_for(reader, &header, skipped.iter().map(row))
+        }
+        Reader::Terminal => {
+            let groups = grouped(skipped);
+            let rows = groups.iter().map(|(because, members)| {
+                vec![
+                    count(members.len()),
+                    (*because).to_owned(),
+                    examples(members),
+                ]
+            });
+            cut(
+                &["left alone", "because", "which"],
+                rows,
+                groups.len(),
+                reader,
+            )
+        }
+    }
+}
+
+/// By their sentence, the largest group first.
+fn grouped(skipped: &[Skip]) -> Vec<(&str, Vec<&Skip>)> {
+    let mut groups: BTreeMap<&str, Vec<&Skip>> = BTreeMap::new();
+    for skip in skipped {
+        groups.entry(&skip.detail).or_default().push(skip);
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    groups
+}
+
+/// A few of a group: all of a small fleet, and of a large one enough to see what sort it is.
+fn examples(members: &[&Skip]) -> String {
+    const FEW: usize = 3;
+    let label = |skip: &&Skip| match &skip.name {
+        Some(name) => format!("{} ({})", name.escape_debug(), skip.instance),
+        None => skip.instance.to_string(),
+    };
+    let mut labels: Vec<String> = members.iter().take(FEW).map(label).collect();
+    if members.len() > FEW {
+        labels.push(format!("and {} more", count(members.len() - FEW)));
+    }
+    labels.join(", ")
+}
+
+fn step_row(step: &Step) -> Vec<String> {
+    vec![
+        step.instance.to_string(),
+        or_dash(step.name.as_ref()),
+        step.state.to_string(),
+        step.action.to_string(),
+        step.cause.to_string(),
+        or_dash(step.note.as_ref()),
+    ]
+}
+
+/// What became of a plan: the contract of `plan`, and how each step went.
+#[derive(Serialize)]
+struct Applied<'a> {
+    at: Timestamp,
+    steps: Vec<AppliedStep<'a>>,
+    skipped: &'a [Skip],
+    /// What came up after the question, and so was not done.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unconfirmed: &'a [Step],
+    next_edge: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct AppliedStep<'a> {
+    #[serde(flatten)]
+    step: &'a Step,
+    result: &'static str,
+    after: Option<InstanceState>,
+    error: Option<String>,
+    hint: Option<&'static str>,
+}
+
+impl<'a> AppliedStep<'a> {
+    fn new(outcome: &'a Outcome) -> Self {
+        let (result, after, error) = match &outcome.result {
+            StepResult::Done { after } => ("done", Some(*after), None),
+            StepResult::NotRemembered { after, error } => {
+                ("not_remembered", Some(*after), Some(error))
+            }
+            StepResult::Failed(error) => ("failed", None, Some(error)),
+            StepResult::OutOfTime => ("out_of_time", None, None),
+        };
+        Self {
+            step: &outcome.step,
+            result,
+            after,
+            error: error.map(ToString::to_string),
+            hint: error.map(CloudError::hint),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let result = match (&self.error, self.after) {
+            (Some(error), _) => error.clone(),
+            (None, Some(after)) if self.step.action == StepAction::Record => {
+                format!("noted, still {after}")
+            }
+            (None, Some(after)) => format!("done, now {after}"),
+            (None, None) => self.result.replace('_', " "),
+        };
+        vec![
+            self.step.instance.to_string(),
+            or_dash(self.step.name.as_ref()),
+            self.step.action.to_string(),
+            self.step.cause.to_string(),
+            result,
+        ]
+    }
+}
+
+fn report(
+    context: &mut Context,
+    plan: &Plan,
+    outcomes: &[Outcome],
+    unconfirmed: &[Step],
+) -> Result<(), CliError> {
+    let applied = Applied {
+        at: plan.at,
+        steps: outcomes.iter().map(AppliedStep::new).collect(),
+        skipped: &plan.skipped,
+        unconfirmed,
+        next_edge: plan.next_edge,
+    };
+    let reader = context.output.reader();
+    context
+        .output
+        .print(&applied, |applied| summary(applied, reader))?;
+    failure(outcomes)?;
+    let governs_none = outcomes.is_empty() && plan.skipped.iter().all(is_ungoverned);
+    if governs_none {
+        return Err(curfew_core::select::SelectError::NothingGoverned.into());
+    }
+    Ok(())
+}
+
+fn is_ungoverned(skip: &Skip) -> bool {
+    matches!(
+        skip.reason,
+        SkipReason::Ungoverned | SkipReason::OptedOut { .. }
+    )
+}
+
+/// What was done, failures first, and the sum of it.
+fn summary(applied: &Applied<'_>, reader: Reader) -> String {
+    let mut steps: Vec<&AppliedStep<'_>> = applied.steps.iter().collect();
+    steps.sort_by_key(|step| step.result == "done");
+    let mut text = String::new();
+    if !steps.is_empty() {
+        let header = ["instance", "name", "step", "cause", "result"];
+        let rows = steps.iter().map(|step| step.row());
+        text = cut(&header, rows, steps.len(), reader) + "\n";
+    }
+    let done = steps.iter().filter(|step| step.result == "done");
+    let done = tally(done.map(|step| step.step.action.to_string()));
+    let failed = steps.iter().filter(|step| step.result != "done").count();
+    let mut parts = Vec::new();
+    match (done.is_empty(), failed) {
+        (true, 0) => parts.push("Nothing to do".to_owned()),
+        (true, _) => parts.push("Nothing done".to_owned()),
+        (false, _) => parts.push(format!("Done: {done}")),
+    }
+    if failed > 0 {
+        parts.push(format!("{} failed", count(failed)));
+    }
+    if !applied.unconfirmed.is_empty() {
+        parts.push(format!(
+            "{} not asked about",
+            count(applied.unconfirmed.len())
+        ));
+    }
+    parts.push(format!("{} left alone", count(applied.skipped.len())));
+    text + &parts.join("; ") + "\n" + &next(applied.next_edge, applied.at)
+}
+
+/// The error that stands for all steps that did not go as planned: the first one's sentence, and how many they are. Where
+/// all failed in one way, so does the command.
+pub(super) fn failure(outcomes: &[Outcome]) -> Result<(), CliError> {
+    let failed: Vec<CliError> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            let label = match &outcome.step.name {
+                Some(name) => format!("`{}` ({})", outcome.step.instance, name.escape_debug()),
+                None => format!("`{}`", outcome.step.instance),
+            };
+            match &outcome.result {
+                StepResult::Done { .. } => None,
+                StepResult::Failed(error) => Some(CliError::from(error.repeated()).about(&label)),
+                StepResult::NotRemembered { error, .. } => {
+                    let label = format!("{label} is done, and could not be remembered");
+                    Some(CliError::from(error.repeated()).about(&label))
+                }
+                StepResult::OutOfTime => Some(CliError::new(
+                    Exit::Failed,
+                    format!("{label}: time ran out before its turn came"),
+                )),
+            }
+        })
+        .collect();
+    let exits: Vec<Exit> = failed.iter().map(CliError::exit).collect();
+    let number = failed.len();
+    let Some(first) = failed.into_iter().next() else {
+        return Ok(());
+    };
+    let exit = if exits.iter().all(|exit| *exit == exits[0]) {
+        exits[0]
+    } else {
+        Exit::Failed
+    };
+    let among = match number {
+        1 => "1 step failed".to_owned(),
+        several => format!("{} steps failed, the first", count(several)),
+    };
+    Err(first.about(&among).exiting(exit))
+}

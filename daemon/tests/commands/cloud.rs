@@ -1,0 +1,162 @@
+//! A model of EC2 behind HTTP, settings, and the program.
+
+use std::process::{Command, Output};
+
+use curfew_aws::clock::Clock;
+use curfew_testing::{Action, InstanceId, Launch, Model, Server, TimeSource, serve_with};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// `night` has a stop that is due in every minute, `year` nothing but on New Year's day, `strict` wants its instances running.
+pub(crate) const SETTINGS: &str = r#"
+[schedules.night]
+timezone = "Europe/Paris"
+stop = "* * * * *"
+
+[schedules.year]
+timezone = "Asia/Kolkata"
+start = "0 0 1 1 *"
+
+[schedules.strict]
+timezone = "Europe/Paris"
+running = "Mon-Sun 00:00-24:00"
+enforce = true
+"#;
+
+pub(crate) struct Cloud {
+    pub(crate) ec2: Model,
+    pub(crate) directory: TempDir,
+    server: Server,
+    _runtime: Runtime,
+}
+
+impl Cloud {
+    pub(crate) fn with(launches: impl IntoIterator<Item = Launch>) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let ec2 = Model::new(now());
+        for launch in launches {
+            ec2.launch(launch.launched_at(now() - SignedDuration::from_hours(1)));
+        }
+        let server = runtime.block_on(serve_with(ec2.clone(), TimeSource::Wall));
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("curfew.toml"), SETTINGS).unwrap();
+        Self {
+            ec2,
+            directory,
+            server,
+            _runtime: runtime,
+        }
+    }
+
+    pub(crate) fn id(&self, name: &str) -> InstanceId {
+        let instances = self.ec2.instances();
+        let found = instances
+            .iter()
+            .find(|one| one.tags.get("Name").map(String::as_str) == Some(name));
+        found.unwrap().id.clone()
+    }
+
+    pub(crate) fn state(&self, name: &str) -> String {
+        self.ec2.state(&self.id(name)).to_string()
+    }
+
+    pub(crate) fn tag(&self, name: &str, key: &str) -> Option<String> {
+        self.ec2.tag(&self.id(name), key)
+    }
+
+    /// How many calls changed something, or tried to.
+    pub(crate) fn changes(&self) -> usize {
+        [
+            Action::StartInstances,
+            Action::StopInstances,
+            Action::CreateTags,
+            Action::DeleteTags,
+        ]
+        .map(|action| self.ec2.calls_of(action).len())
+        .iter()
+        .sum()
+    }
+
+    pub(crate) fn curfew(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command
+            .env_clear()
+            .current_dir(self.directory.path())
+            .env("CURFEW__DAEMON__STATE_DIR", self.directory.path())
+            .env("USER", "alice")
+            .env("TZ", "UTC")
+            .args(["--config", "curfew.toml", "--region", "us-east-1"])
+            .args(["--endpoint-url", &self.server.endpoint])
+            .args(arguments);
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Told {
+        Told::of(self.curfew(arguments).output().unwrap())
+    }
+
+    /// What a command that succeeds prints as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let arguments = [arguments, &["-o", "json"]].concat();
+        let told = self.run(&arguments);
+        assert_eq!(told.code, 0, "{told:?}");
+        told.json()
+    }
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Told {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+pub(crate) fn due(name: &str) -> Launch {
+    Launch::new(name).tag("Schedule", "night")
+}
+
+pub(crate) fn idle(name: &str) -> Launch {
+    Launch::new(name).tag("Schedule", "year")
+}
+
+/// The fields named, of each entry, in the order of the names of the instances.
+pub(crate) fn lines(entries: &Value, fields: &[&str]) -> Vec<String> {
+    let mut lines: Vec<String> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let values = ["name"]
+                .iter()
+                .chain(fields)
+                .map(|field| match &entry[*field] {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+            values.collect::<Vec<_>>().join(" | ")
+        })
+        .collect();
+    lines.sort();
+    lines
+}
