@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::assess::{Assessment, assess};
 use crate::govern::Claim;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Hold, Last};
+use crate::memory::{Fallback, Hold, Last, Retry};
 use crate::plan::{Decision, Skip, Step, StepAction, World};
 use crate::schedule::{Firmness, ScheduleName};
 use crate::timetable::{Desired, Edge};
@@ -36,6 +36,10 @@ pub struct Explanation {
     pub hold: Option<Hold>,
     /// The newest edge or request applied to it.
     pub last: Option<Last>,
+    /// What EC2 refused lately, and when it is tried again.
+    pub retry: Option<Retry>,
+    /// The fallback type that it has, and the one that it gets back.
+    pub fallback: Option<Fallback>,
     /// What its hold, or else its schedule, wants.
     pub desired: Desired,
     /// Why that is wanted: one sentence.
@@ -59,6 +63,8 @@ impl Explanation {
             schedule,
             hold,
             last,
+            retry,
+            fallback,
             desired,
             next_edge,
             decision,
@@ -87,6 +93,8 @@ impl Explanation {
             because,
             hold,
             last,
+            retry,
+            fallback,
             desired,
             next_edge,
             step,
@@ -205,6 +213,8 @@ mod tests {
           "enforce": false,
           "hold": null,
           "last": null,
+          "retry": null,
+          "fallback": null,
           "desired": "stopped",
           "because": "outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris",
           "last_edge": {

@@ -1,7 +1,6 @@
 //! The instances of every account and region, seen as one fleet, and where each of them is.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use curfew_aws::execute::{Deadline, Outcome};
 use curfew_aws::fleet::Scope;
@@ -74,17 +73,13 @@ impl Places {
     pub(super) async fn carry_out(
         &self,
         organisation: &Organisation,
+        instances: &[Instance],
         steps: Vec<Step>,
         progress: &dyn Progress,
     ) -> Vec<Outcome> {
         let all = count(steps.len());
-        let done = AtomicUsize::new(0);
-        let told = |more| {
-            let done = more + done.fetch_add(more, Ordering::Relaxed);
-            progress.detail(&format!("{} of {all}", count(done)));
-        };
-        let work = organisation.execute(self.sorted(steps), Deadline::NONE, told);
         let step = format!("Carrying out {all} steps");
+        let work = organisation.execute(instances, self.sorted(steps), Deadline::NONE);
         progress::patiently(progress, &step, work, |_| {
             format!("Carried out {all} steps")
         })

@@ -179,6 +179,23 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         ("last edge", edge(it.last_edge, zone, it.at)),
         ("next edge", edge(it.next_edge, zone, it.at)),
     ];
+    if let Some(retry) = &it.retry {
+        let tries = format!(
+            "the {} was tried {} times, the last time in vain for {}; again {}",
+            retry.action,
+            retry.tries,
+            retry.code,
+            moment(retry.next)
+        );
+        lines.push(("retry", tries));
+    }
+    if let Some(fallback) = &it.fallback {
+        let type_ = format!(
+            "{} until it can have {} again",
+            fallback.present, fallback.wanted
+        );
+        lines.push(("type", type_));
+    }
     match transitions {
         None => lines.push(("journal", "there is none on this machine".to_owned())),
         Some(entries) if entries.is_empty() => {

@@ -8,7 +8,7 @@ use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::organisation::{MemberError, Organisation, Whole};
 use curfew_aws::pass::WakeUp;
-use curfew_core::instance::InstanceState;
+use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::plan::{Plan, Skip, SkipReason, Step, StepAction};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -68,9 +68,9 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         unconfirmed = fresh;
     }
     let steps = std::mem::take(&mut seen.plan.steps);
-    let carrying_out = seen
-        .places
-        .carry_out(&organisation, steps, progress.as_ref());
+    let carrying_out =
+        seen.places
+            .carry_out(&organisation, &seen.instances, steps, progress.as_ref());
     let outcomes = carrying_out.await;
     drop(progress);
     report(context, &seen.plan, &outcomes, &unconfirmed)?;
@@ -79,6 +79,7 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
 
 /// What a pass would do now, and where.
 struct Look {
+    instances: Vec<Instance>,
     plan: Plan,
     places: Places,
     failures: Vec<MemberError>,
@@ -101,6 +102,7 @@ async fn look(
     let places = Places::of(answers.map(|(one, pass)| (one, pass.instances.as_slice())));
     let Whole { pass, failures } = survey.whole()?;
     Ok(Look {
+        instances: pass.instances,
         plan: pass.plan,
         places,
         failures,
