@@ -15,6 +15,7 @@ build:
 # Installed beforehand, so that the tests themselves touch nothing but loopback.
 emulator: build
 	target/debug/curfew up --install-only
+	tools/schemathesis
 
 # What is shipped to AWS: target/lambda/curfew-lambda.zip. `curfew deploy` finds it there.
 dist:

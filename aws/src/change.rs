@@ -14,6 +14,7 @@ use crate::execute::{Outcome, StepResult};
 
 /// What became of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// Its id.
     pub id: InstanceId,
@@ -37,6 +38,7 @@ pub struct Change {
 
 /// What became of a request for one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// EC2 accepted the start; the instance is on its way.

@@ -13,6 +13,7 @@ use crate::transition::{direction, wants};
 
 /// How an instance came to its present state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Latest {
     /// When: EC2's own word where it has a recent one, else the instant of the edge or request.
     pub at: Timestamp,

@@ -23,6 +23,7 @@ pub mod settings;
 pub mod simulate;
 pub mod status;
 pub mod timetable;
+pub mod token;
 pub mod transition;
 mod view;
 

@@ -33,6 +33,7 @@ pub const TAGS: [&str; 4] = [LAST_TAG, HOLD_TAG, RETRY_TAG, TYPE_TAG];
 
 /// Why an instance changed, or is about to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Cause {
     /// An edge of this schedule, or its wish while it is enforced.
@@ -113,6 +114,7 @@ impl From<Cause> for String {
 /// # Ok::<(), curfew_core::memory::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Last {
     /// The edge's instant, not the call's.
     pub at: Timestamp,
@@ -179,6 +181,7 @@ impl FromStr for Last {
 /// # Ok::<(), curfew_core::memory::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hold {
     /// What the instance is held at.
     pub state: Held,
@@ -235,6 +238,7 @@ impl FromStr for Hold {
 
 /// What a hold keeps an instance at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Held {
     /// Running, whatever the schedule says.
@@ -280,6 +284,7 @@ pub fn whole_second(at: Timestamp) -> Timestamp {
 /// assert_eq!(Who::new("").as_str(), "unknown");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Who(String);
 

@@ -225,6 +225,7 @@ enum Piece {
 ///
 /// The length leaves room for it in an EventBridge rule's name, which has 64 characters; `none` and `inline` are taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ScheduleName(String);
 

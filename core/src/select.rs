@@ -172,14 +172,16 @@ pub struct Selection<'s, 'a> {
     pub skipped: Vec<&'s Seen<'a>>,
 }
 
-/// Instances per request that does not say all: one batch of EC2's. A typo in a tag then costs a sentence, not a fleet.
-pub const MOST: usize = 100;
+/// Instances per command that does not say all, unless the settings say otherwise: one batch of EC2's. A typo in a tag then
+/// costs a sentence, not a fleet.
+pub const DEFAULT_LIMIT: usize = 100;
 
-/// The instances that a change is for.
+/// The instances that a change is for: at most `limit`, unless all are meant.
 pub fn for_change<'s, 'a>(
     targets: &Targets,
     seen: &'s [Seen<'a>],
     governance: &Governance,
+    limit: usize,
 ) -> Result<Selection<'s, 'a>, SelectError> {
     let selection = if targets.are_unnamed() {
         the_only_one(seen)?
@@ -188,9 +190,9 @@ pub fn for_change<'s, 'a>(
     } else {
         by_id(targets, seen)?
     };
-    let many = selection.chosen.len();
-    if many > MOST && targets.reach == Reach::Named {
-        return Err(SelectError::TooMany { found: many });
+    let found = selection.chosen.len();
+    if found > limit && targets.reach == Reach::Named {
+        return Err(SelectError::TooMany { found, limit });
     }
     Ok(selection)
 }
@@ -350,10 +352,12 @@ pub enum SelectError {
     #[error("no schedule governs any instance here")]
     NothingGoverned,
     /// More instances than one command changes that does not say all.
-    #[error("this is for {found} instances, more than {MOST}")]
+    #[error("this is for {found} instances, more than {limit}")]
     TooMany {
         /// How many.
         found: usize,
+        /// How many may be.
+        limit: usize,
     },
     /// EC2 knows no such instance.
     #[error("there is no instance `{first}`{}", nor_more(*more))]
@@ -421,6 +425,7 @@ impl SelectError {
 
 /// An instance that a command could have named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Choice {
     /// Its id.
     pub id: InstanceId,

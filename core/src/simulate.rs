@@ -73,6 +73,7 @@ pub struct Simulation {
 
 /// A stretch of time, half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interval {
     /// Where it begins, included.
     pub from: Timestamp,

@@ -11,7 +11,7 @@ use crate::assess::Assessment;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState};
 use crate::latest::Latest;
-use crate::memory::{Hold, Last, whole_second};
+use crate::memory::{Fallback, Hold, Last, Retry, whole_second};
 use crate::plan::{Decision, StepAction};
 use crate::schedule::ScheduleName;
 use crate::select::Seen;
@@ -19,6 +19,7 @@ use crate::timetable::{Desired, Edge};
 
 /// A look at instances, as `/status` and `curfew status` answer it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     /// The instant of the look.
     pub at: Timestamp,
@@ -52,6 +53,7 @@ impl Status {
 
 /// How one instance is, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InstanceStatus {
     /// Its id.
     pub id: InstanceId,
@@ -75,6 +77,10 @@ pub struct InstanceStatus {
     pub hold: Option<Hold>,
     /// When something is next due for it, and what.
     pub next_edge: Option<Edge>,
+    /// What came to nothing, such as a start for want of capacity, and when it is tried again.
+    pub retry: Option<Retry>,
+    /// The type that it has for want of capacity, and the one that it gets back.
+    pub fallback: Option<Fallback>,
     /// What a pass would do now; nothing when it would leave the instance alone.
     pub due: Option<StepAction>,
     /// Why the instance is as it is, or what is due: one sentence.
@@ -107,6 +113,8 @@ impl InstanceStatus {
             changed,
             hold: assessment.hold,
             next_edge: assessment.next_edge,
+            retry: assessment.retry,
+            fallback: assessment.fallback,
             due,
             reason,
         }

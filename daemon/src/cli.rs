@@ -19,6 +19,7 @@ mod stack;
 mod status;
 mod targets;
 mod time;
+mod token;
 mod up;
 
 use std::path::PathBuf;
@@ -28,7 +29,6 @@ use clap::{Args, Parser, Subcommand};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
-use sha2::{Digest, Sha256};
 
 use crate::settings::{self, AwsSettings, Overrides, Settings};
 
@@ -121,8 +121,9 @@ enum Command {
     Schema,
     /// Translate another tool's schedules into settings; needs no credentials
     Import(import::ImportArgs),
-    /// Make a token for the HTTP API, and show it once
-    Token,
+    /// Make tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -156,7 +157,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Check(args) => check::check(&mut context, args),
         Command::Schema => context.output.raw(settings::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),
-        Command::Token => token(&mut context),
+        Command::Token(command) => token::token(&mut context, command),
         Command::Completions { shell } => completions(&mut context, shell),
     };
     match result {
@@ -174,33 +175,6 @@ fn completions(context: &mut Context, shell: clap_complete::Shell) -> Result<(),
         &mut script,
     );
     context.output.raw(&script)
-}
-
-/// A token and its digest. Only the digest goes into the settings; the token is nowhere but on this screen.
-#[derive(serde::Serialize)]
-struct Token {
-    token: String,
-    token_sha256: String,
-}
-
-fn token(context: &mut Context) -> Result<(), CliError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CliError::new(Exit::Failed, format!("no random numbers: {error}")))?;
-    let token = hex(&bytes);
-    let token_sha256 = hex(&Sha256::digest(token.as_bytes()));
-    context.output.print(&Token { token, token_sha256 }, |it| {
-        format!(
-            "The token, shown this once; keep it like a password:\n  {}\n\nIn the settings:\n  [api]\n  auth = \"token\"\n  token_sha256 = \"{}\"",
-            it.token, it.token_sha256
-        )
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// What every command is given.

@@ -18,6 +18,7 @@ use curfew_core::membership::Membership;
 use curfew_core::problem::Problem;
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Rate;
+use curfew_core::token::Tokens;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,8 +64,12 @@ pub struct StackSettings {
 pub struct ApiSettings {
     /// Who may call it.
     pub auth: ApiAuth,
-    /// The SHA-256 of the token, in hexadecimal: the token itself is nowhere in the settings.
-    pub token_sha256: Option<String>,
+    /// Who holds which token: the tokens themselves are nowhere in the settings.
+    pub tokens: Tokens,
+    /// The one other site whose pages may call it.
+    pub cors_origin: Option<String>,
+    /// How many instances one request or command may change that does not say all.
+    pub limit: usize,
 }
 
 /// `api.auth`.
@@ -220,13 +225,23 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
         "stack.heartbeat",
         heartbeat.as_ref().map(drop).map_err(Clone::clone),
     );
-    let token = raw.api.token_sha256.as_deref();
-    let is_digest =
-        |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if token.is_some_and(|text| !is_digest(text)) {
+    let mut tokens = Tokens::default();
+    let shared = raw.api.token_sha256.as_deref();
+    let shared = shared.map(|digest| ("api.token_sha256".to_owned(), Tokens::SHARED, digest));
+    let named = raw.api.tokens.iter();
+    let named =
+        named.map(|(name, digest)| (format!("api.tokens.{name}"), name.as_str(), digest.as_str()));
+    for (key, name, digest) in shared.into_iter().chain(named) {
+        let inserted = tokens.insert(name, digest);
+        check(&key, inserted.map_err(|error| error.to_string()));
+    }
+    if let Some(origin) = &raw.api.cors_origin {
+        check("api.cors_origin", is_origin(origin));
+    }
+    if raw.api.limit == 0 {
         check(
-            "api.token_sha256",
-            Err("a SHA-256 has 64 hexadecimal digits; `curfew token new` prints one".to_owned()),
+            "api.limit",
+            Err("`0` would refuse every request; write 1 or more".to_owned()),
         );
     }
     let poll = length(&raw.daemon.poll, Duration::from_secs(1));
@@ -256,7 +271,9 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
         stack: StackSettings { name, heartbeat },
         api: ApiSettings {
             auth: raw.api.auth,
-            token_sha256: raw.api.token_sha256,
+            tokens,
+            cors_origin: raw.api.cors_origin,
+            limit: raw.api.limit,
         },
         daemon: DaemonSettings {
             driver: raw.daemon.driver,
@@ -266,6 +283,21 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
         },
         aws: raw.aws,
     })
+}
+
+/// An origin as browsers send it: one that is written otherwise would never be equal to theirs.
+fn is_origin(text: &str) -> Result<(), String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
+    match host {
+        Some(host) if !host.is_empty() && host.chars().all(letters) => Ok(()),
+        _ => Err(format!(
+            "`{}` is not an origin such as `https://status.example.com`: a scheme, a host in lower case, perhaps a port, and no path",
+            text.escape_debug()
+        )),
+    }
 }
 
 fn length(text: &str, least: Duration) -> Result<Duration, String> {

@@ -189,7 +189,7 @@ fn what_is_imported_is_good_settings() {
 
 #[test]
 fn only_the_tokens_digest_is_for_the_settings() {
-    let made = Place::with("").json(&["token"]);
+    let made = Place::with("").json(&["token", "new"]);
     let token = made["token"].as_str().unwrap();
     let digest = Sha256::digest(token.as_bytes());
     let digest = digest
@@ -197,6 +197,36 @@ fn only_the_tokens_digest_is_for_the_settings() {
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     assert_eq!(made["token_sha256"], digest);
     assert_eq!(token.len(), 64);
+}
+
+#[test]
+fn a_token_for_somebody_is_shown_once_with_the_settings_that_know_it() {
+    let place = Place::with("");
+    let output = place
+        .curfew(&["token", "new", "alice@example.com"])
+        .assert()
+        .success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let after = |line: &str| -> Vec<&str> {
+        let lines = text.lines().map(str::trim);
+        lines.skip_while(|found| *found != line).collect()
+    };
+    let settings = after("[api]");
+    std::fs::write(place.file(), settings.join("\n")).unwrap();
+    place.json(&["check"]);
+    let digest = settings.last().unwrap().rsplit('"').nth(1).unwrap();
+    let token = after("The token, shown this once; keep it like a password:")[1];
+    let of_token = Sha256::digest(token.as_bytes());
+    let of_token = of_token
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    assert_eq!(of_token, digest, "{text}");
+    let (code, told) = place.fails(&["token", "new", "alice and bob"]);
+    assert_eq!(code, 2);
+    assert!(
+        told.contains("`alice and bob` can't name a token's holder"),
+        "{told}"
+    );
 }
 
 #[test]

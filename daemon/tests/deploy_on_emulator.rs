@@ -199,6 +199,8 @@ fn deployment(stack: &str) -> Deployment {
     let stack: StackName = stack.parse().unwrap();
     Deployment {
         auth: Auth::None,
+        cors_origin: None,
+        request_limit: 100,
         settings_document: r#"{"schedules":{}}"#.to_owned(),
         rules: vec![
             rule(&stack, Action::Start, "cron(0 6 ? * MON-FRI *)"),
@@ -257,9 +259,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     assert_eq!(changed.api_url, first.api_url);
 
     // Other access is another stack, with the same ids.
-    wanted.auth = Auth::Token {
-        sha256: "0f".repeat(32),
-    };
+    wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
     let preview = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
     let function = |change: &&deploy::change_set::ResourceChange| change.resource == "Function";
     assert_eq!(

@@ -89,7 +89,7 @@ impl App {
         let (governance, instances, now) = self.world(targets).await?;
         let world = World::unasked(&governance, &instances);
         let seen = Seen::all(&world, now);
-        let selection = for_change(targets, &seen, &governance)?;
+        let selection = for_change(targets, &seen, &governance, self.request_limit)?;
         let request = Request {
             ask,
             targets: selection

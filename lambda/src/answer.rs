@@ -13,6 +13,7 @@ use crate::refusal::Refusal;
 
 /// The answer to `/start`, `/stop` and `/resume`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changes {
     /// The instant of the decisions.
     pub at: Timestamp,
@@ -25,6 +26,7 @@ pub struct Changes {
 
 /// The answer to `/schedules`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Schedules {
     /// The instant of the answer.
     pub at: Timestamp,
@@ -34,6 +36,7 @@ pub struct Schedules {
 
 /// What one schedule wants.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScheduleStatus {
     /// Its name.
     pub name: ScheduleName,
@@ -56,6 +59,7 @@ pub struct ScheduleStatus {
 
 /// What a schedule wants over some days, which begin at midnight in its own zone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timeline {
     /// Where it begins: today's midnight, included.
     pub from: Timestamp,
@@ -82,6 +86,24 @@ impl Timeline {
             unmanaged: simulation.unmanaged,
         })
     }
+}
+
+/// The answer to `/healthz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Health {
+    /// `ok`: anything else is an error.
+    pub status: &'static str,
+    /// This release.
+    pub version: &'static str,
+}
+
+/// The answer to what is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Problem {
+    /// Why.
+    pub error: Refusal,
 }
 
 /// The answer to a wake-up: what its pass did.

@@ -31,6 +31,7 @@ pub fn open() -> Result<App, BootError> {
         clock: Clock::system(),
         auth: config.auth,
         cors_origin: config.cors_origin,
+        request_limit: config.request_limit,
         stack: config.stack,
     })
 }

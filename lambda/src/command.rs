@@ -39,9 +39,9 @@ pub struct Days(i8);
 
 impl Days {
     /// A month fits on a screen, and a schedule of one run each quarter of an hour then still fits into an answer.
-    const MOST: i8 = 31;
+    pub(crate) const MOST: i8 = 31;
 
-    /// At least one, at most [`Days::MOST`].
+    /// At least one, at most 31.
     pub fn get(self) -> i8 {
         self.0
     }
@@ -59,7 +59,7 @@ pub enum Mode {
 impl Command {
     /// What an HTTP request asks for, whose route is known. `now` is what `for` counts from.
     pub fn of_request(route: Route, request: &Request, now: Timestamp) -> Result<Self, Refusal> {
-        Self::read(route, Parameters::of(request)?, now)
+        Self::read(route, Parameters::of(request, route)?, now)
     }
 
     /// What a direct command asks for.
@@ -68,12 +68,12 @@ impl Command {
         fields: &Map<String, Value>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        Self::read(route, Parameters::of_fields(fields)?, now)
+        Self::read(route, Parameters::of_fields(fields, route)?, now)
     }
 
     fn read(route: Route, mut parameters: Parameters, now: Timestamp) -> Result<Self, Refusal> {
         let command = match route {
-            Route::Page => {
+            Route::Page | Route::OpenApi => {
                 return Err(Refusal::parameter(
                     format!("`{}` is a document, not a command", route.path()),
                     "ask for it over HTTP",
@@ -141,11 +141,11 @@ fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
             Reach::Named
         },
     };
-    let widened =
-        !targets.schedules.is_empty() || !targets.tags.is_empty() || targets.reach == Reach::All;
-    if !targets.ids.is_empty() && widened {
+    // `all` with ids means all of these: it lifts the limit, and widens nothing.
+    let fitted = !targets.schedules.is_empty() || !targets.tags.is_empty();
+    if !targets.ids.is_empty() && fitted {
         return Err(Refusal::parameter(
-            "`instance` can't be combined with `schedule`, `tag` or `all`",
+            "`instance` can't be combined with `schedule` or `tag`",
             "name instances by their ids, or by schedule and tags",
         ));
     }

@@ -1,8 +1,10 @@
 //! What the stack tells the function, through its environment.
 
 use curfew_aws::connect::Connection;
+use curfew_core::select::DEFAULT_LIMIT;
+use curfew_core::token::{BadToken, Tokens};
 
-use crate::auth::{Auth, TokenHash};
+use crate::auth::Auth;
 
 /// What the stack tells the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Config {
     pub auth: Auth,
     /// The one other site whose pages may ask (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
     pub cors_origin: Option<String>,
+    /// How many instances a request may change that does not say `all=true` (`CURFEW_REQUEST_LIMIT`).
+    pub request_limit: usize,
 }
 
 /// An environment in which the function can't work.
@@ -26,9 +30,12 @@ pub enum ConfigError {
     /// `CURFEW_AUTH` is something else.
     #[error("`CURFEW_AUTH` is `{}`; it is `none`, `token` or `iam`", .0.escape_debug())]
     UnknownAuth(String),
-    /// `CURFEW_TOKEN_SHA256` is no SHA-256.
-    #[error("`CURFEW_TOKEN_SHA256` is not 64 hexadecimal digits; `curfew token new` prints them")]
-    MalformedHash,
+    /// `CURFEW_TOKENS` is no list of tokens' digests.
+    #[error("`CURFEW_TOKENS` can't be used: {0}")]
+    BadTokens(BadToken),
+    /// `CURFEW_REQUEST_LIMIT` is no number.
+    #[error("`CURFEW_REQUEST_LIMIT` is `{}`; it is a number of instances", .0.escape_debug())]
+    BadLimit(String),
     /// Nobody is asked for credentials on real AWS.
     #[error(
         "`CURFEW_AUTH` is `none` on AWS itself, where anybody could stop the fleet; use `token` or `iam`"
@@ -76,12 +83,17 @@ impl Config {
             (None | Some(""), _) => return Err(ConfigError::Missing("CURFEW_AUTH")),
             (Some("iam"), _) => Auth::Iam,
             (Some("token"), _) => {
-                let hash = needed("CURFEW_TOKEN_SHA256")?;
-                Auth::Token(TokenHash::from_hex(&hash).ok_or(ConfigError::MalformedHash)?)
+                let tokens: Result<Tokens, BadToken> = needed("CURFEW_TOKENS")?.parse();
+                Auth::Token(tokens.map_err(ConfigError::BadTokens)?)
             }
             (Some(other), _) => return Err(ConfigError::UnknownAuth(other.to_owned())),
         };
+        let request_limit = match get("CURFEW_REQUEST_LIMIT").filter(|text| !text.is_empty()) {
+            None => DEFAULT_LIMIT,
+            Some(text) => text.parse().map_err(|_| ConfigError::BadLimit(text))?,
+        };
         Ok(Self {
+            request_limit,
             stack: needed("CURFEW_STACK")?,
             settings_parameter: needed("CURFEW_SETTINGS_PARAMETER")?,
             auth,
@@ -105,10 +117,11 @@ mod tests {
 
     use curfew_aws::connect::ConnectOptions;
 
-    fn read(auth: Option<&str>, hash: &str, cloud: Cloud) -> Result<Auth, ConfigError> {
+    fn read(auth: Option<&str>, tokens: &str, cloud: Cloud) -> Result<Auth, ConfigError> {
         let get = |key: &str| match key {
             "CURFEW_AUTH" => auth.map(str::to_owned),
-            "CURFEW_TOKEN_SHA256" => Some(hash.to_owned()),
+            "CURFEW_TOKENS" => Some(tokens.to_owned()),
+            "CURFEW_REQUEST_LIMIT" => None,
             _ => Some("x".to_owned()),
         };
         Config::read(get, cloud).map(|config| config.auth)
@@ -134,23 +147,42 @@ mod tests {
     }
 
     #[test]
-    fn a_token_needs_its_hash() {
+    fn tokens_need_their_digests() {
         assert_eq!(
             read(Some("token"), "", Cloud::Emulator),
-            Err(ConfigError::Missing("CURFEW_TOKEN_SHA256"))
+            Err(ConfigError::Missing("CURFEW_TOKENS"))
         );
         assert_eq!(
-            read(Some("token"), "abc", Cloud::Emulator),
-            Err(ConfigError::MalformedHash)
+            read(Some("token"), "alice=abc", Cloud::Emulator),
+            Err(ConfigError::BadTokens(BadToken::Digest))
         );
         assert!(matches!(
-            read(Some("token"), &"ab".repeat(32), Cloud::Aws),
+            read(
+                Some("token"),
+                &format!("alice={}", "ab".repeat(32)),
+                Cloud::Aws
+            ),
             Ok(Auth::Token(_))
         ));
         assert_eq!(
             read(Some("basic"), "", Cloud::Emulator),
             Err(ConfigError::UnknownAuth("basic".into()))
         );
+    }
+
+    #[test]
+    fn the_limit_of_a_request_is_a_number() {
+        let read = |limit: &'static str| {
+            let get = |key: &str| match key {
+                "CURFEW_AUTH" => Some("iam".to_owned()),
+                "CURFEW_REQUEST_LIMIT" => Some(limit.to_owned()),
+                _ => Some("x".to_owned()),
+            };
+            Config::read(get, Cloud::Aws).map(|config| config.request_limit)
+        };
+        assert_eq!(read(""), Ok(DEFAULT_LIMIT));
+        assert_eq!(read("5"), Ok(5));
+        assert_eq!(read("few"), Err(ConfigError::BadLimit("few".into())));
     }
 
     #[tokio::test]

@@ -11,14 +11,16 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Fleet;
 use curfew_core::memory::Who;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
+use crate::answer::{Health, Problem};
 use crate::auth::Auth;
 use crate::command::Command;
 use crate::event::Invocation;
 use crate::http::{Request, Response};
+use crate::openapi;
 use crate::page;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
@@ -37,6 +39,8 @@ pub struct App {
     pub auth: Auth,
     /// The one other site whose pages may ask.
     pub cors_origin: Option<String>,
+    /// How many instances a request may change that does not say `all=true`.
+    pub request_limit: usize,
     /// The stack's name, which its rules' names carry.
     pub stack: String,
 }
@@ -103,6 +107,11 @@ impl App {
     /// Takes an event and answers it. HTTP requests and direct commands are always answered, if need be with an error; wake-ups
     /// and events that nobody understands fail instead, since nobody reads their answer.
     pub async fn handle(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
+        let span = info_span!("invocation", request_id = call.request_id);
+        self.take(event, call).instrument(span).await
+    }
+
+    async fn take(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
         let invocation = Invocation::read(event, &self.stack).map_err(|unknown| {
             warn!(error = %unknown, "event refused");
             Failure {
@@ -117,7 +126,12 @@ impl App {
                 parameters,
             } => {
                 let answer = self.direct(&command, &parameters, call);
-                let (_, document) = conclude(guarded(call, Box::pin(answer)).await, call);
+                let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);
+                let refused = document["error"]["code"].as_str();
+                info!(
+                    command = quoted(&command),
+                    status, refused, "command answered"
+                );
                 Ok(document)
             }
             Invocation::WakeUp { schedule } => {
@@ -149,35 +163,45 @@ impl App {
 
     async fn http(&self, request: &Request, call: &Call) -> Response {
         let route = Route::of(request);
+        let admitted = route.clone().and_then(|route| {
+            let by = self
+                .auth
+                .admit(request, route, self.cors_origin.as_deref())?;
+            Ok((route, by))
+        });
+        let by = admitted.as_ref().ok().map(|(_, by)| by.clone());
         let mut refused = None;
-        let mut response = match &route {
-            Ok(_) if request.method == "OPTIONS" => Response::empty(204),
-            // A document is the same for everybody and tells nothing of the fleet: nobody is asked who they are.
-            Ok(Route::Page) => page::response(request),
-            route => {
-                let answer = self.admitted(request, route.clone(), call);
+        let mut response = match (&route, admitted) {
+            (Ok(_), _) if request.method == "OPTIONS" => Response::empty(204),
+            (Ok(Route::Page), _) => page::response(request),
+            (Ok(Route::OpenApi), _) => openapi::response(),
+            (_, admitted) => {
+                let answer = self.requested(request, admitted, call);
                 let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);
                 refused = document["error"]["code"].as_str().map(str::to_owned);
                 Response::json(status, &document)
             }
         };
         self.complete(&mut response, request, call);
-        let (status, method) = (response.status, request.method.as_str());
-        let route = route.map_or("none", Route::name);
-        info!(route, method, status, refused, "request answered");
+        info!(
+            route = route.map_or("none", Route::name),
+            method = request.method,
+            status = response.status,
+            refused,
+            by = by.as_ref().map(Who::as_str),
+            caller = request.caller,
+            "request answered"
+        );
         response
     }
 
-    async fn admitted(
+    async fn requested(
         &self,
         request: &Request,
-        route: Result<Route, Refusal>,
+        admitted: Result<(Route, Who), Refusal>,
         call: &Call,
     ) -> Result<Answer, Refusal> {
-        let route = route?;
-        let by = self
-            .auth
-            .admit(request, route, self.cors_origin.as_deref())?;
+        let (route, by) = admitted?;
         let command = Command::of_request(route, request, self.clock.now())?;
         self.answer(command, by, call).await
     }
@@ -211,7 +235,13 @@ impl App {
                     "Access-Control-Allow-Headers",
                     "authorization, content-type".to_owned(),
                 );
+                // Ten minutes without another preflight.
+                headers.insert("Access-Control-Max-Age", "600".to_owned());
             }
+            headers.insert(
+                "Access-Control-Expose-Headers",
+                "retry-after, www-authenticate, x-request-id".to_owned(),
+            );
         }
         if request.method == "HEAD" {
             response.body.clear();
@@ -224,9 +254,10 @@ impl App {
             Command::Schedules(days) => Ok(Answer::of(&self.schedules(days).await?)),
             Command::Healthz => {
                 self.settings.current(&self.clock, None).await?;
-                Ok(Answer::of(
-                    &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
-                ))
+                Ok(Answer::of(&Health {
+                    status: "ok",
+                    version: env!("CARGO_PKG_VERSION"),
+                }))
             }
             Command::Change { ask, targets, mode } => {
                 let changes = self
@@ -262,7 +293,7 @@ impl Answer {
 fn conclude(answer: Result<Answer, Refusal>, call: &Call) -> (u16, Value) {
     let (status, mut document) = match answer {
         Ok(Answer { status, document }) => (status, document),
-        Err(refusal) => (refusal.code.status(), json!({ "error": refusal })),
+        Err(error) => (error.code.status(), Answer::of(&Problem { error }).document),
     };
     document["request_id"] = Value::from(call.request_id.as_str());
     (status, document)

@@ -14,6 +14,7 @@ pub mod config;
 pub mod event;
 pub mod handler;
 pub mod http;
+pub mod openapi;
 pub mod page;
 pub mod refusal;
 pub mod route;

@@ -6,6 +6,81 @@ use crate::http::Request;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
 
+/// What may stand in a query or a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parameter {
+    /// An instance's id.
+    Instance,
+    /// A schedule's name.
+    Schedule,
+    /// A tag's key and value.
+    Tag,
+    /// Whether everything that fits is meant.
+    All,
+    /// How long a hold lasts.
+    For,
+    /// When a hold ends.
+    Until,
+    /// Whether nothing is to be done.
+    DryRun,
+    /// Over how many days.
+    Days,
+}
+
+impl Parameter {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Instance => "instance",
+            Self::Schedule => "schedule",
+            Self::Tag => "tag",
+            Self::All => "all",
+            Self::For => "for",
+            Self::Until => "until",
+            Self::DryRun => "dry_run",
+            Self::Days => "days",
+        }
+    }
+
+    /// Whether there may be several of it.
+    pub(crate) fn repeats(self) -> bool {
+        matches!(self, Self::Instance | Self::Schedule | Self::Tag)
+    }
+
+    /// Its texts in a JSON document. An empty list or a null is refused: what a script meant to name, and did not, must not
+    /// become a request for whatever is meant without it.
+    fn texts(self, value: &Value) -> Result<Vec<String>, Refusal> {
+        let name = self.name();
+        let refuse =
+            |what: &str, hint: &str| Err(Refusal::parameter(format!("`{name}` is {what}"), hint));
+        match (self, value) {
+            (_, Value::Null) => refuse("null", "give it a value, or leave it out"),
+            (Self::All | Self::DryRun, Value::Bool(flag)) => Ok(vec![flag.to_string()]),
+            (Self::All | Self::DryRun, _) => refuse("no boolean", "it is `true` or `false`"),
+            (Self::Days, Value::Number(days)) => Ok(vec![days.to_string()]),
+            (Self::Days, _) => refuse("no number", "write it as a JSON number"),
+            (_, Value::String(text)) => Ok(vec![text.clone()]),
+            (one, Value::Array(values)) if one.repeats() => {
+                let texts: Option<Vec<String>> = values
+                    .iter()
+                    .map(|value| value.as_str().map(str::to_owned))
+                    .collect();
+                match texts {
+                    Some(texts) if texts.is_empty() => {
+                        refuse("an empty list", "name what is meant, or leave it out")
+                    }
+                    Some(texts) => Ok(texts),
+                    None => refuse("not a list of texts", "write values as JSON strings"),
+                }
+            }
+            (one, _) if one.repeats() => refuse(
+                "neither text nor a list of texts",
+                "write values as JSON strings",
+            ),
+            _ => refuse("not text", "write it as a JSON string"),
+        }
+    }
+}
+
 /// Keys with texts, taken out one by one, so that what is left over was not understood.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters(Vec<(String, String)>);
@@ -15,7 +90,7 @@ impl Parameters {
     const MOST: usize = 1000;
 
     /// Of an HTTP request: its query, and for POST its body as well.
-    pub(crate) fn of(request: &Request) -> Result<Self, Refusal> {
+    pub(crate) fn of(request: &Request, route: Route) -> Result<Self, Refusal> {
         let mut parameters = Self(request.query.clone());
         let refuse = |message: &str| {
             Err(Refusal::new(
@@ -39,7 +114,7 @@ impl Parameters {
         } else if body.starts_with('{') {
             // Whatever the content type says: curl calls everything a form.
             match serde_json::from_str(body) {
-                Ok(fields) => parameters.extend(&fields)?,
+                Ok(fields) => parameters.extend(&fields, route)?,
                 Err(error) => {
                     return refuse(&format!(
                         "the body is not valid JSON: line {}, column {}",
@@ -59,32 +134,18 @@ impl Parameters {
     }
 
     /// Of a direct command.
-    pub(crate) fn of_fields(fields: &Map<String, Value>) -> Result<Self, Refusal> {
+    pub(crate) fn of_fields(fields: &Map<String, Value>, route: Route) -> Result<Self, Refusal> {
         let mut parameters = Self::default();
-        parameters.extend(fields)?;
+        parameters.extend(fields, route)?;
         parameters.bounded()
     }
 
-    fn extend(&mut self, fields: &Map<String, Value>) -> Result<(), Refusal> {
+    fn extend(&mut self, fields: &Map<String, Value>, route: Route) -> Result<(), Refusal> {
         for (key, value) in fields {
-            let several = match value {
-                Value::Array(values) => values.as_slice(),
-                Value::Null => &[],
-                one => std::slice::from_ref(one),
-            };
-            for value in several {
-                let text = match value {
-                    Value::String(text) => text.clone(),
-                    Value::Bool(flag) => flag.to_string(),
-                    _ => {
-                        return Err(Refusal::parameter(
-                            format!("{} is neither text nor a list of texts", quoted(key)),
-                            "write values as JSON strings",
-                        ));
-                    }
-                };
-                self.0.push((key.clone(), text));
-            }
+            let known = route.parameters().iter().find(|one| one.name() == key);
+            let known = known.ok_or_else(|| unknown(route, key))?;
+            let texts = known.texts(value)?.into_iter();
+            self.0.extend(texts.map(|text| (key.clone(), text)));
         }
         Ok(())
     }
@@ -149,20 +210,25 @@ impl Parameters {
         let Some((key, _)) = self.0.first() else {
             return Ok(());
         };
-        let allowed = match route {
-            Route::Status => "`instance`, `schedule`, `tag`, `all`",
-            Route::Start | Route::Stop => {
-                "`instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`"
-            }
-            Route::Resume => "`instance`, `schedule`, `tag`, `all`, `dry_run`",
-            Route::Schedules => "`days`",
-            Route::Page | Route::Healthz => "no parameters",
-        };
-        Err(Refusal::parameter(
-            format!("`{}` has no parameter {}", route.name(), quoted(key)),
-            format!("it takes {allowed}"),
-        ))
+        Err(unknown(route, key))
     }
+}
+
+fn unknown(route: Route, key: &str) -> Refusal {
+    let names = route
+        .parameters()
+        .iter()
+        .map(|one| format!("`{}`", one.name()));
+    let names: Vec<String> = names.collect();
+    let allowed = if names.is_empty() {
+        "no parameters".to_owned()
+    } else {
+        names.join(", ")
+    };
+    Refusal::parameter(
+        format!("`{}` has no parameter {}", route.name(), quoted(key)),
+        format!("it takes {allowed}"),
+    )
 }
 
 #[cfg(test)]
@@ -248,7 +314,7 @@ mod tests {
             query(Route::Stop, "token=s3cr3t"),
             query(Route::Stop, "all=yes"),
             query(Route::Stop, "all=true&all=true"),
-            query(Route::Stop, "instance=i-0abc1234&all=true"),
+            query(Route::Stop, "instance=i-0abc1234&schedule=office"),
             query(Route::Stop, "schedule=none"),
             query(Route::Stop, "tag=Environment"),
             query(Route::Stop, "for=-2h"),
@@ -267,6 +333,11 @@ mod tests {
             body("instance=i-0abc1234"),
             body("{\"instance\": \n}"),
             body(r#"{"instance": 7}"#),
+            body(r#"{"instance": []}"#),
+            body(r#"{"instance": null}"#),
+            body(r#"{"instances": ["i-0abc1234"]}"#),
+            body(r#"{"all": "true"}"#),
+            body(r#"{"for": ["2h"]}"#),
             body(r#"{"instance": [["i-0abc1234"]]}"#),
         ]
         .into_iter()
@@ -278,7 +349,7 @@ mod tests {
         `stop` has no parameter `token`; it takes `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
         `all` is `yes`; it is `true` or `false`
         `all` is there 2 times; it has one value
-        `instance` can't be combined with `schedule`, `tag` or `all`; name instances by their ids, or by schedule and tags
+        `instance` can't be combined with `schedule` or `tag`; name instances by their ids, or by schedule and tags
         `schedule`: `none` can't name a schedule: in an instance's tag it means that no schedule governs it; `/schedules` lists the names
         `tag` is `Environment`; it is a key and a value, such as `tag=Environment:dev*`
         `for`: `-2h` is not a length of time: it must be more than nothing; such as `for=2h`
@@ -297,7 +368,12 @@ mod tests {
         the body is not a JSON object; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         the body is not valid JSON: line 2, column 1; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         `instance` is neither text nor a list of texts; write values as JSON strings
-        `instance` is neither text nor a list of texts; write values as JSON strings
+        `instance` is an empty list; name what is meant, or leave it out
+        `instance` is null; give it a value, or leave it out
+        `stop` has no parameter `instances`; it takes `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
+        `all` is no boolean; it is `true` or `false`
+        `for` is not text; write it as a JSON string
+        `instance` is not a list of texts; write values as JSON strings
         "#);
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// A request that is not carried out, or not entirely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// Why, for scripts.
     pub code: Code,
@@ -22,7 +23,8 @@ pub struct Refusal {
 }
 
 /// The codes of [`Refusal`], each with its HTTP status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// 400: the body can't be read.

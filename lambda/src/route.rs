@@ -1,6 +1,7 @@
 //! Which path, with which method, is what.
 
 use crate::http::Request;
+use crate::parameters::Parameter;
 use crate::refusal::{Code, Refusal, quoted};
 
 /// What there is to ask for.
@@ -8,6 +9,8 @@ use crate::refusal::{Code, Refusal, quoted};
 pub enum Route {
     /// The page for people.
     Page,
+    /// What there is to ask for, as an OpenAPI document.
+    OpenApi,
     /// How the fleet is.
     Status,
     /// Start instances.
@@ -23,8 +26,9 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Page,
+        Self::OpenApi,
         Self::Status,
         Self::Start,
         Self::Stop,
@@ -37,6 +41,7 @@ impl Route {
     pub fn name(self) -> &'static str {
         match self {
             Self::Page => "page",
+            Self::OpenApi => "openapi",
             Self::Status => "status",
             Self::Start => "start",
             Self::Stop => "stop",
@@ -50,6 +55,7 @@ impl Route {
     pub fn path(self) -> &'static str {
         match self {
             Self::Page => "/",
+            Self::OpenApi => "/openapi.json",
             Self::Status => "/status",
             Self::Start => "/start",
             Self::Stop => "/stop",
@@ -69,7 +75,9 @@ impl Route {
     /// Whether asking for it changes anything.
     pub fn effect(self) -> Effect {
         match self {
-            Self::Page | Self::Status | Self::Schedules | Self::Healthz => Effect::Reads,
+            Self::Page | Self::OpenApi | Self::Status | Self::Schedules | Self::Healthz => {
+                Effect::Reads
+            }
             Self::Start | Self::Stop | Self::Resume => Effect::Changes,
         }
     }
@@ -78,11 +86,29 @@ impl Route {
     /// is ever changed by HEAD.
     pub fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Page | Self::Status | Self::Schedules | Self::Healthz => {
+            Self::Page | Self::OpenApi | Self::Status | Self::Schedules | Self::Healthz => {
                 &["GET", "HEAD", "OPTIONS"]
             }
             Self::Start | Self::Stop => &["GET", "POST", "OPTIONS"],
             Self::Resume => &["POST", "OPTIONS"],
+        }
+    }
+
+    /// Whether only those who are let in get an answer. Documents are the same for everybody, and load balancers and monitors,
+    /// which have no credentials, are told only that the function works.
+    pub fn is_guarded(self) -> bool {
+        !matches!(self, Self::Page | Self::OpenApi | Self::Healthz)
+    }
+
+    /// The parameters it takes. What a browser's address says beyond the path is the page's own business.
+    pub(crate) fn parameters(self) -> &'static [Parameter] {
+        use Parameter::{All, Days, DryRun, For, Instance, Schedule, Tag, Until};
+        match self {
+            Self::Page | Self::OpenApi | Self::Healthz => &[],
+            Self::Status => &[Instance, Schedule, Tag, All],
+            Self::Start | Self::Stop => &[Instance, Schedule, Tag, All, For, Until, DryRun],
+            Self::Resume => &[Instance, Schedule, Tag, All, DryRun],
+            Self::Schedules => &[Days],
         }
     }
 
@@ -111,7 +137,9 @@ impl Route {
             .strip_prefix('/')
             .and_then(|path| path.strip_prefix(request.stage.as_str()))
             .filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let candidates = [Some(path), without_stage, request.proxy.as_deref()];
+        let is_path = request.path.is_empty() || request.path.starts_with('/');
+        let whole = is_path.then_some(path);
+        let candidates = [whole, without_stage, request.proxy.as_deref()];
         let route = candidates.into_iter().flatten().find_map(|path| {
             let is_at = |route: &Self| route.path().trim_matches('/') == path.trim_matches('/');
             Self::ALL.into_iter().find(is_at)
@@ -217,6 +245,7 @@ mod tests {
             route("GET", "/reboot", "prod", None),
             route("GET", "/prod/prod/status", "prod", None),
             route("GET", "/prodstatus", "prod", None),
+            route("GET", "stop", "prod", None),
             route("POST", "/", "prod", None),
             route("GET", "/Status", "prod", None),
             route("HEAD", "/stop", "prod", None),
@@ -225,11 +254,12 @@ mod tests {
         ]
         .map(Result::unwrap_err);
         insta::assert_snapshot!(told.join("\n"), @r"
-        there is nothing at `/reboot`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `/prod/prod/status`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `/prodstatus`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/reboot`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/prod/prod/status`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/prodstatus`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `stop`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
         `/` does not take `POST`; use GET, HEAD, OPTIONS
-        there is nothing at `/Status`; there is `/`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        there is nothing at `/Status`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
         `/stop` does not take `HEAD`; use GET, POST, OPTIONS
         `/resume` does not take `GET`; use POST, OPTIONS
         `/status` does not take `PURGE\n`; use GET, HEAD, OPTIONS

@@ -21,6 +21,7 @@ use crate::instance::InstanceType;
 /// # Ok::<(), curfew_core::memory::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fallback {
     /// The type it is meant to have, and gets back at the next start that can have it.
     pub wanted: InstanceType,

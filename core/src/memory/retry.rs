@@ -23,6 +23,7 @@ use crate::timetable::Action;
 /// # Ok::<(), curfew_core::memory::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
     /// The instant of the edge that asks for it; of a hold in force, its end.
     pub edge: Timestamp,
@@ -153,6 +154,7 @@ impl NextTry {
 /// assert_eq!(ReasonCode::new(" "), ReasonCode::unexplained());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct ReasonCode(String);
 

@@ -85,6 +85,7 @@ pub struct TypesToTry {
 
 /// The call a step makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StepAction {
     /// `StartInstances`.

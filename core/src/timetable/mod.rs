@@ -83,6 +83,7 @@ pub(crate) fn instant_of_wall(zone: &TimeZone, wall: DateTime) -> Option<Timesta
 
 /// What an edge says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Instances should be started.
@@ -102,6 +103,7 @@ impl fmt::Display for Action {
 
 /// One instant at which a schedule says start or stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Edge {
     /// When, always on a whole second.
     pub at: Timestamp,
@@ -111,6 +113,7 @@ pub struct Edge {
 
 /// What a schedule wants at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Desired {
     /// Instances should be running.

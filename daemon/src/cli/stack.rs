@@ -85,12 +85,14 @@ pub(super) fn deployment(
     lambda_zip: Option<PathBuf>,
 ) -> Result<Deployment, CliError> {
     let token = || {
-        let sha256 = settings.api.token_sha256.clone().ok_or_else(|| {
-            let message = "`api.token_sha256` is missing: the API asks for a token";
-            CliError::new(Exit::Usage, message)
-                .hint("`curfew token` makes one; or set `[api] auth` to \"iam\"")
-        })?;
-        Ok::<_, CliError>(Auth::Token { sha256 })
+        let tokens = settings.api.tokens.clone();
+        if tokens.is_empty() {
+            let message =
+                "`api.tokens` is empty, and so is `api.token_sha256`: the API asks for a token";
+            let hint = "`curfew token new` makes one; or set `[api] auth` to \"iam\"";
+            return Err(CliError::new(Exit::Usage, message).hint(hint));
+        }
+        Ok(Auth::Token(tokens))
     };
     Ok(Deployment {
         stack: settings.stack.name.clone(),
@@ -100,6 +102,8 @@ pub(super) fn deployment(
             ApiAuth::Auto | ApiAuth::Token => token()?,
             ApiAuth::Iam => Auth::Iam,
         },
+        cors_origin: settings.api.cors_origin.clone(),
+        request_limit: settings.api.limit,
         settings_document: settings.document.to_json(),
         rules: wake_up_rules(settings, &context.clock),
         reach: Reach {

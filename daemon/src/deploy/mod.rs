@@ -16,6 +16,7 @@ use aws_sdk_sts::Client as Sts;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
+use curfew_core::token::Tokens;
 use serde::Serialize;
 
 use self::artifact::{Artifact, ArtifactError};
@@ -34,6 +35,10 @@ pub struct Deployment {
     pub stack: StackName,
     /// Who may call the API.
     pub auth: Auth,
+    /// The one other site whose pages may call it.
+    pub cors_origin: Option<String>,
+    /// How many instances one request may change that does not say all.
+    pub request_limit: usize,
     /// What the Lambda reads: the schedules, as JSON.
     pub settings_document: String,
     /// The rules that wake the Lambda: at the schedules' edges, and the heartbeat.
@@ -49,11 +54,8 @@ pub struct Deployment {
 pub enum Auth {
     /// Anybody who reaches it: only for an emulator.
     None,
-    /// Whoever holds the token.
-    Token {
-        /// Its SHA-256, in hexadecimal: the token itself is never deployed.
-        sha256: String,
-    },
+    /// Whoever holds one of these tokens, of which only the digests are deployed.
+    Token(Tokens),
     /// Whoever AWS lets.
     Iam,
 }
@@ -492,10 +494,10 @@ fn parameters(
 ) -> BTreeMap<&'static str, String> {
     /// Inside a container of LocalStack, which is where a function runs that finds no `AWS_ENDPOINT_URL`.
     const INSIDE_LOCALSTACK: &str = "http://localhost.localstack.cloud:4566";
-    let (auth, token) = match &deployment.auth {
-        Auth::None => ("none", ""),
-        Auth::Token { sha256 } => ("token", sha256.as_str()),
-        Auth::Iam => ("iam", ""),
+    let (auth, tokens) = match &deployment.auth {
+        Auth::None => ("none", String::new()),
+        Auth::Token(tokens) => ("token", tokens.to_string()),
+        Auth::Iam => ("iam", String::new()),
     };
     let fallback = match cloud {
         Cloud::Aws => "",
@@ -506,7 +508,12 @@ fn parameters(
         ("CodeKey", Bucket::key(artifact)),
         ("Architecture", artifact.architecture.as_str().to_owned()),
         ("Auth", auth.to_owned()),
-        ("TokenSha256", token.to_owned()),
+        ("Tokens", tokens),
+        (
+            "CorsOrigin",
+            deployment.cors_origin.clone().unwrap_or_default(),
+        ),
+        ("RequestLimit", deployment.request_limit.to_string()),
         ("FallbackEndpoint", fallback.to_owned()),
         ("FleetPolicy", policy),
     ])

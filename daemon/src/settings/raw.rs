@@ -53,9 +53,17 @@ pub struct RawStack {
 pub struct RawApi {
     /// Who may call it.
     pub auth: ApiAuth,
-    /// The SHA-256 of the token, in hexadecimal.
+    /// The SHA-256 of the one token for everybody, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_sha256: Option<String>,
+    /// The SHA-256 of each person's or program's own token, by the name that holds and the journal then show.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tokens: BTreeMap<String, String>,
+    /// The one other site whose pages may call the API: `https://status.example.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors_origin: Option<String>,
+    /// How many instances one request or command may change that does not say all.
+    pub limit: usize,
 }
 
 /// `[daemon]`.

@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use curfew_lambda::auth::{Auth, TokenHash};
+use curfew_lambda::auth::Auth;
 use serde_json::Value;
 
 use crate::world::{World, at_work, request};
@@ -10,7 +10,11 @@ const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b
 
 async fn guarded_by_token() -> World {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Token(TokenHash::from_hex(HASH).unwrap());
+    world.app.auth = Auth::Token(
+        format!("alice={HASH},ci={}", "00".repeat(32))
+            .parse()
+            .unwrap(),
+    );
     world
 }
 
@@ -46,7 +50,7 @@ async fn without_the_token_nothing_is_told_or_done() {
 }
 
 #[tokio::test]
-async fn with_the_token_it_is_done_by_the_token() {
+async fn with_a_token_it_is_done_by_its_holder() {
     let world = guarded_by_token().await;
     for header in ["authorization", "Authorization", "AUTHORIZATION"] {
         let answer = world
@@ -61,7 +65,7 @@ async fn with_the_token_it_is_done_by_the_token() {
             "correct horse",
         ))
         .await;
-    assert_eq!(answer.of_instances(&["reason"]), ["web | hold by token"]);
+    assert_eq!(answer.of_instances(&["reason"]), ["web | hold by alice"]);
     assert!(!answer.text.contains("horse"));
 }
 

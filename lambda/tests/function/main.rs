@@ -2,9 +2,12 @@
 
 mod access;
 mod asked;
+mod contract;
+mod delivery;
 mod events;
 mod failures;
 mod holds;
+mod log;
 mod mutation;
 mod parameter_store;
 mod settings;

@@ -148,10 +148,18 @@ async fn what_fits_nothing_says_what_there_is() {
 
 #[tokio::test]
 async fn a_fleet_is_only_changed_by_who_says_all() {
-    let world = World::with((0..101).map(|n| at_work(&format!("web-{n}")))).await;
+    let mut world = World::with((0..101).map(|n| at_work(&format!("web-{n}")))).await;
     let answer = world.get("/stop?schedule=office").await;
     insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 101 instances, more than 100; add `all=true` if all of them are meant");
+    let web = world.id("web-0");
+    world.app.request_limit = 0;
+    let answer = world.get(&format!("/stop?instance={web}")).await;
+    insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 1 instances, more than 0; add `all=true` if all of them are meant");
     assert_eq!(world.changes(), 0);
+    let answer = world
+        .get(&format!("/stop?instance={web}&all=true&dry_run=true"))
+        .await;
+    assert_eq!(answer.of_instances(&["result"]), ["web-0 | planned"]);
     let answer = world.get("/stop?schedule=office&all=true").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body["instances"].as_array().map(Vec::len), Some(101));

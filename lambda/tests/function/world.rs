@@ -5,6 +5,7 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::fleet::Fleet;
+use curfew_core::select::DEFAULT_LIMIT;
 use curfew_lambda::auth::Auth;
 use curfew_lambda::handler::{App, Call, Failure};
 use curfew_lambda::settings::Settings;
@@ -67,6 +68,7 @@ impl World {
             clock: Clock::telling(move || time.now()),
             auth: Auth::None,
             cors_origin: None,
+            request_limit: DEFAULT_LIMIT,
             stack: "curfew".to_owned(),
         };
         Self {
@@ -184,6 +186,12 @@ impl Answer {
             error["hint"].as_str().unwrap_or("-"),
         )
     }
+}
+
+/// A captured or documented event.
+pub(crate) fn event(name: &str) -> Value {
+    let path = format!("{}/tests/events/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// A request as MiniStack's REST API hands it over.

@@ -1,0 +1,115 @@
+//! Any bytes as an event: as they are where they are JSON, and as the parts of an HTTP request otherwise. Nothing panics, what is
+//! refused is told in one harmless line, and nobody who has no token asks for a change.
+//!
+//!     cargo +nightly fuzz run event -- -max_total_time=60 -dict=fuzz/event.dict
+
+#![no_main]
+// These files are the Lambda's own; what of them is for its other modules is not used here.
+#![allow(dead_code, unused_imports)]
+
+// By their paths rather than by their crate, which would bring the AWS SDK along: ten minutes of building, with instrumentation,
+// for code that none of this calls.
+#[path = "../../lambda/src/auth.rs"]
+mod auth;
+#[path = "../../lambda/src/command.rs"]
+mod command;
+#[path = "../../lambda/src/event.rs"]
+mod event;
+#[path = "../../lambda/src/http.rs"]
+mod http;
+#[path = "../../lambda/src/parameters.rs"]
+mod parameters;
+#[path = "../../lambda/src/refusal.rs"]
+mod refusal;
+#[path = "../../lambda/src/route.rs"]
+mod route;
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Value, json};
+
+use crate::auth::Auth;
+use crate::command::Command;
+use crate::event::Invocation;
+use crate::refusal::Refusal;
+use crate::route::{Effect, Route};
+
+static TOKEN: LazyLock<Auth> = LazyLock::new(|| {
+    let tokens = format!("alice={}", "00".repeat(32));
+    Auth::Token(tokens.parse().expect("it is written as tokens are"))
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    match serde_json::from_slice(bytes) {
+        Ok(event) => take(&event),
+        Err(_) => {
+            let text = String::from_utf8_lossy(bytes);
+            let mut parts = text.splitn(4, '\n');
+            let [method, path, query, body] = [(); 4].map(|()| parts.next().unwrap_or_default());
+            take(&through_rest_api(method, path, query, body));
+            take(&through_function_url(method, path, query, body));
+        }
+    }
+});
+
+fn take(event: &Value) {
+    let now = Timestamp::from_second(1_795_456_800).expect("it is an instant");
+    match Invocation::read(event, "curfew") {
+        Err(unknown) => harmless(&unknown.to_string()),
+        Ok(Invocation::Http(request)) => {
+            let Ok(route) = Route::of(&request).map_err(told) else {
+                return;
+            };
+            if route.is_guarded() {
+                let admitted = TOKEN.admit(&request, route, None).map_err(told);
+                assert!(admitted.is_err(), "nobody's token has this digest: {request:?}");
+            }
+            let command = Command::of_request(route, &request, now).map_err(told);
+            let changes = matches!(command, Ok(Command::Change { .. }));
+            assert!(!changes || route.effect() == Effect::Changes, "{command:?}");
+            assert!(!changes || request.method != "HEAD", "{command:?}");
+        }
+        Ok(Invocation::Direct { command, parameters }) => {
+            if let Some(route) = Route::commanded(&command) {
+                let _ = Command::of_fields(route, &parameters, now).map_err(told);
+            }
+        }
+        Ok(_) => {}
+    }
+}
+
+fn told(refusal: Refusal) {
+    harmless(&refusal.to_string());
+}
+
+/// What somebody wrote is repeated, and must not begin another line of the log.
+fn harmless(sentence: &str) {
+    assert!(!sentence.contains(|c: char| c.is_control()), "{sentence:?}");
+    assert!(sentence.len() < 4096, "{sentence}");
+}
+
+fn through_rest_api(method: &str, path: &str, query: &str, body: &str) -> Value {
+    let pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let several = pairs.iter().fold(json!({}), |mut several, (key, value)| {
+        match several[*key].as_array_mut() {
+            Some(values) => values.push((*value).into()),
+            None => several[*key] = json!([value]),
+        }
+        several
+    });
+    json!({
+        "httpMethod": method, "path": path, "headers": {"Authorization": "Bearer x"},
+        "multiValueQueryStringParameters": several, "body": body, "isBase64Encoded": false,
+        "requestContext": {"stage": "prod", "identity": {"sourceIp": "192.0.2.7"}},
+    })
+}
+
+fn through_function_url(method: &str, path: &str, query: &str, body: &str) -> Value {
+    json!({
+        "rawPath": path, "rawQueryString": query, "body": body, "isBase64Encoded": true,
+        "headers": {"content-type": "application/x-www-form-urlencoded"},
+        "requestContext": {"stage": "$default", "http": {"method": method, "sourceIp": "192.0.2.7"}},
+    })
+}
