@@ -102,6 +102,65 @@ fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
     assert_eq!(house.processes(), Vec::<String>::new());
 }
 
+/// With a token each, who asked is in the hold and the journal, and the token is nowhere but with them.
+#[test]
+fn who_asked_by_token_is_journalled_and_the_token_is_not() {
+    let house = House::new();
+    let made = house.json(&["token", "new", "alice"]);
+    let (token, digest) = (
+        made["token"].as_str().unwrap(),
+        made["token_sha256"].as_str().unwrap(),
+    );
+    house.settings(&format!(
+        r#"
+        [api]
+        auth = "token"
+        tokens = {{ alice = "{digest}" }}
+        [stack]
+        heartbeat = "off"
+        [daemon]
+        poll = "1s"
+        grace = "1h"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        stop = "0 3 29 2 *"
+        "#
+    ));
+    let mut up = house.up();
+    let (url, web) = (up.api_url(), house.id("web-1"));
+    let stop = format!("{url}/stop?instance={web}&for=2h");
+    let (status, body) = House::get(&stop);
+    assert_eq!(
+        (status, body["error"]["code"].as_str()),
+        (401, Some("unauthorized")),
+        "{body}"
+    );
+    let (status, body) = House::get_by(&stop, token);
+    assert_eq!(
+        (status, body["instances"][0]["reason"].as_str()),
+        (200, Some("hold by alice")),
+        "{body}"
+    );
+    house.eventually("the journal says who", || {
+        let history = house.history();
+        history.iter().any(|one| one["cause"] == "hold by alice")
+    });
+    let (status, body) = House::get_by(&format!("{url}/status?instance={web}"), token);
+    assert_eq!(
+        (status, body["instances"][0]["hold"]["by"].as_str()),
+        (200, Some("alice")),
+        "{body}"
+    );
+    assert!(!up.log().contains(token), "{}", up.log());
+    assert!(
+        !house.files_with("hold by alice").is_empty(),
+        "the journal is among the files that are searched"
+    );
+    assert_eq!(house.files_with(token), Vec::<std::path::PathBuf>::new());
+    up.end();
+    assert_eq!(house.processes(), Vec::<String>::new());
+}
+
 /// The daemon decides: tokio-cron-scheduler wakes it, and nothing is deployed.
 #[test]
 fn the_daemon_stops_on_time_without_any_cloud() {

@@ -21,4 +21,5 @@ pub mod route;
 pub mod settings;
 
 mod act;
+mod cloud;
 mod parameters;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_core::plan::one_of;
 use curfew_core::select::{Choice, SelectError};
 use serde::Serialize;
@@ -140,38 +139,6 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-impl From<&CloudError> for Refusal {
-    fn from(error: &CloudError) -> Self {
-        let code = match error.kind {
-            CloudErrorKind::Unreachable => Code::Unreachable,
-            CloudErrorKind::Credentials | CloudErrorKind::Expired => Code::NoCredentials,
-            CloudErrorKind::Denied => Code::Denied,
-            CloudErrorKind::Throttled => Code::Throttled,
-            CloudErrorKind::NotFound => Code::NotFound,
-            CloudErrorKind::Capacity => Code::NoCapacity,
-            CloudErrorKind::WrongState => Code::WrongState,
-            CloudErrorKind::Service => Code::CloudFailed,
-            CloudErrorKind::Refused => Code::Refused,
-        };
-        // Who asks over HTTP can't mend the function's credentials, and no pass repeats a request that EC2 did not accept.
-        let hint = match code {
-            Code::NoCredentials => {
-                "the function's role is broken; whoever runs Curfew finds more in its log"
-            }
-            Code::Unreachable => {
-                "ask again in a moment; if that does not help, check the function's endpoint and network"
-            }
-            Code::Throttled => "ask again in a few seconds",
-            Code::WrongState => "ask again when it has settled",
-            Code::NoCapacity => {
-                "ask again later, or for a while (`for=2h`): a hold is tried again at each pass"
-            }
-            _ => error.hint(),
-        };
-        Self::new(code, presentable(&error.to_string()), hint)
-    }
-}
-
 impl From<SelectError> for Refusal {
     fn from(error: SelectError) -> Self {
         const STATUS: &str =
@@ -212,12 +179,6 @@ impl From<SelectError> for Refusal {
             choices,
             ..Self::new(code, error.to_string(), hint)
         }
-    }
-}
-
-impl From<CloudError> for Refusal {
-    fn from(error: CloudError) -> Self {
-        Self::from(&error)
     }
 }
 

@@ -121,6 +121,28 @@ impl House {
         self.json(&["history"]).as_array().unwrap().clone()
     }
 
+    /// The files of this house that hold `text`: the journal, logs, and what the emulator keeps.
+    pub(crate) fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let holds = |path: &Path| {
+            let bytes = fs::read(path).unwrap_or_default();
+            bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        };
+        let mut found = Vec::new();
+        let mut directories = vec![self.state.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap() {
+                    kind if kind.is_dir() => directories.push(entry.path()),
+                    kind if kind.is_file() && holds(&entry.path()) => found.push(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
     fn instances(&self) -> Vec<Value> {
         self.json(&["status"])["instances"]
             .as_array()
@@ -153,6 +175,15 @@ impl House {
 
     /// GET over a plain connection, so that this needs no HTTP library: status and JSON body.
     pub(crate) fn get(url: &str) -> (u16, Value) {
+        Self::get_with(url, "")
+    }
+
+    /// The same with a token.
+    pub(crate) fn get_by(url: &str, token: &str) -> (u16, Value) {
+        Self::get_with(url, &format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    fn get_with(url: &str, headers: &str) -> (u16, Value) {
         let (authority, path) = url
             .strip_prefix("http://")
             .unwrap()
@@ -166,7 +197,7 @@ impl House {
             .unwrap();
         write!(
             stream,
-            "GET /{path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+            "GET /{path} HTTP/1.0\r\nHost: {authority}\r\n{headers}Connection: close\r\n\r\n"
         )
         .unwrap();
         let mut answer = String::new();

@@ -362,7 +362,7 @@ fn carries_request_id(schema: &mut Value) {
     }
 }
 
-/// Leaves out what only Rust needs, and joins lines that only the source breaks.
+/// Leaves out what only Rust needs, examples in its language among it, and joins lines that only the source breaks.
 fn tidy(schema: &mut Value) {
     if let Ok(schema) = <&mut Schema>::try_from(schema) {
         RecursiveTransform(|schema: &mut Schema| {
@@ -370,7 +370,8 @@ fn tidy(schema: &mut Value) {
                 schema.remove(key);
             }
             if let Some(Value::String(text)) = schema.get_mut("description") {
-                *text = text.replace('\n', " ");
+                let first = text.split("\n\n").next().unwrap_or_default();
+                *text = first.replace('\n', " ");
             }
         })
         .transform(schema);

@@ -25,6 +25,7 @@ async fn status_tells_how_an_instance_is_and_why() {
           },
           "desired": "running",
           "due": null,
+          "fallback": null,
           "hold": null,
           "id": "i-0e220a8397b1dcdaf",
           "instance_type": "t3.micro",
@@ -40,6 +41,7 @@ async fn status_tells_how_an_instance_is_and_why() {
             "at": "2026-11-23T19:00:00Z"
           },
           "reason": "it is running, as it should be",
+          "retry": null,
           "schedule": "office",
           "state": "running"
         }

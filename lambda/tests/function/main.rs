@@ -7,6 +7,7 @@ mod delivery;
 mod events;
 mod failures;
 mod holds;
+mod hostile;
 mod log;
 mod mutation;
 mod parameter_store;
