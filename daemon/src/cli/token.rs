@@ -19,7 +19,7 @@ pub(super) enum TokenCommand {
 
 /// A token and its digest. The token is nowhere but on this screen.
 #[derive(Serialize)]
-struct Token {
+struct Made {
     name: Option<String>,
     token: String,
     token_sha256: String,
@@ -37,7 +37,7 @@ pub(super) fn token(context: &mut Context, command: TokenCommand) -> Result<(), 
             .insert(name, &token_sha256)
             .map_err(|error| CliError::new(Exit::Usage, error.to_string()))?;
     }
-    let made = Token {
+    let made = Made {
         name,
         token,
         token_sha256,
@@ -45,8 +45,8 @@ pub(super) fn token(context: &mut Context, command: TokenCommand) -> Result<(), 
     context.output.print(&made, show)
 }
 
-fn show(made: &Token) -> String {
-    let Token {
+fn show(made: &Made) -> String {
+    let Made {
         name,
         token,
         token_sha256,

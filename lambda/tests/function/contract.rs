@@ -194,7 +194,7 @@ async fn the_function_does_what_the_document_says() {
     assert!(requests > 500, "only {requests} requests: {told}");
     let acted = served.world.changes();
     assert!(
-        acted > 20,
+        acted > 5,
         "only {acted} calls that change something: {told}"
     );
 }
