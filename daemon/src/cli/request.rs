@@ -112,7 +112,7 @@ async fn carry_out(
     let now = context.clock.now();
     let world = World::unasked(&settings.governance, &instances);
     let seen = Seen::all(&world, now);
-    let selection = for_change(&targets, &seen, &settings.governance)?;
+    let selection = for_change(&targets, &seen, &settings.governance, settings.api.limit)?;
     let request = Request {
         ask: ask(&selection, now)?,
         targets: selection
