@@ -95,7 +95,8 @@ impl Call {
 
     fn deadline(&self) -> Deadline {
         let margin = Self::MARGIN.min(self.remaining / 3);
-        Deadline::at(self.began + self.remaining.saturating_sub(margin))
+        let begin = self.began + self.remaining.saturating_sub(margin);
+        Deadline::at(begin).ending(self.answer_by())
     }
 
     fn answer_by(&self) -> Instant {
