@@ -235,12 +235,14 @@ impl<'a> Execution<'a> {
                 self.accept(batch, &changes);
                 self.ended(batch, End::Accepted);
             }
-            Answer::TooSlow { affordable: 0 } => {
+            Answer::TooSlow { affordable } if affordable == 0 || batch.members.len() == 1 => {
                 self.leave(batch, &batch.members);
                 self.ended(batch, End::Unknown);
             }
             Answer::TooSlow { affordable } => {
-                let (now, later) = batch.members.split_at(affordable.min(batch.members.len()));
+                // Not all of them, whatever rounding says: all of them were too many.
+                let some = affordable.min(batch.members.len() - 1);
+                let (now, later) = batch.members.split_at(some);
                 self.leave(batch, later);
                 self.queue.push_front(batch.of(now.to_vec()));
             }

@@ -133,3 +133,23 @@ async fn what_ec2_accepts_at_the_last_moment_is_remembered_after_the_deadline() 
     assert_eq!(pass.failures(), 1_000 - stopped);
     assert_eq!(stopped, 800, "two rounds of four calls");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_is_carried_on_until_its_next_edge_and_no_further() {
+    let world = World::at(MORNING).await;
+    world.ec2.throttle(Throttling::published());
+    let ids = world.launch(1_200, Launch::stopped);
+    // It stops at 8:01.
+    let dawn = world.launch(1, |plain| plain.tag("Schedule", "dawn"));
+    let began = Instant::now();
+    let pass = world.pass().await;
+    assert!(began.elapsed() <= Duration::from_secs(48));
+    let left = world.count(&ids, InstanceState::Stopped);
+    assert!((100..=120).contains(&left), "{left}");
+    assert_eq!(pass.failures(), left);
+    world.ec2.advance(jiff::SignedDuration::from_secs(3));
+    let next = world.pass().await;
+    assert_eq!(next.failures(), 0);
+    assert_ne!(world.count(&dawn, InstanceState::Running), 1);
+    assert_eq!(world.remembered(&ids), 1_200);
+}

@@ -40,6 +40,7 @@ impl World {
         connection.sdk = connection.sdk.into_builder().http_client(http).build();
         let document = r#"{"schedules": {
             "office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
+            "dawn": {"timezone": "Europe/Paris", "running": "Mon-Fri 06:00-08:01"},
             "lab": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00", "hibernate": true}
         }}"#;
         let governance = RawGovernance::from_json(document)
