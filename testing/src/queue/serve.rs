@@ -1,0 +1,329 @@
+//! What becomes of a call to a queue.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Batch, Entry, Message, QueueCall, QueueCounts, QueueSettings};
+use crate::error::ApiError;
+use crate::ids::{Chance, Home, uuid};
+use crate::request::Answer;
+use crate::world::World;
+
+/// *Message quotas*: "The maximum is 1,048,576 bytes (1 MiB)".
+const MAX_BODY: usize = 1024 * 1024;
+/// `ReceiveMessage` and the batch actions: at most this many messages.
+const MAX_MESSAGES: usize = 10;
+/// `ChangeMessageVisibility`: up to twelve hours.
+const MAX_VISIBILITY: u32 = 43_200;
+/// `SendMessage`: up to a quarter of an hour.
+const MAX_DELAY: u32 = 900;
+/// `ReceiveMessage`: the longest of long polls.
+const MAX_WAIT: u32 = 20;
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    home: Home,
+    settings: QueueSettings,
+    listening: bool,
+    messages: Vec<Message>,
+}
+
+/// Every queue by its address.
+pub(crate) type Queues = BTreeMap<String, Queue>;
+
+/// The address of a queue, as AWS forms it. A client with an endpoint of its own sends it along and talks to the endpoint.
+fn url_of(home: &Home, name: &str) -> String {
+    format!(
+        "https://sqs.{}.amazonaws.com/{}/{name}",
+        home.region, home.account
+    )
+}
+
+impl World {
+    pub(crate) fn create_queue(
+        &mut self,
+        home: &Home,
+        name: &str,
+        settings: QueueSettings,
+    ) -> String {
+        let url = url_of(home, name);
+        let queue = Queue {
+            home: home.clone(),
+            settings,
+            listening: false,
+            messages: Vec::new(),
+        };
+        self.queues.insert(url.clone(), queue);
+        url
+    }
+
+    /// From now on, the queue gets every change of state of its account and region.
+    pub(crate) fn listen(&mut self, url: &str) {
+        self.queues
+            .get_mut(url)
+            .expect("a queue that listens was created")
+            .listening = true;
+    }
+
+    /// What EC2 tells `EventBridge`, and a rule there the queues.
+    pub(crate) fn tell_queues(&mut self) {
+        let Some(transition) = self.transitions.last() else {
+            return;
+        };
+        let listeners: Vec<String> = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.listening && queue.home == *transition.home)
+            .map(|(url, _)| url.clone())
+            .collect();
+        if listeners.is_empty() {
+            return;
+        }
+        let number = u64::try_from(self.transitions.len() - 1).unwrap_or_default();
+        let event = transition.event(self.seed, number).to_string();
+        for url in listeners {
+            self.put(&url, event.clone(), 0);
+        }
+    }
+
+    /// Everything in a queue, hidden or not.
+    pub(crate) fn messages(&self, url: &str) -> Vec<Message> {
+        self.queues
+            .get(url)
+            .map(|queue| queue.messages.clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn queue_call(&mut self, home: &Home, call: &QueueCall) -> Result<Answer, ApiError> {
+        match call {
+            QueueCall::Send { url, entry } => self.send(home, url, entry).map(Answer::Sent),
+            QueueCall::SendBatch { url, entries } => {
+                let entries = entries.iter().map(|entry| (entry.name.as_str(), entry));
+                self.batch(entries, |world, entry| {
+                    world.send(home, url, entry).map(Some)
+                })
+            }
+            QueueCall::Receive {
+                url,
+                max,
+                visibility,
+                wait,
+            } => self
+                .receive_messages(home, url, *max, *visibility, *wait)
+                .map(Answer::Received),
+            QueueCall::Delete { url, receipt } => {
+                self.delete(home, url, receipt).map(|()| Answer::Done)
+            }
+            QueueCall::DeleteBatch { url, entries } => {
+                let entries = entries
+                    .iter()
+                    .map(|(name, receipt)| (name.as_str(), receipt));
+                self.batch(entries, |world, receipt| {
+                    world.delete(home, url, receipt).map(|()| None)
+                })
+            }
+            QueueCall::ChangeVisibility {
+                url,
+                receipt,
+                seconds,
+            } => self
+                .change_visibility(home, url, receipt, *seconds)
+                .map(|()| Answer::Done),
+            QueueCall::Url { name } => {
+                let url = url_of(home, name);
+                self.queue(home, &url)?;
+                Ok(Answer::QueueUrl(url))
+            }
+            QueueCall::Counts { url } => {
+                let now = self.now;
+                Ok(Answer::Counts(self.queue(home, url)?.counts(now)))
+            }
+        }
+    }
+
+    fn batch<'a, T: 'a>(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = (&'a str, &'a T)>,
+        mut each: impl FnMut(&mut Self, &'a T) -> Result<Option<String>, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        match entries.len() {
+            0 => return Err(ApiError::queue("EmptyBatchRequest")),
+            many if many > MAX_MESSAGES => {
+                return Err(ApiError::queue("TooManyEntriesInBatchRequest"));
+            }
+            _ => {}
+        }
+        let mut batch = Batch::default();
+        for (name, entry) in entries {
+            match each(self, entry) {
+                Ok(id) => batch.done.push((name.to_owned(), id)),
+                Err(error) => batch.failed.push((name.to_owned(), error)),
+            }
+        }
+        Ok(Answer::Batch(batch))
+    }
+
+    fn send(&mut self, home: &Home, url: &str, entry: &Entry) -> Result<String, ApiError> {
+        self.queue(home, url)?;
+        if entry.body.is_empty() {
+            return Err(ApiError::missing_parameter("MessageBody"));
+        }
+        if entry.body.len() > MAX_BODY {
+            return Err(ApiError::invalid_value(format!(
+                "One or more parameters are invalid. Reason: Message must be shorter than {MAX_BODY} bytes."
+            )));
+        }
+        check_range("DelaySeconds", i64::from(entry.delay), 0, MAX_DELAY.into())?;
+        Ok(self.put(url, entry.body.clone(), entry.delay))
+    }
+
+    /// Adds a message to a queue that exists.
+    pub(crate) fn put(&mut self, url: &str, body: String, delay: u32) -> String {
+        self.sent += 1;
+        let mut names = Chance::seeded(self.seed.rotate_left(32) ^ self.sent);
+        let id = uuid(names.draw(), names.draw());
+        let now = self.now;
+        let queue = self.queues.get_mut(url).expect("the queue exists");
+        queue.messages.push(Message {
+            id: id.clone(),
+            body,
+            sent_at: now,
+            receives: 0,
+            visible_at: now + SignedDuration::from_secs(delay.into()),
+        });
+        id
+    }
+
+    fn receive_messages(
+        &mut self,
+        home: &Home,
+        url: &str,
+        max: i64,
+        visibility: Option<u32>,
+        wait: u32,
+    ) -> Result<Vec<Message>, ApiError> {
+        check_range("MaxNumberOfMessages", max, 1, 10)?;
+        check_range("WaitTimeSeconds", wait.into(), 0, MAX_WAIT.into())?;
+        let seconds = visibility.unwrap_or_default();
+        check_range(
+            "VisibilityTimeout",
+            seconds.into(),
+            0,
+            MAX_VISIBILITY.into(),
+        )?;
+        let now = self.now;
+        let queue = self.queue(home, url)?;
+        let settings = queue.settings.clone();
+        queue
+            .messages
+            .retain(|message| now.duration_since(message.sent_at) < settings.retention);
+        if let Some(redrive) = &settings.redrive {
+            let dead: Vec<Message> = queue
+                .messages
+                .extract_if(.., |message| {
+                    message.visible_at <= now && message.receives >= redrive.max_receives
+                })
+                .collect();
+            for message in dead {
+                self.put(&redrive.dead_letters, message.body, 0);
+            }
+        }
+        let hidden = visibility.map_or(settings.visibility, |seconds| {
+            SignedDuration::from_secs(seconds.into())
+        });
+        let queue = self.queue(home, url)?;
+        Ok(queue
+            .messages
+            .iter_mut()
+            .filter(|message| message.visible_at <= now)
+            .take(usize::try_from(max).unwrap_or(MAX_MESSAGES))
+            .map(|message| {
+                message.receives += 1;
+                message.visible_at = now + hidden;
+                message.clone()
+            })
+            .collect())
+    }
+
+    /// With the receipt of an earlier time, "the request succeeds, but the message might not be deleted" (`DeleteMessage`):
+    /// here it is not.
+    fn delete(&mut self, home: &Home, url: &str, receipt: &str) -> Result<(), ApiError> {
+        check_receipt(receipt)?;
+        let queue = self.queue(home, url)?;
+        queue
+            .messages
+            .retain(|message| message.receipt() != receipt);
+        Ok(())
+    }
+
+    fn change_visibility(
+        &mut self,
+        home: &Home,
+        url: &str,
+        receipt: &str,
+        seconds: u32,
+    ) -> Result<(), ApiError> {
+        check_receipt(receipt)?;
+        check_range(
+            "VisibilityTimeout",
+            seconds.into(),
+            0,
+            MAX_VISIBILITY.into(),
+        )?;
+        let now = self.now;
+        let message = self
+            .queue(home, url)?
+            .messages
+            .iter_mut()
+            .find(|message| message.receipt() == receipt && message.visible_at > now)
+            .ok_or_else(|| ApiError::queue("AWS.SimpleQueueService.MessageNotInflight"))?;
+        message.visible_at = now + SignedDuration::from_secs(seconds.into());
+        Ok(())
+    }
+
+    /// A queue of the caller's own account and region.
+    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut Queue, ApiError> {
+        self.queues
+            .get_mut(url)
+            .filter(|queue| queue.home == *home)
+            .ok_or_else(|| ApiError::queue("AWS.SimpleQueueService.NonExistentQueue"))
+    }
+}
+
+impl Queue {
+    fn counts(&self, now: Timestamp) -> QueueCounts {
+        let count = |wanted: fn(&Message, Timestamp) -> bool| {
+            self.messages
+                .iter()
+                .filter(|message| wanted(message, now))
+                .count()
+        };
+        QueueCounts {
+            visible: count(|message, now| message.visible_at <= now),
+            in_flight: count(|message, now| message.visible_at > now && message.receives > 0),
+            delayed: count(|message, now| message.visible_at > now && message.receives == 0),
+        }
+    }
+}
+
+fn check_range(parameter: &str, value: i64, least: i64, most: i64) -> Result<(), ApiError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ApiError::invalid_value(format!(
+        "Value {value} for parameter {parameter} is invalid. Reason: Must be between {least} and {most}, if provided."
+    )))
+}
+
+fn check_receipt(receipt: &str) -> Result<(), ApiError> {
+    let well_formed = receipt
+        .split_once('/')
+        .is_some_and(|(id, receives)| id.len() == 36 && receives.parse::<u32>().is_ok());
+    if well_formed {
+        Ok(())
+    } else {
+        Err(ApiError::queue("ReceiptHandleIsInvalid"))
+    }
+}
