@@ -236,8 +236,6 @@ impl History {
     /// What somebody does by hand is a wish, if all that was due was done before it.
     async fn person(&mut self, which: usize, deed: Deed) {
         let id = self.ids[which].clone();
-        // Within one second even EC2 can't tell what came first.
-        self.until(self.world.ec2.now() + SignedDuration::from_secs(1));
         let plan = self.world.look().await.ok();
         let Some(before) = self.state(&id) else {
             return;

@@ -212,10 +212,14 @@ impl<'a> Judge<'a> {
     /// Whether EC2 says that a user stopped the instance after the start for the edge `at`. Where EC2 does not date that
     /// start, the edge has to do.
     fn user_stopped_since(&self, at: Timestamp) -> bool {
-        let started = self.started_for(at).unwrap_or(at);
-        self.instance
-            .user_stopped_at()
-            .is_some_and(|stopped| stopped > started)
+        let Some(stopped) = self.instance.user_stopped_at() else {
+            return false;
+        };
+        match self.started_for(at) {
+            // Both to the second; and what starts was stopped before, so that within one second the stop came last.
+            Some(started) => stopped >= started,
+            None => stopped > at,
+        }
     }
 
     /// Whoever works on an instance may shut it down; then it did run.

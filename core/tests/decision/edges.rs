@@ -299,6 +299,23 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
 }
 
 #[test]
+fn a_user_who_stops_within_the_second_of_a_start_came_after_it() {
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = cloud.stopped("office");
+        cloud.until("2026-11-23 08:00").pass();
+        cloud
+            .wait(SignedDuration::from_secs(25))
+            .person_stops(&web)
+            .wait(SETTLING);
+        // EC2 lets a start that is under way be stopped, and tells both in whole seconds.
+        let same_second = "User initiated (2026-11-23 07:00:00 GMT)";
+        cloud.machine(&web).instance.transition_reason = Some(same_second.to_owned());
+        assert_eq!(note(&cloud.pass()), "a user stopped it after that start");
+        assert_eq!(said(&cloud.pass()), "left_alone");
+    });
+}
+
+#[test]
 fn a_start_edge_waits_for_a_stop_that_is_under_way() {
     scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
         let web = cloud.running("office");
