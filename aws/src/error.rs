@@ -243,7 +243,7 @@ impl CloudError {
                 "try again later; the AWS Health Dashboard tells of wider trouble"
             }
             CloudErrorKind::Refused if self.code.as_deref() == Some("TagLimitExceeded") => {
-                "remove a tag from it: Curfew remembers in two of the 50, and does the same again until it can"
+                "remove a tag from it: Curfew needs a few of the 50 to remember what it did"
             }
             CloudErrorKind::Refused => "the message names what AWS did not accept",
         }

@@ -92,7 +92,7 @@ async fn an_instance_without_room_for_a_tag_is_stopped_and_told_of_until_there_i
     assert_eq!(setting.ec2.instance(&full).tags.len(), 50);
     let done = setting.pass().await;
     assert_eq!(done.failures(), 1);
-    assert_snapshot!(setting.logged(), @r#" WARN step done but not remembered instance=i-0e220a8397b1dcdaf name="full" action=stop cause=schedule office error=`ec2:CreateTags` was refused: The maximum number of Tags for a resource has been reached hint="remove a tag from it: Curfew remembers in two of the 50, and does the same again until it can""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step done but not remembered instance=i-0e220a8397b1dcdaf name="full" action=stop cause=schedule office error=`ec2:CreateTags` was refused: The maximum number of Tags for a resource has been reached hint="remove a tag from it: Curfew needs a few of the 50 to remember what it did""#);
     assert!(setting.is_stopped(&web));
     assert_eq!(
         setting.ec2.state(&full),
