@@ -4,13 +4,13 @@
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::Hold;
-use curfew_core::plan::{HoldChange, Remember, Skip, Step, StepAction, World};
+use curfew_core::plan::{HoldChange, Remember, RetryChange, Skip, Step, StepAction, World};
 use curfew_core::timetable::Edge;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::CloudError;
-use crate::execute::{Outcome, StepResult};
+use crate::execute::{Outcome, StepResult, refusal};
 
 /// What became of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -129,7 +129,15 @@ impl Change {
             },
             ..Remember::default()
         };
-        let (written, after) = match result {
+        let refused = match result {
+            StepResult::Failed(error) => refusal(step, error),
+            _ => None,
+        };
+        let tried_again = refused.as_ref().and_then(|remember| match &remember.retry {
+            RetryChange::Set(retry) => Some(retry.next),
+            RetryChange::Keep | RetryChange::Clear => None,
+        });
+        let (mut written, after) = match result {
             StepResult::Done { after } => (step.remember.clone(), *after),
             StepResult::NotRemembered { after, .. } => (hold_alone, *after),
             // A hold is placed before the call, so only its own failure leaves none behind.
@@ -138,6 +146,13 @@ impl Change {
             }
             StepResult::Failed(_) | StepResult::OutOfTime => (Remember::default(), step.state),
         };
+        if let Some(refused) = refused {
+            let placed = std::mem::take(&mut written.hold);
+            written = refused;
+            if written.hold == HoldChange::Keep {
+                written.hold = placed;
+            }
+        }
         let mut change = Self::remembered(instance, step, &written, world, now);
         change.after = after;
         change.result = Verdict::of(step, after);
@@ -148,7 +163,10 @@ impl Change {
             }
             StepResult::Failed(error) => {
                 change.result = Verdict::Failed;
-                change.reason = tell(error);
+                change.reason = match tried_again {
+                    Some(at) => format!("{}; it is tried again at {at}", tell(error)),
+                    None => tell(error),
+                };
             }
             StepResult::OutOfTime => {
                 change.result = Verdict::Failed;

@@ -8,6 +8,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::pace::Limit;
 
+/// How the message begins of what was not asked, since it is everybody's.
+const INFERRED: &str = "others were refused likewise";
+
 /// A call to AWS that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{operation}` {}: {message}", self.kind.verb())]
@@ -197,14 +200,19 @@ impl CloudError {
     #[must_use]
     pub fn inferred(&self) -> Self {
         let repeated = self.repeated();
-        let message = format!("others were refused likewise: {}", repeated.message);
-        if self.message.starts_with("others were refused") {
+        let message = format!("{INFERRED}: {}", repeated.message);
+        if self.is_inferred() {
             return repeated;
         }
         Self {
             message,
             ..repeated
         }
+    }
+
+    /// Whether the instance was not asked about.
+    pub fn is_inferred(&self) -> bool {
+        self.message.starts_with(INFERRED)
     }
 
     /// Where EC2 asks for patience: what it counted. It says so in its sentence, if at all.

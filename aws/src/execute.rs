@@ -7,9 +7,11 @@ mod deadline;
 mod isolate;
 mod memory;
 mod outcome;
+mod refusal;
 mod report;
 mod room;
 mod trouble;
+mod types;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -23,8 +25,10 @@ pub use self::deadline::Deadline;
 use self::isolate::Families;
 use self::memory::{Ledger, Writes};
 pub use self::outcome::{Outcome, StepResult};
+pub use self::refusal::refusal;
 use self::room::Rooms;
 use self::trouble::Trouble;
+use self::types::Types;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
 
@@ -57,6 +61,9 @@ pub async fn execute(
     work.queue_changes();
     work.queue_records();
     work.run().await;
+    work.try_other_types().await;
+    work.queue_refusals();
+    work.run().await;
     let results = work.into_results();
     let outcomes: Vec<Outcome> = steps
         .into_iter()
@@ -76,6 +83,7 @@ struct Execution<'a> {
     queue: VecDeque<Batch>,
     families: Families,
     rooms: Rooms,
+    types: Types,
     ledger: Ledger,
     trouble: Trouble,
 }
@@ -110,6 +118,7 @@ impl<'a> Execution<'a> {
         let by_id: HashMap<&InstanceId, &Instance> =
             instances.iter().map(|one| (&one.id, one)).collect();
         let seen = steps.iter().map(|step| by_id.get(&step.instance).copied());
+        let types = Types::of(steps.iter().zip(seen.clone()));
         Self {
             fleet,
             steps,
@@ -118,6 +127,7 @@ impl<'a> Execution<'a> {
             queue: VecDeque::new(),
             families: Families::default(),
             rooms: Rooms::of(seen),
+            types,
             ledger: Ledger::of(steps),
             trouble: Trouble::default(),
         }
@@ -138,13 +148,18 @@ impl<'a> Execution<'a> {
     /// and for few batches in which a lack of capacity concerns some members only.
     fn queue_changes(&mut self) {
         for action in [StepAction::Start, StepAction::Stop, StepAction::Hibernate] {
-            let mut members: Vec<usize> = self.open(action).collect();
-            members.sort_by_key(|member| (self.ledger.group(*member), self.rooms.pool(*member)));
-            for member in &members {
-                self.ledger.expect(*member);
-            }
-            self.queue_back(&Call::Change(action), &members);
+            let members = self.open(action);
+            let members = members.filter(|member| self.types.is_ready(*member));
+            self.queue_change(action, members.collect());
         }
+    }
+
+    fn queue_change(&mut self, action: StepAction, mut members: Vec<usize>) {
+        members.sort_by_key(|member| (self.ledger.group(*member), self.rooms.pool(*member)));
+        for member in &members {
+            self.ledger.expect(*member);
+        }
+        self.queue_back(&Call::Change(action), &members);
     }
 
     /// Steps without a call are remembered together with those that had one, where both are remembered alike.
@@ -256,6 +271,11 @@ impl<'a> Execution<'a> {
             CloudErrorKind::Capacity if batch.call == Call::Change(StepAction::Start) => {
                 self.room_missing(batch, error);
             }
+            // These calls are made for one instance each; whoever may not change one may not change any.
+            CloudErrorKind::Denied if matches!(batch.call, Call::GiveType(_)) => {
+                self.trouble.hopeless(&batch.call, error);
+                self.isolate(batch, error);
+            }
             CloudErrorKind::NotFound
             | CloudErrorKind::Denied
             | CloudErrorKind::Capacity
@@ -300,7 +320,13 @@ impl<'a> Execution<'a> {
         let presumed = match batch.call {
             Call::Change(StepAction::Start) => InstanceState::Pending,
             Call::Change(_) => InstanceState::Stopping,
-            Call::PlaceHold(_) | Call::Remember(_) | Call::Forget(_) => return,
+            Call::GiveType(ref to) => {
+                for member in &batch.members {
+                    self.type_given(*member, to);
+                }
+                return;
+            }
+            Call::PlaceHold(_) | Call::PlaceType(_) | Call::Remember(_) | Call::Forget(_) => return,
         };
         let told: HashMap<&InstanceId, InstanceState> = changes
             .iter()
@@ -310,6 +336,7 @@ impl<'a> Execution<'a> {
             let after = told.get(&self.steps[*member].instance).copied();
             self.progress[*member] = Progress::Accepted(after.unwrap_or(presumed));
             self.ledger.accept(*member);
+            self.tell_type(*member);
         }
         self.write_what_is_due();
     }
@@ -354,7 +381,11 @@ impl<'a> Execution<'a> {
         if let Call::Change(_) = call {
             self.ledger.give_up(member);
         }
-        if !matches!(self.progress[member], Progress::Settled(_)) {
+        let goes_on = match &result {
+            StepResult::Failed(error) => self.types.goes_on(call, member, error),
+            _ => false,
+        };
+        if !goes_on && !matches!(self.progress[member], Progress::Settled(_)) {
             self.progress[member] = Progress::Settled(result);
         }
     }

@@ -7,8 +7,8 @@ mod sighting;
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Tag;
-use curfew_core::instance::{InstanceId, InstanceState, Region};
+use aws_sdk_ec2::types::{AttributeValue, Tag};
+use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
 
 use self::no_room::NoRoom;
 use crate::connect::Connection;
@@ -120,6 +120,20 @@ impl Fleet {
             .iter()
             .filter_map(state_change)
             .collect())
+    }
+
+    /// `ModifyInstanceAttribute`: gives a stopped instance another type.
+    pub async fn set_type(&self, id: &InstanceId, to: &InstanceType) -> Result<(), CloudError> {
+        let value = AttributeValue::builder().value(to.as_str()).build();
+        let call = self
+            .client
+            .modify_instance_attribute()
+            .instance_id(id.as_str())
+            .instance_type(value);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| CloudError::from_sdk("ec2:ModifyInstanceAttribute", error))
     }
 
     /// `CreateTags`: sets these tags, of keys and values, on all of `ids`, or on none.

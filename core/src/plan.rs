@@ -18,8 +18,7 @@ use crate::view::Views;
 
 pub use self::skip::{Skip, SkipReason, one_of};
 pub use self::step::{
-    FallbackChange, HoldChange, IfRefused, Pool, Remember, RetryChange, Step, StepAction,
-    TypesToTry,
+    FallbackChange, HoldChange, IfRefused, Remember, RetryChange, Step, StepAction, TypesToTry,
 };
 
 /// A scheduled wake-up that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
@@ -89,10 +88,6 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
 
 /// What becomes of one instance.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a decision is taken apart at once, and a box for each step is dearer than moving it"
-)]
 pub enum Decision {
     /// Something is done.
     Step(Step),

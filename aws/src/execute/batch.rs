@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use curfew_core::instance::InstanceId;
+use curfew_core::instance::{InstanceId, InstanceType};
 use curfew_core::plan::StepAction;
 use tokio::time::timeout_at;
 
@@ -23,6 +23,10 @@ pub(super) enum Call {
     Change(StepAction),
     /// The hold is written, before anything else.
     PlaceHold(Writes),
+    /// It is written that another type stands in, before it does.
+    PlaceType(Writes),
+    /// The type is changed.
+    GiveType(InstanceType),
     /// Tags are set, after the step's own call.
     Remember(Writes),
     /// Tags are removed, after the step's own call.
@@ -40,7 +44,8 @@ impl Call {
         match self {
             Self::Change(StepAction::Start) => "ec2:StartInstances",
             Self::Change(_) => "ec2:StopInstances",
-            Self::PlaceHold(_) | Self::Remember(_) => "ec2:CreateTags",
+            Self::GiveType(_) => "ec2:ModifyInstanceAttribute",
+            Self::PlaceHold(_) | Self::PlaceType(_) | Self::Remember(_) => "ec2:CreateTags",
             Self::Forget(_) => "ec2:DeleteTags",
         }
     }
@@ -54,7 +59,8 @@ impl Call {
         match self {
             Self::Change(StepAction::Start) => Paced::StartInstances,
             Self::Change(_) => Paced::StopInstances,
-            Self::PlaceHold(_) | Self::Remember(_) => Paced::CreateTags,
+            Self::GiveType(_) => Paced::ModifyInstanceAttribute,
+            Self::PlaceHold(_) | Self::PlaceType(_) | Self::Remember(_) => Paced::CreateTags,
             Self::Forget(_) => Paced::DeleteTags,
         }
     }
@@ -69,7 +75,13 @@ impl Call {
             Self::Change(StepAction::Stop) => fleet.stop(ids, false).await,
             Self::Change(StepAction::Hibernate) => fleet.stop(ids, true).await,
             Self::Change(StepAction::Record) => Ok(Vec::new()),
-            Self::PlaceHold(writes) | Self::Remember(writes) => {
+            Self::GiveType(to) => {
+                for id in ids {
+                    fleet.set_type(id, to).await?;
+                }
+                Ok(Vec::new())
+            }
+            Self::PlaceHold(writes) | Self::PlaceType(writes) | Self::Remember(writes) => {
                 fleet.tag(ids, &writes.set).await.map(|()| Vec::new())
             }
             Self::Forget(writes) => fleet.untag(ids, &writes.removed).await.map(|()| Vec::new()),

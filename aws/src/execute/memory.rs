@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 
-use curfew_core::instance::InstanceState;
-use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG};
-use curfew_core::plan::{HoldChange, Step};
+use curfew_core::memory::{Fallback, HOLD_TAG, Hold, LAST_TAG, RETRY_TAG, TYPE_TAG};
+use curfew_core::plan::{FallbackChange, HoldChange, Remember, RetryChange, Step};
 
 use super::{BATCH, Batch, Call, Execution};
 
@@ -27,23 +26,55 @@ impl Writes {
         }
     }
 
-    /// What is remembered of a step once its instance is in the state `after`. A start that is seen running at once is not
-    /// pending any more.
-    fn of(step: &Step, after: InstanceState) -> Self {
+    /// The type that an instance is meant to have, which is placed before it gets another.
+    pub(super) fn fallback(fallback: &Fallback) -> Self {
+        Self {
+            set: vec![(TYPE_TAG, fallback.to_string())],
+            removed: Vec::new(),
+        }
+    }
+
+    /// No other type stands in any more.
+    pub(super) fn no_fallback() -> Self {
+        Self {
+            set: Vec::new(),
+            removed: vec![TYPE_TAG],
+        }
+    }
+
+    /// All that is to be remembered.
+    pub(super) fn of(remember: &Remember) -> Self {
         let mut writes = Self::default();
-        if let Some(last) = &step.remember.last {
-            let mut last = last.clone();
-            last.pending &= after != InstanceState::Running;
+        if let Some(last) = &remember.last {
             writes.set.push((LAST_TAG, last.to_string()));
         }
-        if step.remember.hold == HoldChange::Clear {
-            writes.removed.push(HOLD_TAG);
+        match &remember.hold {
+            HoldChange::Keep => {}
+            HoldChange::Set(hold) => writes.set.push((HOLD_TAG, hold.to_string())),
+            HoldChange::Clear => writes.removed.push(HOLD_TAG),
+        }
+        match &remember.retry {
+            RetryChange::Keep => {}
+            RetryChange::Set(retry) => writes.set.push((RETRY_TAG, retry.to_string())),
+            RetryChange::Clear => writes.removed.push(RETRY_TAG),
+        }
+        match remember.fallback {
+            FallbackChange::Keep => {}
+            FallbackChange::Clear => writes.removed.push(TYPE_TAG),
         }
         writes
     }
 
+    /// What is left to remember once the step's call was accepted: its hold was placed before.
+    fn after_call(mut remember: Remember) -> Self {
+        if let HoldChange::Set(_) = remember.hold {
+            remember.hold = HoldChange::Keep;
+        }
+        Self::of(&remember)
+    }
+
     /// The calls that make these changes.
-    fn calls(self) -> impl Iterator<Item = Call> {
+    pub(super) fn calls(self) -> impl Iterator<Item = Call> {
         let Self { set, removed } = self;
         let remember = (!set.is_empty()).then(|| {
             Call::Remember(Self {
@@ -95,7 +126,10 @@ struct Group {
 impl Ledger {
     pub(super) fn of(steps: &[Step]) -> Self {
         let planned = steps.iter().zip(0..);
-        let groups = alike(planned.map(|(step, member)| (Writes::of(step, step.state), member)));
+        let groups = alike(planned.map(|(step, member)| {
+            let remember = step.remember.clone().once_seen(step.state);
+            (Writes::after_call(remember), member)
+        }));
         let mut group_of = vec![0; steps.len()];
         for ((_, members), group) in groups.iter().zip(0..) {
             for member in members {
@@ -161,8 +195,12 @@ impl Execution<'_> {
 
     pub(super) fn memory_of(&self, members: &[usize]) -> Vec<(Call, Vec<usize>)> {
         let known = members.iter().map(|member| {
-            let after = self.after(*member);
-            (Writes::of(&self.steps[*member], after), *member)
+            let planned = self.steps[*member].remember.clone();
+            let remember = Remember {
+                fallback: self.types.change(*member, planned.fallback),
+                ..planned.once_seen(self.after(*member))
+            };
+            (Writes::after_call(remember), *member)
         });
         let groups = alike(known).into_iter();
         groups

@@ -56,6 +56,17 @@ impl Rooms {
         rooms
     }
 
+    /// The member has another type now, in the same zone.
+    pub(super) fn moved(&mut self, member: usize, instance_type: &str) {
+        let (_, zone) = &self.names[self.pool_of[member]];
+        let name = (instance_type.to_owned(), zone.clone());
+        let known = self.names.iter().position(|known| *known == name);
+        self.pool_of[member] = known.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        });
+    }
+
     pub(super) fn pool(&self, member: usize) -> usize {
         self.pool_of[member]
     }

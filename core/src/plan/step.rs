@@ -20,9 +20,6 @@ pub struct Step {
     pub name: Option<String>,
     /// Its state when the decision was made.
     pub state: InstanceState,
-    /// Where it runs: EC2 has room, or none, for all that share this.
-    #[serde(skip)]
-    pub pool: Pool,
     /// What to do.
     pub action: StepAction,
     /// The types that a start tries; nothing where it is started as it is.
@@ -49,10 +46,6 @@ impl Step {
             instance: instance.id.clone(),
             name: instance.name().map(str::to_owned),
             state: instance.state,
-            pool: Pool {
-                instance_type: instance.instance_type.clone(),
-                zone: instance.availability_zone.clone(),
-            },
             action,
             types: None,
             cause,
@@ -62,15 +55,6 @@ impl Step {
             if_refused: None,
         }
     }
-}
-
-/// What EC2 calls a capacity pool: instances of one type in one zone. Where one of them finds no room, none does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pool {
-    /// The type that the instance has when the decision is made.
-    pub instance_type: String,
-    /// Its availability zone.
-    pub zone: Option<String>,
 }
 
 /// The types that a start tries, one after the other, until EC2 has room for one.
@@ -129,7 +113,7 @@ pub struct Remember {
     pub hold: HoldChange,
     /// What becomes of `curfew:retry`.
     pub retry: RetryChange,
-    /// What becomes of `curfew:type`, once the instance has the type it is meant to have.
+    /// What becomes of `curfew:type`.
     pub fallback: FallbackChange,
 }
 
@@ -218,12 +202,13 @@ pub enum RetryChange {
     Clear,
 }
 
-/// What becomes of the memory of the wanted type. It is written before a type is changed, never afterwards.
+/// What becomes of the memory of the wanted type. It is written before a type is changed, never afterwards, and removed
+/// when a start as the wanted type was accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FallbackChange {
     /// As it is.
     #[default]
     Keep,
-    /// It is removed: of a start that tries types, once one with the wanted type was accepted.
+    /// It is removed; by a start that tries types, unless it ends with another than the wanted one.
     Clear,
 }

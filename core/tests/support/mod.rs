@@ -328,7 +328,8 @@ impl Cloud {
             match self.call(step) {
                 Ok(()) => self.note_call(step),
                 Err(code) => {
-                    if let Some(refused) = &step.if_refused {
+                    let crashed = trouble == Some(Trouble::CrashBeforeMemory);
+                    if let Some(refused) = step.if_refused.as_ref().filter(|_| !crashed) {
                         self.remember(&step.instance, refused.because(code), trouble);
                     }
                     return;
@@ -376,6 +377,9 @@ impl Cloud {
         for one in &types.order {
             self.give_type(id, &types.wanted, one);
             answer = self.try_to_start(id);
+            if answer.is_ok() && *one == types.wanted {
+                self.machine(id).instance.tags.remove(TYPE_TAG);
+            }
             if answer != Err("InsufficientInstanceCapacity") {
                 return answer;
             }

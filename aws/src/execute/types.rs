@@ -1,0 +1,232 @@
+//! Types: where EC2 has no room for the type that an instance is meant to have, others stand in.
+//!
+//! Which ones, and in which order, is in the step. After all other work there is a round for each of them: the instance's tag
+//! says what it is meant to be, then it gets the type, then it is started, all members of a round together as far as EC2
+//! allows. When there is room for none, it gets back the type that it is meant to have.
+
+use std::collections::BTreeMap;
+
+use curfew_core::instance::{Instance, InstanceType};
+use curfew_core::memory::Fallback;
+use curfew_core::plan::{FallbackChange, Step, StepAction, TypesToTry};
+use tracing::info;
+
+use super::memory::{Writes, alike};
+use super::{Call, Execution, Progress, StepResult};
+use crate::error::{CloudError, CloudErrorKind};
+
+/// The members whose starts try several types.
+#[derive(Debug, Default)]
+pub(super) struct Types(BTreeMap<usize, Trying>);
+
+#[derive(Debug)]
+struct Trying {
+    types: TypesToTry,
+    /// The position in the order of the one that is tried, or is next.
+    turn: usize,
+    /// The one that the instance has; nothing where its name is none.
+    present: Option<InstanceType>,
+    /// Whether a tag of this execution says that another stands in.
+    tagged: bool,
+    /// Why none of those before was taken.
+    error: Option<CloudError>,
+}
+
+impl Trying {
+    fn target(&self) -> Option<&InstanceType> {
+        self.types.order.get(self.turn)
+    }
+
+    fn has(&self, wanted: &InstanceType) -> bool {
+        self.present.as_ref() == Some(wanted)
+    }
+
+    /// Goes on with the next type. What a person can mend is told rather than a lack of room.
+    fn refused(&mut self, error: &CloudError) {
+        self.turn += 1;
+        let tells_more = error.kind != CloudErrorKind::Capacity;
+        let known = self.error.as_ref().map(|known| known.kind);
+        if known.is_none() || (tells_more && known == Some(CloudErrorKind::Capacity)) {
+            self.error = Some(error.repeated());
+        }
+    }
+}
+
+impl Types {
+    pub(super) fn of<'a>(members: impl Iterator<Item = (&'a Step, Option<&'a Instance>)>) -> Self {
+        let trying = members
+            .enumerate()
+            .filter_map(|(member, (step, instance))| {
+                let types = TypesToTry::clone(step.types.as_ref()?);
+                let trying = Trying {
+                    types,
+                    turn: 0,
+                    present: instance.and_then(|instance| instance.instance_type.parse().ok()),
+                    tagged: false,
+                    error: None,
+                };
+                Some((member, trying))
+            });
+        Self(trying.collect())
+    }
+
+    /// Whether the member can be started as it is.
+    pub(super) fn is_ready(&self, member: usize) -> bool {
+        self.0
+            .get(&member)
+            .is_none_or(|trying| trying.target().is_some_and(|target| trying.has(target)))
+    }
+
+    /// What becomes of the tag once the member's start was accepted.
+    pub(super) fn change(&self, member: usize, planned: FallbackChange) -> FallbackChange {
+        match self.0.get(&member) {
+            Some(trying) if !trying.has(&trying.types.wanted) => FallbackChange::Keep,
+            Some(trying) if trying.tagged => FallbackChange::Clear,
+            Some(_) | None => planned,
+        }
+    }
+
+    /// Whether this is no reason to give the member up: there is another type to try, or a type to give back.
+    pub(super) fn goes_on(&mut self, call: &Call, member: usize, error: &CloudError) -> bool {
+        let Some(trying) = self.0.get_mut(&member) else {
+            return false;
+        };
+        let Some(target) = trying.target() else {
+            // Its own type can't be given back: the tag stays, and a later start tries again.
+            return false;
+        };
+        let is_wanted = *target == trying.types.wanted;
+        let goes_on = match (call, error.kind) {
+            (Call::Change(StepAction::Start), CloudErrorKind::Capacity)
+            | (Call::GiveType(_), CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
+            // Not in this zone, not with this image: no other reason than the type.
+            (Call::Change(StepAction::Start), CloudErrorKind::Refused) => !is_wanted,
+            _ => false,
+        };
+        if goes_on {
+            trying.refused(error);
+        }
+        goes_on
+    }
+
+    /// How many types the longest order has: so many rounds are enough.
+    fn most(&self) -> usize {
+        let orders = self.0.values().map(|trying| trying.types.order.len());
+        orders.max().unwrap_or(0)
+    }
+
+    fn with(&self, wanting: impl Fn(&Trying) -> bool) -> Vec<usize> {
+        let members = self.0.iter();
+        members
+            .filter(|(_, trying)| wanting(trying))
+            .map(|(member, _)| *member)
+            .collect()
+    }
+}
+
+impl Execution<'_> {
+    /// Tries one type after the other for the starts that found no room.
+    pub(super) async fn try_other_types(&mut self) {
+        for _ in 0..self.types.most() {
+            let waiting = self.open_of(|trying| trying.target().is_some());
+            if waiting.is_empty() {
+                break;
+            }
+            self.place_types(&waiting);
+            self.run().await;
+            self.give_types(waiting);
+            self.run().await;
+            let ready = self.open_of(|trying| trying.target().is_some_and(|one| trying.has(one)));
+            self.queue_change(StepAction::Start, ready);
+            self.run().await;
+        }
+        let given_up = self.open_of(|trying| trying.target().is_none());
+        self.give_types(given_up.clone());
+        self.run().await;
+        self.give_up(&given_up);
+        self.run().await;
+    }
+
+    fn open_of(&self, wanting: impl Fn(&Trying) -> bool) -> Vec<usize> {
+        let mut members = self.types.with(wanting);
+        members.retain(|member| matches!(self.progress[*member], Progress::Open));
+        members
+    }
+
+    /// What is about to be changed is written down first: a crash in between loses nothing.
+    fn place_types(&mut self, members: &[usize]) {
+        let mut placed = Vec::new();
+        for member in members {
+            let Some(trying) = self.types.0.get_mut(member) else {
+                continue;
+            };
+            let wanted = trying.types.wanted.clone();
+            match trying.target().cloned() {
+                Some(present) if present != wanted && !trying.has(&present) => {
+                    trying.tagged = true;
+                    let writes = Writes::fallback(&Fallback { wanted, present });
+                    placed.push((writes, *member));
+                }
+                _ => {}
+            }
+        }
+        for (writes, members) in alike(placed.into_iter()) {
+            self.queue_back(&Call::PlaceType(writes), &members);
+        }
+    }
+
+    /// Gives each the type whose turn it is, or its own when all had theirs. EC2 takes one instance a call.
+    fn give_types(&mut self, members: Vec<usize>) {
+        for member in members {
+            let Some(trying) = self.types.0.get(&member) else {
+                continue;
+            };
+            let to = trying.target().unwrap_or(&trying.types.wanted).clone();
+            let is_open = matches!(self.progress[member], Progress::Open);
+            if is_open && !trying.has(&to) {
+                self.queue_back(&Call::GiveType(to), &[member]);
+            }
+        }
+    }
+
+    /// EC2 gave the member this type.
+    pub(super) fn type_given(&mut self, member: usize, to: &InstanceType) {
+        self.rooms.moved(member, to.as_str());
+        if let Some(trying) = self.types.0.get_mut(&member) {
+            trying.present = Some(to.clone());
+        }
+    }
+
+    /// There was room for none of its types, so that it has its own again, and no tag needs to say so.
+    fn give_up(&mut self, members: &[usize]) {
+        let mut untagged = Vec::new();
+        for member in members {
+            let Some(trying) = self.types.0.get_mut(member) else {
+                continue;
+            };
+            let still_open = matches!(self.progress[*member], Progress::Open);
+            let Some(error) = trying.error.take().filter(|_| still_open) else {
+                continue;
+            };
+            let has_its_own = trying.has(&trying.types.wanted);
+            let planned = self.steps[*member].remember.fallback;
+            if has_its_own && (trying.tagged || planned == FallbackChange::Clear) {
+                untagged.push(*member);
+            }
+            self.progress[*member] = Progress::Settled(StepResult::Failed(error));
+        }
+        self.queue_back(&Call::Forget(Writes::no_fallback()), &untagged);
+    }
+
+    /// Tells of an accepted start whether another type stands in.
+    pub(super) fn tell_type(&self, member: usize) {
+        let Some(trying) = self.types.0.get(&member) else {
+            return;
+        };
+        let wanted = &trying.types.wanted;
+        if let Some(present) = trying.present.as_ref().filter(|present| *present != wanted) {
+            let instance = &self.steps[member].instance;
+            info!(%instance, %wanted, %present, "started as another type: there was no room for its own");
+        }
+    }
+}
