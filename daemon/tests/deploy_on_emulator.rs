@@ -209,7 +209,7 @@ fn deployment(stack: &str) -> Deployment {
         ],
         reach: Reach {
             tag: "Schedule".to_owned(),
-            matchers: Vec::new(),
+            ..Reach::default()
         },
         // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
         lambda_zip: Some("/bin/sh".into()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
-use curfew_core::memory::{Cause, HOLD_TAG, Hold, Last};
+use curfew_core::memory::{Cause, HOLD_TAG, Hold, Last, Retry};
 use curfew_core::plan::{Plan, SkipReason, Step, StepAction};
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::{Firmness, Schedule};
@@ -15,8 +15,9 @@ use proptest::prelude::*;
 use crate::support::{Cloud, Evidence, SETTINGS, Trouble, governance, paris};
 
 /// One instance for each of these values of the governing tag; the last ones are never touched.
-const FLEET: [&str; 10] = [
+const FLEET: [&str; 11] = [
     "office",
+    "spare",
     "strict",
     "night-stop",
     "eager",
@@ -27,7 +28,18 @@ const FLEET: [&str; 10] = [
     "offcie",
     "Mon-Fri 08:00-25:00 Europe/Paris",
 ];
-const GOVERNED: usize = 6;
+const GOVERNED: usize = 7;
+
+/// What every instance is meant to be, and what one of `spare` may be instead.
+const OWN_TYPE: &str = "t3.micro";
+const OTHER_TYPE: &str = "t3a.micro";
+
+const SPARE: &str = r#"
+    [schedules.spare]
+    timezone = "Europe/Paris"
+    running = "Mon-Fri 08:00-20:00"
+    fallback_types = ["t3a.micro"]
+"#;
 
 const WAKING: [&str; 4] = ["office", "strict", "night-stop", "eager"];
 
@@ -43,6 +55,11 @@ enum Event {
     PersonStops(usize),
     Asked(usize, Wish),
     NextStartFallsBack(usize),
+    NextStartFindsNoRoom(usize),
+    /// EC2 has no room for these types from now on.
+    Full(&'static [&'static str]),
+    /// EC2 refuses to stop it, or does so no longer.
+    Protected(usize, bool),
     /// Something goes wrong in the next pass.
     Trouble(Trouble),
 }
@@ -69,6 +86,12 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Trouble::CrashBeforeMemory),
         Just(Trouble::CrashBeforeClearing),
     ];
+    let room = prop_oneof![
+        Just(&[][..]),
+        Just(&[OWN_TYPE][..]),
+        Just(&[OTHER_TYPE][..]),
+        Just(&[OWN_TYPE, OTHER_TYPE][..]),
+    ];
     prop_oneof![
         8 => seconds.prop_map(|seconds| Event::Wait(SignedDuration::from_secs(seconds))),
         8 => Just(Event::Pass),
@@ -78,6 +101,9 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..FLEET.len()).prop_map(Event::PersonStops),
         4 => (0..FLEET.len(), wish).prop_map(|(which, wish)| Event::Asked(which, wish)),
         1 => (0..GOVERNED).prop_map(Event::NextStartFallsBack),
+        1 => (0..GOVERNED).prop_map(Event::NextStartFindsNoRoom),
+        3 => room.prop_map(Event::Full),
+        1 => (0..GOVERNED, any::<bool>()).prop_map(|(which, on)| Event::Protected(which, on)),
         2 => trouble.prop_map(Event::Trouble),
     ]
 }
@@ -89,7 +115,7 @@ proptest! {
     fn the_promises_hold_in_every_history(
         evidence in prop_oneof![Just(Evidence::Kept), Just(Evidence::Missing)],
         start in 0_i64..365 * 24 * 60,
-        running in proptest::array::uniform10(any::<bool>()),
+        running in proptest::array::uniform11(any::<bool>()),
         events in proptest::collection::vec(event(), 1..60),
     ) {
         let from = paris("2026-01-01 00:00") + SignedDuration::from_mins(start);
@@ -108,11 +134,13 @@ struct History {
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
     /// Each edge that led to a call, and whether that call, or its memory, came to nothing.
     acted: BTreeMap<(InstanceId, Timestamp, Action), bool>,
+    /// What EC2 refused lately, how often, and when last: it must not be asked again too soon.
+    refused: BTreeMap<InstanceId, (Timestamp, Action, usize, Timestamp)>,
 }
 
 impl History {
-    fn begin(evidence: Evidence, from: Timestamp, running: [bool; 10]) -> Self {
-        let mut cloud = Cloud::new(governance(SETTINGS), from, evidence);
+    fn begin(evidence: Evidence, from: Timestamp, running: [bool; 11]) -> Self {
+        let mut cloud = Cloud::new(governance(&format!("{SETTINGS}{SPARE}")), from, evidence);
         let ids = FLEET
             .iter()
             .zip(running)
@@ -126,6 +154,7 @@ impl History {
             ids,
             wishes: BTreeMap::new(),
             acted: BTreeMap::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -152,11 +181,34 @@ impl History {
                 let id = self.ids[*which].clone();
                 self.cloud.machine(&id).next_start_falls_back();
             }
+            Event::NextStartFindsNoRoom(which) => {
+                let id = self.ids[*which].clone();
+                self.cloud.machine(&id).next_start_finds_no_room();
+            }
+            Event::Full(types) => {
+                self.cloud.full = types.iter().map(|&name| name.to_owned()).collect();
+            }
+            Event::Protected(which, on) => {
+                let id = self.ids[*which].clone();
+                if *on {
+                    self.cloud.protected.insert(id);
+                } else {
+                    self.cloud.protected.remove(&id);
+                }
+            }
             Event::Trouble(trouble) => self.cloud.trouble = Some(*trouble),
         }
     }
 
+    /// When nothing is refused any more, everything comes to rest as it should be, after the longest wait.
     fn end(mut self) {
+        self.cloud.full.clear();
+        self.cloud.protected.clear();
+        self.cloud.trouble = None;
+        for machine in self.cloud.machines.values_mut() {
+            machine.next_start_runs();
+        }
+        self.until(self.cloud.now + Retry::LONGEST_WAIT);
         self.cloud.come_to_rest();
         let now = self.cloud.now;
         for id in &self.ids[..GOVERNED] {
@@ -167,6 +219,13 @@ impl History {
                 (None, Firmness::Enforced) => schedule.timetable.desired(now),
                 (None, Firmness::OncePerEdge) => Desired::Unmanaged,
             };
+            let retry: Option<Retry> = self.cloud.retry(id).parse().ok();
+            let hands_off = held == Some(Desired::Unmanaged);
+            assert!(
+                hands_off || retry.is_none_or(|retry| retry.edge > now),
+                "nothing is refused any more: {}",
+                self.cloud.retry(id)
+            );
             let state = self.cloud.state(id);
             match wanted {
                 Desired::Running => assert_eq!(state, Running, "{id}"),
@@ -249,6 +308,7 @@ impl History {
             Wish::Resume => Ask::Resume,
         };
         self.wishes.remove(&id);
+        self.refused.remove(&id);
         self.watch(None, |cloud| cloud.ask(&id, ask));
     }
 
@@ -276,13 +336,19 @@ impl History {
                 "what nothing governs is not touched"
             );
         }
+        self.assert_the_wanted_type_is_never_lost();
         for step in &plan.steps {
             if step.action == StepAction::Record {
                 continue;
             }
+            let id = &step.instance;
+            let refused = before[id].instance.state == self.cloud.state(id);
+            if trouble != Some(Trouble::CallsFail) {
+                self.assert_not_asked_again_too_soon(step, refused, trouble);
+            }
             self.assert_no_wish_is_undone(step, woken_for);
             assert_no_hold_is_broken(&before[&step.instance].instance, step, self.cloud.now);
-            if trouble != Some(Trouble::CallsFail) {
+            if trouble != Some(Trouble::CallsFail) && !refused {
                 self.assert_first_action_of_its_edge(step);
             }
             if trouble == Some(Trouble::CrashBeforeMemory) {
@@ -290,6 +356,41 @@ impl History {
             }
         }
         plan
+    }
+
+    /// As long as the same is due, each refusal makes for a longer wait. An early wake-up may come up to a minute before.
+    fn assert_not_asked_again_too_soon(
+        &mut self,
+        step: &Step,
+        refused: bool,
+        trouble: Option<Trouble>,
+    ) {
+        const WAITS: [i64; 6] = [1, 2, 5, 10, 20, 30];
+        let Some(edge) = step.edge else { return };
+        let now = self.cloud.now;
+        let earlier = self.refused.remove(&step.instance);
+        let earlier = earlier.filter(|(at, action, ..)| (*at, *action) == (edge.at, edge.action));
+        let times = earlier.map_or(0, |(.., times, last)| {
+            let least = SignedDuration::from_mins(WAITS[times.min(WAITS.len()) - 1] - 1);
+            assert!(
+                now.duration_since(last) >= least,
+                "asked again after {last}: {step:#?}"
+            );
+            times
+        });
+        if refused && trouble.is_none() {
+            let refusal = (edge.at, edge.action, times + 1, now);
+            self.refused.insert(step.instance.clone(), refusal);
+        }
+    }
+
+    fn assert_the_wanted_type_is_never_lost(&self) {
+        for id in &self.ids[..GOVERNED] {
+            let (present, tag) = self.cloud.types(id);
+            let is_spare = *id == self.ids[1];
+            let on_record = is_spare && present == OTHER_TYPE && tag == "t3.micro as t3a.micro";
+            assert!(present == OWN_TYPE || on_record, "{id} is {present}: {tag}");
+        }
     }
 
     fn assert_no_wish_is_undone(&self, step: &Step, woken_for: Option<&str>) {
@@ -342,9 +443,14 @@ impl History {
         };
         let too_old = now.duration_since(edge.at) > schedule.catch_up;
         let launched_after = last.is_none() && instance.launched_at.unwrap() >= edge.at;
+        let tried = |step: &Step| step.instance == *id && step.action != StepAction::Record;
+        if plan.steps.iter().any(tried) {
+            // It was not applied, so it was refused, which is what the step says.
+            return;
+        }
         let skip = plan.skipped.iter().find(|skip| skip.instance == *id);
         let reported = match skip.map(|skip| &skip.reason) {
-            Some(SkipReason::InFlight) => true,
+            Some(SkipReason::InFlight | SkipReason::WaitingToRetry { .. }) => true,
             Some(SkipReason::TooLate { .. }) => too_old && !done_by_others,
             Some(SkipReason::AsDesired) => done_by_others && (too_old || launched_after),
             Some(SkipReason::NothingDue) => launched_after,

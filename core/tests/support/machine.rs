@@ -82,6 +82,11 @@ impl Machine {
         );
     }
 
+    /// The next start leads to running.
+    pub(crate) fn next_start_runs(&mut self) {
+        self.boot = Boot::Runs;
+    }
+
     pub(crate) fn tag(&mut self, key: &str, value: &str) {
         assert!(
             value.chars().count() <= 256,

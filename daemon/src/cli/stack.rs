@@ -106,15 +106,7 @@ pub(super) fn deployment(
         request_limit: settings.api.limit,
         settings_document: settings.document.to_json(),
         rules: wake_up_rules(settings, &context.clock),
-        reach: Reach {
-            tag: settings.governance.tag.clone(),
-            matchers: settings
-                .governance
-                .schedules
-                .values()
-                .map(|schedule| schedule.matcher.clone())
-                .collect(),
-        },
+        reach: Reach::of(&settings.governance),
         lambda_zip,
     })
 }

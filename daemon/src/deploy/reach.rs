@@ -1,5 +1,6 @@
 //! Which instances the Lambda may start, stop and tag: the ones that the schedules govern, said in IAM's words.
 
+use curfew_core::govern::Governance;
 use curfew_core::schedule::{Matcher, Pattern};
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,33 @@ pub struct Reach {
     pub tag: String,
     /// The schedules' own claims.
     pub matchers: Vec<Matcher>,
+    /// Whether any schedule has types to fall back to.
+    pub types: Types,
+}
+
+/// What the schedules may do with the instances' types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Types {
+    /// Nothing.
+    #[default]
+    Kept,
+    /// Start with another while there is no room.
+    Changed,
+}
+
+impl Reach {
+    /// What these schedules need.
+    pub fn of(governance: &Governance) -> Self {
+        let schedules = || governance.schedules.values();
+        let keeps = schedules().all(|schedule| schedule.fallback_types.is_empty());
+        Self {
+            tag: governance.tag.clone(),
+            matchers: schedules()
+                .map(|schedule| schedule.matcher.clone())
+                .collect(),
+            types: if keeps { Types::Kept } else { Types::Changed },
+        }
+    }
 }
 
 impl Reach {
@@ -37,11 +65,24 @@ impl Reach {
                 "Resource": resources,
                 "Condition": { "ForAllValues:StringLike": { "aws:TagKeys": "curfew:*" } },
             });
+            // No other attribute: whoever may set an instance's user data runs programs on it.
+            let mut change = json!({
+                "Effect": "Allow",
+                "Action": "ec2:ModifyInstanceAttribute",
+                "Resource": resources,
+                "Condition": { "StringLike": { "ec2:Attribute/InstanceType": "*" } },
+            });
             if let Some(like) = like {
                 act["Condition"]["StringLike"] = like.clone().into();
-                remember["Condition"]["StringLike"] = like.into();
+                remember["Condition"]["StringLike"] = like.clone().into();
+                for (key, value) in like {
+                    change["Condition"]["StringLike"][key] = value;
+                }
             }
             statements.extend([act.to_string(), remember.to_string()]);
+            if self.types == Types::Changed {
+                statements.push(change.to_string());
+            }
         };
         let tag_key = |key: &str| format!("aws:ResourceTag/{key}");
         let any = Map::from_iter([(tag_key(&self.tag), json!("*"))]);
@@ -108,6 +149,7 @@ mod tests {
         let reach = Reach {
             tag: "Schedule".to_owned(),
             matchers: vec![by_tag],
+            types: Types::Kept,
         };
         let statements = statements(&reach);
         let acting: Vec<_> = statements
@@ -135,6 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn types_are_within_reach_where_a_schedule_falls_back_and_nothing_else_of_an_instance_is() {
+        let mut reach = Reach {
+            tag: "Schedule".to_owned(),
+            ..Reach::default()
+        };
+        let changing = |reach: &Reach| {
+            let mut statements = statements(reach);
+            statements.retain(|one| one["Action"] == "ec2:ModifyInstanceAttribute");
+            statements
+        };
+        assert!(changing(&reach).is_empty());
+        reach.types = Types::Changed;
+        let found = changing(&reach);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0]["Condition"]["StringLike"],
+            json!({ "ec2:Attribute/InstanceType": "*", "aws:ResourceTag/Schedule": "*" })
+        );
+    }
+
+    #[test]
     fn instances_named_by_id_are_within_reach_by_id_alone() {
         let reach = Reach {
             tag: "Schedule".to_owned(),
@@ -142,6 +205,7 @@ mod tests {
                 ids: vec!["i-0123456789abcdef0".parse().unwrap()],
                 ..Matcher::default()
             }],
+            types: Types::Kept,
         };
         let statement = &statements(&reach)[2];
         assert_eq!(
