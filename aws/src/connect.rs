@@ -10,7 +10,7 @@ use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use curfew_core::membership::Account;
@@ -224,14 +224,24 @@ fn is_on(key: &str) -> bool {
     env(key).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
+/// The way to `url`, which is nobody's of AWS.
+pub(crate) fn web_connector(url: &str, trust: Trust) -> Result<SharedHttpConnector, TrustError> {
+    let roots = roots(Some(url), trust)?;
+    Ok(client::connector(roots, Connection::CONNECT_TIMEOUT))
+}
+
 fn http_client(endpoint: Option<&str>, trust: Trust) -> Result<SharedHttpClient, TrustError> {
-    let roots = if endpoint.is_some_and(|url| url.starts_with("http://")) {
-        // Nobody will say who they are.
-        RootCertStore::empty()
-    } else {
-        trust.roots(env("AWS_CA_BUNDLE").as_deref())?
-    };
+    let roots = roots(endpoint, trust)?;
     Ok(client::http_client(roots, Connection::CONNECT_TIMEOUT))
+}
+
+fn roots(endpoint: Option<&str>, trust: Trust) -> Result<RootCertStore, TrustError> {
+    if endpoint.is_some_and(|url| url.starts_with("http://")) {
+        // Nobody will say who they are.
+        Ok(RootCertStore::empty())
+    } else {
+        trust.roots(env("AWS_CA_BUNDLE").as_deref())
+    }
 }
 
 #[cfg(test)]

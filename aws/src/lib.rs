@@ -13,4 +13,5 @@ pub mod pass;
 pub mod rules;
 mod side_by_side;
 mod skew;
+pub mod web;
 mod whole;

@@ -10,6 +10,7 @@ mod everywhere;
 mod explain;
 mod history;
 mod import;
+mod notify;
 mod output;
 mod plan;
 mod request;
@@ -115,6 +116,9 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Print the journalled transitions
     History(history::HistoryArgs),
+    /// Try out whether notices get through
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Check a settings file; needs no credentials
     Check(check::CheckArgs),
     /// Print the JSON schema of the settings file, for editors
@@ -154,6 +158,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::explain(&mut context, args).await,
         Command::Simulate(args) => simulate::simulate(&mut context, &args),
         Command::History(args) => history::history(&mut context, &args),
+        Command::Notify(command) => notify::notify(&mut context, command).await,
         Command::Check(args) => check::check(&mut context, args),
         Command::Schema => context.output.raw(settings::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),

@@ -5,6 +5,7 @@ pub mod deploy;
 pub mod emulator;
 pub mod journal;
 pub mod logging;
+pub mod notify;
 pub mod progress;
 pub mod run;
 pub mod settings;

@@ -6,6 +6,8 @@
 //!   └───────────┤
 //!               ▼ nudge
 //!            polling ──▶ watch ──▶ journal, log
+//!
+//!  reconcile, watch ──▶ notify: one task for each destination
 //! ```
 //!
 //! Wake-ups carry no decision: every pass looks at EC2 afresh.
@@ -14,6 +16,7 @@ mod alarm;
 mod backoff;
 mod reconcile;
 mod rules;
+mod tidings;
 mod watch;
 
 use std::sync::{Arc, OnceLock};
@@ -27,9 +30,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::journal::{Journal, JournalError};
-use crate::settings::DaemonSettings;
+use crate::notify::{Delivery, Notifier};
+use crate::settings::{DaemonSettings, Driver};
 
 pub use alarm::AlarmError;
+pub(crate) use backoff::Backoff;
 pub use rules::{RuleKeeper, wake_up_rules};
 pub use watch::{Ledger, Polling, Seen, Sightings};
 
@@ -44,6 +49,10 @@ pub struct Ports {
     pub journal: Journal,
     /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
     pub rules: Option<RuleKeeper>,
+    /// Takes what people are to be told.
+    pub notifier: Notifier,
+    /// Bring it to them.
+    pub deliveries: Vec<Delivery>,
 }
 
 /// A daemon that can't go on.
@@ -75,6 +84,8 @@ pub async fn run(
         fleet,
         journal,
         rules,
+        notifier,
+        deliveries,
     } = ports;
     let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
     let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
@@ -82,7 +93,15 @@ pub async fn run(
     let ledger = Ledger::new(journal.sightings()?, Arc::clone(&governance));
     let alarm = alarm::Alarm::new(wake.clone(), clock.clone()).await?;
     let polling = Polling::new(fleet.clone(), settings.poll, Arc::clone(&nudge));
+    // The cloud mends most contradictions by itself, within its grace.
+    let patience = match settings.driver {
+        Driver::Cloud => settings.grace,
+        Driver::Daemon => std::time::Duration::ZERO,
+    };
+    let watched = tidings::Watched::new(notifier.clone(), Arc::clone(&governance));
     let reconcile = reconcile::Reconcile {
+        notifier,
+        standing: tidings::Standing::lasting(patience),
         driver: settings.driver,
         grace: settings.grace,
         governance,
@@ -109,12 +128,16 @@ pub async fn run(
             ledger,
             journal,
             clock.clone(),
+            watched,
             sightings,
             tasks.shutdown.clone(),
         ),
     );
     if let Some(rules) = rules {
         tasks.spawn("rules", rules.keep(clock.clone(), tasks.shutdown.clone()));
+    }
+    for delivery in deliveries {
+        tasks.spawn("notify", delivery.run(tasks.shutdown.clone()));
     }
     tasks.join().await
 }

@@ -5,6 +5,7 @@
 
 mod holidays;
 mod load;
+mod notify;
 mod raw;
 #[cfg(test)]
 mod schema;
@@ -23,6 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use load::{DEFAULT_FILE, Overrides, SettingsError, load};
+pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
 pub use raw::RawSettings;
 
 use curfew_aws::rules::StackName;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// How `curfew run` works.
     pub daemon: DaemonSettings,
+    /// Who is told what.
+    pub notify: Vec<NotifySettings>,
     /// Where AWS is.
     pub aws: AwsSettings,
 }
@@ -198,17 +202,13 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
         .membership()
         .map_err(|found| problems.extend(found))
         .ok();
+    problems.extend(raw.prices.iter().filter_map(no_price));
+    let notify = notify::resolve(&raw.notify, governance.as_ref(), &mut problems);
     let mut check = |key: &str, result: Result<(), String>| {
         if let Err(message) = result {
             problems.push(Problem::new(key, message));
         }
     };
-    for (instance_type, price) in &raw.prices {
-        if !price.is_finite() || *price < 0.0 {
-            let message = format!("`{price}` is not a price per hour; write 0 or more");
-            check(&format!("prices.{instance_type}"), Err(message));
-        }
-    }
     let name = raw.stack.name.parse::<StackName>();
     check(
         "stack.name",
@@ -281,8 +281,15 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
             grace,
             state_dir: raw.daemon.state_dir,
         },
+        notify,
         aws: raw.aws,
     })
+}
+
+fn no_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
+    let is_price = price.is_finite() && *price >= 0.0;
+    let message = format!("`{price}` is not a price per hour; write 0 or more");
+    (!is_price).then(|| Problem::new(format!("prices.{instance_type}"), message))
 }
 
 /// An origin as browsers send it: one that is written otherwise would never be equal to theirs.

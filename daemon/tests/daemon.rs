@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew::journal::{Filter, Journal};
+use curfew::notify::Notifier;
 use curfew::run::{Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver};
 use curfew_aws::clock::Clock;
@@ -73,6 +74,8 @@ impl Daemon {
             fleet: Fleet::new(&Connection::open(options).await.unwrap()),
             journal: Journal::open(state).unwrap(),
             rules: None,
+            notifier: Notifier::silent(),
+            deliveries: Vec::new(),
         };
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();

@@ -215,3 +215,59 @@ fn accounts_and_regions_are_read_and_their_mistakes_are_placed() {
       /etc/curfew.toml: `account[0]`: `role_arn` is missing
     ");
 }
+
+#[test]
+fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
+    let good = settings(
+        r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        [[notify]]
+        type = "webhook"
+        url = "https://hooks.slack.com/services/s3cr3t"
+        [[notify]]
+        type = "sns"
+        topic_arn = "arn:aws:sns:eu-west-3:111122223333:curfew"
+        kinds = ["failure"]
+        schedules = ["office", "inline"]
+    "#,
+    )
+    .unwrap();
+    let counts: Vec<(usize, usize)> = good
+        .notify
+        .iter()
+        .map(|one| (one.kinds.len(), one.schedules.len()))
+        .collect();
+    assert_eq!(counts, [(4, 0), (1, 2)]);
+    assert!(!format!("{good:?}").contains("s3cr3t"));
+
+    let bad = r#"
+        [[notify]]
+        type = "webhook"
+        url = "hooks.slack.com/services/s3cr3t"
+        kinds = []
+        [[notify]]
+        type = "sns"
+        schedules = ["office"]
+        [[notify]]
+        type = "webhook"
+        topic_arn = "arn:aws:sns:eu-west-3:111122223333:curfew"
+    "#;
+    insta::assert_snapshot!(problems(bad), @r#"
+    5 problems in the settings:
+      /etc/curfew.toml: `notify[0].kinds`: an empty list asks for nothing; leave it out for everything
+      /etc/curfew.toml: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
+      /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the settings have no schedules
+      /etc/curfew.toml: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
+      /etc/curfew.toml: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
+    "#);
+    insta::assert_snapshot!(problems("[[notify]]\ntype = 'mail'"), @r#"
+    1 problem in the settings:
+      /etc/curfew.toml: `notify[0].type`: found `mail`; allowed is `webhook` or `sns`
+    "#);
+    insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nkinds = ['failures']"), @r#"
+    1 problem in the settings:
+      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `deviation` or `hold`
+    "#);
+}

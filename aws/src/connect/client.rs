@@ -36,6 +36,13 @@ use tower_service::Service;
 
 /// A client that believes `roots` and gives up on a connection (TLS included) that does not come about in `connect_timeout`.
 pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpClient {
+    SharedHttpClient::new(Pool {
+        connector: connector(roots, connect_timeout),
+    })
+}
+
+/// The same for whoever makes requests without the SDK.
+pub(super) fn connector(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpConnector {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
     // A request leaves in one piece; holding back its last packet only costs a round trip.
@@ -48,9 +55,7 @@ pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> Sh
         // Without a timer, connections that nobody uses would never be closed.
         .pool_timer(TokioTimer::new())
         .build(connector);
-    SharedHttpClient::new(Pool {
-        connector: SharedHttpConnector::new(PooledConnector { pool }),
-    })
+    SharedHttpConnector::new(PooledConnector { pool })
 }
 
 fn tls(roots: RootCertStore) -> ClientConfig {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::process::ExitCode;
 
-use curfew_aws::connect::ConnectError;
+use curfew_aws::connect::{ConnectError, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::organisation::{MemberError, MemberFailure};
 
@@ -173,6 +173,12 @@ fn exit_of(kind: CloudErrorKind) -> Exit {
 
 impl From<ConnectError> for CliError {
     fn from(error: ConnectError) -> Self {
+        Self::wrap(Exit::Usage, error)
+    }
+}
+
+impl From<TrustError> for CliError {
+    fn from(error: TrustError) -> Self {
         Self::wrap(Exit::Usage, error)
     }
 }

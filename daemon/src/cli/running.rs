@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{CliError, Context, Exit};
 use crate::journal::Journal;
 use crate::logging::{self, LogFormat};
+use crate::notify;
 use crate::run::{self, Ports, RuleKeeper};
 use crate::settings::{Driver, Settings};
 
@@ -45,11 +46,14 @@ pub(super) async fn watch_over(
         }),
         Driver::Daemon => None,
     };
+    let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
     let ports = Ports {
         clock: context.clock.clone(),
         fleet: Fleet::new(connection),
         journal: Journal::open(&settings.state_dir())?,
         rules,
+        notifier,
+        deliveries,
     };
     run::run(
         &settings.daemon,

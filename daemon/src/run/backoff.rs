@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Doubles from a second to a minute: an emulator that restarts is found within seconds, and one that stays away is not hammered.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -13,12 +13,12 @@ impl Backoff {
     const LONGEST: Duration = Duration::from_mins(1);
 
     /// How often in a row it has failed.
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Notes a failure and says how long to wait.
-    pub(super) fn after_failure(&mut self) -> Duration {
+    pub(crate) fn after_failure(&mut self) -> Duration {
         let wait = Self::FIRST
             .saturating_mul(1 << self.failures.min(6))
             .min(Self::LONGEST);
@@ -27,7 +27,7 @@ impl Backoff {
     }
 
     /// Notes a success; whether it ends a series of failures.
-    pub(super) fn after_success(&mut self) -> bool {
+    pub(crate) fn after_success(&mut self) -> bool {
         std::mem::take(&mut self.failures) > 0
     }
 }

@@ -17,6 +17,8 @@ use tracing::{debug, error, info, warn};
 
 use super::alarm::Alarm;
 use super::backoff::Backoff;
+use super::tidings::Standing;
+use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
 
 /// Wake-ups that may wait: they all lead to the same pass, so a few are as good as many.
@@ -25,6 +27,9 @@ pub(super) const WAKE_UPS: usize = 16;
 /// However quiet it is, look again after this long: holds placed elsewhere, tags changed, instances launched. A minute is twelve
 /// `DescribeInstances` in the time of the cloud's own heartbeat, far below what EC2 allows.
 const ROUTINE: Duration = Duration::from_mins(1);
+
+/// Failures in a row that people are told of: by then it has lasted for a few seconds, and is no hiccup.
+const WORTH_TELLING: u32 = 3;
 
 /// Why a pass is made. It decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,9 @@ pub(super) struct Reconcile {
     pub(super) fleet: Fleet,
     pub(super) clock: Clock,
     pub(super) alarm: Alarm,
+    pub(super) notifier: Notifier,
+    /// The problems that people have been told of.
+    pub(super) standing: Standing,
     /// Tells polling that something has just been changed.
     pub(super) nudge: Arc<Notify>,
 }
@@ -58,8 +66,14 @@ impl Reconcile {
         while !shutdown.is_cancelled() {
             let wait = match self.reconcile().await {
                 Ok(next) => {
+                    let failures = backoff.failures();
                     if backoff.after_success() {
                         info!("EC2 answers again");
+                    }
+                    if failures >= WORTH_TELLING {
+                        let place = self.fleet.region().as_str();
+                        self.notifier
+                            .tell(&Notice::reachable(place, self.clock.now()));
                     }
                     self.arm(next).await;
                     ROUTINE
@@ -68,6 +82,12 @@ impl Reconcile {
                     let wait = backoff.after_failure();
                     let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
                     error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
+                    if failures == WORTH_TELLING {
+                        let place = self.fleet.region().as_str();
+                        let now = self.clock.now();
+                        self.notifier
+                            .tell(&Notice::unreachable(place, &error, failures, now));
+                    }
                     wait
                 }
             };
@@ -86,19 +106,22 @@ impl Reconcile {
     }
 
     /// One pass, or one check that the cloud made its own; returns when to wake next.
-    async fn reconcile(&self) -> Result<Option<Timestamp>, CloudError> {
+    async fn reconcile(&mut self) -> Result<Option<Timestamp>, CloudError> {
         if self.driver == Driver::Daemon {
             let done = self.act().await?;
+            self.tell(&done, &[]);
             return Ok(done.plan.next_edge);
         }
         let seen = look(&self.fleet, &self.governance, WakeUp::ROUTINE, &self.clock).await?;
-        let late: Vec<&Step> = seen
+        let late: Vec<Step> = seen
             .plan
             .steps
             .iter()
             .filter(|step| self.is_late(step, seen.at))
+            .cloned()
             .collect();
         if late.is_empty() {
+            self.tell(&seen, &[]);
             // An edge that the cloud has not applied yet has not used up its grace: come back when it has.
             let waiting = seen
                 .plan
@@ -108,13 +131,20 @@ impl Reconcile {
             let coming = seen.plan.next_edge.map(|edge| self.judged_at(edge));
             return Ok(waiting.chain(coming).filter(|at| *at > seen.at).min());
         }
-        for step in late {
+        for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
         let done = self.act().await?;
+        self.tell(&done, &late);
         Ok(done.plan.next_edge.map(|edge| self.judged_at(edge)))
+    }
+
+    fn tell(&mut self, pass: &Pass, late: &[Step]) {
+        for notice in self.standing.news(pass, late, &self.governance) {
+            self.notifier.tell(&notice);
+        }
     }
 
     async fn act(&self) -> Result<Pass, CloudError> {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
+use super::tidings::Watched;
 use crate::journal::{Journal, Record};
 
 /// Sightings that may wait for the journal. Each is a whole fleet: a few, then the source waits, and nothing is dropped.
@@ -110,6 +111,7 @@ pub(super) async fn keep(
     mut ledger: Ledger,
     mut journal: Journal,
     clock: Clock,
+    mut watched: Watched,
     mut sightings: mpsc::Receiver<Seen>,
     shutdown: CancellationToken,
 ) {
@@ -117,15 +119,19 @@ pub(super) async fn keep(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some(seen) = sightings.recv() => unwritten.extend(ledger.see(seen, clock.now())),
+            Some(seen) = sightings.recv() => {
+                watched.seen(&seen, clock.now());
+                unwritten.extend(ledger.see(seen, clock.now()));
+            }
         }
-        (journal, unwritten) = write(journal, unwritten).await;
+        (journal, unwritten) = write(journal, unwritten, &watched).await;
     }
     while let Ok(seen) = sightings.try_recv() {
+        watched.seen(&seen, clock.now());
         unwritten.extend(ledger.see(seen, clock.now()));
     }
     unwritten.extend(ledger.settle_all());
-    let (_, lost) = write(journal, unwritten).await;
+    let (_, lost) = write(journal, unwritten, &watched).await;
     if !lost.is_empty() {
         error!(
             records = lost.len(),
@@ -134,8 +140,12 @@ pub(super) async fn keep(
     }
 }
 
-/// Writes all records, or keeps them all for the next time.
-async fn write(mut journal: Journal, records: Vec<Record>) -> (Journal, Vec<Record>) {
+/// Writes all records, or keeps them all for the next time. People are told of what is new in the journal: once, then.
+async fn write(
+    mut journal: Journal,
+    records: Vec<Record>,
+    watched: &Watched,
+) -> (Journal, Vec<Record>) {
     if records.is_empty() {
         return (journal, records);
     }
@@ -152,7 +162,10 @@ async fn write(mut journal: Journal, records: Vec<Record>) -> (Journal, Vec<Reco
     });
     let (journal, mut records, result) = written.await.expect("writing the journal does not panic");
     match result {
-        Ok(_) => records.clear(),
+        Ok(entries) => {
+            records.clear();
+            watched.journalled(&entries);
+        }
         Err(error) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             error!(%error, source, waiting = records.len(), "the journal can't be written; its records wait in memory");

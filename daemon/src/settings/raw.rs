@@ -8,6 +8,7 @@ use curfew_core::settings::{RawGoverning, RawSchedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::notify::RawNotify;
 use super::{ApiAuth, AwsSettings, Driver};
 
 /// The whole file.
@@ -32,6 +33,9 @@ pub struct RawSettings {
     pub api: RawApi,
     /// How `curfew run` works.
     pub daemon: RawDaemon,
+    /// Who is told what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<RawNotify>,
     /// Where AWS is.
     #[serde(default)]
     pub aws: AwsSettings,

@@ -79,3 +79,32 @@ fn without_a_journal_or_a_schedule_it_says_so() {
     assert!(explained["transitions"].is_null());
     assert_eq!(cloud.run(&["explain", "i-0abc1234def567890"]).code, 3);
 }
+
+#[test]
+fn what_ec2_refused_and_a_stand_in_type_are_told() {
+    let cloud = Cloud::with([idle("web")
+        .stopped()
+        .instance_type("t3a.micro")
+        .tag(
+            "curfew:retry",
+            "2025-12-31T18:30:00Z start 3x InsufficientInstanceCapacity next 2026-01-01T12:30:00Z",
+        )
+        .tag("curfew:type", "t3.micro as t3a.micro")]);
+    let settings = crate::cloud::SETTINGS.replace(
+        "start = \"0 0 1 1 *\"",
+        "start = \"0 0 1 1 *\"\nfallback_types = ['t3a.micro']",
+    );
+    std::fs::write(cloud.directory.path().join("curfew.toml"), settings).unwrap();
+    let web = cloud.id("web");
+    let told = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
+    let lines: Vec<&str> = told
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("  retry") || line.starts_with("  type"))
+        .collect();
+    let expected = [
+        "  retry      the start was tried 3 times, the last time in vain for InsufficientInstanceCapacity; again Thu 01 Jan 18:00 (in 30 min)",
+        "  type       t3a.micro until it can have t3.micro again",
+    ];
+    assert_eq!(lines, expected, "{told:?}");
+}

@@ -144,7 +144,7 @@ impl House {
     }
 
     fn instances(&self) -> Vec<Value> {
-        self.json(&["status"])["instances"]
+        self.json(&["status", "--all"])["instances"]
             .as_array()
             .unwrap()
             .clone()

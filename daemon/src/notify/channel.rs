@@ -1,0 +1,153 @@
+//! The ways out: a webhook, and an SNS topic.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_sns::Client;
+use curfew_aws::connect::{Connection, Trust, TrustError};
+use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::web::{WebClient, WebError};
+use serde_json::json;
+
+use super::message::Message;
+use crate::settings::{Destination, TopicArn, WebhookUrl};
+
+/// One way out.
+#[derive(Debug)]
+pub(super) enum Channel {
+    Webhook { client: WebClient, url: WebhookUrl },
+    Topic { client: Client, arn: TopicArn },
+}
+
+/// A message that did not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The webhook could not be reached.
+    #[error("the webhook could not be reached")]
+    Web(#[from] WebError),
+    /// The webhook answered, and not that it is content.
+    #[error("the webhook answered {status}")]
+    Status {
+        /// HTTP's status.
+        status: u16,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// SNS did not take it.
+    #[error(transparent)]
+    Topic(#[from] CloudError),
+}
+
+impl SendError {
+    /// Whether it is worth trying again with the same message.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Web(_) => true,
+            // Too Early, Too Many Requests, and whatever is the other side's fault.
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            Self::Topic(error) => match error.kind {
+                CloudErrorKind::Unreachable
+                | CloudErrorKind::Credentials
+                | CloudErrorKind::Expired
+                | CloudErrorKind::Throttled
+                | CloudErrorKind::Service => true,
+                CloudErrorKind::Denied
+                | CloudErrorKind::NotFound
+                | CloudErrorKind::Capacity
+                | CloudErrorKind::WrongState
+                | CloudErrorKind::Refused => false,
+            },
+        }
+    }
+
+    /// One line, with what lies below it.
+    pub fn told(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) if !matches!(self, Self::Topic(_)) => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// How long the other side asks for patience.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Web(_) | Self::Topic(_) => None,
+        }
+    }
+}
+
+impl Channel {
+    pub(super) fn open(
+        destination: &Destination,
+        connection: &Connection,
+    ) -> Result<Self, TrustError> {
+        Ok(match destination {
+            Destination::Webhook(url) => Self::Webhook {
+                client: WebClient::to(url.secret(), Trust::OperatingSystem)?,
+                url: url.clone(),
+            },
+            Destination::Topic(arn) => Self::Topic {
+                client: Client::new(&connection.in_region(arn.region()).sdk),
+                arn: arn.clone(),
+            },
+        })
+    }
+
+    /// Sends once.
+    pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
+        match self {
+            Self::Webhook { client, .. } => {
+                let body = message.slack().to_string();
+                let answer = client.post_json(body).await?;
+                match answer.status {
+                    200..300 => Ok(()),
+                    status => Err(SendError::Status {
+                        status,
+                        retry_after: answer.retry_after,
+                    }),
+                }
+            }
+            Self::Topic { client, arn } => {
+                // E-mails and phones get the text, programs the facts.
+                let bodies = json!({
+                    "default": message.structured().to_string(),
+                    "email": message.text,
+                    "sms": message.subject(),
+                });
+                let mut call = client
+                    .publish()
+                    .topic_arn(arn.as_str())
+                    .subject(message.subject())
+                    .message_structure("json")
+                    .message(bodies.to_string());
+                if arn.is_fifo() {
+                    // Ordered as they happened; a message that is sent again has the same content, and so the same id.
+                    call = call.message_group_id("curfew");
+                    call = call.message_deduplication_id(digest(&bodies.to_string()));
+                }
+                let sent = call.send().await;
+                sent.map(drop)
+                    .map_err(|error| SendError::Topic(CloudError::from_sdk("sns:Publish", error)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    /// Without anything secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook { url, .. } => write!(f, "{url}"),
+            Self::Topic { arn, .. } => write!(f, "{arn}"),
+        }
+    }
+}
+
+fn digest(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(text.as_bytes());
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -1,0 +1,108 @@
+//! Bringing one destination's notices out, one message after the other, until they are taken or refused for good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::Notice;
+use super::channel::{Channel, SendError};
+use super::message::Message;
+use super::queue::{Batch, Queue};
+use crate::run::Backoff;
+
+/// After the shutdown, so long is tried to bring out what waits: a healthy destination takes everything within it, and a dead one
+/// must not hold up the service's stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The longest that a destination may ask for patience and be heard.
+const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
+
+/// One destination, with its queue.
+#[derive(Debug)]
+pub struct Delivery {
+    pub(super) channel: Channel,
+    pub(super) queue: Arc<Queue>,
+}
+
+impl Delivery {
+    /// Where to, without anything secret.
+    pub fn destination(&self) -> String {
+        self.channel.to_string()
+    }
+
+    /// Sends a trial at once, past the queue, and only once.
+    pub async fn test(&self, now: Timestamp) -> Result<(), SendError> {
+        let batch = Batch {
+            notices: vec![Notice::test(now)],
+            dropped: 0,
+        };
+        self.channel.send(&Message::of(&batch)).await
+    }
+
+    /// Delivers until every notifier is gone and its notices are out, or for a bounded time after the shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let patience = async {
+            shutdown.cancelled().await;
+            sleep(DRAIN).await;
+        };
+        tokio::select! {
+            () = self.work() => {}
+            () = patience => {}
+        }
+        let left = self.queue.left();
+        if left > 0 {
+            warn!(destination = %self.channel, notices = left, "notices were not delivered before the end");
+        }
+    }
+
+    async fn work(&self) {
+        let mut backoff = Backoff::default();
+        while let Some(batch) = self.queue.next().await {
+            if batch.dropped > 0 {
+                warn!(destination = %self.channel, dropped = batch.dropped, "notices were dropped: the queue was full");
+            }
+            self.deliver(&Message::of(&batch), &mut backoff).await;
+            self.queue.done();
+        }
+    }
+
+    async fn deliver(&self, message: &Message, backoff: &mut Backoff) {
+        let destination = &self.channel;
+        let notices = message.notices;
+        loop {
+            let error = match self.channel.send(message).await {
+                Ok(()) => {
+                    if backoff.after_success() {
+                        info!(%destination, "notices are delivered again");
+                    }
+                    return;
+                }
+                Err(error) => error,
+            };
+            if !error.is_transient() {
+                error!(%destination, error = error.told(), notices, "notices were refused, and are dropped");
+                return;
+            }
+            let wait = jittered(backoff.after_failure());
+            let asked = error
+                .retry_after()
+                .unwrap_or_default()
+                .min(LONGEST_PATIENCE);
+            let wait = wait.max(asked);
+            let (failures, retry_seconds) = (backoff.failures(), wait.as_secs_f64());
+            let dropped = self.queue.dropped();
+            warn!(%destination, error = error.told(), notices, failures, retry_seconds, waiting = self.queue.left(), dropped,
+                  "notices can't be delivered; tried again");
+            sleep(wait).await;
+        }
+    }
+}
+
+/// Half of the time and up to all of it: destinations that failed together are not asked together.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

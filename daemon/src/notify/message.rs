@@ -1,0 +1,175 @@
+//! From notices to one message: a text for people, and the same for programs.
+
+use serde_json::{Value, json};
+
+use super::notice::{Kind, Notice};
+use super::queue::Batch;
+
+/// What is sent, in the forms that the channels need.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Message {
+    /// One line for each thing that happened.
+    pub(super) text: String,
+    /// How many notices are in it.
+    pub(super) notices: usize,
+    notes: Value,
+    dropped: u64,
+}
+
+impl Message {
+    pub(super) fn of(batch: &Batch) -> Self {
+        let mut lines: Vec<String> = grouped(&batch.notices).iter().map(line).collect();
+        if batch.dropped > 0 {
+            lines.push(format!(
+                "{} notices before these were dropped; `curfew history` has the transitions",
+                batch.dropped
+            ));
+        }
+        Self {
+            text: lines.join("\n"),
+            notices: batch.notices.len(),
+            notes: batch.notices.iter().map(Notice::document).collect(),
+            dropped: batch.dropped,
+        }
+    }
+
+    /// For a webhook: `text` is what Slack and its like show, `curfew` is for programs, and nothing else can be taken for one of
+    /// their own keys.
+    pub(super) fn slack(&self) -> Value {
+        // Slack's markup begins with these, and a name may be anything: `<!channel>` would wake everybody.
+        let text = self
+            .text
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        json!({"text": text, "curfew": self.structured()})
+    }
+
+    /// For programs.
+    pub(super) fn structured(&self) -> Value {
+        json!({"notices": self.notes, "dropped": self.dropped})
+    }
+
+    /// For the subject of an e-mail: SNS takes up to 100 printable ASCII characters.
+    pub(super) fn subject(&self) -> String {
+        const LONGEST: usize = 100;
+        let first = self.text.lines().next().unwrap_or_default();
+        let plain = first.chars().map(|c| match c {
+            ' '..='~' => c,
+            _ => '?',
+        });
+        plain.take(LONGEST).collect()
+    }
+}
+
+/// Notices of the same sort that say the same, in the order of the first of each.
+fn grouped(notices: &[Notice]) -> Vec<Vec<&Notice>> {
+    let mut groups: Vec<Vec<&Notice>> = Vec::new();
+    let same = |a: &Notice, b: &Notice| (a.kind, &a.what) == (b.kind, &b.what);
+    for notice in notices {
+        match groups.iter_mut().find(|group| same(group[0], notice)) {
+            Some(group) => group.push(notice),
+            None => groups.push(vec![notice]),
+        }
+    }
+    groups
+}
+
+fn line(group: &Vec<&Notice>) -> String {
+    /// Names that are still read in one line; the rest is counted.
+    const NAMED: usize = 5;
+    let mark = match group[0].kind {
+        Kind::Failure => "Failure: ",
+        Kind::Deviation => "Deviation: ",
+        Kind::Transition | Kind::Hold | Kind::Test => "",
+    };
+    let mut labels: Vec<String> = group
+        .iter()
+        .take(NAMED)
+        .map(|notice| notice.subject.label())
+        .collect();
+    if group.len() > NAMED {
+        labels.push(format!("and {} more", group.len() - NAMED));
+    }
+    format!("{mark}{}: {}", labels.join(", "), group[0].what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::Subject;
+    use curfew_core::instance::{AccountId, Region};
+
+    fn stopped(number: u8, name: &str) -> Notice {
+        Notice {
+            kind: Kind::Transition,
+            subject: Subject::Instance {
+                id: format!("i-{number:08x}").parse().unwrap(),
+                name: Some(name.to_owned()),
+                region: Region::new("eu-west-3"),
+                account: AccountId::new("123456789012"),
+            },
+            what: "went from stopping to stopped: schedule office".to_owned(),
+            ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+        }
+    }
+
+    #[test]
+    fn what_happened_to_many_is_one_line() {
+        let mut notices: Vec<Notice> = (0..7).map(|n| stopped(n, "web")).collect();
+        notices.push(Notice {
+            kind: Kind::Deviation,
+            what: "found running, which contradicts the hold by alice".to_owned(),
+            ..stopped(9, "db")
+        });
+        let message = Message::of(&Batch {
+            notices,
+            dropped: 3,
+        });
+        insta::assert_snapshot!(message.text, @r#"
+        web (i-00000000), web (i-00000001), web (i-00000002), web (i-00000003), web (i-00000004), and 2 more: went from stopping to stopped: schedule office
+        Deviation: db (i-00000009): found running, which contradicts the hold by alice
+        3 notices before these were dropped; `curfew history` has the transitions
+        "#);
+        assert_eq!(message.structured()["notices"].as_array().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn a_webhook_gets_a_text_and_facts_that_nobody_can_take_for_markup() {
+        let notices = vec![stopped(1, "<!channel> & co")];
+        let message = Message::of(&Batch {
+            notices,
+            dropped: 0,
+        });
+        insta::assert_json_snapshot!(message.slack(), @r#"
+        {
+          "curfew": {
+            "dropped": 0,
+            "notices": [
+              {
+                "account": "123456789012",
+                "at": "2026-11-23T19:00:00Z",
+                "instance": "i-00000001",
+                "kind": "transition",
+                "name": "<!channel> & co",
+                "region": "eu-west-3",
+                "schedule": null,
+                "text": "<!channel> & co (i-00000001): went from stopping to stopped: schedule office"
+              }
+            ]
+          },
+          "text": "&lt;!channel&gt; &amp; co (i-00000001): went from stopping to stopped: schedule office"
+        }
+        "#);
+        assert_eq!(message.subject(), message.text, "short and plain");
+    }
+
+    #[test]
+    fn a_subject_is_short_and_plain() {
+        let message = Message::of(&Batch {
+            notices: vec![stopped(1, &"é".repeat(200))],
+            dropped: 0,
+        });
+        assert_eq!(message.subject(), "?".repeat(100));
+    }
+}

@@ -1,0 +1,346 @@
+//! What people are told: one thing that happened to one instance, or in one place.
+
+use curfew_aws::error::CloudError;
+use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
+use curfew_core::memory::Hold;
+use curfew_core::plan::{Skip, Step};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::transition::Transition;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The sorts of notice that a destination may ask for.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
+pub enum Kind {
+    /// An instance has come to rest in another state.
+    Transition,
+    /// Something was tried and did not work, or can't be read.
+    Failure,
+    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its hold or its enforced schedule.
+    Deviation,
+    /// A hold was placed, or has ended.
+    Hold,
+    /// `curfew notify test`; every destination gets it.
+    #[schemars(skip)]
+    Test,
+}
+
+impl Kind {
+    /// What a destination gets that asks for nothing in particular.
+    pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Deviation, Self::Hold];
+}
+
+impl Kind {
+    /// The word in the settings and in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transition => "transition",
+            Self::Failure => "failure",
+            Self::Deviation => "deviation",
+            Self::Hold => "hold",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "transition" => Ok(Self::Transition),
+            "failure" => Ok(Self::Failure),
+            "deviation" => Ok(Self::Deviation),
+            "hold" => Ok(Self::Hold),
+            _ => Err(format!(
+                "found `{}`; allowed is `transition`, `failure`, `deviation` or `hold`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// Of what sort.
+    pub kind: Kind,
+    /// When it happened, or was seen.
+    pub at: Timestamp,
+    /// Whom it happened to.
+    pub subject: Subject,
+    /// The schedule that it has to do with.
+    pub schedule: Option<ScheduleName>,
+    /// What happened, in words that fit one subject or several: `went from running to stopped: schedule office`.
+    pub what: String,
+    /// The same for programs.
+    pub facts: Map<String, Value>,
+}
+
+/// Whom something happened to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    /// An instance.
+    Instance {
+        /// Its id.
+        id: InstanceId,
+        /// Its name.
+        name: Option<String>,
+        /// Where it lives.
+        region: Region,
+        /// Whose it is.
+        account: AccountId,
+    },
+    /// Anything else that has a name: a region, Curfew itself.
+    Named(String),
+}
+
+impl Subject {
+    /// An instance as it was observed.
+    pub fn of(instance: &Instance) -> Self {
+        Self::Instance {
+            id: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+            region: instance.region.clone(),
+            account: instance.account.clone(),
+        }
+    }
+
+    /// For people. A name may be anything that somebody wrote into a tag.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Instance {
+                id,
+                name: Some(name),
+                ..
+            } => format!("{} ({id})", name.escape_debug()),
+            Self::Instance { id, .. } => id.to_string(),
+            Self::Named(name) => name.clone(),
+        }
+    }
+}
+
+impl Notice {
+    /// An instance came to rest in another state; nothing while it is on its way, since its arrival follows.
+    pub fn transition(transition: &Transition) -> Option<Self> {
+        use curfew_core::instance::InstanceState::{Pending, ShuttingDown, Stopping};
+        let Transition {
+            from,
+            to,
+            cause,
+            edge,
+            ..
+        } = transition;
+        if matches!(to, Pending | Stopping | ShuttingDown) {
+            return None;
+        }
+        Some(Self {
+            kind: Kind::Transition,
+            at: transition.at,
+            subject: Subject::Instance {
+                id: transition.instance.clone(),
+                name: transition.name.clone(),
+                region: transition.region.clone(),
+                account: transition.account.clone(),
+            },
+            schedule: transition.schedule.clone(),
+            what: format!("went from {from} to {to}: {cause}"),
+            facts: facts(json!({"from": from, "to": to, "cause": cause, "edge": edge})),
+        })
+    }
+
+    /// A step that did not work.
+    pub fn failed(instance: &Instance, step: &Step, error: &CloudError, at: Timestamp) -> Self {
+        Self {
+            what: format!(
+                "{} failed ({}): {error}; {}",
+                step.action,
+                step.cause,
+                error.hint()
+            ),
+            facts: facts(json!({
+                "action": step.action, "cause": step.cause, "error": error.to_string(), "code": error.code,
+                "hint": error.hint(),
+            })),
+            ..Self::about(instance, Kind::Failure, at)
+        }
+    }
+
+    /// A start that EC2 accepted and that came to nothing.
+    pub fn fell_back(instance: &Instance, step: &Step, why: &str, at: Timestamp) -> Self {
+        Self {
+            what: format!("did not stay up ({}): {why}", step.cause),
+            facts: facts(json!({
+                "action": step.action, "cause": step.cause, "why": why,
+                "state_reason": instance.state_reason,
+            })),
+            ..Self::about(instance, Kind::Failure, at)
+        }
+    }
+
+    /// An instance that can't be dealt with now, or not until somebody mends something.
+    pub fn left_alone(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
+        Self {
+            what: format!("left alone: {}", skip.detail),
+            facts: facts(json!({"reason": skip.reason})),
+            ..Self::about(instance, Kind::Failure, at)
+        }
+    }
+
+    /// An edge that the cloud should have applied.
+    pub fn missed(instance: &Instance, step: &Step, at: Timestamp) -> Self {
+        let edge = step.edge.map(|edge| edge.at);
+        let when = edge.map(|at| format!(" of {at}")).unwrap_or_default();
+        Self {
+            what: format!(
+                "missed the {}{when} in the cloud ({}): the daemon does it",
+                step.action, step.cause
+            ),
+            facts: facts(json!({"action": step.action, "cause": step.cause, "edge": edge})),
+            ..Self::about(instance, Kind::Deviation, at)
+        }
+    }
+
+    /// An instance that is not as its hold or its enforced schedule wants it.
+    pub fn contradicts(instance: &Instance, step: &Step, at: Timestamp) -> Self {
+        Self {
+            what: format!(
+                "found {}, which contradicts the {}",
+                instance.state, step.cause
+            ),
+            facts: facts(
+                json!({"state": instance.state, "action": step.action, "cause": step.cause}),
+            ),
+            ..Self::about(instance, Kind::Deviation, at)
+        }
+    }
+
+    /// A new hold.
+    pub fn held(instance: &Instance, hold: &Hold, at: Timestamp) -> Self {
+        Self {
+            what: format!("held {} until {} by {}", hold.state, hold.until, hold.by),
+            facts: facts(json!({"event": "placed", "hold": hold})),
+            ..Self::about(instance, Kind::Hold, at)
+        }
+    }
+
+    /// A hold that is over.
+    pub fn released(instance: &Instance, hold: &Hold, at: Timestamp) -> Self {
+        let (how, event) = if hold.is_active(at) {
+            ("was ended early", "resumed")
+        } else {
+            ("is over", "expired")
+        };
+        Self {
+            what: format!(
+                "free again: the hold by {} ({} until {}) {how}",
+                hold.by, hold.state, hold.until
+            ),
+            facts: facts(json!({"event": event, "hold": hold})),
+            ..Self::about(instance, Kind::Hold, at)
+        }
+    }
+
+    /// A place that does not answer.
+    pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
+        Self {
+            kind: Kind::Failure,
+            at,
+            subject: Subject::Named(place.to_owned()),
+            schedule: None,
+            what: format!(
+                "no pass could be made {failures} times in a row: {error}; {}",
+                error.hint()
+            ),
+            facts: facts(
+                json!({"error": error.to_string(), "code": error.code, "failures": failures}),
+            ),
+        }
+    }
+
+    /// A place that answers again.
+    pub fn reachable(place: &str, at: Timestamp) -> Self {
+        Self {
+            kind: Kind::Failure,
+            at,
+            subject: Subject::Named(place.to_owned()),
+            schedule: None,
+            what: "passes are made again".to_owned(),
+            facts: facts(json!({"recovered": true})),
+        }
+    }
+
+    /// A trial.
+    pub fn test(at: Timestamp) -> Self {
+        Self {
+            kind: Kind::Test,
+            at,
+            subject: Subject::Named("Curfew".to_owned()),
+            schedule: None,
+            what: "can reach you here: this is a test".to_owned(),
+            facts: Map::new(),
+        }
+    }
+
+    /// Of that schedule.
+    #[must_use]
+    pub fn of_schedule(mut self, schedule: Option<ScheduleName>) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    fn about(instance: &Instance, kind: Kind, at: Timestamp) -> Self {
+        Self {
+            kind,
+            at,
+            subject: Subject::of(instance),
+            schedule: None,
+            what: String::new(),
+            facts: Map::new(),
+        }
+    }
+
+    /// One sentence.
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.subject.label(), self.what)
+    }
+
+    /// For programs.
+    pub fn document(&self) -> Value {
+        let mut document = self.facts.clone();
+        document.insert("kind".into(), json!(self.kind));
+        document.insert("at".into(), json!(self.at));
+        document.insert("schedule".into(), json!(self.schedule));
+        document.insert("text".into(), json!(self.sentence()));
+        match &self.subject {
+            Subject::Instance {
+                id,
+                name,
+                region,
+                account,
+            } => {
+                document.insert("instance".into(), json!(id));
+                document.insert("name".into(), json!(name));
+                document.insert("region".into(), json!(region));
+                document.insert("account".into(), json!(account));
+            }
+            Subject::Named(name) => {
+                document.insert("subject".into(), json!(name));
+            }
+        }
+        Value::Object(document)
+    }
+}
+
+fn facts(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(facts) => facts,
+        _ => unreachable!("facts are written as objects"),
+    }
+}

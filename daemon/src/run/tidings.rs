@@ -1,0 +1,452 @@
+//! What there is to tell of a look or a pass: problems, once each while they last, and holds that come and go.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_aws::execute::{Outcome, StepResult};
+use curfew_aws::pass::Pass;
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::memory::{Cause, HOLD_TAG, Hold, LAST_TAG, Last};
+use curfew_core::plan::{SkipReason, Step, StepAction};
+use curfew_core::schedule::{Firmness, ScheduleName};
+use jiff::{SignedDuration, Timestamp};
+
+use super::watch::Seen;
+use crate::journal::Entry;
+use crate::notify::{Notice, Notifier};
+
+/// Problems that are there at every look until somebody mends them: each is told once, when it has lasted long enough to be one.
+#[derive(Debug)]
+pub(super) struct Standing {
+    patience: SignedDuration,
+    known: BTreeMap<Key, Problem>,
+}
+
+type Key = (InstanceId, Sort);
+
+/// One instance has at most one problem of each sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Missed,
+    Failed,
+    Unreadable,
+    Contradicts,
+}
+
+#[derive(Debug)]
+struct Problem {
+    since: Timestamp,
+    told: bool,
+}
+
+impl Standing {
+    /// Tells a deviation that has lasted for `patience`: who has just placed a hold, or mends by itself within seconds, is none.
+    pub(super) fn lasting(patience: Duration) -> Self {
+        Self {
+            patience: SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// What is new among the problems of one look or pass over everything; `late` are the steps that the cloud should have made.
+    pub(super) fn news(
+        &mut self,
+        pass: &Pass,
+        late: &[Step],
+        governance: &Governance,
+    ) -> Vec<Notice> {
+        let now = pass.at;
+        let by_id: HashMap<&InstanceId, &Instance> =
+            pass.instances.iter().map(|one| (&one.id, one)).collect();
+        let mut found: BTreeMap<Key, Notice> = BTreeMap::new();
+        let mut add = |id: &InstanceId, sort, notice: &dyn Fn(&Instance) -> Option<Notice>| {
+            if let Some((instance, notice)) = by_id
+                .get(id)
+                .and_then(|instance| Some((*instance, notice(instance)?)))
+            {
+                let key = (id.clone(), sort);
+                found.insert(key, notice.of_schedule(schedule(governance, instance)));
+            }
+        };
+        for step in late {
+            add(&step.instance, Sort::Missed, &|instance| {
+                Some(Notice::missed(instance, step, now))
+            });
+        }
+        for step in &pass.plan.steps {
+            add(&step.instance, Sort::Failed, &|instance| {
+                let why = fell_back(instance, step)?;
+                Some(Notice::fell_back(instance, step, why, now))
+            });
+            add(&step.instance, Sort::Contradicts, &|instance| {
+                contradicts(instance, step, governance)
+                    .then(|| Notice::contradicts(instance, step, now))
+            });
+        }
+        for skip in &pass.plan.skipped {
+            let sort = match skip.reason {
+                SkipReason::MalformedHold { .. } | SkipReason::MalformedSchedule { .. } => {
+                    Sort::Unreadable
+                }
+                SkipReason::WaitingToRetry { .. } => Sort::Failed,
+                _ => continue,
+            };
+            add(&skip.instance, sort, &|instance| {
+                Some(Notice::left_alone(instance, skip, now))
+            });
+        }
+        for Outcome { step, result } in &pass.outcomes {
+            if let StepResult::Failed(error) | StepResult::NotRemembered { error, .. } = result {
+                add(&step.instance, Sort::Failed, &|instance| {
+                    Some(Notice::failed(instance, step, error, now))
+                });
+            }
+        }
+        let undecided = pass.plan.skipped.iter();
+        let undecided = undecided.filter(|skip| skip.reason == SkipReason::InFlight);
+        let undecided: BTreeSet<&InstanceId> = undecided.map(|skip| &skip.instance).collect();
+        self.new_among(found, &undecided, now)
+    }
+
+    /// What was not found any more is over; of an instance that EC2 is still moving, nobody knows yet.
+    fn new_among(
+        &mut self,
+        found: BTreeMap<Key, Notice>,
+        undecided: &BTreeSet<&InstanceId>,
+        now: Timestamp,
+    ) -> Vec<Notice> {
+        self.known
+            .retain(|key, _| found.contains_key(key) || undecided.contains(&key.0));
+        let mut news = Vec::new();
+        for (key, notice) in found {
+            // Only a contradiction mends by itself; what was missed or failed has.
+            let patience = match key.1 {
+                Sort::Contradicts => self.patience,
+                Sort::Missed | Sort::Failed | Sort::Unreadable => SignedDuration::ZERO,
+            };
+            let problem = self.known.entry(key).or_insert(Problem {
+                since: now,
+                told: false,
+            });
+            if !problem.told && now.duration_since(problem.since) >= patience {
+                problem.told = true;
+                news.push(notice);
+            }
+        }
+        news
+    }
+}
+
+fn schedule(governance: &Governance, instance: &Instance) -> Option<ScheduleName> {
+    let schedule = governance.schedule_for(instance).ok()?;
+    Some(schedule.name.clone())
+}
+
+/// Why a start that EC2 accepted has to be made again, if this step is one.
+fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
+    let last: Last = instance.tags.get(LAST_TAG)?.parse().ok()?;
+    let again = step.action == StepAction::Start
+        && last.pending
+        && step.edge.is_some_and(|edge| edge.at == last.at);
+    step.note.as_deref().filter(|_| again)
+}
+
+/// Whether a step puts right what somebody else did: against a hold, or against an enforced schedule whose edge was applied.
+fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> bool {
+    if step.action == StepAction::Record {
+        return false;
+    }
+    match &step.cause {
+        Cause::Hold(_) => step.edge.is_none(),
+        Cause::Schedule(_) => {
+            let enforced = governance
+                .schedule_for(instance)
+                .is_ok_and(|schedule| schedule.firmness == Firmness::Enforced);
+            let last: Option<Last> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
+            let applied = last.is_some_and(|last| {
+                !last.pending && step.edge.is_none_or(|edge| last.at >= edge.at)
+            });
+            enforced && applied
+        }
+        Cause::Request(_) | Cause::Outside => false,
+    }
+}
+
+/// What the watch task tells: transitions once they are journalled, and holds as they come and go.
+#[derive(Debug)]
+pub(super) struct Watched {
+    notifier: Notifier,
+    governance: Arc<Governance>,
+    holds: Holds,
+}
+
+impl Watched {
+    pub(super) fn new(notifier: Notifier, governance: Arc<Governance>) -> Self {
+        Self {
+            notifier,
+            governance,
+            holds: Holds::default(),
+        }
+    }
+
+    /// A look at instances.
+    pub(super) fn seen(&mut self, seen: &Seen, now: Timestamp) {
+        let (Seen::Everything(instances) | Seen::Some(instances)) = seen;
+        for notice in self.holds.news(instances, &self.governance, now) {
+            self.notifier.tell(&notice);
+        }
+        if let Seen::Everything(instances) = seen {
+            self.holds.forget_all_but(instances);
+        }
+    }
+
+    /// New entries of the journal.
+    pub(super) fn journalled(&self, entries: &[Entry]) {
+        for entry in entries {
+            if let Some(notice) = Notice::transition(&entry.transition) {
+                self.notifier.tell(&notice);
+            }
+        }
+    }
+}
+
+/// The holds that were there at the last look.
+#[derive(Debug, Default)]
+struct Holds(HashMap<InstanceId, Option<Hold>>);
+
+impl Holds {
+    /// The holds that came and went since the last look at these instances. An instance that is seen for the first time has no
+    /// news: its hold may be days old.
+    fn news(
+        &mut self,
+        instances: &[Instance],
+        governance: &Governance,
+        now: Timestamp,
+    ) -> Vec<Notice> {
+        let mut news = Vec::new();
+        for instance in instances {
+            let hold = match instance
+                .tags
+                .get(HOLD_TAG)
+                .map(|tag| tag.trim().parse::<Hold>())
+            {
+                None => None,
+                Some(Ok(hold)) => Some(hold),
+                // Nobody knows what it says now.
+                Some(Err(_)) => continue,
+            };
+            let Some(before) = self.0.insert(instance.id.clone(), hold.clone()) else {
+                continue;
+            };
+            let notice = match (before, hold) {
+                (before, Some(hold)) if before.as_ref() != Some(&hold) && hold.is_active(now) => {
+                    Notice::held(instance, &hold, now)
+                }
+                (Some(before), None) => Notice::released(instance, &before, now),
+                _ => continue,
+            };
+            news.push(notice.of_schedule(schedule(governance, instance)));
+        }
+        news
+    }
+
+    fn forget_all_but(&mut self, instances: &[Instance]) {
+        let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
+        self.0.retain(|id, _| there.contains(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use curfew_core::instance::{
+        AccountId, Hibernation, InstanceState, Purchase, Region, RootDevice,
+    };
+    use curfew_core::plan::{World, plan};
+    use curfew_core::settings::RawGovernance;
+
+    fn governance() -> Governance {
+        let document = r#"{"schedules": {
+            "office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"},
+            "strict": {"timezone": "UTC", "running": "Mon-Sun 00:00-24:00", "enforce": true}
+        }}"#;
+        RawGovernance::from_json(document)
+            .unwrap()
+            .resolve()
+            .unwrap()
+    }
+
+    fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
+        let tags = tags
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Instance {
+            id: "i-0abc1234def567890".parse().unwrap(),
+            region: Region::new("eu-west-3"),
+            account: AccountId::new("123456789012"),
+            state,
+            launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
+            instance_type: "t3.micro".into(),
+            availability_zone: None,
+            tags: tags
+                .chain([("Name".to_owned(), "web".to_owned())])
+                .collect(),
+            purchase: Purchase::OnDemand,
+            root_device: RootDevice::Ebs,
+            hibernation: Hibernation::NotConfigured,
+            state_reason: None,
+            transition_reason: None,
+        }
+    }
+
+    fn at(time: &str) -> Timestamp {
+        format!("2026-11-23T{time}Z").parse().unwrap()
+    }
+
+    fn look(instance: &Instance, now: &str) -> Pass {
+        let instances = vec![instance.clone()];
+        let governance = governance();
+        let plan = plan(&World::unasked(&governance, &instances), at(now));
+        Pass {
+            at: at(now),
+            instances,
+            plan,
+            outcomes: Vec::new(),
+        }
+    }
+
+    fn told(standing: &mut Standing, pass: &Pass) -> Vec<String> {
+        let news = standing.news(pass, &[], &governance());
+        news.iter().map(|notice| notice.what.clone()).collect()
+    }
+
+    #[test]
+    fn a_contradiction_is_told_once_when_it_has_lasted() {
+        let mut standing = Standing::lasting(Duration::from_mins(2));
+        let held = instance(
+            InstanceState::Running,
+            &[
+                ("Schedule", "office"),
+                (HOLD_TAG, "stopped until 2026-11-23T22:00:00Z by alice"),
+            ],
+        );
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&mut standing, &look(&held, "12:00:00")), nothing);
+        assert_eq!(told(&mut standing, &look(&held, "12:01:00")), nothing);
+        let said = ["found running, which contradicts the hold by alice"];
+        assert_eq!(told(&mut standing, &look(&held, "12:02:00")), said);
+        assert_eq!(
+            told(&mut standing, &look(&held, "12:03:00")),
+            nothing,
+            "once"
+        );
+        let mut mended = held.clone();
+        mended.state = InstanceState::Stopped;
+        assert_eq!(told(&mut standing, &look(&mended, "12:04:00")), nothing);
+        assert_eq!(
+            told(&mut standing, &look(&held, "12:05:00")),
+            nothing,
+            "it begins anew"
+        );
+        assert_eq!(told(&mut standing, &look(&held, "12:07:00")), said);
+    }
+
+    #[test]
+    fn an_enforced_schedule_is_contradicted_only_once_its_edge_was_applied() {
+        let mut standing = Standing::lasting(Duration::ZERO);
+        let strict = |last: &str| {
+            instance(
+                InstanceState::Stopped,
+                &[("Schedule", "strict"), (LAST_TAG, last)],
+            )
+        };
+        let due = strict("2026-11-22T19:00:00Z start schedule strict pending");
+        let said = told(&mut standing, &look(&due, "12:00:00"));
+        assert!(
+            !said.iter().any(|what| what.contains("contradicts")),
+            "{said:?}"
+        );
+        let applied = strict("2026-11-23T07:00:00Z start schedule strict");
+        let said = told(&mut standing, &look(&applied, "12:00:00"));
+        assert_eq!(
+            said,
+            ["found stopped, which contradicts the schedule strict"]
+        );
+    }
+
+    #[test]
+    fn what_ec2_refuses_is_told_once_however_often_it_is_tried() {
+        let mut standing = Standing::lasting(Duration::ZERO);
+        let waiting = instance(
+            InstanceState::Stopped,
+            &[
+                ("Schedule", "office"),
+                (LAST_TAG, "2026-11-20T20:00:00Z stop schedule office"),
+                (
+                    "curfew:retry",
+                    "2026-11-23T08:00:00Z start 2x InsufficientInstanceCapacity next 2026-11-23T08:05:00Z",
+                ),
+            ],
+        );
+        let said = told(&mut standing, &look(&waiting, "08:04:00"));
+        assert!(
+            said.len() == 1 && said[0].contains("InsufficientInstanceCapacity"),
+            "{said:?}"
+        );
+        let mut trying = waiting.clone();
+        trying.state = InstanceState::Pending;
+        assert_eq!(told(&mut standing, &look(&trying, "08:05:10")).len(), 0);
+        assert_eq!(
+            told(&mut standing, &look(&waiting, "08:04:30")).len(),
+            0,
+            "it is the same"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told() {
+        let mut standing = Standing::lasting(Duration::ZERO);
+        let broken = instance(
+            InstanceState::Running,
+            &[("Schedule", "office"), (HOLD_TAG, "soon")],
+        );
+        let said = told(&mut standing, &look(&broken, "12:00:00"));
+        assert!(
+            said.len() == 1 && said[0].starts_with("left alone: the tag `curfew:hold` is `soon`"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
+        let hold = "running until 2026-11-23T22:00:00Z by alice";
+        let free = instance(InstanceState::Running, &[("Schedule", "office")]);
+        let upheld = instance(
+            InstanceState::Running,
+            &[("Schedule", "office"), (HOLD_TAG, hold)],
+        );
+        let mut holds = Holds::default();
+        let mut news = |instance: &Instance, now: &str| {
+            let news = holds.news(std::slice::from_ref(instance), &governance(), at(now));
+            news.iter()
+                .map(Notice::sentence)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(news(&upheld, "12:00:00"), "", "it may be days old");
+        let early = news(&free, "12:01:00");
+        assert_eq!(
+            early,
+            "web (i-0abc1234def567890): free again: the hold by alice (running until 2026-11-23T22:00:00Z) was ended early"
+        );
+        let placed = news(&upheld, "12:02:00");
+        assert_eq!(
+            placed,
+            "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
+        );
+        assert_eq!(news(&upheld, "12:03:00"), "");
+        assert!(news(&free, "22:00:05").ends_with("is over"));
+    }
+}

@@ -1,0 +1,324 @@
+//! `[[notify]]`: where notices go, and which.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use curfew_core::govern::Governance;
+use curfew_core::plan::one_of;
+use curfew_core::problem::Problem;
+use curfew_core::schedule::ScheduleName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::notify::Kind;
+
+/// One destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// Where.
+    pub destination: Destination,
+    /// Which sorts of notice.
+    pub kinds: BTreeSet<Kind>,
+    /// Only of these schedules; none means of all.
+    pub schedules: BTreeSet<ScheduleName>,
+}
+
+/// Where notices go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `type = "webhook"`.
+    Webhook(WebhookUrl),
+    /// `type = "sns"`.
+    Topic(TopicArn),
+}
+
+/// A webhook's URL. Whoever knows it may write there, so only its host is ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookUrl(String);
+
+impl WebhookUrl {
+    /// The whole of it, for the call and nothing else.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        write!(f, "{scheme}://{host}/…")
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for WebhookUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let malformed = "a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host";
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+        match host {
+            Some(host) if !host.is_empty() && !host.contains('@') => {}
+            _ => return Err(malformed.to_owned()),
+        }
+        if text.chars().all(|c| c.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(malformed.to_owned())
+        }
+    }
+}
+
+/// An SNS topic: `arn:aws:sns:eu-west-3:111122223333:curfew`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicArn(String);
+
+impl TopicArn {
+    /// As AWS writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The region that it is in.
+    pub fn region(&self) -> &str {
+        self.0.split(':').nth(3).unwrap_or_default()
+    }
+
+    /// Whether it keeps the order, and so wants to know groups.
+    pub fn is_fifo(&self) -> bool {
+        self.0.strip_suffix(".fifo").is_some()
+    }
+}
+
+impl fmt::Display for TopicArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TopicArn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let is_name = |name: &str| {
+            let plain = name.strip_suffix(".fifo").unwrap_or(name);
+            (1..=256).contains(&plain.len())
+                && plain
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        match parts.as_slice() {
+            ["arn", partition, "sns", region, account, name]
+                if partition.starts_with("aws")
+                    && !region.is_empty()
+                    && account.len() == 12
+                    && account.bytes().all(|b| b.is_ascii_digit())
+                    && is_name(name) =>
+            {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(format!(
+                "`{}` is not a topic's ARN, such as `arn:aws:sns:eu-west-3:111122223333:curfew`",
+                text.chars().take(80).collect::<String>().escape_debug()
+            )),
+        }
+    }
+}
+
+/// `[[notify]]`, as written.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawNotify {
+    /// What sort of destination.
+    #[serde(rename = "type")]
+    pub channel: RawChannel,
+    /// A webhook's URL, such as Slack's: it is like a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// An SNS topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_arn: Option<String>,
+    /// Which sorts of notice; left out, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<Kind>>,
+    /// Only of these schedules; left out, of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<Vec<String>>,
+}
+
+impl fmt::Debug for RawNotify {
+    /// Without its URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawNotify")
+            .field("channel", &self.channel)
+            .field("topic_arn", &self.topic_arn)
+            .field("kinds", &self.kinds)
+            .field("schedules", &self.schedules)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `type` in `[[notify]]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
+pub enum RawChannel {
+    /// JSON to a URL, as Slack takes it.
+    Webhook,
+    /// An SNS topic.
+    Sns,
+}
+
+impl TryFrom<String> for RawChannel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "webhook" => Ok(Self::Webhook),
+            "sns" => Ok(Self::Sns),
+            _ => Err(format!(
+                "found `{}`; allowed is `webhook` or `sns`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
+
+/// Checks every destination, and reports every problem. What is said of schedules needs `governance`, where that is good.
+pub(super) fn resolve(
+    raw: &[RawNotify],
+    governance: Option<&Governance>,
+    problems: &mut Vec<Problem>,
+) -> Vec<NotifySettings> {
+    let mut resolved = Vec::new();
+    for (index, one) in raw.iter().enumerate() {
+        let mut found = Vec::new();
+        let destination = destination(one).map_err(|(key, message)| found.push((key, message)));
+        let kinds = kinds(one).map_err(|message| found.push(("kinds", message)));
+        let schedules =
+            schedules(one, governance).map_err(|message| found.push(("schedules", message)));
+        if let (Ok(destination), Ok(kinds), Ok(schedules)) = (destination, kinds, schedules) {
+            resolved.push(NotifySettings {
+                destination,
+                kinds,
+                schedules,
+            });
+        }
+        let placed = found
+            .into_iter()
+            .map(|(key, message)| Problem::new(format!("notify[{index}].{key}"), message));
+        problems.extend(placed);
+    }
+    resolved
+}
+
+fn destination(raw: &RawNotify) -> Result<Destination, (&'static str, String)> {
+    let only = |key, of: &str| (key, format!("`{key}` is for `type = \"{of}\"`"));
+    match (raw.channel, &raw.url, &raw.topic_arn) {
+        (RawChannel::Webhook, _, Some(_)) => Err(only("topic_arn", "sns")),
+        (RawChannel::Sns, Some(_), _) => Err(only("url", "webhook")),
+        (RawChannel::Webhook, None, None) => {
+            Err(("url", "`url` is missing: a webhook needs it".to_owned()))
+        }
+        (RawChannel::Sns, None, None) => Err((
+            "topic_arn",
+            "`topic_arn` is missing: a topic needs it".to_owned(),
+        )),
+        (RawChannel::Webhook, Some(url), None) => url
+            .parse()
+            .map(Destination::Webhook)
+            .map_err(|message| ("url", message)),
+        (RawChannel::Sns, None, Some(arn)) => arn
+            .parse()
+            .map(Destination::Topic)
+            .map_err(|message| ("topic_arn", message)),
+    }
+}
+
+fn kinds(raw: &RawNotify) -> Result<BTreeSet<Kind>, String> {
+    match &raw.kinds {
+        None => Ok(Kind::ALL.into()),
+        Some(kinds) if kinds.is_empty() => {
+            Err("an empty list asks for nothing; leave it out for everything".to_owned())
+        }
+        Some(kinds) => Ok(kinds.iter().copied().collect()),
+    }
+}
+
+fn schedules(
+    raw: &RawNotify,
+    governance: Option<&Governance>,
+) -> Result<BTreeSet<ScheduleName>, String> {
+    let Some(names) = &raw.schedules else {
+        return Ok(BTreeSet::new());
+    };
+    if names.is_empty() {
+        return Err("an empty list asks for nothing; leave it out for all schedules".to_owned());
+    }
+    let mut schedules = BTreeSet::new();
+    for name in names {
+        let name: ScheduleName = name.parse().map_err(|error| format!("{error}"))?;
+        let is_inline = name == ScheduleName::inline();
+        if let Some(governance) = governance.filter(|_| !is_inline)
+            && !governance.schedules.contains_key(&name)
+        {
+            let known: Vec<ScheduleName> = governance.schedules.keys().cloned().collect();
+            return Err(format!("there is no schedule `{name}`; {}", one_of(&known)));
+        }
+        schedules.insert(name);
+    }
+    Ok(schedules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhooks_url_is_never_shown() {
+        let url: WebhookUrl = "https://hooks.slack.com/services/T0/B0/s3cr3t?token=s3cr3t"
+            .parse()
+            .unwrap();
+        assert_eq!(url.to_string(), "https://hooks.slack.com/…");
+        assert!(!format!("{url:?}").contains("s3cr3t"));
+        for bad in [
+            "hooks.slack.com",
+            "ftp://x/y",
+            "https://",
+            "https:///x",
+            "https://u:s3cr3t@x/",
+            "https://x/a b",
+        ] {
+            let error = bad.parse::<WebhookUrl>().unwrap_err();
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_says_its_region() {
+        let topic: TopicArn = "arn:aws-us-gov:sns:us-gov-east-1:111122223333:ops.fifo"
+            .parse()
+            .unwrap();
+        assert_eq!((topic.region(), topic.is_fifo()), ("us-gov-east-1", true));
+        for bad in [
+            "",
+            "curfew",
+            "arn:aws:sqs:eu-west-3:111122223333:q",
+            "arn:aws:sns:eu-west-3:1:t",
+            "arn:aws:sns:eu-west-3:111122223333:",
+        ] {
+            assert!(bad.parse::<TopicArn>().is_err(), "{bad}");
+        }
+    }
+}
