@@ -160,8 +160,7 @@ async fn an_iam_caller_is_in_the_log_whole() {
 
 #[tokio::test]
 async fn a_name_cannot_forge_a_line() {
-    let forged =
-        "web\n{\"level\":\"INFO\",\"message\":\"request answered\",\"by\":\"root\"}\u{1b}[31m";
+    let forged = "web\n{\"level\":\"INFO\",\"message\":\"request answered\",\"by\":\"root\"}";
     let world = World::with([Launch::new(forged).tag("Schedule", "office")]).await;
     let (log, _guard) = Log::begin();
     world.get("/stop").await;
