@@ -1,5 +1,5 @@
 # `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
-.PHONY: up test build emulator dist check clean
+.PHONY: up test build emulator dist bench-cold count-cold check clean
 
 up: build
 	target/debug/curfew up
@@ -20,11 +20,19 @@ emulator: build
 # What is shipped to AWS: target/lambda/curfew-lambda.zip. `curfew deploy` finds it there.
 dist:
 	cargo build --profile dist -p curfew-lambda
-	mkdir -p target/lambda
-	cp target/dist/bootstrap target/lambda/
-	# The same code gives the same zip, so that a second deploy uploads nothing.
-	touch -d 2000-01-01T00:00Z target/lambda/bootstrap
-	cd target/lambda && python3 -m zipfile -c curfew-lambda.zip bootstrap
+	tools/lambda-zip target/dist/bootstrap target/lambda/curfew-lambda.zip
+
+# How long somebody waits for the Lambda, beside the same in Python with boto3 (docs/performance.md).
+bench-cold: dist
+	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/benches
+	test -d target/benches/venv || python3.11 -m venv target/benches/venv
+	target/benches/venv/bin/pip install --quiet --requirement benches/boto3/requirements.txt
+	target/benches/release/curfew-cold-start --python target/benches/venv/bin/python target/dist/bootstrap
+
+# The instructions of one cold start: the same on a busy machine. Needs valgrind.
+count-cold: dist
+	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/benches
+	target/benches/release/curfew-cold-start --count target/benches/accounts target/dist/bootstrap
 
 check:
 	cargo fmt --all --check

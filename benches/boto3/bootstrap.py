@@ -1,0 +1,88 @@
+"""What Curfew's `GET /status` does at least, as one would write it with boto3: settings from SSM, instances from EC2, a JSON answer.
+
+It decides nothing: no time zones, no schedules, no next edge. The loop below stands for Lambda's own, and is leaner than that.
+"""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import time
+
+import boto3
+
+SETTINGS_FOR_SECONDS = 60
+
+ssm = boto3.client("ssm")
+ec2 = boto3.client("ec2")
+settings = None
+settings_read_at = 0.0
+
+
+def read_settings():
+    global settings, settings_read_at
+    if settings is None or time.monotonic() - settings_read_at > SETTINGS_FOR_SECONDS:
+        answer = ssm.get_parameter(Name=os.environ["CURFEW_SETTINGS_PARAMETER"])
+        settings = json.loads(answer["Parameter"]["Value"])
+        settings_read_at = time.monotonic()
+    return settings
+
+
+def observe():
+    alive = ["pending", "running", "stopping", "stopped"]
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "instance-state-name", "Values": alive}]
+    )
+    for page in pages:
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+
+
+def status():
+    schedules = read_settings()["schedules"]
+    instances = []
+    for instance in observe():
+        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+        schedule = tags.get("Schedule")
+        instances.append({
+            "id": instance["InstanceId"],
+            "name": tags.get("Name"),
+            "state": instance["State"]["Name"],
+            "schedule": schedule if schedule in schedules else None,
+            "last": tags.get("curfew:last"),
+        })
+    return {"instances": instances}
+
+
+def admitted(event):
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    token = headers.get("authorization", "").removeprefix("Bearer ")
+    given = hashlib.sha256(token.encode()).hexdigest()
+    return hmac.compare_digest(given, os.environ["CURFEW_TOKEN_SHA256"])
+
+
+def handle(event):
+    if not admitted(event):
+        code, answer = 401, {"error": {"code": "unauthorized"}}
+    elif (event["httpMethod"], event["path"]) == ("GET", "/status"):
+        code, answer = 200, status()
+    else:
+        code, answer = 404, {"error": {"code": "not_found"}}
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return {"statusCode": code, "headers": headers, "body": json.dumps(answer)}
+
+
+def main():
+    runtime = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    while True:
+        runtime.request("GET", "/2018-06-01/runtime/invocation/next")
+        response = runtime.getresponse()
+        event = json.loads(response.read())
+        request_id = response.headers["Lambda-Runtime-Aws-Request-Id"]
+        answer = json.dumps(handle(event))
+        runtime.request("POST", f"/2018-06-01/runtime/invocation/{request_id}/response", answer)
+        runtime.getresponse().read()
+
+
+main()

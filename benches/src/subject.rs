@@ -1,0 +1,213 @@
+//! A program that is measured: started as Lambda starts it, asked, and ended.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::cloud::Cloud;
+use crate::runtime_api::{Moment, RuntimeApi};
+
+/// The token that the stack was deployed with.
+const TOKEN: &str = "correct horse battery staple";
+const TOKEN_SHA256: &str = "c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a";
+
+/// A program and what it is told.
+#[derive(Clone)]
+pub struct Subject {
+    /// For the table.
+    pub name: String,
+    pub program: PathBuf,
+    pub arguments: Vec<PathBuf>,
+    /// `AWS_CA_BUNDLE`.
+    pub bundle: Option<PathBuf>,
+}
+
+/// What one run took.
+pub struct Run {
+    /// From its start until it asked for an event.
+    pub ready: Duration,
+    /// From its start until it had answered the first.
+    pub answered: Duration,
+    /// Time on a processor until then.
+    pub busy: Duration,
+    /// From handing out a later event until it was answered, one by one.
+    pub warm: Vec<Duration>,
+    /// The most memory that it had at once, in bytes.
+    pub peak: u64,
+}
+
+impl Subject {
+    /// The same program under callgrind, which counts its instructions into `account`.
+    pub fn counted(&self, account: &Path) -> Self {
+        let mut option = std::ffi::OsString::from("--callgrind-out-file=");
+        option.push(account);
+        Self {
+            program: "valgrind".into(),
+            arguments: vec![
+                "--quiet".into(),
+                "--tool=callgrind".into(),
+                option.into(),
+                self.program.clone(),
+            ],
+            ..self.clone()
+        }
+    }
+
+    /// Starts it, asks it once, and then `warm` times.
+    pub async fn run(&self, cloud: &Cloud, fleet: usize, warm: usize) -> Run {
+        let mut api = RuntimeApi::serve().await;
+        let event = event();
+        let described = cloud.described();
+        api.send(&event);
+        let began = Instant::now();
+        let program = Running(self.start(cloud, &api));
+        let Moment::Asked(asked) = api.next().await else {
+            panic!("{} answered what it had not asked for", self.name);
+        };
+        let ready = asked - began;
+        let answered = self.answer(&mut api, fleet).await - began;
+        let busy = program.busy();
+        let mut run = Run {
+            ready,
+            answered,
+            busy,
+            warm: Vec::new(),
+            peak: 0,
+        };
+        for _ in 0..warm {
+            assert!(matches!(api.next().await, Moment::Asked(_)));
+            let sent = Instant::now();
+            api.send(&event);
+            run.warm.push(self.answer(&mut api, fleet).await - sent);
+        }
+        run.peak = program.peak();
+        assert_eq!(
+            cloud.described() - described,
+            1 + warm,
+            "{} asks EC2 for every answer",
+            self.name
+        );
+        run
+    }
+
+    fn start(&self, cloud: &Cloud, api: &RuntimeApi) -> Child {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("TZ", ":UTC")
+            .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "curfew-curfew")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/curfew-curfew")
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/23/[$LATEST]5bef4de7")
+            .env("_HANDLER", "bootstrap")
+            .env("AWS_REGION", "eu-west-3")
+            .env("AWS_DEFAULT_REGION", "eu-west-3")
+            .env("AWS_ACCESS_KEY_ID", "ASIAIOSFODNN7EXAMPLE")
+            .env(
+                "AWS_SECRET_ACCESS_KEY",
+                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            )
+            .env("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjE".repeat(50))
+            .env("AWS_ENDPOINT_URL", &cloud.endpoint)
+            .env("CURFEW_STACK", "curfew")
+            .env("CURFEW_SETTINGS_PARAMETER", "/curfew/curfew/settings")
+            .env("CURFEW_AUTH", "token")
+            .env("CURFEW_TOKEN_SHA256", TOKEN_SHA256)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        if let Some(bundle) = &self.bundle {
+            command.env("AWS_CA_BUNDLE", bundle);
+        }
+        command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()))
+    }
+
+    /// Waits for an answer, and looks whether it is one.
+    async fn answer(&self, api: &mut RuntimeApi, fleet: usize) -> Instant {
+        let (at, answer) = match api.next().await {
+            Moment::Answered(at, answer) => (at, answer),
+            Moment::Failed(why) => panic!("{}: {}", self.name, String::from_utf8_lossy(&why)),
+            Moment::Asked(_) => panic!("{} asked again before it answered", self.name),
+        };
+        let envelope: Value = serde_json::from_slice(&answer).expect("answers are JSON");
+        assert_eq!(envelope["statusCode"], 200, "{}: {envelope}", self.name);
+        let body = envelope["body"].as_str().expect("the body is text");
+        let status: Value = serde_json::from_str(body).expect("it is JSON");
+        let instances = status["instances"].as_array().expect("they are listed");
+        assert_eq!(instances.len(), fleet, "{}", self.name);
+        at
+    }
+}
+
+/// A program that is ended when it is measured, or when measuring it failed.
+struct Running(Child);
+
+impl Running {
+    fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * kibibytes
+            .and_then(|text| text.parse::<u64>().ok())
+            .expect("Linux says so")
+    }
+
+    /// The time that its threads were on a processor.
+    fn busy(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("it runs");
+        threads
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok())
+            .filter_map(|line| line.split(' ').next()?.parse().ok())
+            .map(Duration::from_nanos)
+            .sum()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Asked to end, not killed, since callgrind writes its account then. It may have ended by itself.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// `GET /status` as API Gateway's REST proxy passes it on.
+fn event() -> Bytes {
+    let headers = json!({
+        "Accept": "application/json", "Accept-Encoding": "gzip", "Authorization": format!("Bearer {TOKEN}"),
+        "Host": "a1b2c3d4e5.execute-api.eu-west-3.amazonaws.com", "User-Agent": "curl/8.5.0",
+        "X-Amzn-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700", "X-Forwarded-For": "203.0.113.7",
+        "X-Forwarded-Port": "443", "X-Forwarded-Proto": "https",
+    });
+    let many: serde_json::Map<String, Value> = headers
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), json!([value])))
+        .collect();
+    let event = json!({
+        "resource": "/{proxy+}", "path": "/status", "httpMethod": "GET",
+        "headers": headers, "multiValueHeaders": many,
+        "queryStringParameters": null, "multiValueQueryStringParameters": null,
+        "pathParameters": {"proxy": "status"}, "stageVariables": null,
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "a1b2c3d4e5", "httpMethod": "GET", "path": "/prod/status",
+            "domainName": "a1b2c3d4e5.execute-api.eu-west-3.amazonaws.com", "domainPrefix": "a1b2c3d4e5",
+            "identity": {"sourceIp": "203.0.113.7", "userAgent": "curl/8.5.0"}, "protocol": "HTTP/1.1",
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", "requestTimeEpoch": 1_795_407_075_221_u64,
+            "resourceId": "1mvwmmxgb7", "resourcePath": "/{proxy+}", "stage": "prod",
+        },
+        "body": null, "isBase64Encoded": false,
+    });
+    event.to_string().into()
+}
