@@ -1,10 +1,10 @@
 # `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
-.PHONY: up test build emulator dist bench-cold count-cold check clean
+.PHONY: up test build emulator browser dist bench-cold count-cold check clean
 
 up: build
 	target/debug/curfew up
 
-test: build emulator
+test: build emulator browser
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace
 
@@ -16,6 +16,14 @@ build:
 emulator: build
 	target/debug/curfew up --install-only
 	tools/schemathesis
+
+# What the tests of the page need besides node and Chromium: two npm packages, as the lock file has them. Without npm, those tests
+# are skipped and say so.
+BROWSER_TESTS := daemon/tests/browser
+browser: $(if $(shell command -v npm),$(BROWSER_TESTS)/node_modules/.package-lock.json)
+
+$(BROWSER_TESTS)/node_modules/.package-lock.json: $(BROWSER_TESTS)/package-lock.json
+	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund || echo "The tests of the page will be skipped: npm could not install their packages."
 
 # What is shipped to AWS: target/lambda/curfew-lambda.zip. `curfew deploy` finds it there.
 dist:

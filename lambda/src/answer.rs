@@ -69,6 +69,8 @@ pub struct Timeline {
     pub running: Vec<Interval>,
     /// When the schedule has no opinion, likewise.
     pub unmanaged: Vec<Interval>,
+    /// Its edges, in order: all there is to see of a schedule without an opinion.
+    pub edges: Vec<Edge>,
 }
 
 impl Timeline {
@@ -84,6 +86,7 @@ impl Timeline {
             to: simulation.to,
             running: simulation.running,
             unmanaged: simulation.unmanaged,
+            edges: simulation.edges,
         })
     }
 }

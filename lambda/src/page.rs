@@ -39,8 +39,8 @@ const PAGE: &str = concat!(
 
 /// The hashes are of what is between the tags; a test holds them to it, and prints the right ones. `data:` is for the icon.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-Q12LuZALmCx3/tm1pDOC4PlGp2p1H2XKcj86xmG7vns='; \
-    style-src 'sha256-mxJl5L/DLGziX3ZnfL7EbByDTVMbs8r3UY856Zvss1E='; \
+    script-src 'sha256-LoGphhvle8uZcC95RMTUg+UtfLGBKXdV3w+mcCmwpT0='; \
+    style-src 'sha256-Oflv21FlxHEtSz7ZZKMpv9zhXbNnyNWwRUVIIiTqIAs='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 

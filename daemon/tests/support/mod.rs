@@ -421,7 +421,7 @@ impl NextMinute {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     Timestamp::UNIX_EPOCH.checked_add(since).unwrap()
 }

@@ -28,8 +28,8 @@ const PATIENCE = 20_000;
 
 async function ask(path, body) {
   const headers = { Accept: "application/json" };
-  // A header can't have what is not in Latin-1; such a token is wrong anyway, and the API says so.
-  if (token.get()) headers.Authorization = `Bearer ${encodeURI(token.get()) === token.get() ? token.get() : "-"}`;
+  // A header takes no other characters; a token that has some is a wrong one, and the API says so.
+  if (token.get()) headers.Authorization = `Bearer ${/^[\x20-\x7e]+$/.test(token.get()) ? token.get() : "-"}`;
   if (body) headers["Content-Type"] = "application/json";
   const options = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store", credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(PATIENCE) };
   let response, text;

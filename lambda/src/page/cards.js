@@ -21,7 +21,7 @@ class Line {
     this.acts = make("td", { className: "acts", role: "cell" }, this.resume, this.turn, this.keep);
     this.wrong = make("td", { className: "wrong", role: "cell", hidden: true });
     this.node = make("tr", { role: "row" },
-      make("th", { scope: "row", role: "rowheader" }, make("div", { className: "name" }, this.name, this.type), this.id),
+      make("th", { scope: "row", role: "rowheader" }, make("div", { className: "name" }, this.name, " ", this.type), this.id),
       make("td", { className: "look", role: "cell" }, this.state, this.why),
       make("td", { className: "when", role: "cell" }, this.until, this.note),
       this.acts, this.wrong);
@@ -32,6 +32,7 @@ class Line {
     this.one = one;
     const changed = before && before.state !== one.state;
     say(this.name, label(one));
+    this.name.classList.toggle("bare", !one.name);
     say(this.type, one.instance_type);
     say(this.id, one.name ? one.id : "");
     say(this.state, STATES[one.state] ?? one.state);
@@ -118,8 +119,8 @@ class Card {
     const there = zone && wall(now, zone).number !== wall(now, MINE).number ? `${zone}, ${wall(now, zone).clock} there` : zone;
     say(this.facts, [`${running} of ${all.length} running`, there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
     tellIn(this.because, schedule?.because ?? "");
-    this.week.hidden = this.details.hidden = !schedule?.edges;
-    if (schedule?.edges) drawWeek(this.week, schedule, now);
+    this.week.hidden = this.details.hidden = !schedule?.timeline;
+    if (schedule?.timeline) drawWeek(this.week, schedule, now);
     this.showTimes();
     this.all.hidden = this.targets.length < 2;
     ["Start", "Stop", "Keep up"].forEach((verb, index) => {
@@ -140,7 +141,7 @@ class Card {
 
   showTimes() {
     const [schedule, , , now] = this.shown ?? [];
-    if (this.details.open && schedule?.edges) drawTimes(this.times, schedule, now);
+    if (this.details.open && schedule?.timeline) drawTimes(this.times, schedule, now);
   }
 
   busy(isBusy) {

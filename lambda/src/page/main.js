@@ -8,8 +8,8 @@ const CALM = 20_000, EAGER = 3_000, SLOWEST = 120_000;
 const SCHEDULES_FRESH = 5 * MINUTE;
 
 let fleet = null; // the newest answer to `/status`
-let schedules = null; // the newest answer to `/schedules`, and when it came
-let schedulesAt = 0;
+let schedules = null; // the newest answer to `/schedules`
+let schedulesAt = 0; // when it came
 let skew = 0; // the API's clock against this one's
 let lookedAt = 0;
 let failures = 0;
@@ -29,8 +29,7 @@ async function look() {
 async function observe() {
   try {
     const stale = Date.now() - schedulesAt > SCHEDULES_FRESH;
-    const [status, timetables] = await Promise.all([ask(beyond ? "status?all=true" : "status"), stale ? ask(`schedules?days=${DAYS + 1}`) : schedules]);
-    if (stale) schedulesAt = Date.now();
+    const [status, timetables] = await Promise.all([ask(beyond ? "status?all=true" : "status"), stale ? weeks() : schedules]);
     [fleet, schedules] = [status, timetables];
     skew = Date.parse(status.at) - Date.now();
     // The API tells whole seconds, and the answer was on its way for a while: less is no skew.
@@ -44,6 +43,18 @@ async function observe() {
     if (!(error instanceof Trouble)) throw error;
     failures += 1;
     refused(error);
+  }
+}
+
+// One day more than is shown: the week moves on at midnight. Without the weeks the fleet is still worth seeing.
+async function weeks() {
+  try {
+    const answer = await ask(`schedules?days=${DAYS + 1}`);
+    schedulesAt = Date.now();
+    return answer;
+  } catch (error) {
+    if (error.wants !== "") throw error;
+    return schedules ?? { schedules: [] };
   }
 }
 
@@ -162,12 +173,12 @@ function showChips() {
 }
 
 function showLately(at) {
-  const told = fleet.instances.filter((one) => one.last).sort((a, b) => Date.parse(b.last.at) - Date.parse(a.last.at)).slice(0, 10);
+  const told = fleet.instances.filter((one) => one.changed).sort((a, b) => Date.parse(b.changed.at) - Date.parse(a.changed.at)).slice(0, 10);
   $("lately").hidden = !told.length;
-  const verb = ({ last }) => (last.action === "stop" ? "stopped" : last.pending ? "asked to start" : "started");
+  const how = ({ changed }) => (changed.cause ? cause(changed) : DONE[changed.action]);
   $("lately").querySelector("ol").replaceChildren(...told.map((one) => make("li", {},
-    make("time", { className: "soft", dateTime: one.last.at }, moment(Date.parse(one.last.at), at)),
-    make("span", {}, make("b", {}, label(one)), ` ${verb(one)} · ${one.last.cause}`))));
+    make("time", { className: "soft", dateTime: one.changed.at }, moment(Date.parse(one.changed.at), at)),
+    make("span", {}, make("b", {}, label(one)), ` ${how(one)}`))));
 }
 
 function showAge() {
@@ -195,7 +206,7 @@ async function act(verb, targets, place, hours) {
   const came = new Map(done.map((one) => [one.id, one]));
   fleet.instances = fleet.instances.map((one) => {
     const { after, next_edge, hold, reason } = came.get(one.id) ?? {};
-    return after ? { ...one, state: after, desired: after, next_edge, hold, reason, due: null, last: null } : one;
+    return after ? { ...one, state: after, desired: after, next_edge, hold, reason, due: null, changed: null } : one;
   });
   place.busy(false);
   show();
@@ -206,6 +217,8 @@ async function act(verb, targets, place, hours) {
   // A look that was under way has seen the time before.
   await looking;
   await look();
+  // Whoever was asked for may be gone now, and its line with it.
+  if (wrong && !place.node.isConnected) $("told").replaceChildren(notice(wrong, () => $("told").replaceChildren()));
 }
 
 function tell(text) {
@@ -254,17 +267,26 @@ function openMenu(opener, choose) {
   };
   menu.ontoggle = ({ newState }) => { opener.ariaExpanded = String(newState === "open"); };
   menu.showPopover();
-  const { left, right, top, bottom } = opener.getBoundingClientRect();
+  menu.opener = opener;
+  placeMenu();
+  items[0].focus({ preventScroll: true });
+}
+
+// Below what opened it, or above where there is more room.
+function placeMenu() {
+  const menu = $("menu");
+  if (!menu.matches(":popover-open")) return;
+  const { left, right, top, bottom } = menu.opener.getBoundingClientRect();
   const { width, height } = menu.getBoundingClientRect();
   menu.style.left = `${Math.max(8, Math.min(left + width > innerWidth - 8 ? right - width : left, innerWidth - width - 8))}px`;
   menu.style.top = `${bottom + 6 + height > innerHeight && top > height + 6 ? top - height - 6 : bottom + 6}px`;
-  items[0].focus();
 }
-addEventListener("scroll", () => $("menu").hidePopover(), { passive: true });
-addEventListener("resize", () => $("menu").hidePopover());
+addEventListener("scroll", placeMenu, { passive: true });
+addEventListener("resize", placeMenu);
 
 $("refresh").onclick = () => { schedulesAt = 0; look().then(() => failures || tell("Up to date")); };
-$("forget").onclick = () => { token.set(null); fleet = null; cards.clear(); $("groups").replaceChildren(); look(); };
+// What was shown with the token goes with it.
+$("forget").onclick = () => { token.set(null); location.reload(); };
 $("token-form").onsubmit = (event) => {
   event.preventDefault();
   token.set($("token-input").value.trim());

@@ -57,14 +57,13 @@ function city(zone) {
   return zone.split("/").pop().replaceAll("_", " ");
 }
 
-// `less than a minute`, `38 min`, `4 h 38 min`, `2 d 3 h`: down to what matters.
+// `less than a minute`, `38 min`, `4 h 38 min`, `2 d 3 h`: down to what matters. A number and its unit stay on one line.
 function length(milliseconds) {
   const minutes = Math.round(milliseconds / MINUTE);
   const hours = Math.floor(minutes / 60);
   if (minutes < 1) return "less than a minute";
-  if (hours < 1) return `${minutes} min`;
-  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
-  return hours % 24 ? `${Math.floor(hours / 24)} d ${hours % 24} h` : `${hours / 24} d`;
+  const parts = hours < 48 ? [[hours, "h"], [minutes % 60, "min"]] : [[Math.floor(hours / 24), "d"], [hours % 24, "h"]];
+  return parts.filter(([number]) => number).map(([number, unit]) => `${number}\u00a0${unit}`).join(" ");
 }
 
 // The API's sentences name instants in UTC: here they are told as everything else is.

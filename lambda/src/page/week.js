@@ -35,7 +35,7 @@ function weekOf(now, zone) {
 }
 
 function stretches(intervals, { from, to }) {
-  return (intervals ?? [])
+  return intervals
     .map((one) => ({ from: Math.max(Date.parse(one.from), from), to: Math.min(Date.parse(one.to), to) }))
     .filter((one) => one.from < one.to);
 }
@@ -50,9 +50,9 @@ function drawWeek(place, schedule, now) {
     if (to) node.style.width = `${((to - from) / (week.to - week.from)) * 100}%`;
     return node;
   };
-  const runs = stretches(schedule.running, week);
-  const open = stretches(schedule.unmanaged, week);
-  const edges = (schedule.edges ?? []).map(({ at, action }) => ({ at: Date.parse(at), action })).filter(({ at }) => week.from <= at && at < week.to);
+  const runs = stretches(schedule.timeline.running, week);
+  const open = stretches(schedule.timeline.unmanaged, week);
+  const edges = schedule.timeline.edges.map(({ at, action }) => ({ at: Date.parse(at), action })).filter(({ at }) => week.from <= at && at < week.to);
   // Where a schedule has no opinion there are no runs to see, only its edges.
   const bare = edges.filter(({ at }) => open.some((one) => one.from <= at && at <= one.to));
   const days = make("div", { className: "days", ariaHidden: "true" });
@@ -90,7 +90,7 @@ function described(runs, open, bare, zone, now) {
 function drawTimes(place, schedule, now) {
   const zone = schedule.timezone;
   const { to } = weekOf(now, zone);
-  const edges = (schedule.edges ?? []).filter(({ at }) => Date.parse(at) >= now && Date.parse(at) < to);
+  const edges = schedule.timeline.edges.filter(({ at }) => Date.parse(at) >= now && Date.parse(at) < to);
   const differs = edges.some(({ at }) => wall(Date.parse(at), zone).number !== wall(Date.parse(at), MINE).number);
   const head = make("tr", {}, make("th", { scope: "col" }, "What"), make("th", { scope: "col" }, zone));
   if (differs) head.append(make("th", { scope: "col" }, `Yours (${MINE})`));

@@ -6,6 +6,7 @@ const RESULTS = {
   unchanged: "was as asked already", held: "is kept as asked", resumed: "follows its schedule again", postponed: "changes when it has settled",
   skipped: "is left as it is", failed: "failed", planned: "would change",
 };
+const DONE = { start: "started", stop: "stopped" };
 const HOURS = [1, 2, 4, 8];
 
 const label = (one) => one.name || one.id;
@@ -20,22 +21,31 @@ const list = (names, most = 3) => {
 
 // Why it is as it is.
 function why(one, now) {
-  const { hold, last, reason } = one;
+  const { hold, changed, reason } = one;
   if (hold) return { running: `Kept up by ${hold.by}`, stopped: `Kept stopped by ${hold.by}`, ignored: `Hands off, says ${hold.by}` }[hold.state] ?? inWords(reason, now);
-  const asDesired = one.state === one.desired;
-  if (asDesired && last && ({ start: "running", stop: "stopped" })[last.action] === one.state) return inWords(`${last.cause}, since ${moment(Date.parse(last.at), now)}`, now);
+  if (one.state === one.desired && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
   return inWords(reason, now);
+}
+
+// `started by schedule office`, `stopped on request by alice`, `started for a hold by bob`, `started outside of Curfew`.
+function cause({ cause, action }) {
+  const how = cause === "outside" ? "outside of Curfew" : cause.startsWith("request ") ? `on ${cause}` : cause.startsWith("hold ") ? `for a ${cause}` : `by ${cause}`;
+  return `${DONE[action]} ${how}`;
 }
 
 // Until when it stays so: what is next, and how long until then.
 function until(one, now, zone) {
-  if (!one.next_edge) return null;
-  const { at, action } = one.next_edge;
-  const instant = Date.parse(at);
-  const moves = (action === "start") !== (one.state === "running" || one.state === "pending");
-  const verb = one.hold ? "Until" : moves ? { start: "Starts", stop: "Stops" }[action] : `Next ${action}:`;
-  const after = one.hold ? `, then ${moves ? { start: "started", stop: "stopped" }[action] : { start: "kept running", stop: "kept stopped" }[action]} by its schedule` : "";
-  return { moves, text: `${verb} ${moments(instant, now, zone)}`, note: `in ${length(instant - now)}${after}` };
+  const up = one.state === "running" || one.state === "pending";
+  const next = one.next_edge && { at: Date.parse(one.next_edge.at), action: one.next_edge.action };
+  const moves = Boolean(next) && (next.action === "start") !== up;
+  if (one.hold) {
+    const end = Date.parse(one.hold.until);
+    const then = next?.at !== end ? "then as its schedule says" : moves ? `then ${DONE[next.action]} by its schedule` : `then kept ${up ? "running" : "stopped"} by its schedule`;
+    return { moves, text: `Until ${moments(end, now, zone)}`, note: `in ${length(end - now)}, ${then}` };
+  }
+  if (!next) return null;
+  const verb = moves ? { start: "Starts", stop: "Stops" }[next.action] : `Next ${next.action}:`;
+  return { moves, text: `${verb} ${moments(next.at, now, zone)}`, note: `in ${length(next.at - now)}` };
 }
 
 // The whole fleet in one line.

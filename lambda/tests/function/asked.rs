@@ -231,8 +231,8 @@ async fn schedules_tell_what_they_want_in_the_days_to_come() {
         .map(|one| format!("{}: {}", one["name"], one["timeline"]))
         .collect();
     insta::assert_snapshot!(timelines.join("\n"), @r#"
-    "night-stop": {"from":"2026-11-22T18:30:00Z","running":[],"to":"2026-11-24T18:30:00Z","unmanaged":[{"from":"2026-11-22T18:30:00Z","to":"2026-11-24T18:30:00Z"}]}
-    "paris": {"from":"2026-11-22T23:00:00Z","running":[{"from":"2026-11-24T07:00:00Z","to":"2026-11-24T19:00:00Z"}],"to":"2026-11-24T23:00:00Z","unmanaged":[]}
+    "night-stop": {"edges":[{"action":"stop","at":"2026-11-23T14:30:00Z"},{"action":"stop","at":"2026-11-24T14:30:00Z"}],"from":"2026-11-22T18:30:00Z","running":[],"to":"2026-11-24T18:30:00Z","unmanaged":[{"from":"2026-11-22T18:30:00Z","to":"2026-11-24T18:30:00Z"}]}
+    "paris": {"edges":[{"action":"start","at":"2026-11-24T07:00:00Z"},{"action":"stop","at":"2026-11-24T19:00:00Z"}],"from":"2026-11-22T23:00:00Z","running":[{"from":"2026-11-24T07:00:00Z","to":"2026-11-24T19:00:00Z"}],"to":"2026-11-24T23:00:00Z","unmanaged":[]}
     "#);
 }
 

@@ -1,0 +1,367 @@
+// The page on a deployed stack that asks nobody who they are: `web-1` is in its office hours, `batch-1` is only ever stopped,
+// `lab-1` is enforced. No edge comes while this runs.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { API, CLOUD, DESKTOP, ERRORS, PHONE, accessible, api, close, fits, heard, launch, line, open, picture, state, status, terminate, visit } from "./support.js";
+
+before(open);
+after(close);
+
+const HOUR = 3_600_000;
+
+test("it says which machines run, why, until when", async (t) => {
+  const page = await visit(t);
+  await page.getByText("All 3 are running").waitFor();
+  const { next_edge } = await status("web-1");
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" }).format(Date.parse(next_edge.at));
+  const web = line(page, "web-1");
+  await web.getByText("Running", { exact: true }).waitFor();
+  await web.getByText(/^Started (outside of Curfew|by schedule office|on request by .*) (today|yesterday) \d\d:\d\d$/).waitFor();
+  await web.getByText(new RegExp(`^Stops (today|tomorrow) ${clock}$`)).waitFor();
+  assert.match(await page.locator("#next").innerText(), /^Next: .*batch-1 stops? (today|tomorrow) \d\d:\d\d, in \d\sh/);
+  await picture(page, "desktop-light");
+});
+
+test("the week is drawn, told and listed", async (t) => {
+  const page = await visit(t, { timezoneId: "Asia/Tokyo" });
+  const office = page.getByRole("region", { name: "office" });
+  const strip = office.getByRole("img");
+  assert.match(await strip.getAttribute("aria-label"), /^The coming 7 days in Paris: runs (today|yesterday) \d\d:00 to /);
+  assert.ok((await strip.locator(".run").count()) >= 7);
+  await office.getByText("Exact times").click();
+  const columns = await office.getByRole("table").first().getByRole("columnheader").allInnerTexts();
+  assert.deepEqual(columns, ["What", "Europe/Paris", "Yours (Asia/Tokyo)"]);
+  const { schedules } = await api("schedules");
+  const { next_edge } = schedules.find(({ name }) => name === "office");
+  const hours = (timeZone) => new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" }).format(Date.parse(next_edge.at));
+  const [first] = await office.getByRole("table").first().getByRole("row").filter({ hasText: "stop" }).allInnerTexts();
+  assert.match(first, new RegExp(`${hours("Europe/Paris")}\\s.*${hours("Asia/Tokyo")}`));
+  await line(page, "web-1").getByText(`${hours("Asia/Tokyo")} (`).waitFor();
+});
+
+test("stop and start", async (t) => {
+  const { id } = await status("web-1");
+  const page = await visit(t);
+  await page.getByRole("button", { name: "Stop web-1" }).click();
+  await heard(page, "web-1 is stopped");
+  assert.equal(await state(id), "stopped");
+  await line(page, "web-1").getByText("Stopped", { exact: true }).waitFor();
+  await page.getByText("2 of 3 are running").waitFor();
+  await page.getByRole("listitem").filter({ hasText: /web-1 stopped on request by / }).waitFor();
+  await page.getByRole("button", { name: "Start web-1" }).click();
+  await heard(page, "web-1 runs");
+  assert.equal(await state(id), "running");
+  await page.getByText("All 3 are running").waitFor();
+});
+
+test("keep up for two hours, and resume", async (t) => {
+  const { id } = await status("batch-1");
+  const page = await visit(t);
+  await page.getByRole("button", { name: "Stop batch-1" }).click();
+  await heard(page, "batch-1 is stopped");
+  await page.getByRole("button", { name: "Keep up batch-1" }).click();
+  await page.getByRole("menuitem").filter({ hasText: "2 hours" }).click();
+  await heard(page, "batch-1 runs");
+  assert.equal(await state(id), "running");
+  const { hold } = await status("batch-1");
+  assert.equal(hold.state, "running");
+  const length = Date.parse(hold.until) - Date.now();
+  assert.ok(1.9 * HOUR < length && length < 2.1 * HOUR, hold.until);
+  const batch = line(page, "batch-1");
+  await batch.getByText(/^Kept up by http /).waitFor();
+  await batch.getByText(/^in (2\sh|1\sh 59\smin), then /).waitFor();
+  await picture(page, "hold");
+  await page.getByRole("button", { name: "Resume the schedule of batch-1" }).click();
+  await batch.getByText("Hold", { exact: true }).waitFor({ state: "detached" });
+  assert.equal((await status("batch-1")).hold, null);
+});
+
+test("by keyboard alone", async (t) => {
+  const { id } = await status("web-1");
+  const page = await visit(t);
+  await line(page, "web-1").waitFor();
+  const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent);
+  const reach = async (name) => {
+    for (let press = 0; press < 40; press++) {
+      if ((await focused()) === name) return;
+      await page.keyboard.press("Tab");
+      const outline = await page.evaluate(() => document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle);
+      assert.notEqual(outline, "none", `the focus is seen on ${await focused()}`);
+    }
+    assert.fail(`${name} can't be reached`);
+  };
+  await reach("Keep up web-1");
+  await page.keyboard.press("Enter");
+  assert.match(await focused(), /^1 hour/);
+  await page.keyboard.press("Escape");
+  assert.equal(await focused(), "Keep up web-1", "the focus is back where it was");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("ArrowUp");
+  assert.match(await focused(), /^8 hours/);
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowDown");
+  assert.match(await focused(), /^2 hours/);
+  await page.keyboard.press("Enter");
+  await heard(page, "web-1 is kept as asked");
+  assert.equal((await status("web-1")).hold.state, "running");
+  assert.equal(await focused(), "Keep up web-1");
+  await page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(), "Stop web-1");
+  await page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(), "Resume the schedule of web-1");
+  await page.keyboard.press("Space");
+  await page.getByRole("button", { name: "Resume the schedule of web-1" }).waitFor({ state: "hidden" });
+  assert.equal((await status("web-1")).hold, null);
+  assert.equal(await state(id), "running");
+});
+
+test("more than one instance is only stopped after a look at which", async (t) => {
+  const more = await launch("office", "web-2", "web-3");
+  t.after(() => terminate(more));
+  const page = await visit(t);
+  const office = page.getByRole("region", { name: "office" });
+  await office.getByRole("button", { name: "Stop all of office" }).click();
+  const dialog = page.getByRole("dialog", { name: "Stop 3 instances?" });
+  assert.deepEqual(await dialog.getByRole("listitem").allInnerTexts(), ["web-1", "web-2", "web-3"]);
+  await accessible(page, "the question");
+  await picture(page, "confirm");
+  await page.keyboard.press("Enter"); // on "Cancel", which has the focus
+  await dialog.waitFor({ state: "hidden" });
+  assert.equal(await state(more[0]), "running");
+
+  await page.getByRole("searchbox").fill("web-2 office");
+  await line(page, "web-3").waitFor({ state: "detached" });
+  await page.getByRole("searchbox").fill("web");
+  await office.getByRole("button", { name: "Stop all of office" }).click();
+  await dialog.getByRole("button", { name: "Stop 3 instances" }).click();
+  await heard(page, "3 are stopped");
+  assert.equal(await state(more[1]), "stopped");
+  await office.getByRole("button", { name: "Start all of office" }).click();
+  await page.getByRole("button", { name: "Start 3 instances" }).click();
+  await heard(page, "3 runs");
+  assert.equal(await state(more[1]), "running");
+});
+
+test("what fails is told where it was asked, with a hint", async (t) => {
+  const page = await visit(t, { refusals: ERRORS });
+  const web = line(page, "web-1");
+  await web.waitFor();
+  // The function's own refusal, of an instance that is not there: what the page asks for is changed on its way.
+  await page.route("**/stop", (route) => route.continue({ postData: JSON.stringify({ instance: ["i-0abc1234def567890"] }) }));
+  await page.getByRole("button", { name: "Stop web-1" }).click();
+  const alert = web.getByRole("alert");
+  await alert.getByText("There is no instance i-0abc1234def567890").waitFor();
+  await alert.getByText("Nothing was done; check the id, the region and the account").waitFor();
+  await alert.getByText(/^Request /).waitFor();
+  await accessible(page, "an error");
+  await picture(page, "error");
+  await alert.getByRole("button", { name: "Dismiss" }).click();
+  await alert.waitFor({ state: "detached" });
+  assert.equal(await state((await status("web-1")).id), "running");
+
+  // API Gateway's own refusal, and a proxy's page in between.
+  await page.unroute("**/stop");
+  await page.route("**/stop", (route) => route.fulfill({ status: 429, json: { message: "Too Many Requests" } }));
+  await page.getByRole("button", { name: "Stop web-1" }).click();
+  await alert.getByText("Too many requests at once").waitFor();
+  await page.route("**/start", (route) => route.fulfill({ status: 200, body: "<h1>Sign in</h1>" }));
+  await page.getByRole("button", { name: "Keep up web-1" }).click();
+  await page.getByRole("menuitem").first().click();
+  await alert.getByText("The answer is not from Curfew").waitFor();
+});
+
+test("an instance that is gone by the time it is asked for is told all the same", async (t) => {
+  const [id] = await launch("office", "short-lived");
+  const page = await visit(t, { refusals: ERRORS });
+  await line(page, "short-lived").waitFor();
+  await terminate([id]);
+  await page.getByRole("button", { name: "Stop short-lived" }).click();
+  await page.getByRole("alert").getByText(/short-lived|There is no instance/).first().waitFor();
+  await line(page, "short-lived").waitFor({ state: "detached" });
+  assert.equal(await page.getByRole("alert").count(), 1, "its line is gone, and what was said about it is not");
+});
+
+test("without a connection it says so, keeps what it knows, and comes back", async (t) => {
+  const page = await visit(t, { refusals: ERRORS });
+  await page.getByText("All 3 are running").waitFor();
+  await page.context().setOffline(true);
+  await page.getByRole("button", { name: "Refresh" }).click();
+  await page.getByRole("alert").getByText("Curfew can't be reached").waitFor();
+  await page.getByText("All 3 are running").waitFor();
+  await page.context().setOffline(false);
+  await page.getByRole("button", { name: "Refresh" }).click();
+  await page.getByRole("alert").waitFor({ state: "detached" });
+});
+
+test("names are text, whatever they say", async (t) => {
+  const hostile = [`<img src=x onerror="document.title='owned'">`, `</td></table><script>document.title='owned'</script>`, "\u202Egnp.1-bew"];
+  const ids = await launch("office", ...hostile);
+  t.after(() => terminate(ids));
+  const page = await visit(t);
+  await page.getByText(hostile[0]).first().waitFor();
+  await page.getByText(hostile[1]).first().waitFor();
+  assert.equal(await page.title(), "Curfew");
+  assert.equal(await page.locator("main img, main script").count(), 0);
+  await page.getByRole("button", { name: `Stop ${hostile[0]}` }).click();
+  await page.locator("#said").getByText(`${hostile[0]} is stopped`).waitFor({ state: "attached" });
+  await fits(page);
+});
+
+test("the policy is enforced", async (t) => {
+  const page = await visit(t, { refusals: /(blocked|Content Security Policy)\.?\s*$|fallback\.\s*$|^asked http:\/\/192\.0\.2\.1$/, before: (page) => page.addInitScript(() => {
+    globalThis.refused = [];
+    document.addEventListener("securitypolicyviolation", (event) => globalThis.refused.push(event.effectiveDirective));
+  }) });
+  await line(page, "web-1").waitFor();
+  const tried = await page.evaluate(async () => {
+    // What the test itself evaluates is let through; what the page does by itself a moment later is not.
+    await new Promise((resolve) => { setTimeout(resolve, 0); });
+    const attempt = async (deed) => { try { return `done: ${await deed()}`; } catch (error) { return error.name; } };
+    const element = (name, properties) => Object.assign(document.createElement(name), properties);
+    const results = {};
+    results.markup = await attempt(() => { document.body.innerHTML += "<i>markup</i>"; });
+    results.script = await attempt(() => { document.body.append(element("script", { text: "document.title = 'owned'" })); });
+    results.eval = await attempt(() => (0, eval)("document.title = 'owned'"));
+    results.elsewhere = await attempt(() => fetch("http://192.0.2.1/"));
+    results.beacon = await attempt(() => { new Image().src = "http://192.0.2.1/beacon"; });
+    results.handler = await attempt(() => { document.body.setAttribute("onclick", "document.title = 'owned'"); });
+    results.style = await attempt(() => { document.body.append(element("style", { textContent: "body { display: none }" })); return getComputedStyle(document.body).display; });
+    results.frame = await attempt(() => { document.body.append(element("iframe", { src: "https://example.com/" })); });
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    return { results, refused: globalThis.refused, title: document.title };
+  }).catch((error) => assert.fail(error.message));
+  assert.equal(tried.title, "Curfew");
+  const { markup, script, eval: evaluated, handler, elsewhere, style } = tried.results;
+  assert.deepEqual({ markup, script, evaluated, handler, elsewhere, style }, { markup: "TypeError", script: "TypeError", evaluated: "EvalError", handler: "TypeError", elsewhere: "TypeError", style: "done: block" });
+  for (const directive of ["require-trusted-types-for", "connect-src", "img-src", "style-src-elem", "frame-src"]) {
+    assert.ok(tried.refused.includes(directive), `${directive} in ${tried.refused}`);
+  }
+});
+
+test("a script that got into the document does not run", async (t) => {
+  const refusals = [];
+  const page = await visit(t, { refusals: /Content Security Policy/, before: async (page) => {
+    page.on("console", (message) => refusals.push(message.text()));
+    await page.route(`${API}/`, async (route) => {
+      const response = await route.fetch();
+      const injected = `<body><script>document.title = "owned"</script><img src="data:," onerror="document.title = 'owned'"><p id="styled" style="color: red">`;
+      await route.fulfill({ response, body: (await response.text()).replace("<body>", injected) });
+    });
+  } });
+  await line(page, "web-1").waitFor();
+  assert.equal(await page.title(), "Curfew");
+  assert.equal(await page.locator("#styled").evaluate((node) => getComputedStyle(node).color === getComputedStyle(document.body).color), true);
+  assert.equal(refusals.length, 3, refusals.join("\n"));
+});
+
+test("its headers keep it to itself", async () => {
+  const response = await fetch(`${API}/`);
+  const { headers } = response;
+  assert.match(await response.text(), /^<!doctype html>/);
+  assert.equal(headers.get("content-type"), "text/html; charset=utf-8");
+  assert.equal(headers.get("x-content-type-options"), "nosniff");
+  assert.equal(headers.get("referrer-policy"), "no-referrer");
+  assert.equal(headers.get("cache-control"), "no-cache");
+  assert.match(headers.get("content-security-policy"), /default-src 'none'.*frame-ancestors 'none'/);
+  const again = await fetch(`${API}/`, { headers: { "If-None-Match": headers.get("etag") } });
+  assert.deepEqual([again.status, await again.text()], [304, ""]);
+});
+
+test("it finds its API behind every prefix", async (t) => {
+  const [, id, stage] = /\/restapis\/([^/]+)\/([^/]+)\/_user_request_$/.exec(API);
+  const { port } = new URL(CLOUD);
+  const host = `http://${id}.execute-api.localhost:${port}/${stage}`;
+  for (const url of [API, `${API}/`, `${CLOUD}/_aws/execute-api/${id}/${stage}`, `${CLOUD}/_aws/execute-api/${id}/${stage}/`, host, `${host}/`]) {
+    const page = await visit(t, { url });
+    await page.getByText("All 3 are running").waitFor();
+  }
+});
+
+for (const [size, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
+  for (const colorScheme of ["light", "dark"]) {
+    test(`it can be read and used by everyone: ${size}, ${colorScheme}`, async (t) => {
+      const page = await visit(t, { viewport, colorScheme });
+      await line(page, "web-1").waitFor();
+      await page.getByText("Exact times").first().click();
+      const paper = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+      const brightness = Math.max(...paper.match(/\d+/g).map(Number));
+      assert.equal(brightness < 64, colorScheme === "dark", paper);
+      await accessible(page, "the fleet");
+      await fits(page);
+      const small = await page.getByRole("button").evaluateAll((all) => all.map((one) => [one.textContent, one.getBoundingClientRect()]).filter(([, { width, height }]) => width && (width < 24 || height < 24)).map(([text]) => text));
+      assert.deepEqual(small, [], "fingers hit what is 24 px wide and high");
+      await page.getByRole("button", { name: "Keep up web-1" }).click();
+      await accessible(page, "the menu");
+      const { x, width } = await page.getByRole("menu").boundingBox();
+      assert.ok(x >= 0 && x + width <= viewport.width, "the menu is in the window");
+      await page.keyboard.press("Escape");
+      await picture(page, `${size}-${colorScheme}`);
+    });
+  }
+}
+
+test("nothing moves for those who asked for that", async (t) => {
+  const page = await visit(t, { reducedMotion: "reduce", before: (page) => page.route("**/status", async (route) => {
+    const response = await route.fetch();
+    const answer = await response.json();
+    for (const one of answer.instances) one.state = "pending";
+    await route.fulfill({ response, json: answer });
+  }) });
+  await line(page, "web-1").getByText("Starting").waitFor();
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+  assert.equal(await page.getByRole("button", { name: "Stop web-1" }).getAttribute("aria-disabled"), "true", "EC2 can't be asked yet");
+});
+
+test("it looks again by itself, and not while nobody sees it", async (t) => {
+  const page = await visit(t, { before: async (page) => {
+    await page.clock.install();
+    await page.addInitScript(() => {
+      let hidden = false;
+      Object.defineProperty(document, "hidden", { get: () => hidden });
+      globalThis.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
+    });
+  } });
+  let looks = 0;
+  page.on("request", (request) => { looks += request.url().endsWith("/status") ? 1 : 0; });
+  await line(page, "web-1").waitFor();
+  const looked = (what) => assert.equal(looks > 0, what);
+  looks = 0;
+  await Promise.all([page.waitForResponse("**/status"), page.clock.fastForward(25_000)]);
+  looked(true);
+  await page.evaluate(() => globalThis.hide(true));
+  looks = 0;
+  await page.clock.fastForward(600_000);
+  looked(false);
+  await Promise.all([page.waitForResponse("**/status"), page.evaluate(() => globalThis.hide(false))]);
+  looked(true);
+});
+
+test("hundreds of instances stay usable", async (t) => {
+  const names = Array.from({ length: 240 }, (_, index) => `ci-${index + 1}`);
+  const ids = await launch("night-stop", ...names);
+  t.after(() => terminate(ids));
+  const page = await visit(t);
+  const card = page.getByRole("region", { name: "night-stop" });
+  await card.getByText("241 of 241 running").waitFor();
+  assert.equal(await card.getByRole("row").filter({ has: page.getByRole("rowheader") }).count(), 20);
+  assert.deepEqual((await card.getByRole("rowheader").allInnerTexts()).slice(1, 4).map((text) => text.split(/\s/)[0]), ["ci-1", "ci-2", "ci-3"]);
+  await picture(page, "hundreds");
+  await page.getByRole("searchbox").fill("CI-23");
+  await card.getByText("ci-239").waitFor();
+  assert.equal(await card.getByRole("rowheader").count(), 11, "23, 230 to 239");
+  await page.getByRole("searchbox").fill("");
+  await card.getByRole("button", { name: "Show all 241" }).click();
+  await card.getByText("ci-240").waitFor();
+
+  // A request is for a hundred at most: what is more goes in several.
+  let requests = 0;
+  page.on("request", (request) => { requests += request.url().endsWith("/stop") ? 1 : 0; });
+  await card.getByRole("button", { name: "Stop all of night-stop" }).click();
+  await page.getByRole("button", { name: "Stop 241 instances" }).click();
+  await heard(page, "241 are stopped");
+  assert.equal(requests, 3);
+  await card.getByText("0 of 241 running").waitFor();
+  await page.getByRole("button", { name: "Start batch-1" }).click();
+  await heard(page, "batch-1 runs");
+});
