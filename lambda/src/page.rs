@@ -39,8 +39,8 @@ const PAGE: &str = concat!(
 
 /// The hashes are of what is between the tags; a test holds them to it, and prints the right ones. `data:` is for the icon.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-LoGphhvle8uZcC95RMTUg+UtfLGBKXdV3w+mcCmwpT0='; \
-    style-src 'sha256-Oflv21FlxHEtSz7ZZKMpv9zhXbNnyNWwRUVIIiTqIAs='; \
+    script-src 'sha256-5eMiOSWdZayMAOjRZYyaeQs5X74Ok83+Ey78XlzBats='; \
+    style-src 'sha256-78c76X8X9UY9ONe8HejzmhXk2x9jO9LaAyLkdbNGY1g='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 

@@ -47,6 +47,7 @@ test("stop and start", async (t) => {
   await heard(page, "web-1 is stopped");
   assert.equal(await state(id), "stopped");
   await line(page, "web-1").getByText("Stopped", { exact: true }).waitFor();
+  await line(page, "web-1").getByText(/^Stopped on request by http .* today \d\d:\d\d$/).waitFor();
   await page.getByText("2 of 3 are running").waitFor();
   await page.getByRole("listitem").filter({ hasText: /web-1 stopped on request by / }).waitFor();
   await page.getByRole("button", { name: "Start web-1" }).click();
@@ -114,6 +115,7 @@ test("by keyboard alone", async (t) => {
   await page.getByRole("button", { name: "Resume the schedule of web-1" }).waitFor({ state: "hidden" });
   assert.equal((await status("web-1")).hold, null);
   assert.equal(await state(id), "running");
+  assert.equal(await focused(), "Stop web-1", "the focus did not go with the button");
 });
 
 test("more than one instance is only stopped after a look at which", async (t) => {
@@ -158,6 +160,7 @@ test("what fails is told where it was asked, with a hint", async (t) => {
   await picture(page, "error");
   await alert.getByRole("button", { name: "Dismiss" }).click();
   await alert.waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), "Stop web-1");
   assert.equal(await state((await status("web-1")).id), "running");
 
   // API Gateway's own refusal, and a proxy's page in between.
@@ -201,7 +204,7 @@ test("names are text, whatever they say", async (t) => {
   const page = await visit(t);
   await page.getByText(hostile[0]).first().waitFor();
   await page.getByText(hostile[1]).first().waitFor();
-  assert.equal(await page.title(), "Curfew");
+  assert.match(await page.title(), /running · Curfew$/);
   assert.equal(await page.locator("main img, main script").count(), 0);
   await page.getByRole("button", { name: `Stop ${hostile[0]}` }).click();
   await page.locator("#said").getByText(`${hostile[0]} is stopped`).waitFor({ state: "attached" });
@@ -231,7 +234,7 @@ test("the policy is enforced", async (t) => {
     await new Promise((resolve) => { setTimeout(resolve, 300); });
     return { results, refused: globalThis.refused, title: document.title };
   }).catch((error) => assert.fail(error.message));
-  assert.equal(tried.title, "Curfew");
+  assert.match(tried.title, /running · Curfew$/);
   const { markup, script, eval: evaluated, handler, elsewhere, style } = tried.results;
   assert.deepEqual({ markup, script, evaluated, handler, elsewhere, style }, { markup: "TypeError", script: "TypeError", evaluated: "EvalError", handler: "TypeError", elsewhere: "TypeError", style: "done: block" });
   for (const directive of ["require-trusted-types-for", "connect-src", "img-src", "style-src-elem", "frame-src"]) {
@@ -250,7 +253,7 @@ test("a script that got into the document does not run", async (t) => {
     });
   } });
   await line(page, "web-1").waitFor();
-  assert.equal(await page.title(), "Curfew");
+  assert.match(await page.title(), /running · Curfew$/);
   assert.equal(await page.locator("#styled").evaluate((node) => getComputedStyle(node).color === getComputedStyle(document.body).color), true);
   assert.equal(refusals.length, 3, refusals.join("\n"));
 });
@@ -300,6 +303,35 @@ for (const [size, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
     });
   }
 }
+
+test("the menu opens and closes by the same button", async (t) => {
+  const page = await visit(t);
+  const keep = page.getByRole("button", { name: "Keep up web-1" });
+  const menu = page.getByRole("menu");
+  for (const turn of [1, 2]) {
+    await keep.click();
+    await menu.waitFor();
+    assert.equal(await keep.getAttribute("aria-expanded"), "true", `turn ${turn}`);
+    await keep.click();
+    await menu.waitFor({ state: "hidden" });
+    assert.equal(await keep.getAttribute("aria-expanded"), "false", `turn ${turn}`);
+  }
+});
+
+test("what EC2 refuses is told with its code and the next try", async (t) => {
+  const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
+    const response = await route.fetch();
+    const answer = await response.json();
+    const web = answer.instances.find(({ name }) => name === "web-1");
+    const next = new Date(Date.now() + 5 * 60_000).toISOString();
+    Object.assign(web, { state: "stopped", due: "start", retry: { edge: answer.at, action: "start", tries: 3, code: "InsufficientInstanceCapacity", next } });
+    await route.fulfill({ response, json: answer });
+  }) });
+  await line(page, "web-1").getByText(/^The start did not work: InsufficientInstanceCapacity, tried 3 times; again in [45]\smin$/).waitFor();
+  await page.getByRole("button", { name: "Needs a look 1" }).click();
+  await line(page, "batch-1").waitFor({ state: "detached" });
+  await picture(page, "refused");
+});
 
 test("nothing moves for those who asked for that", async (t) => {
   const page = await visit(t, { reducedMotion: "reduce", before: (page) => page.route("**/status", async (route) => {

@@ -21,7 +21,7 @@ class Line {
     this.acts = make("td", { className: "acts", role: "cell" }, this.resume, this.turn, this.keep);
     this.wrong = make("td", { className: "wrong", role: "cell", hidden: true });
     this.node = make("tr", { role: "row" },
-      make("th", { scope: "row", role: "rowheader" }, make("div", { className: "name" }, this.name, " ", this.type), this.id),
+      make("th", { scope: "row", role: "rowheader" }, make("div", { className: "name" }, this.name, "\u2002", this.type), this.id),
       make("td", { className: "look", role: "cell" }, this.state, this.why),
       make("td", { className: "when", role: "cell" }, this.until, this.note),
       this.acts, this.wrong);
@@ -49,8 +49,10 @@ class Line {
     this.verb = up ? "stop" : "start";
     say(this.turn, up ? "Stop" : "Start");
     this.acts.hidden = !touchable(one);
+    // What has the focus must not vanish under it.
+    if (!one.hold && document.activeElement === this.resume) this.turn.focus();
     this.resume.hidden = !one.hold;
-    this.name_buttons();
+    this.nameButtons();
     this.busy(this.isBusy);
   }
 
@@ -62,7 +64,7 @@ class Line {
     this.keep.ariaDisabled = this.resume.ariaDisabled = String(Boolean(isBusy));
   }
 
-  name_buttons() {
+  nameButtons() {
     const name = label(this.one);
     this.turn.ariaLabel = `${this.turn.textContent} ${name}`;
     this.resume.ariaLabel = `Resume the schedule of ${name}`;
@@ -70,8 +72,10 @@ class Line {
   }
 
   complain(error) {
+    const hadFocus = this.wrong.contains(document.activeElement);
     this.wrong.hidden = !error;
     this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
+    if (hadFocus) this.turn.focus();
   }
 }
 
@@ -101,7 +105,7 @@ class Card {
     this.body = make("tbody", { role: "rowgroup" });
     const columns = ["Instance", "State", "Next", "Change"].map((text) => make("th", { scope: "col", role: "columnheader" }, text));
     this.table = make("table", { className: "fleet", role: "table", ariaLabel: name }, make("thead", { className: "unseen", role: "rowgroup" }, make("tr", { role: "row" }, ...columns)), this.body);
-    this.rest = make("button", { type: "button", className: "plain", onclick: () => { this.open = true; this.show(...this.shown); } });
+    this.rest = make("button", { type: "button", className: "plain", onclick: () => this.showAll() });
     this.more = make("div", { className: "more", hidden: true }, this.rest);
     this.node = make("section", { className: "card", ariaLabel: name },
       make("header", { className: "head" }, make("h2", {}, this.title, this.facts), this.because, this.all),
@@ -117,7 +121,7 @@ class Card {
     const running = all.filter((one) => one.state === "running").length;
     say(this.title, this.name);
     const there = zone && wall(now, zone).number !== wall(now, MINE).number ? `${zone}, ${wall(now, zone).clock} there` : zone;
-    say(this.facts, [`${running} of ${all.length} running`, there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
+    say(this.facts, [all.length ? `${running} of ${all.length} running` : "no instances", there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
     tellIn(this.because, schedule?.because ?? "");
     this.week.hidden = this.details.hidden = !schedule?.timeline;
     if (schedule?.timeline) drawWeek(this.week, schedule, now);
@@ -139,6 +143,12 @@ class Card {
     this.node.hidden = !fitting.length;
   }
 
+  showAll() {
+    this.open = true;
+    this.show(...this.shown);
+    this.body.children[FEW]?.querySelector("button")?.focus();
+  }
+
   showTimes() {
     const [schedule, , , now] = this.shown ?? [];
     if (this.details.open && schedule?.timeline) drawTimes(this.times, schedule, now);
@@ -150,7 +160,9 @@ class Card {
   }
 
   complain(error) {
+    const hadFocus = this.wrong.contains(document.activeElement);
     this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
+    if (hadFocus) this.all.firstChild.focus();
   }
 }
 
@@ -163,7 +175,7 @@ function place(parent, nodes) {
 }
 
 function notice(error, close) {
-  const node = make("div", { className: "notice", role: "alert" }, tellIn(make("p", { className: "what" }), error.message));
+  const node = make("div", { className: error.harmless ? "notice told" : "notice", role: "alert" }, tellIn(make("p", { className: "what" }), error.message));
   if (error.hint) node.append(tellIn(make("p", { className: "hint" }), error.hint));
   if (error.requestId) node.append(make("p", { className: "small soft" }, "Request ", make("span", { className: "id" }, error.requestId)));
   if (close) node.append(make("button", { type: "button", className: "plain", onclick: close }, "Dismiss"));

@@ -120,6 +120,7 @@ function show() {
   };
   const governed = fleet.instances.filter(touchable);
   say($("big"), inShort(governed));
+  document.title = `${governed.filter((one) => one.state === "running").length}/${governed.length} running · Curfew`;
   $("answer").classList.remove("waiting");
   const next = nextUp(governed, at);
   $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.who), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [governed.length ? "No edge ahead." : guide()]));
@@ -176,9 +177,9 @@ function showLately(at) {
   const told = fleet.instances.filter((one) => one.changed).sort((a, b) => Date.parse(b.changed.at) - Date.parse(a.changed.at)).slice(0, 10);
   $("lately").hidden = !told.length;
   const how = ({ changed }) => (changed.cause ? cause(changed) : DONE[changed.action]);
-  $("lately").querySelector("ol").replaceChildren(...told.map((one) => make("li", {},
-    make("time", { className: "soft", dateTime: one.changed.at }, moment(Date.parse(one.changed.at), at)),
-    make("span", {}, make("b", {}, label(one)), ` ${how(one)}`))));
+  const lines = told.map((one) => ({ iso: one.changed.at, when: moment(Date.parse(one.changed.at), at), who: label(one), how: how(one) }));
+  if (!isNews($("lately"), lines)) return;
+  $("lately").querySelector("ol").replaceChildren(...lines.map(({ iso, when, who, how }) => make("li", {}, make("time", { className: "soft", dateTime: iso }, when), make("span", {}, make("b", {}, who), ` ${how}`))));
 }
 
 function showAge() {
@@ -188,10 +189,10 @@ function showAge() {
 }
 
 async function act(verb, targets, place, hours) {
-  if (place.isActing || !targets.length) return;
+  if (place.isActing || place.isBusy || !targets.length) return;
   if (verb !== "resume" && !hours && place instanceof Line && place.turn.ariaDisabled === "true") return;
   const wanted = targets.filter((one) => hours || verb === "resume" || (verb === "stop") === (one.state === "running"));
-  if (!wanted.length) return tell(`Nothing to ${verb}: none of them is ${verb === "stop" ? "running" : "stopped"}`);
+  if (!wanted.length) return place.complain({ harmless: true, message: `there is nothing to ${verb}`, hint: `none of these instances is ${verb === "stop" ? "running" : "stopped"}` });
   if (wanted.length > 1 && !(await sure(verb, wanted, hours))) return;
   place.isActing = true;
   place.complain(null);
@@ -218,7 +219,7 @@ async function act(verb, targets, place, hours) {
   await looking;
   await look();
   // Whoever was asked for may be gone now, and its line with it.
-  if (wrong && !place.node.isConnected) $("told").replaceChildren(notice(wrong, () => $("told").replaceChildren()));
+  if (wrong && !place.node.isConnected) $("told").replaceChildren(notice(wrong, () => { $("told").replaceChildren(); $("filter").focus(); }));
 }
 
 function tell(text) {
@@ -250,8 +251,9 @@ function sure(verb, targets, hours) {
 
 // One menu for all: for how long to keep up.
 function openMenu(opener, choose) {
-  if (opener.ariaDisabled === "true") return;
   const menu = $("menu");
+  // A press beside the menu closes it. If it is on what opened it, it must not open it again.
+  if (opener.ariaDisabled === "true" || opener.wasOpen) return;
   const title = $("menu-title");
   say(title, "Keep up, whatever the schedule says, for");
   const items = HOURS.map((hours) => make("button", { type: "button", role: "menuitem", tabIndex: -1, onclick: () => { menu.hidePopover(); choose(hours); } },
@@ -265,9 +267,10 @@ function openMenu(opener, choose) {
     event.preventDefault();
     items.at(to % items.length).focus();
   };
-  menu.ontoggle = ({ newState }) => { opener.ariaExpanded = String(newState === "open"); };
-  menu.showPopover();
+  if (menu.opener) menu.opener.ariaExpanded = "false";
   menu.opener = opener;
+  menu.ontoggle = ({ newState }) => { menu.opener.ariaExpanded = String(newState === "open"); };
+  menu.showPopover();
   placeMenu();
   items[0].focus({ preventScroll: true });
 }
@@ -281,6 +284,11 @@ function placeMenu() {
   menu.style.left = `${Math.max(8, Math.min(left + width > innerWidth - 8 ? right - width : left, innerWidth - width - 8))}px`;
   menu.style.top = `${bottom + 6 + height > innerHeight && top > height + 6 ? top - height - 6 : bottom + 6}px`;
 }
+addEventListener("pointerdown", ({ target }) => {
+  const opener = target.closest?.("[aria-haspopup]");
+  if (opener) opener.wasOpen = opener.ariaExpanded === "true";
+}, { capture: true });
+addEventListener("keydown", () => { if ($("menu").opener) $("menu").opener.wasOpen = false; }, { capture: true });
 addEventListener("scroll", placeMenu, { passive: true });
 addEventListener("resize", placeMenu);
 
@@ -301,5 +309,6 @@ document.addEventListener("visibilitychange", () => {
   else if (Date.now() - lookedAt > EAGER) look();
 });
 // Waits get shorter and ages longer also between two looks.
+$("answer").hidden = $("refresh").hidden = false;
 setInterval(() => { if (!document.hidden && fleet && !$("fleet").hidden && !$("menu").matches(":popover-open")) Date.now() - lookedAt > 30_000 ? show() : showAge(); }, 5_000);
 look();

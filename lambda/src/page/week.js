@@ -40,12 +40,21 @@ function stretches(intervals, { from, to }) {
     .filter((one) => one.from < one.to);
 }
 
+// Draws only what has changed: replacing what someone reads would throw them out of it.
+function isNews(place, ...facts) {
+  const news = JSON.stringify(facts);
+  const known = place.shown === news;
+  place.shown = news;
+  return !known;
+}
+
 function drawWeek(place, schedule, now) {
+  if (!isNews(place, schedule.timeline, Math.floor(now / MINUTE))) return;
   const zone = schedule.timezone;
   const week = weekOf(now, zone);
   const share = (at) => `${((at - week.from) / (week.to - week.from)) * 100}%`;
-  const put = (kind, from, to, ...children) => {
-    const node = make("div", { className: kind }, ...children);
+  const put = (kind, from, to, properties, ...children) => {
+    const node = make("div", { className: kind, ...properties }, ...children);
     node.style.left = share(from);
     if (to) node.style.width = `${((to - from) / (week.to - week.from)) * 100}%`;
     return node;
@@ -63,7 +72,10 @@ function drawWeek(place, schedule, now) {
   const strip = make("div", { className: "strip", role: "img", ariaLabel: described(runs, open, bare, zone, now) });
   strip.append(...week.midnights.slice(1, DAYS).map((at) => put("midnight", at)));
   strip.append(...open.map((one) => put("open", one.from, one.to)));
-  strip.append(...runs.map((one) => put("run", one.from, one.to, make("span", {}, clocks(one, zone)))));
+  strip.append(...runs.map((one) => {
+    const text = clocks(one, zone);
+    return put(text.length > 6 ? "run long" : "run", one.from, one.to, { title: `${moment(one.from, now, zone)} to ${moment(one.to, now, zone)}` }, make("span", {}, text));
+  }));
   strip.append(...bare.map(({ at, action }) => put(`tick ${action}`, at)));
   const past = make("div", { className: "past" });
   past.style.width = share(now);
@@ -88,6 +100,7 @@ function described(runs, open, bare, zone, now) {
 
 // Every edge ahead, on the schedule's wall and, where it shows something else, on the viewer's.
 function drawTimes(place, schedule, now) {
+  if (!isNews(place, schedule.timeline, Math.floor(now / MINUTE))) return;
   const zone = schedule.timezone;
   const { to } = weekOf(now, zone);
   const edges = schedule.timeline.edges.filter(({ at }) => Date.parse(at) >= now && Date.parse(at) < to);

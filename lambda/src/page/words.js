@@ -12,7 +12,7 @@ const HOURS = [1, 2, 4, 8];
 const label = (one) => one.name || one.id;
 const inFlight = (one) => ["pending", "stopping", "shutting-down"].includes(one.state);
 // Something should have happened to it, and has not.
-const needsLook = (one) => Boolean((one.due && one.due !== "record") || (one.last?.pending && one.state === "stopped"));
+const needsLook = (one) => Boolean(one.retry || (one.due && one.due !== "record") || (one.last?.pending && one.state === "stopped"));
 const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const list = (names, most = 3) => {
   const shown = names.length > most + 1 ? [...names.slice(0, most), `${names.length - most} more`] : names;
@@ -22,9 +22,18 @@ const list = (names, most = 3) => {
 // Why it is as it is.
 function why(one, now) {
   const { hold, changed, reason } = one;
+  if (one.retry) return retrying(one.retry, now);
   if (hold) return { running: `Kept up by ${hold.by}`, stopped: `Kept stopped by ${hold.by}`, ignored: `Hands off, says ${hold.by}` }[hold.state] ?? inWords(reason, now);
-  if (one.state === one.desired && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
+  // Where the API says that someone did it, the latest change often tells who.
+  const explains = one.state === one.desired || reason.startsWith("someone made it ");
+  if (explains && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
   return inWords(reason, now);
+}
+
+// What EC2 refuses, and when it is asked again.
+function retrying({ action, tries, code, next }, now) {
+  const wait = Date.parse(next) - now;
+  return `the ${action} did not work: \`${code}\`, tried ${tries === 1 ? "once" : `${tries} times`}; again ${wait > 0 ? `in ${length(wait)}` : "with the next pass"}`;
 }
 
 // `started by schedule office`, `stopped on request by alice`, `started for a hold by bob`, `started outside of Curfew`.
