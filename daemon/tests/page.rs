@@ -39,7 +39,7 @@ fn the_pages_sums_with_wall_times_are_right() {
 fn the_page_shows_and_changes_the_fleet() {
     let Ok(browser) = Browser::find() else { return };
     let house = House::new();
-    house.settings(&format!("{}\n[api]\nauth = 'none'", schedules()));
+    house.settings(&format!("{}\n[api]\nauth = 'none'\nlimit = 2", schedules()));
     let mut up = house.up();
     browser.run("page.test.js", &[("CURFEW_API_URL", &up.api_url())]);
     up.end();
