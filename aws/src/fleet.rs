@@ -11,6 +11,7 @@ use aws_sdk_ec2::types::{AttributeValue, Tag};
 use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
 
 use self::no_room::NoRoom;
+pub use self::observe::{Page, PageToken};
 use crate::connect::Connection;
 use crate::error::CloudError;
 use crate::pace::Pace;

@@ -11,7 +11,7 @@ pub mod organisation;
 pub mod pace;
 pub mod pass;
 pub mod rules;
-mod side_by_side;
+pub mod side_by_side;
 mod skew;
 pub mod web;
 mod whole;

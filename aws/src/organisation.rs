@@ -4,10 +4,11 @@ mod error;
 mod execute;
 mod survey;
 
+use std::sync::{Arc, OnceLock};
+
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, Region};
 use curfew_core::membership::{Account, Member, Membership};
-use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::connect::Connection;
@@ -26,41 +27,60 @@ pub struct Organisation {
     members: Arc<[MemberFleet]>,
 }
 
-/// One account and region, and its instances.
+/// One account and region, and the way to its instances.
 #[derive(Clone, Debug)]
 pub struct MemberFleet {
     /// Which.
     pub member: Member,
     /// The account, where it is not our own.
     pub account: Option<Arc<Account>>,
-    /// Its instances.
-    pub fleet: Fleet,
+    gate: Arc<Gate>,
+    fleet: Arc<OnceLock<Fleet>>,
+}
+
+/// The way into an account, which its regions share.
+#[derive(Debug)]
+struct Gate {
+    home: Connection,
+    inside: OnceLock<Connection>,
 }
 
 impl Organisation {
     /// Members that are asked at the same time. A full page of instances is 2 to 3 MB until it is read, so that this many fit into
     /// a function of 256 MB; more is no faster, since reading the answers is what takes a small function's time by then.
-    const SIDE_BY_SIDE: usize = 32;
+    pub const SIDE_BY_SIDE: usize = 32;
 
-    /// All members of `membership`, by way of `connection`, whose own region is home. Makes no call: a role is assumed when its
-    /// first instance is asked for.
+    /// All members of `membership`, by way of `connection`, whose own region is home. Makes no call, and no client either before
+    /// somebody asks for one: a thousand of them take a small function a second.
     pub fn open(connection: &Connection, membership: &Membership) -> Self {
         let home = Region::new(connection.region());
-        let own = membership.members(&home).into_iter();
-        let own = own.filter(|member| member.account.is_none());
-        let mut members: Vec<MemberFleet> = own
-            .map(|member| MemberFleet::reached(member, None, connection))
-            .collect();
-        for account in &membership.accounts {
-            let inside = connection.into_account(account);
-            let account = Arc::new(account.clone());
-            members.extend(account.regions.iter().map(|region| {
-                let member = Member {
-                    account: Some(account.id.clone()),
+        let gate = || {
+            Arc::new(Gate {
+                home: connection.clone(),
+                inside: OnceLock::new(),
+            })
+        };
+        let mut members = Vec::new();
+        let mut add = |account: Option<Arc<Account>>, gate: &Arc<Gate>, region: &Region| {
+            members.push(MemberFleet {
+                member: Member {
+                    account: account.as_ref().map(|account| account.id.clone()),
                     region: region.clone(),
-                };
-                MemberFleet::reached(member, Some(Arc::clone(&account)), &inside)
-            }));
+                },
+                account,
+                gate: Arc::clone(gate),
+                fleet: Arc::default(),
+            });
+        };
+        let own = gate();
+        for region in membership.regions(&home) {
+            add(None, &own, region);
+        }
+        for account in &membership.accounts {
+            let (account, gate) = (Arc::new(account.clone()), gate());
+            for region in &account.regions {
+                add(Some(Arc::clone(&account)), &gate, region);
+            }
         }
         Self {
             members: members.into(),
@@ -84,8 +104,7 @@ impl Organisation {
 
     /// The instances of `scope`, wherever they are.
     pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> Survey<Vec<Instance>> {
-        self.survey(deadline, async |fleet| fleet.observe(scope).await)
-            .await
+        self.survey(deadline, |fleet| fleet.observe(scope)).await
     }
 
     /// Looks and decides everywhere, and does nothing.
@@ -96,10 +115,8 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> Survey<Pass> {
-        self.survey(deadline, async |fleet| {
-            look(fleet, governance, wake_up.clone(), clock).await
-        })
-        .await
+        let ask = |fleet| look(fleet, governance, wake_up.clone(), clock);
+        self.survey(deadline, ask).await
     }
 
     /// A pass everywhere.
@@ -110,24 +127,23 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> Survey<Pass> {
-        self.survey(deadline, async |fleet| {
-            pass(fleet, governance, wake_up.clone(), clock, deadline).await
-        })
-        .await
+        let ask = |fleet| pass(fleet, governance, wake_up.clone(), clock, deadline);
+        self.survey(deadline, ask).await
     }
 
     /// Asks every member; whom time does not reach any more has failed.
-    async fn survey<T>(
-        &self,
+    async fn survey<'a, T, F>(
+        &'a self,
         deadline: Deadline,
-        ask: impl AsyncFn(&Fleet) -> Result<T, CloudError>,
-    ) -> Survey<T> {
-        let work = self.members.iter().map(async |one| {
-            if deadline.has_passed() {
-                return Err(MemberFailure::OutOfTime);
-            }
-            ask(&one.fleet).await.map_err(MemberFailure::from)
-        });
+        ask: impl Fn(&'a Fleet) -> F,
+    ) -> Survey<T>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let members = self.members.iter();
+        let work: Vec<_> = members
+            .map(|one| in_time(deadline, ask(one.fleet())))
+            .collect();
         let outcomes = side_by_side(work, Self::SIDE_BY_SIDE).await;
         let mut survey = Survey {
             answers: Vec::new(),
@@ -148,13 +164,31 @@ impl Organisation {
     }
 }
 
+async fn in_time<T>(
+    deadline: Deadline,
+    asked: impl Future<Output = Result<T, CloudError>>,
+) -> Result<T, MemberFailure> {
+    if deadline.has_passed() {
+        return Err(MemberFailure::OutOfTime);
+    }
+    Ok(asked.await?)
+}
+
 impl MemberFleet {
-    fn reached(member: Member, account: Option<Arc<Account>>, connection: &Connection) -> Self {
-        let connection = connection.in_region(member.region.as_str());
-        Self {
-            fleet: Fleet::new(&connection),
-            member,
-            account,
-        }
+    /// Its instances. Makes no call: a role is assumed when its first instance is asked for.
+    pub fn fleet(&self) -> &Fleet {
+        self.fleet.get_or_init(|| {
+            let inside = self.gate.inside(self.account.as_deref());
+            Fleet::new(&inside.in_region(self.member.region.as_str()))
+        })
+    }
+}
+
+impl Gate {
+    fn inside(&self, account: Option<&Account>) -> &Connection {
+        self.inside.get_or_init(|| match account {
+            Some(account) => self.home.into_account(account),
+            None => self.home.clone(),
+        })
     }
 }

@@ -12,7 +12,7 @@ use tracing::{Instrument, info, info_span};
 use crate::clock::Clock;
 use crate::error::CloudError;
 use crate::execute::{Deadline, Outcome, StepResult, execute};
-use crate::fleet::{Fleet, Scope};
+use crate::fleet::{Fleet, PageToken, Scope};
 
 /// What makes a pass happen, and over what. It carries no decision.
 #[derive(Clone, Debug)]
@@ -56,6 +56,33 @@ impl Pass {
             .count()
     }
 
+    /// Whether time ran out before every step had its turn.
+    pub fn is_unfinished(&self) -> bool {
+        let left = |outcome: &Outcome| matches!(outcome.result, StepResult::OutOfTime);
+        self.outcomes.iter().any(left)
+    }
+
+    /// Whether not one step had its turn.
+    pub fn did_nothing(&self) -> bool {
+        let left = |outcome: &Outcome| matches!(outcome.result, StepResult::OutOfTime);
+        self.outcomes.iter().all(left)
+    }
+
+    async fn carry_out(&mut self, fleet: &Fleet, clock: &Clock, deadline: Deadline) {
+        let deadline = self
+            .outdated(clock)
+            .map_or(deadline, |at| deadline.no_later_than(at));
+        let steps = self.plan.steps.clone();
+        self.outcomes = execute(fleet, &self.instances, steps, deadline).await;
+        info!(
+            instances = self.instances.len(),
+            steps = self.outcomes.len(),
+            failures = self.failures(),
+            next_edge = self.plan.next_edge.map(|at| at.to_string()),
+            "pass finished"
+        );
+    }
+
     /// From its next edge on, a plan is not what anybody wants any more: what EC2's pace leaves undone until then (it starts
     /// two instances a second) is decided afresh.
     fn outdated(&self, clock: &Clock) -> Option<Instant> {
@@ -72,6 +99,15 @@ pub async fn look(
     clock: &Clock,
 ) -> Result<Pass, CloudError> {
     let instances = fleet.observe(&wake_up.scope).await?;
+    Ok(decide(instances, governance, &wake_up, clock))
+}
+
+fn decide(
+    instances: Vec<Instance>,
+    governance: &Governance,
+    wake_up: &WakeUp<'_>,
+    clock: &Clock,
+) -> Pass {
     let at = clock.now();
     let world = World {
         governance,
@@ -80,12 +116,12 @@ pub async fn look(
         woken_for: wake_up.schedule,
     };
     let plan = plan(&world, at);
-    Ok(Pass {
+    Pass {
         at,
         instances,
         plan,
         outcomes: Vec::new(),
-    })
+    }
 }
 
 /// Looks, decides, and does it.
@@ -98,20 +134,35 @@ pub async fn pass(
 ) -> Result<Pass, CloudError> {
     let span = info_span!("pass", region = %fleet.region());
     async {
-        let mut pass = look(fleet, governance, wake_up, clock).await?;
-        let steps = pass.plan.steps.clone();
-        let deadline = pass
-            .outdated(clock)
-            .map_or(deadline, |at| deadline.no_later_than(at));
-        pass.outcomes = execute(fleet, &pass.instances, steps, deadline).await;
-        info!(
-            instances = pass.instances.len(),
-            steps = pass.outcomes.len(),
-            failures = pass.failures(),
-            next_edge = pass.plan.next_edge.map(|at| at.to_string()),
-            "pass finished"
-        );
+        // Boxed: the layers around them nest deeper than the compiler lays out in one piece.
+        let mut pass = Box::pin(look(fleet, governance, wake_up, clock)).await?;
+        Box::pin(pass.carry_out(fleet, clock, deadline)).await;
         Ok(pass)
+    }
+    .instrument(span)
+    .await
+}
+
+/// A pass over one page of everything, and where the next one begins. Every instance is judged for itself, so that each page's
+/// pass is whole: whoever has no time left goes on with the next page later, or leaves it to somebody else.
+pub async fn pass_page(
+    fleet: &Fleet,
+    governance: &Governance,
+    schedule: Option<&ScheduleName>,
+    from: Option<&PageToken>,
+    clock: &Clock,
+    deadline: Deadline,
+) -> Result<(Pass, Option<PageToken>), CloudError> {
+    let span = info_span!("pass", region = %fleet.region());
+    async {
+        let page = fleet.observe_page(from).await?;
+        let wake_up = WakeUp {
+            schedule,
+            ..WakeUp::ROUTINE
+        };
+        let mut pass = decide(page.instances, governance, &wake_up, clock);
+        Box::pin(pass.carry_out(fleet, clock, deadline)).await;
+        Ok((pass, page.next))
     }
     .instrument(span)
     .await

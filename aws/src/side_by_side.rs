@@ -6,22 +6,24 @@ use std::task::Poll;
 
 /// Works through `work` with at most `bound` of it under way, and returns what each came to, in the order given.
 ///
-/// Nothing is spawned: what is under way may borrow, and ends when this is dropped.
-pub(crate) async fn side_by_side<F: Future>(
-    work: impl IntoIterator<Item = F>,
+/// Nothing is spawned: what is under way may borrow, and ends when this is dropped. The iterator is gone before anything begins,
+/// since a closure in it would keep the whole from being sent to another thread.
+pub fn side_by_side<F: Future, I: IntoIterator<Item = F>>(
+    work: I,
     bound: usize,
-) -> Vec<F::Output> {
-    let mut waiting = work.into_iter().enumerate();
+) -> impl Future<Output = Vec<F::Output>> + use<F, I> {
+    let waiting: Vec<F> = work.into_iter().collect();
+    in_order(waiting, bound)
+}
+
+async fn in_order<F: Future>(waiting: Vec<F>, bound: usize) -> Vec<F::Output> {
+    let mut waiting = waiting.into_iter().enumerate();
     let mut under_way: Vec<(usize, Pin<Box<F>>)> = Vec::new();
     let mut done: Vec<(usize, F::Output)> = Vec::new();
     loop {
         let free = bound.max(1) - under_way.len();
-        under_way.extend(
-            waiting
-                .by_ref()
-                .take(free)
-                .map(|(at, work)| (at, Box::pin(work))),
-        );
+        let next = waiting.by_ref().take(free);
+        under_way.extend(next.map(|(at, work)| (at, Box::pin(work))));
         if under_way.is_empty() {
             break;
         }

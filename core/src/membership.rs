@@ -57,13 +57,17 @@ pub struct Account {
 }
 
 impl Membership {
-    /// Every member, the own account's first; `home` is the region that Curfew itself is in.
-    pub fn members(&self, home: &Region) -> Vec<Member> {
-        let own = match &self.regions {
-            Some(regions) => regions.as_slice(),
+    /// The own account's regions; `home` is the one that Curfew itself is in.
+    pub fn regions<'a>(&'a self, home: &'a Region) -> &'a [Region] {
+        match &self.regions {
+            Some(regions) => regions,
             None => std::slice::from_ref(home),
-        };
-        let own = own.iter().map(|region| Member {
+        }
+    }
+
+    /// Every member, the own account's first.
+    pub fn members(&self, home: &Region) -> Vec<Member> {
+        let own = self.regions(home).iter().map(|region| Member {
             account: None,
             region: region.clone(),
         });

@@ -31,6 +31,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 
+use crate::deploy;
 use crate::settings::{self, AwsSettings, Overrides, Settings};
 
 pub use error::{CliError, Exit};
@@ -125,6 +126,8 @@ enum Command {
     Schema,
     /// Translate another tool's schedules into settings; needs no credentials
     Import(import::ImportArgs),
+    /// Print a CloudFormation template for the role in another account that Curfew governs; needs no credentials
+    MemberRole,
     /// Make tokens for the HTTP API
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -162,6 +165,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Check(args) => check::check(&mut context, args),
         Command::Schema => context.output.raw(settings::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),
+        Command::MemberRole => context.output.raw(deploy::MEMBER_ROLE.as_bytes()),
         Command::Token(command) => token::token(&mut context, command),
         Command::Completions { shell } => completions(&mut context, shell),
     };

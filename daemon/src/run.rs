@@ -22,7 +22,7 @@ mod watch;
 use std::sync::{Arc, OnceLock};
 
 use curfew_aws::clock::Clock;
-use curfew_aws::fleet::Fleet;
+use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -36,15 +36,15 @@ use crate::settings::{DaemonSettings, Driver};
 pub use alarm::AlarmError;
 pub(crate) use backoff::Backoff;
 pub use rules::{RuleKeeper, wake_up_rules};
-pub use watch::{Ledger, Polling, Seen, Sightings};
+pub use watch::{Ledger, Look, Polling, Seen, Sightings};
 
 /// What the daemon runs on, besides its settings: everything that touches the outside.
 #[derive(Debug)]
 pub struct Ports {
     /// The time.
     pub clock: Clock,
-    /// The instances.
-    pub fleet: Fleet,
+    /// The instances of every governed account and region.
+    pub organisation: Organisation,
     /// Where transitions are kept.
     pub journal: Journal,
     /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
@@ -81,7 +81,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let Ports {
         clock,
-        fleet,
+        organisation,
         journal,
         rules,
         notifier,
@@ -90,9 +90,11 @@ pub async fn run(
     let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
     let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
     let nudge = Arc::new(Notify::new());
-    let ledger = Ledger::new(journal.sightings()?, Arc::clone(&governance));
+    let others = organisation.members().iter();
+    let others = others.filter_map(|one| one.member.account.clone());
+    let ledger = Ledger::new(journal.sightings()?, Arc::clone(&governance)).beside(others);
     let alarm = alarm::Alarm::new(wake.clone(), clock.clone()).await?;
-    let polling = Polling::new(fleet.clone(), settings.poll, Arc::clone(&nudge));
+    let polling = Polling::new(organisation.clone(), settings.poll, Arc::clone(&nudge));
     // The cloud mends most contradictions by itself, within its grace.
     let patience = match settings.driver {
         Driver::Cloud => settings.grace,
@@ -105,7 +107,7 @@ pub async fn run(
         driver: settings.driver,
         grace: settings.grace,
         governance,
-        fleet,
+        organisation,
         clock: clock.clone(),
         alarm,
         nudge,

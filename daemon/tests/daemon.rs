@@ -10,8 +10,9 @@ use curfew::run::{Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::fleet::Fleet;
+use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
+use curfew_core::membership::Membership;
 use curfew_core::memory::LAST_TAG;
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{Action, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with};
@@ -69,9 +70,10 @@ impl Daemon {
             region: Some("us-east-1".to_owned()),
             ..ConnectOptions::default()
         };
+        let connection = Connection::open(options).await.unwrap();
         let ports = Ports {
             clock: clock.clone(),
-            fleet: Fleet::new(&Connection::open(options).await.unwrap()),
+            organisation: Organisation::open(&connection, &Membership::default()),
             journal: Journal::open(state).unwrap(),
             rules: None,
             notifier: Notifier::silent(),

@@ -1,59 +1,50 @@
-//! What the function does once it knows what is asked: look, change, or run a pass.
+//! What the function does once it knows what is asked: look, or change; and what a state change leads to.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use curfew_aws::change::Change;
 use curfew_aws::error::{CloudError, presentable};
-use curfew_aws::execute::{Deadline, Outcome, StepResult, execute};
+use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_aws::pass::{WakeUp, pass};
 use curfew_core::assess::assess;
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::{Who, whole_second};
 use curfew_core::plan::{Decision, SkipReason, Step, World};
 use curfew_core::request::{Ask, Request};
-use curfew_core::schedule::{Firmness, ScheduleName};
+use curfew_core::schedule::Firmness;
 use curfew_core::select::{Seen, Targets, for_change, for_status};
 use curfew_core::status::Status;
 use curfew_core::timetable::Desired;
-use jiff::Timestamp;
 use tracing::{info, warn};
 
-use crate::answer::{Changes, PassReport, ScheduleStatus, Schedules, Timeline};
+use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};
 use crate::command::{Days, Mode};
 use crate::event::StateChange;
 use crate::handler::App;
 use crate::refusal::{Code, Refusal};
 
 impl App {
-    /// Settings and instances, asked for at the same time: neither waits for the other's connection.
-    async fn world(
+    pub(crate) async fn status(
         &self,
         targets: &Targets,
-    ) -> Result<(Arc<Governance>, Vec<Instance>, Timestamp), Refusal> {
-        let scope = if targets.ids.is_empty() {
-            Scope::All
-        } else {
-            Scope::Only(targets.ids.clone())
-        };
-        let (governance, instances) = tokio::join!(
-            self.settings.current(&self.clock, None),
-            self.fleet.observe(&scope)
-        );
-        Ok((governance?, instances?, self.clock.now()))
-    }
-
-    pub(crate) async fn status(&self, targets: &Targets) -> Result<Status, Refusal> {
-        let (governance, instances, now) = self.world(targets).await?;
-        let world = World::unasked(&governance, &instances);
-        let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), &governance)?;
-        Ok(Status::of(shown, ungoverned, now))
+        deadline: Deadline,
+    ) -> Result<Overview, Refusal> {
+        let sight = self.look(targets, deadline).await?;
+        if !targets.ids.is_empty() {
+            sight.suffices(targets)?;
+        }
+        let (governance, now) = (&sight.governance, sight.now);
+        let world = World::unasked(governance, &sight.instances);
+        let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), governance)?;
+        Ok(Overview {
+            status: Status::of(shown, ungoverned, now),
+            unanswered: sight.unanswered.iter().map(Refusal::from).collect(),
+        })
     }
 
     pub(crate) async fn schedules(&self, days: Option<Days>) -> Result<Schedules, Refusal> {
-        let governance = self.settings.current(&self.clock, None).await?;
+        let governance = self.settings.current(&self.clock, None).await?.governance;
         let now = self.clock.now();
         let schedules = governance.schedules.values().map(|schedule| {
             let timetable = &schedule.timetable;
@@ -86,10 +77,12 @@ impl App {
         by: Who,
         deadline: Deadline,
     ) -> Result<Changes, Refusal> {
-        let (governance, instances, now) = self.world(targets).await?;
-        let world = World::unasked(&governance, &instances);
+        let sight = self.look(targets, deadline).await?;
+        sight.suffices(targets)?;
+        let (governance, instances, now) = (&sight.governance, &sight.instances, sight.now);
+        let world = World::unasked(governance, instances);
         let seen = Seen::all(&world, now);
-        let selection = for_change(targets, &seen, &governance, self.request_limit)?;
+        let selection = for_change(targets, &seen, governance, self.request_limit)?;
         let request = Request {
             ask,
             targets: selection
@@ -106,7 +99,7 @@ impl App {
         let mut changes = Changes {
             at: whole_second(now),
             instances: Vec::new(),
-            error: None,
+            error: sight.unreached(targets),
         };
         let mut steps: Vec<Step> = Vec::new();
         for seen in selection.chosen {
@@ -143,7 +136,7 @@ impl App {
                 changes.instances.extend(planned);
             }
             Mode::Act => {
-                let outcomes = execute(&self.fleet, &instances, steps, deadline).await;
+                let outcomes = sight.carry_out(steps, deadline).await;
                 let tell = |error: &CloudError| presentable(&error.to_string());
                 changes.instances.extend(outcomes.iter().map(|outcome| {
                     Change::made(observed(&outcome.step), outcome, &asked, now, tell)
@@ -153,38 +146,6 @@ impl App {
         }
         changes.instances.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(changes)
-    }
-
-    pub(crate) async fn wake(
-        &self,
-        schedule: Option<&ScheduleName>,
-        deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
-        let governance = self.settings.current(&self.clock, schedule).await?;
-        if let Some(name) = schedule.filter(|name| !governance.schedules.contains_key(*name)) {
-            warn!(schedule = %name, "woken for a schedule that the settings don't have: a stale rule; running a routine pass");
-        }
-        let wake_up = WakeUp {
-            schedule,
-            ..WakeUp::ROUTINE
-        };
-        self.pass(&governance, wake_up, deadline).await
-    }
-
-    async fn pass(
-        &self,
-        governance: &Governance,
-        wake_up: WakeUp<'_>,
-        deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
-        let pass = pass(&self.fleet, governance, wake_up, &self.clock, deadline).await?;
-        Ok(PassReport {
-            at: whole_second(pass.at),
-            instances: pass.instances.len(),
-            steps: pass.outcomes.len(),
-            failures: pass.failures(),
-            next_edge: pass.plan.next_edge,
-        })
     }
 
     /// Logs the change. A pass follows only where something wants another state at every moment: an active hold, or a schedule
@@ -204,12 +165,17 @@ impl App {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         }
-        let targets = Targets {
-            ids: [id.clone()].into(),
-            ..Targets::default()
+        let in_force = self.settings.current(&self.clock, None).await?;
+        let organisation = self.members.of(&in_force.membership);
+        // Only the home region's changes come here: the other members have their passes.
+        let Some(home) = organisation.member(&self.members.home_member()) else {
+            info!(instance = %id, %to, at, region, "transition");
+            return Ok(None);
         };
-        let (governance, instances, now) = self.world(&targets).await?;
-        let world = World::unasked(&governance, &instances);
+        let scope = Scope::Only([id.clone()].into());
+        let instances = home.fleet().observe(&scope).await?;
+        let (governance, now) = (&in_force.governance, self.clock.now());
+        let world = World::unasked(governance, &instances);
         let Some(seen) = Seen::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
             return Ok(None);
@@ -234,10 +200,11 @@ impl App {
             return Ok(None);
         }
         let wake_up = WakeUp {
-            scope: Scope::Only(targets.ids),
+            scope,
             ..WakeUp::ROUTINE
         };
-        self.pass(&governance, wake_up, deadline).await.map(Some)
+        let pass = pass(home.fleet(), governance, wake_up, &self.clock, deadline).await?;
+        Ok(Some(PassReport::of(&pass)))
     }
 }
 

@@ -2,8 +2,11 @@
 //! them.
 
 use curfew_aws::change::Change;
+use curfew_aws::pass::Pass;
+use curfew_core::memory::whole_second;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::simulate::{Bound, Interval, Simulation, Span};
+use curfew_core::status::Status;
 use curfew_core::timetable::{Desired, Edge};
 use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
@@ -109,6 +112,19 @@ pub struct Problem {
     pub error: Refusal,
 }
 
+/// The answer to `/status`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Status"))]
+pub struct Overview {
+    /// What was seen.
+    #[serde(flatten)]
+    pub status: Status,
+    /// What went wrong in accounts and regions that did not answer: their instances are missing here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Refusal>,
+}
+
 /// The answer to a wake-up: what its pass did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassReport {
@@ -122,4 +138,55 @@ pub struct PassReport {
     pub failures: usize,
     /// The earliest instant at which something is due next.
     pub next_edge: Option<Timestamp>,
+    /// How many passes were handed on to other invocations.
+    #[serde(skip_serializing_if = "is_none")]
+    pub queued: usize,
+    /// How many accounts and regions did not answer.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unanswered: usize,
+}
+
+impl PassReport {
+    /// Of a pass that has not begun.
+    pub(crate) fn empty(at: Timestamp) -> Self {
+        Self {
+            at,
+            instances: 0,
+            steps: 0,
+            failures: 0,
+            next_edge: None,
+            queued: 0,
+            unanswered: 0,
+        }
+    }
+
+    /// Of one pass.
+    pub(crate) fn of(pass: &Pass) -> Self {
+        Self {
+            instances: pass.instances.len(),
+            steps: pass.outcomes.len(),
+            failures: pass.failures(),
+            next_edge: pass.plan.next_edge,
+            ..Self::empty(whole_second(pass.at))
+        }
+    }
+
+    /// Both together.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.at = self.at.max(other.at);
+        self.instances += other.instances;
+        self.steps += other.steps;
+        self.failures += other.failures;
+        self.next_edge = [self.next_edge, other.next_edge]
+            .into_iter()
+            .flatten()
+            .min();
+        self.queued += other.queued;
+        self.unanswered += other.unanswered;
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }

@@ -2,12 +2,13 @@
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectError, Connection, Trust};
-use curfew_aws::fleet::Fleet;
 use tracing::debug;
 
 use crate::config::{Cloud, Config, ConfigError, emulator_endpoint};
 use crate::handler::App;
+use crate::members::Members;
 use crate::settings::Settings;
+use crate::work::WorkQueue;
 
 /// An environment in which the function can't start.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,10 @@ pub fn open() -> Result<App, BootError> {
     let connection = Connection::of_function(emulator_endpoint(env), Trust::Mozilla)?;
     let config = Config::read(env, Cloud::of(&connection))?;
     Ok(App {
-        fleet: Fleet::new(&connection),
+        members: Members::new(&connection),
+        queue: config
+            .work_queue
+            .map(|url| WorkQueue::new(&connection, url)),
         settings: Settings::new(&connection, config.settings_parameter),
         clock: Clock::system(),
         auth: config.auth,

@@ -13,6 +13,8 @@ pub struct Config {
     pub stack: String,
     /// The name of the SSM parameter with the settings.
     pub settings_parameter: String,
+    /// The address of the queue by which the function hands on work, if the stack has one.
+    pub work_queue: Option<String>,
     /// Who may ask over HTTP.
     pub auth: Auth,
     /// The one other site whose pages may ask (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
@@ -96,6 +98,7 @@ impl Config {
             request_limit,
             stack: needed("CURFEW_STACK")?,
             settings_parameter: needed("CURFEW_SETTINGS_PARAMETER")?,
+            work_queue: get("CURFEW_WORK_QUEUE").filter(|url| !url.is_empty()),
             auth,
             cors_origin: get("CURFEW_CORS_ORIGIN").filter(|origin| !origin.is_empty()),
         })

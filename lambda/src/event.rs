@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http;
+use crate::message::{Message, Work};
 use crate::refusal::quoted;
 
 /// One invocation of the function.
@@ -26,6 +27,10 @@ pub enum Invocation {
         /// The schedule that it named, if any.
         schedule: Option<ScheduleName>,
     },
+    /// The same for one account and region.
+    Work(Work),
+    /// Messages of the work queue.
+    Queue(Vec<Message>),
     /// EC2 tells that an instance changed.
     StateChange(StateChange),
 }
@@ -75,6 +80,9 @@ impl Invocation {
                 .map_err(|_| broken("not an EventBridge event as AWS writes it"))?;
             return event.read(stack).map_err(|what| broken(&what));
         }
+        if let Some(messages) = Message::all_in(fields) {
+            return Ok(Self::Queue(messages));
+        }
         match fields.get("command") {
             Some(Value::String(command)) if command == "wake" => {
                 let schedule = match fields.get("schedule") {
@@ -85,6 +93,11 @@ impl Invocation {
                     ),
                     Some(_) => return Err(broken("`schedule` is not text")),
                 };
+                if has("member") {
+                    return Work::deserialize(event)
+                        .map(Self::Work)
+                        .map_err(|_| broken("`member` or `page` is not as Curfew writes it"));
+                }
                 Ok(Self::WakeUp { schedule })
             }
             Some(Value::String(command)) => {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
-use curfew_aws::fleet::Fleet;
 use curfew_core::memory::Who;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -20,17 +19,21 @@ use crate::auth::Auth;
 use crate::command::Command;
 use crate::event::Invocation;
 use crate::http::{Request, Response};
+use crate::members::Members;
 use crate::openapi;
 use crate::page;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
 use crate::settings::Settings;
+use crate::work::WorkQueue;
 
 /// The function with everything it needs: one per execution environment.
 #[derive(Debug)]
 pub struct App {
-    /// The instances.
-    pub fleet: Fleet,
+    /// Where the instances are.
+    pub members: Members,
+    /// Who else can be given work, if the stack has a queue.
+    pub queue: Option<WorkQueue>,
     /// What governs them.
     pub settings: Settings,
     /// What tells the time.
@@ -93,7 +96,7 @@ impl Call {
         }
     }
 
-    fn deadline(&self) -> Deadline {
+    pub(crate) fn deadline(&self) -> Deadline {
         let margin = Self::MARGIN.min(self.remaining / 3);
         let begin = self.began + self.remaining.saturating_sub(margin);
         Deadline::at(begin).ending(self.answer_by())
@@ -139,6 +142,11 @@ impl App {
                 let pass = self.wake(schedule.as_ref(), call.deadline());
                 report(guarded(call, Box::pin(pass)).await)
             }
+            Invocation::Work(work) => {
+                let pass = self.work(&work, call.deadline());
+                report(guarded(call, Box::pin(pass)).await)
+            }
+            Invocation::Queue(messages) => Ok(self.worked(&messages, call).await),
             Invocation::StateChange(change) => {
                 let pass = self.state_changed(&change, call.deadline());
                 report(guarded(call, Box::pin(pass)).await)
@@ -251,7 +259,9 @@ impl App {
 
     async fn answer(&self, command: Command, by: Who, call: &Call) -> Result<Answer, Refusal> {
         match command {
-            Command::Status(targets) => Ok(Answer::of(&self.status(&targets).await?)),
+            Command::Status(targets) => {
+                Ok(Answer::of(&self.status(&targets, call.deadline()).await?))
+            }
             Command::Schedules(days) => Ok(Answer::of(&self.schedules(days).await?)),
             Command::Healthz => {
                 self.settings.current(&self.clock, None).await?;
@@ -320,7 +330,7 @@ fn report<T: Serialize>(outcome: Result<T, Refusal>) -> Result<Value, Failure> {
 
 /// Runs `work` until its time is up, and turns a panic into a refusal: whoever waits gets an answer, and the next invocation
 /// finds the environment alive.
-async fn guarded<T>(
+pub(crate) async fn guarded<T>(
     call: &Call,
     mut work: Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + '_>>,
 ) -> Result<T, Refusal> {

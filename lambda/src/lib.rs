@@ -14,12 +14,16 @@ pub mod config;
 pub mod event;
 pub mod handler;
 pub mod http;
+pub mod members;
+pub mod message;
 pub mod openapi;
 pub mod page;
 pub mod refusal;
 pub mod route;
 pub mod settings;
+pub mod work;
 
 mod act;
 mod cloud;
 mod parameters;
+mod sight;

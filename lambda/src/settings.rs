@@ -7,6 +7,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_core::govern::Governance;
+use curfew_core::membership::Membership;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::settings::RawGovernance;
 use jiff::{SignedDuration, Timestamp};
@@ -27,9 +28,18 @@ pub struct Settings {
     known: Mutex<Option<Known>>,
 }
 
+/// What the settings say.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The schedules, and how instances are bound to them.
+    pub governance: Arc<Governance>,
+    /// The accounts and regions whose instances are governed.
+    pub membership: Arc<Membership>,
+}
+
 #[derive(Debug)]
 struct Known {
-    governance: Arc<Governance>,
+    in_force: InForce,
     /// When they were last asked for, whether or not that went well.
     asked_at: Timestamp,
 }
@@ -77,25 +87,24 @@ impl Settings {
         &self,
         clock: &Clock,
         needed: Option<&ScheduleName>,
-    ) -> Result<Arc<Governance>, SettingsError> {
+    ) -> Result<InForce, SettingsError> {
         let now = clock.now();
         let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref() {
             let age = now.duration_since(known.asked_at);
             let has_needed =
-                needed.is_none_or(|name| known.governance.schedules.contains_key(name));
+                needed.is_none_or(|name| known.in_force.governance.schedules.contains_key(name));
             if age < FRESH && has_needed {
-                return Ok(Arc::clone(&known.governance));
+                return Ok(known.in_force.clone());
             }
         }
         match (self.read().await, known.as_mut()) {
-            (Ok(governance), _) => {
-                let governance = Arc::new(governance);
+            (Ok(in_force), _) => {
                 *known = Some(Known {
-                    governance: Arc::clone(&governance),
+                    in_force: in_force.clone(),
                     asked_at: now,
                 });
-                Ok(governance)
+                Ok(in_force)
             }
             (Err(error), Some(last_good)) => {
                 warn!(
@@ -103,13 +112,13 @@ impl Settings {
                     "settings not read: the last good ones stay in force"
                 );
                 last_good.asked_at = now;
-                Ok(Arc::clone(&last_good.governance))
+                Ok(last_good.in_force.clone())
             }
             (Err(error), None) => Err(error),
         }
     }
 
-    async fn read(&self) -> Result<Governance, SettingsError> {
+    async fn read(&self) -> Result<InForce, SettingsError> {
         let parameter = || self.parameter.clone();
         let answer = self
             .client
@@ -133,7 +142,12 @@ impl Settings {
             .unwrap_or_default();
         RawGovernance::from_json(&text)
             .map_err(|problem| vec![problem])
-            .and_then(|raw| raw.resolve())
+            .and_then(|raw| {
+                Ok(InForce {
+                    governance: Arc::new(raw.resolve()?),
+                    membership: Arc::new(raw.membership()?),
+                })
+            })
             .map_err(|problems| {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 SettingsError::Invalid {

@@ -47,7 +47,8 @@ impl Deadline {
         Self(self.0.map(|terms| Terms { end, ..terms }))
     }
 
-    pub(crate) fn has_passed(self) -> bool {
+    /// Whether nothing may be begun any more.
+    pub fn has_passed(self) -> bool {
         self.begin().is_some_and(|begin| Instant::now() >= begin)
     }
 

@@ -23,6 +23,32 @@ const FILTER_VALUES: usize = 200;
 /// Lambda has and a person at a terminal bears.
 const MOST_WAITS: u32 = 3;
 
+/// Where a look at everything goes on, in EC2's words; good for the same account and region only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageToken(String);
+
+impl PageToken {
+    /// As EC2 gave it.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<PageToken> for String {
+    fn from(token: PageToken) -> Self {
+        token.0
+    }
+}
+
+/// A part of everything.
+#[derive(Debug)]
+pub struct Page {
+    /// Its instances.
+    pub instances: Vec<Instance>,
+    /// Where the rest begins, if there is any.
+    pub next: Option<PageToken>,
+}
+
 impl Fleet {
     /// Asks EC2 for the instances of `scope`, all pages. Ids that EC2 does not know are simply not in the answer.
     ///
@@ -30,19 +56,36 @@ impl Fleet {
     pub async fn observe(&self, scope: &Scope) -> Result<Vec<Instance>, CloudError> {
         let mut seen = Vec::new();
         match scope {
-            Scope::All => {
-                let alive = ["pending", "running", "stopping", "stopped"];
-                self.describe("instance-state-name", &alive.map(String::from), &mut seen)
-                    .await?;
-            }
+            Scope::All => self.describe(&alive(), &mut seen).await?,
             Scope::Only(ids) => {
                 // By filter and not by `InstanceIds`: there one unknown id fails the call for all the others.
                 let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
                 for chunk in ids.chunks(FILTER_VALUES) {
-                    self.describe("instance-id", chunk, &mut seen).await?;
+                    self.describe(&filter("instance-id", chunk), &mut seen)
+                        .await?;
                 }
             }
         }
+        self.reduced(seen, scope).await
+    }
+
+    /// Asks EC2 for one page of all instances: the first, or the one that an earlier page named.
+    pub async fn observe_page(&self, from: Option<&PageToken>) -> Result<Page, CloudError> {
+        let mut seen = Vec::new();
+        let token = from.map(|PageToken(token)| token.clone());
+        let next = self.describe_page(&alive(), token, &mut seen).await?;
+        Ok(Page {
+            instances: self.reduced(seen, &Scope::All).await?,
+            next: next.map(PageToken),
+        })
+    }
+
+    /// What was seen, each instance once, with what has to be asked besides.
+    async fn reduced(
+        &self,
+        mut seen: Vec<Sighting>,
+        scope: &Scope,
+    ) -> Result<Vec<Instance>, CloudError> {
         // MiniStack ignores some filters, and EC2 may list an instance twice when its state changes between two pages.
         seen.retain(|Sighting { instance, .. }| match scope {
             Scope::All => !matches!(
@@ -67,48 +110,49 @@ impl Fleet {
         Ok(instances.collect())
     }
 
-    async fn describe(
-        &self,
-        filter: &str,
-        values: &[String],
-        seen: &mut Vec<Sighting>,
-    ) -> Result<(), CloudError> {
-        let filter = Filter::builder()
-            .name(filter)
-            .set_values(Some(values.to_vec()))
-            .build();
-        let mut token: Option<String> = None;
+    async fn describe(&self, filter: &Filter, seen: &mut Vec<Sighting>) -> Result<(), CloudError> {
+        let mut token = None;
         loop {
-            let page = self
-                .at_its_pace(Paced::DescribeInstances, || {
-                    let call = self
-                        .client
-                        .describe_instances()
-                        .filters(filter.clone())
-                        .max_results(PAGE)
-                        .set_next_token(token.clone());
-                    let sent = call.send();
-                    async {
-                        sent.await
-                            .map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))
-                    }
-                })
-                .await?;
-            for reservation in page.reservations.unwrap_or_default() {
-                let owner = reservation.owner_id.unwrap_or_default();
-                for found in reservation.instances.unwrap_or_default() {
-                    match Sighting::of(found, &owner, self.region()) {
-                        Ok(sighting) => seen.push(sighting),
-                        // It can't be decided about; that is no reason to leave the others alone.
-                        Err(error) => warn!(error, "instance left out of the pass"),
-                    }
-                }
-            }
-            token = page.next_token.filter(|token| !token.is_empty());
+            token = self.describe_page(filter, token, seen).await?;
             if token.is_none() {
                 return Ok(());
             }
         }
+    }
+
+    /// One page; returns the next one's token, which is good for the same filter and size of page only.
+    async fn describe_page(
+        &self,
+        filter: &Filter,
+        token: Option<String>,
+        seen: &mut Vec<Sighting>,
+    ) -> Result<Option<String>, CloudError> {
+        let page = self
+            .at_its_pace(Paced::DescribeInstances, || {
+                let call = self
+                    .client
+                    .describe_instances()
+                    .filters(filter.clone())
+                    .max_results(PAGE)
+                    .set_next_token(token.clone());
+                let sent = call.send();
+                async {
+                    sent.await
+                        .map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))
+                }
+            })
+            .await?;
+        for reservation in page.reservations.unwrap_or_default() {
+            let owner = reservation.owner_id.unwrap_or_default();
+            for found in reservation.instances.unwrap_or_default() {
+                match Sighting::of(found, &owner, self.region()) {
+                    Ok(sighting) => seen.push(sighting),
+                    // It can't be decided about; that is no reason to leave the others alone.
+                    Err(error) => warn!(error, "instance left out of the pass"),
+                }
+            }
+        }
+        Ok(page.next_token.filter(|token| !token.is_empty()))
     }
 
     /// The Spot requests of these that are persistent: only their instances can be stopped.
@@ -173,4 +217,15 @@ impl Fleet {
             }
         }
     }
+}
+
+/// Everything that is not terminated.
+fn alive() -> Filter {
+    let states = ["pending", "running", "stopping", "stopped"].map(String::from);
+    filter("instance-state-name", &states)
+}
+
+fn filter(name: &str, values: &[String]) -> Filter {
+    let filter = Filter::builder().name(name);
+    filter.set_values(Some(values.to_vec())).build()
 }

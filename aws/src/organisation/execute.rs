@@ -16,12 +16,10 @@ impl Organisation {
         steps: Vec<(Member, Vec<Step>)>,
         deadline: Deadline,
     ) -> Vec<Outcome> {
-        let work = steps.into_iter().map(async |(member, steps)| {
+        let work = steps.into_iter().map(|(member, steps)| {
             let known = self.member(&member);
-            let fleet = &known
-                .expect("steps come from a look at these members")
-                .fleet;
-            execute(fleet, instances, steps, deadline).await
+            let known = known.expect("steps come from a look at these members");
+            execute(known.fleet(), instances, steps, deadline)
         });
         let outcomes = side_by_side(work, Self::SIDE_BY_SIDE).await;
         outcomes.into_iter().flatten().collect()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use curfew_aws::connect::Connection;
-use curfew_aws::fleet::Fleet;
+use curfew_aws::organisation::Organisation;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -49,7 +49,7 @@ pub(super) async fn watch_over(
     let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
     let ports = Ports {
         clock: context.clock.clone(),
-        fleet: Fleet::new(connection),
+        organisation: Organisation::open(connection, &settings.membership),
         journal: Journal::open(&settings.state_dir())?,
         rules,
         notifier,

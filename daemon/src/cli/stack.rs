@@ -106,7 +106,7 @@ pub(super) fn deployment(
         request_limit: settings.api.limit,
         settings_document: settings.document.to_json(),
         rules: wake_up_rules(settings, &context.clock),
-        reach: Reach::of(&settings.governance),
+        reach: Reach::of(&settings.governance).across(&settings.membership),
         lambda_zip,
     })
 }

@@ -28,6 +28,9 @@ pub use self::reach::Reach;
 use self::settings::SettingsParameter;
 use crate::progress::Progress;
 
+/// A CloudFormation template for the role in an account that Curfew governs from another.
+pub const MEMBER_ROLE: &str = include_str!("member-role.yaml");
+
 /// What to deploy.
 #[derive(Clone, Debug)]
 pub struct Deployment {
@@ -516,5 +519,6 @@ fn parameters(
         ("RequestLimit", deployment.request_limit.to_string()),
         ("FallbackEndpoint", fallback.to_owned()),
         ("FleetPolicy", policy),
+        ("MemberRoles", deployment.reach.roles()),
     ])
 }

@@ -1,10 +1,14 @@
 //! Which instances the Lambda may start, stop and tag: the ones that the schedules govern, said in IAM's words.
 
+use std::collections::BTreeSet;
+
 use curfew_core::govern::Governance;
+use curfew_core::instance::Region;
+use curfew_core::membership::{Membership, RoleArn};
 use curfew_core::schedule::{Matcher, Pattern};
 use serde_json::{Map, Value, json};
 
-use super::Account;
+use super::{Account, LONGEST_PARAMETER};
 
 /// The instances that the schedules govern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +19,10 @@ pub struct Reach {
     pub matchers: Vec<Matcher>,
     /// Whether any schedule has types to fall back to.
     pub types: Types,
+    /// The own account's regions; none for the one that is deployed into.
+    pub regions: Vec<Region>,
+    /// The roles in other accounts.
+    pub roles: Vec<RoleArn>,
 }
 
 /// What the schedules may do with the instances' types.
@@ -38,18 +46,33 @@ impl Reach {
                 .map(|schedule| schedule.matcher.clone())
                 .collect(),
             types: if keeps { Types::Kept } else { Types::Changed },
+            ..Self::default()
+        }
+    }
+
+    /// The same in these accounts and regions.
+    #[must_use]
+    pub fn across(self, membership: &Membership) -> Self {
+        let accounts = membership.accounts.iter();
+        Self {
+            regions: membership.regions.clone().unwrap_or_default(),
+            roles: accounts.map(|account| account.role.clone()).collect(),
+            ..self
         }
     }
 }
 
 impl Reach {
     /// Policy statements, separated by commas: the template's parameter `FleetPolicy`.
-    pub(super) fn statements(&self, account: &Account, region: &str) -> String {
-        let arn = |id: &str| {
-            format!(
-                "arn:{}:ec2:{region}:{}:instance/{id}",
-                account.partition, account.id
-            )
+    pub(super) fn statements(&self, account: &Account, home: &str) -> String {
+        let regions = match self.regions.as_slice() {
+            [] => vec![home],
+            several => several.iter().map(Region::as_str).collect(),
+        };
+        let arns = |id: &str| {
+            let (partition, account) = (&account.partition, &account.id);
+            let arn = |region| format!("arn:{partition}:ec2:{region}:{account}:instance/{id}");
+            regions.iter().map(arn).collect::<Vec<_>>()
         };
         let mut statements = Vec::new();
         let mut grant = |resources: Vec<String>, like: Option<Map<String, Value>>| {
@@ -86,18 +109,29 @@ impl Reach {
         };
         let tag_key = |key: &str| format!("aws:ResourceTag/{key}");
         let any = Map::from_iter([(tag_key(&self.tag), json!("*"))]);
-        grant(vec![arn("*")], Some(any));
+        grant(arns("*"), Some(any));
         let ids = self.matchers.iter().flat_map(|matcher| &matcher.ids);
-        let ids: Vec<_> = ids.map(|id| arn(id.as_str())).collect();
+        let ids: Vec<_> = ids.flat_map(|id| arns(id.as_str())).collect();
         if !ids.is_empty() {
             grant(ids, None);
         }
         for matcher in self.matchers.iter().filter(|m| !m.tags.is_empty()) {
             let tags = matcher.tags.iter();
             let like = tags.map(|(key, pattern)| (tag_key(key), json!(in_iam_words(pattern))));
-            grant(vec![arn("*")], Some(like.collect()));
+            grant(arns("*"), Some(like.collect()));
         }
         statements.join(",")
+    }
+
+    /// The roles that may be assumed, separated by commas: the template's parameter `MemberRoles`. Where they are too many to be
+    /// listed, their names in whatever account: a role's own trust and external id still say who may assume it.
+    pub(super) fn roles(&self) -> String {
+        let listed = |arns: BTreeSet<String>| arns.into_iter().collect::<Vec<_>>().join(",");
+        let exact = listed(self.roles.iter().map(ToString::to_string).collect());
+        if exact.len() <= LONGEST_PARAMETER {
+            return exact;
+        }
+        listed(self.roles.iter().map(RoleArn::in_any_account).collect())
     }
 }
 
@@ -150,6 +184,7 @@ mod tests {
             tag: "Schedule".to_owned(),
             matchers: vec![by_tag],
             types: Types::Kept,
+            ..Reach::default()
         };
         let statements = statements(&reach);
         let acting: Vec<_> = statements
@@ -206,6 +241,7 @@ mod tests {
                 ..Matcher::default()
             }],
             types: Types::Kept,
+            ..Reach::default()
         };
         let statement = &statements(&reach)[2];
         assert_eq!(
@@ -213,6 +249,40 @@ mod tests {
             json!(["arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0"])
         );
         assert_eq!(statement["Condition"], Value::Null);
+    }
+
+    #[test]
+    fn every_region_of_the_own_account_is_within_reach() {
+        let reach = Reach {
+            tag: "Schedule".to_owned(),
+            regions: vec![Region::new("eu-west-1"), Region::new("us-east-1")],
+            ..Reach::default()
+        };
+        assert_eq!(
+            statements(&reach)[0]["Resource"],
+            json!([
+                "arn:aws:ec2:eu-west-1:123456789012:instance/*",
+                "arn:aws:ec2:us-east-1:123456789012:instance/*"
+            ])
+        );
+    }
+
+    #[test]
+    fn roles_are_listed_one_by_one_as_long_as_they_fit() {
+        let of = |count: u64| Reach {
+            roles: (0..count)
+                .map(|number| format!("arn:aws:iam::{number:012}:role/curfew-member"))
+                .map(|arn| arn.parse().unwrap())
+                .collect(),
+            ..Reach::default()
+        };
+        assert_eq!(of(0).roles(), "");
+        assert_eq!(
+            of(2).roles(),
+            "arn:aws:iam::000000000000:role/curfew-member,arn:aws:iam::000000000001:role/curfew-member"
+        );
+        assert_eq!(of(90).roles().split(',').count(), 90);
+        assert_eq!(of(500).roles(), "arn:aws:iam::*:role/curfew-member");
     }
 
     #[test]

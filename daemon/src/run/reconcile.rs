@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
-use curfew_aws::fleet::Fleet;
-use curfew_aws::pass::{Pass, WakeUp, look, pass};
+use curfew_aws::organisation::{MemberError, MemberFailure, Organisation, Whole};
+use curfew_aws::pass::{Pass, WakeUp};
 use curfew_core::govern::Governance;
 use curfew_core::plan::{Step, StepAction};
 use jiff::{SignedDuration, Timestamp};
@@ -45,7 +44,7 @@ pub(super) struct Reconcile {
     pub(super) driver: Driver,
     pub(super) grace: Duration,
     pub(super) governance: Arc<Governance>,
-    pub(super) fleet: Fleet,
+    pub(super) organisation: Organisation,
     pub(super) clock: Clock,
     pub(super) alarm: Alarm,
     pub(super) notifier: Notifier,
@@ -55,6 +54,34 @@ pub(super) struct Reconcile {
     pub(super) nudge: Arc<Notify>,
 }
 
+/// What became of a pass or check.
+struct Reconciled {
+    /// When to wake next.
+    next: Option<Timestamp>,
+    /// Who did not answer.
+    failures: Vec<MemberError>,
+    /// Whether anybody did.
+    answered: bool,
+}
+
+impl Reconciled {
+    fn until(next: Option<Timestamp>, failures: Vec<MemberError>) -> Self {
+        Self {
+            next,
+            failures,
+            answered: true,
+        }
+    }
+
+    fn failed(error: MemberError) -> Self {
+        Self {
+            next: None,
+            failures: vec![error],
+            answered: false,
+        }
+    }
+}
+
 impl Reconcile {
     pub(super) async fn run(
         mut self,
@@ -62,35 +89,43 @@ impl Reconcile {
         shutdown: CancellationToken,
     ) {
         let mut backoff = Backoff::default();
+        // The places that people were told of.
+        let mut told: Vec<String> = Vec::new();
         // Converge first: edges may have been missed while nobody was there.
         while !shutdown.is_cancelled() {
-            let wait = match self.reconcile().await {
-                Ok(next) => {
-                    let failures = backoff.failures();
-                    if backoff.after_success() {
-                        info!("EC2 answers again");
-                    }
-                    if failures >= WORTH_TELLING {
-                        let place = self.fleet.region().as_str();
-                        self.notifier
-                            .tell(&Notice::reachable(place, self.clock.now()));
-                    }
-                    self.arm(next).await;
-                    ROUTINE
+            let Reconciled {
+                next,
+                failures,
+                answered,
+            } = self.reconcile().await;
+            let wait = if failures.is_empty() {
+                if backoff.after_success() {
+                    info!("EC2 answers again");
                 }
-                Err(error) => {
-                    let wait = backoff.after_failure();
-                    let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
-                    error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
-                    if failures == WORTH_TELLING {
-                        let place = self.fleet.region().as_str();
-                        let now = self.clock.now();
-                        self.notifier
-                            .tell(&Notice::unreachable(place, &error, failures, now));
-                    }
-                    wait
+                for place in told.drain(..) {
+                    self.notifier
+                        .tell(&Notice::reachable(&place, self.clock.now()));
                 }
+                ROUTINE
+            } else {
+                backoff.after_failure()
             };
+            for error in &failures {
+                let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
+                error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
+                let place = error.member.to_string();
+                if let MemberFailure::Cloud(cloud) = &error.failure
+                    && failures == WORTH_TELLING
+                {
+                    let now = self.clock.now();
+                    self.notifier
+                        .tell(&Notice::unreachable(&place, cloud, failures, now));
+                    told.push(place);
+                }
+            }
+            if answered {
+                self.arm(next).await;
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(wait) => debug!("woken by routine"),
@@ -105,14 +140,26 @@ impl Reconcile {
         }
     }
 
-    /// One pass, or one check that the cloud made its own; returns when to wake next.
-    async fn reconcile(&mut self) -> Result<Option<Timestamp>, CloudError> {
+    /// One pass, or one check that the cloud made its own, everywhere.
+    async fn reconcile(&mut self) -> Reconciled {
         if self.driver == Driver::Daemon {
-            let done = self.act().await?;
-            self.tell(&done, &[]);
-            return Ok(done.plan.next_edge);
+            return match self.act().await {
+                Ok(Whole { pass, failures }) => {
+                    self.tell(&pass, &[]);
+                    Reconciled::until(pass.plan.next_edge, failures)
+                }
+                Err(error) => Reconciled::failed(error),
+            };
         }
-        let seen = look(&self.fleet, &self.governance, WakeUp::ROUTINE, &self.clock).await?;
+        let (governance, clock) = (&self.governance, &self.clock);
+        let survey = self
+            .organisation
+            .look(governance, &WakeUp::ROUTINE, clock, Deadline::NONE)
+            .await;
+        let (seen, failures) = match survey.whole() {
+            Ok(Whole { pass, failures }) => (pass, failures),
+            Err(error) => return Reconciled::failed(error),
+        };
         let late: Vec<Step> = seen
             .plan
             .steps
@@ -129,16 +176,22 @@ impl Reconcile {
                 .iter()
                 .filter_map(|step| Some(self.judged_at(step.edge?.at)));
             let coming = seen.plan.next_edge.map(|edge| self.judged_at(edge));
-            return Ok(waiting.chain(coming).filter(|at| *at > seen.at).min());
+            let next = waiting.chain(coming).filter(|at| *at > seen.at).min();
+            return Reconciled::until(next, failures);
         }
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
-        let done = self.act().await?;
-        self.tell(&done, &late);
-        Ok(done.plan.next_edge.map(|edge| self.judged_at(edge)))
+        match self.act().await {
+            Ok(Whole { pass, failures }) => {
+                self.tell(&pass, &late);
+                let next = pass.plan.next_edge.map(|edge| self.judged_at(edge));
+                Reconciled::until(next, failures)
+            }
+            Err(error) => Reconciled::failed(error),
+        }
     }
 
     fn tell(&mut self, pass: &Pass, late: &[Step]) {
@@ -147,20 +200,15 @@ impl Reconcile {
         }
     }
 
-    async fn act(&self) -> Result<Pass, CloudError> {
-        let done = pass(
-            &self.fleet,
-            &self.governance,
-            WakeUp::ROUTINE,
-            &self.clock,
-            Deadline::NONE,
-        )
-        .await?;
-        if done
-            .outcomes
-            .iter()
-            .any(|outcome| outcome.step.action != StepAction::Record)
-        {
+    async fn act(&self) -> Result<Whole, MemberError> {
+        let (governance, clock) = (&self.governance, &self.clock);
+        let survey = self
+            .organisation
+            .pass(governance, &WakeUp::ROUTINE, clock, Deadline::NONE)
+            .await;
+        let done = survey.whole()?;
+        let mut outcomes = done.pass.outcomes.iter();
+        if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
             self.nudge.notify_one();
         }
         Ok(done)

@@ -193,12 +193,18 @@ impl Watched {
 
     /// A look at instances.
     pub(super) fn seen(&mut self, seen: &Seen, now: Timestamp) {
-        let (Seen::Everything(instances) | Seen::Some(instances)) = seen;
-        for notice in self.holds.news(instances, &self.governance, now) {
-            self.notifier.tell(&notice);
+        let looks = match seen {
+            Seen::Everything(looks) => looks.iter().map(|look| &look.instances[..]).collect(),
+            Seen::Some(instances) => vec![&instances[..]],
+        };
+        for instances in &looks {
+            for notice in self.holds.news(instances, &self.governance, now) {
+                self.notifier.tell(&notice);
+            }
         }
-        if let Seen::Everything(instances) = seen {
-            self.holds.forget_all_but(instances);
+        if let Seen::Everything(_) = seen {
+            // Of a region that did not answer nothing is known any more: its holds are no news when it does.
+            self.holds.forget_all_but(looks.into_iter().flatten());
         }
     }
 
@@ -252,8 +258,8 @@ impl Holds {
         news
     }
 
-    fn forget_all_but(&mut self, instances: &[Instance]) {
-        let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
+    fn forget_all_but<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
+        let there: HashSet<&InstanceId> = instances.map(|one| &one.id).collect();
         self.0.retain(|id, _| there.contains(id));
     }
 }

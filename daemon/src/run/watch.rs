@@ -1,14 +1,16 @@
 //! Watching: sightings in, transitions out, to the log and the journal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_aws::error::CloudError;
-use curfew_aws::fleet::{Fleet, Scope};
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::Scope;
+use curfew_aws::organisation::{MemberError, Organisation};
 use curfew_core::govern::Governance;
-use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::instance::{AccountId, Instance, InstanceId};
+use curfew_core::membership::Member;
 use curfew_core::memory::Cause;
 use curfew_core::transition::{Sighting, Transition, disappearance, transition};
 use jiff::Timestamp;
@@ -26,41 +28,68 @@ pub(super) const SIGHTINGS: usize = 4;
 /// What a source has seen.
 #[derive(Clone, Debug)]
 pub enum Seen {
-    /// Every instance there is: one that is missing is gone.
-    Everything(Vec<Instance>),
+    /// Every instance of these members: one of theirs that is missing is gone. Of a member that did not answer nothing is said.
+    Everything(Vec<Look>),
     /// Some instances, as after a state-change event: nothing is said of the others.
     Some(Vec<Instance>),
+}
+
+/// All instances of one account and region.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Which.
+    pub member: Member,
+    /// Its instances.
+    pub instances: Vec<Instance>,
 }
 
 /// A source of sightings: polling here, the queue of state changes beside it.
 pub trait Sightings: Send {
     /// Waits for the next sighting. Must be safe to drop half-way.
-    fn next(&mut self) -> impl Future<Output = Result<Seen, CloudError>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Seen, MemberError>> + Send;
 }
 
 /// Looks everything up again and again, and at once when nudged.
 #[derive(Debug)]
 pub struct Polling {
-    fleet: Fleet,
+    organisation: Organisation,
     every: Duration,
     nudge: Arc<Notify>,
     begun: bool,
+    /// Who did not answer last time: it is said once.
+    silent: HashSet<Member>,
 }
 
 impl Polling {
-    /// Polls `fleet`; the first look is at once.
-    pub fn new(fleet: Fleet, every: Duration, nudge: Arc<Notify>) -> Self {
+    /// Polls every member; the first look is at once.
+    pub fn new(organisation: Organisation, every: Duration, nudge: Arc<Notify>) -> Self {
         Self {
-            fleet,
+            organisation,
             every,
             nudge,
             begun: false,
+            silent: HashSet::new(),
         }
+    }
+
+    fn tell(&mut self, failures: &[MemberError]) {
+        for error in failures {
+            if self.silent.insert(error.member.clone()) {
+                warn!(%error, hint = error.hint(), "instances can't be watched");
+            }
+        }
+        self.silent.retain(|member| {
+            let still = failures.iter().any(|error| error.member == *member);
+            if !still {
+                info!(%member, "instances can be watched again");
+            }
+            still
+        });
     }
 }
 
 impl Sightings for Polling {
-    async fn next(&mut self) -> Result<Seen, CloudError> {
+    async fn next(&mut self) -> Result<Seen, MemberError> {
         if self.begun {
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
@@ -68,7 +97,16 @@ impl Sightings for Polling {
             }
         }
         self.begun = true;
-        self.fleet.observe(&Scope::All).await.map(Seen::Everything)
+        let mut survey = self.organisation.observe(&Scope::All, Deadline::NONE).await;
+        if survey.answers.is_empty() && !survey.failures.is_empty() {
+            return Err(survey.failures.swap_remove(0));
+        }
+        self.tell(&survey.failures);
+        let looks = survey.answers.into_iter().map(|(one, instances)| Look {
+            member: one.member,
+            instances,
+        });
+        Ok(Seen::Everything(looks.collect()))
     }
 }
 
@@ -211,6 +249,10 @@ pub struct Ledger {
     /// the change first: it is judged at the next look.
     unexplained: HashMap<InstanceId, Transition>,
     governance: Arc<Governance>,
+    /// The other accounts: what is not theirs is the own account's.
+    others: HashSet<AccountId>,
+    /// The own account, once one of its instances was seen.
+    own: Option<AccountId>,
 }
 
 impl Ledger {
@@ -220,21 +262,41 @@ impl Ledger {
             known,
             unexplained: HashMap::new(),
             governance,
+            others: HashSet::new(),
+            own: None,
+        }
+    }
+
+    /// The same where other accounts are governed too.
+    #[must_use]
+    pub fn beside(self, others: impl IntoIterator<Item = AccountId>) -> Self {
+        Self {
+            others: others.into_iter().collect(),
+            ..self
         }
     }
 
     /// What a sighting at `now` adds to the journal.
     pub fn see(&mut self, seen: Seen, now: Timestamp) -> Vec<Record> {
-        let (instances, complete) = match seen {
-            Seen::Everything(instances) => (instances, true),
-            Seen::Some(instances) => (instances, false),
-        };
         let mut records = Vec::new();
-        for instance in &instances {
-            self.see_one(instance, now, &mut records);
-        }
-        if complete {
-            self.miss(&instances, now, &mut records);
+        match seen {
+            Seen::Some(instances) => {
+                for instance in &instances {
+                    self.see_one(instance, now, &mut records);
+                }
+            }
+            Seen::Everything(looks) => {
+                for look in &looks {
+                    for instance in &look.instances {
+                        self.see_one(instance, now, &mut records);
+                    }
+                    if look.member.account.is_none() {
+                        let owner = look.instances.first().map(|one| one.account.clone());
+                        self.own = owner.or(self.own.take());
+                    }
+                }
+                self.miss(&looks, now, &mut records);
+            }
         }
         records
     }
@@ -284,15 +346,16 @@ impl Ledger {
         }
     }
 
-    /// An instance that two complete looks in a row do not list is gone.
-    fn miss(&mut self, instances: &[Instance], now: Timestamp, records: &mut Vec<Record>) {
-        let present: std::collections::HashSet<&InstanceId> =
-            instances.iter().map(|instance| &instance.id).collect();
+    /// An instance that two complete looks in a row at its account and region do not list is gone.
+    fn miss(&mut self, looks: &[Look], now: Timestamp, records: &mut Vec<Record>) {
+        let instances = looks.iter().flat_map(|look| &look.instances);
+        let present: HashSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
         let missing: Vec<InstanceId> = self
             .known
-            .keys()
-            .filter(|id| !present.contains(id))
-            .cloned()
+            .iter()
+            .filter(|(id, _)| !present.contains(id))
+            .filter(|(_, sighting)| looks.iter().any(|look| self.covers(&look.member, sighting)))
+            .map(|(id, _)| id.clone())
             .collect();
         for id in missing {
             let gone = disappearance(&id, &self.known[&id], now);
@@ -312,6 +375,14 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    fn covers(&self, member: &Member, sighting: &Sighting) -> bool {
+        let account = match (&member.account, &self.own) {
+            (Some(account), _) | (None, Some(account)) => sighting.account == *account,
+            (None, None) => !self.others.contains(&sighting.account),
+        };
+        account && sighting.region == member.region
     }
 
     fn know(

@@ -13,7 +13,8 @@ use curfew::run::{Ports, run};
 use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
-use curfew_aws::fleet::Fleet;
+use curfew_aws::organisation::Organisation;
+use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{Action, Fault, Launch, Model, TimeSource, serve_with};
 use inbox::{Inbox, Reply};
@@ -263,7 +264,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
     let ports = Ports {
         clock: clock.clone(),
-        fleet: Fleet::new(&connection),
+        organisation: Organisation::open(&connection, &Membership::default()),
         journal: Journal::open(state.path()).unwrap(),
         rules: None,
         notifier,

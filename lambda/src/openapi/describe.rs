@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use curfew_core::status::Status;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Changes, Health, Problem, Schedules};
+use crate::answer::{Changes, Health, Overview, Problem, Schedules};
 use crate::command::Days;
 use crate::parameters::Parameter;
 use crate::refusal::Code;
@@ -242,7 +241,9 @@ fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
     let content = match route {
         Route::Page => json!({"text/html": {"schema": {"type": "string"}}}),
         Route::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
-        Route::Status => json!({"application/json": {"schema": schemas.subschema_for::<Status>()}}),
+        Route::Status => {
+            json!({"application/json": {"schema": schemas.subschema_for::<Overview>()}})
+        }
         Route::Schedules => {
             json!({"application/json": {"schema": schemas.subschema_for::<Schedules>()}})
         }

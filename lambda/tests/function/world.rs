@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::fleet::Fleet;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_lambda::auth::Auth;
 use curfew_lambda::handler::{App, Call, Failure};
+use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
 use curfew_testing::{Action, InstanceId, Launch, Model, Server};
 use serde_json::{Value, json};
@@ -63,7 +63,8 @@ impl World {
         let store = connection(ssm.serve().await).await;
         let time = ec2.clone();
         let app = App {
-            fleet: Fleet::new(&connection(server.endpoint.clone()).await),
+            members: Members::new(&connection(server.endpoint.clone()).await),
+            queue: None,
             settings: Settings::new(&store, ParameterStore::NAME),
             clock: Clock::telling(move || time.now()),
             auth: Auth::None,

@@ -1,0 +1,143 @@
+//! What is seen before anything is answered or done: the settings, and the instances of every member.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use curfew_aws::error::presentable;
+use curfew_aws::execute::{Deadline, Outcome, execute};
+use curfew_aws::fleet::Scope;
+use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
+use curfew_aws::side_by_side::side_by_side;
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::plan::Step;
+use curfew_core::select::{Reach, Targets};
+use jiff::Timestamp;
+
+use crate::handler::App;
+use crate::refusal::{Code, Refusal};
+
+/// What is seen.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    pub(crate) governance: Arc<Governance>,
+    /// Every member's, one after the other.
+    pub(crate) instances: Vec<Instance>,
+    /// Whose they are.
+    places: Vec<(MemberFleet, Range<usize>)>,
+    /// Who did not answer.
+    pub(crate) unanswered: Vec<MemberError>,
+    pub(crate) now: Timestamp,
+}
+
+impl App {
+    /// The settings and the instances that `targets` may mean. Fails only if nobody answers.
+    pub(crate) async fn look(
+        &self,
+        targets: &Targets,
+        deadline: Deadline,
+    ) -> Result<Sight, Refusal> {
+        let scope = if targets.ids.is_empty() {
+            Scope::All
+        } else {
+            Scope::Only(targets.ids.clone())
+        };
+        let settings = self.settings.current(&self.clock, None);
+        let home = self.members.home();
+        let (in_force, early) = if self.members.are_home_alone() {
+            // Asked for at the same time: neither waits for the other's connection.
+            let (in_force, seen) = tokio::join!(settings, home.observe(&scope, deadline));
+            (in_force?, Some(seen))
+        } else {
+            (settings.await?, None)
+        };
+        let survey = match early {
+            Some(seen) if self.members.is_home_alone(&in_force.membership) => seen,
+            _ => {
+                let organisation = self.members.of(&in_force.membership);
+                organisation.observe(&scope, deadline).await
+            }
+        };
+        let mut unanswered = survey.failures;
+        if survey.answers.is_empty() && !unanswered.is_empty() {
+            return Err(unanswered.swap_remove(0).into());
+        }
+        let (mut instances, mut places) = (Vec::new(), Vec::new());
+        for (one, found) in survey.answers {
+            let from = instances.len();
+            instances.extend(found);
+            places.push((one, from..instances.len()));
+        }
+        Ok(Sight {
+            governance: in_force.governance,
+            instances,
+            places,
+            unanswered,
+            now: self.clock.now(),
+        })
+    }
+}
+
+impl Sight {
+    /// Refuses what can't be told while somebody does not answer: whether an id exists, and which instance is the only one.
+    pub(crate) fn suffices(&self, targets: &Targets) -> Result<(), Refusal> {
+        let Some(first) = self.unanswered.first() else {
+            return Ok(());
+        };
+        let known = |id: &InstanceId| self.instances.iter().any(|one| one.id == *id);
+        if !targets.are_unnamed() && targets.ids.iter().all(known) {
+            return Ok(());
+        }
+        Err(first.into())
+    }
+
+    /// What went wrong where nobody answered, as long as `targets` may mean instances there.
+    pub(crate) fn unreached(&self, targets: &Targets) -> Option<Refusal> {
+        let first = self.unanswered.first()?;
+        let wide = targets.reach == Reach::All || targets.ids.is_empty();
+        wide.then(|| first.into())
+    }
+
+    /// Carries out steps where their instances are, in each place for itself.
+    pub(crate) async fn carry_out(&self, steps: Vec<Step>, deadline: Deadline) -> Vec<Outcome> {
+        let mut left = steps;
+        let work: Vec<_> = self
+            .places
+            .iter()
+            .filter_map(|(one, range)| {
+                let here = &self.instances[range.clone()];
+                // Instances of one answer are sorted by their ids.
+                let is_here = |step: &Step| {
+                    let found = here.binary_search_by(|one| one.id.cmp(&step.instance));
+                    found.is_ok()
+                };
+                let (steps, others) = left.drain(..).partition(is_here);
+                left = others;
+                let steps: Vec<Step> = steps;
+                (!steps.is_empty()).then_some((one, here, steps))
+            })
+            .collect();
+        let work = work
+            .into_iter()
+            .map(|(one, here, steps)| execute(one.fleet(), here, steps, deadline));
+        let outcomes = side_by_side(work, Organisation::SIDE_BY_SIDE).await;
+        outcomes.into_iter().flatten().collect()
+    }
+}
+
+impl From<&MemberError> for Refusal {
+    fn from(error: &MemberError) -> Self {
+        let mut refusal = match &error.failure {
+            MemberFailure::Cloud(cloud) => Self::from(&**cloud),
+            MemberFailure::OutOfTime => Self::new(Code::OutOfTime, "", "ask again"),
+        };
+        refusal.message = presentable(&error.to_string());
+        refusal
+    }
+}
+
+impl From<MemberError> for Refusal {
+    fn from(error: MemberError) -> Self {
+        Self::from(&error)
+    }
+}

@@ -1,0 +1,283 @@
+//! A cloud in virtual time: the model's EC2, STS and SQS, a parameter store, and Lambda's pollers of a queue.
+//!
+//! The function is the real one. What is modelled beside it: each call takes [`CALL`], a new execution environment [`COLD_START`],
+//! and Lambda adds pollers as AWS documents it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_core::select::DEFAULT_LIMIT;
+use curfew_lambda::auth::Auth;
+use curfew_lambda::handler::{App, Call};
+use curfew_lambda::members::Members;
+use curfew_lambda::settings::Settings;
+use curfew_lambda::work::WorkQueue;
+use curfew_testing::{
+    Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, QueueCall,
+    QueueSettings, Redrive, Request, Role, Symptom, TimeSource, direct,
+};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+pub(crate) const HOME: &str = "000000000000";
+pub(crate) const REGIONS: [&str; 2] = ["eu-west-3", "us-east-1"];
+
+/// What a call to AWS takes, in the region or across an ocean.
+const CALL: Duration = Duration::from_millis(150);
+/// The model's time follows tokio's, paused as it is, in steps.
+const TICK: Duration = Duration::from_millis(50);
+/// What a new execution environment takes before the function gets its event: several times what was measured.
+const COLD_START: Duration = Duration::from_millis(300);
+/// Lambda begins with so many batches at the same time, and adds 300 a minute.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html>
+const POLLERS: usize = 5;
+const MORE_POLLERS_EACH: Duration = Duration::from_millis(200);
+/// As the template has it.
+const MAXIMUM_CONCURRENCY: usize = 100;
+const BATCH: i64 = 10;
+
+/// An organisation and the stack that governs it.
+pub(crate) struct Cloud {
+    pub(crate) ec2: Model,
+    pub(crate) work: String,
+    pub(crate) undone: String,
+    connection: Connection,
+    store: Connection,
+    idle: Mutex<Vec<App>>,
+    invocations: AtomicUsize,
+}
+
+impl Cloud {
+    /// Other accounts of two regions each, with an instance of the office in every member; office hours have just ended.
+    pub(crate) async fn of(accounts: usize) -> Arc<Self> {
+        Self::where_some_calls_are_slow(accounts, []).await
+    }
+
+    /// The same where these calls take longer.
+    pub(crate) async fn where_some_calls_are_slow(
+        accounts: usize,
+        slow: impl IntoIterator<Item = (Action, Duration)>,
+    ) -> Arc<Self> {
+        // In the future: the SDK compares the end of credentials with the machine's clock.
+        let ec2 = Model::new("2035-11-26T19:00:30Z".parse().unwrap());
+        let home = Home::new(HOME, REGIONS[0]);
+        let undone = ec2.create_queue(&home, "undone-work", QueueSettings::default());
+        let redrive = Redrive {
+            max_receives: 3,
+            dead_letters: undone.clone(),
+        };
+        let settings = QueueSettings {
+            visibility: SignedDuration::from_secs(60),
+            redrive: Some(redrive),
+            ..QueueSettings::default()
+        };
+        let work = ec2.create_queue(&home, "work", settings);
+        let mut listed = Vec::new();
+        for number in 1..=accounts {
+            let id = format!("{number:012}");
+            let role = Role::new(&id, "curfew-member").trusting(HOME);
+            let role = ec2.add_role(role.external_id("curfew-7d1f4c"));
+            for region in REGIONS {
+                office(&ec2, &id, region);
+            }
+            listed.push(json!({
+                "id": id, "role_arn": role, "external_id": "curfew-7d1f4c", "regions": REGIONS,
+            }));
+        }
+        let document = json!({
+            "governing": {"tag": "Schedule", "regions": []},
+            "schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}},
+            "account": listed,
+        });
+        for (action, latency) in slow {
+            ec2.fault(Fault::on(action, Symptom::Latency(latency)));
+        }
+        ec2.fault(Fault::everywhere(Symptom::Latency(CALL)));
+        let time = ec2.clone();
+        tokio::spawn(async move {
+            loop {
+                sleep(TICK).await;
+                time.advance(SignedDuration::try_from(TICK).unwrap());
+            }
+        });
+        let connection = connection(direct(ec2.clone(), TimeSource::Held)).await;
+        let store = self::connection(parameter_store(document.to_string())).await;
+        Arc::new(Self {
+            ec2,
+            work,
+            undone,
+            connection,
+            store,
+            idle: Mutex::default(),
+            invocations: AtomicUsize::new(0),
+        })
+    }
+
+    /// Invokes the function, in an environment that is idle or a new one.
+    pub(crate) async fn invoke(&self, event: &Value) -> Value {
+        self.invocations.fetch_add(1, Ordering::Relaxed);
+        let idle = self.idle.lock().await.pop();
+        let app = match idle {
+            Some(app) => app,
+            None => {
+                sleep(COLD_START).await;
+                self.environment()
+            }
+        };
+        let call = Call::new("c0ffee", Duration::from_secs(10));
+        let answer = app.handle(event, &call).await.unwrap();
+        self.idle.lock().await.push(app);
+        answer
+    }
+
+    fn environment(&self) -> App {
+        let time = self.ec2.clone();
+        App {
+            members: Members::new(&self.connection),
+            queue: Some(WorkQueue::new(&self.connection, &self.work)),
+            settings: Settings::new(&self.store, "/curfew/curfew/settings"),
+            clock: Clock::telling(move || time.now()),
+            auth: Auth::Iam,
+            cors_origin: None,
+            stack: "curfew".to_owned(),
+            request_limit: DEFAULT_LIMIT,
+        }
+    }
+
+    /// Lambda's pollers, until the queue has been empty for as long as a message may be hidden.
+    pub(crate) async fn drain(self: &Arc<Self>) {
+        let begun = Instant::now();
+        let running = Arc::new(AtomicUsize::new(0));
+        while !self.ec2.messages(&self.work).is_empty() || running.load(Ordering::Relaxed) > 0 {
+            let added = begun.elapsed().as_millis() / MORE_POLLERS_EACH.as_millis();
+            let allowed = POLLERS + usize::try_from(added).unwrap();
+            let allowed = allowed.min(MAXIMUM_CONCURRENCY);
+            while running.load(Ordering::Relaxed) < allowed {
+                let batch = self.receive();
+                if batch.is_empty() {
+                    break;
+                }
+                running.fetch_add(1, Ordering::Relaxed);
+                let (cloud, running) = (Arc::clone(self), Arc::clone(&running));
+                tokio::spawn(async move {
+                    cloud.deliver(batch).await;
+                    running.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            sleep(TICK).await;
+        }
+    }
+
+    async fn deliver(&self, batch: Vec<Message>) {
+        let record = |message: &Message| {
+            json!({
+                "messageId": message.id, "receiptHandle": message.receipt(), "body": message.body,
+                "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
+                "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": REGIONS[0],
+                "eventSourceARN": format!("arn:aws:sqs:{}:{HOME}:curfew-curfew-work", REGIONS[0]),
+            })
+        };
+        let records: Vec<Value> = batch.iter().map(record).collect();
+        let answer = self.invoke(&json!({ "Records": records })).await;
+        let failed = answer["batchItemFailures"].as_array().unwrap();
+        for message in batch {
+            if !failed.contains(&json!({ "itemIdentifier": message.id })) {
+                self.queue(QueueCall::Delete {
+                    url: self.work.clone(),
+                    receipt: message.receipt(),
+                });
+            }
+        }
+    }
+
+    fn receive(&self) -> Vec<Message> {
+        let received = self.queue(QueueCall::Receive {
+            url: self.work.clone(),
+            max: BATCH,
+            visibility: None,
+            wait: 0,
+        });
+        match received {
+            Answer::Received(messages) => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn queue(&self, call: QueueCall) -> Answer {
+        let lambda = Caller::new(HOME, REGIONS[0]);
+        self.ec2.call(&lambda, Request::Queue(call)).unwrap()
+    }
+
+    /// How many invocations there were.
+    pub(crate) fn invocations(&self) -> usize {
+        self.invocations.load(Ordering::Relaxed)
+    }
+
+    /// How many environments they took.
+    pub(crate) async fn environments(&self) -> usize {
+        self.idle.lock().await.len()
+    }
+
+    /// Instances that still run.
+    pub(crate) fn running(&self) -> usize {
+        let instances = self.ec2.instances();
+        let running = instances
+            .iter()
+            .filter(|one| one.state == InstanceState::Running);
+        running.count()
+    }
+}
+
+/// A running instance of the office, started this morning.
+pub(crate) fn office(ec2: &Model, account: &str, region: &str) {
+    ec2.launch(
+        Launch::new("web")
+            .account(account)
+            .region(region)
+            .tag("Schedule", "office")
+            .launched_at("2035-11-26T07:00:05Z".parse().unwrap()),
+    );
+}
+
+async fn connection(client: SharedHttpClient) -> Connection {
+    let options = ConnectOptions {
+        endpoint: Some("http://127.0.0.1:1".to_owned()),
+        region: Some(REGIONS[0].to_owned()),
+        ..ConnectOptions::default()
+    };
+    let mut connection = Connection::open(options).await.unwrap();
+    connection.sdk = connection.sdk.into_builder().http_client(client).build();
+    connection
+}
+
+/// SSM's `GetParameter`, whoever asks for whatever.
+#[derive(Debug)]
+struct Parameter(String);
+
+impl HttpConnector for Parameter {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        let answer = json!({ "Parameter": { "Value": self.0 } }).to_string();
+        HttpConnectorFuture::new(async move {
+            sleep(CALL).await;
+            Ok(HttpResponse::new(
+                200.try_into().unwrap(),
+                SdkBody::from(answer),
+            ))
+        })
+    }
+}
+
+fn parameter_store(document: String) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(Parameter(document));
+    http_client_fn(move |_, _| connector.clone())
+}
