@@ -9,7 +9,7 @@ pub use describe::describe;
 
 use crate::http::Response;
 
-/// The document, as it was made: `docs/openapi.json`. A test compares it with what [`describe`] makes of the types today.
+/// The document, as it was made: `docs/openapi.json`. A test compares it with what `describe` makes of the types today.
 pub const DOCUMENT: &str = include_str!("../../docs/openapi.json");
 
 pub(crate) fn response() -> Response {
