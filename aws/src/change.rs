@@ -2,7 +2,7 @@
 //! a contract: scripts read them.
 
 use curfew_core::assess::{Assessment, assess};
-use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
 use curfew_core::memory::Hold;
 use curfew_core::plan::{HoldChange, Remember, RetryChange, Skip, Step, StepAction, World};
 use curfew_core::timetable::Edge;
@@ -20,6 +20,8 @@ pub struct Change {
     pub id: InstanceId,
     /// Its name.
     pub name: Option<String>,
+    /// The region it lives in.
+    pub region: Region,
     /// Its state before anything was done.
     pub before: InstanceState,
     /// Its state right after the call, as EC2 answered it: a start is `pending` for a while.
@@ -96,6 +98,7 @@ impl Change {
         Self {
             id: instance.id.clone(),
             name: instance.name().map(str::to_owned),
+            region: instance.region.clone(),
             before: instance.state,
             after: instance.state,
             result: Verdict::Skipped,
@@ -196,6 +199,7 @@ impl Change {
         Self {
             id: instance.id.clone(),
             name: instance.name().map(str::to_owned),
+            region: instance.region.clone(),
             before: instance.state,
             after: instance.state,
             result: Verdict::of(step, instance.state),
@@ -216,7 +220,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use curfew_core::govern::Governance;
-    use curfew_core::instance::{AccountId, Hibernation, Purchase, Region, RootDevice};
+    use curfew_core::instance::{AccountId, Hibernation, Purchase, RootDevice};
     use curfew_core::memory::{Cause, Who};
 
     fn made(action: StepAction, before: InstanceState, after: InstanceState) -> Change {

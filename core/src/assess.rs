@@ -169,6 +169,7 @@ fn skip(instance: &Instance, reason: SkipReason) -> Skip {
     Skip {
         instance: instance.id.clone(),
         name: instance.name().map(str::to_owned),
+        region: instance.region.clone(),
         state: instance.state,
         detail: reason.detail(instance),
         reason,

@@ -336,6 +336,7 @@ pub struct MalformedType(String);
 
 /// An AWS region, for example `eu-west-3`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Region(String);
 

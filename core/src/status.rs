@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::assess::Assessment;
 use crate::explain::verdict;
-use crate::instance::{Instance, InstanceId, InstanceState};
+use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::latest::Latest;
 use crate::memory::{Fallback, Hold, Last, Retry, whole_second};
 use crate::plan::{Decision, StepAction};
@@ -59,6 +59,8 @@ pub struct InstanceStatus {
     pub id: InstanceId,
     /// Its name.
     pub name: Option<String>,
+    /// The region it lives in.
+    pub region: Region,
     /// Its type, such as `t3.micro`.
     pub instance_type: String,
     /// Its state.
@@ -104,6 +106,7 @@ impl InstanceStatus {
         Self {
             id: instance.id.clone(),
             name: instance.name().map(str::to_owned),
+            region: instance.region.clone(),
             instance_type: instance.instance_type.clone(),
             state: instance.state,
             schedule: assessment.schedule.map(|schedule| schedule.name.clone()),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::instance::{Instance, InstanceId, InstanceState};
+use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::memory::{Held, ReasonCode, Who};
 use crate::schedule::ScheduleName;
 use crate::timetable::{Action, Edge};
@@ -15,6 +15,8 @@ pub struct Skip {
     pub instance: InstanceId,
     /// Its name, for people.
     pub name: Option<String>,
+    /// The region it lives in.
+    pub region: Region,
     /// Its state.
     pub state: InstanceState,
     /// Why: a stable code for scripts.

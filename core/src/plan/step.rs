@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::instance::{Instance, InstanceId, InstanceState, InstanceType};
+use crate::instance::{Instance, InstanceId, InstanceState, InstanceType, Region};
 use crate::memory::{
     Cause, HOLD_TAG, Hold, LAST_TAG, Last, NextTry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG,
 };
@@ -18,6 +18,8 @@ pub struct Step {
     pub instance: InstanceId,
     /// Its name, for people.
     pub name: Option<String>,
+    /// The region it lives in.
+    pub region: Region,
     /// Its state when the decision was made.
     pub state: InstanceState,
     /// What to do.
@@ -45,6 +47,7 @@ impl Step {
         Self {
             instance: instance.id.clone(),
             name: instance.name().map(str::to_owned),
+            region: instance.region.clone(),
             state: instance.state,
             action,
             types: None,

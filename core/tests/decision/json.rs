@@ -25,6 +25,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
         {
           "instance": "i-00000001",
           "name": "web",
+          "region": "eu-west-3",
           "state": "running",
           "action": "stop",
           "cause": "schedule office",
@@ -39,6 +40,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
         {
           "instance": "i-00000002",
           "name": "build",
+          "region": "eu-west-3",
           "state": "running",
           "reason": "held",
           "held": "running",
@@ -49,6 +51,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
         {
           "instance": "i-00000003",
           "name": "db",
+          "region": "eu-west-3",
           "state": "running",
           "reason": "unknown_schedule",
           "schedule": "offcie",
@@ -63,6 +66,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
         {
           "instance": "i-00000004",
           "name": "cache",
+          "region": "eu-west-3",
           "state": "stopping",
           "reason": "in_flight",
           "detail": "it is stopping; a later pass looks again"

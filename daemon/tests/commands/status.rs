@@ -29,6 +29,7 @@ fn it_shows_what_is_governed_and_counts_the_rest() {
     );
     assert_eq!(status["ungoverned"], 1);
     assert_eq!(status["instances"][0]["instance_type"], "t3.micro");
+    assert_eq!(status["instances"][0]["region"], "us-east-1");
     let all = cloud.json(&["status", "--all"]);
     assert_eq!(all["instances"].as_array().unwrap().len(), 3);
     assert_eq!(all["ungoverned"], json!(0));

@@ -41,6 +41,7 @@ async fn status_tells_how_an_instance_is_and_why() {
             "at": "2026-11-23T19:00:00Z"
           },
           "reason": "it is running, as it should be",
+          "region": "us-east-1",
           "retry": null,
           "schedule": "office",
           "state": "running"
@@ -102,6 +103,7 @@ async fn a_stop_is_done_answered_and_remembered() {
             "at": "2026-11-23T19:00:00Z"
           },
           "reason": "request by http 127.0.0.1",
+          "region": "us-east-1",
           "result": "stopping"
         }
       ],
