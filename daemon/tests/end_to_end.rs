@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{House, NextMinute};
+use support::{House, NextMinute, Place};
 
 /// The cloud decides: EventBridge fires the rule, the Lambda makes the pass. The heartbeat is off and the daemon's grace is
 /// longer than the test, so that nothing else can have done it.
@@ -100,6 +100,143 @@ fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
 
     up.end();
     assert_eq!(house.processes(), Vec::<String>::new());
+}
+
+/// An organisation: two accounts, three regions, and no daemon. The rule's wake-up becomes a message for each account and region,
+/// which the work queue delivers to the Lambda again. The emulator gives out a role's credentials without asking whom the role
+/// trusts; that is shown by `aws/tests/organisation.rs`.
+#[test]
+fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
+    const PAYMENTS: &str = "111122223333";
+    let house = House::new();
+    let endpoint = house.emulator();
+    let due = NextMinute::after(Duration::from_secs(40));
+    let place = |account, region| Place::new(&endpoint, account, region);
+    let home = place(None, "us-east-1");
+    let role = place(Some(PAYMENTS), "us-east-1").make_member_role("000000000000", "between-us");
+    assert_eq!(role, format!("arn:aws:iam::{PAYMENTS}:role/curfew-member"));
+    house.settings(&format!(
+        r#"
+        [governing]
+        regions = ["us-east-1", "eu-west-3"]
+        [[account]]
+        id = "{PAYMENTS}"
+        name = "payments"
+        role_arn = "{role}"
+        external_id = "between-us"
+        regions = ["us-east-1", "eu-central-1"]
+        [stack]
+        heartbeat = "off"
+        [schedules.office]
+        timezone = "Asia/Kolkata"
+        stop = "{stop}"
+        [schedules.night-stop]
+        timezone = "America/New_York"
+        start = "{start}"
+        "#,
+        stop = due.unix_cron("Asia/Kolkata"),
+        start = due.aws_cron("America/New_York"),
+    ));
+    // In each: one that is to be stopped, and one to be started.
+    let furnished = |account, region| {
+        let place = place(account, region);
+        let (office, batch) = (place.launch("office"), place.launch("night-stop"));
+        place.stop(&batch);
+        (place, office, batch)
+    };
+    let members = [
+        furnished(None, "us-east-1"),
+        furnished(None, "eu-west-3"),
+        furnished(Some(PAYMENTS), "us-east-1"),
+        furnished(Some(PAYMENTS), "eu-central-1"),
+    ];
+    // Regions that the settings name, but not of this account.
+    let strangers = [
+        furnished(None, "eu-central-1"),
+        furnished(Some(PAYMENTS), "eu-west-3"),
+    ];
+    house.json(&["deploy"]);
+    let untouched = |(place, office, batch): &(Place, String, String)| {
+        let ((office, known), (batch, too)) = (place.look(office), place.look(batch));
+        (office.as_str(), batch.as_str()) == ("running", "stopped")
+            && !known.contains_key("curfew:last")
+            && !too.contains_key("curfew:last")
+    };
+    assert!(members.iter().all(untouched), "nothing is due yet");
+    assert!(
+        due.is_ahead(),
+        "this machine is too slow for this test: it took a minute to get here"
+    );
+
+    for (number, (place, office, batch)) in members.iter().enumerate() {
+        house.eventually(&format!("member {number} is reached"), || {
+            let ((office, known), (batch, too)) = (place.look(office), place.look(batch));
+            (office.as_str(), batch.as_str()) == ("stopped", "running")
+                && known.contains_key("curfew:last")
+                && too.contains_key("curfew:last")
+        });
+    }
+    house.eventually("all work is done", || {
+        home.messages("curfew-curfew-work") == 0
+    });
+    assert_eq!(home.messages("curfew-curfew-undone-work"), 0);
+    assert!(strangers.iter().all(untouched), "nobody named them");
+
+    // Each of the two rules' wake-ups made four messages and did nothing else; what was done, was done for a message.
+    let log = house.function_log();
+    let said = |what: &'static str| log.iter().filter(move |line| line["message"] == what);
+    let handed_on: Vec<&Value> = said("work handed on")
+        .map(|line| &line["members"])
+        .collect();
+    assert_eq!(handed_on, [4, 4], "{log:#?}");
+    // The two may overlap, and then both stop the same instance: that is why only the places are counted.
+    let mut places: Vec<&str> = said("step done")
+        .map(|line| line["spans"].as_array().unwrap())
+        .map(|spans| {
+            spans
+                .iter()
+                .find_map(|span| span["member"].as_str())
+                .unwrap()
+        })
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(
+        places,
+        [
+            "eu-central-1 of account 111122223333",
+            "eu-west-3",
+            "us-east-1",
+            "us-east-1 of account 111122223333"
+        ]
+    );
+    house.stop_emulator();
+    assert_eq!(house.processes(), Vec::<String>::new());
+}
+
+#[test]
+fn the_own_account_is_refused_as_another() {
+    let house = House::new();
+    house.emulator();
+    house.settings(
+        r#"
+        [[account]]
+        id = "000000000000"
+        role_arn = "arn:aws:iam::000000000000:role/curfew-member"
+        regions = ["us-east-1"]
+        [schedules.office]
+        timezone = "UTC"
+        stop = "0 3 29 2 *"
+        "#,
+    );
+    let (code, message) = house.fails(&["deploy"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(
+        message.contains("`[[account]]` names 000000000000") && message.contains("regions"),
+        "{message}"
+    );
+    assert_eq!(house.fails(&["outputs"]).0, 3, "nothing was deployed");
+    house.stop_emulator();
 }
 
 /// With a token each, who asked is in the hold and the journal, and the token is nowhere but with them.

@@ -124,6 +124,12 @@ pub enum DeployError {
         /// Its size.
         size: usize,
     },
+    /// Its instances would be governed twice.
+    #[error("`[[account]]` names {account}, which is the account that is deployed into")]
+    OwnAccount {
+        /// Its id.
+        account: String,
+    },
     /// The name is taken.
     #[error("the CloudFormation stack `{stack}` is there and is not Curfew's")]
     ForeignStack {
@@ -194,6 +200,9 @@ impl DeployError {
             }
             Self::ReachTooLarge { .. } => {
                 "govern instances by their tag rather than by long `match` tables"
+            }
+            Self::OwnAccount { .. } => {
+                "name its regions in `[governing] regions` and take it out; or deploy with the credentials of the account that is meant"
             }
             Self::ForeignStack { .. } => "choose another name in `[stack] name`",
             Self::StuckStack { .. } => {
@@ -415,6 +424,11 @@ impl<'a> Prepared<'a> {
             }
         }
         let account = Account::of(conn).await?;
+        if deployment.reach.enters(&account) {
+            return Err(DeployError::OwnAccount {
+                account: account.id,
+            });
+        }
         let bucket = Bucket::new(conn, stack, &account);
         let policy = match cloud {
             Cloud::Aws => deployment.reach.statements(&account, conn.region()),

@@ -123,6 +123,12 @@ impl Reach {
         statements.join(",")
     }
 
+    /// Whether one of the roles is in this account.
+    pub(super) fn enters(&self, account: &Account) -> bool {
+        let mut roles = self.roles.iter();
+        roles.any(|role| role.account().as_str() == account.id)
+    }
+
     /// The roles that may be assumed, separated by commas: the template's parameter `MemberRoles`. Where they are too many to be
     /// listed, their names in whatever account: a role's own trust and external id still say who may assume it.
     pub(super) fn roles(&self) -> String {

@@ -1,5 +1,7 @@
 //! A state directory, a port, and the `curfew` program in a cleared environment.
 
+mod place;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,13 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use curfew::emulator::{Emulator, cache_directory, demo};
+use curfew::emulator::{Emulator, cache_directory};
 use curfew::progress::Silent;
-use curfew_aws::connect::{ConnectOptions, Connection};
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+pub(crate) use self::place::Place;
 
 /// Everything that one test has to itself.
 pub(crate) struct House {
@@ -184,6 +187,10 @@ impl House {
     }
 
     fn get_with(url: &str, headers: &str) -> (u16, Value) {
+        Self::ask("GET", url, headers, "")
+    }
+
+    fn ask(method: &str, url: &str, headers: &str, body: &str) -> (u16, Value) {
         let (authority, path) = url
             .strip_prefix("http://")
             .unwrap()
@@ -197,7 +204,8 @@ impl House {
             .unwrap();
         write!(
             stream,
-            "GET /{path} HTTP/1.0\r\nHost: {authority}\r\n{headers}Connection: close\r\n\r\n"
+            "{method} /{path} HTTP/1.0\r\nHost: {authority}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
         )
         .unwrap();
         let mut answer = String::new();
@@ -234,26 +242,41 @@ impl House {
         }
     }
 
-    /// An emulator of the test's own, without a stack.
+    /// What the Lambda of the stack `curfew` has logged, a JSON object a line.
+    pub(crate) fn function_log(&self) -> Vec<Value> {
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let headers = "X-Amz-Target: Logs_20140328.FilterLogEvents\r\nContent-Type: application/x-amz-json-1.1\r\n";
+        let body = r#"{"logGroupName":"/aws/lambda/curfew-curfew"}"#;
+        let (status, answer) = Self::ask("POST", &url, headers, body);
+        assert_eq!(status, 200, "{answer}");
+        let events = answer["events"].as_array().unwrap();
+        let messages = events.iter().filter_map(|event| event["message"].as_str());
+        // Lambda's own lines are none of ours.
+        messages
+            .flat_map(str::lines)
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// An emulator of the test's own, without a stack, with the demo fleet.
     pub(crate) fn emulator_with_the_demo_fleet(&self) -> String {
+        let endpoint = self.emulator();
+        let own = Place::new(&endpoint, None, "us-east-1");
+        own.launch_the_demo_fleet();
+        endpoint
+    }
+
+    /// An emulator of the test's own, with nothing in it.
+    pub(crate) fn emulator(&self) -> String {
         let runtime = Runtime::new().unwrap();
         let emulator = runtime.block_on(async {
             let installed = Emulator::provision(&cache_directory().unwrap(), "python3", &Silent)
                 .await
                 .unwrap();
             let state = self.state.path().join("emulator");
-            let emulator = Emulator::start(&installed, &state, self.port, &Silent)
+            Emulator::start(&installed, &state, self.port, &Silent)
                 .await
-                .unwrap();
-            let options = ConnectOptions {
-                endpoint: Some(emulator.endpoint()),
-                region: Some("us-east-1".to_owned()),
-                ..ConnectOptions::default()
-            };
-            demo::launch(&Connection::open(options).await.unwrap())
-                .await
-                .unwrap();
-            emulator
+                .unwrap()
         });
         let endpoint = emulator.endpoint();
         *self.emulator.lock().unwrap() = Some((emulator, runtime));

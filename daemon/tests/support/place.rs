@@ -1,0 +1,143 @@
+//! One account and region of the emulator, and what is in it.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::types::{Capability, Parameter};
+use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_ec2::types::{InstanceType, ResourceType, Tag, TagSpecification};
+use aws_sdk_sqs::types::QueueAttributeName;
+use curfew::deploy::MEMBER_ROLE;
+use curfew::emulator::demo;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use tokio::runtime::Runtime;
+
+/// One account and region.
+pub(crate) struct Place {
+    connection: Connection,
+    runtime: Runtime,
+}
+
+impl Place {
+    /// The account is the one that the emulator takes a person without keys for, or another by its twelve digits: to the emulator,
+    /// an access key of twelve digits is the account.
+    pub(crate) fn new(endpoint: &str, account: Option<&str>, region: &str) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let options = ConnectOptions {
+            endpoint: Some(endpoint.to_owned()),
+            region: Some(region.to_owned()),
+            ..ConnectOptions::default()
+        };
+        let mut connection = runtime.block_on(Connection::open(options)).unwrap();
+        if let Some(account) = account {
+            let keys = Credentials::new(account, "secret", None, None, "test");
+            let keys = SharedCredentialsProvider::new(keys);
+            let sdk = connection.sdk.into_builder();
+            connection.sdk = sdk.credentials_provider(keys).build();
+        }
+        Self {
+            connection,
+            runtime,
+        }
+    }
+
+    pub(crate) fn launch_the_demo_fleet(&self) {
+        self.runtime
+            .block_on(demo::launch(&self.connection))
+            .unwrap();
+    }
+
+    /// Launches an instance for a schedule and answers with its id.
+    pub(crate) fn launch(&self, schedule: &str) -> String {
+        let tag = Tag::builder().key("Schedule").value(schedule).build();
+        let tags = TagSpecification::builder()
+            .resource_type(ResourceType::Instance)
+            .tags(tag)
+            .build();
+        let run = self
+            .ec2()
+            .run_instances()
+            .image_id("ami-curfewtest")
+            .instance_type(InstanceType::T3Micro)
+            .min_count(1)
+            .max_count(1)
+            .tag_specifications(tags);
+        let launched = self.runtime.block_on(run.send()).unwrap();
+        launched.instances()[0].instance_id().unwrap().to_owned()
+    }
+
+    /// Stops an instance as a person would.
+    pub(crate) fn stop(&self, id: &str) {
+        let stop = self.ec2().stop_instances().instance_ids(id);
+        self.runtime.block_on(stop.send()).unwrap();
+    }
+
+    /// The state of an instance and its tags.
+    pub(crate) fn look(&self, id: &str) -> (String, BTreeMap<String, String>) {
+        let describe = self.ec2().describe_instances().instance_ids(id);
+        let answer = self.runtime.block_on(describe.send()).unwrap();
+        let instance = &answer.reservations()[0].instances()[0];
+        let state = instance.state().unwrap().name().unwrap();
+        let tags = instance.tags().iter().map(|tag| {
+            let (key, value) = (tag.key().unwrap(), tag.value().unwrap());
+            (key.to_owned(), value.to_owned())
+        });
+        (state.as_str().to_owned(), tags.collect())
+    }
+
+    /// Makes the role by which Curfew, which runs in account `curfew`, gets into this one: from the template that people use.
+    pub(crate) fn make_member_role(&self, curfew: &str, external_id: &str) -> String {
+        let client = aws_sdk_cloudformation::Client::new(&self.connection.sdk);
+        let given = |key: &str, value: &str| {
+            Parameter::builder()
+                .parameter_key(key)
+                .parameter_value(value)
+                .build()
+        };
+        let create = client
+            .create_stack()
+            .stack_name("curfew-member")
+            .template_body(MEMBER_ROLE)
+            .capabilities(Capability::CapabilityNamedIam)
+            .parameters(given("CurfewAccount", curfew))
+            .parameters(given("ExternalId", external_id));
+        self.runtime.block_on(create.send()).unwrap();
+        let describe = client.describe_stacks().stack_name("curfew-member");
+        loop {
+            let answer = self.runtime.block_on(describe.clone().send()).unwrap();
+            let stack = &answer.stacks()[0];
+            let status = stack.stack_status().unwrap().as_str();
+            if let Some(output) = stack.outputs().first() {
+                return output.output_value().unwrap().to_owned();
+            }
+            assert_eq!(status, "CREATE_IN_PROGRESS");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// How many messages a queue has, those that are being worked on included.
+    pub(crate) fn messages(&self, queue: &str) -> usize {
+        let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
+        let counts = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let asked = async {
+            let queue = client.get_queue_url().queue_name(queue).send().await?;
+            let attributes = client
+                .get_queue_attributes()
+                .queue_url(queue.queue_url().unwrap())
+                .set_attribute_names(Some(counts.to_vec()));
+            Ok::<_, aws_sdk_sqs::Error>(attributes.send().await?)
+        };
+        let answer = self.runtime.block_on(asked).unwrap();
+        let found = answer.attributes().unwrap();
+        counts
+            .iter()
+            .map(|count| found[count].parse::<usize>().unwrap())
+            .sum()
+    }
+
+    fn ec2(&self) -> aws_sdk_ec2::Client {
+        aws_sdk_ec2::Client::new(&self.connection.sdk)
+    }
+}
