@@ -59,7 +59,8 @@ def admitted(event):
     headers = {name.lower(): value for name, value in event["headers"].items()}
     token = headers.get("authorization", "").removeprefix("Bearer ")
     given = hashlib.sha256(token.encode()).hexdigest()
-    return hmac.compare_digest(given, os.environ["CURFEW_TOKEN_SHA256"])
+    digests = [one.partition("=")[2] for one in os.environ["CURFEW_TOKENS"].split(",")]
+    return any(hmac.compare_digest(given, digest) for digest in digests)
 
 
 def handle(event):

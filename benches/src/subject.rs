@@ -120,7 +120,7 @@ impl Subject {
             .env("CURFEW_STACK", "curfew")
             .env("CURFEW_SETTINGS_PARAMETER", "/curfew/curfew/settings")
             .env("CURFEW_AUTH", "token")
-            .env("CURFEW_TOKEN_SHA256", TOKEN_SHA256)
+            .env("CURFEW_TOKENS", format!("token={TOKEN_SHA256}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         if let Some(bundle) = &self.bundle {
