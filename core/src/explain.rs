@@ -228,6 +228,7 @@ mod tests {
           "step": {
             "instance": "i-0abc1234def567890",
             "name": "web",
+            "region": "eu-west-3",
             "state": "running",
             "action": "stop",
             "cause": "schedule office",
