@@ -377,6 +377,19 @@ impl Model {
             .collect()
     }
 
+    /// How often instances or their tags were changed over the API, or tried to be.
+    pub fn changes(&self) -> usize {
+        [
+            Action::StartInstances,
+            Action::StopInstances,
+            Action::CreateTags,
+            Action::DeleteTags,
+        ]
+        .map(|action| self.calls_of(action).len())
+        .iter()
+        .sum()
+    }
+
     /// Forgets the calls so far: a long simulation needs not keep them.
     pub fn clear_calls(&self) {
         self.world().calls.clear();

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use curfew_aws::clock::Clock;
-use curfew_testing::{Action, InstanceId, Launch, Model, Server, TimeSource, serve_with};
+use curfew_testing::{InstanceId, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -68,15 +68,7 @@ impl Cloud {
 
     /// How many calls changed something, or tried to.
     pub(crate) fn changes(&self) -> usize {
-        [
-            Action::StartInstances,
-            Action::StopInstances,
-            Action::CreateTags,
-            Action::DeleteTags,
-        ]
-        .map(|action| self.ec2.calls_of(action).len())
-        .iter()
-        .sum()
+        self.ec2.changes()
     }
 
     pub(crate) fn curfew(&self, arguments: &[&str]) -> Command {

@@ -9,7 +9,7 @@ use curfew_lambda::auth::Auth;
 use curfew_lambda::handler::{App, Call, Failure};
 use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
-use curfew_testing::{Action, InstanceId, Launch, Model, Server};
+use curfew_testing::{InstanceId, Launch, Model, Server};
 use serde_json::{Value, json};
 
 use crate::parameter_store::ParameterStore;
@@ -101,15 +101,7 @@ impl World {
 
     /// How often instances or their tags were changed, or tried to be.
     pub(crate) fn changes(&self) -> usize {
-        [
-            Action::StartInstances,
-            Action::StopInstances,
-            Action::CreateTags,
-            Action::DeleteTags,
-        ]
-        .map(|action| self.ec2.calls_of(action).len())
-        .iter()
-        .sum()
+        self.ec2.changes()
     }
 
     /// Invokes the function.
