@@ -269,7 +269,8 @@ function openMenu(opener, choose) {
   };
   if (menu.opener) menu.opener.ariaExpanded = "false";
   menu.opener = opener;
-  menu.ontoggle = ({ newState }) => { menu.opener.ariaExpanded = String(newState === "open"); };
+  // Not `toggle`, which comes later than the change: whoever is quick, or whose browser is busy, would press on what is told wrongly.
+  menu.onbeforetoggle = ({ newState }) => { menu.opener.ariaExpanded = String(newState === "open"); };
   menu.showPopover();
   placeMenu();
   items[0].focus({ preventScroll: true });
@@ -286,7 +287,7 @@ function placeMenu() {
 }
 addEventListener("pointerdown", ({ target }) => {
   const opener = target.closest?.("[aria-haspopup]");
-  if (opener) opener.wasOpen = opener.ariaExpanded === "true";
+  if (opener) opener.wasOpen = opener === $("menu").opener && $("menu").matches(":popover-open");
 }, { capture: true });
 addEventListener("keydown", () => { if ($("menu").opener) $("menu").opener.wasOpen = false; }, { capture: true });
 addEventListener("scroll", placeMenu, { passive: true });
