@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{CloudError, CloudErrorKind};
-pub use name::{BadStackName, StackName, parse_rule_name};
+pub use name::{BadStackName, StackName};
 
 /// A rule as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

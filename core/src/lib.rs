@@ -15,6 +15,7 @@ pub mod memory;
 pub mod plan;
 pub mod problem;
 pub mod request;
+pub mod rule_name;
 pub mod schedule;
 #[cfg(feature = "schema")]
 pub mod schema;

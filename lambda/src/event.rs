@@ -2,6 +2,7 @@
 //! are, and nothing is done.
 
 use curfew_core::instance::{InstanceId, InstanceState};
+use curfew_core::rule_name;
 use curfew_core::schedule::ScheduleName;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -111,7 +112,7 @@ impl Invocation {
             Some(_) => Err(broken("`command` is not text")),
             None => Transformed::deserialize(event)
                 .map(|transformed| Self::WakeUp {
-                    schedule: schedule_of_rule(&transformed.rule, stack),
+                    schedule: rule_name::schedule_of(&transformed.rule, stack),
                 })
                 .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
         }
@@ -177,7 +178,7 @@ impl Bus {
                 schedule: self
                     .resources
                     .iter()
-                    .find_map(|arn| schedule_of_rule(arn, stack)),
+                    .find_map(|arn| rule_name::schedule_of(arn, stack)),
             }),
             ("aws.ec2", "EC2 Instance State-change Notification") => {
                 let text = |key: &str| self.detail.get(key).and_then(Value::as_str);
@@ -212,21 +213,6 @@ struct Transformed {
     _at: String,
     #[serde(rename = "from")]
     _from: String,
-}
-
-/// The schedule in a rule's name or ARN: `curfew-STACK-SCHEDULE-start-HASH6`. A heartbeat, and a rule that isn't ours, name none.
-fn schedule_of_rule(rule: &str, stack: &str) -> Option<ScheduleName> {
-    let name = rule.rsplit('/').next()?;
-    let rest = name
-        .strip_prefix("curfew-")?
-        .strip_prefix(stack)?
-        .strip_prefix('-')?;
-    let (rest, hash) = rest.rsplit_once('-')?;
-    let is_hash = hash.len() == 6 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let schedule = rest
-        .strip_suffix("-start")
-        .or_else(|| rest.strip_suffix("-stop"))?;
-    is_hash.then(|| schedule.parse().ok()).flatten()
 }
 
 #[cfg(test)]

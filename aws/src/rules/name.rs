@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use curfew_core::rule_name;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::timetable::Action;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ impl StackName {
 
     /// What the stack's own things are called, and what its rules' names begin with (before a `-`).
     pub fn prefix(&self) -> String {
-        format!("curfew-{self}")
+        rule_name::prefix(&self.0)
     }
 }
 
@@ -76,29 +77,14 @@ impl fmt::Display for StackName {
 #[error("`{}` is not a stack name: 1 to 20 lower-case letters, digits and `-`, beginning with a letter and not ending in `-`", .0.escape_debug())]
 pub struct BadStackName(String);
 
-/// EventBridge's limit.
-const LONGEST: usize = 64;
-/// 24 bits: two of the at most 300 rules of a bus collide once in 370 buses even if all had the same schedule and action, and a
-/// name has room for no more.
-const HASH: usize = 6;
-
-/// The name of the rule with this content: `curfew-STACK-SCHEDULE-ACTION-HASH`. The hash makes a rule with other content another
-/// rule. A schedule's name that would make it too long is cut, and ends in a `.`, which no schedule's name holds.
+/// The name of the rule with this content: the hash makes a rule with other content another rule.
 pub(super) fn of_schedule(
     stack: &StackName,
     schedule: &ScheduleName,
     action: Action,
     content: &str,
 ) -> String {
-    let prefix = stack.prefix();
-    let hash = hash(content);
-    let room = LONGEST - prefix.len() - action.to_string().len() - HASH - "---".len();
-    let schedule = schedule.as_str();
-    if schedule.len() <= room {
-        format!("{prefix}-{schedule}-{action}-{hash}")
-    } else {
-        format!("{prefix}-{}.-{action}-{hash}", &schedule[..room - 1])
-    }
+    rule_name::of_schedule(stack.as_str(), schedule, action, &hash(content))
 }
 
 pub(super) fn of_heartbeat(stack: &StackName, content: &str) -> String {
@@ -108,31 +94,8 @@ pub(super) fn of_heartbeat(stack: &StackName, content: &str) -> String {
 fn hash(content: &str) -> String {
     let digest = Sha256::digest(content.as_bytes());
     let hex = format!("{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]);
-    debug_assert_eq!(hex.len(), HASH);
+    debug_assert_eq!(hex.len(), rule_name::HASH);
     hex
-}
-
-/// The schedule that a rule of this stack wakes, from the rule's name alone. `None` for the heartbeat, for a rule that isn't this
-/// stack's, and where the schedule's name was cut: each means that the wake-up concerns every schedule.
-///
-/// ```
-/// use curfew_aws::rules::{StackName, parse_rule_name};
-///
-/// let stack: StackName = "demo".parse()?;
-/// let schedule = parse_rule_name("curfew-demo-office-hours-stop-3f2a9c", &stack).unwrap();
-/// assert_eq!(schedule.as_str(), "office-hours");
-/// assert_eq!(parse_rule_name("curfew-demo-heartbeat-3f2a9c", &stack), None);
-/// # Ok::<(), curfew_aws::rules::BadStackName>(())
-/// ```
-pub fn parse_rule_name(name: &str, stack: &StackName) -> Option<ScheduleName> {
-    let rest = name.strip_prefix(&stack.prefix())?.strip_prefix('-')?;
-    let (rest, hash) = rest.rsplit_once('-')?;
-    let (schedule, action) = rest.rsplit_once('-')?;
-    let hashed = hash.len() == HASH && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    let acts = [Action::Start, Action::Stop]
-        .iter()
-        .any(|known| known.to_string() == action);
-    (hashed && acts).then(|| schedule.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -165,25 +128,11 @@ mod tests {
 
     #[test]
     fn a_rule_name_leads_back_to_its_schedule() {
-        for schedule in ["office", "night-stop", "x", "heartbeat", "a-start", "A_b"] {
-            let schedule: ScheduleName = schedule.parse().unwrap();
-            for action in [Action::Start, Action::Stop] {
-                let name = of_schedule(&stack("team-a"), &schedule, action, "content");
-                assert_eq!(
-                    parse_rule_name(&name, &stack("team-a")),
-                    Some(schedule.clone())
-                );
-                assert_eq!(parse_rule_name(&name, &stack("team-b")), None);
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_names_are_cut_and_then_wake_every_schedule() {
-        let schedule: ScheduleName = "s".repeat(32).parse().unwrap();
-        let name = of_schedule(&stack(&"x".repeat(20)), &schedule, Action::Start, "c");
-        assert_eq!(name.len(), 64);
-        assert_eq!(parse_rule_name(&name, &stack(&"x".repeat(20))), None);
+        let schedule: ScheduleName = "night-stop".parse().unwrap();
+        let name = of_schedule(&stack("team-a"), &schedule, Action::Stop, "content");
+        assert_eq!(rule_name::schedule_of(&name, "team-a"), Some(schedule));
+        let heartbeat = of_heartbeat(&stack("team-a"), "content");
+        assert_eq!(rule_name::schedule_of(&heartbeat, "team-a"), None);
     }
 
     #[test]
