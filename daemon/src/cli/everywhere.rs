@@ -10,7 +10,7 @@ use curfew_core::membership::Member;
 use curfew_core::plan::Step;
 
 use super::CliError;
-use super::output::count;
+use super::output::{count, or_dash};
 use crate::progress::{self, Progress};
 
 /// What was seen, and who did not answer.
@@ -36,6 +36,7 @@ pub(super) async fn observe(
         return Err(survey.failures.swap_remove(0).into());
     }
     let places = Places::of(
+        organisation,
         survey
             .answers
             .iter()
@@ -57,16 +58,46 @@ pub(super) fn looked_at(instances: usize) -> String {
 }
 
 /// Where each instance is.
-pub(super) struct Places(HashMap<InstanceId, Member>);
+pub(super) struct Places {
+    of: HashMap<InstanceId, Member>,
+    /// Whether there is more than one place to be, answered or not.
+    several: bool,
+}
 
 impl Places {
     /// Of what each member showed.
-    pub(super) fn of<'a>(seen: impl Iterator<Item = (&'a MemberFleet, &'a [Instance])>) -> Self {
+    pub(super) fn of<'a>(
+        organisation: &Organisation,
+        seen: impl Iterator<Item = (&'a MemberFleet, &'a [Instance])>,
+    ) -> Self {
         let placed = seen.flat_map(|(one, instances)| {
             let places = instances.iter();
             places.map(|instance| (instance.id.clone(), one.member.clone()))
         });
-        Self(placed.collect())
+        Self {
+            of: placed.collect(),
+            several: organisation.members().len() > 1,
+        }
+    }
+
+    /// In a table of instances: after an instance's id and its name.
+    const COLUMN: usize = 2;
+
+    /// A table's header. It has a column for where instances are as soon as there are several places.
+    pub(super) fn header<'a>(&self, header: &[&'a str]) -> Vec<&'a str> {
+        let mut header = header.to_vec();
+        if self.several {
+            header.insert(Self::COLUMN, "region");
+        }
+        header
+    }
+
+    /// An instance's row under that header.
+    pub(super) fn row(&self, instance: &InstanceId, mut row: Vec<String>) -> Vec<String> {
+        if self.several {
+            row.insert(Self::COLUMN, or_dash(self.of.get(instance)));
+        }
+        row
     }
 
     /// Carries out steps where their instances are.
@@ -89,7 +120,7 @@ impl Places {
     fn sorted(&self, steps: Vec<Step>) -> Vec<(Member, Vec<Step>)> {
         let mut sorted: BTreeMap<Member, Vec<Step>> = BTreeMap::new();
         for step in steps {
-            let place = self.0.get(&step.instance);
+            let place = self.of.get(&step.instance);
             let place = place.expect("a step is for an instance that was seen");
             sorted.entry(place.clone()).or_default().push(step);
         }

@@ -37,7 +37,7 @@ pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
     let reader = context.output.reader();
     context
         .output
-        .print(&seen.plan, |plan| describe(plan, reader))?;
+        .print(&seen.plan, |plan| describe(plan, &seen.places, reader))?;
     all_answered(seen.failures)
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     let mut seen = look(context, &settings, &organisation, progress.as_ref()).await?;
     let mut unconfirmed = Vec::new();
     if asks && !seen.plan.steps.is_empty() {
-        let question = describe(&seen.plan, Reader::stderr());
+        let question = describe(&seen.plan, &seen.places, Reader::stderr());
         if !confirmed(&format!("{question}\nDo this? [y/N] ")) {
             return Err(CliError::new(Exit::Failed, "nothing was done"));
         }
@@ -73,7 +73,7 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
             .carry_out(&organisation, &seen.instances, steps, progress.as_ref());
     let outcomes = carrying_out.await;
     drop(progress);
-    report(context, &seen.plan, &outcomes, &unconfirmed)?;
+    report(context, &seen, &outcomes, &unconfirmed)?;
     all_answered(seen.failures)
 }
 
@@ -99,7 +99,8 @@ async fn look(
     });
     let survey = survey.await;
     let answers = survey.answers.iter();
-    let places = Places::of(answers.map(|(one, pass)| (one, pass.instances.as_slice())));
+    let answers = answers.map(|(one, pass)| (one, pass.instances.as_slice()));
+    let places = Places::of(organisation, answers);
     let Whole { pass, failures } = survey.whole()?;
     Ok(Look {
         instances: pass.instances,
@@ -169,7 +170,7 @@ fn told(fresh: &[Step], gone: usize) -> Option<String> {
 const SHOWN: usize = 20;
 
 /// A plan for people. On a terminal what is alike is grouped and what is long is cut; a pipe gets a line for each instance.
-fn describe(plan: &Plan, reader: Reader) -> String {
+fn describe(plan: &Plan, places: &Places, reader: Reader) -> String {
     let counted = tally(plan.steps.iter().map(|step| step.action.to_string()));
     let left = count(plan.skipped.len());
     let mut text = match plan.steps.len() {
@@ -178,18 +179,13 @@ fn describe(plan: &Plan, reader: Reader) -> String {
         several => format!("{} steps: {counted}; {left} left alone\n", count(several)),
     };
     if !plan.steps.is_empty() {
-        let header = ["instance", "name", "state", "step", "cause", "note"];
-        text = text
-            + "\n"
-            + &cut(
-                &header,
-                plan.steps.iter().map(step_row),
-                plan.steps.len(),
-                reader,
-            );
+        let header = places.header(&["instance", "name", "state", "step", "cause", "note"]);
+        let rows = plan.steps.iter();
+        let rows = rows.map(|step| places.row(&step.instance, step_row(step)));
+        text = text + "\n" + &cut(&header, rows, plan.steps.len(), reader);
     }
     if !plan.skipped.is_empty() {
-        text = text + "\n" + &left_alone(&plan.skipped, reader);
+        text = text + "\n" + &left_alone(&plan.skipped, places, reader);
     }
     text + &next(plan.next_edge, plan.at)
 }
@@ -232,18 +228,19 @@ fn cut(
     }
 }
 
-fn left_alone(skipped: &[Skip], reader: Reader) -> String {
+fn left_alone(skipped: &[Skip], places: &Places, reader: Reader) -> String {
     match reader {
         Reader::Pipe => {
             let row = |skip: &Skip| {
-                vec![
+                let row = vec![
                     skip.instance.to_string(),
                     or_dash(skip.name.as_ref()),
                     skip.state.to_string(),
                     skip.detail.clone(),
-                ]
+                ];
+                places.row(&skip.instance, row)
             };
-            let header = ["left alone", "name", "state", "because"];
+            let header = places.header(&["left alone", "name", "state", "because"]);
             table_for(reader, &header, skipped.iter().map(row))
         }
         Reader::Terminal => {
@@ -363,10 +360,11 @@ impl<'a> AppliedStep<'a> {
 
 fn report(
     context: &mut Context,
-    plan: &Plan,
+    seen: &Look,
     outcomes: &[Outcome],
     unconfirmed: &[Step],
 ) -> Result<(), CliError> {
+    let Look { plan, places, .. } = seen;
     let applied = Applied {
         at: plan.at,
         steps: outcomes.iter().map(AppliedStep::new).collect(),
@@ -377,7 +375,7 @@ fn report(
     let reader = context.output.reader();
     context
         .output
-        .print(&applied, |applied| summary(applied, reader))?;
+        .print(&applied, |applied| summary(applied, places, reader))?;
     failure(outcomes)?;
     let governs_none = outcomes.is_empty() && plan.skipped.iter().all(is_ungoverned);
     if governs_none {
@@ -394,13 +392,14 @@ fn is_ungoverned(skip: &Skip) -> bool {
 }
 
 /// What was done, failures first, and the sum of it.
-fn summary(applied: &Applied<'_>, reader: Reader) -> String {
+fn summary(applied: &Applied<'_>, places: &Places, reader: Reader) -> String {
     let mut steps: Vec<&AppliedStep<'_>> = applied.steps.iter().collect();
     steps.sort_by_key(|step| step.result == "done");
     let mut text = String::new();
     if !steps.is_empty() {
-        let header = ["instance", "name", "step", "cause", "result"];
-        let rows = steps.iter().map(|step| step.row());
+        let header = places.header(&["instance", "name", "step", "cause", "result"]);
+        let rows = steps.iter();
+        let rows = rows.map(|step| places.row(&step.step.instance, step.row()));
         text = cut(&header, rows, steps.len(), reader) + "\n";
     }
     let done = steps.iter().filter(|step| step.result == "done");

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::all_answered;
-use super::everywhere;
+use super::everywhere::{self, Places};
 use super::output::{Reader, moment, or_dash, table_for};
 use super::plan::failure;
 use super::targets::TargetArgs;
@@ -162,7 +162,7 @@ async fn carry_out(
     let reader = context.output.reader();
     context
         .output
-        .print(&changes, |changes| describe(changes, reader))?;
+        .print(&changes, |changes| describe(changes, &places, reader))?;
     failure(&outcomes)?;
     refused(&changes, &left_alone)?;
     all_answered(failures)
@@ -282,7 +282,7 @@ fn by(given: Option<&str>) -> Who {
     }
 }
 
-fn describe(changes: &Changes, reader: Reader) -> String {
+fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
     let row = |change: &Change| {
         let zone = TimeZone::system();
         let moment = |at| moment(at, &zone, changes.at);
@@ -293,7 +293,7 @@ fn describe(changes: &Changes, reader: Reader) -> String {
         let next = change
             .next_edge
             .map(|edge| format!("{} {}", edge.action, moment(edge.at)));
-        vec![
+        let row = vec![
             change.id.to_string(),
             or_dash(change.name.as_ref()),
             change.before.to_string(),
@@ -301,9 +301,10 @@ fn describe(changes: &Changes, reader: Reader) -> String {
             change.reason.clone(),
             or_dash(hold),
             or_dash(next),
-        ]
+        ];
+        places.row(&change.id, row)
     };
-    let header = [
+    let header = places.header(&[
         "instance",
         "name",
         "before",
@@ -311,7 +312,7 @@ fn describe(changes: &Changes, reader: Reader) -> String {
         "reason",
         "hold",
         "next edge",
-    ];
+    ]);
     table_for(reader, &header, changes.instances.iter().map(row))
 }
 

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::error::all_answered;
-use super::everywhere;
+use super::everywhere::{self, Places};
 use super::output::{Output, Reader, count, moment, or_dash, table_for};
 use super::targets::TargetArgs;
 use super::{CliError, Context};
@@ -69,6 +69,7 @@ pub(super) async fn status(context: &mut Context, args: StatusArgs) -> Result<()
 struct Look {
     status: Status,
     zones: Vec<TimeZone>,
+    places: Places,
     failures: Vec<MemberError>,
 }
 
@@ -81,8 +82,8 @@ async fn look(
 ) -> Result<Look, CliError> {
     let everywhere::Seen {
         instances,
+        places,
         failures,
-        ..
     } = everywhere::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
     let world = World::unasked(&settings.governance, &instances);
@@ -98,6 +99,7 @@ async fn look(
     Ok(Look {
         zones: shown.iter().map(zone).collect(),
         status: Status::of(shown, ungoverned, now),
+        places,
         failures,
     })
 }
@@ -111,7 +113,7 @@ fn zone(seen: &Seen<'_>) -> TimeZone {
 
 fn show(output: &mut Output, seen: Look) -> Result<(), CliError> {
     let reader = output.reader();
-    output.print(&seen.status, |status| describe(status, &seen.zones, reader))?;
+    output.print(&seen.status, |_| describe(&seen, reader))?;
     all_answered(seen.failures)
 }
 
@@ -122,7 +124,7 @@ fn watch(output: &Output, seen: &Look) -> Result<(), CliError> {
         return output.raw(format!("{line}\n").as_bytes());
     }
     let reader = output.reader();
-    let mut text = describe(&seen.status, &seen.zones, reader);
+    let mut text = describe(seen, reader);
     for error in &seen.failures {
         text = format!("{error}\n{text}");
     }
@@ -160,8 +162,9 @@ fn fitting(text: &str, height: usize) -> String {
     all.join("\n")
 }
 
-fn describe(status: &Status, zones: &[TimeZone], reader: Reader) -> String {
-    let header = [
+fn describe(seen: &Look, reader: Reader) -> String {
+    let Look { status, places, .. } = seen;
+    let header = places.header(&[
         "instance",
         "name",
         "state",
@@ -171,12 +174,12 @@ fn describe(status: &Status, zones: &[TimeZone], reader: Reader) -> String {
         "hold",
         "next edge",
         "note",
-    ];
+    ]);
     let rows = status
         .instances
         .iter()
-        .zip(zones)
-        .map(|(one, zone)| row(one, zone, status.at));
+        .zip(&seen.zones)
+        .map(|(one, zone)| places.row(&one.id, row(one, zone, status.at)));
     let text = if status.instances.is_empty() {
         "no instances\n".to_owned()
     } else {

@@ -3,7 +3,7 @@
 use curfew_testing::{Action, CredentialFault, Denial, Fault, Launch};
 use serde_json::json;
 
-use crate::cloud::{Cloud, due, idle, lines};
+use crate::cloud::{Cloud, SETTINGS, due, idle, lines};
 use crate::terminal::Terminal;
 
 #[test]
@@ -93,4 +93,30 @@ fn how_it_fails_is_told_by_the_exit_code() {
     assert_eq!(cloud.run(&["plan"]).code, 1);
     cloud.ec2.clear_faults();
     assert_eq!(cloud.json(&["plan"])["skipped"], json!([]));
+}
+
+#[test]
+fn tables_say_where_instances_are_once_there_are_several_places() {
+    let cloud = Cloud::with([due("web"), due("shop").region("eu-west-3")]);
+    let row = |told: &str, name: &str| {
+        let line = told.lines().find(|line| line.contains(name)).unwrap();
+        line.split_whitespace().nth(2).unwrap().to_owned()
+    };
+    let here = cloud.run(&["status"]).stdout;
+    assert!(!here.contains("REGION"), "{here}");
+
+    let path = cloud.directory.path().join("curfew.toml");
+    let settings = format!("{SETTINGS}\n[governing]\nregions = ['us-east-1', 'eu-west-3']\n");
+    std::fs::write(path, settings).unwrap();
+    for command in [
+        &["status"][..],
+        &["plan"],
+        &["stop", "--all", "--dry-run"],
+        &["apply", "--yes"],
+    ] {
+        let told = cloud.run(command).stdout;
+        assert!(told.contains("  REGION"), "{command:?}: {told}");
+        let places = ["web", "shop"].map(|name| row(&told, name));
+        assert_eq!(places, ["us-east-1", "eu-west-3"], "{command:?}: {told}");
+    }
 }
