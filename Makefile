@@ -16,6 +16,7 @@ build:
 emulator: build
 	target/debug/curfew up --install-only
 	tools/schemathesis
+	tools/policy-simulator --install-only || echo "The tests of the roles' conditions will be skipped: they need node 20 or newer, and npm."
 
 # What the tests of the page need besides node and Chromium: two npm packages, as the lock file has them. Without npm, those tests
 # are skipped and say so.

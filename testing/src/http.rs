@@ -4,6 +4,7 @@ mod answer;
 mod direct;
 mod exchange;
 mod query;
+mod recorder;
 mod sqs;
 mod sts;
 mod wire;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 pub use self::direct::direct;
 use self::exchange::{End, Incoming, exchange};
+pub use self::recorder::Recorder;
 use self::wire::Line;
 use crate::model::Model;
 

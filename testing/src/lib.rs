@@ -46,12 +46,14 @@ mod instance;
 mod launch;
 mod lifecycle;
 mod model;
+mod policy;
 mod queue;
 mod record;
 mod request;
 mod role;
 mod service;
 mod tags;
+mod template;
 mod throttle;
 mod world;
 
@@ -59,7 +61,7 @@ pub use access::{ClockCheck, CredentialFault, Denial};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
 pub use filter::Filter;
-pub use http::{Server, TimeSource, direct, serve, serve_with};
+pub use http::{Recorder, Server, TimeSource, direct, serve, serve_with};
 pub use ids::{Home, InstanceId};
 pub use instance::{
     Hibernation, Instance, InstanceState, RootDevice, SpotKind, SpotRequest, StateReason,
@@ -67,6 +69,7 @@ pub use instance::{
 };
 pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
+pub use policy::{NoSimulator, PolicySimulator, Question};
 pub use queue::{Batch, Entry, Message, QueueCall, QueueCounts, QueueSettings, Redrive};
 pub use record::{Call, Outcome, Transition};
 pub use request::{
@@ -74,5 +77,6 @@ pub use request::{
     RegionScope, Request, Service, StateChange, StatusScope, StopMode, TagLine,
 };
 pub use role::{Credentials, Identity, Role, TokenCall};
+pub use template::{Template, TemplateRole, actions_of};
 pub use throttle::{Bucket, Throttling};
 pub use world::Durations;

@@ -1,5 +1,6 @@
 //! The handle that tests hold: build the world, let time pass, do what people do, read what happened.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{Timestamp, TimestampArithmetic};
@@ -92,6 +93,15 @@ impl Model {
     /// Denies calls, besides what is denied already.
     pub fn deny(&self, denial: Denial) {
         self.world().access.denials.push(denial);
+    }
+
+    /// Denies this account's callers every action that takes a permission which is not among these.
+    pub fn grant_only(&self, account: &str, permissions: &BTreeSet<String>) {
+        for action in Action::ALL {
+            if !permissions.contains(&action.permission()) {
+                self.deny(Denial::of(*action).in_account(account));
+            }
+        }
     }
 
     /// Denies nothing any more.

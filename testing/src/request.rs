@@ -119,6 +119,17 @@ actions!(
 );
 
 impl Action {
+    /// The permission that it takes, such as `ec2:StopInstances`: several calls share one where there is a form for many
+    /// (*Actions, resources, and condition keys for Amazon SQS*).
+    pub fn permission(self) -> String {
+        let name = match self {
+            Self::SendMessageBatch => Self::SendMessage.name(),
+            Self::DeleteMessageBatch => Self::DeleteMessage.name(),
+            other => other.name(),
+        };
+        format!("{}:{name}", self.service().name())
+    }
+
     /// The action of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL

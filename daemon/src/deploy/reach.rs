@@ -81,12 +81,16 @@ impl Reach {
                 "Action": ["ec2:StartInstances", "ec2:StopInstances"],
                 "Resource": resources,
             });
-            // Curfew's memory is in tags of its own; it may write no others.
+            // Curfew's memory is in tags of its own; it may write no others. Nor delete all by naming none, for which "for all
+            // values" would hold.
             let mut remember = json!({
                 "Effect": "Allow",
                 "Action": ["ec2:CreateTags", "ec2:DeleteTags"],
                 "Resource": resources,
-                "Condition": { "ForAllValues:StringLike": { "aws:TagKeys": "curfew:*" } },
+                "Condition": {
+                    "ForAllValues:StringLike": { "aws:TagKeys": "curfew:*" },
+                    "Null": { "aws:TagKeys": "false" },
+                },
             });
             // No other attribute: whoever may set an instance's user data runs programs on it.
             let mut change = json!({
@@ -236,6 +240,26 @@ mod tests {
             found[0]["Condition"]["StringLike"],
             json!({ "ec2:Attribute/InstanceType": "*", "aws:ResourceTag/Schedule": "*" })
         );
+    }
+
+    /// The Lambda's tests ask an independent evaluator what this policy allows, and the model of EC2 whether it is enough.
+    #[test]
+    fn the_policy_that_the_lambda_is_tested_with_is_the_one_that_is_deployed() {
+        let reach = Reach {
+            tag: "Schedule".to_owned(),
+            types: Types::Changed,
+            regions: vec![Region::new("eu-west-3")],
+            ..Reach::default()
+        };
+        let account = Account {
+            id: "000000000000".to_owned(),
+            ..account()
+        };
+        let deployed = format!("[{}]", reach.statements(&account, "eu-west-3"));
+        let deployed: Vec<Value> = serde_json::from_str(&deployed).unwrap();
+        let tested = include_str!("../../../lambda/tests/queue/fleet-policy.json");
+        let tested: Vec<Value> = serde_json::from_str(tested).unwrap();
+        assert_eq!(tested, deployed);
     }
 
     #[test]

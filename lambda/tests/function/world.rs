@@ -9,10 +9,12 @@ use curfew_lambda::auth::Auth;
 use curfew_lambda::handler::{App, Call, Failure};
 use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
-use curfew_testing::{InstanceId, Launch, Model, Server};
+use curfew_testing::{InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
 use crate::parameter_store::ParameterStore;
+
+const STACK: &str = include_str!("../../../daemon/src/deploy/stack.yaml");
 
 /// 19:00 in Paris.
 pub(crate) const NOW: &str = "2026-11-23T18:00:00Z";
@@ -54,6 +56,9 @@ impl World {
     /// With these instances, and the settings of [`schedules`].
     pub(crate) async fn with(launches: impl IntoIterator<Item = Launch>) -> Self {
         let ec2 = Model::new(NOW.parse().unwrap());
+        // What the function is not allowed on AWS, no test may see it do.
+        let role = Template::read(STACK, "us-east-1").role("Role");
+        ec2.grant_only(Template::ACCOUNT, &role.grants());
         for launch in launches {
             ec2.launch(launch);
         }

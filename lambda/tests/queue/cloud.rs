@@ -22,7 +22,7 @@ use curfew_lambda::settings::Settings;
 use curfew_lambda::work::WorkQueue;
 use curfew_testing::{
     Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, QueueCall,
-    QueueSettings, Redrive, Request, Role, Symptom, TimeSource, direct,
+    QueueSettings, Recorder, Redrive, Request, Role, Symptom, TimeSource, direct,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ const BATCH: i64 = 10;
 /// An organisation and the stack that governs it.
 pub(crate) struct Cloud {
     pub(crate) ec2: Model,
+    /// What the function calls.
+    pub(crate) recorder: Recorder,
     pub(crate) work: String,
     pub(crate) undone: String,
     connection: Connection,
@@ -67,6 +69,19 @@ impl Cloud {
     pub(crate) async fn where_some_calls_are_slow(
         accounts: usize,
         slow: impl IntoIterator<Item = (Action, Duration)>,
+    ) -> Arc<Self> {
+        let settings = json!({
+            "governing": {"tag": "Schedule", "regions": []},
+            "schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}},
+        });
+        Self::with(accounts, slow, settings).await
+    }
+
+    /// The same with these settings, to which the accounts are added.
+    pub(crate) async fn with(
+        accounts: usize,
+        slow: impl IntoIterator<Item = (Action, Duration)>,
+        mut settings_document: Value,
     ) -> Arc<Self> {
         // In the future: the SDK compares the end of credentials with the machine's clock.
         let ec2 = Model::new("2035-11-26T19:00:30Z".parse().unwrap());
@@ -94,11 +109,7 @@ impl Cloud {
                 "id": id, "role_arn": role, "external_id": "curfew-7d1f4c", "regions": REGIONS,
             }));
         }
-        let document = json!({
-            "governing": {"tag": "Schedule", "regions": []},
-            "schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}},
-            "account": listed,
-        });
+        settings_document["account"] = listed.into();
         for (action, latency) in slow {
             ec2.fault(Fault::on(action, Symptom::Latency(latency)));
         }
@@ -110,10 +121,14 @@ impl Cloud {
                 time.advance(SignedDuration::try_from(TICK).unwrap());
             }
         });
-        let connection = connection(direct(ec2.clone(), TimeSource::Held)).await;
-        let store = self::connection(parameter_store(document.to_string())).await;
+        let recorder = Recorder::default();
+        let http = recorder.around(direct(ec2.clone(), TimeSource::Held));
+        let connection = connection(http).await;
+        let http = recorder.around(parameter_store(settings_document.to_string()));
+        let store = self::connection(http).await;
         Arc::new(Self {
             ec2,
+            recorder,
             work,
             undone,
             connection,

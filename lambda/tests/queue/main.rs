@@ -7,6 +7,7 @@
 )]
 
 mod cloud;
+mod permissions;
 
 use std::time::Duration;
 
