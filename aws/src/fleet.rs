@@ -3,6 +3,7 @@
 mod no_room;
 mod observe;
 mod sighting;
+mod trim;
 
 use std::collections::BTreeSet;
 

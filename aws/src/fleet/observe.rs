@@ -7,6 +7,7 @@ use curfew_core::instance::{Instance, InstanceState, Purchase};
 use tracing::warn;
 
 use super::sighting::Sighting;
+use super::trim::OnlyWhatIsRead;
 use super::{Fleet, Scope};
 use crate::error::{CloudError, CloudErrorKind};
 use crate::pace::{Limit, Paced};
@@ -135,7 +136,7 @@ impl Fleet {
                     .filters(filter.clone())
                     .max_results(PAGE)
                     .set_next_token(token.clone());
-                let sent = call.send();
+                let sent = call.customize().interceptor(OnlyWhatIsRead).send();
                 async {
                     sent.await
                         .map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))

@@ -7,6 +7,24 @@ use curfew_core::instance::{
 };
 use jiff::Timestamp;
 
+/// The elements that [`Sighting::of`] reads of an instance: EC2's names for them. Others do not reach it.
+pub(super) const READ_OF_AN_INSTANCE: &[&str] = &[
+    "instanceId",
+    "instanceState",
+    "instanceType",
+    "instanceLifecycle",
+    "spotInstanceRequestId",
+    "launchTime",
+    "placement",
+    "rootDeviceType",
+    "hibernationOptions",
+    "reason",
+    "stateReason",
+    "tagSet",
+];
+/// And of the reservation around it.
+pub(super) const READ_OF_A_RESERVATION: &[&str] = &["ownerId"];
+
 /// An instance as seen on a page.
 pub(super) struct Sighting {
     /// A Spot instance counts as one-time until its request is known to be persistent.

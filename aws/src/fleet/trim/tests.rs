@@ -1,0 +1,381 @@
+//! What is left out changes nothing that is read: shown with the SDK's own reading of both, for documents of every kind.
+
+use std::collections::VecDeque;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region as SdkRegion};
+use aws_smithy_runtime_api::client::http::{HttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{HttpConnectorFuture, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::retry::RetryConfig;
+use curfew_core::instance::{Instance, Region};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::*;
+use crate::fleet::sighting::Sighting;
+
+/// What is trimmed of a document that arrives in these parts.
+fn trimmed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut trim = Trim::default();
+    let mut kept = Vec::new();
+    for part in parts {
+        trim.take(part, &mut kept);
+    }
+    trim.end(&mut kept);
+    String::from_utf8(kept).unwrap()
+}
+
+fn trimmed_whole(document: &str) -> String {
+    trimmed([document.as_bytes()])
+}
+
+const ANSWER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+    <requestId>8f7724cf</requestId>
+    <reservationSet>
+        <item>
+            <reservationId>r-1</reservationId>
+            <ownerId>123456789012</ownerId>
+            <groupSet/>
+            <instancesSet>
+                <item>
+                    <instanceId>i-0abc1234</instanceId>
+                    <imageId>ami-1</imageId>
+                    <instanceState>
+                        <code>16</code>
+                        <name>running</name>
+                    </instanceState>
+                    <networkInterfaceSet>
+                        <item>
+                            <tagSet>
+                                <item><key>Schedule</key><value>none</value></item>
+                            </tagSet>
+                        </item>
+                    </networkInterfaceSet>
+                    <tagSet>
+                        <item><key>Schedule</key><value>day &amp; night</value></item>
+                    </tagSet>
+                    <ebsOptimized>true</ebsOptimized>
+                </item>
+            </instancesSet>
+        </item>
+    </reservationSet>
+    <nextToken>more</nextToken>
+</DescribeInstancesResponse>
+"#;
+
+#[test]
+fn whole_elements_are_left_out_and_the_rest_stays_as_it_is() {
+    insta::assert_snapshot!(trimmed_whole(ANSWER), @r#"
+    <?xml version="1.0" encoding="UTF-8"?><DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>8f7724cf</requestId><reservationSet><item><ownerId>123456789012</ownerId><instancesSet><item><instanceId>i-0abc1234</instanceId><instanceState>
+                            <code>16</code>
+                            <name>running</name>
+                        </instanceState><tagSet>
+                            <item><key>Schedule</key><value>day &amp; night</value></item>
+                        </tagSet></item></instancesSet></item></reservationSet><nextToken>more</nextToken></DescribeInstancesResponse>
+    "#);
+}
+
+#[test]
+fn from_what_is_not_understood_on_everything_stays() {
+    for strange in [
+        "<!-- an instance -->",
+        "<![CDATA[<instanceId>]]>",
+        "<?target?>",
+        "<imageId x=\"1\">ami-1</imageId>",
+        "<ec2:imageId>ami-1</ec2:imageId>",
+        "<imageId>ami-1</other>",
+        "text",
+        "</wrong>",
+        "<>",
+        "<ümlaut/>",
+        "<imageId <x/>",
+    ] {
+        let document = ANSWER.replace("<imageId>ami-1</imageId>", strange);
+        let (_, after) = document.split_once(strange).unwrap();
+        let kept = trimmed_whole(&document);
+        assert!(kept.ends_with(&format!("{strange}{after}")), "{kept}");
+        assert!(!kept.contains("reservationId"), "before it, all is well");
+    }
+    for other in [
+        "<Response><Errors/></Response>",
+        "<!DOCTYPE x><DescribeInstancesResponse>",
+        "{\"json\": 1}",
+        "\u{feff}<DescribeInstancesResponse/>",
+        "",
+    ] {
+        assert_eq!(trimmed_whole(other), other);
+    }
+}
+
+#[test]
+fn what_is_not_understood_inside_of_what_is_left_out_keeps_it_whole() {
+    let strange = "<groupSet><item><!-- > --></item></groupSet>";
+    let document = ANSWER.replace("<groupSet/>", strange);
+    let (_, after) = document.split_once(strange).unwrap();
+    assert!(trimmed_whole(&document).ends_with(&format!("{strange}{after}")));
+}
+
+#[test]
+fn an_answer_that_breaks_off_still_does() {
+    for length in 0..ANSWER.trim_end().len() {
+        let kept = trimmed_whole(&ANSWER[..length]);
+        assert!(!kept.contains("</DescribeInstancesResponse>"), "{kept}");
+    }
+}
+
+#[test]
+fn every_element_that_is_read_passes() {
+    // What each element brings into an instance, against an instance without it.
+    let with = |element: &str| {
+        let base = "<instanceId>i-0abc1234</instanceId><instanceState><name>stopped</name></instanceState>";
+        let document = document_of(&format!("{base}{element}"));
+        read(vec![document.into()], true).unwrap()
+    };
+    let without = with("");
+    assert_eq!(without.0.len(), 1);
+    for element in [
+        "<instanceType>m6i.large</instanceType>",
+        "<instanceLifecycle>spot</instanceLifecycle>",
+        "<launchTime>2026-11-23T07:00:05.000Z</launchTime>",
+        "<placement><availabilityZone>eu-west-3a</availabilityZone></placement>",
+        "<rootDeviceType>instance-store</rootDeviceType>",
+        "<hibernationOptions><configured>true</configured></hibernationOptions>",
+        "<reason>User initiated</reason>",
+        "<stateReason><code>Client.UserInitiatedShutdown</code></stateReason>",
+        "<tagSet><item><key>a</key><value>b</value></item></tagSet>",
+    ] {
+        assert_ne!(with(element), without, "{element}");
+    }
+    let spot = "<instanceLifecycle>spot</instanceLifecycle>";
+    let request = "<spotInstanceRequestId>sir-1</spotInstanceRequestId>";
+    assert_ne!(with(&format!("{spot}{request}")), with(spot));
+}
+
+/// What Curfew reads of an answer: each instance with its Spot request, and the token of the next page.
+type Reading = (Vec<(Instance, Option<String>)>, Option<String>);
+
+/// The SDK's reading of an answer that arrives in these parts; none where it finds that it can't be read.
+fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
+    let connector = SharedHttpConnector::new(Answering(parts));
+    let settings = aws_sdk_ec2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(SdkRegion::new("eu-west-3"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .http_client(http_client_fn(move |_, _| connector.clone()));
+    let call = Client::from_conf(settings.build()).describe_instances();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let answer = runtime.block_on(async {
+        if trimmed {
+            call.customize().interceptor(OnlyWhatIsRead).send().await
+        } else {
+            call.send().await
+        }
+    });
+    let answer = answer.ok()?;
+    let mut seen = Vec::new();
+    for reservation in answer.reservations.unwrap_or_default() {
+        let owner = reservation.owner_id.unwrap_or_default();
+        for raw in reservation.instances.unwrap_or_default() {
+            if let Ok(sighting) = Sighting::of(raw, &owner, &Region::new("eu-west-3")) {
+                seen.push((sighting.instance, sighting.spot_request));
+            }
+        }
+    }
+    Some((seen, answer.next_token))
+}
+
+/// Answers every call in these parts.
+#[derive(Debug)]
+struct Answering(Vec<Bytes>);
+
+impl HttpConnector for Answering {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        let body = SdkBody::from_body_1_x(Parts(self.0.clone().into()));
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
+    }
+}
+
+struct Parts(VecDeque<Bytes>);
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+}
+
+fn document_of(instance: &str) -> String {
+    format!(
+        "<DescribeInstancesResponse><reservationSet><item><ownerId>123456789012</ownerId><instancesSet><item>{instance}\
+         </item></instancesSet></item></reservationSet></DescribeInstancesResponse>"
+    )
+}
+
+/// Names that mean something somewhere, so that they come up where they mean nothing.
+const NAMES: &[&str] = &[
+    "item",
+    "instancesSet",
+    "reservationSet",
+    "instanceId",
+    "instanceState",
+    "name",
+    "tagSet",
+    "key",
+    "value",
+    "ownerId",
+    "nextToken",
+    "imageId",
+    "blockDeviceMapping",
+    "networkInterfaceSet",
+    "DescribeInstancesResponse",
+    "future",
+];
+
+/// Text as XML has it, the strange included.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => "[a-zA-Z0-9 .:/-]{0,8}",
+        2 => select(vec!["&amp;", "&lt;item&gt;", "&#x2028;", "\n    ", " > ", "\u{e9}", "]]"]).prop_map(String::from),
+    ]
+}
+
+/// Well-formed content of any kind. One in thirty pieces is of a sort that EC2 does not write today.
+fn content() -> impl Strategy<Value = String> {
+    let strange = select(vec![
+        "<!-- <instanceId>i-0</instanceId> > -->",
+        "<![CDATA[</item><tagSet>]]>",
+        "<?php </item> ?>",
+    ]);
+    let leaf = prop_oneof![12 => text(), 1 => strange.prop_map(String::from)];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let name = select(NAMES);
+        let attribute =
+            prop_oneof![14 => Just(""), 1 => Just(" a='</item>'"), 1 => Just(" x:b=\">\"")];
+        let space = prop_oneof![8 => Just(""), 1 => Just(" ")];
+        let inside = prop::collection::vec(inner, 0..4).prop_map(|parts| parts.concat());
+        (name, attribute, space, inside, any::<bool>()).prop_map(
+            |(name, attribute, space, inside, short)| {
+                if short && inside.is_empty() {
+                    format!("<{name}{attribute}{space}/>")
+                } else {
+                    format!("<{name}{attribute}>{inside}</{name}{space}>")
+                }
+            },
+        )
+    })
+}
+
+/// What an instance consists of: what is read, what is not, and what nobody knows yet.
+fn of_an_instance() -> impl Strategy<Value = String> {
+    let read = prop_oneof![
+        "i-0[0-9a-f]{7}".prop_map(|id| format!("<instanceId>{id}</instanceId>")),
+        select(vec!["running", "stopped", "melted"])
+            .prop_map(|state| format!("<instanceState><code>16</code><name>{state}</name></instanceState>")),
+        text().prop_map(|text| format!("<reason>{text}</reason>")),
+        (text(), text()).prop_map(|(key, value)| format!(
+            "<tagSet>\n  <item>\n<key>{key}</key><value>{value}</value></item> <item><key>Schedule</key><value/></item></tagSet>"
+        )),
+        text().prop_map(|zone| format!(
+            "<placement><tenancy>default</tenancy><availabilityZone>{zone}</availabilityZone></placement>"
+        )),
+        select(vec![
+            "<instanceType>m6i.large</instanceType>",
+            "<instanceLifecycle>spot</instanceLifecycle><spotInstanceRequestId>sir-1</spotInstanceRequestId>",
+            "<launchTime>2026-11-23T07:00:05.000Z</launchTime>",
+            "<rootDeviceType>instance-store</rootDeviceType>",
+            "<hibernationOptions><configured>true</configured></hibernationOptions>",
+            "<stateReason><code>Server.InternalError</code><message>a &lt; b</message></stateReason>",
+            "<tagSet/>",
+        ])
+        .prop_map(String::from),
+    ];
+    let unread = (
+        select(vec![
+            "imageId",
+            "productCodes",
+            "groupSet",
+            "future",
+            "item",
+        ]),
+        content(),
+    )
+        .prop_map(|(name, inside)| format!("<{name}>{inside}</{name}>"));
+    prop_oneof![4 => read, 3 => unread, 1 => content().prop_filter("not between elements", |part| part.starts_with('<'))]
+}
+
+fn answer() -> impl Strategy<Value = String> {
+    let space = select(vec!["", "", "\n        ", "<!-- -->"]);
+    let instance = prop::collection::vec(of_an_instance(), 0..10).prop_map(|parts| {
+        // Most have what an instance can't be without.
+        let identity = "<instanceId>i-0abc1234</instanceId><instanceState><name>running</name></instanceState>";
+        format!("<item>{identity}{}</item>", parts.concat())
+    });
+    let reservation = (prop::collection::vec(instance, 0..3), content()).prop_map(
+        |(instances, other)| {
+            format!(
+                "<item><x>{other}</x><ownerId>123456789012</ownerId><instancesSet>{}</instancesSet></item>",
+                instances.concat()
+            )
+        },
+    );
+    (prop::collection::vec(reservation, 0..3), space, content()).prop_map(|(reservations, space, other)| {
+        format!(
+            "<?xml version=\"1.0\"?>\n<DescribeInstancesResponse xmlns=\"urn:x\">{space}<reservationSet>{space}{}{space}\
+             </reservationSet><nextToken>t</nextToken><y>{other}</y></DescribeInstancesResponse>",
+            reservations.join(space)
+        )
+    })
+}
+
+fn parts(document: &[u8], cuts: &[Index]) -> Vec<Bytes> {
+    let mut at: Vec<usize> = cuts
+        .iter()
+        .map(|cut| cut.index(document.len() + 1))
+        .collect();
+    at.extend([0, document.len()]);
+    at.sort_unstable();
+    at.windows(2)
+        .map(|ends| Bytes::copy_from_slice(&document[ends[0]..ends[1]]))
+        .collect()
+}
+
+fn cuts() -> impl Strategy<Value = Vec<Index>> {
+    prop::collection::vec(any::<Index>(), 0..6)
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_read_changes(document in answer(), cuts in cuts()) {
+        let as_it_is = read(vec![document.clone().into()], false);
+        // An element that is left out may hold what the SDK can't read; that answer is as good as others.
+        prop_assume!(as_it_is.is_some());
+        prop_assert_eq!(read(parts(document.as_bytes(), &cuts), true), as_it_is);
+    }
+
+    #[test]
+    fn how_an_answer_arrives_changes_nothing(document in answer(), cuts in cuts()) {
+        let parts = parts(document.as_bytes(), &cuts);
+        prop_assert_eq!(trimmed(parts.iter().map(|part| &part[..])), trimmed_whole(&document));
+    }
+
+    /// Cut to pieces and put together again anyhow: whatever the SDK makes of it, it makes of what is left.
+    #[test]
+    fn not_even_of_what_is_no_xml(document in answer(), cuts in cuts(), order in prop::collection::vec(any::<Index>(), 1..8)) {
+        let pieces = parts(document.as_bytes(), &cuts);
+        let mixed: Vec<u8> = order.iter().flat_map(|which| pieces[which.index(pieces.len())].to_vec()).collect();
+        if let Some(as_it_is) = read(vec![mixed.clone().into()], false) {
+            prop_assert_eq!(read(vec![mixed.into()], true), Some(as_it_is));
+        }
+    }
+}
