@@ -9,3 +9,4 @@ pub mod notify;
 pub mod progress;
 pub mod run;
 pub mod settings;
+pub mod systemd;

@@ -34,6 +34,8 @@ use curfew_aws::rules::StackName;
 pub struct Settings {
     /// The file they came from, if any.
     pub file: Option<PathBuf>,
+    /// The holiday files that they name.
+    pub holiday_files: Vec<PathBuf>,
     /// The schedules, and how instances are bound to them.
     pub governance: Governance,
     /// The accounts and regions whose instances are governed.
@@ -187,7 +189,11 @@ pub fn schema() -> String {
 }
 
 /// Converts raw settings, collecting every problem.
-fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
+fn resolve(
+    raw: RawSettings,
+    file: Option<PathBuf>,
+    holiday_files: Vec<PathBuf>,
+) -> Result<Settings, Vec<Problem>> {
     let mut problems = Vec::new();
     let document = RawGovernance {
         governing: raw.governing,
@@ -264,6 +270,7 @@ fn resolve(raw: RawSettings, file: Option<PathBuf>) -> Result<Settings, Vec<Prob
     };
     Ok(Settings {
         file,
+        holiday_files,
         governance,
         membership,
         document,

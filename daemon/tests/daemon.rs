@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use curfew::journal::{Filter, Journal};
-use curfew::notify::Notifier;
-use curfew::run::{Ports, RunError, run};
+use curfew::run::{Health, Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -59,6 +59,7 @@ fn office(name: &str) -> Launch {
 struct Daemon {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
+    health: Health,
     _server: Server,
 }
 
@@ -71,20 +72,16 @@ impl Daemon {
             ..ConnectOptions::default()
         };
         let connection = Connection::open(options).await.unwrap();
-        let ports = Ports {
-            clock: clock.clone(),
-            organisation: Organisation::open(&connection, &Membership::default()),
-            journal: Journal::open(state).unwrap(),
-            rules: None,
-            notifier: Notifier::silent(),
-            deliveries: Vec::new(),
-        };
+        let organisation = Organisation::open(&connection, &Membership::default());
+        let ports = Ports::quiet(clock.clone(), organisation, state.to_owned());
+        let health = ports.health.clone();
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let task = tokio::spawn(async move { run(&settings, governance(), ports, token).await });
         Self {
             shutdown,
             task,
+            health,
             _server: server,
         }
     }
@@ -96,7 +93,7 @@ impl Daemon {
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let patience = Duration::from_secs(20);
+    let patience = Duration::from_mins(1);
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -214,5 +211,37 @@ async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
         ec2.state(&web) != InstanceState::Running
     })
     .await;
+    daemon.end().await;
+}
+
+/// The clock stands for whatever a task may stumble over: it panics once, in each of the first tasks that ask for the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journalled_all_the_same() {
+    let state = tempfile::tempdir().unwrap();
+    let inner = clock_before_the_edge(Duration::from_secs(1));
+    let ec2 = Model::new(inner.now());
+    let web = ec2.launch(office("web"));
+    let panics = Arc::new(AtomicU32::new(4));
+    let (left, told) = (Arc::clone(&panics), inner.clone());
+    let clock = Clock::telling(move || {
+        let bug = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        assert!(bug.is_err(), "a bug in the clock");
+        told.now()
+    });
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the edge is applied and journalled all the same", || {
+        ec2.advance(SignedDuration::from_secs(1));
+        let causes = causes(state.path());
+        ec2.state(&web) == InstanceState::Stopped
+            && causes
+                .iter()
+                .any(|cause| cause == "stopped schedule office")
+    })
+    .await;
+    until("it is ready again", || daemon.health.unready().is_empty()).await;
+    assert_eq!(panics.load(Ordering::Relaxed), 0);
     daemon.end().await;
 }

@@ -1,20 +1,23 @@
 //! `curfew run`, and how it is told to end.
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use clap::Args;
+use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{CliError, Context, Exit};
-use crate::journal::Journal;
 use crate::logging::{self, LogFormat};
 use crate::notify;
-use crate::run::{self, Ports, RuleKeeper};
-use crate::settings::{Driver, Settings};
+use crate::run::{self, Ports, Reload, RuleKeeper};
+use crate::settings::{self, Driver, Overrides, Settings};
+use crate::systemd::ServiceManager;
 
 /// How the daemon runs.
 #[derive(Debug, Args)]
@@ -26,64 +29,114 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliError> {
     logging::init(args.log, context.global.verbose);
-    let settings = context.settings()?;
+    let overrides = context.overrides();
+    let settings = settings::load(&overrides)?;
     let connection = context.connect(&settings).await?;
-    let shutdown = on_signal()?;
-    watch_over(context, &settings, &connection, shutdown).await
+    let reload = Arc::new(Notify::new());
+    // Whose terminal is gone has nobody left to run for; a service is asked to read its settings again.
+    let hang_up = if io::stderr().is_terminal() {
+        HangUp::Ends
+    } else {
+        HangUp::Reloads(Arc::clone(&reload))
+    };
+    let shutdown = on_signal(hang_up)?;
+    let house = Daemon {
+        settings: &settings,
+        overrides,
+        connection: &connection,
+        reload,
+    };
+    house.watch_over(&context.clock, shutdown).await
 }
 
-/// The daemon itself, until `shutdown`.
-pub(super) async fn watch_over(
-    context: &Context,
-    settings: &Settings,
-    connection: &Connection,
-    shutdown: CancellationToken,
-) -> Result<(), CliError> {
-    let rules = match settings.daemon.driver {
-        Driver::Cloud => Some(RuleKeeper {
-            connection: connection.clone(),
-            settings: settings.clone(),
-        }),
-        Driver::Daemon => None,
-    };
-    let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
-    let ports = Ports {
-        clock: context.clock.clone(),
-        organisation: Organisation::open(connection, &settings.membership),
-        journal: Journal::open(&settings.state_dir())?,
-        rules,
-        notifier,
-        deliveries,
-    };
-    run::run(
-        &settings.daemon,
-        Arc::new(settings.governance.clone()),
-        ports,
-        shutdown,
-    )
-    .await?;
-    info!("curfew has ended");
-    Ok(())
+/// What the daemon is made from.
+pub(super) struct Daemon<'a> {
+    pub(super) settings: &'a Settings,
+    /// How the settings were read.
+    pub(super) overrides: Overrides,
+    pub(super) connection: &'a Connection,
+    /// Asks it to read them again.
+    pub(super) reload: Arc<Notify>,
 }
+
+impl Daemon<'_> {
+    /// The daemon itself, until `shutdown`.
+    pub(super) async fn watch_over(
+        self,
+        clock: &Clock,
+        shutdown: CancellationToken,
+    ) -> Result<(), CliError> {
+        let Self {
+            settings,
+            overrides,
+            connection,
+            reload,
+        } = self;
+        let rules = match settings.daemon.driver {
+            Driver::Cloud => Some(RuleKeeper {
+                connection: connection.clone(),
+                settings: settings.clone(),
+            }),
+            Driver::Daemon => None,
+        };
+        let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
+        let organisation = Organisation::open(connection, &settings.membership);
+        let ports = Ports {
+            rules,
+            notifier,
+            deliveries,
+            manager: ServiceManager::from_environment(),
+            reload: Some(Reload {
+                overrides,
+                settings: settings.clone(),
+                connection: connection.clone(),
+                asked: reload,
+            }),
+            ..Ports::quiet(clock.clone(), organisation, settings.state_dir())
+        };
+        let governance = Arc::new(settings.governance.clone());
+        run::run(&settings.daemon, governance, ports, shutdown).await?;
+        info!("curfew has ended");
+        Ok(())
+    }
+}
+
+/// What a SIGHUP means.
+pub(super) enum HangUp {
+    /// The end, as SIGINT and SIGTERM.
+    Ends,
+    /// That the settings are to be read again.
+    Reloads(Arc<Notify>),
+}
+
+/// How a process ends that was told twice: as a shell says of one that was interrupted.
+const ABORTED: i32 = 130;
 
 /// Cancelled by the first SIGINT or SIGTERM; the second ends the process at once.
-pub(super) fn on_signal() -> Result<CancellationToken, CliError> {
+pub(super) fn on_signal(hang_up: HangUp) -> Result<CancellationToken, CliError> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             CliError::new(Exit::Failed, format!("signals can't be handled: {error}"))
         })
     };
-    let (mut interrupt, mut terminate) = (
+    let (mut interrupt, mut terminate, mut hung_up) = (
         listen(SignalKind::interrupt())?,
         listen(SignalKind::terminate())?,
+        listen(SignalKind::hangup())?,
     );
     let token = CancellationToken::new();
     let shutdown = token.clone();
     tokio::spawn(async move {
         let mut next = async || {
-            tokio::select! {
-                _ = interrupt.recv() => "SIGINT",
-                _ = terminate.recv() => "SIGTERM",
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => return "SIGINT",
+                    _ = terminate.recv() => return "SIGTERM",
+                    _ = hung_up.recv() => match &hang_up {
+                        HangUp::Ends => return "SIGHUP",
+                        HangUp::Reloads(reload) => reload.notify_one(),
+                    },
+                }
             }
         };
         let received = next().await;
@@ -94,7 +147,7 @@ pub(super) fn on_signal() -> Result<CancellationToken, CliError> {
         shutdown.cancel();
         let received = next().await;
         warn!(signal = received, "aborted");
-        std::process::exit(130);
+        std::process::exit(ABORTED);
     });
     Ok(token)
 }

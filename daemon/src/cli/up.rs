@@ -1,5 +1,6 @@
 //! `curfew up`: everything on this machine, until Ctrl-C.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,14 +8,14 @@ use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::running::{on_signal, watch_over};
+use super::running::{Daemon, HangUp, on_signal};
 use super::stack::{deployment, try_next};
 use super::{CliError, Context, Exit};
 use crate::deploy::{self, Outputs};
 use crate::emulator::{self, Emulator, Installed, demo};
 use crate::logging::{self, LogFormat};
 use crate::progress::{self, Progress};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Overrides, Settings};
 
 const DEMO: &str = include_str!("../../../config/examples/demo.toml");
 
@@ -43,7 +44,7 @@ pub(super) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     let mut overrides = context.overrides();
     overrides.fallback = Some(("the demo settings", DEMO));
     let settings = settings::load(&overrides)?;
-    let shutdown = on_signal()?;
+    let shutdown = on_signal(HangUp::Ends)?;
     let progress = progress::stderr();
     let cache = emulator::cache_directory().ok_or_else(|| {
         CliError::new(
@@ -62,6 +63,7 @@ pub(super) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     }
     let house = House {
         settings: &settings,
+        overrides: &overrides,
         installed: &installed,
         port: args.port,
         progress: progress.as_ref(),
@@ -83,7 +85,13 @@ async fn live(
 ) -> Result<(), CliError> {
     let (result, emulator) = match house.open(context, &emulator, shutdown).await {
         Ok(Some(connection)) => {
-            let daemon = watch_over(context, house.settings, &connection, shutdown.clone());
+            let daemon = Daemon {
+                settings: house.settings,
+                overrides: house.overrides.clone(),
+                connection: &connection,
+                reload: Arc::default(),
+            };
+            let daemon = daemon.watch_over(&context.clock, shutdown.clone());
             let supervision = house.supervise(context, &connection, emulator, shutdown);
             tokio::join!(daemon, supervision)
         }
@@ -110,6 +118,7 @@ async fn live(
 /// What is needed to set everything up, and to set it up again.
 struct House<'a> {
     settings: &'a Settings,
+    overrides: &'a Overrides,
     installed: &'a Installed,
     port: u16,
     progress: &'a dyn Progress,

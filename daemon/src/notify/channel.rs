@@ -13,7 +13,7 @@ use super::message::Message;
 use crate::settings::{Destination, TopicArn, WebhookUrl};
 
 /// One way out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Channel {
     Webhook { client: WebClient, url: WebhookUrl },
     Topic { client: Client, arn: TopicArn },

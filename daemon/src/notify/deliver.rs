@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
 
 /// One destination, with its queue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     pub(super) channel: Channel,
     pub(super) queue: Arc<Queue>,

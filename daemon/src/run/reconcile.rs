@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
-use curfew_aws::organisation::{MemberError, MemberFailure, Organisation, Whole};
+use curfew_aws::organisation::{MemberError, MemberFailure, Whole};
 use curfew_aws::pass::{Pass, WakeUp};
-use curfew_core::govern::Governance;
 use curfew_core::plan::{Step, StepAction};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::alarm::Alarm;
 use super::backoff::Backoff;
+use super::health::{Health, Pulse, Sight};
+use super::in_force::{Current, InForce};
+use super::jolt::{Jolt, Jolts};
 use super::tidings::Standing;
 use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
@@ -30,6 +33,13 @@ const ROUTINE: Duration = Duration::from_mins(1);
 /// Failures in a row that people are told of: by then it has lasted for a few seconds, and is no hiccup.
 const WORTH_TELLING: u32 = 3;
 
+/// A pass begins nothing more after this long, and the next one goes on at once: so a shutdown never waits for the thousand starts
+/// that EC2's pace spreads over eight minutes, and changed settings are taken up in between.
+const PASS: Duration = Duration::from_mins(1);
+
+/// A pass is over by then, or hangs: [`PASS`], and a look at a hundred thousand instances before it when EC2 is slow.
+const HANGS: Duration = Duration::from_mins(15);
+
 /// Why a pass is made. It decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WakeReason {
@@ -42,16 +52,17 @@ pub(super) enum WakeReason {
 
 pub(super) struct Reconcile {
     pub(super) driver: Driver,
-    pub(super) grace: Duration,
-    pub(super) governance: Arc<Governance>,
-    pub(super) organisation: Organisation,
+    pub(super) current: Current,
     pub(super) clock: Clock,
+    pub(super) jolts: Jolts,
     pub(super) alarm: Alarm,
     pub(super) notifier: Notifier,
     /// The problems that people have been told of.
     pub(super) standing: Standing,
     /// Tells polling that something has just been changed.
     pub(super) nudge: Arc<Notify>,
+    pub(super) health: Health,
+    pub(super) pulse: Pulse,
 }
 
 /// What became of a pass or check.
@@ -62,14 +73,17 @@ struct Reconciled {
     failures: Vec<MemberError>,
     /// Whether anybody did.
     answered: bool,
+    /// Whether it is to be gone on with at once.
+    unfinished: bool,
 }
 
 impl Reconciled {
-    fn until(next: Option<Timestamp>, failures: Vec<MemberError>) -> Self {
+    fn until(next: Option<Timestamp>, whole: &mut Whole) -> Self {
         Self {
             next,
-            failures,
+            failures: std::mem::take(&mut whole.failures),
             answered: true,
+            unfinished: whole.pass.is_unfinished(),
         }
     }
 
@@ -78,6 +92,7 @@ impl Reconciled {
             next: None,
             failures: vec![error],
             answered: false,
+            unfinished: false,
         }
     }
 }
@@ -93,11 +108,15 @@ impl Reconcile {
         let mut told: Vec<String> = Vec::new();
         // Converge first: edges may have been missed while nobody was there.
         while !shutdown.is_cancelled() {
+            self.pulse.within(HANGS);
+            let now = Arc::clone(&self.current.borrow_and_update());
+            self.standing.wait(patience(self.driver, now.grace));
             let Reconciled {
                 next,
                 failures,
                 answered,
-            } = self.reconcile().await;
+                unfinished,
+            } = self.reconcile(&now).await;
             let wait = if failures.is_empty() {
                 if backoff.after_success() {
                     info!("EC2 answers again");
@@ -125,7 +144,14 @@ impl Reconcile {
             }
             if answered {
                 self.arm(next).await;
+                self.pulse.well();
+            } else if let Some(error) = failures.first() {
+                self.pulse.trouble(format!("the last pass failed: {error}"));
             }
+            if unfinished {
+                continue;
+            }
+            self.pulse.within(wait + HANGS);
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(wait) => debug!("woken by routine"),
@@ -133,6 +159,8 @@ impl Reconcile {
                     self.alarm.spent();
                     debug!(%at, "woken by the alarm");
                 }
+                jolt = self.jolts.next() => self.rearm_after(jolt).await,
+                Ok(()) = self.current.changed() => debug!("woken by new settings"),
             }
         }
         if let Err(error) = self.alarm.shut_down().await {
@@ -141,70 +169,82 @@ impl Reconcile {
     }
 
     /// One pass, or one check that the cloud made its own, everywhere.
-    async fn reconcile(&mut self) -> Reconciled {
+    async fn reconcile(&mut self, now: &InForce) -> Reconciled {
         if self.driver == Driver::Daemon {
-            return match self.act().await {
-                Ok(Whole { pass, failures }) => {
-                    self.tell(&pass, &[]);
-                    Reconciled::until(pass.plan.next_edge, failures)
+            return match self.act(now).await {
+                Ok(mut whole) => {
+                    self.tell(&whole.pass, &[], now);
+                    Reconciled::until(whole.pass.plan.next_edge, &mut whole)
                 }
                 Err(error) => Reconciled::failed(error),
             };
         }
-        let (governance, clock) = (&self.governance, &self.clock);
-        let survey = self
+        let survey = now
             .organisation
-            .look(governance, &WakeUp::ROUTINE, clock, Deadline::NONE)
+            .look(
+                &now.governance,
+                &WakeUp::ROUTINE,
+                &self.clock,
+                Deadline::NONE,
+            )
             .await;
-        let (seen, failures) = match survey.whole() {
-            Ok(Whole { pass, failures }) => (pass, failures),
+        let mut whole = match survey.whole() {
+            Ok(whole) => whole,
             Err(error) => return Reconciled::failed(error),
         };
+        let seen = &whole.pass;
         let late: Vec<Step> = seen
             .plan
             .steps
             .iter()
-            .filter(|step| self.is_late(step, seen.at))
+            .filter(|step| is_late(step, now.grace, seen.at))
             .cloned()
             .collect();
         if late.is_empty() {
-            self.tell(&seen, &[]);
+            self.tell(seen, &[], now);
             // An edge that the cloud has not applied yet has not used up its grace: come back when it has.
             let waiting = seen
                 .plan
                 .steps
                 .iter()
-                .filter_map(|step| Some(self.judged_at(step.edge?.at)));
-            let coming = seen.plan.next_edge.map(|edge| self.judged_at(edge));
+                .filter_map(|step| Some(judged_at(step.edge?.at, now.grace)));
+            let coming = seen.plan.next_edge.map(|edge| judged_at(edge, now.grace));
             let next = waiting.chain(coming).filter(|at| *at > seen.at).min();
-            return Reconciled::until(next, failures);
+            return Reconciled::until(next, &mut whole);
         }
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
-        match self.act().await {
-            Ok(Whole { pass, failures }) => {
-                self.tell(&pass, &late);
-                let next = pass.plan.next_edge.map(|edge| self.judged_at(edge));
-                Reconciled::until(next, failures)
+        match self.act(now).await {
+            Ok(mut whole) => {
+                self.tell(&whole.pass, &late, now);
+                let next = whole.pass.plan.next_edge;
+                let next = next.map(|edge| judged_at(edge, now.grace));
+                Reconciled::until(next, &mut whole)
             }
             Err(error) => Reconciled::failed(error),
         }
     }
 
-    fn tell(&mut self, pass: &Pass, late: &[Step]) {
-        for notice in self.standing.news(pass, late, &self.governance) {
+    fn tell(&mut self, pass: &Pass, late: &[Step], now: &InForce) {
+        for notice in self.standing.news(pass, late, &now.governance) {
             self.notifier.tell(&notice);
         }
+        let instances = pass.instances.iter();
+        let governed = instances.filter(|one| now.governance.schedule_for(one).is_ok());
+        self.health.sees(Sight {
+            next_edge: pass.plan.next_edge,
+            governed: governed.count(),
+        });
     }
 
-    async fn act(&self) -> Result<Whole, MemberError> {
-        let (governance, clock) = (&self.governance, &self.clock);
-        let survey = self
+    async fn act(&self, now: &InForce) -> Result<Whole, MemberError> {
+        let deadline = Deadline::at(Instant::now() + PASS);
+        let survey = now
             .organisation
-            .pass(governance, &WakeUp::ROUTINE, clock, Deadline::NONE)
+            .pass(&now.governance, &WakeUp::ROUTINE, &self.clock, deadline)
             .await;
         let done = survey.whole()?;
         let mut outcomes = done.pass.outcomes.iter();
@@ -214,18 +254,10 @@ impl Reconcile {
         Ok(done)
     }
 
-    /// Bookkeeping can wait for the cloud; an instance that should have been started or stopped can't.
-    fn is_late(&self, step: &Step, now: Timestamp) -> bool {
-        step.action != StepAction::Record
-            && step.edge.is_some_and(|edge| self.judged_at(edge.at) <= now)
-    }
-
-    /// When an edge at that instant counts as missed by the cloud.
-    fn judged_at(&self, edge: Timestamp) -> Timestamp {
-        SignedDuration::try_from(self.grace)
-            .ok()
-            .and_then(|grace| edge.checked_add(grace).ok())
-            .unwrap_or(Timestamp::MAX)
+    /// What was to be waited for may be due already, or again: the pass that follows says when.
+    async fn rearm_after(&mut self, jolt: Jolt) {
+        warn!(%jolt, "time made a jump: looking at once");
+        self.arm(None).await;
     }
 
     async fn arm(&mut self, next: Option<Timestamp>) {
@@ -234,4 +266,28 @@ impl Reconcile {
             error!(%error, "the alarm can't be armed");
         }
     }
+}
+
+/// The cloud mends most contradictions by itself, within its grace; a daemon that makes the passes itself mends them at once.
+pub(super) fn patience(driver: Driver, grace: Duration) -> Duration {
+    match driver {
+        Driver::Cloud => grace,
+        Driver::Daemon => Duration::ZERO,
+    }
+}
+
+/// Bookkeeping can wait for the cloud; an instance that should have been started or stopped can't.
+fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
+    step.action != StepAction::Record
+        && step
+            .edge
+            .is_some_and(|edge| judged_at(edge.at, grace) <= now)
+}
+
+/// When an edge at that instant counts as missed by the cloud.
+fn judged_at(edge: Timestamp, grace: Duration) -> Timestamp {
+    SignedDuration::try_from(grace)
+        .ok()
+        .and_then(|grace| edge.checked_add(grace).ok())
+        .unwrap_or(Timestamp::MAX)
 }

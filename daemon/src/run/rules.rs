@@ -16,7 +16,7 @@ use crate::settings::Settings;
 const AGAIN: Duration = Duration::from_hours(12);
 
 /// Registers the schedules' rules with EventBridge, and hands the Lambda its settings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RuleKeeper {
     /// Where.
     pub connection: Connection,

@@ -50,6 +50,11 @@ impl Standing {
         }
     }
 
+    /// Has another patience from now on.
+    pub(super) fn wait(&mut self, patience: Duration) {
+        self.patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
+    }
+
     /// What is new among the problems of one look or pass over everything; `late` are the steps that the cloud should have made.
     pub(super) fn news(
         &mut self,
@@ -189,6 +194,11 @@ impl Watched {
             governance,
             holds: Holds::default(),
         }
+    }
+
+    /// Goes by other schedules from now on.
+    pub(super) fn govern(&mut self, governance: &Arc<Governance>) {
+        self.governance = Arc::clone(governance);
     }
 
     /// A look at instances.

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
+use super::health::Pulse;
+use super::in_force::{Current, InForce};
 use super::tidings::Watched;
 use crate::journal::{Journal, Record};
 
@@ -110,14 +112,19 @@ impl Sightings for Polling {
     }
 }
 
+/// A look, or what is written of it, is over by then, or hangs: a hundred thousand instances take a few minutes when EC2 is slow.
+const HANGS: Duration = Duration::from_mins(15);
+
 /// Hands what `source` sees to the watch task until the shutdown.
 pub(super) async fn forward(
     mut source: impl Sightings,
     seen: mpsc::Sender<Seen>,
+    pulse: &Pulse,
     shutdown: CancellationToken,
 ) {
     let mut backoff = Backoff::default();
     loop {
+        pulse.within(HANGS);
         let next = tokio::select! {
             () = shutdown.cancelled() => return,
             next = source.next() => next,
@@ -130,6 +137,7 @@ pub(super) async fn forward(
                 if seen.send(sighting).await.is_err() {
                     return;
                 }
+                pulse.well();
             }
             Err(error) => {
                 let wait = backoff.after_failure();
@@ -150,19 +158,33 @@ pub(super) async fn keep(
     mut journal: Journal,
     clock: Clock,
     mut watched: Watched,
-    mut sightings: mpsc::Receiver<Seen>,
+    sightings: &mut mpsc::Receiver<Seen>,
+    mut current: Current,
+    pulse: &Pulse,
     shutdown: CancellationToken,
 ) {
     let mut unwritten: Vec<Record> = Vec::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
+            Ok(()) = current.changed() => {
+                let now = Arc::clone(&current.borrow_and_update());
+                watched.govern(&now.governance);
+                ledger.govern(&now);
+            }
             Some(seen) = sightings.recv() => {
                 watched.seen(&seen, clock.now());
                 unwritten.extend(ledger.see(seen, clock.now()));
             }
         }
+        pulse.within(HANGS);
         (journal, unwritten) = write(journal, unwritten, &watched).await;
+        pulse.idle();
+        if unwritten.is_empty() {
+            pulse.well();
+        } else {
+            pulse.trouble("the journal can't be written".to_owned());
+        }
     }
     while let Ok(seen) = sightings.try_recv() {
         watched.seen(&seen, clock.now());
@@ -257,23 +279,25 @@ pub struct Ledger {
 
 impl Ledger {
     /// Goes on from what the journal knows: what changed while nobody watched is found at the first look.
-    pub fn new(known: HashMap<InstanceId, Sighting>, governance: Arc<Governance>) -> Self {
-        Self {
+    pub(super) fn new(known: HashMap<InstanceId, Sighting>, now: &InForce) -> Self {
+        let mut ledger = Self {
             known,
             unexplained: HashMap::new(),
-            governance,
+            governance: Arc::clone(&now.governance),
             others: HashSet::new(),
             own: None,
-        }
+        };
+        ledger.govern(now);
+        ledger
     }
 
-    /// The same where other accounts are governed too.
-    #[must_use]
-    pub fn beside(self, others: impl IntoIterator<Item = AccountId>) -> Self {
-        Self {
-            others: others.into_iter().collect(),
-            ..self
-        }
+    /// Goes by other settings from now on.
+    pub(super) fn govern(&mut self, now: &InForce) {
+        self.governance = Arc::clone(&now.governance);
+        let members = now.organisation.members().iter();
+        self.others = members
+            .filter_map(|one| one.member.account.clone())
+            .collect();
     }
 
     /// What a sighting at `now` adds to the journal.

@@ -10,9 +10,18 @@ use jiff::civil::Date;
 
 use super::RawSettings;
 
+/// What came of the holiday files.
+#[derive(Debug, Default)]
+pub(super) struct Holidays {
+    /// All that are named, readable or not.
+    pub(super) files: Vec<PathBuf>,
+    /// What is wrong with them.
+    pub(super) problems: Vec<Problem>,
+}
+
 /// Replaces every holiday file by its dates. Paths are relative to `directory`, that of the settings file.
-pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Holidays {
+    let mut found = Holidays::default();
     for (name, schedule) in &mut raw.schedules {
         for (key, entries) in [
             ("except", &mut schedule.except),
@@ -24,17 +33,19 @@ pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Vec<Problem> {
                     entries.push(entry);
                     continue;
                 }
-                match dates_of_file(&directory.join(&entry)) {
+                let file = directory.join(&entry);
+                match dates_of_file(&file) {
                     Ok(dates) => entries.extend(dates),
-                    Err(message) => problems.push(Problem::new(
+                    Err(message) => found.problems.push(Problem::new(
                         format!("schedules.{name}.{key}[{index}]"),
                         message,
                     )),
                 }
+                found.files.push(file);
             }
         }
     }
-    problems
+    found
 }
 
 fn is_calendar(entry: &str) -> bool {

@@ -27,6 +27,14 @@ pub struct Overrides {
     pub environment: HashMap<String, String>,
 }
 
+impl Overrides {
+    /// The settings file that counts, if it is there; none, where another text stands in for it.
+    pub fn settings_file(&self) -> Option<&Path> {
+        let default = self.fallback.is_none().then_some(Path::new(DEFAULT_FILE));
+        self.file.as_deref().or(default)
+    }
+}
+
 /// Settings that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -113,8 +121,9 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
                 .as_deref()
                 .and_then(Path::parent)
                 .unwrap_or(Path::new("."));
-            problems.extend(holidays::read_in(&mut raw, directory));
-            resolve(raw, file)
+            let holidays = holidays::read_in(&mut raw, directory);
+            problems.extend(holidays.problems);
+            resolve(raw, file, holidays.files)
                 .map_err(|found| problems.extend(found))
                 .ok()
         }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use curfew::journal::Journal;
 use curfew::notify::{Delivery, Kind, Notice, Notifier, Subject, open};
 use curfew::run::{Ports, run};
 use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings};
@@ -262,13 +261,11 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let inbox = Inbox::open().await;
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
     let ports = Ports {
-        clock: clock.clone(),
-        organisation: Organisation::open(&connection, &Membership::default()),
-        journal: Journal::open(state.path()).unwrap(),
-        rules: None,
         notifier,
         deliveries,
+        ..Ports::quiet(clock.clone(), organisation, state.path().to_owned())
     };
     let settings = DaemonSettings {
         driver: Driver::Daemon,

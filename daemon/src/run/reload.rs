@@ -1,0 +1,276 @@
+//! Settings that change while the daemon runs: read anew at a SIGHUP, and when one of their files is another.
+//!
+//! Files are looked at every few seconds rather than watched: editors and configuration management replace them by renaming, behind
+//! symbolic links and on network file systems, all of which a look sees. Settings that can't be used leave those in force that are.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_aws::connect::Connection;
+use curfew_aws::organisation::Organisation;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::RuleKeeper;
+use super::health::{Health, Pulse};
+use super::in_force::InForce;
+use crate::settings::{self, Overrides, Settings, SettingsError};
+use crate::systemd::{News, ServiceManager};
+
+/// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
+/// is not read half-written: within four seconds.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// While the settings can't be used, they are tried again after so long: a file that they name may come that was never there.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// How to read the settings again.
+#[derive(Debug)]
+pub struct Reload {
+    /// How they were read at the start.
+    pub overrides: Overrides,
+    /// What they said at the start.
+    pub settings: Settings,
+    /// The way to the accounts and regions that they name.
+    pub connection: Connection,
+    /// Somebody asks for it: SIGHUP.
+    pub asked: Arc<Notify>,
+}
+
+pub(super) struct Reloading {
+    overrides: Overrides,
+    settings: Settings,
+    connection: Connection,
+    asked: Arc<Notify>,
+    in_force: watch::Sender<Arc<InForce>>,
+    health: Health,
+    manager: Arc<ServiceManager>,
+    announced: CancellationToken,
+    /// Why the files can't be used as they are.
+    problem: Option<String>,
+    /// What of them needs a restart, as it was said last.
+    waiting: Vec<&'static str>,
+}
+
+/// Why the settings are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Because {
+    /// Somebody asked, and is answered.
+    Asked,
+    /// A file changed, or may have.
+    FileChange,
+}
+
+impl Reloading {
+    pub(super) fn new(
+        reload: Reload,
+        in_force: watch::Sender<Arc<InForce>>,
+        health: Health,
+        manager: Arc<ServiceManager>,
+        announced: CancellationToken,
+    ) -> Self {
+        Self {
+            overrides: reload.overrides,
+            settings: reload.settings,
+            connection: reload.connection,
+            asked: reload.asked,
+            in_force,
+            health,
+            manager,
+            announced,
+            problem: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(&mut self, pulse: Pulse, shutdown: CancellationToken) {
+        pulse.well();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut files = self.files();
+        // What was changed between the reading at the start and now counts too.
+        let mut changed = true;
+        let mut tried = Instant::now();
+        loop {
+            let because = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.asked.notified() => Some(Because::Asked),
+                _ = looks.tick() => {
+                    let found = self.files();
+                    let settled = found == files;
+                    let again = self.problem.is_some() && tried.elapsed() >= AGAIN;
+                    let read = settled && (changed || again);
+                    changed = !settled;
+                    files = found;
+                    read.then_some(Because::FileChange)
+                }
+            };
+            if let Some(because) = because {
+                self.reload(because);
+                tried = Instant::now();
+                files = self.files();
+            }
+        }
+    }
+
+    /// The files that count, and what tells one version of each from another.
+    fn files(&self) -> Vec<(PathBuf, Option<Version>)> {
+        let holidays = self.settings.holiday_files.iter().map(PathBuf::as_path);
+        let files = self.overrides.settings_file().into_iter().chain(holidays);
+        files
+            .map(|path| (path.to_owned(), Version::of(path)))
+            .collect()
+    }
+
+    fn reload(&mut self, because: Because) {
+        // Before it was ready there is nothing that the manager could call a reload.
+        let manager = self
+            .announced
+            .is_cancelled()
+            .then(|| Arc::clone(&self.manager));
+        if let Some(manager) = &manager {
+            manager.tell(&[News::Reloading]);
+        }
+        match settings::load(&self.overrides) {
+            Ok(settings) => self.take(settings, because),
+            Err(error) => self.refuse(&error, because),
+        }
+        let generation = self.in_force.borrow().generation;
+        self.health.settings(generation, self.problem.clone());
+        if let Some(manager) = &manager {
+            manager.tell(&[News::Ready, News::Status(&self.health.status())]);
+        }
+    }
+
+    fn refuse(&mut self, error: &SettingsError, because: Because) {
+        let mut text = error.to_string();
+        if let Some(source) = std::error::Error::source(error) {
+            text = format!("{text}: {source}");
+        }
+        if because == Because::Asked || self.problem.as_ref() != Some(&text) {
+            let generation = self.in_force.borrow().generation;
+            error!(
+                error = text,
+                generation, "the settings can't be used: those of before stay in force"
+            );
+        }
+        self.problem = Some(text);
+    }
+
+    fn take(&mut self, mut found: Settings, because: Because) {
+        if self.problem.take().is_some() {
+            info!("the settings can be used again");
+        }
+        let waiting = keep_what_needs_a_restart(&mut found, &self.settings);
+        if !waiting.is_empty() && (because == Because::Asked || waiting != self.waiting) {
+            let keys = waiting.join(", ");
+            warn!(keys, "some settings only change with a restart");
+        }
+        self.waiting = waiting;
+        if is_the_same(&found, &self.settings) {
+            if because == Because::Asked {
+                info!("the settings were read again: nothing has changed");
+            }
+            self.settings = found;
+            return;
+        }
+        let before = Arc::clone(&self.in_force.borrow());
+        let organisation = if found.membership == self.settings.membership {
+            before.organisation.clone()
+        } else {
+            if before.rules.is_some() {
+                // The role and the work queue are the stack's, and know the accounts and regions that were there when it was made.
+                warn!("the accounts or regions have changed: `curfew deploy` tells the stack");
+            }
+            Organisation::open(&self.connection, &found.membership)
+        };
+        let generation = before.generation + 1;
+        let schedules = found.governance.schedules.len();
+        info!(generation, schedules, "settings are in force");
+        let rules = before.rules.as_ref().map(|rules| RuleKeeper {
+            connection: rules.connection.clone(),
+            settings: found.clone(),
+        });
+        self.in_force.send_replace(Arc::new(InForce {
+            generation,
+            governance: Arc::new(found.governance.clone()),
+            organisation,
+            poll: found.daemon.poll,
+            grace: found.daemon.grace,
+            rules,
+        }));
+        self.settings = found;
+    }
+}
+
+/// Puts back what a running daemon can't change, and names it.
+fn keep_what_needs_a_restart(found: &mut Settings, running: &Settings) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    keep(&mut found.aws, &running.aws, "aws", &mut keys);
+    keep(&mut found.notify, &running.notify, "notify", &mut keys);
+    keep(
+        &mut found.stack.name,
+        &running.stack.name,
+        "stack.name",
+        &mut keys,
+    );
+    let (new, old) = (&mut found.daemon, &running.daemon);
+    keep(&mut new.driver, &old.driver, "daemon.driver", &mut keys);
+    keep(
+        &mut new.state_dir,
+        &old.state_dir,
+        "daemon.state_dir",
+        &mut keys,
+    );
+    keys
+}
+
+fn keep<T: PartialEq + Clone>(
+    found: &mut T,
+    running: &T,
+    key: &'static str,
+    keys: &mut Vec<&'static str>,
+) {
+    if found != running {
+        found.clone_from(running);
+        keys.push(key);
+    }
+}
+
+/// Whether nothing differs that the daemon goes by.
+fn is_the_same(one: &Settings, other: &Settings) -> bool {
+    one.document == other.document
+        && one.governance == other.governance
+        && one.membership == other.membership
+        && one.stack.heartbeat == other.stack.heartbeat
+        && one.daemon == other.daemon
+}
+
+/// What tells one version of a file from another without reading it. A file that replaces another has an inode of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Version {
+    /// Of the file at `path`, behind every link; none, if it is not there.
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The service manager's notification protocol, `sd_notify(3)`: one datagram for each piece of news.
+//!
+//! A few lines over a socket, where a crate would read the process's environment for each of them: here a test has a manager of its own.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tracing::warn;
+
+/// News for the service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News<'a> {
+    /// Start-up, or a reload, is complete.
+    Ready,
+    /// A reload has begun. It ends with [`News::Ready`].
+    Reloading,
+    /// The end has begun.
+    Stopping,
+    /// One line for people: `systemctl status` shows it.
+    Status(&'a str),
+    /// Everything makes progress.
+    Watchdog,
+}
+
+/// Whoever started this process and wants to know how it is; nobody, outside of systemd.
+#[derive(Debug)]
+pub struct ServiceManager {
+    socket: Option<UnixDatagram>,
+    watchdog: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// The manager reads at once; should it hang, nobody here hangs with it for longer than this.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// Nobody.
+    pub fn absent() -> Self {
+        Self {
+            socket: None,
+            watchdog: None,
+        }
+    }
+
+    /// Whom the environment names: `NOTIFY_SOCKET`, with `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    pub fn from_environment() -> Self {
+        let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
+        else {
+            return Self::absent();
+        };
+        let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+        // The variables reach children too, who are not meant.
+        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0);
+        Self::at(&address, watchdog.map(Duration::from_micros)).unwrap_or_else(|error| {
+            warn!(%error, address = %address.display(), "the service manager can't be reached");
+            Self::absent()
+        })
+    }
+
+    /// The manager that listens at `address`, a path or (with an `@` before it) an abstract name; it expects [`News::Watchdog`] at
+    /// least once in every `watchdog`.
+    pub fn at(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
+        let address = match address.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(address)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        socket.set_write_timeout(Some(Self::PATIENCE))?;
+        Ok(Self {
+            socket: Some(socket),
+            watchdog,
+        })
+    }
+
+    /// How often it wants to hear that all is well.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// Tells all of it at once. A manager that does not listen any more is none of our troubles.
+    pub fn tell(&self, news: &[News<'_>]) {
+        let Some(socket) = &self.socket else { return };
+        let lines: Vec<String> = news.iter().map(line).collect();
+        if let Err(error) = socket.send(lines.join("\n").as_bytes()) {
+            warn!(%error, "the service manager does not listen");
+        }
+    }
+}
+
+fn line(news: &News<'_>) -> String {
+    match news {
+        News::Ready => "READY=1".to_owned(),
+        News::Reloading => {
+            // By it the manager tells this reload from an earlier one; it has to be the monotonic clock's.
+            let now = clock_gettime(ClockId::Monotonic);
+            let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+            format!("RELOADING=1\nMONOTONIC_USEC={usec}")
+        }
+        News::Stopping => "STOPPING=1".to_owned(),
+        // A line break would begin another variable.
+        News::Status(text) => format!("STATUS={}", text.replace('\n', " ")),
+        News::Watchdog => "WATCHDOG=1".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(manager: &UnixDatagram) -> String {
+        let mut buffer = [0; 4096];
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn news_are_lines_of_one_datagram_and_a_status_stays_one_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let listening = UnixDatagram::bind(&path).unwrap();
+        let manager = ServiceManager::at(path.as_os_str(), None).unwrap();
+        manager.tell(&[News::Ready, News::Status("2 problems:\n  READY=0")]);
+        assert_eq!(
+            received(&listening),
+            "READY=1\nSTATUS=2 problems:   READY=0"
+        );
+    }
+
+    #[test]
+    fn a_reload_carries_the_monotonic_time_at_an_abstract_address_too() {
+        let name = format!("curfew-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let listening = UnixDatagram::bind_addr(&address).unwrap();
+        let manager = ServiceManager::at(OsStr::new(&format!("@{name}")), None).unwrap();
+        let mut times = Vec::new();
+        for _ in 0..2 {
+            manager.tell(&[News::Reloading]);
+            let told = received(&listening);
+            let usec = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+            times.push(usec.parse::<u64>().unwrap());
+        }
+        assert!(times[0] > 0 && times[0] <= times[1], "{times:?}");
+    }
+
+    #[test]
+    fn a_manager_that_went_away_is_no_trouble_and_one_that_never_was_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let listening = UnixDatagram::bind(&path).unwrap();
+        let manager = ServiceManager::at(path.as_os_str(), Some(Duration::from_secs(9))).unwrap();
+        assert_eq!(manager.watchdog(), Some(Duration::from_secs(9)));
+        drop(listening);
+        manager.tell(&[News::Stopping]);
+        let nobody = directory.path().join("nobody");
+        assert!(ServiceManager::at(nobody.as_os_str(), None).is_err());
+        ServiceManager::absent().tell(&[News::Ready]);
+    }
+}

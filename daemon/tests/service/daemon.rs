@@ -1,0 +1,176 @@
+//! The program, its service manager, and what it takes for EC2.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use curfew_testing::{Model, Server, TimeSource, serve_with};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// However busy the machine is.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A model of EC2 that answers.
+pub(crate) struct Ec2 {
+    pub(crate) endpoint: String,
+    _server: Server,
+    _runtime: Runtime,
+}
+
+impl Ec2 {
+    pub(crate) fn serve(model: &Model) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let server = runtime.block_on(serve_with(model.clone(), TimeSource::Held));
+        Self {
+            endpoint: server.endpoint.clone(),
+            _server: server,
+            _runtime: runtime,
+        }
+    }
+}
+
+/// Somebody who takes calls and never answers.
+pub(crate) struct Silent {
+    pub(crate) endpoint: String,
+    listener: TcpListener,
+}
+
+impl Silent {
+    pub(crate) fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        Self { endpoint, listener }
+    }
+
+    /// Waits for a call.
+    pub(crate) fn is_asked(&self) {
+        // Dropped at once, it would be a call that failed; the backlog holds all later ones.
+        std::mem::forget(self.listener.accept().unwrap());
+    }
+}
+
+/// `curfew run`, and the socket at which it tells its news.
+pub(crate) struct Service {
+    state: TempDir,
+    socket: UnixDatagram,
+    child: Mutex<Child>,
+}
+
+impl Service {
+    pub(crate) fn start(endpoint: &str, settings: &str, watchdog: Option<Duration>) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(state.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        fs::write(state.path().join("curfew.toml"), settings).unwrap();
+        let log = fs::File::create(state.path().join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command
+            .arg("run")
+            .env_clear()
+            .env("CURFEW_CONFIG", state.path().join("curfew.toml"))
+            .env("CURFEW__DAEMON__STATE_DIR", state.path())
+            .env("AWS_ENDPOINT_URL", endpoint)
+            .env("AWS_REGION", "us-east-1")
+            .env("NOTIFY_SOCKET", state.path().join("notify"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        if let Some(watchdog) = watchdog {
+            command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        }
+        Self {
+            child: Mutex::new(command.spawn().unwrap()),
+            state,
+            socket,
+        }
+    }
+
+    /// Waits for news with `text` in them, and returns all up to these.
+    pub(crate) fn hears(&self, text: &str) -> Vec<String> {
+        let begun = Instant::now();
+        let mut heard = Vec::new();
+        let mut buffer = [0; 8192];
+        loop {
+            let length = match self.socket.recv(&mut buffer) {
+                Ok(length) if begun.elapsed() < PATIENCE => length,
+                Ok(_) => panic!("`{text}` was not among {heard:?}; {}", self.log()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("{error}: `{text}` was not among {heard:?}; {}", self.log()),
+            };
+            let news = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            let found = news.contains(text);
+            heard.push(news);
+            if found {
+                return heard;
+            }
+        }
+    }
+
+    /// Replaces the settings file as editors do: by another file of that name.
+    pub(crate) fn settings(&self, text: &str) {
+        self.write("curfew.toml", text);
+    }
+
+    /// Puts a file beside the settings, all at once.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let new = self.path("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path(name)).unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child.lock().unwrap());
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end, and returns the exit code.
+    pub(crate) fn ends(&self) -> Option<i32> {
+        let mut code = None;
+        self.eventually_so("the daemon ends", || {
+            let ended = self.child.lock().unwrap().try_wait().unwrap();
+            code = ended.and_then(|status| status.code());
+            ended.is_some()
+        });
+        code
+    }
+
+    pub(crate) fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
+        self.eventually_so(what, condition);
+    }
+
+    fn eventually_so(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}; {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.state.path().join(name)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap();
+        let _ended_already = child.kill();
+        let _ = child.wait();
+    }
+}

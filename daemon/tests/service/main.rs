@@ -1,0 +1,157 @@
+//! `curfew run` as a service: a service manager that listens at a socket, signals, and settings files that change.
+
+mod daemon;
+
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_core::memory::LAST_TAG;
+use curfew_testing::{InstanceId, InstanceState, Launch, Model};
+use daemon::{Ec2, Service, Silent};
+use jiff::SignedDuration;
+use rustix::process::Signal;
+
+/// Whom a day that never ends keeps up.
+const ALWAYS: &str = "running = 'Mon-Sun 00:00-24:00'";
+
+fn settings(timetable: &str) -> String {
+    format!(
+        "[schedules.office]\ntimezone = 'UTC'\n{timetable}\n[daemon]\ndriver = 'daemon'\npoll = '1s'\n"
+    )
+}
+
+/// A timetable whose only edge of the day, a stop, was two minutes ago.
+fn stopped_just_now() -> String {
+    let edge = Clock::system().now() - SignedDuration::from_mins(2);
+    format!("stop = '{}'", edge.strftime("%M %H * * *"))
+}
+
+/// A fleet of one, which is up and which the newest edge found so an hour ago.
+fn fleet() -> (Model, InstanceId) {
+    let now = Clock::system().now();
+    let ec2 = Model::new(now);
+    let last = format!(
+        "{:.0} start schedule office",
+        now - SignedDuration::from_hours(1)
+    );
+    let web = ec2.launch(
+        Launch::new("web")
+            .tag("Schedule", "office")
+            .tag(LAST_TAG, &last),
+    );
+    (ec2, web)
+}
+
+#[test]
+fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge() {
+    let (model, web) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    let before = service.hears("READY=1");
+    assert!(
+        before
+            .iter()
+            .any(|news| news.contains("STATUS=not ready: ")),
+        "{before:?}"
+    );
+    service.hears("1 instances governed; settings 1");
+
+    service.settings(&settings(&stopped_just_now()));
+    service.signal(Signal::HUP);
+    let reloading = service.hears("RELOADING=1\nMONOTONIC_USEC=").pop().unwrap();
+    let usec = reloading.rsplit_once('=').unwrap().1;
+    assert!(usec.parse::<u64>().unwrap() > 0, "{reloading}");
+    service.hears("READY=1");
+    service.eventually("the edge of the new settings is applied", || {
+        model.state(&web) != InstanceState::Running
+    });
+    service.hears("settings 2");
+
+    service.signal(Signal::TERM);
+    service.hears("STOPPING=1");
+    assert_eq!(service.ends(), Some(0));
+}
+
+#[test]
+fn a_bad_file_keeps_the_settings_and_says_why_and_a_good_one_is_taken_up_without_a_signal() {
+    let (model, web) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    service.hears("READY=1");
+
+    service.settings(&settings("runing = 'Mon-Fri 08:00-20:00'"));
+    let status = service.hears("settings 1 stay in force: ").pop().unwrap();
+    assert!(status.contains("did you mean `running`?"), "{status}");
+    assert!(service.log().contains("those of before stay in force"));
+    assert_eq!(model.state(&web), InstanceState::Running);
+
+    service.settings(&settings(&format!(
+        "{}\nexcept = ['holidays.ics']",
+        stopped_just_now()
+    )));
+    service.hears("holidays.ics` can't be read");
+    service.write(
+        "holidays.ics",
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n\
+         DTSTART;VALUE=DATE:20200101\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
+    );
+    service.eventually("the edge of the good settings is applied", || {
+        model.state(&web) != InstanceState::Running
+    });
+    service.hears("settings 2");
+    service.signal(Signal::INT);
+    assert_eq!(service.ends(), Some(0));
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_is_taken_up() {
+    let (model, _) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    service.hears("READY=1");
+    let text = settings(ALWAYS).replace("'daemon'", "'cloud'");
+    service.settings(&format!(
+        "{text}grace = '7m'\n[[notify]]\ntype = 'webhook'\nurl = 'http://127.0.0.1:9/x'\n"
+    ));
+    service.hears("settings 2");
+    let log = service.log();
+    let told = log
+        .lines()
+        .find(|line| line.contains("only change with a restart"));
+    assert!(
+        told.is_some_and(|line| line.contains("keys=\"notify, daemon.driver\"")),
+        "{log}"
+    );
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(0));
+}
+
+#[test]
+fn the_watchdog_is_fed() {
+    let (model, _) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let often = Some(Duration::from_millis(200));
+    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), often);
+    for _ in 0..5 {
+        service.hears("WATCHDOG=1");
+    }
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(0));
+}
+
+#[test]
+fn without_an_answer_it_is_not_ready_the_first_signal_says_what_it_waits_for_and_the_second_aborts()
+{
+    let nobody = Silent::listen();
+    let service = Service::start(&nobody.endpoint, &settings(ALWAYS), None);
+    nobody.is_asked();
+    service.signal(Signal::TERM);
+    let before = service.hears("STATUS=finishing: ");
+    assert!(
+        before.last().unwrap().contains("reconcile"),
+        "{before:?}: its pass hangs"
+    );
+    assert!(before.iter().all(|news| !news.contains("READY=1")));
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(130));
+}
