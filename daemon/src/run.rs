@@ -278,17 +278,11 @@ impl Making {
                 let now = Arc::clone(&current.borrow_and_update());
                 let ledger = Ledger::new(journal.sightings()?, &now);
                 let watched = tidings::Watched::new(notifier, Arc::clone(&now.governance));
-                watch::keep(
-                    ledger,
-                    journal,
-                    clock,
-                    watched,
-                    &mut sightings,
+                let incoming = watch::Incoming {
+                    sightings: &mut sightings,
                     current,
-                    &pulse,
-                    shutdown,
-                )
-                .await;
+                };
+                watch::keep(ledger, journal, clock, watched, incoming, &pulse, shutdown).await;
                 Ok(())
             }
         });

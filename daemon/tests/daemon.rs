@@ -72,6 +72,8 @@ impl Daemon {
             ..ConnectOptions::default()
         };
         let connection = Connection::open(options).await.unwrap();
+        // From here on, it can be read.
+        drop(Journal::open(state).unwrap());
         let organisation = Organisation::open(&connection, &Membership::default());
         let ports = Ports::quiet(clock.clone(), organisation, state.to_owned());
         let health = ports.health.clone();

@@ -119,7 +119,7 @@ pub(super) fn on_signal(hang_up: HangUp) -> Result<CancellationToken, CliError> 
             CliError::new(Exit::Failed, format!("signals can't be handled: {error}"))
         })
     };
-    let (mut interrupt, mut terminate, mut hung_up) = (
+    let (mut interrupt, mut terminate, mut hang_ups) = (
         listen(SignalKind::interrupt())?,
         listen(SignalKind::terminate())?,
         listen(SignalKind::hangup())?,
@@ -132,7 +132,7 @@ pub(super) fn on_signal(hang_up: HangUp) -> Result<CancellationToken, CliError> 
                 tokio::select! {
                     _ = interrupt.recv() => return "SIGINT",
                     _ = terminate.recv() => return "SIGTERM",
-                    _ = hung_up.recv() => match &hang_up {
+                    _ = hang_ups.recv() => match &hang_up {
                         HangUp::Ends => return "SIGHUP",
                         HangUp::Reloads(reload) => reload.notify_one(),
                     },

@@ -59,9 +59,11 @@ impl Stopwatch {
             let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
             Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
         };
-        Self::telling(move || Uptime {
-            total: read(ClockId::Boottime),
-            awake: read(ClockId::Monotonic),
+        Self::telling(move || {
+            // In this order nobody was ever awake for longer than there is to be.
+            let awake = read(ClockId::Monotonic);
+            let total = read(ClockId::Boottime);
+            Uptime { total, awake }
         })
     }
 

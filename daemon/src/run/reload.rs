@@ -27,7 +27,7 @@ use crate::systemd::{News, ServiceManager};
 const LOOK: Duration = Duration::from_secs(2);
 
 /// While the settings can't be used, they are tried again after so long: a file that they name may come that was never there.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// How to read the settings again.
 #[derive(Debug)]

@@ -152,14 +152,24 @@ pub(super) async fn forward(
     }
 }
 
+/// What the watch task hears.
+pub(super) struct Incoming<'a> {
+    /// What the sources have seen.
+    pub(super) sightings: &'a mut mpsc::Receiver<Seen>,
+    /// The settings to judge it by.
+    pub(super) current: Current,
+}
+
 /// Turns sightings into journal entries until the shutdown; what has been seen by then is written.
 pub(super) async fn keep(
     mut ledger: Ledger,
     mut journal: Journal,
     clock: Clock,
     mut watched: Watched,
-    sightings: &mut mpsc::Receiver<Seen>,
-    mut current: Current,
+    Incoming {
+        sightings,
+        mut current,
+    }: Incoming<'_>,
     pulse: &Pulse,
     shutdown: CancellationToken,
 ) {
