@@ -1,12 +1,16 @@
 # `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
-.PHONY: up test build emulator browser dist bench-cold count-cold check clean
+.PHONY: up test test-localstack build emulator browser localstack dist bench-cold count-cold check clean
 
 up: build
 	target/debug/curfew up
 
-test: build emulator browser
+test: build emulator browser localstack
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace
+
+# The whole flow on LocalStack alone: on the one that CURFEW_TEST_ENDPOINT names, or on one that is started for it.
+test-localstack: build localstack
+	CURFEW_LOCALSTACK_TESTS=required cargo nextest run --workspace --test localstack
 
 # Tests included, so that the crates have the same features in every build and the AWS SDK is compiled once.
 build:
@@ -25,6 +29,11 @@ browser: $(if $(shell command -v npm),$(BROWSER_TESTS)/node_modules/.package-loc
 
 $(BROWSER_TESTS)/node_modules/.package-lock.json: $(BROWSER_TESTS)/package-lock.json
 	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund || echo "The tests of the page will be skipped: npm could not install their packages."
+
+# A script that runs LocalStack without Docker may lie beside the checkout, or be named. It installs LocalStack once.
+RUN_LOCALSTACK := $(or $(CURFEW_LOCALSTACK_SCRIPT),$(wildcard ../shared/localstack/run-localstack.sh))
+localstack:
+	$(if $(CURFEW_TEST_ENDPOINT),,$(if $(RUN_LOCALSTACK),$(RUN_LOCALSTACK) install))
 
 # What is shipped to AWS: target/lambda/curfew-lambda.zip. `curfew deploy` finds it there.
 dist:

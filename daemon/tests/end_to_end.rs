@@ -1,6 +1,7 @@
 //! The whole product as a person uses it: the `curfew` program, the embedded emulator, HTTP, and schedules that are due within a
 //! minute. Each test has an emulator, a port and a state of its own, and leaves no process behind.
 
+#[allow(dead_code, reason = "other tests need the rest of it")]
 mod support;
 
 use std::time::Duration;

@@ -23,21 +23,32 @@ pub(crate) use self::place::Place;
 pub(crate) struct House {
     state: TempDir,
     port: u16,
+    endpoint: String,
     emulator: Mutex<Option<(Emulator, Runtime)>>,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
-        let state = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
+        Self::asking_of(port, format!("http://127.0.0.1:{port}"))
+    }
+
+    /// One whose cloud is not its own.
+    pub(crate) fn at(endpoint: &str) -> Self {
+        Self::asking_of(0, endpoint.to_owned())
+    }
+
+    fn asking_of(port: u16, endpoint: String) -> Self {
+        let state = tempfile::tempdir().unwrap();
         fs::write(state.path().join("curfew.toml"), "").unwrap();
         Self {
             state,
             port,
+            endpoint,
             emulator: Mutex::new(None),
         }
     }
@@ -69,10 +80,7 @@ impl House {
     fn asking(&self) -> Command {
         let mut command = self.curfew();
         command
-            .env(
-                "AWS_ENDPOINT_URL",
-                format!("http://127.0.0.1:{}", self.port),
-            )
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_REGION", "us-east-1");
         command
     }
@@ -95,16 +103,27 @@ impl House {
 
     /// What a command prints as JSON; it must succeed.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        self.told(arguments).0
+    }
+
+    /// The same, and what it says meanwhile on standard error.
+    pub(crate) fn told(&self, arguments: &[&str]) -> (Value, String) {
         let output = self
             .asking()
             .args(arguments)
             .args(["-o", "json"])
             .output()
             .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "curfew {arguments:?}: {stderr}");
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"))
+        let document = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"));
+        (document, stderr)
+    }
+
+    /// Runs a command, however it ends.
+    pub(crate) fn attempt(&self, arguments: &[&str]) {
+        let _ = self.asking().args(arguments).output();
     }
 
     /// The exit code and standard error of a command that must fail.
@@ -191,13 +210,26 @@ impl House {
     }
 
     fn ask(method: &str, url: &str, headers: &str, body: &str) -> (u16, Value) {
+        let (status, body) = Self::fetch(method, url, headers, body);
+        let json = body
+            .find('{')
+            .zip(body.rfind('}'))
+            .map_or(Value::Null, |(from, to)| {
+                serde_json::from_str(&body[from..=to])
+                    .unwrap_or_else(|error| panic!("{url}: {error}: {body}"))
+            });
+        (status, json)
+    }
+
+    /// Status and body of any answer; 0 if there is none.
+    pub(crate) fn fetch(method: &str, url: &str, headers: &str, body: &str) -> (u16, String) {
         let (authority, path) = url
             .strip_prefix("http://")
             .unwrap()
             .split_once('/')
             .unwrap();
         let Ok(mut stream) = TcpStream::connect(authority) else {
-            return (0, Value::Null);
+            return (0, String::new());
         };
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -210,7 +242,7 @@ impl House {
         .unwrap();
         let mut answer = String::new();
         if stream.read_to_string(&mut answer).is_err() {
-            return (0, Value::Null);
+            return (0, String::new());
         }
         let status = answer
             .split(' ')
@@ -218,14 +250,7 @@ impl House {
             .and_then(|code| code.parse().ok())
             .unwrap_or(0);
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let json = body
-            .find('{')
-            .zip(body.rfind('}'))
-            .map_or(Value::Null, |(from, to)| {
-                serde_json::from_str(&body[from..=to])
-                    .unwrap_or_else(|error| panic!("{url}: {error}: {answer}"))
-            });
-        (status, json)
+        (status, body.to_owned())
     }
 
     pub(crate) fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
@@ -244,10 +269,15 @@ impl House {
 
     /// What the Lambda of the stack `curfew` has logged, a JSON object a line.
     pub(crate) fn function_log(&self) -> Vec<Value> {
-        let url = format!("http://127.0.0.1:{}/", self.port);
+        self.log_of("curfew-curfew")
+    }
+
+    /// The same of another one.
+    pub(crate) fn log_of(&self, function: &str) -> Vec<Value> {
+        let url = format!("{}/", self.endpoint);
         let headers = "X-Amz-Target: Logs_20140328.FilterLogEvents\r\nContent-Type: application/x-amz-json-1.1\r\n";
-        let body = r#"{"logGroupName":"/aws/lambda/curfew-curfew"}"#;
-        let (status, answer) = Self::ask("POST", &url, headers, body);
+        let body = format!(r#"{{"logGroupName":"/aws/lambda/{function}"}}"#);
+        let (status, answer) = Self::ask("POST", &url, headers, &body);
         assert_eq!(status, 200, "{answer}");
         let events = answer["events"].as_array().unwrap();
         let messages = events.iter().filter_map(|event| event["message"].as_str());
@@ -299,26 +329,34 @@ impl House {
 
     /// What still runs of this test's emulator, functions included: they all work below the state directory.
     pub(crate) fn processes(&self) -> Vec<String> {
-        // A process that was told to end may take a moment to be gone.
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !self.pids().is_empty() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let command =
-            |pid: String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        self.pids().into_iter().map(command).collect()
+        processes_left_in(self.state.path())
     }
 
     fn pids(&self) -> Vec<String> {
-        let below =
-            |path: PathBuf| fs::read_link(path).is_ok_and(|at| at.starts_with(self.state.path()));
-        let numbers = fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let pids = numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-        pids.filter(|pid| below(format!("/proc/{pid}/cwd").into()))
-            .collect()
+        processes_in(self.state.path())
     }
+}
+
+/// The processes that work in a directory or below.
+pub(crate) fn processes_in(directory: &Path) -> Vec<String> {
+    let below = |path: PathBuf| fs::read_link(path).is_ok_and(|at| at.starts_with(directory));
+    let numbers = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let pids = numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    pids.filter(|pid| below(format!("/proc/{pid}/cwd").into()))
+        .collect()
+}
+
+/// The commands of those that are there still, a moment after they were told to end.
+pub(crate) fn processes_left_in(directory: &Path) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !processes_in(directory).is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let command =
+        |pid: String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    processes_in(directory).into_iter().map(command).collect()
 }
 
 /// A `curfew` that stays.
@@ -432,6 +470,15 @@ impl NextMinute {
             local.month(),
             local.year()
         )
+    }
+
+    /// So many minutes after this one.
+    pub(crate) fn later(self, minutes: u64) -> Self {
+        Self(self.0.checked_add(Duration::from_mins(minutes)).unwrap())
+    }
+
+    pub(crate) fn at(self) -> Timestamp {
+        self.0
     }
 
     pub(crate) fn is_ahead(self) -> bool {

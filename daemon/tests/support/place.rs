@@ -48,7 +48,12 @@ impl Place {
 
     /// Launches an instance for a schedule and answers with its id.
     pub(crate) fn launch(&self, schedule: &str) -> String {
-        let tag = Tag::builder().key("Schedule").value(schedule).build();
+        self.launch_with("Schedule", schedule)
+    }
+
+    /// The same where another tag names the schedule.
+    pub(crate) fn launch_with(&self, key: &str, schedule: &str) -> String {
+        let tag = Tag::builder().key(key).value(schedule).build();
         let tags = TagSpecification::builder()
             .resource_type(ResourceType::Instance)
             .tags(tag)
@@ -69,6 +74,15 @@ impl Place {
     pub(crate) fn stop(&self, id: &str) {
         let stop = self.ec2().stop_instances().instance_ids(id);
         self.runtime.block_on(stop.send()).unwrap();
+    }
+
+    /// Does away with instances, if they are there.
+    pub(crate) fn terminate(&self, ids: &[&str]) {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        let terminate = self.ec2().terminate_instances();
+        let _ = self
+            .runtime
+            .block_on(terminate.set_instance_ids(Some(ids)).send());
     }
 
     /// The state of an instance and its tags.
