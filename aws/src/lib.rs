@@ -4,6 +4,7 @@
 pub mod change;
 pub mod clock;
 pub mod connect;
+pub mod document;
 pub mod error;
 pub mod execute;
 pub mod fleet;

@@ -1,6 +1,7 @@
 //! The embedded emulator and everything that is deployed into it, for real: each test runs an emulator of its own, on a port and
 //! with a state of its own, and leaves no process behind.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -105,39 +106,60 @@ fn processes_in(directory: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// The calls made, and how many more will be let through.
+/// The calls made, and which will not be let through.
 #[derive(Clone, Debug, Default)]
-struct Calls(Arc<Mutex<(Vec<String>, Option<usize>)>>);
+struct Calls(Arc<Mutex<Recorded>>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    calls: Vec<String>,
+    cut: Option<Cut>,
+}
+
+/// After so many calls none gets through any more, as if the program had been killed.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    AfterCalls(usize),
+    AfterWriting(usize),
+}
 
 impl Calls {
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().0)
+        std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
-    /// After so many calls none gets through any more, as if the program had been killed.
-    fn cut_after(&self, calls: Option<usize>) {
-        self.0.lock().unwrap().1 = calls;
+    fn cut(&self, cut: Option<Cut>) {
+        self.0.lock().unwrap().cut = cut;
     }
 
     fn note(&self, call: String) -> Result<(), ConnectorError> {
-        let (calls, left) = &mut *self.0.lock().unwrap();
-        match left {
-            Some(0) => return Err(ConnectorError::user("cut off".into())),
-            Some(left) => *left -= 1,
+        let mut recorded = self.0.lock().unwrap();
+        match &mut recorded.cut {
+            Some(Cut::AfterCalls(0)) => return Err(ConnectorError::user("cut off".into())),
+            Some(Cut::AfterCalls(left)) => *left -= 1,
+            Some(Cut::AfterWriting(0)) if is_writing(&call) => {
+                recorded.cut = Some(Cut::AfterCalls(0));
+                return Err(ConnectorError::user("cut off".into()));
+            }
+            Some(Cut::AfterWriting(left)) => *left -= usize::from(is_writing(&call)),
             None => {}
         }
-        calls.push(call);
+        recorded.calls.push(call);
         Ok(())
     }
 
     /// What was called that could change something.
     fn take_writing(&self) -> Vec<String> {
-        let reading = ["Describe", "List", "Get", "GET "];
         let mut calls = self.take();
         assert!(!calls.is_empty(), "nothing was recorded");
-        calls.retain(|call| !reading.iter().any(|verb| call.starts_with(verb)));
+        calls.retain(|call| is_writing(call));
         calls
     }
+}
+
+fn is_writing(call: &str) -> bool {
+    let reading = ["Describe", "List", "Get", "GET "];
+    !reading.iter().any(|verb| call.starts_with(verb))
 }
 
 /// The SDK's own client, and a note of each call.
@@ -282,13 +304,82 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
         removed.bucket.as_deref(),
         Some("curfew-demo-000000000000-eu-west-3")
     );
-    assert_eq!(removed.parameter.as_deref(), Some("/curfew/demo/settings"));
+    assert_eq!(removed.parameters, ["/curfew/demo/settings"]);
     assert!(matches!(
         deploy::outputs(&conn, &stack).await,
         Err(DeployError::NotDeployed { .. })
     ));
     let again = deploy::destroy(&conn, &stack, &Silent).await.unwrap();
     assert_eq!(again, Removed::default());
+    lab.close().await;
+}
+
+/// Settings that one parameter does not hold, even compressed.
+fn large_settings(first: u64) -> String {
+    let mut noise = first;
+    let accounts = (0..500).map(|_| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let id = (noise >> 20) % 1_000_000_000_000;
+        format!(r#"{{"id":"{id:012}","role_arn":"arn:aws:iam::{id:012}:role/x","regions":["eu-west-3"]}}"#)
+    });
+    let accounts: Vec<_> = accounts.collect();
+    format!(r#"{{"schedules":{{}},"account":[{}]}}"#, accounts.join(","))
+}
+
+#[tokio::test]
+async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let mut wanted = deployment("demo");
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
+    let parameters = async || {
+        let answer = ssm.get_parameters_by_path().path("/curfew").recursive(true);
+        let answer = answer.send().await.unwrap();
+        let parameters = answer.parameters.unwrap_or_default();
+        parameters
+            .into_iter()
+            .map(|one| (one.name.unwrap(), one.value.unwrap()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let small = parameters().await;
+    assert_eq!(small.len(), 1);
+
+    wanted.settings_document = large_settings(1);
+    calls.take();
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let large = parameters().await;
+    let parts = large.len() - 1;
+    assert!(parts > 1, "{:?}", large.keys());
+    assert_eq!(calls.take_writing(), vec!["PutParameter"; parts + 1]);
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    assert_eq!(calls.take_writing(), [""; 0]);
+
+    // Cut off before the last call, the Lambda still reads what it read before.
+    wanted.settings_document = large_settings(2);
+    calls.cut(Some(Cut::AfterWriting(parts)));
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap_err();
+    calls.cut(None);
+    let between = parameters().await;
+    assert!(
+        large
+            .iter()
+            .all(|(name, value)| between.get(name) == Some(value))
+    );
+    assert_eq!(between.len(), 1 + 2 * parts);
+
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let after = parameters().await;
+    assert_eq!(after.len(), 1 + parts);
+    assert_ne!(
+        after["/curfew/demo/settings"],
+        large["/curfew/demo/settings"]
+    );
+    let removed = deploy::destroy(&conn, &wanted.stack, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed.parameters, after.into_keys().collect::<Vec<_>>());
+    assert_eq!(parameters().await.len(), 0);
     lab.close().await;
 }
 
@@ -311,9 +402,9 @@ async fn a_deployment_or_removal_cut_off_anywhere_is_completed_by_the_next() {
     let (to_deploy, to_destroy) = (count(true).await, count(false).await);
 
     for cut in 0..to_deploy {
-        calls.cut_after(Some(cut));
+        calls.cut(Some(Cut::AfterCalls(cut)));
         let cut_off = deploy::deploy(&conn, &wanted, &Silent).await;
-        calls.cut_after(None);
+        calls.cut(None);
         // Watching the stack takes more calls at one time than at another.
         if cut < to_deploy / 2 {
             cut_off.unwrap_err();
@@ -324,9 +415,9 @@ async fn a_deployment_or_removal_cut_off_anywhere_is_completed_by_the_next() {
         deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
         assert_eq!(calls.take_writing(), [""; 0], "cut after {cut} calls");
 
-        calls.cut_after(Some(cut % to_destroy));
+        calls.cut(Some(Cut::AfterCalls(cut % to_destroy)));
         let _cut_off = deploy::destroy(&conn, &wanted.stack, &Silent).await;
-        calls.cut_after(None);
+        calls.cut(None);
         deploy::destroy(&conn, &wanted.stack, &Silent)
             .await
             .unwrap();

@@ -1,10 +1,12 @@
-//! The settings that decide, as the daemon wrote them: one JSON document in one SSM parameter.
+//! The settings that decide, as the daemon wrote them: one JSON document in one SSM parameter, or where that is too small, in the
+//! parts that it names.
 
 use std::sync::Arc;
 
 use aws_sdk_ssm::Client;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
+use curfew_aws::document::{Contents, Parts};
 use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
@@ -119,27 +121,7 @@ impl Settings {
     }
 
     async fn read(&self) -> Result<InForce, SettingsError> {
-        let parameter = || self.parameter.clone();
-        let answer = self
-            .client
-            .get_parameter()
-            .name(&self.parameter)
-            .send()
-            .await
-            .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))
-            .map_err(|source| match source.kind {
-                CloudErrorKind::NotFound => SettingsError::Missing {
-                    parameter: parameter(),
-                },
-                _ => SettingsError::Unread {
-                    parameter: parameter(),
-                    source,
-                },
-            })?;
-        let text = answer
-            .parameter
-            .and_then(|parameter| parameter.value)
-            .unwrap_or_default();
+        let text = self.document().await?;
         RawGovernance::from_json(&text)
             .map_err(|problem| vec![problem])
             .and_then(|raw| {
@@ -150,11 +132,64 @@ impl Settings {
             })
             .map_err(|problems| {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                SettingsError::Invalid {
-                    parameter: parameter(),
-                    problems: problems.join("; "),
-                }
+                self.invalid(problems.join("; "))
             })
+    }
+
+    async fn document(&self) -> Result<String, SettingsError> {
+        let parts = match self.contents().await? {
+            Contents::Whole(document) => return Ok(document),
+            Contents::InParts(parts) => parts,
+        };
+        match self.joined(&parts).await {
+            // Newer settings have been written since, and the older parts are gone.
+            Err(SettingsError::Missing { .. }) => match self.contents().await? {
+                Contents::Whole(document) => Ok(document),
+                Contents::InParts(parts) => self.joined(&parts).await,
+            },
+            joined => joined,
+        }
+    }
+
+    async fn contents(&self) -> Result<Contents, SettingsError> {
+        let value = self.value(&self.parameter).await?;
+        Contents::of(&value).map_err(|error| self.invalid(error.to_string()))
+    }
+
+    async fn joined(&self, parts: &Parts) -> Result<String, SettingsError> {
+        let mut values = Vec::new();
+        for name in parts.names(&self.parameter) {
+            values.push(self.value(&name).await?);
+        }
+        parts
+            .join(&values)
+            .map_err(|error| self.invalid(error.to_string()))
+    }
+
+    async fn value(&self, parameter: &str) -> Result<String, SettingsError> {
+        let answer = self
+            .client
+            .get_parameter()
+            .name(parameter)
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))
+            .map_err(|source| {
+                let parameter = parameter.to_owned();
+                match source.kind {
+                    CloudErrorKind::NotFound => SettingsError::Missing { parameter },
+                    _ => SettingsError::Unread { parameter, source },
+                }
+            })?;
+        let value = answer.parameter.and_then(|parameter| parameter.value);
+        Ok(value.unwrap_or_default())
+    }
+
+    fn invalid(&self, problems: String) -> SettingsError {
+        SettingsError::Invalid {
+            parameter: self.parameter.clone(),
+            problems,
+        }
     }
 }
 

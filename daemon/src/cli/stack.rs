@@ -200,9 +200,11 @@ fn list(removed: &Removed) -> String {
     let rest = [
         one("stack", stack.as_ref()),
         one("bucket", removed.bucket.as_ref()),
-        one("settings", removed.parameter.as_ref()),
     ];
-    let rows: Vec<Vec<String>> = rules.chain(rest.into_iter().flatten()).collect();
+    let parameters = removed.parameters.iter();
+    let parameters = parameters.map(|name| vec!["settings".to_owned(), name.clone()]);
+    let rest = rest.into_iter().flatten().chain(parameters);
+    let rows: Vec<Vec<String>> = rules.chain(rest).collect();
     if rows.is_empty() {
         "there was nothing to remove".into()
     } else {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use aws_sdk_sts::Client as Sts;
 use curfew_aws::connect::Connection;
+use curfew_aws::document::{Stored, TooLarge};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
 use curfew_core::token::Tokens;
@@ -85,8 +86,8 @@ pub struct Removed {
     pub stack: Option<StackName>,
     /// The bucket, with the code.
     pub bucket: Option<String>,
-    /// The SSM parameter.
-    pub parameter: Option<String>,
+    /// The SSM parameters with the settings.
+    pub parameters: Vec<String>,
 }
 
 /// What can go wrong.
@@ -105,16 +106,8 @@ pub enum DeployError {
         stack: StackName,
     },
     /// The settings don't fit.
-    #[error(
-        "the settings take {size} bytes, {} more than the {} that SSM's parameter `{parameter}` holds",
-        .size - settings::LARGEST, settings::LARGEST
-    )]
-    SettingsTooLarge {
-        /// The parameter.
-        parameter: String,
-        /// Their size.
-        size: usize,
-    },
+    #[error(transparent)]
+    SettingsTooLarge(#[from] TooLarge),
     /// The policy doesn't fit.
     #[error(
         "the policy for the instances that the schedules match takes {size} bytes, {} more than CloudFormation's {LONGEST_PARAMETER}",
@@ -195,7 +188,7 @@ impl DeployError {
             Self::Cloud(error) => error.hint(),
             Self::Artifact(error) => error.hint(),
             Self::Open { .. } => "set `[api] auth` to \"token\" or \"iam\"",
-            Self::SettingsTooLarge { .. } => {
+            Self::SettingsTooLarge(_) => {
                 "split the schedules over two stacks, or shorten lists of dates and ids"
             }
             Self::ReachTooLarge { .. } => {
@@ -300,6 +293,7 @@ struct Prepared<'a> {
     artifact: Artifact,
     bucket: Bucket,
     settings: SettingsParameter,
+    stored: Stored,
     stack: Stack<'a>,
     rules: Rules,
     parameters: BTreeMap<&'static str, String>,
@@ -366,12 +360,12 @@ pub async fn destroy(
     let bucket = Bucket::new(conn, stack, &account);
     let had_bucket = bucket.remove().await?;
     let parameter = SettingsParameter::new(conn, stack);
-    let had_parameter = parameter.remove().await?;
+    let parameters = parameter.remove().await?;
     let removed = Removed {
         rules: report.changes.delete,
         stack: had_stack.then(|| stack.clone()),
         bucket: had_bucket.then_some(bucket.name),
-        parameter: had_parameter.then_some(parameter.name),
+        parameters,
     };
     progress.end(&if removed == Removed::default() {
         format!("There was nothing of `{stack}` to remove")
@@ -409,7 +403,7 @@ impl<'a> Prepared<'a> {
             });
         }
         let settings = SettingsParameter::new(conn, stack);
-        settings.check_size(&deployment.settings_document)?;
+        let stored = Stored::new(&deployment.settings_document)?;
         let artifact = load(deployment.lambda_zip.clone()).await?;
         match cloud {
             Cloud::Aws => artifact.check_for_lambda()?,
@@ -449,6 +443,7 @@ impl<'a> Prepared<'a> {
             artifact,
             bucket,
             settings,
+            stored,
             stack: cloudformation,
             rules,
             parameters,
@@ -465,7 +460,7 @@ impl<'a> Prepared<'a> {
         let rewritten = !self.settings.holds(document).await?;
         if rewritten {
             progress.detail("writing the settings");
-            self.settings.put(document).await?;
+            self.settings.put(&self.stored).await?;
         }
         let applied = self.stack.apply(&self.parameters, progress).await?;
         // Before the rules: a rule that wakes nothing would only fail.
@@ -475,6 +470,7 @@ impl<'a> Prepared<'a> {
             progress.note(warning);
         }
         self.bucket.prune(&self.artifact).await?;
+        self.settings.prune().await?;
 
         let stack = &self.deployment.stack;
         let nothing_changed =

@@ -1,6 +1,7 @@
 //! The part of a deployment that is data: the schedules' rules and the Lambda's settings. A changed schedule needs no stack update.
 
 use curfew_aws::connect::Connection;
+use curfew_aws::document::Stored;
 use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
 
 use super::settings::SettingsParameter;
@@ -15,10 +16,11 @@ pub async fn publish(
 ) -> Result<RuleReport, DeployError> {
     let found = stack_outputs(conn, stack).await?;
     let parameter = SettingsParameter::new(conn, stack);
-    parameter.check_size(document)?;
+    let stored = Stored::new(document)?;
     // The settings first: a rule of a schedule that the Lambda does not know yet would wake it for nothing.
     if !parameter.holds(document).await? {
-        parameter.put(document).await?;
+        parameter.put(&stored).await?;
+        parameter.prune().await?;
     }
     let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
     let rules = Rules::new(client, stack.clone(), found.function_arn);

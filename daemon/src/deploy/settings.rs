@@ -1,17 +1,13 @@
-//! The settings' way to the Lambda: one SSM parameter, replaced as a whole.
+//! The settings' way to the Lambda: one SSM parameter, replaced as a whole, and where it is too small, others that it names.
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use curfew_aws::connect::Connection;
+use curfew_aws::document::{Contents, Stored};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::StackName;
 
-use super::DeployError;
-
-/// What SSM's larger tier holds, in bytes. The smaller one, which costs nothing, holds half of it.
-pub(super) const LARGEST: usize = 8192;
-
-/// A stack's parameter.
+/// A stack's parameters.
 pub(super) struct SettingsParameter {
     client: Client,
     pub(super) name: String,
@@ -25,28 +21,89 @@ impl SettingsParameter {
         }
     }
 
-    /// Whether `document` fits in.
-    pub(super) fn check_size(&self, document: &str) -> Result<(), DeployError> {
-        if document.len() <= LARGEST {
-            return Ok(());
-        }
-        Err(DeployError::SettingsTooLarge {
-            parameter: self.name.clone(),
-            size: document.len(),
-        })
-    }
-
-    /// Whether it holds just `document`, so that nothing needs writing.
+    /// Whether the Lambda reads just `document`, so that nothing needs writing. Compared unpacked: what compresses may be another
+    /// release.
     pub(super) async fn holds(&self, document: &str) -> Result<bool, CloudError> {
-        Ok(self.get().await?.as_deref() == Some(document))
+        let Some(value) = self.get(&self.name).await? else {
+            return Ok(false);
+        };
+        let found = match Contents::of(&value) {
+            Ok(Contents::Whole(found)) => Ok(found),
+            Ok(Contents::InParts(parts)) => {
+                let mut values = Vec::new();
+                for name in parts.names(&self.name) {
+                    values.extend(self.get(&name).await?);
+                }
+                parts.join(&values)
+            }
+            Err(damaged) => Err(damaged),
+        };
+        // What is damaged, by an interrupted removal or by hand, is written anew.
+        Ok(found.is_ok_and(|found| found == document))
     }
 
-    /// What it holds; none if there is none.
-    async fn get(&self) -> Result<Option<String>, CloudError> {
+    /// Writes what the Lambda shall read. Until the last call it reads what it read before.
+    pub(super) async fn put(&self, stored: &Stored) -> Result<(), CloudError> {
+        for (suffix, value) in &stored.parts {
+            self.put_one(&format!("{}/{suffix}", self.name), value)
+                .await?;
+        }
+        self.put_one(&self.name, &stored.value).await
+    }
+
+    /// Removes the parts of documents that are no longer read. Makes no writing call where there are none.
+    pub(super) async fn prune(&self) -> Result<(), CloudError> {
+        let value = self.get(&self.name).await?.unwrap_or_default();
+        let current: Vec<_> = match Contents::of(&value) {
+            Ok(Contents::InParts(parts)) => parts.names(&self.name).collect(),
+            _ => Vec::new(),
+        };
+        let mut stale = self.parts().await?;
+        stale.retain(|name| !current.contains(name));
+        for name in &stale {
+            self.remove_one(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all of it; answers with the names of what there was.
+    pub(super) async fn remove(&self) -> Result<Vec<String>, CloudError> {
+        let mut removed = Vec::new();
+        // The one that leads to the parts first: none of them is missing while it is there.
+        let mut names = vec![self.name.clone()];
+        names.extend(self.parts().await?);
+        for name in names {
+            if self.remove_one(&name).await? {
+                removed.push(name);
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn parts(&self) -> Result<Vec<String>, CloudError> {
+        let mut pages = self
+            .client
+            .get_parameters_by_path()
+            .path(&self.name)
+            .recursive(true)
+            .into_paginator()
+            .send();
+        let mut names = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| CloudError::from_sdk("ssm:GetParametersByPath", error))?;
+            let parameters = page.parameters.unwrap_or_default();
+            names.extend(parameters.into_iter().filter_map(|one| one.name));
+        }
+        Ok(names)
+    }
+
+    /// What a parameter holds; none if there is none.
+    async fn get(&self, name: &str) -> Result<Option<String>, CloudError> {
         let answer = self
             .client
             .get_parameter()
-            .name(&self.name)
+            .name(name)
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error));
@@ -57,12 +114,12 @@ impl SettingsParameter {
         }
     }
 
-    pub(super) async fn put(&self, document: &str) -> Result<(), CloudError> {
+    async fn put_one(&self, name: &str, value: &str) -> Result<(), CloudError> {
         self.client
             .put_parameter()
-            .name(&self.name)
+            .name(name)
             .description("Curfew's schedules, as its Lambda reads them; written by curfew")
-            .value(document)
+            .value(value)
             .r#type(ParameterType::String)
             // Costs nothing up to 4096 bytes, and lets a parameter that was larger once be written when it is smaller again.
             .tier(ParameterTier::IntelligentTiering)
@@ -73,12 +130,12 @@ impl SettingsParameter {
         Ok(())
     }
 
-    /// Removes it; says whether there was one.
-    pub(super) async fn remove(&self) -> Result<bool, CloudError> {
+    /// Says whether there was one.
+    async fn remove_one(&self, name: &str) -> Result<bool, CloudError> {
         let removed = self
             .client
             .delete_parameter()
-            .name(&self.name)
+            .name(name)
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ssm:DeleteParameter", error));

@@ -81,3 +81,52 @@ async fn a_rule_that_is_newer_than_the_cache_has_the_settings_read_again() {
     let names = world.get("/schedules").await.body["schedules"].to_string();
     assert!(names.contains("night"), "{names}");
 }
+
+/// The usual schedules and so many more that one parameter does not hold them, with noise that doesn't compress.
+fn many_schedules(first: u32) -> String {
+    let mut document = schedules();
+    let mut noise = first;
+    for number in 0..400 {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        document["schedules"][format!("team-{number}-{noise:08x}")] =
+            json!({"timezone": "Europe/Paris", "stop": format!("{} 22 * * *", noise >> 8 & 31)});
+    }
+    document.to_string()
+}
+
+#[tokio::test]
+async fn settings_in_parts_are_put_together() {
+    let world = World::with([at_work("web")]).await;
+    let parts = world.ssm.put_document(&many_schedules(1));
+    assert!(parts > 1, "{parts}");
+    let answer = world.get("/stop").await;
+    assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
+    assert_eq!(world.ssm.reads(), 1 + parts);
+}
+
+#[tokio::test]
+async fn settings_that_are_replaced_while_they_are_read_are_read_again() {
+    for reads in 1..3 {
+        let world = World::with([at_work("web")]).await;
+        world.ssm.put_document(&many_schedules(1));
+        world.ssm.replace_after(reads, &many_schedules(2));
+        let schedules = world.get("/schedules").await.body["schedules"].to_string();
+        let newer: serde_json::Value = serde_json::from_str(&many_schedules(2)).unwrap();
+        for name in newer["schedules"].as_object().unwrap().keys() {
+            assert!(schedules.contains(name), "{name} after {reads} reads");
+        }
+    }
+}
+
+#[tokio::test]
+async fn settings_that_lack_a_part_decide_nothing() {
+    let world = World::with([at_work("web")]).await;
+    world.ssm.put_document(&many_schedules(1));
+    world.ssm.take_last_part();
+    let told = world.get("/stop").await.told();
+    assert!(
+        told.starts_with("503 no_settings: the settings parameter `/curfew/settings/"),
+        "{told}"
+    );
+    assert_eq!(world.changes(), 0);
+}

@@ -1,0 +1,333 @@
+//! The settings on their way to the Lambda: how a document becomes the values of SSM parameters, and a document again. The calls
+//! are made elsewhere.
+//!
+//! A parameter that costs nothing holds 4 KB, a dearer one 8. So what is small stays readable in the console; what is larger is
+//! compressed (accounts and schedules are alike, and shrink to a tenth); and what is larger still goes into several parameters,
+//! named by their content. Only the first parameter is ever overwritten, and it says which parts belong to it: whoever reads it
+//! gets the document from before or the one from after, never half of each.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use miniz_oxide::deflate::compress_to_vec;
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use sha2::{Digest, Sha256};
+
+/// What a parameter of the tier that costs nothing holds, in bytes.
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>
+pub const PARAMETER: usize = 4096;
+/// Some two thousand accounts. Each part is one more call before the Lambda's first decision, of about 10 ms.
+const MOST_PARTS: usize = 10;
+/// What all parts hold together, in bytes.
+pub const LARGEST: usize = MOST_PARTS * PARAMETER;
+/// Far more than what fits shrinks from. Whoever can write the parameter could have the Lambda unpack gigabytes otherwise.
+const LARGEST_DOCUMENT: usize = 4 << 20;
+/// The best compression: it is done once for each change, and read for a year.
+const LEVEL: u8 = 10;
+const COMPRESSED: &str = "deflate:";
+const IN_PARTS: &str = "parts:";
+
+/// A document as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The value of the parameter that the Lambda knows by name. To be written last.
+    pub value: String,
+    /// The parameters that hold the document where that one only names them: the end of the name, and the value.
+    pub parts: Vec<(String, String)>,
+}
+
+/// A document that doesn't fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// For the parameters.
+    #[error(
+        "the settings take {size} bytes when compressed, {} more than the {LARGEST} that {MOST_PARTS} SSM parameters hold",
+        .size - LARGEST
+    )]
+    Compressed {
+        /// Its size, in bytes.
+        size: usize,
+    },
+    /// For the Lambda.
+    #[error(
+        "the settings take {size} bytes, {} more than the {LARGEST_DOCUMENT} that the Lambda unpacks",
+        .size - LARGEST_DOCUMENT
+    )]
+    Unpacked {
+        /// Its size, in bytes.
+        size: usize,
+    },
+}
+
+/// A value that no document can be read from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is damaged: {0}")]
+pub struct Damaged(&'static str);
+
+/// What a parameter's value says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// The document.
+    Whole(String),
+    /// Where it is.
+    InParts(Parts),
+}
+
+/// The parameters that hold a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    hash: String,
+    count: usize,
+}
+
+impl Stored {
+    /// The same for the same document.
+    pub fn new(document: &str) -> Result<Self, TooLarge> {
+        let whole = |value: String| Self {
+            value,
+            parts: Vec::new(),
+        };
+        if document.len() > LARGEST_DOCUMENT {
+            let size = document.len();
+            return Err(TooLarge::Unpacked { size });
+        }
+        // SSM takes double braces for a reference to another parameter, and refuses them.
+        if document.len() <= PARAMETER && !document.contains("{{") {
+            return Ok(whole(document.to_owned()));
+        }
+        let text = STANDARD_NO_PAD.encode(compress_to_vec(document.as_bytes(), LEVEL));
+        let size = text.len();
+        if COMPRESSED.len() + size <= PARAMETER {
+            return Ok(whole(format!("{COMPRESSED}{text}")));
+        }
+        if size > LARGEST {
+            return Err(TooLarge::Compressed { size });
+        }
+        let parts = Parts {
+            hash: hash(&text),
+            count: size.div_ceil(PARAMETER),
+        };
+        // Base64 is ASCII: every byte is a place to cut at.
+        let cut = |index| text[index * PARAMETER..size.min((index + 1) * PARAMETER)].to_owned();
+        Ok(Self {
+            value: format!("{IN_PARTS}{}/{}", parts.hash, parts.count),
+            parts: parts.suffixes().zip((0..).map(cut)).collect(),
+        })
+    }
+}
+
+impl Contents {
+    /// Reads a parameter's value. What is in no other form is the document itself.
+    pub fn of(value: &str) -> Result<Self, Damaged> {
+        if let Some(text) = value.strip_prefix(COMPRESSED) {
+            return decompressed(text).map(Self::Whole);
+        }
+        let Some(parts) = value.strip_prefix(IN_PARTS) else {
+            return Ok(Self::Whole(value.to_owned()));
+        };
+        let parts = parts.split_once('/').and_then(|(hash, count)| {
+            let count = count.parse().ok()?;
+            (1..=MOST_PARTS).contains(&count).then(|| Parts {
+                hash: hash.to_owned(),
+                count,
+            })
+        });
+        parts
+            .map(Self::InParts)
+            .ok_or(Damaged("it does not say which parts it has"))
+    }
+}
+
+impl Parts {
+    /// The parameters' names, in order; `parameter` is the one that led here.
+    pub fn names(&self, parameter: &str) -> impl Iterator<Item = String> {
+        self.suffixes()
+            .map(move |suffix| format!("{parameter}/{suffix}"))
+    }
+
+    /// The document, from the values of all parts in their order.
+    pub fn join(&self, values: &[String]) -> Result<String, Damaged> {
+        let text = values.concat();
+        if hash(&text) != self.hash {
+            return Err(Damaged("its parts are not the ones that it was cut into"));
+        }
+        decompressed(&text)
+    }
+
+    fn suffixes(&self) -> impl Iterator<Item = String> + use<> {
+        let hash = self.hash.clone();
+        (1..=self.count).map(move |number| format!("{hash}/{number}"))
+    }
+}
+
+fn decompressed(text: &str) -> Result<String, Damaged> {
+    let bytes = STANDARD_NO_PAD
+        .decode(text)
+        .map_err(|_| Damaged("it is not Base64"))?;
+    let document = decompress_to_vec_with_limit(&bytes, LARGEST_DOCUMENT)
+        .map_err(|_| Damaged("it can't be unpacked"))?;
+    String::from_utf8(document).map_err(|_| Damaged("it is no text"))
+}
+
+/// 64 bits: two documents of one stack that follow each other differ in it.
+fn hash(text: &str) -> String {
+    Sha256::digest(text)
+        .iter()
+        .take(8)
+        .fold(String::new(), |mut hex, byte| {
+            let _always = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the Lambda makes of what is stored.
+    fn read(stored: &Stored) -> Result<String, Damaged> {
+        match Contents::of(&stored.value)? {
+            Contents::Whole(document) => Ok(document),
+            Contents::InParts(parts) => {
+                let names: Vec<_> = parts.names("/p").collect();
+                let expected = stored
+                    .parts
+                    .iter()
+                    .map(|(suffix, _)| format!("/p/{suffix}"));
+                assert_eq!(names, expected.collect::<Vec<_>>());
+                let values: Vec<_> = stored.parts.iter().map(|(_, v)| v.clone()).collect();
+                parts.join(&values)
+            }
+        }
+    }
+
+    /// Digits that don't repeat, so that nothing is compressed that would not be in life.
+    fn noise(seed: &mut u64) -> u64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *seed >> 20
+    }
+
+    fn accounts(count: usize) -> String {
+        let mut seed = 1;
+        let accounts = (0..count).map(|_| {
+            let id = noise(&mut seed) % 1_000_000_000_000;
+            let name = noise(&mut seed) % 1_000_000;
+            format!(
+                r#"{{"id":"{id:012}","name":"team-{name:06}","role_arn":"arn:aws:iam::{id:012}:role/curfew-member","external_id":"of-the-whole-company","regions":["eu-west-1","eu-central-1"]}}"#
+            )
+        });
+        let accounts: Vec<_> = accounts.collect();
+        format!(r#"{{"schedules":{{}},"account":[{}]}}"#, accounts.join(","))
+    }
+
+    fn schedules(count: usize) -> String {
+        let mut seed = 1;
+        let schedules = (0..count).map(|number| {
+            let mut below = |limit| noise(&mut seed) % limit;
+            let zone = ["Europe/Paris", "America/New_York", "Asia/Tokyo"][number % 3];
+            let (from, to) = (below(600), 900 + below(500));
+            let (month, day) = (1 + below(12), 1 + below(28));
+            format!(
+                r#""team-{number}":{{"timezone":"{zone}","running":["Mon-Fri {:02}:{:02}-{:02}:{:02}"],"except":["12-25","{month:02}-{day:02}"],"enforce":false,"adopt":"edges","hibernate":false,"include_asg":false,"match":{{"ids":[],"tags":{{"Team":"{:06}","Environment":"dev*"}}}}}}"#,
+                from / 60, from % 60, to / 60, to % 60, below(1_000_000)
+            )
+        });
+        let schedules: Vec<_> = schedules.collect();
+        format!(r#"{{"schedules":{{{}}}}}"#, schedules.join(","))
+    }
+
+    #[test]
+    fn what_is_small_stays_readable() {
+        let document = r#"{"schedules":{}}"#;
+        let stored = Stored::new(document).unwrap();
+        assert_eq!((stored.value.as_str(), stored.parts.len()), (document, 0));
+        let reference = r#"{"schedules":{"a":{"match":{"tags":{"Name":"{{x}}"}}}}}"#;
+        let stored = Stored::new(reference).unwrap();
+        assert!(!stored.value.contains("{{"), "SSM refuses it");
+        assert_eq!(read(&stored).unwrap(), reference);
+    }
+
+    #[test]
+    fn a_hundred_schedules_fit_into_one_parameter_and_five_hundred_accounts_into_a_few() {
+        let hundred = Stored::new(&schedules(100)).unwrap();
+        assert_eq!(hundred.parts.len(), 0);
+        assert_eq!(read(&hundred).unwrap(), schedules(100));
+        let many = Stored::new(&accounts(500)).unwrap();
+        assert!((2..=4).contains(&many.parts.len()), "{}", many.parts.len());
+        assert_eq!(read(&many).unwrap(), accounts(500));
+        let values = many.parts.iter().map(|(_, value)| value);
+        for value in values.chain([&many.value, &hundred.value]) {
+            assert!(value.len() <= PARAMETER, "{}", value.len());
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_says_by_how_much() {
+        assert!(Stored::new(&accounts(1500)).is_ok());
+        let most = 5000;
+        let error = Stored::new(&accounts(most)).unwrap_err();
+        let TooLarge::Compressed { size } = error else {
+            panic!("{error}")
+        };
+        let more = format!("{} more than the 40960 that 10", size - 40960);
+        assert!(error.to_string().contains(&more), "{error}");
+        let error = Stored::new(&" ".repeat(5 << 20)).unwrap_err();
+        insta::assert_snapshot!(error, @"the settings take 5242880 bytes, 1048576 more than the 4194304 that the Lambda unpacks");
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_taken_for_settings() {
+        let stored = Stored::new(&accounts(500)).unwrap();
+        let damaged = |change: &dyn Fn(&mut Stored)| {
+            let mut stored = stored.clone();
+            change(&mut stored);
+            let Contents::InParts(parts) = Contents::of(&stored.value).unwrap() else {
+                panic!("in parts")
+            };
+            let values: Vec<_> = stored.parts.into_iter().map(|(_, value)| value).collect();
+            parts.join(&values).unwrap_err().to_string()
+        };
+        let told = [
+            damaged(&|stored| stored.parts.reverse()),
+            damaged(&|stored| stored.parts.truncate(1)),
+            damaged(&|stored| stored.parts[0].1.replace_range(9..10, "+")),
+            Contents::of("deflate:?").unwrap_err().to_string(),
+            Contents::of("deflate:AAAA").unwrap_err().to_string(),
+            Contents::of("parts:").unwrap_err().to_string(),
+            Contents::of("parts:ab/0").unwrap_err().to_string(),
+            Contents::of("parts:ab/11").unwrap_err().to_string(),
+        ];
+        insta::assert_snapshot!(told.join("\n"), @"
+        it is damaged: its parts are not the ones that it was cut into
+        it is damaged: its parts are not the ones that it was cut into
+        it is damaged: its parts are not the ones that it was cut into
+        it is damaged: it is not Base64
+        it is damaged: it can't be unpacked
+        it is damaged: it does not say which parts it has
+        it is damaged: it does not say which parts it has
+        it is damaged: it does not say which parts it has
+        ");
+    }
+
+    #[test]
+    fn a_small_value_does_not_become_gigabytes() {
+        let bomb = compress_to_vec(&vec![b' '; LARGEST_DOCUMENT + 1], LEVEL);
+        let value = format!("{COMPRESSED}{}", STANDARD_NO_PAD.encode(bomb));
+        assert_eq!(Contents::of(&value), Err(Damaged("it can't be unpacked")));
+    }
+
+    proptest! {
+        // Compressing is slow in a debug build.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn what_is_stored_is_read_again(document in ".{0,9000}") {
+            let stored = Stored::new(&document).unwrap();
+            // A document is an object; what is not is only stored here.
+            prop_assume!(!document.starts_with(COMPRESSED) && !document.starts_with(IN_PARTS));
+            prop_assert_eq!(read(&stored).unwrap(), document);
+        }
+    }
+}
