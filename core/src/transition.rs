@@ -3,7 +3,10 @@
 //! Nothing here watches: two observations go in, a transition comes out. The evidence for the cause is on the instance itself:
 //! the tags that Curfew writes, and EC2's own reason.
 
-use jiff::Timestamp;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::govern::Governance;
@@ -36,7 +39,58 @@ pub struct Transition {
     pub account: AccountId,
     /// The edge that it applied, if a schedule's edge or a request caused it.
     pub edge: Option<Timestamp>,
+    /// How it became known.
+    pub evidence: Evidence,
+    /// Who it was where Curfew was not: the principal of the call by CloudTrail's word, else EC2's own reason.
+    pub by: Option<String>,
+    /// The instance's type at that time.
+    pub instance_type: Option<String>,
 }
+
+/// How a transition became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// EC2 told of it in an event: when it happened is known to the second.
+    Event,
+    /// Two looks found different states; it happened in between.
+    Look,
+    /// Nobody saw it, and it must have happened: what was there before and after does not fit together otherwise.
+    Inference,
+}
+
+impl Evidence {
+    /// The word for it in journals and documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Look => "look",
+            Self::Inference => "inference",
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Evidence {
+    type Err = UnknownEvidence;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEvidence> {
+        [Self::Event, Self::Look, Self::Inference]
+            .into_iter()
+            .find(|evidence| evidence.as_str() == text)
+            .ok_or_else(|| UnknownEvidence(text.to_owned()))
+    }
+}
+
+/// Evidence of a sort that only a newer Curfew knows.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a sort of evidence")]
+pub struct UnknownEvidence(String);
 
 /// What was last known of an instance: enough to tell what has changed since, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,10 +109,20 @@ pub struct Sighting {
     pub launched_at: Option<Timestamp>,
     /// Why it came to this state, if that was seen: a change that is still under way has the same cause when it ends.
     pub cause: Option<Cause>,
+    /// Since when it is known to be in this state: what EC2 tells of earlier times is part of it already.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// The schedule that governed it at that time.
+    #[serde(default)]
+    pub schedule: Option<ScheduleName>,
+    /// Its type at that time.
+    #[serde(default)]
+    pub instance_type: Option<String>,
 }
 
 impl Sighting {
-    /// What is to be remembered of an instance that is in its state for `cause`.
+    /// What is to be remembered of an instance that is in its state for `cause`; since when, and governed by what, is for the
+    /// watcher to add.
     pub fn of(instance: &Instance, cause: Option<Cause>) -> Self {
         Self {
             state: instance.state,
@@ -68,6 +132,9 @@ impl Sighting {
             last: instance.tags.get(LAST_TAG).cloned(),
             launched_at: instance.launched_at,
             cause,
+            since: None,
+            schedule: None,
+            instance_type: Some(instance.instance_type.clone()),
         }
     }
 }
@@ -85,7 +152,7 @@ pub fn transition(
     let evidence = evidence(before, after);
     let schedule = governance.schedule_for(after).ok();
     let (cause, edge) = cause(before, after, evidence, governance, now);
-    Some(Transition {
+    let found = Transition {
         instance: after.id.clone(),
         name: after.name().map(str::to_owned),
         from: before.state,
@@ -96,7 +163,103 @@ pub fn transition(
         region: after.region.clone(),
         account: after.account.clone(),
         edge,
-    })
+        evidence: Evidence::Look,
+        by: outside_reason(after),
+        instance_type: Some(after.instance_type.clone()),
+    };
+    Some(found.without_blame())
+}
+
+/// The transition to state `to` that EC2 told of in an event, dated `at`. `after` is the instance as it was looked up since then, by
+/// when it may be in another state already.
+pub fn told(
+    id: &InstanceId,
+    before: &Sighting,
+    to: InstanceState,
+    at: Timestamp,
+    after: Option<&Instance>,
+    governance: &Governance,
+) -> Transition {
+    let told = Transition {
+        instance: id.clone(),
+        name: before.name.clone(),
+        from: before.state,
+        to,
+        at,
+        cause: Cause::Outside,
+        schedule: before.schedule.clone(),
+        region: before.region.clone(),
+        account: before.account.clone(),
+        edge: None,
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: before.instance_type.clone(),
+    };
+    match (after, before.cause.clone()) {
+        (Some(after), _) => explained(told, before, after, governance),
+        (None, Some(cause)) if is_under_way(before.state, to) => Transition { cause, ..told },
+        (None, _) => told,
+    }
+}
+
+/// The same transition, explained by what the instance's tags say by now.
+pub fn explained(
+    transition: Transition,
+    before: &Sighting,
+    after: &Instance,
+    governance: &Governance,
+) -> Transition {
+    let at = transition.at;
+    let then = Instance {
+        state: transition.to,
+        ..after.clone()
+    };
+    let (cause, edge) = cause(before, &then, Some(at), governance, at);
+    let schedule = governance.schedule_for(after).ok();
+    Transition {
+        name: after.name().map(str::to_owned),
+        cause,
+        edge,
+        schedule: schedule.map(|schedule| schedule.name.clone()),
+        by: transition.by.or_else(|| outside_reason(&then)),
+        instance_type: Some(after.instance_type.clone()),
+        ..transition
+    }
+    .without_blame()
+}
+
+/// A transition that nobody saw: `from` one state `to` another, not later than `at`.
+pub fn inferred(
+    id: &InstanceId,
+    before: &Sighting,
+    to: InstanceState,
+    at: Timestamp,
+    after: &Instance,
+    governance: &Governance,
+) -> Transition {
+    let told = told(id, before, to, at, Some(after), governance);
+    Transition {
+        evidence: Evidence::Inference,
+        // What EC2 says now is about what came later.
+        by: None,
+        ..told
+    }
+}
+
+impl Transition {
+    /// Whoever is told of beside Curfew's own cause is Curfew.
+    #[must_use]
+    pub fn without_blame(self) -> Self {
+        let by = self.by.filter(|_| self.cause == Cause::Outside);
+        Self { by, ..self }
+    }
+}
+
+/// EC2's reason for a stop or an end that it was not asked for, if it gives one.
+fn outside_reason(after: &Instance) -> Option<String> {
+    let stops = direction(after.state) != Some(Action::Start);
+    let reason = after.state_reason.as_ref().filter(|_| stops)?;
+    Some(reason.code.clone())
 }
 
 /// The transition of an instance that EC2 no longer lists, seen to be missing at `now`.
@@ -112,6 +275,9 @@ pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Tran
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
+        evidence: Evidence::Look,
+        by: None,
+        instance_type: before.instance_type.clone(),
     }
 }
 
@@ -143,19 +309,19 @@ fn cause(
     let Some(direction) = direction(after.state) else {
         return (Cause::Outside, None);
     };
-    let under_way = matches!(
-        (before.state, direction),
-        (InstanceState::Pending, Action::Start) | (InstanceState::Stopping, Action::Stop)
-    );
+    let under_way = is_under_way(before.state, after.state);
     if let (true, Some(cause)) = (under_way, &before.cause) {
         return (cause.clone(), None);
     }
-    let last: Option<Last> = after
+    let newest: Option<Last> = after
         .tags
         .get(LAST_TAG)
         .and_then(|value| value.parse().ok());
     let earlier: Option<Last> = before.last.as_deref().and_then(|value| value.parse().ok());
-    if let Some(last) = last.filter(|last| last.action == direction) {
+    if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, governance) {
+        return edge;
+    }
+    if let Some(last) = newest.filter(|last| last.action == direction) {
         // A start that was still pending is tried again for the same edge.
         let is_new = earlier.is_none_or(|earlier| {
             earlier.at != last.at || earlier.action != last.action || earlier.pending
@@ -185,7 +351,36 @@ fn cause(
     }
 }
 
-pub(crate) fn direction(state: InstanceState) -> Option<Action> {
+/// How late an edge may have been applied whose memory a newer one has replaced: three of the usual heartbeats.
+const APPLIED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// The edge of the governing schedule that explains a change which is older than what stands in `curfew:last` by now: when events
+/// are read late, newer edges have overwritten the memory of those that caused them.
+fn replaced(
+    after: &Instance,
+    newest: Option<&Last>,
+    direction: Action,
+    evidence: Option<Timestamp>,
+    governance: &Governance,
+) -> Option<(Cause, Option<Timestamp>)> {
+    let at = evidence.filter(|at| newest.is_some_and(|newest| newest.at > *at))?;
+    let schedule = governance.schedule_for(after).ok()?;
+    let edge = schedule.timetable.last_edge(at)?;
+    let explains = edge.action == direction && at.duration_since(edge.at) <= APPLIED_WITHIN;
+    explains.then(|| (Cause::Schedule(schedule.name.clone()), Some(edge.at)))
+}
+
+/// Whether a change to `to` is the end of one that had begun.
+fn is_under_way(before: InstanceState, to: InstanceState) -> bool {
+    matches!(
+        (before, direction(to)),
+        (InstanceState::Pending, Some(Action::Start))
+            | (InstanceState::Stopping, Some(Action::Stop))
+    )
+}
+
+/// What a state is on the way to, or at: running or stopped. Terminated is neither.
+pub fn direction(state: InstanceState) -> Option<Action> {
     match state {
         InstanceState::Pending | InstanceState::Running => Some(Action::Start),
         InstanceState::Stopping | InstanceState::Stopped => Some(Action::Stop),
@@ -378,5 +573,72 @@ mod tests {
             Cause::Outside,
             "that hold is over"
         );
+    }
+
+    #[test]
+    fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
+        let before = running_with("2026-11-23T07:00:00Z start schedule office");
+        let after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
+        let at = "2026-11-23T19:00:01Z".parse().unwrap();
+        let to = InstanceState::Stopping;
+        let seen = told(&after.id, &before, to, at, Some(&after), &nobody());
+        assert_eq!((seen.to, seen.at), (to, at));
+        assert_eq!(seen.cause.to_string(), "schedule office");
+        assert_eq!(seen.evidence, Evidence::Event);
+        let unseen = told(&after.id, &before, to, at, None, &nobody());
+        assert_eq!(
+            unseen.cause,
+            Cause::Outside,
+            "without a look nobody knows yet"
+        );
+        assert_eq!(
+            explained(unseen, &before, &after, &nobody())
+                .cause
+                .to_string(),
+            "schedule office"
+        );
+    }
+
+    #[test]
+    fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
+        let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+        let office = crate::schedule::Schedule::new("office".parse().unwrap(), timetable.unwrap());
+        let governance = Governance {
+            schedules: BTreeMap::from([(office.name.clone(), office)]),
+            ..nobody()
+        };
+        let before = running_with("2026-11-20T07:00:00Z start schedule office");
+        let mut after = stopped_with("2026-11-23T07:00:00Z start schedule office");
+        after.tags.insert("Schedule".into(), "office".into());
+        let cause_at = |at: &str| {
+            let to = InstanceState::Stopping;
+            let at = at.parse().unwrap();
+            told(&after.id, &before, to, at, Some(&after), &governance).cause
+        };
+        assert_eq!(
+            cause_at("2026-11-20T19:00:02Z").to_string(),
+            "schedule office"
+        );
+        assert_eq!(cause_at("2026-11-20T19:16:00Z"), Cause::Outside);
+        assert_eq!(
+            cause_at("2026-11-20T07:01:00Z"),
+            Cause::Outside,
+            "that edge is a start"
+        );
+    }
+
+    #[test]
+    fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
+        let last = "2026-11-22T19:00:00Z stop schedule office";
+        let mut after = stopped_with(last);
+        after.state_reason = Some(crate::instance::StateReason {
+            code: "Server.SpotInstanceShutdown".into(),
+            message: "Spot capacity is gone".into(),
+        });
+        let by = |after: &Instance| seen(&running_with(last), after).by;
+        assert_eq!(by(&after).as_deref(), Some("Server.SpotInstanceShutdown"));
+        let ours = "2026-11-23T19:00:00Z stop schedule office";
+        after.tags.insert(LAST_TAG.into(), ours.into());
+        assert_eq!(by(&after), None);
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 mod check;
+mod csv;
 mod error;
 mod everywhere;
 mod explain;
@@ -12,6 +13,7 @@ mod history;
 mod import;
 mod notify;
 mod output;
+mod past;
 mod plan;
 mod request;
 mod running;
@@ -71,7 +73,7 @@ struct Global {
     /// A profile of the shared AWS files [default: AWS_PROFILE]
     #[arg(long, global = true)]
     profile: Option<String>,
-    /// How to print results: a table for people, or one JSON document for programs
+    /// How to print results: a table for people, or one JSON document for programs; history and savings also as jsonl and csv
     #[arg(
         long,
         short,
@@ -140,6 +142,9 @@ enum Command {
 
 /// Runs the command line and says how it ended.
 pub async fn main(cli: Cli) -> ExitCode {
+    if let Err(error) = has_format(&cli.command, cli.global.output) {
+        return error.report(&mut std::io::stderr());
+    }
     let mut context = Context {
         output: Output::new(cli.global.output),
         global: cli.global,
@@ -172,6 +177,18 @@ pub async fn main(cli: Cli) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(&mut std::io::stderr()),
+    }
+}
+
+/// Only lists have lines: whoever asks for them of something else is told so before anything is done.
+fn has_format(command: &Command, format: Format) -> Result<(), CliError> {
+    let is_list = matches!(command, Command::History(_));
+    match format {
+        Format::Jsonl | Format::Csv if !is_list => {
+            let message = "only `history` and `savings` print `jsonl` and `csv`";
+            Err(CliError::new(Exit::Usage, message).hint("write `-o json`"))
+        }
+        _ => Ok(()),
     }
 }
 

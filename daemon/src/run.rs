@@ -7,7 +7,8 @@
 //!        ▲           │ next edge         reconcile: makes the passes, or checks that the cloud made them
 //!        └───────────┤
 //!                    ▼ nudge
-//!                 polling ──▶ watch ──▶ journal, log
+//!          polling, queue ──▶ watch ──▶ journal, log
+//!                               └──▶ acknowledge ──▶ queue
 //!
 //!  reconcile, watch ──▶ notify: one task for each destination
 //!  all ──▶ health ──▶ herald ──▶ systemd
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use curfew_aws::clock::Clock;
 use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -44,7 +45,7 @@ use self::in_force::Current;
 use self::jolt::Jolts;
 use self::reload::Reloading;
 use self::supervise::Tasks;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{JournalError, Keeper};
 use crate::notify::{Delivery, Notifier};
 use crate::settings::{DaemonSettings, Driver};
 use crate::systemd::ServiceManager;
@@ -56,7 +57,10 @@ pub use in_force::InForce;
 pub use jolt::{Stopwatch, Uptime};
 pub use reload::Reload;
 pub use rules::{RuleKeeper, wake_up_rules};
-pub use watch::{Ledger, Look, Polling, Seen, Sightings};
+pub use watch::{
+    Call, Event, EventQueue, Ledger, Look, Message, Polling, QueueAddress, Seen, Sightings,
+    SourceError, Tempo, Told, Unreadable,
+};
 
 /// What the daemon runs on, besides its settings: everything that touches the outside.
 #[derive(Debug)]
@@ -69,6 +73,8 @@ pub struct Ports {
     pub organisation: Organisation,
     /// The directory of the journal, where transitions are kept.
     pub state_dir: PathBuf,
+    /// Where EC2's state changes are read, if anywhere.
+    pub events: Option<EventQueue>,
     /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
     pub rules: Option<RuleKeeper>,
     /// Takes what people are to be told.
@@ -91,6 +97,7 @@ impl Ports {
             stopwatch: Stopwatch::system(),
             organisation,
             state_dir,
+            events: None,
             rules: None,
             notifier: Notifier::silent(),
             deliveries: Vec::new(),
@@ -130,6 +137,7 @@ pub async fn run(
         stopwatch,
         organisation,
         state_dir,
+        events,
         rules,
         notifier,
         deliveries,
@@ -137,8 +145,8 @@ pub async fn run(
         reload,
         health,
     } = ports;
-    // Nothing works without it: then whoever starts the daemon is told, and not the log.
-    drop(Journal::open(&state_dir)?);
+    // What waiting can't mend is for whoever starts the daemon, and not for the log.
+    drop(Keeper::open(&state_dir)?);
     let (driver, manager) = (settings.driver, Arc::new(manager));
     let keeps_rules = rules.is_some();
     let (in_force, current) = in_force::begin(settings, governance, organisation, rules);
@@ -156,11 +164,23 @@ pub async fn run(
         current,
         shutdown,
         nudge,
+        acts: watch::Acts::default(),
     };
     let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
+    let (signals, listening) = watch::signals();
     making.reconcile(&tasks, driver, stopwatch, notifier.clone(), health.clone());
-    making.polling(&tasks, seen);
-    making.watch(&tasks, state_dir, notifier, sightings);
+    if let Some(events) = events.clone() {
+        making.queue(&tasks, events, seen.clone(), &signals, listening.writable);
+    }
+    making.polling(&tasks, seen, listening.mood);
+    making.acknowledge(&tasks, events.clone(), listening.receipts);
+    let desk = Desk {
+        state_dir,
+        events,
+        notifier,
+        signals,
+    };
+    making.watch(&tasks, desk, sightings);
     if keeps_rules {
         making.rules(&tasks);
     }
@@ -194,6 +214,16 @@ struct Making {
     shutdown: CancellationToken,
     /// Wakes polling when something has just been changed.
     nudge: Arc<Notify>,
+    /// What reconcile has done, for watch to explain what it sees.
+    acts: watch::Acts,
+}
+
+/// What the watch task works with.
+struct Desk {
+    state_dir: PathBuf,
+    events: Option<EventQueue>,
+    notifier: Notifier,
+    signals: watch::Signals,
 }
 
 impl Making {
@@ -207,11 +237,13 @@ impl Making {
     ) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let (shutdown, nudge) = (self.shutdown.clone(), Arc::clone(&self.nudge));
+        let acts = self.acts.clone();
         let missing = Some("no pass has been made yet");
         tasks.keep("reconcile", missing, move |pulse| {
             let (clock, current) = (clock.clone(), current.clone());
             let (shutdown, nudge) = (shutdown.clone(), Arc::clone(&nudge));
             let (notifier, health) = (notifier.clone(), health.clone());
+            let acts = acts.clone();
             let jolts = Jolts::new(clock.clone(), stopwatch.clone());
             async move {
                 let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
@@ -225,6 +257,7 @@ impl Making {
                     jolts,
                     notifier,
                     nudge,
+                    acts,
                     health,
                     pulse,
                 };
@@ -234,17 +267,23 @@ impl Making {
         });
     }
 
-    fn polling(&self, tasks: &Tasks, seen: mpsc::Sender<Seen>) {
+    fn polling(
+        &self,
+        tasks: &Tasks,
+        seen: mpsc::Sender<Seen>,
+        mood: latest::Receiver<watch::Mood>,
+    ) {
         let (current, shutdown) = (self.current.clone(), self.shutdown.clone());
-        let nudge = Arc::clone(&self.nudge);
+        let (clock, nudge) = (self.clock.clone(), Arc::clone(&self.nudge));
         tasks.keep("polling", None, move |pulse| {
             let (mut current, shutdown) = (current.clone(), shutdown.clone());
-            let (nudge, seen) = (Arc::clone(&nudge), seen.clone());
+            let (clock, nudge) = (clock.clone(), Arc::clone(&nudge));
+            let (mood, seen) = (mood.clone(), seen.clone());
             async move {
                 while !shutdown.is_cancelled() {
                     let now = Arc::clone(&current.borrow_and_update());
-                    let organisation = now.organisation.clone();
-                    let polling = Polling::new(organisation, now.poll, Arc::clone(&nudge));
+                    let polling =
+                        Polling::new(&now, clock.clone(), Arc::clone(&nudge), mood.clone());
                     tokio::select! {
                         () = watch::forward(polling, seen.clone(), &pulse, shutdown.clone()) => break,
                         // A look that is broken off is made at once.
@@ -256,33 +295,84 @@ impl Making {
         });
     }
 
-    fn watch(
+    fn queue(
         &self,
         tasks: &Tasks,
-        state_dir: PathBuf,
-        notifier: Notifier,
-        sightings: mpsc::Receiver<Seen>,
+        events: EventQueue,
+        seen: mpsc::Sender<Seen>,
+        signals: &watch::Signals,
+        writable: latest::Receiver<bool>,
     ) {
-        let (clock, current) = (self.clock.clone(), self.current.clone());
+        let (current, shutdown) = (self.current.clone(), self.shutdown.clone());
+        let receipts = signals.receipts.clone();
+        tasks.keep("queue", None, move |pulse| {
+            // Its own region is the connection's, which only a restart changes.
+            let organisation = current.borrow().organisation.clone();
+            let (writable, receipts) = (writable.clone(), receipts.clone());
+            let queue = watch::Queue::new(events.clone(), &organisation, writable, receipts);
+            let (seen, shutdown) = (seen.clone(), shutdown.clone());
+            async move {
+                watch::forward(queue, seen, &pulse, shutdown).await;
+                Ok(())
+            }
+        });
+    }
+
+    fn acknowledge(
+        &self,
+        tasks: &Tasks,
+        events: Option<EventQueue>,
+        receipts: mpsc::UnboundedReceiver<watch::Receipt>,
+    ) {
+        let Some(events) = events else { return };
         let shutdown = self.shutdown.clone();
+        // It outlives the task, and with it what is still to be deleted.
+        let acknowledging = Arc::new(Mutex::new(watch::Acknowledging::new(events, receipts)));
+        tasks.keep("acknowledge", None, move |_| {
+            let acknowledging = Arc::clone(&acknowledging);
+            let shutdown = shutdown.clone();
+            async move {
+                acknowledging.lock().await.run().await;
+                // Nobody has anything more to be deleted: that is at the end.
+                shutdown.cancelled().await;
+                Ok(())
+            }
+        });
+    }
+
+    fn watch(&self, tasks: &Tasks, desk: Desk, sightings: mpsc::Receiver<Seen>) {
+        let (clock, current) = (self.clock.clone(), self.current.clone());
+        let (shutdown, acts) = (self.shutdown.clone(), self.acts.clone());
         // It outlives the task, and with it what has been seen and is not written yet.
         let sightings = Arc::new(Mutex::new(sightings));
+        let desk = Arc::new(desk);
         let missing = Some("nothing has been seen yet");
         tasks.keep("watch", missing, move |pulse| {
             let (clock, mut current) = (clock.clone(), current.clone());
-            let (state_dir, notifier) = (state_dir.clone(), notifier.clone());
+            let (acts, desk) = (acts.clone(), Arc::clone(&desk));
             let (sightings, shutdown) = (Arc::clone(&sightings), shutdown.clone());
             async move {
                 let mut sightings = sightings.lock().await;
-                let journal = Journal::open(&state_dir)?;
+                let keeper = Keeper::open(&desk.state_dir)?;
                 let now = Arc::clone(&current.borrow_and_update());
-                let ledger = Ledger::new(journal.sightings()?, &now);
-                let watched = tidings::Watched::new(notifier, Arc::clone(&now.governance));
+                let ledger = Ledger::new(keeper.sightings(), &now).beside(acts);
+                let ledger = watch::listening(ledger, &keeper, desk.events.as_ref(), &clock);
+                let governance = Arc::clone(&now.governance);
+                let watcher = watch::Watcher {
+                    ledger,
+                    keeper,
+                    clock,
+                    watched: tidings::Watched::new(desk.notifier.clone(), governance),
+                    signals: desk.signals.clone(),
+                    retention: now.retention,
+                    housekeeping: watch::Housekeeping::default(),
+                    pulse,
+                };
                 let incoming = watch::Incoming {
                     sightings: &mut sightings,
                     current,
                 };
-                watch::keep(ledger, journal, clock, watched, incoming, &pulse, shutdown).await;
+                watcher.run(incoming, shutdown).await;
                 Ok(())
             }
         });

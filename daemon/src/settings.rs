@@ -3,6 +3,7 @@
 //! Layers, later ones winning: `config/default.toml` (compiled in), the settings file, `CURFEW__SECTION__KEY` in the
 //! environment, flags. Raw structs deny unknown fields; every problem is reported, not only the first.
 
+mod daemon;
 mod holidays;
 mod load;
 mod notify;
@@ -20,9 +21,11 @@ use curfew_core::problem::Problem;
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Rate;
 use curfew_core::token::Tokens;
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use daemon::QueueSetting;
 pub use load::{DEFAULT_FILE, Overrides, SettingsError, load};
 pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
 pub use raw::RawSettings;
@@ -115,8 +118,14 @@ impl TryFrom<String> for ApiAuth {
 pub struct DaemonSettings {
     /// Who carries plans out.
     pub driver: Driver,
-    /// How often states are looked up.
+    /// How often states are looked up while something is under way.
     pub poll: Duration,
+    /// How often they are while it is quiet.
+    pub poll_quiet: Duration,
+    /// Where EC2's state changes are read.
+    pub queue: QueueSetting,
+    /// How long transitions are kept in the journal.
+    pub retention: SignedDuration,
     /// How late the cloud may be before the daemon does it itself.
     pub grace: Duration,
     /// Where the journal is kept, unless the environment says it better.
@@ -250,20 +259,13 @@ fn resolve(
             Err("`0` would refuse every request; write 1 or more".to_owned()),
         );
     }
-    let poll = length(&raw.daemon.poll, Duration::from_secs(1));
-    check("daemon.poll", poll.as_ref().map(drop).map_err(Clone::clone));
-    let grace = length(&raw.daemon.grace, Duration::ZERO);
-    check(
-        "daemon.grace",
-        grace.as_ref().map(drop).map_err(Clone::clone),
-    );
-    let (Some(governance), Some(membership), Ok(name), Ok(heartbeat), Ok(poll), Ok(grace), true) = (
+    let daemon = daemon::resolve(raw.daemon, &mut check);
+    let (Some(governance), Some(membership), Ok(name), Ok(heartbeat), Some(daemon), true) = (
         governance,
         membership,
         name,
         heartbeat,
-        poll,
-        grace,
+        daemon,
         problems.is_empty(),
     ) else {
         return Err(problems);
@@ -282,12 +284,7 @@ fn resolve(
             cors_origin: raw.api.cors_origin,
             limit: raw.api.limit,
         },
-        daemon: DaemonSettings {
-            driver: raw.daemon.driver,
-            poll,
-            grace,
-            state_dir: raw.daemon.state_dir,
-        },
+        daemon,
         notify,
         aws: raw.aws,
     })
@@ -311,17 +308,5 @@ fn is_origin(text: &str) -> Result<(), String> {
             "`{}` is not an origin such as `https://status.example.com`: a scheme, a host in lower case, perhaps a port, and no path",
             text.escape_debug()
         )),
-    }
-}
-
-fn length(text: &str, least: Duration) -> Result<Duration, String> {
-    let length = curfew_core::settings::duration(text)?.unsigned_abs();
-    if length < least {
-        Err(format!(
-            "`{text}` is too short: at least {}s",
-            least.as_secs()
-        ))
-    } else {
-        Ok(length)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use curfew::journal::{Filter, Journal};
 use curfew::run::{Health, Ports, RunError, run};
-use curfew::settings::{DaemonSettings, Driver};
+use curfew::settings::{DaemonSettings, Driver, QueueSetting};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
@@ -44,6 +44,9 @@ fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
     DaemonSettings {
         driver,
         poll: Duration::from_millis(100),
+        poll_quiet: Duration::from_millis(100),
+        queue: QueueSetting::Off,
+        retention: SignedDuration::from_hours(24),
         grace,
         state_dir: None,
     }

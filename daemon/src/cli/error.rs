@@ -212,7 +212,12 @@ impl From<JournalError> for CliError {
         } else {
             Exit::Failed
         };
-        Self::wrap(exit, error)
+        let hint = error.hint();
+        let wrapped = Self::wrap(exit, error);
+        match hint {
+            Some(hint) => wrapped.hint(hint),
+            None => wrapped,
+        }
     }
 }
 

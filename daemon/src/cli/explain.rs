@@ -115,7 +115,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         });
     let explained = InstanceExplained {
         explanation: Explanation::of(instance, &world, at),
-        transitions: transitions(&settings, id)?,
+        transitions: transitions(&settings, &id)?,
     };
     context
         .output
@@ -123,7 +123,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
 }
 
 /// The journal is the daemon's; where it runs on another machine, there is none here.
-fn transitions(settings: &Settings, id: InstanceId) -> Result<Option<Vec<Entry>>, CliError> {
+fn transitions(settings: &Settings, id: &InstanceId) -> Result<Option<Vec<Entry>>, CliError> {
     /// A day of a schedule and what people did to it.
     const SHOWN: u32 = 5;
     let journal = match Journal::read(&settings.state_dir()) {
@@ -131,7 +131,7 @@ fn transitions(settings: &Settings, id: InstanceId) -> Result<Option<Vec<Entry>>
         journal => journal?,
     };
     let filter = Filter {
-        instance: Some(id),
+        instances: vec![id.to_string()],
         limit: Some(SHOWN),
         ..Filter::default()
     };

@@ -1,77 +1,152 @@
 //! `curfew history`.
 
-use clap::Args;
-use curfew_core::instance::InstanceId;
-use jiff::{Timestamp, tz::TimeZone};
+use std::fmt::Write as _;
 
-use super::output::{or_dash, table};
-use super::{CliError, Context, Exit};
+use clap::Args;
+use curfew_core::instance::InstanceState;
+use curfew_core::schedule::ScheduleName;
+use curfew_core::transition::Evidence;
+use jiff::tz::TimeZone;
+
+use super::output::{Format, or_dash, table};
+use super::{CliError, Context, csv, past};
 use crate::journal::{Entry, Filter, Journal};
 
 /// Which transitions to print.
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
-    /// Only this instance
-    #[arg(long, value_name = "ID")]
-    instance: Option<InstanceId>,
-    /// Only what happened since: an instant (2026-11-23T08:00:00Z) or a length of time (24h)
+    /// Only this instance, by id or name; may be given several times
+    #[arg(long, value_name = "ID|NAME")]
+    instance: Vec<String>,
+    /// Only what happened since: 2h, 30d, today, yesterday, 2026-11-01, 2026-11-01T08:00
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// At most so many, the newest ones
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    limit: u32,
+    /// Only what happened before
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only instances that this schedule governed
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<ScheduleName>,
+    /// Only by this cause: schedule, hold, request, outside, or one of them whole, such as "hold by alice"
+    #[arg(long, value_name = "CAUSE")]
+    cause: Option<String>,
+    /// Only to this state: running, stopped, pending, stopping, shutting-down, terminated
+    #[arg(long, value_name = "STATE")]
+    to: Option<InstanceState>,
+    /// At most so many, the newest ones [default: 100; all for jsonl and csv]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
 }
+
+/// A screen or two of them.
+const SHOWN: u32 = 100;
 
 pub(super) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), CliError> {
     let settings = context.settings()?;
-    let since = args
-        .since
-        .as_deref()
-        .map(|text| since(text, context.clock.now()))
-        .transpose()?;
+    let format = context.output.format();
     let journal = Journal::read(&settings.state_dir())?;
-    let filter = Filter {
-        since,
-        instance: args.instance.clone(),
-        limit: Some(args.limit),
-    };
-    let entries = journal.history(&filter)?;
-    context.output.print(&entries, |entries| {
-        let header = ["at", "instance", "name", "from", "to", "cause", "schedule"];
-        if entries.is_empty() {
-            "no transitions".to_owned()
-        } else {
-            table(&header, entries.iter().map(row))
-        }
-    })
+    let entries = journal.history(&args.filter(context, format)?)?;
+    match format {
+        Format::Csv => context
+            .output
+            .raw(&csv::document(COLUMNS, entries.iter().map(cells))),
+        Format::Jsonl => context.output.raw(lines(&entries).as_bytes()),
+        Format::Json | Format::Table => context.output.print(&entries, |entries| {
+            let header = ["at", "instance", "name", "from", "to", "cause", "schedule"];
+            if entries.is_empty() {
+                "no transitions".to_owned()
+            } else {
+                table(&header, entries.iter().map(row))
+            }
+        }),
+    }
 }
 
-fn since(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
-    if let Ok(at) = text.parse() {
-        return Ok(at);
-    }
-    let length = curfew_core::settings::duration(text);
-    length
-        .ok()
-        .and_then(|length| now.checked_sub(length).ok())
-        .ok_or_else(|| {
-            let message = format!(
-                "`--since {text}` is neither an instant nor a length of time up to 31 days"
-            );
-            CliError::new(Exit::Usage, message).hint("write 2026-11-23T08:00:00Z, or 24h")
+impl HistoryArgs {
+    fn filter(&self, context: &Context, format: Format) -> Result<Filter, CliError> {
+        let now = context.clock.now();
+        let zone = TimeZone::system();
+        let instant = |option, text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(|text| past::instant(option, text, now, &zone))
+                .transpose()
+        };
+        let unlimited = matches!(format, Format::Csv | Format::Jsonl);
+        Ok(Filter {
+            since: instant("--since", &self.since)?,
+            until: instant("--until", &self.until)?,
+            instances: self.instance.clone(),
+            schedule: self.schedule.clone(),
+            cause: self.cause.clone(),
+            to: self.to,
+            limit: self.limit.or((!unlimited).then_some(SHOWN)),
         })
+    }
 }
 
 fn row(entry: &Entry) -> Vec<String> {
     let t = &entry.transition;
     let at = t.at.to_zoned(TimeZone::system());
+    let inferred = if t.evidence == Evidence::Inference {
+        " (inferred)"
+    } else {
+        ""
+    };
+    let by = t.by.as_ref().map(|by| format!(": {by}"));
     vec![
         at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         t.instance.to_string(),
         or_dash(t.name.as_ref()),
         t.from.to_string(),
+        format!("{}{inferred}", t.to),
+        format!("{}{}", t.cause, by.unwrap_or_default()),
+        or_dash(t.schedule.as_ref()),
+    ]
+}
+
+fn lines(entries: &[Entry]) -> String {
+    let mut lines = String::new();
+    for entry in entries {
+        let json = serde_json::to_string(entry).expect("an entry is plain data");
+        writeln!(lines, "{json}").expect("memory takes what is written to it");
+    }
+    lines
+}
+
+const COLUMNS: [&str; 14] = [
+    "id",
+    "at",
+    "instance",
+    "name",
+    "from",
+    "to",
+    "cause",
+    "by",
+    "schedule",
+    "edge",
+    "evidence",
+    "instance_type",
+    "region",
+    "account",
+];
+
+fn cells(entry: &Entry) -> [String; COLUMNS.len()] {
+    let t = &entry.transition;
+    let text = |value: Option<String>| value.unwrap_or_default();
+    [
+        entry.id.to_string(),
+        t.at.to_string(),
+        t.instance.to_string(),
+        text(t.name.clone()),
+        t.from.to_string(),
         t.to.to_string(),
         t.cause.to_string(),
-        or_dash(t.schedule.as_ref()),
+        text(t.by.clone()),
+        text(t.schedule.as_ref().map(ToString::to_string)),
+        text(t.edge.map(|edge| edge.to_string())),
+        t.evidence.to_string(),
+        text(t.instance_type.clone()),
+        t.region.to_string(),
+        t.account.to_string(),
     ]
 }

@@ -17,6 +17,10 @@ pub enum Format {
     Table,
     /// For programs: one document, times in RFC 3339 UTC.
     Json,
+    /// For programs that read line by line: one document for each item. Only `history` and `savings`.
+    Jsonl,
+    /// For spreadsheets: only `history` and `savings`.
+    Csv,
 }
 
 /// Who reads what is printed for people.
@@ -61,6 +65,11 @@ impl Output {
         Reader::of(&io::stdout())
     }
 
+    /// How it is printed.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether programs read it.
     pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json
@@ -73,8 +82,11 @@ impl Output {
         people: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
         let text = match self.format {
-            Format::Json => serde_json::to_string_pretty(data).expect("results are plain data"),
             Format::Table => people(data),
+            // Commands that print no list are not run for the other two.
+            Format::Json | Format::Jsonl | Format::Csv => {
+                serde_json::to_string_pretty(data).expect("results are plain data")
+            }
         };
         self.raw(format!("{}\n", text.trim_end()).as_bytes())
     }

@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use super::{CliError, Context, Exit};
 use crate::logging::{self, LogFormat};
 use crate::notify;
-use crate::run::{self, Ports, Reload, RuleKeeper};
-use crate::settings::{self, Driver, Overrides, Settings};
+use crate::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper};
+use crate::settings::{self, Driver, Overrides, QueueSetting, Settings};
 use crate::systemd::ServiceManager;
 
 /// How the daemon runs.
@@ -82,6 +82,7 @@ impl Daemon<'_> {
         let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
         let organisation = Organisation::open(connection, &settings.membership);
         let ports = Ports {
+            events: queue(settings).map(|address| EventQueue::new(connection, address)),
             rules,
             notifier,
             deliveries,
@@ -98,6 +99,17 @@ impl Daemon<'_> {
         run::run(&settings.daemon, governance, ports, shutdown).await?;
         info!("curfew has ended");
         Ok(())
+    }
+}
+
+/// Where EC2's state changes are read: where the daemon drives, nothing is deployed.
+fn queue(settings: &Settings) -> Option<QueueAddress> {
+    match (&settings.daemon.queue, settings.daemon.driver) {
+        (QueueSetting::Url(url), _) => Some(QueueAddress::Url(url.clone())),
+        (QueueSetting::Stack, Driver::Cloud) => {
+            Some(QueueAddress::of_stack(settings.stack.name.as_str()))
+        }
+        (QueueSetting::Stack, Driver::Daemon) | (QueueSetting::Off, _) => None,
     }
 }
 

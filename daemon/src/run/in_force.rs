@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
+use jiff::SignedDuration;
 use tokio::sync::watch;
 
-use super::RuleKeeper;
+use super::{RuleKeeper, Tempo};
 use crate::settings::DaemonSettings;
 
 /// What the settings say now.
@@ -20,7 +21,9 @@ pub struct InForce {
     /// The instances of every governed account and region.
     pub organisation: Organisation,
     /// How often states are looked up.
-    pub poll: Duration,
+    pub tempo: Tempo,
+    /// How long transitions are kept in the journal.
+    pub retention: SignedDuration,
     /// How late the cloud may be before the daemon does it itself.
     pub grace: Duration,
     /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
@@ -41,7 +44,8 @@ pub(super) fn begin(
         generation: 1,
         governance,
         organisation,
-        poll: settings.poll,
+        tempo: Tempo::of(settings),
+        retention: settings.retention,
         grace: settings.grace,
         rules,
     }))

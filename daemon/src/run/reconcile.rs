@@ -20,6 +20,7 @@ use super::health::{Health, Pulse, Sight};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
 use super::tidings::Standing;
+use super::watch::Acts;
 use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
 
@@ -61,6 +62,8 @@ pub(super) struct Reconcile {
     pub(super) standing: Standing,
     /// Tells polling that something has just been changed.
     pub(super) nudge: Arc<Notify>,
+    /// Tells the watch task what was done, and why.
+    pub(super) acts: Acts,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
 }
@@ -247,6 +250,7 @@ impl Reconcile {
             .pass(&now.governance, &WakeUp::ROUTINE, &self.clock, deadline)
             .await;
         let done = survey.whole()?;
+        self.acts.note(&done.pass.outcomes, self.clock.now());
         let mut outcomes = done.pass.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
             self.nudge.notify_one();

@@ -16,9 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::RuleKeeper;
 use super::health::{Health, Pulse};
 use super::in_force::InForce;
+use super::{RuleKeeper, Tempo};
 use crate::settings::{self, Overrides, Settings, SettingsError};
 use crate::systemd::{News, ServiceManager};
 
@@ -200,7 +200,8 @@ impl Reloading {
             generation,
             governance: Arc::new(found.governance.clone()),
             organisation,
-            poll: found.daemon.poll,
+            tempo: Tempo::of(&found.daemon),
+            retention: found.daemon.retention,
             grace: found.daemon.grace,
             rules,
         }));
@@ -227,6 +228,7 @@ fn keep_what_needs_a_restart(found: &mut Settings, running: &Settings) -> Vec<&'
         "daemon.state_dir",
         &mut keys,
     );
+    keep(&mut new.queue, &old.queue, "daemon.queue", &mut keys);
     keys
 }
 

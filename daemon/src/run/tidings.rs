@@ -205,7 +205,7 @@ impl Watched {
     pub(super) fn seen(&mut self, seen: &Seen, now: Timestamp) {
         let looks = match seen {
             Seen::Everything(looks) => looks.iter().map(|look| &look.instances[..]).collect(),
-            Seen::Some(instances) => vec![&instances[..]],
+            Seen::Told(told) => vec![&told.instances[..]],
         };
         for instances in &looks {
             for notice in self.holds.news(instances, &self.governance, now) {

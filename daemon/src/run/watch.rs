@@ -1,28 +1,40 @@
 //! Watching: sightings in, transitions out, to the log and the journal.
 
-use std::collections::{HashMap, HashSet};
+mod acts;
+mod event;
+mod flow;
+mod ledger;
+mod polling;
+mod queue;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_aws::execute::Deadline;
-use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberError, Organisation};
-use curfew_core::govern::Governance;
-use curfew_core::instance::{AccountId, Instance, InstanceId};
+use curfew_aws::error::CloudError;
+use curfew_aws::organisation::MemberError;
+use curfew_core::instance::{AccountId, Instance, Region};
 use curfew_core::membership::Member;
-use curfew_core::memory::Cause;
-use curfew_core::transition::{Sighting, Transition, disappearance, transition};
-use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use curfew_core::transition::Transition;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::health::Pulse;
-use super::in_force::{Current, InForce};
+use super::in_force::Current;
 use super::tidings::Watched;
-use crate::journal::{Journal, Record};
+use crate::journal::{Blame, Keeper, Record, Watch, Written};
+
+pub(super) use acts::Acts;
+pub use event::{Call, Event, Message, Unreadable};
+pub use ledger::Ledger;
+pub(super) use polling::Mood;
+pub use polling::{Polling, Tempo};
+pub(super) use queue::{Acknowledging, Queue, Receipt};
+pub use queue::{EventQueue, QueueAddress};
 
 /// Sightings that may wait for the journal. Each is a whole fleet: a few, then the source waits, and nothing is dropped.
 pub(super) const SIGHTINGS: usize = 4;
@@ -32,8 +44,8 @@ pub(super) const SIGHTINGS: usize = 4;
 pub enum Seen {
     /// Every instance of these members: one of theirs that is missing is gone. Of a member that did not answer nothing is said.
     Everything(Vec<Look>),
-    /// Some instances, as after a state-change event: nothing is said of the others.
-    Some(Vec<Instance>),
+    /// What events told: nothing is said of other instances.
+    Told(Told),
 }
 
 /// All instances of one account and region.
@@ -41,74 +53,52 @@ pub enum Seen {
 pub struct Look {
     /// Which.
     pub member: Member,
+    /// When it was begun: what it found is no older.
+    pub begun: Timestamp,
     /// Its instances.
     pub instances: Vec<Instance>,
 }
 
+/// What the queue of state changes told.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Who made it happen.
+    pub calls: Vec<Call>,
+    /// The instances of the events as they were looked up since, as far as EC2 answered.
+    pub instances: Vec<Instance>,
+    /// Whether there was nothing more to receive.
+    pub drained: bool,
+}
+
 /// A source of sightings: polling here, the queue of state changes beside it.
 pub trait Sightings: Send {
+    /// Waits until it is time to look.
+    fn rest(&mut self) -> impl Future<Output = ()> + Send;
+
     /// Waits for the next sighting. Must be safe to drop half-way.
-    fn next(&mut self) -> impl Future<Output = Result<Seen, MemberError>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Seen, SourceError>> + Send;
 }
 
-/// Looks everything up again and again, and at once when nudged.
-#[derive(Debug)]
-pub struct Polling {
-    organisation: Organisation,
-    every: Duration,
-    nudge: Arc<Notify>,
-    begun: bool,
-    /// Who did not answer last time: it is said once.
-    silent: HashSet<Member>,
+/// A source that does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// EC2, in some account and region.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// The queue of state changes.
+    #[error("the queue of state changes: {0}")]
+    Queue(CloudError),
 }
 
-impl Polling {
-    /// Polls every member; the first look is at once.
-    pub fn new(organisation: Organisation, every: Duration, nudge: Arc<Notify>) -> Self {
-        Self {
-            organisation,
-            every,
-            nudge,
-            begun: false,
-            silent: HashSet::new(),
+impl SourceError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Member(error) => error.hint(),
+            Self::Queue(error) => error.hint().to_owned(),
         }
-    }
-
-    fn tell(&mut self, failures: &[MemberError]) {
-        for error in failures {
-            if self.silent.insert(error.member.clone()) {
-                warn!(%error, hint = error.hint(), "instances can't be watched");
-            }
-        }
-        self.silent.retain(|member| {
-            let still = failures.iter().any(|error| error.member == *member);
-            if !still {
-                info!(%member, "instances can be watched again");
-            }
-            still
-        });
-    }
-}
-
-impl Sightings for Polling {
-    async fn next(&mut self) -> Result<Seen, MemberError> {
-        if self.begun {
-            tokio::select! {
-                () = tokio::time::sleep(self.every) => {}
-                () = self.nudge.notified() => {}
-            }
-        }
-        self.begun = true;
-        let mut survey = self.organisation.observe(&Scope::All, Deadline::NONE).await;
-        if survey.answers.is_empty() && !survey.failures.is_empty() {
-            return Err(survey.failures.swap_remove(0));
-        }
-        self.tell(&survey.failures);
-        let looks = survey.answers.into_iter().map(|(one, instances)| Look {
-            member: one.member,
-            instances,
-        });
-        Ok(Seen::Everything(looks.collect()))
     }
 }
 
@@ -124,10 +114,13 @@ pub(super) async fn forward(
 ) {
     let mut backoff = Backoff::default();
     loop {
+        pulse.idle();
+        if shutdown.run_until_cancelled(source.rest()).await.is_none() {
+            return;
+        }
         pulse.within(HANGS);
-        let next = tokio::select! {
-            () = shutdown.cancelled() => return,
-            next = source.next() => next,
+        let Some(next) = shutdown.run_until_cancelled(source.next()).await else {
+            return;
         };
         match next {
             Ok(sighting) => {
@@ -143,13 +136,69 @@ pub(super) async fn forward(
                 let wait = backoff.after_failure();
                 let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
                 warn!(%error, hint = error.hint(), failures, retry_seconds, "instances can't be watched");
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(wait) => {}
+                let waited = shutdown.run_until_cancelled(tokio::time::sleep(wait));
+                if waited.await.is_none() {
+                    return;
                 }
             }
         }
     }
+}
+
+/// The watch task's ends of what it shares with the sources.
+#[derive(Clone, Debug)]
+pub(super) struct Signals {
+    /// How polling is to go about it.
+    mood: Arc<watch::Sender<Mood>>,
+    /// Whether the journal takes what is received.
+    writable: Arc<watch::Sender<bool>>,
+    /// What becomes of messages.
+    pub(super) receipts: mpsc::UnboundedSender<Receipt>,
+}
+
+/// The other ends.
+pub(super) struct Listening {
+    pub(super) mood: watch::Receiver<Mood>,
+    pub(super) writable: watch::Receiver<bool>,
+    pub(super) receipts: mpsc::UnboundedReceiver<Receipt>,
+}
+
+/// Both.
+pub(super) fn signals() -> (Signals, Listening) {
+    // Before the watch task has seen anything, something may well be under way.
+    let (mood, how_to_poll) = watch::channel(Mood {
+        busy: true,
+        told: false,
+    });
+    let (writable, may_receive) = watch::channel(true);
+    let (receipts, dealt_with) = mpsc::unbounded_channel();
+    let signals = Signals {
+        mood: Arc::new(mood),
+        writable: Arc::new(writable),
+        receipts,
+    };
+    let listening = Listening {
+        mood: how_to_poll,
+        writable: may_receive,
+        receipts: dealt_with,
+    };
+    (signals, listening)
+}
+
+/// A ledger that waits for the events of a queue, if there is one. Whether it tells of anything, the last weeks have shown.
+pub(super) fn listening(
+    ledger: Ledger,
+    keeper: &Keeper,
+    events: Option<&EventQueue>,
+    clock: &Clock,
+) -> Ledger {
+    /// A fleet whose instances never change their state for so long needs no events.
+    const LATELY: SignedDuration = SignedDuration::from_hours(28 * 24);
+    let Some(events) = events else { return ledger };
+    let now = clock.now();
+    let since = now.checked_sub(LATELY).unwrap_or(now);
+    let heard = events.is_own() || keeper.heard_events_since(since);
+    ledger.listening(events.region().clone(), heard, now)
 }
 
 /// What the watch task hears.
@@ -160,88 +209,198 @@ pub(super) struct Incoming<'a> {
     pub(super) current: Current,
 }
 
-/// Turns sightings into journal entries until the shutdown; what has been seen by then is written.
-pub(super) async fn keep(
-    mut ledger: Ledger,
-    mut journal: Journal,
-    clock: Clock,
-    mut watched: Watched,
-    Incoming {
-        sightings,
-        mut current,
-    }: Incoming<'_>,
-    pulse: &Pulse,
-    shutdown: CancellationToken,
-) {
-    let mut unwritten: Vec<Record> = Vec::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Ok(()) = current.changed() => {
-                let now = Arc::clone(&current.borrow_and_update());
-                watched.govern(&now.governance);
-                ledger.govern(&now);
-            }
-            Some(seen) = sightings.recv() => {
-                watched.seen(&seen, clock.now());
-                unwritten.extend(ledger.see(seen, clock.now()));
+/// Turns sightings into journal entries.
+pub(super) struct Watcher {
+    pub(super) ledger: Ledger,
+    pub(super) keeper: Keeper,
+    pub(super) clock: Clock,
+    pub(super) watched: Watched,
+    pub(super) signals: Signals,
+    /// How long transitions are kept.
+    pub(super) retention: SignedDuration,
+    pub(super) housekeeping: Housekeeping,
+    pub(super) pulse: Pulse,
+}
+
+/// What is done now and then, beside the stream.
+#[derive(Debug, Default)]
+pub(super) struct Housekeeping {
+    /// When the journal last noted a look at each place.
+    noted: HashMap<(AccountId, Region), Timestamp>,
+    pruned: Option<Timestamp>,
+}
+
+impl Housekeeping {
+    /// A look is noted once a minute: after a kill -9, so much of the watching is not known to have been.
+    const NOTED: SignedDuration = SignedDuration::from_mins(1);
+    /// Old transitions are removed once a day.
+    const PRUNED: SignedDuration = SignedDuration::from_hours(24);
+
+    fn due(&mut self, watches: Vec<Watch>) -> Vec<Watch> {
+        let mut due = Vec::new();
+        for watch in watches {
+            let place = (watch.account.clone(), watch.region.clone());
+            let noted = self.noted.get(&place);
+            // A clock that was set back is no reason to wait for it.
+            if noted.is_none_or(|noted| watch.at.duration_since(*noted).abs() >= Self::NOTED) {
+                self.noted.insert(place, watch.at);
+                due.push(watch);
             }
         }
-        pulse.within(HANGS);
-        (journal, unwritten) = write(journal, unwritten, &watched).await;
-        pulse.idle();
-        if unwritten.is_empty() {
-            pulse.well();
-        } else {
-            pulse.trouble("the journal can't be written".to_owned());
+        due
+    }
+
+    fn is_time_to_prune(&mut self, now: Timestamp) -> bool {
+        let due = self
+            .pruned
+            .is_none_or(|pruned| now.duration_since(pruned) >= Self::PRUNED);
+        if due {
+            self.pruned = Some(now);
         }
-    }
-    while let Ok(seen) = sightings.try_recv() {
-        watched.seen(&seen, clock.now());
-        unwritten.extend(ledger.see(seen, clock.now()));
-    }
-    unwritten.extend(ledger.settle_all());
-    let (_, lost) = write(journal, unwritten, &watched).await;
-    if !lost.is_empty() {
-        error!(
-            records = lost.len(),
-            "records could not be written to the journal before the end"
-        );
+        due
     }
 }
 
-/// Writes all records, or keeps them all for the next time. People are told of what is new in the journal: once, then.
-async fn write(
-    mut journal: Journal,
-    records: Vec<Record>,
-    watched: &Watched,
-) -> (Journal, Vec<Record>) {
-    if records.is_empty() {
-        return (journal, records);
-    }
-    for transition in records
-        .iter()
-        .filter_map(|record| record.transition.as_ref())
-    {
-        log(transition);
-    }
-    // A full disk may take its time to say so.
-    let written = tokio::task::spawn_blocking(move || {
-        let result = journal.record(&records);
-        (journal, records, result)
-    });
-    let (journal, mut records, result) = written.await.expect("writing the journal does not panic");
-    match result {
-        Ok(entries) => {
-            records.clear();
-            watched.journalled(&entries);
+impl Watcher {
+    /// Watches until the shutdown; what has been seen by then is written.
+    pub(super) async fn run(mut self, incoming: Incoming<'_>, shutdown: CancellationToken) {
+        let Incoming {
+            sightings,
+            mut current,
+        } = incoming;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Ok(()) = current.changed() => {
+                    let now = Arc::clone(&current.borrow_and_update());
+                    self.watched.govern(&now.governance);
+                    self.ledger.govern(&now);
+                    self.retention = now.retention;
+                }
+                Some(seen) = sightings.recv() => {
+                    self.pulse.within(HANGS);
+                    self = self.see(seen).await;
+                    self.pulse.idle();
+                    if self.keeper.is_behind() {
+                        self.pulse.trouble("the journal can't be written".to_owned());
+                    } else {
+                        self.pulse.well();
+                    }
+                }
+            }
         }
-        Err(error) => {
-            let source = std::error::Error::source(&error).map(ToString::to_string);
-            error!(%error, source, waiting = records.len(), "the journal can't be written; its records wait in memory");
+        while let Ok(seen) = sightings.try_recv() {
+            self = self.see(seen).await;
+        }
+        let rest = self.ledger.settle_all();
+        self = self.write(rest, Vec::new()).await;
+        if self.keeper.is_behind() {
+            error!("records could not be written to the journal before the end");
         }
     }
-    (journal, records)
+
+    async fn see(mut self, mut seen: Seen) -> Self {
+        let now = self.clock.now();
+        self.watched.seen(&seen, now);
+        let mut watches = Vec::new();
+        match &mut seen {
+            Seen::Everything(looks) => watches = self.ledger.watches(looks, now),
+            Seen::Told(told) => self.forget_known(told),
+        }
+        let records = self.ledger.see(seen, now);
+        let watches = self.housekeeping.due(watches);
+        for event in self.ledger.finished() {
+            self.acknowledge(event);
+        }
+        let mood = Mood {
+            busy: self.ledger.is_busy(),
+            told: self.ledger.is_told(now),
+        };
+        self.signals.mood.send_if_modified(|current| {
+            let changed = *current != mood;
+            *current = mood;
+            changed
+        });
+        self.write(records, watches).await
+    }
+
+    /// Drops the events that the journal has already: a message is delivered again when its deletion was lost.
+    fn forget_known(&mut self, told: &mut Told) {
+        let ids: Vec<String> = told.events.iter().map(|event| event.id.clone()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let known = self.keeper.events(&ids);
+        told.events.retain(|event| !known.contains(&event.id));
+        if !self.keeper.is_behind() {
+            for event in known {
+                self.acknowledge(event);
+            }
+        }
+    }
+
+    fn acknowledge(&self, event: String) {
+        // Nobody deletes any more at the end: what is not deleted comes again, and is known then.
+        let _ = self.signals.receipts.send(Receipt::Finished { event });
+    }
+
+    /// Writes all records, or keeps them for the next time. People are told of what is new in the journal: once, then.
+    async fn write(mut self, records: Vec<Record>, watches: Vec<Watch>) -> Self {
+        let blames = self.ledger.blames();
+        let pruned = self.housekeeping.is_time_to_prune(self.clock.now());
+        let idle = records.is_empty() && watches.is_empty() && blames.is_empty() && !pruned;
+        if idle && !self.keeper.is_behind() {
+            return self;
+        }
+        for transition in records
+            .iter()
+            .filter_map(|record| record.transition.as_ref())
+        {
+            log(transition);
+        }
+        let cutoff = self.clock.now().checked_sub(self.retention).ok();
+        let cutoff = cutoff.filter(|_| pruned);
+        let everything = self.ledger.everything();
+        // A full disk may take its time to say so.
+        let mut keeper = self.keeper;
+        let work = move || {
+            let written = write(&mut keeper, records, everything);
+            note(&mut keeper, &watches, &blames, cutoff);
+            (keeper, written)
+        };
+        let (keeper, written) = tokio::task::spawn_blocking(work)
+            .await
+            .expect("writing the journal does not panic");
+        self.keeper = keeper;
+        self.watched.journalled(&written.entries);
+        for event in written.events {
+            self.acknowledge(event);
+        }
+        let writable = written.trouble.is_none();
+        self.signals.writable.send_if_modified(|current| {
+            let changed = *current != writable;
+            *current = writable;
+            changed
+        });
+        self
+    }
+}
+
+/// Writes `records`; into a journal that begins anew, everything that is known first.
+fn write(keeper: &mut Keeper, records: Vec<Record>, everything: Vec<Record>) -> Written {
+    let mut written = keeper.write(records);
+    if written.begun_anew {
+        let more = keeper.write(everything);
+        written.trouble = more.trouble;
+    }
+    written
+}
+
+fn note(keeper: &mut Keeper, watches: &[Watch], blames: &[Blame], cutoff: Option<Timestamp>) {
+    keeper.note(watches, blames);
+    if let Some(cutoff) = cutoff {
+        keeper.prune(cutoff);
+    }
 }
 
 fn log(transition: &Transition) {
@@ -256,6 +415,9 @@ fn log(transition: &Transition) {
         region,
         account,
         edge,
+        evidence,
+        by,
+        instance_type: _,
     } = transition;
     let latency_seconds = edge.map(|edge| at.duration_since(edge).as_secs_f64());
     info!(
@@ -265,186 +427,12 @@ fn log(transition: &Transition) {
         %to,
         %at,
         %cause,
+        by,
         schedule = schedule.as_ref().map(ToString::to_string),
         %region,
         %account,
         latency_seconds,
+        %evidence,
         "instance changed state"
     );
-}
-
-/// What is known of every instance, and what a new sighting means beside it.
-#[derive(Debug)]
-pub struct Ledger {
-    known: HashMap<InstanceId, Sighting>,
-    /// Changes that nothing explains yet. Curfew's tag is written after the call that it explains, so a look in between sees
-    /// the change first: it is judged at the next look.
-    unexplained: HashMap<InstanceId, Transition>,
-    governance: Arc<Governance>,
-    /// The other accounts: what is not theirs is the own account's.
-    others: HashSet<AccountId>,
-    /// The own account, once one of its instances was seen.
-    own: Option<AccountId>,
-}
-
-impl Ledger {
-    /// Goes on from what the journal knows: what changed while nobody watched is found at the first look.
-    pub(super) fn new(known: HashMap<InstanceId, Sighting>, now: &InForce) -> Self {
-        let mut ledger = Self {
-            known,
-            unexplained: HashMap::new(),
-            governance: Arc::clone(&now.governance),
-            others: HashSet::new(),
-            own: None,
-        };
-        ledger.govern(now);
-        ledger
-    }
-
-    /// Goes by other settings from now on.
-    pub(super) fn govern(&mut self, now: &InForce) {
-        self.governance = Arc::clone(&now.governance);
-        let members = now.organisation.members().iter();
-        self.others = members
-            .filter_map(|one| one.member.account.clone())
-            .collect();
-    }
-
-    /// What a sighting at `now` adds to the journal.
-    pub fn see(&mut self, seen: Seen, now: Timestamp) -> Vec<Record> {
-        let mut records = Vec::new();
-        match seen {
-            Seen::Some(instances) => {
-                for instance in &instances {
-                    self.see_one(instance, now, &mut records);
-                }
-            }
-            Seen::Everything(looks) => {
-                for look in &looks {
-                    for instance in &look.instances {
-                        self.see_one(instance, now, &mut records);
-                    }
-                    if look.member.account.is_none() {
-                        let owner = look.instances.first().map(|one| one.account.clone());
-                        self.own = owner.or(self.own.take());
-                    }
-                }
-                self.miss(&looks, now, &mut records);
-            }
-        }
-        records
-    }
-
-    /// Explains what is unexplained as it stands.
-    pub fn settle_all(&mut self) -> Vec<Record> {
-        let unexplained: Vec<Transition> = self
-            .unexplained
-            .drain()
-            .map(|(_, transition)| transition)
-            .collect();
-        unexplained
-            .into_iter()
-            .map(|transition| self.settle_as_it_is(transition))
-            .collect()
-    }
-
-    fn see_one(&mut self, instance: &Instance, now: Timestamp, records: &mut Vec<Record>) {
-        let waiting = self.unexplained.remove(&instance.id);
-        if let Some(waiting) = waiting
-            .clone()
-            .filter(|waiting| waiting.to != instance.state)
-        {
-            records.push(self.settle_as_it_is(waiting));
-        }
-        let Some(before) = self.known.get(&instance.id) else {
-            records.push(self.know(instance, None, None));
-            return;
-        };
-        match transition(before, instance, &self.governance, now) {
-            Some(found) => {
-                let second_look = waiting.filter(|waiting| waiting.to == instance.state);
-                if found.cause == Cause::Outside && second_look.is_none() {
-                    self.unexplained.insert(instance.id.clone(), found);
-                } else {
-                    let at = second_look.map_or(found.at, |first| first.at);
-                    let cause = Some(found.cause.clone());
-                    records.push(self.know(instance, Some(Transition { at, ..found }), cause));
-                }
-            }
-            None => {
-                let cause = before.cause.clone();
-                if *before != Sighting::of(instance, cause.clone()) {
-                    records.push(self.know(instance, None, cause));
-                }
-            }
-        }
-    }
-
-    /// An instance that two complete looks in a row at its account and region do not list is gone.
-    fn miss(&mut self, looks: &[Look], now: Timestamp, records: &mut Vec<Record>) {
-        let instances = looks.iter().flat_map(|look| &look.instances);
-        let present: HashSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
-        let missing: Vec<InstanceId> = self
-            .known
-            .iter()
-            .filter(|(id, _)| !present.contains(id))
-            .filter(|(_, sighting)| looks.iter().any(|look| self.covers(&look.member, sighting)))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in missing {
-            let gone = disappearance(&id, &self.known[&id], now);
-            match self.unexplained.remove(&id) {
-                Some(first) if first.to == gone.to => {
-                    self.known.remove(&id);
-                    records.push(Record {
-                        instance: id,
-                        transition: Some(first),
-                        sighting: None,
-                    });
-                }
-                other => {
-                    records.extend(other.map(|other| self.settle_as_it_is(other)));
-                    let gone = disappearance(&id, &self.known[&id], now);
-                    self.unexplained.insert(id, gone);
-                }
-            }
-        }
-    }
-
-    fn covers(&self, member: &Member, sighting: &Sighting) -> bool {
-        let account = match (&member.account, &self.own) {
-            (Some(account), _) | (None, Some(account)) => sighting.account == *account,
-            (None, None) => !self.others.contains(&sighting.account),
-        };
-        account && sighting.region == member.region
-    }
-
-    fn know(
-        &mut self,
-        instance: &Instance,
-        transition: Option<Transition>,
-        cause: Option<Cause>,
-    ) -> Record {
-        let sighting = Sighting::of(instance, cause);
-        self.known.insert(instance.id.clone(), sighting.clone());
-        Record {
-            instance: instance.id.clone(),
-            transition,
-            sighting: Some(sighting),
-        }
-    }
-
-    fn settle_as_it_is(&mut self, transition: Transition) -> Record {
-        let id = transition.instance.clone();
-        let sighting = self.known.get_mut(&id).map(|known| {
-            known.state = transition.to;
-            known.cause = Some(transition.cause.clone());
-            known.clone()
-        });
-        Record {
-            instance: id,
-            transition: Some(transition),
-            sighting,
-        }
-    }
 }

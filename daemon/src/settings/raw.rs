@@ -24,7 +24,7 @@ pub struct RawSettings {
     /// Other accounts whose instances are governed too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<RawAccount>,
-    /// What an instance type costs per hour, in any one currency, for `curfew simulate`: `"t3.micro" = 0.0118`.
+    /// What an instance type costs per hour, in any one currency, for `curfew simulate` and `curfew savings`: `"t3.micro" = 0.0118`.
     #[serde(default)]
     pub prices: BTreeMap<String, f64>,
     /// What is deployed.
@@ -76,8 +76,14 @@ pub struct RawApi {
 pub struct RawDaemon {
     /// Who carries plans out.
     pub driver: Driver,
-    /// How often states are looked up: `10s`.
+    /// How often states are looked up while something is under way: `10s`.
     pub poll: String,
+    /// How often they are while it is quiet: `1m`.
+    pub poll_quiet: String,
+    /// Where EC2's state changes are read: `stack` for the queue that is deployed, `off`, or the URL of a queue of your own.
+    pub queue: String,
+    /// How many days the journal keeps transitions.
+    pub journal_days: u32,
     /// How late the cloud may be before the daemon does it itself: `2m`.
     pub grace: String,
     /// Where the journal is kept.

@@ -2,7 +2,7 @@
 
 use curfew::journal::{Journal, Record};
 use curfew_core::instance::{AccountId, InstanceState, Region};
-use curfew_core::transition::Transition;
+use curfew_core::transition::{Evidence, Transition};
 use curfew_testing::Launch;
 
 use crate::cloud::{Cloud, due, idle};
@@ -25,10 +25,14 @@ fn it_tells_everything_that_the_decision_rests_on() {
         region: Region::new("us-east-1"),
         account: AccountId::new("123456789012"),
         edge: None,
+        evidence: Evidence::Look,
+        by: None,
+        instance_type: None,
     };
     let record = Record {
         instance: transition.instance.clone(),
         transition: Some(transition),
+        event: None,
         sighting: None,
     };
     journal.record(&[record]).unwrap();

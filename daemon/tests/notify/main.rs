@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use curfew::notify::{Delivery, Kind, Notice, Notifier, Subject, open};
 use curfew::run::{Ports, run};
-use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings};
+use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
@@ -270,6 +270,9 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let settings = DaemonSettings {
         driver: Driver::Daemon,
         poll: Duration::from_millis(200),
+        poll_quiet: Duration::from_millis(200),
+        queue: QueueSetting::Off,
+        retention: SignedDuration::from_hours(24),
         grace: Duration::ZERO,
         state_dir: None,
     };

@@ -73,7 +73,9 @@ impl House {
         }
         command
             .env("CURFEW_CONFIG", self.state.path().join("curfew.toml"))
-            .env("CURFEW__DAEMON__STATE_DIR", self.state.path());
+            .env("CURFEW__DAEMON__STATE_DIR", self.state.path())
+            // The emulator tells of no change by itself: looks have to find them.
+            .env("CURFEW__DAEMON__POLL_QUIET", "5s");
         command
     }
 

@@ -1,0 +1,126 @@
+//! Reading transitions back.
+
+use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::transition::Transition;
+use jiff::Timestamp;
+use rusqlite::{Row, params_from_iter};
+use serde::Serialize;
+
+use super::{Journal, JournalError, parsed, stored};
+
+/// A transition with its number in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// Counts up from 1, in the order of recording.
+    pub id: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub transition: Transition,
+}
+
+/// What `history` shows: what passes every one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// From this instant on.
+    pub since: Option<Timestamp>,
+    /// Before this instant.
+    pub until: Option<Timestamp>,
+    /// Instances of one of these ids or names, if there is any.
+    pub instances: Vec<String>,
+    /// Only what this schedule governed.
+    pub schedule: Option<ScheduleName>,
+    /// Only causes of this sort (`schedule`, `hold`, `request`, `outside`), or this very cause (`hold by alice`).
+    pub cause: Option<String>,
+    /// Only transitions to this state.
+    pub to: Option<InstanceState>,
+    /// At most so many, the newest ones.
+    pub limit: Option<u32>,
+}
+
+impl Filter {
+    /// The condition in SQL, and the values for its question marks.
+    fn condition(&self) -> (String, Vec<String>) {
+        let mut conditions = vec!["TRUE".to_owned()];
+        let mut values = Vec::new();
+        // `{}` stands for the value, which is numbered, since it may be needed twice.
+        let mut require = |condition: &str, value: String| {
+            values.push(value);
+            conditions.push(condition.replace("{}", &format!("?{}", values.len())));
+        };
+        if let Some(since) = self.since {
+            require("at >= {}", stored(since));
+        }
+        if let Some(until) = self.until {
+            require("at < {}", stored(until));
+        }
+        if let Some(schedule) = &self.schedule {
+            require("schedule = {}", schedule.to_string());
+        }
+        if let Some(to) = self.to {
+            require("to_state = {}", to.as_str().to_owned());
+        }
+        match self.cause.as_deref() {
+            Some(sort @ ("schedule" | "hold" | "request")) => {
+                require("substr(cause, 1, length({})) = {}", format!("{sort} "));
+            }
+            Some(cause) => require("cause = {}", cause.to_owned()),
+            None => {}
+        }
+        if !self.instances.is_empty() {
+            // A JSON list, so that any number of them is one value.
+            let list = serde_json::to_string(&self.instances).expect("texts are plain data");
+            require(
+                "(instance IN (SELECT value FROM json_each({})) OR name IN (SELECT value FROM json_each({})))",
+                list,
+            );
+        }
+        (conditions.join(" AND "), values)
+    }
+}
+
+impl Journal {
+    /// The newest transitions that `filter` lets through, oldest first.
+    pub fn history(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
+        let (condition, values) = filter.condition();
+        let limit = filter.limit.map_or(-1, i64::from);
+        let read = || -> rusqlite::Result<Vec<Entry>> {
+            let mut query = self.connection.prepare(&format!(
+                "SELECT id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom,
+                        instance_type
+                 FROM transitions WHERE {condition} ORDER BY at DESC, id DESC LIMIT {limit}",
+            ))?;
+            let mut entries = query
+                .query_map(params_from_iter(values), entry)?
+                .collect::<Result<Vec<_>, _>>()?;
+            entries.reverse();
+            Ok(entries)
+        };
+        read().map_err(|source| self.failed("read", source))
+    }
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let schedule: Option<String> = row.get(7)?;
+    let edge: Option<String> = row.get(10)?;
+    let transition = Transition {
+        instance: parsed(row, 1)?,
+        name: row.get(2)?,
+        from: parsed(row, 3)?,
+        to: parsed(row, 4)?,
+        at: parsed(row, 5)?,
+        cause: parsed(row, 6)?,
+        schedule: schedule.map(|_| parsed(row, 7)).transpose()?,
+        region: Region::new(text(8)?),
+        account: AccountId::new(text(9)?),
+        edge: edge.map(|_| parsed(row, 10)).transpose()?,
+        evidence: parsed(row, 11)?,
+        by: row.get(12)?,
+        instance_type: row.get(13)?,
+    };
+    Ok(Entry {
+        id: row.get(0)?,
+        transition,
+    })
+}

@@ -1,0 +1,298 @@
+//! The one writer of the journal, which goes on where the journal can't be written: records wait, up to a limit, and what does not
+//! fit is counted. A broken file is set aside under another name, and a new one is begun.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use curfew_core::instance::InstanceId;
+use curfew_core::transition::Sighting;
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use tracing::{error, info, warn};
+
+use super::{Blame, Entry, FILE, Journal, JournalError, Record, Watch};
+
+/// Beside the journal: held by the daemon that writes it, and released by the system however that daemon ends.
+const LOCK: &str = "journal.lock";
+
+/// Writes the journal of one state directory.
+#[derive(Debug)]
+pub struct Keeper {
+    directory: PathBuf,
+    open: Option<Open>,
+    waiting: VecDeque<Record>,
+    /// Transitions that did not fit since the journal could last be written.
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    journal: Journal,
+    _lock: File,
+}
+
+/// What became of an attempt to write.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// What is new in the journal.
+    pub entries: Vec<Entry>,
+    /// The events whose records are in the journal now, or will never be.
+    pub events: Vec<String>,
+    /// Whether the journal is a new file, which knows nothing yet of what is known.
+    pub begun_anew: bool,
+    /// Why records wait, if they do.
+    pub trouble: Option<JournalError>,
+    /// Transitions that were lost, as is known once the journal can be written again.
+    pub lost: u64,
+}
+
+impl Keeper {
+    /// Records that wait for a journal that can't be written: a transition is about 500 bytes, so this is 5 MB, and four days of a
+    /// thousand instances that start and stop once a day.
+    pub const WAITING: usize = 10_000;
+
+    /// Opens the journal in `directory`, or goes on without, if it can't be opened now. Only what waiting can't mend is an error.
+    pub fn open(directory: &Path) -> Result<Self, JournalError> {
+        let mut keeper = Self {
+            directory: directory.to_owned(),
+            open: None,
+            waiting: VecDeque::new(),
+            dropped: 0,
+        };
+        match keeper.reopen() {
+            Ok(_) => {}
+            Err(
+                error @ (JournalError::TooNew { .. }
+                | JournalError::Directory { .. }
+                | JournalError::Stuck { .. }),
+            ) => return Err(error),
+            Err(error) => complain(&error, 0),
+        }
+        Ok(keeper)
+    }
+
+    /// What was last known of every instance; nothing, while the journal can't be read.
+    pub fn sightings(&self) -> HashMap<InstanceId, Sighting> {
+        let known = match &self.open {
+            Some(open) => open.journal.sightings(),
+            // Whoever writes it can be read beside.
+            None => Journal::read(&self.directory).and_then(|journal| journal.sightings()),
+        };
+        known.unwrap_or_else(|error| {
+            complain(&error, self.waiting.len());
+            HashMap::new()
+        })
+    }
+
+    /// Whether events have told of anything since `since`.
+    pub fn heard_events_since(&self, since: Timestamp) -> bool {
+        let journal = self.open.as_ref().map(|open| &open.journal);
+        journal.is_some_and(|journal| journal.heard_events_since(since).unwrap_or(false))
+    }
+
+    /// Those of `events` that need no record any more: they are in the journal, or wait for it.
+    pub fn events(&self, events: &[String]) -> HashSet<String> {
+        let written = self.open.as_ref().map(|open| open.journal.events(events));
+        let mut known = written.and_then(Result::ok).unwrap_or_default();
+        let waiting = self
+            .waiting
+            .iter()
+            .filter_map(|record| record.event.as_ref());
+        known.extend(waiting.filter(|event| events.contains(event)).cloned());
+        known
+    }
+
+    /// Whether the records of events wait, so that whoever keeps them safe had better go on doing so.
+    pub fn is_behind(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Writes `records` after those that wait, or lets them wait too.
+    pub fn write(&mut self, records: Vec<Record>) -> Written {
+        self.enqueue(records);
+        let mut written = Written::default();
+        if self.waiting.is_empty() {
+            return written;
+        }
+        // Twice: a file that turns out to be broken is replaced, and the new one takes everything.
+        for _ in 0..2 {
+            match self.try_write(&mut written) {
+                Ok(()) => {
+                    written.trouble = None;
+                    written.lost = std::mem::take(&mut self.dropped);
+                    if written.lost > 0 {
+                        error!(
+                            transitions = written.lost,
+                            "the journal can be written again; transitions were lost meanwhile"
+                        );
+                    }
+                    return written;
+                }
+                Err(error) if error.is_corrupt() => {
+                    self.open = None;
+                    match replace(&self.directory, &error) {
+                        Ok(()) => written.begun_anew = true,
+                        Err(stuck) => {
+                            written.trouble = Some(stuck);
+                            break;
+                        }
+                    }
+                    written.trouble = Some(error);
+                }
+                Err(error) => {
+                    written.trouble = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = &written.trouble {
+            complain(error, self.waiting.len());
+        }
+        written
+    }
+
+    /// Notes looks and callers, where there is a journal: without them, hours are unknown and names missing, which is said.
+    pub fn note(&mut self, looks: &[Watch], blames: &[Blame]) {
+        let Some(open) = &mut self.open else { return };
+        let noted = match (looks, blames) {
+            ([], []) => Ok(()),
+            (looks, []) => open.journal.watched(looks),
+            ([], blames) => open.journal.blame(blames),
+            (looks, blames) => open
+                .journal
+                .watched(looks)
+                .and_then(|()| open.journal.blame(blames)),
+        };
+        if let Err(error) = noted {
+            complain(&error, self.waiting.len());
+        }
+    }
+
+    /// Removes what is older than `cutoff`.
+    pub fn prune(&mut self, cutoff: Timestamp) {
+        let Some(open) = &mut self.open else { return };
+        match open.journal.prune(cutoff) {
+            Ok(0) => {}
+            Ok(transitions) => {
+                info!(transitions, before = %cutoff, "old transitions were removed from the journal");
+            }
+            Err(error) => complain(&error, self.waiting.len()),
+        }
+    }
+
+    fn enqueue(&mut self, records: Vec<Record>) {
+        for record in records {
+            if self.waiting.len() == Self::WAITING {
+                // The newest says what is known now; the oldest is what has waited in vain for longest.
+                let oldest = self.waiting.pop_front();
+                let lost = oldest.is_some_and(|oldest| oldest.transition.is_some());
+                self.dropped += u64::from(lost);
+                if lost && (self.dropped == 1 || self.dropped.is_multiple_of(1000)) {
+                    error!(
+                        transitions = self.dropped,
+                        waiting = Self::WAITING,
+                        "the journal can't be written for too long: transitions are lost"
+                    );
+                }
+            }
+            self.waiting.push_back(record);
+        }
+    }
+
+    fn try_write(&mut self, written: &mut Written) -> Result<(), JournalError> {
+        if self.open.is_none() {
+            written.begun_anew |= self.reopen()?;
+        }
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let records = self.waiting.make_contiguous();
+        written.entries.extend(open.journal.record(records)?);
+        let events = self.waiting.drain(..).filter_map(|record| record.event);
+        written.events.extend(events);
+        Ok(())
+    }
+
+    /// Opens the journal; whether it is a new one instead of a broken one.
+    fn reopen(&mut self) -> Result<bool, JournalError> {
+        let lock = lock(&self.directory)?;
+        let (journal, begun_anew) = match Journal::open(&self.directory) {
+            Err(error) if error.is_corrupt() => {
+                replace(&self.directory, &error)?;
+                (Journal::open(&self.directory)?, true)
+            }
+            opened => (opened?, false),
+        };
+        self.open = Some(Open {
+            journal,
+            _lock: lock,
+        });
+        Ok(begun_anew)
+    }
+}
+
+fn complain(error: &JournalError, waiting: usize) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    error!(%error, source, hint = error.hint(), waiting, "the journal can't be written; its records wait in memory");
+}
+
+fn lock(directory: &Path) -> Result<File, JournalError> {
+    let made = std::fs::create_dir_all(directory).and_then(|()| {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        options.open(directory.join(LOCK))
+    });
+    let lock = made.map_err(|source| JournalError::Directory {
+        path: directory.to_owned(),
+        source,
+    })?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Taken {
+            path: directory.join(FILE),
+        }),
+        Err(errno) => {
+            // Some network file systems have no locks: then it is for the operator to run one daemon only.
+            warn!(error = %errno, "this file system has no locks: nothing keeps a second daemon from writing the journal");
+            Ok(lock)
+        }
+    }
+}
+
+/// Puts a broken file out of the way of a new one, and says so.
+fn replace(directory: &Path, error: &JournalError) -> Result<(), JournalError> {
+    let aside = set_aside(directory)?;
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    error!(%error, source, kept = %aside.display(), "the journal is broken: it is set aside, and a new one begins");
+    Ok(())
+}
+
+/// Renames the file and what SQLite keeps beside it to the first name that is free.
+fn set_aside(directory: &Path) -> Result<PathBuf, JournalError> {
+    let name = |number: u32| directory.join(format!("{FILE}.broken-{number}"));
+    let aside = (1..u32::MAX)
+        .map(name)
+        .find(|path| !path.exists())
+        .expect("no directory holds so many files");
+    let path = directory.join(FILE);
+    let stuck = |source| JournalError::Stuck {
+        path: path.clone(),
+        source,
+    };
+    std::fs::rename(&path, &aside).map_err(stuck)?;
+    for suffix in ["-wal", "-shm"] {
+        let beside = directory.join(format!("{FILE}{suffix}"));
+        let kept = PathBuf::from(format!("{}{suffix}", aside.display()));
+        match std::fs::rename(&beside, kept) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(stuck(source));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The journal's tables, and how an older journal gets there.
+
+use rusqlite::{Connection, Transaction};
+
+/// Bring an older journal up to date, one after the other; `user_version` counts those done.
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE transitions (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        instance   TEXT NOT NULL,
+        name       TEXT,
+        from_state TEXT NOT NULL,
+        to_state   TEXT NOT NULL,
+        at         TEXT NOT NULL,
+        cause      TEXT NOT NULL,
+        schedule   TEXT,
+        region     TEXT NOT NULL,
+        account    TEXT NOT NULL,
+        edge       TEXT,
+        UNIQUE (account, region, instance, at, from_state, to_state)
+    ) STRICT;
+    CREATE INDEX transitions_by_time ON transitions (at);
+    CREATE TABLE sightings (
+        instance TEXT PRIMARY KEY,
+        sighting TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+    // How each transition became known; what was there when the record of an instance began; and when anybody was watching. An
+    // older journal has no record of the watching, and of an instance that never changed none of its beginning: that is now.
+    "
+    ALTER TABLE transitions ADD COLUMN evidence TEXT NOT NULL DEFAULT 'look';
+    ALTER TABLE transitions ADD COLUMN by_whom TEXT;
+    ALTER TABLE transitions ADD COLUMN instance_type TEXT;
+    ALTER TABLE transitions ADD COLUMN event TEXT;
+    CREATE UNIQUE INDEX transitions_by_event ON transitions (event) WHERE event IS NOT NULL;
+    CREATE INDEX transitions_by_instance ON transitions (instance, at);
+    CREATE TABLE beginnings (
+        instance      TEXT PRIMARY KEY,
+        name          TEXT,
+        state         TEXT NOT NULL,
+        at            TEXT NOT NULL,
+        schedule      TEXT,
+        instance_type TEXT,
+        region        TEXT NOT NULL,
+        account       TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT OR IGNORE INTO beginnings
+        SELECT instance, name, from_state, at, schedule, NULL, region, account FROM transitions ORDER BY at, id;
+    INSERT OR IGNORE INTO beginnings
+        SELECT instance, sighting ->> '$.name', sighting ->> '$.state', strftime('%Y-%m-%dT%H:%M:%S.000000000Z', 'now'), NULL, NULL,
+               sighting ->> '$.region', sighting ->> '$.account'
+        FROM sightings WHERE json_valid(sighting);
+    CREATE TABLE watched (
+        account TEXT NOT NULL,
+        region  TEXT NOT NULL,
+        begun   TEXT NOT NULL,
+        ended   TEXT NOT NULL,
+        PRIMARY KEY (account, region, begun)
+    ) STRICT, WITHOUT ROWID;
+",
+];
+
+/// The newest format.
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("migrations are few")
+}
+
+/// Brings the journal from format `done` to the newest. Each step is done whole or not at all.
+pub(super) fn migrate(connection: &mut Connection, done: u32) -> rusqlite::Result<()> {
+    for (number, migration) in (1..).zip(MIGRATIONS).skip(done as usize) {
+        let step: Transaction<'_> = connection.transaction()?;
+        step.execute_batch(migration)?;
+        step.pragma_update(None, "user_version", number)?;
+        step.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! What is too old goes; what is left still begins somewhere.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::{Journal, JournalError, stored};
+
+impl Journal {
+    /// Removes what is older than `cutoff`, and returns how many transitions that were. From then on, the record of each instance
+    /// begins at the cutoff, with the state that it had.
+    pub fn prune(&mut self, cutoff: Timestamp) -> Result<usize, JournalError> {
+        let path = self.path.clone();
+        let failed = |source| JournalError::Sqlite {
+            path: path.clone(),
+            what: "pruned",
+            source,
+        };
+        let batch = self.connection.transaction().map_err(failed)?;
+        let pruned = prune(&batch, &stored(cutoff)).map_err(failed)?;
+        batch.commit().map_err(failed)?;
+        Ok(pruned)
+    }
+}
+
+fn prune(batch: &Connection, cutoff: &str) -> rusqlite::Result<usize> {
+    batch.execute(
+        "INSERT OR REPLACE INTO beginnings (instance, name, state, at, schedule, instance_type, region, account)
+         SELECT instance, name, to_state, at, schedule, instance_type, region, account
+         FROM transitions WHERE at < ?1 ORDER BY at, id",
+        [cutoff],
+    )?;
+    batch.execute(
+        "DELETE FROM beginnings WHERE at < ?1 AND state = 'terminated'",
+        [cutoff],
+    )?;
+    batch.execute("UPDATE beginnings SET at = ?1 WHERE at < ?1", [cutoff])?;
+    batch.execute("DELETE FROM watched WHERE ended <= ?1", [cutoff])?;
+    batch.execute("UPDATE watched SET begun = ?1 WHERE begun < ?1", [cutoff])?;
+    batch.execute("DELETE FROM transitions WHERE at < ?1", [cutoff])
+}

@@ -1,0 +1,481 @@
+//! The journal in its own file; `keeper/tests.rs` has what goes wrong with that file.
+
+use super::*;
+use curfew_core::transition::Evidence;
+
+pub(super) fn transition(at: &str) -> Transition {
+    Transition {
+        instance: "i-0abc1234def567890".parse().unwrap(),
+        name: Some("web".into()),
+        from: InstanceState::Running,
+        to: InstanceState::Stopped,
+        at: at.parse().unwrap(),
+        cause: "schedule office".parse().unwrap(),
+        schedule: Some("office".parse().unwrap()),
+        region: Region::new("eu-west-3"),
+        account: AccountId::new("123456789012"),
+        edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: Some("t3.micro".into()),
+    }
+}
+
+pub(super) fn record(at: &str) -> Record {
+    let sighting = {
+        let Transition {
+            name,
+            region,
+            account,
+            ..
+        } = transition(at);
+        let state = InstanceState::Stopped;
+        Sighting {
+            state,
+            name,
+            region,
+            account,
+            last: None,
+            launched_at: None,
+            cause: None,
+            since: None,
+            schedule: None,
+            instance_type: None,
+        }
+    };
+    let transition = transition(at);
+    Record {
+        instance: transition.instance.clone(),
+        transition: Some(transition),
+        event: None,
+        sighting: Some(sighting),
+    }
+}
+
+#[test]
+fn what_is_recorded_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let entries = journal.record(&[record("2026-11-23T19:00:01Z")]).unwrap();
+    drop(journal);
+    let journal = Journal::open(directory.path()).unwrap();
+    assert_eq!(journal.history(&Filter::default()).unwrap(), entries);
+    assert_eq!(journal.sightings().unwrap().len(), 1);
+}
+
+#[test]
+fn the_same_transition_is_kept_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    assert_eq!(
+        journal
+            .record(&[record("2026-11-23T19:00:01Z")])
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        journal.record(&[record("2026-11-23T19:00:01Z")]).unwrap(),
+        []
+    );
+    assert_eq!(journal.history(&Filter::default()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_disk_refuses_all_records_or_none_and_takes_them_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let limit = |journal: &Journal, pages: u32| {
+        let pragma = ("max_page_count", pages);
+        journal
+            .connection
+            .pragma_update(None, pragma.0, pragma.1)
+            .unwrap();
+    };
+    // No smaller than it is: as if the disk had no room for another page.
+    limit(&journal, 1);
+    let records: Vec<Record> = (0..100)
+        .map(|n| record(&format!("2026-11-23T19:{:02}:{:02}Z", n / 60, n % 60)))
+        .collect();
+    let error = journal.record(&records).unwrap_err();
+    assert!(error.to_string().ends_with("can't be written"), "{error}");
+    assert_eq!(journal.history(&Filter::default()).unwrap(), []);
+
+    limit(&journal, 1_000_000);
+    assert_eq!(journal.record(&records).unwrap().len(), 100);
+}
+
+#[test]
+fn history_is_the_newest_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    // With and without a fraction: as plain text, `…:01Z` would sort after `…:01.5Z`.
+    let times = [
+        "2026-11-23T19:00:01Z",
+        "2026-11-23T19:00:01.5Z",
+        "2026-11-23T19:00:02Z",
+    ];
+    for at in [times[2], times[0], times[1]] {
+        journal.record(&[record(at)]).unwrap();
+    }
+    let at = |entries: Vec<Entry>| {
+        entries
+            .iter()
+            .map(|entry| entry.transition.at.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(at(journal.history(&Filter::default()).unwrap()), times);
+    assert_eq!(
+        at(journal
+            .history(&Filter {
+                limit: Some(2),
+                ..Filter::default()
+            })
+            .unwrap()),
+        times[1..]
+    );
+    let since = Some("2026-11-23T19:00:01.2Z".parse().unwrap());
+    assert_eq!(
+        at(journal
+            .history(&Filter {
+                since,
+                ..Filter::default()
+            })
+            .unwrap()),
+        times[1..]
+    );
+}
+
+#[test]
+fn a_reader_needs_a_journal_and_can_read_beside_the_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        Journal::read(directory.path()),
+        Err(JournalError::Missing { .. })
+    ));
+    let mut writer = Journal::open(directory.path()).unwrap();
+    let reader = Journal::read(directory.path()).unwrap();
+    writer.record(&[record("2026-11-23T19:00:01Z")]).unwrap();
+    assert_eq!(reader.history(&Filter::default()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_newer_journal_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::open(directory.path()).unwrap();
+    journal
+        .connection
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    drop(journal);
+    assert!(matches!(
+        Journal::open(directory.path()),
+        Err(JournalError::TooNew { found: 99, .. })
+    ));
+}
+
+/// Journals as older versions wrote them, each with something in it.
+const OLDER: [&str; 1] = ["
+    INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge) VALUES
+        ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
+         'eu-west-3', '123456789012', '2026-11-23T19:00:00.000000000Z'),
+        ('i-0abc1234def567890', 'web', 'stopping', 'stopped', '2026-11-23T19:00:31.500000000Z', 'schedule office', 'office',
+         'eu-west-3', '123456789012', NULL);
+    INSERT INTO sightings (instance, sighting) VALUES
+        ('i-0abc1234def567890', '{\"state\":\"stopped\",\"name\":\"web\",\"region\":\"eu-west-3\",
+          \"account\":\"123456789012\",\"last\":null,\"launched_at\":null,\"cause\":null}'),
+        ('i-00000000000000002', '{\"state\":\"running\",\"name\":null,\"region\":\"eu-west-3\",
+          \"account\":\"123456789012\",\"last\":null,\"launched_at\":\"2026-11-02T15:00:00Z\",\"cause\":\"outside\"}');
+"];
+
+#[test]
+fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
+    assert_eq!(
+        OLDER.len() + 1,
+        migrations::MIGRATIONS.len(),
+        "a new version needs a journal of the one before it here"
+    );
+    for (version, rows) in (1..).zip(OLDER) {
+        let directory = tempfile::tempdir().unwrap();
+        let older = Connection::open(directory.path().join(FILE)).unwrap();
+        for migration in &migrations::MIGRATIONS[..version] {
+            older.execute_batch(migration).unwrap();
+        }
+        older.execute_batch(rows).unwrap();
+        let number = u32::try_from(version).unwrap();
+        older.pragma_update(None, "user_version", number).unwrap();
+        drop(older);
+        assert!(matches!(
+            Journal::read(directory.path()),
+            Err(JournalError::TooOld { .. })
+        ));
+
+        let journal = Journal::open(directory.path()).unwrap();
+        let entries = journal.history(&Filter::default()).unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].transition.to, InstanceState::Stopping);
+        assert_eq!(entries[1].id, 2);
+        assert_eq!(entries[1].transition.evidence, Evidence::Look);
+        let sightings = journal.sightings().unwrap();
+        assert_eq!(sightings.len(), 2);
+        let beginnings = journal.beginnings().unwrap();
+        let states: Vec<_> = beginnings.iter().map(|one| one.state).collect();
+        assert_eq!(
+            states,
+            [InstanceState::Running, InstanceState::Running],
+            "before its first change, and as it was last seen"
+        );
+        assert_eq!(
+            beginnings[1].at,
+            "2026-11-23T19:00:01Z".parse().unwrap(),
+            "the first change is where its record begins"
+        );
+        drop(journal);
+        Journal::read(directory.path()).unwrap();
+    }
+}
+
+#[test]
+fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let mut add = |at: &str, change: &dyn Fn(&mut Transition)| {
+        let mut record = record(at);
+        change(record.transition.as_mut().unwrap());
+        journal.record(&[record]).unwrap();
+    };
+    add("2026-11-23T19:00:01Z", &|_| {});
+    add("2026-11-23T19:00:02Z", &|it| {
+        it.cause = "hold by alice".parse().unwrap();
+    });
+    add("2026-11-23T19:00:03Z", &|it| {
+        it.cause = "hold by bob".parse().unwrap();
+    });
+    add("2026-11-23T19:00:04Z", &|it| it.to = InstanceState::Running);
+    add("2026-11-23T19:00:05Z", &|it| it.schedule = None);
+    add("2026-11-23T19:00:06Z", &|it| {
+        it.instance = "i-00000000000000002".parse().unwrap();
+        it.name = Some("' OR 1=1 --".into());
+    });
+    let seconds = |filter: Filter| -> Vec<i8> {
+        let entries = journal.history(&filter).unwrap();
+        let at = entries
+            .iter()
+            .map(|entry| entry.transition.at.to_zoned(jiff::tz::TimeZone::UTC));
+        at.map(|at| at.second()).collect()
+    };
+    let all = Filter::default;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        seconds(Filter {
+            cause: text("hold"),
+            ..all()
+        }),
+        [2, 3]
+    );
+    assert_eq!(
+        seconds(Filter {
+            cause: text("hold by bob"),
+            ..all()
+        }),
+        [3]
+    );
+    assert_eq!(
+        seconds(Filter {
+            cause: text("schedule"),
+            ..all()
+        }),
+        [1, 4, 5, 6]
+    );
+    assert_eq!(
+        seconds(Filter {
+            cause: text("outside"),
+            ..all()
+        }),
+        [0; 0]
+    );
+    assert_eq!(
+        seconds(Filter {
+            to: Some(InstanceState::Running),
+            ..all()
+        }),
+        [4]
+    );
+    let office = Some("office".parse().unwrap());
+    assert_eq!(
+        seconds(Filter {
+            schedule: office,
+            ..all()
+        }),
+        [1, 2, 3, 4, 6]
+    );
+    let until = Some("2026-11-23T19:00:03Z".parse().unwrap());
+    let since = Some("2026-11-23T19:00:02Z".parse().unwrap());
+    assert_eq!(
+        seconds(Filter {
+            since,
+            until,
+            ..all()
+        }),
+        [2]
+    );
+    let which = |which: &[&str]| Filter {
+        instances: which.iter().map(|&which| which.to_owned()).collect(),
+        ..all()
+    };
+    assert_eq!(seconds(which(&["i-00000000000000002"])), [6]);
+    assert_eq!(seconds(which(&["' OR 1=1 --", "nobody"])), [6]);
+    assert_eq!(
+        seconds(which(&["web", "i-00000000000000002"])),
+        [1, 2, 3, 4, 5, 6]
+    );
+    let both = Filter {
+        cause: text("hold"),
+        limit: Some(1),
+        ..which(&["web"])
+    };
+    assert_eq!(seconds(both), [3], "the newest of them");
+}
+
+#[test]
+fn an_event_is_kept_once_whatever_it_is_taken_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let told = |at: &str| Record {
+        event: Some("7bf73129".into()),
+        ..record(at)
+    };
+    assert_eq!(
+        journal
+            .record(&[told("2026-11-23T19:00:01Z")])
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(journal.record(&[told("2026-11-23T19:00:02Z")]).unwrap(), []);
+    let asked = ["7bf73129".to_owned(), "other".to_owned()];
+    let known = journal.events(&asked).unwrap();
+    assert_eq!(known, HashSet::from(["7bf73129".to_owned()]));
+    assert!(
+        journal
+            .heard_events_since("2026-11-23T19:00:00Z".parse().unwrap())
+            .unwrap()
+    );
+    assert!(
+        !journal
+            .heard_events_since("2026-11-23T20:00:00Z".parse().unwrap())
+            .unwrap()
+    );
+}
+
+#[test]
+fn whoever_called_is_named_beside_the_change_that_followed_and_beside_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let outside = |at: &str| {
+        let mut record = record(at);
+        record.transition.as_mut().unwrap().cause = "outside".parse().unwrap();
+        record
+    };
+    let records = [
+        outside("2026-11-23T19:00:00Z"),
+        outside("2026-11-23T19:00:30Z"),
+        record("2026-11-23T19:00:31Z"),
+        outside("2026-11-23T19:02:00Z"),
+    ];
+    journal.record(&records).unwrap();
+    let blame = Blame {
+        instance: records[0].instance.clone(),
+        to: &[InstanceState::Stopping, InstanceState::Stopped],
+        at: "2026-11-23T19:00:29Z".parse().unwrap(),
+        by: "arn:aws:iam::123456789012:user/alice".into(),
+    };
+    journal.blame(&[blame]).unwrap();
+    let entries = journal.history(&Filter::default()).unwrap();
+    let named: Vec<bool> = entries
+        .iter()
+        .map(|entry| entry.transition.by.is_some())
+        .collect();
+    assert_eq!(named, [false, true, false, false]);
+}
+
+#[test]
+fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let mut first = record("2026-11-20T08:00:00Z");
+    first.transition = None;
+    let sighting = first.sighting.as_mut().unwrap();
+    sighting.state = InstanceState::Running;
+    sighting.since = Some("2026-11-20T08:00:00Z".parse().unwrap());
+    let mut gone = record("2026-11-21T12:00:00Z");
+    gone.instance = "i-00000000000000002".parse().unwrap();
+    let it = gone.transition.as_mut().unwrap();
+    (it.instance, it.to) = (gone.instance.clone(), InstanceState::Terminated);
+    gone.sighting = None;
+    let records = [
+        first,
+        record("2026-11-21T19:00:00Z"),
+        gone,
+        record("2026-11-23T19:00:00Z"),
+    ];
+    journal.record(&records).unwrap();
+    let place = |at: &str| Watch {
+        account: AccountId::new("123456789012"),
+        region: Region::new("eu-west-3"),
+        at: at.parse().unwrap(),
+        bridges: SignedDuration::from_hours(48),
+    };
+    for at in [
+        "2026-11-18T08:00:00Z",
+        "2026-11-21T08:00:00Z",
+        "2026-11-23T00:00:00Z",
+    ] {
+        journal.watched(&[place(at)]).unwrap();
+    }
+    let cutoff: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+    assert_eq!(journal.prune(cutoff).unwrap(), 2);
+    assert_eq!(journal.prune(cutoff).unwrap(), 0);
+    let left = journal.history(&Filter::default()).unwrap();
+    assert_eq!(left.len(), 1);
+    let beginnings = journal.beginnings().unwrap();
+    assert_eq!(beginnings.len(), 1, "who is gone has no record any more");
+    assert_eq!(
+        (beginnings[0].state, beginnings[0].at),
+        (InstanceState::Stopped, cutoff)
+    );
+    let stretches = journal.stretches().unwrap();
+    assert_eq!(stretches.len(), 1, "the older one ended before");
+    assert_eq!(stretches[0].begun, cutoff);
+}
+
+#[test]
+fn looks_join_into_stretches_until_one_comes_too_late() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    let mut look = |at: &str, bridges: i64| {
+        let watch = Watch {
+            account: AccountId::new("123456789012"),
+            region: Region::new("eu-west-3"),
+            at: format!("2026-11-23T{at}Z").parse().unwrap(),
+            bridges: SignedDuration::from_mins(bridges),
+        };
+        journal.watched(&[watch]).unwrap();
+        let stretches = journal.stretches().unwrap();
+        let times = stretches.iter().map(|one| (one.begun, one.ended));
+        let shown = times.map(|(begun, ended)| {
+            let minutes = |at: Timestamp| at.strftime("%H:%M").to_string();
+            format!("{}-{}", minutes(begun), minutes(ended))
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(look("08:00:00", 10), "08:00-08:00");
+    assert_eq!(look("08:10:00", 10), "08:00-08:10");
+    assert_eq!(
+        look("08:05:00", 10),
+        "08:00-08:10",
+        "the clock was set back"
+    );
+    assert_eq!(look("08:21:00", 10), "08:00-08:10 08:21-08:21");
+    assert_eq!(look("09:00:00", 60), "08:00-08:10 08:21-09:00");
+}

@@ -1,0 +1,109 @@
+//! Whether EC2 tells of changes by events, so that what a look finds had better wait for them.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// An event is in the queue within a second or two of its change; a look that finds the change first waits this long for it.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(5);
+/// The queue is asked every 20 seconds. A queue that has not answered for this long tells nothing.
+const DEAF: SignedDuration = SignedDuration::from_mins(2);
+
+/// What is known of the stream of events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Flow {
+    /// There is no queue.
+    #[default]
+    Absent,
+    /// There is one.
+    Queue {
+        /// Whether it has ever told of anything: emulators have queues, and no events of EC2.
+        heard: bool,
+        /// When it last answered; until it has, when it was first asked.
+        answered: Timestamp,
+        /// When it was last found to have nothing more.
+        drained: Option<Timestamp>,
+    },
+}
+
+impl Flow {
+    /// The stream of a queue that is asked from `now` on.
+    pub(super) fn of_queue(heard: bool, now: Timestamp) -> Self {
+        Self::Queue {
+            heard,
+            answered: now,
+            drained: None,
+        }
+    }
+
+    /// Notes an answer of the queue.
+    pub(super) fn answered(&mut self, events: bool, empty: bool, now: Timestamp) {
+        if let Self::Queue {
+            heard,
+            answered,
+            drained,
+        } = self
+        {
+            *heard |= events;
+            *answered = now;
+            if empty {
+                *drained = Some(now);
+            }
+        }
+    }
+
+    /// Whether events are what tells of changes now.
+    pub(super) fn tells(&self, now: Timestamp) -> bool {
+        match *self {
+            Self::Absent => false,
+            Self::Queue {
+                heard,
+                answered,
+                drained,
+            } => (heard || drained.is_none()) && now.duration_since(answered) <= DEAF,
+        }
+    }
+
+    /// Whether an event that tells of what was noticed at `noticed` would have been received by now, so that a look may decide.
+    pub(super) fn has_passed(&self, noticed: Timestamp, now: Timestamp) -> bool {
+        let Self::Queue { drained, .. } = *self else {
+            return true;
+        };
+        let since = |drained: Timestamp| drained.duration_since(noticed) >= ON_ITS_WAY;
+        !self.tells(now) || drained.is_some_and(since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn without_a_queue_and_with_one_that_never_tells_a_look_decides_at_once() {
+        assert!(Flow::Absent.has_passed(at(0), at(0)));
+        let mut flow = Flow::of_queue(false, at(0));
+        assert!(!flow.has_passed(at(0), at(0)), "it may be full");
+        flow.answered(false, true, at(1));
+        assert!(flow.has_passed(at(1), at(1)));
+    }
+
+    #[test]
+    fn where_events_come_a_look_waits_for_those_on_their_way() {
+        let mut flow = Flow::of_queue(false, at(0));
+        flow.answered(true, false, at(1));
+        assert!(!flow.has_passed(at(0), at(20)), "there may be more");
+        flow.answered(false, true, at(20));
+        assert!(flow.has_passed(at(15), at(20)));
+        assert!(!flow.has_passed(at(16), at(20)));
+    }
+
+    #[test]
+    fn a_queue_that_does_not_answer_any_more_keeps_nothing_back() {
+        let mut flow = Flow::of_queue(true, at(0));
+        flow.answered(true, false, at(1));
+        assert!(!flow.has_passed(at(2), at(121)));
+        assert!(flow.has_passed(at(2), at(122)));
+    }
+}
