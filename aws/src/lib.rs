@@ -8,6 +8,7 @@ pub mod document;
 pub mod error;
 pub mod execute;
 pub mod fleet;
+pub mod identity;
 pub mod organisation;
 pub mod pace;
 pub mod pass;

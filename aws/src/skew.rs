@@ -105,7 +105,7 @@ impl ClockWatch {
 }
 
 /// By how much AWS's time lies outside the span between request and answer, however long that was.
-fn difference(
+pub(crate) fn difference(
     sent: SystemTime,
     server: SystemTime,
     received: SystemTime,

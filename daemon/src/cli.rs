@@ -6,6 +6,7 @@
 
 mod check;
 mod csv;
+mod doctor;
 mod error;
 mod everywhere;
 mod explain;
@@ -122,6 +123,8 @@ enum Command {
     /// Try out whether notices get through
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
+    /// Look for everything that keeps Curfew from working, and say what to do; changes nothing
+    Doctor,
     /// Check a settings file; needs no credentials
     Check(check::CheckArgs),
     /// Print the JSON schema of the settings file, for editors
@@ -167,6 +170,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Simulate(args) => simulate::simulate(&mut context, &args),
         Command::History(args) => history::history(&mut context, &args),
         Command::Notify(command) => notify::notify(&mut context, command).await,
+        Command::Doctor => doctor::doctor(&mut context).await,
         Command::Check(args) => check::check(&mut context, args),
         Command::Schema => context.output.raw(settings::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod deploy;
+pub mod doctor;
 pub mod emulator;
 pub mod journal;
 pub mod logging;

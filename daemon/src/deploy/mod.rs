@@ -8,6 +8,7 @@ mod outputs;
 mod publish;
 mod reach;
 mod settings;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use self::outputs::Outputs;
 pub use self::publish::publish;
 pub use self::reach::Reach;
 use self::settings::SettingsParameter;
+pub use self::survey::{StackQueue, Survey};
 use crate::progress::Progress;
 
 /// A CloudFormation template for the role in an account that Curfew governs from another.

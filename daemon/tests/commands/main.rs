@@ -3,6 +3,7 @@
 
 mod apply;
 mod cloud;
+mod doctor;
 mod explain;
 mod plan;
 mod request;

@@ -1,0 +1,95 @@
+//! What is deployed, looked at and left as it is: for `curfew doctor`.
+
+use curfew_aws::connect::Connection;
+use curfew_aws::error::CloudError;
+use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
+
+use super::artifact::{Artifact, ArtifactError};
+use super::change_set::Stack;
+use super::settings::SettingsParameter;
+use super::{Cloud, DeployError, load, stack_outputs};
+
+/// A stack that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Survey<'a> {
+    conn: &'a Connection,
+    stack: &'a StackName,
+}
+
+/// A queue of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackQueue {
+    /// EC2's state changes, for the daemon.
+    StateChanges,
+    /// Those that it could not read.
+    UnreadStateChanges,
+    /// Passes to be made, for the Lambda.
+    Work,
+    /// Those that failed again and again.
+    UndoneWork,
+}
+
+impl StackQueue {
+    fn name(self) -> &'static str {
+        match self {
+            Self::StateChanges => "state-changes",
+            Self::UnreadStateChanges => "unread-state-changes",
+            Self::Work => "work",
+            Self::UndoneWork => "undone-work",
+        }
+    }
+}
+
+impl<'a> Survey<'a> {
+    /// Of this stack, over this connection.
+    pub fn of(conn: &'a Connection, stack: &'a StackName) -> Self {
+        Self { conn, stack }
+    }
+
+    /// Whether this is AWS itself.
+    pub fn is_aws(&self) -> bool {
+        Cloud::of(self.conn) == Cloud::Aws
+    }
+
+    /// The Lambda's code on this machine, if it can run where it would be deployed.
+    pub async fn code(&self) -> Result<Artifact, ArtifactError> {
+        let artifact = load(None).await?;
+        match Cloud::of(self.conn) {
+            Cloud::Aws => artifact.check_for_lambda()?,
+            Cloud::Emulator => artifact.check_for_this_machine()?,
+        }
+        Ok(artifact)
+    }
+
+    /// CloudFormation's word for the stack's state; none, if there is no such stack.
+    pub async fn status(&self) -> Result<Option<String>, DeployError> {
+        let stack = Stack::new(self.conn, self.stack);
+        stack.check_owner().await?;
+        let description = stack.describe().await?;
+        let status = description.and_then(|stack| stack.stack_status);
+        Ok(status.map(|status| status.as_str().to_owned()))
+    }
+
+    /// What would bring the rules in step with `wanted`.
+    pub async fn rules(&self, wanted: &[WakeUpRule]) -> Result<RuleChanges, DeployError> {
+        let found = stack_outputs(self.conn, self.stack).await?;
+        let client = aws_sdk_eventbridge::Client::new(&self.conn.sdk);
+        let rules = Rules::new(client, self.stack.clone(), found.function_arn);
+        Ok(rules.preview(wanted).await?)
+    }
+
+    /// Whether the Lambda's settings are just these.
+    pub async fn has_settings(&self, document: &str) -> Result<bool, CloudError> {
+        let parameter = SettingsParameter::new(self.conn, self.stack);
+        parameter.holds(document).await
+    }
+
+    /// A queue's address, from the one that the stack tells.
+    pub async fn queue_url(&self, queue: StackQueue) -> Result<String, DeployError> {
+        let found = stack_outputs(self.conn, self.stack).await?;
+        let outputs = found.with_rules(self.conn, Vec::new());
+        let place = outputs.queue_url.rsplit_once('/');
+        let place = place.map_or("", |(place, _)| place);
+        Ok(format!("{place}/{}-{}", self.stack.prefix(), queue.name()))
+    }
+}
