@@ -57,6 +57,7 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	tools/dependency-direction
+	tools/cfn-lint
 
 clean:
 	cargo clean

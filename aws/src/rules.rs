@@ -31,6 +31,9 @@ pub struct WakeUpRule {
 }
 
 impl WakeUpRule {
+    /// The id of the one target that a rule has: the Lambda.
+    pub const TARGET: &'static str = "curfew";
+
     /// The rule for one of a schedule's wake-ups.
     pub fn for_schedule(stack: &StackName, schedule: &ScheduleName, wake_up: &WakeUp) -> Self {
         let content = content(&wake_up.expression, Some(schedule));
@@ -55,6 +58,12 @@ impl WakeUpRule {
     /// What the Lambda is invoked with.
     pub fn input(&self) -> String {
         input(self.schedule.as_ref())
+    }
+
+    /// What all rules of a stack say in EventBridge. By it a rule that has lost its target is known to be this stack's: the stacks
+    /// `a` and `a-b` have names that begin alike.
+    pub fn description(stack: &StackName) -> String {
+        format!("Wakes the Curfew stack {stack}; made and removed by curfew")
     }
 }
 
@@ -117,19 +126,23 @@ impl RuleChanges {
     }
 }
 
-/// Compares what is with what should be. A start and a stop of one schedule at the same instants need one rule; it is the first.
+/// The rules without those that would wake the Lambda twice: a start and a stop of one schedule at the same instants need one rule,
+/// and it is the first.
+pub fn distinct(wanted: &[WakeUpRule]) -> impl Iterator<Item = &WakeUpRule> {
+    let mut seen = BTreeSet::new();
+    let rules = wanted.iter();
+    rules.filter(move |rule| seen.insert((&rule.expression, &rule.schedule)))
+}
+
+/// Compares what is with what should be, [`distinct`] from each other.
 pub fn difference(existing: &[ExistingRule], wanted: &[WakeUpRule]) -> RuleChanges {
     let existing: BTreeMap<&str, &ExistingRule> = existing
         .iter()
         .map(|rule| (rule.name.as_str(), rule))
         .collect();
     let mut changes = RuleChanges::default();
-    let mut seen = BTreeSet::new();
     let mut names = BTreeSet::new();
-    for rule in wanted {
-        if !seen.insert((&rule.expression, &rule.schedule)) {
-            continue;
-        }
+    for rule in distinct(wanted) {
         names.insert(rule.name.as_str());
         match existing.get(rule.name.as_str()) {
             None => changes.create.push(rule.clone()),
@@ -167,8 +180,6 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The one target that our rules have.
-    const TARGET: &'static str = "curfew";
     /// A bus allows 300 rules unless AWS has raised that; this is early enough to ask.
     const MANY: usize = 250;
 
@@ -285,12 +296,8 @@ impl Rules {
         }
     }
 
-    /// How a rule without a target is known to be this stack's: the stacks `a` and `a-b` have names that begin alike.
     fn mark(&self) -> String {
-        format!(
-            "Wakes the Curfew stack {}; made and removed by curfew",
-            self.stack
-        )
+        WakeUpRule::description(&self.stack)
     }
 
     async fn put(&self, rule: &WakeUpRule) -> Result<(), CloudError> {
@@ -308,7 +315,7 @@ impl Rules {
 
     async fn aim(&self, rule: &WakeUpRule) -> Result<(), CloudError> {
         let target = Target::builder()
-            .id(Self::TARGET)
+            .id(WakeUpRule::TARGET)
             .arn(&self.function_arn)
             .input(rule.input())
             .build()

@@ -17,6 +17,7 @@ mod output;
 mod past;
 mod plan;
 mod request;
+mod rules;
 mod running;
 mod simulate;
 mod stack;
@@ -131,6 +132,12 @@ enum Command {
     Schema,
     /// Translate another tool's schedules into settings; needs no credentials
     Import(import::ImportArgs),
+    /// Print the wake-up rules, for tools that deploy in place of `deploy`; needs no credentials
+    Rules,
+    /// Print the stack's CloudFormation template; needs no credentials
+    Template,
+    /// Print what the stack's SSM parameter holds: the settings as the Lambda reads them; needs no credentials
+    Document,
     /// Print a CloudFormation template for the role in another account that Curfew governs; needs no credentials
     MemberRole,
     /// Make tokens for the HTTP API
@@ -174,6 +181,9 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Check(args) => check::check(&mut context, args),
         Command::Schema => context.output.raw(settings::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),
+        Command::Rules => rules::rules(&mut context),
+        Command::Template => context.output.raw(deploy::TEMPLATE.as_bytes()),
+        Command::Document => rules::document(&mut context),
         Command::MemberRole => context.output.raw(deploy::MEMBER_ROLE.as_bytes()),
         Command::Token(command) => token::token(&mut context, command),
         Command::Completions { shell } => completions(&mut context, shell),

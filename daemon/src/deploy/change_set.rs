@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep};
 use super::{Cloud, DeployError};
 use crate::progress::Progress;
 
-const TEMPLATE: &str = include_str!("stack.yaml");
+/// The CloudFormation template of the stack.
+pub const TEMPLATE: &str = include_str!("stack.yaml");
 /// The tag that says that a stack is Curfew's; every resource inherits it.
 const MARK: &str = "curfew:stack";
 /// One at a time: a second deployment finds the first one's and replaces it.

@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use self::artifact::{Artifact, ArtifactError};
 use self::bucket::Bucket;
+pub use self::change_set::TEMPLATE;
 use self::change_set::{Applied, ResourceChange, Stack};
 pub use self::outputs::Outputs;
 pub use self::publish::publish;

@@ -123,6 +123,15 @@ impl House {
         (document, stderr)
     }
 
+    /// The exit code and standard output of a command.
+    pub(crate) fn prints(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.asking().args(arguments).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    }
+
     /// Runs a command, however it ends.
     pub(crate) fn attempt(&self, arguments: &[&str]) {
         let _ = self.asking().args(arguments).output();
@@ -256,7 +265,7 @@ impl House {
     }
 
     pub(crate) fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
-        let patience = Duration::from_mins(2);
+        let patience = Duration::from_mins(4);
         let begun = Instant::now();
         while !condition() {
             let log = || fs::read_to_string(self.state.path().join("up.log")).unwrap_or_default();

@@ -100,32 +100,106 @@ impl Place {
 
     /// Makes the role by which Curfew, which runs in account `curfew`, gets into this one: from the template that people use.
     pub(crate) fn make_member_role(&self, curfew: &str, external_id: &str) -> String {
+        let parameters = [("CurfewAccount", curfew), ("ExternalId", external_id)];
+        self.create_stack_with_output("curfew-member", MEMBER_ROLE, &parameters, None)
+    }
+
+    /// Creates a stack as CloudFormation does for anybody, and answers with its output `FunctionArn`.
+    pub(crate) fn create_stack(
+        &self,
+        name: &str,
+        template: &str,
+        parameters: &[(&str, &str)],
+    ) -> String {
+        self.create_stack_with_output(name, template, parameters, Some("FunctionArn"))
+    }
+
+    /// Answers with the output of this key, or with the first.
+    fn create_stack_with_output(
+        &self,
+        name: &str,
+        template: &str,
+        parameters: &[(&str, &str)],
+        key: Option<&str>,
+    ) -> String {
         let client = aws_sdk_cloudformation::Client::new(&self.connection.sdk);
-        let given = |key: &str, value: &str| {
+        let parameters = parameters.iter().map(|(key, value)| {
             Parameter::builder()
-                .parameter_key(key)
-                .parameter_value(value)
+                .parameter_key(*key)
+                .parameter_value(*value)
                 .build()
-        };
+        });
         let create = client
             .create_stack()
-            .stack_name("curfew-member")
-            .template_body(MEMBER_ROLE)
+            .stack_name(name)
+            .template_body(template)
             .capabilities(Capability::CapabilityNamedIam)
-            .parameters(given("CurfewAccount", curfew))
-            .parameters(given("ExternalId", external_id));
+            .set_parameters(Some(parameters.collect()));
         self.runtime.block_on(create.send()).unwrap();
-        let describe = client.describe_stacks().stack_name("curfew-member");
+        let describe = client.describe_stacks().stack_name(name);
         loop {
             let answer = self.runtime.block_on(describe.clone().send()).unwrap();
             let stack = &answer.stacks()[0];
             let status = stack.stack_status().unwrap().as_str();
-            if let Some(output) = stack.outputs().first() {
+            let mut outputs = stack.outputs().iter();
+            let wanted = outputs.find(|output| key.is_none() || output.output_key() == key);
+            if let Some(output) = wanted {
                 return output.output_value().unwrap().to_owned();
             }
             assert_eq!(status, "CREATE_IN_PROGRESS");
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
+    }
+
+    /// Puts an object into a bucket that is made for it.
+    pub(crate) fn upload(&self, bucket: &str, key: &str, content: Vec<u8>) {
+        let config = aws_sdk_s3::config::Builder::from(&self.connection.sdk)
+            .force_path_style(true)
+            .build();
+        let client = aws_sdk_s3::Client::from_conf(config);
+        let create = client.create_bucket().bucket(bucket);
+        self.runtime.block_on(create.send()).unwrap();
+        let put = client.put_object().bucket(bucket).key(key);
+        self.runtime
+            .block_on(put.body(content.into()).send())
+            .unwrap();
+    }
+
+    /// Writes an SSM parameter.
+    pub(crate) fn put_parameter(&self, name: &str, value: &str) {
+        let put = aws_sdk_ssm::Client::new(&self.connection.sdk)
+            .put_parameter()
+            .name(name)
+            .value(value)
+            .r#type(aws_sdk_ssm::types::ParameterType::String);
+        self.runtime.block_on(put.send()).unwrap();
+    }
+
+    /// Makes an EventBridge rule with one target: its id and input.
+    pub(crate) fn put_rule(
+        &self,
+        name: &str,
+        expression: &str,
+        description: &str,
+        (id, input): (&str, &str),
+        function: &str,
+    ) {
+        let client = aws_sdk_eventbridge::Client::new(&self.connection.sdk);
+        let rule = client
+            .put_rule()
+            .name(name)
+            .schedule_expression(expression)
+            .description(description);
+        self.runtime.block_on(rule.send()).unwrap();
+        let target = aws_sdk_eventbridge::types::Target::builder()
+            .id(id)
+            .arn(function)
+            .input(input)
+            .build()
+            .unwrap();
+        let targets = client.put_targets().rule(name).targets(target);
+        let answer = self.runtime.block_on(targets.send()).unwrap();
+        assert_eq!(answer.failed_entry_count(), 0, "{answer:?}");
     }
 
     /// How many messages a queue has, those that are being worked on included.
