@@ -1,5 +1,5 @@
 # `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
-.PHONY: up test test-localstack build emulator browser localstack dist bench-cold count-cold check clean
+.PHONY: up test test-localstack build emulator browser localstack dist deb bench-cold count-cold check clean
 
 up: build
 	target/debug/curfew up
@@ -39,6 +39,11 @@ localstack:
 dist:
 	cargo build --profile dist -p curfew-lambda
 	tools/lambda-zip target/dist/bootstrap target/lambda/curfew-lambda.zip
+
+# The Debian package, with the Lambda in it: target/package/curfew.deb. The release build is one more SDK (docs/building.md).
+deb: dist
+	cargo build --release --package curfew
+	tools/deb target/release/curfew target/lambda/curfew-lambda.zip
 
 # How long somebody waits for the Lambda, beside the same in Python with boto3 (docs/performance.md).
 bench-cold: dist

@@ -18,6 +18,7 @@ use rustls::RootCertStore;
 
 use self::role::AssumedRole;
 pub use self::trust::{Trust, TrustError};
+use crate::calls::Calls;
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,8 @@ pub struct ConnectOptions {
 pub struct Connection {
     /// The SDK's settings.
     pub sdk: SdkConfig,
+    /// The calls that are made by way of it, and of every connection made from it.
+    pub calls: Calls,
     endpoint: Option<String>,
 }
 
@@ -93,7 +96,11 @@ impl Connection {
             }
             sdk = sdk.into_builder().region(EMULATOR_REGION).build();
         }
-        Ok(Self { sdk, endpoint })
+        Ok(Self {
+            sdk,
+            calls: Calls::default(),
+            endpoint,
+        })
     }
 
     /// The way for a Lambda, whose environment has the region and the keys: nothing else is looked at, no shared AWS files and no
@@ -125,7 +132,11 @@ impl Connection {
             .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"));
         sdk.set_endpoint_url(endpoint.clone());
         let sdk = sdk.build();
-        Ok(Self { sdk, endpoint })
+        Ok(Self {
+            sdk,
+            calls: Calls::default(),
+            endpoint,
+        })
     }
 
     /// The same way to another region.
@@ -134,6 +145,7 @@ impl Connection {
         let region = Region::new(region.to_owned());
         Self {
             sdk: self.sdk.clone().into_builder().region(region).build(),
+            calls: self.calls.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -151,6 +163,7 @@ impl Connection {
         let sdk = self.sdk.clone().into_builder();
         Self {
             sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
+            calls: self.calls.clone(),
             endpoint: self.endpoint.clone(),
         }
     }

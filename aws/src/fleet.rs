@@ -52,6 +52,7 @@ impl Fleet {
     /// the same account and region shares it by [`Self::at_pace`].
     pub fn new(connection: &Connection) -> Self {
         let settings = aws_sdk_ec2::config::Builder::from(&connection.sdk)
+            .interceptor(connection.calls.clone())
             .interceptor(ClockWatch::default())
             .retry_classifier(SignAnew)
             .interceptor(WholeAnswer)

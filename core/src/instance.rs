@@ -180,6 +180,16 @@ pub enum InstanceState {
 }
 
 impl InstanceState {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Running,
+        Self::Stopping,
+        Self::Stopped,
+        Self::ShuttingDown,
+        Self::Terminated,
+    ];
+
     /// EC2's spelling.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -203,17 +213,10 @@ impl FromStr for InstanceState {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        [
-            Self::Pending,
-            Self::Running,
-            Self::Stopping,
-            Self::Stopped,
-            Self::ShuttingDown,
-            Self::Terminated,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
-        .ok_or_else(|| UnknownState(text.to_owned()))
+        let mut states = Self::ALL.into_iter();
+        states
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| UnknownState(text.to_owned()))
     }
 }
 

@@ -27,7 +27,7 @@ mod time;
 mod token;
 mod up;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -143,6 +143,12 @@ enum Command {
     /// Make tokens for the HTTP API
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory, which must be there
+        directory: PathBuf,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -186,6 +192,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Document => rules::document(&mut context),
         Command::MemberRole => context.output.raw(deploy::MEMBER_ROLE.as_bytes()),
         Command::Token(command) => token::token(&mut context, command),
+        Command::Man { directory } => manual(&directory),
         Command::Completions { shell } => completions(&mut context, shell),
     };
     match result {
@@ -204,6 +211,18 @@ fn has_format(command: &Command, format: Format) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
+}
+
+/// One page for the program and one for each command, as packages want them.
+fn manual(directory: &Path) -> Result<(), CliError> {
+    let command = <Cli as clap::CommandFactory>::command();
+    clap_mangen::generate_to(command, directory).map_err(|error| {
+        let message = format!(
+            "manual pages can't be written into `{}`: {error}",
+            directory.display()
+        );
+        CliError::new(Exit::Failed, message)
+    })
 }
 
 fn completions(context: &mut Context, shell: clap_complete::Shell) -> Result<(), CliError> {

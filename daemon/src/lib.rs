@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod emulator;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
 pub mod notify;
 pub mod progress;
 pub mod run;

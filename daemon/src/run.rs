@@ -17,6 +17,7 @@
 //! Wake-ups carry no decision: every pass looks at EC2 afresh. So a task that dies is simply started again.
 
 mod alarm;
+mod audit;
 mod backoff;
 mod health;
 mod herald;
@@ -29,6 +30,7 @@ mod supervise;
 mod tidings;
 mod watch;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,12 +42,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::alarm::Alarm;
+use self::audit::Audit;
 use self::herald::Herald;
 use self::in_force::Current;
 use self::jolt::Jolts;
 use self::reload::Reloading;
 use self::supervise::Tasks;
 use crate::journal::{JournalError, Keeper};
+use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notifier};
 use crate::settings::{DaemonSettings, Driver};
 use crate::systemd::ServiceManager;
@@ -87,6 +91,10 @@ pub struct Ports {
     pub reload: Option<Reload>,
     /// How it is: for whoever else asks.
     pub health: Health,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where that is told, over HTTP.
+    pub listen: Option<SocketAddr>,
 }
 
 impl Ports {
@@ -104,6 +112,8 @@ impl Ports {
             manager: ServiceManager::absent(),
             reload: None,
             health: Health::default(),
+            metrics: Metrics::default(),
+            listen: None,
         }
     }
 }
@@ -144,6 +154,8 @@ pub async fn run(
         manager,
         reload,
         health,
+        metrics,
+        listen,
     } = ports;
     // What waiting can't mend is for whoever starts the daemon, and not for the log.
     drop(Keeper::open(&state_dir)?);
@@ -151,13 +163,14 @@ pub async fn run(
     let keeps_rules = rules.is_some();
     let (in_force, current) = in_force::begin(settings, governance, organisation, rules);
     health.settings(1, None);
+    metrics.settings(1, false);
     info!(
         ?driver,
         poll_seconds = settings.poll.as_secs(),
         "curfew runs"
     );
 
-    let tasks = Tasks::new(shutdown.clone(), health.clone());
+    let tasks = Tasks::new(shutdown.clone(), health.clone(), metrics.clone());
     let nudge = Arc::new(Notify::new());
     let making = Making {
         clock: clock.clone(),
@@ -165,10 +178,12 @@ pub async fn run(
         shutdown,
         nudge,
         acts: watch::Acts::default(),
+        health: health.clone(),
+        metrics: metrics.clone(),
     };
     let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
     let (signals, listening) = watch::signals();
-    making.reconcile(&tasks, driver, stopwatch, notifier.clone(), health.clone());
+    making.reconcile(&tasks, driver, stopwatch, notifier.clone());
     if let Some(events) = events.clone() {
         making.queue(&tasks, events, seen.clone(), &signals, listening.writable);
     }
@@ -178,6 +193,7 @@ pub async fn run(
         state_dir,
         events,
         notifier,
+        metrics: metrics.clone(),
         signals,
     };
     making.watch(&tasks, desk, sightings);
@@ -198,10 +214,14 @@ pub async fn run(
     let announced = CancellationToken::new();
     if let Some(reload) = reload {
         let (health, manager) = (health.clone(), Arc::clone(&manager));
-        let reloading = Reloading::new(reload, in_force, health, manager, announced.clone());
+        let (metrics, announced) = (metrics.clone(), announced.clone());
+        let reloading = Reloading::new(reload, in_force, health, metrics, manager, announced);
         making.reload(&tasks, reloading);
     }
-    making.herald(&tasks, &manager, &health, &announced);
+    if let Some(address) = listen {
+        making.metrics(&tasks, address);
+    }
+    making.herald(&tasks, &manager, &announced);
     // The tasks have their own: deliveries end when everybody is gone who could tell them anything.
     drop(making);
     tasks.join(&manager).await
@@ -216,6 +236,8 @@ struct Making {
     nudge: Arc<Notify>,
     /// What reconcile has done, for watch to explain what it sees.
     acts: watch::Acts,
+    health: Health,
+    metrics: Metrics,
 }
 
 /// What the watch task works with.
@@ -223,26 +245,21 @@ struct Desk {
     state_dir: PathBuf,
     events: Option<EventQueue>,
     notifier: Notifier,
+    metrics: Metrics,
     signals: watch::Signals,
 }
 
 impl Making {
-    fn reconcile(
-        &self,
-        tasks: &Tasks,
-        driver: Driver,
-        stopwatch: Stopwatch,
-        notifier: Notifier,
-        health: Health,
-    ) {
+    fn reconcile(&self, tasks: &Tasks, driver: Driver, stopwatch: Stopwatch, notifier: Notifier) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let (shutdown, nudge) = (self.shutdown.clone(), Arc::clone(&self.nudge));
         let acts = self.acts.clone();
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
         let missing = Some("no pass has been made yet");
         tasks.keep("reconcile", missing, move |pulse| {
             let (clock, current) = (clock.clone(), current.clone());
             let (shutdown, nudge) = (shutdown.clone(), Arc::clone(&nudge));
-            let (notifier, health) = (notifier.clone(), health.clone());
+            let (notifier, health, metrics) = (notifier.clone(), health.clone(), metrics.clone());
             let acts = acts.clone();
             let jolts = Jolts::new(clock.clone(), stopwatch.clone());
             async move {
@@ -258,6 +275,8 @@ impl Making {
                     notifier,
                     nudge,
                     acts,
+                    audit: Audit::default(),
+                    metrics,
                     health,
                     pulse,
                 };
@@ -358,11 +377,12 @@ impl Making {
                 let ledger = Ledger::new(keeper.sightings(), &now).beside(acts);
                 let ledger = watch::listening(ledger, &keeper, desk.events.as_ref(), &clock);
                 let governance = Arc::clone(&now.governance);
+                let (notifier, metrics) = (desk.notifier.clone(), desk.metrics.clone());
                 let watcher = watch::Watcher {
                     ledger,
                     keeper,
                     clock,
-                    watched: tidings::Watched::new(desk.notifier.clone(), governance),
+                    watched: tidings::Watched::new(notifier, metrics, governance),
                     signals: desk.signals.clone(),
                     retention: now.retention,
                     housekeeping: watch::Housekeeping::default(),
@@ -412,15 +432,22 @@ impl Making {
         });
     }
 
-    fn herald(
-        &self,
-        tasks: &Tasks,
-        manager: &Arc<ServiceManager>,
-        health: &Health,
-        announced: &CancellationToken,
-    ) {
+    fn metrics(&self, tasks: &Tasks, address: SocketAddr) {
         let shutdown = self.shutdown.clone();
-        let (manager, health) = (Arc::clone(manager), health.clone());
+        let (metrics, health) = (self.metrics.clone(), self.health.clone());
+        tasks.keep("metrics", None, move |_| {
+            let serving =
+                metrics::serve(address, metrics.clone(), health.clone(), shutdown.clone());
+            async move {
+                serving.await;
+                Ok(())
+            }
+        });
+    }
+
+    fn herald(&self, tasks: &Tasks, manager: &Arc<ServiceManager>, announced: &CancellationToken) {
+        let shutdown = self.shutdown.clone();
+        let (manager, health) = (Arc::clone(manager), self.health.clone());
         let announced = announced.clone();
         tasks.keep("herald", None, move |pulse| {
             let herald = Herald {

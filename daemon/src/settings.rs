@@ -12,6 +12,7 @@ mod raw;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// How `curfew run` works.
     pub daemon: DaemonSettings,
+    /// Where `curfew run` tells how it is, over HTTP; nowhere, if it is not to.
+    pub metrics: Option<SocketAddr>,
     /// Who is told what.
     pub notify: Vec<NotifySettings>,
     /// Where AWS is.
@@ -240,34 +243,31 @@ fn resolve(
         "stack.heartbeat",
         heartbeat.as_ref().map(drop).map_err(Clone::clone),
     );
-    let mut tokens = Tokens::default();
-    let shared = raw.api.token_sha256.as_deref();
-    let shared = shared.map(|digest| ("api.token_sha256".to_owned(), Tokens::SHARED, digest));
-    let named = raw.api.tokens.iter();
-    let named =
-        named.map(|(name, digest)| (format!("api.tokens.{name}"), name.as_str(), digest.as_str()));
-    for (key, name, digest) in shared.into_iter().chain(named) {
-        let inserted = tokens.insert(name, digest);
-        check(&key, inserted.map_err(|error| error.to_string()));
-    }
-    if let Some(origin) = &raw.api.cors_origin {
-        check("api.cors_origin", is_origin(origin));
-    }
-    if raw.api.limit == 0 {
-        check(
-            "api.limit",
-            Err("`0` would refuse every request; write 1 or more".to_owned()),
-        );
-    }
+    let tokens = api_tokens(&raw.api, &mut check);
+    let metrics = daemon::listening(&raw.daemon.metrics);
+    check(
+        "daemon.metrics",
+        metrics.as_ref().map(drop).map_err(Clone::clone),
+    );
     let daemon = daemon::resolve(raw.daemon, &mut check);
-    let (Some(governance), Some(membership), Ok(name), Ok(heartbeat), Some(daemon), true) = (
+    let (
+        Some(governance),
+        Some(membership),
+        Ok(name),
+        Ok(heartbeat),
+        Some(daemon),
+        Ok(metrics),
+        true,
+    ) = (
         governance,
         membership,
         name,
         heartbeat,
         daemon,
+        metrics,
         problems.is_empty(),
-    ) else {
+    )
+    else {
         return Err(problems);
     };
     Ok(Settings {
@@ -285,9 +285,34 @@ fn resolve(
             limit: raw.api.limit,
         },
         daemon,
+        metrics,
         notify,
         aws: raw.aws,
     })
+}
+
+/// Checks `[api]`, and returns who holds which token.
+fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>)) -> Tokens {
+    let mut tokens = Tokens::default();
+    let shared = raw.token_sha256.as_deref();
+    let shared = shared.map(|digest| ("api.token_sha256".to_owned(), Tokens::SHARED, digest));
+    let named = raw.tokens.iter();
+    let named =
+        named.map(|(name, digest)| (format!("api.tokens.{name}"), name.as_str(), digest.as_str()));
+    for (key, name, digest) in shared.into_iter().chain(named) {
+        let inserted = tokens.insert(name, digest);
+        check(&key, inserted.map_err(|error| error.to_string()));
+    }
+    if let Some(origin) = &raw.cors_origin {
+        check("api.cors_origin", is_origin(origin));
+    }
+    if raw.limit == 0 {
+        check(
+            "api.limit",
+            Err("`0` would refuse every request; write 1 or more".to_owned()),
+        );
+    }
+    tokens
 }
 
 fn no_price((instance_type, price): (&String, &f64)) -> Option<Problem> {

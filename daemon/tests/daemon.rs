@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use curfew::journal::{Filter, Journal};
+use curfew::metrics::Metrics;
 use curfew::run::{Health, Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver, QueueSetting};
 use curfew_aws::clock::Clock;
@@ -13,7 +14,7 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
-use curfew_core::memory::LAST_TAG;
+use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{Action, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
@@ -63,6 +64,7 @@ struct Daemon {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
     health: Health,
+    metrics: Metrics,
     _server: Server,
 }
 
@@ -78,8 +80,11 @@ impl Daemon {
         // From here on, it can be read.
         drop(Journal::open(state).unwrap());
         let organisation = Organisation::open(&connection, &Membership::default());
-        let ports = Ports::quiet(clock.clone(), organisation, state.to_owned());
-        let health = ports.health.clone();
+        let ports = Ports {
+            metrics: Metrics::new(connection.calls.clone()),
+            ..Ports::quiet(clock.clone(), organisation, state.to_owned())
+        };
+        let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let task = tokio::spawn(async move { run(&settings, governance(), ports, token).await });
@@ -87,8 +92,15 @@ impl Daemon {
             shutdown,
             task,
             health,
+            metrics,
             _server: server,
         }
+    }
+
+    /// Waits until a metric has this value.
+    async fn counts(&self, metric: &str, value: &str) {
+        let line = format!("{metric} {value}");
+        until(&line, || self.metrics.text().lines().any(|one| one == line)).await;
     }
 
     async fn end(self) {
@@ -248,5 +260,120 @@ async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journall
     .await;
     until("it is ready again", || daemon.health.unready().is_empty()).await;
     assert_eq!(panics.load(Ordering::Relaxed), 0);
+    daemon.end().await;
+}
+
+/// A clock at an hour before the edge that can be set.
+fn clock_to_set() -> (Clock, Arc<AtomicU32>) {
+    let before = clock_before_the_edge(Duration::from_hours(1));
+    let hours = Arc::new(AtomicU32::new(0));
+    let set = Arc::clone(&hours);
+    let clock = Clock::telling(move || {
+        before.now() + SignedDuration::from_hours(set.load(Ordering::Relaxed).into())
+    });
+    (clock, hours)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_applied_once() {
+    let state = tempfile::tempdir().unwrap();
+    let (clock, hours) = clock_to_set();
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the first pass is made", || {
+        daemon.health.unready().is_empty()
+    })
+    .await;
+    assert_eq!(ec2.state(&web), InstanceState::Running);
+
+    hours.store(2, Ordering::Relaxed);
+    daemon.counts("curfew_time_jumps_total", "1").await;
+    until("the edge is applied", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    ec2.advance(SignedDuration::from_mins(2));
+    hours.store(0, Ordering::Relaxed);
+    daemon.counts("curfew_time_jumps_total", "2").await;
+    hours.store(2, Ordering::Relaxed);
+    daemon.counts("curfew_time_jumps_total", "3").await;
+    daemon
+        .counts("curfew_steps_total{action=\"stop\",result=\"done\"}", "1")
+        .await;
+    assert_eq!(ec2.state(&web), InstanceState::Stopped);
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_the_cloud_applies_is_followed() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(2));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let settings = settings(Driver::Cloud, Duration::from_hours(1));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the first look is taken", || {
+        daemon.health.unready().is_empty()
+    })
+    .await;
+    // As the Lambda does.
+    ec2.stop(&web).unwrap();
+    let applied = format!("{EDGE} stop schedule office");
+    ec2.set_tag(&web, LAST_TAG, &applied);
+    daemon
+        .counts("curfew_edges_total{outcome=\"in_time\"}", "1")
+        .await;
+    daemon
+        .counts("curfew_edges_total{outcome=\"missed\"}", "0")
+        .await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended_here() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    let hold = "stopped until 2026-11-24T18:00:00Z by alice";
+    let web = ec2.launch(office("web").tag(HOLD_TAG, hold));
+    let grace = Duration::from_secs(3);
+    let begun = clock.now();
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings(Driver::Cloud, grace)).await;
+    until("the hold is kept", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = clock.now().duration_since(begun);
+    assert!(late >= SignedDuration::from_secs(3), "{late}");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_counted_by_how_they_went() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    ec2.launch(office("web"));
+    let action = Action::DescribeInstances;
+    ec2.fault(Fault::error(action, 503, "RequestLimitExceeded").times(1));
+    ec2.fault(Fault::error(action, 500, "InternalError").times(1));
+    ec2.fault(Fault::error(action, 403, "UnauthorizedOperation").times(1));
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    for outcome in ["throttled", "failed", "refused"] {
+        let metric = format!(
+            "curfew_api_calls_total{{action=\"DescribeInstances\",outcome=\"{outcome}\",service=\"EC2\"}}"
+        );
+        daemon.counts(&metric, "1").await;
+    }
+    daemon
+        .counts("curfew_instances{state=\"running\"}", "1")
+        .await;
+    daemon.counts("curfew_governed_instances", "1").await;
+    daemon
+        .counts("curfew_next_edge_timestamp_seconds", "1795460400")
+        .await;
     daemon.end().await;
 }

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::{CliError, Context, Exit};
 use crate::logging::{self, LogFormat};
+use crate::metrics::Metrics;
 use crate::notify;
 use crate::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper};
 use crate::settings::{self, Driver, Overrides, QueueSetting, Settings};
@@ -23,7 +24,7 @@ use crate::systemd::ServiceManager;
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// How log lines look
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     log: LogFormat,
 }
 
@@ -87,6 +88,8 @@ impl Daemon<'_> {
             notifier,
             deliveries,
             manager: ServiceManager::from_environment(),
+            metrics: Metrics::new(connection.calls.clone()),
+            listen: settings.metrics,
             reload: Some(Reload {
                 overrides,
                 settings: settings.clone(),

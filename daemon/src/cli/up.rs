@@ -35,7 +35,7 @@ pub(super) struct UpArgs {
     #[arg(long)]
     install_only: bool,
     /// How log lines look
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     log: LogFormat,
 }
 

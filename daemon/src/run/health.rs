@@ -63,6 +63,9 @@ impl Health {
     /// Why the daemon is not ready, in words; nothing, if it is.
     pub fn unready(&self) -> Vec<String> {
         let inside = self.lock();
+        if inside.tasks.is_empty() {
+            return vec!["no task has begun yet".to_owned()];
+        }
         let mut reasons = Vec::new();
         for (name, task) in &inside.tasks {
             match &task.condition {
@@ -226,6 +229,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_is_ready_when_nothing_is_missing_and_says_in_words_what_is() {
         let health = Health::default();
+        assert_eq!(health.unready(), ["no task has begun yet"]);
         let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
         health.begins("polling", None);
         assert_eq!(health.unready(), ["no pass has been made yet"]);

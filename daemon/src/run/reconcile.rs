@@ -8,19 +8,21 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::organisation::{MemberError, MemberFailure, Whole};
 use curfew_aws::pass::{Pass, WakeUp};
 use curfew_core::plan::{Step, StepAction};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::alarm::Alarm;
+use super::audit::{Audit, is_late, next_look};
 use super::backoff::Backoff;
 use super::health::{Health, Pulse, Sight};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
 use super::tidings::Standing;
 use super::watch::Acts;
+use crate::metrics::{EdgeOutcome, Metrics, PassOutcome};
 use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
 
@@ -64,6 +66,9 @@ pub(super) struct Reconcile {
     pub(super) nudge: Arc<Notify>,
     /// Tells the watch task what was done, and why.
     pub(super) acts: Acts,
+    /// What the cloud has applied, where it makes the passes.
+    pub(super) audit: Audit,
+    pub(super) metrics: Metrics,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
 }
@@ -120,6 +125,7 @@ impl Reconcile {
                 answered,
                 unfinished,
             } = self.reconcile(&now).await;
+            self.count(answered, failures.is_empty());
             let wait = if failures.is_empty() {
                 if backoff.after_success() {
                     info!("EC2 answers again");
@@ -196,23 +202,22 @@ impl Reconcile {
             Err(error) => return Reconciled::failed(error),
         };
         let seen = &whole.pass;
-        let late: Vec<Step> = seen
-            .plan
-            .steps
-            .iter()
-            .filter(|step| is_late(step, now.grace, seen.at))
-            .cloned()
-            .collect();
-        if late.is_empty() {
+        for applied in self.audit.look(seen) {
+            applied.tell(now.grace, &self.metrics);
+        }
+        let steps = seen.plan.steps.iter();
+        let late = steps
+            .clone()
+            .filter(|step| is_late(step, now.grace, seen.at));
+        let late: Vec<Step> = late.cloned().collect();
+        let contradicted = steps.filter(|step| {
+            let standing = &self.standing;
+            standing.has_outlasted(step, seen, &now.governance)
+        });
+        let contradicted: Vec<Step> = contradicted.cloned().collect();
+        if late.is_empty() && contradicted.is_empty() {
             self.tell(seen, &[], now);
-            // An edge that the cloud has not applied yet has not used up its grace: come back when it has.
-            let waiting = seen
-                .plan
-                .steps
-                .iter()
-                .filter_map(|step| Some(judged_at(step.edge?.at, now.grace)));
-            let coming = seen.plan.next_edge.map(|edge| judged_at(edge, now.grace));
-            let next = waiting.chain(coming).filter(|at| *at > seen.at).min();
+            let next = self.next_look(seen, now.grace);
             return Reconciled::until(next, &mut whole);
         }
         for step in &late {
@@ -220,11 +225,16 @@ impl Reconcile {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
+        self.metrics.edges(EdgeOutcome::Missed, late.len());
+        for step in &contradicted {
+            warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
+                  "the cloud did not mend a contradiction in time: the daemon does");
+        }
         match self.act(now).await {
             Ok(mut whole) => {
+                self.audit.did(&whole.pass);
                 self.tell(&whole.pass, &late, now);
-                let next = whole.pass.plan.next_edge;
-                let next = next.map(|edge| judged_at(edge, now.grace));
+                let next = self.next_look(&whole.pass, now.grace);
                 Reconciled::until(next, &mut whole)
             }
             Err(error) => Reconciled::failed(error),
@@ -237,10 +247,27 @@ impl Reconcile {
         }
         let instances = pass.instances.iter();
         let governed = instances.filter(|one| now.governance.schedule_for(one).is_ok());
+        let (next_edge, governed) = (pass.plan.next_edge, governed.count());
+        self.metrics.fleet(&pass.instances, governed, next_edge);
         self.health.sees(Sight {
-            next_edge: pass.plan.next_edge,
-            governed: governed.count(),
+            next_edge,
+            governed,
         });
+    }
+
+    fn next_look(&self, pass: &Pass, grace: Duration) -> Option<Timestamp> {
+        let contradictions = self.standing.next_outlasted(pass.at);
+        let edges = next_look(pass, grace);
+        [contradictions, edges].into_iter().flatten().min()
+    }
+
+    fn count(&self, answered: bool, by_all: bool) {
+        let (outcome, at) = match (answered, by_all) {
+            (true, true) => (PassOutcome::Whole, Some(self.clock.now())),
+            (true, false) => (PassOutcome::Partial, Some(self.clock.now())),
+            (false, _) => (PassOutcome::Failed, None),
+        };
+        self.metrics.pass(outcome, at);
     }
 
     async fn act(&self, now: &InForce) -> Result<Whole, MemberError> {
@@ -251,6 +278,7 @@ impl Reconcile {
             .await;
         let done = survey.whole()?;
         self.acts.note(&done.pass.outcomes, self.clock.now());
+        self.metrics.steps(&done.pass.outcomes);
         let mut outcomes = done.pass.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
             self.nudge.notify_one();
@@ -260,6 +288,7 @@ impl Reconcile {
 
     /// What was to be waited for may be due already, or again: the pass that follows says when.
     async fn rearm_after(&mut self, jolt: Jolt) {
+        self.metrics.time_jumped();
         warn!(%jolt, "time made a jump: looking at once");
         self.arm(None).await;
     }
@@ -278,20 +307,4 @@ pub(super) fn patience(driver: Driver, grace: Duration) -> Duration {
         Driver::Cloud => grace,
         Driver::Daemon => Duration::ZERO,
     }
-}
-
-/// Bookkeeping can wait for the cloud; an instance that should have been started or stopped can't.
-fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
-    step.action != StepAction::Record
-        && step
-            .edge
-            .is_some_and(|edge| judged_at(edge.at, grace) <= now)
-}
-
-/// When an edge at that instant counts as missed by the cloud.
-fn judged_at(edge: Timestamp, grace: Duration) -> Timestamp {
-    SignedDuration::try_from(grace)
-        .ok()
-        .and_then(|grace| edge.checked_add(grace).ok())
-        .unwrap_or(Timestamp::MAX)
 }

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::health::{Health, Pulse};
 use super::in_force::InForce;
 use super::{RuleKeeper, Tempo};
+use crate::metrics::Metrics;
 use crate::settings::{self, Overrides, Settings, SettingsError};
 use crate::systemd::{News, ServiceManager};
 
@@ -49,6 +50,7 @@ pub(super) struct Reloading {
     asked: Arc<Notify>,
     in_force: watch::Sender<Arc<InForce>>,
     health: Health,
+    metrics: Metrics,
     manager: Arc<ServiceManager>,
     announced: CancellationToken,
     /// Why the files can't be used as they are.
@@ -71,6 +73,7 @@ impl Reloading {
         reload: Reload,
         in_force: watch::Sender<Arc<InForce>>,
         health: Health,
+        metrics: Metrics,
         manager: Arc<ServiceManager>,
         announced: CancellationToken,
     ) -> Self {
@@ -81,6 +84,7 @@ impl Reloading {
             asked: reload.asked,
             in_force,
             health,
+            metrics,
             manager,
             announced,
             problem: None,
@@ -142,6 +146,7 @@ impl Reloading {
         }
         let generation = self.in_force.borrow().generation;
         self.health.settings(generation, self.problem.clone());
+        self.metrics.settings(generation, self.problem.is_some());
         if let Some(manager) = &manager {
             manager.tell(&[News::Ready, News::Status(&self.health.status())]);
         }
@@ -214,6 +219,12 @@ fn keep_what_needs_a_restart(found: &mut Settings, running: &Settings) -> Vec<&'
     let mut keys = Vec::new();
     keep(&mut found.aws, &running.aws, "aws", &mut keys);
     keep(&mut found.notify, &running.notify, "notify", &mut keys);
+    keep(
+        &mut found.metrics,
+        &running.metrics,
+        "daemon.metrics",
+        &mut keys,
+    );
     keep(
         &mut found.stack.name,
         &running.stack.name,

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::RunError;
 use super::backoff::Backoff;
 use super::health::{Health, Pulse};
+use crate::metrics::Metrics;
 use crate::systemd::{News, ServiceManager};
 
 /// A task that has been at work for so long is not the one that kept dying: its next death is a first one.
@@ -33,16 +34,18 @@ pub(super) struct Tasks {
     /// After it, nobody is waited for.
     abandon: CancellationToken,
     health: Health,
+    metrics: Metrics,
 }
 
 impl Tasks {
     /// None yet. `shutdown` asks all of them to end.
-    pub(super) fn new(shutdown: CancellationToken, health: Health) -> Self {
+    pub(super) fn new(shutdown: CancellationToken, health: Health, metrics: Metrics) -> Self {
         Self {
             tracker: TaskTracker::new(),
             shutdown,
             abandon: CancellationToken::new(),
             health,
+            metrics,
         }
     }
 
@@ -66,6 +69,7 @@ impl Tasks {
             shutdown: self.shutdown.clone(),
             abandon: self.abandon.clone(),
             health: self.health.clone(),
+            metrics: self.metrics.clone(),
         };
         self.tracker.spawn(keeper.keep(start));
     }
@@ -98,6 +102,7 @@ struct Keeper {
     shutdown: CancellationToken,
     abandon: CancellationToken,
     health: Health,
+    metrics: Metrics,
 }
 
 impl Keeper {
@@ -135,6 +140,7 @@ impl Keeper {
                 why, deaths, retry_seconds, "a task of the daemon died: it is restarted"
             );
             self.health.is_down(task, &why);
+            self.metrics.task_restarted(task);
             self.shutdown
                 .run_until_cancelled(tokio::time::sleep(wait))
                 .await;
@@ -169,7 +175,7 @@ mod tests {
 
     fn tasks() -> (Tasks, Health, CancellationToken) {
         let (shutdown, health) = (CancellationToken::new(), Health::default());
-        let tasks = Tasks::new(shutdown.clone(), health.clone());
+        let tasks = Tasks::new(shutdown.clone(), health.clone(), Metrics::default());
         (tasks, health, shutdown)
     }
 
@@ -190,7 +196,7 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        while health.unready().is_empty() {
+        while !health.unready().iter().any(|why| why.contains("restarted")) {
             tokio::task::yield_now().await;
         }
         assert_eq!(
@@ -200,7 +206,7 @@ mod tests {
         while lives.load(Ordering::Relaxed) < 2 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        while health.unready().is_empty() {
+        while !health.unready().iter().any(|why| why.contains("restarted")) {
             tokio::task::yield_now().await;
         }
         assert_eq!(
@@ -212,6 +218,8 @@ mod tests {
         }
         assert!(begun.elapsed() >= Duration::from_secs(3), "1 s and 2 s");
         assert_eq!(health.unready(), [""; 0]);
+        let counted = "curfew_task_restarts_total{task=\"watch\"} 2";
+        assert!(tasks.metrics.text().contains(counted));
         shutdown.cancel();
         tasks.join(&ServiceManager::absent()).await.unwrap();
         assert_eq!(health.at_work(), [""; 0]);
@@ -245,7 +253,7 @@ mod tests {
     async fn a_task_that_is_down_at_the_shutdown_is_not_restarted() {
         let (tasks, health, shutdown) = tasks();
         tasks.keep("watch", None, |_| async { panic!("a bug") });
-        while health.unready().is_empty() {
+        while !health.unready().iter().any(|why| why.contains("restarted")) {
             tokio::task::yield_now().await;
         }
         shutdown.cancel();

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::watch::Seen;
 use crate::journal::Entry;
+use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
 
 /// Problems that are there at every look until somebody mends them: each is told once, when it has lasted long enough to be one.
@@ -48,6 +49,31 @@ impl Standing {
             patience: SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX),
             known: BTreeMap::new(),
         }
+    }
+
+    /// Whether a step mends a contradiction that the cloud has had all the patience for.
+    pub(super) fn has_outlasted(&self, step: &Step, pass: &Pass, governance: &Governance) -> bool {
+        let key = (step.instance.clone(), Sort::Contradicts);
+        let lasts = self.known.get(&key);
+        let lasts = lasts.is_some_and(|problem| self.judged_at(problem) <= pass.at);
+        let mut instances = pass.instances.iter();
+        lasts
+            && instances
+                .find(|one| one.id == step.instance)
+                .is_some_and(|instance| contradicts(instance, step, governance))
+    }
+
+    /// When the next contradiction will have lasted for too long.
+    pub(super) fn next_outlasted(&self, now: Timestamp) -> Option<Timestamp> {
+        let contradictions = self.known.iter();
+        let contradictions = contradictions.filter(|((_, sort), _)| *sort == Sort::Contradicts);
+        let judged = contradictions.map(|(_, problem)| self.judged_at(problem));
+        judged.filter(|at| *at > now).min()
+    }
+
+    fn judged_at(&self, problem: &Problem) -> Timestamp {
+        let at = problem.since.checked_add(self.patience);
+        at.unwrap_or(Timestamp::MAX)
     }
 
     /// Has another patience from now on.
@@ -183,14 +209,16 @@ fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> boo
 #[derive(Debug)]
 pub(super) struct Watched {
     notifier: Notifier,
+    metrics: Metrics,
     governance: Arc<Governance>,
     holds: Holds,
 }
 
 impl Watched {
-    pub(super) fn new(notifier: Notifier, governance: Arc<Governance>) -> Self {
+    pub(super) fn new(notifier: Notifier, metrics: Metrics, governance: Arc<Governance>) -> Self {
         Self {
             notifier,
+            metrics,
             governance,
             holds: Holds::default(),
         }
@@ -203,6 +231,12 @@ impl Watched {
 
     /// A look at instances.
     pub(super) fn seen(&mut self, seen: &Seen, now: Timestamp) {
+        if let Seen::Told(told) = seen
+            && let Some(newest) = told.events.iter().map(|event| event.at).max()
+        {
+            let lag = now.duration_since(newest);
+            self.metrics.queue_lag(lag.try_into().unwrap_or_default());
+        }
         let looks = match seen {
             Seen::Everything(looks) => looks.iter().map(|look| &look.instances[..]).collect(),
             Seen::Told(told) => vec![&told.instances[..]],
@@ -218,9 +252,15 @@ impl Watched {
         }
     }
 
+    /// The journal was written, or could not be.
+    pub(super) fn wrote(&self, done: bool) {
+        self.metrics.journal_written(done);
+    }
+
     /// New entries of the journal.
     pub(super) fn journalled(&self, entries: &[Entry]) {
         for entry in entries {
+            self.metrics.journalled(&entry.transition);
             if let Some(notice) = Notice::transition(&entry.transition) {
                 self.notifier.tell(&notice);
             }

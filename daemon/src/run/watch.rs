@@ -377,6 +377,7 @@ impl Watcher {
             self.acknowledge(event);
         }
         let writable = written.trouble.is_none();
+        self.watched.wrote(writable);
         self.signals.writable.send_if_modified(|current| {
             let changed = *current != writable;
             *current = writable;

@@ -1,5 +1,6 @@
 //! `[daemon]`: how `curfew run` works.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -49,6 +50,19 @@ pub(super) fn resolve(
         retention: SignedDuration::from_hours(24 * i64::from(raw.journal_days)),
         grace: grace?,
         state_dir: raw.state_dir,
+    })
+}
+
+/// Where to listen, if anywhere.
+pub(super) fn listening(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        format!(
+            "`{}` is not an address and a port such as `127.0.0.1:9464` or `[::1]:9464`; `\"\"` is for none",
+            text.escape_debug()
+        )
     })
 }
 

@@ -86,6 +86,8 @@ pub struct RawDaemon {
     pub journal_days: u32,
     /// How late the cloud may be before the daemon does it itself: `2m`.
     pub grace: String,
+    /// Where to tell how it is, over HTTP: `127.0.0.1:9464`; empty for nowhere.
+    pub metrics: String,
     /// Where the journal is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,

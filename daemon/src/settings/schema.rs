@@ -41,3 +41,31 @@ fn every_example_is_good_as_a_whole() {
     }
     assert!(count >= 8, "only {count} examples");
 }
+
+/// What the package installs says nothing that is not as it would be anyway, until somebody takes a comment sign away.
+#[test]
+fn the_packaged_file_is_good_as_it_is_and_with_every_line_of_it() {
+    let file = config("packaged.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        text.lines()
+            .all(|line| line.is_empty() || line.starts_with('#'))
+    );
+    let lines = text.lines().skip_while(|line| !line.starts_with("# ["));
+    let lines = lines.map(|line| line.trim_start_matches("# "));
+    let directory = tempfile::tempdir().unwrap();
+    let all = directory.path().join("curfew.toml");
+    std::fs::write(&all, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    for file in [file, all] {
+        let settings = load(&Overrides {
+            file: Some(file.clone()),
+            ..Overrides::default()
+        });
+        assert!(
+            settings.is_ok(),
+            "{}: {}",
+            file.display(),
+            settings.unwrap_err()
+        );
+    }
+}

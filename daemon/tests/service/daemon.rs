@@ -1,8 +1,8 @@
 //! The program, its service manager, and what it takes for EC2.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -155,6 +155,31 @@ impl Service {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What it answers over HTTP.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.eventually("it listens", || self.listens_at().is_some());
+        let mut stream = TcpStream::connect(self.listens_at().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: curfew\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap();
+        (status.parse().unwrap(), body.to_owned())
+    }
+
+    fn listens_at(&self) -> Option<SocketAddr> {
+        let log = self.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("metrics are served"))?;
+        line.rsplit_once("address=")?.1.trim().parse().ok()
     }
 
     /// What it has logged so far.

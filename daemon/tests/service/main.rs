@@ -16,7 +16,7 @@ const ALWAYS: &str = "running = 'Mon-Sun 00:00-24:00'";
 
 fn settings(timetable: &str) -> String {
     format!(
-        "[schedules.office]\ntimezone = 'UTC'\n{timetable}\n[daemon]\ndriver = 'daemon'\npoll = '1s'\n"
+        "[schedules.office]\ntimezone = 'UTC'\n{timetable}\n[daemon]\ndriver = 'daemon'\npoll = '1s'\nmetrics = '127.0.0.1:0'\n"
     )
 }
 
@@ -154,4 +154,58 @@ fn without_an_answer_it_is_not_ready_the_first_signal_says_what_it_waits_for_and
     assert!(before.iter().all(|news| !news.contains("READY=1")));
     service.signal(Signal::TERM);
     assert_eq!(service.ends(), Some(130));
+}
+
+#[test]
+fn it_answers_how_it_is_and_says_in_words_what_is_missing() {
+    let (model, _) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    service.hears("READY=1");
+    service.eventually("it is ready", || {
+        service.get("/readyz") == (200, "ready\n".to_owned())
+    });
+    assert_eq!(service.get("/healthz"), (200, "alive\n".to_owned()));
+    let (status, metrics) = service.get("/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "# TYPE curfew_edge_latency_seconds histogram",
+        "curfew_ready 1",
+        "curfew_governed_instances 1",
+        "curfew_settings_generation 1",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
+    }
+    assert_eq!(service.get("/").0, 404);
+
+    let nobody = Silent::listen();
+    let waiting = Service::start(&nobody.endpoint, &settings(ALWAYS), None);
+    nobody.is_asked();
+    let (status, why) = waiting.get("/readyz");
+    assert_eq!(status, 503);
+    assert!(
+        why.lines().any(|line| line == "no pass has been made yet"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (model, _) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let text = settings(ALWAYS).replace("127.0.0.1:0", &address.to_string());
+    let service = Service::start(&ec2.endpoint, &text, None);
+    service.hears("READY=1");
+    service.eventually("it says so", || {
+        service
+            .log()
+            .contains("metrics can't be served: the daemon goes on without")
+    });
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(0));
+    let log = service.log();
+    assert_eq!(log.matches("metrics can't be served").count(), 1, "{log}");
+    assert!(log.contains(&address.to_string()), "{log}");
 }

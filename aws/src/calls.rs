@@ -1,0 +1,120 @@
+//! Counting the calls that are made, by action and by how each went: for whoever watches over this process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::FinalizerInterceptorContextRef;
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+
+/// What AWS's services say when they are asked too much.
+const THROTTLED: [&str; 4] = [
+    "RequestLimitExceeded",
+    "Throttling",
+    "TooManyRequests",
+    "SlowDown",
+];
+
+/// How often what was called. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Calls(Arc<Mutex<BTreeMap<Call, u64>>>);
+
+/// One sort of call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// The service, as the SDK names it: `EC2`.
+    pub service: String,
+    /// What was asked for: `StopInstances`.
+    pub action: String,
+    /// How it went.
+    pub outcome: CallOutcome,
+}
+
+/// How a call went. Each try counts for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallOutcome {
+    /// It was carried out.
+    Done,
+    /// AWS asked for patience.
+    Throttled,
+    /// AWS said no.
+    Refused,
+    /// AWS failed.
+    Failed,
+    /// No answer came, or none that could be read.
+    Unanswered,
+}
+
+impl CallOutcome {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Throttled => "throttled",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Unanswered => "unanswered",
+        }
+    }
+
+    fn of(context: &FinalizerInterceptorContextRef<'_>) -> Self {
+        if context
+            .output_or_error()
+            .is_some_and(|result| result.is_ok())
+        {
+            return Self::Done;
+        }
+        let Some(response) = context.response() else {
+            return Self::Unanswered;
+        };
+        let body = response.body().bytes().unwrap_or_default();
+        let says = |code: &&str| body.windows(code.len()).any(|part| part == code.as_bytes());
+        match response.status().as_u16() {
+            429 => Self::Throttled,
+            400.. if THROTTLED.iter().any(says) => Self::Throttled,
+            500.. => Self::Failed,
+            400.. => Self::Refused,
+            _ => Self::Unanswered,
+        }
+    }
+}
+
+impl Calls {
+    /// All sorts of calls that were made, and how often.
+    pub fn so_far(&self) -> Vec<(Call, u64)> {
+        let counts = self.counts();
+        let counts = counts.iter();
+        counts.map(|(call, count)| (call.clone(), *count)).collect()
+    }
+
+    /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<Call, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Intercept for Calls {
+    fn name(&self) -> &'static str {
+        "Calls"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(asked) = settings.load::<Metadata>() {
+            let call = Call {
+                service: asked.service().to_owned(),
+                action: asked.name().to_owned(),
+                outcome: CallOutcome::of(context),
+            };
+            *self.counts().entry(call).or_default() += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! Log lines for journald, by its native protocol: a line for people, and each fact as a field that `journalctl` finds.
+//!
+//! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>
+
+use std::fmt::{self, Write as _};
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Where journald listens.
+pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// Before each of our field's names: journald's own have none, and everybody else's have another.
+const PREFIX: &str = "CURFEW_";
+
+/// The longest name of a field that journald takes.
+const LONGEST_NAME: usize = 64;
+
+/// Hands events to journald.
+pub(super) struct Journald {
+    socket: UnixDatagram,
+}
+
+impl Journald {
+    /// Connects to the one that listens at `socket`.
+    pub(super) fn connect(socket: &Path) -> io::Result<Self> {
+        let ours = UnixDatagram::unbound()?;
+        ours.connect(socket)?;
+        Ok(Self { socket: ours })
+    }
+}
+
+impl<S> Layer<S> for Journald
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut facts = Facts::default();
+        attributes.record(&mut facts);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(facts);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut facts = Facts::default();
+        event.record(&mut facts);
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(of_span) = span.extensions().get::<Facts>() {
+                facts.named.extend(of_span.named.iter().cloned());
+            }
+        }
+        // Nobody is left to tell when journald is gone.
+        let _ = self.socket.send(&entry(event, &facts));
+    }
+}
+
+/// What an event or a span says.
+#[derive(Debug, Default)]
+struct Facts {
+    message: String,
+    named: Vec<(&'static str, String)>,
+}
+
+impl Visit for Facts {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.named.push((field.name(), value.to_owned()));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+fn entry(event: &Event<'_>, facts: &Facts) -> Vec<u8> {
+    let mut line = facts.message.clone();
+    for (name, value) in &facts.named {
+        let quoted = if value.is_empty() || value.contains([' ', '\n']) {
+            format!("{value:?}")
+        } else {
+            value.clone()
+        };
+        let _ = write!(line, " {name}={quoted}");
+    }
+    let mut entry = Vec::new();
+    put(&mut entry, "MESSAGE", &line);
+    put(&mut entry, "PRIORITY", priority(*event.metadata().level()));
+    put(&mut entry, "SYSLOG_IDENTIFIER", "curfew");
+    put(&mut entry, "CURFEW_EVENT", &facts.message);
+    put(&mut entry, "CODE_MODULE", event.metadata().target());
+    for (name, value) in &facts.named {
+        put(&mut entry, &field_name(name), value);
+    }
+    entry
+}
+
+/// syslog's levels.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        _ => "7",
+    }
+}
+
+/// Upper case letters, digits and underscores, as journald wants it.
+fn field_name(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    let name = PREFIX.chars().chain(name.chars().map(plain));
+    name.take(LONGEST_NAME).collect()
+}
+
+/// A value of several lines goes by its length.
+fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
+    entry.extend_from_slice(name.as_bytes());
+    if value.contains('\n') {
+        entry.push(b'\n');
+        entry.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    } else {
+        entry.push(b'=');
+    }
+    entry.extend_from_slice(value.as_bytes());
+    entry.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{error, info, info_span};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    fn logged(log: impl FnOnce()) -> Vec<u8> {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(directory.path().join("socket")).unwrap();
+        let journald = Journald::connect(&directory.path().join("socket")).unwrap();
+        let subscriber = tracing_subscriber::registry().with(journald);
+        tracing::subscriber::with_default(subscriber, log);
+        let mut buffer = vec![0; 8192];
+        let length = socket.recv(&mut buffer).unwrap();
+        buffer.truncate(length);
+        buffer
+    }
+
+    #[test]
+    fn an_event_is_a_line_for_people_and_a_field_for_each_fact_its_spans_included() {
+        let entry = logged(|| {
+            let _pass = info_span!("pass", region = "eu-west-3").entered();
+            info!(instance = "i-0abc", name = Some("web 1"), to = %"stopped", latency_seconds = 0.25, "instance changed state");
+        });
+        let lines = String::from_utf8(entry).unwrap();
+        insta::assert_snapshot!(lines, @r#"
+        MESSAGE=instance changed state instance=i-0abc name="web 1" to=stopped latency_seconds=0.25 region=eu-west-3
+        PRIORITY=6
+        SYSLOG_IDENTIFIER=curfew
+        CURFEW_EVENT=instance changed state
+        CODE_MODULE=curfew::logging::journald::tests
+        CURFEW_INSTANCE=i-0abc
+        CURFEW_NAME=web 1
+        CURFEW_TO=stopped
+        CURFEW_LATENCY_SECONDS=0.25
+        CURFEW_REGION=eu-west-3
+        "#);
+    }
+
+    #[test]
+    fn a_value_of_several_lines_stays_one_field() {
+        let entry = logged(|| error!(error = "2 problems:\n  MESSAGE=forged", "it failed"));
+        let text = String::from_utf8_lossy(&entry);
+        assert!(text.starts_with(
+            "MESSAGE=it failed error=\"2 problems:\\n  MESSAGE=forged\"\nPRIORITY=3\n"
+        ));
+        let value = b"2 problems:\n  MESSAGE=forged";
+        let mut field = b"CURFEW_ERROR\n".to_vec();
+        field.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        field.extend_from_slice(value);
+        assert!(entry.windows(field.len()).any(|part| part == field));
+    }
+
+    #[test]
+    fn where_nobody_listens_there_is_no_journald() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Journald::connect(&directory.path().join("socket")).is_err());
+        assert_eq!(field_name("retry-seconds.x"), "CURFEW_RETRY_SECONDS_X");
+    }
+}
