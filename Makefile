@@ -1,5 +1,5 @@
 # `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
-.PHONY: up test test-localstack build emulator browser localstack dist deb bench-cold count-cold check clean
+.PHONY: up test test-localstack build emulator browser localstack dist deb test-package bench-cold count-cold check clean
 
 up: build
 	target/debug/curfew up
@@ -44,6 +44,16 @@ dist:
 deb: dist
 	cargo build --release --package curfew
 	tools/deb target/release/curfew target/lambda/curfew-lambda.zip
+
+# The package with the program as it is built for tests, and a Lambda that is none: what is tested is the package. Needs root, cargo-deb,
+# and for the second half debootstrap and systemd-nspawn.
+test-package: build
+	mkdir -p target/package-test
+	strip -o target/package-test/curfew target/debug/curfew
+	python3 -c 'import zipfile; zipfile.ZipFile("target/package-test/lambda.zip", "w").writestr("bootstrap", "")'
+	tools/deb target/package-test/curfew target/package-test/lambda.zip --fast
+	tools/deb-check target/package/curfew.deb
+	tools/deb-boot target/package/curfew.deb
 
 # How long somebody waits for the Lambda, beside the same in Python with boto3 (docs/performance.md).
 bench-cold: dist
