@@ -219,6 +219,19 @@ fn the_template_the_document_and_the_rules_are_enough() {
     let waking: BTreeSet<&str> = waking.filter_map(Value::as_str).collect();
     assert_eq!(waking, names);
     assert_eq!(outputs["function"], printed["function"]);
+    // In a Codespace, also as its browser reaches it.
+    let codespace = [
+        ("CODESPACE_NAME", "fuzzy-disco"),
+        ("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "app.github.dev"),
+    ];
+    let id = outputs["api_id"].as_str().unwrap();
+    let forwarded = house.json_with(&codespace, &["outputs"])["forwarded_url"].clone();
+    let host = format!("fuzzy-disco-{}.app.github.dev", house.port());
+    assert_eq!(
+        forwarded,
+        format!("https://{host}/restapis/{id}/prod/_user_request_")
+    );
+    assert_eq!(outputs["forwarded_url"], Value::Null);
     let status = format!("{}/status", outputs["api_url"].as_str().unwrap());
     let (code, body) = House::get(&status);
     assert_eq!(code, 200, "{body}");

@@ -123,6 +123,19 @@ impl House {
         (document, stderr)
     }
 
+    /// What a command prints as JSON where the environment has this too.
+    pub(crate) fn json_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Value {
+        let mut command = self.asking();
+        command.envs(environment.iter().copied());
+        let output = command
+            .args(arguments)
+            .args(["-o", "json"])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"))
+    }
+
     /// The exit code and standard output of a command.
     pub(crate) fn prints(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.asking().args(arguments).output().unwrap();

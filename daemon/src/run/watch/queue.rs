@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message as Received, MessageSystemAttributeName,
@@ -51,11 +52,15 @@ pub struct EventQueue {
 impl EventQueue {
     /// A queue of the connection's account and region.
     pub fn new(connection: &Connection, address: QueueAddress) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(LONGEST_POLL + ANSWER)
+            .build();
+        let config = aws_sdk_sqs::config::Builder::from(&connection.sdk);
         Self {
-            client: Client::new(&connection.sdk),
+            client: Client::from_conf(config.timeout_config(timeouts).build()),
             address,
             region: Region::new(connection.region()),
-            patience: Duration::from_secs(20),
+            patience: LONGEST_POLL,
             visibility: Duration::from_mins(2),
         }
     }
@@ -89,6 +94,10 @@ impl EventQueue {
     }
 }
 
+/// What SQS allows.
+const LONGEST_POLL: Duration = Duration::from_secs(20);
+/// For the answer to a poll that has waited in vain. A call that says nothing for 15 s has hung, but a poll says nothing by design.
+const ANSWER: Duration = Duration::from_secs(15);
 /// Before a queue that does not exist is asked for again: it comes with a stack, for which nobody waits here.
 const NOT_DEPLOYED: Duration = Duration::from_mins(5);
 /// `ReceiveMessage` gives at most so many.
@@ -360,4 +369,26 @@ fn receives(message: &Received) -> u32 {
 
 fn whole_seconds(length: Duration) -> i32 {
     i32::try_from(length.as_secs()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use curfew_aws::connect::ConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_poll_that_nothing_comes_of_is_no_call_that_hangs() {
+        let options = ConnectOptions {
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            region: Some("us-east-1".to_owned()),
+            ..ConnectOptions::default()
+        };
+        let connection = Connection::open(options).await.unwrap();
+        let queue = EventQueue::new(&connection, QueueAddress::of_stack("curfew"));
+        let timeouts = queue.client.config().timeout_config().unwrap();
+        let longest = timeouts.operation_attempt_timeout().unwrap();
+        assert!(longest > queue.patience, "{longest:?}");
+        assert_eq!(timeouts.operation_timeout(), None);
+    }
 }
