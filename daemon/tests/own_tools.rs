@@ -252,7 +252,8 @@ fn zipped_lambda() -> Vec<u8> {
     let bootstrap = Path::new(env!("CARGO_BIN_EXE_curfew")).with_file_name("bootstrap");
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Stored)
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(1))
         .unix_permissions(0o755);
     zip.start_file("bootstrap", options).unwrap();
     zip.write_all(&fs::read(bootstrap).unwrap()).unwrap();

@@ -153,8 +153,13 @@ impl Place {
 
     /// Puts an object into a bucket that is made for it.
     pub(crate) fn upload(&self, bucket: &str, key: &str, content: Vec<u8>) {
+        // The code of a development build takes a busy machine longer than other calls.
+        let timeouts = aws_sdk_s3::config::timeout::TimeoutConfig::builder()
+            .operation_attempt_timeout(std::time::Duration::from_mins(3))
+            .build();
         let config = aws_sdk_s3::config::Builder::from(&self.connection.sdk)
             .force_path_style(true)
+            .timeout_config(timeouts)
             .build();
         let client = aws_sdk_s3::Client::from_conf(config);
         let create = client.create_bucket().bucket(bucket);
