@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod everywhere;
 mod explain;
+mod guard;
 mod history;
 mod import;
 mod notify;

@@ -22,6 +22,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 pub use error::JournalError;
 pub use history::{Entry, Filter};
+pub(crate) use keeper::LOCK;
 pub use keeper::{Keeper, Written};
 pub use watching::{Stretch, Watch};
 

@@ -69,6 +69,10 @@ pub struct StackSettings {
     pub name: StackName,
     /// How often a pass is made however quiet it is.
     pub heartbeat: Option<Rate>,
+    /// The ARN of the policy that bounds what the Lambda's role may do.
+    pub permissions_boundary: Option<String>,
+    /// How many instances may be governed on AWS before `deploy` asks.
+    pub confirm_above: usize,
 }
 
 /// `[api]`.
@@ -249,6 +253,9 @@ fn resolve(
         "daemon.metrics",
         metrics.as_ref().map(drop).map_err(Clone::clone),
     );
+    if let Some(arn) = &raw.stack.permissions_boundary {
+        check("stack.permissions_boundary", is_policy(arn));
+    }
     let daemon = daemon::resolve(raw.daemon, &mut check);
     let (
         Some(governance),
@@ -277,7 +284,12 @@ fn resolve(
         membership,
         document,
         prices: raw.prices,
-        stack: StackSettings { name, heartbeat },
+        stack: StackSettings {
+            name,
+            heartbeat,
+            permissions_boundary: raw.stack.permissions_boundary,
+            confirm_above: raw.stack.confirm_above,
+        },
         api: ApiSettings {
             auth: raw.api.auth,
             tokens,
@@ -319,6 +331,26 @@ fn no_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
     let is_price = price.is_finite() && *price >= 0.0;
     let message = format!("`{price}` is not a price per hour; write 0 or more");
     (!is_price).then(|| Problem::new(format!("prices.{instance_type}"), message))
+}
+
+/// A policy of the account or of AWS, as the template takes it.
+fn is_policy(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let is_account = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
+    match parts.as_slice() {
+        ["arn", partition, "iam", "", account, name]
+            if partition.starts_with("aws")
+                && (*account == "aws" || is_account(account))
+                && name.len() > "policy/".len()
+                && name.starts_with("policy/") =>
+        {
+            Ok(())
+        }
+        _ => Err(format!(
+            "`{}` is not the ARN of a policy, such as `arn:aws:iam::111122223333:policy/bounds`",
+            text.escape_debug()
+        )),
+    }
 }
 
 /// An origin as browsers send it: one that is written otherwise would never be equal to theirs.

@@ -234,6 +234,7 @@ fn deployment(stack: &str) -> Deployment {
             ..Reach::default()
         },
         // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
+        permissions_boundary: None,
         lambda_zip: Some("/bin/sh".into()),
         stack,
     }

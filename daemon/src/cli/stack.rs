@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use curfew_aws::connect::Connection;
 
+use super::guard::{Asking, before_deploying};
 use super::output::{confirmed, table};
 use super::{CliError, Context, Exit};
 use crate::deploy::{self, Auth, Deployment, Outputs, Preview, Reach, Removed};
@@ -22,6 +23,9 @@ pub(super) struct DeployArgs {
     /// The Lambda's code [default: the installed one, or the one that was built with this program]
     #[arg(long, value_name = "FILE")]
     lambda_zip: Option<PathBuf>,
+    /// Do not ask, however many instances would be governed
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// How `destroy` asks.
@@ -41,6 +45,12 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
         let preview = deploy::preview(&connection, &deployment, progress.as_ref()).await?;
         return context.output.print(&preview, describe);
     }
+    let asking = if args.yes {
+        Asking::Answered
+    } else {
+        Asking::Allowed
+    };
+    before_deploying(context, &settings, &connection, asking, progress.as_ref()).await?;
     let outputs = deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
     context.output.print(&outputs, |outputs| {
         format!("{}\n{}", show(outputs), try_next(outputs))
@@ -107,6 +117,7 @@ pub(super) fn deployment(
         settings_document: settings.document.to_json(),
         rules: wake_up_rules(settings, &context.clock),
         reach: Reach::of(&settings.governance).across(&settings.membership),
+        permissions_boundary: settings.stack.permissions_boundary.clone(),
         lambda_zip,
     })
 }

@@ -4,6 +4,7 @@
 pub mod artifact;
 mod bucket;
 pub mod change_set;
+pub mod guard;
 mod outputs;
 mod publish;
 mod reach;
@@ -52,6 +53,8 @@ pub struct Deployment {
     pub rules: Vec<WakeUpRule>,
     /// Which instances the Lambda may act on.
     pub reach: Reach,
+    /// The ARN of the policy that bounds what the Lambda's role may do.
+    pub permissions_boundary: Option<String>,
     /// The Lambda's code; otherwise it is looked for.
     pub lambda_zip: Option<PathBuf>,
 }
@@ -533,5 +536,9 @@ fn parameters(
         ("FallbackEndpoint", fallback.to_owned()),
         ("FleetPolicy", policy),
         ("MemberRoles", deployment.reach.roles()),
+        (
+            "PermissionsBoundary",
+            deployment.permissions_boundary.clone().unwrap_or_default(),
+        ),
     ])
 }

@@ -9,10 +9,9 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::Check;
+use crate::journal::LOCK;
 use crate::settings::{Driver, Settings};
 
-/// Beside the journal; locked by the daemon that writes it.
-const LOCK: &str = "journal.lock";
 /// Where systemd keeps the state of `curfew.service`, which only the service itself is told.
 const SERVICE_STATE: &str = "/var/lib/curfew";
 

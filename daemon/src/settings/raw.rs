@@ -49,6 +49,11 @@ pub struct RawStack {
     pub name: String,
     /// `rate(5 minutes)` or `off`.
     pub heartbeat: String,
+    /// The ARN of the policy that bounds what the Lambda's role may do, where the account wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<String>,
+    /// How many instances `curfew deploy` lets the schedules govern on AWS without asking.
+    pub confirm_above: usize,
 }
 
 /// `[api]`.

@@ -1,47 +1,17 @@
 //! `curfew doctor` where there is more than instances: on the embedded emulator, before and after a deployment and as things break;
 //! and on what it takes for AWS, where it tries permissions out. Each call is recorded, and none writes.
 
-use std::collections::HashMap;
 use std::net::TcpListener;
-use std::path::Path;
 
-use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use curfew::deploy::{self, Auth, Deployment, Reach};
 use curfew::doctor::{self, Report, Verdict};
 use curfew::emulator::{Emulator, cache_directory, demo};
 use curfew::progress::Silent;
 use curfew::run::wake_up_rules;
-use curfew::settings::{self, AwsSettings, Overrides, Settings};
 use curfew_aws::clock::Clock;
-use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_testing::{Action, Denial, Launch, Model, Recorder, Request, TimeSource, direct};
-use tempfile::TempDir;
+use curfew_testing::{Action, Denial, Launch, Model, Recorder, Request};
 
-const SCHEDULES: &str = r#"
-[schedules.office]
-timezone = "Europe/Paris"
-running = "Mon-Fri 08:00-20:00"
-"#;
-
-fn settings(directory: &TempDir, more: &str) -> Settings {
-    let file = directory.path().join("curfew.toml");
-    let state = directory.path().join("state");
-    let state = state.display();
-    let text = format!("{SCHEDULES}\n{more}\n[daemon]\nstate_dir = '{state}'\n");
-    std::fs::write(&file, text).unwrap();
-    load(&file)
-}
-
-fn load(file: &Path) -> Settings {
-    settings::load(&Overrides {
-        file: Some(file.to_owned()),
-        fallback: None,
-        aws: AwsSettings::default(),
-        environment: HashMap::new(),
-    })
-    .unwrap()
-}
+use crate::world::{aws, connect, settings};
 
 /// One line for each check but for those of this machine.
 fn verdicts(report: &Report) -> Vec<String> {
@@ -71,13 +41,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     let emulator = Emulator::start(&installed, state.path(), port, &Silent)
         .await
         .unwrap();
-    let mut conn = Connection::open(ConnectOptions {
-        endpoint: Some(emulator.endpoint()),
-        region: Some("eu-west-3".to_owned()),
-        ..ConnectOptions::default()
-    })
-    .await
-    .unwrap();
+    let mut conn = connect(Some(&emulator.endpoint())).await;
     let quiet = conn.clone();
     let recorder = Recorder::default();
     let http = recorder.around(conn.sdk.http_client().unwrap());
@@ -111,6 +75,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         rules: wake_up_rules(&settings, &clock),
         reach: Reach::of(&settings.governance),
         // Any executable of this machine can be deployed.
+        permissions_boundary: None,
         lambda_zip: Some("/bin/sh".into()),
     };
     let outputs = deploy::deploy(&quiet, &deployment, &Silent).await.unwrap();
@@ -147,7 +112,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         .await
         .unwrap();
     let more = "[schedules.night]\ntimezone = \"UTC\"\nstop = \"0 22 * * *\"";
-    let changed = self::settings(&place, more);
+    let changed = crate::world::settings(&place, more);
     let report = doctor::examine(&conn, &changed, &clock).await;
     assert_eq!(
         verdicts(&report)[5..],
@@ -161,25 +126,6 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     assert!(recorder.calls().len() > 20, "{:?}", recorder.calls());
     assert_eq!(recorder.writing(), Vec::<String>::new());
     emulator.stop().await.unwrap();
-}
-
-/// The model in AWS's place, at AWS's own address.
-async fn aws(model: &Model) -> Connection {
-    let options = ConnectOptions {
-        region: Some("eu-west-3".to_owned()),
-        ..ConnectOptions::default()
-    };
-    let mut conn = Connection::open(options).await.unwrap();
-    let keys = Credentials::new("000000000000", "test", None, None, "test");
-    let http: SharedHttpClient = direct(model.clone(), TimeSource::Held);
-    conn.sdk = conn
-        .sdk
-        .into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .http_client(http)
-        .build();
-    assert_eq!(conn.endpoint(), None, "the environment names no endpoint");
-    conn
 }
 
 #[tokio::test]
