@@ -154,10 +154,7 @@ impl Connection {
     /// out; every connection made from this one shares them.
     #[must_use]
     pub fn into_account(&self, account: &Account) -> Self {
-        let role = SharedCredentialsProvider::new(AssumedRole {
-            client: aws_sdk_sts::Client::new(&self.sdk),
-            account: account.clone(),
-        });
+        let role = SharedCredentialsProvider::new(AssumedRole::new(&self.sdk, account.clone()));
         // A cache for each account: the SDK's own keeps the credentials of 64 providers at most.
         let cache = IdentityCache::lazy().buffer_time(Self::RENEWAL).build();
         let sdk = self.sdk.clone().into_builder();

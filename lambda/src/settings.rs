@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use aws_sdk_ssm::Client;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::document::{Contents, Parts};
 use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
+use curfew_aws::parameter::ParameterStore;
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::schedule::ScheduleName;
@@ -25,7 +25,7 @@ pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
 /// Where the settings come from, and the last good ones.
 #[derive(Debug)]
 pub struct Settings {
-    client: Client,
+    store: ParameterStore,
     parameter: String,
     known: Mutex<Option<Known>>,
 }
@@ -77,7 +77,7 @@ impl Settings {
     /// The settings in that parameter. Nothing is read yet.
     pub fn new(connection: &Connection, parameter: impl Into<String>) -> Self {
         Self {
-            client: Client::new(&connection.sdk),
+            store: ParameterStore::new(connection),
             parameter: parameter.into(),
             known: Mutex::new(None),
         }
@@ -167,22 +167,14 @@ impl Settings {
     }
 
     async fn value(&self, parameter: &str) -> Result<String, SettingsError> {
-        let answer = self
-            .client
-            .get_parameter()
-            .name(parameter)
-            .send()
-            .await
-            .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))
-            .map_err(|source| {
-                let parameter = parameter.to_owned();
-                match source.kind {
-                    CloudErrorKind::NotFound => SettingsError::Missing { parameter },
-                    _ => SettingsError::Unread { parameter, source },
-                }
-            })?;
-        let value = answer.parameter.and_then(|parameter| parameter.value);
-        Ok(value.unwrap_or_default())
+        let value = self.store.value(parameter).await;
+        value.map_err(|source| {
+            let parameter = parameter.to_owned();
+            match source.kind {
+                CloudErrorKind::NotFound => SettingsError::Missing { parameter },
+                _ => SettingsError::Unread { parameter, source },
+            }
+        })
     }
 
     fn invalid(&self, problems: String) -> SettingsError {

@@ -2,14 +2,28 @@
 
 use std::time::SystemTime;
 
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
-use aws_sdk_sts::Client;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use curfew_core::membership::Account;
+
+use crate::service::{Action, Call, Document, Protocol};
 
 /// Who we are in an account's audit trail, after the role's name.
 const SESSION: &str = "curfew";
+
+const ASSUME_ROLE: Action = Action {
+    service: "STS",
+    host: "sts",
+    name: "AssumeRole",
+    protocol: Protocol::Query,
+};
+/// The only one there is.
+const VERSION: &str = "2011-06-15";
 
 /// Assumes an account's role for whoever asks for its credentials; keeping them is the SDK's business.
 ///
@@ -17,8 +31,36 @@ const SESSION: &str = "curfew";
 /// Lambda has no use for that (docs/performance.md).
 #[derive(Debug)]
 pub(super) struct AssumedRole {
-    pub(super) client: Client,
-    pub(super) account: Account,
+    assume: Call<Credentials>,
+    account: Account,
+}
+
+impl AssumedRole {
+    /// The role of that account, assumed by whoever these settings are of.
+    pub(super) fn new(sdk: &SdkConfig, account: Account) -> Self {
+        Self {
+            assume: ASSUME_ROLE.by(sdk, read),
+            account,
+        }
+    }
+
+    async fn assume(&self) -> Result {
+        let answer = self.assume.invoke(self.question()).await;
+        answer.map_err(CredentialsError::provider_error)
+    }
+
+    fn question(&self) -> String {
+        let mut question = form_urlencoded::Serializer::new(String::new());
+        question
+            .append_pair("Action", ASSUME_ROLE.name)
+            .append_pair("Version", VERSION)
+            .append_pair("RoleArn", self.account.role.as_str())
+            .append_pair("RoleSessionName", SESSION);
+        if let Some(id) = &self.account.external_id {
+            question.append_pair("ExternalId", id);
+        }
+        question.finish()
+    }
 }
 
 impl ProvideCredentials for AssumedRole {
@@ -30,27 +72,20 @@ impl ProvideCredentials for AssumedRole {
     }
 }
 
-impl AssumedRole {
-    async fn assume(&self) -> Result {
-        let answer = self
-            .client
-            .assume_role()
-            .role_arn(self.account.role.as_str())
-            .role_session_name(SESSION)
-            .set_external_id(self.account.external_id.clone())
-            .send()
-            .await
-            .map_err(CredentialsError::provider_error)?;
-        let given = answer
-            .credentials
-            .ok_or_else(|| CredentialsError::unhandled("STS answered without credentials"))?;
-        let expiry = SystemTime::try_from(given.expiration).map_err(CredentialsError::unhandled)?;
-        Ok(Credentials::new(
-            given.access_key_id,
-            given.secret_access_key,
-            Some(given.session_token),
-            Some(expiry),
-            "assumed role",
-        ))
-    }
+fn read(body: &[u8]) -> std::result::Result<Credentials, BoxError> {
+    let answer = Document::read(body)?;
+    let text = |name| {
+        answer
+            .text(name)
+            .ok_or("STS answered without credentials")
+            .map(str::to_owned)
+    };
+    let expiry = DateTime::from_str(&text("Expiration")?, Format::DateTimeWithOffset)?;
+    Ok(Credentials::new(
+        text("AccessKeyId")?,
+        text("SecretAccessKey")?,
+        Some(text("SessionToken")?),
+        Some(SystemTime::try_from(expiry)?),
+        "assumed role",
+    ))
 }

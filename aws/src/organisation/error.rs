@@ -4,13 +4,13 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use curfew_core::membership::{Account, Member};
 
 use super::MemberFleet;
 use crate::error::{CloudError, CloudErrorKind};
+use crate::service::ServiceError;
 
 /// A member that could not be asked, or not in time.
 #[derive(Debug)]
@@ -112,8 +112,7 @@ impl From<CloudError> for MemberFailure {
             _ => None,
         };
         while let Some(cause) = below {
-            if let Some(assuming) = cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>()
-            {
+            if let Some(assuming) = cause.downcast_ref::<SdkError<ServiceError, HttpResponse>>() {
                 return Self::Cloud(Box::new(CloudError::told(ASSUME_ROLE, assuming)));
             }
             below = cause.source();

@@ -1,0 +1,210 @@
+//! Calls of services of which Curfew uses one action: SSM, SQS and STS. All but the words of the call is the SDK's (signature, time
+//! limits, retries, a clock that is off, who asks), and so are its errors; only the tables of everything else that those services can
+//! say are absent, which were a seventh of the Lambda (docs/performance.md).
+//!
+//! `tests/service` compares each call with the SDK's own, to the byte where it is signed.
+
+mod endpoint;
+mod json;
+mod query;
+
+use aws_config::SdkConfig;
+use aws_runtime::auth::SigV4OperationSigningConfig;
+use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
+use aws_runtime::invocation_id::InvocationIdInterceptor;
+use aws_runtime::recursion_detection::RecursionDetectionInterceptor;
+use aws_runtime::request_info::RequestInfoInterceptor;
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
+use aws_runtime::service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor};
+use aws_runtime::user_agent::{ApiMetadata, UserAgentInterceptor};
+use aws_smithy_runtime::client::http::connection_poisoning::ConnectionPoisoningInterceptor;
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::retries::classifiers::{
+    HttpStatusCodeClassifier, TransientErrorClassifier,
+};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::AuthSchemeOptionResolverParams;
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
+use aws_smithy_runtime_api::client::orchestrator::{
+    HttpRequest, HttpResponse, OrchestratorError, SensitiveOutput,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::SigningName;
+use aws_types::region::SigningRegion;
+use aws_types::request_id::apply_request_id;
+
+use self::endpoint::Beside;
+pub(crate) use self::query::Document;
+
+/// An action of a service, as AWS's documentation names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Action {
+    /// The service's id, by which `AWS_ENDPOINT_URL_<ID>` names it: `SSM`.
+    pub(crate) service: &'static str,
+    /// What its hosts' names begin with, and what its signatures are for: `ssm`.
+    pub(crate) host: &'static str,
+    /// `GetParameter`.
+    pub(crate) name: &'static str,
+    /// How it wants to be spoken to.
+    pub(crate) protocol: Protocol,
+}
+
+/// How a service is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Protocol {
+    /// <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html> and 1.1.
+    Json {
+        /// `application/x-amz-json-1.1`.
+        content_type: &'static str,
+        /// What stands before the action's name: `AmazonSSM`.
+        target: &'static str,
+        /// Whether the codes of its errors are those of an older protocol, if one asks for them.
+        query_compatible: bool,
+    },
+    /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>: a form as the question, XML as the answer.
+    Query,
+}
+
+/// A way to call an action: with a body, for what `read` makes of the answer's.
+pub(crate) type Call<O> = Operation<String, O, ServiceError>;
+
+/// What a service refused a call with: a code, a sentence and the request's id, as far as it gave them.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.message().or(.0.code()).unwrap_or("the service refused without saying why"))]
+pub(crate) struct ServiceError(ErrorMetadata);
+
+impl ProvideErrorMetadata for ServiceError {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+impl Action {
+    /// The way to this action by a connection's settings. `read` fails where an answer of success is not whole, and the call is
+    /// made again.
+    pub(crate) fn by<O>(self, sdk: &SdkConfig, read: fn(&[u8]) -> Result<O, BoxError>) -> Call<O>
+    where
+        O: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let mut operation = Operation::builder()
+            .service_name(self.service)
+            .operation_name(self.name)
+            .behavior_version(BehaviorVersion::latest())
+            .runtime_plugin(
+                StaticRuntimePlugin::new()
+                    .with_config(self.settings(sdk).freeze())
+                    .with_runtime_components(self.components(sdk)),
+            );
+        if let Some(http) = sdk.http_client() {
+            operation = operation.http_client(http);
+        }
+        if let Some(retries) = sdk.retry_config() {
+            operation = operation.standard_retry(retries);
+        }
+        if let Some(limits) = sdk.timeout_config() {
+            operation = operation.timeout_config(limits.clone());
+        }
+        operation
+            .serializer(move |body| self.request(body))
+            .deserializer(move |response| self.answer(response, read))
+            .build()
+    }
+
+    fn settings(self, sdk: &SdkConfig) -> Layer {
+        let mut settings = Layer::new("curfew");
+        settings.store_put(AuthSchemeOptionResolverParams::new(()));
+        settings.store_put(EndpointResolverParams::new(()));
+        settings.store_put(SigV4OperationSigningConfig::default());
+        settings.store_put(SigningName::from_static(self.host));
+        if let Some(region) = sdk.region() {
+            settings.store_put(SigningRegion::from(region.clone()));
+        }
+        settings.store_put(ApiMetadata::new(self.host, env!("CARGO_PKG_VERSION")));
+        // Credentials, and settings that are nobody's business: in no log, at whatever level.
+        settings.store_put(SensitiveOutput);
+        settings
+    }
+
+    /// What the SDK has for each of its clients, in its order.
+    fn components(self, sdk: &SdkConfig) -> RuntimeComponentsBuilder {
+        let mut components = RuntimeComponentsBuilder::new("curfew")
+            .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![
+                SCHEME_ID,
+            ])))
+            .with_auth_scheme(SigV4AuthScheme::new())
+            .with_endpoint_resolver(Some(Beside::of(self, sdk)))
+            .with_interceptor(ConnectionPoisoningInterceptor::new())
+            .with_interceptor(ServiceClockSkewInterceptor::new())
+            .with_interceptor(RequestInfoInterceptor::new())
+            .with_interceptor(UserAgentInterceptor::new())
+            .with_interceptor(InvocationIdInterceptor::new())
+            .with_interceptor(RecursionDetectionInterceptor::new())
+            .with_retry_classifier(HttpStatusCodeClassifier::default())
+            .with_retry_classifier(TransientErrorClassifier::<ServiceError>::new())
+            .with_retry_classifier(AwsErrorCodeClassifier::<ServiceError>::new())
+            .with_retry_classifier(ServiceClockSkewClassifier::<ServiceError>::new());
+        if let Some(credentials) = sdk.credentials_provider() {
+            components.set_identity_resolver(SCHEME_ID, credentials);
+        }
+        if let Some(cache) = sdk.identity_cache() {
+            components.set_identity_cache(Some(cache));
+        }
+        if let Some(sleep) = sdk.sleep_impl() {
+            components.set_sleep_impl(Some(sleep));
+        }
+        if let Some(time) = sdk.time_source() {
+            components.set_time_source(Some(time));
+        }
+        components
+    }
+
+    fn request(self, body: String) -> Result<HttpRequest, BoxError> {
+        let length = body.len().to_string();
+        let mut request = HttpRequest::new(SdkBody::from(body));
+        request.set_method("POST")?;
+        request.set_uri("/")?;
+        let headers = request.headers_mut();
+        headers.insert("content-length", length);
+        match self.protocol {
+            Protocol::Json {
+                content_type,
+                target,
+                query_compatible,
+            } => {
+                headers.insert("content-type", content_type);
+                headers.insert("x-amz-target", format!("{target}.{}", self.name));
+                if query_compatible {
+                    headers.insert("x-amzn-query-mode", "true");
+                }
+            }
+            Protocol::Query => {
+                headers.insert("content-type", "application/x-www-form-urlencoded");
+            }
+        }
+        Ok(request)
+    }
+
+    fn answer<O>(
+        self,
+        response: &HttpResponse,
+        read: fn(&[u8]) -> Result<O, BoxError>,
+    ) -> Result<O, OrchestratorError<ServiceError>> {
+        let body = response.body().bytes().unwrap_or_default();
+        if response.status().is_success() {
+            return read(body).map_err(OrchestratorError::response);
+        }
+        let told = match self.protocol {
+            Protocol::Json { .. } => json::error(response.headers(), body),
+            Protocol::Query => query::error(body),
+        };
+        let told = apply_request_id(told, response.headers());
+        Err(OrchestratorError::operation(ServiceError(told.build())))
+    }
+}

@@ -1,0 +1,76 @@
+//! Where a service is: beside EC2, under a name of its own.
+//!
+//! Each SDK has AWS's partitions, regions and their exceptions compiled in, and reads them when its first call is made. EC2's are
+//! there anyway, and for the services that are called here they lead to the same hosts; a test compares them all.
+
+use aws_config::SdkConfig;
+use aws_sdk_ec2::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+use aws_smithy_runtime_api::client::endpoint::{
+    EndpointFuture, EndpointResolverParams, ResolveEndpoint,
+};
+use aws_smithy_types::endpoint::Endpoint;
+use aws_types::service_config::ServiceConfigKey;
+
+use super::Action;
+
+/// What every URL of EC2 begins with.
+const EC2: &str = "https://ec2";
+
+/// The host beside EC2's, or the endpoint that somebody set.
+#[derive(Debug)]
+pub(super) struct Beside {
+    host: &'static str,
+    endpoint: Option<String>,
+    region: Option<String>,
+    fips: Option<bool>,
+    dual_stack: Option<bool>,
+}
+
+impl Beside {
+    pub(super) fn of(action: Action, sdk: &SdkConfig) -> Self {
+        Self {
+            host: action.host,
+            endpoint: endpoint_of(action, sdk),
+            region: sdk.region().map(ToString::to_string),
+            fips: sdk.use_fips(),
+            dual_stack: sdk.use_dual_stack(),
+        }
+    }
+}
+
+impl ResolveEndpoint for Beside {
+    fn resolve_endpoint<'a>(&'a self, _: &'a EndpointResolverParams) -> EndpointFuture<'a> {
+        EndpointFuture::new(async {
+            let url = match &self.endpoint {
+                Some(endpoint) => endpoint.clone(),
+                None => {
+                    let params = Params::builder()
+                        .set_region(self.region.clone())
+                        .set_use_fips(self.fips)
+                        .set_use_dual_stack(self.dual_stack)
+                        .build()?;
+                    let ec2 = DefaultResolver::new().resolve_endpoint(&params).await?;
+                    let rest = ec2.url().strip_prefix(EC2).ok_or("EC2 is elsewhere")?;
+                    format!("https://{}{rest}", self.host)
+                }
+            };
+            Ok(Endpoint::builder().url(url).build())
+        })
+    }
+}
+
+/// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
+fn endpoint_of(action: Action, sdk: &SdkConfig) -> Option<String> {
+    let for_all = sdk.endpoint_url().map(str::to_owned);
+    if sdk.get_origin("endpoint_url").is_client_config() {
+        return for_all;
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(action.service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .expect("everything is named");
+    let own = sdk.service_config().and_then(|of| of.load_config(key));
+    own.or(for_all)
+}

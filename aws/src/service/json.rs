@@ -1,0 +1,92 @@
+//! Errors in JSON.
+
+use aws_smithy_runtime_api::http::Headers;
+use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_types::error::metadata::Builder;
+use serde_json::Value;
+
+/// The code and the sentence of an error, wherever AWS has put them: services differ, and so do their proxies.
+///
+/// <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization>
+pub(super) fn error(headers: &Headers, body: &[u8]) -> Builder {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |keys: &[&str]| keys.iter().find_map(|key| body.get(key)?.as_str());
+    let of_an_older_protocol = headers
+        .get("x-amzn-query-error")
+        .and_then(|told| told.split_once(';'))
+        .map(|(code, _)| code);
+    let code = of_an_older_protocol
+        .or_else(|| headers.get("x-amzn-errortype").map(name))
+        .or_else(|| text(&["__type", "code"]).map(name));
+    let mut error = ErrorMetadata::builder();
+    if let Some(code) = code {
+        error = error.code(code);
+    }
+    if let Some(message) = text(&["message", "Message", "errorMessage"]) {
+        error = error.message(message);
+    }
+    error
+}
+
+/// `aws.protocoltests.json#FooError:http://internal.amazon.com/coral/` names `FooError`.
+fn name(code: &str) -> &str {
+    let name = code.split(':').next().unwrap_or_default();
+    name.rsplit('#').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(headers: &[(&'static str, &'static str)], body: &str) -> [Option<String>; 2] {
+        let mut all = Headers::new();
+        for (name, value) in headers {
+            all.insert(*name, *value);
+        }
+        let error = error(&all, body.as_bytes()).build();
+        [error.code(), error.message()].map(|text| text.map(str::to_owned))
+    }
+
+    #[test]
+    fn a_code_is_found_in_every_form() {
+        let foo = [Some("FooError".to_owned()), None];
+        for body in [
+            r#"{"__type": "FooError"}"#,
+            r#"{"__type": "FooError:http://internal.amazon.com/coral/"}"#,
+            r#"{"__type": "aws.protocoltests.json#FooError"}"#,
+            r#"{"__type": "aws.protocoltests.json#FooError:http://internal.amazon.com/coral/"}"#,
+            r#"{"code": "FooError"}"#,
+        ] {
+            assert_eq!(told(&[], body), foo, "{body}");
+        }
+        assert_eq!(told(&[("x-amzn-errortype", "FooError:")], "{}"), foo);
+    }
+
+    #[test]
+    fn an_older_protocols_code_goes_first() {
+        let code = (
+            "x-amzn-query-error",
+            "AWS.SimpleQueueService.NonExistentQueue;Sender",
+        );
+        let body =
+            r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no such queue"}"#;
+        assert_eq!(
+            told(&[code], body),
+            ["AWS.SimpleQueueService.NonExistentQueue", "no such queue"]
+                .map(|text| Some(text.to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_says_nothing() {
+        for body in [
+            "",
+            "<html>502 Bad Gateway</html>",
+            "null",
+            "[1]",
+            "{\"__type\": 7}",
+        ] {
+            assert_eq!(told(&[], body), [None, None], "{body}");
+        }
+    }
+}

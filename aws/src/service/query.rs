@@ -1,0 +1,97 @@
+//! Answers in XML.
+
+use std::collections::BTreeMap;
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_types::error::metadata::Builder;
+use aws_smithy_xml::decode::{self, ScopedDecoder, try_data};
+
+/// The texts of a document, by the names of the elements that they are in; of the same name, the last.
+#[derive(Debug, Default)]
+pub(crate) struct Document(BTreeMap<String, String>);
+
+impl Document {
+    /// Reads a document to its end: one that breaks off is an error.
+    pub(crate) fn read(document: &[u8]) -> Result<Self, BoxError> {
+        let mut read = Self::default();
+        let text = std::str::from_utf8(document)?;
+        let mut document = decode::Document::new(text);
+        let mut root = document.root_element()?;
+        let end = format!("</{}>", root.start_el().local());
+        read.fill(&mut root)?;
+        if text.trim_end().ends_with(&end) {
+            Ok(read)
+        } else {
+            Err("the answer breaks off".into())
+        }
+    }
+
+    /// The text of the element of that name.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn fill(&mut self, element: &mut ScopedDecoder<'_, '_>) -> Result<(), BoxError> {
+        while let Some(mut child) = element.next_tag() {
+            let name = child.start_el().local().to_owned();
+            if PARENTS.contains(&&*name) || name.ends_with("Result") {
+                self.fill(&mut child)?;
+            } else {
+                self.0.insert(name, try_data(&mut child)?.into_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The elements that hold others, in the answers that are read here; besides them, `…Result`.
+const PARENTS: [&str; 4] = [
+    "Credentials",
+    "AssumedRoleUser",
+    "Error",
+    "ResponseMetadata",
+];
+
+/// The code and the sentence of an error.
+///
+/// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#operation-error-serialization>
+pub(super) fn error(body: &[u8]) -> Builder {
+    let document = Document::read(body).unwrap_or_default();
+    let mut error = ErrorMetadata::builder();
+    if let Some(code) = document.text("Code") {
+        error = error.code(code);
+    }
+    if let Some(message) = document.text("Message") {
+        error = error.message(message);
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSAL: &str = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <Error>\n    <Type>Sender</Type>\n\
+        <Code>AccessDenied</Code>\n    <Message>User: a &amp; b is not authorized</Message>\n  </Error>\n\
+        <RequestId>1</RequestId>\n</ErrorResponse>\n";
+
+    #[test]
+    fn a_refusal_has_a_code_and_a_sentence() {
+        let told = error(REFUSAL.as_bytes()).build();
+        assert_eq!(told.code(), Some("AccessDenied"));
+        assert_eq!(told.message(), Some("User: a & b is not authorized"));
+    }
+
+    #[test]
+    fn what_breaks_off_or_is_no_xml_says_nothing() {
+        for length in 0..REFUSAL.trim_end().len() {
+            assert!(
+                Document::read(&REFUSAL.as_bytes()[..length]).is_err(),
+                "{length}"
+            );
+        }
+        let told = error(b"Service Unavailable").build();
+        assert_eq!((told.code(), told.message()), (None, None));
+    }
+}
