@@ -16,7 +16,7 @@ use crate::request::Request;
 use crate::schedule::ScheduleName;
 use crate::view::Views;
 
-pub use self::skip::{Skip, SkipReason, one_of};
+pub use self::skip::{Skip, SkipCode, SkipReason, one_of};
 pub use self::step::{
     FallbackChange, HoldChange, IfRefused, Remember, RetryChange, Step, StepAction, TypesToTry,
 };

@@ -12,7 +12,7 @@ use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::latest::Latest;
 use crate::memory::{Fallback, Hold, Last, Retry, whole_second};
-use crate::plan::{Decision, StepAction};
+use crate::plan::{Decision, SkipCode, StepAction};
 use crate::schedule::ScheduleName;
 use crate::select::Seen;
 use crate::timetable::{Desired, Edge};
@@ -85,6 +85,8 @@ pub struct InstanceStatus {
     pub fallback: Option<Fallback>,
     /// What a pass would do now; nothing when it would leave the instance alone.
     pub due: Option<StepAction>,
+    /// Why a pass would leave the instance alone, as a stable code; nothing where something is due.
+    pub skip: Option<SkipCode>,
     /// Why the instance is as it is, or what is due: one sentence.
     pub reason: String,
 }
@@ -99,9 +101,9 @@ impl InstanceStatus {
         let because = sentences.because(&assessment, now);
         let changed = Latest::of(instance, &assessment, now);
         let reason = verdict(&assessment.decision);
-        let due = match assessment.decision {
-            Decision::Skip(_) => None,
-            Decision::Step(step) => Some(step.action),
+        let (due, skip) = match assessment.decision {
+            Decision::Skip(skip) => (None, Some(skip.reason.code())),
+            Decision::Step(step) => (Some(step.action), None),
         };
         Self {
             id: instance.id.clone(),
@@ -119,6 +121,7 @@ impl InstanceStatus {
             retry: assessment.retry,
             fallback: assessment.fallback,
             due,
+            skip,
             reason,
         }
     }

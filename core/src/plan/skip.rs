@@ -118,7 +118,77 @@ pub enum SkipReason {
     NoHold,
 }
 
+/// Why a pass leaves an instance alone, as a stable code: what `curfew plan -o json` has as `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SkipCode {
+    /// No schedule governs it.
+    Ungoverned,
+    /// Its tag opts it out.
+    OptedOut,
+    /// Its tag names a schedule that does not exist.
+    UnknownSchedule,
+    /// Its tag holds what is no schedule.
+    MalformedSchedule,
+    /// Several schedules take it.
+    Ambiguous,
+    /// An Auto Scaling group owns it.
+    AutoScalingGroup,
+    /// It would not survive a stop.
+    InstanceStore,
+    /// It can't be stopped.
+    OneTimeSpot,
+    /// EC2 is still moving it.
+    InFlight,
+    /// It is terminated, or about to be.
+    Gone,
+    /// A hold keeps hands off.
+    HeldIgnored,
+    /// A hold keeps it as it is.
+    Held,
+    /// Its hold can't be read.
+    MalformedHold,
+    /// What was tried came to nothing, and it is not time yet to try again.
+    WaitingToRetry,
+    /// It is as it should be.
+    AsDesired,
+    /// Somebody made it as it is since the last edge, and that is respected.
+    LeftAlone,
+    /// The newest edge is older than the catch-up limit.
+    TooLate,
+    /// Its schedule has asked for nothing yet.
+    NothingDue,
+    /// There is no hold to end.
+    NoHold,
+}
+
 impl SkipReason {
+    /// The code alone.
+    pub fn code(&self) -> SkipCode {
+        match self {
+            Self::Ungoverned => SkipCode::Ungoverned,
+            Self::OptedOut { .. } => SkipCode::OptedOut,
+            Self::UnknownSchedule { .. } => SkipCode::UnknownSchedule,
+            Self::MalformedSchedule { .. } => SkipCode::MalformedSchedule,
+            Self::Ambiguous { .. } => SkipCode::Ambiguous,
+            Self::AutoScalingGroup { .. } => SkipCode::AutoScalingGroup,
+            Self::InstanceStore => SkipCode::InstanceStore,
+            Self::OneTimeSpot => SkipCode::OneTimeSpot,
+            Self::InFlight => SkipCode::InFlight,
+            Self::Gone => SkipCode::Gone,
+            Self::HeldIgnored { .. } => SkipCode::HeldIgnored,
+            Self::Held { .. } => SkipCode::Held,
+            Self::MalformedHold { .. } => SkipCode::MalformedHold,
+            Self::WaitingToRetry { .. } => SkipCode::WaitingToRetry,
+            Self::AsDesired => SkipCode::AsDesired,
+            Self::LeftAlone => SkipCode::LeftAlone,
+            Self::TooLate { .. } => SkipCode::TooLate,
+            Self::NothingDue => SkipCode::NothingDue,
+            Self::NoHold => SkipCode::NoHold,
+        }
+    }
+
     /// The sentence for people.
     pub fn detail(&self, instance: &Instance) -> String {
         let state = instance.state;

@@ -115,5 +115,10 @@ fn no_reason_repeats_a_key_of_its_skip() {
             let key = format!("\"{key}\":");
             assert_eq!(text.matches(&key).count(), 1, "{key} in {text}");
         }
+        let code = serde_json::to_string(&skip.reason.code()).unwrap();
+        assert!(
+            text.contains(&format!("\"reason\":{code}")),
+            "{code} in {text}"
+        );
     }
 }

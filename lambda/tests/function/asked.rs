@@ -44,6 +44,7 @@ async fn status_tells_how_an_instance_is_and_why() {
           "region": "us-east-1",
           "retry": null,
           "schedule": "office",
+          "skip": "as_desired",
           "state": "running"
         }
       ],
