@@ -1,7 +1,7 @@
 //! Who is let in.
 
 use curfew_lambda::auth::Auth;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::{World, at_work, request};
 
@@ -84,6 +84,36 @@ async fn an_iam_identity_is_who_asks() {
         answer.of_instances(&["reason"]),
         ["web | request by alice@example.com"]
     );
+}
+
+#[tokio::test]
+async fn a_gateway_that_passes_no_identity_lets_nobody_in() {
+    let mut world = World::with([at_work("web")]).await;
+    world.app.auth = Auth::Iam;
+    let nobody = [Value::Null, "".into()].map(|arn| {
+        let mut proxy = request("POST", "/stop", "");
+        proxy["requestContext"]["identity"]["userArn"] = arn.clone();
+        let http_api = json!({
+            "version": "2.0", "rawPath": "/stop", "rawQueryString": "", "headers": {},
+            "requestContext": {
+                "stage": "$default",
+                "http": {"method": "POST", "sourceIp": "192.0.2.1"},
+                "authorizer": {"iam": {"userArn": arn}},
+            },
+        });
+        let mut without_authorizer = http_api.clone();
+        without_authorizer["requestContext"]["authorizer"] = Value::Null;
+        [proxy, http_api, without_authorizer]
+    });
+    for mut event in nobody.into_iter().flatten() {
+        // What callers say of themselves is no identity.
+        event["headers"]["authorization"] =
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-west-3/execute-api/aws4_request"
+                .into();
+        let answer = world.http(&event).await;
+        assert_eq!(answer.refusal(), (401, "unauthorized"), "{event}");
+    }
+    assert!(world.ec2.calls().is_empty());
 }
 
 #[tokio::test]
