@@ -175,17 +175,18 @@ async fn a_fleet_is_only_changed_by_who_says_all() {
 
 #[tokio::test]
 async fn a_name_cannot_forge_a_line_of_the_answer() {
-    let world = World::with([at_work("web\n\u{1b}[31m"), at_work("db")]).await;
+    // What a name can hold on its way through XML, and a terminal or a log takes for the end of a line, or for another order.
+    let forged = "web)\n409 refused\r\u{85}\u{9b}31m\u{2028}\u{202e}";
+    let world = World::with([at_work(forged), at_work("db")]).await;
     let answer = world.get("/stop").await;
+    assert_eq!(answer.refusal(), (400, "target_needed"));
+    let message = answer.body["error"]["message"].as_str().unwrap();
     assert!(
-        !answer.text.trim_end().contains(['\n', '\u{1b}']),
-        "{}",
-        answer.text
+        message.contains(r"(web)\n409 refused\r\u{85}\u{9b}31m\u{2028}\u{202e})"),
+        "{message}"
     );
-    assert!(
-        !answer.body["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains(['\n', '\u{1b}'])
-    );
+    assert_eq!(answer.text.trim_end().lines().count(), 1, "{}", answer.text);
+    // Who reads the name by itself gets it as it is.
+    let names = world.get("/status").await.of_instances(&[]);
+    assert!(names.iter().any(|name| name == forged), "{names:?}");
 }
