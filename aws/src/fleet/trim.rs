@@ -1,6 +1,6 @@
 //! Answers of `DescribeInstances`, without what nobody here reads.
 //!
-//! EC2 tells some 9 kB about each instance, and Curfew reads a tenth of that. The SDK copies all of it, tag for tag, which for a
+//! EC2 tells some 9 kB about each instance, and Curfew reads a fifth of that. The SDK copies all of it, tag for tag, which for a
 //! thousand instances took nine tenths of the time of an answer (docs/performance.md). So what is not read is left out while the
 //! answer arrives; the rest goes to the SDK as EC2 wrote it.
 //!
