@@ -20,6 +20,7 @@ mod plan;
 mod request;
 mod rules;
 mod running;
+mod savings;
 mod simulate;
 mod stack;
 mod status;
@@ -122,6 +123,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Print the journalled transitions
     History(history::HistoryArgs),
+    /// Say how long instances were off, by the journal, and what that saved
+    Savings(savings::SavingsArgs),
     /// Try out whether notices get through
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
@@ -183,6 +186,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::explain(&mut context, args).await,
         Command::Simulate(args) => simulate::simulate(&mut context, &args),
         Command::History(args) => history::history(&mut context, &args),
+        Command::Savings(args) => savings::savings(&mut context, &args),
         Command::Notify(command) => notify::notify(&mut context, command).await,
         Command::Doctor => doctor::doctor(&mut context).await,
         Command::Check(args) => check::check(&mut context, args),
@@ -204,7 +208,7 @@ pub async fn main(cli: Cli) -> ExitCode {
 
 /// Only lists have lines: whoever asks for them of something else is told so before anything is done.
 fn has_format(command: &Command, format: Format) -> Result<(), CliError> {
-    let is_list = matches!(command, Command::History(_));
+    let is_list = matches!(command, Command::History(_) | Command::Savings(_));
     match format {
         Format::Jsonl | Format::Csv if !is_list => {
             let message = "only `history` and `savings` print `jsonl` and `csv`";

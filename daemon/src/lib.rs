@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod notify;
 pub mod progress;
 pub mod run;
+pub mod savings;
 pub mod settings;
 pub mod systemd;

@@ -7,6 +7,9 @@ const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(5);
 /// The queue is asked every 20 seconds. A queue that has not answered for this long tells nothing.
 const DEAF: SignedDuration = SignedDuration::from_mins(2);
 
+/// What another daemon had received when it was killed is hidden for so long, and comes then.
+pub(super) const HIDDEN: SignedDuration = SignedDuration::from_secs(30);
+
 /// What is known of the stream of events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Flow {
@@ -17,6 +20,8 @@ pub(super) enum Flow {
     Queue {
         /// Whether it has ever told of anything: emulators have queues, and no events of EC2.
         heard: bool,
+        /// When it was first asked.
+        begun: Timestamp,
         /// When it last answered; until it has, when it was first asked.
         answered: Timestamp,
         /// When it was last found to have nothing more.
@@ -29,6 +34,7 @@ impl Flow {
     pub(super) fn of_queue(heard: bool, now: Timestamp) -> Self {
         Self::Queue {
             heard,
+            begun: now,
             answered: now,
             drained: None,
         }
@@ -40,6 +46,7 @@ impl Flow {
             heard,
             answered,
             drained,
+            ..
         } = self
         {
             *heard |= events;
@@ -58,16 +65,19 @@ impl Flow {
                 heard,
                 answered,
                 drained,
+                ..
             } => (heard || drained.is_none()) && now.duration_since(answered) <= DEAF,
         }
     }
 
     /// Whether an event that tells of what was noticed at `noticed` would have been received by now, so that a look may decide.
     pub(super) fn has_passed(&self, noticed: Timestamp, now: Timestamp) -> bool {
-        let Self::Queue { drained, .. } = *self else {
+        let Self::Queue { drained, begun, .. } = *self else {
             return true;
         };
-        let since = |drained: Timestamp| drained.duration_since(noticed) >= ON_ITS_WAY;
+        let since = |drained: Timestamp| {
+            drained.duration_since(noticed) >= ON_ITS_WAY && drained.duration_since(begun) >= HIDDEN
+        };
         !self.tells(now) || drained.is_some_and(since)
     }
 }
@@ -95,8 +105,13 @@ mod tests {
         flow.answered(true, false, at(1));
         assert!(!flow.has_passed(at(0), at(20)), "there may be more");
         flow.answered(false, true, at(20));
-        assert!(flow.has_passed(at(15), at(20)));
-        assert!(!flow.has_passed(at(16), at(20)));
+        assert!(
+            !flow.has_passed(at(15), at(20)),
+            "some may be hidden yet, from a daemon that was killed"
+        );
+        flow.answered(false, true, at(30));
+        assert!(flow.has_passed(at(25), at(30)));
+        assert!(!flow.has_passed(at(26), at(30)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::event::Message;
+use super::flow::HIDDEN;
 use super::{Seen, Sightings, SourceError, Told};
 
 /// Where the state changes are.
@@ -44,8 +45,8 @@ pub struct EventQueue {
     region: Region,
     /// The longest of long polls: each is a call that is paid for. SQS allows 20 s.
     pub patience: Duration,
-    /// For how long a message is nobody else's: longer than an instance may go without being looked at, so that what is written
-    /// late is not received twice meanwhile.
+    /// For how long a message is nobody else's. After a kill -9 it is so long nobody's; what is written later than that is received
+    /// twice, and known then.
     pub visibility: Duration,
 }
 
@@ -61,7 +62,7 @@ impl EventQueue {
             address,
             region: Region::new(connection.region()),
             patience: LONGEST_POLL,
-            visibility: Duration::from_mins(2),
+            visibility: HIDDEN.unsigned_abs(),
         }
     }
 

@@ -1,0 +1,202 @@
+//! Small records whose hours can be counted on fingers.
+
+use curfew_core::memory::Cause;
+use curfew_core::transition::{Evidence, Transition};
+
+use super::*;
+
+const WEB: &str = "i-0abc1234def567890";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn place() -> (AccountId, Region) {
+    (AccountId::new("123456789012"), Region::new("eu-west-3"))
+}
+
+fn beginning(state: InstanceState, since: &str) -> Beginning {
+    let (account, region) = place();
+    Beginning {
+        instance: WEB.parse().unwrap(),
+        name: Some("web".into()),
+        state,
+        at: at(since),
+        schedule: Some("office".parse().unwrap()),
+        instance_type: Some("t3.micro".into()),
+        region,
+        account,
+    }
+}
+
+fn entry(to: InstanceState, when: &str) -> Entry {
+    let (account, region) = place();
+    let transition = Transition {
+        instance: WEB.parse().unwrap(),
+        name: Some("web".into()),
+        from: InstanceState::Running,
+        to,
+        at: at(when),
+        cause: Cause::Outside,
+        schedule: Some("office".parse().unwrap()),
+        region,
+        account,
+        edge: None,
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: Some("t3.micro".into()),
+    };
+    Entry { id: 1, transition }
+}
+
+fn stretch(begun: &str, ended: &str) -> Stretch {
+    let (account, region) = place();
+    Stretch {
+        account,
+        region,
+        begun: at(begun),
+        ended: at(ended),
+    }
+}
+
+/// `web` runs on Monday from 8 to 20, and is watched all the time.
+fn monday() -> Account {
+    Account {
+        beginnings: vec![beginning(InstanceState::Stopped, "2026-11-23T00:00:00Z")],
+        entries: vec![
+            entry(InstanceState::Pending, "2026-11-23T08:00:00Z"),
+            entry(InstanceState::Running, "2026-11-23T08:00:10Z"),
+            entry(InstanceState::Stopping, "2026-11-23T19:59:00Z"),
+            entry(InstanceState::Stopped, "2026-11-23T20:00:00Z"),
+        ],
+        stretches: vec![stretch("2026-11-22T12:00:00Z", "2026-11-25T12:00:00Z")],
+    }
+}
+
+fn ask(by: By) -> Question {
+    Question {
+        since: at("2026-11-23T00:00:00Z"),
+        until: at("2026-11-24T00:00:00Z"),
+        by,
+        instances: Vec::new(),
+        schedule: None,
+        prices: BTreeMap::from([("t3.micro".to_owned(), 0.5)]),
+        zone: TimeZone::UTC,
+    }
+}
+
+/// On, off, unknown, in hours.
+fn hours(line: &Line) -> [i64; 3] {
+    [line.on, line.off, line.unknown].map(|length| length.as_hours())
+}
+
+fn with(account: &Account, change: impl FnOnce(&mut Question)) -> Savings {
+    let mut question = ask(By::Schedule);
+    change(&mut question);
+    savings(account, &question)
+}
+
+#[test]
+fn hours_off_are_set_beside_hours_on_and_cost_what_the_prices_say() {
+    let found = with(&monday(), |_| {});
+    assert_eq!(hours(&found.total), [12, 12, 0]);
+    assert!((found.total.saved - 6.0).abs() < 1e-9);
+    assert_eq!(found.total.share_off(), Some(0.5));
+    assert_eq!(found.lines.len(), 1);
+    assert_eq!(found.lines["office"], found.total);
+    assert_eq!(found.total.instances.len(), 1);
+}
+
+#[test]
+fn hours_in_which_nobody_watched_are_unknown_and_no_saving() {
+    let account = Account {
+        stretches: vec![
+            stretch("2026-11-23T06:00:00Z", "2026-11-23T10:00:00Z"),
+            stretch("2026-11-23T22:00:00Z", "2026-11-23T23:00:00Z"),
+        ],
+        ..monday()
+    };
+    let found = with(&account, |_| {});
+    assert_eq!(hours(&found.total), [2, 3, 19]);
+    assert!((found.total.saved - 1.5).abs() < 1e-9);
+
+    let unwatched = Account {
+        stretches: Vec::new(),
+        ..monday()
+    };
+    let found = with(&unwatched, |_| {});
+    assert_eq!(hours(&found.total), [0, 0, 24]);
+    assert_eq!(found.total.share_off(), None);
+}
+
+#[test]
+fn another_regions_watching_is_no_watching_of_this_one() {
+    let mut account = monday();
+    account.stretches[0].region = Region::new("eu-west-1");
+    assert_eq!(hours(&with(&account, |_| {}).total), [0, 0, 24]);
+}
+
+#[test]
+fn who_is_gone_saves_nothing_and_who_came_later_did_not_before() {
+    let mut account = monday();
+    account
+        .entries
+        .push(entry(InstanceState::Terminated, "2026-11-23T22:00:00Z"));
+    assert_eq!(hours(&with(&account, |_| {}).total), [12, 10, 0]);
+
+    account.beginnings[0].at = at("2026-11-23T06:00:00Z");
+    assert_eq!(hours(&with(&account, |_| {}).total), [12, 4, 0]);
+}
+
+#[test]
+fn time_off_without_a_price_is_told_apart() {
+    let mut account = monday();
+    let large = Some("m7i.large".to_owned());
+    account.beginnings[0].instance_type.clone_from(&large);
+    for entry in &mut account.entries {
+        entry.transition.instance_type.clone_from(&large);
+    }
+    let found = with(&account, |_| {});
+    assert_eq!(found.total.unpriced.as_hours(), 12);
+    assert!(found.total.saved.abs() < 1e-9);
+}
+
+#[test]
+fn the_question_narrows_and_the_record_goes_on_until_now() {
+    let found = with(&monday(), |question| {
+        question.since = at("2026-11-23T12:00:00Z");
+        question.until = at("2026-11-24T12:00:00Z");
+    });
+    assert_eq!(hours(&found.total), [8, 16, 0]);
+    let lab = "lab".parse().ok();
+    let found = with(&monday(), |question| question.schedule = lab);
+    assert_eq!(found, Savings::default());
+    let found = with(&monday(), |question| question.instances = vec!["db".into()]);
+    assert_eq!(found, Savings::default());
+    let found = with(&monday(), |question| {
+        (question.instances, question.by) = (vec!["web".into()], By::Instance);
+    });
+    assert_eq!(hours(&found.lines[&format!("web ({WEB})")]), [12, 12, 0]);
+}
+
+#[test]
+fn months_begin_at_midnight_of_the_zone() {
+    let account = Account {
+        beginnings: vec![beginning(InstanceState::Stopped, "2026-10-31T12:00:00Z")],
+        entries: Vec::new(),
+        stretches: vec![stretch("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z")],
+    };
+    let question = Question {
+        since: at("2026-10-01T00:00:00Z"),
+        until: at("2026-11-02T00:00:00Z"),
+        zone: TimeZone::get("Europe/Paris").unwrap(),
+        ..ask(By::Month)
+    };
+    let found = savings(&account, &question);
+    let lines: Vec<(&str, i64)> = found
+        .lines
+        .iter()
+        .map(|(month, line)| (month.as_str(), line.off.as_hours()))
+        .collect();
+    assert_eq!(lines, [("2026-10", 11), ("2026-11", 25)]);
+}
