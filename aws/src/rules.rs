@@ -162,7 +162,17 @@ pub fn difference(existing: &[ExistingRule], wanted: &[WakeUpRule]) -> RuleChang
     changes
 }
 
-/// What reconciling did.
+/// Says so when the bus, which had so many rules before, is nearly full after `changes`.
+fn nearly_full(on_bus: usize, changes: &RuleChanges) -> Option<String> {
+    /// A bus allows 300 rules unless AWS has raised that; this is early enough to ask.
+    const MANY: usize = 250;
+    let now = on_bus + changes.create.len() - changes.delete.len() - changes.replace.len();
+    (now >= MANY).then(|| {
+        format!("the default event bus has {now} rules; AWS allows 300 unless you ask for more")
+    })
+}
+
+/// What reconciling did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
     /// What was done.
@@ -180,9 +190,6 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// A bus allows 300 rules unless AWS has raised that; this is early enough to ask.
-    const MANY: usize = 250;
-
     /// The rules of `stack` on the default bus, whose target is the Lambda with this ARN.
     pub fn new(client: Client, stack: StackName, function_arn: impl Into<String>) -> Self {
         Self {
@@ -210,18 +217,16 @@ impl Rules {
         for name in &changes.delete {
             warnings.extend(self.remove(name).await?);
         }
-        let now = on_bus + changes.create.len() - changes.delete.len() - changes.replace.len();
-        if now >= Self::MANY {
-            warnings.push(format!(
-                "the default event bus has {now} rules; AWS allows 300 unless you ask for more"
-            ));
-        }
+        warnings.extend(nearly_full(on_bus, &changes));
         Ok(RuleReport { changes, warnings })
     }
 
-    /// What [`reconcile`](Self::reconcile) would do.
-    pub async fn preview(&self, wanted: &[WakeUpRule]) -> Result<RuleChanges, CloudError> {
-        Ok(difference(&self.observe().await?.0, wanted))
+    /// What [`reconcile`](Self::reconcile) would do, and warn of.
+    pub async fn preview(&self, wanted: &[WakeUpRule]) -> Result<RuleReport, CloudError> {
+        let (existing, on_bus) = self.observe().await?;
+        let changes = difference(&existing, wanted);
+        let warnings = nearly_full(on_bus, &changes).into_iter().collect();
+        Ok(RuleReport { changes, warnings })
     }
 
     /// The names of the rules that wake this stack's Lambda by a schedule.
@@ -344,20 +349,27 @@ impl Rules {
 
     /// Removes our target, and the rule unless others hang on it; then says so.
     async fn remove(&self, name: &str) -> Result<Option<String>, CloudError> {
-        let (ours, others): (Vec<_>, Vec<_>) = self
-            .targets(name)
-            .await?
+        let targets = match self.targets(name).await {
+            // By somebody else, since it was seen.
+            Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(None),
+            targets => targets?,
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = targets
             .into_iter()
             .partition(|target| target.arn == self.function_arn);
         if !ours.is_empty() {
-            let answer = self
+            let removed = self
                 .client
                 .remove_targets()
                 .rule(name)
                 .set_ids(Some(ours.into_iter().map(|target| target.id).collect()))
                 .send()
                 .await
-                .map_err(|error| CloudError::from_sdk("events:RemoveTargets", error))?;
+                .map_err(|error| CloudError::from_sdk("events:RemoveTargets", error));
+            let answer = match removed {
+                Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(None),
+                answer => answer?,
+            };
             if let Some(failed) = answer.failed_entries().first() {
                 return Err(CloudError::new(
                     "events:RemoveTargets",

@@ -87,6 +87,12 @@ impl<W: Write + Send> Lines<W> {
         }))
     }
 
+    /// Where it wrote to.
+    pub fn into_inner(self) -> W {
+        let running = self.0.into_inner();
+        running.unwrap_or_else(PoisonError::into_inner).writer
+    }
+
     fn with(&self, act: impl FnOnce(&mut Running<W>) -> io::Result<()>) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever reads may have gone; that must not end what is under way.
@@ -196,7 +202,7 @@ mod tests {
         lines.detail("Function: created");
         lines.note("look");
         lines.end("Deployed");
-        let written = lines.0.into_inner().unwrap().writer;
+        let written = lines.into_inner();
         insta::assert_snapshot!(String::from_utf8(written).unwrap(), @"
         Deploying …
           Function: created
@@ -219,7 +225,7 @@ mod tests {
             .await;
             assert_eq!(done, milliseconds);
         }
-        let written = lines.0.into_inner().unwrap().writer;
+        let written = lines.into_inner();
         assert_eq!(
             String::from_utf8(written).unwrap(),
             "Looking …\nLooked for 1500 ms\n"

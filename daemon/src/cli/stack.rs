@@ -1,15 +1,20 @@
 //! `curfew deploy`, `destroy`, `outputs`.
 
-use std::io::{self, IsTerminal};
+mod show;
+
+use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::connect::Connection;
+use curfew_aws::organisation::Organisation;
+use curfew_aws::rules::StackName;
 
+pub(super) use self::show::try_next;
 use super::guard::{Asking, before_deploying};
-use super::output::{confirmed, table};
+use super::output::{Reader, confirmed};
 use super::{CliError, Context, Exit};
-use crate::deploy::{self, Auth, Deployment, Outputs, Preview, Reach, Removed};
+use crate::deploy::{self, Auth, Deployment, InstanceTags, Reach};
 use crate::progress;
 use crate::run::wake_up_rules;
 use crate::settings::{ApiAuth, Settings};
@@ -28,12 +33,15 @@ pub(super) struct DeployArgs {
     yes: bool,
 }
 
-/// How `destroy` asks.
+/// How `destroy` asks, and what it spares.
 #[derive(Debug, Args)]
 pub(super) struct DestroyArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Leave Curfew's own tags on the instances: another deployment goes on from there
+    #[arg(long)]
+    keep_tags: bool,
 }
 
 pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<(), CliError> {
@@ -43,7 +51,7 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     let progress = progress::stderr();
     if args.dry_run {
         let preview = deploy::preview(&connection, &deployment, progress.as_ref()).await?;
-        return context.output.print(&preview, describe);
+        return context.output.print(&preview, show::preview);
     }
     let asking = if args.yes {
         Asking::Answered
@@ -53,7 +61,7 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     before_deploying(context, &settings, &connection, asking, progress.as_ref()).await?;
     let outputs = deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
     context.output.print(&outputs, |outputs| {
-        format!("{}\n{}", show(outputs), try_next(outputs))
+        format!("{}\n{}", show::outputs(outputs), try_next(outputs))
     })
 }
 
@@ -61,30 +69,59 @@ pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
     let settings = context.settings()?;
     let connection = context.connect(&settings).await?;
     let stack = &settings.stack.name;
-    if !args.yes {
-        let refuse = |why: &str| CliError::new(Exit::Failed, format!("nothing was removed: {why}"));
-        if !io::stdin().is_terminal() {
-            return Err(refuse("there is nobody to ask").hint("say --yes"));
-        }
-        let place = connection
-            .endpoint()
-            .map_or_else(|| format!("AWS, {}", connection.region()), str::to_owned);
-        let question = format!(
-            "Remove the stack `{stack}` in {place}, with its rules, bucket and settings? Instances stay. [y/N] "
+    let organisation = Organisation::open(&connection, &settings.membership);
+    let tags = if args.keep_tags {
+        InstanceTags::Keep
+    } else {
+        InstanceTags::Remove(&organisation)
+    };
+    let found = deploy::belongings(&connection, stack, tags).await?;
+    if !found.is_empty() {
+        // Standard output is for what was removed.
+        let shown = format!(
+            "This will be removed:\n{}\n",
+            show::belongings(&found, Reader::stderr())
         );
-        if !confirmed(&question) {
-            return Err(refuse("you said no"));
+        let _gone = io::stderr().write_all(shown.as_bytes());
+        if !args.yes {
+            ask(&connection, stack)?;
         }
     }
-    let removed = deploy::destroy(&connection, stack, progress::stderr().as_ref()).await?;
-    context.output.print(&removed, list)
+    let progress = progress::stderr();
+    let removed = deploy::destroy(&connection, stack, tags, progress.as_ref()).await?;
+    context.output.print(&removed, show::removed)?;
+    if removed.failed.is_empty() {
+        Ok(())
+    } else {
+        let message = format!("not everything of `{stack}` could be removed");
+        Err(CliError::new(Exit::Failed, message).hint("what stays, and why, is said above"))
+    }
+}
+
+/// Lets a person decide; without one, nothing is removed.
+fn ask(connection: &Connection, stack: &StackName) -> Result<(), CliError> {
+    let refuse = |why: &str| CliError::new(Exit::Failed, format!("nothing was removed: {why}"));
+    if !io::stdin().is_terminal() {
+        return Err(refuse("there is nobody to ask").hint("say --yes"));
+    }
+    let region = connection.region();
+    let place = connection
+        .endpoint()
+        .map_or_else(|| format!("AWS, {region}"), str::to_owned);
+    let question =
+        format!("Remove all this of the stack `{stack}` in {place}? Instances stay. [y/N] ");
+    if confirmed(&question) {
+        Ok(())
+    } else {
+        Err(refuse("you said no"))
+    }
 }
 
 pub(super) async fn outputs(context: &mut Context) -> Result<(), CliError> {
     let settings = context.settings()?;
     let connection = context.connect(&settings).await?;
     let outputs = deploy::outputs(&connection, &settings.stack.name).await?;
-    context.output.print(&outputs, show)
+    context.output.print(&outputs, show::outputs)
 }
 
 /// What the settings ask for, here.
@@ -120,105 +157,4 @@ pub(super) fn deployment(
         permissions_boundary: settings.stack.permissions_boundary.clone(),
         lambda_zip,
     })
-}
-
-fn show(outputs: &Outputs) -> String {
-    let mut lines = vec![("api url", outputs.api_url.clone())];
-    lines.extend(outputs.forwarded_url.clone().map(|url| ("forwarded", url)));
-    lines.extend([
-        ("api id", outputs.api_id.clone()),
-        ("stage", outputs.stage.clone()),
-        ("function", outputs.function.clone()),
-        ("queue", outputs.queue_url.clone()),
-        ("rules", outputs.rules.join("\n           ")),
-    ]);
-    let line = |(name, value): (&str, String)| format!("{name:<10} {value}");
-    lines.into_iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
-}
-
-/// Commands to paste.
-pub(super) fn try_next(outputs: &Outputs) -> String {
-    let url = outputs.forwarded_url.as_ref().unwrap_or(&outputs.api_url);
-    let curl = |what: &str, path: &str| format!("  {what:<28} curl -s '{url}/{path}'\n");
-    format!(
-        "Try:\n{}{}{}",
-        curl("what runs, and why", "status"),
-        curl("stop an instance", "stop?instance=i-…"),
-        curl("keep it running for 2 hours", "start?instance=i-…&for=2h"),
-    )
-}
-
-fn describe(preview: &Preview) -> String {
-    let resources = preview.resources.iter().map(|change| {
-        vec![
-            change.action.clone(),
-            change.resource.clone(),
-            change.kind.clone(),
-            change.properties.join(", "),
-        ]
-    });
-    let created = preview
-        .rules
-        .create
-        .iter()
-        .chain(&preview.rules.complete)
-        .map(|rule| ("create", &rule.name));
-    let deleted = preview
-        .rules
-        .delete
-        .iter()
-        .chain(&preview.rules.replace)
-        .map(|name| ("delete", name));
-    let rules = created.chain(deleted).map(|(action, name)| {
-        vec![
-            action.to_owned(),
-            name.clone(),
-            "wake-up rule".into(),
-            String::new(),
-        ]
-    });
-    let data = [
-        (preview.code, "the Lambda's code"),
-        (preview.settings, "the Lambda's settings"),
-    ];
-    let data = data
-        .into_iter()
-        .filter(|(changes, _)| *changes)
-        .map(|(_, what)| {
-            vec![
-                "update".into(),
-                what.to_owned(),
-                "data".into(),
-                String::new(),
-            ]
-        });
-    let rows: Vec<Vec<String>> = resources.chain(rules).chain(data).collect();
-    if rows.is_empty() {
-        "nothing would change".into()
-    } else {
-        table(&["action", "what", "kind", "properties"], rows)
-    }
-}
-
-fn list(removed: &Removed) -> String {
-    let one =
-        |kind: &str, name: Option<&String>| name.map(|name| vec![kind.to_owned(), name.clone()]);
-    let stack = removed.stack.as_ref().map(ToString::to_string);
-    let rules = removed
-        .rules
-        .iter()
-        .map(|name| vec!["rule".to_owned(), name.clone()]);
-    let rest = [
-        one("stack", stack.as_ref()),
-        one("bucket", removed.bucket.as_ref()),
-    ];
-    let parameters = removed.parameters.iter();
-    let parameters = parameters.map(|name| vec!["settings".to_owned(), name.clone()]);
-    let rest = rest.into_iter().flatten().chain(parameters);
-    let rows: Vec<Vec<String>> = rules.chain(rest).collect();
-    if rows.is_empty() {
-        "there was nothing to remove".into()
-    } else {
-        table(&["removed", "name"], rows)
-    }
 }

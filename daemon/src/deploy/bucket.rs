@@ -9,8 +9,8 @@ use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::StackName;
 
-use super::Account;
 use super::artifact::Artifact;
+use super::place::Account;
 
 /// A stack's bucket.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// The code that runs and two before it, so that CloudFormation can roll back and a person can look. Each is 2 MB.
-    const KEPT: usize = 3;
+    /// The code that runs and what ran before it, so that CloudFormation can roll back. Each is 2 MB.
+    const KEPT: usize = 2;
 
     pub(super) fn new(conn: &Connection, stack: &StackName, account: &Account) -> Self {
         // An emulator's address has no room for a bucket's name before it.
@@ -68,12 +68,25 @@ impl Bucket {
         Ok(())
     }
 
-    /// Removes all but the newest code. Makes no writing call where there is nothing to remove.
-    pub(super) async fn prune(&self, artifact: &Artifact) -> Result<(), CloudError> {
+    /// Whether there is one.
+    pub(super) async fn exists(&self) -> Result<bool, CloudError> {
+        Ok(self.objects().await?.is_some())
+    }
+
+    /// Removes all code but this and what ran before: the newest of the rest, where `before` does not say which. Makes no writing
+    /// call where there is nothing to remove.
+    pub(super) async fn prune(
+        &self,
+        artifact: &Artifact,
+        before: Option<&str>,
+    ) -> Result<(), CloudError> {
         let current = Self::key(artifact);
         let mut others = self.objects().await?.unwrap_or_default();
         others.retain(|object| object.key() != Some(&current));
-        others.sort_by_key(|object| std::cmp::Reverse(object.last_modified().copied()));
+        others.sort_by_key(|object| {
+            let known = object.key() == before;
+            std::cmp::Reverse((known, object.last_modified().copied()))
+        });
         self.delete(others.split_off(others.len().min(Self::KEPT - 1)))
             .await
     }
@@ -84,14 +97,20 @@ impl Bucket {
             return Ok(false);
         };
         self.delete(objects).await?;
-        self.client
+        let deleted = self
+            .client
             .delete_bucket()
             .bucket(&self.name)
             .expected_bucket_owner(&self.owner)
             .send()
             .await
-            .map_err(|error| CloudError::from_sdk("s3:DeleteBucket", error))?;
-        Ok(true)
+            .map_err(|error| CloudError::from_sdk("s3:DeleteBucket", error));
+        match deleted {
+            // By somebody else, at the same time.
+            Err(error) if error.kind == CloudErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+            Ok(_) => Ok(true),
+        }
     }
 
     /// What is in the bucket; none if there is no bucket.
@@ -122,14 +141,19 @@ impl Bucket {
                 .location_constraint(BucketLocationConstraint::from(self.region.as_str()))
                 .build()
         });
-        self.client
+        let created = self
+            .client
             .create_bucket()
             .bucket(&self.name)
             .set_create_bucket_configuration(place)
             .send()
             .await
-            .map_err(|error| CloudError::from_sdk("s3:CreateBucket", error))?;
-        Ok(())
+            .map_err(|error| CloudError::from_sdk("s3:CreateBucket", error));
+        match created {
+            // By another deployment, at the same time.
+            Err(error) if error.code.as_deref() != Some("BucketAlreadyOwnedByYou") => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn delete(&self, objects: Vec<Object>) -> Result<(), CloudError> {

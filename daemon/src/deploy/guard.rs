@@ -14,7 +14,7 @@ use curfew_aws::identity::{Caller, introduce};
 use curfew_aws::organisation::{MemberError, Organisation};
 
 use self::cost::{Cost, Load};
-use super::Cloud;
+use super::place::Cloud;
 use crate::settings::Settings;
 
 /// AWS's shortest key id (*`AccessKey`*, IAM API Reference); emulators are given `test` or twelve digits.

@@ -6,7 +6,7 @@ use aws_sdk_cloudformation::types::Stack as Description;
 use curfew_aws::connect::Connection;
 use serde::Serialize;
 
-use super::Cloud;
+use super::place::Cloud;
 
 /// What a deployment is reached by. As JSON it is a contract with scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,7 +8,8 @@ use curfew_core::membership::{Membership, RoleArn};
 use curfew_core::schedule::{Matcher, Pattern};
 use serde_json::{Map, Value, json};
 
-use super::{Account, LONGEST_PARAMETER};
+use super::LONGEST_PARAMETER;
+use super::place::Account;
 
 /// The instances that the schedules govern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -66,18 +66,23 @@ impl SettingsParameter {
         Ok(())
     }
 
-    /// Removes all of it; answers with the names of what there was.
-    pub(super) async fn remove(&self) -> Result<Vec<String>, CloudError> {
-        let mut removed = Vec::new();
-        // The one that leads to the parts first: none of them is missing while it is there.
-        let mut names = vec![self.name.clone()];
-        names.extend(self.parts().await?);
-        for name in names {
-            if self.remove_one(&name).await? {
-                removed.push(name);
-            }
+    /// All that there is: the parameter that leads to the parts, and those.
+    pub(super) async fn names(&self) -> Result<Vec<String>, CloudError> {
+        let mut names = Vec::new();
+        if self.get(&self.name).await?.is_some() {
+            names.push(self.name.clone());
         }
-        Ok(removed)
+        names.extend(self.parts().await?);
+        Ok(names)
+    }
+
+    /// Removes all of it; answers with the names of what there was. The parts go last: none is missing while something leads to it.
+    pub(super) async fn remove(&self) -> Result<Vec<String>, CloudError> {
+        let names = self.names().await?;
+        for name in &names {
+            self.remove_one(name).await?;
+        }
+        Ok(names)
     }
 
     async fn parts(&self) -> Result<Vec<String>, CloudError> {
@@ -130,8 +135,8 @@ impl SettingsParameter {
         Ok(())
     }
 
-    /// Says whether there was one.
-    async fn remove_one(&self, name: &str) -> Result<bool, CloudError> {
+    /// What is gone already is no error.
+    async fn remove_one(&self, name: &str) -> Result<(), CloudError> {
         let removed = self
             .client
             .delete_parameter()
@@ -140,9 +145,8 @@ impl SettingsParameter {
             .await
             .map_err(|error| CloudError::from_sdk("ssm:DeleteParameter", error));
         match removed {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == CloudErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.kind != CloudErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 }

@@ -5,9 +5,11 @@ use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
 
 use super::artifact::{Artifact, ArtifactError};
-use super::change_set::Stack;
+use super::place::Cloud;
+use super::prepared::load;
 use super::settings::SettingsParameter;
-use super::{Cloud, DeployError, load, stack_outputs};
+use super::stack::Stack;
+use super::{DeployError, stack_outputs};
 
 /// A stack that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +77,7 @@ impl<'a> Survey<'a> {
         let found = stack_outputs(self.conn, self.stack).await?;
         let client = aws_sdk_eventbridge::Client::new(&self.conn.sdk);
         let rules = Rules::new(client, self.stack.clone(), found.function_arn);
-        Ok(rules.preview(wanted).await?)
+        Ok(rules.preview(wanted).await?.changes)
     }
 
     /// Whether the Lambda's settings are just these.

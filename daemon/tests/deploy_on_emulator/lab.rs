@@ -1,0 +1,251 @@
+//! An emulator for one test, a connection to it that notes its calls and can be cut off, and something to deploy.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, InstanceTags, Reach};
+use curfew::emulator::{Emulator, EmulatorError, cache_directory};
+use curfew::progress::Silent;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::rules::{StackName, WakeUpRule};
+use curfew_core::timetable::{Action, WakeUp};
+use tempfile::TempDir;
+
+/// An emulator with a state of its own.
+pub(crate) struct Lab {
+    pub(crate) emulator: Emulator,
+    pub(crate) state: TempDir,
+    pub(crate) port: u16,
+}
+
+impl Lab {
+    pub(crate) async fn open() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        // Until the emulator has it, somebody else might take it; then the test says so.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
+        let emulator = start(state.path(), port).await.unwrap();
+        Self {
+            emulator,
+            state,
+            port,
+        }
+    }
+
+    pub(crate) async fn restarted(self) -> Self {
+        self.emulator.stop().await.unwrap();
+        let emulator = start(self.state.path(), self.port).await.unwrap();
+        Self { emulator, ..self }
+    }
+
+    pub(crate) async fn close(self) {
+        let group = processes_in(self.state.path());
+        assert!(
+            !group.is_empty(),
+            "the emulator's processes are known by their directory"
+        );
+        self.emulator.stop().await.unwrap();
+        assert_eq!(processes_in(self.state.path()), [0; 0]);
+    }
+
+    /// A connection, and the names of the calls made over it.
+    pub(crate) async fn connect(&self) -> (Connection, Calls) {
+        let mut conn = Connection::open(ConnectOptions {
+            endpoint: Some(self.emulator.endpoint()),
+            region: Some("eu-west-3".to_owned()),
+            ..ConnectOptions::default()
+        })
+        .await
+        .unwrap();
+        let calls = Calls::default();
+        let recording = Recording {
+            inner: conn.sdk.http_client().unwrap(),
+            calls: calls.clone(),
+        };
+        conn.sdk = conn
+            .sdk
+            .into_builder()
+            .http_client(SharedHttpClient::new(recording))
+            .build();
+        (conn, calls)
+    }
+}
+
+pub(crate) async fn start(state: &Path, port: u16) -> Result<Emulator, EmulatorError> {
+    let cache = cache_directory().expect("tests have a home or a cache directory");
+    let installed = Emulator::provision(&cache, "python3", &Silent).await?;
+    Emulator::start(&installed, state, port, &Silent).await
+}
+
+/// The processes that work in this directory or below: the emulator and its functions.
+pub(crate) fn processes_in(directory: &Path) -> Vec<u32> {
+    let directory = directory.canonicalize().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|process| {
+            let works_in = fs::read_link(process.path().join("cwd"));
+            works_in.is_ok_and(|path| path.starts_with(&directory))
+        })
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The calls made, and which will not be let through.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls(Arc<Mutex<Recorded>>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    calls: Vec<String>,
+    cut: Option<Cut>,
+}
+
+/// After so many calls none gets through any more, as if the program had been killed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    AfterCalls(usize),
+    AfterWriting(usize),
+}
+
+impl Calls {
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().calls)
+    }
+
+    pub(crate) fn cut(&self, cut: Option<Cut>) {
+        self.0.lock().unwrap().cut = cut;
+    }
+
+    fn note(&self, call: String) -> Result<(), ConnectorError> {
+        let mut recorded = self.0.lock().unwrap();
+        match &mut recorded.cut {
+            Some(Cut::AfterCalls(0)) => return Err(ConnectorError::user("cut off".into())),
+            Some(Cut::AfterCalls(left)) => *left -= 1,
+            Some(Cut::AfterWriting(0)) if is_writing(&call) => {
+                recorded.cut = Some(Cut::AfterCalls(0));
+                return Err(ConnectorError::user("cut off".into()));
+            }
+            Some(Cut::AfterWriting(left)) => *left -= usize::from(is_writing(&call)),
+            None => {}
+        }
+        recorded.calls.push(call);
+        Ok(())
+    }
+
+    /// What was called that could change something.
+    pub(crate) fn take_writing(&self) -> Vec<String> {
+        let mut calls = self.take();
+        assert!(!calls.is_empty(), "nothing was recorded");
+        calls.retain(|call| is_writing(call));
+        calls
+    }
+}
+
+fn is_writing(call: &str) -> bool {
+    let reading = ["Describe", "List", "Get", "GET "];
+    !reading.iter().any(|verb| call.starts_with(verb))
+}
+
+/// The SDK's own client, and a note of each call.
+#[derive(Clone, Debug)]
+struct Recording {
+    inner: SharedHttpClient,
+    calls: Calls,
+}
+
+impl HttpClient for Recording {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(RecordingConnector {
+            inner: self.inner.http_connector(settings, components),
+            calls: self.calls.clone(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct RecordingConnector {
+    inner: SharedHttpConnector,
+    calls: Calls,
+}
+
+impl HttpConnector for RecordingConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match self.calls.note(name_of(&request)) {
+            Ok(()) => self.inner.call(request),
+            Err(cut) => HttpConnectorFuture::ready(Err(cut)),
+        }
+    }
+}
+
+/// By the protocol: a header (SSM, EventBridge), a form (CloudFormation, STS, EC2), or method and path (S3).
+fn name_of(request: &HttpRequest) -> String {
+    if let Some(target) = request.headers().get("x-amz-target") {
+        return target.rsplit('.').next().unwrap_or(target).to_owned();
+    }
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
+    match body.strip_prefix("Action=") {
+        Some(rest) => rest.split('&').next().unwrap_or_default().to_owned(),
+        None => format!("{} {}", request.method(), request.uri()),
+    }
+}
+
+pub(crate) fn rule(stack: &StackName, action: Action, expression: &str) -> WakeUpRule {
+    let wake_up = WakeUp {
+        action,
+        expression: expression.to_owned(),
+    };
+    WakeUpRule::for_schedule(stack, &"office".parse().unwrap(), &wake_up)
+}
+
+pub(crate) fn deployment(stack: &str) -> Deployment {
+    let stack: StackName = stack.parse().unwrap();
+    Deployment {
+        auth: Auth::None,
+        cors_origin: None,
+        request_limit: 100,
+        settings_document: r#"{"schedules":{}}"#.to_owned(),
+        rules: vec![
+            rule(&stack, Action::Start, "cron(0 6 ? * MON-FRI *)"),
+            rule(&stack, Action::Stop, "cron(0 18 ? * MON-FRI *)"),
+            WakeUpRule::heartbeat(&stack, "rate(5 minutes)"),
+        ],
+        reach: Reach {
+            tag: "Schedule".to_owned(),
+            ..Reach::default()
+        },
+        // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
+        permissions_boundary: None,
+        lambda_zip: Some("/bin/sh".into()),
+        stack,
+    }
+}
+
+/// Removes a deployment, and leaves instances as they are.
+pub(crate) async fn destroy(
+    conn: &Connection,
+    stack: &StackName,
+) -> Result<Belongings, DeployError> {
+    deploy::destroy(conn, stack, InstanceTags::Keep, &Silent).await
+}
+
+/// What there is of a deployment, without its instances.
+pub(crate) async fn belongings(conn: &Connection, stack: &StackName) -> Belongings {
+    deploy::belongings(conn, stack, InstanceTags::Keep)
+        .await
+        .unwrap()
+}

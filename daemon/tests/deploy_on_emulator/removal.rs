@@ -1,0 +1,141 @@
+//! Removing takes away what a deployment made, and nothing of anybody else's.
+
+use curfew::deploy::{self, DeployError, InstanceTags};
+use curfew::emulator::demo;
+use curfew::progress::Silent;
+use curfew_aws::connect::Connection;
+use curfew_aws::organisation::Organisation;
+use curfew_core::membership::Membership;
+use std::collections::BTreeMap;
+
+use crate::lab::{Lab, deployment, destroy};
+
+#[tokio::test]
+async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
+    let lab = Lab::open().await;
+    let (conn, _) = lab.connect().await;
+    let (short, long) = (deployment("a"), deployment("a-b"));
+    deploy::deploy(&conn, &long, &Silent).await.unwrap();
+    deploy::deploy(&conn, &short, &Silent).await.unwrap();
+    let before = deploy::outputs(&conn, &long.stack).await.unwrap();
+    destroy(&conn, &short.stack).await.unwrap();
+    assert_eq!(deploy::outputs(&conn, &long.stack).await.unwrap(), before);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_stack_of_somebody_else_is_not_touched() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let template = r#"{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}"#;
+    aws_sdk_cloudformation::Client::new(&conn.sdk)
+        .create_stack()
+        .stack_name("shop")
+        .template_body(template)
+        .send()
+        .await
+        .unwrap();
+    let wanted = deployment("shop");
+    calls.take();
+    let refused = deploy::deploy(&conn, &wanted, &Silent).await.unwrap_err();
+    assert!(
+        matches!(refused, DeployError::ForeignStack { .. }),
+        "{refused}"
+    );
+    let refused = destroy(&conn, &wanted.stack).await.unwrap_err();
+    assert!(
+        matches!(refused, DeployError::ForeignStack { .. }),
+        "{refused}"
+    );
+    assert_eq!(calls.take_writing(), [""; 0]);
+    lab.close().await;
+}
+
+/// Every instance's state and tags, by name.
+async fn fleet(conn: &Connection) -> BTreeMap<String, (String, Vec<String>)> {
+    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
+    let answer = ec2.describe_instances().send().await.unwrap();
+    let instances = answer.reservations.unwrap_or_default().into_iter();
+    let instances = instances.flat_map(|one| one.instances.unwrap_or_default());
+    instances
+        .map(|instance| {
+            let tags = instance.tags().iter().filter_map(|tag| tag.key());
+            let mut keys: Vec<_> = tags.map(str::to_owned).collect();
+            keys.sort_unstable();
+            let state = instance.state().and_then(|state| state.name()).unwrap();
+            let id = instance.instance_id().unwrap().to_owned();
+            (id, (state.as_str().to_owned(), keys))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&conn).await.unwrap();
+    let before = fleet(&conn).await;
+    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
+    let tag = |key: &str, value: &str| {
+        aws_sdk_ec2::types::Tag::builder()
+            .key(key)
+            .value(value)
+            .build()
+    };
+    ec2.create_tags()
+        .set_resources(Some(before.keys().cloned().collect()))
+        .tags(tag(
+            "curfew:last",
+            "2026-11-23T19:00:00Z stop schedule office",
+        ))
+        .tags(tag(
+            "curfew:hold",
+            "running until 2026-11-24T19:00:00Z by alice",
+        ))
+        .send()
+        .await
+        .unwrap();
+    let tagged = fleet(&conn).await;
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let organisation = Organisation::open(&conn, &Membership::default());
+    let all = InstanceTags::Remove(&organisation);
+
+    // Another stack here may govern the same instances.
+    let other = deployment("other");
+    deploy::deploy(&conn, &other, &Silent).await.unwrap();
+    let found = deploy::belongings(&conn, &wanted.stack, all).await.unwrap();
+    assert!(found.instances.is_empty());
+    assert_eq!(
+        found.kept,
+        [
+            "instances keep their `curfew:` tags, because they may be those of `other`, which is deployed here too"
+        ]
+    );
+    destroy(&conn, &other.stack).await.unwrap();
+    assert_eq!(fleet(&conn).await, tagged, "they were to be kept");
+
+    let found = deploy::belongings(&conn, &wanted.stack, all).await.unwrap();
+    assert_eq!(found.instances.len(), before.len());
+    calls.take();
+    let removed = deploy::destroy(&conn, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed, found);
+    let touching = ["StartInstances", "StopInstances", "TerminateInstances"];
+    assert!(
+        !calls
+            .take()
+            .iter()
+            .any(|call| touching.contains(&call.as_str()))
+    );
+    assert_eq!(fleet(&conn).await, before);
+    assert!(
+        before
+            .values()
+            .any(|(_, keys)| keys.contains(&"Schedule".to_owned()))
+    );
+    let again = deploy::destroy(&conn, &wanted.stack, all, &Silent).await;
+    assert!(again.unwrap().is_empty());
+    lab.close().await;
+}
