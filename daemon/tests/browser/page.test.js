@@ -333,6 +333,21 @@ test("what EC2 refuses is told with its code and the next try", async (t) => {
   await picture(page, "refused");
 });
 
+test("where it is and what else it runs as is told where there is something to tell", async (t) => {
+  const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
+    const response = await route.fetch();
+    const answer = await response.json();
+    Object.assign(answer.instances.find(({ name }) => name === "web-1"), { region: "eu-south-2", fallback: { wanted: "m8g.large", present: "t3.micro" } });
+    await route.fulfill({ response, json: answer });
+  }) });
+  await line(page, "web-1").getByText(/^i-[0-9a-f]+ · eu-south-2$/).waitFor();
+  await line(page, "web-1").getByText("t3.micro for want of m8g.large", { exact: true }).waitFor();
+  await line(page, "batch-1").getByText(/^i-[0-9a-f]+ · us-east-1$/).waitFor();
+  await page.unroute("**/status");
+  await page.reload();
+  await line(page, "web-1").getByText(/^i-[0-9a-f]+$/).waitFor();
+});
+
 test("nothing moves for those who asked for that", async (t) => {
   const page = await visit(t, { reducedMotion: "reduce", before: (page) => page.route("**/status", async (route) => {
     const response = await route.fetch();

@@ -27,14 +27,14 @@ class Line {
       this.acts, this.wrong);
   }
 
-  show(one, zone, now) {
+  show(one, zone, now, regions) {
     const before = this.one;
     this.one = one;
     const changed = before && before.state !== one.state;
     say(this.name, label(one));
     this.name.classList.toggle("bare", !one.name);
-    say(this.type, one.instance_type);
-    say(this.id, one.name ? one.id : "");
+    say(this.type, kind(one));
+    say(this.id, whereabouts(one, regions));
     say(this.state, STATES[one.state] ?? one.state);
     this.state.className = `state ${one.state in STATES ? one.state : ""}`;
     if (one.hold) this.state.append(this.held);
@@ -114,8 +114,8 @@ class Card {
     this.name = name;
   }
 
-  show(schedule, all, fitting, now) {
-    this.shown = [schedule, all, fitting, now];
+  show(schedule, all, fitting, now, regions) {
+    this.shown = [schedule, all, fitting, now, regions];
     this.targets = fitting.filter(touchable);
     const zone = schedule?.timezone;
     const running = all.filter((one) => one.state === "running").length;
@@ -135,7 +135,7 @@ class Card {
     const few = this.open ? fitting : fitting.slice(0, FEW);
     for (const one of few) {
       if (!this.lines.has(one.id)) this.lines.set(one.id, new Line(this.act));
-      this.lines.get(one.id).show(one, zone, now);
+      this.lines.get(one.id).show(one, zone, now, regions);
     }
     this.more.hidden = few.length === fitting.length;
     say(this.rest, `Show all ${fitting.length}`);

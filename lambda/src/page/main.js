@@ -115,7 +115,7 @@ function show() {
   const at = now();
   const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (one) => {
-    const text = [one.name, one.id, one.instance_type, one.schedule, one.state].join(" ").toLowerCase();
+    const text = [one.name, one.id, one.instance_type, one.region, one.schedule, one.state].join(" ").toLowerCase();
     return KINDS[shownKind][1](one) && words.every((word) => text.includes(word));
   };
   const governed = fleet.instances.filter(touchable);
@@ -132,6 +132,7 @@ function show() {
     if (!groups.has(name)) groups.set(name, { schedule: null, all: [] });
     groups.get(name).all.push(one);
   }
+  const regions = new Set(fleet.instances.map(({ region }) => region)).size;
   const placed = [];
   let fitting = 0;
   for (const [name, { schedule, all }] of groups) {
@@ -141,7 +142,7 @@ function show() {
     all.sort((a, b) => order.compare(label(a), label(b)) || order.compare(a.id, b.id));
     const shown = all.filter(fits);
     fitting += shown.length;
-    card.show(schedule, all, shown, at);
+    card.show(schedule, all, shown, at, regions);
     // A schedule without instances is shown where nothing was looked for: its week may be what someone came for.
     if (schedule && !all.length && !words.length && shownKind === "all") card.node.hidden = false;
     placed.push(card.node);
@@ -207,7 +208,7 @@ async function act(verb, targets, place, hours) {
   const came = new Map(done.map((one) => [one.id, one]));
   fleet.instances = fleet.instances.map((one) => {
     const { after, next_edge, hold, reason } = came.get(one.id) ?? {};
-    return after ? { ...one, state: after, desired: after, next_edge, hold, reason, due: null, changed: null } : one;
+    return after ? { ...one, state: after, desired: after, next_edge, hold, reason, due: null, skip: null, changed: null } : one;
   });
   place.busy(false);
   show();

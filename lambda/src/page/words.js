@@ -10,6 +10,9 @@ const DONE = { start: "started", stop: "stopped" };
 const HOURS = [1, 2, 4, 8];
 
 const label = (one) => one.name || one.id;
+// Where it is told only where there are several places, and what else it runs as for want of capacity.
+const whereabouts = (one, regions) => [one.name && one.id, regions > 1 && one.region].filter(Boolean).join(" · ");
+const kind = (one) => (one.fallback ? `${one.instance_type} for want of ${one.fallback.wanted}` : one.instance_type);
 const inFlight = (one) => ["pending", "stopping", "shutting-down"].includes(one.state);
 // Something should have happened to it, and has not.
 const needsLook = (one) => Boolean(one.retry || (one.due && one.due !== "record") || (one.last?.pending && one.state === "stopped"));
@@ -25,7 +28,7 @@ function why(one, now) {
   if (one.retry) return retrying(one.retry, now);
   if (hold) return { running: `Kept up by ${hold.by}`, stopped: `Kept stopped by ${hold.by}`, ignored: `Hands off, says ${hold.by}` }[hold.state] ?? inWords(reason, now);
   // Where the API says that someone did it, the latest change often tells who.
-  const explains = one.state === one.desired || reason.startsWith("someone made it ");
+  const explains = one.state === one.desired || one.skip === "left_alone";
   if (explains && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
   return inWords(reason, now);
 }
