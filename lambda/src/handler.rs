@@ -1,9 +1,5 @@
 //! The function: an event comes in, an answer goes out, whatever the event is.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
@@ -130,7 +126,7 @@ impl App {
                 parameters,
             } => {
                 let answer = self.direct(&command, &parameters, call);
-                let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);
+                let (status, document) = conclude(in_time(call, answer).await, call);
                 let refused = document["error"]["code"].as_str();
                 info!(
                     command = quoted(&command),
@@ -140,16 +136,16 @@ impl App {
             }
             Invocation::WakeUp { schedule } => {
                 let pass = self.wake(schedule.as_ref(), call.deadline());
-                report(guarded(call, Box::pin(pass)).await)
+                report(in_time(call, pass).await)
             }
             Invocation::Work(work) => {
                 let pass = self.work(&work, call.deadline());
-                report(guarded(call, Box::pin(pass)).await)
+                report(in_time(call, pass).await)
             }
             Invocation::Queue(messages) => Ok(self.worked(&messages, call).await),
             Invocation::StateChange(change) => {
                 let pass = self.state_changed(&change, call.deadline());
-                report(guarded(call, Box::pin(pass)).await)
+                report(in_time(call, pass).await)
             }
         }
     }
@@ -186,7 +182,7 @@ impl App {
             (Ok(Route::OpenApi), _) => openapi::response(),
             (_, admitted) => {
                 let answer = self.requested(request, admitted, call);
-                let (status, document) = conclude(guarded(call, Box::pin(answer)).await, call);
+                let (status, document) = conclude(in_time(call, answer).await, call);
                 refused = document["error"]["code"].as_str().map(str::to_owned);
                 Response::json(status, &document)
             }
@@ -328,31 +324,12 @@ fn report<T: Serialize>(outcome: Result<T, Refusal>) -> Result<Value, Failure> {
     }
 }
 
-/// Runs `work` until its time is up, and turns a panic into a refusal: whoever waits gets an answer, and the next invocation
-/// finds the environment alive.
-pub(crate) async fn guarded<T>(
+/// Runs `work` until its time is up: whoever waits gets an answer.
+pub(crate) async fn in_time<T>(
     call: &Call,
-    mut work: Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + '_>>,
+    work: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
-    // Nothing of ours stays half-changed when it unwinds: the only state between invocations is the settings' cache, whose
-    // lock a panic releases.
-    let caught = poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(outcome)) => Poll::Ready(outcome),
-            Err(_) => {
-                // What panicked, and where, the panic hook has written to the log already.
-                error!(request_id = call.request_id, "panic caught");
-                Poll::Ready(Err(Refusal::new(
-                    Code::Internal,
-                    "Curfew has a defect that this request hit",
-                    "report it with the request id; the function's log has the details",
-                )))
-            }
-        }
-    });
-    match tokio::time::timeout_at(call.answer_by(), caught).await {
+    match tokio::time::timeout_at(call.answer_by(), work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Refusal::new(
             Code::OutOfTime,
@@ -366,23 +343,10 @@ pub(crate) async fn guarded<T>(
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_panic_is_answered_as_a_defect() {
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        let work = async {
-            tokio::task::yield_now().await;
-            assert_ne!(call.request_id, "c0ffee", "a defect");
-            Ok(Answer::of(&()))
-        };
-        let (status, document) = conclude(guarded(&call, Box::pin(work)).await, &call);
-        assert_eq!(status, 500);
-        insta::assert_snapshot!(document, @r#"{"error":{"code":"internal","hint":"report it with the request id; the function's log has the details","message":"Curfew has a defect that this request hit"},"request_id":"c0ffee"}"#);
-    }
-
     #[tokio::test(start_paused = true)]
     async fn what_takes_too_long_is_cut_off_in_time_for_an_answer() {
         let call = Call::new("c0ffee", Duration::from_secs(10));
-        let refusal = guarded::<()>(&call, Box::pin(std::future::pending())).await;
+        let refusal = in_time::<()>(&call, std::future::pending()).await;
         assert_eq!(refusal.unwrap_err().code, Code::OutOfTime);
         assert_eq!(call.began.elapsed(), Duration::from_millis(9_600));
     }

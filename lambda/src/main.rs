@@ -2,6 +2,7 @@
 
 use curfew_lambda::boot::open;
 use curfew_lambda::handler::Call;
+use curfew_lambda::last_words::{self, UnderWay};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -11,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     log();
+    last_words::arrange(std::env::var("AWS_LAMBDA_RUNTIME_API").ok());
     let app = &open().inspect_err(|error| {
         tracing::error!(
             error = error as &dyn std::error::Error,
@@ -19,6 +21,7 @@ async fn main() -> Result<(), Error> {
     })?;
     let events = lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let LambdaEvent { payload, context } = event;
+        let _under_way = UnderWay::begin(&payload, &context.request_id);
         let call = Call::until(context.request_id, context.deadline, &app.clock);
         // Boxed: the layers around it nest deeper than the compiler lays out in one piece.
         Box::pin(app.handle(&payload, &call))

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::answer::PassReport;
-use crate::handler::{App, Call, guarded};
+use crate::handler::{App, Call, in_time};
 use crate::message::{Message, Work};
 use crate::refusal::{Code, Refusal};
 
@@ -121,7 +121,7 @@ impl App {
         }
         let work = parts.iter().map(|(work, _)| {
             let span = info_span!("member", member = %work.member);
-            guarded(
+            in_time(
                 call,
                 Box::pin(self.work(work, call.deadline()).instrument(span)),
             )
