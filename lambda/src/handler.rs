@@ -1,5 +1,6 @@
 //! The function: an event comes in, an answer goes out, whatever the event is.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
@@ -126,7 +127,7 @@ impl App {
                 parameters,
             } => {
                 let answer = self.direct(&command, &parameters, call);
-                let (status, document) = conclude(in_time(call, answer).await, call);
+                let (status, document) = conclude(in_time(call, Box::pin(answer)).await, call);
                 let refused = document["error"]["code"].as_str();
                 info!(
                     command = quoted(&command),
@@ -136,16 +137,16 @@ impl App {
             }
             Invocation::WakeUp { schedule } => {
                 let pass = self.wake(schedule.as_ref(), call.deadline());
-                report(in_time(call, pass).await)
+                report(in_time(call, Box::pin(pass)).await)
             }
             Invocation::Work(work) => {
                 let pass = self.work(&work, call.deadline());
-                report(in_time(call, pass).await)
+                report(in_time(call, Box::pin(pass)).await)
             }
             Invocation::Queue(messages) => Ok(self.worked(&messages, call).await),
             Invocation::StateChange(change) => {
                 let pass = self.state_changed(&change, call.deadline());
-                report(in_time(call, pass).await)
+                report(in_time(call, Box::pin(pass)).await)
             }
         }
     }
@@ -182,7 +183,7 @@ impl App {
             (Ok(Route::OpenApi), _) => openapi::response(),
             (_, admitted) => {
                 let answer = self.requested(request, admitted, call);
-                let (status, document) = conclude(in_time(call, answer).await, call);
+                let (status, document) = conclude(in_time(call, Box::pin(answer)).await, call);
                 refused = document["error"]["code"].as_str().map(str::to_owned);
                 Response::json(status, &document)
             }
@@ -327,7 +328,8 @@ fn report<T: Serialize>(outcome: Result<T, Refusal>) -> Result<Value, Failure> {
 /// Runs `work` until its time is up: whoever waits gets an answer.
 pub(crate) async fn in_time<T>(
     call: &Call,
-    work: impl Future<Output = Result<T, Refusal>>,
+    // Boxed: layers nest deeper than the compiler lays out in one piece.
+    work: Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + '_>>,
 ) -> Result<T, Refusal> {
     match tokio::time::timeout_at(call.answer_by(), work).await {
         Ok(outcome) => outcome,
@@ -346,7 +348,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_takes_too_long_is_cut_off_in_time_for_an_answer() {
         let call = Call::new("c0ffee", Duration::from_secs(10));
-        let refusal = in_time::<()>(&call, std::future::pending()).await;
+        let refusal = in_time::<()>(&call, Box::pin(std::future::pending())).await;
         assert_eq!(refusal.unwrap_err().code, Code::OutOfTime);
         assert_eq!(call.began.elapsed(), Duration::from_millis(9_600));
     }
