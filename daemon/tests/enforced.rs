@@ -1,0 +1,198 @@
+//! The deployed function where the emulator enforces IAM (`AUTH=true`), as far as that goes: keys, signatures, and of what the function's
+//! role grants the parameter, describing, starting and stopping. Of tags it knows neither whose they are nor their keys, and denies
+//! both: that shows here that it does enforce. What those conditions mean on AWS, the Lambda's tests ask an evaluator of policies.
+
+#[allow(dead_code, reason = "other tests need the rest of it")]
+mod support;
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
+use curfew::emulator::{Emulator, cache_directory, demo};
+use curfew::progress::Silent;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use support::House;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// A machine that is busy building takes its time.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// An emulator that enforces IAM. `curfew up`'s own never does.
+struct Enforcing {
+    child: Child,
+    endpoint: String,
+    directory: TempDir,
+}
+
+impl Enforcing {
+    async fn start() -> Self {
+        let cache = cache_directory().expect("tests have a home or a cache directory");
+        Emulator::provision(&cache, "python3", &Silent)
+            .await
+            .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let child = Command::new(cache.join("emulator/bin/python"))
+            .args(["-m", "ministack"])
+            .current_dir(directory.path())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LANG", "C.UTF-8")
+            .env("HOME", directory.path())
+            .env("TMPDIR", directory.path())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("AUTH", "true")
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let emulator = Self {
+            child,
+            endpoint,
+            directory,
+        };
+        let health = format!("{}/_ministack/health", emulator.endpoint);
+        let since = Instant::now();
+        while House::fetch("GET", &health, "", "").0 != 200 {
+            assert!(since.elapsed() < LIMIT, "the emulator does not come up");
+            sleep(Duration::from_millis(100)).await;
+        }
+        emulator
+    }
+
+    fn curfew(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_curfew"))
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .current_dir(self.directory.path())
+            .args(["--endpoint-url", &self.endpoint, "--region", "eu-west-3"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Enforcing {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+        // Functions that are kept warm are its children, and outlive it.
+        for process in support::processes_in(self.directory.path()) {
+            let _ended = Command::new("kill").args(["-KILL", &process]).status();
+        }
+    }
+}
+
+/// An answer's status, and its error's code and message.
+fn asked(method: &str, api: &str, what: &str) -> (u16, String) {
+    let (status, body) = House::fetch(method, &format!("{api}/{what}"), "", "");
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    let text = |key: &str| answer["error"][key].as_str().unwrap_or_default();
+    (
+        status,
+        [text("code"), text("message")].join(" ").trim().to_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
+    let emulator = Enforcing::start().await;
+    let conn = Connection::open(ConnectOptions {
+        endpoint: Some(emulator.endpoint.clone()),
+        region: Some("eu-west-3".to_owned()),
+        ..ConnectOptions::default()
+    })
+    .await
+    .unwrap();
+    demo::launch(&conn).await.unwrap();
+    std::fs::write(
+        emulator.directory.path().join("curfew.toml"),
+        "[schedules.office]\ntimezone = 'UTC'\nstart = '0 0 1 1 *'\n[stack]\nheartbeat = 'off'\n[api]\nauth = 'none'",
+    )
+    .unwrap();
+    let outputs = emulator.curfew(&["--config", "curfew.toml", "deploy", "-o", "json"]);
+    let outputs: serde_json::Value = serde_json::from_str(&outputs).unwrap();
+    let api = outputs["api_url"].as_str().unwrap();
+
+    let good = (200, String::new());
+    assert_eq!(asked("GET", api, "status"), good);
+    let state = || {
+        let (_, body) = House::fetch("GET", &format!("{api}/status?schedule=office"), "", "");
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        answer["instances"][0]["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state(), "running");
+    let denied = |action: &str, (status, told): (u16, String)| {
+        let wanted = format!("`ec2:{action}` was denied");
+        assert!(status == 403 && told.contains(&wanted), "{status} {told}");
+    };
+    denied("CreateTags", asked("POST", api, "stop?schedule=office"));
+    assert_eq!(state(), "stopped", "that much is granted");
+    denied("CreateTags", asked("POST", api, "start?schedule=office"));
+    assert_eq!(state(), "running");
+
+    // With the policy of AWS, whose conditions on tags this emulator never finds met.
+    let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
+    let described = cloudformation
+        .describe_stacks()
+        .stack_name("curfew")
+        .send()
+        .await;
+    let stack = described.unwrap().stacks.unwrap().remove(0);
+    let parameters = stack.parameters().iter().map(|parameter| {
+        let key = parameter.parameter_key().unwrap();
+        let value = match key {
+            "FleetPolicy" => "",
+            _ => parameter.parameter_value().unwrap(),
+        };
+        Parameter::builder()
+            .parameter_key(key)
+            .parameter_value(value)
+            .build()
+    });
+    cloudformation
+        .update_stack()
+        .stack_name("curfew")
+        .template_body(include_str!("../src/deploy/stack.yaml"))
+        .set_parameters(Some(parameters.collect()))
+        .capabilities(Capability::CapabilityIam)
+        .send()
+        .await
+        .unwrap();
+    let since = Instant::now();
+    loop {
+        let described = cloudformation
+            .describe_stacks()
+            .stack_name("curfew")
+            .send()
+            .await;
+        let stack = described.unwrap().stacks.unwrap().remove(0);
+        if stack.stack_status() == Some(&StackStatus::UpdateComplete) {
+            break;
+        }
+        assert!(since.elapsed() < LIMIT, "{:?}", stack.stack_status());
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        asked("GET", api, "status"),
+        good,
+        "describing has no condition"
+    );
+    denied("StopInstances", asked("POST", api, "stop?schedule=office"));
+    assert_eq!(state(), "running");
+}
