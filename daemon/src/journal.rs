@@ -161,26 +161,36 @@ impl Journal {
 
     /// Writes all of `records` or none, and returns the entries that are new.
     pub fn record(&mut self, records: &[Record]) -> Result<Vec<Entry>, JournalError> {
-        let path = self.path.clone();
-        let failed = |source| JournalError::Sqlite {
-            path: path.clone(),
-            what: "written",
-            source,
-        };
-        let batch = self.connection.transaction().map_err(failed)?;
-        let mut entries = Vec::new();
-        for record in records {
-            if let Some(transition) = &record.transition {
-                let id = insert(&batch, transition, record.event.as_deref()).map_err(failed)?;
-                entries.extend(id.map(|id| Entry {
-                    id,
-                    transition: transition.clone(),
-                }));
+        self.write("written", |batch| {
+            let mut entries = Vec::new();
+            for record in records {
+                if let Some(transition) = &record.transition {
+                    let id = insert(batch, transition, record.event.as_deref())?;
+                    entries.extend(id.map(|id| Entry {
+                        id,
+                        transition: transition.clone(),
+                    }));
+                }
+                remember(batch, record)?;
             }
-            remember(&batch, record).map_err(failed)?;
-        }
-        batch.commit().map_err(failed)?;
-        Ok(entries)
+            Ok(entries)
+        })
+    }
+
+    /// Makes all of the changes of `changing`, or none.
+    fn write<T>(
+        &mut self,
+        what: &'static str,
+        changing: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, JournalError> {
+        let write = || -> rusqlite::Result<T> {
+            let batch = self.connection.transaction()?;
+            let changed = changing(&batch)?;
+            batch.commit()?;
+            Ok(changed)
+        };
+        let written = write();
+        written.map_err(|source| self.failed(what, source))
     }
 
     /// Says who it was, where a transition is written that fits and has nobody's name yet.
@@ -189,13 +199,7 @@ impl Journal {
         const WITHIN: SignedDuration = SignedDuration::from_mins(1);
         /// Events are dated in whole seconds.
         const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
-        let path = self.path.clone();
-        let failed = |source| JournalError::Sqlite {
-            path: path.clone(),
-            what: "written",
-            source,
-        };
-        let batch = self.connection.transaction().map_err(failed)?;
+        self.write("written", |batch| {
         for blame in blames {
             for to in blame.to {
                 let from = blame.at.checked_sub(ROUNDING).unwrap_or(blame.at);
@@ -207,16 +211,15 @@ impl Journal {
                     stored(until),
                     blame.by
                 ];
-                batch
-                    .execute(
+                batch.execute(
                         "UPDATE transitions SET by_whom = ?5
                          WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'outside'",
                         values,
-                    )
-                    .map_err(failed)?;
+                    )?;
             }
         }
-        batch.commit().map_err(failed)
+            Ok(())
+        })
     }
 
     /// Those of `events` that the journal has already.

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
+use aws_sdk_cloudformation::types::{Capability, Parameter, Stack, StackStatus};
 use curfew::emulator::{Emulator, cache_directory, demo};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -109,6 +109,12 @@ fn asked(method: &str, api: &str, what: &str) -> (u16, String) {
     )
 }
 
+async fn deployed(cloudformation: &aws_sdk_cloudformation::Client) -> Stack {
+    let described = cloudformation.describe_stacks().stack_name("curfew");
+    let described = described.send().await.unwrap();
+    described.stacks.unwrap().remove(0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     let emulator = Enforcing::start().await;
@@ -148,12 +154,7 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
 
     // With the policy of AWS, whose conditions on tags this emulator never finds met.
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
-    let described = cloudformation
-        .describe_stacks()
-        .stack_name("curfew")
-        .send()
-        .await;
-    let stack = described.unwrap().stacks.unwrap().remove(0);
+    let stack = deployed(&cloudformation).await;
     let parameters = stack.parameters().iter().map(|parameter| {
         let key = parameter.parameter_key().unwrap();
         let value = match key {
@@ -176,12 +177,7 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
         .unwrap();
     let since = Instant::now();
     loop {
-        let described = cloudformation
-            .describe_stacks()
-            .stack_name("curfew")
-            .send()
-            .await;
-        let stack = described.unwrap().stacks.unwrap().remove(0);
+        let stack = deployed(&cloudformation).await;
         if stack.stack_status() == Some(&StackStatus::UpdateComplete) {
             break;
         }

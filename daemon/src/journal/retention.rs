@@ -9,16 +9,7 @@ impl Journal {
     /// Removes what is older than `cutoff`, and returns how many transitions that were. From then on, the record of each instance
     /// begins at the cutoff, with the state that it had.
     pub fn prune(&mut self, cutoff: Timestamp) -> Result<usize, JournalError> {
-        let path = self.path.clone();
-        let failed = |source| JournalError::Sqlite {
-            path: path.clone(),
-            what: "pruned",
-            source,
-        };
-        let batch = self.connection.transaction().map_err(failed)?;
-        let pruned = prune(&batch, &stored(cutoff)).map_err(failed)?;
-        batch.commit().map_err(failed)?;
-        Ok(pruned)
+        self.write("pruned", |batch| prune(batch, &stored(cutoff)))
     }
 }
 

@@ -35,13 +35,7 @@ pub struct Stretch {
 impl Journal {
     /// Notes looks: each goes on with the last stretch, or begins another one.
     pub fn watched(&mut self, looks: &[Watch]) -> Result<(), JournalError> {
-        let path = self.path.clone();
-        let failed = |source| JournalError::Sqlite {
-            path: path.clone(),
-            what: "written",
-            source,
-        };
-        let batch = self.connection.transaction().map_err(failed)?;
+        self.write("written", |batch| {
         for look in looks {
             let place = [look.account.as_str(), look.region.as_str()];
             let last: Option<(String, String)> = batch
@@ -50,8 +44,7 @@ impl Journal {
                     place,
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )
-                .optional()
-                .map_err(failed)?;
+                .optional()?;
             let begun = last
                 .filter(|(_, ended)| {
                     let ended = ended.parse::<Timestamp>();
@@ -59,7 +52,7 @@ impl Journal {
                 })
                 .map(|(begun, _)| begun);
             let at = stored(look.at);
-            let written = match begun {
+            match begun {
                 // A clock that was set back must not make a stretch shorter.
                 Some(begun) => batch.execute(
                     "UPDATE watched SET ended = max(ended, ?4) WHERE account = ?1 AND region = ?2 AND begun = ?3",
@@ -69,10 +62,10 @@ impl Journal {
                     "INSERT OR IGNORE INTO watched (account, region, begun, ended) VALUES (?1, ?2, ?3, ?3)",
                     params![place[0], place[1], at],
                 ),
-            };
-            written.map_err(failed)?;
+            }?;
         }
-        batch.commit().map_err(failed)
+            Ok(())
+        })
     }
 
     /// Every stretch, in order.
