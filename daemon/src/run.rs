@@ -19,6 +19,8 @@
 mod alarm;
 mod audit;
 mod backoff;
+#[cfg(test)]
+mod fixture;
 mod health;
 mod herald;
 mod in_force;

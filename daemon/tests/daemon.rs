@@ -16,7 +16,9 @@ use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{Action, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with};
+use curfew_testing::{
+    Action, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with, until,
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -107,18 +109,6 @@ impl Daemon {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let patience = Duration::from_mins(1);
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(patience, wait)
-        .await
-        .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"));
 }
 
 fn causes(state: &Path) -> Vec<String> {

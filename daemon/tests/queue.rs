@@ -16,6 +16,7 @@ use curfew_core::membership::Membership;
 use curfew_core::transition::Evidence;
 use curfew_testing::{
     Durations, Home, InstanceId, Launch, Model, QueueSettings, Server, TimeSource, serve_with,
+    until,
 };
 use jiff::{SignedDuration, ToSpan};
 use tokio::task::JoinHandle;
@@ -124,18 +125,6 @@ impl Daemon {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let patience = Duration::from_mins(1);
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(patience, wait)
-        .await
-        .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

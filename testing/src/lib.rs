@@ -46,6 +46,7 @@ mod instance;
 mod launch;
 mod lifecycle;
 mod model;
+mod patience;
 mod policy;
 mod queue;
 mod record;
@@ -69,6 +70,7 @@ pub use instance::{
 };
 pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
+pub use patience::until;
 pub use policy::{NoSimulator, PolicySimulator, Question};
 pub use queue::{Batch, Entry, Message, QueueCall, QueueCounts, QueueSettings, Redrive};
 pub use record::{Call, Outcome, Transition};

@@ -148,10 +148,9 @@ fn is_edge(cause: &Cause) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::fixture;
     use curfew_core::govern::Governance;
-    use curfew_core::instance::{
-        AccountId, Hibernation, InstanceState, Purchase, Region, RootDevice,
-    };
+    use curfew_core::instance::InstanceState;
     use curfew_core::plan::{World, plan};
     use curfew_core::settings::RawGovernance;
 
@@ -167,23 +166,8 @@ mod tests {
     }
 
     fn instance(number: u8, state: InstanceState, last: &str) -> Instance {
-        Instance {
-            id: format!("i-0abc1234def56789{number}").parse().unwrap(),
-            region: Region::new("eu-west-3"),
-            account: AccountId::new("123456789012"),
-            state,
-            launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
-            instance_type: "t3.micro".into(),
-            availability_zone: None,
-            tags: [("Schedule", "office"), (LAST_TAG, last)]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
-            purchase: Purchase::OnDemand,
-            root_device: RootDevice::Ebs,
-            hibernation: Hibernation::NotConfigured,
-            state_reason: None,
-            transition_reason: None,
-        }
+        let id = format!("i-0abc1234def56789{number}");
+        fixture::instance(&id, state, &[("Schedule", "office"), (LAST_TAG, last)])
     }
 
     fn at(time: &str) -> Timestamp {

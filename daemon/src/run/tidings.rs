@@ -317,9 +317,8 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use curfew_core::instance::{
-        AccountId, Hibernation, InstanceState, Purchase, Region, RootDevice,
-    };
+    use crate::run::fixture;
+    use curfew_core::instance::InstanceState;
     use curfew_core::plan::{World, plan};
     use curfew_core::settings::RawGovernance;
 
@@ -335,26 +334,8 @@ mod tests {
     }
 
     fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
-        let tags = tags
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Instance {
-            id: "i-0abc1234def567890".parse().unwrap(),
-            region: Region::new("eu-west-3"),
-            account: AccountId::new("123456789012"),
-            state,
-            launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
-            instance_type: "t3.micro".into(),
-            availability_zone: None,
-            tags: tags
-                .chain([("Name".to_owned(), "web".to_owned())])
-                .collect(),
-            purchase: Purchase::OnDemand,
-            root_device: RootDevice::Ebs,
-            hibernation: Hibernation::NotConfigured,
-            state_reason: None,
-            transition_reason: None,
-        }
+        let tags = [tags, &[("Name", "web")]].concat();
+        fixture::instance("i-0abc1234def567890", state, &tags)
     }
 
     fn at(time: &str) -> Timestamp {

@@ -228,8 +228,8 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
             tag: "Schedule".to_owned(),
             ..Reach::default()
         },
-        // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
         permissions_boundary: None,
+        // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
         lambda_zip: Some("/bin/sh".into()),
         stack,
     }

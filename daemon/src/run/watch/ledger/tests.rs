@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use curfew_core::instance::{Hibernation, Purchase, RootDevice};
-
 use super::*;
+use crate::run::fixture;
 
 const ID: &str = "i-0abc1234def567890";
 const START: &str = "2026-11-23T07:00:00Z start schedule office";
@@ -15,23 +14,9 @@ fn at(time: &str) -> Timestamp {
 }
 
 fn instance(state: InstanceState, last: &str) -> Instance {
-    let tags = [("Name", "web"), (LAST_TAG, last)];
     Instance {
-        id: ID.parse().unwrap(),
-        region: Region::new("eu-west-3"),
-        account: AccountId::new("123456789012"),
-        state,
         launched_at: Some(at("07:00:00")),
-        instance_type: "t3.micro".into(),
-        availability_zone: None,
-        tags: tags
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
-        purchase: Purchase::OnDemand,
-        root_device: RootDevice::Ebs,
-        hibernation: Hibernation::NotConfigured,
-        state_reason: None,
-        transition_reason: None,
+        ..fixture::instance(ID, state, &[("Name", "web"), (LAST_TAG, last)])
     }
 }
 

@@ -1,0 +1,27 @@
+//! An instance, for the tests of the daemon's tasks.
+
+use curfew_core::instance::{
+    AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
+};
+
+/// One that was launched weeks before the days of the tests.
+pub(super) fn instance(id: &str, state: InstanceState, tags: &[(&str, &str)]) -> Instance {
+    let tags = tags
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Instance {
+        id: id.parse().unwrap(),
+        region: Region::new("eu-west-3"),
+        account: AccountId::new("123456789012"),
+        state,
+        launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
+        instance_type: "t3.micro".into(),
+        availability_zone: None,
+        tags: tags.collect(),
+        purchase: Purchase::OnDemand,
+        root_device: RootDevice::Ebs,
+        hibernation: Hibernation::NotConfigured,
+        state_reason: None,
+        transition_reason: None,
+    }
+}
