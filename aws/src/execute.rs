@@ -361,15 +361,15 @@ impl<'a> Execution<'a> {
     fn leave(&mut self, batch: &Batch, members: &[usize]) {
         for member in members {
             let acted = self.steps[*member].action != StepAction::Record;
-            let told = batch.told_to_wait.as_deref().map(CloudError::repeated);
             let result = if batch.call.is_memory() && acted {
-                let late = "time ran out before its turn came";
                 StepResult::NotRemembered {
                     after: self.after(*member),
-                    error: told.unwrap_or_else(|| batch.call.unanswered(late)),
+                    error: batch.late("time ran out before its turn came"),
                 }
+            } else if let Some(told) = &batch.told_to_wait {
+                StepResult::Failed(told.repeated())
             } else {
-                told.map_or(StepResult::OutOfTime, StepResult::Failed)
+                StepResult::OutOfTime
             };
             self.settle(&batch.call, *member, result);
         }

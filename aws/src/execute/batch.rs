@@ -168,6 +168,13 @@ impl Batch {
         parts
     }
 
+    /// What is told of members whose time is over: EC2's own words, if it asked them to wait.
+    pub(super) fn late(&self, why: &str) -> CloudError {
+        self.told_to_wait
+            .as_deref()
+            .map_or_else(|| self.call.unanswered(why), CloudError::repeated)
+    }
+
     /// Makes the call when EC2's pace allows it, if that is in time.
     pub(super) async fn send(
         self,
@@ -188,9 +195,9 @@ impl Batch {
         let call = self.call.make(&fleet, &ids);
         let answer = match end {
             None => call.await,
-            Some(end) => timeout_at(end, call).await.unwrap_or_else(|_| {
-                Err(self.call.unanswered("time ran out before the answer came"))
-            }),
+            Some(end) => timeout_at(end, call)
+                .await
+                .unwrap_or_else(|_| Err(self.late("time ran out before the answer came"))),
         };
         match answer {
             Ok(changes) => {

@@ -106,6 +106,19 @@ async fn throttled_until_the_deadline_is_reported_as_throttled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_after_being_throttled_is_reported_as_throttled() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(10, |plain| plain);
+    let stop = Action::StopInstances;
+    world
+        .ec2
+        .fault(Fault::error(stop, 503, "RequestLimitExceeded").times(3));
+    world.ec2.fault(Fault::on(stop, Symptom::Hang));
+    let pass = world.pass_until(within(7)).await;
+    assert_eq!(failed(&pass, CloudErrorKind::Throttled), names(&ids));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_hangs_is_given_up_in_time_and_everything_else_is_remembered() {
     let world = World::at(EVENING).await;
     let ids = world.launch(300, |plain| plain);
