@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use curfew_core::membership::Member;
+use curfew_core::memory::LAST_TAG;
+use curfew_core::transition::Transition;
+
 use super::*;
 use crate::run::fixture;
 

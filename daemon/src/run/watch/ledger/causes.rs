@@ -1,0 +1,141 @@
+//! What becomes of a transition that was found: it is written once something explains it, or once nothing will.
+
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::memory::Cause;
+use curfew_core::transition::{Evidence, Transition, direction, explained};
+use jiff::{SignedDuration, Timestamp};
+
+use super::known::{Known, Source, Unexplained};
+use super::{Call, Ledger};
+use crate::journal::Record;
+
+/// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
+const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);
+/// What nobody could look at for this long is written without an explanation.
+const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+impl Ledger {
+    pub(super) fn commit(
+        &mut self,
+        found: Transition,
+        event: Option<String>,
+        source: Source<'_>,
+        now: Timestamp,
+        records: &mut Vec<Record>,
+    ) {
+        let found = self.attribute(found);
+        let id = found.instance.clone();
+        let Some(known) = self.known.get_mut(&id) else {
+            return;
+        };
+        let before = known.sighting.clone();
+        known.advance(&found, source);
+        let explained = is_explained(&found);
+        let ended = found.to == InstanceState::Terminated;
+        known.unexplained.push(Unexplained {
+            before,
+            transition: found,
+            event,
+            found: now,
+        });
+        if ended || (explained && known.unexplained.len() == 1) {
+            self.settle(&id, records);
+        }
+    }
+
+    /// Looks for the cause of what nothing explains yet, now that there is a look at the instance.
+    pub(super) fn explain(
+        &mut self,
+        instance: &Instance,
+        now: Timestamp,
+        records: &mut Vec<Record>,
+    ) {
+        let Some(known) = self.known.get_mut(&instance.id) else {
+            return;
+        };
+        if known.unexplained.is_empty() {
+            return;
+        }
+        let mut unexplained = std::mem::take(&mut known.unexplained);
+        let mut previous: Option<Cause> = None;
+        for one in &mut unexplained {
+            if previous.is_some() {
+                one.before.cause = previous;
+            }
+            if one.transition.evidence != Evidence::Inference {
+                let transition = one.transition.clone();
+                let transition = explained(transition, &one.before, instance, &self.governance);
+                one.transition = self.attribute(transition);
+            }
+            previous = Some(one.transition.cause.clone());
+        }
+        let waited = |one: &Unexplained| now.duration_since(one.found) >= EXPLAINED_WITHIN;
+        let enough = unexplained
+            .iter()
+            .all(|one| is_explained(&one.transition) || waited(one));
+        if let Some(known) = self.known.get_mut(&instance.id) {
+            known.sighting.cause = previous.or(known.sighting.cause.take());
+            known.unexplained = unexplained;
+        }
+        if enough {
+            self.settle(&instance.id, records);
+        }
+    }
+
+    /// Writes the changes of an instance as they stand.
+    pub(super) fn settle(&mut self, id: &InstanceId, records: &mut Vec<Record>) {
+        let Some(known) = self.known.get_mut(id) else {
+            return;
+        };
+        let ended = known.sighting.state == InstanceState::Terminated;
+        let sighting = (!ended).then(|| known.sighting.clone());
+        records.extend(known.unexplained.drain(..).map(|one| Record {
+            instance: id.clone(),
+            transition: Some(one.transition),
+            event: one.event,
+            sighting: sighting.clone(),
+        }));
+        if ended {
+            let held = self.release(id).into_iter().map(|held| held.event.id);
+            self.finished.extend(held);
+            self.known.remove(id);
+        }
+    }
+
+    /// What could not be looked at for too long is written all the same.
+    pub(super) fn give_up(&mut self, now: Timestamp, records: &mut Vec<Record>) {
+        let overdue = |known: &Known| {
+            let first = known.unexplained.first();
+            first.is_some_and(|one| now.duration_since(one.found) >= LOOKED_AT_WITHIN)
+        };
+        let ids = self.known.iter().filter(|(_, known)| overdue(known));
+        let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.settle(&id, records);
+        }
+    }
+
+    /// What this process did itself, or else whom CloudTrail names.
+    fn attribute(&self, found: Transition) -> Transition {
+        let found = self.acts.explain(found);
+        let fits = |call: &&Call| {
+            let later = found.at.duration_since(call.at);
+            let soon =
+                -SignedDuration::from_secs(1) <= later && later <= SignedDuration::from_mins(1);
+            soon && call.to.contains(&found.to) && call.instances.contains(&found.instance)
+        };
+        match self.calls.iter().find(fits) {
+            Some(call) if found.cause == Cause::Outside => Transition {
+                by: Some(call.by.clone()),
+                ..found
+            },
+            _ => found,
+        }
+    }
+}
+
+fn is_explained(transition: &Transition) -> bool {
+    transition.cause != Cause::Outside
+        || transition.evidence == Evidence::Inference
+        || direction(transition.to).is_none()
+}
