@@ -1,0 +1,248 @@
+//! Two sightings, or an event and a look, and what they say of who it was.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::example;
+use crate::memory::HOLD_TAG;
+use crate::schedule::Firmness;
+
+const NOW: &str = "2026-11-23T19:00:10Z";
+
+fn nobody() -> Governance {
+    Governance {
+        tag: "Schedule".into(),
+        schedules: BTreeMap::new(),
+    }
+}
+
+fn running_with(last: &str) -> Sighting {
+    let mut instance = example::instance("web");
+    instance.tags.insert(LAST_TAG.into(), last.into());
+    Sighting::of(&instance, None)
+}
+
+fn stopped_with(last: &str) -> Instance {
+    let mut instance = example::instance("web");
+    instance.state = InstanceState::Stopped;
+    instance.tags.insert(LAST_TAG.into(), last.into());
+    instance
+}
+
+fn seen(before: &Sighting, after: &Instance) -> Transition {
+    transition(before, after, &nobody(), NOW.parse().unwrap()).unwrap()
+}
+
+#[test]
+fn no_change_is_no_transition() {
+    let instance = example::instance("web");
+    assert_eq!(
+        transition(
+            &Sighting::of(&instance, None),
+            &instance,
+            &nobody(),
+            NOW.parse().unwrap()
+        ),
+        None
+    );
+}
+
+#[test]
+fn a_new_memory_tag_names_the_cause_and_the_edge() {
+    let before = running_with("2026-11-23T07:00:00Z start schedule office");
+    let found = seen(
+        &before,
+        &stopped_with("2026-11-23T19:00:00Z stop schedule office"),
+    );
+    assert_eq!(found.cause.to_string(), "schedule office");
+    assert_eq!(found.edge, Some("2026-11-23T19:00:00Z".parse().unwrap()));
+    assert_eq!(
+        found.at,
+        NOW.parse().unwrap(),
+        "an emulator dates nothing: it is when it was seen"
+    );
+}
+
+#[test]
+fn an_old_memory_tag_explains_nothing() {
+    let last = "2026-11-22T19:00:00Z stop schedule office";
+    assert_eq!(
+        seen(&running_with(last), &stopped_with(last)).cause,
+        Cause::Outside
+    );
+}
+
+#[test]
+fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
+    let last = "2026-11-23T18:30:00Z start schedule office pending";
+    let before = Sighting::of(&stopped_with(last), None);
+    let mut after = stopped_with(last);
+    after.state = InstanceState::Pending;
+    let found = seen(&before, &after);
+    assert_eq!(found.cause.to_string(), "schedule office");
+    assert_eq!(found.edge, Some("2026-11-23T18:30:00Z".parse().unwrap()));
+
+    let settled = "2026-11-23T18:30:00Z start schedule office";
+    after.tags.insert(LAST_TAG.into(), settled.into());
+    let before = Sighting::of(&stopped_with(settled), None);
+    assert_eq!(
+        seen(&before, &after).cause,
+        Cause::Outside,
+        "once it was seen running, another start is somebody else's"
+    );
+}
+
+#[test]
+fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
+    let last = "2026-11-22T19:00:00Z stop schedule strict";
+    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+    let mut strict = crate::schedule::Schedule::new("strict".parse().unwrap(), timetable.unwrap());
+    strict.firmness = Firmness::Enforced;
+    let governance = Governance {
+        schedules: BTreeMap::from([(strict.name.clone(), strict)]),
+        ..nobody()
+    };
+    let mut before = running_with(last);
+    let mut after = stopped_with(last);
+    after.tags.insert("Schedule".into(), "strict".into());
+    let seen_at = |before: &Sighting, after: &Instance, now: &str| {
+        let found = transition(before, after, &governance, now.parse().unwrap());
+        found.unwrap().cause.to_string()
+    };
+    assert_eq!(
+        seen_at(&before, &after, "2026-11-23T19:00:10Z"),
+        "schedule strict"
+    );
+    assert_eq!(
+        seen_at(&before, &after, "2026-11-23T12:00:00Z"),
+        "outside",
+        "it wants it running then"
+    );
+    before.state = InstanceState::Stopped;
+    after.state = InstanceState::Pending;
+    assert_eq!(
+        seen_at(&before, &after, "2026-11-23T12:00:00Z"),
+        "schedule strict"
+    );
+}
+
+#[test]
+fn a_start_that_falls_back_is_not_a_stop_by_its_edge() {
+    let last = "2026-11-23T19:00:00Z start schedule office pending";
+    let mut pending = stopped_with(last);
+    pending.state = InstanceState::Pending;
+    let before = Sighting::of(&pending, Some("schedule office".parse().unwrap()));
+    assert_eq!(seen(&before, &stopped_with(last)).cause, Cause::Outside);
+}
+
+#[test]
+fn a_stop_that_ec2_dates_before_the_edge_was_not_the_edges() {
+    let before = running_with("2026-11-23T07:00:00Z start schedule office");
+    let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
+    after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
+    let found = seen(&before, &after);
+    assert_eq!(found.cause, Cause::Outside);
+    assert_eq!(found.at, "2026-11-23T18:40:00Z".parse().unwrap());
+}
+
+#[test]
+fn the_end_of_a_change_has_the_cause_of_its_beginning() {
+    let last = "2026-11-23T19:00:00Z stop schedule office";
+    let mut stopping = stopped_with(last);
+    stopping.state = InstanceState::Stopping;
+    let before = Sighting::of(&stopping, Some("request by alice".parse().unwrap()));
+    assert_eq!(
+        seen(&before, &stopped_with(last)).cause.to_string(),
+        "request by alice"
+    );
+}
+
+#[test]
+fn a_hold_in_force_explains_what_it_wants() {
+    let last = "2026-11-23T07:00:00Z start schedule office";
+    let mut after = stopped_with(last);
+    after.tags.insert(
+        HOLD_TAG.into(),
+        "stopped until 2026-11-23T22:00:00Z by bob".into(),
+    );
+    assert_eq!(
+        seen(&running_with(last), &after).cause.to_string(),
+        "hold by bob"
+    );
+    after.tags.insert(
+        HOLD_TAG.into(),
+        "stopped until 2026-11-23T18:00:00Z by bob".into(),
+    );
+    assert_eq!(
+        seen(&running_with(last), &after).cause,
+        Cause::Outside,
+        "that hold is over"
+    );
+}
+
+#[test]
+fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
+    let before = running_with("2026-11-23T07:00:00Z start schedule office");
+    let after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
+    let at = "2026-11-23T19:00:01Z".parse().unwrap();
+    let to = InstanceState::Stopping;
+    let seen = told(&after.id, &before, to, at, Some(&after), &nobody());
+    assert_eq!((seen.to, seen.at), (to, at));
+    assert_eq!(seen.cause.to_string(), "schedule office");
+    assert_eq!(seen.evidence, Evidence::Event);
+    let unseen = told(&after.id, &before, to, at, None, &nobody());
+    assert_eq!(
+        unseen.cause,
+        Cause::Outside,
+        "without a look nobody knows yet"
+    );
+    assert_eq!(
+        explained(unseen, &before, &after, &nobody())
+            .cause
+            .to_string(),
+        "schedule office"
+    );
+}
+
+#[test]
+fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
+    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+    let office = crate::schedule::Schedule::new("office".parse().unwrap(), timetable.unwrap());
+    let governance = Governance {
+        schedules: BTreeMap::from([(office.name.clone(), office)]),
+        ..nobody()
+    };
+    let before = running_with("2026-11-20T07:00:00Z start schedule office");
+    let mut after = stopped_with("2026-11-23T07:00:00Z start schedule office");
+    after.tags.insert("Schedule".into(), "office".into());
+    let cause_at = |at: &str| {
+        let to = InstanceState::Stopping;
+        let at = at.parse().unwrap();
+        told(&after.id, &before, to, at, Some(&after), &governance).cause
+    };
+    assert_eq!(
+        cause_at("2026-11-20T19:00:02Z").to_string(),
+        "schedule office"
+    );
+    assert_eq!(cause_at("2026-11-20T19:16:00Z"), Cause::Outside);
+    assert_eq!(
+        cause_at("2026-11-20T07:01:00Z"),
+        Cause::Outside,
+        "that edge is a start"
+    );
+}
+
+#[test]
+fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
+    let last = "2026-11-22T19:00:00Z stop schedule office";
+    let mut after = stopped_with(last);
+    after.state_reason = Some(crate::instance::StateReason {
+        code: "Server.SpotInstanceShutdown".into(),
+        message: "Spot capacity is gone".into(),
+    });
+    let by = |after: &Instance| seen(&running_with(last), after).by;
+    assert_eq!(by(&after).as_deref(), Some("Server.SpotInstanceShutdown"));
+    let ours = "2026-11-23T19:00:00Z stop schedule office";
+    after.tags.insert(LAST_TAG.into(), ours.into());
+    assert_eq!(by(&after), None);
+}
