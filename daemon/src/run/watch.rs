@@ -3,26 +3,22 @@
 mod acts;
 mod event;
 mod flow;
+mod housekeeping;
 mod ledger;
 mod polling;
 mod queue;
+mod signals;
+mod source;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_aws::error::CloudError;
-use curfew_aws::organisation::MemberError;
-use curfew_core::instance::{AccountId, Instance, Region};
-use curfew_core::membership::Member;
 use curfew_core::transition::Transition;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use super::backoff::Backoff;
 use super::health::Pulse;
 use super::in_force::Current;
 use super::tidings::Watched;
@@ -30,160 +26,20 @@ use crate::journal::{Blame, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};
+pub(super) use housekeeping::Housekeeping;
 pub use ledger::Ledger;
 pub(super) use polling::Mood;
 pub use polling::{Polling, Tempo};
 pub(super) use queue::{Acknowledging, Queue, Receipt};
 pub use queue::{EventQueue, QueueAddress};
+pub(super) use signals::{Signals, signals};
+pub(super) use source::forward;
+pub use source::{Look, Seen, Sightings, SourceError, Told};
+
+use source::HANGS;
 
 /// Sightings that may wait for the journal. Each is a whole fleet: a few, then the source waits, and nothing is dropped.
 pub(super) const SIGHTINGS: usize = 4;
-
-/// What a source has seen.
-#[derive(Clone, Debug)]
-pub enum Seen {
-    /// Every instance of these members: one of theirs that is missing is gone. Of a member that did not answer nothing is said.
-    Everything(Vec<Look>),
-    /// What events told: nothing is said of other instances.
-    Told(Told),
-}
-
-/// All instances of one account and region.
-#[derive(Clone, Debug)]
-pub struct Look {
-    /// Which.
-    pub member: Member,
-    /// When it was begun: what it found is no older.
-    pub begun: Timestamp,
-    /// Its instances.
-    pub instances: Vec<Instance>,
-}
-
-/// What the queue of state changes told.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    /// What happened.
-    pub events: Vec<Event>,
-    /// Who made it happen.
-    pub calls: Vec<Call>,
-    /// The instances of the events as they were looked up since, as far as EC2 answered.
-    pub instances: Vec<Instance>,
-    /// Whether there was nothing more to receive.
-    pub drained: bool,
-}
-
-/// A source of sightings: polling here, the queue of state changes beside it.
-pub trait Sightings: Send {
-    /// Waits until it is time to look.
-    fn rest(&mut self) -> impl Future<Output = ()> + Send;
-
-    /// Waits for the next sighting. Must be safe to drop half-way.
-    fn next(&mut self) -> impl Future<Output = Result<Seen, SourceError>> + Send;
-}
-
-/// A source that does not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// EC2, in some account and region.
-    #[error(transparent)]
-    Member(#[from] MemberError),
-    /// The queue of state changes.
-    #[error("the queue of state changes: {0}")]
-    Queue(CloudError),
-}
-
-impl SourceError {
-    /// What a person can do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Member(error) => error.hint(),
-            Self::Queue(error) => error.hint().to_owned(),
-        }
-    }
-}
-
-/// A look, or what is written of it, is over by then, or hangs: a hundred thousand instances take a few minutes when EC2 is slow.
-const HANGS: Duration = Duration::from_mins(15);
-
-/// Hands what `source` sees to the watch task until the shutdown.
-pub(super) async fn forward(
-    mut source: impl Sightings,
-    seen: mpsc::Sender<Seen>,
-    pulse: &Pulse,
-    shutdown: CancellationToken,
-) {
-    let mut backoff = Backoff::default();
-    loop {
-        pulse.idle();
-        if shutdown.run_until_cancelled(source.rest()).await.is_none() {
-            return;
-        }
-        pulse.within(HANGS);
-        let Some(next) = shutdown.run_until_cancelled(source.next()).await else {
-            return;
-        };
-        match next {
-            Ok(sighting) => {
-                if backoff.after_success() {
-                    info!("instances can be watched again");
-                }
-                if seen.send(sighting).await.is_err() {
-                    return;
-                }
-                pulse.well();
-            }
-            Err(error) => {
-                let wait = backoff.after_failure();
-                let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
-                warn!(%error, hint = error.hint(), failures, retry_seconds, "instances can't be watched");
-                let waited = shutdown.run_until_cancelled(tokio::time::sleep(wait));
-                if waited.await.is_none() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// The watch task's ends of what it shares with the sources.
-#[derive(Clone, Debug)]
-pub(super) struct Signals {
-    /// How polling is to go about it.
-    mood: Arc<watch::Sender<Mood>>,
-    /// Whether the journal takes what is received.
-    writable: Arc<watch::Sender<bool>>,
-    /// What becomes of messages.
-    pub(super) receipts: mpsc::UnboundedSender<Receipt>,
-}
-
-/// The other ends.
-pub(super) struct Listening {
-    pub(super) mood: watch::Receiver<Mood>,
-    pub(super) writable: watch::Receiver<bool>,
-    pub(super) receipts: mpsc::UnboundedReceiver<Receipt>,
-}
-
-/// Both.
-pub(super) fn signals() -> (Signals, Listening) {
-    // Before the watch task has seen anything, something may well be under way.
-    let (mood, how_to_poll) = watch::channel(Mood {
-        busy: true,
-        told: false,
-    });
-    let (writable, may_receive) = watch::channel(true);
-    let (receipts, dealt_with) = mpsc::unbounded_channel();
-    let signals = Signals {
-        mood: Arc::new(mood),
-        writable: Arc::new(writable),
-        receipts,
-    };
-    let listening = Listening {
-        mood: how_to_poll,
-        writable: may_receive,
-        receipts: dealt_with,
-    };
-    (signals, listening)
-}
 
 /// A ledger that waits for the events of a queue, if there is one. Whether it tells of anything, the last weeks have shown.
 pub(super) fn listening(
@@ -220,45 +76,6 @@ pub(super) struct Watcher {
     pub(super) retention: SignedDuration,
     pub(super) housekeeping: Housekeeping,
     pub(super) pulse: Pulse,
-}
-
-/// What is done now and then, beside the stream.
-#[derive(Debug, Default)]
-pub(super) struct Housekeeping {
-    /// When the journal last noted a look at each place.
-    noted: HashMap<(AccountId, Region), Timestamp>,
-    pruned: Option<Timestamp>,
-}
-
-impl Housekeeping {
-    /// A look is noted once a minute: after a kill -9, so much of the watching is not known to have been.
-    const NOTED: SignedDuration = SignedDuration::from_mins(1);
-    /// Old transitions are removed once a day.
-    const PRUNED: SignedDuration = SignedDuration::from_hours(24);
-
-    fn due(&mut self, watches: Vec<Watch>) -> Vec<Watch> {
-        let mut due = Vec::new();
-        for watch in watches {
-            let place = (watch.account.clone(), watch.region.clone());
-            let noted = self.noted.get(&place);
-            // A clock that was set back is no reason to wait for it.
-            if noted.is_none_or(|noted| watch.at.duration_since(*noted).abs() >= Self::NOTED) {
-                self.noted.insert(place, watch.at);
-                due.push(watch);
-            }
-        }
-        due
-    }
-
-    fn is_time_to_prune(&mut self, now: Timestamp) -> bool {
-        let due = self
-            .pruned
-            .is_none_or(|pruned| now.duration_since(pruned) >= Self::PRUNED);
-        if due {
-            self.pruned = Some(now);
-        }
-        due
-    }
 }
 
 impl Watcher {
