@@ -44,6 +44,7 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
             });
         match checked.schedules.as_slice() {
             [] => format!("{file} is good; it has no schedules yet"),
+            [name] => format!("{file} is good: one schedule ({name})"),
             names => format!(
                 "{file} is good: {} schedules ({})",
                 names.len(),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use curfew_core::instance::InstanceState;
+use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::transition::Evidence;
 use jiff::tz::TimeZone;
@@ -11,6 +12,7 @@ use jiff::tz::TimeZone;
 use super::output::{Format, or_dash, table};
 use super::{CliError, Context, csv, past};
 use crate::journal::{Entry, Filter, Journal};
+use crate::progress;
 
 /// Which transitions to print.
 #[derive(Debug, Args)]
@@ -28,13 +30,13 @@ pub(super) struct HistoryArgs {
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
     /// Only by this cause: schedule, hold, request, outside, or one of them whole, such as "hold by alice"
-    #[arg(long, value_name = "CAUSE")]
+    #[arg(long, value_name = "CAUSE", value_parser = cause)]
     cause: Option<String>,
     /// Only to this state: running, stopped, pending, stopping, shutting-down, terminated
     #[arg(long, value_name = "STATE")]
     to: Option<InstanceState>,
     /// At most so many, the newest ones [default: 100; all for jsonl and csv]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 }
 
@@ -45,7 +47,13 @@ pub(super) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), C
     let settings = context.settings()?;
     let format = context.output.format();
     let journal = Journal::read(&settings.state_dir())?;
-    let entries = journal.history(&args.filter(context, format)?)?;
+    let mut entries = journal.history(&args.filter(context, format)?)?;
+    let left_out = entries.len().saturating_sub(SHOWN as usize);
+    if args.limit.is_none() && is_cut(format) && left_out > 0 {
+        entries.drain(..left_out);
+        let note = format!("these are the newest {SHOWN}: --limit shows more, -o jsonl all");
+        progress::stderr().note(&note);
+    }
     match format {
         Format::Csv => context
             .output
@@ -71,17 +79,37 @@ impl HistoryArgs {
             text.map(|text| past::instant(option, text, now, &zone))
                 .transpose()
         };
-        let unlimited = matches!(format, Format::Csv | Format::Jsonl);
+        let since = instant("--since", &self.since)?;
+        let until = instant("--until", &self.until)?;
+        if let (Some(since), Some(until)) = (since, until) {
+            past::in_order(since, until)?;
+        }
+        // One more than is shown tells whether there are more.
+        let usual = is_cut(format).then_some(SHOWN + 1);
         Ok(Filter {
-            since: instant("--since", &self.since)?,
-            until: instant("--until", &self.until)?,
+            since,
+            until,
             instances: self.instance.clone(),
             schedule: self.schedule.clone(),
             cause: self.cause.clone(),
             to: self.to,
-            limit: self.limit.or((!unlimited).then_some(SHOWN)),
+            limit: self.limit.or(usual),
         })
     }
+}
+
+/// Whether only the newest are printed where nobody says how many: a line each is for programs, which take them all.
+fn is_cut(format: Format) -> bool {
+    matches!(format, Format::Table | Format::Json)
+}
+
+/// A sort of cause, or a whole one.
+fn cause(text: &str) -> Result<String, String> {
+    let is_sort = matches!(text, "schedule" | "hold" | "request" | "outside");
+    if is_sort || text.parse::<Cause>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(r#"write `schedule`, `hold`, `request` or `outside`, or one of them whole, such as "schedule office" or "hold by alice""#.to_owned())
 }
 
 fn row(entry: &Entry) -> Vec<String> {

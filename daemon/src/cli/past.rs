@@ -24,6 +24,15 @@ pub(super) fn instant(
     })
 }
 
+/// Whether there is any time from `since` on and before `until`.
+pub(super) fn in_order(since: Timestamp, until: Timestamp) -> Result<(), CliError> {
+    if since < until {
+        return Ok(());
+    }
+    let message = format!("there is no time between `--since` ({since}) and `--until` ({until})");
+    Err(CliError::new(Exit::Usage, message))
+}
+
 fn read(text: &str, now: &Zoned) -> Option<Timestamp> {
     let zone = now.time_zone();
     let midnight = |date: Date| {

@@ -37,6 +37,8 @@ pub(super) struct SavingsArgs {
 struct Report {
     since: Timestamp,
     until: Timestamp,
+    /// When somebody first watched. What was before is in no line.
+    recorded_since: Option<Timestamp>,
     by: &'static str,
     lines: Vec<Row>,
     total: Row,
@@ -60,6 +62,8 @@ pub(super) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     let since = past::instant("--since", &args.since, now, &zone)?;
     let until = args.until.as_deref();
     let until = until.map(|text| past::instant("--until", text, now, &zone));
+    let until = until.transpose()?.unwrap_or(now).min(now);
+    past::in_order(since, until)?;
     let journal = Journal::read(&settings.state_dir())?;
     let account = Account {
         beginnings: journal.beginnings()?,
@@ -68,7 +72,7 @@ pub(super) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     };
     let question = Question {
         since,
-        until: until.transpose()?.unwrap_or(now).min(now),
+        until,
         by: args.by,
         instances: args.instance.clone(),
         schedule: args.schedule.clone(),
@@ -80,7 +84,8 @@ pub(super) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     let lines = found.lines.iter();
     let report = Report {
         since,
-        until: question.until,
+        until,
+        recorded_since: account.stretches.iter().map(|stretch| stretch.begun).min(),
         by: word(args.by),
         lines: lines
             .map(|(name, line)| Row::of(name, line, priced))
@@ -154,7 +159,10 @@ impl Row {
         let share = self
             .off_share
             .map(|share| format!("{:.0} %", share * 100.0));
-        let saved = self.saved.map(|saved| format!("{saved:.2}"));
+        // What has no price at all has not saved nothing.
+        let has_price = self.unpriced_off_hours < self.off_hours || self.off_hours == 0.0;
+        let saved = self.saved.filter(|_| has_price);
+        let saved = saved.map(|saved| format!("{saved:.2}"));
         vec![
             self.name.clone(),
             count(self.instances),
@@ -186,6 +194,11 @@ fn for_people(report: &Report) -> String {
         text.push('\n');
         text.push_str(&sentence);
     };
+    if let Some(begun) = report.recorded_since.filter(|begun| *begun > report.since) {
+        let begun = begun.to_zoned(TimeZone::system());
+        let begun = begun.strftime("%Y-%m-%d %H:%M");
+        say(format!("Nobody watched before {begun}."));
+    }
     if report.total.unknown_hours > 0.0 {
         let hours = report.total.unknown_hours;
         say(format!(

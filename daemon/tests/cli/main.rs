@@ -1,68 +1,16 @@
 //! The commands that need no cloud, as a script sees them: standard output, standard error, exit code, in a cleared environment.
 
+mod place;
+mod record;
+
 use std::path::Path;
 
-use assert_cmd::Command;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
+
+use crate::place::Place;
 
 const OFFICE: &str = "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['12-25']\n";
-
-struct Place(TempDir);
-
-impl Place {
-    fn with(settings: &str) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        std::fs::write(place.file(), settings).unwrap();
-        place
-    }
-
-    fn file(&self) -> std::path::PathBuf {
-        self.0.path().join("curfew.toml")
-    }
-
-    fn curfew(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
-        command
-            .env_clear()
-            .current_dir(self.0.path())
-            .env("CURFEW__DAEMON__STATE_DIR", self.0.path())
-            .args(["--config", "curfew.toml"])
-            .args(arguments);
-        command
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self
-            .curfew(arguments)
-            .args(["-o", "json"])
-            .assert()
-            .success()
-            .get_output()
-            .clone();
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// The exit code and what was said.
-    fn fails(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self
-            .curfew(arguments)
-            .assert()
-            .failure()
-            .get_output()
-            .clone();
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            "",
-            "results only on standard output"
-        );
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    }
-}
 
 #[test]
 fn next_lists_the_coming_edges() {
@@ -119,6 +67,10 @@ fn explain_says_what_a_schedule_wants_and_why() {
 fn check_is_content_or_reports_everything_and_exits_with_2() {
     let good = Place::with(OFFICE);
     assert_eq!(good.json(&["check"])["schedules"], json!(["office"]));
+    assert_eq!(
+        good.prints(&["check"]),
+        "`curfew.toml` is good: one schedule (office)\n"
+    );
     let bad = Place::with(
         "[schedules.office]\ntimezone = 'Mars'\nrunning = 'Mon-Fry 08:00-20:00'\nenforced = true\n",
     );

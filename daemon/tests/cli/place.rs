@@ -1,0 +1,78 @@
+//! The program in a cleared environment.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with settings, which the program keeps its state in too.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn with(settings: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        std::fs::write(place.file(), settings).unwrap();
+        place
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.state().join("curfew.toml")
+    }
+
+    /// Where the journal is.
+    pub(crate) fn state(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn curfew(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command
+            .env_clear()
+            .current_dir(self.state())
+            .env("CURFEW__DAEMON__STATE_DIR", self.state())
+            // Days are those of the machine.
+            .env("TZ", "Europe/Paris")
+            .args(["--config", "curfew.toml"])
+            .args(arguments);
+        command
+    }
+
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self
+            .curfew(arguments)
+            .args(["-o", "json"])
+            .assert()
+            .success()
+            .get_output()
+            .clone();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What is printed on success, which is all that is said.
+    pub(crate) fn prints(&self, arguments: &[&str]) -> String {
+        let assertion = self.curfew(arguments).assert().success();
+        let output = assertion.get_output();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        String::from_utf8(output.stdout.clone()).unwrap()
+    }
+
+    /// The exit code and what was said.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self
+            .curfew(arguments)
+            .assert()
+            .failure()
+            .get_output()
+            .clone();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "",
+            "results only on standard output"
+        );
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+}
