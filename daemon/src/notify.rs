@@ -11,9 +11,11 @@ mod channel;
 mod deliver;
 mod message;
 mod notice;
+#[cfg(test)]
+mod overheard;
 mod queue;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use curfew_aws::connect::{Connection, TrustError};
 use curfew_core::schedule::ScheduleName;
@@ -25,6 +27,8 @@ use crate::settings::NotifySettings;
 pub use channel::SendError;
 pub use deliver::Delivery;
 pub use notice::{Kind, Notice, Subject};
+#[cfg(test)]
+pub(crate) use overheard::Overheard;
 
 /// Takes notices, and never waits. The deliveries end once every clone of it is gone.
 #[derive(Clone, Debug)]
@@ -32,6 +36,10 @@ pub struct Notifier(Arc<Outlets>);
 
 #[derive(Debug)]
 struct Outlets(Vec<Outlet>);
+
+/// The same for those who have to outlive the deliveries: it keeps none of them waiting for more.
+#[derive(Clone, Debug, Default)]
+pub struct Bystander(Weak<Outlets>);
 
 /// One destination, as those see it who have something to tell.
 #[derive(Debug)]
@@ -46,12 +54,26 @@ impl Notifier {
         Self(Arc::new(Outlets(Vec::new())))
     }
 
+    /// A way to tell that does not count.
+    pub fn bystander(&self) -> Bystander {
+        Bystander(Arc::downgrade(&self.0))
+    }
+
     /// Puts the notice into the queue of every destination that wants it.
     pub fn tell(&self, notice: &Notice) {
         for outlet in &self.0.0 {
             if wants(&outlet.wanted, notice) {
                 outlet.queue.push(notice.clone());
             }
+        }
+    }
+}
+
+impl Bystander {
+    /// Likewise, while anybody else has something to tell.
+    pub fn tell(&self, notice: &Notice) {
+        if let Some(outlets) = self.0.upgrade() {
+            Notifier(outlets).tell(notice);
         }
     }
 }
@@ -102,6 +124,24 @@ mod tests {
 
     use super::*;
     use crate::settings::{Destination, NotifySettings};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bystander_tells_while_others_may_and_keeps_no_delivery_waiting() {
+        let (notifier, overheard) = Overheard::new();
+        let bystander = notifier.bystander();
+        let trial = Notice {
+            kind: Kind::Failure,
+            ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+        };
+        bystander.tell(&trial);
+        drop(notifier);
+        bystander.tell(&trial);
+        assert_eq!(
+            overheard.told().await,
+            ["Curfew: can reach you here: this is a test"]
+        );
+        Bystander::default().tell(&trial);
+    }
 
     #[test]
     fn a_destination_gets_the_kinds_and_schedules_that_it_wants() {

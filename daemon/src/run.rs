@@ -172,7 +172,13 @@ pub async fn run(
         "curfew runs"
     );
 
-    let tasks = Tasks::new(shutdown.clone(), health.clone(), metrics.clone());
+    let witnesses = supervise::Witnesses {
+        health: health.clone(),
+        metrics: metrics.clone(),
+        notifier: notifier.bystander(),
+        clock: clock.clone(),
+    };
+    let tasks = Tasks::new(shutdown.clone(), witnesses);
     let nudge = Arc::new(Notify::new());
     let making = Making {
         clock: clock.clone(),

@@ -108,11 +108,18 @@ impl Keeper {
         !self.waiting.is_empty()
     }
 
-    /// Writes `records` after those that wait, or lets them wait too.
+    /// How many transitions wait.
+    pub fn waiting(&self) -> usize {
+        let transitions = self.waiting.iter();
+        let transitions = transitions.filter(|record| record.transition.is_some());
+        transitions.count()
+    }
+
+    /// Writes `records` after those that wait, or lets them wait too. A journal that could not be opened is tried again.
     pub fn write(&mut self, records: Vec<Record>) -> Written {
         self.enqueue(records);
         let mut written = Written::default();
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.open.is_some() {
             return written;
         }
         // Twice: a file that turns out to be broken is replaced, and the new one takes everything.
@@ -153,8 +160,10 @@ impl Keeper {
     }
 
     /// Notes looks and callers, where there is a journal: without them, hours are unknown and names missing, which is said.
-    pub fn note(&mut self, looks: &[Watch], blames: &[Blame]) {
-        let Some(open) = &mut self.open else { return };
+    pub fn note(&mut self, looks: &[Watch], blames: &[Blame]) -> Result<(), JournalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
         let noted = match (looks, blames) {
             ([], []) => Ok(()),
             (looks, []) => open.journal.watched(looks),
@@ -164,21 +173,20 @@ impl Keeper {
                 .watched(looks)
                 .and_then(|()| open.journal.blame(blames)),
         };
-        if let Err(error) = noted {
-            complain(&error, self.waiting.len());
-        }
+        noted.inspect_err(|error| complain(error, self.waiting.len()))
     }
 
-    /// Removes what is older than `cutoff`.
-    pub fn prune(&mut self, cutoff: Timestamp) {
-        let Some(open) = &mut self.open else { return };
-        match open.journal.prune(cutoff) {
-            Ok(0) => {}
-            Ok(transitions) => {
-                info!(transitions, before = %cutoff, "old transitions were removed from the journal");
-            }
-            Err(error) => complain(&error, self.waiting.len()),
+    /// Removes what is older than `cutoff`, where there is a journal.
+    pub fn prune(&mut self, cutoff: Timestamp) -> Result<(), JournalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let pruned = open.journal.prune(cutoff);
+        let transitions = pruned.inspect_err(|error| complain(error, self.waiting.len()))?;
+        if transitions > 0 {
+            info!(transitions, before = %cutoff, "old transitions were removed from the journal");
         }
+        Ok(())
     }
 
     fn enqueue(&mut self, records: Vec<Record>) {

@@ -1,5 +1,7 @@
 //! What people are told: one thing that happened to one instance, or in one place.
 
+mod own;
+
 use curfew_aws::error::CloudError;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
 use curfew_core::memory::Hold;
@@ -244,47 +246,6 @@ impl Notice {
             ),
             facts: facts(json!({"event": event, "hold": hold})),
             ..Self::about(instance, Kind::Hold, at)
-        }
-    }
-
-    /// A place that does not answer.
-    pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
-        Self {
-            kind: Kind::Failure,
-            at,
-            subject: Subject::Named(place.to_owned()),
-            schedule: None,
-            what: format!(
-                "no pass could be made {failures} times in a row: {error}; {}",
-                error.hint()
-            ),
-            facts: facts(
-                json!({"error": error.to_string(), "code": error.code, "failures": failures}),
-            ),
-        }
-    }
-
-    /// A place that answers again.
-    pub fn reachable(place: &str, at: Timestamp) -> Self {
-        Self {
-            kind: Kind::Failure,
-            at,
-            subject: Subject::Named(place.to_owned()),
-            schedule: None,
-            what: "passes are made again".to_owned(),
-            facts: facts(json!({"recovered": true})),
-        }
-    }
-
-    /// A trial.
-    pub fn test(at: Timestamp) -> Self {
-        Self {
-            kind: Kind::Test,
-            at,
-            subject: Subject::Named("Curfew".to_owned()),
-            schedule: None,
-            what: "can reach you here: this is a test".to_owned(),
-            facts: Map::new(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
+use curfew_aws::clock::Clock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -14,10 +15,14 @@ use super::RunError;
 use super::backoff::Backoff;
 use super::health::{Health, Pulse};
 use crate::metrics::Metrics;
+use crate::notify::{Bystander, Notice};
 use crate::systemd::{News, ServiceManager};
 
 /// A task that has been at work for so long is not the one that kept dying: its next death is a first one.
 const SETTLED: Duration = Duration::from_mins(10);
+
+/// Deaths in a row that people are told of: one may be a hiccup, and is in the log.
+const WORTH_TELLING: u32 = 3;
 
 /// What is under way may take so long after the shutdown: a call to EC2 that hangs is given up after 15 s, and asked three times in
 /// all. Below `TimeoutStopSec` of the unit, so that it is us who say what was not finished.
@@ -33,19 +38,26 @@ pub(super) struct Tasks {
     shutdown: CancellationToken,
     /// After it, nobody is waited for.
     abandon: CancellationToken,
-    health: Health,
-    metrics: Metrics,
+    witnesses: Witnesses,
+}
+
+/// Who hears of a task that dies.
+#[derive(Clone, Debug)]
+pub(super) struct Witnesses {
+    pub(super) health: Health,
+    pub(super) metrics: Metrics,
+    pub(super) notifier: Bystander,
+    pub(super) clock: Clock,
 }
 
 impl Tasks {
     /// None yet. `shutdown` asks all of them to end.
-    pub(super) fn new(shutdown: CancellationToken, health: Health, metrics: Metrics) -> Self {
+    pub(super) fn new(shutdown: CancellationToken, witnesses: Witnesses) -> Self {
         Self {
             tracker: TaskTracker::new(),
             shutdown,
             abandon: CancellationToken::new(),
-            health,
-            metrics,
+            witnesses,
         }
     }
 
@@ -62,14 +74,13 @@ impl Tasks {
     {
         let name = name.into();
         // Before anybody asks whether the daemon is ready.
-        self.health.begins(&name, missing);
+        self.witnesses.health.begins(&name, missing);
         let keeper = Keeper {
             name,
             missing,
             shutdown: self.shutdown.clone(),
             abandon: self.abandon.clone(),
-            health: self.health.clone(),
-            metrics: self.metrics.clone(),
+            witnesses: self.witnesses.clone(),
         };
         self.tracker.spawn(keeper.keep(start));
     }
@@ -84,11 +95,11 @@ impl Tasks {
             if everybody.await.is_ok() {
                 return Ok(());
             }
-            let tasks = self.health.at_work().join(", ");
+            let tasks = self.witnesses.health.at_work().join(", ");
             info!(tasks, "still finishing");
             manager.tell(&[News::Status(&format!("finishing: {tasks}"))]);
         }
-        let tasks = self.health.at_work().join(", ");
+        let tasks = self.witnesses.health.at_work().join(", ");
         warn!(tasks, "not finished in time, and abandoned");
         self.abandon.cancel();
         self.tracker.wait().await;
@@ -101,8 +112,7 @@ struct Keeper {
     missing: Option<&'static str>,
     shutdown: CancellationToken,
     abandon: CancellationToken,
-    health: Health,
-    metrics: Metrics,
+    witnesses: Witnesses,
 }
 
 impl Keeper {
@@ -112,14 +122,27 @@ impl Keeper {
         T: Future<Output = Result<(), RunError>> + Send + 'static,
     {
         let task = self.name.as_str();
+        let Witnesses {
+            health,
+            metrics,
+            notifier,
+            clock,
+        } = &self.witnesses;
         let mut backoff = Backoff::default();
+        let mut told = false;
         while !self.shutdown.is_cancelled() {
-            let pulse = self.health.begins(task, self.missing);
+            let pulse = health.begins(task, self.missing);
             let begun = Instant::now();
-            let running = AbortOnDropHandle::new(tokio::spawn(start(pulse)));
-            let ended = tokio::select! {
-                ended = running => ended,
-                () = self.abandon.cancelled() => return,
+            let mut running = AbortOnDropHandle::new(tokio::spawn(start(pulse)));
+            let ended = loop {
+                tokio::select! {
+                    ended = &mut running => break ended,
+                    () = self.abandon.cancelled() => return,
+                    () = tokio::time::sleep_until(begun + SETTLED), if told => {
+                        notifier.tell(&Notice::recovered(task, clock.now()));
+                        told = false;
+                    }
+                }
             };
             let why = match ended {
                 Ok(Ok(())) if self.shutdown.is_cancelled() => break,
@@ -139,13 +162,17 @@ impl Keeper {
                 task,
                 why, deaths, retry_seconds, "a task of the daemon died: it is restarted"
             );
-            self.health.is_down(task, &why);
-            self.metrics.task_restarted(task);
+            health.is_down(task, &why);
+            metrics.task_restarted(task);
+            if deaths == WORTH_TELLING {
+                notifier.tell(&Notice::dying(task, &why, deaths, clock.now()));
+                told = true;
+            }
             self.shutdown
                 .run_until_cancelled(tokio::time::sleep(wait))
                 .await;
         }
-        self.health.ended(task);
+        health.ended(task);
     }
 }
 
@@ -172,10 +199,21 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::notify::Overheard;
 
     fn tasks() -> (Tasks, Health, CancellationToken) {
+        telling(Bystander::default())
+    }
+
+    fn telling(notifier: Bystander) -> (Tasks, Health, CancellationToken) {
         let (shutdown, health) = (CancellationToken::new(), Health::default());
-        let tasks = Tasks::new(shutdown.clone(), health.clone(), Metrics::default());
+        let witnesses = Witnesses {
+            health: health.clone(),
+            metrics: Metrics::default(),
+            notifier,
+            clock: Clock::system(),
+        };
+        let tasks = Tasks::new(shutdown.clone(), witnesses);
         (tasks, health, shutdown)
     }
 
@@ -219,10 +257,43 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_secs(3), "1 s and 2 s");
         assert_eq!(health.unready(), [""; 0]);
         let counted = "curfew_task_restarts_total{task=\"watch\"} 2";
-        assert!(tasks.metrics.text().contains(counted));
+        assert!(tasks.witnesses.metrics.text().contains(counted));
         shutdown.cancel();
         tasks.join(&ServiceManager::absent()).await.unwrap();
         assert_eq!(health.at_work(), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_keeps_dying_is_told_once_and_when_it_has_stayed_alive() {
+        let (notifier, overheard) = Overheard::new();
+        let (tasks, _, shutdown) = telling(notifier.bystander());
+        let (lives, token) = (AtomicU32::new(0), shutdown.clone());
+        tasks.keep("watch", None, move |_| {
+            let (life, token) = (lives.fetch_add(1, Ordering::Relaxed), token.clone());
+            async move {
+                assert!(life >= 5, "a bug, number {life}");
+                token.cancelled().await;
+                Ok(())
+            }
+        });
+        // 1, 2, 4, 8 and 16 s.
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(
+            overheard.told().await,
+            [
+                "Curfew: the daemon's task `watch` has died 3 times in a row: it panicked: a bug, number 2; it is started again \
+                 and again. A bug: please report it"
+            ]
+        );
+        tokio::time::sleep(SETTLED).await;
+        assert_eq!(
+            overheard.told().await,
+            ["Curfew: the daemon's task `watch` is at work again"]
+        );
+        tokio::time::sleep(SETTLED * 2).await;
+        assert_eq!(overheard.told().await, [""; 0]);
+        shutdown.cancel();
+        tasks.join(&ServiceManager::absent()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,22 +1,22 @@
 //! What there is to tell of a look or a pass: problems, once each while they last, and holds that come and go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+mod watched;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{Cause, HOLD_TAG, Hold, LAST_TAG, Last};
+use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::plan::{SkipReason, Step, StepAction};
 use curfew_core::schedule::{Firmness, ScheduleName};
 use jiff::{SignedDuration, Timestamp};
 
-use super::watch::Seen;
-use crate::journal::Entry;
-use crate::metrics::Metrics;
-use crate::notify::{Notice, Notifier};
+use crate::notify::Notice;
+
+pub(super) use watched::Watched;
 
 /// Problems that are there at every look until somebody mends them: each is told once, when it has lasted long enough to be one.
 #[derive(Debug)]
@@ -205,120 +205,12 @@ fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> boo
     }
 }
 
-/// What the watch task tells: transitions once they are journalled, and holds as they come and go.
-#[derive(Debug)]
-pub(super) struct Watched {
-    notifier: Notifier,
-    metrics: Metrics,
-    governance: Arc<Governance>,
-    holds: Holds,
-}
-
-impl Watched {
-    pub(super) fn new(notifier: Notifier, metrics: Metrics, governance: Arc<Governance>) -> Self {
-        Self {
-            notifier,
-            metrics,
-            governance,
-            holds: Holds::default(),
-        }
-    }
-
-    /// Goes by other schedules from now on.
-    pub(super) fn govern(&mut self, governance: &Arc<Governance>) {
-        self.governance = Arc::clone(governance);
-    }
-
-    /// A look at instances.
-    pub(super) fn seen(&mut self, seen: &Seen, now: Timestamp) {
-        if let Seen::Told(told) = seen
-            && let Some(newest) = told.events.iter().map(|event| event.at).max()
-        {
-            let lag = now.duration_since(newest);
-            self.metrics.queue_lag(lag.try_into().unwrap_or_default());
-        }
-        let looks = match seen {
-            Seen::Everything(looks) => looks.iter().map(|look| &look.instances[..]).collect(),
-            Seen::Told(told) => vec![&told.instances[..]],
-        };
-        for instances in &looks {
-            for notice in self.holds.news(instances, &self.governance, now) {
-                self.notifier.tell(&notice);
-            }
-        }
-        if let Seen::Everything(_) = seen {
-            // Of a region that did not answer nothing is known any more: its holds are no news when it does.
-            self.holds.forget_all_but(looks.into_iter().flatten());
-        }
-    }
-
-    /// The journal was written, or could not be.
-    pub(super) fn wrote(&self, done: bool) {
-        self.metrics.journal_written(done);
-    }
-
-    /// New entries of the journal.
-    pub(super) fn journalled(&self, entries: &[Entry]) {
-        for entry in entries {
-            self.metrics.journalled(&entry.transition);
-            if let Some(notice) = Notice::transition(&entry.transition) {
-                self.notifier.tell(&notice);
-            }
-        }
-    }
-}
-
-/// The holds that were there at the last look.
-#[derive(Debug, Default)]
-struct Holds(HashMap<InstanceId, Option<Hold>>);
-
-impl Holds {
-    /// The holds that came and went since the last look at these instances. An instance that is seen for the first time has no
-    /// news: its hold may be days old.
-    fn news(
-        &mut self,
-        instances: &[Instance],
-        governance: &Governance,
-        now: Timestamp,
-    ) -> Vec<Notice> {
-        let mut news = Vec::new();
-        for instance in instances {
-            let hold = match instance
-                .tags
-                .get(HOLD_TAG)
-                .map(|tag| tag.trim().parse::<Hold>())
-            {
-                None => None,
-                Some(Ok(hold)) => Some(hold),
-                // Nobody knows what it says now.
-                Some(Err(_)) => continue,
-            };
-            let Some(before) = self.0.insert(instance.id.clone(), hold.clone()) else {
-                continue;
-            };
-            let notice = match (before, hold) {
-                (before, Some(hold)) if before.as_ref() != Some(&hold) && hold.is_active(now) => {
-                    Notice::held(instance, &hold, now)
-                }
-                (Some(before), None) => Notice::released(instance, &before, now),
-                _ => continue,
-            };
-            news.push(notice.of_schedule(schedule(governance, instance)));
-        }
-        news
-    }
-
-    fn forget_all_but<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
-        let there: HashSet<&InstanceId> = instances.map(|one| &one.id).collect();
-        self.0.retain(|id, _| there.contains(id));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::run::fixture;
     use curfew_core::instance::InstanceState;
+    use curfew_core::memory::HOLD_TAG;
     use curfew_core::plan::{World, plan};
     use curfew_core::settings::RawGovernance;
 
@@ -454,36 +346,5 @@ mod tests {
             said.len() == 1 && said[0].starts_with("left alone: the tag `curfew:hold` is `soon`"),
             "{said:?}"
         );
-    }
-
-    #[test]
-    fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
-        let hold = "running until 2026-11-23T22:00:00Z by alice";
-        let free = instance(InstanceState::Running, &[("Schedule", "office")]);
-        let upheld = instance(
-            InstanceState::Running,
-            &[("Schedule", "office"), (HOLD_TAG, hold)],
-        );
-        let mut holds = Holds::default();
-        let mut news = |instance: &Instance, now: &str| {
-            let news = holds.news(std::slice::from_ref(instance), &governance(), at(now));
-            news.iter()
-                .map(Notice::sentence)
-                .collect::<Vec<_>>()
-                .join("; ")
-        };
-        assert_eq!(news(&upheld, "12:00:00"), "", "it may be days old");
-        let early = news(&free, "12:01:00");
-        assert_eq!(
-            early,
-            "web (i-0abc1234def567890): free again: the hold by alice (running until 2026-11-23T22:00:00Z) was ended early"
-        );
-        let placed = news(&upheld, "12:02:00");
-        assert_eq!(
-            placed,
-            "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
-        );
-        assert_eq!(news(&upheld, "12:03:00"), "");
-        assert!(news(&free, "22:00:05").ends_with("is over"));
     }
 }

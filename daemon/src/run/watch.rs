@@ -22,7 +22,7 @@ use tracing::{error, info};
 use super::health::Pulse;
 use super::in_force::Current;
 use super::tidings::Watched;
-use crate::journal::{Blame, Keeper, Record, Watch, Written};
+use crate::journal::{Blame, JournalError, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};
@@ -98,10 +98,10 @@ impl Watcher {
                     self.pulse.within(HANGS);
                     self = self.see(seen).await;
                     self.pulse.idle();
-                    if self.keeper.is_behind() {
-                        self.pulse.trouble("the journal can't be written".to_owned());
-                    } else {
+                    if *self.signals.writable.borrow() {
                         self.pulse.well();
+                    } else {
+                        self.pulse.trouble("the journal can't be written".to_owned());
                     }
                 }
             }
@@ -181,20 +181,22 @@ impl Watcher {
         // A full disk may take its time to say so.
         let mut keeper = self.keeper;
         let work = move || {
-            let written = write(&mut keeper, records, everything);
-            note(&mut keeper, &watches, &blames, cutoff);
+            let mut written = write(&mut keeper, records, everything);
+            let noted = note(&mut keeper, &watches, &blames, cutoff);
+            written.trouble = written.trouble.or(noted.err());
             (keeper, written)
         };
         let (keeper, written) = tokio::task::spawn_blocking(work)
             .await
             .expect("writing the journal does not panic");
         self.keeper = keeper;
+        let (waiting, now) = (self.keeper.waiting(), self.clock.now());
+        self.watched.wrote(&written, waiting, now);
         self.watched.journalled(&written.entries);
+        let writable = written.trouble.is_none();
         for event in written.events {
             self.acknowledge(event);
         }
-        let writable = written.trouble.is_none();
-        self.watched.wrote(writable);
         self.signals.writable.send_if_modified(|current| {
             let changed = *current != writable;
             *current = writable;
@@ -214,11 +216,14 @@ fn write(keeper: &mut Keeper, records: Vec<Record>, everything: Vec<Record>) -> 
     written
 }
 
-fn note(keeper: &mut Keeper, watches: &[Watch], blames: &[Blame], cutoff: Option<Timestamp>) {
-    keeper.note(watches, blames);
-    if let Some(cutoff) = cutoff {
-        keeper.prune(cutoff);
-    }
+fn note(
+    keeper: &mut Keeper,
+    watches: &[Watch],
+    blames: &[Blame],
+    cutoff: Option<Timestamp>,
+) -> Result<(), JournalError> {
+    keeper.note(watches, blames)?;
+    cutoff.map_or(Ok(()), |cutoff| keeper.prune(cutoff))
 }
 
 fn log(transition: &Transition) {

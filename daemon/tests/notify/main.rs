@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use curfew::journal::FILE;
 use curfew::notify::{Delivery, Kind, Notice, Notifier, Subject, open};
 use curfew::run::{Ports, run};
 use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
+use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{Action, Fault, Launch, Model, TimeSource, serve_with};
+use curfew_testing::{Action, Fault, Launch, Model, TimeSource, serve_with, until};
 use inbox::{Inbox, Reply};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
@@ -308,6 +310,63 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
         1,
         "once, however often it is tried: {told}"
     );
+}
+
+/// Another program holds the journal's file, for longer than the daemon waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_can_again() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(Launch::new("web"));
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let inbox = Inbox::open().await;
+    let connection = connection(&server.endpoint).await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(clock, organisation, state.path().to_owned())
+    };
+    let health = ports.health.clone();
+    let settings = DaemonSettings {
+        driver: Driver::Cloud,
+        poll: Duration::from_millis(200),
+        poll_quiet: Duration::from_millis(200),
+        queue: QueueSetting::Off,
+        retention: SignedDuration::from_hours(24),
+        grace: Duration::from_mins(1),
+        state_dir: None,
+    };
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let governance = Arc::new(Governance {
+        tag: "Schedule".to_owned(),
+        schedules: std::collections::BTreeMap::new(),
+    });
+    let daemon = tokio::spawn(async move { run(&settings, governance, ports, token).await });
+    until("it is ready", || health.unready().is_empty()).await;
+
+    let other = rusqlite::Connection::open(state.path().join(FILE)).unwrap();
+    let begin = || other.execute_batch("BEGIN IMMEDIATE").is_ok();
+    until("the other program has the file", begin).await;
+    ec2.stop(&web).unwrap();
+    inbox.until_told("can't be written", &ec2).await;
+    assert_eq!(health.unready(), ["the journal can't be written"]);
+    other.execute_batch("ROLLBACK").unwrap();
+    inbox
+        .until_told("the journal can be written again", &ec2)
+        .await;
+    inbox.until_told("to stopped: outside", &ec2).await;
+    until("it is ready again", || health.unready().is_empty()).await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    let told = inbox.told();
+    assert_eq!(told.matches("can't be written").count(), 1, "{told}");
+    assert_eq!(told.matches("can be written again").count(), 1, "{told}");
+    assert!(told.contains("another program holds the file"), "{told}");
+    assert!(told.contains("none was lost"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

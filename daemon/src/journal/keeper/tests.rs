@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
+use curfew_core::instance::{AccountId, Region};
+use jiff::SignedDuration;
 use rusqlite::Connection;
 
 use super::super::tests::record;
@@ -46,6 +48,7 @@ fn on_a_full_disk_records_wait_and_are_written_in_order_when_there_is_room() {
     let error = keeper.write(vec![numbered(300)]).trouble.unwrap();
     assert_eq!(error.hint(), Some("make room on its disk"));
     assert!(keeper.is_behind());
+    assert_eq!(keeper.waiting(), 301 - count(directory.path()));
     let asked = ["event 299".to_owned(), "event 300".to_owned()];
     let waiting = keeper.events(&asked);
     assert_eq!(waiting, HashSet::from(["event 299".to_owned()]));
@@ -60,6 +63,25 @@ fn on_a_full_disk_records_wait_and_are_written_in_order_when_there_is_room() {
     assert_eq!(entries.len(), 301);
     assert!(entries.is_sorted_by_key(|entry| (entry.transition.at, entry.id)));
     assert_eq!(written.entries.last(), entries.last());
+}
+
+#[test]
+fn looks_that_cannot_be_noted_are_no_secret_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = Keeper::open(directory.path()).unwrap();
+    full(&mut keeper, 1);
+    // More than the free room of the pages that there are.
+    let looks = (0..1000).map(|number| Watch {
+        account: AccountId::new("123456789012"),
+        region: Region::new(format!("region-{number}")),
+        at: "2026-11-23T19:00:00Z".parse().unwrap(),
+        bridges: SignedDuration::from_mins(10),
+    });
+    let looks: Vec<Watch> = looks.collect();
+    let error = keeper.note(&looks, &[]).unwrap_err();
+    assert_eq!(error.hint(), Some("make room on its disk"));
+    full(&mut keeper, 1_000_000);
+    keeper.note(&looks, &[]).unwrap();
 }
 
 #[test]
@@ -109,6 +131,10 @@ fn a_second_daemon_writes_nothing_until_the_first_has_ended_and_loses_nothing() 
     first.write(vec![numbered(1)]);
     let mut second = Keeper::open(directory.path()).unwrap();
     assert_eq!(second.sightings().len(), 1, "it can read");
+    assert!(
+        second.write(Vec::new()).trouble.is_some(),
+        "also while there is nothing to write"
+    );
     let error = second.write(vec![numbered(2)]).trouble.unwrap();
     assert!(
         error

@@ -1,0 +1,38 @@
+//! A notifier whose notices a test reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::queue::Queue;
+use super::{Kind, Notice, Notifier, Outlet, Outlets};
+use crate::settings::{Destination, NotifySettings};
+
+/// A destination that takes everything, and is never called.
+pub(crate) struct Overheard(Arc<Queue>);
+
+impl Overheard {
+    pub(crate) fn new() -> (Notifier, Self) {
+        let queue = Arc::new(Queue::default());
+        let outlet = Outlet {
+            wanted: NotifySettings {
+                destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
+                kinds: Kind::ALL.into(),
+                schedules: [].into(),
+            },
+            queue: Arc::clone(&queue),
+        };
+        (Notifier(Arc::new(Outlets(vec![outlet]))), Self(queue))
+    }
+
+    /// What was told since the last time, in sentences.
+    pub(crate) async fn told(&self) -> Vec<String> {
+        /// Longer than a queue collects.
+        const SILENCE: Duration = Duration::from_secs(2);
+        let mut told = Vec::new();
+        while let Ok(Some(batch)) = tokio::time::timeout(SILENCE, self.0.next()).await {
+            told.extend(batch.notices.iter().map(Notice::sentence));
+            self.0.done();
+        }
+        told
+    }
+}
