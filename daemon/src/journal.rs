@@ -1,8 +1,9 @@
-//! The journal: every transition, kept in SQLite next to what was last seen of each instance.
+//! The journal: every transition, and what became of every edge, kept in SQLite next to what was last seen of each instance.
 //!
 //! One process writes it, in transactions that hold a transition and the sighting it leads to, so that a kill -9 at any moment
 //! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) come and go beside it.
 
+mod edges;
 mod error;
 mod history;
 mod keeper;
@@ -20,6 +21,7 @@ use curfew_core::transition::{Sighting, Transition};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
+pub use edges::{EdgeEntry, EdgeOutcome, FollowedEdge, UnknownOutcome};
 pub use error::JournalError;
 pub use history::{Entry, Filter};
 pub(crate) use keeper::LOCK;

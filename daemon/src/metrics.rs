@@ -20,6 +20,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::journal::EdgeOutcome;
+
 pub(crate) use serve::serve;
 
 /// From a reaction in time to an edge that was caught up after an outage, in seconds.
@@ -58,17 +60,6 @@ pub enum PassOutcome {
     Partial,
     /// Nobody answered.
     Failed,
-}
-
-/// Who applied an edge in the end, with `driver = "cloud"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EdgeOutcome {
-    /// The cloud, within the grace.
-    InTime,
-    /// The cloud, after it.
-    Late,
-    /// The cloud did not: the daemon.
-    Missed,
 }
 
 impl Metrics {
@@ -153,8 +144,8 @@ impl Metrics {
         for outcome in ["whole", "partial", "failed"] {
             new.passes.with_label_values(&[outcome]);
         }
-        for outcome in ["in_time", "late", "missed"] {
-            new.edges.with_label_values(&[outcome]);
+        for outcome in [EdgeOutcome::InTime, EdgeOutcome::Late, EdgeOutcome::Missed] {
+            new.edges.with_label_values(&[outcome.as_str()]);
         }
         for outcome in ["done", "failed"] {
             new.journal_writes.with_label_values(&[outcome]);
@@ -219,12 +210,8 @@ impl Metrics {
     }
 
     pub(crate) fn edges(&self, outcome: EdgeOutcome, instances: usize) {
-        let outcome = match outcome {
-            EdgeOutcome::InTime => "in_time",
-            EdgeOutcome::Late => "late",
-            EdgeOutcome::Missed => "missed",
-        };
         let instances = u64::try_from(instances).unwrap_or(u64::MAX);
+        let outcome = outcome.as_str();
         self.edges.with_label_values(&[outcome]).inc_by(instances);
     }
 

@@ -10,6 +10,7 @@
 //!          polling, queue ──▶ watch ──▶ journal, log
 //!                               └──▶ acknowledge ──▶ queue
 //!
+//!  reconcile ──▶ watch: what became of each edge, for the journal
 //!  reconcile, watch ──▶ notify: one task for each destination
 //!  all ──▶ health ──▶ herald ──▶ systemd
 //! ```
@@ -50,7 +51,7 @@ use self::in_force::Current;
 use self::jolt::Jolts;
 use self::reload::Reloading;
 use self::supervise::Tasks;
-use crate::journal::{JournalError, Keeper};
+use crate::journal::{FollowedEdge, JournalError, Keeper};
 use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notifier};
 use crate::settings::{DaemonSettings, Driver};
@@ -190,8 +191,9 @@ pub async fn run(
         metrics: metrics.clone(),
     };
     let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
+    let (followed, edges) = mpsc::unbounded_channel();
     let (signals, listening) = watch::signals();
-    making.reconcile(&tasks, driver, stopwatch, notifier.clone());
+    making.reconcile(&tasks, driver, stopwatch, notifier.clone(), followed);
     if let Some(events) = events.clone() {
         making.queue(&tasks, events, seen.clone(), &signals, listening.writable);
     }
@@ -204,7 +206,7 @@ pub async fn run(
         metrics: metrics.clone(),
         signals,
     };
-    making.watch(&tasks, desk, sightings);
+    making.watch(&tasks, desk, watch::Inbox { sightings, edges });
     if keeps_rules {
         making.rules(&tasks);
     }
@@ -258,7 +260,14 @@ struct Desk {
 }
 
 impl Making {
-    fn reconcile(&self, tasks: &Tasks, driver: Driver, stopwatch: Stopwatch, notifier: Notifier) {
+    fn reconcile(
+        &self,
+        tasks: &Tasks,
+        driver: Driver,
+        stopwatch: Stopwatch,
+        notifier: Notifier,
+        followed: mpsc::UnboundedSender<Vec<FollowedEdge>>,
+    ) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let (shutdown, nudge) = (self.shutdown.clone(), Arc::clone(&self.nudge));
         let acts = self.acts.clone();
@@ -268,7 +277,7 @@ impl Making {
             let (clock, current) = (clock.clone(), current.clone());
             let (shutdown, nudge) = (shutdown.clone(), Arc::clone(&nudge));
             let (notifier, health, metrics) = (notifier.clone(), health.clone(), metrics.clone());
-            let acts = acts.clone();
+            let (acts, followed) = (acts.clone(), followed.clone());
             let jolts = Jolts::new(clock.clone(), stopwatch.clone());
             async move {
                 let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
@@ -284,6 +293,7 @@ impl Making {
                     nudge,
                     acts,
                     audit: Audit::default(),
+                    followed,
                     metrics,
                     health,
                     pulse,
@@ -367,19 +377,19 @@ impl Making {
         });
     }
 
-    fn watch(&self, tasks: &Tasks, desk: Desk, sightings: mpsc::Receiver<Seen>) {
+    fn watch(&self, tasks: &Tasks, desk: Desk, inbox: watch::Inbox) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let (shutdown, acts) = (self.shutdown.clone(), self.acts.clone());
         // It outlives the task, and with it what has been seen and is not written yet.
-        let sightings = Arc::new(Mutex::new(sightings));
+        let inbox = Arc::new(Mutex::new(inbox));
         let desk = Arc::new(desk);
         let missing = Some("nothing has been seen yet");
         tasks.keep("watch", missing, move |pulse| {
             let (clock, mut current) = (clock.clone(), current.clone());
             let (acts, desk) = (acts.clone(), Arc::clone(&desk));
-            let (sightings, shutdown) = (Arc::clone(&sightings), shutdown.clone());
+            let (inbox, shutdown) = (Arc::clone(&inbox), shutdown.clone());
             async move {
-                let mut sightings = sightings.lock().await;
+                let mut inbox = inbox.lock().await;
                 let keeper = Keeper::open(&desk.state_dir)?;
                 let now = Arc::clone(&current.borrow_and_update());
                 let ledger = Ledger::new(keeper.sightings(), &now).beside(acts);
@@ -397,7 +407,7 @@ impl Making {
                     pulse,
                 };
                 let incoming = watch::Incoming {
-                    sightings: &mut sightings,
+                    inbox: &mut inbox,
                     current,
                 };
                 watcher.run(incoming, shutdown).await;

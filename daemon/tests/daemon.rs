@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use curfew::journal::{Filter, Journal};
+use curfew::journal::{EdgeEntry, EdgeOutcome, Filter, Journal};
 use curfew::metrics::Metrics;
 use curfew::run::{Health, Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver, QueueSetting};
@@ -17,7 +17,7 @@ use curfew_core::membership::Membership;
 use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{
-    Action, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with, until,
+    Action, Denial, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with, until,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
@@ -111,6 +111,11 @@ impl Daemon {
     }
 }
 
+fn edges(state: &Path) -> Vec<EdgeEntry> {
+    let journal = Journal::read(state).unwrap();
+    journal.edges(&Filter::default()).unwrap()
+}
+
 fn causes(state: &Path) -> Vec<String> {
     let entries = Journal::read(state)
         .unwrap()
@@ -169,6 +174,42 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
         late >= SignedDuration::from_secs(3),
         "not before the grace is over: {late}"
     );
+    daemon.end().await;
+    let [entry] = &edges(state.path())[..] else {
+        panic!("one edge of one instance");
+    };
+    assert_eq!(entry.followed.outcome, EdgeOutcome::Missed);
+    assert!(entry.latency_seconds >= 3.0, "{}", entry.latency_seconds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_it_is_applied() {
+    let state = tempfile::tempdir().unwrap();
+    let (clock, hours) = clock_to_set(Duration::from_secs(2));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    ec2.deny(Denial::of(Action::StopInstances));
+    let settings = settings(Driver::Cloud, Duration::from_secs(3));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let outcomes = || -> Vec<EdgeOutcome> {
+        let edges = edges(state.path());
+        edges.iter().map(|entry| entry.followed.outcome).collect()
+    };
+    until("it is journalled", || {
+        outcomes() == [EdgeOutcome::NotApplied]
+    })
+    .await;
+    // As the Lambda does, after it was allowed to.
+    ec2.allow_everything();
+    ec2.stop(&web).unwrap();
+    let applied = format!("{EDGE} stop schedule office");
+    ec2.set_tag(&web, LAST_TAG, &applied);
+    // Sooner than the next routine look.
+    hours.store(1, Ordering::Relaxed);
+    until("it is put right", || outcomes() == [EdgeOutcome::Late]).await;
+    daemon
+        .counts("curfew_edges_total{outcome=\"missed\"}", "1")
+        .await;
     daemon.end().await;
 }
 
@@ -253,9 +294,9 @@ async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journall
     daemon.end().await;
 }
 
-/// A clock at an hour before the edge that can be set.
-fn clock_to_set() -> (Clock, Arc<AtomicU32>) {
-    let before = clock_before_the_edge(Duration::from_hours(1));
+/// The same, and can be set.
+fn clock_to_set(lead: Duration) -> (Clock, Arc<AtomicU32>) {
+    let before = clock_before_the_edge(lead);
     let hours = Arc::new(AtomicU32::new(0));
     let set = Arc::clone(&hours);
     let clock = Clock::telling(move || {
@@ -267,7 +308,7 @@ fn clock_to_set() -> (Clock, Arc<AtomicU32>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_applied_once() {
     let state = tempfile::tempdir().unwrap();
-    let (clock, hours) = clock_to_set();
+    let (clock, hours) = clock_to_set(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
     let settings = settings(Driver::Daemon, Duration::ZERO);
@@ -319,6 +360,18 @@ async fn an_edge_that_the_cloud_applies_is_followed() {
         .counts("curfew_edges_total{outcome=\"missed\"}", "0")
         .await;
     daemon.end().await;
+    let [entry] = &edges(state.path())[..] else {
+        panic!("one edge of one instance");
+    };
+    let it = &entry.followed;
+    assert_eq!(it.edge.to_string(), EDGE);
+    assert_eq!(it.instance.as_str(), web.as_str());
+    assert_eq!(it.outcome, EdgeOutcome::InTime);
+    assert!(
+        (0.0..3600.0).contains(&entry.latency_seconds),
+        "{}",
+        entry.latency_seconds
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,6 @@
-//! `curfew history`.
+//! `curfew history`: transitions, and with `--edges` what became of each edge.
+
+mod edges;
 
 use std::fmt::Write as _;
 
@@ -7,16 +9,21 @@ use curfew_core::instance::InstanceState;
 use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::transition::Evidence;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::output::{Format, or_dash, table};
 use super::{CliError, Context, csv, past};
 use crate::journal::{Entry, Filter, Journal};
 use crate::progress;
 
-/// Which transitions to print.
+/// Which transitions to print, or which edges.
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
+    /// Instead of transitions, what became of each edge that the cloud was to apply (`daemon.driver = "cloud"`), and how soon
+    #[arg(long, conflicts_with = "to")]
+    edges: bool,
     /// Only this instance, by id or name; may be given several times
     #[arg(long, value_name = "ID|NAME")]
     instance: Vec<String>,
@@ -47,28 +54,72 @@ pub(super) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), C
     let settings = context.settings()?;
     let format = context.output.format();
     let journal = Journal::read(&settings.state_dir())?;
-    let mut entries = journal.history(&args.filter(context, format)?)?;
-    let left_out = entries.len().saturating_sub(SHOWN as usize);
-    if args.limit.is_none() && is_cut(format) && left_out > 0 {
-        entries.drain(..left_out);
-        let note = format!("these are the newest {SHOWN}: --limit shows more, -o jsonl all");
-        progress::stderr().note(&note);
+    let filter = args.filter(context, format)?;
+    if args.edges {
+        let entries = args.cut(journal.edges(&filter)?, format);
+        print(context, format, &edges::VIEW, &entries)
+    } else {
+        let entries = args.cut(journal.history(&filter)?, format);
+        print(context, format, &VIEW, &entries)
     }
+}
+
+/// How entries of one sort are shown.
+struct View<T, const COLUMNS: usize> {
+    /// Where there are none.
+    nothing: &'static str,
+    /// What a table for people has, and a line of it.
+    header: &'static [&'static str],
+    row: fn(&T) -> Vec<String>,
+    /// The same for CSV.
+    columns: [&'static str; COLUMNS],
+    cells: fn(&T) -> [String; COLUMNS],
+}
+
+fn print<T: Serialize, const COLUMNS: usize>(
+    context: &mut Context,
+    format: Format,
+    view: &View<T, COLUMNS>,
+    entries: &[T],
+) -> Result<(), CliError> {
     match format {
-        Format::Csv => context
-            .output
-            .raw(&csv::document(COLUMNS, entries.iter().map(cells))),
-        Format::Jsonl => context.output.raw(lines(&entries).as_bytes()),
+        Format::Csv => {
+            let rows = entries.iter().map(view.cells);
+            context.output.raw(&csv::document(view.columns, rows))
+        }
+        Format::Jsonl => context.output.raw(lines(entries).as_bytes()),
         Format::Json | Format::Table => context.output.print(&entries, |entries| {
-            let header = ["at", "instance", "name", "from", "to", "cause", "schedule"];
             if entries.is_empty() {
-                "no transitions".to_owned()
+                view.nothing.to_owned()
             } else {
-                table(&header, entries.iter().map(row))
+                table(view.header, entries.iter().map(view.row))
             }
         }),
     }
 }
+
+const VIEW: View<Entry, 14> = View {
+    nothing: "no transitions",
+    header: &["at", "instance", "name", "from", "to", "cause", "schedule"],
+    row,
+    columns: [
+        "id",
+        "at",
+        "instance",
+        "name",
+        "from",
+        "to",
+        "cause",
+        "by",
+        "schedule",
+        "edge",
+        "evidence",
+        "instance_type",
+        "region",
+        "account",
+    ],
+    cells,
+};
 
 impl HistoryArgs {
     fn filter(&self, context: &Context, format: Format) -> Result<Filter, CliError> {
@@ -96,6 +147,17 @@ impl HistoryArgs {
             limit: self.limit.or(usual),
         })
     }
+
+    /// The newest of them, and a note where there are more.
+    fn cut<T>(&self, mut entries: Vec<T>, format: Format) -> Vec<T> {
+        let left_out = entries.len().saturating_sub(SHOWN as usize);
+        if self.limit.is_none() && is_cut(format) && left_out > 0 {
+            entries.drain(..left_out);
+            let note = format!("these are the newest {SHOWN}: --limit shows more, -o jsonl all");
+            progress::stderr().note(&note);
+        }
+        entries
+    }
 }
 
 /// Whether only the newest are printed where nobody says how many: a line each is for programs, which take them all.
@@ -114,7 +176,6 @@ fn cause(text: &str) -> Result<String, String> {
 
 fn row(entry: &Entry) -> Vec<String> {
     let t = &entry.transition;
-    let at = t.at.to_zoned(TimeZone::system());
     let inferred = if t.evidence == Evidence::Inference {
         " (inferred)"
     } else {
@@ -122,7 +183,7 @@ fn row(entry: &Entry) -> Vec<String> {
     };
     let by = t.by.as_ref().map(|by| format!(": {by}"));
     vec![
-        at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        local(t.at),
         t.instance.to_string(),
         or_dash(t.name.as_ref()),
         t.from.to_string(),
@@ -132,7 +193,13 @@ fn row(entry: &Entry) -> Vec<String> {
     ]
 }
 
-fn lines(entries: &[Entry]) -> String {
+/// By the clock on the wall here, for people.
+fn local(at: Timestamp) -> String {
+    let at = at.to_zoned(TimeZone::system());
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn lines(entries: &[impl Serialize]) -> String {
     let mut lines = String::new();
     for entry in entries {
         let json = serde_json::to_string(entry).expect("an entry is plain data");
@@ -141,24 +208,7 @@ fn lines(entries: &[Entry]) -> String {
     lines
 }
 
-const COLUMNS: [&str; 14] = [
-    "id",
-    "at",
-    "instance",
-    "name",
-    "from",
-    "to",
-    "cause",
-    "by",
-    "schedule",
-    "edge",
-    "evidence",
-    "instance_type",
-    "region",
-    "account",
-];
-
-fn cells(entry: &Entry) -> [String; COLUMNS.len()] {
+fn cells(entry: &Entry) -> [String; 14] {
     let t = &entry.transition;
     let text = |value: Option<String>| value.unwrap_or_default();
     [

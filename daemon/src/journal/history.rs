@@ -39,8 +39,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The condition in SQL, and the values for its question marks.
-    fn condition(&self) -> (String, Vec<String>) {
+    /// The condition in SQL, and the values for its question marks; `time` is the column that the times are about.
+    pub(super) fn condition(&self, time: &str) -> (String, Vec<String>) {
         let mut conditions = vec!["TRUE".to_owned()];
         let mut values = Vec::new();
         // `{}` stands for the value, which is numbered, since it may be needed twice.
@@ -49,10 +49,10 @@ impl Filter {
             conditions.push(condition.replace("{}", &format!("?{}", values.len())));
         };
         if let Some(since) = self.since {
-            require("at >= {}", stored(since));
+            require(&format!("{time} >= {{}}"), stored(since));
         }
         if let Some(until) = self.until {
-            require("at < {}", stored(until));
+            require(&format!("{time} < {{}}"), stored(until));
         }
         if let Some(schedule) = &self.schedule {
             require("schedule = {}", schedule.to_string());
@@ -82,7 +82,7 @@ impl Filter {
 impl Journal {
     /// The newest transitions that `filter` lets through, oldest first.
     pub fn history(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
-        let (condition, values) = filter.condition();
+        let (condition, values) = filter.condition("at");
         let limit = filter.limit.map_or(-1, i64::from);
         let read = || -> rusqlite::Result<Vec<Entry>> {
             let mut query = self.connection.prepare(&format!(

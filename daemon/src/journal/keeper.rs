@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
 
-use super::{Blame, Entry, FILE, Journal, JournalError, Record, Watch};
+use super::{Blame, Entry, FILE, FollowedEdge, Journal, JournalError, Record, Watch};
 
 /// Beside the journal: held by the daemon that writes it, and released by the system however that daemon ends.
 pub(crate) const LOCK: &str = "journal.lock";
@@ -22,8 +22,12 @@ pub struct Keeper {
     directory: PathBuf,
     open: Option<Open>,
     waiting: VecDeque<Record>,
+    /// Edges that wait likewise.
+    edges: VecDeque<FollowedEdge>,
     /// Transitions that did not fit since the journal could last be written.
     dropped: u64,
+    /// Edges that did not.
+    dropped_edges: u64,
 }
 
 #[derive(Debug)]
@@ -58,7 +62,9 @@ impl Keeper {
             directory: directory.to_owned(),
             open: None,
             waiting: VecDeque::new(),
+            edges: VecDeque::new(),
             dropped: 0,
+            dropped_edges: 0,
         };
         match keeper.reopen() {
             Ok(_) => {}
@@ -103,9 +109,20 @@ impl Keeper {
         known
     }
 
-    /// Whether the records of events wait, so that whoever keeps them safe had better go on doing so.
+    /// Whether records wait, so that whoever keeps their events safe had better go on doing so.
     pub fn is_behind(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.edges.is_empty()
+    }
+
+    /// Takes what became of edges, for the next [`Self::write`].
+    pub fn follow(&mut self, edges: Vec<FollowedEdge>) {
+        for edge in edges {
+            if self.edges.len() == Self::WAITING {
+                self.edges.pop_front();
+                self.dropped_edges += 1;
+            }
+            self.edges.push_back(edge);
+        }
     }
 
     /// How many transitions wait.
@@ -115,11 +132,11 @@ impl Keeper {
         transitions.count()
     }
 
-    /// Writes `records` after those that wait, or lets them wait too. A journal that could not be opened is tried again.
+    /// Writes `records` after those that wait, and the edges that do, or lets them wait too. A journal that could not be opened is tried again.
     pub fn write(&mut self, records: Vec<Record>) -> Written {
         self.enqueue(records);
         let mut written = Written::default();
-        if self.waiting.is_empty() && self.open.is_some() {
+        if !self.is_behind() && self.open.is_some() {
             return written;
         }
         // Twice: a file that turns out to be broken is replaced, and the new one takes everything.
@@ -128,9 +145,11 @@ impl Keeper {
                 Ok(()) => {
                     written.trouble = None;
                     written.lost = std::mem::take(&mut self.dropped);
-                    if written.lost > 0 {
+                    let edges = std::mem::take(&mut self.dropped_edges);
+                    if written.lost > 0 || edges > 0 {
                         error!(
                             transitions = written.lost,
+                            edges,
                             "the journal can be written again; transitions were lost meanwhile"
                         );
                     }
@@ -219,6 +238,10 @@ impl Keeper {
         written.entries.extend(open.journal.record(records)?);
         let events = self.waiting.drain(..).filter_map(|record| record.event);
         written.events.extend(events);
+        if !self.edges.is_empty() {
+            open.journal.follow(self.edges.make_contiguous())?;
+            self.edges.clear();
+        }
         Ok(())
     }
 

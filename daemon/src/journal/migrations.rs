@@ -58,6 +58,23 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (account, region, begun)
     ) STRICT, WITHOUT ROWID;
 ",
+    // What became of the edges that the cloud was to apply. An older journal has no record of that.
+    "
+    CREATE TABLE edges (
+        id       INTEGER PRIMARY KEY AUTOINCREMENT,
+        edge     TEXT NOT NULL,
+        instance TEXT NOT NULL,
+        name     TEXT,
+        action   TEXT NOT NULL CHECK (action IN ('start', 'stop')),
+        cause    TEXT NOT NULL,
+        schedule TEXT,
+        outcome  TEXT NOT NULL,
+        at       TEXT NOT NULL,
+        region   TEXT NOT NULL,
+        account  TEXT NOT NULL,
+        UNIQUE (edge, account, region, instance, action)
+    ) STRICT;
+",
 ];
 
 /// The newest format.

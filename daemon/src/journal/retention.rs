@@ -27,5 +27,6 @@ fn prune(batch: &Connection, cutoff: &str) -> rusqlite::Result<usize> {
     batch.execute("UPDATE beginnings SET at = ?1 WHERE at < ?1", [cutoff])?;
     batch.execute("DELETE FROM watched WHERE ended <= ?1", [cutoff])?;
     batch.execute("UPDATE watched SET begun = ?1 WHERE begun < ?1", [cutoff])?;
+    batch.execute("DELETE FROM edges WHERE edge < ?1", [cutoff])?;
     batch.execute("DELETE FROM transitions WHERE at < ?1", [cutoff])
 }

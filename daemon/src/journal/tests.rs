@@ -174,8 +174,25 @@ fn a_newer_journal_is_left_alone() {
     ));
 }
 
+pub(super) fn followed(edge: &str) -> FollowedEdge {
+    let edge: Timestamp = edge.parse().unwrap();
+    FollowedEdge {
+        edge,
+        instance: "i-0abc1234def567890".parse().unwrap(),
+        name: Some("web".into()),
+        action: curfew_core::timetable::Action::Stop,
+        cause: "schedule office".parse().unwrap(),
+        schedule: Some("office".parse().unwrap()),
+        outcome: EdgeOutcome::InTime,
+        at: edge + SignedDuration::from_secs(5),
+        region: Region::new("eu-west-3"),
+        account: AccountId::new("123456789012"),
+    }
+}
+
 /// Journals as older versions wrote them, each with something in it.
-const OLDER: [&str; 1] = ["
+const OLDER: [&str; 2] = [
+    "
     INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge) VALUES
         ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
          'eu-west-3', '123456789012', '2026-11-23T19:00:00.000000000Z'),
@@ -186,7 +203,29 @@ const OLDER: [&str; 1] = ["
           \"account\":\"123456789012\",\"last\":null,\"launched_at\":null,\"cause\":null}'),
         ('i-00000000000000002', '{\"state\":\"running\",\"name\":null,\"region\":\"eu-west-3\",
           \"account\":\"123456789012\",\"last\":null,\"launched_at\":\"2026-11-02T15:00:00Z\",\"cause\":\"outside\"}');
-"];
+",
+    "
+    INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom,
+                             instance_type, event) VALUES
+        ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
+         'eu-west-3', '123456789012', '2026-11-23T19:00:00.000000000Z', 'event', NULL, 't3.micro', '7bf73129'),
+        ('i-0abc1234def567890', 'web', 'stopping', 'stopped', '2026-11-23T19:00:31.500000000Z', 'schedule office', 'office',
+         'eu-west-3', '123456789012', NULL, 'look', NULL, 't3.micro', NULL);
+    INSERT INTO sightings (instance, sighting) VALUES
+        ('i-0abc1234def567890', '{\"state\":\"stopped\",\"name\":\"web\",\"region\":\"eu-west-3\",
+          \"account\":\"123456789012\",\"last\":null,\"launched_at\":null,\"cause\":null,\"since\":null,
+          \"schedule\":\"office\",\"instance_type\":\"t3.micro\"}'),
+        ('i-00000000000000002', '{\"state\":\"running\",\"name\":null,\"region\":\"eu-west-3\",
+          \"account\":\"123456789012\",\"last\":null,\"launched_at\":\"2026-11-02T15:00:00Z\",\"cause\":\"outside\",
+          \"since\":\"2026-11-02T15:00:00Z\",\"schedule\":null,\"instance_type\":\"t3.micro\"}');
+    INSERT INTO beginnings (instance, name, state, at, schedule, instance_type, region, account) VALUES
+        ('i-0abc1234def567890', 'web', 'running', '2026-11-23T19:00:01.000000000Z', 'office', 't3.micro', 'eu-west-3',
+         '123456789012'),
+        ('i-00000000000000002', NULL, 'running', '2026-11-02T15:00:00.000000000Z', NULL, 't3.micro', 'eu-west-3', '123456789012');
+    INSERT INTO watched (account, region, begun, ended) VALUES
+        ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
+",
+];
 
 #[test]
 fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
@@ -230,8 +269,21 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
             "2026-11-23T19:00:01Z".parse().unwrap(),
             "the first change is where its record begins"
         );
+        assert_eq!(
+            journal.stretches().unwrap().len(),
+            version - 1,
+            "the first version did not note its looks"
+        );
+        assert_eq!(journal.edges(&Filter::default()).unwrap(), []);
         drop(journal);
-        Journal::read(directory.path()).unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        let edge = followed("2026-11-24T19:00:00Z");
+        journal.follow(std::slice::from_ref(&edge)).unwrap();
+        let edges = Journal::read(directory.path())
+            .unwrap()
+            .edges(&Filter::default())
+            .unwrap();
+        assert_eq!(edges[0].followed, edge);
     }
 }
 
@@ -433,6 +485,8 @@ fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
     ] {
         journal.watched(&[place(at)]).unwrap();
     }
+    let edges = ["2026-11-21T23:00:00Z", "2026-11-22T00:00:00Z"].map(followed);
+    journal.follow(&edges).unwrap();
     let cutoff: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
     assert_eq!(journal.prune(cutoff).unwrap(), 2);
     assert_eq!(journal.prune(cutoff).unwrap(), 0);
@@ -447,6 +501,9 @@ fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
     let stretches = journal.stretches().unwrap();
     assert_eq!(stretches.len(), 1, "the older one ended before");
     assert_eq!(stretches[0].begun, cutoff);
+    let left = journal.edges(&Filter::default()).unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].followed, edges[1]);
 }
 
 #[test]

@@ -6,15 +6,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
+use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::plan::{Step, StepAction};
-use curfew_core::timetable::Action;
+use curfew_core::timetable::{Action, Edge};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
-use crate::metrics::{EdgeOutcome, Metrics};
+use crate::journal::{EdgeOutcome, FollowedEdge};
+use crate::metrics::Metrics;
 
 /// The first look after an edge. The cloud needs a second or two for a fleet once it is woken; EventBridge wakes it within the minute.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
@@ -24,23 +27,19 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 pub(super) struct Audit {
     /// The newest edge that each instance's tag told of; none, if it had no such tag.
     newest: HashMap<InstanceId, Option<Timestamp>>,
-}
-
-/// An edge that the cloud applied since the last look, to one instance or more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Applied {
-    edge: Timestamp,
-    action: Action,
-    cause: Cause,
-    instances: usize,
-    /// How long after the edge at most: it was seen then.
-    latency: SignedDuration,
+    /// The edges that the cloud has missed, as far as nobody has applied them yet.
+    missed: HashMap<InstanceId, Timestamp>,
 }
 
 impl Audit {
     /// What the cloud has applied since the last look. An instance that is seen for the first time has no news.
-    pub(super) fn look(&mut self, pass: &Pass) -> Vec<Applied> {
-        let mut applied: BTreeMap<(Timestamp, Action, String), Applied> = BTreeMap::new();
+    pub(super) fn look(
+        &mut self,
+        pass: &Pass,
+        grace: Duration,
+        governance: &Governance,
+    ) -> Vec<FollowedEdge> {
+        let mut applied = Vec::new();
         let mut newest = HashMap::new();
         for instance in &pass.instances {
             let last = last(instance);
@@ -52,51 +51,123 @@ impl Audit {
                 continue;
             };
             if before.is_none_or(|before| before < last.at) {
-                let key = (last.at, last.action, last.cause.to_string());
-                let edge = applied.entry(key).or_insert(Applied {
-                    edge: last.at,
+                let outcome = if pass.at <= judged_at(last.at, grace) {
+                    EdgeOutcome::InTime
+                } else {
+                    EdgeOutcome::Late
+                };
+                let edge = Edge {
+                    at: last.at,
                     action: last.action,
+                };
+                let found = Found {
+                    edge,
                     cause: last.cause,
-                    instances: 0,
-                    latency: pass.at.duration_since(last.at).max(SignedDuration::ZERO),
-                });
-                edge.instances += 1;
+                    outcome,
+                    at: pass.at,
+                };
+                applied.push(found.of(instance, governance));
             }
         }
         // Of a region that did not answer this time, the next look tells.
         self.newest.extend(newest);
-        applied.into_values().collect()
+        applied
     }
 
-    /// What the daemon applies itself is no news of the cloud's.
-    pub(super) fn did(&mut self, pass: &Pass) {
-        for outcome in &pass.outcomes {
-            if let Some(edge) = outcome.step.edge {
-                let id = outcome.step.instance.clone();
-                self.newest.insert(id, Some(edge.at));
+    /// How many of these edges, which the cloud should have applied by now, were not counted before.
+    pub(super) fn newly_missed(&mut self, late: &[Step]) -> usize {
+        let edges = late.iter();
+        let edges = edges.filter_map(|step| Some((step.instance.clone(), step.edge?.at)));
+        let missed: HashMap<_, _> = edges.collect();
+        let known = |(id, edge): &(&InstanceId, &Timestamp)| self.missed.get(*id) == Some(*edge);
+        let newly = missed.iter().filter(|edge| !known(edge)).count();
+        self.missed = missed;
+        newly
+    }
+
+    /// What the daemon has applied itself by `now`, which is no news of the cloud's, and what it could not although it was late.
+    pub(super) fn did(
+        &mut self,
+        pass: &Pass,
+        grace: Duration,
+        governance: &Governance,
+        now: Timestamp,
+    ) -> Vec<FollowedEdge> {
+        let instances = pass.instances.iter().map(|one| (&one.id, one));
+        let instances: HashMap<&InstanceId, &Instance> = instances.collect();
+        let mut done = Vec::new();
+        for Outcome { step, result } in &pass.outcomes {
+            let Some(edge) = step.edge.filter(|_| is_edge(&step.cause)) else {
+                continue;
+            };
+            let outcome = match result {
+                StepResult::Done { .. } | StepResult::NotRemembered { .. } => {
+                    self.newest.insert(step.instance.clone(), Some(edge.at));
+                    EdgeOutcome::Missed
+                }
+                StepResult::Failed(_) | StepResult::OutOfTime if is_late(step, grace, pass.at) => {
+                    EdgeOutcome::NotApplied
+                }
+                StepResult::Failed(_) | StepResult::OutOfTime => continue,
+            };
+            if let Some(instance) = instances.get(&step.instance) {
+                let found = Found {
+                    edge,
+                    cause: step.cause.clone(),
+                    outcome,
+                    at: now,
+                };
+                done.push(found.of(instance, governance));
             }
+        }
+        done
+    }
+}
+
+/// What became of an edge, before it is said whose that is.
+struct Found {
+    edge: Edge,
+    cause: Cause,
+    outcome: EdgeOutcome,
+    at: Timestamp,
+}
+
+impl Found {
+    fn of(self, instance: &Instance, governance: &Governance) -> FollowedEdge {
+        let schedule = governance.schedule_for(instance).ok();
+        FollowedEdge {
+            edge: self.edge.at,
+            instance: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+            action: self.edge.action,
+            cause: self.cause,
+            schedule: schedule.map(|schedule| schedule.name.clone()),
+            outcome: self.outcome,
+            // An early wake-up is no negative latency.
+            at: self.at.max(self.edge.at),
+            region: instance.region.clone(),
+            account: instance.account.clone(),
         }
     }
 }
 
-impl Applied {
-    /// Says so, and counts it.
-    pub(super) fn tell(&self, grace: Duration, metrics: &Metrics) {
-        let Self {
-            edge,
-            action,
-            cause,
-            instances,
-            latency,
-        } = self;
-        let latency_seconds = latency.as_secs_f64();
-        let in_time = SignedDuration::try_from(grace).is_ok_and(|grace| *latency <= grace);
-        if in_time {
-            info!(%edge, %action, %cause, instances, latency_seconds, "the cloud applied an edge in time");
-            metrics.edges(EdgeOutcome::InTime, *instances);
-        } else {
-            warn!(%edge, %action, %cause, instances, latency_seconds, "the cloud applied an edge late");
-            metrics.edges(EdgeOutcome::Late, *instances);
+/// Says what the cloud has applied, an edge of however many instances in one line, and counts it.
+pub(super) fn tell(applied: &[FollowedEdge], metrics: &Metrics) {
+    let mut edges: BTreeMap<(Timestamp, Action, String), Vec<&FollowedEdge>> = BTreeMap::new();
+    for one in applied {
+        let key = (one.edge, one.action, one.cause.to_string());
+        edges.entry(key).or_default().push(one);
+    }
+    for ((edge, action, cause), those) in edges {
+        let instances = those.len();
+        if let Some(one) = those.first() {
+            let latency_seconds = one.at.duration_since(edge).as_secs_f64();
+            metrics.edges(one.outcome, instances);
+            if one.outcome == EdgeOutcome::InTime {
+                info!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge in time");
+            } else {
+                warn!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge late");
+            }
         }
     }
 }
@@ -149,7 +220,7 @@ fn is_edge(cause: &Cause) -> bool {
 mod tests {
     use super::*;
     use crate::run::fixture;
-    use curfew_core::govern::Governance;
+    use curfew_aws::error::{CloudError, CloudErrorKind};
     use curfew_core::instance::InstanceState;
     use curfew_core::plan::{World, plan};
     use curfew_core::settings::RawGovernance;
@@ -193,37 +264,80 @@ mod tests {
         let running = |number| instance(number, InstanceState::Running, MORNING);
         let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
         let first = look(vec![running(1), running(2), running(3)], "19:59:30");
-        assert_eq!(audit.look(&first), [], "it may be hours old");
-        let second = look(vec![stopped(1), stopped(2), running(3)], "20:00:05");
-        let [applied] = &audit.look(&second)[..] else {
-            panic!("one edge");
-        };
-        assert_eq!((applied.instances, applied.edge), (2, at("20:00:00")));
-        assert_eq!(applied.latency, SignedDuration::from_secs(5));
-
-        let metrics = Metrics::default();
-        let third = look(vec![stopped(1), stopped(2), stopped(3)], "20:02:30");
-        for applied in audit.look(&third) {
-            applied.tell(GRACE, &metrics);
-        }
-        assert!(
-            metrics
-                .text()
-                .contains("curfew_edges_total{outcome=\"late\"} 1")
+        assert_eq!(
+            audit.look(&first, GRACE, &governance()),
+            [],
+            "it may be hours old"
         );
-        assert_eq!(audit.look(&third), []);
+        let second = look(vec![stopped(1), stopped(2), running(3)], "20:00:05");
+        let applied = audit.look(&second, GRACE, &governance());
+        assert_eq!(applied.len(), 2);
+        for one in &applied {
+            assert_eq!((one.edge, one.at), (at("20:00:00"), at("20:00:05")));
+            assert_eq!(one.outcome, EdgeOutcome::InTime);
+            assert_eq!(one.schedule, Some("office".parse().unwrap()));
+        }
+        let metrics = Metrics::default();
+        tell(&applied, &metrics);
+        let third = look(vec![stopped(1), stopped(2), stopped(3)], "20:02:30");
+        tell(&audit.look(&third, GRACE, &governance()), &metrics);
+        let text = metrics.text();
+        for counted in ["{outcome=\"in_time\"} 2", "{outcome=\"late\"} 1"] {
+            let line = format!("curfew_edges_total{counted}");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+        assert_eq!(audit.look(&third, GRACE, &governance()), []);
     }
 
     #[test]
     fn what_somebody_asked_for_is_no_edge() {
         let mut audit = Audit::default();
         let asked = "2026-11-23T12:00:00Z stop request alice";
-        audit.look(&look(
-            vec![instance(1, InstanceState::Running, MORNING)],
-            "11:00:00",
-        ));
+        let running = vec![instance(1, InstanceState::Running, MORNING)];
+        audit.look(&look(running, "11:00:00"), GRACE, &governance());
         let stopped = vec![instance(1, InstanceState::Stopped, asked)];
-        assert_eq!(audit.look(&look(stopped, "12:00:01")), []);
+        let applied = audit.look(&look(stopped, "12:00:01"), GRACE, &governance());
+        assert_eq!(applied, []);
+    }
+
+    #[test]
+    fn what_the_daemon_did_and_what_it_could_not_do_is_followed_and_missed_edges_count_once() {
+        let mut audit = Audit::default();
+        let running = |number| instance(number, InstanceState::Running, MORNING);
+        let mut pass = look(vec![running(1), running(2)], "20:02:00");
+        audit.look(&pass, GRACE, &governance());
+        let late = pass.plan.steps.clone();
+        assert_eq!(audit.newly_missed(&late), 2);
+        let denied = CloudError::new("ec2:StopInstances", CloudErrorKind::Denied, "no");
+        pass.outcomes = late
+            .iter()
+            .zip([
+                StepResult::Done {
+                    after: InstanceState::Stopping,
+                },
+                StepResult::Failed(denied),
+            ])
+            .map(|(step, result)| Outcome {
+                step: step.clone(),
+                result,
+            })
+            .collect();
+        let did = audit.did(&pass, GRACE, &governance(), at("20:02:01"));
+        let outcomes: Vec<_> = did.iter().map(|one| (one.outcome, one.at)).collect();
+        let now = at("20:02:01");
+        assert_eq!(
+            outcomes,
+            [(EdgeOutcome::Missed, now), (EdgeOutcome::NotApplied, now)]
+        );
+        assert_eq!(audit.newly_missed(&late[1..]), 0, "it is the same");
+
+        // What the daemon has done is no news, and what it could not do is, once the cloud has done it.
+        let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
+        let after = look(vec![stopped(1), stopped(2)], "20:04:00");
+        let applied = audit.look(&after, GRACE, &governance());
+        assert_eq!(applied.len(), 1);
+        assert_eq!(applied[0].instance, late[1].instance);
+        assert_eq!(applied[0].outcome, EdgeOutcome::Late);
     }
 
     #[test]

@@ -15,14 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::alarm::Alarm;
-use super::audit::{Audit, is_late, next_look};
+use super::audit::{self, Audit, is_late, next_look};
 use super::backoff::Backoff;
 use super::health::{Health, Pulse, Sight};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
 use super::tidings::Standing;
 use super::watch::Acts;
-use crate::metrics::{EdgeOutcome, Metrics, PassOutcome};
+use crate::journal::{EdgeOutcome, FollowedEdge};
+use crate::metrics::{Metrics, PassOutcome};
 use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
 
@@ -68,6 +69,8 @@ pub(super) struct Reconcile {
     pub(super) acts: Acts,
     /// What the cloud has applied, where it makes the passes.
     pub(super) audit: Audit,
+    /// Takes what became of edges to the journal.
+    pub(super) followed: mpsc::UnboundedSender<Vec<FollowedEdge>>,
     pub(super) metrics: Metrics,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
@@ -202,9 +205,9 @@ impl Reconcile {
             Err(error) => return Reconciled::failed(error),
         };
         let seen = &whole.pass;
-        for applied in self.audit.look(seen) {
-            applied.tell(now.grace, &self.metrics);
-        }
+        let applied = self.audit.look(seen, now.grace, &now.governance);
+        audit::tell(&applied, &self.metrics);
+        self.follow(applied);
         let steps = seen.plan.steps.iter();
         let late = steps
             .clone()
@@ -225,19 +228,29 @@ impl Reconcile {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
-        self.metrics.edges(EdgeOutcome::Missed, late.len());
+        let missed = self.audit.newly_missed(&late);
+        self.metrics.edges(EdgeOutcome::Missed, missed);
         for step in &contradicted {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
                   "the cloud did not mend a contradiction in time: the daemon does");
         }
         match self.act(now).await {
             Ok(mut whole) => {
-                self.audit.did(&whole.pass);
+                let did =
+                    (self.audit).did(&whole.pass, now.grace, &now.governance, self.clock.now());
+                self.follow(did);
                 self.tell(&whole.pass, &late, now);
                 let next = self.next_look(&whole.pass, now.grace);
                 Reconciled::until(next, &mut whole)
             }
             Err(error) => Reconciled::failed(error),
+        }
+    }
+
+    fn follow(&self, edges: Vec<FollowedEdge>) {
+        if !edges.is_empty() {
+            // The watch task listens until we have ended.
+            let _ = self.followed.send(edges);
         }
     }
 

@@ -22,7 +22,7 @@ use tracing::{error, info};
 use super::health::Pulse;
 use super::in_force::Current;
 use super::tidings::Watched;
-use crate::journal::{Blame, JournalError, Keeper, Record, Watch, Written};
+use crate::journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};
@@ -57,10 +57,18 @@ pub(super) fn listening(
     ledger.listening(events.region().clone(), heard, now)
 }
 
+/// What comes for the journal.
+pub(super) struct Inbox {
+    /// What the sources have seen.
+    pub(super) sightings: mpsc::Receiver<Seen>,
+    /// What became of edges.
+    pub(super) edges: mpsc::UnboundedReceiver<Vec<FollowedEdge>>,
+}
+
 /// What the watch task hears.
 pub(super) struct Incoming<'a> {
-    /// What the sources have seen.
-    pub(super) sightings: &'a mut mpsc::Receiver<Seen>,
+    /// What it is to write.
+    pub(super) inbox: &'a mut Inbox,
     /// The settings to judge it by.
     pub(super) current: Current,
 }
@@ -81,10 +89,7 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches until the shutdown; what has been seen by then is written.
     pub(super) async fn run(mut self, incoming: Incoming<'_>, shutdown: CancellationToken) {
-        let Incoming {
-            sightings,
-            mut current,
-        } = incoming;
+        let Incoming { inbox, mut current } = incoming;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -94,26 +99,45 @@ impl Watcher {
                     self.ledger.govern(&now);
                     self.retention = now.retention;
                 }
-                Some(seen) = sightings.recv() => {
+                Some(seen) = inbox.sightings.recv() => {
                     self.pulse.within(HANGS);
                     self = self.see(seen).await;
                     self.pulse.idle();
-                    if *self.signals.writable.borrow() {
+                    if self.is_writable() {
                         self.pulse.well();
-                    } else {
-                        self.pulse.trouble("the journal can't be written".to_owned());
                     }
                 }
+                Some(edges) = inbox.edges.recv() => self = self.follow(edges).await,
+            }
+            if !self.is_writable() {
+                self.pulse
+                    .trouble("the journal can't be written".to_owned());
             }
         }
-        while let Ok(seen) = sightings.try_recv() {
+        while let Ok(seen) = inbox.sightings.try_recv() {
             self = self.see(seen).await;
         }
         let rest = self.ledger.settle_all();
         self = self.write(rest, Vec::new()).await;
+        // Who follows edges may still be at its last pass.
+        while let Some(edges) = inbox.edges.recv().await {
+            self = self.follow(edges).await;
+        }
         if self.keeper.is_behind() {
             error!("records could not be written to the journal before the end");
         }
+    }
+
+    fn is_writable(&self) -> bool {
+        *self.signals.writable.borrow()
+    }
+
+    async fn follow(mut self, edges: Vec<FollowedEdge>) -> Self {
+        self.pulse.within(HANGS);
+        self.keeper.follow(edges);
+        self = self.write(Vec::new(), Vec::new()).await;
+        self.pulse.idle();
+        self
     }
 
     async fn see(mut self, mut seen: Seen) -> Self {

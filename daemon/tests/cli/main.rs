@@ -1,5 +1,6 @@
 //! The commands that need no cloud, as a script sees them: standard output, standard error, exit code, in a cleared environment.
 
+mod edges;
 mod place;
 mod record;
 

@@ -7,7 +7,7 @@ use curfew_core::instance::{AccountId, Region};
 use jiff::SignedDuration;
 use rusqlite::Connection;
 
-use super::super::tests::record;
+use super::super::tests::{followed, record};
 use super::*;
 use crate::journal::Filter;
 
@@ -63,6 +63,29 @@ fn on_a_full_disk_records_wait_and_are_written_in_order_when_there_is_room() {
     assert_eq!(entries.len(), 301);
     assert!(entries.is_sorted_by_key(|entry| (entry.transition.at, entry.id)));
     assert_eq!(written.entries.last(), entries.last());
+}
+
+#[test]
+fn edges_wait_like_transitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = Keeper::open(directory.path()).unwrap();
+    full(&mut keeper, 1);
+    let start: jiff::Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
+    let edge = |number: i64| {
+        let edge = start + SignedDuration::from_secs(number);
+        followed(&edge.to_string())
+    };
+    let all = i64::try_from(Keeper::WAITING).unwrap() + 3;
+    keeper.follow((0..all).map(edge).collect());
+    assert!(keeper.write(Vec::new()).trouble.is_some());
+    assert!(keeper.is_behind());
+    full(&mut keeper, 1_000_000);
+    assert!(keeper.write(Vec::new()).trouble.is_none());
+    assert!(!keeper.is_behind());
+    let journal = Journal::read(directory.path()).unwrap();
+    let entries = journal.edges(&Filter::default()).unwrap();
+    assert_eq!(entries.len(), Keeper::WAITING);
+    assert_eq!(entries[0].followed, edge(3), "the oldest are lost");
 }
 
 #[test]

@@ -1,0 +1,268 @@
+//! What became of each edge that the cloud was to apply (`driver = "cloud"`): to which instance, how soon, and by whom in the end.
+
+use std::fmt;
+use std::str::FromStr;
+
+use curfew_core::instance::{AccountId, InstanceId, Region};
+use curfew_core::memory::Cause;
+use curfew_core::schedule::ScheduleName;
+use curfew_core::timetable::Action;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use serde::Serialize;
+
+use super::{Filter, Journal, JournalError, parsed, stored};
+
+/// An edge of one instance, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FollowedEdge {
+    /// The edge.
+    pub edge: Timestamp,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its name at that time.
+    pub name: Option<String>,
+    /// What the edge says.
+    pub action: Action,
+    /// Whose edge it is: a schedule's, or a hold's end.
+    pub cause: Cause,
+    /// The schedule that governs the instance.
+    pub schedule: Option<ScheduleName>,
+    /// What became of it.
+    pub outcome: EdgeOutcome,
+    /// When that was seen: it happened no later.
+    pub at: Timestamp,
+    /// Where the instance lives.
+    pub region: Region,
+    /// Whose it is.
+    pub account: AccountId,
+}
+
+/// What became of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeOutcome {
+    /// The cloud applied it within the grace.
+    InTime,
+    /// The cloud applied it, after the grace.
+    Late,
+    /// The cloud did not: the daemon applied it.
+    Missed,
+    /// The daemon could not either, so far.
+    NotApplied,
+}
+
+/// A followed edge with its number in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EdgeEntry {
+    /// Counts up, with gaps, in the order of recording.
+    pub id: i64,
+    /// The edge.
+    #[serde(flatten)]
+    pub followed: FollowedEdge,
+    /// From the edge until it was seen to be applied, or not to be: an upper bound, in seconds.
+    pub latency_seconds: f64,
+}
+
+/// An outcome that only a newer Curfew knows.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not an outcome of an edge")]
+pub struct UnknownOutcome(String);
+
+impl EdgeOutcome {
+    /// The word for it in journals and documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InTime => "in_time",
+            Self::Late => "late",
+            Self::Missed => "missed",
+            Self::NotApplied => "not_applied",
+        }
+    }
+}
+
+impl fmt::Display for EdgeOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for EdgeOutcome {
+    type Err = UnknownOutcome;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOutcome> {
+        [Self::InTime, Self::Late, Self::Missed, Self::NotApplied]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or_else(|| UnknownOutcome(text.to_owned()))
+    }
+}
+
+impl Journal {
+    /// Writes all of `edges` or none. What became of an edge is kept once; only one that was not applied may still become something.
+    pub fn follow(&mut self, edges: &[FollowedEdge]) -> Result<(), JournalError> {
+        self.write("written", |batch| {
+            edges.iter().try_for_each(|edge| follow(batch, edge))
+        })
+    }
+
+    /// The newest edges that `filter` lets through, oldest first. Its times are those of the edges.
+    pub fn edges(&self, filter: &Filter) -> Result<Vec<EdgeEntry>, JournalError> {
+        let (condition, values) = filter.condition("edge");
+        let limit = filter.limit.map_or(-1, i64::from);
+        let read = || -> rusqlite::Result<Vec<EdgeEntry>> {
+            let mut query = self.connection.prepare(&format!(
+                "SELECT id, edge, instance, name, action, cause, schedule, outcome, at, region, account
+                 FROM edges WHERE {condition} ORDER BY edge DESC, id DESC LIMIT {limit}",
+            ))?;
+            let mut entries = query
+                .query_map(params_from_iter(values), entry)?
+                .collect::<Result<Vec<_>, _>>()?;
+            entries.reverse();
+            Ok(entries)
+        };
+        read().map_err(|source| self.failed("read", source))
+    }
+}
+
+fn follow(batch: &Connection, followed: &FollowedEdge) -> rusqlite::Result<()> {
+    batch
+        .prepare_cached(
+            "INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT DO UPDATE SET outcome = excluded.outcome, at = excluded.at WHERE outcome = 'not_applied'",
+        )?
+        .execute(params![
+            stored(followed.edge),
+            followed.instance.as_str(),
+            followed.name,
+            followed.action.to_string(),
+            followed.cause.to_string(),
+            followed.schedule.as_ref().map(ToString::to_string),
+            followed.outcome.as_str(),
+            stored(followed.at),
+            followed.region.as_str(),
+            followed.account.as_str(),
+        ])?;
+    Ok(())
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
+    let schedule: Option<String> = row.get(6)?;
+    let followed = FollowedEdge {
+        edge: parsed(row, 1)?,
+        instance: parsed(row, 2)?,
+        name: row.get(3)?,
+        action: match row.get::<_, String>(4)?.as_str() {
+            "start" => Action::Start,
+            // The table takes nothing else.
+            _ => Action::Stop,
+        },
+        cause: parsed(row, 5)?,
+        schedule: schedule.map(|_| parsed(row, 6)).transpose()?,
+        outcome: parsed(row, 7)?,
+        at: parsed(row, 8)?,
+        region: Region::new(row.get::<_, String>(9)?),
+        account: AccountId::new(row.get::<_, String>(10)?),
+    };
+    Ok(EdgeEntry {
+        id: row.get(0)?,
+        latency_seconds: followed.at.duration_since(followed.edge).as_secs_f64(),
+        followed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn followed(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> FollowedEdge {
+        let day = |time: &str| format!("2026-11-23T{time}Z").parse().unwrap();
+        FollowedEdge {
+            edge: day(edge),
+            instance: format!("i-0000000000000000{number}").parse().unwrap(),
+            name: Some(format!("web-{number}")),
+            action: Action::Stop,
+            cause: "schedule office".parse().unwrap(),
+            schedule: Some("office".parse().unwrap()),
+            outcome,
+            at: day(at),
+            region: Region::new("eu-west-3"),
+            account: AccountId::new("123456789012"),
+        }
+    }
+
+    #[test]
+    fn what_became_of_an_edge_is_kept_once_and_one_that_was_not_applied_may_still_be() {
+        use EdgeOutcome::{InTime, Late, Missed, NotApplied};
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        let first = [
+            followed(1, "19:00:00", InTime, "19:00:05"),
+            followed(2, "19:00:00", NotApplied, "19:02:00"),
+            followed(3, "19:00:00", Missed, "19:02:01"),
+        ];
+        journal.follow(&first).unwrap();
+        let later = [
+            followed(1, "19:00:00", Late, "19:07:00"),
+            followed(2, "19:00:00", NotApplied, "19:03:00"),
+            followed(2, "19:00:00", Late, "19:04:00.5"),
+            followed(2, "20:00:00", InTime, "20:00:01"),
+        ];
+        journal.follow(&later).unwrap();
+        let entries = journal.edges(&Filter::default()).unwrap();
+        let told: Vec<_> = entries
+            .iter()
+            .map(|entry| (&entry.followed, entry.latency_seconds))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (&first[0], 5.0),
+                (&later[2], 240.5),
+                (&first[2], 121.0),
+                (&later[3], 1.0)
+            ]
+        );
+    }
+
+    #[test]
+    fn edges_are_found_by_their_own_time_and_by_whom_they_are_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        let mut freed = followed(2, "21:00:00", EdgeOutcome::InTime, "21:00:02");
+        (freed.cause, freed.schedule) = ("hold by alice".parse().unwrap(), None);
+        let edges = [
+            followed(1, "19:00:00", EdgeOutcome::Late, "23:00:00"),
+            followed(2, "20:00:00", EdgeOutcome::InTime, "20:00:01"),
+            freed,
+        ];
+        journal.follow(&edges).unwrap();
+        let hours = |filter: Filter| -> Vec<i8> {
+            let entries = journal.edges(&filter).unwrap();
+            let utc = jiff::tz::TimeZone::UTC;
+            let edges = entries.iter().map(|entry| entry.followed.edge);
+            edges
+                .map(|edge| edge.to_zoned(utc.clone()).hour())
+                .collect()
+        };
+        let all = Filter::default;
+        let at = |text: &str| Some(text.parse().unwrap());
+        let since = at("2026-11-23T20:00:00Z");
+        assert_eq!(hours(Filter { since, ..all() }), [20, 21]);
+        let until = at("2026-11-23T20:00:00Z");
+        assert_eq!(hours(Filter { until, ..all() }), [19]);
+        let schedule = Some("office".parse().unwrap());
+        assert_eq!(hours(Filter { schedule, ..all() }), [19, 20]);
+        let cause = Some("hold".to_owned());
+        assert_eq!(hours(Filter { cause, ..all() }), [21]);
+        let instances = vec!["web-2".to_owned()];
+        let limit = Some(1);
+        let newest = Filter {
+            instances,
+            limit,
+            ..all()
+        };
+        assert_eq!(hours(newest), [21]);
+    }
+}
