@@ -14,7 +14,7 @@ pub(super) use self::show::try_next;
 use super::guard::{Asking, before_deploying};
 use super::output::{Reader, confirmed};
 use super::{CliError, Context, Exit};
-use crate::deploy::{self, Auth, Deployment, InstanceTags, Reach};
+use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Reach};
 use crate::progress;
 use crate::run::wake_up_rules;
 use crate::settings::{ApiAuth, Settings};
@@ -84,7 +84,7 @@ pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
         );
         let _gone = io::stderr().write_all(shown.as_bytes());
         if !args.yes {
-            ask(&connection, stack)?;
+            ask(&connection, stack, &found)?;
         }
     }
     let progress = progress::stderr();
@@ -99,7 +99,7 @@ pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
 }
 
 /// Lets a person decide; without one, nothing is removed.
-fn ask(connection: &Connection, stack: &StackName) -> Result<(), CliError> {
+fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result<(), CliError> {
     let refuse = |why: &str| CliError::new(Exit::Failed, format!("nothing was removed: {why}"));
     if !io::stdin().is_terminal() {
         return Err(refuse("there is nobody to ask").hint("say --yes"));
@@ -108,8 +108,13 @@ fn ask(connection: &Connection, stack: &StackName) -> Result<(), CliError> {
     let place = connection
         .endpoint()
         .map_or_else(|| format!("AWS, {region}"), str::to_owned);
-    let question =
-        format!("Remove all this of the stack `{stack}` in {place}? Instances stay. [y/N] ");
+    let mut exceptions = String::new();
+    for sentence in found.kept.iter().chain(&found.failed) {
+        exceptions.extend(["note: ", sentence, "\n"]);
+    }
+    let question = format!(
+        "{exceptions}Remove all this of the stack `{stack}` in {place}? Instances stay. [y/N] "
+    );
     if confirmed(&question) {
         Ok(())
     } else {

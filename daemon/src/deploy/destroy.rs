@@ -1,6 +1,7 @@
 //! Taking a deployment out again: what there is of it, and removing that. No instance is started, stopped or terminated.
 
 use curfew_aws::connect::Connection;
+use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberFleet, Organisation};
@@ -63,7 +64,8 @@ pub async fn belongings(
 ) -> Result<Belongings, DeployError> {
     let place = Place::of(conn, stack).await?;
     let found = place.stack.describe().await?;
-    let tagged = place.tagged(tags).await?;
+    let neighbours = place.neighbours(tags).await?;
+    let tagged = place.tagged(tags, &neighbours).await;
     Ok(Belongings {
         rules: place.rules.preview(&[]).await?.changes.delete,
         stack: found.map(|_| stack.clone()),
@@ -84,6 +86,8 @@ pub async fn destroy(
 ) -> Result<Belongings, DeployError> {
     progress.begin(&format!("Removing `{stack}`"));
     let place = Place::of(conn, stack).await?;
+    // Before anything goes: without this answer nobody knows which tags may go.
+    let neighbours = place.neighbours(tags).await?;
     // First, so that nothing wakes what is being taken apart.
     progress.detail("rules");
     let report = place.rules.reconcile(&[]).await?;
@@ -92,7 +96,7 @@ pub async fn destroy(
     let had_bucket = place.bucket.remove().await?;
     let parameters = place.parameter.remove().await?;
     // Last: the Lambda would have written them again.
-    let mut tagged = place.tagged(tags).await?;
+    let mut tagged = place.tagged(tags, &neighbours).await;
     if !tagged.members.is_empty() {
         progress.detail("tags of instances");
     }
@@ -129,6 +133,13 @@ struct Place<'a> {
     parameter: SettingsParameter,
 }
 
+/// The other deployments here, whose tags may be on the same instances.
+enum Neighbours {
+    Known(Vec<String>),
+    /// These credentials may not ask.
+    Unknown(CloudError),
+}
+
 /// The instances that carry Curfew's tags.
 struct Tagged {
     members: Vec<(MemberFleet, Vec<Instance>)>,
@@ -150,14 +161,26 @@ impl<'a> Place<'a> {
         })
     }
 
-    async fn tagged(&self, tags: InstanceTags<'_>) -> Result<Tagged, DeployError> {
+    /// The other deployments here, as far as they matter.
+    async fn neighbours(&self, tags: InstanceTags<'_>) -> Result<Neighbours, CloudError> {
+        let InstanceTags::Remove(_) = tags else {
+            return Ok(Neighbours::Known(Vec::new()));
+        };
+        match self.stack.neighbours().await {
+            Ok(names) => Ok(Neighbours::Known(names)),
+            Err(error) if error.kind == CloudErrorKind::Denied => Ok(Neighbours::Unknown(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn tagged(&self, tags: InstanceTags<'_>, neighbours: &Neighbours) -> Tagged {
         let mut tagged = Tagged {
             members: Vec::new(),
             kept: Vec::new(),
             failed: Vec::new(),
         };
         let InstanceTags::Remove(organisation) = tags else {
-            return Ok(tagged);
+            return tagged;
         };
         let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
         let failures = survey.failures.iter();
@@ -170,18 +193,31 @@ impl<'a> Place<'a> {
                 tagged.members.push((one, instances));
             }
         }
-        if tagged.members.is_empty() {
-            return Ok(tagged);
-        }
-        let neighbours = self.stack.neighbours().await?;
-        if !neighbours.is_empty() {
+        if let Some(why) = neighbours.objection()
+            && !tagged.members.is_empty()
+        {
             tagged.members.clear();
-            tagged.kept.push(format!(
-                "instances keep their `curfew:` tags, because they may be those of `{}`, which is deployed here too",
-                neighbours.join("`, `")
-            ));
+            tagged
+                .kept
+                .push(format!("instances keep their `curfew:` tags, {why}"));
         }
-        Ok(tagged)
+        tagged
+    }
+}
+
+impl Neighbours {
+    /// Why the tags on instances stay; none if they may go.
+    fn objection(&self) -> Option<String> {
+        match self {
+            Self::Known(names) if names.is_empty() => None,
+            Self::Known(names) => Some(format!(
+                "because they may be those of `{}`, which is deployed here too",
+                names.join("`, `")
+            )),
+            Self::Unknown(refusal) => Some(format!(
+                "because they may be those of another deployment, and nobody may look whether there is one: {refusal}"
+            )),
+        }
     }
 }
 

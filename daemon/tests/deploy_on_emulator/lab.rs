@@ -5,13 +5,15 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
 use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, InstanceTags, Reach};
 use curfew::emulator::{Emulator, EmulatorError, cache_directory};
 use curfew::progress::Silent;
@@ -109,6 +111,19 @@ pub(crate) struct Calls(Arc<Mutex<Recorded>>);
 struct Recorded {
     calls: Vec<String>,
     cut: Option<Cut>,
+    policy: Policy,
+}
+
+/// A look at every stack of the account and region.
+pub(crate) const ALL_STACKS: &str = "DescribeStacks *";
+
+/// What who calls may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Policy {
+    #[default]
+    Everything,
+    /// But look at other stacks than the one that is named.
+    OneStack,
 }
 
 /// After so many calls none gets through any more, as if the program had been killed.
@@ -125,6 +140,14 @@ impl Calls {
 
     pub(crate) fn cut(&self, cut: Option<Cut>) {
         self.0.lock().unwrap().cut = cut;
+    }
+
+    pub(crate) fn grant(&self, policy: Policy) {
+        self.0.lock().unwrap().policy = policy;
+    }
+
+    fn denies(&self, call: &str) -> bool {
+        self.0.lock().unwrap().policy == Policy::OneStack && call == ALL_STACKS
     }
 
     fn note(&self, call: String) -> Result<(), ConnectorError> {
@@ -152,7 +175,7 @@ impl Calls {
     }
 }
 
-fn is_writing(call: &str) -> bool {
+pub(crate) fn is_writing(call: &str) -> bool {
     let reading = ["Describe", "List", "Get", "GET "];
     !reading.iter().any(|verb| call.starts_with(verb))
 }
@@ -185,11 +208,20 @@ struct RecordingConnector {
 
 impl HttpConnector for RecordingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        match self.calls.note(name_of(&request)) {
+        let call = name_of(&request);
+        let denied = self.calls.denies(&call);
+        match self.calls.note(call) {
+            Ok(()) if denied => HttpConnectorFuture::ready(Ok(denial())),
             Ok(()) => self.inner.call(request),
             Err(cut) => HttpConnectorFuture::ready(Err(cut)),
         }
     }
+}
+
+/// As CloudFormation says it.
+fn denial() -> HttpResponse {
+    const BODY: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*</Message></Error></ErrorResponse>";
+    HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::from(BODY))
 }
 
 /// By the protocol: a header (SSM, EventBridge), a form (CloudFormation, STS, EC2), or method and path (S3).
@@ -199,6 +231,9 @@ fn name_of(request: &HttpRequest) -> String {
     }
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
     match body.strip_prefix("Action=") {
+        Some(rest) if rest.starts_with("DescribeStacks&") && !rest.contains("&StackName=") => {
+            ALL_STACKS.to_owned()
+        }
         Some(rest) => rest.split('&').next().unwrap_or_default().to_owned(),
         None => format!("{} {}", request.method(), request.uri()),
     }

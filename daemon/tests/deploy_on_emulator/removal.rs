@@ -8,7 +8,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_core::membership::Membership;
 use std::collections::BTreeMap;
 
-use crate::lab::{Lab, deployment, destroy};
+use crate::lab::{ALL_STACKS, Lab, Policy, deployment, destroy, is_writing};
 
 #[tokio::test]
 async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
@@ -69,13 +69,9 @@ async fn fleet(conn: &Connection) -> BTreeMap<String, (String, Vec<String>)> {
         .collect()
 }
 
-#[tokio::test]
-async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
-    let lab = Lab::open().await;
-    let (conn, calls) = lab.connect().await;
-    let wanted = deployment("demo");
-    demo::launch(&conn).await.unwrap();
-    let before = fleet(&conn).await;
+/// Writes Curfew's tags onto every instance.
+async fn remember(conn: &Connection) {
+    let ids = fleet(conn).await.into_keys().collect();
     let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
     let tag = |key: &str, value: &str| {
         aws_sdk_ec2::types::Tag::builder()
@@ -84,7 +80,7 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
             .build()
     };
     ec2.create_tags()
-        .set_resources(Some(before.keys().cloned().collect()))
+        .set_resources(Some(ids))
         .tags(tag(
             "curfew:last",
             "2026-11-23T19:00:00Z stop schedule office",
@@ -96,6 +92,16 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
         .send()
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&conn).await.unwrap();
+    let before = fleet(&conn).await;
+    remember(&conn).await;
     let tagged = fleet(&conn).await;
     deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
     let organisation = Organisation::open(&conn, &Membership::default());
@@ -137,5 +143,43 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     );
     let again = deploy::destroy(&conn, &wanted.stack, all, &Silent).await;
     assert!(again.unwrap().is_empty());
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn tags_stay_where_nobody_may_look_for_other_deployments() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&conn).await.unwrap();
+    remember(&conn).await;
+    let before = fleet(&conn).await;
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let organisation = Organisation::open(&conn, &Membership::default());
+    let all = InstanceTags::Remove(&organisation);
+    calls.grant(Policy::OneStack);
+
+    let found = deploy::belongings(&conn, &wanted.stack, all).await.unwrap();
+    assert_eq!(found.instances.len(), 0);
+    assert_eq!(
+        found.kept,
+        [
+            "instances keep their `curfew:` tags, because they may be those of another deployment, and nobody may look whether there is \
+             one: `cloudformation:DescribeStacks` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: \
+             cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*"
+        ]
+    );
+    calls.take();
+    let removed = deploy::destroy(&conn, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed, found);
+    assert_eq!(removed.failed, [""; 0]);
+    assert_eq!(fleet(&conn).await, before);
+    // Nobody has to stop halfway: what may be asked is known before anything goes.
+    let made = calls.take();
+    let first = made.iter().position(|call| is_writing(call)).unwrap();
+    let asked = made.iter().rposition(|call| call == ALL_STACKS);
+    assert!(asked.unwrap() < first, "{made:?}");
     lab.close().await;
 }
