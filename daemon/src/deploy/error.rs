@@ -63,6 +63,14 @@ pub enum DeployError {
         /// The stack.
         stack: StackName,
     },
+    /// CloudFormation goes on and on.
+    #[error("the CloudFormation stack `{stack}` is not done after {minutes} minutes")]
+    TooSlow {
+        /// The stack.
+        stack: StackName,
+        /// For how long it was waited for.
+        minutes: u64,
+    },
     /// It can't be previewed now.
     #[error(
         "the CloudFormation stack `{stack}` is in {status}, so what would change can't be told"
@@ -128,6 +136,9 @@ impl DeployError {
                 "put right what the reason names, and deploy again; or continue the rollback in the CloudFormation console, skipping that resource; or `curfew destroy`"
             }
             Self::Contended { .. } => "let it end, and deploy again",
+            Self::TooSlow { .. } => {
+                "its events in the CloudFormation console say what it waits for; once it has ended, `curfew deploy` goes on from there"
+            }
             Self::Unsettled { .. } => {
                 "wait until it has ended, or `curfew deploy`, which handles it"
             }

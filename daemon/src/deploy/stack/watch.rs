@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_cloudformation::types::StackEvent;
-use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::error::CloudError;
 use curfew_aws::rules::StackName;
 use tokio::time::{Instant, sleep};
 
@@ -129,16 +129,10 @@ impl Stack<'_> {
     }
 
     pub(super) fn too_slow(&self) -> DeployError {
-        CloudError::new(
-            "cloudformation:DescribeStacks",
-            CloudErrorKind::Service,
-            format!(
-                "the stack `{}` is not done after {} minutes",
-                self.name,
-                Self::LIMIT.as_secs() / 60
-            ),
-        )
-        .into()
+        DeployError::TooSlow {
+            stack: self.name.clone(),
+            minutes: Self::LIMIT.as_secs() / 60,
+        }
     }
 }
 
