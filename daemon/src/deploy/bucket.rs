@@ -11,6 +11,7 @@ use curfew_aws::rules::StackName;
 
 use super::artifact::Artifact;
 use super::place::Account;
+use super::preview::DataChange;
 
 /// A stack's bucket.
 #[derive(Debug)]
@@ -43,11 +44,17 @@ impl Bucket {
         format!("lambda/{}.zip", artifact.sha256)
     }
 
-    /// Whether the code is there.
-    pub(super) async fn holds(&self, artifact: &Artifact) -> Result<bool, CloudError> {
+    /// Whether the code is there, or other code.
+    pub(super) async fn compare(&self, artifact: &Artifact) -> Result<DataChange, CloudError> {
         let key = Self::key(artifact);
         let objects = self.objects().await?.unwrap_or_default();
-        Ok(objects.iter().any(|o| o.key() == Some(&key)))
+        Ok(if objects.iter().any(|o| o.key() == Some(&key)) {
+            DataChange::Keep
+        } else if objects.is_empty() {
+            DataChange::Create
+        } else {
+            DataChange::Change
+        })
     }
 
     /// Uploads the code, into a bucket that is made if need be.

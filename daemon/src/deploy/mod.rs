@@ -26,7 +26,7 @@ pub use self::destroy::{Belongings, InstanceTags, belongings, destroy};
 pub use self::error::DeployError;
 pub use self::outputs::Outputs;
 use self::prepared::Prepared;
-pub use self::preview::{Preview, preview};
+pub use self::preview::{DataChange, Preview, preview};
 pub use self::publish::publish;
 pub use self::reach::Reach;
 use self::stack::Stack;

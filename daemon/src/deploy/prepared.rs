@@ -9,6 +9,7 @@ use curfew_aws::rules::Rules;
 use super::artifact::{Artifact, ArtifactError};
 use super::bucket::Bucket;
 use super::place::{Account, Cloud};
+use super::preview::DataChange;
 use super::settings::SettingsParameter;
 use super::stack::{Applied, Parameters, Stack};
 use super::{Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, stack_outputs};
@@ -89,7 +90,7 @@ impl<'a> Prepared<'a> {
     }
 
     pub(super) async fn deploy(&self, progress: &dyn Progress) -> Result<Outputs, DeployError> {
-        let uploaded = !self.bucket.holds(&self.artifact).await?;
+        let uploaded = self.bucket.compare(&self.artifact).await? != DataChange::Keep;
         if uploaded {
             progress.detail("uploading the Lambda's code");
             self.bucket.put(&self.artifact).await?;

@@ -12,16 +12,28 @@ use crate::progress::Progress;
 /// What deploying would change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
-    /// Whether new code would be uploaded.
-    pub code: bool,
-    /// Whether the schedules that the Lambda knows would change.
-    pub settings: bool,
+    /// The Lambda's code.
+    pub code: DataChange,
+    /// The schedules that the Lambda knows.
+    pub settings: DataChange,
     /// The stack, with its resources.
     pub stack: StackChanges,
     /// The rules.
     pub rules: RuleChanges,
     /// What a person should know, one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What becomes of what is uploaded or written beside the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataChange {
+    /// It is as it should be.
+    Keep,
+    /// There is none.
+    Create,
+    /// There is another.
+    Change,
 }
 
 /// What [`deploy`](super::deploy) would change. Nothing is uploaded or changed. CloudFormation is asked by a change set, if the stack
@@ -35,8 +47,8 @@ pub async fn preview(
     let rules = prepared.rules.preview(&deployment.rules).await?;
     let document = &deployment.settings_document;
     Ok(Preview {
-        code: !prepared.bucket.holds(&prepared.artifact).await?,
-        settings: !prepared.settings.holds(document).await?,
+        code: prepared.bucket.compare(&prepared.artifact).await?,
+        settings: prepared.settings.compare(document).await?,
         stack: prepared.stack.preview(&prepared.parameters).await?,
         rules: rules.changes,
         warnings: rules.warnings,

@@ -7,6 +7,8 @@ use curfew_aws::document::{Contents, Stored};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::StackName;
 
+use super::preview::DataChange;
+
 /// A stack's parameters.
 pub(super) struct SettingsParameter {
     client: Client,
@@ -24,8 +26,13 @@ impl SettingsParameter {
     /// Whether the Lambda reads just `document`, so that nothing needs writing. Compared unpacked: what compresses may be another
     /// release.
     pub(super) async fn holds(&self, document: &str) -> Result<bool, CloudError> {
+        Ok(self.compare(document).await? == DataChange::Keep)
+    }
+
+    /// The same, and otherwise whether it reads anything.
+    pub(super) async fn compare(&self, document: &str) -> Result<DataChange, CloudError> {
         let Some(value) = self.get(&self.name).await? else {
-            return Ok(false);
+            return Ok(DataChange::Create);
         };
         let found = match Contents::of(&value) {
             Ok(Contents::Whole(found)) => Ok(found),
@@ -39,7 +46,11 @@ impl SettingsParameter {
             Err(damaged) => Err(damaged),
         };
         // What is damaged, by an interrupted removal or by hand, is written anew.
-        Ok(found.is_ok_and(|found| found == document))
+        Ok(if found.is_ok_and(|found| found == document) {
+            DataChange::Keep
+        } else {
+            DataChange::Change
+        })
     }
 
     /// Writes what the Lambda shall read. Until the last call it reads what it read before.

@@ -2,7 +2,7 @@
 
 use aws_sdk_cloudformation::types::ExecutionStatus;
 use curfew::deploy::stack::{Action as ResourceAction, Intent};
-use curfew::deploy::{self, Auth, Belongings};
+use curfew::deploy::{self, Auth, Belongings, DataChange};
 use curfew::progress::Silent;
 use curfew_aws::rules::RuleChanges;
 use curfew_core::timetable::Action;
@@ -16,7 +16,10 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
     let mut wanted = deployment("demo");
 
     let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
-    assert!(plan.code && plan.settings);
+    assert_eq!(
+        (plan.code, plan.settings),
+        (DataChange::Create, DataChange::Create)
+    );
     assert_eq!(
         (plan.stack.intent, plan.stack.status),
         (Intent::Create, None)
@@ -64,13 +67,21 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
     assert_eq!(plan.stack.intent, Intent::Keep);
-    assert!(!plan.code && !plan.settings && plan.rules.is_empty());
+    assert_eq!(
+        (plan.code, plan.settings),
+        (DataChange::Keep, DataChange::Keep)
+    );
+    assert!(plan.rules.is_empty());
 
     // Other access is another stack, another schedule is another rule.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
     wanted.rules[1] = rule(&wanted.stack, Action::Stop, "cron(0 19 ? * MON-FRI *)");
+    wanted.settings_document = r#"{"schedules":{"office":{}}}"#.to_owned();
     let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
-    assert!(!plan.code && !plan.settings);
+    assert_eq!(
+        (plan.code, plan.settings),
+        (DataChange::Keep, DataChange::Change)
+    );
     assert_eq!(plan.stack.intent, Intent::Update);
     let parameters: Vec<_> = plan
         .stack

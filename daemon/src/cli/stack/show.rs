@@ -2,7 +2,7 @@
 
 use crate::cli::output::{Reader, count, table, table_for};
 use crate::deploy::stack::{Action, Intent, ParameterChange};
-use crate::deploy::{Belongings, Outputs, Preview};
+use crate::deploy::{Belongings, DataChange, Outputs, Preview};
 
 /// How a deployment is reached.
 pub(super) fn outputs(outputs: &Outputs) -> String {
@@ -87,13 +87,16 @@ fn rows(preview: &Preview) -> Vec<Row> {
         detail,
     };
     let mut rows = Vec::new();
-    for (changes, what) in [
+    for (change, what) in [
         (preview.code, "the Lambda's code"),
         (preview.settings, "the Lambda's settings"),
     ] {
-        if changes {
-            rows.push(row(CHANGE, what, "data", String::new()));
-        }
+        let action = match change {
+            DataChange::Keep => continue,
+            DataChange::Create => CREATE,
+            DataChange::Change => CHANGE,
+        };
+        rows.push(row(action, what, "data", String::new()));
     }
     let parameters = preview.stack.parameters.iter();
     rows.extend(parameters.map(|change| row(CHANGE, &change.name, "parameter", from_to(change))));
@@ -205,8 +208,8 @@ mod tests {
 
     fn nothing() -> Preview {
         Preview {
-            code: false,
-            settings: false,
+            code: DataChange::Keep,
+            settings: DataChange::Keep,
             stack: StackChanges {
                 intent: Intent::Keep,
                 status: Some("UPDATE_COMPLETE".to_owned()),
@@ -221,7 +224,8 @@ mod tests {
     #[test]
     fn a_plan_says_what_happens_to_each_thing_and_how_many_there_are() {
         let mut plan = nothing();
-        plan.code = true;
+        plan.code = DataChange::Change;
+        plan.settings = DataChange::Create;
         plan.stack.intent = Intent::Update;
         plan.stack.parameters = vec![
             ParameterChange {
@@ -255,6 +259,7 @@ mod tests {
         insta::assert_snapshot!(preview(&plan), @"
         ACTION             WHAT                          KIND              DETAIL
         change             the Lambda's code             data
+        create             the Lambda's settings         data
         change             Auth                          parameter         none → token
         change             FleetPolicy                   parameter         - → xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
         change             Function                      AWS::Some::Thing  Code, Tags
@@ -264,7 +269,7 @@ mod tests {
         create             curfew-demo-heartbeat-641d0e  wake-up rule      rate(5 minutes)
         delete             curfew-demo-old-stop-123456   wake-up rule
 
-        1 to create, 4 to change, 2 to replace, 2 to delete. Nothing was changed.
+        2 to create, 4 to change, 2 to replace, 2 to delete. Nothing was changed.
         note: the bus is nearly full
         ");
     }
