@@ -16,6 +16,7 @@ mod import;
 mod notify;
 mod output;
 mod past;
+mod person;
 mod plan;
 mod request;
 mod rules;

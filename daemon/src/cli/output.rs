@@ -176,18 +176,6 @@ fn distance(length: SignedDuration) -> String {
     }
 }
 
-/// Asks a person on the terminal; anything but yes is no.
-pub(super) fn confirmed(question: &str) -> bool {
-    let mut answer = String::new();
-    let mut stderr = io::stderr();
-    let asked = stderr
-        .write_all(question.as_bytes())
-        .and_then(|()| stderr.flush());
-    asked.is_ok()
-        && io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

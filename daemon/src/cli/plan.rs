@@ -1,7 +1,7 @@
 //! `curfew plan` and `curfew apply`: what a pass would do now, and doing it.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use clap::Args;
 use curfew_aws::error::CloudError;
@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use super::error::all_answered;
 use super::everywhere::{LOOKING, Places, looked_at};
-use super::output::{Reader, confirmed, count, moment, or_dash, table_for};
+use super::output::{Reader, count, moment, or_dash, table_for};
+use super::person::Person;
 use super::{CliError, Context, Exit};
 use crate::progress::{self, Progress};
 use crate::settings::Settings;
@@ -43,7 +44,8 @@ pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
 
 pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
     let asks = !args.yes;
-    if asks && !io::stdin().is_terminal() {
+    let mut person = Person::here();
+    if asks && !person.is_there() {
         let message = "`curfew apply` asks before it acts, and standard input is no terminal";
         let hint = "say --yes, or look first with `curfew plan`";
         return Err(CliError::new(Exit::Usage, message).hint(hint));
@@ -54,7 +56,7 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     let mut unconfirmed = Vec::new();
     if asks && !seen.plan.steps.is_empty() {
         let question = describe(&seen.plan, &seen.places, Reader::stderr());
-        if !confirmed(&format!("{question}\nDo this? [y/N] ")) {
+        if !person.confirms(&format!("{question}\nDo this? [y/N] ")) {
             return Err(CliError::new(Exit::Failed, "nothing was done"));
         }
         // Whoever was asked took their time: others may have acted, and an edge may have passed.

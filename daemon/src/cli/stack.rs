@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,7 +12,8 @@ use curfew_aws::rules::StackName;
 
 pub(super) use self::show::try_next;
 use super::guard::{Asking, before_deploying};
-use super::output::{Reader, confirmed};
+use super::output::Reader;
+use super::person::Person;
 use super::{CliError, Context, Exit};
 use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Reach};
 use crate::progress;
@@ -58,7 +59,15 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     } else {
         Asking::Allowed
     };
-    before_deploying(context, &settings, &connection, asking, progress.as_ref()).await?;
+    before_deploying(
+        &settings,
+        &connection,
+        &context.clock,
+        asking,
+        progress.as_ref(),
+        &mut Person::here(),
+    )
+    .await?;
     let outputs = deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
     context.output.print(&outputs, |outputs| {
         format!("{}\n{}", show::outputs(outputs), try_next(outputs))
@@ -101,7 +110,8 @@ pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
 /// Lets a person decide; without one, nothing is removed.
 fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result<(), CliError> {
     let refuse = |why: &str| CliError::new(Exit::Failed, format!("nothing was removed: {why}"));
-    if !io::stdin().is_terminal() {
+    let mut person = Person::here();
+    if !person.is_there() {
         return Err(refuse("there is nobody to ask").hint("say --yes"));
     }
     let region = connection.region();
@@ -115,7 +125,7 @@ fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result
     let question = format!(
         "{exceptions}Remove all this of the stack `{stack}` in {place}? Instances stay. [y/N] "
     );
-    if confirmed(&question) {
+    if person.confirms(&question) {
         Ok(())
     } else {
         Err(refuse("you said no"))

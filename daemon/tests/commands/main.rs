@@ -8,4 +8,5 @@ mod explain;
 mod plan;
 mod request;
 mod status;
+#[path = "../support/terminal.rs"]
 mod terminal;

@@ -1,6 +1,5 @@
 //! The program itself, ended by SIGKILL in the middle of its calls.
 
-use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -13,10 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::sync::Notify;
 
-use crate::lab::{Lab, destroy};
+use crate::lab::{Lab, curfew, destroy};
 
-/// A schedule with two edges; with the heartbeat that makes three rules.
-const SETTINGS: &str = "[stack]\nname = \"demo\"\n[schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n";
 const SIGKILL: i32 = 9;
 
 /// Passes calls on to the emulator; after so many it passes on none any more, so that nobody gets further before being killed.
@@ -50,7 +47,6 @@ impl Relay {
             }),
             folder: tempfile::tempdir().unwrap(),
         };
-        fs::write(relay.folder.path().join("curfew.toml"), SETTINGS).unwrap();
         let (port, count) = (lab.port, Arc::clone(&relay.count));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -65,18 +61,8 @@ impl Relay {
         let limit = kill_after.unwrap_or(usize::MAX);
         self.count.limit.store(limit, Ordering::SeqCst);
         self.count.passed.store(0, Ordering::SeqCst);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_curfew"))
-            .args([
-                "--config",
-                "curfew.toml",
-                "deploy",
-                "--lambda-zip",
-                "/bin/sh",
-            ])
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("CURFEW__DAEMON__STATE_DIR", self.folder.path())
+        let arguments = ["deploy", "--lambda-zip", "/bin/sh"];
+        let mut child = Command::from(curfew(self.folder.path(), &arguments))
             .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_REGION", "eu-west-3")
             .stdin(Stdio::null())

@@ -1,8 +1,10 @@
 //! An emulator for one test, a connection to it that notes its calls and can be cut off, and something to deploy.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::primitives::SdkBody;
@@ -82,6 +84,21 @@ impl Lab {
             .build();
         (conn, calls)
     }
+}
+
+/// The program itself, in a folder with settings for `demo`: a schedule with two edges. Nothing of the environment reaches it.
+pub(crate) fn curfew(folder: &Path, arguments: &[&str]) -> Command {
+    const SETTINGS: &str = "[stack]\nname = \"demo\"\n[schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n";
+    fs::write(folder.join("curfew.toml"), SETTINGS).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+    command
+        .args(["--config", "curfew.toml"])
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .env("CURFEW__DAEMON__STATE_DIR", folder);
+    command
 }
 
 pub(crate) async fn start(state: &Path, port: u16) -> Result<Emulator, EmulatorError> {
@@ -283,4 +300,47 @@ pub(crate) async fn belongings(conn: &Connection, stack: &StackName) -> Belongin
     deploy::belongings(conn, stack, InstanceTags::Keep)
         .await
         .unwrap()
+}
+
+/// Every instance's state and tags' keys.
+pub(crate) async fn fleet(conn: &Connection) -> BTreeMap<String, (String, Vec<String>)> {
+    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
+    let answer = ec2.describe_instances().send().await.unwrap();
+    let instances = answer.reservations.unwrap_or_default().into_iter();
+    let instances = instances.flat_map(|one| one.instances.unwrap_or_default());
+    instances
+        .map(|instance| {
+            let tags = instance.tags().iter().filter_map(|tag| tag.key());
+            let mut keys: Vec<_> = tags.map(str::to_owned).collect();
+            keys.sort_unstable();
+            let state = instance.state().and_then(|state| state.name()).unwrap();
+            let id = instance.instance_id().unwrap().to_owned();
+            (id, (state.as_str().to_owned(), keys))
+        })
+        .collect()
+}
+
+/// Writes Curfew's tags onto every instance.
+pub(crate) async fn remember(conn: &Connection) {
+    let ids = fleet(conn).await.into_keys().collect();
+    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
+    let tag = |key: &str, value: &str| {
+        aws_sdk_ec2::types::Tag::builder()
+            .key(key)
+            .value(value)
+            .build()
+    };
+    ec2.create_tags()
+        .set_resources(Some(ids))
+        .tags(tag(
+            "curfew:last",
+            "2026-11-23T19:00:00Z stop schedule office",
+        ))
+        .tags(tag(
+            "curfew:hold",
+            "running until 2026-11-24T19:00:00Z by alice",
+        ))
+        .send()
+        .await
+        .unwrap();
 }

@@ -1,6 +1,7 @@
 //! The embedded emulator and everything that is deployed into it, for real: each test runs an emulator of its own, on a port and
 //! with a state of its own, and leaves no process behind.
 
+mod asked;
 mod contention;
 mod converge;
 mod dry_run;
@@ -9,3 +10,6 @@ mod killed;
 mod lab;
 mod recover;
 mod removal;
+#[allow(dead_code, reason = "other tests need the rest of it")]
+#[path = "../support/terminal.rs"]
+mod terminal;

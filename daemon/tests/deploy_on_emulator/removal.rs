@@ -3,12 +3,10 @@
 use curfew::deploy::{self, DeployError, InstanceTags};
 use curfew::emulator::demo;
 use curfew::progress::Silent;
-use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
 use curfew_core::membership::Membership;
-use std::collections::BTreeMap;
 
-use crate::lab::{ALL_STACKS, Lab, Policy, deployment, destroy, is_writing};
+use crate::lab::{ALL_STACKS, Lab, Policy, deployment, destroy, fleet, is_writing, remember};
 
 #[tokio::test]
 async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
@@ -49,49 +47,6 @@ async fn a_stack_of_somebody_else_is_not_touched() {
     );
     assert_eq!(calls.take_writing(), [""; 0]);
     lab.close().await;
-}
-
-/// Every instance's state and tags, by name.
-async fn fleet(conn: &Connection) -> BTreeMap<String, (String, Vec<String>)> {
-    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
-    let answer = ec2.describe_instances().send().await.unwrap();
-    let instances = answer.reservations.unwrap_or_default().into_iter();
-    let instances = instances.flat_map(|one| one.instances.unwrap_or_default());
-    instances
-        .map(|instance| {
-            let tags = instance.tags().iter().filter_map(|tag| tag.key());
-            let mut keys: Vec<_> = tags.map(str::to_owned).collect();
-            keys.sort_unstable();
-            let state = instance.state().and_then(|state| state.name()).unwrap();
-            let id = instance.instance_id().unwrap().to_owned();
-            (id, (state.as_str().to_owned(), keys))
-        })
-        .collect()
-}
-
-/// Writes Curfew's tags onto every instance.
-async fn remember(conn: &Connection) {
-    let ids = fleet(conn).await.into_keys().collect();
-    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
-    let tag = |key: &str, value: &str| {
-        aws_sdk_ec2::types::Tag::builder()
-            .key(key)
-            .value(value)
-            .build()
-    };
-    ec2.create_tags()
-        .set_resources(Some(ids))
-        .tags(tag(
-            "curfew:last",
-            "2026-11-23T19:00:00Z stop schedule office",
-        ))
-        .tags(tag(
-            "curfew:hold",
-            "running until 2026-11-24T19:00:00Z by alice",
-        ))
-        .send()
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

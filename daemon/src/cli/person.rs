@@ -1,0 +1,42 @@
+//! Asking a person, where there is one.
+
+use std::io::{self, BufRead as _, BufReader, IsTerminal, Read, Stderr, Stdin, Write};
+
+/// Where answers come from, and where questions go.
+pub(super) struct Person<A, Q> {
+    answers: A,
+    questions: Q,
+}
+
+impl Person<Stdin, Stderr> {
+    /// Whoever runs this command. Standard output is for results.
+    pub(super) fn here() -> Self {
+        Self::at(io::stdin(), io::stderr())
+    }
+}
+
+impl<A: Read + IsTerminal, Q: Write> Person<A, Q> {
+    /// Who answers there, and reads here.
+    pub(super) fn at(answers: A, questions: Q) -> Self {
+        Self { answers, questions }
+    }
+
+    /// Whether anybody can answer.
+    pub(super) fn is_there(&self) -> bool {
+        self.answers.is_terminal()
+    }
+
+    /// Asks; anything but yes is no.
+    pub(super) fn confirms(&mut self, question: &str) -> bool {
+        let mut answer = String::new();
+        let asked = self
+            .questions
+            .write_all(question.as_bytes())
+            .and_then(|()| self.questions.flush());
+        asked.is_ok()
+            && BufReader::new(&mut self.answers)
+                .read_line(&mut answer)
+                .is_ok()
+            && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+}
