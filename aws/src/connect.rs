@@ -13,6 +13,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::service_config::ServiceConfigKey;
 use curfew_core::membership::Account;
 use rustls::RootCertStore;
 
@@ -90,8 +91,10 @@ impl Connection {
             None => {}
         }
         let mut sdk = loader.load().await;
+        // A profile may name one, too.
+        let endpoint = sdk.endpoint_url().map(str::to_owned);
         if sdk.region().is_none() {
-            if !local {
+            if !endpoint.as_deref().is_some_and(is_local) {
                 return Err(ConnectError::NoRegion);
             }
             sdk = sdk.into_builder().region(EMULATOR_REGION).build();
@@ -188,6 +191,12 @@ impl Connection {
         self.endpoint.as_deref()
     }
 
+    /// Where a service is asked, if not at AWS's own endpoint: `AWS_ENDPOINT_URL_S3` and the `services` of a profile name one for a
+    /// service alone. The service by its id: `S3`, `CloudFormation`.
+    pub fn endpoint_of(&self, service: &'static str) -> Option<String> {
+        endpoint_of(service, &self.sdk)
+    }
+
     /// Whether this is an emulator on this machine rather than AWS.
     pub fn is_local(&self) -> bool {
         self.endpoint().is_some_and(is_local)
@@ -214,6 +223,22 @@ fn is_local(url: &str) -> bool {
         || named.contains(&host)
         || host.ends_with(".localhost")
         || host.ends_with(".localhost.localstack.cloud")
+}
+
+/// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
+pub(crate) fn endpoint_of(service: &'static str, sdk: &SdkConfig) -> Option<String> {
+    let for_all = sdk.endpoint_url().map(str::to_owned);
+    if sdk.get_origin("endpoint_url").is_client_config() {
+        return for_all;
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .expect("everything is named");
+    let own = sdk.service_config().and_then(|of| of.load_config(key));
+    own.or(for_all)
 }
 
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";

@@ -9,9 +9,9 @@ use aws_smithy_runtime_api::client::endpoint::{
     EndpointFuture, EndpointResolverParams, ResolveEndpoint,
 };
 use aws_smithy_types::endpoint::Endpoint;
-use aws_types::service_config::ServiceConfigKey;
 
 use super::Action;
+use crate::connect::endpoint_of;
 
 /// What every URL of EC2 begins with.
 const EC2: &str = "https://ec2";
@@ -30,7 +30,7 @@ impl Beside {
     pub(super) fn of(action: Action, sdk: &SdkConfig) -> Self {
         Self {
             host: action.host,
-            endpoint: endpoint_of(action, sdk),
+            endpoint: endpoint_of(action.service, sdk),
             region: sdk.region().map(ToString::to_string),
             fips: sdk.use_fips(),
             dual_stack: sdk.use_dual_stack(),
@@ -57,20 +57,4 @@ impl ResolveEndpoint for Beside {
             Ok(Endpoint::builder().url(url).build())
         })
     }
-}
-
-/// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
-fn endpoint_of(action: Action, sdk: &SdkConfig) -> Option<String> {
-    let for_all = sdk.endpoint_url().map(str::to_owned);
-    if sdk.get_origin("endpoint_url").is_client_config() {
-        return for_all;
-    }
-    let key = ServiceConfigKey::builder()
-        .service_id(action.service)
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .expect("everything is named");
-    let own = sdk.service_config().and_then(|of| of.load_config(key));
-    own.or(for_all)
 }

@@ -17,6 +17,17 @@ use self::cost::{Cost, Load};
 use super::place::Cloud;
 use crate::settings::Settings;
 
+/// What a deployment calls, by AWS's ids of services.
+const SERVICES: [&str; 7] = [
+    "CloudFormation",
+    "S3",
+    "SSM",
+    "EventBridge",
+    "EC2",
+    "SQS",
+    "STS",
+];
+
 /// AWS's shortest key id (*`AccessKey`*, IAM API Reference); emulators are given `test` or twelve digits.
 const SHORTEST_KEY: usize = 16;
 
@@ -56,6 +67,18 @@ pub enum GuardError {
         /// Where.
         region: String,
     },
+    /// Half of it would go to AWS, and half to an emulator.
+    #[error(
+        "{service} is asked at {own}, and other services at {others}: one is AWS, the other is not"
+    )]
+    TwoClouds {
+        /// Which has an endpoint of its own.
+        service: &'static str,
+        /// Where that is.
+        own: String,
+        /// Where the others are.
+        others: String,
+    },
     /// Nobody knows who asks.
     #[error("there are no credentials")]
     NoCredentials(#[source] CredentialsError),
@@ -69,7 +92,10 @@ impl GuardError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::RealKeys { .. } => {
-                "take the endpoint away to deploy into AWS (--endpoint-url, AWS_ENDPOINT_URL, `aws.endpoint`), or the profile to deploy into the emulator"
+                "take the endpoint away to deploy into AWS (--endpoint-url, AWS_ENDPOINT_URL, `aws.endpoint`, `endpoint_url` of the profile), or the profile to deploy into the emulator"
+            }
+            Self::TwoClouds { .. } => {
+                "name one endpoint for all services, by --endpoint-url, AWS_ENDPOINT_URL, `aws.endpoint` or `endpoint_url` of the profile, or none"
             }
             Self::EmulatorKeys { .. } => {
                 "take AWS_ACCESS_KEY_ID away, or name the emulator's address: --endpoint-url http://127.0.0.1:4566"
@@ -88,6 +114,7 @@ pub async fn look(
     clock: &Clock,
 ) -> Result<Option<Outlook>, GuardError> {
     let cloud = Cloud::of(conn);
+    one_for_all(conn, cloud)?;
     let provider = conn.sdk.credentials_provider();
     let provider = provider.ok_or_else(|| {
         GuardError::NoCredentials(CredentialsError::not_loaded("none are configured"))
@@ -127,6 +154,25 @@ pub async fn look(
             clock.now(),
         )),
     }))
+}
+
+/// Refuses a service whose own endpoint leads elsewhere than the others'.
+fn one_for_all(conn: &Connection, cloud: Cloud) -> Result<(), GuardError> {
+    let place = |endpoint: Option<&str>| match endpoint {
+        Some(url) => format!("`{url}`"),
+        None => format!("AWS, {}", conn.region()),
+    };
+    for service in SERVICES {
+        let own = conn.endpoint_of(service);
+        if Cloud::at(own.as_deref()) != cloud {
+            return Err(GuardError::TwoClouds {
+                service,
+                own: place(own.as_deref()),
+                others: place(conn.endpoint()),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A user's key or a session's, by AWS's prefixes (*Understanding unique ID prefixes*, IAM User Guide).

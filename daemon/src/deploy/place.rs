@@ -13,14 +13,18 @@ pub(super) enum Cloud {
 }
 
 impl Cloud {
-    /// AWS may be reached by an endpoint of one's own, in a private network; its name tells.
     pub(super) fn of(conn: &Connection) -> Self {
+        Self::at(conn.endpoint())
+    }
+
+    /// AWS may be reached by an endpoint of one's own, in a private network; its name tells.
+    pub(super) fn at(endpoint: Option<&str>) -> Self {
         let host = |url: &str| {
             let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
             rest.split([':', '/']).next().unwrap_or_default().to_owned()
         };
         let aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
-        match conn.endpoint().map(host) {
+        match endpoint.map(host) {
             Some(host) if !aws.iter().any(|domain| host.ends_with(domain)) => Self::Emulator,
             _ => Self::Aws,
         }

@@ -8,6 +8,7 @@ mod dry_run;
 mod emulator;
 mod killed;
 mod lab;
+mod profile;
 mod recover;
 mod removal;
 #[allow(dead_code, reason = "other tests need the rest of it")]
