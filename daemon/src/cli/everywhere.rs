@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use curfew_aws::execute::{Deadline, Outcome};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
-use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::instance::{AccountId, Instance, InstanceId};
 use curfew_core::membership::Member;
 use curfew_core::plan::Step;
+use serde::Serialize;
 
 use super::CliError;
 use super::output::{count, or_dash};
@@ -59,9 +60,27 @@ pub(super) fn looked_at(instances: usize) -> String {
 
 /// Where each instance is.
 pub(super) struct Places {
-    of: HashMap<InstanceId, Member>,
+    of: HashMap<InstanceId, Place>,
     /// Whether there is more than one place to be, answered or not.
     several: bool,
+    /// Whether those are in more than one account.
+    several_accounts: bool,
+}
+
+/// Where an instance is, and whose it is.
+struct Place {
+    member: Member,
+    account: AccountId,
+}
+
+/// An entry about an instance in a document, with its account where several are governed. The HTTP API has the same entries and tells
+/// no accounts.
+#[derive(Serialize)]
+pub(super) struct Placed<'a, T> {
+    #[serde(flatten)]
+    entry: &'a T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a AccountId>,
 }
 
 impl Places {
@@ -72,12 +91,39 @@ impl Places {
     ) -> Self {
         let placed = seen.flat_map(|(one, instances)| {
             let places = instances.iter();
-            places.map(|instance| (instance.id.clone(), one.member.clone()))
+            places.map(|instance| {
+                let place = Place {
+                    member: one.member.clone(),
+                    account: instance.account.clone(),
+                };
+                (instance.id.clone(), place)
+            })
         });
+        let members = organisation.members();
         Self {
             of: placed.collect(),
-            several: organisation.members().len() > 1,
+            several: members.len() > 1,
+            several_accounts: members.iter().any(|one| one.account.is_some()),
         }
+    }
+
+    /// An instance's account, where several are governed.
+    pub(super) fn account(&self, instance: &InstanceId) -> Option<&AccountId> {
+        let place = self.of.get(instance).filter(|_| self.several_accounts);
+        place.map(|place| &place.account)
+    }
+
+    /// A document's entries, each with its account where several are governed.
+    pub(super) fn placed<'a, T>(
+        &'a self,
+        entries: &'a [T],
+        instance: impl Fn(&T) -> &InstanceId,
+    ) -> Vec<Placed<'a, T>> {
+        let placed = entries.iter().map(|entry| Placed {
+            entry,
+            account: self.account(instance(entry)),
+        });
+        placed.collect()
     }
 
     /// In a table of instances: after an instance's id and its name.
@@ -95,7 +141,8 @@ impl Places {
     /// An instance's row under that header.
     pub(super) fn row(&self, instance: &InstanceId, mut row: Vec<String>) -> Vec<String> {
         if self.several {
-            row.insert(Self::COLUMN, or_dash(self.of.get(instance)));
+            let place = self.of.get(instance).map(|place| &place.member);
+            row.insert(Self::COLUMN, or_dash(place));
         }
         row
     }
@@ -122,7 +169,7 @@ impl Places {
         for step in steps {
             let place = self.of.get(&step.instance);
             let place = place.expect("a step is for an instance that was seen");
-            sorted.entry(place.clone()).or_default().push(step);
+            sorted.entry(place.member.clone()).or_default().push(step);
         }
         sorted.into_iter().collect()
     }

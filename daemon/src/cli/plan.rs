@@ -8,14 +8,14 @@ use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::organisation::{MemberError, Organisation, Whole};
 use curfew_aws::pass::WakeUp;
-use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::instance::{AccountId, Instance, InstanceState};
 use curfew_core::plan::{Plan, Skip, SkipReason, Step, StepAction};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::error::all_answered;
-use super::everywhere::{LOOKING, Places, looked_at};
+use super::everywhere::{LOOKING, Placed, Places, looked_at};
 use super::output::{Reader, count, moment, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
@@ -36,9 +36,10 @@ pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
     let seen = look(context, &settings, &organisation, progress.as_ref()).await?;
     drop(progress);
     let reader = context.output.reader();
+    let document = Document::of(&seen.plan, &seen.places);
     context
         .output
-        .print(&seen.plan, |plan| describe(plan, &seen.places, reader))?;
+        .print(&document, |_| describe(&seen.plan, &seen.places, reader))?;
     all_answered(seen.failures)
 }
 
@@ -300,15 +301,41 @@ fn step_row(step: &Step) -> Vec<String> {
     ]
 }
 
+/// A [`Plan`], with accounts where several are governed.
+#[derive(Serialize)]
+struct Document<'a> {
+    at: Timestamp,
+    steps: Vec<Placed<'a, Step>>,
+    skipped: Vec<Placed<'a, Skip>>,
+    next_edge: Option<Timestamp>,
+}
+
+impl<'a> Document<'a> {
+    fn of(plan: &'a Plan, places: &'a Places) -> Self {
+        let Plan {
+            at,
+            steps,
+            skipped,
+            next_edge,
+        } = plan;
+        Self {
+            at: *at,
+            steps: places.placed(steps, |step| &step.instance),
+            skipped: places.placed(skipped, |skip| &skip.instance),
+            next_edge: *next_edge,
+        }
+    }
+}
+
 /// What became of a plan: the contract of `plan`, and how each step went.
 #[derive(Serialize)]
 struct Applied<'a> {
     at: Timestamp,
     steps: Vec<AppliedStep<'a>>,
-    skipped: &'a [Skip],
+    skipped: Vec<Placed<'a, Skip>>,
     /// What came up after the question, and so was not done.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    unconfirmed: &'a [Step],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unconfirmed: Vec<Placed<'a, Step>>,
     next_edge: Option<Timestamp>,
 }
 
@@ -316,6 +343,8 @@ struct Applied<'a> {
 struct AppliedStep<'a> {
     #[serde(flatten)]
     step: &'a Step,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a AccountId>,
     result: &'static str,
     after: Option<InstanceState>,
     error: Option<String>,
@@ -323,7 +352,7 @@ struct AppliedStep<'a> {
 }
 
 impl<'a> AppliedStep<'a> {
-    fn new(outcome: &'a Outcome) -> Self {
+    fn new(outcome: &'a Outcome, places: &'a Places) -> Self {
         let (result, after, error) = match &outcome.result {
             StepResult::Done { after } => ("done", Some(*after), None),
             StepResult::NotRemembered { after, error } => {
@@ -334,6 +363,7 @@ impl<'a> AppliedStep<'a> {
         };
         Self {
             step: &outcome.step,
+            account: places.account(&outcome.step.instance),
             result,
             after,
             error: error.map(ToString::to_string),
@@ -369,9 +399,12 @@ fn report(
     let Look { plan, places, .. } = seen;
     let applied = Applied {
         at: plan.at,
-        steps: outcomes.iter().map(AppliedStep::new).collect(),
-        skipped: &plan.skipped,
-        unconfirmed,
+        steps: outcomes
+            .iter()
+            .map(|outcome| AppliedStep::new(outcome, places))
+            .collect(),
+        skipped: places.placed(&plan.skipped, |skip| &skip.instance),
+        unconfirmed: places.placed(unconfirmed, |step| &step.instance),
         next_edge: plan.next_edge,
     };
     let reader = context.output.reader();

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::all_answered;
-use super::everywhere::{self, Places};
+use super::everywhere::{self, Placed, Places};
 use super::output::{Reader, moment, or_dash, table_for};
 use super::plan::failure;
 use super::targets::TargetArgs;
@@ -80,10 +80,16 @@ pub(super) async fn resume(context: &mut Context, args: RequestArgs) -> Result<(
 }
 
 /// What became of a request.
-#[derive(Serialize)]
 struct Changes {
     at: Timestamp,
     instances: Vec<Change>,
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+struct Document<'a> {
+    at: Timestamp,
+    instances: Vec<Placed<'a, Change>>,
 }
 
 async fn carry_out(
@@ -160,9 +166,13 @@ async fn carry_out(
     drop(progress);
     changes.instances.sort_by(|a, b| a.id.cmp(&b.id));
     let reader = context.output.reader();
+    let document = Document {
+        at: changes.at,
+        instances: places.placed(&changes.instances, |change| &change.id),
+    };
     context
         .output
-        .print(&changes, |changes| describe(changes, &places, reader))?;
+        .print(&document, |_| describe(&changes, &places, reader))?;
     failure(&outcomes)?;
     refused(&changes, &left_alone)?;
     all_answered(failures)

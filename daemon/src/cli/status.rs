@@ -11,9 +11,10 @@ use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::Desired;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::error::all_answered;
-use super::everywhere::{self, Places};
+use super::everywhere::{self, Placed, Places};
 use super::output::{Output, Reader, count, moment, or_dash, table_for};
 use super::targets::TargetArgs;
 use super::{CliError, Context};
@@ -73,6 +74,32 @@ struct Look {
     failures: Vec<MemberError>,
 }
 
+/// A [`Status`], with accounts where several are governed.
+#[derive(Serialize)]
+struct Document<'a> {
+    at: Timestamp,
+    instances: Vec<Placed<'a, InstanceStatus>>,
+    ungoverned: usize,
+    next_edge: Option<Timestamp>,
+}
+
+impl Look {
+    fn document(&self) -> Document<'_> {
+        let Status {
+            at,
+            instances,
+            ungoverned,
+            next_edge,
+        } = &self.status;
+        Document {
+            at: *at,
+            instances: self.places.placed(instances, |one| &one.id),
+            ungoverned: *ungoverned,
+            next_edge: *next_edge,
+        }
+    }
+}
+
 async fn look(
     context: &Context,
     settings: &Settings,
@@ -113,14 +140,14 @@ fn zone(seen: &Seen<'_>) -> TimeZone {
 
 fn show(output: &mut Output, seen: Look) -> Result<(), CliError> {
     let reader = output.reader();
-    output.print(&seen.status, |_| describe(&seen, reader))?;
+    output.print(&seen.document(), |_| describe(&seen, reader))?;
     all_answered(seen.failures)
 }
 
 /// Shows one look of many.
 fn watch(output: &Output, seen: &Look) -> Result<(), CliError> {
     if output.is_json() {
-        let line = serde_json::to_string(&seen.status).expect("a status is plain data");
+        let line = serde_json::to_string(&seen.document()).expect("a status is plain data");
         return output.raw(format!("{line}\n").as_bytes());
     }
     let reader = output.reader();
