@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use curfew::emulator::{Emulator, cache_directory};
+use curfew::journal::Journal;
 use curfew::progress::Silent;
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
@@ -96,8 +97,13 @@ impl House {
 
     /// `curfew run`.
     pub(crate) fn run(&self) -> Running {
+        self.run_with(&[])
+    }
+
+    /// The same where the environment has this too.
+    pub(crate) fn run_with(&self, environment: &[(&str, &str)]) -> Running {
         let mut command = self.curfew();
-        command.arg("run");
+        command.envs(environment.iter().copied()).arg("run");
         let running = Running::start(command, &self.state.path().join("run.log"), false);
         self.eventually("the daemon runs", || running.log().contains("curfew runs"));
         running
@@ -165,6 +171,13 @@ impl House {
 
     pub(crate) fn history(&self) -> Vec<Value> {
         self.json(&["history"]).as_array().unwrap().clone()
+    }
+
+    /// Whether the daemon has seen an instance.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        let journal = Journal::read(self.state.path());
+        let known = journal.and_then(|journal| journal.sightings());
+        known.is_ok_and(|known| known.contains_key(&id.parse().unwrap()))
     }
 
     /// The files of this house that hold `text`: the journal, logs, and what the emulator keeps.

@@ -207,6 +207,28 @@ impl Place {
         assert_eq!(answer.failed_entry_count(), 0, "{answer:?}");
     }
 
+    /// Puts a message into a queue, by the queue's name.
+    pub(crate) fn send(&self, queue: &str, body: &str) {
+        let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
+        let send = client
+            .send_message()
+            .queue_url(self.queue(queue))
+            .message_body(body);
+        self.runtime.block_on(send.send()).unwrap();
+    }
+
+    /// Receives a message of a queue and leaves it there, as somebody does who can't read it.
+    pub(crate) fn receive_in_vain(&self, queue: &str) {
+        let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
+        let receive = client
+            .receive_message()
+            .queue_url(self.queue(queue))
+            .visibility_timeout(0)
+            .wait_time_seconds(0);
+        let answer = self.runtime.block_on(receive.send()).unwrap();
+        assert_eq!(answer.messages().len(), 1);
+    }
+
     /// How many messages a queue has, those that are being worked on included.
     pub(crate) fn messages(&self, queue: &str) -> usize {
         let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
@@ -214,20 +236,24 @@ impl Place {
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let asked = async {
-            let queue = client.get_queue_url().queue_name(queue).send().await?;
-            let attributes = client
-                .get_queue_attributes()
-                .queue_url(queue.queue_url().unwrap())
-                .set_attribute_names(Some(counts.to_vec()));
-            Ok::<_, aws_sdk_sqs::Error>(attributes.send().await?)
-        };
-        let answer = self.runtime.block_on(asked).unwrap();
+        let attributes = client
+            .get_queue_attributes()
+            .queue_url(self.queue(queue))
+            .set_attribute_names(Some(counts.to_vec()));
+        let answer = self.runtime.block_on(attributes.send()).unwrap();
         let found = answer.attributes().unwrap();
         counts
             .iter()
             .map(|count| found[count].parse::<usize>().unwrap())
             .sum()
+    }
+
+    /// The address of a queue.
+    fn queue(&self, name: &str) -> String {
+        let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
+        let asked = client.get_queue_url().queue_name(name);
+        let answer = self.runtime.block_on(asked.send()).unwrap();
+        answer.queue_url().unwrap().to_owned()
     }
 
     fn ec2(&self) -> aws_sdk_ec2::Client {
