@@ -49,9 +49,8 @@ fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
         poll: Duration::from_millis(100),
         poll_quiet: Duration::from_millis(100),
         queue: QueueSetting::Off,
-        retention: SignedDuration::from_hours(24),
         grace,
-        state_dir: None,
+        ..DaemonSettings::default()
     }
 }
 

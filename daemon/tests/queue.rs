@@ -77,9 +77,7 @@ impl House {
             poll: Duration::from_secs(1),
             poll_quiet: Duration::from_mins(10),
             queue: QueueSetting::Url(self.queue.clone()),
-            retention: SignedDuration::from_hours(24),
-            grace: Duration::from_mins(1),
-            state_dir: None,
+            ..DaemonSettings::default()
         };
         let address = QueueAddress::Url(self.queue.clone());
         let mut events = EventQueue::new(&self.connection, address);

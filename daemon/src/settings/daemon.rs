@@ -6,7 +6,15 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::DaemonSettings;
+use super::load::built_in;
 use super::raw::RawDaemon;
+
+impl Default for DaemonSettings {
+    /// What the compiled-in settings say.
+    fn default() -> Self {
+        built_in().daemon
+    }
+}
 
 /// `daemon.queue`.
 #[derive(Clone, Debug, PartialEq, Eq)]

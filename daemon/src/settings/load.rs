@@ -137,6 +137,15 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
     }
 }
 
+/// The settings of who has none: the compiled-in layer alone.
+pub(super) fn built_in() -> Settings {
+    let nothing = Overrides {
+        fallback: Some(("nothing", "")),
+        ..Overrides::default()
+    };
+    load(&nothing).expect("the compiled-in settings are good: a test reads them")
+}
+
 type Layer = Option<(String, String)>;
 
 fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), SettingsError> {

@@ -50,6 +50,16 @@ fn topic() -> NotifySettings {
     everything(Destination::Topic(arn.parse().unwrap()))
 }
 
+fn looking_often(driver: Driver) -> DaemonSettings {
+    DaemonSettings {
+        driver,
+        poll: Duration::from_millis(200),
+        poll_quiet: Duration::from_millis(200),
+        queue: QueueSetting::Off,
+        ..DaemonSettings::default()
+    }
+}
+
 fn notice(name: &str) -> Notice {
     Notice {
         kind: Kind::Deviation,
@@ -269,15 +279,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
         deliveries,
         ..Ports::quiet(clock.clone(), organisation, state.path().to_owned())
     };
-    let settings = DaemonSettings {
-        driver: Driver::Daemon,
-        poll: Duration::from_millis(200),
-        poll_quiet: Duration::from_millis(200),
-        queue: QueueSetting::Off,
-        retention: SignedDuration::from_hours(24),
-        grace: Duration::ZERO,
-        state_dir: None,
-    };
+    let settings = looking_often(Driver::Daemon);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let daemon =
@@ -330,15 +332,7 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
         ..Ports::quiet(clock, organisation, state.path().to_owned())
     };
     let health = ports.health.clone();
-    let settings = DaemonSettings {
-        driver: Driver::Cloud,
-        poll: Duration::from_millis(200),
-        poll_quiet: Duration::from_millis(200),
-        queue: QueueSetting::Off,
-        retention: SignedDuration::from_hours(24),
-        grace: Duration::from_mins(1),
-        state_dir: None,
-    };
+    let settings = looking_often(Driver::Cloud);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let governance = Arc::new(Governance {
