@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 pub use self::direct::direct;
 use self::exchange::{End, Incoming, exchange};
-pub use self::recorder::Recorder;
+pub use self::recorder::{Cut, Recorder, Refusing, is_writing};
 use self::wire::Line;
 use crate::model::Model;
 

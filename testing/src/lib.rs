@@ -62,7 +62,9 @@ pub use access::{ClockCheck, CredentialFault, Denial};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
 pub use filter::Filter;
-pub use http::{Recorder, Server, TimeSource, direct, serve, serve_with};
+pub use http::{
+    Cut, Recorder, Refusing, Server, TimeSource, direct, is_writing, serve, serve_with,
+};
 pub use ids::{Home, InstanceId};
 pub use instance::{
     Hibernation, Instance, InstanceState, RootDevice, SpotKind, SpotRequest, StateReason,

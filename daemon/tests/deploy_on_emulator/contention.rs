@@ -48,7 +48,7 @@ async fn deployments_of_different_settings_at_once_end_with_one_of_them() {
     assert!(
         writing
             .iter()
-            .filter(|call| *call == "ExecuteChangeSet")
+            .filter(|call| *call == "cloudformation:ExecuteChangeSet")
             .count()
             <= 1
     );

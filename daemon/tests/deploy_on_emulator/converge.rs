@@ -6,8 +6,9 @@ use std::fs;
 use curfew::deploy::{self, Auth, Belongings, DeployError};
 use curfew::progress::Silent;
 use curfew_core::timetable::Action;
+use curfew_testing::Cut;
 
-use crate::lab::{Cut, Lab, deployment, destroy, rule};
+use crate::lab::{Lab, deployment, destroy, rule};
 
 #[tokio::test]
 async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
@@ -25,7 +26,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     assert!(
         calls
             .take_writing()
-            .contains(&"ExecuteChangeSet".to_owned())
+            .contains(&"cloudformation:ExecuteChangeSet".to_owned())
     );
 
     assert_eq!(deploy::outputs(&conn, &stack).await.unwrap(), first);
@@ -45,6 +46,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     assert_eq!(
         calls.take_writing(),
         ["PutRule", "PutTargets", "RemoveTargets", "DeleteRule"]
+            .map(|call| format!("events:{call}"))
     );
     assert!(changed.rules.contains(&wanted.rules[1].name));
     assert_ne!(changed.rules, first.rules);
@@ -149,7 +151,7 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     let large = parameters().await;
     let parts = large.len() - 1;
     assert!(parts > 1, "{:?}", large.keys());
-    assert_eq!(calls.take_writing(), vec!["PutParameter"; parts + 1]);
+    assert_eq!(calls.take_writing(), vec!["ssm:PutParameter"; parts + 1]);
     deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
 

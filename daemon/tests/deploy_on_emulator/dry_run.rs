@@ -6,8 +6,9 @@ use curfew::deploy::{self, Auth, Belongings, DataChange};
 use curfew::progress::Silent;
 use curfew_aws::rules::RuleChanges;
 use curfew_core::timetable::Action;
+use curfew_testing::Cut;
 
-use crate::lab::{Cut, Lab, belongings, deployment, rule};
+use crate::lab::{Lab, belongings, deployment, rule};
 
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {

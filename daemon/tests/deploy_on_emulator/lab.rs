@@ -5,23 +5,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
-use aws_sdk_s3::primitives::SdkBody;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::StatusCode;
 use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, InstanceTags, Reach};
 use curfew::emulator::{Emulator, EmulatorError, cache_directory};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::rules::{StackName, WakeUpRule};
 use curfew_core::timetable::{Action, WakeUp};
+use curfew_testing::Recorder;
 use tempfile::TempDir;
 
 /// An emulator with a state of its own.
@@ -64,7 +55,7 @@ impl Lab {
     }
 
     /// A connection, and the names of the calls made over it.
-    pub(crate) async fn connect(&self) -> (Connection, Calls) {
+    pub(crate) async fn connect(&self) -> (Connection, Recorder) {
         let mut conn = Connection::open(ConnectOptions {
             endpoint: Some(self.emulator.endpoint()),
             region: Some("eu-west-3".to_owned()),
@@ -72,16 +63,9 @@ impl Lab {
         })
         .await
         .unwrap();
-        let calls = Calls::default();
-        let recording = Recording {
-            inner: conn.sdk.http_client().unwrap(),
-            calls: calls.clone(),
-        };
-        conn.sdk = conn
-            .sdk
-            .into_builder()
-            .http_client(SharedHttpClient::new(recording))
-            .build();
+        let calls = Recorder::default();
+        let http = calls.around(conn.sdk.http_client().unwrap());
+        conn.sdk = conn.sdk.into_builder().http_client(http).build();
         (conn, calls)
     }
 }
@@ -118,142 +102,6 @@ pub(crate) fn processes_in(directory: &Path) -> Vec<u32> {
         })
         .filter_map(|process| process.file_name().to_str()?.parse().ok())
         .collect()
-}
-
-/// The calls made, and which will not be let through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Calls(Arc<Mutex<Recorded>>);
-
-#[derive(Debug, Default)]
-struct Recorded {
-    calls: Vec<String>,
-    cut: Option<Cut>,
-    policy: Policy,
-}
-
-/// A look at every stack of the account and region.
-pub(crate) const ALL_STACKS: &str = "DescribeStacks *";
-
-/// What who calls may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Policy {
-    #[default]
-    Everything,
-    /// But look at other stacks than the one that is named.
-    OneStack,
-}
-
-/// After so many calls none gets through any more, as if the program had been killed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Cut {
-    AfterCalls(usize),
-    AfterWriting(usize),
-}
-
-impl Calls {
-    pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().calls)
-    }
-
-    pub(crate) fn cut(&self, cut: Option<Cut>) {
-        self.0.lock().unwrap().cut = cut;
-    }
-
-    pub(crate) fn grant(&self, policy: Policy) {
-        self.0.lock().unwrap().policy = policy;
-    }
-
-    fn denies(&self, call: &str) -> bool {
-        self.0.lock().unwrap().policy == Policy::OneStack && call == ALL_STACKS
-    }
-
-    fn note(&self, call: String) -> Result<(), ConnectorError> {
-        let mut recorded = self.0.lock().unwrap();
-        match &mut recorded.cut {
-            Some(Cut::AfterCalls(0)) => return Err(ConnectorError::user("cut off".into())),
-            Some(Cut::AfterCalls(left)) => *left -= 1,
-            Some(Cut::AfterWriting(0)) if is_writing(&call) => {
-                recorded.cut = Some(Cut::AfterCalls(0));
-                return Err(ConnectorError::user("cut off".into()));
-            }
-            Some(Cut::AfterWriting(left)) => *left -= usize::from(is_writing(&call)),
-            None => {}
-        }
-        recorded.calls.push(call);
-        Ok(())
-    }
-
-    /// What was called that could change something.
-    pub(crate) fn take_writing(&self) -> Vec<String> {
-        let mut calls = self.take();
-        assert!(!calls.is_empty(), "nothing was recorded");
-        calls.retain(|call| is_writing(call));
-        calls
-    }
-}
-
-pub(crate) fn is_writing(call: &str) -> bool {
-    let reading = ["Describe", "List", "Get", "GET "];
-    !reading.iter().any(|verb| call.starts_with(verb))
-}
-
-/// The SDK's own client, and a note of each call.
-#[derive(Clone, Debug)]
-struct Recording {
-    inner: SharedHttpClient,
-    calls: Calls,
-}
-
-impl HttpClient for Recording {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(RecordingConnector {
-            inner: self.inner.http_connector(settings, components),
-            calls: self.calls.clone(),
-        })
-    }
-}
-
-#[derive(Debug)]
-struct RecordingConnector {
-    inner: SharedHttpConnector,
-    calls: Calls,
-}
-
-impl HttpConnector for RecordingConnector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let call = name_of(&request);
-        let denied = self.calls.denies(&call);
-        match self.calls.note(call) {
-            Ok(()) if denied => HttpConnectorFuture::ready(Ok(denial())),
-            Ok(()) => self.inner.call(request),
-            Err(cut) => HttpConnectorFuture::ready(Err(cut)),
-        }
-    }
-}
-
-/// As CloudFormation says it.
-fn denial() -> HttpResponse {
-    const BODY: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*</Message></Error></ErrorResponse>";
-    HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::from(BODY))
-}
-
-/// By the protocol: a header (SSM, EventBridge), a form (CloudFormation, STS, EC2), or method and path (S3).
-fn name_of(request: &HttpRequest) -> String {
-    if let Some(target) = request.headers().get("x-amz-target") {
-        return target.rsplit('.').next().unwrap_or(target).to_owned();
-    }
-    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
-    match body.strip_prefix("Action=") {
-        Some(rest) if rest.starts_with("DescribeStacks&") && !rest.contains("&StackName=") => {
-            ALL_STACKS.to_owned()
-        }
-        Some(rest) => rest.split('&').next().unwrap_or_default().to_owned(),
-        None => format!("{} {}", request.method(), request.uri()),
-    }
 }
 
 pub(crate) fn rule(stack: &StackName, action: Action, expression: &str) -> WakeUpRule {

@@ -1,18 +1,39 @@
-//! Which calls an SDK makes, wherever they go: for tests against emulators, which don't tell.
+//! Which calls an SDK makes, wherever they go, and which of them get through: for tests against emulators, which don't tell and
+//! can't be told.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 /// The calls that went through a client, as `ec2:DescribeInstances`.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<Vec<String>>>);
+pub struct Recorder(Arc<Mutex<Recorded>>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    calls: Vec<String>,
+    cut: Option<Cut>,
+    refusing: Option<Refusing>,
+}
+
+/// After so many calls none gets through any more, as if the program had been killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Cut {
+    /// Whatever they do.
+    AfterCalls(usize),
+    /// That may change something. What only reads gets through until the next one.
+    AfterWriting(usize),
+}
+
+/// The answer to a call that is refused; nothing, if it is let through.
+pub type Refusing = fn(&HttpRequest) -> Option<HttpResponse>;
 
 impl Recorder {
     /// A client that does what `inner` does and notes each call, retries included.
@@ -25,29 +46,82 @@ impl Recorder {
 
     /// The calls so far.
     pub fn calls(&self) -> Vec<String> {
-        self.noted().clone()
+        self.recorded().calls.clone()
+    }
+
+    /// The calls so far, which are forgotten.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.recorded().calls)
     }
 
     /// The permissions that these calls take.
     pub fn permissions(&self) -> BTreeSet<String> {
-        let calls = self.noted();
-        calls.iter().map(|call| permission(call)).collect()
+        let recorded = self.recorded();
+        recorded.calls.iter().map(|call| permission(call)).collect()
     }
 
     /// Those of the calls that may change something: all but what only describes, lists or gets.
     pub fn writing(&self) -> Vec<String> {
-        let reading = ["Describe", "List", "Get", "Simulate"];
         let mut calls = self.calls();
-        calls.retain(|call| {
-            let (_, name) = call.split_once(':').expect("a call is SERVICE:Name");
-            !reading.iter().any(|verb| name.starts_with(verb))
-        });
+        calls.retain(|call| is_writing(call));
         calls
     }
 
-    fn noted(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    /// The same, of calls that are forgotten.
+    ///
+    /// # Panics
+    ///
+    /// If there were none at all: then nothing is known.
+    pub fn take_writing(&self) -> Vec<String> {
+        let mut calls = self.take();
+        assert!(!calls.is_empty(), "nothing was recorded");
+        calls.retain(|call| is_writing(call));
+        calls
+    }
+
+    /// Cuts the client off from now on, or lets it through again. What is cut off is not noted.
+    pub fn cut(&self, cut: Option<Cut>) {
+        self.recorded().cut = cut;
+    }
+
+    /// Refuses calls from now on. They are noted as `ec2:DescribeInstances (refused)`.
+    pub fn refuse(&self, refusing: Refusing) {
+        self.recorded().refusing = Some(refusing);
+    }
+
+    /// Notes a call, and answers it if it is not let through.
+    fn note(&self, request: &HttpRequest) -> Option<Result<HttpResponse, ConnectorError>> {
+        let mut recorded = self.recorded();
+        let mut call = name_of(request);
+        let cut_off = || Some(Err(ConnectorError::user("cut off".into())));
+        match &mut recorded.cut {
+            Some(Cut::AfterCalls(0)) => return cut_off(),
+            Some(Cut::AfterCalls(left)) => *left -= 1,
+            Some(Cut::AfterWriting(0)) if is_writing(&call) => {
+                recorded.cut = Some(Cut::AfterCalls(0));
+                return cut_off();
+            }
+            Some(Cut::AfterWriting(left)) => *left -= usize::from(is_writing(&call)),
+            None => {}
+        }
+        let refusal = recorded.refusing.and_then(|refusing| refusing(request));
+        if refusal.is_some() {
+            call += " (refused)";
+        }
+        recorded.calls.push(call);
+        refusal.map(Ok)
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a call may change something.
+pub fn is_writing(call: &str) -> bool {
+    let reading = ["Describe", "List", "Get", "Simulate"];
+    let (_, name) = call.split_once(':').expect("a call is SERVICE:Name");
+    !reading.iter().any(|verb| name.starts_with(verb))
 }
 
 /// The permission behind a call, where its name differs (*Actions, resources, and condition keys for Amazon S3*, *… Amazon SQS*).
@@ -89,8 +163,10 @@ struct RecordingConnector {
 
 impl HttpConnector for RecordingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.recorder.noted().push(name_of(&request));
-        self.inner.call(request)
+        match self.recorder.note(&request) {
+            Some(answer) => HttpConnectorFuture::ready(answer),
+            None => self.inner.call(request),
+        }
     }
 }
 
