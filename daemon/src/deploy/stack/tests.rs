@@ -161,6 +161,23 @@ async fn two_deployments_that_undo_at_once_come_to_the_same_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_never_gets_a_turn_gives_up_and_says_so() {
+    let cloudformation = CloudFormation::with("UPDATE_ROLLBACK_FAILED");
+    for _ in 0..Stack::ROUNDS {
+        let theirs = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"];
+        cloudformation.then_others("ContinueUpdateRollback", &theirs);
+    }
+    let (applied, told) = deploy(&cloudformation).await;
+    assert_eq!(applied, None);
+    let error = told.find("error: ").unwrap();
+    insta::assert_snapshot!(told[error..], @r"
+    error: another deployment of `demo` came first, again and again
+      hint: let it end, and deploy again
+    ");
+    assert_eq!(cloudformation.writing().len(), usize::from(Stack::ROUNDS));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_deployment_that_could_not_be_undone_is_removed_and_made_anew() {
     let cloudformation = CloudFormation::with("ROLLBACK_FAILED");
     let gone = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"];
