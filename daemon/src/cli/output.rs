@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -109,12 +109,28 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     table_for(Reader::of(&io::stdout()), header, rows)
 }
 
-/// The same for somebody else than standard output's reader.
+/// The same of names and their numbers, which stand below each other digit by digit.
+pub(super) fn table_of_numbers(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let mut table = laid_out(Reader::of(&io::stdout()), header, rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    lines(&table)
+}
+
+/// A table for somebody else than standard output's reader.
 pub(super) fn table_for(
     reader: Reader,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
+    lines(&laid_out(reader, header, rows))
+}
+
+fn laid_out(reader: Reader, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -126,6 +142,10 @@ pub(super) fn table_for(
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
+    table
+}
+
+fn lines(table: &Table) -> String {
     table
         .to_string()
         .lines()

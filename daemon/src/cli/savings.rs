@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::output::{Format, count, table};
+use super::output::{Format, count, table_of_numbers};
 use super::{CliError, Context, csv, past};
 use crate::journal::{Filter, Journal};
 use crate::savings::{Account, By, Line, Question, savings as answer};
@@ -156,9 +156,7 @@ impl Row {
     }
 
     fn for_people(&self) -> Vec<String> {
-        let share = self
-            .off_share
-            .map(|share| format!("{:.0} %", share * 100.0));
+        let share = self.off_share.map(|share| format!("{:.1}%", share * 100.0));
         // What has no price at all has not saved nothing.
         let has_price = self.unpriced_off_hours < self.off_hours || self.off_hours == 0.0;
         let saved = self.saved.filter(|_| has_price);
@@ -189,7 +187,7 @@ fn for_people(report: &Report) -> String {
         "saved",
     ];
     let rows = report.lines.iter().chain([&report.total]);
-    let mut text = table(&header, rows.map(Row::for_people));
+    let mut text = table_of_numbers(&header, rows.map(Row::for_people));
     let mut say = |sentence: String| {
         text.push('\n');
         text.push_str(&sentence);

@@ -261,10 +261,10 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
         story.place.prints(&arguments)
     };
     insta::assert_snapshot!(savings(&[]), @r"
-    SCHEDULE  INSTANCES  ON H  OFF H  UNKNOWN H  OFF   SAVED
-    -         1          12.0  10.0   2.0        46 %  -
-    office    1          10.0  12.0   2.0        55 %  6.00
-    total     2          22.0  22.0   4.0        50 %  6.00
+    SCHEDULE  INSTANCES  ON H  OFF H  UNKNOWN H    OFF  SAVED
+    -                 1  12.0   10.0        2.0  45.5%      -
+    office            1  10.0   12.0        2.0  54.5%   6.00
+    total             2  22.0   22.0        4.0  50.0%   6.00
 
     4.0 h are unknown: nobody watched then. They are not counted as off.
     10.0 h off are of types without a price in [prices].
