@@ -40,7 +40,7 @@ use std::sync::Arc;
 use curfew_aws::clock::Clock;
 use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
-use tokio::sync::{Mutex, Notify, mpsc, watch as latest};
+use tokio::sync::{Mutex, mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -180,17 +180,16 @@ pub async fn run(
         clock: clock.clone(),
     };
     let tasks = Tasks::new(shutdown.clone(), witnesses);
-    let nudge = Arc::new(Notify::new());
+    let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
     let making = Making {
         clock: clock.clone(),
         current,
         shutdown,
-        nudge,
+        eyes: watch::Eyes::new(seen.clone()),
         acts: watch::Acts::default(),
         health: health.clone(),
         metrics: metrics.clone(),
     };
-    let (seen, sightings) = mpsc::channel(watch::SIGHTINGS);
     let (followed, edges) = mpsc::unbounded_channel();
     let (signals, listening) = watch::signals();
     making.reconcile(&tasks, driver, stopwatch, notifier.clone(), followed);
@@ -242,8 +241,8 @@ struct Making {
     clock: Clock,
     current: Current,
     shutdown: CancellationToken,
-    /// Wakes polling when something has just been changed.
-    nudge: Arc<Notify>,
+    /// What passes see, for polling to leave out.
+    eyes: watch::Eyes,
     /// What reconcile has done, for watch to explain what it sees.
     acts: watch::Acts,
     health: Health,
@@ -269,13 +268,13 @@ impl Making {
         followed: mpsc::UnboundedSender<Vec<FollowedEdge>>,
     ) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
-        let (shutdown, nudge) = (self.shutdown.clone(), Arc::clone(&self.nudge));
+        let (shutdown, eyes) = (self.shutdown.clone(), self.eyes.clone());
         let acts = self.acts.clone();
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
         let missing = Some("no pass has been made yet");
         tasks.keep("reconcile", missing, move |pulse| {
             let (clock, current) = (clock.clone(), current.clone());
-            let (shutdown, nudge) = (shutdown.clone(), Arc::clone(&nudge));
+            let (shutdown, eyes) = (shutdown.clone(), eyes.clone());
             let (notifier, health, metrics) = (notifier.clone(), health.clone(), metrics.clone());
             let (acts, followed) = (acts.clone(), followed.clone());
             let jolts = Jolts::new(clock.clone(), stopwatch.clone());
@@ -290,7 +289,7 @@ impl Making {
                     clock,
                     jolts,
                     notifier,
-                    nudge,
+                    eyes,
                     acts,
                     audit: Audit::default(),
                     followed,
@@ -311,16 +310,15 @@ impl Making {
         mood: latest::Receiver<watch::Mood>,
     ) {
         let (current, shutdown) = (self.current.clone(), self.shutdown.clone());
-        let (clock, nudge) = (self.clock.clone(), Arc::clone(&self.nudge));
+        let (clock, eyes) = (self.clock.clone(), self.eyes.clone());
         tasks.keep("polling", None, move |pulse| {
             let (mut current, shutdown) = (current.clone(), shutdown.clone());
-            let (clock, nudge) = (clock.clone(), Arc::clone(&nudge));
+            let (clock, eyes) = (clock.clone(), eyes.clone());
             let (mood, seen) = (mood.clone(), seen.clone());
             async move {
                 while !shutdown.is_cancelled() {
                     let now = Arc::clone(&current.borrow_and_update());
-                    let polling =
-                        Polling::new(&now, clock.clone(), Arc::clone(&nudge), mood.clone());
+                    let polling = Polling::new(&now, clock.clone(), eyes.clone(), mood.clone());
                     tokio::select! {
                         () = watch::forward(polling, seen.clone(), &pulse, shutdown.clone()) => break,
                         // A look that is broken off is made at once.

@@ -16,8 +16,9 @@ use curfew_aws::organisation::Organisation;
 use curfew_core::membership::Membership;
 use curfew_core::memory::LAST_TAG;
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{Action, Launch, Model, TimeSource, serve_with};
+use curfew_testing::{Action, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 const SCHEDULES: usize = 50;
@@ -66,57 +67,134 @@ impl Daemon {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement of ten minutes: tools/footprint"]
 async fn memory_and_cpu_while_nothing_happens() {
-    let seconds = std::env::var("FOOTPRINT_SECONDS").map_or(600, |text| text.parse().unwrap());
-    let program = std::env::var("FOOTPRINT_PROGRAM")
-        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_curfew").to_owned());
-    let ec2 = Model::new(Clock::system().now());
-    let mut settings = "[daemon]\ndriver = 'daemon'\n".to_owned();
-    for number in 0..SCHEDULES {
-        // Always the same: no edge comes while it is measured.
-        writeln!(
-            settings,
-            "[schedules.s{number}]\ntimezone = 'Europe/Paris'\nstart = '{number} 0 1 1 *'"
-        )
-        .unwrap();
-    }
-    for number in 0..INSTANCES {
-        let schedule = format!("s{}", number % SCHEDULES);
-        ec2.launch(Launch::new(format!("web-{number}")).tag("Schedule", &schedule));
-    }
-    let server = serve_with(ec2.clone(), TimeSource::Wall).await;
-    let state = tempfile::tempdir().unwrap();
-    fs::write(state.path().join("curfew.toml"), settings).unwrap();
-    let daemon = Daemon(
-        Command::new(program)
-            .env_clear()
-            .arg("run")
-            .env("CURFEW_CONFIG", state.path().join("curfew.toml"))
-            .env("CURFEW__DAEMON__STATE_DIR", state.path())
-            .env("AWS_ENDPOINT_URL", &server.endpoint)
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    // The first pass and look, and what begins with them.
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let (begun, (_, before)) = (Instant::now(), daemon.takes());
-    let mut last = before;
-    for minute in 1..=seconds / 60 {
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        let (resident, cpu) = daemon.takes();
-        let share = cpu.saturating_sub(last).as_secs_f64() / 60.0 * 100.0;
-        last = cpu;
-        println!("minute {minute}: {resident:.1} MiB resident, {share:.2} % of a CPU");
-    }
-    let (resident, cpu) = daemon.takes();
+    let minutes = minutes("FOOTPRINT_MINUTES", 10);
+    // Always the same: no edge comes while it is measured.
+    let world = World::with(|number| format!("start = '{number} 0 1 1 *'")).await;
+    let (begun, (_, before)) = (Instant::now(), world.daemon.takes());
+    world.watch(minutes).await;
+    let (resident, cpu) = world.daemon.takes();
     let share = cpu.saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
     println!(
-        "{SCHEDULES} schedules, {INSTANCES} instances, {seconds} s: {resident:.1} MiB resident, {share:.3} % of a CPU"
+        "{SCHEDULES} schedules, {INSTANCES} instances, {minutes} minutes: {resident:.1} MiB resident, {share:.3} % of a CPU"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement of half an hour: tools/footprint soak"]
+async fn memory_while_a_hundred_instances_start_and_stop_all_the_time() {
+    let minutes = minutes("SOAK_MINUTES", 30).max(3);
+    // Five schedules are on for a minute and off for the next; EC2's pace allows no more.
+    let world = World::with(|number| {
+        if number < 5 {
+            "start = '*/2 * * * *'\nstop = '1-59/2 * * * *'".to_owned()
+        } else {
+            format!("start = '{number} 0 1 1 *'")
+        }
+    })
+    .await;
+    let resident = world.watch(minutes).await;
+    let third = resident.len() / 3;
+    let median = |part: &[f64]| {
+        let mut part = part.to_vec();
+        part.sort_by(f64::total_cmp);
+        part[part.len() / 2]
+    };
+    let (middle, end) = (
+        median(&resident[third..2 * third]),
+        median(&resident[2 * third..]),
+    );
+    let calls = |action| world.ec2.calls_of(action).len();
+    let moved = calls(Action::StartInstances) + calls(Action::StopInstances);
+    println!(
+        "{minutes} minutes, {moved} calls that started or stopped instances: {middle:.1} MiB resident in the second third, {end:.1} in the last"
+    );
+}
+
+/// What the unit tells the C library of memory.
+fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let unit = include_str!("../../systemd/curfew.service");
+    let mut lines = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="));
+    let settings = lines.find(|settings| settings.starts_with("MALLOC"));
+    let settings = settings.expect("the unit says something").split(' ');
+    settings.filter_map(|setting| setting.split_once('='))
+}
+
+fn minutes(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number of minutes"))
+}
+
+/// The program itself, at work for some time, and the EC2 that it watches.
+struct World {
+    daemon: Daemon,
+    ec2: Model,
+    _server: Server,
+    _state: TempDir,
+}
+
+impl World {
+    /// Schedules by their number, each with as many instances as the others.
+    async fn with(schedule: impl Fn(usize) -> String) -> Self {
+        let program = std::env::var("FOOTPRINT_PROGRAM")
+            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_curfew").to_owned());
+        let ec2 = Model::new(Clock::system().now());
+        let mut settings = "[daemon]\ndriver = 'daemon'\n".to_owned();
+        for number in 0..SCHEDULES {
+            let rules = schedule(number);
+            writeln!(
+                settings,
+                "[schedules.s{number}]\ntimezone = 'Europe/Paris'\n{rules}"
+            )
+            .unwrap();
+        }
+        for number in 0..INSTANCES {
+            let schedule = format!("s{}", number % SCHEDULES);
+            ec2.launch(Launch::new(format!("web-{number}")).tag("Schedule", &schedule));
+        }
+        let server = serve_with(ec2.clone(), TimeSource::Wall).await;
+        let state = tempfile::tempdir().unwrap();
+        fs::write(state.path().join("curfew.toml"), settings).unwrap();
+        let daemon = Daemon(
+            Command::new(program)
+                .env_clear()
+                .arg("run")
+                .env("CURFEW_CONFIG", state.path().join("curfew.toml"))
+                .env("CURFEW__DAEMON__STATE_DIR", state.path())
+                .env("AWS_ENDPOINT_URL", &server.endpoint)
+                .env("AWS_REGION", "us-east-1")
+                .env("AWS_ACCESS_KEY_ID", "test")
+                .env("AWS_SECRET_ACCESS_KEY", "test")
+                .envs(allocator())
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        // The first pass and look, and what begins with them.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        Self {
+            daemon,
+            ec2,
+            _server: server,
+            _state: state,
+        }
+    }
+
+    /// Tells each minute what the daemon takes; what was resident, in MiB.
+    async fn watch(&self, minutes: usize) -> Vec<f64> {
+        let (_, mut last) = self.daemon.takes();
+        let mut all = Vec::new();
+        for minute in 1..=minutes {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            let (resident, cpu) = self.daemon.takes();
+            let share = cpu.saturating_sub(last).as_secs_f64() / 60.0 * 100.0;
+            last = cpu;
+            all.push(resident);
+            println!("minute {minute}: {resident:.1} MiB resident, {share:.2} % of a CPU");
+        }
+        all
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

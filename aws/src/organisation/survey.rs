@@ -1,5 +1,6 @@
 //! What all members answered, and who did not.
 
+use curfew_core::membership::Member;
 use curfew_core::plan::Plan;
 
 use super::{MemberError, MemberFleet};
@@ -19,6 +20,8 @@ pub struct Survey<T> {
 pub struct Whole {
     /// Everything seen, planned and done.
     pub pass: Pass,
+    /// Who answered, and with how many instances: in the order of the pass's instances.
+    pub members: Vec<(Member, usize)>,
     /// Who did not answer.
     pub failures: Vec<MemberError>,
 }
@@ -26,10 +29,14 @@ pub struct Whole {
 impl Survey<Pass> {
     /// All passes as one, of the latest instant of theirs; the first failure, if nobody answered.
     pub fn whole(mut self) -> Result<Whole, MemberError> {
+        let answers = self.answers.iter();
+        let members = answers.map(|(one, pass)| (one.member.clone(), pass.instances.len()));
+        let members = members.collect();
         let passes = self.answers.into_iter().map(|(_, pass)| pass);
         match passes.reduce(joined) {
             Some(pass) => Ok(Whole {
                 pass,
+                members,
                 failures: self.failures,
             }),
             None => Err(self.failures.swap_remove(0)),

@@ -104,7 +104,7 @@ async fn look(
     let answers = survey.answers.iter();
     let answers = answers.map(|(one, pass)| (one, pass.instances.as_slice()));
     let places = Places::of(organisation, answers);
-    let Whole { pass, failures } = survey.whole()?;
+    let Whole { pass, failures, .. } = survey.whole()?;
     Ok(Look {
         instances: pass.instances,
         plan: pass.plan,

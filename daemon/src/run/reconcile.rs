@@ -9,7 +9,7 @@ use curfew_aws::organisation::{MemberError, MemberFailure, Whole};
 use curfew_aws::pass::{Pass, WakeUp};
 use curfew_core::plan::{Step, StepAction};
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -21,7 +21,7 @@ use super::health::{Health, Pulse, Sight};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
 use super::tidings::Standing;
-use super::watch::Acts;
+use super::watch::{Acts, Eyes, Look};
 use crate::journal::{EdgeOutcome, FollowedEdge};
 use crate::metrics::{Metrics, PassOutcome};
 use crate::notify::{Notice, Notifier};
@@ -63,8 +63,8 @@ pub(super) struct Reconcile {
     pub(super) notifier: Notifier,
     /// The problems that people have been told of.
     pub(super) standing: Standing,
-    /// Tells polling that something has just been changed.
-    pub(super) nudge: Arc<Notify>,
+    /// Shows the watch task what passes see, and polling that something has just been changed.
+    pub(super) eyes: Eyes,
     /// Tells the watch task what was done, and why.
     pub(super) acts: Acts,
     /// What the cloud has applied, where it makes the passes.
@@ -89,15 +89,6 @@ struct Reconciled {
 }
 
 impl Reconciled {
-    fn until(next: Option<Timestamp>, whole: &mut Whole) -> Self {
-        Self {
-            next,
-            failures: std::mem::take(&mut whole.failures),
-            answered: true,
-            unfinished: whole.pass.is_unfinished(),
-        }
-    }
-
     fn failed(error: MemberError) -> Self {
         Self {
             next: None,
@@ -182,11 +173,12 @@ impl Reconcile {
 
     /// One pass, or one check that the cloud made its own, everywhere.
     async fn reconcile(&mut self, now: &InForce) -> Reconciled {
+        let begun = (Instant::now(), self.clock.now());
         if self.driver == Driver::Daemon {
             return match self.act(now).await {
-                Ok(mut whole) => {
+                Ok(whole) => {
                     self.tell(&whole.pass, &[], now);
-                    Reconciled::until(whole.pass.plan.next_edge, &mut whole)
+                    self.conclude(whole.pass.plan.next_edge, begun, whole)
                 }
                 Err(error) => Reconciled::failed(error),
             };
@@ -200,7 +192,7 @@ impl Reconcile {
                 Deadline::NONE,
             )
             .await;
-        let mut whole = match survey.whole() {
+        let whole = match survey.whole() {
             Ok(whole) => whole,
             Err(error) => return Reconciled::failed(error),
         };
@@ -221,7 +213,7 @@ impl Reconcile {
         if late.is_empty() && contradicted.is_empty() {
             self.tell(seen, &[], now);
             let next = self.next_look(seen, now.grace);
-            return Reconciled::until(next, &mut whole);
+            return self.conclude(next, begun, whole);
         }
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
@@ -235,15 +227,45 @@ impl Reconcile {
                   "the cloud did not mend a contradiction in time: the daemon does");
         }
         match self.act(now).await {
-            Ok(mut whole) => {
+            Ok(whole) => {
                 let did =
                     (self.audit).did(&whole.pass, now.grace, &now.governance, self.clock.now());
                 self.follow(did);
                 self.tell(&whole.pass, &late, now);
                 let next = self.next_look(&whole.pass, now.grace);
-                Reconciled::until(next, &mut whole)
+                self.conclude(next, begun, whole)
             }
             Err(error) => Reconciled::failed(error),
+        }
+    }
+
+    /// What a pass that had nothing to do has seen still holds, so that polling need not look.
+    fn conclude(
+        &self,
+        next: Option<Timestamp>,
+        (instant, begun): (Instant, Timestamp),
+        whole: Whole,
+    ) -> Reconciled {
+        let Whole {
+            pass,
+            members,
+            failures,
+        } = whole;
+        let unfinished = pass.is_unfinished();
+        if pass.plan.steps.is_empty() && failures.is_empty() {
+            let mut instances = pass.instances.into_iter();
+            let looks = members.into_iter().map(|(member, count)| Look {
+                member,
+                begun,
+                instances: instances.by_ref().take(count).collect(),
+            });
+            self.eyes.show(instant, looks.collect());
+        }
+        Reconciled {
+            next,
+            failures,
+            answered: true,
+            unfinished,
         }
     }
 
@@ -294,7 +316,7 @@ impl Reconcile {
         self.metrics.steps(&done.pass.outcomes);
         let mut outcomes = done.pass.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
-            self.nudge.notify_one();
+            self.eyes.nudge();
         }
         Ok(done)
     }

@@ -2,6 +2,7 @@
 
 mod acts;
 mod event;
+mod eyes;
 mod flow;
 mod housekeeping;
 mod ledger;
@@ -26,6 +27,7 @@ use crate::journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, W
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};
+pub(super) use eyes::Eyes;
 pub(super) use housekeeping::Housekeeping;
 pub use ledger::Ledger;
 pub(super) use polling::Mood;

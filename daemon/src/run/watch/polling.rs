@@ -11,11 +11,11 @@ use curfew_aws::organisation::{MemberError, Organisation};
 use curfew_core::govern::Governance;
 use curfew_core::membership::Member;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Look, Seen, Sightings, SourceError};
+use super::{Eyes, Look, Seen, Sightings, SourceError};
 use crate::run::InForce;
 use crate::settings::DaemonSettings;
 
@@ -25,6 +25,10 @@ const LIVELY: Duration = Duration::from_mins(2);
 
 /// Where events come, looks only check them: twelve an hour.
 const BESIDE_EVENTS: Duration = Duration::from_mins(5);
+
+/// After a look of somebody else, the next one is left to them for so much longer: a pass comes a minute after the last one's end, and
+/// would find that it has just been looked.
+const GIVE_WAY: Duration = Duration::from_secs(5);
 
 /// How often to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +58,18 @@ pub(in crate::run) struct Mood {
     pub(in crate::run) told: bool,
 }
 
-/// Looks everything up again and again, and at once when nudged.
+/// Looks everything up again and again, unless a pass has just done so, and at once when nudged.
 #[derive(Debug)]
 pub struct Polling {
     organisation: Organisation,
     governance: Arc<Governance>,
     clock: Clock,
     tempo: Tempo,
-    nudge: Arc<Notify>,
+    eyes: Eyes,
+    /// When the newest look of all was begun.
+    newest: watch::Receiver<Option<Instant>>,
     mood: watch::Receiver<Mood>,
-    /// When the last look was begun.
+    /// When the last look of ours was begun.
     last: Option<Instant>,
     lively_until: Option<Instant>,
     /// Who did not answer last time: it is said once.
@@ -75,7 +81,7 @@ impl Polling {
     pub(in crate::run) fn new(
         now: &InForce,
         clock: Clock,
-        nudge: Arc<Notify>,
+        eyes: Eyes,
         mood: watch::Receiver<Mood>,
     ) -> Self {
         Self {
@@ -83,7 +89,8 @@ impl Polling {
             governance: Arc::clone(&now.governance),
             clock,
             tempo: now.tempo,
-            nudge,
+            newest: eyes.newest(),
+            eyes,
             mood,
             last: None,
             lively_until: None,
@@ -91,8 +98,19 @@ impl Polling {
         }
     }
 
-    fn interval(&mut self) -> Duration {
+    /// When to look, after a look of ours that was begun at `own`.
+    fn due(&mut self, own: Instant) -> Instant {
+        let newest = *self.newest.borrow_and_update();
+        match newest.filter(|newest| *newest > own) {
+            Some(newest) => newest + self.interval(GIVE_WAY),
+            None => own + self.interval(Duration::ZERO),
+        }
+    }
+
+    /// How long to wait after the last look; `longer`, when it is quiet.
+    fn interval(&mut self, longer: Duration) -> Duration {
         let Tempo { busy, quiet } = self.tempo;
+        let quiet = quiet + longer;
         let mood = *self.mood.borrow_and_update();
         let lively = self
             .lively_until
@@ -128,15 +146,17 @@ impl Polling {
 impl Sightings for Polling {
     // When it is time for a look may change meanwhile.
     async fn rest(&mut self) {
-        let Some(last) = self.last else { return };
+        let Some(own) = self.last else { return };
         loop {
-            let due = last + self.interval();
+            let due = self.due(own);
             tokio::select! {
                 () = tokio::time::sleep_until(due) => return,
-                () = self.nudge.notified() => {
+                () = self.eyes.nudged() => {
                     self.lively_until = Some(Instant::now() + LIVELY);
                     return;
                 }
+                // Never the end: whoever shows looks is here too.
+                Ok(()) = self.newest.changed() => {}
                 changed = self.mood.changed() => if changed.is_err() {
                     // The watch task is gone, and with it the daemon.
                     return tokio::time::sleep_until(due).await;
@@ -146,13 +166,17 @@ impl Sightings for Polling {
     }
 
     async fn next(&mut self) -> Result<Seen, SourceError> {
-        self.last = Some(Instant::now());
+        let instant = Instant::now();
+        self.last = Some(instant);
         let begun = self.clock.now();
         let mut survey = self.organisation.observe(&Scope::All, Deadline::NONE).await;
         if survey.answers.is_empty() && !survey.failures.is_empty() {
             return Err(survey.failures.swap_remove(0).into());
         }
         self.tell(&survey.failures);
+        if !self.eyes.has_news(instant) {
+            return Ok(Seen::Everything(Vec::new()));
+        }
         let looks = survey.answers.into_iter().map(|(one, instances)| Look {
             member: one.member,
             begun,
@@ -189,7 +213,87 @@ fn around_edges(governance: &Governance, now: Timestamp, tempo: Tempo) -> Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use curfew_aws::connect::{ConnectOptions, Connection};
+    use curfew_core::membership::Membership;
     use curfew_core::settings::RawGovernance;
+    use tokio::sync::mpsc;
+
+    const QUIET: Tempo = Tempo {
+        busy: Duration::from_secs(10),
+        quiet: Duration::from_mins(1),
+    };
+
+    /// Polling that has just looked, and what it is told and shown.
+    struct World {
+        polling: Polling,
+        eyes: Eyes,
+        shown: mpsc::Receiver<Seen>,
+        _mood: watch::Sender<Mood>,
+    }
+
+    async fn just_looked() -> World {
+        let options = ConnectOptions {
+            endpoint: Some("http://127.0.0.1:9".to_owned()),
+            region: Some("us-east-1".to_owned()),
+            ..ConnectOptions::default()
+        };
+        let connection = Connection::open(options).await.unwrap();
+        let (seen, shown) = mpsc::channel(1);
+        let eyes = Eyes::new(seen);
+        let (_mood, mood) = watch::channel(Mood::default());
+        let polling = Polling {
+            organisation: Organisation::open(&connection, &Membership::default()),
+            governance: Arc::new(RawGovernance::default().resolve().unwrap()),
+            clock: Clock::system(),
+            tempo: QUIET,
+            newest: eyes.newest(),
+            eyes: eyes.clone(),
+            mood,
+            last: Some(Instant::now()),
+            lively_until: None,
+            silent: HashSet::new(),
+        };
+        World {
+            polling,
+            eyes,
+            shown,
+            _mood,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_passes_look_polling_need_not() {
+        let mut world = just_looked().await;
+        let begun = Instant::now();
+        let passes = tokio::spawn(async move {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(59)).await;
+                world.eyes.show(Instant::now(), Vec::new());
+                world.shown.recv().await.unwrap();
+            }
+        });
+        world.polling.rest().await;
+        assert!(passes.is_finished());
+        let last = Duration::from_secs(590);
+        assert_eq!(begun.elapsed(), last + QUIET.quiet + GIVE_WAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_was_overtaken_or_would_wait_is_not_shown() {
+        let World {
+            eyes, mut shown, ..
+        } = just_looked().await;
+        let earlier = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let later = Instant::now();
+        eyes.show(later, Vec::new());
+        eyes.show(Instant::now() + Duration::from_secs(1), Vec::new());
+        assert!(shown.recv().await.is_some());
+        assert!(shown.try_recv().is_err(), "there was no room");
+        eyes.show(earlier, Vec::new());
+        assert!(shown.try_recv().is_err(), "it is outdated");
+        assert!(!eyes.has_news(earlier));
+    }
 
     #[test]
     fn it_is_looked_often_after_an_edge_and_never_past_the_next_one() {
