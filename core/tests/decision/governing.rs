@@ -280,6 +280,22 @@ fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
 }
 
 #[test]
+fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
+    for (time, expected) in [
+        ("2026-11-23 19:00", "left_alone"),
+        ("2026-11-23 18:59", "record: schedule office"),
+    ] {
+        scenario(SETTINGS, time, |cloud| {
+            let web = cloud.stopped("office");
+            cloud
+                .machine(&web)
+                .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
+            assert_eq!(said(&cloud.pass()), expected, "{time}");
+        });
+    }
+}
+
+#[test]
 fn a_hold_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
     for schedule in ["office", "strict"] {
         scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
