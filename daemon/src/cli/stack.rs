@@ -15,6 +15,7 @@ use super::guard::{Asking, before_deploying};
 use super::output::Reader;
 use super::person::Person;
 use super::{CliError, Context, Exit};
+use crate::deploy::guard::one_cloud;
 use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Reach};
 use crate::progress;
 use crate::run::wake_up_rules;
@@ -48,6 +49,7 @@ pub(super) struct DestroyArgs {
 pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<(), CliError> {
     let settings = context.settings()?;
     let connection = context.connect(&settings).await?;
+    one_cloud(&connection)?;
     let deployment = deployment(context, &settings, &connection, args.lambda_zip)?;
     let progress = progress::stderr();
     if args.dry_run {
@@ -77,6 +79,7 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
 pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<(), CliError> {
     let settings = context.settings()?;
     let connection = context.connect(&settings).await?;
+    one_cloud(&connection)?;
     let stack = &settings.stack.name;
     let organisation = Organisation::open(&connection, &settings.membership);
     let tags = if args.keep_tags {

@@ -114,7 +114,6 @@ pub async fn look(
     clock: &Clock,
 ) -> Result<Option<Outlook>, GuardError> {
     let cloud = Cloud::of(conn);
-    one_for_all(conn, cloud)?;
     let provider = conn.sdk.credentials_provider();
     let provider = provider.ok_or_else(|| {
         GuardError::NoCredentials(CredentialsError::not_loaded("none are configured"))
@@ -156,8 +155,9 @@ pub async fn look(
     }))
 }
 
-/// Refuses a service whose own endpoint leads elsewhere than the others'.
-fn one_for_all(conn: &Connection, cloud: Cloud) -> Result<(), GuardError> {
+/// Refuses a service whose own endpoint leads elsewhere than the others': half of a deployment would be made or removed there.
+pub fn one_cloud(conn: &Connection) -> Result<(), GuardError> {
+    let cloud = Cloud::of(conn);
     let place = |endpoint: Option<&str>| match endpoint {
         Some(url) => format!("`{url}`"),
         None => format!("AWS, {}", conn.region()),

@@ -23,6 +23,8 @@ fn profiles(emulator: &str) -> String {
     )
 }
 
+const DEPLOY: &[&str] = &["deploy", "--lambda-zip", "/bin/sh"];
+
 #[tokio::test]
 async fn a_profiles_own_endpoints_count_like_any_other() {
     let lab = Lab::open().await;
@@ -31,12 +33,10 @@ async fn a_profiles_own_endpoints_count_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config");
     fs::write(&config, profiles(&emulator)).unwrap();
-    let deploy_as = async |profile: &str, auth: &str| {
-        let arguments = ["--profile", profile, "deploy", "--lambda-zip", "/bin/sh"];
+    let run_as = async |profile: &str, arguments: &[&str]| {
+        let arguments = [&["--profile", profile], arguments].concat();
         let mut command = curfew(folder.path(), &arguments);
-        command
-            .env("AWS_CONFIG_FILE", &config)
-            .env("CURFEW__API__AUTH", auth);
+        command.env("AWS_CONFIG_FILE", &config);
         let run = spawn_blocking(move || command.output().unwrap());
         let run = run.await.unwrap();
         let told = String::from_utf8(run.stderr).unwrap();
@@ -44,7 +44,7 @@ async fn a_profiles_own_endpoints_count_like_any_other() {
     };
 
     // Keys of AWS, and an emulator.
-    let (code, told) = deploy_as("production", "auto").await;
+    let (code, told) = run_as("production", DEPLOY).await;
     assert_eq!(code, Some(2), "{told}");
     assert_eq!(
         told,
@@ -69,18 +69,20 @@ async fn a_profiles_own_endpoints_count_like_any_other() {
             ),
         ),
     ] {
-        let (code, told) = deploy_as(profile, "none").await;
-        assert_eq!(code, Some(2), "{told}");
         let expected = format!(
             "error: {apart}: one is AWS, the other is not\n  hint: name one endpoint for all services"
         );
-        assert!(told.starts_with(&expected), "{told}");
+        for arguments in [DEPLOY, &["deploy", "--dry-run"], &["destroy", "--yes"]] {
+            let (code, told) = run_as(profile, arguments).await;
+            assert_eq!(code, Some(2), "{told}");
+            assert!(told.starts_with(&expected), "{told}");
+        }
     }
     let stack = "demo".parse().unwrap();
     deploy::outputs(&conn, &stack).await.unwrap_err();
 
     // It is an emulator: nobody has to set a token.
-    let (code, told) = deploy_as("lab", "auto").await;
+    let (code, told) = run_as("lab", DEPLOY).await;
     assert_eq!(code, Some(0), "{told}");
     let outputs = deploy::outputs(&conn, &stack).await.unwrap();
     assert!(outputs.api_url.starts_with(&emulator), "{outputs:?}");
