@@ -79,7 +79,7 @@ impl House {
     /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns.
     fn write_settings(&self, now: Timestamp) {
         let mut text = format!(
-            "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\n",
+            "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\nmetrics = ''\n",
             self.queue
         );
         for round in 1..=KILLS {

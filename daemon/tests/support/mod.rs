@@ -75,6 +75,8 @@ impl House {
         command
             .env("CURFEW_CONFIG", self.state.path().join("curfew.toml"))
             .env("CURFEW__DAEMON__STATE_DIR", self.state.path())
+            // Its usual port is one for all tests.
+            .env("CURFEW__DAEMON__METRICS", "")
             // The emulator tells of no change by itself: looks have to find them.
             .env("CURFEW__DAEMON__POLL_QUIET", "5s");
         command
