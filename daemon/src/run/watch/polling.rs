@@ -228,7 +228,7 @@ mod tests {
         polling: Polling,
         eyes: Eyes,
         shown: mpsc::Receiver<Seen>,
-        _mood: watch::Sender<Mood>,
+        _in_charge: watch::Sender<Mood>,
     }
 
     async fn just_looked() -> World {
@@ -240,7 +240,7 @@ mod tests {
         let connection = Connection::open(options).await.unwrap();
         let (seen, shown) = mpsc::channel(1);
         let eyes = Eyes::new(seen);
-        let (_mood, mood) = watch::channel(Mood::default());
+        let (in_charge, mood) = watch::channel(Mood::default());
         let polling = Polling {
             organisation: Organisation::open(&connection, &Membership::default()),
             governance: Arc::new(RawGovernance::default().resolve().unwrap()),
@@ -257,7 +257,7 @@ mod tests {
             polling,
             eyes,
             shown,
-            _mood,
+            _in_charge: in_charge,
         }
     }
 
