@@ -249,12 +249,8 @@ async fn latency() -> SignedDuration {
         .unwrap();
     let settings = DaemonSettings {
         driver: Driver::Daemon,
-        poll: Duration::from_secs(10),
-        poll_quiet: Duration::from_mins(1),
         queue: QueueSetting::Off,
-        retention: SignedDuration::from_hours(24),
-        grace: Duration::ZERO,
-        state_dir: None,
+        ..DaemonSettings::default()
     };
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
