@@ -1,4 +1,5 @@
-//! Counting the calls that are made, by action and by how each went: for whoever watches over this process.
+//! Counting the calls that are made, by action and by how each went: for whoever watches over this process. Whoever makes a client
+//! of a connection gives it the connection's [`Calls`] as an interceptor.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -157,7 +157,8 @@ impl Connection {
     /// out; every connection made from this one shares them.
     #[must_use]
     pub fn into_account(&self, account: &Account) -> Self {
-        let role = SharedCredentialsProvider::new(AssumedRole::new(&self.sdk, account.clone()));
+        let role = AssumedRole::new(&self.sdk, &self.calls, account.clone());
+        let role = SharedCredentialsProvider::new(role);
         // A cache for each account: the SDK's own keeps the credentials of 64 providers at most.
         let cache = IdentityCache::lazy().buffer_time(Self::RENEWAL).build();
         let sdk = self.sdk.clone().into_builder();

@@ -46,6 +46,7 @@ pub async fn introduce(conn: &Connection) -> Introduction {
         .get_caller_identity()
         .customize()
         .interceptor(watch.clone())
+        .interceptor(conn.calls.clone())
         .send()
         .await
         .map_err(|error| CloudError::from_sdk(operation, error));

@@ -28,7 +28,7 @@ impl ParameterStore {
     /// The one of the connection's region. Nothing is read yet.
     pub fn new(connection: &Connection) -> Self {
         Self {
-            get: GET_PARAMETER.by(&connection.sdk, read),
+            get: GET_PARAMETER.by(&connection.sdk, &connection.calls, read),
         }
     }
 

@@ -47,7 +47,7 @@ impl Queue {
     /// The queue of that URL.
     pub fn new(connection: &Connection, url: impl Into<String>) -> Self {
         Self {
-            send: SEND_MESSAGE_BATCH.by(&connection.sdk, read),
+            send: SEND_MESSAGE_BATCH.by(&connection.sdk, &connection.calls, read),
             url: url.into(),
         }
     }

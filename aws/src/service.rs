@@ -42,6 +42,7 @@ use aws_types::request_id::apply_request_id;
 
 use self::endpoint::Beside;
 pub(crate) use self::query::Document;
+use crate::calls::Calls;
 
 /// An action of a service, as AWS's documentation names it.
 #[derive(Clone, Copy, Debug)]
@@ -87,9 +88,14 @@ impl ProvideErrorMetadata for ServiceError {
 }
 
 impl Action {
-    /// The way to this action by a connection's settings. `read` fails where an answer of success is not whole, and the call is
+    /// The way to this action by a connection's settings, counted among its `calls`. `read` fails where an answer of success is not whole, and the call is
     /// made again.
-    pub(crate) fn by<O>(self, sdk: &SdkConfig, read: fn(&[u8]) -> Result<O, BoxError>) -> Call<O>
+    pub(crate) fn by<O>(
+        self,
+        sdk: &SdkConfig,
+        calls: &Calls,
+        read: fn(&[u8]) -> Result<O, BoxError>,
+    ) -> Call<O>
     where
         O: std::fmt::Debug + Send + Sync + 'static,
     {
@@ -100,7 +106,7 @@ impl Action {
             .runtime_plugin(
                 StaticRuntimePlugin::new()
                     .with_config(self.settings(sdk).freeze())
-                    .with_runtime_components(self.components(sdk)),
+                    .with_runtime_components(self.components(sdk).with_interceptor(calls.clone())),
             );
         if let Some(http) = sdk.http_client() {
             operation = operation.http_client(http);

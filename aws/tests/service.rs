@@ -116,12 +116,15 @@ const CALLS: [Call; 3] = [Call::GetParameter, Call::SendMessageBatch, Call::Assu
 
 impl Call {
     async fn ours(self, sdk: SdkConfig) {
-        let connection = connection(sdk).await;
+        self.by(&connection(sdk).await).await;
+    }
+
+    async fn by(self, connection: &Connection) {
         match self {
-            Self::GetParameter => drop(ParameterStore::new(&connection).value("/curfew/a b").await),
+            Self::GetParameter => drop(ParameterStore::new(connection).value("/curfew/a b").await),
             Self::SendMessageBatch => {
                 let bodies = ["{\"a\": 1}".to_owned(), "\"é\n".to_owned()];
-                drop(Queue::new(&connection, QUEUE).send(&bodies).await);
+                drop(Queue::new(connection, QUEUE).send(&bodies).await);
             }
             Self::AssumeRole => {
                 let account = Account {
@@ -158,6 +161,34 @@ impl Call {
                 drop(call.external_id("a secret of two").send().await);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn each_call_counts_by_how_it_went() {
+    for call in CALLS {
+        let service = Service::answering(503, "");
+        let connection = connection(service.connection("eu-west-3")).await;
+        call.by(&connection).await;
+        let counted: Vec<String> = connection
+            .calls
+            .so_far()
+            .iter()
+            .map(|(call, count)| {
+                let outcome = call.outcome.as_str();
+                format!("{} {} {outcome} {count}", call.service, call.action)
+            })
+            .collect();
+        let expected = match call {
+            Call::GetParameter => vec!["SSM GetParameter failed 1"],
+            Call::SendMessageBatch => vec!["SQS SendMessageBatch failed 1"],
+            Call::AssumeRole => vec![
+                // For want of credentials, it was never sent.
+                "EC2 DescribeInstances unanswered 1",
+                "STS AssumeRole failed 1",
+            ],
+        };
+        assert_eq!(counted, expected);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use curfew::journal::{Entry, FILE, Filter, Journal};
 use curfew::run::{EventQueue, Ports, QueueAddress, RunError, run};
 use curfew::settings::{DaemonSettings, Driver, QueueSetting};
+use curfew_aws::calls::CallOutcome;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
@@ -144,6 +145,14 @@ async fn events_are_journalled_once_and_their_messages_deleted_then() {
     })
     .await;
     daemon.end().await;
+    let calls = house.connection.calls.so_far();
+    for action in ["ReceiveMessage", "DeleteMessageBatch"] {
+        let counted = calls.iter().any(|(call, count)| {
+            let sort = (call.service.as_str(), call.action.as_str(), call.outcome);
+            sort == ("SQS", action, CallOutcome::Done) && *count > 0
+        });
+        assert!(counted, "{action}: {calls:?}");
+    }
 
     let happened = house.ec2.transitions();
     let journalled = house.history();

@@ -11,6 +11,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use curfew_core::membership::Account;
 
+use crate::calls::Calls;
 use crate::service::{Action, Call, Document, Protocol};
 
 /// Who we are in an account's audit trail, after the role's name.
@@ -37,9 +38,9 @@ pub(super) struct AssumedRole {
 
 impl AssumedRole {
     /// The role of that account, assumed by whoever these settings are of.
-    pub(super) fn new(sdk: &SdkConfig, account: Account) -> Self {
+    pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: Account) -> Self {
         Self {
-            assume: ASSUME_ROLE.by(sdk, read),
+            assume: ASSUME_ROLE.by(sdk, calls, read),
             account,
         }
     }

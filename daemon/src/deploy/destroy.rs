@@ -10,11 +10,11 @@ use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{TAGS, TYPE_TAG};
 use serde::Serialize;
 
-use super::DeployError;
 use super::bucket::Bucket;
 use super::place::Account;
 use super::settings::SettingsParameter;
 use super::stack::Stack;
+use super::{DeployError, event_bridge};
 use crate::progress::Progress;
 
 /// What belongs to a deployment, by name: what would be removed, or was.
@@ -152,7 +152,7 @@ impl<'a> Place<'a> {
         let account = Account::of(conn).await?;
         let stack = Stack::new(conn, name);
         stack.check_owner().await?;
-        let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
+        let client = event_bridge(conn);
         Ok(Self {
             stack,
             rules: Rules::new(client, name.clone(), account.function_arn(conn, name)),

@@ -88,10 +88,17 @@ pub async fn deploy(
 /// How what is deployed is reached.
 pub async fn outputs(conn: &Connection, stack: &StackName) -> Result<Outputs, DeployError> {
     let found = stack_outputs(conn, stack).await?;
-    let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
+    let client = event_bridge(conn);
     let rules = Rules::new(client, stack.clone(), &found.function_arn);
     let names = rules.names().await?;
     Ok(found.with_rules(conn, names))
+}
+
+/// A client of EventBridge, whose calls count among the connection's.
+fn event_bridge(conn: &Connection) -> aws_sdk_eventbridge::Client {
+    let config = aws_sdk_eventbridge::config::Builder::from(&conn.sdk);
+    let config = config.interceptor(conn.calls.clone());
+    aws_sdk_eventbridge::Client::from_conf(config.build())
 }
 
 async fn stack_outputs(

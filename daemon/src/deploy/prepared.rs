@@ -12,7 +12,9 @@ use super::place::{Account, Cloud};
 use super::preview::DataChange;
 use super::settings::SettingsParameter;
 use super::stack::{Applied, Parameters, Stack};
-use super::{Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, stack_outputs};
+use super::{
+    Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, event_bridge, stack_outputs,
+};
 use crate::progress::Progress;
 
 /// Everything that a deployment consists of, ready to be compared with what is there.
@@ -71,7 +73,7 @@ impl<'a> Prepared<'a> {
         if policy.len() > LONGEST_PARAMETER {
             return Err(DeployError::ReachTooLarge { size: policy.len() });
         }
-        let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
+        let client = event_bridge(conn);
         let rules = Rules::new(client, stack.clone(), account.function_arn(conn, stack));
         let parameters = parameters(deployment, cloud, &artifact, &bucket, policy);
         let cloudformation = Stack::new(conn, stack);

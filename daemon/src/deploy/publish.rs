@@ -5,7 +5,7 @@ use curfew_aws::document::Stored;
 use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
 
 use super::settings::SettingsParameter;
-use super::{DeployError, stack_outputs};
+use super::{DeployError, event_bridge, stack_outputs};
 
 /// Brings the settings and rules of a stack that is there up to date, and writes only what differs.
 pub async fn publish(
@@ -22,7 +22,7 @@ pub async fn publish(
         parameter.put(&stored).await?;
         parameter.prune().await?;
     }
-    let client = aws_sdk_eventbridge::Client::new(&conn.sdk);
+    let client = event_bridge(conn);
     let rules = Rules::new(client, stack.clone(), found.function_arn);
     Ok(rules.reconcile(wanted).await?)
 }

@@ -1,6 +1,7 @@
 //! The settings' way to the Lambda: one SSM parameter, replaced as a whole, and where it is too small, others that it names.
 
 use aws_sdk_ssm::Client;
+use aws_sdk_ssm::config::Builder;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use curfew_aws::connect::Connection;
 use curfew_aws::document::{Contents, Stored};
@@ -17,8 +18,9 @@ pub(super) struct SettingsParameter {
 
 impl SettingsParameter {
     pub(super) fn new(conn: &Connection, stack: &StackName) -> Self {
+        let config = Builder::from(&conn.sdk).interceptor(conn.calls.clone());
         Self {
-            client: Client::new(&conn.sdk),
+            client: Client::from_conf(config.build()),
             name: format!("/curfew/{stack}/settings"),
         }
     }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::config::Builder;
 use aws_sdk_cloudformation::types::{ChangeSetType, Stack as Description, TemplateStage};
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
@@ -59,8 +60,9 @@ impl<'a> Stack<'a> {
     const ROUNDS: u8 = 5;
 
     pub(super) fn new(conn: &Connection, name: &'a StackName) -> Self {
+        let config = Builder::from(&conn.sdk).interceptor(conn.calls.clone());
         Self {
-            client: Client::new(&conn.sdk),
+            client: Client::from_conf(config.build()),
             name,
             // An emulator is done within a second; AWS throttles those who ask often.
             poll: match Cloud::of(conn) {

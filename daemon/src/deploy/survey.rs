@@ -9,7 +9,7 @@ use super::place::Cloud;
 use super::prepared::load;
 use super::settings::SettingsParameter;
 use super::stack::Stack;
-use super::{DeployError, stack_outputs};
+use super::{DeployError, event_bridge, stack_outputs};
 
 /// A stack that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ impl<'a> Survey<'a> {
     /// What would bring the rules in step with `wanted`.
     pub async fn rules(&self, wanted: &[WakeUpRule]) -> Result<RuleChanges, DeployError> {
         let found = stack_outputs(self.conn, self.stack).await?;
-        let client = aws_sdk_eventbridge::Client::new(&self.conn.sdk);
+        let client = event_bridge(self.conn);
         let rules = Rules::new(client, self.stack.clone(), found.function_arn);
         Ok(rules.preview(wanted).await?.changes)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_sns::Client;
+use aws_sdk_sns::config::Builder;
 use curfew_aws::connect::{Connection, Trust, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::web::{WebClient, WebError};
@@ -87,10 +88,14 @@ impl Channel {
                 client: WebClient::to(url.secret(), Trust::OperatingSystem)?,
                 url: url.clone(),
             },
-            Destination::Topic(arn) => Self::Topic {
-                client: Client::new(&connection.in_region(arn.region()).sdk),
-                arn: arn.clone(),
-            },
+            Destination::Topic(arn) => {
+                let config = Builder::from(&connection.in_region(arn.region()).sdk)
+                    .interceptor(connection.calls.clone());
+                Self::Topic {
+                    client: Client::from_conf(config.build()),
+                    arn: arn.clone(),
+                }
+            }
         })
     }
 

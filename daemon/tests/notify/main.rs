@@ -11,6 +11,7 @@ use curfew::journal::FILE;
 use curfew::notify::{Delivery, Kind, Notice, Notifier, Subject, open};
 use curfew::run::{Ports, run};
 use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
+use curfew_aws::calls::{CallOutcome, Calls};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
@@ -74,17 +75,20 @@ struct Post {
     notifier: Notifier,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    calls: Calls,
 }
 
 impl Post {
     async fn of(settings: &[NotifySettings], endpoint: &str) -> Self {
-        let (notifier, deliveries) = open(settings, &connection(endpoint).await).unwrap();
+        let connection = connection(endpoint).await;
+        let (notifier, deliveries) = open(settings, &connection).unwrap();
         let shutdown = CancellationToken::new();
         let begin = |delivery: Delivery| tokio::spawn(delivery.run(shutdown.clone()));
         Self {
             notifier,
             tasks: deliveries.into_iter().map(begin).collect(),
             shutdown,
+            calls: connection.calls,
         }
     }
 
@@ -221,7 +225,19 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
     let post = Post::of(&[topic()], &sns.endpoint()).await;
     post.notifier.tell(&notice("a"));
     sns.until(1).await;
+    let calls = post.calls.clone();
     post.end().await;
+    let counted = calls.so_far();
+    let counted = counted
+        .iter()
+        .map(|(call, count)| (&*call.service, &*call.action, call.outcome, *count));
+    assert_eq!(
+        counted.collect::<Vec<_>>(),
+        [
+            ("SNS", "Publish", CallOutcome::Done, 1),
+            ("SNS", "Publish", CallOutcome::Failed, 1)
+        ]
+    );
     let letter = &sns.letters()[0];
     assert_eq!(letter["Action"], "Publish");
     assert_eq!(

@@ -56,7 +56,8 @@ impl EventQueue {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(LONGEST_POLL + ANSWER)
             .build();
-        let config = aws_sdk_sqs::config::Builder::from(&connection.sdk);
+        let config = aws_sdk_sqs::config::Builder::from(&connection.sdk)
+            .interceptor(connection.calls.clone());
         Self {
             client: Client::from_conf(config.timeout_config(timeouts).build()),
             address,
