@@ -417,7 +417,8 @@ impl Making {
     fn rules(&self, tasks: &Tasks) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let shutdown = self.shutdown.clone();
-        tasks.keep("rules", None, move |_| {
+        let missing = Some("the wake-up rules have not been registered yet");
+        tasks.keep("rules", missing, move |pulse| {
             let (clock, mut current) = (clock.clone(), current.clone());
             let shutdown = shutdown.clone();
             async move {
@@ -425,7 +426,7 @@ impl Making {
                     let rules = current.borrow_and_update().rules.clone();
                     let Some(rules) = rules else { break };
                     tokio::select! {
-                        () = rules.keep(clock.clone(), shutdown.clone()) => break,
+                        () = rules.keep(clock.clone(), &pulse, shutdown.clone()) => break,
                         // Whatever was half published is published anew.
                         Ok(()) = current.changed() => {}
                     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
+use super::health::Pulse;
 use crate::deploy::publish;
 use crate::settings::Settings;
 
@@ -44,7 +45,7 @@ pub fn wake_up_rules(settings: &Settings, clock: &Clock) -> Vec<WakeUpRule> {
 }
 
 impl RuleKeeper {
-    pub(super) async fn keep(self, clock: Clock, shutdown: CancellationToken) {
+    pub(super) async fn keep(self, clock: Clock, pulse: &Pulse, shutdown: CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
             let wanted = wake_up_rules(&self.settings, &clock);
@@ -58,6 +59,7 @@ impl RuleKeeper {
             let wait = match result {
                 Ok(report) => {
                     backoff.after_success();
+                    pulse.well();
                     let (created, deleted) =
                         (report.changes.create.len(), report.changes.delete.len());
                     info!(%stack, rules = wanted.len(), created, deleted, "wake-up rules are registered");
@@ -70,6 +72,7 @@ impl RuleKeeper {
                     let wait = backoff.after_failure();
                     let (hint, retry_seconds) = (error.hint(), wait.as_secs());
                     error!(%stack, %error, hint, retry_seconds, "wake-up rules can't be registered");
+                    pulse.trouble(format!("the wake-up rules can't be registered: {error}"));
                     wait
                 }
             };
