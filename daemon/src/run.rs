@@ -162,6 +162,7 @@ pub async fn run(
     } = ports;
     // What waiting can't mend is for whoever starts the daemon, and not for the log.
     drop(Keeper::open(&state_dir)?);
+    let scheduler = alarm::Scheduler::start().await?;
     let (driver, manager) = (settings.driver, Arc::new(manager));
     let keeps_rules = rules.is_some();
     let (in_force, current) = in_force::begin(settings, governance, organisation, rules);
@@ -187,6 +188,7 @@ pub async fn run(
         shutdown,
         eyes: watch::Eyes::new(seen.clone()),
         acts: watch::Acts::default(),
+        scheduler: scheduler.clone(),
         health: health.clone(),
         metrics: metrics.clone(),
     };
@@ -233,7 +235,9 @@ pub async fn run(
     making.herald(&tasks, &manager, &announced);
     // The tasks have their own: deliveries end when everybody is gone who could tell them anything.
     drop(making);
-    tasks.join(&manager).await
+    let joined = tasks.join(&manager).await;
+    scheduler.shut_down().await;
+    joined
 }
 
 /// What most tasks are made with.
@@ -245,6 +249,8 @@ struct Making {
     eyes: watch::Eyes,
     /// What reconcile has done, for watch to explain what it sees.
     acts: watch::Acts,
+    /// Wakes reconcile at the next edge, in each of its lives.
+    scheduler: alarm::Scheduler,
     health: Health,
     metrics: Metrics,
 }
@@ -269,7 +275,7 @@ impl Making {
     ) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let (shutdown, eyes) = (self.shutdown.clone(), self.eyes.clone());
-        let acts = self.acts.clone();
+        let (acts, scheduler) = (self.acts.clone(), self.scheduler.clone());
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
         let missing = Some("no pass has been made yet");
         tasks.keep("reconcile", missing, move |pulse| {
@@ -277,12 +283,15 @@ impl Making {
             let (shutdown, eyes) = (shutdown.clone(), eyes.clone());
             let (notifier, health, metrics) = (notifier.clone(), health.clone(), metrics.clone());
             let (acts, followed) = (acts.clone(), followed.clone());
-            let jolts = Jolts::new(clock.clone(), stopwatch.clone());
+            let (scheduler, jolts) = (
+                scheduler.clone(),
+                Jolts::new(clock.clone(), stopwatch.clone()),
+            );
             async move {
                 let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
                 let grace = current.borrow().grace;
                 let reconcile = reconcile::Reconcile {
-                    alarm: Alarm::new(wake, clock.clone()).await?,
+                    alarm: Alarm::new(&scheduler, wake, clock.clone()),
                     standing: tidings::Standing::lasting(reconcile::patience(driver, grace)),
                     driver,
                     current,

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::reconcile::WakeReason;
@@ -26,6 +27,33 @@ pub struct AlarmError {
     source: JobSchedulerError,
 }
 
+/// One scheduler for as long as the daemon runs. What it begins can be left idle but never ended, since its tasks hold each other
+/// (`JobRunner` of tokio-cron-scheduler 0.15 has the scheduler, and that the channel which the runner waits for): one for each life
+/// of a task that dies would be one too many.
+#[derive(Clone)]
+pub(super) struct Scheduler(JobScheduler);
+
+impl Scheduler {
+    pub(super) async fn start() -> Result<Self, AlarmError> {
+        let scheduler = JobScheduler::new().await.map_err(|source| AlarmError {
+            what: "made",
+            source,
+        })?;
+        scheduler.start().await.map_err(|source| AlarmError {
+            what: "started",
+            source,
+        })?;
+        Ok(Self(scheduler))
+    }
+
+    /// Nothing goes off any more.
+    pub(super) async fn shut_down(mut self) {
+        if let Err(error) = self.0.shutdown().await {
+            warn!(%error, "the alarm did not end cleanly");
+        }
+    }
+}
+
 /// Wakes the reconcile task once, at the instant it is armed for.
 pub(super) struct Alarm {
     scheduler: JobScheduler,
@@ -35,24 +63,13 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    pub(super) async fn new(
-        wake: mpsc::Sender<WakeReason>,
-        clock: Clock,
-    ) -> Result<Self, AlarmError> {
-        let scheduler = JobScheduler::new().await.map_err(|source| AlarmError {
-            what: "made",
-            source,
-        })?;
-        scheduler.start().await.map_err(|source| AlarmError {
-            what: "started",
-            source,
-        })?;
-        Ok(Self {
-            scheduler,
+    pub(super) fn new(scheduler: &Scheduler, wake: mpsc::Sender<WakeReason>, clock: Clock) -> Self {
+        Self {
+            scheduler: scheduler.0.clone(),
             armed: None,
             wake,
             clock,
-        })
+        }
     }
 
     /// Arms the alarm for `at`, and for nothing else.
@@ -99,28 +116,36 @@ impl Alarm {
     pub(super) fn spent(&mut self) {
         self.armed = None;
     }
+}
 
-    pub(super) async fn shut_down(mut self) -> Result<(), AlarmError> {
-        self.scheduler
-            .shutdown()
-            .await
-            .map_err(|source| AlarmError {
-                what: "shut down",
-                source,
-            })
+impl Drop for Alarm {
+    /// However its owner ends, its job goes too: nobody would hear it.
+    fn drop(&mut self) {
+        if let Some((_, job)) = self.armed.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let scheduler = self.scheduler.clone();
+            runtime.spawn(async move {
+                if let Err(error) = scheduler.remove(&job).await {
+                    debug!(%error, "the alarm's job is gone already");
+                }
+            });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use curfew_testing::until;
     use jiff::ToSpan;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn it_goes_off_at_its_instant_and_can_be_set_anew_even_while_it_is_going_off() {
         let clock = Clock::system();
         let (wake, mut wake_ups) = mpsc::channel(4);
-        let mut alarm = Alarm::new(wake, clock.clone()).await.unwrap();
+        let scheduler = Scheduler::start().await.unwrap();
+        let mut alarm = Alarm::new(&scheduler, wake, clock.clone());
         let first = clock.now() + 1500.milliseconds();
         let second = first + 2.seconds();
         alarm.arm(Some(first)).await.unwrap();
@@ -131,18 +156,40 @@ mod tests {
             assert_eq!(wake_ups.recv().await, Some(WakeReason::Alarm { at }));
             assert!(clock.now() >= at, "never early");
         }
-        alarm.shut_down().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_panics_with_an_alarm_leaves_no_job_and_no_task_behind() {
+        let at_work = || Handle::current().metrics().num_alive_tasks();
+        let mut scheduler = Scheduler::start().await.unwrap();
+        until("the scheduler has begun", || at_work() > 5).await;
+        let before = at_work();
+        for bug in 0..3 {
+            let (wake, _wake_ups) = mpsc::channel(4);
+            let here = scheduler.clone();
+            let dying = tokio::spawn(async move {
+                let clock = Clock::system();
+                let mut alarm = Alarm::new(&here, wake, clock.clone());
+                alarm.arm(Some(clock.now() + 1.hour())).await.unwrap();
+                assert_eq!(bug, -1, "a bug");
+            });
+            assert!(dying.await.unwrap_err().is_panic());
+        }
+        until("its tasks are as many as before", || at_work() <= before).await;
+        let left = scheduler.0.time_till_next_job().await.unwrap();
+        assert_eq!(left, None, "nothing is armed");
+        scheduler.shut_down().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_alarm_that_was_switched_off_stays_silent() {
         let clock = Clock::system();
         let (wake, mut wake_ups) = mpsc::channel(4);
-        let mut alarm = Alarm::new(wake, clock.clone()).await.unwrap();
+        let scheduler = Scheduler::start().await.unwrap();
+        let mut alarm = Alarm::new(&scheduler, wake, clock.clone());
         alarm.arm(Some(clock.now() + 4.seconds())).await.unwrap();
         alarm.arm(None).await.unwrap();
         let silence = tokio::time::timeout(Duration::from_secs(5), wake_ups.recv()).await;
         assert!(silence.is_err(), "{silence:?}");
-        alarm.shut_down().await.unwrap();
     }
 }

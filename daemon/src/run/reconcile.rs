@@ -166,9 +166,6 @@ impl Reconcile {
                 Ok(()) = self.current.changed() => debug!("woken by new settings"),
             }
         }
-        if let Err(error) = self.alarm.shut_down().await {
-            warn!(%error, "the alarm did not end cleanly");
-        }
     }
 
     /// One pass, or one check that the cloud made its own, everywhere.
