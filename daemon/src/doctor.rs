@@ -5,6 +5,7 @@ mod deployed;
 mod fleet;
 mod here;
 mod place;
+mod ready;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;

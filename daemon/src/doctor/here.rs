@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::Check;
+use super::{Check, ready};
 use crate::journal::LOCK;
 use crate::settings::{Driver, Settings};
 
@@ -31,7 +31,7 @@ pub(super) fn settings(settings: &Settings) -> Check {
     }
 }
 
-/// Whether a daemon runs, by the lock that it holds.
+/// Whether a daemon runs, by the lock that it holds, and whether it is ready, by its own word.
 pub(super) async fn daemon(settings: &Settings) -> Check {
     let mut directories = vec![settings.state_dir()];
     if settings.daemon.state_dir.is_none() {
@@ -41,17 +41,15 @@ pub(super) async fn daemon(settings: &Settings) -> Check {
     for directory in &directories {
         match holder(&directory.join(LOCK)) {
             Ok(Some(process)) => {
-                return Check::ok(
-                    "daemon",
-                    format!("process {process}, journal in `{}`", directory.display()),
-                );
+                let found = format!("process {process}, journal in `{}`", directory.display());
+                return ready::daemon(found, settings).await;
             }
             Ok(None) => {}
             Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
         }
     }
     if hidden && service_is_active().await {
-        return Check::ok("daemon", "`curfew.service` is active");
+        return ready::daemon("`curfew.service` is active".to_owned(), settings).await;
     }
     let hint = "`systemctl enable --now curfew`, or `curfew run`";
     match settings.daemon.driver {

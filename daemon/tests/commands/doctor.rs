@@ -1,6 +1,9 @@
 //! `curfew doctor` against the model: what it says, how it ends, and that it changes nothing.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread::JoinHandle;
 
 use curfew_testing::{Action, CredentialFault, Denial, Launch};
 use insta::assert_snapshot;
@@ -11,9 +14,14 @@ use crate::cloud::{Cloud, Told};
 const ALONE: [&str; 1] = ["doctor"];
 
 fn cloud(launches: impl IntoIterator<Item = Launch>) -> Cloud {
+    // Whoever listens at the usual port of this machine is none of ours.
+    cloud_with(launches, "metrics = \"\"")
+}
+
+fn cloud_with(launches: impl IntoIterator<Item = Launch>, more: &str) -> Cloud {
     let cloud = Cloud::with(launches);
     let settings = format!(
-        "{}\n[daemon]\ndriver = \"daemon\"\n",
+        "{}\n[daemon]\ndriver = \"daemon\"\n{more}\n",
         crate::cloud::SETTINGS
     );
     std::fs::write(cloud.directory.path().join("curfew.toml"), settings).unwrap();
@@ -66,7 +74,65 @@ fn a_healthy_fleet_without_a_daemon_is_told_in_a_dozen_lines() {
     let daemon = told.stdout.lines().last().unwrap();
     let process = format!("ok    daemon       process {}, ", std::process::id());
     assert!(daemon.starts_with(&process), "{daemon}");
+    assert!(daemon.contains("not asked whether it is ready"), "{daemon}");
     assert_reads_only(&cloud);
+}
+
+/// Answers whoever asks whether it is ready, once, and says what was asked.
+fn answering(listener: TcpListener, answer: &'static str) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = String::new();
+        BufReader::new(&stream).read_line(&mut asked).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        asked
+    })
+}
+
+#[test]
+fn a_daemon_that_runs_is_asked_whether_it_is_ready() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let cloud = cloud_with([], &format!("metrics = \"{address}\""));
+    let lock = std::fs::File::create(cloud.directory.path().join("journal.lock")).unwrap();
+    lock.lock().unwrap();
+    let daemon = |cloud: &Cloud| {
+        let told = cloud.run(&ALONE);
+        let lines = told.stdout.lines();
+        let lines: Vec<&str> = lines
+            .skip_while(|line| !line.contains("daemon  "))
+            .collect();
+        (told.code, lines.join("\n"))
+    };
+
+    let unready = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+                   no pass has been made yet\nthe journal can't be written\n";
+    let asked = answering(listener.try_clone().unwrap(), unready);
+    let (code, told) = daemon(&cloud);
+    assert!(asked.join().unwrap().starts_with("GET /readyz "));
+    assert_eq!(code, 1);
+    assert!(told.starts_with("fail "), "{told}");
+    let reasons = "; not ready: no pass has been made yet; the journal can't be written\n";
+    assert!(told.contains(reasons), "{told}");
+    assert!(told.ends_with("`journalctl -u curfew`"), "{told}");
+
+    let ready = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nready\n";
+    let asked = answering(listener, ready);
+    let (code, told) = daemon(&cloud);
+    asked.join().unwrap();
+    assert_eq!(code, 0);
+    assert!(
+        told.starts_with("ok ") && told.ends_with("; ready"),
+        "{told}"
+    );
+
+    let (code, told) = daemon(&cloud);
+    assert_eq!(code, 0, "a warning: it may serve its metrics nowhere");
+    let silent = format!("; no word from it at {address}, whether it is ready\n");
+    assert!(
+        told.starts_with("warn ") && told.contains(&silent),
+        "{told}"
+    );
 }
 
 #[test]
