@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::output::counted;
 use super::{CliError, Context};
 use crate::settings;
 
@@ -44,10 +45,9 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
             });
         match checked.schedules.as_slice() {
             [] => format!("{file} is good; it has no schedules yet"),
-            [name] => format!("{file} is good: one schedule ({name})"),
             names => format!(
-                "{file} is good: {} schedules ({})",
-                names.len(),
+                "{file} is good: {} ({})",
+                counted(names.len(), "schedule"),
                 names.join(", ")
             ),
         }

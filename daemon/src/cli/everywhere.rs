@@ -11,7 +11,7 @@ use curfew_core::plan::Step;
 use serde::Serialize;
 
 use super::CliError;
-use super::output::{count, or_dash};
+use super::output::{counted, or_dash};
 use crate::progress::{self, Progress};
 
 /// What was seen, and who did not answer.
@@ -55,7 +55,7 @@ pub(super) async fn observe(
 pub(super) const LOOKING: &str = "Looking at the instances";
 
 pub(super) fn looked_at(instances: usize) -> String {
-    format!("Looked at {} instances", count(instances))
+    format!("Looked at {}", counted(instances, "instance"))
 }
 
 /// Where each instance is.
@@ -155,13 +155,10 @@ impl Places {
         steps: Vec<Step>,
         progress: &dyn Progress,
     ) -> Vec<Outcome> {
-        let all = count(steps.len());
-        let step = format!("Carrying out {all} steps");
+        let all = counted(steps.len(), "step");
+        let step = format!("Carrying out {all}");
         let work = organisation.execute(instances, self.sorted(steps), Deadline::NONE);
-        progress::patiently(progress, &step, work, |_| {
-            format!("Carried out {all} steps")
-        })
-        .await
+        progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
     }
 
     fn sorted(&self, steps: Vec<Step>) -> Vec<(Member, Vec<Step>)> {

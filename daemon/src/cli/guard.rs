@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read, Write};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 
-use super::output::count;
+use super::output::counted;
 use super::person::Person;
 use super::{CliError, Exit};
 use crate::deploy::guard::{self, GuardError};
@@ -43,13 +43,14 @@ pub(super) async fn before_deploying(
         progress.note(&format!("{error}: its instances are not counted"));
     }
     let (governed, usual) = (outlook.governed, settings.stack.confirm_above);
-    progress.note(&format!("{} instances are governed", count(governed)));
+    let are = if governed == 1 { "is" } else { "are" };
+    let instances = counted(governed, "instance");
+    progress.note(&format!("{instances} {are} governed"));
     if governed <= usual || asking == Asking::Answered {
         return Ok(());
     }
     let told = format!(
-        "{} instances would be started and stopped by schedule, more than `stack.confirm_above` ({usual})",
-        count(governed)
+        "{instances} would be started and stopped by schedule, more than `stack.confirm_above` ({usual})"
     );
     if !person.is_there() {
         let hint = "say --yes, or look first with `curfew plan`";

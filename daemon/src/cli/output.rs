@@ -166,6 +166,12 @@ pub(super) fn count(number: usize) -> String {
     text
 }
 
+/// `1 step`, `9,950 steps`.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}
+
 /// A cell that may be empty.
 pub(super) fn or_dash(text: Option<impl ToString>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| text.to_string())
@@ -204,6 +210,8 @@ mod tests {
     fn thousands_are_set_apart() {
         let counts = [0, 999, 1000, 9950, 1_234_567].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "9,950", "1,234,567"]);
+        let steps = [0, 1, 9950].map(|number| counted(number, "step"));
+        assert_eq!(steps, ["0 steps", "1 step", "9,950 steps"]);
     }
 
     #[test]

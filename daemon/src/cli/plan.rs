@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::error::all_answered;
 use super::everywhere::{LOOKING, Placed, Places, looked_at};
-use super::output::{Reader, count, moment, or_dash, table_for};
+use super::output::{Reader, count, counted, moment, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
 use crate::progress::{self, Progress};
@@ -174,12 +174,11 @@ const SHOWN: usize = 20;
 
 /// A plan for people. On a terminal what is alike is grouped and what is long is cut; a pipe gets a line for each instance.
 fn describe(plan: &Plan, places: &Places, reader: Reader) -> String {
-    let counted = tally(plan.steps.iter().map(|step| step.action.to_string()));
+    let each = tally(plan.steps.iter().map(|step| step.action.to_string()));
     let left = count(plan.skipped.len());
     let mut text = match plan.steps.len() {
         0 => format!("Nothing to do; {left} left alone\n"),
-        1 => format!("1 step: {counted}; {left} left alone\n"),
-        several => format!("{} steps: {counted}; {left} left alone\n", count(several)),
+        some => format!("{}: {each}; {left} left alone\n", counted(some, "step")),
     };
     if !plan.steps.is_empty() {
         let header = places.header(&["instance", "name", "state", "step", "cause", "note"]);

@@ -110,7 +110,10 @@ impl Health {
                     || "no edge ahead".to_owned(),
                     |at| format!("next edge {}", at.round(jiff::Unit::Second).unwrap_or(at)),
                 );
-                format!("{next}; {} instances governed", sight.governed)
+                match sight.governed {
+                    1 => format!("{next}; 1 instance governed"),
+                    governed => format!("{next}; {governed} instances governed"),
+                }
             }
             _ => format!("not ready: {}", unready.join("; ")),
         };

@@ -70,7 +70,7 @@ fn check_is_content_or_reports_everything_and_exits_with_2() {
     assert_eq!(good.json(&["check"])["schedules"], json!(["office"]));
     assert_eq!(
         good.prints(&["check"]),
-        "`curfew.toml` is good: one schedule (office)\n"
+        "`curfew.toml` is good: 1 schedule (office)\n"
     );
     let bad = Place::with(
         "[schedules.office]\ntimezone = 'Mars'\nrunning = 'Mon-Fry 08:00-20:00'\nenforced = true\n",

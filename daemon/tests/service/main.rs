@@ -54,7 +54,7 @@ fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge
             .any(|news| news.contains("STATUS=not ready: ")),
         "{before:?}"
     );
-    service.hears("1 instances governed; settings 1");
+    service.hears("1 instance governed; settings 1");
 
     service.settings(&settings(&stopped_just_now()));
     service.signal(Signal::HUP);
