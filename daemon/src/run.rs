@@ -53,7 +53,7 @@ use self::reload::Reloading;
 use self::supervise::Tasks;
 use crate::journal::{FollowedEdge, JournalError, Keeper};
 use crate::metrics::{self, Metrics};
-use crate::notify::{Delivery, Notifier};
+use crate::notify::{Delivery, Notice, Notifier};
 use crate::settings::{DaemonSettings, Driver};
 use crate::systemd::ServiceManager;
 
@@ -161,7 +161,9 @@ pub async fn run(
         listen,
     } = ports;
     // What waiting can't mend is for whoever starts the daemon, and not for the log.
-    drop(Keeper::open(&state_dir)?);
+    if let Some(kept) = Keeper::open(&state_dir)?.take_set_aside() {
+        notifier.tell(&Notice::set_aside(&kept, clock.now()));
+    }
     let scheduler = alarm::Scheduler::start().await?;
     let (driver, manager) = (settings.driver, Arc::new(manager));
     let keeps_rules = rules.is_some();

@@ -28,6 +28,8 @@ pub struct Keeper {
     dropped: u64,
     /// Edges that did not.
     dropped_edges: u64,
+    /// Where a broken file was put when the journal was opened.
+    set_aside: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -43,8 +45,8 @@ pub struct Written {
     pub entries: Vec<Entry>,
     /// The events whose records are in the journal now, or will never be.
     pub events: Vec<String>,
-    /// Whether the journal is a new file, which knows nothing yet of what is known.
-    pub begun_anew: bool,
+    /// Where a broken file was put: the journal is a new one, which knows nothing yet of what is known.
+    pub set_aside: Option<PathBuf>,
     /// Why records wait, if they do.
     pub trouble: Option<JournalError>,
     /// Transitions that were lost, as is known once the journal can be written again.
@@ -65,9 +67,10 @@ impl Keeper {
             edges: VecDeque::new(),
             dropped: 0,
             dropped_edges: 0,
+            set_aside: None,
         };
         match keeper.reopen() {
-            Ok(_) => {}
+            Ok(set_aside) => keeper.set_aside = set_aside,
             Err(
                 error @ (JournalError::TooNew { .. }
                 | JournalError::Directory { .. }
@@ -125,6 +128,11 @@ impl Keeper {
         }
     }
 
+    /// Where a broken file was put when the journal was opened; once, for whoever tells people.
+    pub fn take_set_aside(&mut self) -> Option<PathBuf> {
+        self.set_aside.take()
+    }
+
     /// How many transitions wait.
     pub fn waiting(&self) -> usize {
         let transitions = self.waiting.iter();
@@ -158,7 +166,7 @@ impl Keeper {
                 Err(error) if error.is_corrupt() => {
                     self.open = None;
                     match replace(&self.directory, &error) {
-                        Ok(()) => written.begun_anew = true,
+                        Ok(aside) => written.set_aside = Some(aside),
                         Err(stuck) => {
                             written.trouble = Some(stuck);
                             break;
@@ -229,7 +237,7 @@ impl Keeper {
 
     fn try_write(&mut self, written: &mut Written) -> Result<(), JournalError> {
         if self.open.is_none() {
-            written.begun_anew |= self.reopen()?;
+            written.set_aside = self.reopen()?.or(written.set_aside.take());
         }
         let Some(open) = &mut self.open else {
             return Ok(());
@@ -245,21 +253,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// Opens the journal; whether it is a new one instead of a broken one.
-    fn reopen(&mut self) -> Result<bool, JournalError> {
+    /// Opens the journal; where it is a new one instead of a broken one, says where that is now.
+    fn reopen(&mut self) -> Result<Option<PathBuf>, JournalError> {
         let lock = lock(&self.directory)?;
-        let (journal, begun_anew) = match Journal::open(&self.directory) {
+        let (journal, set_aside) = match Journal::open(&self.directory) {
             Err(error) if error.is_corrupt() => {
-                replace(&self.directory, &error)?;
-                (Journal::open(&self.directory)?, true)
+                let aside = replace(&self.directory, &error)?;
+                (Journal::open(&self.directory)?, Some(aside))
             }
-            opened => (opened?, false),
+            opened => (opened?, None),
         };
         self.open = Some(Open {
             journal,
             _lock: lock,
         });
-        Ok(begun_anew)
+        Ok(set_aside)
     }
 }
 
@@ -291,12 +299,12 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
     }
 }
 
-/// Puts a broken file out of the way of a new one, and says so.
-fn replace(directory: &Path, error: &JournalError) -> Result<(), JournalError> {
+/// Puts a broken file out of the way of a new one, and says so and where.
+fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalError> {
     let aside = set_aside(directory)?;
     let source = std::error::Error::source(error).map(ToString::to_string);
     error!(%error, source, kept = %aside.display(), "the journal is broken: it is set aside, and a new one begins");
-    Ok(())
+    Ok(aside)
 }
 
 /// Renames the file and what SQLite keeps beside it to the first name that is free.

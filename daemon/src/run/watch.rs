@@ -235,7 +235,7 @@ impl Watcher {
 /// Writes `records`; into a journal that begins anew, everything that is known first.
 fn write(keeper: &mut Keeper, records: Vec<Record>, everything: Vec<Record>) -> Written {
     let mut written = keeper.write(records);
-    if written.begun_anew {
+    if written.set_aside.is_some() {
         let more = keeper.write(everything);
         written.trouble = more.trouble;
     }

@@ -330,6 +330,44 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     );
 }
 
+/// No schedules.
+fn nobody() -> Arc<Governance> {
+    Arc::new(Governance {
+        tag: "Schedule".to_owned(),
+        schedules: std::collections::BTreeMap::new(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_that_its_journal_was_broken() {
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join(FILE), "this is no database".repeat(100)).unwrap();
+    let inbox = Inbox::open().await;
+    let connection = connection("http://127.0.0.1:9").await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(Clock::system(), organisation, state.path().to_owned())
+    };
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let settings = looking_often(Driver::Cloud);
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    inbox.until(1).await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    let told = inbox.told();
+    let begins = "Failure: Curfew: the journal was broken, and a new one has begun";
+    assert!(told.starts_with(begins), "{told}");
+    let kept = state.path().join(format!("{FILE}.broken-1"));
+    assert_eq!(
+        inbox.letters()[0]["curfew"]["notices"][0]["kept"],
+        kept.to_str().unwrap()
+    );
+}
+
 /// Another program holds the journal's file, for longer than the daemon waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_can_again() {
@@ -351,11 +389,7 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     let settings = looking_often(Driver::Cloud);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let governance = Arc::new(Governance {
-        tag: "Schedule".to_owned(),
-        schedules: std::collections::BTreeMap::new(),
-    });
-    let daemon = tokio::spawn(async move { run(&settings, governance, ports, token).await });
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
     until("it is ready", || health.unready().is_empty()).await;
 
     let other = rusqlite::Connection::open(state.path().join(FILE)).unwrap();

@@ -179,10 +179,12 @@ fn a_file_that_is_no_journal_is_set_aside_at_the_start() {
         let garbage = format!("this is no database, and that {number} times");
         fs::write(&path, garbage.repeat(100)).unwrap();
         let mut keeper = Keeper::open(directory.path()).unwrap();
+        let aside = directory.path().join(format!("{FILE}.broken-{number}"));
+        assert_eq!(keeper.take_set_aside(), Some(aside.clone()));
+        assert_eq!(keeper.take_set_aside(), None, "once");
         assert!(keeper.write(vec![numbered(1)]).trouble.is_none());
         drop(keeper);
         assert_eq!(count(directory.path()), 1);
-        let aside = directory.path().join(format!("{FILE}.broken-{number}"));
         assert_eq!(
             fs::read(&aside).unwrap(),
             garbage.repeat(100).as_bytes(),
@@ -206,11 +208,12 @@ fn a_file_that_breaks_while_it_is_written_is_replaced_and_the_records_go_into_th
     file.write_all(&vec![0xAA; usize::try_from(length - 4096).unwrap()])
         .unwrap();
     let written = keeper.write(vec![numbered(1000)]);
-    assert!(written.begun_anew, "{written:?}");
+    let aside = directory.path().join(format!("{FILE}.broken-1"));
+    assert_eq!(written.set_aside, Some(aside.clone()), "{written:?}");
     assert!(written.trouble.is_none());
     assert_eq!(written.entries.len(), 1);
     assert_eq!(count(directory.path()), 1);
-    assert!(directory.path().join(format!("{FILE}.broken-1")).exists());
+    assert!(aside.exists());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! everybody who asks for failures.
 
 use std::error::Error as _;
+use std::path::Path;
 
 use curfew_aws::error::CloudError;
 use jiff::{Timestamp, Unit};
@@ -76,6 +77,19 @@ impl Notice {
             facts: facts(
                 json!({"recovered": true, "since": since, "written": written, "lost": lost}),
             ),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A journal that was broken: it is kept under that name, and a new one has begun.
+    pub fn set_aside(kept: &Path, at: Timestamp) -> Self {
+        let kept = kept.display().to_string();
+        Self {
+            what: format!(
+                "the journal was broken, and a new one has begun: `curfew history` tells of nothing before it. \
+                 The old one is kept as `{kept}`"
+            ),
+            facts: facts(json!({"kept": kept})),
             ..Self::named(CURFEW, at)
         }
     }

@@ -72,6 +72,9 @@ impl Watched {
     /// The journal was written, or could not be, and so many transitions wait for it now.
     pub(in crate::run) fn wrote(&mut self, written: &Written, waiting: usize, now: Timestamp) {
         self.metrics.journal_written(written.trouble.is_none());
+        if let Some(kept) = &written.set_aside {
+            self.notifier.tell(&Notice::set_aside(kept, now));
+        }
         match (&written.trouble, self.unwritable) {
             (Some(error), None) => {
                 self.notifier.tell(&Notice::unwritable(error, waiting, now));
@@ -201,6 +204,18 @@ mod tests {
         );
         watched.wrote(&failed(), 0, at("12:15:00"));
         assert_eq!(overheard.told().await.len(), 1, "it begins anew");
+        let replaced = Written {
+            set_aside: Some("/var/lib/curfew/journal.sqlite.broken-1".into()),
+            ..Written::default()
+        };
+        watched.wrote(&replaced, 0, at("12:16:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"
+        Curfew: the journal was broken, and a new one has begun: `curfew history` tells of nothing before it. The old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`
+        Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
+        "
+        );
     }
 
     #[test]
