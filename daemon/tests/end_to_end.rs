@@ -7,7 +7,8 @@ mod support;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{House, NextMinute, Place};
+use support::minute::NextMinute;
+use support::{House, Place};
 
 /// The cloud decides: EventBridge fires the rule, the Lambda makes the pass. The heartbeat is off and the daemon's grace is
 /// longer than the test, so that nothing else can have done it.

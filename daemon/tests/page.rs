@@ -83,7 +83,7 @@ fn the_page_says_how_to_sign() {
 /// In their hours for some hours yet, whenever this runs: nothing but the tests changes the demo fleet.
 fn schedules() -> String {
     let paris = TimeZone::get("Europe/Paris").unwrap();
-    let now = support::now();
+    let now = support::minute::now();
     let hour = |away: i64| {
         now.checked_add(away.hours())
             .unwrap()

@@ -6,7 +6,8 @@ mod support;
 
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
-use support::{House, Place, now};
+use support::minute::now;
+use support::{House, Place};
 
 const QUEUE: &str = "curfew-curfew-state-changes";
 const UNREAD: &str = "curfew-curfew-unread-state-changes";

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::Value;
 use server::{Missing, Source};
-use support::{House, NextMinute, Place};
+use support::minute::NextMinute;
+use support::{House, Place};
 
 /// Not UTC, and half an hour off it.
 const ZONE: &str = "Asia/Kolkata";

@@ -1,24 +1,26 @@
 //! A state directory, a port, and the `curfew` program in a cleared environment.
 
+pub(crate) mod minute;
 mod place;
+mod running;
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use curfew::emulator::{Emulator, cache_directory};
 use curfew::journal::Journal;
 use curfew::progress::Silent;
-use jiff::{Timestamp, Unit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub(crate) use self::place::Place;
+use self::running::Running;
 
 /// Everything that one test has to itself.
 pub(crate) struct House {
@@ -396,141 +398,4 @@ pub(crate) fn processes_left_in(directory: &Path) -> Vec<String> {
     let command =
         |pid: String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     processes_in(directory).into_iter().map(command).collect()
-}
-
-/// A `curfew` that stays.
-pub(crate) struct Running {
-    child: Child,
-    log: PathBuf,
-    outputs: Value,
-}
-
-impl Running {
-    fn start(mut command: Command, log: &Path, invited: bool) -> Self {
-        let errors = File::options().create(true).append(true).open(log).unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut document = String::new();
-        while invited && !document.ends_with("\n}\n") {
-            let Some(Ok(line)) = lines.next() else {
-                panic!(
-                    "curfew ended before it was up:\n{}",
-                    fs::read_to_string(log).unwrap_or_default()
-                );
-            };
-            document = document + &line + "\n";
-        }
-        let outputs = if invited {
-            serde_json::from_str(&document).unwrap()
-        } else {
-            Value::Null
-        };
-        Self {
-            child,
-            log: log.to_owned(),
-            outputs,
-        }
-    }
-
-    pub(crate) fn api_url(&self) -> String {
-        self.outputs["api_url"].as_str().unwrap().to_owned()
-    }
-
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Ctrl-C, and a clean end.
-    pub(crate) fn end(&mut self) {
-        Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(status.success(), "{status}: {}", self.log());
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("it did not end within 30 s of Ctrl-C:\n{}", self.log());
-    }
-}
-
-impl Drop for Running {
-    /// A test that fails leaves nothing behind either.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The first full minute that is at least so far away.
-#[derive(Clone, Copy)]
-pub(crate) struct NextMinute(Timestamp);
-
-impl NextMinute {
-    pub(crate) fn after(lead: Duration) -> Self {
-        let earliest = now().checked_add(lead).unwrap();
-        let minute = earliest.round(
-            jiff::TimestampRound::new()
-                .smallest(Unit::Minute)
-                .mode(jiff::RoundMode::Ceil),
-        );
-        Self(minute.unwrap())
-    }
-
-    /// `M H D Mo *` in the wall time of `zone`.
-    pub(crate) fn unix_cron(self, zone: &str) -> String {
-        let local = self.0.in_tz(zone).unwrap();
-        format!(
-            "{} {} {} {} *",
-            local.minute(),
-            local.hour(),
-            local.day(),
-            local.month()
-        )
-    }
-
-    /// The same in AWS's words.
-    pub(crate) fn aws_cron(self, zone: &str) -> String {
-        let local = self.0.in_tz(zone).unwrap();
-        format!(
-            "cron({} {} {} {} ? {})",
-            local.minute(),
-            local.hour(),
-            local.day(),
-            local.month(),
-            local.year()
-        )
-    }
-
-    /// So many minutes after this one.
-    pub(crate) fn later(self, minutes: u64) -> Self {
-        Self(self.0.checked_add(Duration::from_mins(minutes)).unwrap())
-    }
-
-    pub(crate) fn at(self) -> Timestamp {
-        self.0
-    }
-
-    pub(crate) fn is_ahead(self) -> bool {
-        now() < self.0
-    }
-
-    /// How long ago it was.
-    pub(crate) fn passed(self) -> Duration {
-        Duration::try_from(now().duration_since(self.0)).unwrap_or_default()
-    }
-}
-
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    Timestamp::UNIX_EPOCH.checked_add(since).unwrap()
 }
