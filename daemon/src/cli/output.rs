@@ -187,6 +187,16 @@ pub(super) fn moment(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     )
 }
 
+/// The same for an instant that belongs to no schedule in particular: in the machine's zone, which is named.
+pub(super) fn moment_here(at: Timestamp, now: Timestamp) -> String {
+    let local = at.to_zoned(TimeZone::system());
+    format!(
+        "{} ({})",
+        local.strftime("%a %d %b %H:%M %Z"),
+        distance(at.duration_since(now))
+    )
+}
+
 fn distance(length: SignedDuration) -> String {
     let minutes = length.abs().as_mins();
     let text = match (minutes / 1440, minutes / 60 % 24, minutes % 60) {

@@ -11,12 +11,11 @@ use curfew_aws::pass::WakeUp;
 use curfew_core::instance::{AccountId, Instance, InstanceState};
 use curfew_core::plan::{Plan, Skip, SkipReason, Step, StepAction};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::error::all_answered;
 use super::everywhere::{LOOKING, Placed, Places, looked_at};
-use super::output::{Reader, count, counted, moment, or_dash, table_for};
+use super::output::{Reader, count, counted, moment_here, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
 use crate::progress::{self, Progress};
@@ -193,7 +192,7 @@ fn describe(plan: &Plan, places: &Places, reader: Reader) -> String {
 }
 
 fn next(edge: Option<Timestamp>, now: Timestamp) -> String {
-    let at = edge.map(|at| moment(at, &TimeZone::system(), now));
+    let at = edge.map(|at| moment_here(at, now));
     format!("\nNext edge: {}\n", or_dash(at))
 }
 

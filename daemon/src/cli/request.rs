@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::error::all_answered;
 use super::everywhere::{self, Placed, Places};
-use super::output::{Reader, moment, or_dash, table_for};
+use super::output::{Reader, moment_here, or_dash, table_for};
 use super::plan::failure;
 use super::targets::TargetArgs;
 use super::{CliError, Context, Exit};
@@ -294,8 +294,7 @@ fn by(given: Option<&str>) -> Who {
 
 fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
     let row = |change: &Change| {
-        let zone = TimeZone::system();
-        let moment = |at| moment(at, &zone, changes.at);
+        let moment = |at| moment_here(at, changes.at);
         let hold = change
             .hold
             .as_ref()

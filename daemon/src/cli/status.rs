@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::error::all_answered;
 use super::everywhere::{self, Placed, Places};
-use super::output::{Output, Reader, count, moment, or_dash, table_for};
+use super::output::{Output, Reader, count, moment, moment_here, or_dash, table_for};
 use super::targets::TargetArgs;
 use super::{CliError, Context};
 use crate::progress::{self, Progress, Silent};
@@ -220,10 +220,9 @@ fn describe(seen: &Look, reader: Reader) -> String {
             count(some)
         ),
     };
-    let next = status.next_edge.map(|at| {
-        let at = moment(at, &TimeZone::system(), status.at);
-        format!("; next edge: {at}")
-    });
+    let next = status
+        .next_edge
+        .map(|at| format!("; next edge: {}", moment_here(at, status.at)));
     format!(
         "{text}\n{shown} shown{left_out}{}\n",
         next.unwrap_or_default()

@@ -39,6 +39,8 @@ fn it_shows_what_is_governed_and_counts_the_rest() {
             .contains("\n2 shown; 1 more that no schedule governs: --all shows them; next edge: "),
         "{told:?}"
     );
+    // The rows are in the schedules' zones; this one says whose.
+    assert!(told.stdout.contains(" UTC (in "), "{told:?}");
 }
 
 #[test]
