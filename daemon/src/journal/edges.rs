@@ -8,7 +8,7 @@ use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::timetable::Action;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::{Filter, Journal, JournalError, parsed, stored};
@@ -108,20 +108,9 @@ impl Journal {
 
     /// The newest edges that `filter` lets through, oldest first. Its times are those of the edges.
     pub fn edges(&self, filter: &Filter) -> Result<Vec<EdgeEntry>, JournalError> {
-        let (condition, values) = filter.condition("edge");
-        let limit = filter.limit.map_or(-1, i64::from);
-        let read = || -> rusqlite::Result<Vec<EdgeEntry>> {
-            let mut query = self.connection.prepare(&format!(
-                "SELECT id, edge, instance, name, action, cause, schedule, outcome, at, region, account
-                 FROM edges WHERE {condition} ORDER BY edge DESC, id DESC LIMIT {limit}",
-            ))?;
-            let mut entries = query
-                .query_map(params_from_iter(values), entry)?
-                .collect::<Result<Vec<_>, _>>()?;
-            entries.reverse();
-            Ok(entries)
-        };
-        read().map_err(|source| self.failed("read", source))
+        let columns =
+            "id, edge, instance, name, action, cause, schedule, outcome, at, region, account";
+        self.newest(filter, "edges", columns, "edge", entry)
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Filter {
 
 impl Filter {
     /// The condition in SQL, and the values for its question marks; `time` is the column that the times are about.
-    pub(super) fn condition(&self, time: &str) -> (String, Vec<String>) {
+    fn condition(&self, time: &str) -> (String, Vec<String>) {
         let mut conditions = vec!["TRUE".to_owned()];
         let mut values = Vec::new();
         // `{}` stands for the value, which is numbered, since it may be needed twice.
@@ -82,13 +82,24 @@ impl Filter {
 impl Journal {
     /// The newest transitions that `filter` lets through, oldest first.
     pub fn history(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
-        let (condition, values) = filter.condition("at");
+        let columns = "id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom, instance_type";
+        self.newest(filter, "transitions", columns, "at", entry)
+    }
+
+    /// The newest rows of `table` that `filter` lets through, oldest first; `time` is the column that its times are about.
+    pub(super) fn newest<T>(
+        &self,
+        filter: &Filter,
+        table: &str,
+        columns: &str,
+        time: &str,
+        entry: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, JournalError> {
+        let (condition, values) = filter.condition(time);
         let limit = filter.limit.map_or(-1, i64::from);
-        let read = || -> rusqlite::Result<Vec<Entry>> {
+        let read = || -> rusqlite::Result<Vec<T>> {
             let mut query = self.connection.prepare(&format!(
-                "SELECT id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom,
-                        instance_type
-                 FROM transitions WHERE {condition} ORDER BY at DESC, id DESC LIMIT {limit}",
+                "SELECT {columns} FROM {table} WHERE {condition} ORDER BY {time} DESC, id DESC LIMIT {limit}",
             ))?;
             let mut entries = query
                 .query_map(params_from_iter(values), entry)?
