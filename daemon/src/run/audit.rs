@@ -219,30 +219,20 @@ fn is_edge(cause: &Cause) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::fixture;
+    use crate::run::fixture::{self, at};
     use curfew_aws::error::{CloudError, CloudErrorKind};
     use curfew_core::instance::InstanceState;
     use curfew_core::plan::{World, plan};
-    use curfew_core::settings::RawGovernance;
 
     const GRACE: Duration = Duration::from_mins(2);
 
     fn governance() -> Governance {
-        let document =
-            r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
-        RawGovernance::from_json(document)
-            .unwrap()
-            .resolve()
-            .unwrap()
+        fixture::governance(fixture::OFFICE)
     }
 
     fn instance(number: u8, state: InstanceState, last: &str) -> Instance {
         let id = format!("i-0abc1234def56789{number}");
         fixture::instance(&id, state, &[("Schedule", "office"), (LAST_TAG, last)])
-    }
-
-    fn at(time: &str) -> Timestamp {
-        format!("2026-11-23T{time}Z").parse().unwrap()
     }
 
     fn look(instances: Vec<Instance>, now: &str) -> Pass {

@@ -1,8 +1,28 @@
-//! An instance, for the tests of the daemon's tasks.
+//! Instances, schedules and a day, for the tests of the daemon's tasks.
 
+use curfew_core::govern::Governance;
 use curfew_core::instance::{
     AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
+use curfew_core::settings::RawGovernance;
+use jiff::Timestamp;
+
+/// `office` alone.
+pub(super) const OFFICE: &str =
+    r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
+
+/// The schedules of a document.
+pub(super) fn governance(document: &str) -> Governance {
+    RawGovernance::from_json(document)
+        .unwrap()
+        .resolve()
+        .unwrap()
+}
+
+/// A time, in UTC, of the Monday on which the tests are.
+pub(super) fn at(time: &str) -> Timestamp {
+    format!("2026-11-23T{time}Z").parse().unwrap()
+}
 
 /// One that was launched weeks before the days of the tests.
 pub(super) fn instance(id: &str, state: InstanceState, tags: &[(&str, &str)]) -> Instance {

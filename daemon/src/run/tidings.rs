@@ -208,30 +208,22 @@ fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::fixture;
+    use crate::run::fixture::{self, at};
     use curfew_core::instance::InstanceState;
     use curfew_core::memory::HOLD_TAG;
     use curfew_core::plan::{World, plan};
-    use curfew_core::settings::RawGovernance;
 
     fn governance() -> Governance {
         let document = r#"{"schedules": {
             "office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"},
             "strict": {"timezone": "UTC", "running": "Mon-Sun 00:00-24:00", "enforce": true}
         }}"#;
-        RawGovernance::from_json(document)
-            .unwrap()
-            .resolve()
-            .unwrap()
+        fixture::governance(document)
     }
 
     fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
         let tags = [tags, &[("Name", "web")]].concat();
         fixture::instance("i-0abc1234def567890", state, &tags)
-    }
-
-    fn at(time: &str) -> Timestamp {
-        format!("2026-11-23T{time}Z").parse().unwrap()
     }
 
     fn look(instance: &Instance, now: &str) -> Pass {

@@ -152,26 +152,16 @@ mod tests {
     use super::*;
     use crate::journal::JournalError;
     use crate::notify::Overheard;
-    use crate::run::fixture;
+    use crate::run::fixture::{self, at};
     use curfew_core::instance::InstanceState;
-    use curfew_core::settings::RawGovernance;
 
     fn governance() -> Governance {
-        let document =
-            r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
-        RawGovernance::from_json(document)
-            .unwrap()
-            .resolve()
-            .unwrap()
+        fixture::governance(fixture::OFFICE)
     }
 
     fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
         let tags = [tags, &[("Name", "web")]].concat();
         fixture::instance("i-0abc1234def567890", state, &tags)
-    }
-
-    fn at(time: &str) -> Timestamp {
-        format!("2026-11-23T{time}Z").parse().unwrap()
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,15 +7,11 @@ use curfew_core::memory::LAST_TAG;
 use curfew_core::transition::Transition;
 
 use super::*;
-use crate::run::fixture;
+use crate::run::fixture::{self, at};
 
 const ID: &str = "i-0abc1234def567890";
 const START: &str = "2026-11-23T07:00:00Z start schedule office";
 const STOP: &str = "2026-11-23T19:00:00Z stop schedule office";
-
-fn at(time: &str) -> Timestamp {
-    format!("2026-11-23T{time}Z").parse().unwrap()
-}
 
 fn instance(state: InstanceState, last: &str) -> Instance {
     Instance {
