@@ -12,6 +12,7 @@ mod retention;
 mod watching;
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub use edges::{EdgeEntry, EdgeOutcome, FollowedEdge, UnknownOutcome};
 pub use error::JournalError;
 pub use history::{Entry, Filter};
 pub(crate) use keeper::LOCK;
-pub use keeper::{Keeper, Written};
+pub use keeper::{Keeper, Replaced, Written};
 pub use watching::{Stretch, Watch};
 
 /// The journal's file in the state directory.
@@ -36,6 +37,8 @@ pub const FILE: &str = "journal.sqlite";
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
+    /// The device and inode of the file that was opened; unknown where it could not be asked for.
+    file: Option<(u64, u64)>,
 }
 
 /// One thing to write down.
@@ -124,7 +127,18 @@ impl Journal {
             });
         }
         migrations::migrate(&mut connection, done).map_err(failed("brought up to date"))?;
-        Ok(Self { connection, path })
+        let file = device_and_inode(&path);
+        Ok(Self {
+            connection,
+            path,
+            file,
+        })
+    }
+
+    /// Whether the file that was opened no longer stands at its path: it was removed, or moved, or another took its place. SQLite
+    /// goes on writing to it, where no reader finds what is written.
+    pub fn is_detached(&self) -> bool {
+        self.file.is_some() && self.file != device_and_inode(&self.path)
     }
 
     /// Opens the journal in `directory` for reading, beside whoever writes it.
@@ -141,7 +155,11 @@ impl Journal {
         };
         let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
         connection.busy_timeout(Self::BUSY).map_err(failed)?;
-        let journal = Self { connection, path };
+        let journal = Self {
+            connection,
+            file: None,
+            path,
+        };
         let found: u32 = journal
             .connection
             .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -286,6 +304,11 @@ impl Journal {
             source,
         }
     }
+}
+
+fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 fn insert(

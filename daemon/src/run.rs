@@ -161,8 +161,8 @@ pub async fn run(
         listen,
     } = ports;
     // What waiting can't mend is for whoever starts the daemon, and not for the log.
-    if let Some(kept) = Keeper::open(&state_dir)?.take_set_aside() {
-        notifier.tell(&Notice::set_aside(&kept, clock.now()));
+    if let Some(replaced) = Keeper::open(&state_dir)?.take_replaced() {
+        notifier.tell(&Notice::journal_replaced(&replaced, clock.now()));
     }
     let scheduler = alarm::Scheduler::start().await?;
     let (driver, manager) = (settings.driver, Arc::new(manager));

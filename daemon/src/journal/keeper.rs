@@ -1,5 +1,5 @@
 //! The one writer of the journal, which goes on where the journal can't be written: records wait, up to a limit, and what does not
-//! fit is counted. A broken file is set aside under another name, and a new one is begun.
+//! fit is counted. A broken file is set aside under another name, one that was removed or moved is noticed, and a new one is begun.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -28,8 +28,23 @@ pub struct Keeper {
     dropped: u64,
     /// Edges that did not.
     dropped_edges: u64,
-    /// Where a broken file was put when the journal was opened.
-    set_aside: Option<PathBuf>,
+    /// What the journal that was opened stands in for.
+    replaced: Option<Replaced>,
+}
+
+/// Why a journal begins anew, with nothing of what was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// Its file was broken, and is kept under this name.
+    Broken {
+        /// The new name.
+        kept: PathBuf,
+    },
+    /// Its file was removed or moved while the daemon wrote it.
+    Detached {
+        /// Where the new file is, and the old one was.
+        path: PathBuf,
+    },
 }
 
 #[derive(Debug)]
@@ -45,8 +60,8 @@ pub struct Written {
     pub entries: Vec<Entry>,
     /// The events whose records are in the journal now, or will never be.
     pub events: Vec<String>,
-    /// Where a broken file was put: the journal is a new one, which knows nothing yet of what is known.
-    pub set_aside: Option<PathBuf>,
+    /// Why the journal is a new one, which has nothing yet of what is known, if it is.
+    pub replaced: Option<Replaced>,
     /// Why records wait, if they do.
     pub trouble: Option<JournalError>,
     /// Transitions that were lost, as is known once the journal can be written again.
@@ -67,10 +82,10 @@ impl Keeper {
             edges: VecDeque::new(),
             dropped: 0,
             dropped_edges: 0,
-            set_aside: None,
+            replaced: None,
         };
         match keeper.reopen() {
-            Ok(set_aside) => keeper.set_aside = set_aside,
+            Ok(replaced) => keeper.replaced = replaced,
             Err(
                 error @ (JournalError::TooNew { .. }
                 | JournalError::Directory { .. }
@@ -128,9 +143,15 @@ impl Keeper {
         }
     }
 
-    /// Where a broken file was put when the journal was opened; once, for whoever tells people.
-    pub fn take_set_aside(&mut self) -> Option<PathBuf> {
-        self.set_aside.take()
+    /// Why the journal that was opened began anew; once, for the notification.
+    pub fn take_replaced(&mut self) -> Option<Replaced> {
+        self.replaced.take()
+    }
+
+    /// Whether the open journal's file was removed or moved, so that the next [`Self::write`] begins another.
+    pub fn is_detached(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.journal.is_detached())
     }
 
     /// How many transitions wait.
@@ -144,6 +165,7 @@ impl Keeper {
     pub fn write(&mut self, records: Vec<Record>) -> Written {
         self.enqueue(records);
         let mut written = Written::default();
+        self.leave_detached(&mut written);
         if !self.is_behind() && self.open.is_some() {
             return written;
         }
@@ -166,7 +188,7 @@ impl Keeper {
                 Err(error) if error.is_corrupt() => {
                     self.open = None;
                     match replace(&self.directory, &error) {
-                        Ok(aside) => written.set_aside = Some(aside),
+                        Ok(kept) => written.replaced = Some(Replaced::Broken { kept }),
                         Err(stuck) => {
                             written.trouble = Some(stuck);
                             break;
@@ -237,7 +259,7 @@ impl Keeper {
 
     fn try_write(&mut self, written: &mut Written) -> Result<(), JournalError> {
         if self.open.is_none() {
-            written.set_aside = self.reopen()?.or(written.set_aside.take());
+            written.replaced = self.reopen()?.or(written.replaced.take());
         }
         let Some(open) = &mut self.open else {
             return Ok(());
@@ -253,13 +275,28 @@ impl Keeper {
         Ok(())
     }
 
+    /// Closes a journal whose file was removed or moved, before another is opened in its place: closing it removes SQLite's
+    /// files beside it, by their names.
+    fn leave_detached(&mut self, written: &mut Written) {
+        if !self.is_detached() {
+            return;
+        }
+        self.open = None;
+        let path = self.directory.join(FILE);
+        error!(path = %path.display(), "the journal's file was removed or moved; beginning a new one");
+        written.replaced = Some(Replaced::Detached { path });
+    }
+
     /// Opens the journal; where it is a new one instead of a broken one, says where that is now.
-    fn reopen(&mut self) -> Result<Option<PathBuf>, JournalError> {
+    fn reopen(&mut self) -> Result<Option<Replaced>, JournalError> {
         let lock = lock(&self.directory)?;
-        let (journal, set_aside) = match Journal::open(&self.directory) {
+        let (journal, replaced) = match Journal::open(&self.directory) {
             Err(error) if error.is_corrupt() => {
-                let aside = replace(&self.directory, &error)?;
-                (Journal::open(&self.directory)?, Some(aside))
+                let kept = replace(&self.directory, &error)?;
+                (
+                    Journal::open(&self.directory)?,
+                    Some(Replaced::Broken { kept }),
+                )
             }
             opened => (opened?, None),
         };
@@ -267,7 +304,7 @@ impl Keeper {
             journal,
             _lock: lock,
         });
-        Ok(set_aside)
+        Ok(replaced)
     }
 }
 

@@ -1,12 +1,20 @@
 //! Log lines for journald, by its native protocol: a line for people, and each fact as a field that `journalctl` finds.
 //!
 //! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>
+//!
+//! The crate `tracing-journald` speaks it too, with a `MESSAGE` of the event's message alone: `journalctl` without options would
+//! show "instance changed state" and no instance.
 
 use std::fmt::{self, Write as _};
-use std::io;
+use std::fs::File;
+use std::io::{self, IoSlice, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
@@ -35,6 +43,39 @@ impl Journald {
         ours.connect(socket)?;
         Ok(Self { socket: ours })
     }
+
+    /// Sends one entry: as a datagram, or as a file where it is larger than the socket's buffer.
+    fn send(&self, entry: &[u8]) -> io::Result<()> {
+        match self.socket.send(entry) {
+            Err(error) if is_too_large(&error) => self.send_file(entry),
+            sent => sent.map(drop),
+        }
+    }
+
+    /// Passes the entry's descriptor in an empty datagram. journald takes a memory file only once nothing can change it any more.
+    fn send_file(&self, entry: &[u8]) -> io::Result<()> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = File::from(memfd_create("curfew-log-entry", flags)?);
+        file.write_all(entry)?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals)?;
+        let files = [file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fits = control.push(SendAncillaryMessage::ScmRights(&files));
+        debug_assert!(fits, "the buffer has room for one descriptor");
+        let empty = [IoSlice::new(&[])];
+        sendmsg(&self.socket, &empty, &mut control, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+}
+
+/// Linux answers `EMSGSIZE` beyond the socket's buffer, and `ENOBUFS` where the buffer itself can't be had.
+fn is_too_large(error: &io::Error) -> bool {
+    matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(rustix::io::Errno::MSGSIZE | rustix::io::Errno::NOBUFS)
+    )
 }
 
 impl<S> Layer<S> for Journald
@@ -57,8 +98,8 @@ where
                 facts.named.extend(of_span.named.iter().cloned());
             }
         }
-        // Nobody is left to tell when journald is gone.
-        let _ = self.socket.send(&entry(event, &facts));
+        // Where journald is gone, no place is left for an error either.
+        let _ = self.send(&entry(event, &facts));
     }
 }
 
@@ -143,6 +184,11 @@ fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSliceMut;
+    use std::os::unix::fs::FileExt as _;
+
+    use rustix::fs::fcntl_get_seals;
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     use tracing::{error, info, info_span};
     use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -193,6 +239,38 @@ mod tests {
         field.extend_from_slice(&(value.len() as u64).to_le_bytes());
         field.extend_from_slice(value);
         assert!(entry.windows(field.len()).any(|part| part == field));
+    }
+
+    #[test]
+    fn an_entry_larger_than_the_sockets_buffer_comes_whole_as_a_sealed_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(directory.path().join("socket")).unwrap();
+        let journald = Journald::connect(&directory.path().join("socket")).unwrap();
+        let subscriber = tracing_subscriber::registry().with(journald);
+        let long = "x".repeat(1 << 20);
+        tracing::subscriber::with_default(subscriber, || error!(error = long, "it failed"));
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut text = [0; 8];
+        let mut buffers = [IoSliceMut::new(&mut text)];
+        let flags = RecvFlags::DONTWAIT;
+        let received = recvmsg(&socket, &mut buffers, &mut control, flags).unwrap();
+        assert_eq!(received.bytes, 0);
+        let Some(RecvAncillaryMessage::ScmRights(mut files)) = control.drain().next() else {
+            panic!("no descriptor was passed");
+        };
+        let file = File::from(files.next().unwrap());
+        assert!(
+            fcntl_get_seals(&file)
+                .unwrap()
+                .contains(SealFlags::WRITE | SealFlags::SEAL)
+        );
+        let mut entry = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+        file.read_exact_at(&mut entry, 0).unwrap();
+        let entry = String::from_utf8(entry).unwrap();
+        assert!(entry.starts_with("MESSAGE=it failed error=xxx"));
+        assert!(entry.ends_with("xxx\n"), "whole, the last field included");
+        assert!(entry.len() > 2 << 20);
     }
 
     #[test]

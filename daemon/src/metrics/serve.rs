@@ -1,19 +1,36 @@
 //! `/metrics`, and whether the daemon is alive and ready, over HTTP.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::time::Instant;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Metrics;
 use crate::run::Health;
+
+/// Connections that are served at once: a few monitors, and a person. Further ones wait in the system's backlog. More would let a
+/// client that opens connections and sends nothing take the daemon's file descriptors.
+const CONNECTIONS: usize = 32;
+
+/// A request's head comes within this time of the connection. Shorter could cut off a busy machine's monitor.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// A connection, which carries one request, ends within this time, its answer included: Prometheus gives up after ten seconds too.
+const CONNECTION: Duration = Duration::from_secs(10);
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -45,15 +62,46 @@ pub(crate) async fn serve(
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(Known { metrics, health });
-    let ended = shutdown.clone().cancelled_owned();
-    // Whoever is being answered does not hold up the end.
+    // A request under way does not hold up the end.
     tokio::select! {
-        result = axum::serve(listener, routes) => {
-            let error = result.err().map(|error| error.to_string());
-            error!(error, "metrics are not served any more");
-        }
-        () = ended => {}
+        () = accept(&listener, &routes) => {}
+        () = shutdown.cancelled() => {}
     }
+}
+
+/// Serves connections, each in a task of its own that ends when this future is dropped.
+async fn accept(listener: &TcpListener, routes: &Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let routes = routes.clone();
+                connections.spawn(async move {
+                    answer(stream, routes).await;
+                    drop(place);
+                });
+            }
+            // Out of file descriptors, most likely: others may become free.
+            Err(error) => {
+                error!(%error, "a connection to the metrics port can't be accepted");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, routes: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(false);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    // A client that breaks off, or is too slow, misses its own answer alone.
+    drop(timeout(CONNECTION, connection).await);
 }
 
 async fn metrics_text(State(known): State<Known>) -> impl IntoResponse {
@@ -81,5 +129,38 @@ fn verdict(good: &str, reasons: &[String]) -> (StatusCode, String) {
         (StatusCode::OK, format!("{good}\n"))
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// In real time: a paused clock would run ahead of the sockets.
+    #[tokio::test]
+    async fn connections_that_send_nothing_are_bounded_and_closed_and_others_are_served_then() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(|| async { "served" }));
+        let server = tokio::spawn(async move { accept(&listener, &routes).await });
+        let began = Instant::now();
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut late = TcpStream::connect(address).await.unwrap();
+        late.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        late.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("served"), "{answer}");
+        assert!(began.elapsed() >= HEAD, "it waits for a place");
+        for connection in &mut silent {
+            assert_eq!(connection.read(&mut [0]).await.unwrap(), 0, "closed");
+        }
+        server.abort();
     }
 }

@@ -192,7 +192,7 @@ impl Watcher {
         let blames = self.ledger.blames();
         let pruned = self.housekeeping.is_time_to_prune(self.clock.now());
         let idle = records.is_empty() && watches.is_empty() && blames.is_empty() && !pruned;
-        if idle && !self.keeper.is_behind() {
+        if idle && !self.keeper.is_behind() && !self.keeper.is_detached() {
             return self;
         }
         for transition in records
@@ -235,7 +235,7 @@ impl Watcher {
 /// Writes `records`; into a journal that begins anew, everything that is known first.
 fn write(keeper: &mut Keeper, records: Vec<Record>, everything: Vec<Record>) -> Written {
     let mut written = keeper.write(records);
-    if written.set_aside.is_some() {
+    if written.replaced.is_some() {
         let more = keeper.write(everything);
         written.trouble = more.trouble;
     }

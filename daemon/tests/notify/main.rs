@@ -359,7 +359,7 @@ async fn the_daemon_tells_that_its_journal_was_broken() {
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
     let told = inbox.told();
-    let begins = "Failure: Curfew: the journal was broken, and a new one has begun";
+    let begins = "Failure: Curfew: the journal was broken; the old one is kept as `";
     assert!(told.starts_with(begins), "{told}");
     let kept = state.path().join(format!("{FILE}.broken-1"));
     assert_eq!(

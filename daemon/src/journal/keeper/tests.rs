@@ -180,8 +180,9 @@ fn a_file_that_is_no_journal_is_set_aside_at_the_start() {
         fs::write(&path, garbage.repeat(100)).unwrap();
         let mut keeper = Keeper::open(directory.path()).unwrap();
         let aside = directory.path().join(format!("{FILE}.broken-{number}"));
-        assert_eq!(keeper.take_set_aside(), Some(aside.clone()));
-        assert_eq!(keeper.take_set_aside(), None, "once");
+        let kept = aside.clone();
+        assert_eq!(keeper.take_replaced(), Some(Replaced::Broken { kept }));
+        assert_eq!(keeper.take_replaced(), None, "once");
         assert!(keeper.write(vec![numbered(1)]).trouble.is_none());
         drop(keeper);
         assert_eq!(count(directory.path()), 1);
@@ -209,11 +210,47 @@ fn a_file_that_breaks_while_it_is_written_is_replaced_and_the_records_go_into_th
         .unwrap();
     let written = keeper.write(vec![numbered(1000)]);
     let aside = directory.path().join(format!("{FILE}.broken-1"));
-    assert_eq!(written.set_aside, Some(aside.clone()), "{written:?}");
+    let kept = aside.clone();
+    assert_eq!(written.replaced, Some(Replaced::Broken { kept }));
     assert!(written.trouble.is_none());
     assert_eq!(written.entries.len(), 1);
     assert_eq!(count(directory.path()), 1);
     assert!(aside.exists());
+}
+
+#[test]
+fn a_file_that_is_removed_or_moved_is_noticed_and_a_new_one_takes_what_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let path = state.join(FILE);
+    let moved = directory.path().join("moved");
+    let ways: [&dyn Fn(); 4] = [
+        &|| fs::remove_file(&path).unwrap(),
+        &|| fs::rename(&path, &moved).unwrap(),
+        &|| fs::remove_dir_all(&state).unwrap(),
+        // Restored from a backup, say: SQLite would go on with the old file.
+        &|| {
+            fs::rename(&path, &moved).unwrap();
+            fs::copy(&moved, &path).unwrap();
+        },
+    ];
+    for (number, detach) in ways.into_iter().enumerate() {
+        let mut keeper = Keeper::open(&state).unwrap();
+        keeper.write(vec![numbered(number)]);
+        assert!(!keeper.is_detached());
+        detach();
+        assert!(keeper.is_detached());
+        let written = keeper.write(Vec::new());
+        let path = path.clone();
+        assert_eq!(written.replaced, Some(Replaced::Detached { path }));
+        assert!(written.trouble.is_none(), "{written:?}");
+        assert!(!keeper.is_detached());
+        assert_eq!(keeper.write(vec![numbered(1000)]).replaced, None, "once");
+        assert_eq!(keeper.write(vec![numbered(1001)]).entries.len(), 1);
+        assert!(count(&state) >= 2, "readers find it");
+        drop(keeper);
+        fs::remove_dir_all(&state).unwrap();
+    }
 }
 
 #[test]

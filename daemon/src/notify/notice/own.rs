@@ -2,14 +2,13 @@
 //! everybody who asks for failures.
 
 use std::error::Error as _;
-use std::path::Path;
 
 use curfew_aws::error::CloudError;
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
 
 use super::{Kind, Notice, Subject, facts};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Replaced};
 
 /// Who it happened to, where that is nobody but us.
 const CURFEW: &str = "Curfew";
@@ -81,15 +80,25 @@ impl Notice {
         }
     }
 
-    /// A journal that was broken: it is kept under that name, and a new one has begun.
-    pub fn set_aside(kept: &Path, at: Timestamp) -> Self {
-        let kept = kept.display().to_string();
+    /// A journal that begins anew, and why.
+    pub fn journal_replaced(replaced: &Replaced, at: Timestamp) -> Self {
+        let (why, fact) = match replaced {
+            Replaced::Broken { kept } => {
+                let kept = kept.display().to_string();
+                let why = format!("was broken; the old one is kept as `{kept}`");
+                (why, json!({"kept": kept}))
+            }
+            Replaced::Detached { path } => {
+                let path = path.display().to_string();
+                let why = format!("`{path}` was removed or moved while the daemon ran");
+                (why, json!({"detached": path}))
+            }
+        };
         Self {
             what: format!(
-                "the journal was broken, and a new one has begun: `curfew history` tells of nothing before it. \
-                 The old one is kept as `{kept}`"
+                "the journal {why}. A new one has begun: `curfew history` shows nothing from before"
             ),
-            facts: facts(json!({"kept": kept})),
+            facts: facts(fact),
             ..Self::named(CURFEW, at)
         }
     }

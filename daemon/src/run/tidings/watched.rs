@@ -72,8 +72,8 @@ impl Watched {
     /// The journal was written, or could not be, and so many transitions wait for it now.
     pub(in crate::run) fn wrote(&mut self, written: &Written, waiting: usize, now: Timestamp) {
         self.metrics.journal_written(written.trouble.is_none());
-        if let Some(kept) = &written.set_aside {
-            self.notifier.tell(&Notice::set_aside(kept, now));
+        if let Some(replaced) = &written.replaced {
+            self.notifier.tell(&Notice::journal_replaced(replaced, now));
         }
         match (&written.trouble, self.unwritable) {
             (Some(error), None) => {
@@ -150,7 +150,7 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::JournalError;
+    use crate::journal::{JournalError, Replaced};
     use crate::notify::Overheard;
     use crate::run::fixture::{self, at};
     use curfew_core::instance::InstanceState;
@@ -195,15 +195,25 @@ mod tests {
         watched.wrote(&failed(), 0, at("12:15:00"));
         assert_eq!(overheard.told().await.len(), 1, "it begins anew");
         let replaced = Written {
-            set_aside: Some("/var/lib/curfew/journal.sqlite.broken-1".into()),
+            replaced: Some(Replaced::Broken {
+                kept: "/var/lib/curfew/journal.sqlite.broken-1".into(),
+            }),
             ..Written::default()
         };
         watched.wrote(&replaced, 0, at("12:16:00"));
+        let removed = Written {
+            replaced: Some(Replaced::Detached {
+                path: "/var/lib/curfew/journal.sqlite".into(),
+            }),
+            ..Written::default()
+        };
+        watched.wrote(&removed, 0, at("12:17:00"));
         insta::assert_snapshot!(
             overheard.told().await.join("\n"),
             @"
-        Curfew: the journal was broken, and a new one has begun: `curfew history` tells of nothing before it. The old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`
+        Curfew: the journal was broken; the old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`. A new one has begun: `curfew history` shows nothing from before
         Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
+        Curfew: the journal `/var/lib/curfew/journal.sqlite` was removed or moved while the daemon ran. A new one has begun: `curfew history` shows nothing from before
         "
         );
     }
