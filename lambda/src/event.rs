@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http;
+use crate::json::RepeatedKey;
 use crate::message::{Message, Work};
 use crate::refusal::quoted;
 
@@ -86,20 +87,9 @@ impl Invocation {
         }
         match fields.get("command") {
             Some(Value::String(command)) if command == "wake" => {
-                let schedule = match fields.get("schedule") {
-                    None | Some(Value::Null) => None,
-                    Some(Value::String(name)) => Some(
-                        name.parse()
-                            .map_err(|_| broken("`schedule` is not a schedule's name"))?,
-                    ),
-                    Some(_) => return Err(broken("`schedule` is not text")),
-                };
-                if has("member") {
-                    return Work::deserialize(event)
-                        .map(Self::Work)
-                        .map_err(|_| broken("`member` or `page` is not as Curfew writes it"));
-                }
-                Ok(Self::WakeUp { schedule })
+                let mut parameters = fields.clone();
+                parameters.remove("command");
+                Self::wake(parameters).map_err(|what| broken(&what))
             }
             Some(Value::String(command)) => {
                 let mut parameters = fields.clone();
@@ -116,6 +106,42 @@ impl Invocation {
                 })
                 .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
         }
+    }
+}
+
+impl Invocation {
+    /// A wake-up for everything, or for one account and region. It is a pass whatever else stands there, so that what it can't
+    /// take is refused: a `dry_run` would be ignored, and an `instance` would not be the only one.
+    fn wake(parameters: Map<String, Value>) -> Result<Self, String> {
+        if parameters.contains_key("member") {
+            return Work::deserialize(Value::Object(parameters))
+                .map(Self::Work)
+                .map_err(|_| "a wake-up of one `member` that Curfew did not write".to_owned());
+        }
+        if let Some(key) = parameters.keys().find(|key| *key != "schedule") {
+            return Err(format!(
+                "`wake` takes `schedule` alone, and not {}",
+                quoted(key)
+            ));
+        }
+        match parameters.get("schedule") {
+            None => Ok(Self::WakeUp { schedule: None }),
+            Some(Value::String(name)) => {
+                let name = name.parse();
+                let schedule =
+                    name.map_err(|_| "`schedule` is not a schedule's name".to_owned())?;
+                Ok(Self::WakeUp {
+                    schedule: Some(schedule),
+                })
+            }
+            Some(_) => Err("`schedule` is not text".to_owned()),
+        }
+    }
+}
+
+impl From<RepeatedKey> for UnknownEvent {
+    fn from(repeated: RepeatedKey) -> Self {
+        Self::described(&repeated.to_string())
     }
 }
 
@@ -261,6 +287,30 @@ mod tests {
             read(&json!({"command": "wake", "schedule": "../x"})).unwrap_err(),
             @"no event that Curfew knows: `schedule` is not a schedule's name (keys `command`, `schedule`)"
         );
+    }
+
+    #[test]
+    fn a_wake_up_that_asks_for_what_it_does_not_take_is_none() {
+        let member = json!({"region": "eu-west-3"});
+        let told = [
+            json!({"command": "wake", "dry_run": true}),
+            json!({"command": "wake", "instance": "i-0abc1234def567890"}),
+            json!({"command": "wake", "shcedule": "office"}),
+            json!({"command": "wake", "schedule": null}),
+            json!({"command": "wake", "schedule": ["office"]}),
+            json!({"command": "wake", "page": "token"}),
+            json!({"command": "wake", "member": member, "dry_run": true}),
+        ]
+        .map(|event| read(&event).unwrap_err());
+        insta::assert_snapshot!(told.join("\n"), @r"
+        no event that Curfew knows: `wake` takes `schedule` alone, and not `dry_run` (keys `command`, `dry_run`)
+        no event that Curfew knows: `wake` takes `schedule` alone, and not `instance` (keys `command`, `instance`)
+        no event that Curfew knows: `wake` takes `schedule` alone, and not `shcedule` (keys `command`, `shcedule`)
+        no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
+        no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
+        no event that Curfew knows: `wake` takes `schedule` alone, and not `page` (keys `command`, `page`)
+        no event that Curfew knows: a wake-up of one `member` that Curfew did not write (keys `command`, `dry_run`, `member`)
+        ");
     }
 
     #[test]

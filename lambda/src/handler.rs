@@ -14,8 +14,9 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use crate::answer::{Health, Problem};
 use crate::auth::Auth;
 use crate::command::Command;
-use crate::event::Invocation;
+use crate::event::{Invocation, UnknownEvent};
 use crate::http::{Request, Response};
+use crate::json::{Document, RepeatedKey};
 use crate::members::Members;
 use crate::openapi;
 use crate::page;
@@ -109,11 +110,25 @@ impl App {
     /// and events that nobody understands fail instead, since nobody reads their answer.
     pub async fn handle(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
         let span = info_span!("invocation", request_id = call.request_id);
+        self.take(Ok(event), call).instrument(span).await
+    }
+
+    /// The same for an event as Lambda sent it, which may repeat a key and is refused then.
+    pub async fn receive(&self, event: &Document, call: &Call) -> Result<Value, Failure> {
+        let span = info_span!("invocation", request_id = call.request_id);
+        let event = event.unambiguous();
         self.take(event, call).instrument(span).await
     }
 
-    async fn take(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
-        let invocation = Invocation::read(event, &self.stack).map_err(|unknown| {
+    async fn take(
+        &self,
+        event: Result<&Value, RepeatedKey>,
+        call: &Call,
+    ) -> Result<Value, Failure> {
+        let invocation = event
+            .map_err(UnknownEvent::from)
+            .and_then(|event| Invocation::read(event, &self.stack));
+        let invocation = invocation.map_err(|unknown| {
             warn!(error = %unknown, "event refused");
             Failure {
                 kind: "unknown_event".to_owned(),
@@ -193,9 +208,10 @@ impl App {
             route = route.map_or("none", Route::name),
             method = request.method,
             status = response.status,
-            refused,
+            refused = refused.as_deref(),
             by = by.as_ref().map(Who::as_str),
             caller = request.caller,
+            source_ip = request.source_ip.as_deref().filter(|_| refused.is_some()),
             "request answered"
         );
         response

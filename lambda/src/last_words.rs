@@ -15,6 +15,7 @@ use tracing::error;
 
 use crate::answer::Problem;
 use crate::http::Response;
+use crate::json::Document;
 use crate::refusal::{Code, Refusal};
 
 /// The invocation that this process works on: it never has more than one.
@@ -52,11 +53,11 @@ pub struct UnderWay(());
 
 impl UnderWay {
     /// Begins an invocation, with Lambda's id for it.
-    pub fn begin(event: &Value, request_id: &str) -> Self {
+    pub fn begin(event: &Document, request_id: &str) -> Self {
         Self::hold(Some(Invocation {
             request_id: request_id.to_owned(),
             // What API Gateway and function URLs send, and nobody else.
-            over_http: event.get("requestContext").is_some(),
+            over_http: event.last_values().get("requestContext").is_some(),
         }));
         Self(())
     }
@@ -138,9 +139,9 @@ mod tests {
     #[ignore = "it ends its process: the other tests give it one of its own"]
     fn a_process_that_panics() {
         arrange(std::env::var(API).ok());
-        let event: Value = serde_json::from_str(&std::env::var(EVENT).unwrap()).unwrap();
+        let event: Document = serde_json::from_str(&std::env::var(EVENT).unwrap()).unwrap();
         let _under_way = UnderWay::begin(&event, "c0ffee");
-        assert!(event.is_null(), "a defect");
+        assert!(event.last_values().is_null(), "a defect");
     }
 
     /// How a process ends that panics, and what it asks of the Runtime API before.

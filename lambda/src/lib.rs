@@ -14,6 +14,7 @@ pub mod config;
 pub mod event;
 pub mod handler;
 pub mod http;
+pub mod json;
 pub mod last_words;
 pub mod members;
 pub mod message;

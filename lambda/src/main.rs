@@ -2,9 +2,9 @@
 
 use curfew_lambda::boot::open;
 use curfew_lambda::handler::Call;
+use curfew_lambda::json::Document;
 use curfew_lambda::last_words::{self, UnderWay};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
-use serde_json::Value;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -19,12 +19,12 @@ async fn main() -> Result<(), Error> {
             "the function can't start"
         );
     })?;
-    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<Document>| async move {
         let LambdaEvent { payload, context } = event;
         let _under_way = UnderWay::begin(&payload, &context.request_id);
         let call = Call::until(context.request_id, context.deadline, &app.clock);
         // Boxed: the layers around it nest deeper than the compiler lays out in one piece.
-        Box::pin(app.handle(&payload, &call))
+        Box::pin(app.receive(&payload, &call))
             .await
             .map_err(|failure| Diagnostic {
                 error_type: failure.kind,

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::event::Invocation;
+use crate::json::Document;
 
 /// A pass over one account and region, or over what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Work {
     /// The schedule that the wake-up named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,8 +64,8 @@ impl Message {
 
     /// The work that it asks for; none, if somebody else wrote it.
     pub fn work(&self, stack: &str) -> Option<Work> {
-        let event = serde_json::from_str(&self.body).ok()?;
-        match Invocation::read(&event, stack) {
+        let event: Document = serde_json::from_str(&self.body).ok()?;
+        match Invocation::read(event.unambiguous().ok()?, stack) {
             Ok(Invocation::Work(work)) => Some(work),
             _ => None,
         }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::http::Request;
+use crate::json::Document;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
 
@@ -113,8 +114,12 @@ impl Parameters {
             // Everything is in the query.
         } else if body.starts_with('{') {
             // Whatever the content type says: curl calls everything a form.
-            match serde_json::from_str(body) {
-                Ok(fields) => parameters.extend(&fields, route)?,
+            match serde_json::from_str::<Document>(body) {
+                Ok(document) => match document.unambiguous() {
+                    Ok(Value::Object(fields)) => parameters.extend(fields, route)?,
+                    Ok(_) => return refuse("the body is not a JSON object"),
+                    Err(repeated) => return refuse(&repeated.to_string()),
+                },
                 Err(error) => {
                     return refuse(&format!(
                         "the body is not valid JSON: line {}, column {}",
@@ -332,6 +337,7 @@ mod tests {
             query(Route::Schedules, "days=a week"),
             body("instance=i-0abc1234"),
             body("{\"instance\": \n}"),
+            body(r#"{"dry_run": true, "dry_run": false}"#),
             body(r#"{"instance": 7}"#),
             body(r#"{"instance": []}"#),
             body(r#"{"instance": null}"#),
@@ -367,6 +373,7 @@ mod tests {
         `days` is `a week`; it is a whole number from 1 to 31
         the body is not a JSON object; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         the body is not valid JSON: line 2, column 1; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
+        the key `dry_run` is repeated; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         `instance` is neither text nor a list of texts; write values as JSON strings
         `instance` is an empty list; name what is meant, or leave it out
         `instance` is null; give it a value, or leave it out

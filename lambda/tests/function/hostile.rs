@@ -1,7 +1,11 @@
 //! What is thrown at the function by mistake or by intent: refused in one harmless sentence, and nothing is done.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use curfew_lambda::handler::Call;
+use curfew_lambda::json::Document;
 use curfew_testing::Launch;
 use serde_json::{Value, json};
 
@@ -49,6 +53,25 @@ async fn a_body_that_is_none_is_refused() {
         let start: String = body.chars().take(40).collect();
         assert_eq!(refused(&world, &event).await, "400 bad_body", "{start}");
     }
+    assert_eq!(world.changes(), 0);
+}
+
+#[tokio::test]
+async fn an_event_that_repeats_a_key_is_refused_and_named() {
+    let world = World::with([at_work("web")]).await;
+    for text in [
+        r#"{"command": "stop", "dry_run": true, "dry_run": false}"#,
+        r#"{"command": "status", "command": "wake"}"#,
+    ] {
+        let event: Document = serde_json::from_str(text).unwrap();
+        let call = Call::new("c0ffee", Duration::from_secs(10));
+        let failure = world.app.receive(&event, &call).await.unwrap_err();
+        assert_eq!(failure.kind, "unknown_event");
+        assert!(failure.message.ends_with("is repeated"), "{failure}");
+    }
+    let body = r#"{"dry_run": true, "dry_run": false}"#;
+    let event = request("POST", "/stop", body);
+    assert_eq!(refused(&world, &event).await, "400 bad_body");
     assert_eq!(world.changes(), 0);
 }
 

@@ -127,6 +127,10 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
         (&json!("alice"), &json!("stop"))
     );
     assert_eq!(answered[4]["refused"], "unauthorized");
+    let source = event["requestContext"]["identity"]["sourceIp"].clone();
+    assert!(source.is_string());
+    assert_eq!(answered[4]["source_ip"], source, "of what was refused");
+    assert_eq!(answered[0]["source_ip"], Value::Null);
     let text = log.text();
     for secret in ["horse", DIGEST] {
         assert!(!text.contains(secret), "{text}");
