@@ -219,25 +219,24 @@ impl Journal {
         const WITHIN: SignedDuration = SignedDuration::from_mins(1);
         /// Events are dated in whole seconds.
         const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
+        const NAME: &str = "
+            UPDATE transitions SET by_whom = ?5
+            WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'outside'";
         self.write("written", |batch| {
-        for blame in blames {
-            for to in blame.to {
-                let from = blame.at.checked_sub(ROUNDING).unwrap_or(blame.at);
-                let until = blame.at.checked_add(WITHIN).unwrap_or(blame.at);
-                let values = params![
-                    blame.instance.as_str(),
-                    to.as_str(),
-                    stored(from),
-                    stored(until),
-                    blame.by
-                ];
-                batch.execute(
-                        "UPDATE transitions SET by_whom = ?5
-                         WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'outside'",
-                        values,
-                    )?;
+            for blame in blames {
+                for to in blame.to {
+                    let from = blame.at.checked_sub(ROUNDING).unwrap_or(blame.at);
+                    let until = blame.at.checked_add(WITHIN).unwrap_or(blame.at);
+                    let values = params![
+                        blame.instance.as_str(),
+                        to.as_str(),
+                        stored(from),
+                        stored(until),
+                        blame.by
+                    ];
+                    batch.execute(NAME, values)?;
+                }
             }
-        }
             Ok(())
         })
     }

@@ -35,35 +35,33 @@ pub struct Stretch {
 impl Journal {
     /// Notes looks: each goes on with the last stretch, or begins another one.
     pub fn watched(&mut self, looks: &[Watch]) -> Result<(), JournalError> {
+        const LAST: &str = "
+            SELECT begun, ended FROM watched
+            WHERE account = ?1 AND region = ?2 ORDER BY begun DESC LIMIT 1";
+        const GO_ON: &str = "
+            UPDATE watched SET ended = max(ended, ?4)
+            WHERE account = ?1 AND region = ?2 AND begun = ?3";
+        const BEGIN: &str = "
+            INSERT OR IGNORE INTO watched (account, region, begun, ended) VALUES (?1, ?2, ?3, ?3)";
         self.write("written", |batch| {
-        for look in looks {
-            let place = [look.account.as_str(), look.region.as_str()];
-            let last: Option<(String, String)> = batch
-                .query_row(
-                    "SELECT begun, ended FROM watched WHERE account = ?1 AND region = ?2 ORDER BY begun DESC LIMIT 1",
-                    place,
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
-            let begun = last
-                .filter(|(_, ended)| {
-                    let ended = ended.parse::<Timestamp>();
-                    ended.is_ok_and(|ended| look.at.duration_since(ended) <= look.bridges)
-                })
-                .map(|(begun, _)| begun);
-            let at = stored(look.at);
-            match begun {
-                // A clock that was set back must not make a stretch shorter.
-                Some(begun) => batch.execute(
-                    "UPDATE watched SET ended = max(ended, ?4) WHERE account = ?1 AND region = ?2 AND begun = ?3",
-                    params![place[0], place[1], begun, at],
-                ),
-                None => batch.execute(
-                    "INSERT OR IGNORE INTO watched (account, region, begun, ended) VALUES (?1, ?2, ?3, ?3)",
-                    params![place[0], place[1], at],
-                ),
-            }?;
-        }
+            for look in looks {
+                let place = [look.account.as_str(), look.region.as_str()];
+                let last: Option<(String, String)> = batch
+                    .query_row(LAST, place, |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                let begun = last
+                    .filter(|(_, ended)| {
+                        let ended = ended.parse::<Timestamp>();
+                        ended.is_ok_and(|ended| look.at.duration_since(ended) <= look.bridges)
+                    })
+                    .map(|(begun, _)| begun);
+                let at = stored(look.at);
+                match begun {
+                    // A clock that was set back must not make a stretch shorter.
+                    Some(begun) => batch.execute(GO_ON, params![place[0], place[1], begun, at]),
+                    None => batch.execute(BEGIN, params![place[0], place[1], at]),
+                }?;
+            }
             Ok(())
         })
     }
