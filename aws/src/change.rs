@@ -4,7 +4,8 @@
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
 use curfew_core::memory::Hold;
-use curfew_core::plan::{HoldChange, Remember, RetryChange, Skip, Step, StepAction, World};
+use curfew_core::plan::{Remember, RetryChange, Skip, Step, StepAction, World};
+use curfew_core::request::Ask;
 use curfew_core::timetable::Edge;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -59,20 +60,22 @@ pub enum Verdict {
     Unchanged,
     /// No call was needed, and the hold is in force.
     Held,
-    /// No call was needed, and its hold is gone.
+    /// No call was needed to give it back to its schedule.
     Resumed,
     /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
     Postponed,
+    /// The request is recorded on the instance, and the call came to nothing, for the reason given: a later pass tries it again.
+    Recorded,
     /// Nothing was done, for the reason given.
     Skipped,
-    /// It was tried and failed, for the reason given.
+    /// The request could not even be recorded, for the reason given, and so nothing was done.
     Failed,
     /// `dry_run`: nothing was done, this would be.
     Planned,
 }
 
 impl Verdict {
-    fn of(step: &Step, after: InstanceState) -> Self {
+    fn of(step: &Step, after: InstanceState, ask: Option<Ask>) -> Self {
         let in_flight = matches!(step.state, InstanceState::Pending | InstanceState::Stopping);
         match (step.action, after) {
             (StepAction::Start, InstanceState::Running) => Self::Started,
@@ -83,9 +86,9 @@ impl Verdict {
             (StepAction::Hibernate, _) => Self::Hibernating,
             // A note on a step that makes no call says what a later pass will do.
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
-            (StepAction::Record, _) => match (&step.remember.hold, &step.remember.last) {
-                (HoldChange::Set(_), _) => Self::Held,
-                (HoldChange::Clear, None) => Self::Resumed,
+            (StepAction::Record, _) => match (&step.word, ask) {
+                (_, Some(Ask::Resume)) => Self::Resumed,
+                (Some(word), _) if word.hold.is_some() && word.request.is_none() => Self::Held,
                 _ => Self::Unchanged,
             },
         }
@@ -111,7 +114,7 @@ impl Change {
 
     /// Of a step that would be made.
     pub fn planned(instance: &Instance, step: &Step, world: &World<'_>, now: Timestamp) -> Self {
-        let mut change = Self::remembered(instance, step, &step.remember, world, now);
+        let mut change = Self::remembered(instance, step, &step.remember, true, world, now);
         change.result = Verdict::Planned;
         change
     }
@@ -124,14 +127,7 @@ impl Change {
         now: Timestamp,
         tell: impl Fn(&CloudError) -> String,
     ) -> Self {
-        let Outcome { step, result } = outcome;
-        let hold_alone = Remember {
-            hold: match &step.remember.hold {
-                HoldChange::Set(hold) => HoldChange::Set(hold.clone()),
-                HoldChange::Keep | HoldChange::Clear => HoldChange::Keep,
-            },
-            ..Remember::default()
-        };
+        let Outcome { step, result, said } = outcome;
         let refused = match result {
             StepResult::Failed(error) => refusal(step, error),
             _ => None,
@@ -140,40 +136,48 @@ impl Change {
             RetryChange::Set(retry) => Some(retry.next),
             RetryChange::Keep | RetryChange::Clear => None,
         });
-        let (mut written, after) = match result {
+        let (written, after) = match result {
             StepResult::Done { after } => (step.remember.clone(), *after),
-            StepResult::NotRemembered { after, .. } => (hold_alone, *after),
-            // A hold is placed before the call, so only its own failure leaves none behind.
-            StepResult::Failed(error) if error.operation != "ec2:CreateTags" => {
-                (hold_alone, step.state)
+            StepResult::NotRemembered { after, .. } => (Remember::default(), *after),
+            StepResult::Failed(_) | StepResult::OutOfTime => {
+                (refused.unwrap_or_default(), step.state)
             }
-            StepResult::Failed(_) | StepResult::OutOfTime => (Remember::default(), step.state),
         };
-        if let Some(refused) = refused {
-            let placed = std::mem::take(&mut written.hold);
-            written = refused;
-            if written.hold == HoldChange::Keep {
-                written.hold = placed;
-            }
-        }
-        let mut change = Self::remembered(instance, step, &written, world, now);
+        let mut change = Self::remembered(instance, step, &written, *said, world, now);
         change.after = after;
-        change.result = Verdict::of(step, after);
+        change.result = Verdict::of(step, after, ask(world));
+        let came_to_nothing = if *said {
+            Verdict::Recorded
+        } else {
+            Verdict::Failed
+        };
         match result {
             StepResult::Done { .. } => {}
             StepResult::NotRemembered { error, .. } => {
                 change.reason = format!("it is done, and could not be remembered: {}", tell(error));
             }
             StepResult::Failed(error) => {
-                change.result = Verdict::Failed;
-                change.reason = match tried_again {
-                    Some(at) => format!("{}; it is tried again at {at}", tell(error)),
-                    None => tell(error),
+                change.result = came_to_nothing;
+                change.reason = match (tried_again, said) {
+                    (Some(at), true) => {
+                        format!("{}; it is recorded, and tried again at {at}", tell(error))
+                    }
+                    (None, true) => {
+                        format!(
+                            "{}; it is recorded, and a later pass tries it again",
+                            tell(error)
+                        )
+                    }
+                    (_, false) => tell(error),
                 };
             }
             StepResult::OutOfTime => {
-                change.result = Verdict::Failed;
-                change.reason = String::from("time ran out before its turn came");
+                change.result = came_to_nothing;
+                change.reason = String::from(if *said {
+                    "time ran out before its turn came; it is recorded, and a later pass does it"
+                } else {
+                    "time ran out before its turn came"
+                });
             }
         }
         change
@@ -184,10 +188,14 @@ impl Change {
         instance: &Instance,
         step: &Step,
         written: &Remember,
+        said: bool,
         world: &World<'_>,
         now: Timestamp,
     ) -> Self {
         let mut later = instance.clone();
+        if let Some(word) = step.word.as_ref().filter(|_| said) {
+            word.write_to(&mut later.tags);
+        }
         written.write_to(&mut later.tags);
         let unasked = World {
             request: None,
@@ -202,7 +210,7 @@ impl Change {
             region: instance.region.clone(),
             before: instance.state,
             after: instance.state,
-            result: Verdict::of(step, instance.state),
+            result: Verdict::of(step, instance.state, ask(world)),
             action: Some(step.action),
             reason: match &step.note {
                 Some(note) => format!("{}: {note}", step.cause),
@@ -212,6 +220,10 @@ impl Change {
             hold,
         }
     }
+}
+
+fn ask(world: &World<'_>) -> Option<Ask> {
+    world.request.map(|request| request.ask)
 }
 
 #[cfg(test)]
@@ -229,6 +241,7 @@ mod tests {
             region: Region::new("eu-west-3"),
             account: AccountId::new("123456789012"),
             state: before,
+            state_word: None,
             launched_at: None,
             instance_type: "t3.micro".into(),
             availability_zone: None,
@@ -242,6 +255,7 @@ mod tests {
         let outcome = Outcome {
             step: Step::new(&instance, action, Cause::Request(Who::new("alice"))),
             result: StepResult::Done { after },
+            said: true,
         };
         let governance = Governance {
             tag: Governance::DEFAULT_TAG.to_owned(),

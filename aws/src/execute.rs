@@ -16,7 +16,7 @@ mod types;
 use std::collections::{HashMap, VecDeque};
 
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::plan::{HoldChange, Step, StepAction};
+use curfew_core::plan::{Step, StepAction, WithoutMemory};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -55,8 +55,10 @@ pub async fn execute(
     deadline: Deadline,
 ) -> Vec<Outcome> {
     let mut work = Execution::new(fleet, instances, &steps, deadline);
-    // A hold is the wish itself: it is written first, so that a failing call is tried again by a later pass.
-    work.queue_holds();
+    // What a person says is the wish itself: it is written first, so that a failing call is tried again by a later pass.
+    work.queue_words();
+    work.run().await;
+    work.queue_first_memories();
     work.run().await;
     work.queue_changes();
     work.queue_records();
@@ -68,7 +70,7 @@ pub async fn execute(
     let outcomes: Vec<Outcome> = steps
         .into_iter()
         .zip(results)
-        .map(|(step, result)| Outcome { step, result })
+        .map(|(step, (result, said))| Outcome { step, result, said })
         .collect();
     outcomes.iter().for_each(report::log);
     outcomes
@@ -80,6 +82,10 @@ struct Execution<'a> {
     steps: &'a [Step],
     deadline: Deadline,
     progress: Vec<Progress>,
+    /// Whose word is written.
+    said: Vec<bool>,
+    /// Why `curfew:last` can't be written here: then nothing more is done that would have to be remembered.
+    unremembered: Option<CloudError>,
     queue: VecDeque<Batch>,
     families: Families,
     rooms: Rooms,
@@ -124,6 +130,8 @@ impl<'a> Execution<'a> {
             steps,
             deadline,
             progress: steps.iter().map(|_| Progress::Open).collect(),
+            said: vec![false; steps.len()],
+            unremembered: None,
             queue: VecDeque::new(),
             families: Families::default(),
             rooms: Rooms::of(seen),
@@ -133,14 +141,23 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn queue_holds(&mut self) {
+    fn queue_words(&mut self) {
+        let steps = self.steps.iter().zip(0..);
         let wanting =
-            (0..self.steps.len()).filter_map(|member| match &self.steps[member].remember.hold {
-                HoldChange::Set(hold) => Some((Writes::hold(hold), member)),
-                HoldChange::Keep | HoldChange::Clear => None,
-            });
+            steps.filter_map(|(step, member)| Some((Writes::word(step.word.as_ref()?), member)));
         for (writes, members) in memory::alike(wanting) {
-            self.queue_back(&Call::PlaceHold(writes), &members);
+            self.queue_back(&Call::Say(writes), &members);
+        }
+    }
+
+    fn queue_first_memories(&mut self) {
+        let steps = self.steps.iter().zip(&self.progress).zip(0..);
+        let wanting = steps.filter_map(|((step, progress), member)| match progress {
+            Progress::Open => Some((Writes::first(step.adopt.as_ref()?).mending(step), member)),
+            Progress::Accepted(_) | Progress::Settled(_) => None,
+        });
+        for (writes, members) in memory::alike(wanting) {
+            self.queue_back(&Call::Adopt(writes), &members);
         }
     }
 
@@ -218,12 +235,34 @@ impl<'a> Execution<'a> {
             } else if self.deadline.has_passed() && !batch.call.is_memory() {
                 self.leave(&batch, &batch.members);
                 self.ended(&batch, End::Unknown);
-            } else if let Some(batch) = self.with_room(batch).and_then(|batch| self.in_time(batch))
+            } else if let Some(batch) = self
+                .with_memory(batch)
+                .and_then(|batch| self.with_room(batch))
+                .and_then(|batch| self.in_time(batch))
             {
                 return Some(batch);
             }
         }
         None
+    }
+
+    /// Takes those out of a batch that would have to be remembered where nothing can be: they would be called for at every pass.
+    fn with_memory(&mut self, batch: Batch) -> Option<Batch> {
+        let acts = matches!(batch.call, Call::Change(_) | Call::GiveType(_));
+        let Some(error) = self.unremembered.as_ref().filter(|_| acts) else {
+            return Some(batch);
+        };
+        let error = error.inferred();
+        let (firm, others): (Vec<usize>, Vec<usize>) = batch
+            .members
+            .iter()
+            .partition(|member| self.steps[**member].without_memory == WithoutMemory::Act);
+        self.fail(&batch, &others, &error);
+        if firm.is_empty() {
+            self.ended(&batch, End::Unknown);
+            return None;
+        }
+        Some(batch.of(firm))
     }
 
     /// What was done is remembered also after the deadline; what only needs remembering waits for the next pass.
@@ -326,7 +365,13 @@ impl<'a> Execution<'a> {
                 }
                 return;
             }
-            Call::PlaceHold(_) | Call::PlaceType(_) | Call::Remember(_) | Call::Forget(_) => return,
+            Call::Say(_) => {
+                for member in &batch.members {
+                    self.said[*member] = true;
+                }
+                return;
+            }
+            Call::Adopt(_) | Call::PlaceType(_) | Call::Remember(_) | Call::Forget(_) => return,
         };
         let told: HashMap<&InstanceId, InstanceState> = changes
             .iter()
@@ -343,7 +388,23 @@ impl<'a> Execution<'a> {
 
     /// These members of a batch fail for this reason.
     fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
+        let is_last = match &batch.call {
+            Call::Adopt(writes) | Call::Remember(writes) => writes.last().is_some(),
+            _ => false,
+        };
+        // What AWS refuses for an instance's own sake, such as one more tag, says nothing of the others.
+        let concerns_all = !matches!(
+            error.kind,
+            CloudErrorKind::NotFound | CloudErrorKind::Refused
+        );
+        if is_last && concerns_all && self.unremembered.is_none() {
+            self.unremembered = Some(error.repeated());
+        }
         for member in members {
+            let acts_all_the_same = self.steps[*member].without_memory == WithoutMemory::Act;
+            if matches!(batch.call, Call::Adopt(_)) && acts_all_the_same {
+                continue;
+            }
             let result = if batch.call.is_memory() {
                 StepResult::NotRemembered {
                     after: self.after(*member),
@@ -408,15 +469,14 @@ impl<'a> Execution<'a> {
             .collect()
     }
 
-    fn into_results(self) -> Vec<StepResult> {
+    fn into_results(self) -> Vec<(StepResult, bool)> {
         let whole = self.progress.into_iter().zip(self.steps);
-        whole
-            .map(|(progress, step)| match progress {
-                Progress::Open => StepResult::Done { after: step.state },
-                Progress::Accepted(after) => StepResult::Done { after },
-                Progress::Settled(result) => result,
-            })
-            .collect()
+        let results = whole.map(|(progress, step)| match progress {
+            Progress::Open => StepResult::Done { after: step.state },
+            Progress::Accepted(after) => StepResult::Done { after },
+            Progress::Settled(result) => result,
+        });
+        results.zip(self.said).collect()
     }
 }
 

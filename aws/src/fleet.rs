@@ -2,6 +2,7 @@
 
 mod no_room;
 mod observe;
+mod own_memory;
 mod sighting;
 mod trim;
 
@@ -10,9 +11,11 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{AttributeValue, Tag};
 use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
+use curfew_core::memory::{LAST_TAG, Last};
 
 use self::no_room::NoRoom;
 pub use self::observe::{Page, PageToken};
+use self::own_memory::OwnMemory;
 use crate::connect::Connection;
 use crate::error::CloudError;
 use crate::pace::Pace;
@@ -25,6 +28,7 @@ pub struct Fleet {
     client: Client,
     region: Region,
     pace: Pace,
+    own_memory: OwnMemory,
 }
 
 /// Which instances a pass looks at.
@@ -62,6 +66,7 @@ impl Fleet {
             client: Client::from_conf(settings.build()),
             region: Region::new(connection.region()),
             pace: Pace::published(),
+            own_memory: OwnMemory::default(),
         }
     }
 
@@ -157,6 +162,27 @@ impl Fleet {
             .await
             .map(drop)
             .map_err(|error| CloudError::from_sdk("ec2:CreateTags", error))
+    }
+
+    /// Those of `ids` that have a newer `curfew:last` than this by now: read right before it is written.
+    pub(crate) async fn overtaken(
+        &self,
+        ids: &[InstanceId],
+        last: &Last,
+        mends: Option<&str>,
+    ) -> Result<BTreeSet<InstanceId>, CloudError> {
+        let scope = Scope::Only(ids.iter().cloned().collect());
+        let present = self.observe(&scope).await?;
+        let overtaken = present.into_iter().filter(|instance| {
+            let tag = instance.tags.get(LAST_TAG).map(String::as_str);
+            !last.may_be_written_over(tag, mends)
+        });
+        Ok(overtaken.map(|instance| instance.id).collect())
+    }
+
+    /// This process has written `last` to these.
+    pub(crate) fn remembered(&self, ids: &[InstanceId], last: &Last) {
+        self.own_memory.remember(ids, last);
     }
 
     /// `DeleteTags`: removes the tags of these keys, whatever their values, from all of `ids`.

@@ -83,10 +83,10 @@ impl Pass {
         );
     }
 
-    /// From its next edge on, a plan is not what anybody wants any more: what EC2's pace leaves undone until then (it starts
-    /// two instances a second) is decided afresh.
+    /// From its next edge or the end of a hold on, a plan is not what anybody wants any more: what EC2's pace leaves undone until
+    /// then (it starts two instances a second) is decided afresh.
     fn outdated(&self, clock: &Clock) -> Option<Instant> {
-        let left = self.plan.next_edge?.duration_since(clock.now());
+        let left = self.plan.outdated_at?.duration_since(clock.now());
         Some(Instant::now() + left.try_into().unwrap_or_default())
     }
 }

@@ -134,6 +134,7 @@ fn fleet(instances: usize, bound: Bound) -> Vec<Instance> {
                 region: Region::new("eu-west-3"),
                 account: AccountId::new("123456789012"),
                 state: InstanceState::Running,
+                state_word: None,
                 launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
                 instance_type: "t3.micro".into(),
                 availability_zone: Some("eu-west-3a".into()),

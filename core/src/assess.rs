@@ -1,20 +1,21 @@
-//! One instance, looked at from every side: what governs it, what holds it, what is due, and so what to do.
+//! One instance, looked at from every side: what governs it, what its tags remember, what is due, and so what to do.
 
 mod asked;
 mod judge;
 mod recall;
 mod tries;
 mod types;
+mod words;
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 
 use self::judge::Judge;
-use self::recall::{Recalled, end_of_hold};
+use self::recall::Recalled;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
-use crate::memory::{Fallback, Hold, Last, Retry};
-use crate::plan::{Decision, HoldChange, Skip, SkipReason, World};
+use crate::memory::{Fallback, Hold, Last, Requested, Retry};
+use crate::plan::{Decision, Skip, SkipReason, World};
 use crate::schedule::{ScalingGroups, Schedule};
 use crate::timetable::{Desired, Edge};
 use crate::view::View;
@@ -26,32 +27,30 @@ pub struct Assessment<'a> {
     pub schedule: Option<Cow<'a, Schedule>>,
     /// The hold in force.
     pub hold: Option<Hold>,
-    /// The newest edge applied to it.
+    /// The request that stands on an enforced schedule until its next edge.
+    pub request: Option<Requested>,
+    /// The newest word applied to it.
     pub last: Option<Last>,
     /// What EC2 refused lately, as far as it is remembered.
     pub retry: Option<Retry>,
     /// The fallback type that it has, and the one that it gets back.
     pub fallback: Option<Fallback>,
-    /// What its hold, or else its schedule, wants now.
+    /// What its hold, or a request that stands, or else its schedule, wants now.
     pub desired: Desired,
-    /// The next instant at which something is due for it, once the decision is carried out.
+    /// The next edge for it, or another try of what came to nothing, once the decision is carried out.
     pub next_edge: Option<Edge>,
+    /// When something is next due for it: the next edge, or the end of its hold where that changes nothing.
+    pub next_due: Option<Timestamp>,
     /// What to do.
     pub decision: Decision,
 }
 
 /// Judges one instance of `world` at `now`.
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
-    let recalled = Recalled::of(instance, now);
     let view = world.governance.schedule_for(instance).map(View::new);
     let borrowed = view.as_ref().map_err(Clone::clone);
-    let (decision, next_edge) = judge(instance, borrowed, &recalled, world, now);
-    let hold = recalled.active_hold(now).cloned();
-    let desired = match (&hold, &view) {
-        (_, Err(_)) => Desired::Unmanaged,
-        (Some(hold), Ok(_)) => hold.state.desired(),
-        (None, Ok(view)) => view.desired(now),
-    };
+    let judged = decide(instance, borrowed, world, now);
+    let recalled = Recalled::of(instance, now);
     let fallback = view.as_ref().ok().and_then(|view| {
         let in_force = recalled.fallback_in_force(instance, view.schedule());
         in_force.cloned()
@@ -59,12 +58,48 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
     Assessment {
         retry: recalled.refused().cloned(),
         fallback,
-        schedule: view.ok().map(View::into_schedule),
-        hold,
+        hold: judged.hold,
+        request: judged.request,
         last: recalled.last.ok().flatten(),
-        desired,
-        next_edge,
-        decision,
+        desired: judged.desired,
+        next_edge: judged.next_edge,
+        next_due: judged.next_due,
+        decision: judged.decision,
+        schedule: view.ok().map(View::into_schedule),
+    }
+}
+
+/// What becomes of one instance, and when to look again.
+pub(crate) struct Judged {
+    pub(crate) decision: Decision,
+    /// The hold in force.
+    pub(crate) hold: Option<Hold>,
+    /// The request that stands on an enforced schedule.
+    pub(crate) request: Option<Requested>,
+    pub(crate) desired: Desired,
+    pub(crate) next_edge: Option<Edge>,
+    pub(crate) next_due: Option<Timestamp>,
+    pub(crate) outdated_at: Option<Timestamp>,
+}
+
+impl Judged {
+    /// Nothing is ever due for it, whatever is wanted.
+    fn skipped(
+        instance: &Instance,
+        reason: SkipReason,
+        scheduled: Desired,
+        now: Timestamp,
+    ) -> Self {
+        let hold = Recalled::of(instance, now).active_hold(now).cloned();
+        Self {
+            decision: Decision::Skip(skip(instance, reason)),
+            desired: hold.as_ref().map_or(scheduled, |hold| hold.state.desired()),
+            hold,
+            request: None,
+            next_edge: None,
+            next_due: None,
+            outdated_at: None,
+        }
     }
 }
 
@@ -74,79 +109,45 @@ pub(crate) fn decide(
     view: Result<&View<'_>, SkipReason>,
     world: &World<'_>,
     now: Timestamp,
-) -> (Decision, Option<Edge>) {
-    let recalled = Recalled::of(instance, now);
-    judge(instance, view, &recalled, world, now)
-}
-
-fn judge(
-    instance: &Instance,
-    view: Result<&View<'_>, SkipReason>,
-    recalled: &Recalled,
-    world: &World<'_>,
-    now: Timestamp,
-) -> (Decision, Option<Edge>) {
-    let skip = |reason| (Decision::Skip(skip(instance, reason)), None);
+) -> Judged {
     let view = match view {
         Ok(view) => view,
-        Err(reason) => return skip(reason),
+        Err(reason) => {
+            let judged = Judged::skipped(instance, reason, Desired::Unmanaged, now);
+            return Judged {
+                desired: Desired::Unmanaged,
+                ..judged
+            };
+        }
     };
     if let Some(reason) = never_touch(instance, view.schedule()) {
-        return skip(reason);
+        return Judged::skipped(instance, reason, view.desired(now), now);
     }
-    let decision = Judge::new(instance, view, recalled, world, now).decide();
-    let next_edge = upcoming(instance, view, recalled, &decision, now);
-    (decision, next_edge)
-}
-
-/// When something is next due, once `decision` is carried out: what waits to be tried again, or the next edge.
-fn upcoming(
-    instance: &Instance,
-    view: &View<'_>,
-    recalled: &Recalled,
-    decision: &Decision,
-    now: Timestamp,
-) -> Option<Edge> {
-    let waiting = match decision {
-        Decision::Skip(skip) => match skip.reason {
-            SkipReason::WaitingToRetry { action, until, .. } => Some(Edge { at: until, action }),
-            _ => None,
-        },
-        Decision::Step(_) => None,
+    let recalled = Recalled::of(instance, now);
+    let request = world.request.filter(|request| request.concerns(instance));
+    let Some(request) = request else {
+        return Judge::new(instance, view, &recalled, world, now).judge();
     };
-    let edge = upcoming_edge(instance, view, recalled, decision, now);
-    waiting.into_iter().chain(edge).min_by_key(|edge| edge.at)
-}
-
-/// The next edge. Under a hold that can't be read, nothing is due.
-fn upcoming_edge(
-    instance: &Instance,
-    view: &View<'_>,
-    recalled: &Recalled,
-    decision: &Decision,
-    now: Timestamp,
-) -> Option<Edge> {
-    let hold = match decision {
-        Decision::Skip(skip) if matches!(skip.reason, SkipReason::MalformedHold { .. }) => {
-            return None;
-        }
-        Decision::Step(step) => match &step.remember.hold {
-            HoldChange::Keep => recalled.active_hold(now),
-            HoldChange::Set(hold) => Some(hold).filter(|hold| hold.is_active(now)),
-            HoldChange::Clear => None,
-        },
-        Decision::Skip(_) => recalled.active_hold(now),
-    };
-    match hold {
-        Some(hold) => end_of_hold(hold, view, recalled.dealt_with(instance))
-            .or_else(|| view.next_edge(hold.until)),
-        None => view.next_edge(now),
+    let word = asked::spoken(request, instance, view, &recalled, now);
+    let mut said = instance.clone();
+    word.write_to(&mut said.tags);
+    let recalled = Recalled::of(&said, now);
+    let judge = Judge::new(&said, view, &recalled, world, now);
+    let judged = judge.judge();
+    Judged {
+        decision: judge.requested(word, judged.decision),
+        ..judged
     }
 }
 
 fn never_touch(instance: &Instance, schedule: &Schedule) -> Option<SkipReason> {
     match instance.state {
         InstanceState::ShuttingDown | InstanceState::Terminated => return Some(SkipReason::Gone),
+        InstanceState::Other => {
+            return Some(SkipReason::UnknownState {
+                word: instance.state_word.clone().unwrap_or_default(),
+            });
+        }
         InstanceState::Pending
         | InstanceState::Running
         | InstanceState::Stopping

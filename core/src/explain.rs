@@ -62,11 +62,13 @@ impl Explanation {
         let Assessment {
             schedule,
             hold,
+            request,
             last,
             retry,
             fallback,
             desired,
             next_edge,
+            next_due: _,
             decision,
         } = assess(instance, world, now);
         let verdict = verdict(&decision);
@@ -75,9 +77,10 @@ impl Explanation {
             Decision::Skip(skip) => (None, Some(skip)),
         };
         let schedule = schedule.as_deref();
-        let because = match &hold {
-            Some(hold) => Some(format!("the hold by {}", hold.by)),
-            None => schedule.map(|schedule| schedule.timetable.because(now)),
+        let because = match (&hold, &request) {
+            (Some(hold), _) => Some(format!("the override by {}", hold.by)),
+            (None, Some(request)) => Some(format!("the request by {}", request.by)),
+            (None, None) => schedule.map(|schedule| schedule.timetable.because(now)),
         };
         Self {
             instance: instance.id.clone(),
@@ -181,11 +184,14 @@ mod tests {
     fn a_hold_is_the_reason_while_it_lasts() {
         let held = [
             ("Schedule", "office"),
-            ("curfew:hold", "stopped until 2026-11-23T22:00:00Z by alice"),
+            (
+                "curfew:override",
+                "stopped since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice",
+            ),
         ];
         let found = explained(&held, "2026-11-23T12:00:00Z");
-        assert_eq!(found.because.as_deref(), Some("the hold by alice"));
-        assert_eq!(found.verdict, "a pass would stop it (hold by alice)");
+        assert_eq!(found.because.as_deref(), Some("the override by alice"));
+        assert_eq!(found.verdict, "a pass would stop it (override by alice)");
         let later = explained(&held, "2026-11-23T23:00:00Z");
         assert_eq!(
             later.because.as_deref(),

@@ -16,8 +16,10 @@ pub struct Instance {
     pub region: Region,
     /// The account that owns it: twelve digits.
     pub account: AccountId,
-    /// EC2's own word for its state.
+    /// Its state.
     pub state: InstanceState,
+    /// EC2's own word for a state that is [`InstanceState::Other`].
+    pub state_word: Option<String>,
     /// When it was last started (AWS), or first launched (emulators, which never move it).
     pub launched_at: Option<Timestamp>,
     /// For example `t3.micro`.
@@ -177,20 +179,23 @@ pub enum InstanceState {
     ShuttingDown,
     /// Gone.
     Terminated,
+    /// A state that EC2 has not documented: its own word is in [`Instance::state_word`].
+    Other,
 }
 
 impl InstanceState {
     /// Each of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Running,
         Self::Stopping,
         Self::Stopped,
         Self::ShuttingDown,
         Self::Terminated,
+        Self::Other,
     ];
 
-    /// EC2's spelling.
+    /// EC2's spelling, or `other`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -199,6 +204,7 @@ impl InstanceState {
             Self::Stopped => "stopped",
             Self::ShuttingDown => "shutting-down",
             Self::Terminated => "terminated",
+            Self::Other => "other",
         }
     }
 }

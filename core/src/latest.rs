@@ -6,7 +6,6 @@ use serde::Serialize;
 use crate::assess::Assessment;
 use crate::instance::Instance;
 use crate::memory::Cause;
-use crate::plan::EARLY_WAKE_UP;
 use crate::schedule::Firmness;
 use crate::timetable::Action;
 use crate::transition::{direction, wants};
@@ -28,11 +27,11 @@ pub struct Latest {
 const PROMPT: SignedDuration = SignedDuration::from_mins(15);
 
 impl Latest {
-    /// Of an instance as it was judged at `now`; nothing where it is going away, or nothing is known.
+    /// Of an instance as it was judged; nothing where it is going away, or nothing is known.
     ///
-    /// An edge that is newer than what EC2 says counts, also where there was nothing to do for it: emulators never move an
-    /// instance's launch time.
-    pub fn of(instance: &Instance, assessment: &Assessment<'_>, now: Timestamp) -> Option<Self> {
+    /// A cause is claimed only for a change that came after it: a word that found nothing to do is remembered too, and has
+    /// changed nothing. An edge may have been applied up to a minute early.
+    pub fn of(instance: &Instance, assessment: &Assessment<'_>) -> Option<Self> {
         let action = direction(instance.state)?;
         let dated = match action {
             Action::Start => instance.launched_at,
@@ -48,15 +47,13 @@ impl Latest {
         let (at, cause) = match (dated, last) {
             (None, None) => return None,
             (None, Some(last)) => (last.at, Some(last.cause.clone())),
-            (Some(at), Some(last)) if last.at.duration_since(at) > EARLY_WAKE_UP => {
-                (last.at, Some(last.cause.clone()))
-            }
+            (Some(at), Some(last)) if at < last.at && !last.may_explain(at) => (at, None),
             (Some(at), Some(last)) if at.duration_since(last.at) <= PROMPT => {
                 (at, Some(last.cause.clone()))
             }
-            (Some(at), Some(_)) => (at, standing_cause(assessment, action, now)),
+            (Some(at), Some(_)) => (at, standing_cause(assessment, action, at)),
             (Some(at), None) => {
-                let cause = standing_cause(assessment, action, now);
+                let cause = standing_cause(assessment, action, at);
                 (at, cause.or(Some(Cause::Outside)))
             }
         };
@@ -64,14 +61,17 @@ impl Latest {
     }
 }
 
-/// What wants this at every moment, and needs no new memory for it.
-fn standing_cause(assessment: &Assessment<'_>, action: Action, now: Timestamp) -> Option<Cause> {
-    if let Some(hold) = &assessment.hold {
+/// What wanted this at every moment when it happened, and needs no new memory for it.
+fn standing_cause(assessment: &Assessment<'_>, action: Action, at: Timestamp) -> Option<Cause> {
+    if let Some(hold) = assessment.hold.as_ref().filter(|hold| hold.since <= at) {
         return wants(hold.state.desired(), action).then(|| Cause::Hold(hold.by.clone()));
+    }
+    if let Some(request) = assessment.request.as_ref().filter(|one| one.at <= at) {
+        return (request.action == action).then(|| Cause::Request(request.by.clone()));
     }
     let schedule = assessment.schedule.as_deref()?;
     let enforces =
-        schedule.firmness == Firmness::Enforced && wants(schedule.timetable.desired(now), action);
+        schedule.firmness == Firmness::Enforced && wants(schedule.timetable.desired(at), action);
     enforces.then(|| Cause::Schedule(schedule.name.clone()))
 }
 
@@ -98,7 +98,7 @@ mod tests {
         let instances = std::slice::from_ref(instance);
         let now = NOW.parse().unwrap();
         let assessment = assess(instance, &World::unasked(&governance, instances), now);
-        match Latest::of(instance, &assessment, now) {
+        match Latest::of(instance, &assessment) {
             None => "nothing".to_owned(),
             Some(Latest { at, action, cause }) => {
                 let cause = cause.map_or("nobody knows".to_owned(), |cause| cause.to_string());
@@ -157,9 +157,12 @@ mod tests {
     fn what_is_held_is_the_holds() {
         let start = "2026-11-23T07:00:00Z start schedule office";
         let mut instance = stopped("2026-11-23 16:00:00 GMT", start);
-        let hold = "stopped until 2026-11-23T22:00:00Z by bob";
+        let hold = "stopped since 2026-11-23T15:59:58Z until 2026-11-23T22:00:00Z by bob";
         instance.tags.insert(HOLD_TAG.into(), hold.into());
-        assert_eq!(told(&instance), "2026-11-23T16:00:00Z stop: hold by bob");
+        assert_eq!(
+            told(&instance),
+            "2026-11-23T16:00:00Z stop: override by bob"
+        );
     }
 
     #[test]
@@ -171,11 +174,33 @@ mod tests {
             told(&instance),
             "2026-11-23T19:00:00Z stop: schedule office"
         );
-        // An emulator shows the first launch for ever.
-        let start = "2026-11-23T18:00:00Z start request by alice";
+    }
+
+    #[test]
+    fn a_word_that_came_after_the_change_did_not_cause_it() {
+        let held = "2026-11-23T18:56:00Z start override by alice";
         assert_eq!(
-            told(&running("2026-01-01T00:00:00Z", start)),
-            "2026-11-23T18:00:00Z start: request by alice"
+            told(&running("2026-11-23T18:52:00Z", held)),
+            "2026-11-23T18:52:00Z start: nobody knows"
+        );
+        let mut instance = running(
+            "2026-11-23T18:52:00Z",
+            "2026-11-23T07:00:00Z start schedule office",
+        );
+        let hold = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
+        instance.tags.insert(HOLD_TAG.into(), hold.into());
+        assert_eq!(told(&instance), "2026-11-23T18:52:00Z start: nobody knows");
+        let request = "2026-11-23T18:52:01Z start request by alice";
+        assert_eq!(
+            told(&running("2026-11-23T18:52:00Z", request)),
+            "2026-11-23T18:52:00Z start: nobody knows",
+            "not by a second"
+        );
+        // LocalStack fires up to a minute early.
+        let early = "2026-11-23T07:00:00Z start schedule office";
+        assert_eq!(
+            told(&running("2026-11-23T06:59:10Z", early)),
+            "2026-11-23T06:59:10Z start: schedule office"
         );
     }
 

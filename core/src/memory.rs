@@ -1,35 +1,49 @@
 //! What Curfew remembers, and where: in tags on the instance itself, so that deciding needs no database.
 //!
-//! - `curfew:last` = `<edge instant, RFC 3339 UTC> <start|stop> <cause> [pending]`
-//! - `curfew:hold` = `<running|stopped|ignored> until <RFC 3339> by <who>`
-//! - `curfew:retry` = `<edge instant> <start|stop> <n>x <code> next <RFC 3339>`, while EC2 refuses what an edge asks for
-//! - `curfew:type` = `<wanted type> as <present type>`, while an instance stands in for itself with a fallback type
+//! Instants are RFC 3339 in UTC, to the second. Each key has one kind of writer, so that no writer overwrites another's word:
+//!
+//! - passes: `curfew:last` = `<instant> <start|stop> <cause> [pending]`: the newest word applied, also when there was nothing to
+//!   do. Its instant never goes back ([`Last::may_replace`])
+//! - people: `curfew:request` = `<instant> <start|stop> by <actor>`: a plain start or stop
+//! - people: `curfew:override` = `<running|stopped|ignored> since <instant> until <instant> by <actor>`
+//! - passes: `curfew:retry` = `<instant> <start|stop> <n>x <code> first <instant> next <instant>`, while what is due comes to nothing
+//! - passes: `curfew:type` = `<wanted type> as <present type>`, while an instance stands in for itself with a fallback type
+//!
+//! A *word* is what wants a start or a stop from an instant on: a schedule's edge, a request, an override, or an override's end.
 
 mod fallback;
+mod instants;
+mod people;
 mod retry;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::EARLY_WAKE_UP;
 use crate::schedule::ScheduleName;
-use crate::timetable::{Action, Desired};
+use crate::timetable::Action;
 
 pub use self::fallback::Fallback;
+pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};
+pub use self::people::{Held, Hold, Requested};
 pub use self::retry::{NextTry, ReasonCode, Retry};
 
-/// The tag that holds the newest edge applied to an instance.
+/// The tag that holds the newest word applied to an instance. Only passes write it.
 pub const LAST_TAG: &str = "curfew:last";
-/// The tag that holds a timed override.
-pub const HOLD_TAG: &str = "curfew:hold";
+/// The tag that holds a person's plain start or stop. Only people's requests write it.
+pub const REQUEST_TAG: &str = "curfew:request";
+/// The tag that holds a timed override. Only people's requests write it.
+pub const HOLD_TAG: &str = "curfew:override";
 /// The tag that says when what EC2 refused is tried again.
 pub const RETRY_TAG: &str = "curfew:retry";
 /// The tag that holds the type an instance is meant to have, while it has another.
 pub const TYPE_TAG: &str = "curfew:type";
 /// All tags that Curfew may write to an instance, and the only ones. Permissions name them together, as `curfew:*`.
-pub const TAGS: [&str; 4] = [LAST_TAG, HOLD_TAG, RETRY_TAG, TYPE_TAG];
+pub const TAGS: [&str; 5] = [LAST_TAG, REQUEST_TAG, HOLD_TAG, RETRY_TAG, TYPE_TAG];
 
 /// Why an instance changed, or is about to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,15 +58,30 @@ pub enum Cause {
     Request(Who),
     /// Not Curfew: the console, another tool, AWS itself.
     Outside,
+    /// The first pass that saw the instance: what its schedule said before counts as dealt with.
+    Adopted,
+}
+
+impl Cause {
+    /// Of two words at one instant, the one of the higher rank is newer: a person's is newer than a schedule's, and that
+    /// newer than what was found at first sight.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Outside | Self::Adopted => 0,
+            Self::Schedule(_) => 1,
+            Self::Hold(_) | Self::Request(_) => 2,
+        }
+    }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Schedule(name) => write!(f, "schedule {name}"),
-            Self::Hold(who) => write!(f, "hold by {who}"),
+            Self::Hold(who) => write!(f, "override by {who}"),
             Self::Request(who) => write!(f, "request by {who}"),
             Self::Outside => f.write_str("outside"),
+            Self::Adopted => f.write_str("adopted"),
         }
     }
 }
@@ -65,7 +94,7 @@ impl FromStr for Cause {
             MalformedTag::new(
                 "a cause",
                 text,
-                "`schedule NAME`, `hold by WHO`, `request by WHO` or `outside`",
+                "`schedule NAME`, `override by WHO`, `request by WHO`, `outside` or `adopted`",
             )
         };
         let who = |rest: &str| {
@@ -77,12 +106,14 @@ impl FromStr for Cause {
         };
         if let Some(name) = text.strip_prefix("schedule ") {
             Ok(Self::Schedule(name.parse().map_err(|_| malformed())?))
-        } else if let Some(rest) = text.strip_prefix("hold by ") {
+        } else if let Some(rest) = text.strip_prefix("override by ") {
             Ok(Self::Hold(who(rest)?))
         } else if let Some(rest) = text.strip_prefix("request by ") {
             Ok(Self::Request(who(rest)?))
         } else if text == "outside" {
             Ok(Self::Outside)
+        } else if text == "adopted" {
+            Ok(Self::Adopted)
         } else {
             Err(malformed())
         }
@@ -103,7 +134,7 @@ impl From<Cause> for String {
     }
 }
 
-/// The newest edge applied to an instance: the value of `curfew:last`.
+/// The newest word applied to an instance: the value of `curfew:last`.
 ///
 /// ```
 /// use curfew_core::memory::Last;
@@ -116,14 +147,68 @@ impl From<Cause> for String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Last {
-    /// The edge's instant, not the call's.
+    /// The word's instant, not the call's.
     pub at: Timestamp,
-    /// What the edge asked for.
+    /// What the word asked for.
     pub action: Action,
     /// On whose behalf.
     pub cause: Cause,
-    /// A start that EC2 accepted and that has not been seen running yet. Never set on a stop.
+    /// The state that it asked for has not been seen yet, or not long enough after the word: a call that was sent before may
+    /// still undo it, and then it is due again.
     pub pending: bool,
+}
+
+impl Last {
+    /// Whether a pass may write this over the tag as it read it right before. What can't be read is no memory, and neither is what
+    /// the pass means to mend: a tag of the far future, for example.
+    pub fn may_be_written_over(&self, tag: Option<&str>, mends: Option<&str>) -> bool {
+        let tag = tag.filter(|tag| Some(*tag) != mends);
+        let current: Option<Self> = tag.and_then(|value| value.trim().parse().ok());
+        current.is_none_or(|current| self.may_replace(&current))
+    }
+
+    /// Whether this may be written over `current`: never anything older, by instant and then by
+    /// rank, and never *pending* over the same word done.
+    ///
+    /// ```
+    /// use curfew_core::memory::Last;
+    ///
+    /// let read = |text: &str| text.parse::<Last>().unwrap();
+    /// let edge = read("2026-11-23T19:00:00Z stop schedule office");
+    /// let request = read("2026-11-23T19:00:00Z start request by alice pending");
+    /// assert!(request.may_replace(&edge));
+    /// assert!(!edge.may_replace(&request));
+    /// let tried = read("2026-11-23T19:00:00Z stop schedule office pending");
+    /// assert!(!tried.may_replace(&edge), "the same word, and it is done");
+    /// ```
+    pub fn may_replace(&self, current: &Self) -> bool {
+        let key = |last: &Self| (last.at, last.cause.rank());
+        match key(self).cmp(&key(current)) {
+            Ordering::Less => false,
+            Ordering::Greater => true,
+            Ordering::Equal => !self.pending || current.pending || self.action != current.action,
+        }
+    }
+
+    /// Whether a change that happened `at` an instant can have come of this: it came after it, or, for an edge, up to a minute
+    /// early.
+    pub fn may_explain(&self, at: Timestamp) -> bool {
+        let early = match self.cause {
+            Cause::Schedule(_) => EARLY_WAKE_UP,
+            _ => SignedDuration::ZERO,
+        };
+        self.at.duration_since(at) <= early
+    }
+
+    /// The newer of the two: of what a tag says and what this process wrote itself, for example.
+    #[must_use]
+    pub fn newer(self, other: Self) -> Self {
+        if other.may_replace(&self) {
+            other
+        } else {
+            self
+        }
+    }
 }
 
 impl fmt::Display for Last {
@@ -158,114 +243,14 @@ impl FromStr for Last {
             .strip_suffix(" pending")
             .and_then(|cause| cause.parse::<Cause>().ok());
         let (cause, pending) = match unfinished {
-            Some(cause) if action == Action::Start => (cause, true),
-            _ => (rest.parse().map_err(|_| malformed())?, false),
+            Some(cause) => (cause, true),
+            None => (rest.parse().map_err(|_| malformed())?, false),
         };
         Ok(Self {
             at,
             action,
             cause,
             pending,
-        })
-    }
-}
-
-/// A timed override of one instance: the value of `curfew:hold`.
-///
-/// ```
-/// use curfew_core::memory::Hold;
-///
-/// let hold: Hold = "running until 2026-11-23T22:00:00Z by alice".parse()?;
-/// assert_eq!(hold.by.as_str(), "alice");
-/// assert_eq!(hold.to_string(), "running until 2026-11-23T22:00:00Z by alice");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Hold {
-    /// What the instance is held at.
-    pub state: Held,
-    /// The end, exclusive: at this instant the hold is over.
-    pub until: Timestamp,
-    /// Who placed it.
-    pub by: Who,
-}
-
-impl Hold {
-    /// Whether the hold is in force at `now`.
-    pub fn is_active(&self, now: Timestamp) -> bool {
-        now < self.until
-    }
-}
-
-impl fmt::Display for Hold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} until {} by {}", self.state, self.until, self.by)
-    }
-}
-
-impl FromStr for Hold {
-    type Err = MalformedTag;
-
-    fn from_str(text: &str) -> Result<Self, MalformedTag> {
-        let malformed = || {
-            MalformedTag::new(
-                HOLD_TAG,
-                text,
-                "`running until 2026-11-23T22:00:00Z by WHO`",
-            )
-        };
-        let (state, rest) = text.split_once(" until ").ok_or_else(malformed)?;
-        let (until, by) = rest.split_once(" by ").ok_or_else(malformed)?;
-        let state = match state {
-            "running" => Held::Running,
-            "stopped" => Held::Stopped,
-            "ignored" => Held::Ignored,
-            _ => return Err(malformed()),
-        };
-        let until = until.parse().map_err(|_| malformed())?;
-        if by.trim().is_empty() {
-            Err(malformed())
-        } else {
-            Ok(Self {
-                state,
-                until,
-                by: Who::new(by),
-            })
-        }
-    }
-}
-
-/// What a hold keeps an instance at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Held {
-    /// Running, whatever the schedule says.
-    Running,
-    /// Stopped, whatever the schedule says.
-    Stopped,
-    /// Hands off.
-    Ignored,
-}
-
-impl Held {
-    /// The desired state under this hold; `ignored` has no opinion.
-    pub fn desired(self) -> Desired {
-        match self {
-            Self::Running => Desired::Running,
-            Self::Stopped => Desired::Stopped,
-            Self::Ignored => Desired::Unmanaged,
-        }
-    }
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Running => "running",
-            Self::Stopped => "stopped",
-            Self::Ignored => "ignored",
         })
     }
 }
@@ -362,6 +347,7 @@ mod tests {
             ".{1,80}".prop_map(|who| Cause::Hold(Who::new(&who))),
             ".{1,80}".prop_map(|who| Cause::Request(Who::new(&who))),
             Just(Cause::Outside),
+            Just(Cause::Adopted),
         ]
     }
 
@@ -373,23 +359,40 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(at in instant(), start: bool, cause in cause(), pending: bool) {
             let action = if start { Action::Start } else { Action::Stop };
-            let last = Last { at, action, cause, pending: pending && start };
+            let last = Last { at, action, cause, pending };
             // A name that itself ends in the word is the one ambiguity; it is read as pending, which only looks again.
             prop_assume!(last.pending || !last.cause.to_string().ends_with(" pending"));
             prop_assert_eq!(last.to_string().parse::<Last>().unwrap(), last.clone());
             prop_assert!(last.to_string().len() <= 256);
         }
 
+        /// However writers take turns, the memory only ever goes on.
         #[test]
-        fn a_hold_is_read_back(until in instant(), by in ".{1,80}", which in 0..3) {
-            let state = [Held::Running, Held::Stopped, Held::Ignored][usize::try_from(which).unwrap()];
-            let hold = Hold { state, until, by: Who::new(&by) };
-            prop_assert_eq!(hold.to_string().parse::<Hold>().unwrap(), hold);
+        fn the_memory_never_goes_back(seconds in proptest::collection::vec((0_i64..4, cause(), any::<bool>(), any::<bool>()), 2..8)) {
+            let words = seconds.into_iter().map(|(second, cause, start, pending)| Last {
+                at: Timestamp::from_second(second).unwrap(),
+                action: if start { Action::Start } else { Action::Stop },
+                cause,
+                pending,
+            });
+            let mut stands: Option<Last> = None;
+            for word in words {
+                let before = stands.clone();
+                let after = before.clone().map_or(word.clone(), |before| before.newer(word.clone()));
+                if let Some(before) = before {
+                    let key = |last: &Last| (last.at, last.cause.rank());
+                    prop_assert!(key(&after) >= key(&before));
+                    let is_the_same = key(&after) == key(&before) && after.action == before.action;
+                    prop_assert!(!is_the_same || before.pending || !after.pending);
+                    prop_assert!(after == before || after == word);
+                }
+                stands = Some(after);
+            }
         }
 
         #[test]
         fn no_tag_text_panics(text in ".{0,120}") {
-            let _ = (text.parse::<Last>().is_ok(), text.parse::<Hold>().is_ok(), text.parse::<Cause>().is_ok());
+            let _ = (text.parse::<Last>().is_ok(), text.parse::<Cause>().is_ok());
         }
     }
 
@@ -406,23 +409,10 @@ mod tests {
             "the tag `curfew:last` is `yesterday stop`, which Curfew can't read; \
              it should look like `2026-11-23T19:00:00Z stop schedule NAME`"
         );
-        assert!("running until later by alice".parse::<Hold>().is_err());
-        assert!(
-            "running until 2026-11-23T22:00:00Z by "
-                .parse::<Hold>()
-                .is_err()
-        );
         assert!(
             "2026-11-23T07:00:00Z start request by "
                 .parse::<Last>()
                 .is_err()
         );
-    }
-
-    #[test]
-    fn a_hold_ends_at_its_instant() {
-        let hold: Hold = "stopped until 2026-11-23T22:00:00Z by bob".parse().unwrap();
-        assert!(hold.is_active("2026-11-23T21:59:59Z".parse().unwrap()));
-        assert!(!hold.is_active("2026-11-23T22:00:00Z".parse().unwrap()));
     }
 }

@@ -18,7 +18,7 @@ use crate::view::Views;
 
 pub use self::skip::{Skip, SkipCode, SkipReason, one_of};
 pub use self::step::{
-    FallbackChange, HoldChange, IfRefused, Remember, RetryChange, Step, StepAction, TypesToTry,
+    FallbackChange, Remember, RetryChange, Step, StepAction, TypesToTry, WithoutMemory,
 };
 
 /// A scheduled wake-up that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
@@ -32,7 +32,8 @@ pub struct World<'a> {
     pub governance: &'a Governance,
     /// What was observed in this pass: all instances, or only those that a request names.
     pub instances: &'a [Instance],
-    /// What was asked for, if a person or program woke this pass.
+    /// What is asked for, if a person or program woke this pass: the instances that it is about are judged as if what the
+    /// person says stood in their tags already. Their steps say what that is.
     pub request: Option<&'a Request>,
     /// The schedule that a rule or timer named when it woke this pass. It decides nothing: it lets an early wake-up count.
     pub woken_for: Option<&'a ScheduleName>,
@@ -59,8 +60,13 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Every instance that was looked at and has no step.
     pub skipped: Vec<Skip>,
-    /// The earliest instant at which an observed instance is next due for something, once the steps are done.
+    /// The earliest instant at which an observed instance is next due for something, once the steps are done: an edge, an
+    /// override's end, or another try of what came to nothing.
     pub next_edge: Option<Timestamp>,
+    /// From then on the plan is not what anybody wants any more: the earliest edge or override's end. Whoever carries it out
+    /// ends there, and decides afresh. Another try of what came to nothing outdates no other step, and is none of these.
+    #[serde(skip)]
+    pub outdated_at: Option<Timestamp>,
 }
 
 /// Decides what to do about every instance of `world` at `now`.
@@ -70,15 +76,15 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
         steps: Vec::new(),
         skipped: Vec::new(),
         next_edge: None,
+        outdated_at: None,
     };
+    let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
     let mut views = Views::new(world.governance);
     for instance in world.instances {
-        let (decision, next_edge) = decide(instance, views.governing(instance), world, now);
-        plan.next_edge = [plan.next_edge, next_edge.map(|edge| edge.at)]
-            .into_iter()
-            .flatten()
-            .min();
-        match decision {
+        let judged = decide(instance, views.governing(instance), world, now);
+        plan.next_edge = earlier(plan.next_edge, judged.next_due);
+        plan.outdated_at = earlier(plan.outdated_at, judged.outdated_at);
+        match judged.decision {
             Decision::Step(step) => plan.steps.push(step),
             Decision::Skip(skip) => plan.skipped.push(skip),
         }

@@ -1,6 +1,6 @@
 //! What a person, or a program, asks for beyond the schedules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use jiff::civil::{DateTime, Time};
@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::instance::{Instance, InstanceId};
-use crate::memory::{Who, whole_second};
+use crate::memory::{HOLD_TAG, Hold, REQUEST_TAG, Requested, Who, whole_second};
 use crate::timetable::instant_of_wall;
 
 /// One request for some of the instances of a pass.
@@ -29,6 +29,33 @@ impl Request {
     }
 }
 
+/// What a person says about one instance, as it stands in its tags: the whole of what a request writes besides what every pass
+/// does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// A new value for `curfew:request`.
+    pub request: Option<Requested>,
+    /// A new value for `curfew:override`.
+    pub hold: Option<Hold>,
+}
+
+impl Spoken {
+    /// The tags that say it: keys and values, written together or not at all.
+    pub fn tags(&self) -> Vec<(&'static str, String)> {
+        let request = self.request.as_ref();
+        let request = request.map(|request| (REQUEST_TAG, request.to_string()));
+        let hold = self.hold.as_ref().map(|hold| (HOLD_TAG, hold.to_string()));
+        request.into_iter().chain(hold).collect()
+    }
+
+    /// Makes the tags what they are once this is written.
+    pub fn write_to(&self, tags: &mut BTreeMap<String, String>) {
+        for (key, value) in self.tags() {
+            tags.insert(key.to_owned(), value);
+        }
+    }
+}
+
 /// What may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -41,14 +68,14 @@ pub enum Ask {
         /// The end, exclusive.
         until: Timestamp,
     },
-    /// End the hold, and do what the schedule wants now.
+    /// End the hold and any request before, and do what the schedule wants now.
     Resume,
 }
 
 /// How long a request lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasting {
-    /// Like any edge: until the next one. On an enforced schedule this takes a hold until then.
+    /// Like any edge: until the next one.
     NextEdge,
     /// A hold until this instant, exclusive.
     Until(Timestamp),

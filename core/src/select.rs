@@ -123,17 +123,19 @@ impl<'a> Seen<'a> {
             | SkipReason::AutoScalingGroup { .. }
             | SkipReason::InstanceStore
             | SkipReason::OneTimeSpot
+            | SkipReason::UnknownState { .. }
             | SkipReason::Gone => Standing::NeverTouched(skip),
             SkipReason::InFlight
             | SkipReason::HeldIgnored { .. }
             | SkipReason::Held { .. }
             | SkipReason::MalformedHold { .. }
+            | SkipReason::MalformedRequest { .. }
+            | SkipReason::NoMemory
             | SkipReason::WaitingToRetry { .. }
             | SkipReason::AsDesired
             | SkipReason::LeftAlone
             | SkipReason::TooLate { .. }
-            | SkipReason::NothingDue
-            | SkipReason::NoHold => Standing::Governed,
+            | SkipReason::NothingDue => Standing::Governed,
         }
     }
 

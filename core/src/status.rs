@@ -99,7 +99,7 @@ impl InstanceStatus {
         now: Timestamp,
     ) -> Self {
         let because = sentences.because(&assessment, now);
-        let changed = Latest::of(instance, &assessment, now);
+        let changed = Latest::of(instance, &assessment);
         let reason = verdict(&assessment.decision);
         let (due, skip) = match assessment.decision {
             Decision::Skip(skip) => (None, Some(skip.reason.code())),
@@ -134,7 +134,10 @@ struct Sentences(BTreeMap<ScheduleName, String>);
 impl Sentences {
     fn because(&mut self, assessment: &Assessment<'_>, now: Timestamp) -> Option<String> {
         if let Some(hold) = &assessment.hold {
-            return Some(format!("the hold by {}", hold.by));
+            return Some(format!("the override by {}", hold.by));
+        }
+        if let Some(request) = &assessment.request {
+            return Some(format!("the request by {}", request.by));
         }
         match assessment.schedule.as_ref()? {
             Cow::Borrowed(schedule) => {

@@ -243,7 +243,7 @@ pub fn direction(state: InstanceState) -> Option<Action> {
     match state {
         InstanceState::Pending | InstanceState::Running => Some(Action::Start),
         InstanceState::Stopping | InstanceState::Stopped => Some(Action::Stop),
-        InstanceState::ShuttingDown | InstanceState::Terminated => None,
+        InstanceState::ShuttingDown | InstanceState::Terminated | InstanceState::Other => None,
     }
 }
 

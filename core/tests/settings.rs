@@ -148,7 +148,12 @@ fn the_governing_tag_is_not_where_the_memory_is() {
         problems(&key_of(129)),
         ["`governing.tag`: a tag's key has 1 to 128 characters"]
     );
-    for tag in ["curfew:last", "curfew:hold", "curfew:retry", "curfew:type"] {
+    for tag in [
+        "curfew:last",
+        "curfew:override",
+        "curfew:retry",
+        "curfew:type",
+    ] {
         assert_eq!(
             problems(&format!("[governing]\ntag = \"{tag}\"")),
             [format!(

@@ -195,7 +195,7 @@ impl Metrics {
     }
 
     pub(crate) fn steps(&self, outcomes: &[Outcome]) {
-        for Outcome { step, result } in outcomes {
+        for Outcome { step, result, .. } in outcomes {
             let result = match result {
                 StepResult::Done { .. } => "done",
                 StepResult::NotRemembered { .. } => "not_remembered",
@@ -232,7 +232,7 @@ impl Metrics {
             Cause::Schedule(_) => "schedule",
             Cause::Hold(_) => "hold",
             Cause::Request(_) => "request",
-            Cause::Outside => "outside",
+            Cause::Outside | Cause::Adopted => "outside",
         };
         self.transitions
             .with_label_values(&[to.as_str(), cause])

@@ -277,12 +277,14 @@ fn who_asked_by_token_is_journalled_and_the_token_is_not() {
     let (status, body) = House::get_by(&stop, token);
     assert_eq!(
         (status, body["instances"][0]["reason"].as_str()),
-        (200, Some("hold by alice")),
+        (200, Some("override by alice")),
         "{body}"
     );
     house.eventually("the journal says who", || {
         let history = house.history();
-        history.iter().any(|one| one["cause"] == "hold by alice")
+        history
+            .iter()
+            .any(|one| one["cause"] == "override by alice")
     });
     let (status, body) = House::get_by(&format!("{url}/status?instance={web}"), token);
     assert_eq!(
@@ -292,7 +294,7 @@ fn who_asked_by_token_is_journalled_and_the_token_is_not() {
     );
     assert!(!up.log().contains(token), "{}", up.log());
     assert!(
-        !house.files_with("hold by alice").is_empty(),
+        !house.files_with("override by alice").is_empty(),
         "the journal is among the files that are searched"
     );
     assert_eq!(house.files_with(token), Vec::<std::path::PathBuf>::new());

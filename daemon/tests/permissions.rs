@@ -192,7 +192,7 @@ fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack()
     let settings = own("ssm", "parameter/curfew/curfew/settings");
     let allowed = [
         tagged("ec2:StopInstances"),
-        tagged("ec2:DeleteTags").with("aws:TagKeys", ["curfew:hold"].as_slice()),
+        tagged("ec2:DeleteTags").with("aws:TagKeys", ["curfew:override"].as_slice()),
         Question::of("cloudformation:DescribeStacks", &stack),
         Question::of("events:ListRules", "*"),
         Question::of(

@@ -10,7 +10,7 @@ use curfew_aws::pass::{WakeUp, pass};
 use curfew_core::assess::assess;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::{Who, whole_second};
-use curfew_core::plan::{Decision, SkipReason, Step, World};
+use curfew_core::plan::{Decision, Step, World};
 use curfew_core::request::{Ask, Request};
 use curfew_core::schedule::Firmness;
 use curfew_core::select::{Seen, Targets, for_change, for_status};
@@ -106,12 +106,9 @@ impl App {
             match assess(seen.instance, &asked, now).decision {
                 Decision::Step(step) => steps.push(step),
                 Decision::Skip(skip) => {
-                    if skip.reason == SkipReason::InFlight {
-                        changes.error = Some(still_in_flight(seen.instance));
-                    }
                     changes
                         .instances
-                        .push(Change::skipped(seen.instance, &seen.assessment, &skip));
+                        .push(Change::skipped(seen.instance, &seen.assessment, &skip))
                 }
             }
         }
@@ -208,22 +205,13 @@ impl App {
     }
 }
 
-fn still_in_flight(instance: &Instance) -> Refusal {
-    Refusal::new(
-        Code::WrongState,
-        format!(
-            "`{}` is {}, and EC2 can't be asked for another state yet",
-            instance.id, instance.state
-        ),
-        "ask again when it has settled, or say for how long (`for=8h`): a hold waits by itself",
-    )
-}
-
-/// One refusal for all that failed: the first one's kind, and how many they are.
+/// One refusal for all that could not even be recorded, or not be remembered: the first one's kind, and how many they are. What
+/// is recorded and came to nothing is tried again: no refusal.
 fn failure(outcomes: &[Outcome]) -> Option<Refusal> {
     let mut failures = outcomes.iter().filter_map(|outcome| {
         let refusal = match &outcome.result {
             StepResult::Done { .. } => return None,
+            StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
             StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
             StepResult::OutOfTime => Refusal::new(
                 Code::OutOfTime,

@@ -21,8 +21,10 @@ const MOST_WAITS: u32 = 10;
 pub(super) enum Call {
     /// The step's own call.
     Change(StepAction),
-    /// The hold is written, before anything else.
-    PlaceHold(Writes),
+    /// What a person says is written, before anything else.
+    Say(Writes),
+    /// The first memory is written, before the step's own call.
+    Adopt(Writes),
     /// It is written that another type stands in, before it does.
     PlaceType(Writes),
     /// The type is changed.
@@ -45,7 +47,9 @@ impl Call {
             Self::Change(StepAction::Start) => "ec2:StartInstances",
             Self::Change(_) => "ec2:StopInstances",
             Self::GiveType(_) => "ec2:ModifyInstanceAttribute",
-            Self::PlaceHold(_) | Self::PlaceType(_) | Self::Remember(_) => "ec2:CreateTags",
+            Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
+                "ec2:CreateTags"
+            }
             Self::Forget(_) => "ec2:DeleteTags",
         }
     }
@@ -60,7 +64,9 @@ impl Call {
             Self::Change(StepAction::Start) => Paced::StartInstances,
             Self::Change(_) => Paced::StopInstances,
             Self::GiveType(_) => Paced::ModifyInstanceAttribute,
-            Self::PlaceHold(_) | Self::PlaceType(_) | Self::Remember(_) => Paced::CreateTags,
+            Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
+                Paced::CreateTags
+            }
             Self::Forget(_) => Paced::DeleteTags,
         }
     }
@@ -81,12 +87,41 @@ impl Call {
                 }
                 Ok(Vec::new())
             }
-            Self::PlaceHold(writes) | Self::PlaceType(writes) | Self::Remember(writes) => {
+            Self::Say(writes) | Self::PlaceType(writes) => {
                 fleet.tag(ids, &writes.set).await.map(|()| Vec::new())
+            }
+            Self::Adopt(writes) | Self::Remember(writes) => {
+                write_memory(fleet, ids, writes).await.map(|()| Vec::new())
             }
             Self::Forget(writes) => fleet.untag(ids, &writes.removed).await.map(|()| Vec::new()),
         }
     }
+}
+
+/// Writes what is remembered. `curfew:last` never goes back: it is read again right before, and whoever has a newer one by now
+/// keeps all of its memory.
+///
+/// By `DescribeInstances`, which every role may call, and not by `DescribeTags`, which would be one more right in every account.
+async fn write_memory(
+    fleet: &Fleet,
+    ids: &[InstanceId],
+    writes: &Writes,
+) -> Result<(), CloudError> {
+    let Some(last) = writes.last() else {
+        return fleet.tag(ids, &writes.set).await;
+    };
+    let overtaken = fleet.overtaken(ids, &last, writes.mends.as_deref()).await?;
+    let ids: Vec<InstanceId> = ids
+        .iter()
+        .filter(|id| !overtaken.contains(id))
+        .cloned()
+        .collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    fleet.tag(&ids, &writes.set).await?;
+    fleet.remembered(&ids, &last);
+    Ok(())
 }
 
 /// What EC2, or the clock, said to a batch.

@@ -3,42 +3,67 @@
 
 use std::collections::HashMap;
 
-use curfew_core::memory::{Fallback, HOLD_TAG, Hold, LAST_TAG, RETRY_TAG, TYPE_TAG};
-use curfew_core::plan::{FallbackChange, HoldChange, Remember, RetryChange, Step};
+use curfew_core::memory::{Fallback, LAST_TAG, Last, RETRY_TAG, TYPE_TAG};
+use curfew_core::plan::{FallbackChange, Remember, RetryChange, Step};
+use curfew_core::request::Spoken;
 
 use super::{BATCH, Batch, Call, Execution};
 
-/// Changes to the tags of an instance. The call that places a hold or remembers sets tags; the one that forgets removes some.
+/// Changes to the tags of an instance. The calls that say, adopt and remember set tags; the one that forgets removes some.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Writes {
     /// Keys and their new values.
     pub(super) set: Vec<(&'static str, String)>,
     /// Keys.
     pub(super) removed: Vec<&'static str>,
+    /// A `curfew:last` that can't be believed, and is to be replaced.
+    pub(super) mends: Option<String>,
 }
 
 impl Writes {
-    /// The hold, which is placed before anything is done.
-    pub(super) fn hold(hold: &Hold) -> Self {
+    /// What a person says, which is written before anything is done.
+    pub(super) fn word(word: &Spoken) -> Self {
         Self {
-            set: vec![(HOLD_TAG, hold.to_string())],
-            removed: Vec::new(),
+            set: word.tags(),
+            ..Self::default()
         }
+    }
+
+    /// The first memory, which is written before the call.
+    pub(super) fn first(last: &Last) -> Self {
+        Self {
+            set: vec![(LAST_TAG, last.to_string())],
+            ..Self::default()
+        }
+    }
+
+    /// The same, in place of what the step mends.
+    pub(super) fn mending(self, step: &Step) -> Self {
+        Self {
+            mends: step.mends.clone(),
+            ..self
+        }
+    }
+
+    /// The `curfew:last` among them.
+    pub(super) fn last(&self) -> Option<Last> {
+        let (_, value) = self.set.iter().find(|(key, _)| *key == LAST_TAG)?;
+        value.parse().ok()
     }
 
     /// The type that an instance is meant to have, which is placed before it gets another.
     pub(super) fn fallback(fallback: &Fallback) -> Self {
         Self {
             set: vec![(TYPE_TAG, fallback.to_string())],
-            removed: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// No other type stands in any more.
     pub(super) fn no_fallback() -> Self {
         Self {
-            set: Vec::new(),
             removed: vec![TYPE_TAG],
+            ..Self::default()
         }
     }
 
@@ -47,11 +72,6 @@ impl Writes {
         let mut writes = Self::default();
         if let Some(last) = &remember.last {
             writes.set.push((LAST_TAG, last.to_string()));
-        }
-        match &remember.hold {
-            HoldChange::Keep => {}
-            HoldChange::Set(hold) => writes.set.push((HOLD_TAG, hold.to_string())),
-            HoldChange::Clear => writes.removed.push(HOLD_TAG),
         }
         match &remember.retry {
             RetryChange::Keep => {}
@@ -65,27 +85,24 @@ impl Writes {
         writes
     }
 
-    /// What is left to remember once the step's call was accepted: its hold was placed before.
-    fn after_call(mut remember: Remember) -> Self {
-        if let HoldChange::Set(_) = remember.hold {
-            remember.hold = HoldChange::Keep;
-        }
-        Self::of(&remember)
-    }
-
     /// The calls that make these changes.
     pub(super) fn calls(self) -> impl Iterator<Item = Call> {
-        let Self { set, removed } = self;
+        let Self {
+            set,
+            removed,
+            mends,
+        } = self;
         let remember = (!set.is_empty()).then(|| {
             Call::Remember(Self {
                 set,
-                removed: Vec::new(),
+                mends,
+                ..Self::default()
             })
         });
         let forget = (!removed.is_empty()).then(|| {
             Call::Forget(Self {
-                set: Vec::new(),
                 removed,
+                ..Self::default()
             })
         });
         remember.into_iter().chain(forget)
@@ -128,7 +145,7 @@ impl Ledger {
         let planned = steps.iter().zip(0..);
         let groups = alike(planned.map(|(step, member)| {
             let remember = step.remember.clone().once_seen(step.state);
-            (Writes::after_call(remember), member)
+            (Writes::of(&remember).mending(step), member)
         }));
         let mut group_of = vec![0; steps.len()];
         for ((_, members), group) in groups.iter().zip(0..) {
@@ -200,7 +217,8 @@ impl Execution<'_> {
                 fallback: self.types.change(*member, planned.fallback),
                 ..planned.once_seen(self.after(*member))
             };
-            (Writes::after_call(remember), *member)
+            let writes = Writes::of(&remember).mending(&self.steps[*member]);
+            (writes, *member)
         });
         let groups = alike(known).into_iter();
         groups

@@ -12,6 +12,9 @@ pub struct Outcome {
     pub step: Step,
     /// How it went.
     pub result: StepResult,
+    /// Whether what the person says stands in the instance's tags, if the step has such a word: then a later pass carries out what
+    /// came to nothing.
+    pub said: bool,
 }
 
 /// How a step went.

@@ -18,8 +18,11 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<Remember> {
         }
         _ => false,
     };
-    let refused = step.if_refused.as_ref().filter(|_| about_the_instance)?;
-    Some(refused.because(error.code.as_deref().unwrap_or_default()))
+    let next = step.if_refused.filter(|_| about_the_instance)?;
+    Some(Remember::refused(
+        next,
+        error.code.as_deref().unwrap_or_default(),
+    ))
 }
 
 impl Execution<'_> {

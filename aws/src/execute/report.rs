@@ -7,7 +7,7 @@ use super::{Outcome, StepResult};
 use crate::error::{CloudError, presentable};
 
 pub(super) fn log(outcome: &Outcome) {
-    let Outcome { step, result } = outcome;
+    let Outcome { step, result, .. } = outcome;
     let (instance, action, cause) = (&step.instance, step.action, &step.cause);
     let (name, note) = (step.name.as_deref(), step.note.as_deref());
     match result {

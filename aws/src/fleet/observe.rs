@@ -108,7 +108,9 @@ impl Fleet {
             }
             instance
         });
-        Ok(instances.collect())
+        let mut instances: Vec<Instance> = instances.collect();
+        self.own_memory.complete(&mut instances);
+        Ok(instances)
     }
 
     async fn describe(&self, filter: &Filter, seen: &mut Vec<Sighting>) -> Result<(), CloudError> {

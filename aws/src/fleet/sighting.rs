@@ -35,7 +35,7 @@ pub(super) struct Sighting {
 
 impl Sighting {
     pub(super) fn of(raw: Ec2Instance, owner: &str, region: &Region) -> Result<Self, String> {
-        let (id, state) = identity(&raw)?;
+        let (id, state, state_word) = identity(&raw)?;
         let spot = raw.instance_lifecycle == Some(InstanceLifecycleType::Spot);
         let hibernation = raw
             .hibernation_options
@@ -53,6 +53,7 @@ impl Sighting {
             region: region.clone(),
             account: AccountId::new(owner),
             state,
+            state_word,
             launched_at: raw
                 .launch_time
                 .and_then(|time| Timestamp::from_second(time.secs()).ok()),
@@ -93,13 +94,14 @@ impl Sighting {
     }
 }
 
-/// What an instance can't be without; EC2 may come to know states that Curfew does not.
-fn identity(raw: &Ec2Instance) -> Result<(InstanceId, InstanceState), String> {
+/// What an instance can't be without. EC2 may come to know states that Curfew does not: their word is kept.
+fn identity(raw: &Ec2Instance) -> Result<(InstanceId, InstanceState, Option<String>), String> {
     let id = raw.instance_id.as_deref().unwrap_or_default();
     let name = raw.state.as_ref().and_then(|state| state.name.as_ref());
-    let state = name.map_or("", |name| name.as_str());
-    Ok((
-        id.parse().map_err(|error| format!("{error}"))?,
-        state.parse().map_err(|error| format!("`{id}`: {error}"))?,
-    ))
+    let word = name.map_or("", |name| name.as_str());
+    let id = id.parse().map_err(|error| format!("{error}"))?;
+    Ok(match word.parse() {
+        Ok(state) => (id, state, None),
+        Err(_) => (id, InstanceState::Other, Some(word.to_owned())),
+    })
 }

@@ -2,6 +2,7 @@
 
 use curfew_core::membership::Member;
 use curfew_core::plan::Plan;
+use jiff::Timestamp;
 
 use super::{MemberError, MemberFleet};
 use crate::pass::Pass;
@@ -53,10 +54,13 @@ fn joined(mut all: Pass, one: Pass) -> Pass {
         steps,
         skipped,
         next_edge,
+        outdated_at,
     } = one.plan;
     all.plan.at = all.plan.at.max(at);
     all.plan.steps.extend(steps);
     all.plan.skipped.extend(skipped);
-    all.plan.next_edge = [all.plan.next_edge, next_edge].into_iter().flatten().min();
+    let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
+    all.plan.next_edge = earlier(all.plan.next_edge, next_edge);
+    all.plan.outdated_at = earlier(all.plan.outdated_at, outdated_at);
     all
 }

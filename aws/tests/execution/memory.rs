@@ -134,6 +134,6 @@ async fn a_hold_that_cannot_be_placed_changes_nothing() {
     assert_eq!(done.failures(), 1);
     assert_eq!(world.count(&laden, InstanceState::Running), 1);
     assert_eq!(world.count(&good, InstanceState::Stopping), 1);
-    let hold = world.ec2.tag(&good[0], "curfew:hold").unwrap();
+    let hold = world.ec2.tag(&good[0], "curfew:override").unwrap();
     assert_eq!(hold, "stopped until 2026-11-23T23:00:00Z by alice");
 }

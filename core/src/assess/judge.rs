@@ -1,25 +1,37 @@
-//! What a schedule and a hold ask of one instance that they may touch.
+//! What is done about the newest word on one instance that may be touched.
 
-use jiff::Timestamp;
+use std::cmp::Ordering;
 
-use super::recall::{Recalled, end_of_hold};
-use super::skip;
+use jiff::{SignedDuration, Timestamp};
+
+use super::recall::Recalled;
+use super::words::{Holds, Kind, Newest, Word, wanted_after};
+use super::{Judged, skip};
 use crate::instance::{Hibernation, Instance, InstanceState, StateReason};
-use crate::memory::{Cause, Held, Hold, Last, whole_second};
-use crate::plan::{
-    Decision, EARLY_WAKE_UP, HoldChange, Remember, SkipReason, Step, StepAction, World,
-};
-use crate::request::Request;
-use crate::schedule::{Adopt, Firmness, Schedule, StopBy};
+use crate::memory::{Cause, Held, LAST_TAG, Last, instant_of_pass};
+use crate::plan::{Decision, EARLY_WAKE_UP, SkipReason, Step, StepAction, WithoutMemory, World};
+use crate::schedule::{Schedule, StopBy};
 use crate::timetable::{Action, Desired, Edge};
+use crate::transition::direction;
 use crate::view::View;
+
+/// A word is pending until the state that it asks for is seen this long after its instant and after the state's own date. A call
+/// that was sent on what was seen before may arrive until then: 5 seconds that an observation may be old, as much for a call's
+/// answer, and a margin. Longer leaves what slipped through for longer; shorter takes our own late call for a person's.
+const SETTLING: SignedDuration = SignedDuration::from_secs(15);
+
+/// AWS lets a resource have so many tags, its own not counted.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
+const MOST_TAGS: usize = 50;
 
 pub(super) struct Judge<'a> {
     pub(super) instance: &'a Instance,
     pub(super) view: &'a View<'a>,
     pub(super) recalled: &'a Recalled,
-    pub(super) request: Option<&'a Request>,
-    /// The instant that everything is asked about: `now`, or the edge up to a minute later that a wake-up was early for.
+    /// When the instance was observed.
+    now: Timestamp,
+    /// The instant that everything is asked about: `now`, the newest instant in the tags, or the edge up to a minute later that
+    /// a wake-up was early for.
     pub(super) reading: Timestamp,
 }
 
@@ -37,292 +49,352 @@ impl<'a> Judge<'a> {
             .flatten()
             .map(|edge| edge.at)
             .filter(within_reach);
-        // An edge that was applied early stays applied for a pass that runs before it is due.
-        let applied_early = recalled.applied().map(|last| last.at).filter(within_reach);
+        let known = instant_of_pass(&instance.tags, now);
         Self {
             instance,
             view,
             recalled,
-            request: world.request.filter(|request| request.concerns(instance)),
-            reading: early_edge.max(applied_early).unwrap_or(now),
+            now,
+            reading: early_edge.map_or(known, |edge| edge.max(known)),
         }
     }
 
-    pub(super) fn decide(&self) -> Decision {
-        let decision = match self.request {
-            Some(request) => self.requested(request),
-            None => self.unasked(),
+    pub(super) fn judge(&self) -> Judged {
+        let newest = self.newest();
+        let hold = self.recalled.active_hold(self.reading);
+        let request = self.recalled.requested().filter(|request| {
+            let stands = |newest: &Newest| newest.holds == Holds::Always && hold.is_none();
+            let is_it =
+                |newest: &Newest| newest.word.kind == Kind::Person && newest.word.at == request.at;
+            newest
+                .as_ref()
+                .is_some_and(|newest| stands(newest) && is_it(newest))
+        });
+        let desired = match (hold, request) {
+            (Some(hold), _) => hold.state.desired(),
+            (None, Some(request)) => match request.action {
+                Action::Start => Desired::Running,
+                Action::Stop => Desired::Stopped,
+            },
+            (None, None) => self.view.desired(self.now),
         };
-        self.in_view_of_earlier_tries(decision)
+        let decision = self.decide(newest.as_ref());
+        let mut judged = Judged {
+            hold: hold.cloned(),
+            request: request.cloned(),
+            desired,
+            next_edge: None,
+            next_due: None,
+            outdated_at: None,
+            decision,
+        };
+        self.look_ahead(&mut judged);
+        judged
     }
 
-    fn unasked(&self) -> Decision {
-        if self.in_flight() {
-            // A hold that is over keeps its tag, and so its end stays due.
-            return self.skip(SkipReason::InFlight);
-        }
-        match &self.recalled.hold {
-            Err(problem) => self.skip(SkipReason::MalformedHold {
-                problem: problem.to_string(),
+    /// When something is next due, once the decision is carried out: what waits to be tried again, the end of the hold, or the
+    /// next edge. Under a tag of a person that can't be read, nothing is.
+    fn look_ahead(&self, judged: &mut Judged) {
+        let reason = match &judged.decision {
+            Decision::Skip(skip) => Some(&skip.reason),
+            Decision::Step(_) => None,
+        };
+        let waiting = match reason {
+            Some(SkipReason::MalformedHold { .. } | SkipReason::MalformedRequest { .. }) => return,
+            Some(SkipReason::WaitingToRetry { action, until, .. }) => Some(Edge {
+                at: *until,
+                action: *action,
             }),
-            Ok(Some(hold)) if hold.is_active(self.reading) => self.held(hold),
-            Ok(expired) => self.scheduled(expired.as_ref()),
-        }
+            _ => None,
+        };
+        let edge = match &judged.hold {
+            Some(hold) => {
+                judged.outdated_at = Some(hold.until);
+                match wanted_after(self.view, hold, hold.until) {
+                    Some(action) => Some(Edge {
+                        at: hold.until,
+                        action,
+                    }),
+                    None => self.view.next_edge(hold.until),
+                }
+            }
+            None => {
+                let edge = self.view.next_edge(self.now);
+                judged.outdated_at = edge.map(|edge| edge.at);
+                edge
+            }
+        };
+        judged.next_edge = waiting.into_iter().chain(edge).min_by_key(|edge| edge.at);
+        let waiting = waiting.map(|edge| edge.at);
+        judged.next_due = waiting.into_iter().chain(judged.outdated_at).min();
     }
 
-    /// A hold in force wins at every pass.
-    fn held(&self, hold: &Hold) -> Decision {
-        let Some(wanted) = wanted(hold.state.desired()) else {
+    fn decide(&self, newest: Option<&Newest>) -> Decision {
+        if let Err(problem) = &self.recalled.hold {
+            let problem = problem.clone();
+            return self.skip(SkipReason::MalformedHold { problem });
+        }
+        if let Err(problem) = &self.recalled.request {
+            let problem = problem.clone();
+            return self.skip(SkipReason::MalformedRequest { problem });
+        }
+        if let Some(hold) = self.recalled.active_hold(self.reading)
+            && hold.state == Held::Ignored
+        {
             return self.skip(SkipReason::HeldIgnored {
                 until: hold.until,
                 by: hold.by.clone(),
             });
-        };
-        if self.is_at(wanted) {
-            return self.skip(SkipReason::Held {
-                state: hold.state,
-                until: hold.until,
-                by: hold.by.clone(),
-            });
         }
-        Decision::Step(self.step(wanted, Cause::Hold(hold.by.clone()), Remember::default()))
-    }
-
-    fn scheduled(&self, expired: Option<&Hold>) -> Decision {
-        let due = Due::of(self, expired);
-        let decision = match (&self.recalled.last, self.enforced()) {
-            (_, Some(wanted)) => self.enforce(wanted, due.newest),
-            (Err(problem), None) => self.begin_memory(problem, due),
-            (Ok(Some(last)), None)
-                if last.pending && due.newest.is_none_or(|edge| edge.at <= last.at) =>
-            {
-                self.verify(last, expired)
-            }
-            (Ok(last), None) => self.apply_if_due(last.as_ref(), due),
+        let first = self.first_sight(newest.map(|newest| &newest.word));
+        let last = self.recalled.applied().or(first.as_ref());
+        let decision = if self.in_flight() {
+            // What is due stays due, by its own tag or its schedule.
+            self.skip(SkipReason::InFlight)
+        } else {
+            self.apply(newest, last)
         };
-        match expired {
-            Some(hold) => self.clearing(hold, decision),
+        match first {
+            Some(first) => self.with_first_sight(first, decision),
             None => decision,
         }
     }
 
-    /// What an enforced schedule wants; nothing while it has no opinion, and then its edges are applied once each.
-    pub(super) fn enforced(&self) -> Option<Action> {
-        match self.schedule().firmness {
-            Firmness::Enforced => wanted(self.view.desired(self.reading)),
-            Firmness::OncePerEdge => None,
-        }
-    }
-
-    fn enforce(&self, wanted: Action, newest: Option<Edge>) -> Decision {
-        let edge = Edge {
-            at: newest.map_or_else(|| self.undated(wanted), |edge| edge.at),
-            action: wanted,
+    /// What is done about the newest word, or about the memory of a word that nothing shows any more.
+    fn apply(&self, newest: Option<&Newest>, last: Option<&Last>) -> Decision {
+        let remembered = last.map(|last| self.word_of(last));
+        let known = |newest: &&Newest| {
+            let is_older = remembered
+                .as_ref()
+                .is_some_and(|remembered| newest.word.key() < remembered.key());
+            newest.holds == Holds::Always || !is_older
         };
-        let mut step = if self.is_at(wanted) {
-            let is_known = match &self.recalled.last {
-                Ok(Some(last)) => !last.pending && newest.is_none_or(|edge| last.at >= edge.at),
-                Ok(None) => newest.is_none(),
-                Err(_) => false,
+        let (word, holds) = match (newest.filter(known), &remembered) {
+            (Some(newest), _) => (&newest.word, newest.holds),
+            (None, Some(remembered)) => (remembered, Holds::Once),
+            (None, None) => return self.without_earlier_tries(self.skip(SkipReason::NothingDue)),
+        };
+        let (order, pending) = match (&remembered, last) {
+            (Some(remembered), Some(last)) => (word.key().cmp(&remembered.key()), last.pending),
+            _ => (Ordering::Greater, false),
+        };
+        let action = word.action.unwrap_or_else(|| self.present());
+        if self.is_at(action) {
+            let settled = word.action.is_none() || self.has_settled(word);
+            let is_known = match order {
+                Ordering::Less => true,
+                Ordering::Equal => !pending || !settled,
+                Ordering::Greater => false,
             };
-            if is_known {
-                return self.skip(SkipReason::AsDesired);
+            return if is_known {
+                self.without_earlier_tries(self.skip(self.as_it_should_be(holds)))
+            } else {
+                Decision::Step(self.record(word, action, !settled))
+            };
+        }
+        let is_due = match (holds, order) {
+            (Holds::Always, _) => true,
+            (Holds::Once, Ordering::Equal) => pending,
+            (Holds::Once, order) => order == Ordering::Greater,
+        };
+        if !is_due {
+            let reason = match last {
+                Some(last) if last.cause == Cause::Adopted => SkipReason::NothingDue,
+                _ => SkipReason::LeftAlone,
+            };
+            return self.without_earlier_tries(self.skip(reason));
+        }
+        let is_repeated = order == Ordering::Equal && pending;
+        if holds == Holds::Once {
+            if let Some(why) = self.dealt_with_by_others(word, action, is_repeated) {
+                let mut step = self.record(word, action, false);
+                remark(&mut step, why.to_owned());
+                return Decision::Step(step);
             }
-            self.record(edge, self.by_schedule())
-        } else {
-            self.apply(edge, self.by_schedule())
-        };
-        match &self.recalled.last {
-            Err(problem) => remark(&mut step, format!("{problem}; the tag is rewritten")),
-            Ok(Some(last)) if last.pending && step.action == StepAction::Start => {
-                remark(&mut step, self.why_not_running());
+            if let Some(reason) = self.too_late(word, action, is_repeated) {
+                return self.skip(reason);
             }
-            Ok(_) => {}
         }
-        Decision::Step(step)
+        let mut step = self.call(word, action, order);
+        if holds == Holds::Always {
+            step.without_memory = WithoutMemory::Act;
+        }
+        self.trying(step, word, action, is_repeated, holds)
     }
 
-    /// Nothing can be known of the edges before: the newest one is taken as applied, since to apply it again could undo what
-    /// a person did. Only the end of a hold is known to be due, by the hold's own tag.
-    fn begin_memory(&self, problem: &str, due: Due) -> Decision {
-        if let Some(end) = due.end_of_hold().filter(|edge| !self.is_too_late(*edge)) {
-            let mut step = self.apply(end, self.by_schedule());
-            remark(&mut step, problem.to_owned());
-            return Decision::Step(step);
+    /// A word that was applied, as its memory has it.
+    fn word_of(&self, last: &Last) -> Word {
+        let (at, kind) = self.key_of(last);
+        Word {
+            at,
+            kind,
+            action: Some(last.action),
+            cause: match &last.cause {
+                Cause::Adopted | Cause::Outside => self.by_schedule(),
+                cause => cause.clone(),
+            },
         }
-        let as_it_is = if self.is_at(Action::Start) {
-            Action::Start
-        } else {
-            Action::Stop
+    }
+
+    fn as_it_should_be(&self, holds: Holds) -> SkipReason {
+        match self.recalled.active_hold(self.reading) {
+            Some(hold) if holds == Holds::Always => SkipReason::Held {
+                state: hold.state,
+                until: hold.until,
+                by: hold.by.clone(),
+            },
+            _ => SkipReason::AsDesired,
+        }
+    }
+
+    /// Whether what is seen now is what comes of the word: no call that was sent before it can arrive any more.
+    fn has_settled(&self, word: &Word) -> bool {
+        let dated = match self.present() {
+            Action::Start => self.instance.launched_at,
+            Action::Stop => self.instance.user_stopped_at(),
         };
-        let edge = due.newest.unwrap_or(Edge {
-            at: self.instant(),
-            action: as_it_is,
-        });
-        let mut step = self.record(edge, self.by_schedule());
-        remark(
-            &mut step,
-            format!("{problem}; its newest edge counts as applied"),
-        );
-        Decision::Step(step)
+        let from = dated.map_or(word.at, |dated| dated.max(word.at));
+        self.now.duration_since(from) >= SETTLING
     }
 
-    /// A start counts when the instance is seen running, not when the call returned.
-    fn verify(&self, last: &Last, expired: Option<&Hold>) -> Decision {
-        let edge = Edge {
-            at: last.at,
-            action: last.action,
-        };
-        if self.is_at(last.action) {
-            return Decision::Step(self.record(edge, last.cause.clone()));
+    /// Who else has changed the state since the word, by EC2's word: that counts as a person's later wish. For an edge that was
+    /// missed as well as for a word that was applied and not yet seen.
+    fn dealt_with_by_others(
+        &self,
+        word: &Word,
+        action: Action,
+        is_repeated: bool,
+    ) -> Option<&'static str> {
+        if !is_repeated && (word.kind != Kind::Edge || self.converges()) {
+            return None;
         }
-        let stopped_by = if self.user_stopped_since(last.at) {
-            Some("a user stopped it after that start")
-        } else if self.shut_down_from_inside_since(last.at) {
-            Some("it was shut down from inside after that start")
-        } else if expired.is_some_and(|hold| hold.state == Held::Stopped) {
-            Some("a hold stopped it after that start")
-        } else {
-            None
-        };
-        if let Some(who) = stopped_by {
-            let mut step = self.record(edge, last.cause.clone());
-            remark(&mut step, who.to_owned());
-            return Decision::Step(step);
-        }
-        if self.is_too_late(edge) {
-            return self.skip(SkipReason::TooLate { edge });
-        }
-        let mut step = self.apply(edge, last.cause.clone());
-        remark(&mut step, self.why_not_running());
-        Decision::Step(step)
-    }
-
-    /// Whether the start for the edge `at` did lead to running, and a person ended that.
-    pub(super) fn was_stopped_since(&self, at: Timestamp) -> bool {
-        self.user_stopped_since(at) || self.shut_down_from_inside_since(at)
-    }
-
-    /// When the instance was started for the edge `at`, as far as EC2 tells: up to a minute early, or later.
-    fn started_for(&self, at: Timestamp) -> Option<Timestamp> {
-        let launched = self.instance.launched_at?;
-        (at.duration_since(launched) <= EARLY_WAKE_UP).then_some(launched)
-    }
-
-    /// Whether EC2 says that a user stopped the instance after the start for the edge `at`. Where EC2 does not date that
-    /// start, the edge has to do.
-    fn user_stopped_since(&self, at: Timestamp) -> bool {
-        let Some(stopped) = self.instance.user_stopped_at() else {
-            return false;
-        };
-        match self.started_for(at) {
-            // Both to the second; and what starts was stopped before, so that within one second the stop came last.
-            Some(started) => stopped >= started,
-            None => stopped > at,
+        let after =
+            |at: Option<Timestamp>| at.is_some_and(|at| at.duration_since(word.at) > SETTLING);
+        match action {
+            Action::Start if after(self.instance.user_stopped_at()) => {
+                Some("a user stopped it after that")
+            }
+            Action::Start if is_repeated && self.was_shut_down_from_inside(word.at) => {
+                Some("it was shut down from inside after that start")
+            }
+            Action::Stop if after(self.instance.launched_at) => {
+                Some("a user started it after that")
+            }
+            _ => None,
         }
     }
 
-    /// Whoever works on an instance may shut it down; then it did run.
-    fn shut_down_from_inside_since(&self, at: Timestamp) -> bool {
+    /// Whoever works on an instance may shut it down; then it did run. EC2 does not date it.
+    fn was_shut_down_from_inside(&self, word: Timestamp) -> bool {
         let reason = self.instance.state_reason.as_ref();
-        self.started_for(at).is_some()
+        let launched = self.instance.launched_at;
+        launched.is_some_and(|launched| word.duration_since(launched) <= EARLY_WAKE_UP)
             && reason.is_some_and(|reason| reason.code == StateReason::SHUT_DOWN_FROM_INSIDE)
     }
 
-    fn why_not_running(&self) -> String {
-        // The reason of a stop lies before that start, and is not why it failed.
-        match self.instance.failed_start() {
-            Some(reason) => format!(
-                "an earlier start did not lead to running: {}",
-                reason.message
-            ),
-            None => "an earlier start did not lead to running".to_owned(),
-        }
+    /// Why a word is not applied any more. The limit counts from the first try of what was tried and came to nothing.
+    fn too_late(&self, word: &Word, action: Action, is_repeated: bool) -> Option<SkipReason> {
+        let tried = self.tried_before(word, action);
+        let since = match tried {
+            Some(retry) => retry.first.max(word.at),
+            // When that was is not known: the try that comes now begins to count.
+            None if is_repeated => return None,
+            None if word.kind == Kind::Edge && self.converges() => return None,
+            None => word.at,
+        };
+        let late = self.reading.duration_since(since) > self.schedule().catch_up;
+        late.then(|| SkipReason::TooLate {
+            edge: Edge {
+                at: word.at,
+                action,
+            },
+            tries: tried.map(|retry| retry.tries),
+            code: tried.map(|retry| retry.code.clone()),
+        })
     }
 
-    fn apply_if_due(&self, last: Option<&Last>, due: Due) -> Decision {
-        let adopting = last.is_none() && self.schedule().adopt == Adopt::Converge;
-        if adopting && let Some(action) = wanted(self.view.desired(self.reading)) {
-            let at = due
-                .newest
-                .map_or_else(|| self.undated(action), |edge| edge.at);
-            return Decision::Step(self.apply(Edge { at, action }, self.by_schedule()));
+    /// The call that a word asks for, and its memory.
+    fn call(&self, word: &Word, action: Action, order: Ordering) -> Step {
+        let mut step = self.step(action, word.cause.clone());
+        step.edge = self.edge_of(word, action);
+        // The same word is remembered as pending already, or as done: then it is held to all the same.
+        if order == Ordering::Greater {
+            step.remember.last = Some(Last {
+                at: word.at,
+                action,
+                cause: word.cause.clone(),
+                pending: true,
+            });
         }
-        let Some(edge) = due.newest else {
-            return self.skip(SkipReason::NothingDue);
-        };
-        let Some(dealt_with) = self.recalled.dealt_with(self.instance) else {
-            return self.begin_memory("EC2 does not say when it was launched", due);
-        };
-        let is_news = edge.at > dealt_with;
-        if is_news && !self.is_too_late(edge) {
-            Decision::Step(self.apply(edge, self.by_schedule()))
-        } else if self.is_at(edge.action) {
-            self.skip(SkipReason::AsDesired)
-        } else if is_news {
-            self.skip(SkipReason::TooLate { edge })
-        } else if last.is_some() {
-            self.skip(SkipReason::LeftAlone)
-        } else {
-            self.skip(SkipReason::NothingDue)
-        }
+        step
     }
 
-    /// A hold that is over is removed along with whatever else is done, or for its own sake.
-    fn clearing(&self, expired: &Hold, decision: Decision) -> Decision {
+    /// A word with nothing to do.
+    fn record(&self, word: &Word, action: Action, pending: bool) -> Step {
+        let mut step = self.blank_step(StepAction::Record, word.cause.clone());
+        step.edge = self.edge_of(word, action);
+        step.remember.last = Some(Last {
+            at: word.at,
+            action,
+            cause: word.cause.clone(),
+            pending,
+        });
+        self.superseding(step)
+    }
+
+    /// The edge that a step applies: also a request is one, and the end of a hold; a hold in force is none.
+    fn edge_of(&self, word: &Word, action: Action) -> Option<Edge> {
+        let is_held = matches!(word.cause, Cause::Hold(_));
+        (!is_held).then_some(Edge {
+            at: word.at,
+            action,
+        })
+    }
+
+    /// Gives an instance without memory its first one: before a call, or in place of what else would be written.
+    fn with_first_sight(&self, first: Last, decision: Decision) -> Decision {
+        if self.has_no_room_for_memory() {
+            return match decision {
+                Decision::Step(mut step) if step.without_memory == WithoutMemory::Act => {
+                    step.remember.last = None;
+                    Decision::Step(step)
+                }
+                _ => self.skip(SkipReason::NoMemory),
+            };
+        }
         let mut step = match decision {
             Decision::Step(step) => step,
             Decision::Skip(skip) => {
-                let cause = Cause::Hold(expired.by.clone());
-                let mut step = self.blank_step(StepAction::Record, cause);
-                let (by, until) = (&expired.by, expired.until);
-                remark(
-                    &mut step,
-                    format!("the hold by {by} ended at {until}; {}", skip.detail),
-                );
+                let mut step = self.blank_step(StepAction::Record, Cause::Adopted);
+                remark(&mut step, skip.detail);
                 step
             }
         };
-        step.remember.hold = HoldChange::Clear;
+        if let Err(problem) = &self.recalled.last {
+            step.mends = self.instance.tags.get(LAST_TAG).cloned();
+            remark(
+                &mut step,
+                format!("{problem}; the tag is rewritten, and its newest edge counts as applied"),
+            );
+        }
+        if step.action == StepAction::Record {
+            step.remember.last.get_or_insert(first);
+        } else {
+            step.adopt = Some(first);
+        }
         Decision::Step(step)
     }
 
-    /// A step for an edge: the call unless there is nothing to do, and its memory.
-    pub(super) fn apply(&self, edge: Edge, cause: Cause) -> Step {
-        let pending = edge.action == Action::Start && !self.is_at(Action::Start);
-        let last = Last {
-            at: edge.at,
-            action: edge.action,
-            cause: cause.clone(),
-            pending,
-        };
-        let remember = Remember {
-            last: Some(last),
-            ..Remember::default()
-        };
-        let mut step = self.step(edge.action, cause, remember);
-        step.edge = Some(edge);
-        step
-    }
-
-    /// An edge that is over and done with.
-    fn record(&self, edge: Edge, cause: Cause) -> Step {
-        let mut step = self.blank_step(StepAction::Record, cause.clone());
-        step.edge = Some(edge);
-        step.remember.last = Some(Last {
-            at: edge.at,
-            action: edge.action,
-            cause,
-            pending: false,
-        });
-        step
+    fn has_no_room_for_memory(&self) -> bool {
+        let tags = &self.instance.tags;
+        let ours = tags.keys().filter(|key| !key.starts_with("aws:"));
+        !tags.contains_key(LAST_TAG) && ours.count() >= MOST_TAGS
     }
 
     /// Brings the instance, which is running or stopped, to what `action` asks for.
-    pub(super) fn step(&self, action: Action, cause: Cause, remember: Remember) -> Step {
+    fn step(&self, action: Action, cause: Cause) -> Step {
         let hibernates = self.schedule().stop_by == StopBy::Hibernating;
         let (call, note) = match (action, hibernates, self.instance.hibernation) {
-            _ if self.is_at(action) => (StepAction::Record, None),
             (Action::Start, ..) => (StepAction::Start, None),
             (Action::Stop, true, Hibernation::Configured) => (StepAction::Hibernate, None),
             (Action::Stop, true, Hibernation::NotConfigured) => (
@@ -333,7 +405,6 @@ impl<'a> Judge<'a> {
         };
         let mut step = self.blank_step(call, cause);
         step.note = note;
-        step.remember = remember;
         step
     }
 
@@ -360,48 +431,17 @@ impl<'a> Judge<'a> {
         )
     }
 
+    /// What its present state is on the way to, or at.
+    pub(super) fn present(&self) -> Action {
+        direction(self.instance.state).unwrap_or(Action::Stop)
+    }
+
     pub(super) fn is_at(&self, action: Action) -> bool {
         self.instance.state
             == match action {
                 Action::Start => InstanceState::Running,
                 Action::Stop => InstanceState::Stopped,
             }
-    }
-
-    fn is_too_late(&self, edge: Edge) -> bool {
-        self.reading.duration_since(edge.at) > self.schedule().catch_up
-    }
-
-    /// The instant of an edge that is made now: after every edge that was applied, be it early.
-    pub(super) fn instant(&self) -> Timestamp {
-        whole_second(self.reading)
-    }
-}
-
-/// What the instance should have seen by now.
-#[derive(Clone, Copy)]
-struct Due {
-    /// The newest edge: its schedule's, or the end of its hold.
-    newest: Option<Edge>,
-    /// The end of a hold that is over and not removed yet.
-    released: Option<Edge>,
-}
-
-impl Due {
-    fn of(judge: &Judge<'_>, expired: Option<&Hold>) -> Self {
-        let dealt_with = judge.recalled.dealt_with(judge.instance);
-        let released = expired.and_then(|hold| end_of_hold(hold, judge.view, dealt_with));
-        let scheduled = judge.view.last_edge(judge.reading);
-        let newest = scheduled
-            .into_iter()
-            .chain(released)
-            .max_by_key(|edge| edge.at);
-        Self { newest, released }
-    }
-
-    /// The newest edge, if it is the end of a hold.
-    fn end_of_hold(self) -> Option<Edge> {
-        self.released.filter(|edge| Some(*edge) == self.newest)
     }
 }
 
@@ -413,7 +453,7 @@ pub(super) fn remark(step: &mut Step, remark: String) {
     });
 }
 
-fn wanted(desired: Desired) -> Option<Action> {
+pub(super) fn wanted(desired: Desired) -> Option<Action> {
     match desired {
         Desired::Running => Some(Action::Start),
         Desired::Stopped => Some(Action::Stop),

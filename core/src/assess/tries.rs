@@ -3,54 +3,37 @@
 use jiff::Timestamp;
 
 use super::judge::{Judge, remark};
+use super::words::{Holds, Word};
 use crate::memory::{Cause, NextTry, ReasonCode, Retry};
 use crate::plan::{
-    Decision, EARLY_WAKE_UP, FallbackChange, IfRefused, Remember, RetryChange, Skip, SkipReason,
-    Step, StepAction,
+    Decision, EARLY_WAKE_UP, FallbackChange, Remember, RetryChange, SkipReason, Step, StepAction,
 };
 use crate::timetable::Action;
 
 impl Judge<'_> {
-    pub(super) fn in_view_of_earlier_tries(&self, decision: Decision) -> Decision {
-        match (decision, self.request) {
-            (Decision::Step(step), None) => match self.tried_by(&step) {
-                Some((edge, action)) => self.trying(step, edge, action),
-                None => Decision::Step(self.superseding(step)),
-            },
-            // Whoever asks does not wait.
-            (Decision::Step(step), Some(_)) => Decision::Step(self.superseding(step)),
-            (Decision::Skip(skip), None) => self.tidying(skip),
-            (Decision::Skip(skip), Some(_)) => Decision::Skip(skip),
-        }
-    }
-
-    /// The instant of an edge that no schedule dates: of its first try if EC2 refused that, else now.
-    pub(super) fn undated(&self, action: Action) -> Timestamp {
-        let refused = self.recalled.refused();
-        refused
-            .filter(|retry| retry.action == action && retry.edge <= self.reading)
-            .map_or_else(|| self.instant(), |retry| retry.edge)
-    }
-
-    /// What a step that makes a call brings about, and for which edge. A hold in force has none: its end stands in, which tells
-    /// one hold from another.
-    fn tried_by(&self, step: &Step) -> Option<(Timestamp, Action)> {
-        let hold = self.recalled.hold.as_ref().ok().and_then(Option::as_ref);
-        let edge = step.edge.map(|edge| edge.at);
-        let edge = edge.or_else(|| hold.map(|hold| hold.until))?;
-        Some((edge, step.action.action()?))
+    /// What is remembered of earlier tries of the same.
+    pub(super) fn tried_before(&self, word: &Word, action: Action) -> Option<&Retry> {
+        let is_the_same = |retry: &&Retry| retry.edge == word.at && retry.action == action;
+        self.recalled.refused().filter(is_the_same)
     }
 
     /// A step after which nothing that was refused before is due any more.
-    fn superseding(&self, mut step: Step) -> Step {
+    pub(super) fn superseding(&self, mut step: Step) -> Step {
         step.remember.retry = self.forgotten();
         self.choose_types(&mut step, None);
         step
     }
 
-    fn trying(&self, mut step: Step, edge: Timestamp, action: Action) -> Decision {
-        let is_the_same = |retry: &&Retry| retry.edge == edge && retry.action == action;
-        let earlier = self.recalled.refused().filter(is_the_same);
+    /// A call, unless the same was tried too short a while ago.
+    pub(super) fn trying(
+        &self,
+        mut step: Step,
+        word: &Word,
+        action: Action,
+        is_repeated: bool,
+        holds: Holds,
+    ) -> Decision {
+        let earlier = self.tried_before(word, action);
         if let Some(retry) = earlier.filter(|retry| self.reading < retry.next) {
             return self.skip(SkipReason::WaitingToRetry {
                 action,
@@ -59,68 +42,78 @@ impl Judge<'_> {
                 until: retry.next,
             });
         }
-        let next = NextTry::at(
-            self.reading,
-            edge,
-            action,
-            earlier.map_or(0, |retry| retry.tries),
-        );
-        let fell_back = match action {
-            Action::Start => self.fell_back(edge, &step.cause),
-            Action::Stop => None,
+        let next = NextTry::at(self.reading, word.at, action, earlier);
+        let came_to_nothing = match holds {
+            Holds::Once if is_repeated => self.came_to_nothing(action),
+            // Where the word is done, and held to at every pass, only EC2's word tells of a try.
+            Holds::Always if is_repeated => self.came_to_nothing(action),
+            Holds::Always => self.failed_start(action),
+            Holds::Once => None,
         };
-        self.choose_types(&mut step, fell_back.as_ref());
-        let failure = fell_back.or_else(|| Some(earlier?.code.clone()));
+        if is_repeated {
+            remark(&mut step, self.why_again(action, came_to_nothing.as_ref()));
+        }
+        self.choose_types(&mut step, came_to_nothing.as_ref());
+        let failure = came_to_nothing.or_else(|| Some(earlier?.code.clone()));
         step.remember.retry = match failure {
-            // A start that is accepted may fall back again: it is a success when the instance is seen running.
-            Some(code) if action == Action::Start => RetryChange::Set(next.because(code)),
+            // What is accepted may come to nothing again: it is a success when the state is seen.
+            Some(code) if is_repeated || action == Action::Start => {
+                RetryChange::Set(next.because(code))
+            }
             _ => self.forgotten(),
         };
-        step.if_refused = Some(Box::new(IfRefused {
-            remember: Remember::default(),
-            next,
-        }));
+        step.if_refused = Some(next);
         Decision::Step(step)
     }
 
-    /// Why a start that EC2 accepted for this edge did not lead to running, if there was one.
-    fn fell_back(&self, edge: Timestamp, cause: &Cause) -> Option<ReasonCode> {
-        let last = self.recalled.applied();
-        let was_accepted = last.is_some_and(|last| last.pending && last.at == edge)
-            && !self.was_stopped_since(edge);
-        // A start for a hold is not remembered, so that EC2's word has to do.
-        let by_hold = matches!(cause, Cause::Hold(_));
-        match self.instance.failed_start() {
-            Some(reason) if was_accepted || by_hold => Some(ReasonCode::new(&reason.code)),
-            None if was_accepted => Some(ReasonCode::unexplained()),
-            _ => None,
+    /// Why a call that EC2 accepted did not lead to its state. A call of somebody else that crossed it is no such reason: EC2
+    /// dates that, or says that a user did it.
+    fn came_to_nothing(&self, action: Action) -> Option<ReasonCode> {
+        match action {
+            Action::Start => self.failed_start(action).or_else(|| {
+                let unexplained = self.instance.state_reason.is_none();
+                unexplained.then(ReasonCode::unexplained)
+            }),
+            Action::Stop => None,
+        }
+    }
+
+    fn failed_start(&self, action: Action) -> Option<ReasonCode> {
+        let reason = self.instance.failed_start()?;
+        (action == Action::Start).then(|| ReasonCode::new(&reason.code))
+    }
+
+    fn why_again(&self, action: Action, came_to_nothing: Option<&ReasonCode>) -> String {
+        match (came_to_nothing, self.instance.failed_start()) {
+            (Some(_), Some(reason)) => {
+                format!(
+                    "an earlier {action} did not lead to {}: {}",
+                    state(action),
+                    reason.message
+                )
+            }
+            (Some(_), None) => format!("an earlier {action} did not lead to {}", state(action)),
+            (None, _) => format!("an earlier {action} was undone by a call that crossed it"),
         }
     }
 
     /// Removes the memory of what is no longer due: it would be believed when the same is due again.
-    fn tidying(&self, skip: Skip) -> Decision {
+    pub(super) fn without_earlier_tries(&self, decision: Decision) -> Decision {
+        let Decision::Skip(skip) = decision else {
+            return decision;
+        };
         let cause = match &skip.reason {
             SkipReason::Held { by, .. } => Cause::Hold(by.clone()),
-            SkipReason::AsDesired
-            | SkipReason::LeftAlone
-            | SkipReason::TooLate { .. }
-            | SkipReason::NothingDue => self.by_schedule(),
-            // Hands off, or nothing is known yet of what becomes of it.
-            _ => return Decision::Skip(skip),
+            _ => self.by_schedule(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);
         match &self.recalled.retry {
             Ok(Some(retry)) if !self.is_yet_to_come(retry.edge) => {
                 step.remember.retry = RetryChange::Clear;
-                let (action, tries, code) = (retry.action, retry.tries, &retry.code);
+                let (action, code) = (retry.action, &retry.code);
                 remark(
                     &mut step,
-                    match skip.reason {
-                        SkipReason::TooLate { .. } => {
-                            format!("its {action} is given up, after {tries}x {code}")
-                        }
-                        _ => format!("its {action} that EC2 refused ({code}) is no longer due"),
-                    },
+                    format!("its {action} that EC2 refused ({code}) is no longer due"),
                 );
             }
             Err(problem) => {
@@ -150,5 +143,12 @@ impl Judge<'_> {
             Ok(None) => RetryChange::Keep,
             Ok(Some(_)) | Err(_) => RetryChange::Clear,
         }
+    }
+}
+
+fn state(action: Action) -> &'static str {
+    match action {
+        Action::Start => "running",
+        Action::Stop => "stopped",
     }
 }

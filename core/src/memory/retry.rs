@@ -16,7 +16,7 @@ use crate::timetable::Action;
 /// ```
 /// use curfew_core::memory::Retry;
 ///
-/// let text = "2026-11-23T07:00:00Z start 3x InsufficientInstanceCapacity next 2026-11-23T07:08:00Z";
+/// let text = "2026-11-23T07:00:00Z start 3x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:08:00Z";
 /// let retry: Retry = text.parse()?;
 /// assert_eq!((retry.tries, retry.code.as_str()), (3, "InsufficientInstanceCapacity"));
 /// assert_eq!(retry.to_string(), text);
@@ -25,7 +25,7 @@ use crate::timetable::Action;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
-    /// The instant of the edge that asks for it; of a hold in force, its end.
+    /// The instant of the word that asks for it.
     pub edge: Timestamp,
     /// What it asks for.
     pub action: Action,
@@ -33,6 +33,8 @@ pub struct Retry {
     pub tries: u32,
     /// Why the latest try came to nothing.
     pub code: ReasonCode,
+    /// When the first of these tries was: from then on the catch-up limit counts.
+    pub first: Timestamp,
     /// Not before this instant is it tried again.
     pub next: Timestamp,
 }
@@ -63,9 +65,13 @@ impl fmt::Display for Retry {
             action,
             tries,
             code,
+            first,
             next,
         } = self;
-        write!(f, "{edge} {action} {tries}x {code} next {next}")
+        write!(
+            f,
+            "{edge} {action} {tries}x {code} first {first} next {next}"
+        )
     }
 }
 
@@ -74,7 +80,7 @@ impl FromStr for Retry {
 
     fn from_str(text: &str) -> Result<Self, MalformedTag> {
         let read = || {
-            let [edge, action, tries, code, "next", next] =
+            let [edge, action, tries, code, "first", first, "next", next] =
                 *text.split(' ').collect::<Vec<_>>().as_slice()
             else {
                 return None;
@@ -92,10 +98,11 @@ impl FromStr for Retry {
                     .ok()
                     .filter(|tries| *tries > 0)?,
                 code: Some(ReasonCode::new(code)).filter(|known| known.as_str() == code)?,
+                first: first.parse().ok()?,
                 next: next.parse().ok()?,
             })
         };
-        let example = "`2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity next 2026-11-23T07:01:00Z`";
+        let example = "`2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z`";
         read().ok_or_else(|| MalformedTag::new(RETRY_TAG, text, example))
     }
 }
@@ -103,25 +110,28 @@ impl FromStr for Retry {
 /// What a try will have been if it comes to nothing: everything but EC2's reason, which only EC2 knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextTry {
-    /// The instant of the edge that asks for it; of a hold in force, its end.
+    /// The instant of the word that asks for it.
     pub edge: Timestamp,
     /// What it asks for.
     pub action: Action,
     /// How often it will have been tried.
     pub tries: u32,
+    /// When the first of these tries was.
+    pub first: Timestamp,
     /// When it is tried again.
     pub next: Timestamp,
 }
 
 impl NextTry {
-    /// A try at `now`, after as many `earlier` ones.
-    pub fn at(now: Timestamp, edge: Timestamp, action: Action, earlier: u32) -> Self {
-        let tries = earlier.saturating_add(1);
+    /// A try at `now` of what the word at `edge` asks for, after `earlier` ones of the same.
+    pub fn at(now: Timestamp, edge: Timestamp, action: Action, earlier: Option<&Retry>) -> Self {
+        let tries = earlier.map_or(0, |retry| retry.tries).saturating_add(1);
         let next = now.saturating_add(Retry::wait_after(tries));
         Self {
             edge,
             action,
             tries,
+            first: earlier.map_or(whole_second(now), |retry| retry.first),
             next: whole_second(next.unwrap_or(Timestamp::MAX)),
         }
     }
@@ -132,6 +142,7 @@ impl NextTry {
             edge,
             action,
             tries,
+            first,
             next,
         } = self;
         Retry {
@@ -139,6 +150,7 @@ impl NextTry {
             action,
             tries,
             code,
+            first,
             next,
         }
     }
@@ -207,13 +219,15 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(edge in instant(), start: bool, earlier: u32, code in ".{0,120}", now in instant()) {
             let action = if start { Action::Start } else { Action::Stop };
-            let retry = NextTry::at(now, edge, action, earlier).because(ReasonCode::new(&code));
+            let before = NextTry::at(now, edge, action, None).because(ReasonCode::unexplained());
+            let before = Retry { tries: earlier, ..before };
+            let retry = NextTry::at(now, edge, action, Some(&before)).because(ReasonCode::new(&code));
             prop_assert_eq!(retry.to_string().parse::<Retry>().unwrap(), retry.clone());
             prop_assert!(retry.to_string().len() <= 256);
         }
 
         #[test]
-        fn no_tag_text_panics(text in ".{0,120}|2026-11-23T07:00:00Z start [0-9]{1,12}x .{0,20} next .{0,30}") {
+        fn no_tag_text_panics(text in ".{0,120}|2026-11-23T07:00:00Z start [0-9]{1,12}x .{0,20} first 2026-11-23T07:00:00Z next .{0,30}") {
             if let Ok(retry) = text.parse::<Retry>() {
                 prop_assert_eq!(retry.to_string().parse::<Retry>().unwrap(), retry);
             }
@@ -224,7 +238,12 @@ mod tests {
     fn tries_come_further_and_further_apart_up_to_a_limit() {
         let now = "2026-11-23T07:00:00.9Z".parse().unwrap();
         let waits: Vec<String> = [0, 1, 2, 3, 4, 5, 6, 1000, u32::MAX]
-            .map(|earlier| NextTry::at(now, now, Action::Start, earlier).next)
+            .map(|tries| {
+                let first =
+                    NextTry::at(now, now, Action::Start, None).because(ReasonCode::unexplained());
+                let earlier = Retry { tries, ..first };
+                NextTry::at(now, now, Action::Start, Some(&earlier)).next
+            })
             .map(|next| next.to_string()[11..16].to_owned())
             .into();
         assert_eq!(
@@ -233,7 +252,7 @@ mod tests {
                 "07:01", "07:02", "07:05", "07:10", "07:20", "07:30", "07:30", "07:30", "07:30"
             ]
         );
-        let last = NextTry::at(Timestamp::MAX, now, Action::Start, 0);
+        let last = NextTry::at(Timestamp::MAX, now, Action::Start, None);
         assert_eq!(last.next, whole_second(Timestamp::MAX));
     }
 
@@ -241,12 +260,12 @@ mod tests {
     fn what_cant_be_read_is_named() {
         for bad in [
             "",
-            "2026-11-23T07:00:00Z start 0x Code next 2026-11-23T07:01:00Z",
-            "2026-11-23T07:00:00Z start 1 Code next 2026-11-23T07:01:00Z",
-            "2026-11-23T07:00:00Z begin 1x Code next 2026-11-23T07:01:00Z",
-            "2026-11-23T07:00:00Z start 1x no/code next 2026-11-23T07:01:00Z",
-            "2026-11-23T07:00:00Z start 1x Code next soon",
-            "2026-11-23T07:00:00Z start 1x Code next 2026-11-23T07:01:00Z more",
+            "2026-11-23T07:00:00Z start 0x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z",
+            "2026-11-23T07:00:00Z start 1 Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z",
+            "2026-11-23T07:00:00Z begin 1x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z",
+            "2026-11-23T07:00:00Z start 1x no/code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z",
+            "2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next soon",
+            "2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z more",
         ] {
             let error = bad.parse::<Retry>().unwrap_err().to_string();
             assert!(error.starts_with("the tag `curfew:retry` is `"), "{error}");

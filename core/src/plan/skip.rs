@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Held, ReasonCode, Who};
+use crate::memory::{Held, LAST_TAG, ReasonCode, Who};
 use crate::schedule::ScheduleName;
 use crate::timetable::{Action, Edge};
 
@@ -70,6 +70,13 @@ pub enum SkipReason {
     InFlight,
     /// It is terminated, or about to be.
     Gone,
+    /// It is in a state that EC2 has not documented.
+    UnknownState {
+        /// EC2's word for it.
+        word: String,
+    },
+    /// It has as many tags as AWS allows, and none of them is `curfew:last`: what is done could not be remembered.
+    NoMemory,
     /// A hold keeps hands off.
     HeldIgnored {
         /// The hold's end.
@@ -92,6 +99,11 @@ pub enum SkipReason {
         /// What is wrong with it.
         problem: String,
     },
+    /// What was asked for it can't be read: hands off until someone mends or removes the tag, or asks again.
+    MalformedRequest {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// EC2 refused what is due, or a start did not lead to running, and it is not time yet to try again.
     WaitingToRetry {
         /// What is due.
@@ -107,15 +119,19 @@ pub enum SkipReason {
     AsDesired,
     /// It is not as its schedule wants it, and that is somebody's wish: it stays until the next edge.
     LeftAlone,
-    /// The newest edge is older than the schedule's catch-up limit.
+    /// What is due is older than the schedule's catch-up limit, which counts from the first try.
     TooLate {
-        /// That edge.
+        /// The edge, request or override's end that is due.
         edge: Edge,
+        /// How often it was tried, if it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tries: Option<u32>,
+        /// Why the latest of these tries came to nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<ReasonCode>,
     },
-    /// Its schedule has said nothing since it was launched.
+    /// Its schedule has said nothing since it was first seen.
     NothingDue,
-    /// There is no hold to end.
-    NoHold,
 }
 
 /// Why a pass leaves an instance alone, as a stable code: what `curfew plan -o json` has as `reason`.
@@ -143,12 +159,18 @@ pub enum SkipCode {
     InFlight,
     /// It is terminated, or about to be.
     Gone,
+    /// It is in a state that Curfew does not know.
+    UnknownState,
+    /// What is done to it could not be remembered.
+    NoMemory,
     /// A hold keeps hands off.
     HeldIgnored,
     /// A hold keeps it as it is.
     Held,
     /// Its hold can't be read.
     MalformedHold,
+    /// What was asked for it can't be read.
+    MalformedRequest,
     /// What was tried came to nothing, and it is not time yet to try again.
     WaitingToRetry,
     /// It is as it should be.
@@ -159,8 +181,6 @@ pub enum SkipCode {
     TooLate,
     /// Its schedule has asked for nothing yet.
     NothingDue,
-    /// There is no hold to end.
-    NoHold,
 }
 
 impl SkipReason {
@@ -177,15 +197,17 @@ impl SkipReason {
             Self::OneTimeSpot => SkipCode::OneTimeSpot,
             Self::InFlight => SkipCode::InFlight,
             Self::Gone => SkipCode::Gone,
+            Self::UnknownState { .. } => SkipCode::UnknownState,
+            Self::NoMemory => SkipCode::NoMemory,
             Self::HeldIgnored { .. } => SkipCode::HeldIgnored,
             Self::Held { .. } => SkipCode::Held,
             Self::MalformedHold { .. } => SkipCode::MalformedHold,
+            Self::MalformedRequest { .. } => SkipCode::MalformedRequest,
             Self::WaitingToRetry { .. } => SkipCode::WaitingToRetry,
             Self::AsDesired => SkipCode::AsDesired,
             Self::LeftAlone => SkipCode::LeftAlone,
             Self::TooLate { .. } => SkipCode::TooLate,
             Self::NothingDue => SkipCode::NothingDue,
-            Self::NoHold => SkipCode::NoHold,
         }
     }
 
@@ -211,9 +233,16 @@ impl SkipReason {
             Self::OneTimeSpot => "it is a one-time Spot instance, which can't be stopped".into(),
             Self::InFlight => format!("it is {state}; a later pass looks again"),
             Self::Gone => format!("it is {state}"),
+            Self::UnknownState { word } => {
+                format!("its state is `{}`, which Curfew does not know; it is left alone", word.escape_debug())
+            }
+            Self::NoMemory => {
+                format!("it has 50 tags, so that nothing can be remembered on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`")
+            }
             Self::HeldIgnored { until, by } => format!("{by} asked for hands off until {until}"),
             Self::Held { state, until, by } => format!("{by} holds it {state} until {until}"),
             Self::MalformedHold { problem } => format!("{problem}; mend or remove it"),
+            Self::MalformedRequest { problem } => format!("{problem}; mend or remove it, or ask again"),
             Self::WaitingToRetry { action, tries, code, until } => {
                 let times = if *tries == 1 { "once".to_owned() } else { format!("{tries} times") };
                 let why = match &instance.state_reason {
@@ -224,11 +253,13 @@ impl SkipReason {
             }
             Self::AsDesired => format!("it is {state}, as it should be"),
             Self::LeftAlone => format!("someone made it {state} since the last edge; that stays until the next edge"),
-            Self::TooLate { edge } => {
+            Self::TooLate { edge, tries: Some(tries), code: Some(code) } => {
+                format!("its {} of {} is given up, after {tries}x {code}", edge.action, edge.at)
+            }
+            Self::TooLate { edge, .. } => {
                 format!("its {} of {} was missed by more than the catch-up limit", edge.action, edge.at)
             }
-            Self::NothingDue => "its schedule has asked for nothing since it was launched".into(),
-            Self::NoHold => "it has no hold to end".into(),
+            Self::NothingDue => "its schedule has asked for nothing since it was first seen".into(),
         }
     }
 }

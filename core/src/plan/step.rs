@@ -6,12 +6,12 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, InstanceType, Region};
-use crate::memory::{
-    Cause, HOLD_TAG, Hold, LAST_TAG, Last, NextTry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG,
-};
+use crate::memory::{Cause, LAST_TAG, Last, NextTry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG};
+use crate::request::Spoken;
 use crate::timetable::{Action, Edge};
 
-/// One thing to do to one instance: a call, then what to remember about it.
+/// One thing to do to one instance: what a person says is written first, then what is known at first sight, then comes the
+/// call, and then what to remember about it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// The instance.
@@ -33,12 +33,34 @@ pub struct Step {
     pub edge: Option<Edge>,
     /// A remark for people, such as why a hibernation became a plain stop.
     pub note: Option<String>,
+    /// What the person who asked says. It is written before anything else: where it can't be, no call is made.
+    #[serde(skip)]
+    pub word: Option<Box<Spoken>>,
+    /// The first `curfew:last` of an instance that has none. It is written before the call.
+    #[serde(skip)]
+    pub adopt: Option<Last>,
+    /// A `curfew:last` that can't be believed, which the memory of this step replaces.
+    #[serde(skip)]
+    pub mends: Option<String>,
+    /// What becomes of the call where that can't be written.
+    #[serde(skip)]
+    pub without_memory: WithoutMemory,
     /// What to write to the instance's tags once the call was accepted.
     #[serde(skip)]
     pub remember: Remember,
-    /// What to write if EC2 refuses the call for this instance's sake; nothing where only a person could ask again.
+    /// When it is tried again if EC2 refuses the call for this instance's sake.
     #[serde(skip)]
-    pub if_refused: Option<Box<IfRefused>>,
+    pub if_refused: Option<NextTry>,
+}
+
+/// What becomes of a call where no memory can be written: denied, or the instance has as many tags as AWS allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutMemory {
+    /// It is not made: without memory it would be made again and again.
+    #[default]
+    Leave,
+    /// It is made: an enforced schedule and an override in force want their state at every pass, remembered or not.
+    Act,
 }
 
 impl Step {
@@ -54,6 +76,10 @@ impl Step {
             cause,
             edge: None,
             note: None,
+            word: None,
+            adopt: None,
+            mends: None,
+            without_memory: WithoutMemory::default(),
             remember: Remember::default(),
             if_refused: None,
         }
@@ -112,8 +138,6 @@ impl StepAction {
 pub struct Remember {
     /// A new value for `curfew:last`.
     pub last: Option<Last>,
-    /// What becomes of `curfew:hold`.
-    pub hold: HoldChange,
     /// What becomes of `curfew:retry`.
     pub retry: RetryChange,
     /// What becomes of `curfew:type`.
@@ -121,19 +145,23 @@ pub struct Remember {
 }
 
 impl Remember {
-    /// What is left to write when the call was answered by the state `after`: emulators start at once, and then there is
-    /// nothing to wait for.
+    /// What is left to write when the call was answered by the state `after`: emulators start at once, and then no start has
+    /// come to nothing. Whether its word has settled is for a later pass to see.
     #[must_use]
     pub fn once_seen(mut self, after: InstanceState) -> Self {
-        if after == InstanceState::Running {
-            if let Some(last) = &mut self.last {
-                last.pending = false;
-            }
-            if let RetryChange::Set(_) = self.retry {
-                self.retry = RetryChange::Clear;
-            }
+        if let (InstanceState::Running, RetryChange::Set(_)) = (after, &self.retry) {
+            self.retry = RetryChange::Clear;
         }
         self
+    }
+
+    /// What is written, now that EC2 refused the call with this error code as its reason: the word stays due, and is tried
+    /// again later.
+    pub fn refused(next: NextTry, code: &str) -> Self {
+        Self {
+            retry: RetryChange::Set(next.because(ReasonCode::new(code))),
+            ..Self::default()
+        }
     }
 
     /// Makes the tags what they are once this is written.
@@ -145,11 +173,6 @@ impl Remember {
         if let Some(last) = &self.last {
             put(LAST_TAG, Some(last.to_string()));
         }
-        match &self.hold {
-            HoldChange::Keep => {}
-            HoldChange::Set(hold) => put(HOLD_TAG, Some(hold.to_string())),
-            HoldChange::Clear => put(HOLD_TAG, None),
-        }
         match &self.retry {
             RetryChange::Keep => {}
             RetryChange::Set(retry) => put(RETRY_TAG, Some(retry.to_string())),
@@ -160,37 +183,6 @@ impl Remember {
             FallbackChange::Clear => put(TYPE_TAG, None),
         }
     }
-}
-
-/// What a step writes instead when EC2 refuses its call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IfRefused {
-    /// All but `curfew:retry`.
-    pub remember: Remember,
-    /// When it is tried again.
-    pub next: NextTry,
-}
-
-impl IfRefused {
-    /// What is written, now that EC2 gave this error code as its reason.
-    pub fn because(&self, code: &str) -> Remember {
-        Remember {
-            retry: RetryChange::Set(self.next.because(ReasonCode::new(code))),
-            ..self.remember.clone()
-        }
-    }
-}
-
-/// What becomes of an instance's hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HoldChange {
-    /// As it is.
-    #[default]
-    Keep,
-    /// A new one replaces it.
-    Set(Hold),
-    /// It is removed.
-    Clear,
 }
 
 /// What becomes of the memory of a refusal.

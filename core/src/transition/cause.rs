@@ -5,8 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Sighting, direction, wants};
 use crate::govern::Governance;
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, HOLD_TAG, Hold, LAST_TAG, Last};
-use crate::plan::EARLY_WAKE_UP;
+use crate::memory::{Cause, HOLD_TAG, Hold, LAST_TAG, Last, REQUEST_TAG, Requested};
 use crate::schedule::Firmness;
 use crate::timetable::Action;
 
@@ -17,9 +16,10 @@ const APPLIED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 pub(super) fn evidence(before: &Sighting, after: &Instance) -> Option<Timestamp> {
     match direction(after.state)? {
         Action::Start => after.launched_at.filter(|launched| {
-            before
-                .launched_at
-                .is_some_and(|earlier| *launched > earlier)
+            let earlier = before.launched_at;
+            // What was first seen on its way to running was launched: nothing had started it before.
+            let is_new = before.state == InstanceState::Pending && before.cause.is_none();
+            earlier.is_some_and(|earlier| *launched > earlier || (is_new && *launched == earlier))
         }),
         // A stop that EC2 dates before the latest start is an older one's reason, still on show.
         Action::Stop => after.user_stopped_at().filter(|stopped| {
@@ -59,7 +59,8 @@ pub(super) fn cause(
         let is_new = earlier.is_none_or(|earlier| {
             earlier.at != last.at || earlier.action != last.action || earlier.pending
         });
-        let was_earlier = evidence.is_some_and(|at| last.at.duration_since(at) > EARLY_WAKE_UP);
+        // A cause is claimed only for a change that came after it.
+        let was_earlier = evidence.is_some_and(|at| !last.may_explain(at));
         if is_new && !was_earlier {
             return (last.cause, Some(last.at));
         }
@@ -68,16 +69,29 @@ pub(super) fn cause(
         .tags
         .get(HOLD_TAG)
         .and_then(|value| value.parse().ok());
-    if let Some(hold) =
-        hold.filter(|hold| hold.is_active(now) && wants(hold.state.desired(), direction))
-    {
+    let at = evidence.unwrap_or(now);
+    let request: Option<Requested> = after
+        .tags
+        .get(REQUEST_TAG)
+        .and_then(|value| value.parse().ok());
+    let request = request.filter(|request| request.at <= at);
+    let explains = |hold: &Hold| {
+        let ended = request.as_ref().is_some_and(|one| one.at > hold.since);
+        hold.since <= at && hold.is_active(at) && !ended && wants(hold.state.desired(), direction)
+    };
+    if let Some(hold) = hold.filter(explains) {
         return (Cause::Hold(hold.by), None);
     }
-    match governance.schedule_for(after) {
-        Ok(schedule)
-            if schedule.firmness == Firmness::Enforced
-                && wants(schedule.timetable.desired(now), direction) =>
-        {
+    let enforced = governance.schedule_for(after).ok();
+    let enforced = enforced.filter(|schedule| schedule.firmness == Firmness::Enforced);
+    let Some(schedule) = enforced else {
+        return (Cause::Outside, None);
+    };
+    // On an enforced schedule a request is held to until the next edge.
+    let edge = schedule.timetable.last_edge(at).map(|edge| edge.at);
+    match request.filter(|request| edge.is_none_or(|edge| request.at >= edge)) {
+        Some(request) if request.action == direction => (Cause::Request(request.by), None),
+        None if wants(schedule.timetable.desired(at), direction) => {
             (Cause::Schedule(schedule.name.clone()), None)
         }
         _ => (Cause::Outside, None),

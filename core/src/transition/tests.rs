@@ -163,15 +163,15 @@ fn a_hold_in_force_explains_what_it_wants() {
     let mut after = stopped_with(last);
     after.tags.insert(
         HOLD_TAG.into(),
-        "stopped until 2026-11-23T22:00:00Z by bob".into(),
+        "stopped since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob".into(),
     );
     assert_eq!(
         seen(&running_with(last), &after).cause.to_string(),
-        "hold by bob"
+        "override by bob"
     );
     after.tags.insert(
         HOLD_TAG.into(),
-        "stopped until 2026-11-23T18:00:00Z by bob".into(),
+        "stopped since 2026-11-23T12:00:00Z until 2026-11-23T18:00:00Z by bob".into(),
     );
     assert_eq!(
         seen(&running_with(last), &after).cause,
@@ -245,4 +245,63 @@ fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
     let ours = "2026-11-23T19:00:00Z stop schedule office";
     after.tags.insert(LAST_TAG.into(), ours.into());
     assert_eq!(by(&after), None);
+}
+
+#[test]
+fn a_cause_is_claimed_only_for_what_came_after_it() {
+    // Launched at 18:52, held at 18:56, and seen running for the first time after that.
+    let hold = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
+    let mut launched = example::instance("web");
+    launched.launched_at = Some("2026-11-23T18:52:00Z".parse().unwrap());
+    let mut before = Sighting::of(&launched, None);
+    before.state = InstanceState::Pending;
+    launched.tags.insert(HOLD_TAG.into(), hold.into());
+    let found = seen(&before, &launched);
+    assert_eq!(
+        (found.cause, found.at),
+        (Cause::Outside, launched.launched_at.unwrap())
+    );
+    let recorded = "2026-11-23T18:56:00Z start override by alice";
+    launched.tags.insert(LAST_TAG.into(), recorded.into());
+    assert_eq!(seen(&before, &launched).cause, Cause::Outside);
+
+    // Stopped at 18:40 in the console, and asked to stop, which was nothing to do, before anybody looked.
+    let earlier = "2026-11-23T07:00:00Z start schedule office";
+    let mut after = stopped_with("2026-11-23T18:40:30Z stop request by alice");
+    after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
+    assert_eq!(seen(&running_with(earlier), &after).cause, Cause::Outside);
+}
+
+#[test]
+fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
+    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+    let mut strict = crate::schedule::Schedule::new("strict".parse().unwrap(), timetable.unwrap());
+    strict.firmness = Firmness::Enforced;
+    let governance = Governance {
+        schedules: BTreeMap::from([(strict.name.clone(), strict)]),
+        ..nobody()
+    };
+    let last = "2026-11-23T10:00:00Z stop request by alice";
+    let mut after = stopped_with(last);
+    after.tags.insert("Schedule".into(), "strict".into());
+    let request = "2026-11-23T10:00:00Z stop by alice";
+    after
+        .tags
+        .insert(crate::memory::REQUEST_TAG.into(), request.into());
+    let cause_at = |now: &str| {
+        let found = transition(
+            &running_with(last),
+            &after,
+            &governance,
+            now.parse().unwrap(),
+        );
+        found.unwrap().cause.to_string()
+    };
+    assert_eq!(cause_at("2026-11-23T12:00:00Z"), "request by alice");
+    assert_eq!(cause_at("2026-11-23T09:00:00Z"), "outside", "before it");
+    assert_eq!(
+        cause_at("2026-11-23T19:30:00Z"),
+        "schedule strict",
+        "its edge has come"
+    );
 }

@@ -2,10 +2,12 @@
 
 use curfew_core::instance::{Hibernation, InstanceState, InstanceState::*};
 use curfew_core::memory::LAST_TAG;
+use curfew_core::plan::StepAction;
 use jiff::SignedDuration;
 
 use crate::support::{
-    Evidence, SETTINGS, SETTLING, Trouble, detail, note, said, scenario, scenario_on,
+    Cloud, Evidence, SETTINGS, SETTLING, Trouble, detail, governance, note, paris, said, scenario,
+    scenario_on,
 };
 
 #[test]
@@ -15,12 +17,12 @@ fn an_edge_is_applied_once() {
         assert_eq!(said(&cloud.pass()), "as_desired");
         cloud.until("2026-11-23 20:00:10");
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
-        assert_eq!(
-            cloud.last(&web),
-            "2026-11-23T19:00:00Z stop schedule office"
-        );
+        let done = "2026-11-23T19:00:00Z stop schedule office";
+        assert_eq!(cloud.last(&web), format!("{done} pending"));
         assert_eq!(said(&cloud.pass()), "in_flight");
         cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(cloud.last(&web), done);
         assert_eq!(said(&cloud.pass()), "as_desired");
         assert_eq!(
             cloud.calls,
@@ -55,6 +57,7 @@ fn an_edge_with_nothing_to_do_is_remembered_so_that_a_later_change_is_a_persons(
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 20:00");
         assert_eq!(said(&cloud.pass()), "record: schedule office");
+        cloud.wait(SETTLING).pass();
         cloud.person_starts(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
         assert!(cloud.calls.is_empty());
@@ -71,7 +74,7 @@ fn an_edge_missed_by_an_outage_is_caught_up() {
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
         assert_eq!(
             cloud.last(&web),
-            "2026-11-23T19:00:00Z stop schedule office",
+            "2026-11-23T19:00:00Z stop schedule office pending",
             "the edge's instant, not the call's"
         );
     });
@@ -121,7 +124,214 @@ fn an_edge_that_is_too_late_but_was_done_by_others_is_nothing_to_complain_about(
         let web = cloud.running("office");
         cloud.until("2026-11-27 22:00").person_stops(&web);
         cloud.until("2026-11-29 12:00");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+    });
+}
+
+#[test]
+fn tagging_a_running_machine_does_not_stop_it_for_an_edge_of_before() {
+    scenario(SETTINGS, "2026-11-23 20:05", |cloud| {
+        let web = cloud.add("web", Running, &[("Schedule", "office")]);
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
+        assert_eq!(said(&cloud.pass()), "nothing_due");
+        cloud.until("2026-11-24 08:00").pass();
+        cloud.until("2026-11-24 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn what_was_launched_just_before_an_edge_gets_that_edge() {
+    for (seen, expected) in [
+        ("2026-11-23 20:00:00", "stop: schedule office"),
+        ("2026-11-23 20:01:00", "stop: schedule office"),
+        ("2026-11-23 20:01:01", "record: adopted"),
+    ] {
+        scenario(SETTINGS, "2026-11-23 19:58", |cloud| {
+            let web = cloud.add("web", Running, &[("Schedule", "office")]);
+            cloud.machine(&web).instance.launched_at = Some(cloud.now);
+            cloud.until(seen);
+            assert_eq!(said(&cloud.pass()), expected, "{seen}");
+        });
+    }
+    // Launched at the edge, it came after it.
+    scenario(SETTINGS, "2026-11-23 20:00", |cloud| {
+        let web = cloud.add("web", Running, &[("Schedule", "office")]);
+        cloud.machine(&web).instance.launched_at = Some(cloud.now);
+        assert_eq!(
+            said(&cloud.wait(SignedDuration::from_secs(20)).pass()),
+            "record: adopted"
+        );
+    });
+}
+
+#[test]
+fn what_is_still_being_launched_at_an_edge_is_stopped_when_it_runs() {
+    scenario(SETTINGS, "2026-11-23 19:59:50", |cloud| {
+        let web = cloud.add("web", Pending, &[("Schedule", "office")]);
+        cloud.machine(&web).instance.launched_at = Some(cloud.now);
+        cloud.until("2026-11-23 20:00:05");
+        assert_eq!(said(&cloud.pass()), "record: adopted");
+        assert_eq!(cloud.last(&web), "2026-11-23T18:59:59Z stop adopted");
+        cloud.machine(&web).instance.state = Running;
+        cloud.until("2026-11-23 20:05");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+}
+
+#[test]
+fn the_first_memory_is_written_before_the_call() {
+    scenario(SETTINGS, "2026-11-23 19:58", |cloud| {
+        let web = cloud.add("web", Running, &[("Schedule", "office")]);
+        cloud.machine(&web).instance.launched_at = Some(cloud.now);
+        cloud.until("2026-11-23 20:00:05").trouble = Some(Trouble::CrashBeforeCalls);
+        cloud.pass();
+        assert_eq!(cloud.last(&web), "2026-11-23T18:59:59Z stop adopted");
+        assert_eq!(
+            said(&cloud.until("2026-11-23 20:05").pass()),
+            "stop: schedule office"
+        );
+    });
+}
+
+#[test]
+fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
+    let full = |cloud: &mut Cloud, schedule: &str| {
+        let web = cloud.add(
+            "web",
+            Running,
+            &[
+                ("Schedule", schedule),
+                ("aws:cloudformation:stack-name", "x"),
+            ],
+        );
+        let missing = 51 - cloud.machines[&web].instance.tags.len();
+        for number in 0..missing {
+            cloud.machine(&web).tag(&format!("own-{number}"), "");
+        }
+        web
+    };
+    scenario(SETTINGS, "2026-11-23 19:58", |cloud| {
+        let web = full(cloud, "office");
+        cloud.machine(&web).instance.launched_at = Some(cloud.now);
+        cloud.until("2026-11-23 20:00:05");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "no_memory");
+        assert!(
+            detail(&plan).contains("it has 50 tags"),
+            "{}",
+            detail(&plan)
+        );
+        cloud.machine(&web).instance.tags.remove("own-0");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+    });
+    let mut cloud = Cloud::new(
+        governance(SETTINGS),
+        paris("2026-11-23 21:00"),
+        Evidence::Kept,
+    );
+    full(&mut cloud, "strict");
+    let plan = cloud.look();
+    assert_eq!(said(&plan), "stop: schedule strict");
+    assert_eq!(plan.steps[0].adopt, None);
+}
+
+#[test]
+fn what_the_console_did_after_a_missed_edge_stays() {
+    // A missed 20:00, a console start at 22:00, and a pass at 22:05 leave it running.
+    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.stopped("office");
+        cloud
+            .machine(&web)
+            .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
+        cloud.until("2026-11-23 22:00").person_starts(&web);
+        cloud.until("2026-11-23 22:05");
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(note(&plan), "a user started it after that");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T19:00:00Z stop schedule office"
+        );
+        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(cloud.state(&web), Running);
+    });
+    // The same for a stop after a missed start, and not where the schedule is enforced.
+    for (schedule, expected) in [("office", "record"), ("strict", "start")] {
+        scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+            let web = cloud.running(schedule);
+            cloud
+                .machine(&web)
+                .tag(LAST_TAG, "2026-11-20T19:00:00Z stop schedule office");
+            cloud.until("2026-11-23 09:00").person_stops(&web);
+            cloud.until("2026-11-23 09:05");
+            assert_eq!(
+                said(&cloud.pass()),
+                format!("{expected}: schedule {schedule}")
+            );
+        });
+    }
+    // Within 15 seconds it may have been a call that crossed the edge.
+    for (started, expected) in [("20:00:15", "stop"), ("20:00:16", "record")] {
+        scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 19:00", |cloud| {
+            let web = cloud.stopped("office");
+            cloud
+                .machine(&web)
+                .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
+            cloud
+                .until(&format!("2026-11-23 {started}"))
+                .person_starts(&web);
+            cloud.wait(SETTLING);
+            assert_eq!(said(&cloud.pass()), format!("{expected}: schedule office"));
+        });
+    }
+}
+
+/// `week-long-window.toml`: the edge is older than the catch-up limit when the first try comes.
+#[test]
+fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
+    let settings = r#"
+        [schedules.office]
+        timezone = "UTC"
+        start = "0 8 * * THU"
+        stop = "0 19 * * SUN"
+        adopt = "converge"
+    "#;
+    scenario_on(Evidence::Kept, settings, "2026-11-28 12:00", |cloud| {
+        let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
+        let mut tries = 0;
+        let first = cloud.now;
+        while cloud.now < first + SignedDuration::from_hours(24) {
+            cloud.machine(&web).next_start_falls_back();
+            tries += usize::from(
+                cloud
+                    .pass()
+                    .steps
+                    .iter()
+                    .any(|step| step.action == StepAction::Start),
+            );
+            cloud.wait(SignedDuration::from_mins(5));
+        }
+        assert!(tries > 40, "{tries}");
+        cloud.wait(SignedDuration::from_mins(40));
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "too_late");
+        assert!(
+            detail(&plan).contains("is given up, after"),
+            "{}",
+            detail(&plan)
+        );
+    });
+    // Refused, and not even remembered as tried, it is converged all the same.
+    scenario_on(Evidence::Kept, settings, "2026-11-28 12:00", |cloud| {
+        let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
+        cloud.trouble = Some(Trouble::CallsFail);
+        cloud.pass();
+        assert_eq!(said(&cloud.wait(SETTLING).pass()), "start: schedule office");
+        cloud.wait(SETTLING).pass();
+        assert_eq!(cloud.state(&web), Running);
     });
 }
 
@@ -134,7 +344,7 @@ fn what_was_launched_at_15_00_is_not_stopped_for_last_nights_edge() {
         assert_eq!(said(&plan), "nothing_due");
         assert_eq!(
             detail(&plan),
-            "its schedule has asked for nothing since it was launched"
+            "its schedule has asked for nothing since it was first seen"
         );
         assert_eq!(cloud.state(&web), Running);
     });
@@ -145,7 +355,11 @@ fn adopting_by_convergence_brings_it_to_the_desired_state_at_once() {
     scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
         let web = cloud.running("eager");
         assert_eq!(said(&cloud.pass()), "stop: schedule eager");
-        assert_eq!(cloud.last(&web), "2026-11-20T19:00:00Z stop schedule eager");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-20T19:00:00Z stop schedule eager pending"
+        );
+        cloud.wait(SETTLING).pass();
         // Adopted, it is like any other: a person may start it.
         cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
@@ -166,15 +380,11 @@ fn adopting_by_convergence_tries_again_until_it_works() {
 
 #[test]
 fn an_instance_without_memory_or_launch_time_is_governed_from_the_next_edge() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
-        let web = cloud.running("office");
+    scenario(SETTINGS, "2026-11-23 20:00:30", |cloud| {
+        let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = None;
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
-        assert_eq!(
-            note(&plan),
-            "EC2 does not say when it was launched; its newest edge counts as applied"
-        );
+        assert_eq!(said(&cloud.pass()), "record: adopted");
+        assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
         assert_eq!(cloud.state(&web), Running);
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
@@ -251,14 +461,19 @@ fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
             cloud.pass();
             cloud.wait(SignedDuration::from_mins(5));
         }
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
-        assert!(
-            note(&plan).starts_with("its start is given up, after 6x "),
-            "{}",
-            note(&plan)
+        assert_eq!(
+            said(&cloud.pass()),
+            "waiting_to_retry",
+            "the first that fell back was at 8:05"
         );
-        assert_eq!(said(&cloud.pass()), "too_late");
+        cloud.wait(SignedDuration::from_mins(5));
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "too_late");
+        assert!(
+            detail(&plan).starts_with("its start of 2026-11-23T07:00:00Z is given up, after 6x "),
+            "{}",
+            detail(&plan)
+        );
         assert_eq!(
             cloud.calls.len(),
             7,
@@ -293,26 +508,36 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
             .wait(SETTLING);
         let plan = cloud.pass();
         assert_eq!(said(&plan), "record: schedule office");
-        assert_eq!(note(&plan), "a user stopped it after that start");
+        assert_eq!(note(&plan), "a user stopped it after that");
         assert_eq!(said(&cloud.pass()), "left_alone");
     });
 }
 
+/// A stop of ours that was sent before the edge looks the same: EC2 says that a user did it.
 #[test]
-fn a_user_who_stops_within_the_second_of_a_start_came_after_it() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
-        let web = cloud.stopped("office");
-        cloud.until("2026-11-23 08:00").pass();
-        cloud
-            .wait(SignedDuration::from_secs(25))
-            .person_stops(&web)
-            .wait(SETTLING);
-        // EC2 lets a start that is under way be stopped, and tells both in whole seconds.
-        let same_second = "User initiated (2026-11-23 07:00:00 GMT)";
-        cloud.machine(&web).instance.transition_reason = Some(same_second.to_owned());
-        assert_eq!(note(&cloud.pass()), "a user stopped it after that start");
-        assert_eq!(said(&cloud.pass()), "left_alone");
-    });
+fn a_stop_within_15_seconds_of_a_start_is_mended_and_a_later_one_is_a_persons() {
+    for (stopped, expected) in [
+        ("07:00:00", "start: schedule office"),
+        ("07:00:15", "start: schedule office"),
+        ("07:00:16", "record: schedule office"),
+    ] {
+        scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+            let web = cloud.stopped("office");
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SignedDuration::from_secs(25)).person_stops(&web);
+            cloud.wait(SETTLING);
+            let dated = format!("User initiated (2026-11-23 {stopped} GMT)");
+            cloud.machine(&web).instance.transition_reason = Some(dated);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), expected, "{stopped}");
+            let mended = "an earlier start was undone by a call that crossed it";
+            assert_eq!(
+                note(&plan) == mended,
+                expected.starts_with("start"),
+                "{stopped}"
+            );
+        });
+    }
 }
 
 #[test]
@@ -332,8 +557,9 @@ fn a_refused_call_leaves_the_edge_due() {
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").trouble = Some(Trouble::CallsFail);
+        let before = cloud.last(&web).to_owned();
         cloud.pass();
-        assert_eq!(cloud.last(&web), "");
+        assert_eq!(cloud.last(&web), before);
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
     });
@@ -393,4 +619,19 @@ fn what_is_terminated_or_on_its_way_there_is_gone() {
             assert_eq!(plan.next_edge, None, "nothing will ever be due for it");
         });
     }
+}
+
+#[test]
+fn a_state_that_ec2_has_not_documented_is_named_and_left_alone() {
+    scenario(SETTINGS, "2026-11-23 20:00", |cloud| {
+        let web = cloud.add("web", Other, &[("Schedule", "strict")]);
+        cloud.machine(&web).instance.state_word = Some("quarantined".into());
+        let plan = cloud.pass();
+        assert_eq!(said(&plan), "unknown_state");
+        assert_eq!(
+            detail(&plan),
+            "its state is `quarantined`, which Curfew does not know; it is left alone"
+        );
+        assert_eq!(plan.next_edge, None);
+    });
 }

@@ -2,9 +2,10 @@
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
-use curfew_core::memory::{HOLD_TAG, LAST_TAG};
+use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
+use curfew_core::request::{Ask, Lasting};
 
-use crate::support::{Cloud, SETTINGS, SETTLING, detail, note, said, scenario};
+use crate::support::{Cloud, SETTINGS, SETTLING, detail, note, paris, said, scenario};
 
 /// What is said of a running machine with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
 fn in_the_evening(
@@ -67,7 +68,7 @@ fn a_schedule_in_the_tag_governs() {
         assert_eq!(said(&cloud.pass()), "stop: schedule inline");
         assert_eq!(
             cloud.last(&web),
-            "2026-11-23T19:00:00Z stop schedule inline"
+            "2026-11-23T19:00:00Z stop schedule inline pending"
         );
     });
 }
@@ -109,6 +110,7 @@ fn a_match_governs_and_the_tag_comes_first() {
     ] {
         scenario(MATCHERS, "2026-11-23 17:00", |cloud| {
             cloud.add("web", Running, &tags);
+            cloud.pass();
             cloud.until("2026-11-23 20:00:10");
             assert_eq!(said(&cloud.pass()), format!("stop: schedule {by}"));
         });
@@ -215,17 +217,15 @@ fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
         let web = cloud.running("office");
         cloud.machine(&web).tag(LAST_TAG, "yesterday");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(said(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
-            "the tag `curfew:last` is `yesterday`, which Curfew can't read; it should look like \
-             `2026-11-23T19:00:00Z stop schedule NAME`; its newest edge counts as applied"
+            "its schedule has asked for nothing since it was first seen; \
+             the tag `curfew:last` is `yesterday`, which Curfew can't read; it should look like \
+             `2026-11-23T19:00:00Z stop schedule NAME`; the tag is rewritten, and its newest edge counts as applied"
         );
-        assert_eq!(
-            cloud.last(&web),
-            "2026-11-23T19:00:00Z stop schedule office"
-        );
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
+        assert_eq!(said(&cloud.pass()), "nothing_due");
     });
 }
 
@@ -235,8 +235,8 @@ fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
         let web = cloud.stopped("strict");
         cloud.machine(&web).tag(LAST_TAG, "");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule strict");
-        assert!(note(&plan).starts_with("the tag `curfew:last` is ``, which Curfew can't read"));
+        assert_eq!(said(&plan), "record: adopted");
+        assert!(note(&plan).contains("the tag `curfew:last` is ``, which Curfew can't read"));
         cloud.machine(&web).tag(LAST_TAG, "2026-11-23 stop");
         cloud.person_starts(&web).wait(SETTLING);
         let plan = cloud.pass();
@@ -253,11 +253,12 @@ fn a_memory_of_the_far_future_is_no_memory() {
             .machine(&web)
             .tag(LAST_TAG, "2062-11-23T19:00:00Z stop schedule office");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
+        assert_eq!(said(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
-            "the tag `curfew:last` names an edge of 2062-11-23T19:00:00Z, which is yet to come; \
-             its newest edge counts as applied"
+            "its schedule has asked for nothing since it was first seen; \
+             the tag `curfew:last` is of 2062-11-23T19:00:00Z, which is yet to come; \
+             the tag is rewritten, and its newest edge counts as applied"
         );
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
@@ -273,7 +274,11 @@ fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
             .until("2026-11-23 19:51")
             .machine(&web)
             .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(
+            said(&cloud.pass()),
+            "as_desired",
+            "decided at 20:00, which is when it is of"
+        );
         cloud.until("2026-11-23 20:00");
         assert_eq!(said(&cloud.pass()), "as_desired");
     });
@@ -282,8 +287,8 @@ fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
 #[test]
 fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
     for (time, expected) in [
-        ("2026-11-23 19:00", "left_alone"),
-        ("2026-11-23 18:59", "record: schedule office"),
+        ("2026-11-23 19:00", "as_desired"),
+        ("2026-11-23 18:59", "record: adopted"),
     ] {
         scenario(SETTINGS, time, |cloud| {
             let web = cloud.stopped("office");
@@ -306,14 +311,46 @@ fn a_hold_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
             assert_eq!(said(&plan), "malformed_hold");
             assert_eq!(
                 detail(&plan),
-                "the tag `curfew:hold` is `till tomorrow`, which Curfew can't read; \
-                 it should look like `running until 2026-11-23T22:00:00Z by WHO`; mend or remove it"
+                "the tag `curfew:override` is `till tomorrow`, which Curfew can't read; \
+                 it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; mend or remove it"
             );
             assert_eq!(plan.next_edge, None, "nothing is due for it until then");
             cloud.machine(&web).instance.tags.remove(HOLD_TAG);
             assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
         });
     }
+}
+
+#[test]
+fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
+    for schedule in ["office", "strict"] {
+        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+            let web = cloud.running(schedule);
+            cloud.machine(&web).tag(REQUEST_TAG, "please stop");
+            cloud.until("2026-11-23 20:00");
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "malformed_request");
+            assert_eq!(
+                detail(&plan),
+                "the tag `curfew:request` is `please stop`, which Curfew can't read; \
+                 it should look like `2026-11-23T20:15:00Z start by WHO`; mend or remove it, or ask again"
+            );
+            assert_eq!((plan.next_edge, plan.outdated_at), (None, None));
+            assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
+        });
+    }
+    // Also by a hold, which replaces it.
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud
+            .machine(&web)
+            .tag(REQUEST_TAG, "2062-11-23T20:15:00Z start by bob");
+        assert_eq!(said(&cloud.look()), "malformed_request");
+        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 22:00"))));
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "record: override by alice");
+        assert_eq!(cloud.request(&web), "2026-11-23T18:00:00Z start by alice");
+    });
 }
 
 #[test]

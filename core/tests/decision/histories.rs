@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
-use curfew_core::memory::{Cause, HOLD_TAG, Hold, Last, Retry};
-use curfew_core::plan::{Plan, SkipReason, Step, StepAction};
+use curfew_core::memory::{Cause, HOLD_TAG, Held, Hold, Last, REQUEST_TAG, Requested, Retry};
+use curfew_core::plan::{Decision, Plan, SkipReason, Step, StepAction};
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::{Firmness, Schedule};
 use curfew_core::timetable::{Action, Desired, Edge};
@@ -83,6 +83,7 @@ fn event() -> impl Strategy<Value = Event> {
     let seconds = prop_oneof![3 => 0_i64..90, 3 => 90_i64..7_200, 3 => 7_200_i64..50_000, 1 => 50_000_i64..300_000];
     let trouble = prop_oneof![
         Just(Trouble::CallsFail),
+        Just(Trouble::CrashBeforeCalls),
         Just(Trouble::CrashBeforeMemory),
         Just(Trouble::CrashBeforeClearing),
     ];
@@ -212,17 +213,20 @@ impl History {
         self.cloud.come_to_rest();
         let now = self.cloud.now;
         for id in &self.ids[..GOVERNED] {
-            let held = hold(&self.cloud, id).map(|hold| hold.state.desired());
+            let seen = self.cloud.assess(id);
+            let held = seen.hold.map(|hold| hold.state.desired());
             let schedule = schedule(&self.cloud.governance, &self.cloud.machines[id].instance);
             let wanted = match (held, schedule.firmness) {
                 (Some(held), _) => held,
-                (None, Firmness::Enforced) => schedule.timetable.desired(now),
+                (None, Firmness::Enforced) => seen.desired,
                 (None, Firmness::OncePerEdge) => Desired::Unmanaged,
             };
+            self.assert_the_newest_word_is_recorded(id);
             let retry: Option<Retry> = self.cloud.retry(id).parse().ok();
             let hands_off = held == Some(Desired::Unmanaged);
+            let too_late = matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::TooLate { .. }));
             assert!(
-                hands_off || retry.is_none_or(|retry| retry.edge > now),
+                hands_off || too_late || retry.is_none_or(|retry| retry.edge > now),
                 "nothing is refused any more: {}",
                 self.cloud.retry(id)
             );
@@ -262,16 +266,18 @@ impl History {
     /// A person's change counts as a wish if everything due was done before it.
     fn person(&mut self, which: usize, change: impl FnOnce(&mut Cloud, &InstanceId)) {
         let id = self.ids[which].clone();
-        let all_was_done = self.cloud.look().skipped.iter().any(|skip| {
-            skip.instance == id
-                && matches!(
-                    skip.reason,
-                    SkipReason::AsDesired
-                        | SkipReason::LeftAlone
-                        | SkipReason::NothingDue
-                        | SkipReason::TooLate { .. }
-                )
-        });
+        let settled = last(&self.cloud, &id).is_some_and(|last| !last.pending);
+        let all_was_done = settled
+            && self.cloud.look().skipped.iter().any(|skip| {
+                skip.instance == id
+                    && matches!(
+                        skip.reason,
+                        SkipReason::AsDesired
+                            | SkipReason::LeftAlone
+                            | SkipReason::NothingDue
+                            | SkipReason::TooLate { .. }
+                    )
+            });
         let before = self.cloud.state(&id);
         change(&mut self.cloud, &id);
         if self.cloud.state(&id) == before {
@@ -288,8 +294,8 @@ impl History {
                 self.wishes.insert(id.clone(), until);
             }
         }
-        // Without EC2's evidence nothing tells this stop from a start that fell back.
-        if last.is_some_and(|last| last.pending) && self.cloud.evidence == Evidence::Missing {
+        // Within 15 seconds, and without EC2's evidence for longer, nothing tells this from a call that crossed the word.
+        if last.is_some_and(|last| last.pending) {
             self.excuse(&id);
         }
     }
@@ -343,12 +349,13 @@ impl History {
             }
             let id = &step.instance;
             let refused = before[id].instance.state == self.cloud.state(id);
-            if trouble != Some(Trouble::CallsFail) {
+            let no_calls = [Some(Trouble::CallsFail), Some(Trouble::CrashBeforeCalls)];
+            if !no_calls.contains(&trouble) {
                 self.assert_not_asked_again_too_soon(step, refused, trouble);
             }
             self.assert_no_wish_is_undone(step, woken_for);
             assert_no_hold_is_broken(&before[&step.instance].instance, step, self.cloud.now);
-            if trouble != Some(Trouble::CallsFail) && !refused {
+            if !no_calls.contains(&trouble) && !refused {
                 self.assert_first_action_of_its_edge(step);
             }
             if trouble == Some(Trouble::CrashBeforeMemory) {
@@ -393,6 +400,25 @@ impl History {
         }
     }
 
+    /// Every word of a person is recorded in the end, unless a newer one or hands off came before.
+    fn assert_the_newest_word_is_recorded(&self, id: &InstanceId) {
+        let seen = self.cloud.assess(id);
+        if matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::HeldIgnored { .. } | SkipReason::TooLate { .. }))
+        {
+            return;
+        }
+        let request = self.cloud.request(id).parse::<Requested>().ok();
+        let hold = self.cloud.hold(id).parse::<Hold>().ok();
+        let hold = hold.filter(|hold| hold.state != Held::Ignored);
+        let newest = request.map(|one| one.at).max(hold.map(|hold| hold.since));
+        let last = last(&self.cloud, id);
+        assert!(
+            newest.is_none_or(|newest| last.is_some_and(|last| last.at >= newest && !last.pending)),
+            "not recorded: {:#?}",
+            self.cloud.machines[id]
+        );
+    }
+
     fn assert_no_wish_is_undone(&self, step: &Step, woken_for: Option<&str>) {
         let Some(until) = self.wishes.get(&step.instance) else {
             return;
@@ -434,6 +460,9 @@ impl History {
             return;
         };
         let last = last(&self.cloud, id);
+        if matches!(instance.state, Pending | Stopping) {
+            return;
+        }
         if last.as_ref().is_some_and(|last| last.at >= edge.at) || hold(&self.cloud, id).is_some() {
             return;
         }
@@ -466,6 +495,11 @@ impl History {
 fn assert_no_hold_is_broken(before: &Instance, step: &Step, now: Timestamp) {
     let hold = before.tags.get(HOLD_TAG).map(|hold| hold.parse::<Hold>());
     if let (Some(Ok(hold)), Cause::Schedule(_)) = (hold, &step.cause) {
+        let request = before.tags.get(REQUEST_TAG);
+        let request = request.and_then(|request| request.parse::<Requested>().ok());
+        if request.is_some_and(|request| request.at > hold.since) {
+            return;
+        }
         let early = step.edge.is_some_and(|edge| edge.at > now);
         let by = SignedDuration::from_secs(if early { 60 } else { 0 });
         assert!(!hold.is_active(now + by), "a hold is broken: {step:#?}");

@@ -23,11 +23,14 @@ fn a_hold_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
         scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             let plan = cloud.ask(&web, running_until("2026-11-23 22:00"));
-            assert_eq!(said(&plan), "record: hold by alice");
+            assert_eq!(said(&plan), "record: override by alice");
+            let hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice";
+            assert_eq!(cloud.hold(&web), hold);
             assert_eq!(
-                cloud.hold(&web),
-                "running until 2026-11-23T21:00:00Z by alice"
+                cloud.last(&web),
+                "2026-11-23T18:00:00Z start override by alice pending"
             );
+            cloud.wait(SETTLING).pass();
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
             assert_eq!(said(&plan), "held");
@@ -36,14 +39,15 @@ fn a_hold_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
                 "alice holds it running until 2026-11-23T21:00:00Z"
             );
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
+            assert_eq!(plan.outdated_at, plan.next_edge);
             // A person does not win against a hold.
             cloud.person_stops(&web).wait(SETTLING);
-            assert_eq!(said(&cloud.pass()), "start: hold by alice");
+            assert_eq!(said(&cloud.pass()), "start: override by alice");
             cloud.until("2026-11-23 21:59:59");
             assert_eq!(said(&cloud.pass()), "held");
             cloud.until("2026-11-23 22:00");
             assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
-            assert_eq!(cloud.hold(&web), "");
+            assert_eq!(cloud.hold(&web), hold, "it is a person's, and inert");
         });
     }
 }
@@ -65,7 +69,8 @@ fn a_hold_keeps_it_stopped_over_the_edge() {
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         let plan = cloud.ask(&web, stopped_until("2026-11-24 10:00"));
-        assert_eq!(said(&plan), "stop: hold by alice");
+        assert_eq!(said(&plan), "stop: override by alice");
+        cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 08:00");
         assert_eq!(said(&cloud.pass()), "held");
         cloud.until("2026-11-24 10:00");
@@ -83,7 +88,7 @@ fn ignored_is_hands_off_whatever_people_do() {
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
         let plan = cloud.ask(&web, ignored_until("2026-11-24 12:00"));
-        assert_eq!(said(&plan), "record: hold by alice");
+        assert_eq!(said(&plan), "record: override by alice");
         cloud.until("2026-11-23 20:00");
         let plan = cloud.pass();
         assert_eq!(said(&plan), "held_ignored");
@@ -99,19 +104,20 @@ fn ignored_is_hands_off_whatever_people_do() {
 }
 
 #[test]
-fn a_hold_that_ends_where_nothing_changes_is_only_removed() {
+fn a_hold_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the_pass() {
     scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 13:00"));
+        let plan = cloud.wait(SETTLING).pass();
+        assert_eq!(plan.outdated_at, Some(paris("2026-11-23 13:00")));
         cloud.until("2026-11-23 13:00");
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: hold by alice");
+        assert_eq!(said(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(
-            note(&plan),
-            "the hold by alice ended at 2026-11-23T12:00:00Z; \
-             its schedule has asked for nothing since it was launched"
+            cloud.last(&web),
+            "2026-11-23T12:00:00Z start schedule night-stop",
+            "as it is"
         );
-        assert_eq!((cloud.hold(&web), cloud.last(&web)), ("", ""));
+        assert_eq!(said(&cloud.pass()), "as_desired");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -121,6 +127,7 @@ fn an_edge_of_a_stop_only_schedule_that_passed_during_the_hold_is_due_at_its_end
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 21:00");
         let plan = cloud.pass();
         assert_eq!(said(&plan), "held");
@@ -133,7 +140,7 @@ fn an_edge_of_a_stop_only_schedule_that_passed_during_the_hold_is_due_at_its_end
         assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
         assert_eq!(
             cloud.last(&web),
-            "2026-11-23T21:00:00Z stop schedule night-stop"
+            "2026-11-23T21:00:00Z stop schedule night-stop pending"
         );
     });
 }
@@ -146,7 +153,7 @@ fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_hold_is_not_due_a
         cloud.wait(SETTLING);
         cloud.ask(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "record: hold by alice");
+        assert_eq!(said(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -158,7 +165,6 @@ fn the_end_of_a_hold_missed_by_an_outage_is_caught_up() {
         cloud.ask(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-24 03:00");
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
-        assert_eq!(cloud.hold(&web), "");
     });
 }
 
@@ -170,22 +176,87 @@ fn an_ended_hold_waits_while_its_instance_is_in_flight() {
         cloud.until("2026-11-23 21:59:50").person_starts(&web);
         cloud.until("2026-11-23 22:00");
         assert_eq!(said(&cloud.pass()), "in_flight");
-        assert_ne!(cloud.hold(&web), "", "its end is still to be applied");
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
     });
 }
 
 #[test]
-fn a_crash_before_an_ended_hold_is_removed_applies_its_end_once() {
+fn an_end_that_was_applied_is_inert() {
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
-        cloud.until("2026-11-23 22:00").trouble = Some(Trouble::CrashBeforeClearing);
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
-        cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: hold by alice");
+        cloud.until("2026-11-23 22:00").pass();
+        cloud.wait(SETTLING).pass();
+        cloud.person_starts(&web).wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "left_alone");
         assert_eq!(cloud.state(&web), Running);
+    });
+}
+
+#[test]
+fn a_second_hold_within_a_second_and_one_over_the_end_of_another_stand() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.ask(&web, stopped_until("2026-11-23 22:00"));
+        cloud.ask(&web, running_until("2026-11-23 23:00"));
+        assert_eq!(
+            cloud.hold(&web),
+            "running since 2026-11-23T18:00:01Z until 2026-11-23T22:00:00Z by alice",
+            "a second after the first"
+        );
+        cloud.wait(SETTLING).pass();
+        cloud.wait(SETTLING).pass();
+        assert_eq!(cloud.state(&web), Running);
+        // A pass that saw the first one end deletes nothing of a new one.
+        cloud.until("2026-11-23 22:59:59");
+        cloud.ask(&web, running_until("2026-11-24 03:00"));
+        cloud.until("2026-11-23 23:00").pass();
+        cloud.wait(SETTLING).pass();
+        cloud.until("2026-11-24 02:59");
+        assert_eq!(said(&cloud.pass()), "held");
+        assert_eq!(cloud.state(&web), Running);
+    });
+}
+
+#[test]
+fn a_plain_stop_ends_a_long_hold_for_good() {
+    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.ask(&web, running_until("2026-11-25 12:00"));
+        cloud.until("2026-11-23 14:00");
+        assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
+        cloud.wait(SETTLING).pass();
+        let plan = cloud.look();
+        assert_eq!(said(&plan), "as_desired");
+        assert_eq!(
+            plan.next_edge,
+            Some(paris("2026-11-23 20:00")),
+            "the end of the hold is none"
+        );
+        cloud.until("2026-11-24 08:00");
+        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        cloud.until("2026-11-24 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        cloud.until("2026-11-25 11:00").pass();
+        cloud.until("2026-11-25 12:00");
+        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-25T07:00:00Z start schedule office",
+            "the end of the hold is no word any more"
+        );
+    });
+}
+
+#[test]
+fn a_hold_over_an_edge_at_its_very_end_leaves_that_edge_due() {
+    // A stop at 20:00 without an opinion afterwards, and "keep it up until 20:00".
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("night-stop");
+        cloud.ask(&web, running_until("2026-11-23 20:00"));
+        cloud.until("2026-11-23 20:00");
+        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
     });
 }
 
@@ -209,7 +280,7 @@ fn a_hold_is_placed_first_so_that_a_failed_call_is_tried_again() {
         cloud.trouble = Some(Trouble::CallsFail);
         cloud.ask(&web, stopped_until("2026-11-23 19:30"));
         assert_eq!(cloud.state(&web), Running);
-        assert_eq!(said(&cloud.pass()), "stop: hold by alice");
+        assert_eq!(said(&cloud.pass()), "stop: override by alice");
     });
 }
 
@@ -219,13 +290,13 @@ fn a_hold_asked_for_in_flight_is_kept_by_a_later_pass() {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         let plan = cloud.ask(&web, stopped_until("2026-11-23 10:00"));
-        assert_eq!(said(&plan), "record: hold by alice");
+        assert_eq!(said(&plan), "record: override by alice");
         assert_eq!(
             note(&plan),
             "it is pending now; a later pass makes it stopped"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: hold by alice");
+        assert_eq!(said(&cloud.pass()), "stop: override by alice");
         cloud.until("2026-11-23 10:00");
         assert_eq!(said(&cloud.pass()), "start: schedule office");
     });
@@ -254,15 +325,21 @@ fn resuming_ends_the_hold_and_does_what_the_schedule_wants() {
             said(&cloud.ask(&web, Ask::Resume)),
             "start: request by alice"
         );
-        assert_eq!(cloud.hold(&web), "");
+        assert_eq!(cloud.request(&web), "2026-11-23T13:00:00Z start by alice");
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "record: request by alice");
-        assert_eq!(said(&cloud.ask(&web, Ask::Resume)), "no_hold");
+        // Without a hold it gives the schedule back what somebody changed by hand.
+        cloud.person_stops(&web).wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(
+            said(&cloud.ask(&web, Ask::Resume)),
+            "start: request by alice"
+        );
     });
 }
 
 #[test]
-fn resuming_what_nothing_is_due_for_only_removes_the_hold() {
+fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
     scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
@@ -271,7 +348,12 @@ fn resuming_what_nothing_is_due_for_only_removes_the_hold() {
             said(&cloud.ask(&web, Ask::Resume)),
             "record: request by alice"
         );
-        assert_eq!((cloud.hold(&web), cloud.state(&web)), ("", Stopped));
+        cloud.wait(SETTLING).pass();
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T13:00:00Z stop request by alice"
+        );
+        assert_eq!(cloud.state(&web), Stopped);
     });
 }
 
@@ -279,12 +361,15 @@ fn resuming_what_nothing_is_due_for_only_removes_the_hold() {
 fn resuming_mends_a_hold_that_cant_be_read() {
     scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
-        cloud.machine(&web).tag("curfew:hold", "?");
+        cloud.machine(&web).tag("curfew:override", "?");
         assert_eq!(
             said(&cloud.ask(&web, Ask::Resume)),
             "stop: request by alice"
         );
-        assert_eq!(cloud.hold(&web), "");
+        assert_eq!(
+            cloud.hold(&web),
+            "ignored since 2026-11-23T20:00:00Z until 2026-11-23T20:00:00Z by alice"
+        );
     });
 }
 
@@ -299,10 +384,9 @@ fn resuming_in_flight_is_finished_by_a_later_pass() {
         assert_eq!(said(&plan), "record: request by alice");
         assert_eq!(
             note(&plan),
-            "it is stopping now; a later pass does what its schedule wants"
+            "it is stopping now; a later pass makes it running"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
-        assert_eq!(cloud.hold(&web), "");
+        assert_eq!(said(&cloud.pass()), "start: request by alice");
     });
 }

@@ -1,7 +1,7 @@
 //! What scripts read: the JSON of a plan.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::HOLD_TAG;
+use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
 
 use crate::support::{Cloud, Evidence, SETTINGS, governance, paris};
 
@@ -10,13 +10,25 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
     let now = paris("2026-11-23 20:00:10");
     let mut cloud = Cloud::new(governance(SETTINGS), now, Evidence::Kept);
     let office = ("Schedule", "office");
-    let held = (HOLD_TAG, "running until 2026-11-23T21:00:00Z by alice");
+    let held = (
+        HOLD_TAG,
+        "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice",
+    );
     cloud.add("web", Running, &[office]);
     cloud.add("build", Running, &[office, held]);
     cloud.add("db", Running, &[("Schedule", "offcie")]);
     cloud.add("cache", Stopping, &[office]);
     for machine in cloud.machines.values_mut() {
         machine.instance.launched_at = Some(paris("2026-11-02 15:00"));
+        let held = machine.instance.tags.contains_key(HOLD_TAG);
+        machine.tag(
+            LAST_TAG,
+            if held {
+                "2026-11-23T18:00:00Z start override by alice"
+            } else {
+                "2026-11-23T07:00:00Z start schedule office"
+            },
+        );
     }
     insta::assert_snapshot!(serde_json::to_string_pretty(&cloud.look()).unwrap(), @r#"
     {
@@ -86,8 +98,8 @@ fn no_reason_repeats_a_key_of_its_skip() {
         (
             HOLD_TAG,
             match what {
-                Running => "running until 2026-11-23T21:00:00Z by alice",
-                Stopped => "ignored until 2026-11-23T21:00:00Z by alice",
+                Running => "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice",
+                Stopped => "ignored since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice",
                 _ => "?",
             },
         )
@@ -103,8 +115,12 @@ fn no_reason_repeats_a_key_of_its_skip() {
         vec![office, held(Running)],
         vec![office, held(Stopped)],
         vec![office, held(Pending)],
+        vec![office, (REQUEST_TAG, "?")],
     ] {
-        cloud.add("web", Running, &tags);
+        let web = cloud.add("web", Running, &tags);
+        cloud
+            .machine(&web)
+            .tag(LAST_TAG, "2026-11-23T18:00:00Z start override by alice");
     }
     cloud.at(now + jiff::SignedDuration::from_mins(30));
     let plan = cloud.look();

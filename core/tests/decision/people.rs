@@ -10,6 +10,7 @@ fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").pass();
+        cloud.until("2026-11-23 20:05").pass();
         cloud.until("2026-11-23 22:00").person_starts(&web);
         for _ in 0..(9 * 12) {
             cloud.wait(SignedDuration::from_mins(5)).pass();
@@ -49,9 +50,9 @@ fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
 fn an_enforced_schedule_wins_at_every_pass() {
     scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
-        assert_eq!(said(&cloud.pass()), "record: schedule strict");
         assert_eq!(said(&cloud.pass()), "as_desired");
         cloud.until("2026-11-23 20:00").pass();
+        cloud.until("2026-11-23 20:05").pass();
         for hour in [22, 23] {
             cloud
                 .until(&format!("2026-11-23 {hour}:00"))
@@ -92,6 +93,7 @@ fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
         assert_eq!(said(&cloud.pass()), "nothing_due");
         cloud.until("2026-11-23 20:00");
         assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        cloud.until("2026-11-23 20:05").pass();
         cloud.until("2026-11-24 09:00").person_starts(&web);
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
@@ -113,6 +115,9 @@ fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
     "#;
     scenario(settings, "2026-11-23 12:00", |cloud| {
         cloud.stopped("launch-party");
+        assert_eq!(said(&cloud.pass()), "record: schedule launch-party");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+        cloud.wait(SETTLING).pass();
         assert_eq!(said(&cloud.pass()), "as_desired");
     });
     scenario(settings, "2026-11-23 12:00:00.5", |cloud| {
@@ -120,9 +125,9 @@ fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
         assert_eq!(said(&cloud.pass()), "stop: schedule launch-party");
         assert_eq!(
             cloud.last(&web),
-            "2026-11-23T11:00:00Z stop schedule launch-party"
+            "2026-11-23T11:00:00Z stop schedule launch-party pending"
         );
-        cloud.wait(SETTLING);
+        cloud.wait(SETTLING).pass();
         assert_eq!(said(&cloud.pass()), "as_desired");
     });
 }

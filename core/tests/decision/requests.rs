@@ -1,12 +1,12 @@
 //! Plain requests: edges of their own, that last until the next one.
 
 use curfew_core::instance::InstanceState::*;
+use curfew_core::memory::{LAST_TAG, Last};
 use curfew_core::request::{Ask, Lasting};
+use curfew_core::timetable::Desired;
 use jiff::SignedDuration;
 
-use crate::support::{
-    Evidence, SETTINGS, SETTLING, Trouble, note, paris, said, scenario, scenario_on,
-};
+use crate::support::{SETTINGS, SETTLING, Trouble, note, paris, said, scenario};
 
 #[test]
 fn a_plain_start_lasts_until_the_next_edge() {
@@ -20,7 +20,7 @@ fn a_plain_start_lasts_until_the_next_edge() {
         );
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 07:59");
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(said(&cloud.pass()), "as_desired");
         assert_eq!(cloud.state(&web), Running);
         cloud.until("2026-11-24 20:00");
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
@@ -34,7 +34,8 @@ fn a_plain_stop_lasts_until_the_next_edge() {
         cloud.pass();
         assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(said(&cloud.pass()), "record: request by alice");
+        assert_eq!(said(&cloud.pass()), "as_desired");
         cloud.until("2026-11-24 08:00");
         assert_eq!(said(&cloud.pass()), "start: schedule office");
     });
@@ -46,7 +47,7 @@ fn a_request_supersedes_an_edge_that_was_missed() {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00:30");
         assert_eq!(said(&cloud.ask_start(&web)), "record: request by alice");
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(said(&cloud.pass()), "as_desired");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -59,48 +60,72 @@ fn a_request_in_the_second_of_an_edge_comes_after_it() {
         cloud.ask_start(&web);
         assert_eq!(
             cloud.last(&web),
-            "2026-11-23T19:00:00Z start request by alice"
+            "2026-11-23T19:00:00Z start request by alice pending"
         );
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(said(&cloud.pass()), "as_desired");
+        // Even a pass that has not seen it, and then writes, does not swallow it.
+        cloud
+            .machine(&web)
+            .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
+        assert_eq!(said(&cloud.pass()), "record: request by alice");
     });
 }
 
 #[test]
-fn on_an_enforced_schedule_a_request_is_a_hold_until_the_next_edge() {
+fn on_an_enforced_schedule_a_request_stands_until_the_next_edge() {
     scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("strict");
         cloud.pass();
-        assert_eq!(said(&cloud.ask_start(&web)), "start: hold by alice");
-        assert_eq!(
-            cloud.hold(&web),
-            "running until 2026-11-24T07:00:00Z by alice"
-        );
-        cloud.until("2026-11-24 02:00");
-        assert_eq!(said(&cloud.pass()), "held");
+        assert_eq!(said(&cloud.ask_start(&web)), "start: request by alice");
+        assert_eq!(cloud.hold(&web), "");
+        cloud.wait(SETTLING).pass();
+        for _ in 0..60 {
+            cloud.wait(SignedDuration::from_mins(5));
+            assert_eq!(said(&cloud.pass()), "as_desired", "nothing alternates");
+        }
+        let seen = cloud.assess(&web);
+        assert_eq!(seen.desired, Desired::Running);
+        assert_eq!(seen.request.unwrap().by.as_str(), "alice");
+        // A person at the console does not win against it.
+        cloud.person_stops(&web).wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "start: request by alice");
         cloud.until("2026-11-24 08:00");
         assert_eq!(said(&cloud.pass()), "record: schedule strict");
-        assert_eq!(cloud.hold(&web), "");
-        assert_eq!(cloud.calls.len(), 1);
+        assert_eq!(cloud.assess(&web).request, None);
+        assert_eq!(cloud.calls.len(), 2);
     });
 }
 
 #[test]
-fn where_an_enforced_schedule_has_no_next_edge_the_hold_has_no_end() {
+fn where_an_enforced_schedule_has_no_next_edge_a_request_has_no_end() {
     let settings = r#"
         [schedules.finished]
         timezone = "Europe/Paris"
         running = "08:00-20:00"
         only = ["2026-11-02"]
         enforce = true
+
+        [schedules.endless]
+        timezone = "Europe/Paris"
+        running = "00:00-24:00"
+        enforce = true
     "#;
-    scenario(settings, "2026-11-23 12:00", |cloud| {
-        let web = cloud.stopped("finished");
-        cloud.pass();
-        assert_eq!(said(&cloud.ask_start(&web)), "start: hold by alice");
-        cloud.wait(SignedDuration::from_hours(24 * 400));
-        assert_eq!(said(&cloud.pass()), "held");
-        assert_eq!(cloud.state(&web), Running);
-    });
+    for (schedule, state) in [("finished", Stopped), ("endless", Running)] {
+        scenario(settings, "2026-11-23 12:00", |cloud| {
+            let web = cloud.add("web", state, &[("Schedule", schedule)]);
+            cloud.pass();
+            cloud.wait(SETTLING).pass();
+            if state == Stopped {
+                cloud.ask_start(&web);
+            } else {
+                cloud.ask_stop(&web);
+            }
+            cloud.wait(SETTLING).pass();
+            cloud.wait(SignedDuration::from_hours(24 * 400));
+            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_ne!(cloud.state(&web), state);
+        });
+    }
 }
 
 #[test]
@@ -114,7 +139,6 @@ fn a_request_supersedes_an_older_hold() {
             cloud.ask(&web, Ask::Start(Lasting::Until(paris("2026-11-25 12:00"))));
             let plan = cloud.ask(&web, ask);
             assert!(said(&plan).starts_with("stop: "));
-            assert!(!cloud.hold(&web).starts_with("running"));
             cloud.wait(SETTLING).pass();
             assert_eq!(cloud.state(&web), Stopped);
         });
@@ -125,13 +149,16 @@ fn a_request_supersedes_an_older_hold() {
 fn a_request_supersedes_tags_that_cant_be_read() {
     scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        cloud.machine(&web).tag("curfew:hold", "?");
+        cloud.machine(&web).tag("curfew:override", "?");
         cloud.machine(&web).tag("curfew:last", "?");
         assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
-        assert_eq!(cloud.hold(&web), "");
+        assert_eq!(
+            cloud.hold(&web),
+            "ignored since 2026-11-23T11:00:00Z until 2026-11-23T11:00:00Z by alice"
+        );
         assert_eq!(
             cloud.last(&web),
-            "2026-11-23T11:00:00Z stop request by alice"
+            "2026-11-23T11:00:00Z stop request by alice pending"
         );
     });
 }
@@ -149,13 +176,7 @@ fn a_start_asked_for_while_it_is_stopping_is_made_when_it_has_stopped() {
             "it is stopping now; a later pass makes it running"
         );
         cloud.wait(SETTLING);
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "start: request by alice");
-        assert_eq!(
-            note(&plan),
-            "an earlier start did not lead to running",
-            "the stop before it is not its reason"
-        );
+        assert_eq!(said(&cloud.pass()), "start: request by alice");
         cloud.wait(SETTLING).pass();
         assert_eq!(cloud.state(&web), Running);
     });
@@ -184,12 +205,18 @@ fn a_request_for_what_is_already_under_way_is_only_remembered() {
 }
 
 #[test]
-fn a_plain_stop_of_what_is_pending_is_refused_for_nothing_could_remember_it() {
+fn a_plain_stop_of_what_is_pending_is_made_when_it_runs() {
     scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.person_starts(&web);
-        assert_eq!(said(&cloud.ask_stop(&web)), "in_flight");
-        assert_eq!(cloud.last(&web), "");
+        let plan = cloud.ask_stop(&web);
+        assert_eq!(said(&plan), "record: request by alice");
+        assert_eq!(
+            note(&plan),
+            "it is pending now; a later pass makes it stopped"
+        );
+        cloud.wait(SETTLING);
+        assert_eq!(said(&cloud.pass()), "stop: request by alice");
     });
 }
 
@@ -211,26 +238,59 @@ fn a_requested_start_that_falls_back_is_tried_again() {
 }
 
 #[test]
-fn a_request_whose_call_fails_is_not_done_behind_someones_back_later() {
+fn a_request_whose_call_fails_is_recorded_and_made_by_a_later_pass() {
     scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.trouble = Some(Trouble::CallsFail);
         cloud.ask_stop(&web);
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(cloud.request(&web), "2026-11-23T11:00:00Z stop by alice");
         assert_eq!(cloud.state(&web), Running);
+        assert_eq!(said(&cloud.pass()), "stop: request by alice");
+        cloud.wait(SETTLING).pass();
+        assert_eq!(
+            cloud.last(&web),
+            "2026-11-23T11:00:00Z stop request by alice"
+        );
     });
 }
 
 #[test]
-fn a_user_who_stops_what_was_requested_early_in_its_minute_is_respected() {
-    // A start for an edge that was up to a minute early: EC2 dates the launch before the edge, and the stop too.
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+fn a_request_that_no_pass_saw_for_a_day_is_given_up_and_said_so() {
+    scenario(SETTINGS, "2026-11-28 12:00", |cloud| {
         let web = cloud.stopped("office");
-        cloud.until("2026-11-23 07:59:02").woken_for("office");
-        cloud.until("2026-11-23 07:59:25").person_stops(&web);
-        cloud.until("2026-11-23 08:00:30");
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
-        assert_eq!(note(&plan), "a user stopped it after that start");
+        cloud.trouble = Some(Trouble::CallsFail);
+        cloud.ask_start(&web);
+        cloud.until("2026-11-29 12:00:01");
+        assert_eq!(said(&cloud.pass()), "too_late");
+        assert_eq!(cloud.state(&web), Stopped);
     });
+}
+
+#[test]
+fn a_call_that_was_sent_before_a_person_spoke_is_mended_by_the_next_pass() {
+    // A start for an edge, planned before alice asks for a stop, arrives after her stop had nothing to do.
+    for schedule in ["office", "strict"] {
+        scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+            let web = cloud.stopped(schedule);
+            cloud.until("2026-11-23 08:00:10");
+            assert_eq!(said(&cloud.ask_stop(&web)), "record: request by alice");
+            cloud.wait(SignedDuration::from_secs(5)).person_starts(&web);
+            let stale = "2026-11-23T07:00:00Z start schedule office pending";
+            let current = cloud.last(&web).parse::<Last>().unwrap();
+            assert!(!stale.parse::<Last>().unwrap().may_replace(&current));
+            cloud.wait(SETTLING);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "stop: request by alice");
+            assert_eq!(
+                note(&plan),
+                "an earlier stop was undone by a call that crossed it"
+            );
+            cloud.wait(SETTLING).pass();
+            assert_eq!(cloud.state(&web), Stopped);
+            assert_eq!(
+                cloud.last(&web),
+                "2026-11-23T07:00:10Z stop request by alice"
+            );
+        });
+    }
 }

@@ -49,6 +49,7 @@ impl Machine {
             region: Region::new("eu-west-3"),
             account: AccountId::new("123456789012"),
             state,
+            state_word: None,
             launched_at: Some(launched),
             instance_type: "t3.micro".into(),
             availability_zone: Some("eu-west-3a".into()),

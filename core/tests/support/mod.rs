@@ -1,20 +1,22 @@
 //! A small EC2 on virtual time, and Curfew's execution on it: what a scenario needs to see a plan's consequences.
 //!
 //! [`Cloud`] is the service: its instances take time to start and stop, a start may fall back, and it keeps (AWS) or does not
-//! keep (emulators) the evidence of who did what. [`Cloud::pass`] plans and carries out, in the order of the real executor:
-//! new holds, then calls, then `curfew:last`, then holds that end.
+//! keep (emulators) the evidence of who did what. [`Cloud::pass`] plans and carries out, in the order of the real executor: what a
+//! person says, the first memory, calls, and then `curfew:last`.
 
 mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use curfew_core::assess::assess;
+use curfew_core::assess::{Assessment, assess};
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
-use curfew_core::memory::{Fallback, HOLD_TAG, LAST_TAG, RETRY_TAG, TYPE_TAG, Who};
+use curfew_core::memory::{
+    Cause, Fallback, HOLD_TAG, LAST_TAG, Last, REQUEST_TAG, RETRY_TAG, TYPE_TAG, Who,
+};
 use curfew_core::plan::{
-    Decision, FallbackChange, HoldChange, Plan, Remember, RetryChange, Step, StepAction,
-    TypesToTry, World, plan,
+    Decision, FallbackChange, Plan, Remember, RetryChange, Step, StepAction, TypesToTry, World,
+    plan,
 };
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::schedule::ScheduleName;
@@ -70,6 +72,8 @@ pub(crate) enum Trouble {
     CrashBeforeMemory,
     /// The process dies between the writes: new values are there, and what is over is not removed.
     CrashBeforeClearing,
+    /// The process dies after what the person said, or the first memory, was written, before any call.
+    CrashBeforeCalls,
 }
 
 /// EC2, and Curfew at work on it.
@@ -141,14 +145,26 @@ impl Cloud {
         id
     }
 
-    /// A running machine with that schedule tag.
+    /// A running machine with that schedule tag, which a pass has seen before.
     pub(crate) fn running(&mut self, schedule: &str) -> InstanceId {
-        self.add("web", InstanceState::Running, &[("Schedule", schedule)])
+        let id = self.add("web", InstanceState::Running, &[("Schedule", schedule)]);
+        self.known(id)
     }
 
-    /// A stopped machine with that schedule tag.
+    /// A stopped machine with that schedule tag, which a pass has seen before.
     pub(crate) fn stopped(&mut self, schedule: &str) -> InstanceId {
-        self.add("web", InstanceState::Stopped, &[("Schedule", schedule)])
+        let id = self.add("web", InstanceState::Stopped, &[("Schedule", schedule)]);
+        self.known(id)
+    }
+
+    /// Has a pass see the machine for the first time, if that does nothing more.
+    fn known(&mut self, id: InstanceId) -> InstanceId {
+        let plan = self.look();
+        let step = plan.steps.iter().find(|step| step.instance == id);
+        if let Some(step) = step.filter(|step| step.cause == Cause::Adopted) {
+            self.carry_out_step(step, None);
+        }
+        id
     }
 
     /// Lets time pass until it is `time` in Paris.
@@ -184,7 +200,12 @@ impl Cloud {
         self.tag(id, LAST_TAG)
     }
 
-    /// `curfew:hold` as it stands.
+    /// `curfew:request` as it stands.
+    pub(crate) fn request(&self, id: &InstanceId) -> &str {
+        self.tag(id, REQUEST_TAG)
+    }
+
+    /// `curfew:override` as it stands.
     pub(crate) fn hold(&self, id: &InstanceId) -> &str {
         self.tag(id, HOLD_TAG)
     }
@@ -225,6 +246,12 @@ impl Cloud {
     /// What would be done now, without doing it.
     pub(crate) fn look(&self) -> Plan {
         self.decide(None, None)
+    }
+
+    /// What is judged of a machine now.
+    pub(crate) fn assess(&self, id: &InstanceId) -> Assessment<'_> {
+        let world = World::unasked(&self.governance, &[]);
+        assess(&self.machines[id].instance, &world, self.now)
     }
 
     /// One whole pass.
@@ -317,9 +344,15 @@ impl Cloud {
     }
 
     fn carry_out_step(&mut self, step: &Step, trouble: Option<Trouble>) {
-        if let HoldChange::Set(hold) = &step.remember.hold {
-            self.machine(&step.instance)
-                .tag(HOLD_TAG, &hold.to_string());
+        for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
+            self.machine(&step.instance).tag(key, &value);
+        }
+        let mends = step.mends.as_deref();
+        if let Some(first) = &step.adopt {
+            self.write_last(&step.instance, first, mends);
+        }
+        if trouble == Some(Trouble::CrashBeforeCalls) {
+            return;
         }
         if step.action != StepAction::Record {
             if trouble == Some(Trouble::CallsFail) {
@@ -329,8 +362,13 @@ impl Cloud {
                 Ok(()) => self.note_call(step),
                 Err(code) => {
                     let crashed = trouble == Some(Trouble::CrashBeforeMemory);
-                    if let Some(refused) = step.if_refused.as_ref().filter(|_| !crashed) {
-                        self.remember(&step.instance, refused.because(code), trouble);
+                    if let Some(next) = step.if_refused.filter(|_| !crashed) {
+                        self.remember(
+                            &step.instance,
+                            Remember::refused(next, code),
+                            mends,
+                            trouble,
+                        );
                     }
                     return;
                 }
@@ -343,7 +381,7 @@ impl Cloud {
             remember.fallback = FallbackChange::Keep;
         }
         if trouble != Some(Trouble::CrashBeforeMemory) {
-            self.remember(&step.instance, remember, trouble);
+            self.remember(&step.instance, remember, mends, trouble);
         }
     }
 
@@ -417,21 +455,34 @@ impl Cloud {
         self.calls.push(call);
     }
 
-    fn remember(&mut self, id: &InstanceId, remember: Remember, trouble: Option<Trouble>) {
+    /// As the real writer does: the tag is read again, and never goes back.
+    fn write_last(&mut self, id: &InstanceId, last: &Last, mends: Option<&str>) {
+        if last.may_be_written_over(Some(self.last(id)), mends) {
+            self.machine(id).tag(LAST_TAG, &last.to_string());
+        }
+    }
+
+    fn remember(
+        &mut self,
+        id: &InstanceId,
+        remember: Remember,
+        mends: Option<&str>,
+        trouble: Option<Trouble>,
+    ) {
         let set_only = || Remember {
             last: remember.last.clone(),
-            hold: Some(remember.hold.clone())
-                .filter(|hold| *hold != HoldChange::Clear)
-                .unwrap_or_default(),
             retry: Some(remember.retry.clone())
                 .filter(|retry| *retry != RetryChange::Clear)
                 .unwrap_or_default(),
             fallback: FallbackChange::Keep,
         };
-        let written = match trouble {
+        let mut written = match trouble {
             Some(Trouble::CrashBeforeClearing) => set_only(),
             _ => remember,
         };
+        if let Some(last) = written.last.take() {
+            self.write_last(id, &last, mends);
+        }
         let tags = &mut self.machine(id).instance.tags;
         written.write_to(tags);
         assert!(tags.values().all(|value| value.chars().count() <= 256));
@@ -445,8 +496,8 @@ fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
         .iter()
         .map(|instance| assess(instance, world, now))
         .collect();
-    let next_edges = assessed.iter().filter_map(|one| Some(one.next_edge?.at));
-    assert_eq!(next_edges.min(), decided.next_edge);
+    let next_due = assessed.iter().filter_map(|one| one.next_due);
+    assert_eq!(next_due.min(), decided.next_edge);
     let (mut steps, mut skipped) = (Vec::new(), Vec::new());
     for one in assessed {
         match one.decision {

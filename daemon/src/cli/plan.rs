@@ -315,6 +315,7 @@ impl<'a> Document<'a> {
             steps,
             skipped,
             next_edge,
+            outdated_at: _,
         } = plan;
         Self {
             at: *at,

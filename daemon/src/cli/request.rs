@@ -3,9 +3,9 @@
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
 use curfew_core::assess::assess;
-use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::instance::InstanceId;
 use curfew_core::memory::{Who, whole_second};
-use curfew_core::plan::{Decision, Skip, SkipReason, Step, World};
+use curfew_core::plan::{Decision, Skip, Step, World};
 use curfew_core::request::{Ask, End, Lasting, Request};
 use curfew_core::select::{Seen, Selection, Targets, for_change};
 use curfew_core::settings::duration;
@@ -207,18 +207,8 @@ fn decide<'s, 'a>(
     decided
 }
 
-/// A request that came to nothing at all, or that EC2 can't be asked for yet.
+/// A request that came to nothing at all.
 fn refused(changes: &Changes, left_alone: &[(&Seen<'_>, Skip)]) -> Result<(), CliError> {
-    if let Some((seen, _)) = left_alone
-        .iter()
-        .find(|(_, skip)| skip.reason == SkipReason::InFlight)
-    {
-        let Instance { id, state, .. } = seen.instance;
-        let message = format!("`{id}` is {state}, and EC2 can't be asked for another state yet");
-        return Err(CliError::new(Exit::Failed, message).hint(
-            "ask again when it has settled, or say for how long (--for 8h): a hold waits by itself",
-        ));
-    }
     let nothing = changes
         .instances
         .iter()

@@ -220,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
         let mut freed = followed(2, "21:00:00", EdgeOutcome::InTime, "21:00:02");
-        (freed.cause, freed.schedule) = ("hold by alice".parse().unwrap(), None);
+        (freed.cause, freed.schedule) = ("override by alice".parse().unwrap(), None);
         let edges = [
             followed(1, "19:00:00", EdgeOutcome::Late, "23:00:00"),
             followed(2, "20:00:00", EdgeOutcome::InTime, "20:00:01"),

@@ -30,7 +30,7 @@ pub struct Filter {
     pub instances: Vec<String>,
     /// Only what this schedule governed.
     pub schedule: Option<ScheduleName>,
-    /// Only causes of this sort (`schedule`, `hold`, `request`, `outside`), or this very cause (`hold by alice`).
+    /// Only causes of this sort (`schedule`, `hold`, `request`, `outside`), or this very cause (`override by alice`).
     pub cause: Option<String>,
     /// Only transitions to this state.
     pub to: Option<InstanceState>,

@@ -298,10 +298,10 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
     };
     add("2026-11-23T19:00:01Z", &|_| {});
     add("2026-11-23T19:00:02Z", &|it| {
-        it.cause = "hold by alice".parse().unwrap();
+        it.cause = "override by alice".parse().unwrap();
     });
     add("2026-11-23T19:00:03Z", &|it| {
-        it.cause = "hold by bob".parse().unwrap();
+        it.cause = "override by bob".parse().unwrap();
     });
     add("2026-11-23T19:00:04Z", &|it| it.to = InstanceState::Running);
     add("2026-11-23T19:00:05Z", &|it| it.schedule = None);
@@ -327,7 +327,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
     );
     assert_eq!(
         seconds(Filter {
-            cause: text("hold by bob"),
+            cause: text("override by bob"),
             ..all()
         }),
         [3]

@@ -119,7 +119,7 @@ mod tests {
         let mut notices: Vec<Notice> = (0..7).map(|n| stopped(n, "web")).collect();
         notices.push(Notice {
             kind: Kind::Deviation,
-            what: "found running, which contradicts the hold by alice".to_owned(),
+            what: "found running, which contradicts the override by alice".to_owned(),
             ..stopped(9, "db")
         });
         let message = Message::of(&Batch {
@@ -128,7 +128,7 @@ mod tests {
         });
         insta::assert_snapshot!(message.text, @r#"
         web (i-00000000), web (i-00000001), web (i-00000002), web (i-00000003), web (i-00000004), and 2 more: went from stopping to stopped: schedule office
-        Deviation: db (i-00000009): found running, which contradicts the hold by alice
+        Deviation: db (i-00000009): found running, which contradicts the override by alice
         3 notices before these were dropped; `curfew history` has the transitions
         "#);
         assert_eq!(message.structured()["notices"].as_array().unwrap().len(), 8);

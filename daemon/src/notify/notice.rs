@@ -241,7 +241,7 @@ impl Notice {
         };
         Self {
             what: format!(
-                "free again: the hold by {} ({} until {}) {how}",
+                "free again: the override by {} ({} until {}) {how}",
                 hold.by, hold.state, hold.until
             ),
             facts: facts(json!({"event": event, "hold": hold})),

@@ -96,7 +96,7 @@ impl Audit {
         let instances = pass.instances.iter().map(|one| (&one.id, one));
         let instances: HashMap<&InstanceId, &Instance> = instances.collect();
         let mut done = Vec::new();
-        for Outcome { step, result } in &pass.outcomes {
+        for Outcome { step, result, .. } in &pass.outcomes {
             let Some(edge) = step.edge.filter(|_| is_edge(&step.cause)) else {
                 continue;
             };
@@ -211,9 +211,9 @@ fn last(instance: &Instance) -> Option<Last> {
     instance.tags.get(LAST_TAG)?.parse().ok()
 }
 
-/// A request is applied by whoever was asked, at once; only edges are waited for.
+/// What people ask for is applied by whoever was asked, at once; only edges and the ends of holds are waited for.
 fn is_edge(cause: &Cause) -> bool {
-    matches!(cause, Cause::Schedule(_) | Cause::Hold(_))
+    matches!(cause, Cause::Schedule(_))
 }
 
 #[cfg(test)]
@@ -310,6 +310,7 @@ mod tests {
             .map(|(step, result)| Outcome {
                 step: step.clone(),
                 result,
+                said: false,
             })
             .collect();
         let did = audit.did(&pass, GRACE, &governance(), at("20:02:01"));

@@ -34,6 +34,7 @@ pub(super) fn instance(id: &str, state: InstanceState, tags: &[(&str, &str)]) ->
         region: Region::new("eu-west-3"),
         account: AccountId::new("123456789012"),
         state,
+        state_word: None,
         launched_at: Some("2026-11-02T15:00:00Z".parse().unwrap()),
         instance_type: "t3.micro".into(),
         availability_zone: None,

@@ -10,7 +10,7 @@ use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
-use curfew_core::plan::{SkipReason, Step, StepAction};
+use curfew_core::plan::{RetryChange, SkipReason, Step, StepAction};
 use curfew_core::schedule::{Firmness, ScheduleName};
 use jiff::{SignedDuration, Timestamp};
 
@@ -118,9 +118,9 @@ impl Standing {
         }
         for skip in &pass.plan.skipped {
             let sort = match skip.reason {
-                SkipReason::MalformedHold { .. } | SkipReason::MalformedSchedule { .. } => {
-                    Sort::Unreadable
-                }
+                SkipReason::MalformedHold { .. }
+                | SkipReason::MalformedRequest { .. }
+                | SkipReason::MalformedSchedule { .. } => Sort::Unreadable,
                 SkipReason::WaitingToRetry { .. } => Sort::Failed,
                 _ => continue,
             };
@@ -128,7 +128,7 @@ impl Standing {
                 Some(Notice::left_alone(instance, skip, now))
             });
         }
-        for Outcome { step, result } in &pass.outcomes {
+        for Outcome { step, result, .. } in &pass.outcomes {
             if let StepResult::Failed(error) | StepResult::NotRemembered { error, .. } = result {
                 add(&step.instance, Sort::Failed, &|instance| {
                     Some(Notice::failed(instance, step, error, now))
@@ -180,7 +180,9 @@ fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
     let last: Last = instance.tags.get(LAST_TAG)?.parse().ok()?;
     let again = step.action == StepAction::Start
         && last.pending
-        && step.edge.is_some_and(|edge| edge.at == last.at);
+        && step.edge.is_some_and(|edge| edge.at == last.at)
+        // Where it did not come to nothing, a call that crossed it has undone it.
+        && matches!(step.remember.retry, RetryChange::Set(_));
     step.note.as_deref().filter(|_| again)
 }
 
@@ -189,19 +191,19 @@ fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> boo
     if step.action == StepAction::Record {
         return false;
     }
+    let last: Option<Last> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
+    let Some(done) = last.filter(|last| !last.pending) else {
+        return false;
+    };
     match &step.cause {
-        Cause::Hold(_) => step.edge.is_none(),
-        Cause::Schedule(_) => {
+        Cause::Hold(_) => done.cause == step.cause,
+        Cause::Schedule(_) | Cause::Request(_) => {
             let enforced = governance
                 .schedule_for(instance)
                 .is_ok_and(|schedule| schedule.firmness == Firmness::Enforced);
-            let last: Option<Last> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
-            let applied = last.is_some_and(|last| {
-                !last.pending && step.edge.is_none_or(|edge| last.at >= edge.at)
-            });
-            enforced && applied
+            enforced && step.edge.is_none_or(|edge| done.at >= edge.at)
         }
-        Cause::Request(_) | Cause::Outside => false,
+        Cause::Outside | Cause::Adopted => false,
     }
 }
 
@@ -256,7 +258,7 @@ mod tests {
         let nothing: [&str; 0] = [];
         assert_eq!(told(&mut standing, &look(&held, "12:00:00")), nothing);
         assert_eq!(told(&mut standing, &look(&held, "12:01:00")), nothing);
-        let said = ["found running, which contradicts the hold by alice"];
+        let said = ["found running, which contradicts the override by alice"];
         assert_eq!(told(&mut standing, &look(&held, "12:02:00")), said);
         assert_eq!(
             told(&mut standing, &look(&held, "12:03:00")),
@@ -335,7 +337,8 @@ mod tests {
         );
         let said = told(&mut standing, &look(&broken, "12:00:00"));
         assert!(
-            said.len() == 1 && said[0].starts_with("left alone: the tag `curfew:hold` is `soon`"),
+            said.len() == 1
+                && said[0].starts_with("left alone: the tag `curfew:override` is `soon`"),
             "{said:?}"
         );
     }

@@ -211,7 +211,12 @@ fn history_is_exported_a_line_each() {
     let mut story = Story::monday(OFFICE);
     let at = |time: &str| format!("2025-11-04T{time}Z").parse().unwrap();
     story.first(FORMULA, InstanceState::Running, at("08:00:00"));
-    story.change(FORMULA, "running→stopped", at("08:30:00.25"), "hold by bob");
+    story.change(
+        FORMULA,
+        "running→stopped",
+        at("08:30:00.25"),
+        "override by bob",
+    );
     let document = story.place.json(&["history"]);
     let lines = story.place.prints(&["history", "-o", "jsonl"]);
     let lines: Vec<Value> = lines
@@ -226,7 +231,7 @@ fn history_is_exported_a_line_each() {
     3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,outside,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
     4,2025-11-03T19:00:01Z,i-0abc1234def567890,web,running,stopping,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     5,2025-11-03T19:00:30Z,i-0abc1234def567890,web,stopping,stopped,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,'=1+1,running,stopped,hold by bob,,,,event,m5.large,eu-west-3,123456789012
+    6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,'=1+1,running,stopped,override by bob,,,,event,m5.large,eu-west-3,123456789012
     ");
 }
 

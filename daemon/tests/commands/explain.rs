@@ -11,7 +11,10 @@ use crate::cloud::{Cloud, due, idle};
 fn it_tells_everything_that_the_decision_rests_on() {
     let cloud = Cloud::with([idle("web")
         .tag("curfew:last", "2026-01-01T00:00:00Z start request by bob")
-        .tag("curfew:hold", "running until 2199-01-01T00:00:00Z by alice")]);
+        .tag(
+            "curfew:override",
+            "running until 2199-01-01T00:00:00Z by alice",
+        )]);
     let web = cloud.id("web");
     let mut journal = Journal::open(cloud.directory.path()).unwrap();
     let transition = Transition {
@@ -49,7 +52,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
       schedule   year: its tag `Schedule` names it
       hold       running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
       applied    start Thu 01 Jan 05:30 (12 h 00 min ago), request by bob
-      desired    running: the hold by alice
+      desired    running: the override by alice
       now        alice holds it running until 2199-01-01T00:00:00Z
       last edge  start Thu 01 Jan 00:00 (17 h 30 min ago)
       next edge  start Tue 01 Jan 05:30 (in 63186 d 12 h)

@@ -125,7 +125,7 @@ fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
         "{length}"
     );
     assert_eq!(
-        cloud.tag("web", "curfew:hold"),
+        cloud.tag("web", "curfew:override"),
         Some(format!("stopped until {until} by bob the builder"))
     );
 
@@ -135,7 +135,7 @@ fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
         lines(&changes["instances"], &["result", "hold"]),
         ["web | resumed | null"]
     );
-    assert_eq!(cloud.tag("web", "curfew:hold"), None);
+    assert_eq!(cloud.tag("web", "curfew:override"), None);
     let told = cloud.run(&["resume"]);
     assert_eq!(
         said(&cloud, &told),
@@ -185,7 +185,7 @@ fn on_an_enforced_schedule_a_plain_request_becomes_a_hold() {
     );
     assert!(
         cloud
-            .tag("web", "curfew:hold")
+            .tag("web", "curfew:override")
             .unwrap()
             .starts_with("stopped until ")
     );

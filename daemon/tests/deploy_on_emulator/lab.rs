@@ -185,7 +185,7 @@ pub(crate) async fn remember(conn: &Connection) {
             "2026-11-23T19:00:00Z stop schedule office",
         ))
         .tags(tag(
-            "curfew:hold",
+            "curfew:override",
             "running until 2026-11-24T19:00:00Z by alice",
         ))
         .send()

@@ -307,16 +307,16 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
         .await;
     ec2.set_tag(
         &web,
-        "curfew:hold",
+        "curfew:override",
         "stopped until 2026-11-24T22:00:00Z by alice",
     );
     inbox
         .until_told("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)
         .await;
-    ec2.remove_tag(&web, "curfew:hold");
+    ec2.remove_tag(&web, "curfew:override");
     inbox
         .until_told(
-            "the hold by alice (stopped until 2026-11-24T22:00:00Z) was ended early",
+            "the override by alice (stopped until 2026-11-24T22:00:00Z) was ended early",
             &ec2,
         )
         .await;

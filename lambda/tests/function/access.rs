@@ -65,7 +65,10 @@ async fn with_a_token_it_is_done_by_its_holder() {
             "correct horse",
         ))
         .await;
-    assert_eq!(answer.of_instances(&["reason"]), ["web | hold by alice"]);
+    assert_eq!(
+        answer.of_instances(&["reason"]),
+        ["web | override by alice"]
+    );
     assert!(!answer.text.contains("horse"));
 }
 

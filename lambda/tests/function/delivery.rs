@@ -97,7 +97,7 @@ async fn an_event_that_comes_again_an_hour_later_does_not_undo_what_somebody_did
         world.ec2.advance(SignedDuration::from_hours(1));
         let before = (
             world.tag("web", "curfew:last"),
-            world.tag("web", "curfew:hold"),
+            world.tag("web", "curfew:override"),
         );
         for event in around_the_stop() {
             world.send(&event).await.unwrap();
@@ -106,7 +106,7 @@ async fn an_event_that_comes_again_an_hour_later_does_not_undo_what_somebody_did
         assert_eq!(acts(&world).0, 1, "{how}");
         let mut after = (
             world.tag("web", "curfew:last"),
-            world.tag("web", "curfew:hold"),
+            world.tag("web", "curfew:override"),
         );
         if how != "console" {
             // A start is noted as done once the instance was seen running.
@@ -178,7 +178,7 @@ async fn a_request_that_a_client_repeats_is_carried_out_once() {
     }
     assert_eq!(acts(&world), (1, 0));
     assert_eq!(
-        world.tag("web", "curfew:hold").as_deref(),
+        world.tag("web", "curfew:override").as_deref(),
         Some("stopped until 2026-11-23T22:00:00Z by http 127.0.0.1")
     );
 }

@@ -39,7 +39,7 @@ async fn a_failed_call_leaves_its_hold_in_force() {
     assert_eq!(answer.refusal(), (409, "refused"));
     let hold = answer.body["instances"][0]["hold"]["until"].as_str();
     assert_eq!(hold, Some("2026-11-23T20:00:00Z"), "{}", answer.text);
-    assert!(world.tag("web", "curfew:hold").is_some());
+    assert!(world.tag("web", "curfew:override").is_some());
 }
 
 #[tokio::test]

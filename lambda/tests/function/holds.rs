@@ -14,9 +14,9 @@ fn wake(schedule: &str) -> serde_json::Value {
 async fn a_hold_outlives_the_edge_and_ends_like_one() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/start?for=3h").await;
-    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "hold", "next_edge"]).join("\n"), @r#"web | held | hold by http 127.0.0.1 | {"by":"http 127.0.0.1","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
+    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "hold", "next_edge"]).join("\n"), @r#"web | held | override by http 127.0.0.1 | {"by":"http 127.0.0.1","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
     assert_eq!(
-        world.tag("web", "curfew:hold").as_deref(),
+        world.tag("web", "curfew:override").as_deref(),
         Some("running until 2026-11-23T21:00:00Z by http 127.0.0.1")
     );
     world.ec2.advance(SignedDuration::from_mins(61));
@@ -34,7 +34,7 @@ async fn resume_ends_the_hold_and_does_what_the_schedule_wants() {
         .post("/stop", r#"{"until": "2026-11-23T23:30:00+01:00"}"#)
         .await;
     assert_eq!(
-        world.tag("web", "curfew:hold").as_deref(),
+        world.tag("web", "curfew:override").as_deref(),
         Some("stopped until 2026-11-23T22:30:00Z by http 127.0.0.1")
     );
     world.ec2.advance(SignedDuration::from_mins(10));
@@ -43,7 +43,7 @@ async fn resume_ends_the_hold_and_does_what_the_schedule_wants() {
         answer.of_instances(&["before", "result", "hold"]),
         ["web | stopped | starting | null"]
     );
-    assert_eq!(world.tag("web", "curfew:hold"), None);
+    assert_eq!(world.tag("web", "curfew:override"), None);
     world.ec2.advance(SignedDuration::from_mins(10));
     let answer = world.post("/resume", "").await;
     assert_eq!(
@@ -59,7 +59,7 @@ async fn on_an_enforced_schedule_a_plain_request_holds_until_the_next_edge() {
     let answer = world.get("/stop").await;
     assert_eq!(answer.of_instances(&["result"]), ["lab | stopping"]);
     assert_eq!(
-        world.tag("lab", "curfew:hold").as_deref(),
+        world.tag("lab", "curfew:override").as_deref(),
         Some("stopped until 2026-11-23T19:00:00Z by http 127.0.0.1")
     );
     world.ec2.advance(SignedDuration::from_mins(5));
@@ -75,7 +75,7 @@ async fn a_stop_of_an_instance_that_is_just_starting_waits_only_as_a_hold() {
     let plain = world.get("/stop").await;
     insta::assert_snapshot!(plain.told().replace(world.id("web").as_str(), "ID"), @"409 wrong_state: `ID` is pending, and EC2 can't be asked for another state yet; ask again when it has settled, or say for how long (`for=8h`): a hold waits by itself");
     let hold = world.get("/stop?for=1h").await;
-    insta::assert_snapshot!(hold.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | hold by http 127.0.0.1: it is pending now; a later pass makes it stopped");
+    insta::assert_snapshot!(hold.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | override by http 127.0.0.1: it is pending now; a later pass makes it stopped");
     assert_eq!(hold.status, 200);
     world.ec2.advance(SignedDuration::from_mins(1));
     world.send(&wake("office")).await.unwrap();

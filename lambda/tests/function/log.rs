@@ -135,9 +135,9 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
     for secret in ["horse", DIGEST] {
         assert!(!text.contains(secret), "{text}");
     }
-    assert!(text.contains("hold by alice"), "{text}");
+    assert!(text.contains("override by alice"), "{text}");
     assert_eq!(
-        world.tag("web", "curfew:hold").as_deref(),
+        world.tag("web", "curfew:override").as_deref(),
         Some("stopped until 2026-11-23T19:00:00Z by alice")
     );
 }

@@ -219,8 +219,8 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
         tagged("ec2:StopInstances", &here),
         tagged("ec2:StartInstances", &here),
         keys("ec2:CreateTags", &["curfew:last"]),
-        keys("ec2:CreateTags", &["curfew:last", "curfew:hold"]),
-        keys("ec2:DeleteTags", &["curfew:hold"]),
+        keys("ec2:CreateTags", &["curfew:last", "curfew:override"]),
+        keys("ec2:DeleteTags", &["curfew:override"]),
         tagged("ec2:ModifyInstanceAttribute", &here)
             .with("ec2:Attribute/InstanceType", "m6i.large"),
         Question::of(

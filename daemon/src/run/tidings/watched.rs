@@ -238,7 +238,7 @@ mod tests {
         let early = news(&free, "12:01:00");
         assert_eq!(
             early,
-            "web (i-0abc1234def567890): free again: the hold by alice (running until 2026-11-23T22:00:00Z) was ended early"
+            "web (i-0abc1234def567890): free again: the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
         );
         let placed = news(&upheld, "12:02:00");
         assert_eq!(

@@ -32,7 +32,7 @@ impl Acts {
     pub(in crate::run) fn note(&self, outcomes: &[Outcome], now: Timestamp) {
         let mut acts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         acts.retain(|_, act| now.duration_since(act.at) <= PASS + CHANGE);
-        for Outcome { step, result } in outcomes {
+        for Outcome { step, result, .. } in outcomes {
             let action = match step.action {
                 StepAction::Start => Action::Start,
                 StepAction::Stop | StepAction::Hibernate => Action::Stop,

@@ -171,6 +171,8 @@ fn follows(from: InstanceState, to: InstanceState) -> bool {
         S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
         S::ShuttingDown => to == S::Terminated,
         S::Terminated => false,
+        // Nobody knows what comes before or after it.
+        S::Other => true,
     }
 }
 
@@ -183,6 +185,7 @@ pub(super) fn rank(state: InstanceState) -> u8 {
         InstanceState::Stopped => 3,
         InstanceState::ShuttingDown => 4,
         InstanceState::Terminated => 5,
+        InstanceState::Other => 6,
     }
 }
 
