@@ -1,4 +1,4 @@
-//! Cloud Custodian's off-hours as our settings: what its documentation shows, and what it refuses.
+//! Values of Cloud Custodian's off-hours tag as our settings: what its documentation shows, and what it refuses.
 
 use curfew_core::import::{Imported, custodian};
 use curfew_core::settings::RawGovernance;
@@ -187,70 +187,6 @@ fn every_problem_is_named() {
     `never`: stands before the first part, where only `tz=` may have words
     `tz`: `mars/base` is neither one of Cloud Custodian's aliases (`et`, `pt`, …) nor an IANA time zone
     "#);
-}
-
-#[test]
-fn a_policy_is_translated_with_its_defaults() {
-    let policy = r#"{"policies": [
-        {"name": "stop", "resource": "ec2", "filters": [
-            {"type": "offhour", "tag": "downtime", "default_tz": "et", "offhour": 20, "weekends": false, "opt-out": true}]},
-        {"name": "start", "resource": "ec2", "filters": [{"and": [
-            {"type": "onhour", "tag": "Downtime", "default_tz": "et", "onhour": 8, "skip-days": ["2026-12-25"]}]}]}
-    ]}"#;
-    insta::assert_snapshot!(imported(policy).toml, @r#"
-    # Imported from Cloud Custodian's off-hours by `curfew import custodian`.
-    # Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all;
-    # here every edge happens once. An edge that an outage missed is lost there, and caught up here.
-
-    # For instances whose tag `downtime` is empty or `on`: give them the tag `Schedule = downtime`.
-    # Other values of the tag are schedules of their own; `curfew import custodian VALUE` translates
-    # one.
-    # `opt-out`: the policy takes every instance without the tag. Here a schedule takes those that its
-    # `match` says; add one.
-    # `skip-days` are days without starts here too. What a day before them started is stopped at 00:00,
-    # and stops happen on them; Cloud Custodian does nothing at all on them.
-    # As an instance's own tag, without settings: `Schedule = start 0 8 * * MON-FRI; stop 0 20 * * *; except 2026-12-25 America/New_York`
-    [schedules.downtime]
-    timezone = "America/New_York"
-    start = "0 8 * * MON-FRI"
-    stop = "0 20 * * *"
-    except = ["2026-12-25"]
-    "#);
-}
-
-#[test]
-fn what_narrows_a_policy_is_refused_by_name_and_the_rest_is_translated() {
-    let policy = r#"{"policies": [
-        {"name": "stop", "resource": "ec2", "filters": [
-            {"type": "offhour"}, {"tag:Team": "web"}, {"type": "instance-age", "days": 3}, {"not": [{"type": "onhour"}]}]},
-        {"name": "groups", "resource": "asg", "filters": ["offhour"]}
-    ]}"#;
-    let found = curfew_core::import::custodian(policy).unwrap();
-    assert!(found.toml.contains("[schedules."), "{}", found.toml);
-    let refused: Vec<String> = found.refused.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(refused.join("\n"), @r"
-    `tag:Team`: is a filter without a counterpart: say which instances are meant by their tag or in `match`
-    `not`: is a filter without a counterpart: say which instances are meant by their tag or in `match`
-    `groups`: is a policy for `asg`; Curfew governs EC2 instances only
-    `instance-age`: is a filter without a counterpart: say which instances are meant by their tag or in `match`
-    ");
-}
-
-#[test]
-fn a_policy_that_can_not_be_one_schedule_is_refused_by_name() {
-    let policy = r#"{"filters": [
-        {"type": "offhour", "default_tz": "et", "skip-days-from": {"url": "s3://x"}},
-        {"type": "onhour", "default_tz": "et", "onhour": 25, "colour": "red"},
-        {"type": "onhour", "tag": "b", "default_tz": "et"},
-        {"type": "offhour", "tag": "b", "default_tz": "pt"}]}"#;
-    insta::assert_snapshot!(problems(policy).join("\n"), @r#"
-    `offhour.skip-days-from`: names a list elsewhere, which is not fetched; write the days as `skip-days`
-    `onhour.onhour`: is not a whole hour, 0–23
-    `onhour.colour`: is not a property that can be translated
-    `b`: is read with two values of `default_tz`, which one schedule can't have
-    "#);
-    assert!(problems("{}")[0].contains("no `offhour`"));
-    assert!(problems("{")[0].contains("not JSON"));
 }
 
 proptest! {

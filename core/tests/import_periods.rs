@@ -204,6 +204,32 @@ fn a_minute_between_two_periods_is_bridged() {
 }
 
 #[test]
+fn a_day_to_its_last_minute_is_a_whole_day() {
+    let text = include_str!("import/instance-scheduler-always-on.json");
+    let toml = instance_scheduler(text).unwrap().toml;
+    assert!(
+        toml.contains("running = \"00:00-24:00\" # period entire-day: whole week"),
+        "{toml}"
+    );
+    assert!(
+        toml.contains("`entire-day` ends at 23:59, the latest end"),
+        "{toml}"
+    );
+    let raw: RawGovernance = toml::from_str(&toml).unwrap();
+    let running = &raw.resolve().unwrap().schedules["running"].timetable;
+    let monday = "2026-06-01T00:00:00Z".parse().unwrap();
+    assert_eq!(running.next_edge(monday), None);
+    assert_eq!(running.desired(monday), Desired::Running);
+    // On some days there is a stop at the end of the last one, and none in between.
+    let whole = json!({"BeginTime": "00:00", "EndTime": "23:59", "WeekDays": "mon-fri"});
+    let (week, _) = schedule("UTC", &[whole]);
+    assert_eq!(
+        edges(&week, "2026-06-01T12:00:00Z", 2),
+        ["Sat 06 00:00 stop", "Mon 08 00:00 start"]
+    );
+}
+
+#[test]
 fn an_overnight_period_is_one_window() {
     let (night, toml) = schedule(
         "UTC",
@@ -230,6 +256,8 @@ fn theirs(periods: &[(u8, Option<u16>, Option<u16>)], minute: i64) -> Desired {
             let on = days & (1 << day) != 0;
             states.push(match (begin, end) {
                 _ if !on => Desired::Stopped,
+                // The whole day, as far as Instance Scheduler can say it.
+                (Some(0), Some(1439)) => Desired::Running,
                 (None, None) => Desired::Running,
                 (Some(begin), None) if time >= *begin => Desired::Running,
                 (None, Some(end)) if time >= *end => Desired::Stopped,

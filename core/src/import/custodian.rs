@@ -1,6 +1,6 @@
 //! Cloud Custodian's off-hours: a tag's value, or a policy with `offhour` and `onhour` filters.
 //!
-//! Read from its `c7n/filters/offhours.py`. Its schedules are edges and nothing between them, on whole hours.
+//! Read from its [`c7n/filters/offhours.py`](https://github.com/cloud-custodian/cloud-custodian/blob/main/c7n/filters/offhours.py). Its schedules are edges and nothing between them, on whole hours.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::sheet::{Draft, finish};
 use super::week::cron;
 use super::{Imported, policy};
 use crate::problem::Problem;
-use crate::timetable::{OneOrMany, RawTimetable, time_zone_names};
+use crate::timetable::{OneOrMany, RawTimetable, Timetable, time_zone_names};
 
 /// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, in any case, with
 /// spaces, quotes or the escapes of services that allow no punctuation; or a policy in JSON.
@@ -41,38 +41,20 @@ pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
             );
             return finish(&header, Vec::new(), Vec::new());
         }
-        Tag::Schedule(hours) => hours.apply(&mut draft, &Defaults::default()),
+        Tag::Schedule(hours) => hours.apply(&mut draft),
     }
     tell_inline_form(&mut draft);
     finish(&header, vec![draft], Vec::new())
-}
-
-/// What a policy takes where a tag says nothing.
-#[derive(Clone, Debug)]
-pub(super) struct Defaults {
-    pub(super) zone: String,
-    /// Nothing where there is no policy of that kind.
-    pub(super) on: Option<Hours>,
-    pub(super) off: Option<Hours>,
-    /// Whether they are a policy's own, rather than Cloud Custodian's.
-    pub(super) known: bool,
 }
 
 /// Weekdays (bit 0 is Monday) by hour.
 pub(super) type Hours = BTreeMap<u8, u32>;
 
 pub(super) const WORKDAYS: u32 = 0b1_1111;
-
-impl Default for Defaults {
-    fn default() -> Self {
-        Self {
-            zone: "America/New_York".to_owned(),
-            on: Some(Hours::from([(7, WORKDAYS)])),
-            off: Some(Hours::from([(19, WORKDAYS)])),
-            known: false,
-        }
-    }
-}
+/// Cloud Custodian's own defaults, which a policy may change.
+pub(super) const DEFAULT_ON: u8 = 7;
+pub(super) const DEFAULT_OFF: u8 = 19;
+const DEFAULT_ZONE: &str = "America/New_York";
 
 /// What a tag says.
 #[derive(Debug)]
@@ -84,9 +66,9 @@ pub(super) enum Tag {
 
 #[derive(Debug, Default)]
 pub(super) struct TagHours {
-    on: Option<Hours>,
-    off: Option<Hours>,
-    zone: Option<String>,
+    pub(super) on: Option<Hours>,
+    pub(super) off: Option<Hours>,
+    pub(super) zone: Option<String>,
     /// Spaces inside, which Cloud Custodian takes as part of the key or the hour.
     spaced: bool,
 }
@@ -150,48 +132,53 @@ impl TagHours {
         }
     }
 
-    /// Makes it the draft's starts and stops.
-    pub(super) fn apply(&self, draft: &mut Draft, defaults: &Defaults) {
+    /// Makes it the draft's starts and stops, where the policies that read the tag are not known.
+    fn apply(&self, draft: &mut Draft) {
         if self.spaced {
             draft.note("The value has spaces inside, with which Cloud Custodian ignores a part or all of it.");
         }
-        let zone = self.zone.as_ref().unwrap_or(&defaults.zone);
-        if self.zone.is_none() && !defaults.known {
+        if self.zone.is_none() {
             draft.note(
                 "The tag has no `tz`: this is Cloud Custodian's own default, and `default_tz` in the policy may be another.",
             );
         }
-        let neither = self.on.is_none() && self.off.is_none();
-        if neither && !defaults.known {
-            draft.note("The tag leaves the hours to the policy: these are Cloud Custodian's own defaults. Check the policy.");
-        }
-        // The two kinds of policy look at their own key only. Without one we don't know whether there is such a policy.
-        let of = |own: &Option<Hours>, default: &Option<Hours>| match own {
-            None if neither || defaults.known => default.clone(),
-            own => own.clone(),
+        let (on, off) = match (&self.on, &self.off) {
+            (None, None) => {
+                draft.note("The tag leaves the hours to the policy: these are Cloud Custodian's own defaults. Check the policy.");
+                let default = |hour| Hours::from([(hour, WORKDAYS)]);
+                (default(DEFAULT_ON), default(DEFAULT_OFF))
+            }
+            (on, off) => {
+                for (missing, filter) in [
+                    ("on", on.is_none().then_some("onhour")),
+                    ("off", off.is_none().then_some("offhour")),
+                ] {
+                    if let Some(filter) = filter {
+                        draft.note(format!(
+                            "The tag has no `{missing}`: if there is an `{filter}` policy, its default hour applies there. It is not here."
+                        ));
+                    }
+                }
+                (
+                    on.clone().unwrap_or_default(),
+                    off.clone().unwrap_or_default(),
+                )
+            }
         };
-        let (on, off) = (of(&self.on, &defaults.on), of(&self.off, &defaults.off));
-        if !neither && !defaults.known && (on.is_none() || off.is_none()) {
-            let (missing, filter) = if on.is_none() {
-                ("on", "onhour")
-            } else {
-                ("off", "offhour")
-            };
-            draft.note(format!(
-                "The tag has no `{missing}`: if there is an `{filter}` policy, its default hour applies there. It is not here."
-            ));
-        }
-        let (on, off) = (on.unwrap_or_default(), off.unwrap_or_default());
-        if on
-            .iter()
-            .any(|(hour, days)| off.get(hour).is_some_and(|others| others & days != 0))
-        {
-            draft.note("Some hours are in both `on` and `off`: start wins here.");
-        }
-        draft.raw.timezone = Some(zone.clone());
-        draft.raw.start = crons(&on);
-        draft.raw.stop = crons(&off);
+        let zone = self.zone.as_deref().unwrap_or(DEFAULT_ZONE);
+        fill(draft, zone, &on, &off);
     }
+}
+
+/// Gives a draft its zone, starts and stops.
+pub(super) fn fill(draft: &mut Draft, zone: &str, on: &Hours, off: &Hours) {
+    let both = |(hour, days): (&u8, &u32)| off.get(hour).is_some_and(|others| others & days != 0);
+    if on.iter().any(both) {
+        draft.note("Some hours are in both `on` and `off`: start wins here.");
+    }
+    draft.raw.timezone = Some(zone.to_owned());
+    draft.raw.start = crons(on);
+    draft.raw.stop = crons(off);
 }
 
 fn crons(hours: &Hours) -> OneOrMany<String> {
@@ -203,16 +190,24 @@ fn crons(hours: &Hours) -> OneOrMany<String> {
     )
 }
 
-/// The same as a tag's value, which is how Cloud Custodian's people know it.
-pub(super) fn tell_inline_form(draft: &mut Draft) {
-    let raw = RawTimetable {
+/// The times that a draft has so far.
+pub(super) fn timetable(draft: &Draft) -> Result<Timetable, Vec<Problem>> {
+    RawTimetable {
         timezone: draft.raw.timezone.clone(),
         start: draft.raw.start.clone(),
         stop: draft.raw.stop.clone(),
         except: draft.raw.except.clone(),
         ..RawTimetable::default()
-    };
-    if let Ok(timetable) = raw.resolve("") {
+    }
+    .resolve("")
+}
+
+/// The same as a tag's value, which is how users of Cloud Custodian know it. A tag can't ask for hibernation.
+pub(super) fn tell_inline_form(draft: &mut Draft) {
+    if draft.raw.hibernate {
+        return;
+    }
+    if let Ok(timetable) = timetable(draft) {
         draft.note(format!(
             "As an instance's own tag, without settings: `Schedule = {timetable}`"
         ));

@@ -1,18 +1,96 @@
-//! Cloud Custodian policies in JSON: their `offhour` and `onhour` filters, one schedule for each tag that they read.
+//! Cloud Custodian policies in JSON: those that stop by an `offhour` filter or start by an `onhour` filter, one schedule for
+//! each tag that they read.
+//!
+//! A policy is translated as a whole or refused as a whole, with every reason by name: a policy that is half understood
+//! would act where Cloud Custodian does not. What is translated, what becomes a comment and what is refused is a table in
+//! `docs/import.md`; it follows Cloud Custodian's `c7n/schema.py` (policies), `c7n/policy.py` (modes, conditions),
+//! `c7n/filters/offhours.py` (the filters) and `c7n/resources/ec2.py` (the actions).
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::Value;
 
-use super::custodian::{Defaults, Hours, Tag, WORKDAYS, tell_inline_form, zone};
+use super::custodian::{
+    DEFAULT_OFF, DEFAULT_ON, Hours, Tag, TagHours, WORKDAYS, fill, tell_inline_form, timetable,
+    zone,
+};
 use super::properties::Properties;
 use super::sheet::Draft;
 use crate::problem::Problem;
+use crate::timetable::{Desired, Timetable};
 
 /// Friday, of which bit 0 is Monday.
 const FRIDAY: u32 = 1 << 4;
 const MONDAY: u32 = 1;
 const EVERY_DAY: u32 = 0b111_1111;
+
+/// Why each of a policy's keys is refused that limits where, when or on how many instances it acts.
+const LIMITS: [(&str, &str); 6] = [
+    (
+        "conditions",
+        "limit when the policy runs; a schedule has no conditions",
+    ),
+    (
+        "region",
+        "limits the policy to a region; Curfew's regions are in `[governing] regions`, for all schedules",
+    ),
+    (
+        "start",
+        "is the date from which the policy runs; a schedule has no such date",
+    ),
+    (
+        "end",
+        "is the date until which the policy runs; a schedule has no such date",
+    ),
+    (
+        "max-resources",
+        "stops the policy where more instances match; a schedule has no such limit",
+    ),
+    (
+        "max-resources-percent",
+        "stops the policy where more instances match; a schedule has no such limit",
+    ),
+];
+
+/// What a policy's keys mean that change nothing about which instances start and stop when.
+const REMARKS: [(&str, &str); 4] = [
+    ("tags", "labels the policy itself"),
+    ("metadata", "describes the policy itself"),
+    (
+        "source",
+        "says where Cloud Custodian reads instances from; Curfew asks EC2",
+    ),
+    (
+        "tz",
+        "is the zone of `start` and `end`, which it does not have",
+    ),
+];
+
+/// Actions beside a start or a stop that change no instance: without them the schedule still does what the policy does.
+const TELLING: [&str; 3] = ["notify", "webhook", "put-metric"];
+
+/// What says how a policy's Lambda function is built, and nothing about when it runs.
+const FUNCTION: [&str; 17] = [
+    "role",
+    "timeout",
+    "memory",
+    "runtime",
+    "handler",
+    "environment",
+    "packages",
+    "layers",
+    "concurrency",
+    "dead_letter_config",
+    "kms_key_arn",
+    "tracing_config",
+    "security_groups",
+    "subnets",
+    "tags",
+    "function-prefix",
+    "scheduler-role",
+];
 
 /// What policies come to.
 #[derive(Debug, Default)]
@@ -21,154 +99,522 @@ pub(super) struct Policies {
     pub(super) refused: Vec<Problem>,
 }
 
-/// Reads a document: `{"policies": […]}`, one policy, or one filter.
+/// Reads a document: `{"policies": […]}`, a list of policies, or one policy.
 pub(super) fn read(text: &str) -> Result<Policies, Vec<Problem>> {
     let document: Value = serde_json::from_str(text).map_err(|error| {
         let message =
             format!("is not JSON ({error}); YAML is not read: convert a policy to JSON first");
         vec![Problem::new("document", message)]
     })?;
-    let mut by_tag: BTreeMap<String, Pair> = BTreeMap::new();
     let mut policies = Policies::default();
-    let mut found = Vec::new();
-    collect(&document, &mut found, &mut policies.refused);
-    for filter in found {
-        match Filter::read(filter) {
-            None => policies.refused.push(not_translated(filter)),
-            Some(Ok(filter)) => {
-                let pair = by_tag.entry(filter.tag.clone()).or_default();
-                let slot = if filter.starts {
-                    &mut pair.on
-                } else {
-                    &mut pair.off
-                };
-                if slot.is_some() {
-                    let message = "is read by two filters of one kind, which one schedule can't be";
-                    policies.refused.push(Problem::new(filter.tag, message));
-                } else {
-                    *slot = Some(filter);
+    let mut by_tag: BTreeMap<String, Pair> = BTreeMap::new();
+    for (index, value) in list_policies(&document, &mut policies.refused)
+        .into_iter()
+        .enumerate()
+    {
+        match read_policy(index, value, &mut policies.refused) {
+            Ok(halves) => {
+                for half in halves {
+                    by_tag
+                        .entry(half.filter.tag.clone())
+                        .or_default()
+                        .keep(half, &mut policies.refused);
                 }
             }
-            Some(Err(problems)) => policies.refused.extend(problems),
+            Err(problems) => policies.refused.extend(problems),
         }
     }
     for (tag, pair) in by_tag {
-        match pair.translate(&tag) {
-            Ok(draft) => policies.drafts.push(draft),
+        match pair.translate(&tag, &mut policies.refused) {
+            Ok(drafts) => policies.drafts.extend(drafts),
             Err(problems) => policies.refused.extend(problems),
         }
     }
     if policies.drafts.is_empty() && policies.refused.is_empty() {
-        policies.refused.push(Problem::new(
-            "document",
-            "has no `offhour` and no `onhour` filter",
-        ));
+        policies
+            .refused
+            .push(Problem::new("document", "has no policies"));
     }
     Ok(policies)
 }
 
-/// All filters in a document, however they are nested. What has no counterpart here is refused by name.
-fn collect<'a>(value: &'a Value, filters: &mut Vec<&'a Value>, refused: &mut Vec<Problem>) {
-    match value {
-        Value::Array(items) => {
-            for item in items {
-                collect(item, filters, refused);
-            }
+fn list_policies<'v>(document: &'v Value, refused: &mut Vec<Problem>) -> Vec<&'v Value> {
+    if let Some(list) = document.as_array() {
+        return list.iter().collect();
+    }
+    if document.get("type").is_some() {
+        let message = "is a filter or an action by itself, which says nothing about the other; give the whole policy";
+        refused.push(Problem::new("document", message));
+        return Vec::new();
+    }
+    if document.get("policies").is_none() {
+        return vec![document];
+    }
+    let mut from = Properties::new("document", document);
+    // `vars` is for YAML's anchors, which JSON has resolved.
+    from.ignore(&["vars"]);
+    let list = from.value("policies");
+    let policies = list.and_then(Value::as_array);
+    if policies.is_none() {
+        from.refuse("policies", "is not a list");
+    }
+    refused.extend(from.finish());
+    policies.into_iter().flatten().collect()
+}
+
+/// The hour filters of a policy with what it does at these hours, or every reason why it can't be translated. What is lost
+/// without changing what starts and stops goes to `refused`.
+fn read_policy(
+    index: usize,
+    value: &Value,
+    refused: &mut Vec<Problem>,
+) -> Result<Vec<Half>, Vec<Problem>> {
+    let name = match value.get("name").and_then(Value::as_str) {
+        Some(name) => name.to_owned(),
+        None => format!("policies[{index}]"),
+    };
+    let mut from = Properties::new(&name, value);
+    from.ignore(&["name"]);
+    let mut notes: Vec<String> = ["description", "comment", "comments"]
+        .iter()
+        .filter_map(|key| from.text(key))
+        .map(|text| format!("Policy `{name}`: {text}"))
+        .collect();
+    for (key, what) in REMARKS {
+        if from.value(key).is_some() {
+            notes.push(format!("Policy `{name}`: `{key}` {what}, and is not here."));
         }
-        // `"filters": ["offhour"]`
-        Value::String(_) => filters.push(value),
-        Value::Object(object) if object.contains_key("type") => filters.push(value),
-        Value::Object(object) => {
-            let resource = object.get("resource").and_then(Value::as_str);
-            if let Some(other) = resource.filter(|name| !matches!(*name, "ec2" | "aws.ec2")) {
-                let message =
-                    format!("is a policy for `{other}`; Curfew governs EC2 instances only");
-                let name = object
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or("policy");
-                refused.push(Problem::new(name, message));
-                return;
-            }
-            let nested: Vec<&Value> = ["policies", "filters", "and", "or"]
-                .iter()
-                .filter_map(|key| object.get(*key))
-                .collect();
-            if nested.is_empty() && !object.is_empty() {
-                refused.push(not_translated(value));
-            }
-            for value in nested {
-                collect(value, filters, refused);
-            }
+    }
+    for (key, why) in LIMITS {
+        if from.value(key).is_some_and(|value| !is_empty(value)) {
+            from.refuse(key, why);
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => refused.push(not_translated(value)),
+    }
+    check_resource(&mut from);
+    if let Some(mode) = from.value("mode") {
+        read_mode(&name, mode, &mut from.problems, &mut notes);
+    }
+    let mut found = Filters::default();
+    match from.value("filters") {
+        None => {}
+        Some(filters) => found.read_all(&name, filters, &mut from.problems),
+    }
+    let kind = found.kind(&mut from);
+    let mut lost = Vec::new();
+    let stop = kind
+        .map(|kind| {
+            for state in found.states.iter().filter(|state| *state != kind.state()) {
+                let message = format!(
+                    "is `{state}`, and an `{}` filter takes {} instances",
+                    kind.filter(),
+                    kind.state()
+                );
+                from.refuse("filters.State.Name", message);
+            }
+            check_query(kind, &mut from);
+            let actions = from.value("actions");
+            read_actions(&name, kind, actions, &mut from.problems, &mut lost)
+        })
+        .unwrap_or_default();
+    // Without a kind there is something worse to say.
+    from.ignore(&["query", "actions"]);
+    let filters = found.hours.into_iter().filter_map(|value| {
+        let filter = Filter::read(&name, value);
+        filter
+            .map_err(|problems| from.problems.extend(problems))
+            .ok()
+    });
+    let filters: Vec<_> = filters.collect();
+    let problems = from.finish();
+    refused.extend(lost);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if stop.force {
+        notes.push(format!(
+            "Policy `{name}`: `force` takes stop protection off first. Curfew leaves a protected instance running, and says so."
+        ));
+    }
+    if found.leaves_groups_alone {
+        notes.push(format!(
+            "Policy `{name}` leaves members of Auto Scaling groups alone, as Curfew does."
+        ));
+    }
+    Ok(filters
+        .into_iter()
+        .map(|filter| Half {
+            policy: name.clone(),
+            filter,
+            notes: notes.clone(),
+            hibernate: stop.hibernate,
+        })
+        .collect())
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn check_resource(from: &mut Properties<'_>) {
+    let named = match from.value("resource") {
+        None => return from.refuse("resource", "is missing"),
+        Some(Value::Array(names)) => names.iter().map(Value::as_str).collect(),
+        Some(name) => vec![name.as_str()],
+    };
+    for name in named {
+        match name {
+            Some("ec2" | "aws.ec2") => {}
+            Some(other) => from.refuse(
+                "resource",
+                format!("is `{other}`; Curfew governs EC2 instances only"),
+            ),
+            None => from.refuse("resource", "is not a text"),
+        }
     }
 }
 
-/// A filter that is neither `offhour` nor `onhour`: it narrows the policy to some instances.
-fn not_translated(filter: &Value) -> Problem {
-    let name = filter
-        .as_str()
-        .or_else(|| filter.get("type")?.as_str())
-        .map(str::to_owned);
-    let keys = || {
-        Some(
-            filter
-                .as_object()?
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", "),
-        )
+/// A policy that runs at least once in every hour acts in the hours that its filter names.
+fn read_mode(policy: &str, value: &Value, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
+    let mut from = Properties::new(format!("{policy}.mode"), value);
+    from.ignore(&FUNCTION);
+    from.ignore(&["group-name"]);
+    let schedule = from.text("schedule");
+    match from.text("type").as_deref() {
+        Some("pull") => {}
+        Some("periodic" | "schedule") => match schedule.as_deref() {
+            Some(schedule) if is_hourly(schedule) => notes.push(format!(
+                "Policy `{policy}` runs by `{schedule}` and acts at each run within the hour; here it is once, at the full hour."
+            )),
+            Some(schedule) => from.refuse(
+                "schedule",
+                format!("is `{schedule}`, which is not at least once in every hour of every day: which edges it meets is not known"),
+            ),
+            None => from.refuse("schedule", "is missing"),
+        },
+        Some(other) => from.refuse(
+            "type",
+            format!("is `{other}`: the policy runs at an event, and a schedule does not"),
+        ),
+        None => from.refuse("type", "is missing"),
+    }
+    problems.extend(from.finish());
+}
+
+/// Whether a rule of EventBridge fires at least once in every hour: by its rate, or by a cron with stars from the hour on.
+fn is_hourly(expression: &str) -> bool {
+    let inside = |name: &str| {
+        let rest = expression.strip_prefix(name)?;
+        rest.strip_prefix('(')?.strip_suffix(')')
     };
-    let name = name.or_else(keys).unwrap_or_else(|| filter.to_string());
-    Problem::new(
-        name,
-        "is a filter without a counterpart: say which instances are meant by their tag or in `match`",
-    )
+    if let Some(rate) = inside("rate") {
+        let mut words = rate.split_whitespace();
+        let number = words
+            .next()
+            .and_then(|number| number.parse::<u32>().ok())
+            .filter(|number| *number > 0);
+        return match (number, words.next(), words.next()) {
+            (Some(minutes), Some("minute" | "minutes"), None) => minutes <= 60,
+            (Some(hours), Some("hour" | "hours"), None) => hours == 1,
+            _ => false,
+        };
+    }
+    inside("cron").is_some_and(|fields| {
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        fields.len() == 6
+            && fields[1] == "*"
+            && fields[2..].iter().all(|it| ["*", "?"].contains(it))
+    })
+}
+
+/// What a filter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    On,
+    Off,
+}
+
+impl Kind {
+    fn of(filter: &Value) -> Option<Self> {
+        match name_of(filter)? {
+            "onhour" => Some(Self::On),
+            "offhour" => Some(Self::Off),
+            _ => None,
+        }
+    }
+
+    fn filter(self) -> &'static str {
+        match self {
+            Self::On => "onhour",
+            Self::Off => "offhour",
+        }
+    }
+
+    fn action(self) -> &'static str {
+        match self {
+            Self::On => "start",
+            Self::Off => "stop",
+        }
+    }
+
+    /// The state of the instances that the filter takes.
+    fn state(self) -> &'static str {
+        match self {
+            Self::On => "stopped",
+            Self::Off => "running",
+        }
+    }
+}
+
+/// A filter's or an action's type, in its short form (`"stop"`) and in its long one (`{"type": "stop"}`).
+fn name_of(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("type")?.as_str())
+}
+
+/// A policy's filters, all of which must match.
+#[derive(Debug, Default)]
+struct Filters<'v> {
+    /// `offhour` and `onhour`, of which one must match.
+    hours: Vec<&'v Value>,
+    /// How many of the policy's filters they were: several at once can't be a schedule.
+    groups: usize,
+    /// Values of `State.Name`.
+    states: Vec<String>,
+    leaves_groups_alone: bool,
+}
+
+impl<'v> Filters<'v> {
+    fn read_all(&mut self, policy: &str, value: &'v Value, problems: &mut Vec<Problem>) {
+        match value.as_array() {
+            Some(filters) => {
+                for filter in filters {
+                    self.read(policy, filter, problems);
+                }
+            }
+            None => problems.push(Problem::new(
+                format!("{policy}.filters"),
+                "is not a list of filters",
+            )),
+        }
+    }
+
+    fn read(&mut self, policy: &str, filter: &'v Value, problems: &mut Vec<Problem>) {
+        if Kind::of(filter).is_some() {
+            self.hours.push(filter);
+            self.groups += 1;
+            return;
+        }
+        let only = filter
+            .as_object()
+            .filter(|object| object.len() == 1)
+            .and_then(|object| object.iter().next());
+        match only.map(|(key, value)| (key.as_str(), value)) {
+            Some(("and", all)) => return self.read_all(policy, all, problems),
+            Some(("or", Value::Array(any)))
+                if !any.is_empty() && any.iter().all(|filter| Kind::of(filter).is_some()) =>
+            {
+                self.hours.extend(any);
+                self.groups += 1;
+                return;
+            }
+            _ => {}
+        }
+        match value_filter(filter) {
+            Some(("State.Name", Value::String(state))) => self.states.push(state.clone()),
+            Some(("tag:aws:autoscaling:groupName", Value::String(word))) if word == "absent" => {
+                self.leaves_groups_alone = true;
+            }
+            _ => {
+                let name = name_of(filter)
+                    .or(only.map(|(key, _)| key.as_str()))
+                    .map_or_else(|| filter.to_string(), str::to_owned);
+                let message = "is a filter without a counterpart, and without it the schedule would take more instances";
+                problems.push(Problem::new(format!("{policy}.filters.{name}"), message));
+            }
+        }
+    }
+
+    /// Which kind of filter there is, if there is one kind.
+    fn kind(&self, from: &mut Properties<'_>) -> Option<Kind> {
+        let mut kinds: Vec<Kind> = self.hours.iter().filter_map(|it| Kind::of(it)).collect();
+        kinds.dedup();
+        match (kinds.as_slice(), self.groups) {
+            ([kind], 1) => return Some(*kind),
+            ([], _) => from.refuse(
+                "filters",
+                "has no `offhour` and no `onhour` filter, so that the policy has no hours",
+            ),
+            (_, 1) => from.refuse(
+                "filters",
+                "has `offhour` or `onhour`, with one action for both; write a policy for each",
+            ),
+            _ => from.refuse(
+                "filters",
+                "has several `offhour` and `onhour` filters that must match at once; write a policy for each",
+            ),
+        }
+        None
+    }
+}
+
+/// `{"State.Name": "running"}`, or the same as `{"type": "value", "key": …, "value": …}`.
+fn value_filter(filter: &Value) -> Option<(&str, &Value)> {
+    let object = filter.as_object()?;
+    if object.len() == 1 {
+        return object
+            .iter()
+            .next()
+            .map(|(key, value)| (key.as_str(), value));
+    }
+    let is_plain = object.iter().all(|(key, value)| match key.as_str() {
+        "type" => value == "value",
+        "op" => value == "eq" || value == "equal",
+        "key" | "value" => true,
+        _ => false,
+    });
+    let key = object.get("key")?.as_str()?;
+    is_plain.then_some((key, object.get("value")?))
+}
+
+/// A query that asks for the states that the filter takes anyway.
+fn check_query(kind: Kind, from: &mut Properties<'_>) {
+    let Some(query) = from.value("query").filter(|query| !is_empty(query)) else {
+        return;
+    };
+    let same = |item: &Value| {
+        let one = item.as_object().filter(|object| object.len() == 1);
+        one.is_some_and(|object| {
+            object
+                .get("instance-state-name")
+                .is_some_and(|state| state == kind.state())
+        })
+    };
+    if !query.as_array().is_some_and(|items| items.iter().all(same)) {
+        from.refuse(
+            "query",
+            "narrows the policy to some instances; say which by their tag or in `match`",
+        );
+    }
+}
+
+/// How a policy stops.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stop {
+    hibernate: bool,
+    force: bool,
+}
+
+fn read_actions(
+    policy: &str,
+    kind: Kind,
+    actions: Option<&Value>,
+    problems: &mut Vec<Problem>,
+    lost: &mut Vec<Problem>,
+) -> Stop {
+    let mut stop = Stop::default();
+    let mut acts = false;
+    let at = |name: &str| format!("{policy}.actions.{name}");
+    let (filter, wanted) = (kind.filter(), kind.action());
+    let none = Vec::new();
+    let actions = match actions {
+        None => &none,
+        Some(Value::Array(actions)) => actions,
+        Some(_) => {
+            problems.push(Problem::new(
+                format!("{policy}.actions"),
+                "is not a list of actions",
+            ));
+            return stop;
+        }
+    };
+    for action in actions {
+        let Some(name) = name_of(action) else {
+            let message = "has no `type`, so that what it does is not known";
+            problems.push(Problem::new(at(&action.to_string()), message));
+            continue;
+        };
+        match name {
+            _ if name == wanted => {
+                acts = true;
+                let empty = Value::Object(serde_json::Map::new());
+                let properties = if action.is_string() { &empty } else { action };
+                let mut from = Properties::new(at(name), properties);
+                from.ignore(&["type"]);
+                if kind == Kind::Off {
+                    stop.hibernate |= from.flag("hibernate") == Some(true);
+                    stop.force |= from.flag("force") == Some(true);
+                    if from.flag("terminate-ephemeral") == Some(true) {
+                        lost.push(Problem::new(
+                            at("stop.terminate-ephemeral"),
+                            "terminates instances with an instance store; Curfew never terminates, and leaves them alone",
+                        ));
+                    }
+                }
+                problems.extend(from.finish());
+            }
+            "start" | "stop" => {
+                let message =
+                    format!("is at the hours of `{filter}`, at which Curfew would {wanted}");
+                problems.push(Problem::new(at(name), message));
+            }
+            _ if TELLING.contains(&name) => {
+                let message = "is not translated: notifications are set up once, in `[[notify]]`";
+                lost.push(Problem::new(at(name), message));
+            }
+            _ => {
+                let message = "is an action without a counterpart: Curfew starts and stops, and does nothing else";
+                problems.push(Problem::new(at(name), message));
+            }
+        }
+    }
+    if !acts {
+        let message = format!(
+            "has no `{wanted}`, so that Cloud Custodian does not {wanted} what its `{filter}` filter finds"
+        );
+        problems.push(Problem::new(format!("{policy}.actions"), message));
+    }
+    stop
 }
 
 /// One `offhour` or `onhour` filter.
 #[derive(Debug)]
 struct Filter {
-    starts: bool,
+    kind: Kind,
     tag: String,
     zone: String,
+    /// For an empty tag, and one that says `on`.
     hours: Hours,
     opt_out: bool,
     skip_days: Vec<String>,
-    fallback: Option<String>,
+    /// For instances without the tag.
+    fallback: Option<TagHours>,
 }
 
 impl Filter {
-    fn read(value: &Value) -> Option<Result<Self, Vec<Problem>>> {
-        let kind = value.as_str().or_else(|| value.get("type")?.as_str())?;
-        let starts = match kind {
-            "onhour" => true,
-            "offhour" => false,
-            _ => return None,
-        };
+    fn read(policy: &str, value: &Value) -> Result<Self, Vec<Problem>> {
+        let kind = Kind::of(value).unwrap_or(Kind::Off);
         let none = Value::Object(serde_json::Map::new());
-        let mut from = Properties::new(kind, if value.is_string() { &none } else { value });
+        let properties = if value.is_string() { &none } else { value };
+        let mut from = Properties::new(format!("{policy}.{}", kind.filter()), properties);
+        // Cloud Custodian's action looks at the state once more, so that it says nothing.
+        let _ = from.flag("state-filter");
         from.ignore(&["type"]);
         let zone_name = from.text("default_tz").unwrap_or_else(|| "et".to_owned());
         let zone = zone(&zone_name).unwrap_or_else(|why| {
             from.refuse("default_tz", why);
             String::new()
         });
-        let hour = match from.text(kind) {
-            None => Some(if starts { 7 } else { 19 }),
-            Some(text) => text.parse().ok().filter(|hour| *hour < 24),
+        let hour = match (from.text(kind.filter()), kind) {
+            (Some(text), _) => text.parse().ok().filter(|hour| *hour < 24),
+            (None, Kind::On) => Some(DEFAULT_ON),
+            (None, Kind::Off) => Some(DEFAULT_OFF),
         };
         if hour.is_none() {
-            from.refuse(kind, "is not a whole hour, 0–23");
+            from.refuse(kind.filter(), "is not a whole hour, 0–23");
         }
-        // Each kind of filter may carry the other's hour, and does not look at it.
-        from.ignore(&["onhour", "offhour"]);
         let weekends = from.flag("weekends") != Some(false);
-        let days = match (from.flag("weekends-only") == Some(true), starts, weekends) {
-            (true, true, _) => MONDAY,
-            (true, false, _) => FRIDAY,
+        let days = match (from.flag("weekends-only") == Some(true), kind, weekends) {
+            (true, Kind::On, _) => MONDAY,
+            (true, Kind::Off, _) => FRIDAY,
             (false, _, true) => WORKDAYS,
             (false, _, false) => EVERY_DAY,
         };
@@ -178,104 +624,199 @@ impl Filter {
                 "names a list elsewhere, which is not fetched; write the days as `skip-days`",
             );
         }
+        let skip_days = from.list("skip-days").unwrap_or_default();
+        for day in &skip_days {
+            if day.parse::<Date>().is_err() {
+                from.refuse(
+                    "skip-days",
+                    format!("has `{day}`, which is not a date such as `2026-12-25`"),
+                );
+            }
+        }
+        let fallback = match from.text("fallback-schedule").as_deref().map(Tag::parse) {
+            // `off` opts out, as do instances without a tag where there is no fallback.
+            None | Some(Ok(Tag::OptedOut)) => None,
+            Some(Ok(Tag::Schedule(hours))) => Some(hours),
+            Some(Err(problems)) => {
+                for problem in problems {
+                    from.refuse("fallback-schedule", problem.to_string());
+                }
+                None
+            }
+        };
+        let tag = from
+            .text("tag")
+            .unwrap_or_else(|| "maid_offhours".to_owned());
         let filter = Self {
-            starts,
-            tag: from
-                .text("tag")
-                .unwrap_or_else(|| "maid_offhours".to_owned())
-                .to_lowercase(),
+            kind,
+            tag: tag.to_lowercase(),
             zone,
             hours: hour.map(|hour| (hour, days)).into_iter().collect(),
             opt_out: from.flag("opt-out") == Some(true),
-            skip_days: from.list("skip-days").unwrap_or_default(),
-            fallback: from.text("fallback-schedule"),
+            skip_days,
+            fallback,
         };
         let problems = from.finish();
-        Some(if problems.is_empty() {
+        if problems.is_empty() {
             Ok(filter)
         } else {
             Err(problems)
-        })
+        }
     }
+
+    /// The zone and the hours of an instance without the tag. A filter reads its own hours only: what else the fallback has
+    /// is for the other kind of filter.
+    fn without_tag(&self) -> Option<(&str, &Hours)> {
+        let fallback = self.fallback.as_ref()?;
+        let own = match self.kind {
+            Kind::On => &fallback.on,
+            Kind::Off => &fallback.off,
+        };
+        let zone = fallback.zone.as_deref().unwrap_or(&self.zone);
+        Some((zone, own.as_ref().unwrap_or(&self.hours)))
+    }
+}
+
+/// A filter that reads a tag, and the policy that it is in.
+#[derive(Debug)]
+struct Half {
+    policy: String,
+    filter: Filter,
+    notes: Vec<String>,
+    hibernate: bool,
 }
 
 /// The filters that read one tag.
 #[derive(Debug, Default)]
 struct Pair {
-    on: Option<Filter>,
-    off: Option<Filter>,
+    on: Option<Half>,
+    off: Option<Half>,
 }
 
 impl Pair {
-    fn translate(self, tag: &str) -> Result<Draft, Vec<Problem>> {
-        let both: Vec<&Filter> = self.on.iter().chain(&self.off).collect();
-        let refuse = |message: &str| Err(vec![Problem::new(tag, message)]);
-        if both.windows(2).any(|pair| pair[0].zone != pair[1].zone) {
-            return refuse(
-                "is read with two values of `default_tz`, which one schedule can't have",
-            );
-        }
-        if both
-            .windows(2)
-            .any(|pair| pair[0].fallback != pair[1].fallback)
-        {
-            return refuse(
-                "is read with two values of `fallback-schedule`, which one schedule can't have",
-            );
-        }
-        let mut draft = Draft {
-            name: tag.to_owned(),
-            ..Draft::default()
+    fn keep(&mut self, half: Half, refused: &mut Vec<Problem>) {
+        let slot = match half.filter.kind {
+            Kind::On => &mut self.on,
+            Kind::Off => &mut self.off,
         };
-        draft.note(format!(
+        match slot {
+            None => *slot = Some(half),
+            Some(first) => refused.push(Problem::new(
+                format!("{}.{}", half.policy, half.filter.kind.filter()),
+                format!(
+                    "reads the tag `{}` as policy `{}` does, which is one schedule already",
+                    half.filter.tag, first.policy
+                ),
+            )),
+        }
+    }
+
+    fn halves(&self) -> impl Iterator<Item = &Half> {
+        self.on.iter().chain(&self.off)
+    }
+
+    fn translate(&self, tag: &str, lost: &mut Vec<Problem>) -> Result<Vec<Draft>, Vec<Problem>> {
+        let mut tagged = self.draft(tag, |filter| Some((&filter.zone, &filter.hours)), lost)?;
+        let mut drafts = Vec::new();
+        if self.halves().any(|half| half.filter.fallback.is_some()) {
+            let name = format!("{tag}-fallback");
+            // The same skip-days are lost as above.
+            let mut draft = self.draft(&name, Filter::without_tag, &mut Vec::new())?;
+            draft.notes.insert(0, format!(
+                "`fallback-schedule`, for instances without the tag `{tag}`: give them the tag `Schedule = {name}`, or add a `match`."
+            ));
+            tell_inline_form(&mut draft);
+            drafts.push(draft);
+        } else if self.halves().any(|half| half.filter.opt_out) {
+            tagged.notes.insert(
+                0,
+                "`opt-out`: the policy takes every instance without the tag. Here a schedule takes those that its `match` says; \
+                 add one."
+                    .to_owned(),
+            );
+        }
+        tagged.notes.insert(0, format!(
             "For instances whose tag `{tag}` is empty or `on`: give them the tag `Schedule = {tag}`. Other values of the tag \
              are schedules of their own; `curfew import custodian VALUE` translates one."
         ));
-        if both.iter().any(|filter| filter.opt_out) {
-            draft.note(
-                "`opt-out`: the policy takes every instance without the tag. Here a schedule takes those that its `match` says; \
-                 add one.",
-            );
-        }
-        let fallback = both.iter().find_map(|filter| filter.fallback.as_deref());
-        if fallback.is_some() {
-            draft.note("The hours are those of `fallback-schedule`, which is for instances without the tag.");
-        }
-        let skip_days = |filter: &Option<Filter>| {
-            filter
-                .as_ref()
-                .map(|it| it.skip_days.clone())
-                .unwrap_or_default()
+        tell_inline_form(&mut tagged);
+        drafts.insert(0, tagged);
+        Ok(drafts)
+    }
+
+    /// A schedule with the hours that `of` takes from each filter.
+    fn draft<'f>(
+        &'f self,
+        name: &str,
+        of: impl Fn(&'f Filter) -> Option<(&'f str, &'f Hours)>,
+        lost: &mut Vec<Problem>,
+    ) -> Result<Draft, Vec<Problem>> {
+        let mut draft = Draft {
+            name: name.to_owned(),
+            ..Draft::default()
         };
-        let (no_starts, no_stops) = (skip_days(&self.on), skip_days(&self.off));
-        let defaults = Defaults {
-            zone: both
-                .first()
-                .map(|filter| filter.zone.clone())
-                .unwrap_or_default(),
-            on: self.on.as_ref().map(|filter| filter.hours.clone()),
-            off: self.off.as_ref().map(|filter| filter.hours.clone()),
-            known: true,
-        };
-        match Tag::parse(fallback.unwrap_or_default())? {
-            Tag::OptedOut => {
-                return refuse("has `off` as its `fallback-schedule`, so that it says nothing");
+        let part = |half: &'f Option<Half>| half.as_ref().and_then(|half| of(&half.filter));
+        let (on, off) = (part(&self.on), part(&self.off));
+        let zone = match (on, off) {
+            (Some((one, _)), Some((other, _))) if one != other => {
+                let message = format!(
+                    "has starts in {one} and stops in {other}, and a schedule has one zone"
+                );
+                return Err(vec![Problem::new(name, message)]);
             }
-            Tag::Schedule(hours) => hours.apply(&mut draft, &defaults),
+            (Some((zone, _)), _) | (None, Some((zone, _))) => zone,
+            (None, None) => return Err(Vec::new()),
+        };
+        for note in self.halves().flat_map(|half| &half.notes) {
+            if !draft.notes.contains(note) {
+                draft.note(note);
+            }
         }
-        if !no_starts.is_empty() {
-            draft.note(
-                "`skip-days` are days without starts here too. What a day before them started is stopped at 00:00, and stops \
-                 happen on them; Cloud Custodian does nothing at all on them.",
-            );
-        } else if !no_stops.is_empty() {
-            draft.note(format!(
-                "`skip-days` of `offhour` is not translated: here stops happen on {} too.",
-                no_stops.join(", ")
+        let hours =
+            |part: Option<(&str, &Hours)>| part.map(|(_, it)| it.clone()).unwrap_or_default();
+        fill(&mut draft, zone, &hours(on), &hours(off));
+        draft.raw.hibernate = off.is_some() && self.off.as_ref().is_some_and(|half| half.hibernate);
+        if let Some(half) = &self.off
+            && let (Some(_), [_, ..]) = (off, half.filter.skip_days.as_slice())
+        {
+            lost.push(Problem::new(
+                format!("{}.offhour.skip-days", half.policy),
+                format!(
+                    "are not translated: the schedule stops on {} too, since `except` keeps starts away and never stops",
+                    half.filter.skip_days.join(", ")
+                ),
             ));
         }
-        draft.raw.except = no_starts;
-        tell_inline_form(&mut draft);
+        if let (Some(half), Some(_)) = (&self.on, on) {
+            let timetable = timetable(&draft)?;
+            for day in &half.filter.skip_days {
+                if off.is_some() && runs_into(&timetable, day) {
+                    let message = format!(
+                        "has {day}, into which a run of the day before lasts: here it would be interrupted, and Cloud Custodian \
+                         leaves it running"
+                    );
+                    return Err(vec![Problem::new(
+                        format!("{}.onhour.skip-days", half.policy),
+                        message,
+                    )]);
+                }
+            }
+            draft.raw.except.clone_from(&half.filter.skip_days);
+        }
         Ok(draft)
     }
+}
+
+/// Whether instances run when `day` begins.
+fn runs_into(timetable: &Timetable, day: &str) -> bool {
+    let midnight = day
+        .parse::<Date>()
+        .and_then(|date| date.to_zoned(timetable.time_zone().clone()));
+    midnight.is_ok_and(|midnight| {
+        let midnight = midnight.timestamp();
+        let before = Timestamp::from_second(midnight.as_second() - 1).unwrap_or(midnight);
+        [before, midnight]
+            .iter()
+            .all(|at| timetable.desired(*at) == Desired::Running)
+    })
 }

@@ -20,6 +20,8 @@ pub(super) struct Period {
     /// Minutes after midnight.
     begin: Option<u16>,
     end: Option<u16>,
+    /// It is written 00:00–23:59, which is as much of a day as Instance Scheduler can say; then both times are left out.
+    to_last_minute: bool,
     on: Recurrence,
 }
 
@@ -64,12 +66,19 @@ impl Period {
             from.refuse("begintime", "is missing, as are `endtime` and all days");
         }
         let problems = from.finish();
+        let to_last_minute = begin == Some(0) && end == Some(DAY - 1);
+        let (begin, end) = if to_last_minute {
+            (None, None)
+        } else {
+            (begin, end)
+        };
         if problems.is_empty() {
             Ok(Self {
                 name: name.to_owned(),
                 description,
                 begin,
                 end,
+                to_last_minute,
                 on,
             })
         } else {
@@ -99,6 +108,13 @@ pub(super) fn translate(draft: &mut Draft, periods: &[Period]) -> Result<(), Str
     for period in periods.iter().filter(|period| period.is_overnight()) {
         draft.note(format!(
             "Period `{}` ends on the next day. Instance Scheduler refuses such a period; here it is one window.",
+            period.name
+        ));
+    }
+    for period in periods.iter().filter(|period| period.to_last_minute) {
+        draft.note(format!(
+            "Period `{}` ends at 23:59, the latest end that Instance Scheduler takes: here it is the whole day, 00:00-24:00, so \
+             that nothing is stopped for the minute before midnight.",
             period.name
         ));
     }
