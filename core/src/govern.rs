@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::Instance;
 use crate::plan::SkipReason;
+use crate::problem::Problem;
 use crate::schedule::{Pattern, Schedule, ScheduleName};
 use crate::timetable::Timetable;
 
@@ -23,6 +25,20 @@ pub struct Governance {
 impl Governance {
     /// The governing tag's key, unless the settings say otherwise.
     pub const DEFAULT_TAG: &'static str = "Schedule";
+
+    /// What of the schedules never happens after `now`, each with its key: see [`Timetable::never_happens`].
+    pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
+        self.schedules
+            .values()
+            .flat_map(|schedule| {
+                let key = format!("schedules.{}", schedule.name);
+                let sentences = schedule.timetable.never_happens(now);
+                sentences
+                    .into_iter()
+                    .map(move |sentence| Problem::new(key.clone(), sentence))
+            })
+            .collect()
+    }
 
     /// The schedule that governs an instance, or why none does. The instance's tag comes first: a schedule's name, a schedule
     /// written out, or `none`; then the schedules' matchers, of which exactly one must take it.

@@ -89,6 +89,9 @@ pub struct RawSchedule {
     /// The only dates with starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// Whether events with a time of day in the calendars of `except` and `only` count for the days that they touch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed: bool,
     /// Other schedules by name: running when any of them wants it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub any_of: Vec<String>,

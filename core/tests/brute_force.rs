@@ -51,6 +51,8 @@ struct WindowSpec {
     /// Minutes after midnight.
     from: i32,
     to: i32,
+    /// It begins on one weekday and ends so many days later, which is written as the name of that day.
+    ends_later: Option<i8>,
 }
 
 fn list(numbers: &[i8]) -> String {
@@ -155,7 +157,20 @@ impl WindowSpec {
             .map(|dates| format!("dates={} ", list(dates)))
             .unwrap_or_default();
         let clock = |minutes: i32| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-        format!("{days}{dates}{}-{}", clock(self.from), clock(self.to))
+        let end_day = match (&self.weekdays, self.ends_later) {
+            (Some(days), Some(later)) => weekday_list(&[(days[0] + later) % 7]) + " ",
+            _ => String::new(),
+        };
+        format!("{days}{dates}{}-{end_day}{}", clock(self.from), clock(self.to))
+    }
+
+    /// Minutes after the midnight at which its day begins.
+    fn end(&self) -> i32 {
+        match self.ends_later {
+            Some(later) => self.to + i32::from(later) * 24 * 60,
+            None if self.to > self.from => self.to,
+            None => self.to + 24 * 60,
+        }
     }
 
     fn begins_on(&self, date: Date) -> bool {
@@ -302,25 +317,21 @@ fn runs(schedule: &Schedule, scan: &Scan) -> (Vec<(Timestamp, Timestamp)>, BTree
     let (first, last) = (scan.0[0].0.date(), scan.0[scan.0.len() - 1].0.date());
     let instant = |date: Date, minutes: i32| scan.instant(date.at(0, 0, 0, 0) + minutes.minutes());
     for window in &schedule.windows {
-        let to = if window.to > window.from {
-            window.to
-        } else {
-            window.to + 24 * 60
-        };
         let mut date = first;
         while date <= last {
             if window.begins_on(date) && schedule.is_listed(date) {
-                let begin = instant(date, window.from);
-                let end = instant(date, to);
-                stops.extend(end);
-                let tomorrow = date.tomorrow().unwrap();
-                let cut = if schedule.is_excepted(tomorrow) {
-                    instant(date, to.min(24 * 60))
-                } else {
-                    end
-                };
-                if let (Some(begin), false) = (begin, schedule.is_excepted(date)) {
-                    runs.push((begin, cut.unwrap_or(Timestamp::MAX)));
+                stops.extend(instant(date, window.end()));
+                // Day by day, without those that are excepted; without the first there is no run at all.
+                let mut day = date;
+                let mut passed = 0;
+                while !schedule.is_excepted(date) && passed < window.end() {
+                    let from = instant(date, passed.max(window.from));
+                    passed += 24 * 60;
+                    let to = instant(date, passed.min(window.end())).unwrap_or(Timestamp::MAX);
+                    if let (Some(from), false) = (from, schedule.is_excepted(day)) {
+                        runs.push((from, to));
+                    }
+                    day = day.tomorrow().unwrap();
                 }
             }
             date = date.tomorrow().unwrap();
@@ -364,11 +375,22 @@ fn window() -> impl Strategy<Value = WindowSpec> {
         prop_oneof![4 => quarter, 1 => Just(24 * 60)],
     )
         .prop_filter("empty or a whole day", |(_, _, from, to)| from != to)
-        .prop_map(|(weekdays, dates, from, to)| WindowSpec {
-            weekdays,
-            dates,
-            from,
-            to: if to == 0 { 24 * 60 } else { to },
+        .prop_flat_map(|(weekdays, dates, from, to)| {
+            // A week later, a day is the same by its name: the end has to be before the beginning.
+            let most = if to < from && to != 0 { 8 } else { 7 };
+            let least = if to > from { 0_i8 } else { 1 };
+            let ends_later = proptest::option::weighted(0.4, least..most);
+            (Just((weekdays, dates, from, to)), ends_later)
+        })
+        .prop_map(|((weekdays, dates, from, to), later)| {
+            let one = later.and_then(|_| Some(vec![*weekdays.as_ref()?.first()?]));
+            WindowSpec {
+                ends_later: later.filter(|_| one.is_some()),
+                weekdays: one.or(weekdays),
+                dates,
+                from,
+                to: if to == 0 { 24 * 60 } else { to },
+            }
         })
 }
 

@@ -218,6 +218,15 @@ fn windows_print_canonically_and_refuse_what_could_mean_two_things() {
         ),
         ("-06:30", "00:00-06:30"),
         ("*/2 10:00-11:00", "days=*/2 10:00-11:00"),
+        ("Fri 20:00-Mon 06:00", "Fri 20:00-Mon 06:00"),
+        ("fri 20:00 - MONDAY 6:00", "Fri 20:00-Mon 06:00"),
+        ("FriL months=Jan 20:00-Sun 24:00", "FriL months=Jan 20:00-Sun 24:00"),
+        ("Fri 20:00-Mon 00:00", "Fri 20:00-Sun 24:00"),
+        ("Fri 20:00-Sat 06:00", "Fri 20:00-06:00"),
+        ("Fri 08:00-Sat 08:00", "Fri 08:00-Sat 08:00"),
+        ("Fri 08:00-Fri 20:00", "Fri 08:00-20:00"),
+        ("Mon 08:00-Mon 06:00", "Mon 08:00-Mon 06:00"),
+        ("Sat -Mon 06:00", "Sat 00:00-Mon 06:00"),
     ] {
         let window: Window = written
             .parse()
@@ -248,6 +257,11 @@ fn windows_print_canonically_and_refuse_what_could_mean_two_things() {
             "`weekdays` is not a day of the week; write `Mon`–`Sun`",
         ),
         ("Mon 09:00-17:00 Tue", "the same kind of thing twice"),
+        ("Mon-Fri 20:00-Sun 06:00", "begins on one named day"),
+        ("dates=1 20:00-Sun 06:00", "begins on one named day"),
+        ("Fri 20:00-Fri 20:00", "empty or a whole week"),
+        ("Fri 20:00-Someday 06:00", "`Someday` is not a day of the week"),
+        ("Fri 20:00-Mon", "`Mon` is not a time of day"),
     ] {
         let problem = text.parse::<Window>().expect_err(text);
         assert!(problem.contains(reason), "{text}: {problem}");

@@ -20,10 +20,8 @@ pub(super) struct Coverage {
 #[derive(Clone, Debug, PartialEq)]
 struct Masked {
     window: Window,
-    /// On the day it begins on.
-    body: Minutes,
-    /// On the day after.
-    tail: Minutes,
+    /// Its minutes on the day that it begins on, on the day after, and so on to the one on which it ends.
+    days: Vec<Minutes>,
 }
 
 /// Days without running time (`except`), and the days to which everything is limited (`only`).
@@ -65,8 +63,12 @@ impl Coverage {
         let windows = windows
             .into_iter()
             .map(|window| Masked {
-                body: minutes(window.from(), window.to().min(DAY)),
-                tail: minutes(0, window.to().saturating_sub(DAY)),
+                days: (0..=window.end_day())
+                    .map(|day| {
+                        let on = |minute: u16| minute.saturating_sub(day * DAY).min(DAY);
+                        minutes(on(window.from()), on(window.to()))
+                    })
+                    .collect(),
                 window,
             })
             .collect();
@@ -131,71 +133,79 @@ impl Coverage {
         }
     }
 
-    /// The days of `month` that can have an edge: those on which a window begins, and the days after them. Days in the
-    /// middle of a run of whole days have none, which keeps the search short for what always runs.
+    /// The days of `month` that can have an edge: those on which a window begins, and those after them until it ends. Days in
+    /// the middle of a run of whole days have none, which keeps the search short for what always runs.
     fn may_change(&self, month: Month, exceptions: &Exceptions) -> Days {
-        let mut begins = 0;
+        let mut may = 0;
         let mut whole = 0;
-        let mut carried = false;
         let mut carried_whole = false;
         let before = month.previous();
         let open = exceptions.open(month);
         for masked in &self.windows {
             let days = masked.window.days(month);
-            begins |= days;
+            let days_before = before.map(|before| (before, masked.window.days(before)));
+            for later in 0..=masked.window.end_day() {
+                may |= days << later;
+                if let Some((before, days)) = days_before {
+                    may |= Days::try_from(u64::from(days) << later >> before.length)
+                        .unwrap_or(Days::MAX);
+                }
+            }
             let is_whole = masked.window.from() == 0 && masked.window.to() == DAY;
             if is_whole {
                 whole |= days & open;
             }
-            if let Some(before) = before {
-                let last = masked.window.days(before) & day_bit(before.length) != 0;
-                carried |= last;
-                carried_whole |=
-                    last && is_whole && exceptions.open(before) & day_bit(before.length) != 0;
+            if let Some((before, days)) = days_before {
+                let last = day_bit(before.length);
+                carried_whole |= is_whole && days & exceptions.open(before) & last != 0;
             }
         }
         let inside_whole = whole & (whole << 1 | Days::from(carried_whole) << 1);
-        (begins | begins << 1 | Days::from(carried) << 1) & month.all() & !inside_whole
+        may & month.all() & !inside_whole
     }
 
     /// The edges of the day `date`.
     fn edges_of(&self, date: Date, exceptions: &Exceptions) -> DayEdges {
-        let today = DayKind::of(date, exceptions);
-        let yesterday = date.yesterday().ok();
-        let before = yesterday.map(|yesterday| (DayKind::of(yesterday, exceptions), yesterday));
+        if !has_edges(date) {
+            return DayEdges::new(&[0; WORDS], &[0; WORDS], false);
+        }
         let mut covered: Minutes = [0; WORDS];
         let mut ends: Minutes = [0; WORDS];
         let mut carry = false;
-        for masked in &self.windows {
-            let window = &masked.window;
-            if today.listed && today.has(window) {
-                if today.excepted {
-                    mark(&mut ends, window.to());
-                } else {
-                    add(&mut covered, &masked.body);
-                }
+        let today = DayKind::of(date, exceptions);
+        let mut yesterday_excepted = false;
+        let longest = self.windows.iter().map(|it| it.days.len()).max();
+        let mut begin = Some(date);
+        for later in 0..longest.unwrap_or(0).max(2) {
+            let Some(day) = begin.map(|day| DayKind::of(day, exceptions)) else {
+                break;
+            };
+            begin = begin.and_then(|day| day.yesterday().ok());
+            if later == 1 {
+                yesterday_excepted = day.excepted;
             }
-            if let Some((before, _)) = &before
-                && before.listed
-                && window.to() >= DAY
-                && before.has(window)
-            {
-                if before.excepted || today.excepted {
-                    mark(&mut ends, window.to() - DAY);
+            if !day.listed {
+                continue;
+            }
+            for masked in &self.windows {
+                let Some(minutes) = masked.days.get(later).filter(|_| day.has(&masked.window)) else {
+                    continue;
+                };
+                // A stop at its end happens whether it ran or not.
+                if usize::from(masked.window.end_day()) == later {
+                    mark(&mut ends, masked.window.to() % DAY);
                 }
-                if !before.excepted {
-                    carry = true;
-                    if !today.excepted {
-                        add(&mut covered, &masked.tail);
-                    }
+                if day.excepted {
+                    continue;
                 }
+                if !today.excepted {
+                    add(&mut covered, minutes);
+                }
+                // What ran into today ran until yesterday's end.
+                carry |= later > 0 && !yesterday_excepted;
             }
         }
-        if has_edges(date) {
-            DayEdges::new(&covered, &ends, carry)
-        } else {
-            DayEdges::new(&[0; WORDS], &[0; WORDS], false)
-        }
+        DayEdges::new(&covered, &ends, carry)
     }
 }
 

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use super::calendar::{Days, FIRST_YEAR, LAST_YEAR, Month, Reach, day_range};
@@ -184,7 +185,7 @@ impl DateSet {
         self.0.is_empty()
     }
 
-    /// The dates between which these rules leave something to happen, with a day more for what ends after midnight.
+    /// The dates between which these rules leave something to happen, with a week and a day more for windows that end later.
     pub(super) fn reach(&self) -> Reach {
         let mut reach: Option<Reach> = None;
         for rule in &self.0 {
@@ -200,8 +201,7 @@ impl DateSet {
         reach.map_or(Reach::ALL, |reach| Reach {
             last: reach
                 .last
-                .tomorrow()
-                .unwrap_or(reach.last)
+                .saturating_add(8.days())
                 .min(Reach::ALL.last),
             ..reach
         })

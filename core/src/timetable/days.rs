@@ -70,15 +70,23 @@ impl MonthDays {
 
     /// The days of `month` that are listed.
     pub(super) fn of(&self, month: Month) -> Days {
-        let special = self.items.iter().fold(0, |bits, item| {
+        let last = if self.items.contains(&MonthDay::Last) {
+            day_bit(month.length)
+        } else {
+            0
+        };
+        (self.numbers | last | self.workdays(month)) & month.all()
+    }
+
+    /// The days of `month` that are listed as working days, by `LW` or `15W`.
+    pub(super) fn workdays(&self, month: Month) -> Days {
+        self.items.iter().fold(0, |bits, item| {
             bits | match *item {
-                MonthDay::Numbers(_) => 0,
-                MonthDay::Last => day_bit(month.length),
+                MonthDay::Numbers(_) | MonthDay::Last => 0,
                 MonthDay::LastWorkday => nearest_workday(month, month.length),
                 MonthDay::Nearest(day) => nearest_workday(month, day),
             }
-        });
-        (self.numbers | special) & month.all()
+        })
     }
 
     /// Every day of a month that can be listed in some month: a superset, for UTC rules.
@@ -243,10 +251,7 @@ impl Weekdays {
 
     /// Writes the list with the names capitalised as in `Mon-Fri`.
     pub(super) fn write_capitalised(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(formatter, |weekday, formatter| {
-            let (initial, rest) = weekday_name(weekday).split_at(1);
-            write!(formatter, "{initial}{}", rest.to_ascii_lowercase())
-        })
+        self.write(formatter, write_capitalised)
     }
 
     fn write(
@@ -317,7 +322,8 @@ impl Weekday {
     }
 }
 
-fn one_weekday(text: &str, dialect: Dialect) -> Result<u8, String> {
+/// One day of the week by its name (AWS's by its number, too): 0 is Sunday.
+pub(super) fn one_weekday(text: &str, dialect: Dialect) -> Result<u8, String> {
     let number = if dialect == Dialect::Aws {
         AWS_WEEKDAY.value(text)? - 1
     } else {
@@ -391,6 +397,12 @@ impl fmt::Display for Weekdays {
             formatter.write_str(weekday_name(weekday))
         })
     }
+}
+
+/// A day of the week (0 is Sunday) as in `Mon`.
+pub(super) fn write_capitalised(weekday: u16, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (initial, rest) = weekday_name(weekday).split_at(1);
+    write!(formatter, "{initial}{}", rest.to_ascii_lowercase())
 }
 
 fn weekday_name(weekday: u16) -> &'static str {

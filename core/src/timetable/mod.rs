@@ -49,6 +49,7 @@ mod cron;
 mod dates;
 mod days;
 mod field;
+mod idle;
 mod inline;
 mod rate;
 mod raw;
@@ -226,6 +227,26 @@ impl Timetable {
     /// ```
     pub fn because(&self, at: Timestamp) -> String {
         because::sentence(&self.members, clock::clamp(at))
+    }
+
+    /// What of it never happens after `now`, a sentence each: a cron or a window that has no day, dates that leave nothing, and
+    /// a last working day (`LW`, `15W`) within 400 days that `except` takes out. Nothing for several timetables together: each
+    /// is asked by itself.
+    ///
+    /// ```
+    /// use curfew_core::timetable::Timetable;
+    ///
+    /// let night = Timetable::parse_inline("stop 0 18 31 2,4 * Europe/Vienna").unwrap();
+    /// assert_eq!(
+    ///     night.never_happens("2026-01-01T00:00:00Z".parse().unwrap()),
+    ///     ["the stop cron `0 18 31 2,4 *` never fires"],
+    /// );
+    /// ```
+    pub fn never_happens(&self, now: Timestamp) -> Vec<String> {
+        match &self.members[..] {
+            [rules] => idle::sentences(rules, clock::clamp(now)),
+            _ => Vec::new(),
+        }
     }
 
     /// UTC rules for `EventBridge`: for every edge in the 400 days after `now`, one of them fires at its minute. They may

@@ -156,11 +156,8 @@ fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
     for window in rules.coverage.windows() {
         let days = window_days(window);
         sources.push(Source::at(Action::Start, window.from(), days.clone()));
-        sources.push(if window.to() < DAY {
-            Source::at(Action::Stop, window.to(), days)
-        } else {
-            Source::at(Action::Stop, window.to() - DAY, days.later())
-        });
+        let end = days.moved(window.end_day().into());
+        sources.push(Source::at(Action::Stop, window.to() % DAY, end));
     }
     sources.extend(cuts(rules, now, until));
     sources
@@ -168,7 +165,8 @@ fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
 
 /// Midnights at which excepted days may interrupt a run, or let it go on.
 fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
-    let overnight = rules.coverage.windows().any(|window| window.to() > DAY);
+    let lasts = |days: u16| rules.coverage.windows().any(|window| window.to() > days * DAY);
+    let (overnight, over_a_day) = (lasts(1), lasts(2));
     let crons = !rules.starts.is_empty() && !rules.stops.is_empty();
     let (first, last) = (
         wall_at(&rules.zone, now).date,
@@ -195,7 +193,8 @@ fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
             },
         )
     };
-    match (days != 0, crons, overnight) {
+    // After an excepted day a run goes on that crons began, or a window of several days.
+    match (days != 0, crons || over_a_day, overnight) {
         (true, true, _) => vec![midnight(Action::Start), midnight(Action::Stop)],
         (true, false, true) => vec![midnight(Action::Stop)],
         _ => Vec::new(),

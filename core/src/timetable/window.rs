@@ -4,22 +4,26 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::calendar::{DAY, Days, Month, Wall};
-use super::days::{Dialect, MonthDays, Weekdays};
+use super::days::{self, Dialect, MonthDays, Weekdays};
 use super::field::{self, MONTH, Numbers};
 
 /// Running time: `from`–`to` on some days, half-open (`to` itself is outside).
 ///
 /// Days of the week, days of the month and months combine with *and*; one that isn't given allows every day. A window
-/// whose `to` is not after its `from` ends on the next day. Without times it is the whole day; without `from` it begins
-/// at 00:00, without `to` it ends at 24:00. It belongs to the day on which it begins.
+/// whose `to` is not after its `from` ends on the next day, and one whose `to` names a day of the week ends on the next such
+/// day, up to a week later. Without times it is the whole day; without `from` it begins at 00:00, without `to` it ends at
+/// 24:00. It belongs to the day on which it begins.
 ///
-/// In one line: `Mon-Fri 08:00-20:00`, `Mon#1 months=Jan-Jun 22:00-06:00`, `dates=1-7,L`.
+/// In one line: `Mon-Fri 08:00-20:00`, `Mon#1 months=Jan-Jun 22:00-06:00`, `dates=1-7,L`, `Fri 20:00-Mon 06:00`.
 ///
 /// ```
 /// use curfew_core::timetable::Window;
 ///
 /// let window: Window = "monday-FRI 8:00-20:00".parse().unwrap();
 /// assert_eq!(window.to_string(), "Mon-Fri 08:00-20:00");
+///
+/// let weekend: Window = "Fri 20:00 - Mon 6:00".parse().unwrap();
+/// assert_eq!(weekend.to_string(), "Fri 20:00-Mon 06:00");
 ///
 /// let refused = "Mon-Fri 9-17".parse::<Window>().unwrap_err();
 /// assert!(refused.contains("write times with minutes, as in `09:00-17:00`"));
@@ -32,7 +36,7 @@ pub struct Window {
     month_bits: u64,
     /// Minutes after midnight, 0–1439.
     from: u16,
-    /// Minutes after midnight of the day it begins on: after `from`, and at most a day after it.
+    /// Minutes after midnight of the day it begins on: after `from`, and less than a week after it.
     to: u16,
 }
 
@@ -74,10 +78,14 @@ impl Window {
             keep("from", problem);
             None
         });
-        let to = optional(parts.to, time_of_day).unwrap_or_else(|problem| {
-            keep("to", problem);
-            None
-        });
+        let (end_day, to) = match parts.to.map(end_of_window).transpose() {
+            Ok(Some((day, time))) => (day, Some(time)),
+            Ok(None) => (None, None),
+            Err(problem) => {
+                keep("to", problem);
+                (None, None)
+            }
+        };
         let (from, to) = (from.unwrap_or(0), to.unwrap_or(DAY));
         if from == DAY {
             keep(
@@ -85,7 +93,17 @@ impl Window {
                 "`24:00` is the end of a day; a window begins at `00:00`–`23:59`".to_owned(),
             );
         }
-        if from == to && from != DAY {
+        let same_time = from == to && from != DAY;
+        let to = match end_day.map(|day| days_later(weekdays.as_ref(), day, from, to)) {
+            None if to > from => to,
+            None => to + DAY,
+            Some(Ok(days)) => to + days * DAY,
+            Some(Err(problem)) => {
+                keep("to", problem);
+                to
+            }
+        };
+        if end_day.is_none() && same_time {
             let time = Clock(from);
             keep(
                 "to",
@@ -105,7 +123,7 @@ impl Window {
                 .map_or(u64::MAX, |months| months.bits(&MONTH)),
             months,
             from,
-            to: if to > from { to } else { to + DAY },
+            to,
         })
     }
 
@@ -117,7 +135,8 @@ impl Window {
             .replace(" ,", ",");
         let mut parts = Parts::default();
         let mut times = None;
-        for word in spaced.split_whitespace() {
+        let words = join_end_days(&spaced);
+        for word in words.iter().map(String::as_str) {
             let (slot, value) = if let Some(value) = word.strip_prefix("days=") {
                 (&mut parts.days, value)
             } else if let Some(value) = word.strip_prefix("dates=") {
@@ -188,9 +207,22 @@ impl Window {
         self.from
     }
 
-    /// Minutes after the same midnight at which it ends; more than a day's for a window that ends on the next day.
+    /// Minutes after the same midnight at which it ends; more than a day's for a window that ends on a later day.
     pub(super) fn to(&self) -> u16 {
         self.to
+    }
+
+    /// How many days after the one on which it begins it ends; 1 also for an end at 24:00 of that day, which is 00:00 of the next.
+    pub(super) fn end_day(&self) -> u16 {
+        self.to / DAY
+    }
+
+    /// The day on which it ends, and the time on that day, up to 24:00.
+    fn end(&self) -> (u16, u16) {
+        match (self.to / DAY, self.to % DAY) {
+            (days, 0) => (days - 1, DAY),
+            end => end,
+        }
     }
 
     pub(super) fn weekdays(&self) -> Option<&Weekdays> {
@@ -208,10 +240,60 @@ impl Window {
 
     /// Whether `wall` is inside, dates of exception left aside.
     pub(super) fn contains(&self, wall: Wall) -> bool {
-        let begins_on =
-            |date| self.days(Month::of(date)) & super::calendar::day_bit(date.day()) != 0;
-        (begins_on(wall.date) && (self.from..self.to).contains(&wall.minute))
-            || (wall.minute + DAY < self.to && wall.date.yesterday().is_ok_and(begins_on))
+        let mut date = Some(wall.date);
+        (0..=self.end_day()).any(|days| {
+            let begins = date.is_some_and(|date| {
+                self.days(Month::of(date)) & super::calendar::day_bit(date.day()) != 0
+            });
+            date = date.and_then(|date| date.yesterday().ok());
+            begins && (self.from..self.to).contains(&(wall.minute + days * DAY))
+        })
+    }
+}
+
+/// The words of a line, with an end that names its day (`20:00-Mon 06:00`) as one.
+fn join_end_days(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split_whitespace() {
+        let waits = |last: &String| {
+            let has_time = last.contains(':') || last.starts_with('-');
+            has_time && last.ends_with(|last: char| last.is_ascii_alphabetic())
+        };
+        match words.last_mut().filter(|last| waits(last)) {
+            Some(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            None => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
+/// A time of day, after a day of the week if it has one (0 is Sunday).
+fn end_of_window(text: &str) -> Result<(Option<u8>, u16), String> {
+    match text.trim().split_once(char::is_whitespace) {
+        None => Ok((None, time_of_day(text)?)),
+        Some((day, time)) => Ok((Some(days::one_weekday(day, Dialect::Window)?), time_of_day(time)?)),
+    }
+}
+
+/// How many days after a day of `begin` the next day `end` is, for a window from `from` to `to`.
+fn days_later(begin: Option<&Weekdays>, end: u8, from: u16, to: u16) -> Result<u16, String> {
+    let begin = begin
+        .map_or(0, Weekdays::widest)
+        .checked_ilog2()
+        .filter(|day| begin.is_some_and(|days| days.widest() == 1 << day))
+        .ok_or(
+            "a window that ends on a named day begins on one named day, as in `Fri 20:00-Mon 06:00`",
+        )?;
+    let days = (u16::from(end) + 7 - u16::try_from(begin).unwrap_or(0)) % 7;
+    match days {
+        0 if to == from => {
+            Err("the window is empty or a whole week; for what always runs write `00:00-24:00`".to_owned())
+        }
+        0 if to < from => Ok(7),
+        days => Ok(days),
     }
 }
 
@@ -283,12 +365,16 @@ impl fmt::Display for Window {
             })?;
             formatter.write_str(" ")?;
         }
-        let to = if self.to > DAY {
-            self.to - DAY
-        } else {
-            self.to
-        };
-        write!(formatter, "{}-{}", Clock(self.from), Clock(to))
+        write!(formatter, "{}-", Clock(self.from))?;
+        let (days, time) = self.end();
+        // Within a day after its beginning, the time alone says which day.
+        if self.to - self.from >= DAY && self.to != DAY {
+            let begin = self.weekdays.as_ref().map_or(0, Weekdays::widest);
+            let end = (u16::try_from(begin.trailing_zeros()).unwrap_or(0) + days) % 7;
+            days::write_capitalised(end, formatter)?;
+            formatter.write_str(" ")?;
+        }
+        write!(formatter, "{}", Clock(time))
     }
 }
 
