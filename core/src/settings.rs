@@ -67,6 +67,10 @@ fn default_tag() -> String {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key that a person writes"
+)]
 pub struct RawSchedule {
     /// An IANA time zone: `Europe/Paris`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

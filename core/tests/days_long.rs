@@ -33,7 +33,11 @@ fn a_weekend_is_one_run() {
     assert_eq!(timetable.to_string(), "Fri 20:00-Mon 06:00 UTC");
     assert_eq!(
         edges(&timetable.to_string(), "2026-06-04T00:00:00Z", 3),
-        ["Fri 05 20:00 start", "Mon 08 06:00 stop", "Fri 12 20:00 start"]
+        [
+            "Fri 05 20:00 start",
+            "Mon 08 06:00 stop",
+            "Fri 12 20:00 start"
+        ]
     );
     assert_eq!(
         timetable.because("2026-06-07T12:00:00Z".parse().unwrap()),
@@ -70,7 +74,11 @@ fn the_committed_case_is_read() {
 fn an_excepted_day_is_cut_out_of_a_run_of_days() {
     // Saturday: off at 00:00, on again on Sunday.
     assert_eq!(
-        edges("Fri 20:00-Mon 06:00; except 2026-06-06 UTC", "2026-06-05T00:00:00Z", 5),
+        edges(
+            "Fri 20:00-Mon 06:00; except 2026-06-06 UTC",
+            "2026-06-05T00:00:00Z",
+            5
+        ),
         [
             "Fri 05 20:00 start",
             "Sat 06 00:00 stop",
@@ -81,17 +89,33 @@ fn an_excepted_day_is_cut_out_of_a_run_of_days() {
     );
     // Friday: there is no run, and its stop happens.
     assert_eq!(
-        edges("Fri 20:00-Mon 06:00; except 2026-06-05 UTC", "2026-06-05T00:00:00Z", 2),
+        edges(
+            "Fri 20:00-Mon 06:00; except 2026-06-05 UTC",
+            "2026-06-05T00:00:00Z",
+            2
+        ),
         ["Mon 08 06:00 stop", "Fri 12 20:00 start"]
     );
     // Monday, and the end on it.
     assert_eq!(
-        edges("Fri 20:00-Mon 06:00; except 2026-06-08 UTC", "2026-06-05T00:00:00Z", 3),
-        ["Fri 05 20:00 start", "Mon 08 00:00 stop", "Mon 08 06:00 stop"]
+        edges(
+            "Fri 20:00-Mon 06:00; except 2026-06-08 UTC",
+            "2026-06-05T00:00:00Z",
+            3
+        ),
+        [
+            "Fri 05 20:00 start",
+            "Mon 08 00:00 stop",
+            "Mon 08 06:00 stop"
+        ]
     );
     // What a listed day began lasts to its end, and nothing begins on another.
     assert_eq!(
-        edges("Fri 20:00-Mon 06:00; only 2026-06-05 UTC", "2026-06-01T00:00:00Z", 3),
+        edges(
+            "Fri 20:00-Mon 06:00; only 2026-06-05 UTC",
+            "2026-06-01T00:00:00Z",
+            3
+        ),
         ["Fri 05 20:00 start", "Mon 08 06:00 stop"]
     );
 }
@@ -100,10 +124,18 @@ fn an_excepted_day_is_cut_out_of_a_run_of_days() {
 fn a_window_may_be_a_minute_short_of_a_week_and_crosses_months() {
     assert_eq!(
         edges("Mon 06:00-Mon 05:59 UTC", "2026-06-25T00:00:00Z", 3),
-        ["Mon 29 05:59 stop", "Mon 29 06:00 start", "Mon 06 05:59 stop"]
+        [
+            "Mon 29 05:59 stop",
+            "Mon 29 06:00 start",
+            "Mon 06 05:59 stop"
+        ]
     );
     assert_eq!(
-        edges("FriL 20:00-Tue 06:00 Europe/Paris", "2026-10-01T00:00:00Z", 2),
+        edges(
+            "FriL 20:00-Tue 06:00 Europe/Paris",
+            "2026-10-01T00:00:00Z",
+            2
+        ),
         ["Fri 30 20:00 start", "Tue 03 06:00 stop"]
     );
 }
@@ -124,8 +156,14 @@ fn utc_rules_fire_on_the_day_on_which_it_ends() {
     );
     // The run goes on after the excepted Saturday.
     let cut = rules("Fri 20:00-Mon 06:00; except 2026-06-06 UTC");
-    assert!(cut.contains(&"start cron(0 0 6,7 6 ? *)".to_owned()), "{cut:?}");
-    assert!(cut.contains(&"stop cron(0 0 6,7 6 ? *)".to_owned()), "{cut:?}");
+    assert!(
+        cut.contains(&"start cron(0 0 6,7 6 ? *)".to_owned()),
+        "{cut:?}"
+    );
+    assert!(
+        cut.contains(&"stop cron(0 0 6,7 6 ? *)".to_owned()),
+        "{cut:?}"
+    );
 }
 
 #[test]
@@ -136,10 +174,22 @@ fn what_never_happens_is_said() {
             .never_happens("2026-06-01T00:00:00Z".parse().unwrap())
     };
     for (text, sentence) in [
-        ("start 0 8 * * *; stop 0 18 30 2 * UTC", "the stop cron `0 18 30 2 *` never fires"),
-        ("stop cron(0 20 * * ? 2020) UTC", "the stop cron `cron(0 20 * * ? 2020)` never fires again"),
-        ("dates=31 months=Jun UTC", "the window `dates=31 months=Jun 00:00-24:00` never begins: no month has such a day"),
-        ("Mon-Fri 08:00-20:00; only 2020-01-01 UTC", "nothing starts or stops any more: `except` and `only` leave no day"),
+        (
+            "start 0 8 * * *; stop 0 18 30 2 * UTC",
+            "the stop cron `0 18 30 2 *` never fires",
+        ),
+        (
+            "stop cron(0 20 * * ? 2020) UTC",
+            "the stop cron `cron(0 20 * * ? 2020)` never fires again",
+        ),
+        (
+            "dates=31 months=Jun UTC",
+            "the window `dates=31 months=Jun 00:00-24:00` never begins: no month has such a day",
+        ),
+        (
+            "Mon-Fri 08:00-20:00; only 2020-01-01 UTC",
+            "nothing starts or stops any more: `except` and `only` leave no day",
+        ),
         (
             "dates=LW 06:00-20:00; except 12-31 UTC",
             "the window `dates=LW 06:00-20:00` falls on 2026-12-31, which `except` takes out: nothing starts by it in that month; \

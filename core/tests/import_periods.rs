@@ -256,9 +256,8 @@ fn theirs(periods: &[(u8, Option<u16>, Option<u16>)], minute: i64) -> Desired {
             let on = days & (1 << day) != 0;
             states.push(match (begin, end) {
                 _ if !on => Desired::Stopped,
-                // The whole day, as far as Instance Scheduler can say it.
-                (Some(0), Some(1439)) => Desired::Running,
-                (None, None) => Desired::Running,
+                // To 23:59 is the whole day, as far as Instance Scheduler can say it.
+                (None, None) | (Some(0), Some(1439)) => Desired::Running,
                 (Some(begin), None) if time >= *begin => Desired::Running,
                 (None, Some(end)) if time >= *end => Desired::Stopped,
                 (Some(begin), Some(end)) if (*begin..*end).contains(&time) => Desired::Running,

@@ -62,8 +62,11 @@ fn starting(more: Value) -> Value {
 }
 
 fn over(policy: &mut Value, more: Value) {
-    for (key, value) in more.as_object().unwrap() {
-        policy[key] = value.clone();
+    let Value::Object(more) = more else {
+        panic!("keys and values: {more}");
+    };
+    for (key, value) in more {
+        policy[key] = value;
     }
 }
 
@@ -192,6 +195,7 @@ fn what_is_told_beside_a_stop_is_refused_and_the_stop_is_translated() {
 
 /// Every key of a policy, by Cloud Custodian's `c7n/schema.py`.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row for each key")]
 fn every_key_of_a_policy_is_translated_remarked_or_refused() {
     for (key, value, remark) in [
         (
@@ -670,7 +674,9 @@ proptest! {
     ) {
         let mut policy = if off { stopping(json!({})) } else { starting(json!({})) };
         policy[key] = value;
-        policy["filters"].as_array_mut().map(|it| it.push(filter));
+        if let Some(filters) = policy["filters"].as_array_mut() {
+            filters.push(filter);
+        }
         policy["actions"] = json!([action]);
         let text = policy.to_string();
         let wanted = if off { "stop" } else { "start" };

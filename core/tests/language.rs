@@ -220,7 +220,10 @@ fn windows_print_canonically_and_refuse_what_could_mean_two_things() {
         ("*/2 10:00-11:00", "days=*/2 10:00-11:00"),
         ("Fri 20:00-Mon 06:00", "Fri 20:00-Mon 06:00"),
         ("fri 20:00 - MONDAY 6:00", "Fri 20:00-Mon 06:00"),
-        ("FriL months=Jan 20:00-Sun 24:00", "FriL months=Jan 20:00-Sun 24:00"),
+        (
+            "FriL months=Jan 20:00-Sun 24:00",
+            "FriL months=Jan 20:00-Sun 24:00",
+        ),
         ("Fri 20:00-Mon 00:00", "Fri 20:00-Sun 24:00"),
         ("Fri 20:00-Sat 06:00", "Fri 20:00-06:00"),
         ("Fri 08:00-Sat 08:00", "Fri 08:00-Sat 08:00"),
@@ -260,7 +263,10 @@ fn windows_print_canonically_and_refuse_what_could_mean_two_things() {
         ("Mon-Fri 20:00-Sun 06:00", "begins on one named day"),
         ("dates=1 20:00-Sun 06:00", "begins on one named day"),
         ("Fri 20:00-Fri 20:00", "empty or a whole week"),
-        ("Fri 20:00-Someday 06:00", "`Someday` is not a day of the week"),
+        (
+            "Fri 20:00-Someday 06:00",
+            "`Someday` is not a day of the week",
+        ),
         ("Fri 20:00-Mon", "`Mon` is not a time of day"),
     ] {
         let problem = text.parse::<Window>().expect_err(text);

@@ -3,6 +3,7 @@
 //! Layers, later ones winning: `config/default.toml` (compiled in), the settings file, `CURFEW__SECTION__KEY` in the
 //! environment, flags. Raw structs deny unknown fields; every problem is reported, not only the first.
 
+mod calendar;
 mod daemon;
 mod holidays;
 mod load;
@@ -31,6 +32,7 @@ pub use load::{DEFAULT_FILE, Overrides, SettingsError, load};
 pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
 pub use raw::RawSettings;
 
+use self::holidays::Holidays;
 use curfew_aws::rules::StackName;
 
 /// Everything that can be set, checked.
@@ -40,6 +42,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// The holiday files that they name.
     pub holiday_files: Vec<PathBuf>,
+    /// What of those files is left out, with the key that names the file.
+    pub warnings: Vec<Problem>,
     /// The schedules, and how instances are bound to them.
     pub governance: Governance,
     /// The accounts and regions whose instances are governed.
@@ -181,6 +185,14 @@ pub struct AwsSettings {
 }
 
 impl Settings {
+    /// Logs what of the holiday files is left out.
+    pub fn log_warnings(&self) {
+        for warning in &self.warnings {
+            let (key, message) = (&warning.key, &warning.message);
+            tracing::warn!(key, message, "events of a holiday file are left out");
+        }
+    }
+
     /// Where the journal is kept: the settings' directory, systemd's, or the user's.
     pub fn state_dir(&self) -> PathBuf {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
@@ -208,7 +220,7 @@ pub fn schema() -> String {
 fn resolve(
     raw: RawSettings,
     file: Option<PathBuf>,
-    holiday_files: Vec<PathBuf>,
+    holidays: Holidays,
 ) -> Result<Settings, Vec<Problem>> {
     let mut problems = Vec::new();
     let document = RawGovernance {
@@ -279,7 +291,8 @@ fn resolve(
     };
     Ok(Settings {
         file,
-        holiday_files,
+        holiday_files: holidays.files,
+        warnings: holidays.warnings,
         governance,
         membership,
         document,

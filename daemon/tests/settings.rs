@@ -64,7 +64,7 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
       /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
       /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
       /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
-      /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
+      /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `timed`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
       /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
       /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `confirm_above`)
       /etc/curfew.toml: `stack.heartbeat`: EventBridge refuses `rate(1 minutes)`: the unit is singular for 1 and plural otherwise; write `rate(1 minute)`; or `off`
@@ -153,6 +153,70 @@ fn a_holiday_file_beside_the_settings_becomes_dates() {
     assert_eq!(
         read.document.schedules["office"].except,
         ["2026-12-24", "12-24"]
+    );
+}
+
+const MIXED: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\n\
+    BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Inventory\r\nDTSTART:20261223T230000Z\r\nDURATION:PT30M\r\nEND:VEVENT\r\n\
+    BEGIN:VEVENT\r\nUID:2\r\nSUMMARY:Day\r\nDTSTART;VALUE=DATE:20261226\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+#[test]
+fn events_with_a_time_are_left_out_by_name_or_taken_where_that_is_asked_for() {
+    let office = "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['mixed.ics']";
+    let (directory, overrides) = with_file(office);
+    std::fs::write(directory.path().join("mixed.ics"), MIXED).unwrap();
+    let read = load(&overrides).unwrap();
+    assert_eq!(read.document.schedules["office"].except, ["2026-12-26"]);
+    let [warning] = read.warnings.as_slice() else {
+        panic!("{:?}", read.warnings);
+    };
+    assert_eq!(warning.key, "schedules.office.except[0]");
+    assert!(
+        warning
+            .message
+            .contains("mixed.ics` the event `Inventory` has a time of day and is left out"),
+        "{warning}"
+    );
+
+    let (directory, overrides) = with_file(&format!("{office}\ntimed = true"));
+    std::fs::write(directory.path().join("mixed.ics"), MIXED).unwrap();
+    let read = load(&overrides).unwrap();
+    // 23:00 in UTC is the next day in Paris.
+    let office = &read.document.schedules["office"];
+    assert_eq!(office.except, ["2026-12-24", "2026-12-26"]);
+    assert_eq!(read.warnings, []);
+    // How a calendar is read is nothing that the Lambda has to know.
+    assert!(!read.document.to_json().contains("timed"));
+}
+
+#[test]
+fn only_a_calendar_without_days_is_refused() {
+    let (directory, overrides) = with_file(
+        "[schedules.job]\ntimezone = 'UTC'\nrunning = '06:00-20:00'\nonly = ['timed.ics']",
+    );
+    let text = MIXED.replace("DTSTART;VALUE=DATE:20261226", "DTSTART:20261226T080000");
+    std::fs::write(directory.path().join("timed.ics"), text).unwrap();
+    let problem = load(&overrides).unwrap_err().to_string();
+    assert!(
+        problem.contains("`schedules.job.only[0]`")
+            && problem.contains("`only` without days would allow every day"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_calendar_that_would_end_the_process_is_refused() {
+    let (directory, overrides) = with_file(
+        "[schedules.job]\ntimezone = 'UTC'\nrunning = '06:00-20:00'\nexcept = ['deep.ics']",
+    );
+    let deep = "BEGIN:VCALENDAR\r\n".repeat(1000) + &"END:VCALENDAR\r\n".repeat(1000);
+    std::fs::write(directory.path().join("deep.ics"), deep).unwrap();
+    let problem = load(&overrides).unwrap_err().to_string();
+    assert!(
+        problem.contains(
+            "deep.ics` can't be used: it is not an iCalendar file: `BEGIN:VCALENDAR` begins it"
+        ),
+        "{problem}"
     );
 }
 

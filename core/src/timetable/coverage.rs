@@ -188,7 +188,8 @@ impl Coverage {
                 continue;
             }
             for masked in &self.windows {
-                let Some(minutes) = masked.days.get(later).filter(|_| day.has(&masked.window)) else {
+                let Some(minutes) = masked.days.get(later).filter(|_| day.has(&masked.window))
+                else {
                     continue;
                 };
                 // A stop at its end happens whether it ran or not.

@@ -199,10 +199,7 @@ impl DateSet {
             });
         }
         reach.map_or(Reach::ALL, |reach| Reach {
-            last: reach
-                .last
-                .saturating_add(8.days())
-                .min(Reach::ALL.last),
+            last: reach.last.saturating_add(8.days()).min(Reach::ALL.last),
             ..reach
         })
     }

@@ -24,7 +24,7 @@ pub struct RawTimetable {
     /// Crons that stop.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub stop: OneOrMany<String>,
-    /// Windows in one line each: `Mon-Fri 08:00-20:00`; several in a line are joined by `;`.
+    /// Windows in one line each: `Mon-Fri 08:00-20:00`, `Fri 20:00-Mon 06:00`; several in a line are joined by `;`.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub running: OneOrMany<String>,
     /// Windows in the long form.
@@ -58,7 +58,7 @@ pub struct RawWindow {
     /// Time of day at which it begins: `09:00`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Time of day at which it ends, on the next day when it is not after `from`: `01:00`, `24:00`.
+    /// Time of day at which it ends, on the next day when not after `from`: `01:00`, `24:00`; or on a named day: `Mon 06:00`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }

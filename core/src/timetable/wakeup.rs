@@ -165,7 +165,12 @@ fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
 
 /// Midnights at which excepted days may interrupt a run, or let it go on.
 fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
-    let lasts = |days: u16| rules.coverage.windows().any(|window| window.to() > days * DAY);
+    let lasts = |days: u16| {
+        rules
+            .coverage
+            .windows()
+            .any(|window| window.to() > days * DAY)
+    };
     let (overnight, over_a_day) = (lasts(1), lasts(2));
     let crons = !rules.starts.is_empty() && !rules.stops.is_empty();
     let (first, last) = (

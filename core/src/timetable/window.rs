@@ -274,7 +274,10 @@ fn join_end_days(line: &str) -> Vec<String> {
 fn end_of_window(text: &str) -> Result<(Option<u8>, u16), String> {
     match text.trim().split_once(char::is_whitespace) {
         None => Ok((None, time_of_day(text)?)),
-        Some((day, time)) => Ok((Some(days::one_weekday(day, Dialect::Window)?), time_of_day(time)?)),
+        Some((day, time)) => Ok((
+            Some(days::one_weekday(day, Dialect::Window)?),
+            time_of_day(time)?,
+        )),
     }
 }
 
@@ -289,9 +292,10 @@ fn days_later(begin: Option<&Weekdays>, end: u8, from: u16, to: u16) -> Result<u
         )?;
     let days = (u16::from(end) + 7 - u16::try_from(begin).unwrap_or(0)) % 7;
     match days {
-        0 if to == from => {
-            Err("the window is empty or a whole week; for what always runs write `00:00-24:00`".to_owned())
-        }
+        0 if to == from => Err(
+            "the window is empty or a whole week; for what always runs write `00:00-24:00`"
+                .to_owned(),
+        ),
         0 if to < from => Ok(7),
         days => Ok(days),
     }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use curfew_core::problem::Problem;
 use serde::Serialize;
 
 use super::output::counted;
 use super::{CliError, Context};
 use crate::settings;
 
-/// Check a settings file, and report every error in it.
+/// Check a settings file, and report every error in it; and what of it never happens.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The settings file [default: --config]
@@ -20,6 +21,14 @@ pub(super) struct CheckArgs {
 struct Checked {
     file: Option<PathBuf>,
     schedules: Vec<String>,
+    /// What is allowed and may not be meant.
+    warnings: Vec<Warning>,
+}
+
+#[derive(Serialize)]
+struct Warning {
+    key: String,
+    message: String,
 }
 
 pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliError> {
@@ -32,9 +41,14 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
         .keys()
         .map(ToString::to_string)
         .collect();
+    let idle = settings.governance.warnings(context.clock.now());
+    let warnings = settings.warnings.into_iter().chain(idle);
     let checked = Checked {
         file: settings.file,
         schedules,
+        warnings: warnings
+            .map(|Problem { key, message }| Warning { key, message })
+            .collect(),
     };
     context.output.print(&checked, |checked| {
         let file = checked
@@ -43,13 +57,16 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
             .map_or("the built-in defaults".to_owned(), |file| {
                 format!("`{}`", file.display())
             });
-        match checked.schedules.as_slice() {
+        let good = match checked.schedules.as_slice() {
             [] => format!("{file} is good; it has no schedules yet"),
             names => format!(
                 "{file} is good: {} ({})",
                 counted(names.len(), "schedule"),
                 names.join(", ")
             ),
-        }
+        };
+        checked.warnings.iter().fold(good, |text, warning| {
+            format!("{text}\nwarning: `{}`: {}", warning.key, warning.message)
+        })
     })
 }

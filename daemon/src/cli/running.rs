@@ -32,6 +32,7 @@ pub(super) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliE
     logging::init(args.log, context.global.verbose);
     let overrides = context.overrides();
     let settings = settings::load(&overrides)?;
+    settings.log_warnings();
     let connection = context.connect(&settings).await?;
     let reload = Arc::new(Notify::new());
     // Whose terminal is gone has nobody left to run for; a service is asked to read its settings again.

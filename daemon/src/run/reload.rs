@@ -177,6 +177,9 @@ impl Reloading {
             warn!(keys, "some settings only change with a restart");
         }
         self.waiting = waiting;
+        if found.warnings != self.settings.warnings {
+            found.log_warnings();
+        }
         if is_the_same(&found, &self.settings) {
             if because == Because::Asked {
                 info!("the settings were read again: nothing has changed");

@@ -1,14 +1,17 @@
 //! Holiday files: an entry of `except` or `only` that ends in `.ics` stands for the days in that calendar.
 //!
-//! They are read here, once, and become plain dates: `core` reads no files, and the Lambda gets the dates.
+//! They are read here, once, and become plain dates: `core` reads no files, and the Lambda gets the dates. What a calendar
+//! means is in [`calendar`].
 
+use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use curfew_core::problem::Problem;
-use icalendar::{Calendar, CalendarComponent, CalendarDateTime, Component, DatePerhapsTime, Event};
-use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::RawSettings;
+use super::calendar::{self, Days};
 
 /// What came of the holiday files.
 #[derive(Debug, Default)]
@@ -17,12 +20,23 @@ pub(super) struct Holidays {
     pub(super) files: Vec<PathBuf>,
     /// What is wrong with them.
     pub(super) problems: Vec<Problem>,
+    /// What of them is left out.
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// Replaces every holiday file by its dates. Paths are relative to `directory`, that of the settings file.
 pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Holidays {
     let mut found = Holidays::default();
+    let mut calendars = Calendars::default();
     for (name, schedule) in &mut raw.schedules {
+        // A zone that is none is a problem of its own.
+        let zone = schedule
+            .timezone
+            .as_deref()
+            .and_then(|name| TimeZone::get(name).ok());
+        // It says how calendars are read, which the Lambda does not do.
+        let timed = std::mem::take(&mut schedule.timed);
+        let zone = zone.filter(|_| timed);
         for (key, entries) in [
             ("except", &mut schedule.except),
             ("only", &mut schedule.only),
@@ -33,13 +47,26 @@ pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Holidays {
                     entries.push(entry);
                     continue;
                 }
+                let problem =
+                    |what: &str| Problem::new(format!("schedules.{name}.{key}[{index}]"), what);
                 let file = directory.join(&entry);
-                match dates_of_file(&file) {
-                    Ok(dates) => entries.extend(dates),
-                    Err(message) => found.problems.push(Problem::new(
-                        format!("schedules.{name}.{key}[{index}]"),
-                        message,
-                    )),
+                let shown = file.display();
+                match calendars.read(&file, zone.as_ref()) {
+                    Err(message) => found.problems.push(problem(&message)),
+                    Ok(Days { dates, warning }) => {
+                        if let Some(warning) = warning {
+                            found
+                                .warnings
+                                .push(problem(&format!("in the holiday file `{shown}` {warning}")));
+                        }
+                        // Without a date `only` would limit nothing.
+                        if dates.is_empty() && entries.is_empty() && key == "only" {
+                            found.problems.push(problem(&format!(
+                                "the holiday file `{shown}` has no day that counts, and `only` without days would allow every day"
+                            )));
+                        }
+                        entries.extend(dates);
+                    }
                 }
                 found.files.push(file);
             }
@@ -54,126 +81,34 @@ fn is_calendar(entry: &str) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("ics"))
 }
 
-fn dates_of_file(path: &Path) -> Result<Vec<String>, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the holiday file `{shown}` can't be read: {error}"))?;
-    dates_of(&text)
-        .map_err(|problem| format!("the holiday file `{shown}` can't be used: {problem}"))
-}
+/// Calendars that were read: several schedules often name one.
+#[derive(Debug, Default)]
+struct Calendars(HashMap<(PathBuf, Option<String>), Result<Days, String>>);
 
-/// The days of all events, as `except` writes them: `2026-05-01`, `2026-05-01..2026-05-03`, `12-25` for every year.
-fn dates_of(text: &str) -> Result<Vec<String>, String> {
-    let calendar: Calendar = text
-        .parse()
-        .map_err(|_| "it is not an iCalendar file".to_owned())?;
-    let events: Vec<&Event> = calendar
-        .components
-        .iter()
-        .filter_map(|component| match component {
-            CalendarComponent::Event(event) => Some(event),
-            _ => None,
-        })
-        .collect();
-    if events.is_empty() {
-        return Err("it has no events".to_owned());
-    }
-    let mut dates = events
-        .into_iter()
-        .map(dates_of_event)
-        .collect::<Result<Vec<_>, _>>()?;
-    dates.sort();
-    dates.dedup();
-    Ok(dates)
-}
-
-fn dates_of_event(event: &Event) -> Result<String, String> {
-    let title = event
-        .get_summary()
-        .unwrap_or("without a title")
-        .escape_debug()
-        .to_string();
-    let whole_day = |at: DatePerhapsTime| match at {
-        DatePerhapsTime::Date(date) => date.to_string().parse::<Date>().ok(),
-        DatePerhapsTime::DateTime(
-            CalendarDateTime::Floating(_)
-            | CalendarDateTime::Utc(_)
-            | CalendarDateTime::WithTimezone { .. },
-        ) => None,
-    };
-    let refuse = |what: &str| format!("the event `{title}` {what}");
-    let start = event.get_start().ok_or_else(|| refuse("has no date"))?;
-    let first = whole_day(start).ok_or_else(|| {
-        refuse("has a time of day; a holiday is a whole day (`DTSTART;VALUE=DATE:20261225`)")
-    })?;
-    // RFC 5545: DTEND is the day after the last one; without it the event has one day.
-    let last = match event.get_end() {
-        None => first,
-        Some(end) => {
-            let after = whole_day(end)
-                .ok_or_else(|| refuse("ends at a time of day; a holiday is a whole day"))?;
-            after
-                .yesterday()
-                .map_err(|_| refuse("has an end out of range"))?
-                .max(first)
-        }
-    };
-    match event.property_value("RRULE") {
-        None if first == last => Ok(first.to_string()),
-        None => Ok(format!("{first}..{last}")),
-        Some("FREQ=YEARLY" | "FREQ=YEARLY;INTERVAL=1") if first == last => {
-            Ok(first.strftime("%m-%d").to_string())
-        }
-        Some(rule) => Err(refuse(&format!(
-            "repeats by `{}`; of rules only `FREQ=YEARLY` for a single day is understood: list the dates instead",
-            rule.escape_debug()
-        ))),
+impl Calendars {
+    fn read(&mut self, path: &Path, timed: Option<&TimeZone>) -> Result<Days, String> {
+        let zone = timed.and_then(TimeZone::iana_name).map(str::to_owned);
+        let read = || {
+            let shown = path.display();
+            let bytes = bytes_of(path)
+                .map_err(|error| format!("the holiday file `{shown}` can't be read: {error}"))?;
+            calendar::read(&bytes, timed)
+                .map_err(|problem| format!("the holiday file `{shown}` can't be used: {problem}"))
+        };
+        let key = (path.to_owned(), zone);
+        self.0.entry(key).or_insert_with(read).clone()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn calendar(events: &str) -> String {
-        format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:test\r\n{events}END:VCALENDAR\r\n")
-            .replace('\n', "\r\n")
-            .replace("\r\r", "\r")
+/// One byte more than is allowed is enough to see that it is too large. A pipe might never end, nor even begin.
+fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
     }
-
-    fn event(lines: &str) -> String {
-        format!("BEGIN:VEVENT\nUID:1\nDTSTAMP:20260101T000000Z\n{lines}\nEND:VEVENT\n")
-    }
-
-    #[test]
-    fn days_spans_and_yearly_days_become_dates() {
-        let text = calendar(
-            &[
-                event("SUMMARY:Noël\nDTSTART;VALUE=DATE:20201225\nRRULE:FREQ=YEARLY"),
-                event("SUMMARY:Bridge\nDTSTART;VALUE=DATE:20260501\nDTEND;VALUE=DATE:20260504"),
-                event("SUMMARY:Fair\nDTSTART;VALUE=DATE:20260914\nDTEND;VALUE=DATE:20260915"),
-            ]
-            .concat(),
-        );
-        assert_eq!(
-            dates_of(&text).unwrap(),
-            ["12-25", "2026-05-01..2026-05-03", "2026-09-14"]
-        );
-    }
-
-    #[test]
-    fn what_is_no_whole_day_is_refused_by_name() {
-        let meeting = calendar(&event("SUMMARY:Meeting\nDTSTART:20260501T090000Z"));
-        assert!(
-            dates_of(&meeting)
-                .unwrap_err()
-                .starts_with("the event `Meeting` has a time of day")
-        );
-        let easter = calendar(&event(
-            "SUMMARY:Weekly\nDTSTART;VALUE=DATE:20260501\nRRULE:FREQ=WEEKLY",
-        ));
-        assert!(dates_of(&easter).unwrap_err().contains("`FREQ=WEEKLY`"));
-        assert_eq!(dates_of(&calendar("")).unwrap_err(), "it has no events");
-        assert!(dates_of("hello").is_err());
-    }
+    let most = calendar::MAX_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(most)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -121,9 +121,9 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
                 .as_deref()
                 .and_then(Path::parent)
                 .unwrap_or(Path::new("."));
-            let holidays = holidays::read_in(&mut raw, directory);
-            problems.extend(holidays.problems);
-            resolve(raw, file, holidays.files)
+            let mut holidays = holidays::read_in(&mut raw, directory);
+            problems.append(&mut holidays.problems);
+            resolve(raw, file, holidays)
                 .map_err(|found| problems.extend(found))
                 .ok()
         }

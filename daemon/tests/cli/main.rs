@@ -90,6 +90,24 @@ fn check_is_content_or_reports_everything_and_exits_with_2() {
 }
 
 #[test]
+fn check_warns_of_what_never_happens() {
+    let place = Place::with(include_str!("../../../core/tests/cases/never-fires.toml"));
+    let warning = "the stop cron `0 18 31 2,4 *` never fires";
+    assert_eq!(
+        place.prints(&["check"]),
+        format!("`curfew.toml` is good: 1 schedule (x)\nwarning: `schedules.x`: {warning}\n")
+    );
+    assert_eq!(
+        place.json(&["check"])["warnings"],
+        json!([{"key": "schedules.x", "message": warning}])
+    );
+    let weekend = Place::with(include_str!(
+        "../../../core/tests/cases/weekend-window.toml"
+    ));
+    assert_eq!(weekend.json(&["check"])["warnings"], json!([]));
+}
+
+#[test]
 fn what_does_not_exist_exits_with_3() {
     let place = Place::with(OFFICE);
     let (code, said) = place.fails(&["next", "--schedule", "ofice"]);
