@@ -1,7 +1,7 @@
 //! What callers get, besides the views that the command line has too. The words are a contract: scripts and the page read
 //! them.
 
-use curfew_aws::change::Change;
+use curfew_aws::change::{Change, Verdict};
 use curfew_aws::pass::Pass;
 use curfew_core::memory::whole_second;
 use curfew_core::schedule::{Schedule, ScheduleName};
@@ -25,6 +25,14 @@ pub struct Changes {
     /// What went wrong, if something did: the HTTP status is this refusal's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Refusal>,
+}
+
+impl Changes {
+    /// Whether something is recorded whose call came to nothing: accepted, and not done yet.
+    pub(crate) fn await_a_later_pass(&self) -> bool {
+        let mut results = self.instances.iter().map(|change| change.result);
+        results.any(|result| result == Verdict::Recorded)
+    }
 }
 
 /// The answer to `/schedules`.

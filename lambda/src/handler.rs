@@ -288,6 +288,9 @@ impl App {
                     .change(ask, &targets, mode, by, call.deadline())
                     .await?;
                 let mut answer = Answer::of(&changes);
+                if changes.await_a_later_pass() {
+                    answer.status = 202;
+                }
                 if let Some(refusal) = &changes.error {
                     answer.status = refusal.code.status();
                 }

@@ -6,6 +6,7 @@ mod support;
 mod edges;
 mod governing;
 mod histories;
+mod interleavings;
 mod holds;
 mod json;
 mod people;

@@ -248,6 +248,26 @@ impl Cloud {
         self.decide(None, None)
     }
 
+    /// What a pass that the rule of a schedule woke would do now, without doing it.
+    pub(crate) fn look_for(&self, schedule: &str) -> Plan {
+        let schedule: ScheduleName = schedule.parse().unwrap();
+        self.decide(None, Some(&schedule))
+    }
+
+    /// Writes what alice says of one instance, and nothing more.
+    pub(crate) fn says(&mut self, id: &InstanceId, ask: Ask) {
+        let request = Request {
+            ask,
+            targets: BTreeSet::from([id.clone()]),
+            by: Who::new("alice"),
+        };
+        for step in self.decide(Some(&request), None).steps {
+            for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
+                self.machine(&step.instance).tag(key, &value);
+            }
+        }
+    }
+
     /// What is judged of a machine now.
     pub(crate) fn assess(&self, id: &InstanceId) -> Assessment<'_> {
         let world = World::unasked(&self.governance, &[]);
