@@ -7,7 +7,7 @@ use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::pass::{Pass, WakeUp, pass};
 use curfew_core::govern::Governance;
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, RETRY_TAG, TYPE_TAG, Who};
+use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG, Who};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{
@@ -133,7 +133,7 @@ async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_
     for id in &waiting {
         assert_eq!(
             setting.ec2.tag(id, RETRY_TAG).unwrap(),
-            "2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity next 2026-11-23T07:01:05Z"
+            "2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T07:00:05Z next 2026-11-23T07:01:05Z"
         );
     }
     assert_eq!(
@@ -216,7 +216,7 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
     setting.pass().await;
     assert_eq!(
         setting.ec2.tag(&protected, RETRY_TAG).unwrap(),
-        "2026-11-23T19:00:00Z stop 1x OperationNotPermitted next 2026-11-23T19:01:05Z"
+        "2026-11-23T19:00:00Z stop 1x OperationNotPermitted first 2026-11-23T19:00:05Z next 2026-11-23T19:01:05Z"
     );
     setting.ec2.clear_calls();
     setting.pass().await;
@@ -233,7 +233,7 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
             .tag(&protected, LAST_TAG)
             .unwrap()
             .ends_with("start schedule office"),
-        "nobody stops it behind somebody's back"
+        "what was refused is not applied"
     );
     // It runs, so that a start is no more than remembered.
     let wake_up = asking(&protected, Ask::Start(Lasting::NextEdge));
@@ -264,8 +264,8 @@ async fn a_requested_start_without_room_stays_due() {
         .wake(asking(&web, Ask::Start(Lasting::NextEdge)))
         .await;
     assert_eq!(
-        setting.ec2.tag(&web, LAST_TAG).unwrap(),
-        "2026-11-23T07:00:05Z start request by alice pending"
+        setting.ec2.tag(&web, REQUEST_TAG).unwrap(),
+        "2026-11-23T07:00:05Z start by alice"
     );
     setting.ec2.clear_capacity("m5.large", ZONE);
     setting.ec2.advance(61.seconds());
@@ -287,14 +287,14 @@ async fn a_hold_without_room_is_placed_and_waits() {
             .ec2
             .tag(&web, HOLD_TAG)
             .unwrap()
-            .starts_with("running until")
+            .starts_with("running since 2026-11-23T07:00:05Z until")
     );
     assert!(
         setting
             .ec2
             .tag(&web, RETRY_TAG)
             .unwrap()
-            .starts_with("2026-11-23T09:00:00Z start 1x")
+            .starts_with("2026-11-23T07:00:05Z start 1x")
     );
     setting.ec2.clear_capacity("m5.large", ZONE);
     setting.ec2.advance(61.seconds());

@@ -29,7 +29,7 @@ use crate::timetable::Action;
 
 pub use self::fallback::Fallback;
 pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};
-pub use self::people::{Held, Hold, Requested};
+pub use self::people::{Held, Hold, Requested, hold_in_force};
 pub use self::retry::{NextTry, ReasonCode, Retry};
 
 /// The tag that holds the newest word applied to an instance. Only passes write it.

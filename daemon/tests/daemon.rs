@@ -378,7 +378,7 @@ async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
-    let hold = "stopped until 2026-11-24T18:00:00Z by alice";
+    let hold = "stopped since 2026-11-23T12:00:00Z until 2026-11-24T18:00:00Z by alice";
     let web = ec2.launch(office("web").tag(HOLD_TAG, hold));
     let grace = Duration::from_secs(3);
     let begun = clock.now();

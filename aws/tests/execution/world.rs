@@ -17,6 +17,8 @@ use curfew_testing::{
 
 /// 20:00:15 in Paris on a Monday: office hours are over.
 pub(crate) const EVENING: &str = "2026-11-23T19:00:15Z";
+/// What each instance remembers at first.
+pub(crate) const MEMORY: &str = "2026-11-23T07:00:00Z start schedule office";
 /// 8:00:15 there the next day.
 pub(crate) const MORNING: &str = "2026-11-24T07:00:15Z";
 
@@ -66,6 +68,7 @@ impl World {
             let number = self.names.fetch_add(1, Ordering::Relaxed);
             let plain = Launch::new(format!("web-{number}"))
                 .tag("Schedule", "office")
+                .tag("curfew:last", MEMORY)
                 .region("eu-west-3")
                 .launched_at(launched_at);
             self.ec2.launch(dressed(plain))
@@ -100,9 +103,13 @@ impl World {
         ids.iter().filter(alike).count()
     }
 
-    /// How many of these carry the tag that remembers an edge.
+    /// How many of these remember something else than at first.
     pub(crate) fn remembered(&self, ids: &[InstanceId]) -> usize {
-        let has = |id: &&InstanceId| self.ec2.tag(id, "curfew:last").is_some();
+        let has = |id: &&InstanceId| {
+            self.ec2
+                .tag(id, "curfew:last")
+                .is_some_and(|tag| tag != MEMORY)
+        };
         ids.iter().filter(has).count()
     }
 }

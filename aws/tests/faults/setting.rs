@@ -104,25 +104,30 @@ impl Setting {
         done
     }
 
-    /// The next pass has nothing more to do.
+    /// Once a pass has seen that all has settled, the next one has nothing more to do.
     pub(crate) async fn assert_settled(&self) {
+        self.next_pass().await;
         assert_eq!(self.next_pass().await.plan.steps, []);
     }
 
-    /// An instance that office hours stop at 20:00 in Paris.
+    /// An instance that office hours stop at 20:00 in Paris, and that a pass has seen before.
     pub(crate) fn launch(&self, launch: Launch) -> InstanceId {
-        self.ec2.launch(
+        let id = self.ec2.launch(
             launch
                 .tag("Schedule", "office")
                 .region("eu-west-3")
                 .launched_at("2026-11-02T15:00:00Z".parse().unwrap()),
-        )
+        );
+        if self.ec2.tag(&id, LAST_TAG).is_none() {
+            self.ec2.set_tag(&id, LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
+        }
+        id
     }
 
     pub(crate) fn is_stopped(&self, id: &InstanceId) -> bool {
         self.ec2.advance(1.minute());
         self.ec2.state(id) == InstanceState::Stopped
-            && self.ec2.tag(id, LAST_TAG).as_deref() == Some(STOPPED)
+            && self.ec2.tag(id, LAST_TAG).is_some_and(|tag| tag.starts_with(STOPPED))
     }
 
     /// What was logged since the last time, from warnings up.

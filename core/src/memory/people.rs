@@ -1,5 +1,6 @@
 //! What people want: the values of `curfew:request` and `curfew:override`. Passes read them, and never write or delete them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -139,6 +140,21 @@ impl FromStr for Hold {
             })
         }
     }
+}
+
+/// The hold in force at `now`, by a resource's tags: neither over nor ended by a newer request.
+pub fn hold_in_force(
+    tags: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Result<Option<Hold>, MalformedTag> {
+    let Some(value) = tags.get(HOLD_TAG) else {
+        return Ok(None);
+    };
+    let hold: Hold = value.trim().parse()?;
+    let request = tags.get(REQUEST_TAG);
+    let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
+    let ended = request.is_some_and(|request| request.at > hold.since);
+    Ok(Some(hold).filter(|hold| !ended && hold.is_active(now)))
 }
 
 /// What a hold keeps an instance at.

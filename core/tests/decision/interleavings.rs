@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use curfew_core::instance::InstanceState::{Pending, Running, Stopped, Stopping};
 use curfew_core::instance::{InstanceId, InstanceState};
-use curfew_core::memory::{Cause, HOLD_TAG, Held, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, Retry};
+use curfew_core::memory::{
+    Cause, HOLD_TAG, Held, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, Retry,
+};
 use curfew_core::plan::{Plan, Step, StepAction};
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::Firmness;
@@ -336,13 +338,20 @@ impl Story {
         self.cloud.pass();
         self.cloud.wait(SETTLING);
         if let Some(wanted) = wanted.filter(|wanted| self.must_be(*wanted, quiet)) {
-            assert_eq!(self.cloud.state(&self.id), wanted, "one pass later: {self:#?}");
+            assert_eq!(
+                self.cloud.state(&self.id),
+                wanted,
+                "one pass later: {self:#?}"
+            );
         }
         self.cloud.pass();
         self.cloud.wait(SETTLING);
         assert!(self.cloud.calls.len() <= 1, "it alternates: {self:#?}");
         let plan = self.cloud.look();
-        assert!(plan.steps.is_empty(), "not empty after quiet: {plan:#?} {self:#?}");
+        assert!(
+            plan.steps.is_empty(),
+            "not empty after quiet: {plan:#?} {self:#?}"
+        );
         self.assert_recorded();
     }
 
@@ -357,7 +366,9 @@ impl Story {
 
     fn hold(&self) -> Option<Hold> {
         let hold: Hold = self.cloud.hold(&self.id).parse().ok()?;
-        let ended = self.request().is_some_and(|request| request.at > hold.since);
+        let ended = self
+            .request()
+            .is_some_and(|request| request.at > hold.since);
         (!ended).then_some(hold)
     }
 
@@ -390,7 +401,9 @@ impl Story {
         });
         let edge = timetable.last_edge(now);
         let edge = edge.map(|edge| (edge.at, 0, Some(state(edge.action))));
-        let request = self.request().map(|one| (one.at, 2, Some(state(one.action))));
+        let request = self
+            .request()
+            .map(|one| (one.at, 2, Some(state(one.action))));
         let words = edge.into_iter().chain(end).chain(request);
         words.max_by_key(|(at, rank, _)| (*at, *rank))
     }
@@ -479,7 +492,11 @@ fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, Stri
 #[test]
 fn a_call_is_refused_while_it_is_in_flight_here() {
     // The races above are worth something only as long as machines here can be called at rest and not on their way.
-    let mut cloud = Cloud::new(governance(SETTINGS), paris("2026-11-23 12:00"), Evidence::Kept);
+    let mut cloud = Cloud::new(
+        governance(SETTINGS),
+        paris("2026-11-23 12:00"),
+        Evidence::Kept,
+    );
     let web = cloud.stopped("office");
     cloud.person_starts(&web);
     assert_eq!(cloud.state(&web), Pending);

@@ -252,7 +252,11 @@ mod tests {
             InstanceState::Running,
             &[
                 ("Schedule", "office"),
-                (HOLD_TAG, "stopped until 2026-11-23T22:00:00Z by alice"),
+                (
+                    HOLD_TAG,
+                    "stopped since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice",
+                ),
+                (LAST_TAG, "2026-11-23T11:00:00Z stop override by alice"),
             ],
         );
         let nothing: [&str; 0] = [];

@@ -13,7 +13,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
         .tag("curfew:last", "2026-01-01T00:00:00Z start request by bob")
         .tag(
             "curfew:override",
-            "running until 2199-01-01T00:00:00Z by alice",
+            "running since 2026-01-01T00:00:00Z until 2199-01-01T00:00:00Z by alice",
         )]);
     let web = cloud.id("web");
     let mut journal = Journal::open(cloud.directory.path()).unwrap();

@@ -15,7 +15,7 @@ fn it_shows_what_is_governed_and_counts_the_rest() {
         due("web"),
         idle("batch").tag(
             "curfew:override",
-            "running until 2199-01-01T00:00:00Z by alice",
+            "running since 2026-01-01T00:00:00Z until 2199-01-01T00:00:00Z by alice",
         ),
         Launch::new("stray"),
     ]);

@@ -186,7 +186,7 @@ pub(crate) async fn remember(conn: &Connection) {
         ))
         .tags(tag(
             "curfew:override",
-            "running until 2026-11-24T19:00:00Z by alice",
+            "running since 2026-11-23T12:00:00Z until 2026-11-24T19:00:00Z by alice",
         ))
         .send()
         .await

@@ -308,7 +308,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     ec2.set_tag(
         &web,
         "curfew:override",
-        "stopped until 2026-11-24T22:00:00Z by alice",
+        "stopped since 2026-11-23T12:00:00Z until 2026-11-24T22:00:00Z by alice",
     );
     inbox
         .until_told("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)

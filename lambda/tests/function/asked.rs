@@ -148,8 +148,8 @@ async fn a_dry_run_tells_and_does_nothing() {
         .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
         .await;
     insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "hold", "next_edge"]).join("\n"), @r#"
-    db | planned | record | override by http 127.0.0.1 | {"by":"http 127.0.0.1","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
-    web | planned | stop | override by http 127.0.0.1 | {"by":"http 127.0.0.1","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
+    db | planned | record | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
+    web | planned | stop | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
     "#);
     assert_eq!((answer.status, world.changes()), (200, 0));
 }

@@ -138,7 +138,7 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
     assert!(text.contains("override by alice"), "{text}");
     assert_eq!(
         world.tag("web", "curfew:override").as_deref(),
-        Some("stopped until 2026-11-23T19:00:00Z by alice")
+        Some("stopped since 2026-11-23T18:00:00Z until 2026-11-23T19:00:00Z by alice")
     );
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{HOLD_TAG, Hold};
+use curfew_core::memory::{Hold, hold_in_force};
 use jiff::Timestamp;
 
 use super::schedule;
@@ -116,21 +116,15 @@ impl Holds {
     ) -> Vec<Notice> {
         let mut news = Vec::new();
         for instance in instances {
-            let hold = match instance
-                .tags
-                .get(HOLD_TAG)
-                .map(|tag| tag.trim().parse::<Hold>())
-            {
-                None => None,
-                Some(Ok(hold)) => Some(hold),
-                // Nobody knows what it says now.
-                Some(Err(_)) => continue,
+            // Where it can't be read, nobody knows what it says now.
+            let Ok(hold) = hold_in_force(&instance.tags, now) else {
+                continue;
             };
             let Some(before) = self.0.insert(instance.id.clone(), hold.clone()) else {
                 continue;
             };
             let notice = match (before, hold) {
-                (before, Some(hold)) if before.as_ref() != Some(&hold) && hold.is_active(now) => {
+                (before, Some(hold)) if before.as_ref() != Some(&hold) => {
                     Notice::held(instance, &hold, now)
                 }
                 (Some(before), None) => Notice::released(instance, &before, now),
@@ -154,6 +148,7 @@ mod tests {
     use crate::notify::Overheard;
     use crate::run::fixture::{self, at};
     use curfew_core::instance::InstanceState;
+    use curfew_core::memory::{HOLD_TAG, REQUEST_TAG};
 
     fn governance() -> Governance {
         fixture::governance(fixture::OFFICE)
@@ -220,8 +215,16 @@ mod tests {
 
     #[test]
     fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
-        let hold = "running until 2026-11-23T22:00:00Z by alice";
-        let free = instance(InstanceState::Running, &[("Schedule", "office")]);
+        let hold = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
+        // A newer request ends it, and no pass removes a person's tag.
+        let free = instance(
+            InstanceState::Running,
+            &[
+                ("Schedule", "office"),
+                (HOLD_TAG, hold),
+                (REQUEST_TAG, "2026-11-23T12:00:30Z start by alice"),
+            ],
+        );
         let upheld = instance(
             InstanceState::Running,
             &[("Schedule", "office"), (HOLD_TAG, hold)],
@@ -246,6 +249,6 @@ mod tests {
             "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
         );
         assert_eq!(news(&upheld, "12:03:00"), "");
-        assert!(news(&free, "22:00:05").ends_with("is over"));
+        assert!(news(&upheld, "22:00:05").ends_with("is over"));
     }
 }
