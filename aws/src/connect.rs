@@ -1,12 +1,18 @@
 //! How to reach AWS, LocalStack or the embedded emulator: one place for endpoint, region, credentials, TLS and time-outs.
 
 mod client;
+mod credentials;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod role;
 mod trust;
 
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -17,6 +23,8 @@ use aws_types::service_config::ServiceConfigKey;
 use curfew_core::membership::Account;
 use rustls::RootCertStore;
 
+pub use self::credentials::CredentialSource;
+use self::credentials::{Need, Profiles, region_of_the_instance};
 use self::role::AssumedRole;
 pub use self::trust::{Trust, TrustError};
 use crate::calls::Calls;
@@ -28,7 +36,7 @@ pub struct ConnectOptions {
     pub endpoint: Option<String>,
     /// For example `eu-west-3`.
     pub region: Option<String>,
-    /// A profile of the shared AWS files.
+    /// A profile of the shared AWS files. Named here, its credentials count and no others: not those of the environment, either.
     pub profile: Option<String>,
     /// Whose word counts for who a server is.
     pub trust: Trust,
@@ -41,6 +49,8 @@ pub struct Connection {
     pub sdk: SdkConfig,
     /// The calls that are made by way of it, and of every connection made from it.
     pub calls: Calls,
+    /// Where its credentials come from, once they have been asked for.
+    pub source: CredentialSource,
     endpoint: Option<String>,
 }
 
@@ -56,6 +66,30 @@ pub enum ConnectError {
     /// Nobody can be believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The profile that is named is not there.
+    #[error(
+        "there is no profile `{}` in `{}` and `{}`: there is {known}",
+        .name.escape_debug(), .files[0].display(), .files[1].display()
+    )]
+    UnknownProfile {
+        /// As it was named.
+        name: String,
+        /// The shared AWS files.
+        files: [PathBuf; 2],
+        /// Those that are there.
+        known: String,
+    },
+    /// One of the shared AWS files can't be read.
+    #[error("the AWS file `{}` can't be read", .path.display())]
+    SharedFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The shared AWS files can't be understood.
+    #[error("the shared AWS files can't be read: {0}")]
+    Profiles(String),
 }
 
 impl Connection {
@@ -69,39 +103,65 @@ impl Connection {
     /// is under way when they do.
     const RENEWAL: Duration = Duration::from_mins(2);
 
-    /// Reads the environment, the shared AWS files and, where set, `AWS_CA_BUNDLE`. Makes no call.
+    /// Reads the environment, the shared AWS files and, where set, `AWS_CA_BUNDLE`. Makes no call, but for asking an instance's
+    /// metadata service for its region where nothing else names one.
     pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
         let endpoint = options.endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
-        let local = endpoint.as_deref().is_some_and(is_local);
+        let http = http_client(endpoint.as_deref(), options.trust)?;
+        let need = if endpoint.as_deref().is_some_and(is_local) {
+            Need::None
+        } else {
+            Need::Credentials
+        };
+        let profiles = Profiles::load(options.profile.as_deref(), need).await?;
+        let region = options.region.map(Region::new);
+        let region = region.or_else(region_of_environment);
+        let region = region.or_else(|| profiles.region());
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client(endpoint.as_deref(), options.trust)?)
+            .http_client(http.clone())
             .retry_config(Self::retries())
-            .timeout_config(Self::timeouts());
+            .timeout_config(Self::timeouts())
+            // Both are looked for below: what is searched depends on the endpoint, which a profile may name, too.
+            .no_credentials()
+            .region(region.clone().unwrap_or(EMULATOR_REGION));
         if let Some(url) = &endpoint {
             loader = loader.endpoint_url(url);
         }
-        if let Some(region) = options.region {
-            loader = loader.region(Region::new(region));
+        if let Some(profile) = &options.profile {
+            loader = loader.profile_name(profile);
         }
-        match options.profile {
-            Some(profile) => loader = loader.profile_name(profile),
-            None if local && env(ACCESS_KEY).is_none() => {
-                loader = loader.credentials_provider(emulator_credentials());
-            }
-            None => {}
-        }
-        let mut sdk = loader.load().await;
-        // A profile may name one, too.
+        let sdk = loader.load().await;
         let endpoint = sdk.endpoint_url().map(str::to_owned);
-        if sdk.region().is_none() {
-            if !endpoint.as_deref().is_some_and(is_local) {
-                return Err(ConnectError::NoRegion);
-            }
-            sdk = sdk.into_builder().region(EMULATOR_REGION).build();
-        }
+        let local = endpoint.as_deref().is_some_and(is_local);
+        let conf = ProviderConfig::without_region()
+            .with_http_client(http)
+            .with_retry_config(Self::retries())
+            .with_timeout_config(Self::timeouts())
+            .with_behavior_version(Some(BehaviorVersion::latest()))
+            .with_use_fips(sdk.use_fips())
+            .with_use_dual_stack(sdk.use_dual_stack());
+        let region = match region {
+            Some(region) => region,
+            None if local => EMULATOR_REGION,
+            None => region_of_the_instance(&conf)
+                .await
+                .ok_or(ConnectError::NoRegion)?,
+        };
+        let conf = conf.with_region(Some(region.clone()));
+        let source = CredentialSource::default();
+        let credentials = if options.profile.is_some() {
+            SharedCredentialsProvider::new(profiles.alone(&conf, &source))
+        } else if local && env(ACCESS_KEY).is_none() {
+            source.set("nowhere: an emulator takes any keys");
+            SharedCredentialsProvider::new(emulator_credentials())
+        } else {
+            SharedCredentialsProvider::new(profiles.in_order(&conf, &source))
+        };
+        let sdk = sdk.into_builder().region(region);
         Ok(Self {
-            sdk,
+            sdk: sdk.credentials_provider(credentials).build(),
             calls: Calls::default(),
+            source,
             endpoint,
         })
     }
@@ -111,8 +171,8 @@ impl Connection {
     pub fn of_function(endpoint: Option<String>, trust: Trust) -> Result<Self, ConnectError> {
         let endpoint = endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
         let local = endpoint.as_deref().is_some_and(is_local);
-        let region = match env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION")) {
-            Some(region) => Region::new(region),
+        let region = match region_of_environment() {
+            Some(region) => region,
             None if local => EMULATOR_REGION,
             None => return Err(ConnectError::NoRegion),
         };
@@ -138,6 +198,7 @@ impl Connection {
         Ok(Self {
             sdk,
             calls: Calls::default(),
+            source: CredentialSource::default(),
             endpoint,
         })
     }
@@ -149,6 +210,7 @@ impl Connection {
         Self {
             sdk: self.sdk.clone().into_builder().region(region).build(),
             calls: self.calls.clone(),
+            source: self.source.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -165,6 +227,7 @@ impl Connection {
         Self {
             sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
             calls: self.calls.clone(),
+            source: self.source.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -214,16 +277,37 @@ fn is_local(url: &str) -> bool {
             .rsplit_once(':')
             .map_or(authority, |(host, _)| host),
     };
+    is_loopback(host)
+}
+
+fn is_loopback(host: &str) -> bool {
     let named = [
         "localhost",
         "localhost.localstack.cloud",
         "host.docker.internal",
     ];
-    host.parse::<std::net::IpAddr>()
+    host.parse::<IpAddr>()
         .is_ok_and(|address| address.is_loopback())
         || named.contains(&host)
         || host.ends_with(".localhost")
         || host.ends_with(".localhost.localstack.cloud")
+}
+
+/// Whether a host is reached from this machine alone, so that no proxy could stand between: loopback, and the link, where the metadata
+/// services are.
+#[cfg(feature = "proxy")]
+fn is_direct(host: &str) -> bool {
+    /// EC2's and EKS's metadata services by IPv6, which are in a network of their own: `fd00:ec2::/32`.
+    const METADATA: [u16; 2] = [0xfd00, 0x0ec2];
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    is_loopback(bare)
+        || match bare.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => address.is_link_local(),
+            Ok(IpAddr::V6(address)) => {
+                address.is_unicast_link_local() || address.segments()[..2] == METADATA
+            }
+            Err(_) => false,
+        }
 }
 
 /// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
@@ -254,6 +338,11 @@ fn emulator_credentials() -> Credentials {
 
 fn env(key: &str) -> Option<String> {
     std::env::var(key).ok().filter(|value| !value.is_empty())
+}
+
+fn region_of_environment() -> Option<Region> {
+    let region = env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"));
+    region.map(Region::new)
 }
 
 fn is_on(key: &str) -> bool {

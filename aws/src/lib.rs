@@ -8,6 +8,7 @@ pub mod connect;
 pub mod document;
 pub mod error;
 pub mod execute;
+pub mod file;
 pub mod fleet;
 pub mod identity;
 pub mod organisation;

@@ -118,7 +118,7 @@ pub async fn examine(conn: &Connection, settings: &Settings, clock: &Clock) -> R
     let mut checks = vec![
         here::settings(settings),
         place::endpoint(conn, &introduction),
-        place::credentials(&introduction),
+        place::credentials(&introduction, conn.source.name()),
         place::clock(&introduction),
     ];
     let survey = Survey::of(conn, &settings.stack.name);

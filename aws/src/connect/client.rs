@@ -3,7 +3,8 @@
 //! `aws-smithy-http-client` would do the same, but can't be given roots that are compiled in, reads its roots again for every
 //! client, and always brings HTTP/2, which EC2, EventBridge and SSM have no use for: docs/performance.md has the figures.
 //!
-//! What is deliberately absent: HTTP/2, proxies, time limits on reading (an attempt has one as a whole).
+//! Proxies are only there with the feature `proxy`. What is deliberately absent: HTTP/2, time limits on reading (an attempt has one
+//! as a whole).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -24,15 +25,24 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http::Uri;
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+#[cfg(not(feature = "proxy"))]
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::{
-    CaptureConnection, HttpConnector as TcpConnector, HttpInfo, capture_connection,
+    CaptureConnection, Connected, HttpConnector as TcpConnector, HttpInfo, capture_connection,
 };
 use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tower_service::Service;
+
+#[cfg(feature = "proxy")]
+use super::proxy::{Proxies, ProxyConnector};
+
+/// What makes connections: directly, or where there may be proxies, through those.
+#[cfg(feature = "proxy")]
+type StreamConnector = ProxyConnector;
+#[cfg(not(feature = "proxy"))]
+type StreamConnector = HttpsConnector<TcpConnector>;
 
 /// A client that believes `roots` and gives up on a connection (TLS included) that does not come about in `connect_timeout`.
 pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpClient {
@@ -43,19 +53,38 @@ pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> Sh
 
 /// The same for whoever makes requests without the SDK.
 pub(super) fn connector(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpConnector {
+    #[cfg(feature = "proxy")]
+    return pooled(roots, connect_timeout, Proxies::of_environment());
+    #[cfg(not(feature = "proxy"))]
+    return pooled(roots, connect_timeout);
+}
+
+fn pooled(
+    roots: RootCertStore,
+    connect_timeout: Duration,
+    #[cfg(feature = "proxy")] proxies: Proxies,
+) -> SharedHttpConnector {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
     // A request leaves in one piece; holding back its last packet only costs a round trip.
     tcp.set_nodelay(true);
+    #[cfg(feature = "proxy")]
+    let connector = ProxyConnector::new(proxies.clone(), tcp, tls(roots));
+    #[cfg(not(feature = "proxy"))]
+    let connector = HttpsConnector::from((tcp, tls(roots)));
     let connector = InTime {
-        connector: HttpsConnector::from((tcp, tls(roots))),
+        connector,
         limit: connect_timeout,
     };
     let pool = Client::builder(TokioExecutor::new())
         // Without a timer, connections that nobody uses would never be closed.
         .pool_timer(TokioTimer::new())
         .build(connector);
-    SharedHttpConnector::new(PooledConnector { pool })
+    SharedHttpConnector::new(PooledConnector {
+        pool,
+        #[cfg(feature = "proxy")]
+        proxies,
+    })
 }
 
 fn tls(roots: RootCertStore) -> ClientConfig {
@@ -91,6 +120,8 @@ impl HttpClient for Pool {
 
 struct PooledConnector {
     pool: Client<InTime, SdkBody>,
+    #[cfg(feature = "proxy")]
+    proxies: Proxies,
 }
 
 impl fmt::Debug for PooledConnector {
@@ -107,6 +138,8 @@ impl HttpConnector for PooledConnector {
                 return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
             }
         };
+        #[cfg(feature = "proxy")]
+        self.proxies.authorize(&mut request);
         let connection = capture_connection(&mut request);
         if let Some(asked) = request.extensions().get::<CaptureSmithyConnection>() {
             asked.set_connection_retriever(move || described(&connection));
@@ -127,10 +160,14 @@ fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
         .connection_metadata()
         .as_ref()?
         .get_extras(&mut extras);
+    let proxied = connection
+        .connection_metadata()
+        .as_ref()
+        .is_some_and(Connected::is_proxied);
     let addresses = extras.get::<HttpInfo>();
     let connection = connection.clone();
     let mut described = ConnectionMetadata::builder()
-        .proxied(false)
+        .proxied(proxied)
         .poison_fn(move || {
             if let Some(connection) = connection.connection_metadata().as_ref() {
                 connection.poison();
@@ -163,7 +200,7 @@ fn sorted(error: ClientError) -> ConnectorError {
 /// A connector that gives up after a while, over TCP and TLS together.
 #[derive(Clone)]
 struct InTime {
-    connector: HttpsConnector<TcpConnector>,
+    connector: StreamConnector,
     limit: Duration,
 }
 
@@ -176,7 +213,7 @@ struct NoConnectionInTime {
 }
 
 impl Service<Uri> for InTime {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = <StreamConnector as Service<Uri>>::Response;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -266,6 +303,13 @@ mod tests {
     fn authority() -> (RootCertStore, TlsAcceptor) {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        certified(&cert, &signing_key)
+    }
+
+    fn certified(
+        cert: &rcgen::Certificate,
+        signing_key: &rcgen::KeyPair,
+    ) -> (RootCertStore, TlsAcceptor) {
         let mut roots = RootCertStore::empty();
         roots.add(cert.der().clone()).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -359,5 +403,92 @@ mod tests {
         let client = http_client(RootCertStore::empty(), PATIENCE);
         let error = send(&client, request(url)).await.unwrap_err();
         assert!(error.is_io(), "{error:?}");
+    }
+
+    /// A proxy on loopback: passes on what it was asked for, and answers itself for every destination.
+    #[cfg(feature = "proxy")]
+    async fn proxy(tls: TlsAcceptor) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, questions) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                let (tls, asked) = (tls.clone(), asked.clone());
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        tcp.read_buf(&mut head).await.unwrap();
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let is_tunnel = head.starts_with("CONNECT ");
+                    asked.send(head).unwrap();
+                    if is_tunnel {
+                        tcp.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                        say_yes(tls.accept(tcp).await.unwrap()).await;
+                    } else {
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes";
+                        tcp.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        });
+        (address, questions)
+    }
+
+    #[cfg(feature = "proxy")]
+    #[tokio::test]
+    async fn https_goes_through_a_tunnel_and_http_with_its_whole_url() {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["ec2.example".to_owned()]).unwrap();
+        let (roots, tls) = certified(&cert, &signing_key);
+        let (address, mut questions) = proxy(tls).await;
+        let proxies = Proxies::at(&format!("http://user:secret@{address}"));
+        let client = SharedHttpClient::new(Pool {
+            connector: pooled(roots, PATIENCE, proxies),
+        });
+        // No such name can be resolved: the proxy does that.
+        let url = "https://ec2.example/".to_owned();
+        assert_eq!(send(&client, request(url)).await.unwrap(), "yes");
+        let head = questions.recv().await.unwrap().to_lowercase();
+        assert!(
+            head.starts_with("connect ec2.example:443 http/1.1\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains("\r\nproxy-authorization: basic dxnlcjpzzwnyzxq=\r\n"),
+            "{head}"
+        );
+
+        let url = "http://ec2.example:4566/path".to_owned();
+        assert_eq!(send(&client, request(url)).await.unwrap(), "yes");
+        let head = questions.recv().await.unwrap().to_lowercase();
+        assert!(
+            head.starts_with("get http://ec2.example:4566/path http/1.1\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("\r\nproxy-authorization: basic "), "{head}");
+    }
+
+    #[cfg(feature = "proxy")]
+    #[tokio::test]
+    async fn a_proxy_that_is_not_there_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://user:secret@{}", listener.local_addr().unwrap());
+        drop(listener);
+        for (proxy, expected) in [
+            (proxy.as_str(), "made no connection"),
+            ("socks5://127.0.0.1:1080", "only `http://` and `https://`"),
+        ] {
+            let client = SharedHttpClient::new(Pool {
+                connector: pooled(RootCertStore::empty(), PATIENCE, Proxies::at(proxy)),
+            });
+            let url = "https://ec2.example/".to_owned();
+            let error = send(&client, request(url)).await.unwrap_err();
+            assert!(error.is_io(), "{error:?}");
+            let told = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+            assert!(told.contains("the proxy `"), "{told}");
+            assert!(told.contains(expected), "{told}");
+            assert!(!told.contains("secret"), "{told}");
+        }
     }
 }

@@ -6,6 +6,11 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 
+use crate::file;
+
+/// The roots that everybody trusts take 250 KB as PEM.
+const LARGEST_BUNDLE: u64 = 16 << 20;
+
 /// Whose word counts for who a server is. Where `AWS_CA_BUNDLE` names a file of certificates, only those count, as for every
 /// AWS tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,8 +66,9 @@ fn roots_in(path: &str) -> Result<RootCertStore, TrustError> {
         path: path.to_owned(),
         source,
     };
-    let certificates = CertificateDer::pem_file_iter(Path::new(path))
-        .map_err(unread)?
+    let text = file::read(Path::new(path), LARGEST_BUNDLE);
+    let text = text.map_err(|error| unread(pem::Error::Io(error)))?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(unread)?;
     usable(certificates).ok_or_else(|| TrustError::Empty {

@@ -27,12 +27,16 @@ pub(super) fn endpoint(conn: &Connection, introduction: &Introduction) -> Check 
     }
 }
 
-pub(super) fn credentials(introduction: &Introduction) -> Check {
+/// Whose credentials they are, and where they come from.
+pub(super) fn credentials(introduction: &Introduction, source: Option<String>) -> Check {
     match &introduction.caller {
-        Ok(caller) => Check::ok(
-            "credentials",
-            format!("{}, account {}", caller.arn, caller.account),
-        ),
+        Ok(caller) => {
+            let source = source.map_or_else(String::new, |source| format!(", from {source}"));
+            Check::ok(
+                "credentials",
+                format!("{}, account {}{source}", caller.arn, caller.account),
+            )
+        }
         Err(error) if error.kind == CloudErrorKind::Unreachable => {
             Check::skip("credentials", "not known: nobody answers")
         }

@@ -107,7 +107,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),

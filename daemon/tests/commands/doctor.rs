@@ -55,7 +55,7 @@ fn a_healthy_fleet_without_a_daemon_is_told_in_a_dozen_lines() {
     assert_snapshot!(lines(&told), @"
     ok    settings     `curfew.toml`: 3 schedules
     ok    endpoint     http://127.0.0.1:…, us-east-1
-    ok    credentials  arn:aws:iam::000000000000:user/curfew, account 000000000000
+    ok    credentials  arn:aws:iam::000000000000:user/curfew, account 000000000000, from nowhere: an emulator takes any keys
     ok    clock        as the server's
     ok    instances    2 seen, 1 governed
     skip  permissions  not tried: emulators allow everything, and may carry a trial out
@@ -213,7 +213,10 @@ fn what_is_broken_is_named_with_what_to_do() {
 #[test]
 fn an_endpoint_that_is_not_there_is_said_to_be() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
-    command.env_clear().env("CURFEW__DAEMON__DRIVER", "daemon");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("curfew.toml");
+    std::fs::write(&file, "[daemon]\ndriver = \"daemon\"\n").unwrap();
+    command.env_clear().env("CURFEW_CONFIG", &file);
     // Nobody has this port.
     command.args(["--endpoint-url", "http://127.0.0.1:1", "doctor"]);
     let output = command.output().unwrap();

@@ -4,6 +4,7 @@
 mod accounts;
 mod apply;
 mod cloud;
+mod credentials;
 mod doctor;
 mod explain;
 mod plan;

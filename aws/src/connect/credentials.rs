@@ -1,0 +1,385 @@
+//! Where credentials come from: the profile that was named, or else the environment, the shared AWS files, a web identity, a container
+//! or the instance, in the order of the AWS CLI. The Lambda does without this: its environment has the keys.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::imds;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_config::{Region, profile};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, Result as Provided, future};
+use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_types::os_shim_internal::{Env, Fs};
+use tokio::time::timeout;
+
+use super::{ConnectError, env};
+use crate::file;
+
+/// How long the instance's metadata service may take, for one answer that it is asked for: it is on the same host and answers within
+/// milliseconds, and everybody who is on no instance waits for it in vain. The AWS CLI takes as long.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// People keep some hundreds of profiles in these files, of some hundred bytes each.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// What credentials come from that have been found: known once they have been asked for.
+#[derive(Clone, Debug, Default)]
+pub struct CredentialSource(Arc<Mutex<Option<String>>>);
+
+impl CredentialSource {
+    /// In words: `the profile "ops"`.
+    pub fn name(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn set(&self, name: &str) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_deref() != Some(name) {
+            *held = Some(name.to_owned());
+        }
+    }
+}
+
+/// What the shared AWS files are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Credentials may have to come from them.
+    Credentials,
+    /// Nothing, unless a profile is named: the endpoint is an emulator's.
+    None,
+}
+
+/// The shared AWS files, and the profile in them that counts.
+#[derive(Debug)]
+pub(super) struct Profiles {
+    set: ProfileSet,
+    selected: String,
+    files: [PathBuf; 2],
+}
+
+impl Profiles {
+    /// Reads the shared AWS files. A profile that is named, by the caller or by `AWS_PROFILE`, has to be there; an emulator that needs
+    /// none does not depend on `AWS_PROFILE`.
+    pub(super) async fn load(named: Option<&str>, need: Need) -> Result<Self, ConnectError> {
+        let files = [
+            ("AWS_CONFIG_FILE", "config"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+        ]
+        .map(|(variable, name)| {
+            expanded(env(variable).unwrap_or_else(|| format!("~/.aws/{name}")))
+        });
+        for path in &files {
+            match file::check(path, LARGEST_FILE) {
+                // Without them there are no profiles, which the SDK knows.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let path = path.clone();
+                    return Err(ConnectError::SharedFile {
+                        path,
+                        source: error,
+                    });
+                }
+                _ => {}
+            }
+        }
+        let of_environment = env("AWS_PROFILE");
+        let selected = named.or(of_environment.as_deref()).unwrap_or("default");
+        let selected = selected.to_owned();
+        let set = profile::load(
+            &Fs::real(),
+            &Env::real(),
+            &EnvConfigFiles::default(),
+            Some(selected.clone().into()),
+        )
+        .await;
+        let set = match set {
+            Ok(set) => set,
+            Err(_) if named.is_none() && need == Need::None => ProfileSet::default(),
+            Err(error) => return Err(ConnectError::Profiles(innermost(&error))),
+        };
+        let profiles = Self {
+            set,
+            selected,
+            files,
+        };
+        let is_named = named.is_some() || (of_environment.is_some() && need == Need::Credentials);
+        if is_named && profiles.set.get_profile(&profiles.selected).is_none() {
+            return Err(profiles.unknown());
+        }
+        Ok(profiles)
+    }
+
+    fn unknown(&self) -> ConnectError {
+        let mut known: Vec<&str> = self.set.profiles().collect();
+        known.sort_unstable();
+        let known = known.iter().fold(String::new(), |mut text, name| {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let _always = write!(text, "{separator}`{}`", name.escape_debug());
+            text
+        });
+        ConnectError::UnknownProfile {
+            name: self.selected.clone(),
+            files: self.files.clone(),
+            known: if known.is_empty() {
+                "no profile at all".to_owned()
+            } else {
+                known
+            },
+        }
+    }
+
+    /// The region that the profile names.
+    pub(super) fn region(&self) -> Option<Region> {
+        let profile = self.set.get_profile(&self.selected)?;
+        let region = profile.get("region").filter(|region| !region.is_empty());
+        region.map(|region| Region::new(region.to_owned()))
+    }
+
+    /// The profile's credentials, and nothing else's.
+    pub(super) fn alone(self, conf: &ProviderConfig, found: &CredentialSource) -> Sources {
+        Sources {
+            sources: vec![self.source(conf)],
+            found: found.clone(),
+        }
+    }
+
+    /// The credentials of the first source that has any.
+    pub(super) fn in_order(self, conf: &ProviderConfig, found: &CredentialSource) -> Sources {
+        let environment = EnvironmentVariableCredentialsProvider::new();
+        let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(conf);
+        let container = EcsCredentialsProvider::builder().configure(conf);
+        Sources {
+            sources: vec![
+                Source::new("the environment (AWS_ACCESS_KEY_ID)", environment),
+                self.source(conf),
+                Source::new(
+                    "the web identity (AWS_WEB_IDENTITY_TOKEN_FILE)",
+                    web_identity.build(),
+                ),
+                Source::new("the container's role", container.build()),
+                Source::new("the instance's role (IMDS)", InstanceRole::new(conf)),
+            ],
+            found: found.clone(),
+        }
+    }
+
+    fn source(self, conf: &ProviderConfig) -> Source {
+        let profile = ProfileFileCredentialsProvider::builder()
+            .configure(conf)
+            .profile_name(self.selected.clone())
+            .with_custom_provider("Ec2InstanceMetadata", InstanceRole::new(conf));
+        let [config, credentials] = &self.files;
+        Source::new(
+            &format!(
+                "the profile `{}` (`{}`, `{}`)",
+                self.selected.escape_debug(),
+                config.display(),
+                credentials.display()
+            ),
+            profile.build(),
+        )
+    }
+}
+
+/// The path that a leading `~/` stands for, as the SDK reads it; as it is where there is no home.
+fn expanded(path: String) -> PathBuf {
+    match (path.strip_prefix("~/"), env("HOME")) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => path.into(),
+    }
+}
+
+/// The region that the instance is in, if this is one.
+pub(super) async fn region_of_the_instance(conf: &ProviderConfig) -> Option<Region> {
+    let provider = ImdsRegionProvider::builder().imds_client(metadata(conf));
+    let provider = provider.configure(conf).build();
+    timeout(METADATA_TIMEOUT, provider.region()).await.ok()?
+}
+
+fn metadata(conf: &ProviderConfig) -> imds::Client {
+    // One that refuses will do so again.
+    let client = imds::Client::builder().configure(conf).max_attempts(1);
+    client.build()
+}
+
+/// The instance's role, which is given up in time.
+#[derive(Debug)]
+struct InstanceRole(ImdsCredentialsProvider);
+
+impl InstanceRole {
+    fn new(conf: &ProviderConfig) -> Self {
+        let role = ImdsCredentialsProvider::builder().imds_client(metadata(conf));
+        Self(role.configure(conf).build())
+    }
+
+    async fn provide(&self) -> Provided {
+        match timeout(METADATA_TIMEOUT, self.0.provide_credentials()).await {
+            Ok(provided) => provided,
+            // While the service is out of order, credentials that it gave before are good for as long as they last.
+            Err(_) => self.0.fallback_on_interrupt().ok_or_else(|| {
+                let message = format!("no answer within {} s", METADATA_TIMEOUT.as_secs());
+                CredentialsError::not_loaded(message)
+            }),
+        }
+    }
+}
+
+impl ProvideCredentials for InstanceRole {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.provide())
+    }
+
+    fn fallback_on_interrupt(&self) -> Option<Credentials> {
+        self.0.fallback_on_interrupt()
+    }
+}
+
+/// Several sources, of which the first counts that has credentials. One that is set up and fails ends the search: to go on would be to
+/// act as somebody else.
+#[derive(Debug)]
+pub(super) struct Sources {
+    sources: Vec<Source>,
+    found: CredentialSource,
+}
+
+#[derive(Debug)]
+struct Source {
+    name: String,
+    provider: Box<dyn ProvideCredentials>,
+}
+
+impl Source {
+    fn new(name: &str, provider: impl ProvideCredentials + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            provider: Box::new(provider),
+        }
+    }
+}
+
+/// Why there are no credentials. It says all that there is to say: people are shown the innermost error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoCredentials(String);
+
+impl Sources {
+    async fn provide(&self) -> Provided {
+        let mut told = String::new();
+        for Source { name, provider } in &self.sources {
+            let error = match provider.provide_credentials().await {
+                Ok(credentials) => {
+                    self.found.set(name);
+                    return Ok(credentials);
+                }
+                Err(error) => error,
+            };
+            let reason = innermost(&error);
+            if !matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+                let message = format!("{name} gives none: {reason}");
+                return Err(CredentialsError::provider_error(NoCredentials(message)));
+            }
+            let separator = if told.is_empty() { "" } else { "; " };
+            let _always = write!(told, "{separator}{name} has none: {reason}");
+        }
+        Err(CredentialsError::not_loaded(NoCredentials(told)))
+    }
+}
+
+impl ProvideCredentials for Sources {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.provide())
+    }
+
+    fn fallback_on_interrupt(&self) -> Option<Credentials> {
+        let mut sources = self.sources.iter();
+        sources.find_map(|source| source.provider.fallback_on_interrupt())
+    }
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Fixed(fn() -> Provided);
+
+    impl ProvideCredentials for Fixed {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready((self.0)())
+        }
+    }
+
+    type Answer = fn() -> Provided;
+
+    const KEYS: Answer = || {
+        Ok(Credentials::new(
+            "AKIAIOSFODNN7EXAMPLE",
+            "secret",
+            None,
+            None,
+            "test",
+        ))
+    };
+
+    async fn ask(sources: [(&str, Answer); 3]) -> (Option<String>, String) {
+        let found = CredentialSource::default();
+        let sources = Sources {
+            sources: sources
+                .map(|(name, answer)| Source::new(name, Fixed(answer)))
+                .into(),
+            found: found.clone(),
+        };
+        let told = match sources.provide().await {
+            Ok(credentials) => credentials.access_key_id().to_owned(),
+            Err(error) => innermost(&error),
+        };
+        (found.name(), told)
+    }
+
+    #[tokio::test]
+    async fn the_first_source_with_credentials_counts_and_one_that_fails_ends_the_search() {
+        let nothing = || Err(CredentialsError::not_loaded("it is not set"));
+        let failure = || Err(CredentialsError::provider_error("the session has expired"));
+        let (found, told) = ask([("a", nothing), ("b", KEYS), ("c", failure)]).await;
+        assert_eq!(found.as_deref(), Some("b"));
+        assert_eq!(told, "AKIAIOSFODNN7EXAMPLE");
+        let (found, told) = ask([("a", nothing), ("b", failure), ("c", KEYS)]).await;
+        assert_eq!(found, None);
+        assert_eq!(told, "b gives none: the session has expired");
+        let (_, told) = ask([("a", nothing), ("b", nothing), ("c", nothing)]).await;
+        assert_eq!(
+            told,
+            "a has none: it is not set; b has none: it is not set; c has none: it is not set"
+        );
+    }
+}
