@@ -8,6 +8,7 @@ pub mod journal;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
+pub mod printable;
 pub mod progress;
 pub mod run;
 pub mod savings;

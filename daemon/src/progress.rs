@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::printable::line;
+
 /// Is told what is going on. One step at a time; beginning one ends the one before.
 pub trait Progress: Send + Sync {
     /// A step begins: `Installing the emulator`.
@@ -104,23 +106,23 @@ impl<W: Write + Send> Progress for Lines<W> {
     fn begin(&self, step: &str) {
         self.with(|running| {
             running.since = Some(Instant::now());
-            writeln!(running.writer, "{step} …")
+            writeln!(running.writer, "{} …", line(step))
         });
     }
 
     fn detail(&self, text: &str) {
-        self.with(|running| writeln!(running.writer, "  {text}"));
+        self.with(|running| writeln!(running.writer, "  {}", line(text)));
     }
 
     fn end(&self, result: &str) {
         self.with(|running| {
             let took = took(running.since.take().map(|since| since.elapsed()));
-            writeln!(running.writer, "{result}{took}")
+            writeln!(running.writer, "{}{took}", line(result))
         });
     }
 
     fn note(&self, text: &str) {
-        self.with(|running| writeln!(running.writer, "note: {text}"));
+        self.with(|running| writeln!(running.writer, "note: {}", line(text)));
     }
 }
 
@@ -138,10 +140,10 @@ impl Progress for Spinner {
         let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
             .expect("the template is a constant");
         let bar = ProgressBar::new_spinner().with_style(style);
-        bar.set_message(step.to_owned());
+        bar.set_message(line(step).into_owned());
         bar.enable_steady_tick(Self::TICK);
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((before, _)) = running.replace((bar, step.to_owned())) {
+        if let Some((before, _)) = running.replace((bar, line(step).into_owned())) {
             before.finish_and_clear();
         }
     }
@@ -149,7 +151,7 @@ impl Progress for Spinner {
     fn detail(&self, text: &str) {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((bar, step)) = running.as_ref() {
-            bar.set_message(format!("{step} · {text}"));
+            bar.set_message(format!("{step} · {}", line(text)));
         }
     }
 
@@ -159,15 +161,15 @@ impl Progress for Spinner {
             bar.finish_and_clear();
             bar.elapsed()
         });
-        let _gone = writeln!(io::stderr(), "✓ {result}{}", took(elapsed));
+        let _gone = writeln!(io::stderr(), "✓ {}{}", line(result), took(elapsed));
     }
 
     fn note(&self, text: &str) {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = || writeln!(io::stderr(), "! {text}");
+        let write = || writeln!(io::stderr(), "! {}", line(text));
         let _gone = match running.as_ref() {
-            Some((bar, _)) => bar.suspend(line),
-            None => line(),
+            Some((bar, _)) => bar.suspend(write),
+            None => write(),
         };
     }
 }

@@ -2,8 +2,10 @@
 
 use std::io;
 
+use crate::printable;
+
 /// A CSV document (RFC 4180) with a header. A cell that a spreadsheet would take for a formula is preceded by an apostrophe, which
-/// makes it text: instances are named by whoever may tag them.
+/// makes it text, and what a terminal would obey is escaped: instances are named by whoever may tag them.
 /// <https://owasp.org/www-community/attacks/CSV_Injection>
 pub(super) fn document<const N: usize>(
     header: [&str; N],
@@ -25,10 +27,15 @@ pub(super) fn document<const N: usize>(
 
 fn harmless(cell: String) -> String {
     let is_number = cell.parse::<f64>().is_ok();
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number {
-        format!("'{cell}")
+    if is_number {
+        return cell;
+    }
+    // What is escaped begins with a backslash, which begins no formula.
+    let shown = printable::line(&cell);
+    if shown.starts_with(['=', '+', '-', '@']) {
+        format!("'{shown}")
     } else {
-        cell
+        shown.into_owned()
     }
 }
 
@@ -43,12 +50,13 @@ mod tests {
             ["@SUM(A1)", "+cmd|' /C calc'!A0"],
             ["web, the \"first\"", "two\nlines"],
             ["-web", "plain"],
+            ["\t=1+1", "\u{202e}gpj"],
         ];
         let document = document(["name", "other"], rows.map(|row| row.map(str::to_owned)));
         assert_eq!(
             String::from_utf8(document).unwrap(),
             "name,other\n\"'=HYPERLINK(\"\"http://evil\"\")\",-1.5\n'@SUM(A1),'+cmd|' /C calc'!A0\n\
-             \"web, the \"\"first\"\"\",\"two\nlines\"\n'-web,plain\n"
+             \"web, the \"\"first\"\"\",two\\nlines\n'-web,plain\n\\t=1+1,\\u{202e}gpj\n"
         );
     }
 }

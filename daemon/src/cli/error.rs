@@ -12,6 +12,7 @@ use curfew_aws::organisation::{MemberError, MemberFailure};
 use crate::deploy::DeployError;
 use crate::emulator::EmulatorError;
 use crate::journal::JournalError;
+use crate::printable;
 use crate::run::RunError;
 use crate::settings::SettingsError;
 
@@ -103,7 +104,7 @@ impl CliError {
             let _ = writeln!(text, "  hint: {hint}");
         }
         // Nobody is left to tell when standard error is gone.
-        let _ = stderr.write_all(text.as_bytes());
+        let _ = stderr.write_all(printable::lines(&text).as_bytes());
         ExitCode::from(self.exit as u8)
     }
 }

@@ -17,6 +17,7 @@ use super::output::{moment, or_dash};
 use super::time::named;
 use super::{CliError, Context, Exit};
 use crate::journal::{Entry, Filter, Journal, JournalError};
+use crate::printable;
 use crate::progress;
 use crate::settings::Settings;
 
@@ -209,10 +210,11 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
             )
         })),
     }
+    let name = or_dash(it.name.as_ref());
     let head = format!(
         "{} ({}) is {}, in {} of account {}\n",
         it.instance,
-        or_dash(it.name.as_ref()),
+        printable::line(&name),
         it.state,
         it.region,
         it.account

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::{CliError, Exit};
+use crate::printable;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,7 +83,8 @@ impl Output {
         people: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
         let text = match self.format {
-            Format::Table => people(data),
+            // Tables have their cells escaped; what stands around them may have names in it, too.
+            Format::Table => printable::lines(&people(data)).into_owned(),
             // Commands that print no list are not run for the other two.
             Format::Json | Format::Jsonl | Format::Csv => {
                 serde_json::to_string_pretty(data).expect("results are plain data")
@@ -138,7 +140,13 @@ fn laid_out(reader: Reader, header: &[&str], rows: impl IntoIterator<Item = Vec<
     if reader == Reader::Terminal {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| {
+        let cells = row.into_iter();
+        let cells: Vec<String> = cells
+            .map(|cell| printable::line(&cell).into_owned())
+            .collect();
+        cells
+    }));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -215,6 +223,20 @@ fn distance(length: SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_makes_no_row_of_its_own_and_commands_no_terminal() {
+        let rows = [
+            ["web\nstopped  prod", "\u{1b}[2J"],
+            ["\u{202e}bew", "running"],
+        ];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        insta::assert_snapshot!(table_for(Reader::Pipe, &["name", "state"], rows), @r"
+        NAME                STATE
+        web\nstopped  prod  \u{1b}[2J
+        \u{202e}bew         running
+        ");
+    }
 
     #[test]
     fn thousands_are_set_apart() {

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, BufReader, IsTerminal, Read, Stderr, Stdin, Write};
 
+use crate::printable;
+
 /// Where answers come from, and where questions go.
 pub(super) struct Person<A, Q> {
     answers: A,
@@ -31,7 +33,7 @@ impl<A: Read + IsTerminal, Q: Write> Person<A, Q> {
         let mut answer = String::new();
         let asked = self
             .questions
-            .write_all(question.as_bytes())
+            .write_all(printable::lines(question).as_bytes())
             .and_then(|()| self.questions.flush());
         asked.is_ok()
             && BufReader::new(&mut self.answers)

@@ -18,6 +18,7 @@ use super::everywhere::{self, Placed, Places};
 use super::output::{Output, Reader, count, moment, moment_here, or_dash, table_for};
 use super::targets::TargetArgs;
 use super::{CliError, Context};
+use crate::printable;
 use crate::progress::{self, Progress, Silent};
 use crate::settings::Settings;
 
@@ -155,6 +156,7 @@ fn watch(output: &Output, seen: &Look) -> Result<(), CliError> {
     for error in &seen.failures {
         text = format!("{error}\n{text}");
     }
+    let text = printable::lines(&text).into_owned();
     let text = match reader {
         Reader::Pipe => text + "\n",
         // Home and clear to the end: nothing flickers, and what scrolled away stays in the terminal's memory.
