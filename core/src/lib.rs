@@ -14,6 +14,7 @@ pub mod membership;
 pub mod memory;
 pub mod plan;
 pub mod problem;
+pub mod published;
 pub mod request;
 pub mod rule_name;
 pub mod schedule;

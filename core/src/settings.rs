@@ -26,6 +26,9 @@ const MAX_FALLBACK_TYPES: usize = 8;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawGovernance {
+    /// In a document that is published: the file that it comes from, with the machine that this is on. Decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// How instances are bound to schedules.
     #[serde(default)]
     pub governing: RawGoverning,

@@ -30,6 +30,7 @@ mod time;
 mod token;
 mod up;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 
 use crate::deploy;
-use crate::settings::{self, AwsSettings, Overrides, Settings};
+use crate::settings::{self, AwsSettings, Lookup, Overrides, Settings};
 
 pub use error::{CliError, Exit};
 pub use output::{Format, Output};
@@ -66,7 +67,7 @@ Exit codes:                  0 done · 1 something failed · 2 usage or settings
 /// Options that every command takes.
 #[derive(Clone, Debug, Args)]
 struct Global {
-    /// The settings file [default: /etc/curfew/curfew.toml, if it exists]
+    /// The settings file [default: ./curfew.toml, if it is yours alone (never for `run`), else /etc/curfew/curfew.toml]
     #[arg(long, short, global = true, value_name = "FILE", env = "CURFEW_CONFIG")]
     config: Option<PathBuf>,
     /// An AWS endpoint, such as LocalStack's http://localhost:4566 [default: AWS_ENDPOINT_URL, else AWS itself]
@@ -253,10 +254,28 @@ struct Context {
 impl Context {
     /// The settings, from all layers.
     fn settings(&self) -> Result<Settings, CliError> {
-        Ok(settings::load(&self.overrides())?)
+        Ok(settings::load(&self.overrides(Lookup::Folder)?)?)
     }
 
-    fn overrides(&self) -> Overrides {
+    /// How the settings are read. Says which file counts where that was not named.
+    fn overrides(&self, lookup: Lookup) -> Result<Overrides, CliError> {
+        let found = settings::find(self.global.config.as_deref(), lookup)?;
+        if found.is_unnamed {
+            let told = format!(
+                "note: the settings are those of `{}`\n",
+                found.path.display()
+            );
+            // Nobody is left to tell when standard error is gone.
+            let _gone = std::io::stderr().write_all(told.as_bytes());
+        }
+        Ok(Overrides {
+            file: Some(found.path),
+            ..self.flags()
+        })
+    }
+
+    /// The layers over the file.
+    fn flags(&self) -> Overrides {
         Overrides {
             file: self.global.config.clone(),
             fallback: None,

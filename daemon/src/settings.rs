@@ -5,6 +5,7 @@
 
 mod calendar;
 mod daemon;
+mod find;
 mod holidays;
 mod load;
 mod notify;
@@ -28,7 +29,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use daemon::QueueSetting;
-pub use load::{DEFAULT_FILE, Overrides, SettingsError, load};
+pub use find::{DEFAULT_FILE, Found, Lookup, find};
+pub use load::{Overrides, SettingsError, load};
 pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
 pub use raw::RawSettings;
 
@@ -40,6 +42,8 @@ use curfew_aws::rules::StackName;
 pub struct Settings {
     /// The file they came from, if any.
     pub file: Option<PathBuf>,
+    /// The same with the machine that it is on: what is published says so.
+    pub origin: String,
     /// The holiday files that they name.
     pub holiday_files: Vec<PathBuf>,
     /// What of those files is left out, with the key that names the file.
@@ -48,7 +52,7 @@ pub struct Settings {
     pub governance: Governance,
     /// The accounts and regions whose instances are governed.
     pub membership: Membership,
-    /// The same as written: the Lambda's settings document.
+    /// The same as written: the Lambda's settings document, without its origin.
     pub document: RawGovernance,
     /// What an instance type costs per hour: finite, and not negative.
     pub prices: BTreeMap<String, f64>,
@@ -185,6 +189,15 @@ pub struct AwsSettings {
 }
 
 impl Settings {
+    /// The document for the Lambda, as it is published: with the file that it comes from.
+    pub fn publication(&self) -> String {
+        let document = RawGovernance {
+            origin: Some(self.origin.clone()),
+            ..self.document.clone()
+        };
+        document.to_json()
+    }
+
     /// Logs what of the holiday files is left out.
     pub fn log_warnings(&self) {
         for warning in &self.warnings {
@@ -220,10 +233,12 @@ pub fn schema() -> String {
 fn resolve(
     raw: RawSettings,
     file: Option<PathBuf>,
+    origin: String,
     holidays: Holidays,
 ) -> Result<Settings, Vec<Problem>> {
     let mut problems = Vec::new();
     let document = RawGovernance {
+        origin: None,
         governing: raw.governing,
         schedules: raw.schedules,
         account: raw.account,
@@ -291,6 +306,7 @@ fn resolve(
     };
     Ok(Settings {
         file,
+        origin,
         holiday_files: holidays.files,
         warnings: holidays.warnings,
         governance,

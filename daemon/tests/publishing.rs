@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use curfew::metrics::Metrics;
-use curfew::run::{Ports, RuleKeeper, run};
+use curfew::run::{Ports, Reload, RuleKeeper, run};
 use curfew::settings::{self, AwsSettings, Overrides, Settings};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -112,8 +112,14 @@ async fn connection(endpoint: String) -> Connection {
 }
 
 fn settings(place: &tempfile::TempDir) -> Settings {
+    settings_with(place, "office")
+}
+
+fn settings_with(place: &tempfile::TempDir, schedule: &str) -> Settings {
     let file = place.path().join("curfew.toml");
-    let text = "[schedules.office]\ntimezone = 'UTC'\nrunning = 'Mon-Fri 08:00-20:00'\n[daemon]\nqueue = 'off'\n";
+    let text = format!(
+        "[schedules.{schedule}]\ntimezone = 'UTC'\nrunning = 'Mon-Fri 08:00-20:00'\n[daemon]\nqueue = 'off'\n"
+    );
     std::fs::write(&file, text).unwrap();
     settings::load(&Overrides {
         file: Some(file),
@@ -188,4 +194,180 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     assert_eq!(counts("SSM", "PutParameter", "done"), 1, "{text}");
     assert_eq!(counts("EventBridge", "PutRule", "done"), rules, "{text}");
     assert_eq!(counts("EventBridge", "PutTargets", "done"), rules, "{text}");
+}
+
+/// A daemon with these settings, where that document is deployed.
+struct Publishing {
+    services: Services,
+    health: curfew::run::Health,
+    asked: Arc<tokio::sync::Notify>,
+    shutdown: CancellationToken,
+    daemon: tokio::task::JoinHandle<Result<(), curfew::run::RunError>>,
+    _server: curfew_testing::Server,
+}
+
+impl Publishing {
+    async fn begin(place: &tempfile::TempDir, settings: Settings, deployed: Value) -> Self {
+        let clock = Clock::system();
+        let server = serve_with(Model::new(clock.now()), TimeSource::Held).await;
+        let services = Services::default();
+        services.deployed.store(true, Ordering::Relaxed);
+        *services.parameter.lock().unwrap() = Some(Value::String(deployed.to_string()));
+        let cloud = connection(services.serve().await).await;
+        let fleet = connection(server.endpoint.clone()).await;
+        let asked = Arc::new(tokio::sync::Notify::new());
+        let ports = Ports {
+            rules: Some(RuleKeeper {
+                connection: cloud.clone(),
+                settings: settings.clone(),
+            }),
+            reload: Some(Reload {
+                overrides: Overrides {
+                    file: settings.file.clone(),
+                    ..Overrides::default()
+                },
+                settings: settings.clone(),
+                connection: fleet.clone(),
+                asked: Arc::clone(&asked),
+            }),
+            ..Ports::quiet(
+                clock,
+                Organisation::open(&fleet, &Membership::default()),
+                place.path().to_owned(),
+            )
+        };
+        let health = ports.health.clone();
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let governance = Arc::new(settings.governance.clone());
+        let daemon =
+            tokio::spawn(async move { run(&settings.daemon, governance, ports, token).await });
+        Self {
+            services,
+            health,
+            asked,
+            shutdown,
+            daemon,
+            _server: server,
+        }
+    }
+
+    /// The names of the schedules that are deployed.
+    fn schedules(&self) -> Vec<String> {
+        let parameter = self.services.parameter.lock().unwrap().clone();
+        let parameter = parameter.unwrap();
+        let document: Value = serde_json::from_str(parameter.as_str().unwrap()).unwrap();
+        let schedules = document["schedules"].as_object().unwrap();
+        schedules.keys().cloned().collect()
+    }
+
+    fn rules(&self) -> usize {
+        self.services.rules.lock().unwrap().len()
+    }
+
+    async fn is_ready(&self) {
+        until("it is ready", || self.health.unready().is_empty()).await;
+    }
+
+    async fn is_not_ready(&self, why: &str) {
+        until(why, || {
+            let unready = self.health.unready();
+            unready.iter().any(|reason| reason.contains(why))
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(Duration::from_mins(1), self.daemon).await;
+        ended.unwrap().unwrap().unwrap();
+    }
+}
+
+fn document(origin: &str, schedules: &[&str]) -> Value {
+    let schedule = json!({"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"});
+    let schedules = schedules
+        .iter()
+        .map(|name| ((*name).to_owned(), schedule.clone()));
+    let schedules: serde_json::Map<String, Value> = schedules.collect();
+    json!({"origin": origin, "governing": {"tag": "Schedule"}, "schedules": schedules})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_file_published_is_not_dropped_and_the_daemon_says_why() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = settings(&place);
+    let other = document("laptop:/home/alice/curfew.toml", &["lab", "office"]);
+    let publishing = Publishing::begin(&place, settings, other.clone()).await;
+    publishing
+        .is_not_ready(
+            "`curfew` keeps what is deployed: these settings would drop the schedule `lab`, which \
+             `laptop:/home/alice/curfew.toml` published",
+        )
+        .await;
+    assert_eq!(publishing.schedules(), ["lab", "office"]);
+    assert_eq!(publishing.rules(), 0, "no rule is touched, either");
+    publishing.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_that_published_may_drop_a_schedule_and_says_that_it_did() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = settings(&place);
+    let origin = settings.origin.clone();
+    let publishing =
+        Publishing::begin(&place, settings, document(&origin, &["lab", "office"])).await;
+    publishing.is_ready().await;
+    assert_eq!(publishing.schedules(), ["office"]);
+    publishing.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = settings(&place);
+    let mut same: Value = serde_json::from_str(&settings.document.to_json()).unwrap();
+    same["origin"] = json!("laptop:/home/alice/curfew.toml");
+    let publishing = Publishing::begin(&place, settings, same.clone()).await;
+    publishing.is_ready().await;
+    let parameter = publishing
+        .services
+        .parameter
+        .lock()
+        .unwrap()
+        .clone()
+        .unwrap();
+    assert_eq!(parameter, Value::String(same.to_string()));
+
+    // Now the daemon's file loses a schedule that the laptop's published: what is in force stays in force.
+    let file = place.path().join("curfew.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, before.replace("office", "lab")).unwrap();
+    publishing.asked.notify_one();
+    publishing
+        .is_not_ready("these settings would drop the schedule `office`, which `laptop:")
+        .await;
+    assert!(
+        publishing
+            .health
+            .status()
+            .contains("settings 1 stay in force")
+    );
+    assert_eq!(publishing.schedules(), ["office"]);
+    // A full disk leaves nothing of it.
+    std::fs::write(&file, "").unwrap();
+    publishing.asked.notify_one();
+    until("the empty file is refused", || {
+        publishing
+            .health
+            .status()
+            .contains("is empty: it has no key at all")
+    })
+    .await;
+    assert_eq!(publishing.schedules(), ["office"]);
+    std::fs::write(&file, &before).unwrap();
+    publishing.asked.notify_one();
+    publishing.is_ready().await;
+    assert_eq!(publishing.schedules(), ["office"]);
+    publishing.end().await;
 }

@@ -33,14 +33,31 @@ fn problems(text: &str) -> String {
 }
 
 #[test]
-fn an_empty_file_is_good() {
-    let settings = settings("").unwrap();
+fn a_file_with_a_tables_name_alone_has_the_defaults_and_an_empty_one_is_refused() {
+    let settings = settings("[governing]").unwrap();
     assert_eq!(settings.governance.tag, "Schedule");
     assert_eq!(settings.daemon.driver, Driver::Cloud);
     assert_eq!(
         settings.stack.heartbeat.unwrap().to_string(),
         "rate(5 minutes)"
     );
+    let told = "the settings file `/etc/curfew.toml` is empty: it has no key at all";
+    assert_eq!(problems(""), told);
+    assert_eq!(problems("# [governing]\n"), told);
+}
+
+#[test]
+fn what_is_published_says_which_file_it_comes_from() {
+    let (directory, overrides) = with_file("[governing]");
+    let settings = load(&overrides).unwrap();
+    let file = directory.path().join("curfew.toml");
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy();
+    assert_eq!(settings.origin, format!("{machine}:{}", file.display()));
+    let published: serde_json::Value = serde_json::from_str(&settings.publication()).unwrap();
+    assert_eq!(published["origin"], settings.origin);
+    // What others deploy is the same on each machine.
+    assert!(!settings.document.to_json().contains("origin"));
 }
 
 #[test]
@@ -222,10 +239,9 @@ fn a_calendar_that_would_end_the_process_is_refused() {
 
 #[test]
 fn a_wrong_value_from_the_environment_names_the_variable() {
-    let overrides = Overrides {
-        environment: HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]),
-        ..Overrides::default()
-    };
+    let (_directory, mut overrides) = with_file("[governing]");
+    overrides.environment =
+        HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]);
     insta::assert_snapshot!(load(&overrides).unwrap_err(), @r"
     1 problem in the settings:
       CURFEW__DAEMON__DRIVER: `daemon.driver`: found `cluod`; allowed is `cloud` or `daemon`

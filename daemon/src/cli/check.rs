@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::output::counted;
 use super::{CliError, Context};
-use crate::settings;
+use crate::settings::{self, Lookup, Overrides};
 
 /// Check a settings file, and report every error in it; and what of it never happens.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// The settings file [default: --config]
+    /// The settings file [default: as for every command]
     file: Option<PathBuf>,
 }
 
@@ -32,8 +32,13 @@ struct Warning {
 }
 
 pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliError> {
-    let mut overrides = context.overrides();
-    overrides.file = args.file.or(overrides.file);
+    let overrides = match args.file {
+        Some(file) => Overrides {
+            file: Some(file),
+            ..context.flags()
+        },
+        None => context.overrides(Lookup::Folder)?,
+    };
     let settings = settings::load(&overrides)?;
     let schedules = settings
         .governance

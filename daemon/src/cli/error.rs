@@ -117,8 +117,8 @@ impl fmt::Display for CliError {
 
 impl From<SettingsError> for CliError {
     fn from(error: SettingsError) -> Self {
-        let error = Self::wrap(Exit::Usage, error);
-        error.hint("`curfew check FILE` checks a file; docs/settings.md lists every key")
+        let hint = error.hint();
+        Self::wrap(Exit::Usage, error).hint(hint)
     }
 }
 

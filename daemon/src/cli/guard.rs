@@ -4,13 +4,17 @@ use std::io::{IsTerminal, Read, Write};
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
+use curfew_core::published::Loss;
 
 use super::output::counted;
 use super::person::Person;
 use super::{CliError, Exit};
 use crate::deploy::guard::{self, GuardError};
+use crate::deploy::{self, Deployment};
 use crate::progress::Progress;
 use crate::settings::Settings;
+
+const SAID_NO: &str = "nothing was deployed: you said no";
 
 /// Whether a person is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +63,42 @@ pub(super) async fn before_deploying(
     if person.confirms(&format!("{told}. Deploy? [y/N] ")) {
         return Ok(());
     }
-    Err(CliError::new(
-        Exit::Failed,
-        "nothing was deployed: you said no",
-    ))
+    Err(CliError::new(Exit::Failed, SAID_NO))
+}
+
+/// Shows which deployed schedules would be dropped that another file published, and asks.
+pub(super) async fn before_dropping(
+    connection: &Connection,
+    deployment: &Deployment,
+    asking: Asking,
+    progress: &dyn Progress,
+    person: &mut Person<impl Read + IsTerminal, impl Write>,
+) -> Result<(), CliError> {
+    let (stack, document) = (&deployment.stack, &deployment.settings_document);
+    let loss = deploy::loss(connection, stack, document).await?;
+    loss.map_or(Ok(()), |loss| confirm(&loss, asking, progress, person))
+}
+
+fn confirm(
+    loss: &Loss,
+    asking: Asking,
+    progress: &dyn Progress,
+    person: &mut Person<impl Read + IsTerminal, impl Write>,
+) -> Result<(), CliError> {
+    let told = format!("this would drop {loss}");
+    if asking == Asking::Answered {
+        progress.note(&told);
+        return Ok(());
+    }
+    if !person.is_there() {
+        let hint =
+            "say --yes if they are to go; otherwise name the file that has them with --config";
+        return Err(CliError::new(Exit::Usage, told).hint(hint));
+    }
+    if person.confirms(&format!("{told}. Deploy? [y/N] ")) {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::Failed, SAID_NO))
 }
 
 impl From<GuardError> for CliError {
@@ -207,5 +243,51 @@ mod tests {
         assert_eq!(asked(3, Asking::Allowed, nobody()).await, nothing);
         let (terminal, _keyboard) = terminal("n\n");
         assert_eq!(asked(2, Asking::Answered, terminal).await, nothing);
+    }
+
+    /// What came of a deployment that would drop a schedule, after what was asked and noted.
+    fn dropped(asking: Asking, answers: File) -> (u8, String) {
+        let loss = Loss {
+            schedules: vec!["lab".to_owned()],
+            publisher: Some("laptop:/home/alice/curfew.toml".to_owned()),
+        };
+        let mut questions = Vec::new();
+        let lines = Lines::new(Vec::new());
+        let outcome = confirm(
+            &loss,
+            asking,
+            &lines,
+            &mut Person::at(answers, &mut questions),
+        );
+        let code = match outcome {
+            Ok(()) => 0,
+            Err(error) => {
+                error.report(&mut questions);
+                error.exit() as u8
+            }
+        };
+        questions.extend(lines.into_inner());
+        (code, String::from_utf8(questions).unwrap())
+    }
+
+    #[test]
+    fn what_another_file_published_is_dropped_on_a_persons_word_alone() {
+        const TOLD: &str =
+            "this would drop the schedule `lab`, which `laptop:/home/alice/curfew.toml` published";
+        let (at, _keyboard) = terminal("y\n");
+        let question = format!("{TOLD}. Deploy? [y/N] ");
+        assert_eq!(dropped(Asking::Allowed, at), (0, question.clone()));
+        let (at, _keyboard) = terminal("\n");
+        let told = format!("{question}error: nothing was deployed: you said no\n");
+        assert_eq!(dropped(Asking::Allowed, at), (1, told));
+        let nobody = || File::open("/dev/null").unwrap();
+        let (code, told) = dropped(Asking::Allowed, nobody());
+        assert_eq!(code, 2);
+        assert!(
+            told.starts_with(&format!("error: {TOLD}\n  hint: say --yes")),
+            "{told}"
+        );
+        let noted = format!("note: {TOLD}\n");
+        assert_eq!(dropped(Asking::Answered, nobody()), (0, noted));
     }
 }

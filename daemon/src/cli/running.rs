@@ -17,7 +17,7 @@ use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper};
-use crate::settings::{self, Driver, Overrides, QueueSetting, Settings};
+use crate::settings::{self, Driver, Lookup, Overrides, QueueSetting, Settings};
 use crate::systemd::ServiceManager;
 
 /// How the daemon runs.
@@ -30,7 +30,7 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliError> {
     logging::init(args.log, context.global.verbose);
-    let overrides = context.overrides();
+    let overrides = context.overrides(Lookup::System)?;
     let settings = settings::load(&overrides)?;
     settings.log_warnings();
     let connection = context.connect(&settings).await?;

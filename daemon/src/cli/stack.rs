@@ -11,7 +11,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_aws::rules::StackName;
 
 pub(super) use self::show::try_next;
-use super::guard::{Asking, before_deploying};
+use super::guard::{Asking, before_deploying, before_dropping};
 use super::output::Reader;
 use super::person::Person;
 use super::{CliError, Context, Exit};
@@ -30,7 +30,7 @@ pub(super) struct DeployArgs {
     /// The Lambda's code [default: the installed one, or the one that was built with this program]
     #[arg(long, value_name = "FILE")]
     lambda_zip: Option<PathBuf>,
-    /// Do not ask, however many instances would be governed
+    /// Do not ask, however many instances would be governed, and whichever deployed schedules would be dropped
     #[arg(long, short)]
     yes: bool,
 }
@@ -53,7 +53,11 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     let deployment = deployment(context, &settings, &connection, args.lambda_zip)?;
     let progress = progress::stderr();
     if args.dry_run {
-        let preview = deploy::preview(&connection, &deployment, progress.as_ref()).await?;
+        let mut preview = deploy::preview(&connection, &deployment, progress.as_ref()).await?;
+        let document = &deployment.settings_document;
+        let loss = deploy::loss(&connection, &deployment.stack, document).await?;
+        let warning = |loss| format!("this would drop {loss}: `curfew deploy` asks first");
+        preview.warnings.extend(loss.map(warning));
         return context.output.print(&preview, show::preview);
     }
     let asking = if args.yes {
@@ -65,6 +69,14 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
         &settings,
         &connection,
         &context.clock,
+        asking,
+        progress.as_ref(),
+        &mut Person::here(),
+    )
+    .await?;
+    before_dropping(
+        &connection,
+        &deployment,
         asking,
         progress.as_ref(),
         &mut Person::here(),
@@ -169,7 +181,7 @@ pub(super) fn deployment(
         },
         cors_origin: settings.api.cors_origin.clone(),
         request_limit: settings.api.limit,
-        settings_document: settings.document.to_json(),
+        settings_document: settings.publication(),
         rules: wake_up_rules(settings, &context.clock),
         reach: Reach::of(&settings.governance).across(&settings.membership),
         permissions_boundary: settings.stack.permissions_boundary.clone(),

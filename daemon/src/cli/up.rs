@@ -41,7 +41,7 @@ pub(super) struct UpArgs {
 
 pub(super) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliError> {
     logging::init(args.log, context.global.verbose);
-    let mut overrides = context.overrides();
+    let mut overrides = context.flags();
     overrides.fallback = Some(("the demo settings", DEMO));
     let settings = settings::load(&overrides)?;
     let shutdown = on_signal(HangUp::Ends)?;

@@ -3,6 +3,7 @@
 use curfew_aws::document::TooLarge;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::StackName;
+use curfew_core::published::Loss;
 
 use super::LONGEST_PARAMETER;
 use super::artifact::ArtifactError;
@@ -33,6 +34,14 @@ pub enum DeployError {
     ReachTooLarge {
         /// Its size.
         size: usize,
+    },
+    /// A daemon drops no schedules that a person may still want.
+    #[error("`{stack}` keeps what is deployed: these settings would drop {loss}")]
+    WouldDrop {
+        /// The stack.
+        stack: StackName,
+        /// What would go.
+        loss: Loss,
     },
     /// Its instances would be governed twice.
     #[error("`[[account]]` names {account}, which is the account that is deployed into")]
@@ -127,6 +136,9 @@ impl DeployError {
             }
             Self::ReachTooLarge { .. } => {
                 "govern instances by their tag rather than by long `match` tables"
+            }
+            Self::WouldDrop { .. } => {
+                "if they are to go, `curfew deploy` with this file shows it and asks; otherwise name the file that has them"
             }
             Self::OwnAccount { .. } => {
                 "name its regions in `[governing] regions` and take it out; or deploy with the credentials of the account that is meant"

@@ -27,7 +27,7 @@ pub use self::error::DeployError;
 pub use self::outputs::Outputs;
 use self::prepared::Prepared;
 pub use self::preview::{DataChange, Preview, preview};
-pub use self::publish::publish;
+pub use self::publish::{loss, publish};
 pub use self::reach::Reach;
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;

@@ -2,12 +2,15 @@
 
 use curfew_aws::connect::Connection;
 use curfew_aws::document::Stored;
+use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
+use curfew_core::published::{Loss, Published, say_the_same};
 
 use super::settings::SettingsParameter;
 use super::{DeployError, event_bridge, stack_outputs};
 
-/// Brings the settings and rules of a stack that is there up to date, and writes only what differs.
+/// Brings the settings and rules of a stack that is there up to date, and writes only what differs. Nobody confirms it: a document that
+/// would drop schedules which another file published is refused, and nothing is written.
 pub async fn publish(
     conn: &Connection,
     stack: &StackName,
@@ -17,12 +20,34 @@ pub async fn publish(
     let found = stack_outputs(conn, stack).await?;
     let parameter = SettingsParameter::new(conn, stack);
     let stored = Stored::new(document)?;
-    // The settings first: a rule of a schedule that the Lambda does not know yet would wake it for nothing.
-    if !parameter.holds(document).await? {
+    let deployed = parameter.read().await?.and_then(Result::ok);
+    if let Some(loss) = lost(deployed.as_deref(), document) {
+        let stack = stack.clone();
+        return Err(DeployError::WouldDrop { stack, loss });
+    }
+    // The settings first: a rule of a schedule that the Lambda does not know yet would wake it for nothing. Where two files say the
+    // same, the one that published it stays its publisher.
+    if !deployed.is_some_and(|deployed| say_the_same(&deployed, document)) {
         parameter.put(&stored).await?;
         parameter.prune().await?;
     }
     let client = event_bridge(conn);
     let rules = Rules::new(client, stack.clone(), found.function_arn);
     Ok(rules.reconcile(wanted).await?)
+}
+
+/// What a person has to confirm before `document` takes the place of what is deployed.
+pub async fn loss(
+    conn: &Connection,
+    stack: &StackName,
+    document: &str,
+) -> Result<Option<Loss>, CloudError> {
+    let deployed = SettingsParameter::new(conn, stack).read().await?;
+    let deployed = deployed.and_then(Result::ok);
+    Ok(lost(deployed.as_deref(), document))
+}
+
+fn lost(deployed: Option<&str>, document: &str) -> Option<Loss> {
+    let deployed = Published::from_json(deployed?);
+    deployed.lost_to(&Published::from_json(document))
 }

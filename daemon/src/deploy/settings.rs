@@ -4,7 +4,7 @@ use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::Builder;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use curfew_aws::connect::Connection;
-use curfew_aws::document::{Contents, Stored};
+use curfew_aws::document::{Contents, Damaged, Stored};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::StackName;
 
@@ -33,10 +33,20 @@ impl SettingsParameter {
 
     /// The same, and otherwise whether it reads anything.
     pub(super) async fn compare(&self, document: &str) -> Result<DataChange, CloudError> {
+        Ok(match self.read().await? {
+            None => DataChange::Create,
+            // What is damaged, by an interrupted removal or by hand, is written anew.
+            Some(Ok(found)) if found == document => DataChange::Keep,
+            Some(_) => DataChange::Change,
+        })
+    }
+
+    /// What the Lambda reads; none if there is no parameter.
+    pub(super) async fn read(&self) -> Result<Option<Result<String, Damaged>>, CloudError> {
         let Some(value) = self.get(&self.name).await? else {
-            return Ok(DataChange::Create);
+            return Ok(None);
         };
-        let found = match Contents::of(&value) {
+        Ok(Some(match Contents::of(&value) {
             Ok(Contents::Whole(found)) => Ok(found),
             Ok(Contents::InParts(parts)) => {
                 let mut values = Vec::new();
@@ -46,13 +56,7 @@ impl SettingsParameter {
                 parts.join(&values)
             }
             Err(damaged) => Err(damaged),
-        };
-        // What is damaged, by an interrupted removal or by hand, is written anew.
-        Ok(if found.is_ok_and(|found| found == document) {
-            DataChange::Keep
-        } else {
-            DataChange::Change
-        })
+        }))
     }
 
     /// Writes what the Lambda shall read. Until the last call it reads what it read before.

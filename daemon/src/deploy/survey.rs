@@ -4,6 +4,8 @@ use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
 
+use curfew_core::published::say_the_same;
+
 use super::artifact::{Artifact, ArtifactError};
 use super::place::Cloud;
 use super::prepared::load;
@@ -80,10 +82,11 @@ impl<'a> Survey<'a> {
         Ok(rules.preview(wanted).await?.changes)
     }
 
-    /// Whether the Lambda's settings are just these.
+    /// Whether the Lambda's settings are just these, whichever file they were published from.
     pub async fn has_settings(&self, document: &str) -> Result<bool, CloudError> {
         let parameter = SettingsParameter::new(self.conn, self.stack);
-        parameter.holds(document).await
+        let deployed = parameter.read().await?.and_then(Result::ok);
+        Ok(deployed.is_some_and(|deployed| say_the_same(&deployed, document)))
     }
 
     /// A queue's address, from the one that the stack tells.

@@ -19,8 +19,9 @@ use tracing::{error, info, warn};
 use super::health::{Health, Pulse};
 use super::in_force::InForce;
 use super::{RuleKeeper, Tempo};
+use crate::deploy::{self, DeployError};
 use crate::metrics::Metrics;
-use crate::settings::{self, Overrides, Settings, SettingsError};
+use crate::settings::{self, Overrides, Settings};
 use crate::systemd::{News, ServiceManager};
 
 /// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
@@ -96,7 +97,7 @@ impl Reloading {
         pulse.well();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut files = self.files();
+        let mut files = self.files().await;
         // What was changed between the reading at the start and now counts too.
         let mut changed = true;
         let mut tried = Instant::now();
@@ -105,7 +106,7 @@ impl Reloading {
                 () = shutdown.cancelled() => return,
                 () = self.asked.notified() => Some(Because::Asked),
                 _ = looks.tick() => {
-                    let found = self.files();
+                    let found = self.files().await;
                     let settled = found == files;
                     let again = self.problem.is_some() && tried.elapsed() >= AGAIN;
                     let read = settled && (changed || again);
@@ -115,23 +116,41 @@ impl Reloading {
                 }
             };
             if let Some(because) = because {
-                self.reload(because);
+                match self.reload(because).await {
+                    Ok(()) => pulse.well(),
+                    Err(dropping) => pulse.trouble(dropping),
+                }
                 tried = Instant::now();
-                files = self.files();
+                files = self.files().await;
             }
         }
     }
 
     /// The files that count, and what tells one version of each from another.
-    fn files(&self) -> Vec<(PathBuf, Option<Version>)> {
-        let holidays = self.settings.holiday_files.iter().map(PathBuf::as_path);
-        let files = self.overrides.settings_file().into_iter().chain(holidays);
-        files
-            .map(|path| (path.to_owned(), Version::of(path)))
-            .collect()
+    async fn files(&self) -> Vec<(PathBuf, Option<Version>)> {
+        let holidays = self.settings.holiday_files.iter();
+        let files: Vec<PathBuf> = self
+            .overrides
+            .file
+            .iter()
+            .chain(holidays)
+            .cloned()
+            .collect();
+        apart(move || {
+            let files = files.into_iter();
+            files
+                .map(|path| {
+                    let version = Version::of(&path);
+                    (path, version)
+                })
+                .collect()
+        })
+        .await
     }
 
-    fn reload(&mut self, because: Because) {
+    /// Takes the settings up, or says why not. An error is one that the daemon is not ready for: it watches over other schedules than
+    /// those that are deployed.
+    async fn reload(&mut self, because: Because) -> Result<(), String> {
         // Before it was ready there is nothing that the manager could call a reload.
         let manager = self
             .announced
@@ -140,23 +159,56 @@ impl Reloading {
         if let Some(manager) = &manager {
             manager.tell(&[News::Reloading]);
         }
-        match settings::load(&self.overrides) {
-            Ok(settings) => self.take(settings, because),
-            Err(error) => self.refuse(&error, because),
-        }
+        let overrides = self.overrides.clone();
+        let result = match apart(move || settings::load(&overrides)).await {
+            Ok(settings) => match self.loss(&settings).await {
+                None => {
+                    self.take(settings, because);
+                    Ok(())
+                }
+                Some(error) => {
+                    let told = error.to_string();
+                    self.refuse(told.clone(), because);
+                    Err(told)
+                }
+            },
+            Err(error) => {
+                let mut text = error.to_string();
+                if let Some(source) = std::error::Error::source(&error) {
+                    text = format!("{text}: {source}");
+                }
+                self.refuse(text, because);
+                Ok(())
+            }
+        };
         let generation = self.in_force.borrow().generation;
         self.health.settings(generation, self.problem.clone());
         self.metrics.settings(generation, self.problem.is_some());
         if let Some(manager) = &manager {
             manager.tell(&[News::Ready, News::Status(&self.health.status())]);
         }
+        result
     }
 
-    fn refuse(&mut self, error: &SettingsError, because: Because) {
-        let mut text = error.to_string();
-        if let Some(source) = std::error::Error::source(error) {
-            text = format!("{text}: {source}");
+    /// What the cloud would lose by these settings that another file published. Where the cloud does not say, nothing: it is asked again
+    /// before anything is published.
+    async fn loss(&self, found: &Settings) -> Option<DeployError> {
+        let rules = self.in_force.borrow().rules.clone()?;
+        let has_all = |settings: &Settings| {
+            let mut names = self.settings.document.schedules.keys();
+            names.all(|name| settings.document.schedules.contains_key(name))
+        };
+        if has_all(found) {
+            return None;
         }
+        let stack = &self.settings.stack.name;
+        let loss = deploy::loss(&rules.connection, stack, &found.publication()).await;
+        let loss = loss.ok().flatten()?;
+        let stack = stack.clone();
+        Some(DeployError::WouldDrop { stack, loss })
+    }
+
+    fn refuse(&mut self, text: String, because: Because) {
         if because == Because::Asked || self.problem.as_ref() != Some(&text) {
             let generation = self.in_force.borrow().generation;
             error!(
@@ -215,6 +267,12 @@ impl Reloading {
         }));
         self.settings = found;
     }
+}
+
+/// Reads on a thread that may wait for a disk.
+async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
+    let reading = tokio::task::spawn_blocking(read);
+    reading.await.expect("reading files does not panic")
 }
 
 /// Puts back what a running daemon can't change, and names it.

@@ -50,7 +50,7 @@ impl RuleKeeper {
         loop {
             let wanted = wake_up_rules(&self.settings, &clock);
             let stack = &self.settings.stack.name;
-            let document = self.settings.document.to_json();
+            let document = self.settings.publication();
             let publishing = publish(&self.connection, stack, &document, &wanted);
             let result = tokio::select! {
                 () = shutdown.cancelled() => return,

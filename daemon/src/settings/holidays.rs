@@ -4,9 +4,9 @@
 //! means is in [`calendar`].
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use curfew_aws::file;
 use curfew_core::problem::Problem;
 use jiff::tz::TimeZone;
 
@@ -49,9 +49,9 @@ pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Holidays {
                 }
                 let problem =
                     |what: &str| Problem::new(format!("schedules.{name}.{key}[{index}]"), what);
-                let file = directory.join(&entry);
-                let shown = file.display();
-                match calendars.read(&file, zone.as_ref()) {
+                let path = directory.join(&entry);
+                let shown = path.display();
+                match calendars.read(&path, zone.as_ref()) {
                     Err(message) => found.problems.push(problem(&message)),
                     Ok(Days { dates, warning }) => {
                         if let Some(warning) = warning {
@@ -68,7 +68,7 @@ pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Holidays {
                         entries.extend(dates);
                     }
                 }
-                found.files.push(file);
+                found.files.push(path);
             }
         }
     }
@@ -90,7 +90,7 @@ impl Calendars {
         let zone = timed.and_then(TimeZone::iana_name).map(str::to_owned);
         let read = || {
             let shown = path.display();
-            let bytes = bytes_of(path)
+            let bytes = file::read(path, calendar::MAX_BYTES as u64)
                 .map_err(|error| format!("the holiday file `{shown}` can't be read: {error}"))?;
             calendar::read(&bytes, timed)
                 .map_err(|problem| format!("the holiday file `{shown}` can't be used: {problem}"))
@@ -98,17 +98,4 @@ impl Calendars {
         let key = (path.to_owned(), zone);
         self.0.entry(key).or_insert_with(read).clone()
     }
-}
-
-/// One byte more than is allowed is enough to see that it is too large. A pipe might never end, nor even begin.
-fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    let most = calendar::MAX_BYTES as u64 + 1;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -5,21 +5,22 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
+use curfew_aws::file::read_text;
 use curfew_core::problem::Problem;
 
 use super::{AwsSettings, RawSettings, Settings, holidays, resolve};
 
-/// The settings file of an installed Curfew.
-pub const DEFAULT_FILE: &str = "/etc/curfew/curfew.toml";
+/// Schedules for two thousand accounts take a tenth of it; the Lambda unpacks no more.
+const LARGEST_FILE: u64 = 4 << 20;
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// What flags say, over everything else.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--config`.
+    /// The file that counts.
     pub file: Option<PathBuf>,
-    /// Settings text that stands in for a missing `--config`, with the name it goes by: the demo's.
+    /// Settings text that stands in for a file, with the name it goes by: the demo's.
     pub fallback: Option<(&'static str, &'static str)>,
     /// `--endpoint-url`, `--region`, `--profile`.
     pub aws: AwsSettings,
@@ -27,18 +28,33 @@ pub struct Overrides {
     pub environment: HashMap<String, String>,
 }
 
-impl Overrides {
-    /// The settings file that counts, if it is there; none, where another text stands in for it.
-    pub fn settings_file(&self) -> Option<&Path> {
-        let default = self.fallback.is_none().then_some(Path::new(DEFAULT_FILE));
-        self.file.as_deref().or(default)
-    }
-}
-
 /// Settings that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file named by `--config` is not there, or can't be opened.
+    /// Nobody says which file counts.
+    #[error(
+        "there is no configuration file: none is named (--config, CURFEW_CONFIG), and `{}` is not there",
+        super::DEFAULT_FILE
+    )]
+    NoFile {
+        /// One that is there and was not looked for.
+        ignored: Option<PathBuf>,
+    },
+    /// The folder's file may be another user's doing.
+    #[error("`{}` is not taken without being named: {reason}", path.display())]
+    NotTrusted {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// There is nothing in the file.
+    #[error("the settings file `{}` is empty: it has no key at all", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not there, or can't be read.
     #[error("the settings file `{}` can't be read", path.display())]
     Unreadable {
         /// The file.
@@ -62,6 +78,29 @@ pub enum SettingsError {
     },
 }
 
+impl SettingsError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoFile { ignored: Some(path) } => {
+                format!("`{}` is there: name it with --config", path.display())
+            }
+            Self::NoFile { ignored: None } => {
+                "write `curfew.toml` (docs/settings.md and config/examples show how), or name another file with --config".to_owned()
+            }
+            Self::NotTrusted { path, .. } => {
+                format!("read it, and name it if it is meant: --config {}", path.display())
+            }
+            Self::Empty { .. } => {
+                "if the defaults are meant, and tags alone say when instances run, write `[governing]`".to_owned()
+            }
+            Self::Unreadable { .. } | Self::NotToml { .. } | Self::Problems { .. } => {
+                "`curfew check FILE` checks a file; docs/settings.md lists every key".to_owned()
+            }
+        }
+    }
+}
+
 fn list(problems: &[(String, Problem)]) -> String {
     let mut text = match problems.len() {
         1 => "1 problem in the settings:".to_owned(),
@@ -83,7 +122,12 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
             origin: origin.clone(),
             message: error.to_string(),
         };
-        text.parse::<toml::Table>().map_err(not_toml)?;
+        let table = text.parse::<toml::Table>().map_err(not_toml)?;
+        // As a disk leaves it that is full. Whoever means the defaults says so with a table's name.
+        if let Some(path) = file.as_ref().filter(|_| table.is_empty()) {
+            let path = path.clone();
+            return Err(SettingsError::Empty { path });
+        }
         builder = builder.add_source(File::from_str(text, FileFormat::Toml));
     }
     let environment = Environment::with_prefix("CURFEW")
@@ -117,13 +161,12 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
     let (raw, mut problems) = read(merged.cache, &defaults());
     let settings = match raw {
         Some(mut raw) => {
-            let directory = file
-                .as_deref()
-                .and_then(Path::parent)
-                .unwrap_or(Path::new("."));
-            let mut holidays = holidays::read_in(&mut raw, directory);
+            let directory = file.as_deref().and_then(Path::parent);
+            let directory = directory.unwrap_or(Path::new(".")).to_owned();
+            let mut holidays = holidays::read_in(&mut raw, &directory);
             problems.append(&mut holidays.problems);
-            resolve(raw, file, holidays)
+            let publisher = publisher(file.as_deref(), overrides);
+            resolve(raw, file, publisher, holidays)
                 .map_err(|found| problems.extend(found))
                 .ok()
         }
@@ -149,28 +192,31 @@ pub(super) fn built_in() -> Settings {
 type Layer = Option<(String, String)>;
 
 fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), SettingsError> {
-    let read = |path: &Path| {
-        let unreadable = |source| SettingsError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        std::fs::read_to_string(path).map_err(unreadable)
-    };
-    let default = Path::new(DEFAULT_FILE);
     if let Some(path) = &overrides.file {
-        Ok((
-            Some(path.clone()),
-            Some((path.display().to_string(), read(path)?)),
-        ))
+        let text = read_text(path, LARGEST_FILE).map_err(|source| SettingsError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
+        Ok((Some(path.clone()), Some((path.display().to_string(), text))))
     } else if let Some((name, text)) = overrides.fallback {
         Ok((None, Some((name.to_owned(), text.to_owned()))))
-    } else if default.exists() {
-        Ok((
-            Some(default.to_owned()),
-            Some((DEFAULT_FILE.to_owned(), read(default)?)),
-        ))
     } else {
-        Ok((None, None))
+        Err(SettingsError::NoFile { ignored: None })
+    }
+}
+
+/// The file that settings come from, with the machine that it is on: what is published carries it. The path is as it is named,
+/// symbolic links and all: what is behind those changes with each release where configuration is deployed that way.
+fn publisher(file: Option<&Path>, overrides: &Overrides) -> String {
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy();
+    match (file, overrides.fallback) {
+        (Some(path), _) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            format!("{machine}:{}", path.display())
+        }
+        (None, Some((name, _))) => format!("{machine}: {name}"),
+        (None, None) => machine.into_owned(),
     }
 }
 

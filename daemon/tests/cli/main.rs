@@ -1,6 +1,7 @@
 //! The commands that need no cloud, as a script sees them: standard output, standard error, exit code, in a cleared environment.
 
 mod edges;
+mod lookup;
 mod place;
 mod record;
 

@@ -4,6 +4,7 @@
 mod asked;
 mod contention;
 mod converge;
+mod dropping;
 mod dry_run;
 mod emulator;
 mod killed;

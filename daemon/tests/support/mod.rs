@@ -47,7 +47,7 @@ impl House {
 
     fn asking_of(port: u16, endpoint: String) -> Self {
         let state = tempfile::tempdir().unwrap();
-        fs::write(state.path().join("curfew.toml"), "").unwrap();
+        fs::write(state.path().join("curfew.toml"), "[governing]\n").unwrap();
         Self {
             state,
             port,

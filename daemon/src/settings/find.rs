@@ -1,0 +1,215 @@
+//! Which configuration file counts: the one that is named, else the folder's own, else the system's.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::SettingsError;
+
+/// The configuration file of an installed Curfew.
+pub const DEFAULT_FILE: &str = "/etc/curfew/curfew.toml";
+
+/// The configuration file of a folder that people work in.
+const NAME: &str = "curfew.toml";
+
+/// What is looked for when no file is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The folder's file, else the system's: for commands that a person runs there.
+    Folder,
+    /// The system's alone: a daemon does not depend on where it was started.
+    System,
+}
+
+/// The file that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a person should be told, since it was not named.
+    pub is_unnamed: bool,
+}
+
+/// Finds the file; `named` is what `--config` or `CURFEW_CONFIG` names. The folder's file is taken only where nobody else could have
+/// written it: if it and its folder belong to the caller (the folder may be root's), and no others may write them.
+pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<Found, SettingsError> {
+    find_in(named, lookup, Path::new("."), Path::new(DEFAULT_FILE))
+}
+
+fn find_in(
+    named: Option<&Path>,
+    lookup: Lookup,
+    folder: &Path,
+    system: &Path,
+) -> Result<Found, SettingsError> {
+    let found = |path: &Path, is_unnamed| {
+        Ok(Found {
+            path: path.to_owned(),
+            is_unnamed,
+        })
+    };
+    if let Some(path) = named {
+        return found(path, false);
+    }
+    let here = folder.join(NAME);
+    let is_here = fs::symlink_metadata(&here).is_ok();
+    if is_here && lookup == Lookup::Folder {
+        let here = std::path::absolute(&here).unwrap_or(here);
+        return match distrust(&here) {
+            Ok(None) => found(&here, true),
+            Ok(Some(reason)) => Err(SettingsError::NotTrusted { path: here, reason }),
+            Err(source) => Err(SettingsError::Unreadable { path: here, source }),
+        };
+    }
+    if system.exists() {
+        return found(system, false);
+    }
+    Err(SettingsError::NoFile {
+        ignored: is_here.then_some(here),
+    })
+}
+
+/// Why a file that was not named can't be taken; nothing, if it can.
+fn distrust(file: &Path) -> io::Result<Option<&'static str>> {
+    // Behind a symbolic link there is another folder, in which the file could be replaced.
+    let target = fs::canonicalize(file)?;
+    for path in [file, &target] {
+        let link = fs::symlink_metadata(path)?;
+        if !is_ours(link.uid()) {
+            return Ok(Some("it belongs to another user"));
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let folder = fs::metadata(folder)?;
+        if !is_ours(folder.uid()) && folder.uid() != 0 {
+            return Ok(Some("its folder belongs to another user"));
+        }
+        if others_may_write(&folder) {
+            return Ok(Some("other users may write its folder"));
+        }
+    }
+    let is_writable = others_may_write(&fs::metadata(&target)?);
+    Ok(is_writable.then_some("other users may write it"))
+}
+
+fn is_ours(owner: u32) -> bool {
+    owner == rustix::process::geteuid().as_raw()
+}
+
+/// A group with the number of its user is that user's own, as most distributions make one for each.
+fn others_may_write(file: &fs::Metadata) -> bool {
+    const GROUP: u32 = 0o020;
+    const OTHERS: u32 = 0o002;
+    let own_group = file.gid() == rustix::process::geteuid().as_raw();
+    file.mode() & OTHERS != 0 || (file.mode() & GROUP != 0 && !own_group)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    struct Folders(tempfile::TempDir);
+
+    impl Folders {
+        fn new() -> Self {
+            let all = tempfile::tempdir().unwrap();
+            for name in ["here", "etc", "open"] {
+                fs::create_dir(all.path().join(name)).unwrap();
+            }
+            Self(all)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str) {
+            fs::write(self.path(name), "[governing]\n").unwrap();
+            self.allow(name, 0o644);
+        }
+
+        fn allow(&self, name: &str, mode: u32) {
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+
+        /// The file that is found, in its folder, or why none is.
+        fn find(&self, named: Option<&str>, lookup: Lookup) -> String {
+            let (here, system) = (self.path("here"), self.path("etc/curfew.toml"));
+            let found = find_in(named.map(Path::new), lookup, &here, &system);
+            let told = match found {
+                Ok(found) if found.is_unnamed => format!("{} (said)", found.path.display()),
+                Ok(found) => found.path.display().to_string(),
+                Err(error) => error.to_string(),
+            };
+            told.replace(self.0.path().to_str().unwrap(), "")
+        }
+    }
+
+    #[test]
+    fn the_file_that_is_named_counts_then_the_folders_then_the_systems() {
+        let folders = Folders::new();
+        let nothing = folders.find(None, Lookup::Folder);
+        assert!(
+            nothing.starts_with("there is no configuration file"),
+            "{nothing}"
+        );
+        folders.write("etc/curfew.toml");
+        assert_eq!(folders.find(None, Lookup::Folder), "/etc/curfew.toml");
+        folders.write("here/curfew.toml");
+        assert_eq!(
+            folders.find(None, Lookup::Folder),
+            "/here/curfew.toml (said)"
+        );
+        assert_eq!(folders.find(None, Lookup::System), "/etc/curfew.toml");
+        // Whether it is there is for those to say who read it.
+        assert_eq!(folders.find(Some("x.toml"), Lookup::Folder), "x.toml");
+        fs::remove_file(folders.path("etc/curfew.toml")).unwrap();
+        let ignored = folders.find(None, Lookup::System);
+        assert!(
+            ignored.starts_with("there is no configuration file"),
+            "{ignored}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_others_could_have_written_has_to_be_named() {
+        let folders = Folders::new();
+        folders.write("here/curfew.toml");
+        folders.write("etc/curfew.toml");
+        let refused =
+            |why: &str| format!("`/here/curfew.toml` is not taken without being named: {why}");
+        for mode in [0o646, 0o666] {
+            folders.allow("here/curfew.toml", mode);
+            let told = folders.find(None, Lookup::Folder);
+            assert_eq!(told, refused("other users may write it"), "{mode:o}");
+        }
+        folders.allow("here/curfew.toml", 0o644);
+        folders.allow("here", 0o1777);
+        let told = folders.find(None, Lookup::Folder);
+        assert_eq!(told, refused("other users may write its folder"));
+        folders.allow("here", 0o755);
+        assert_eq!(
+            folders.find(None, Lookup::Folder),
+            "/here/curfew.toml (said)"
+        );
+
+        // Behind a link, too.
+        folders.write("open/real.toml");
+        folders.allow("open", 0o777);
+        fs::remove_file(folders.path("here/curfew.toml")).unwrap();
+        symlink(
+            folders.path("open/real.toml"),
+            folders.path("here/curfew.toml"),
+        )
+        .unwrap();
+        let told = folders.find(None, Lookup::Folder);
+        assert_eq!(told, refused("other users may write its folder"));
+        folders.allow("open", 0o700);
+        assert_eq!(
+            folders.find(None, Lookup::Folder),
+            "/here/curfew.toml (said)"
+        );
+    }
+}
