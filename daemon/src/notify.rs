@@ -17,14 +17,14 @@ mod queue;
 
 use std::sync::{Arc, Weak};
 
-use curfew_aws::connect::{Connection, TrustError};
+use curfew_aws::connect::Connection;
 use curfew_core::schedule::ScheduleName;
 
 use self::channel::Channel;
 use self::queue::Queue;
 use crate::settings::NotifySettings;
 
-pub use channel::SendError;
+pub use channel::{OpenError, SendError};
 pub use deliver::Delivery;
 pub use notice::{Kind, Notice, Subject};
 #[cfg(test)]
@@ -97,11 +97,12 @@ fn wants(wanted: &NotifySettings, notice: &Notice) -> bool {
     wanted.kinds.contains(&notice.kind) && of_schedule
 }
 
-/// The destinations of the settings: where notices go in, and the deliveries that bring them out. Makes no call.
+/// The destinations of the settings: where notices go in, and the deliveries that bring them out. Reads the files that hold webhooks'
+/// URLs, and makes no call.
 pub fn open(
     settings: &[NotifySettings],
     connection: &Connection,
-) -> Result<(Notifier, Vec<Delivery>), TrustError> {
+) -> Result<(Notifier, Vec<Delivery>), OpenError> {
     let mut outlets = Vec::new();
     let mut deliveries = Vec::new();
     for wanted in settings {

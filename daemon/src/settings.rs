@@ -15,7 +15,7 @@ mod schema;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use curfew_core::govern::Governance;
@@ -233,6 +233,7 @@ pub fn schema() -> String {
 fn resolve(
     raw: RawSettings,
     file: Option<PathBuf>,
+    directory: &Path,
     origin: String,
     holidays: Holidays,
 ) -> Result<Settings, Vec<Problem>> {
@@ -252,7 +253,7 @@ fn resolve(
         .map_err(|found| problems.extend(found))
         .ok();
     problems.extend(raw.prices.iter().filter_map(no_price));
-    let notify = notify::resolve(&raw.notify, governance.as_ref(), &mut problems);
+    let notify = notify::resolve(&raw.notify, directory, governance.as_ref(), &mut problems);
     let mut check = |key: &str, result: Result<(), String>| {
         if let Err(message) = result {
             problems.push(Problem::new(key, message));

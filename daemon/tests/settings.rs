@@ -333,14 +333,19 @@ fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
         [[notify]]
         type = "webhook"
         topic_arn = "arn:aws:sns:eu-west-3:111122223333:curfew"
+        [[notify]]
+        type = "webhook"
+        url = "https://hooks.slack.com/services/s3cr3t"
+        url_file = "webhook"
     "#;
     insta::assert_snapshot!(problems(bad), @r#"
-    5 problems in the settings:
+    6 problems in the settings:
       /etc/curfew.toml: `notify[0].kinds`: an empty list asks for nothing; leave it out for everything
       /etc/curfew.toml: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
       /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the settings have no schedules
       /etc/curfew.toml: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
       /etc/curfew.toml: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
+      /etc/curfew.toml: `notify[3].url_file`: `url` is there too: a webhook has one of them
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'mail'"), @r#"
     1 problem in the settings:

@@ -5,13 +5,14 @@ use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::process::ExitCode;
 
-use curfew_aws::connect::{ConnectError, TrustError};
+use curfew_aws::connect::ConnectError;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::organisation::{MemberError, MemberFailure};
 
 use crate::deploy::DeployError;
 use crate::emulator::EmulatorError;
 use crate::journal::JournalError;
+use crate::notify::OpenError;
 use crate::printable;
 use crate::run::RunError;
 use crate::settings::SettingsError;
@@ -178,8 +179,8 @@ impl From<ConnectError> for CliError {
     }
 }
 
-impl From<TrustError> for CliError {
-    fn from(error: TrustError) -> Self {
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
         Self::wrap(Exit::Usage, error)
     }
 }

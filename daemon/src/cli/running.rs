@@ -7,6 +7,7 @@ use clap::Args;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
+use rustix::fs::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliError> {
+    keep_private();
     logging::init(args.log, context.global.verbose);
     let overrides = context.overrides(Lookup::System)?;
     let settings = settings::load(&overrides)?;
@@ -49,6 +51,12 @@ pub(super) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliE
         reload,
     };
     house.watch_over(&context.clock, shutdown).await
+}
+
+/// What this process and its children write is its user's alone, as under systemd: the journal says who did what, and the emulator keeps
+/// what is deployed.
+pub(super) fn keep_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
 /// What the daemon is made from.

@@ -8,7 +8,7 @@ use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::running::{Daemon, HangUp, on_signal};
+use super::running::{Daemon, HangUp, keep_private, on_signal};
 use super::stack::{deployment, try_next};
 use super::{CliError, Context, Exit};
 use crate::deploy::{self, Outputs};
@@ -40,6 +40,7 @@ pub(super) struct UpArgs {
 }
 
 pub(super) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliError> {
+    keep_private();
     logging::init(args.log, context.global.verbose);
     let mut overrides = context.flags();
     overrides.fallback = Some(("the demo settings", DEMO));

@@ -1,12 +1,14 @@
 //! The ways out: a webhook, and an SNS topic.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Builder;
 use curfew_aws::connect::{Connection, Trust, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::file::read_text;
 use curfew_aws::web::{WebClient, WebError};
 use serde_json::json;
 
@@ -78,16 +80,59 @@ impl SendError {
     }
 }
 
+/// A destination that nothing can be sent to.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nobody can be believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The file with the webhook's URL can't be read.
+    #[error("the webhook's `url_file` `{}` can't be read", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It holds something else. What that is may be a secret all the same.
+    #[error("the webhook's `url_file` `{}` holds no URL: {reason}", .path.display())]
+    NoUrl {
+        /// The file.
+        path: PathBuf,
+        /// What a URL looks like.
+        reason: String,
+    },
+}
+
+/// The URL that a file holds, and nothing else but blanks around it.
+fn url_in(path: &Path) -> Result<WebhookUrl, OpenError> {
+    /// Far more than any URL.
+    const LARGEST_FILE: u64 = 64 << 10;
+    let path = || path.to_owned();
+    let text = read_text(&path(), LARGEST_FILE);
+    let text = text.map_err(|source| OpenError::Unreadable {
+        path: path(),
+        source,
+    })?;
+    let url = text.trim().parse();
+    url.map_err(|reason| OpenError::NoUrl {
+        path: path(),
+        reason,
+    })
+}
+
 impl Channel {
     pub(super) fn open(
         destination: &Destination,
         connection: &Connection,
-    ) -> Result<Self, TrustError> {
+    ) -> Result<Self, OpenError> {
+        let webhook = |url: WebhookUrl| {
+            let client = WebClient::to(url.secret(), Trust::OperatingSystem)?;
+            Ok::<_, TrustError>(Self::Webhook { client, url })
+        };
         Ok(match destination {
-            Destination::Webhook(url) => Self::Webhook {
-                client: WebClient::to(url.secret(), Trust::OperatingSystem)?,
-                url: url.clone(),
-            },
+            Destination::Webhook(url) => webhook(url.clone())?,
+            Destination::WebhookIn(path) => webhook(url_in(path)?)?,
             Destination::Topic(arn) => {
                 let config = Builder::from(&connection.in_region(arn.region()).sdk)
                     .interceptor(connection.calls.clone());
@@ -155,4 +200,26 @@ fn digest(text: &str) -> String {
     digest
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_file_holds_the_url_alone_and_is_told_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("webhook");
+        std::fs::write(&path, "https://hooks.example/s3cr3t\n").unwrap();
+        assert_eq!(
+            url_in(&path).unwrap().secret(),
+            "https://hooks.example/s3cr3t"
+        );
+        std::fs::write(&path, "url = https://hooks.example/s3cr3t").unwrap();
+        let told = url_in(&path).unwrap_err().to_string();
+        assert!(told.contains("webhook` holds no URL"), "{told}");
+        assert!(!told.contains("s3cr3t"), "{told}");
+        let error = url_in(folder.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
+    }
 }

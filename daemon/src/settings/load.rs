@@ -166,7 +166,7 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
             let mut holidays = holidays::read_in(&mut raw, &directory);
             problems.append(&mut holidays.problems);
             let publisher = publisher(file.as_deref(), overrides);
-            resolve(raw, file, publisher, holidays)
+            resolve(raw, file, &directory, publisher, holidays)
                 .map_err(|found| problems.extend(found))
                 .ok()
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use curfew_core::govern::Governance;
@@ -27,8 +28,11 @@ pub struct NotifySettings {
 /// Where notices go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// `type = "webhook"`.
+    /// `type = "webhook"`, with `url`.
     Webhook(WebhookUrl),
+    /// The same with `url_file`: the file that holds the URL. It is read where something is to be sent, since those who may only read the
+    /// settings need not be able to read it.
+    WebhookIn(PathBuf),
     /// `type = "sns"`.
     Topic(TopicArn),
 }
@@ -146,6 +150,9 @@ pub struct RawNotify {
     /// A webhook's URL, such as Slack's: it is like a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// A file that holds the webhook's URL and nothing else: its path, from the settings' folder on; or the name of a systemd credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
     /// An SNS topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
@@ -162,6 +169,7 @@ impl fmt::Debug for RawNotify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawNotify")
             .field("channel", &self.channel)
+            .field("url_file", &self.url_file)
             .field("topic_arn", &self.topic_arn)
             .field("kinds", &self.kinds)
             .field("schedules", &self.schedules)
@@ -198,13 +206,15 @@ impl TryFrom<String> for RawChannel {
 /// Checks every destination, and reports every problem. What is said of schedules needs `governance`, where that is good.
 pub(super) fn resolve(
     raw: &[RawNotify],
+    directory: &Path,
     governance: Option<&Governance>,
     problems: &mut Vec<Problem>,
 ) -> Vec<NotifySettings> {
     let mut resolved = Vec::new();
     for (index, one) in raw.iter().enumerate() {
         let mut found = Vec::new();
-        let destination = destination(one).map_err(|(key, message)| found.push((key, message)));
+        let destination =
+            destination(one, directory).map_err(|(key, message)| found.push((key, message)));
         let kinds = kinds(one).map_err(|message| found.push(("kinds", message)));
         let schedules =
             schedules(one, governance).map_err(|message| found.push(("schedules", message)));
@@ -223,27 +233,53 @@ pub(super) fn resolve(
     resolved
 }
 
-fn destination(raw: &RawNotify) -> Result<Destination, (&'static str, String)> {
+fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'static str, String)> {
     let only = |key, of: &str| (key, format!("`{key}` is for `type = \"{of}\"`"));
-    match (raw.channel, &raw.url, &raw.topic_arn) {
-        (RawChannel::Webhook, _, Some(_)) => Err(only("topic_arn", "sns")),
-        (RawChannel::Sns, Some(_), _) => Err(only("url", "webhook")),
-        (RawChannel::Webhook, None, None) => {
-            Err(("url", "`url` is missing: a webhook needs it".to_owned()))
-        }
-        (RawChannel::Sns, None, None) => Err((
+    let RawNotify {
+        url,
+        url_file,
+        topic_arn,
+        ..
+    } = raw;
+    match (raw.channel, url, url_file, topic_arn) {
+        (RawChannel::Webhook, _, _, Some(_)) => Err(only("topic_arn", "sns")),
+        (RawChannel::Sns, Some(_), _, _) => Err(only("url", "webhook")),
+        (RawChannel::Sns, _, Some(_), _) => Err(only("url_file", "webhook")),
+        (RawChannel::Webhook, Some(_), Some(_), None) => Err((
+            "url_file",
+            "`url` is there too: a webhook has one of them".to_owned(),
+        )),
+        (RawChannel::Webhook, None, None, None) => Err((
+            "url",
+            "`url` is missing: a webhook needs it, or `url_file`".to_owned(),
+        )),
+        (RawChannel::Sns, None, None, None) => Err((
             "topic_arn",
             "`topic_arn` is missing: a topic needs it".to_owned(),
         )),
-        (RawChannel::Webhook, Some(url), None) => url
+        (RawChannel::Webhook, Some(url), None, None) => url
             .parse()
             .map(Destination::Webhook)
             .map_err(|message| ("url", message)),
-        (RawChannel::Sns, None, Some(arn)) => arn
+        (RawChannel::Webhook, None, Some(file), None) => {
+            let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+            let path = place_of(file, credentials.as_deref(), directory);
+            Ok(Destination::WebhookIn(path))
+        }
+        (RawChannel::Sns, None, None, Some(arn)) => arn
             .parse()
             .map(Destination::Topic)
             .map_err(|message| ("topic_arn", message)),
     }
+}
+
+/// Where a file is that holds a secret: among the service's credentials, which systemd hands to nobody else, or beside the settings.
+/// <https://systemd.io/CREDENTIALS/>
+fn place_of(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBuf {
+    let credential = credentials.map(|folder| folder.join(file));
+    credential
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| directory.join(file))
 }
 
 fn kinds(raw: &RawNotify) -> Result<BTreeSet<Kind>, String> {
@@ -303,6 +339,24 @@ mod tests {
             let error = bad.parse::<WebhookUrl>().unwrap_err();
             assert!(!error.contains("s3cr3t"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_secrets_file_is_a_credential_of_the_service_or_beside_the_settings() {
+        let credentials = tempfile::tempdir().unwrap();
+        std::fs::write(credentials.path().join("webhook"), "https://x/y").unwrap();
+        let place = |file: &str, credentials: Option<&Path>| {
+            place_of(Path::new(file), credentials, Path::new("/etc/curfew"))
+        };
+        let given = Some(credentials.path());
+        assert_eq!(place("webhook", given), credentials.path().join("webhook"));
+        let beside = Path::new("/etc/curfew/webhook");
+        assert_eq!(place("webhook", None), beside);
+        assert_eq!(place("other", given), Path::new("/etc/curfew/other"));
+        assert_eq!(
+            place("/run/secrets/webhook", given),
+            Path::new("/run/secrets/webhook")
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod edges;
 mod lookup;
 mod place;
+mod private;
 mod record;
 
 use std::path::Path;
