@@ -2,6 +2,8 @@
 //!
 //! The daemon reads it from its settings file; the Lambda gets the same, as one JSON document, from a parameter.
 
+mod document;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
@@ -16,6 +18,8 @@ use crate::schedule::{
     Adopt, Firmness, Matcher, Pattern, ScalingGroups, Schedule, ScheduleName, StopBy,
 };
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
+
+pub use self::document::{BadVersion, DocumentError, DocumentVersion};
 
 /// Each type costs two calls for each instance that finds no room, at every try, and a pass has a minute or less for all of
 /// them.
@@ -164,16 +168,14 @@ impl RawSchedule {
 }
 
 impl RawGovernance {
-    /// Reads the document that the Lambda gets.
-    pub fn from_json(text: &str) -> Result<Self, Problem> {
-        serde_json::from_str(text)
-            .map_err(|error| Problem::new("settings document", error.to_string()))
+    /// Reads the document that the Lambda gets: of this version, an older one, or one that is newer in the minor only.
+    pub fn from_json(text: &str) -> Result<Self, DocumentError> {
+        document::read(text)
     }
 
-    /// The document that the Lambda gets: the same for the same settings.
+    /// The document that the Lambda gets, of [`DocumentVersion::CURRENT`]: the same for the same settings.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self)
-            .expect("strings, lists and maps with string keys are always JSON")
+        document::write(self)
     }
 
     /// Checks which accounts and regions are governed, and reports every problem, not only the first.

@@ -117,7 +117,7 @@ fn what_the_lambda_is_told_is_the_same_membership() {
     assert_eq!(told.membership(), written.membership());
     assert_eq!(
         raw("").to_json(),
-        r#"{"governing":{"tag":"Schedule"},"schedules":{}}"#
+        r#"{"version":"1.0","governing":{"tag":"Schedule"},"schedules":{}}"#
     );
 }
 

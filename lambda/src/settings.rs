@@ -11,7 +11,7 @@ use curfew_aws::parameter::ParameterStore;
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::schedule::ScheduleName;
-use curfew_core::settings::RawGovernance;
+use curfew_core::settings::{DocumentError, RawGovernance};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -62,6 +62,14 @@ pub enum SettingsError {
         parameter: String,
         /// Why.
         source: CloudError,
+    },
+    /// It is for newer code.
+    #[error("the settings parameter `{parameter}` is for a newer release: {source}")]
+    Newer {
+        /// Its name.
+        parameter: String,
+        /// Which, and what this code reads.
+        source: DocumentError,
     },
     /// It was read and is no settings document.
     #[error("the settings parameter `{parameter}` is not valid: {problems}")]
@@ -122,18 +130,23 @@ impl Settings {
 
     async fn read(&self) -> Result<InForce, SettingsError> {
         let text = self.document().await?;
-        RawGovernance::from_json(&text)
-            .map_err(|problem| vec![problem])
-            .and_then(|raw| {
-                Ok(InForce {
-                    governance: Arc::new(raw.resolve()?),
-                    membership: Arc::new(raw.membership()?),
-                })
+        let raw = RawGovernance::from_json(&text).map_err(|error| match error {
+            DocumentError::Newer { .. } => SettingsError::Newer {
+                parameter: self.parameter.clone(),
+                source: error,
+            },
+            DocumentError::Malformed(problem) => self.invalid(problem.to_string()),
+        })?;
+        let resolved = raw.resolve().and_then(|governance| {
+            Ok(InForce {
+                governance: Arc::new(governance),
+                membership: Arc::new(raw.membership()?),
             })
-            .map_err(|problems| {
-                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                self.invalid(problems.join("; "))
-            })
+        });
+        resolved.map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            self.invalid(problems.join("; "))
+        })
     }
 
     async fn document(&self) -> Result<String, SettingsError> {
@@ -190,6 +203,9 @@ impl From<SettingsError> for Refusal {
         let hint = match &error {
             SettingsError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
             SettingsError::Unread { source, .. } => format!("{source}; {}", source.hint()),
+            SettingsError::Newer { .. } => {
+                "`curfew deploy` of that release brings the function's code up to date".to_owned()
+            }
             SettingsError::Invalid { .. } => {
                 "`curfew check` finds such mistakes before they are deployed".to_owned()
             }

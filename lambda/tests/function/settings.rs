@@ -66,6 +66,41 @@ async fn broken_settings_leave_the_last_good_ones_in_force() {
     );
 }
 
+/// As a release with documents of this version, which also say what no release says yet, would publish them.
+fn of_version(version: &str) -> String {
+    let mut newer = schedules();
+    newer["version"] = json!(version);
+    newer["schedules"]["night"] =
+        json!({"timezone": "Europe/Paris", "stop": "0 22 * * *", "warn": "15m"});
+    newer.to_string()
+}
+
+#[tokio::test]
+async fn settings_for_a_newer_release_are_refused_and_the_last_good_ones_stay() {
+    let world = World::with([at_work("web")]).await;
+    assert_eq!(world.get("/status").await.status, 200);
+    world.ssm.put(Some(of_version("2.0")));
+    world.ec2.advance(FRESH);
+    let names = world.get("/schedules").await.body["schedules"].to_string();
+    assert!(!names.contains("night"), "{names}");
+    let answer = world.get("/stop").await;
+    assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
+
+    // One that has just started has none to go on with.
+    let world = World::with([at_work("web")]).await;
+    world.ssm.put(Some(of_version("2.0")));
+    insta::assert_snapshot!(world.get("/stop").await.told(), @"503 no_settings: the settings parameter `/curfew/settings` is for a newer release: the settings document is of version 2.0, and this code reads versions up to 1.x; `curfew deploy` of that release brings the function's code up to date");
+    assert_eq!(world.changes(), 0);
+}
+
+#[tokio::test]
+async fn settings_that_are_newer_in_the_minor_are_read_without_what_is_new() {
+    let world = World::with([at_work("web")]).await;
+    world.ssm.put(Some(of_version("1.9")));
+    let names = world.get("/schedules").await.body["schedules"].to_string();
+    assert!(names.contains("night"), "{names}");
+}
+
 #[tokio::test]
 async fn a_rule_that_is_newer_than_the_cache_has_the_settings_read_again() {
     let world = World::with([at_work("web")]).await;

@@ -1,0 +1,239 @@
+//! The settings document: what the command line and the daemon publish, and the Lambda reads. It carries a version, because the
+//! code on its two ends is deployed at different times.
+//!
+//! [`DocumentVersion::CURRENT`] changes with the document: the minor when a reader may ignore what is new, the major when a reader
+//! that ignores it would act wrongly. A reader takes every older document, and one that is newer in the minor without the fields
+//! that it does not know; one that is newer in the major is refused, and the caller keeps what it has.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{Deserializer, IntoDeserializer, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
+use serde_json::Value;
+
+use super::{RawGovernance, RawGoverning, RawSchedule};
+use crate::membership::RawAccount;
+use crate::problem::Problem;
+
+/// The version of a settings document, written `1.0`.
+///
+/// ```
+/// use curfew_core::settings::DocumentVersion;
+///
+/// let version: DocumentVersion = "1.3".parse().unwrap();
+/// assert!(DocumentVersion::CURRENT.reads(version), "newer in the minor");
+/// assert!(!DocumentVersion::CURRENT.reads("2.0".parse().unwrap()), "newer in the major");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DocumentVersion {
+    /// A reader with a smaller one refuses the document.
+    pub major: u16,
+    /// A reader with a smaller one ignores what it does not know.
+    pub minor: u16,
+}
+
+impl DocumentVersion {
+    /// What this program writes.
+    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+    /// The version of a document, and of deployed code, that names none.
+    pub const UNNAMED: Self = Self { major: 0, minor: 0 };
+
+    /// Whether code of this version can act by a document of the other.
+    pub fn reads(self, document: Self) -> bool {
+        document.major <= self.major
+    }
+}
+
+impl fmt::Display for DocumentVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Not a version of a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a document's version, such as `{}`", .0.escape_debug(), DocumentVersion::CURRENT)]
+pub struct BadVersion(String);
+
+impl FromStr for DocumentVersion {
+    type Err = BadVersion;
+
+    fn from_str(text: &str) -> Result<Self, BadVersion> {
+        let parsed = text.split_once('.').and_then(|(major, minor)| {
+            Some(Self {
+                major: major.parse().ok()?,
+                minor: minor.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| BadVersion(text.chars().take(40).collect()))
+    }
+}
+
+impl TryFrom<String> for DocumentVersion {
+    type Error = BadVersion;
+
+    fn try_from(text: String) -> Result<Self, BadVersion> {
+        text.parse()
+    }
+}
+
+impl From<DocumentVersion> for String {
+    fn from(version: DocumentVersion) -> Self {
+        version.to_string()
+    }
+}
+
+/// A document that can't be acted by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// It is newer than the reader.
+    #[error("the settings document is of version {found}, and this code reads versions up to {}.x", DocumentVersion::CURRENT.major)]
+    Newer {
+        /// Its version.
+        found: DocumentVersion,
+    },
+    /// It is no settings document.
+    #[error(transparent)]
+    Malformed(#[from] Problem),
+}
+
+/// The document as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    version: DocumentVersion,
+    governing: &'a RawGoverning,
+    schedules: &'a BTreeMap<String, RawSchedule>,
+    #[serde(skip_serializing_if = "slice_is_empty")]
+    account: &'a [RawAccount],
+}
+
+fn slice_is_empty(accounts: &&[RawAccount]) -> bool {
+    accounts.is_empty()
+}
+
+/// The settings as a document of this version: the same text for the same settings.
+pub(super) fn write(settings: &RawGovernance) -> String {
+    let written = Written {
+        version: DocumentVersion::CURRENT,
+        governing: &settings.governing,
+        schedules: &settings.schedules,
+        account: &settings.account,
+    };
+    serde_json::to_string(&written)
+        .expect("strings, lists and maps with string keys are always JSON")
+}
+
+/// Reads a document of this version, of an older one, or of one that is newer in the minor.
+pub(super) fn read(text: &str) -> Result<RawGovernance, DocumentError> {
+    let malformed = |error: serde_json::Error| Problem::new("settings document", error.to_string());
+    let mut document: Value = serde_json::from_str(text).map_err(malformed)?;
+    let mut version = DocumentVersion::UNNAMED;
+    if let Value::Object(fields) = &mut document {
+        if let Some(named) = fields.remove("version") {
+            version = DocumentVersion::deserialize(named).map_err(malformed)?;
+        }
+        // Where the document comes from is for the publishers, who compare it; no decision depends on it.
+        fields.remove("origin");
+    }
+    if !DocumentVersion::CURRENT.reads(version) {
+        return Err(DocumentError::Newer { found: version });
+    }
+    let unknown = if version > DocumentVersion::CURRENT {
+        UnknownFields::Ignored
+    } else {
+        UnknownFields::Refused
+    };
+    let node = Node {
+        value: document,
+        unknown,
+    };
+    Ok(RawGovernance::deserialize(node).map_err(malformed)?)
+}
+
+/// What becomes of a field that a structure does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnknownFields {
+    /// The structure decides: those of the settings refuse it.
+    Refused,
+    /// It is left out before the structure sees it.
+    Ignored,
+}
+
+/// A value within a document.
+struct Node {
+    value: Value,
+    unknown: UnknownFields,
+}
+
+impl<'de> Deserializer<'de> for Node {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        let unknown = self.unknown;
+        let within = |value| Node { value, unknown };
+        match self.value {
+            Value::Object(fields) => {
+                let fields = fields.into_iter().map(|(key, value)| (key, within(value)));
+                visitor.visit_map(MapDeserializer::new(fields))
+            }
+            Value::Array(members) => {
+                visitor.visit_seq(SeqDeserializer::new(members.into_iter().map(within)))
+            }
+            plain => plain.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        mut self,
+        _name: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        if let (Value::Object(fields), UnknownFields::Ignored) = (&mut self.value, self.unknown) {
+            fields.retain(|key, _| known.contains(&key.as_str()));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        // The settings' own are words; what one would carry is not looked into.
+        self.value.deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Node {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
