@@ -268,7 +268,7 @@ impl Connection {
 }
 
 /// Loopback by address or by one of the names that resolve to it, LocalStack's included.
-fn is_local(url: &str) -> bool {
+pub(crate) fn is_local(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = authority.split(['/', '?']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {

@@ -4,12 +4,15 @@
 pub mod calls;
 pub mod change;
 pub mod clock;
+pub mod cloud;
 pub mod connect;
 pub mod document;
 pub mod error;
 pub mod execute;
 pub mod file;
 pub mod fleet;
+pub mod function;
+pub mod gateway;
 pub mod identity;
 pub mod organisation;
 pub mod pace;

@@ -1,4 +1,4 @@
-//! Calls of services of which Curfew uses one action: SSM, SQS and STS. All but the words of the call is the SDK's (signature, time
+//! Calls of services of which Curfew uses one action: SSM, SQS, STS, API Gateway and Lambda. All but the words of the call is the SDK's (signature, time
 //! limits, retries, a clock that is off, who asks), and so are its errors; only the tables of everything else that those services can
 //! say are absent, which were a seventh of the Lambda (docs/performance.md).
 //!
@@ -71,6 +71,8 @@ pub(crate) enum Protocol {
     },
     /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>: a form as the question, XML as the answer.
     Query,
+    /// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html>, of which only reading is needed: the path as the question.
+    Get,
 }
 
 /// A way to call an action: with a body, for what `read` makes of the answer's.
@@ -172,6 +174,13 @@ impl Action {
     }
 
     fn request(self, body: String) -> Result<HttpRequest, BoxError> {
+        if let Protocol::Get = self.protocol {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_method("GET")?;
+            request.set_uri(body)?;
+            request.headers_mut().insert("accept", "application/json");
+            return Ok(request);
+        }
         let length = body.len().to_string();
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST")?;
@@ -193,6 +202,7 @@ impl Action {
             Protocol::Query => {
                 headers.insert("content-type", "application/x-www-form-urlencoded");
             }
+            Protocol::Get => {}
         }
         Ok(request)
     }
@@ -207,7 +217,7 @@ impl Action {
             return read(body).map_err(OrchestratorError::response);
         }
         let told = match self.protocol {
-            Protocol::Json { .. } => json::error(response.headers(), body),
+            Protocol::Json { .. } | Protocol::Get => json::error(response.headers(), body),
             Protocol::Query => query::error(body),
         };
         let told = apply_request_id(told, response.headers());

@@ -201,6 +201,7 @@ async fn a_start_that_falls_back_is_reported_with_ec2s_reason_and_not_tried_ever
         why.contains("Client.InternalError: Client error on launch"),
         "{why}"
     );
+    assert!(why.contains("name it in `[stack] kms_keys`"), "{why}");
 }
 
 #[tokio::test]

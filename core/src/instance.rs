@@ -142,6 +142,19 @@ pub struct StateReason {
 /// EC2's codes that mean something here.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
 impl StateReason {
+    /// A start was accepted, and then EC2 could not use something in its caller's name.
+    pub const NOT_STARTED: &'static str = "Client.InternalError";
+
+    /// EC2's sentence, and where it does not name the usual cause, what to look at.
+    /// <https://repost.aws/knowledge-center/kms-iam-ec2-permission>
+    pub fn explained(&self) -> String {
+        const HINT: &str = "often a volume's customer-managed KMS key, or a license, that the start may not use: name it in `[stack] kms_keys` or `licenses`";
+        match self.code.as_str() {
+            Self::NOT_STARTED => format!("{}; {HINT}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+
     /// Stopped by a call.
     pub const USER_STOPPED: &'static str = "Client.UserInitiatedShutdown";
     /// Hibernated by a call.

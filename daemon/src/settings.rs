@@ -79,6 +79,10 @@ pub struct StackSettings {
     pub heartbeat: Option<Rate>,
     /// The ARN of the policy that bounds what the Lambda's role may do.
     pub permissions_boundary: Option<String>,
+    /// The ARNs of the KMS keys on which the Lambda may have EC2 granted the use.
+    pub kms_keys: Vec<String>,
+    /// The ARNs of the License Manager configurations with which the Lambda may start instances.
+    pub licenses: Vec<String>,
     /// How many instances may be governed on AWS before `deploy` asks.
     pub confirm_above: usize,
 }
@@ -284,6 +288,12 @@ fn resolve(
     if let Some(arn) = &raw.stack.permissions_boundary {
         check("stack.permissions_boundary", is_policy(arn));
     }
+    for (index, arn) in raw.stack.kms_keys.iter().enumerate() {
+        check(&format!("stack.kms_keys[{index}]"), is_kms_key(arn));
+    }
+    for (index, arn) in raw.stack.licenses.iter().enumerate() {
+        check(&format!("stack.licenses[{index}]"), is_license(arn));
+    }
     let daemon = daemon::resolve(raw.daemon, &mut check);
     let (
         Some(governance),
@@ -318,6 +328,8 @@ fn resolve(
             name,
             heartbeat,
             permissions_boundary: raw.stack.permissions_boundary,
+            kms_keys: raw.stack.kms_keys,
+            licenses: raw.stack.licenses,
             confirm_above: raw.stack.confirm_above,
         },
         api: ApiSettings {
@@ -381,6 +393,49 @@ fn is_policy(text: &str) -> Result<(), String> {
             text.escape_debug()
         )),
     }
+}
+
+/// A KMS key, by its id: IAM's policies do not take an alias for the key that it stands for.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html>
+fn is_kms_key(text: &str) -> Result<(), String> {
+    let example = "arn:aws:kms:eu-west-3:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    is_regional(text, "kms", "key/").ok_or_else(|| {
+        format!(
+            "`{}` is not the ARN of a KMS key, such as `{example}`",
+            text.escape_debug()
+        )
+    })
+}
+
+/// A license configuration of License Manager.
+fn is_license(text: &str) -> Result<(), String> {
+    let example = "arn:aws:license-manager:eu-west-3:111122223333:license-configuration:lic-0123456789abcdef0123456789abcdef";
+    is_regional(text, "license-manager", "license-configuration:").ok_or_else(|| {
+        format!(
+            "`{}` is not the ARN of a license configuration, such as `{example}`",
+            text.escape_debug()
+        )
+    })
+}
+
+/// An ARN of one region and account, without wildcards, whose last part begins like this.
+fn is_regional(text: &str, service: &str, resource: &str) -> Option<()> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, found, region, account, name] = parts.as_slice() else {
+        return None;
+    };
+    let rest = name.strip_prefix(resource)?;
+    let letters = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let fits = partition.starts_with("aws")
+        && letters(partition)
+        && *found == service
+        && letters(region)
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && letters(rest);
+    fits.then_some(())
 }
 
 /// An origin as browsers send it: one that is written otherwise would never be equal to theirs.

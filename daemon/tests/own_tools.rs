@@ -232,6 +232,14 @@ fn the_template_the_document_and_the_rules_are_enough() {
         format!("https://{host}/restapis/{id}/prod/_user_request_")
     );
     assert_eq!(outputs["forwarded_url"], Value::Null);
+    // Nothing is wrong with it because another tool made it.
+    let (_, report) = house.prints(&["doctor", "-o", "json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    for name in ["stack", "rules", "schedules", "queues"] {
+        let mut checks = report["checks"].as_array().unwrap().iter();
+        let check = checks.find(|check| check["check"] == name).unwrap();
+        assert_eq!(check["verdict"], "ok", "{check}");
+    }
     let status = format!("{}/status", outputs["api_url"].as_str().unwrap());
     let (code, body) = House::get(&status);
     assert_eq!(code, 200, "{body}");

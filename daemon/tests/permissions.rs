@@ -20,6 +20,8 @@ fn policy(name: &str) -> Value {
         .unwrap_or_else(|| panic!("docs/iam.md has no policy `{name}`"));
     let (text, _) = after.split_once("```").unwrap();
     let text = text
+        .replace("PARTITION", "aws")
+        .replace("KEY", "1234abcd-12ab-34cd-56ef-1234567890ab")
         .replace("ACCOUNT", ACCOUNT)
         .replace("REGION", "eu-west-3");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("policy `{name}`: {error}"))
@@ -81,7 +83,7 @@ fn named_in(directory: &Path, found: &mut BTreeSet<String>) {
 }
 
 fn is_action(text: &str) -> bool {
-    const SERVICES: [&str; 8] = [
+    const SERVICES: [&str; 10] = [
         "cloudformation",
         "s3",
         "ssm",
@@ -90,6 +92,8 @@ fn is_action(text: &str) -> bool {
         "ec2",
         "sns",
         "sts",
+        "lambda",
+        "apigateway",
     ];
     let Some((service, name)) = text.split_once(':') else {
         return false;
@@ -179,6 +183,12 @@ fn role() -> String {
     format!("arn:aws:iam::{ACCOUNT}:role/curfew-Role-1A2B3C")
 }
 
+/// A grant on a key of this account.
+fn grant() -> Question {
+    let key = own("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
+    Question::of("kms:CreateGrant", &key)
+}
+
 fn pass(service: &str) -> Question {
     Question::of("iam:PassRole", &role()).with("iam:PassedToService", service)
 }
@@ -193,7 +203,12 @@ fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack()
     let allowed = [
         tagged("ec2:StopInstances"),
         tagged("ec2:DeleteTags").with("aws:TagKeys", ["curfew:override"].as_slice()),
+        grant().with("kms:GrantIsForAWSResource", "true"),
         Question::of("cloudformation:DescribeStacks", &stack),
+        Question::of(
+            "lambda:GetFunctionConfiguration",
+            &own("lambda", "function:curfew-curfew"),
+        ),
         Question::of("events:ListRules", "*"),
         Question::of(
             "events:PutRule",
@@ -208,6 +223,8 @@ fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack()
     ];
     let denied = [
         Question::of("ec2:StopInstances", &instance()),
+        grant(),
+        grant().with("kms:GrantIsForAWSResource", "false"),
         tagged("ec2:TerminateInstances"),
         tagged("ec2:DeleteTags"),
         tagged("ec2:CreateTags").with("aws:TagKeys", ["Schedule"].as_slice()),
@@ -237,6 +254,19 @@ fn who_deploys_may_make_the_stack_and_nothing_else() {
         Question::of("cloudformation:DeleteStack", &stack),
         Question::of("cloudformation:ExecuteChangeSet", &stack),
         Question::of("s3:CreateBucket", &bucket),
+        Question::of("s3:PutBucketTagging", &bucket),
+        Question::of(
+            "ssm:GetParameter",
+            &format!("arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/curfew/live/settings"),
+        ),
+        Question::of(
+            "lambda:PutFunctionEventInvokeConfig",
+            &own("lambda", "function:curfew-curfew:$LATEST"),
+        ),
+        Question::of(
+            "logs:CreateLogGroup",
+            &own("logs", "log-group:/aws/apigateway/curfew-curfew"),
+        ),
         Question::of("s3:PutObject", &format!("{bucket}/lambda/0a1b.zip")),
         Question::of("iam:CreateRole", &role()),
         pass("lambda.amazonaws.com"),

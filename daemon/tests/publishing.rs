@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use curfew::deploy::publish;
 use curfew::metrics::Metrics;
-use curfew::run::{Ports, Reload, RuleKeeper, run};
+use curfew::run::{Ports, Reload, RuleKeeper, run, wake_up_rules};
 use curfew::settings::{self, AwsSettings, Overrides, Settings};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -28,7 +29,11 @@ use tokio_util::sync::CancellationToken;
 struct Services {
     deployed: Arc<AtomicBool>,
     parameter: Arc<Mutex<Option<Value>>>,
-    rules: Arc<Mutex<Vec<String>>>,
+    rules: Arc<Mutex<Vec<Value>>>,
+    /// The documents that the deployed function reads, by the stack's word; none for a release before documents had versions.
+    reads: Arc<Mutex<Option<&'static str>>>,
+    /// Whether somebody has deleted the function.
+    without_function: Arc<AtomicBool>,
 }
 
 impl Services {
@@ -52,19 +57,40 @@ impl Services {
                 None => json!({"__type": "ParameterNotFound"}),
             },
             "AWSEvents.PutRule" => {
-                let name = asked["Name"].as_str().unwrap().to_owned();
-                self.rules.lock().unwrap().push(name);
+                self.rules.lock().unwrap().push(asked.clone());
                 json!({"RuleArn": "arn:aws:events:us-east-1:000000000000:rule/curfew"})
             }
             "AWSEvents.PutTargets" => json!({"FailedEntryCount": 0, "FailedEntries": []}),
-            "AWSEvents.ListRules" => json!({"Rules": []}),
-            "AWSEvents.ListRuleNamesByTarget" => json!({"RuleNames": []}),
+            "AWSEvents.ListRules" => {
+                let rules = self.rules.lock().unwrap();
+                let rules = rules.iter().map(|rule| {
+                    json!({"Name": rule["Name"], "ScheduleExpression": rule["ScheduleExpression"]})
+                });
+                json!({"Rules": rules.collect::<Vec<_>>()})
+            }
+            "AWSEvents.ListRuleNamesByTarget" => {
+                let rules = self.rules.lock().unwrap();
+                let names = rules.iter().map(|rule| &rule["Name"]);
+                json!({"RuleNames": names.collect::<Vec<_>>()})
+            }
             _ => json!({}),
         }
     }
 }
 
-async fn answer(State(services): State<Services>, headers: HeaderMap, body: String) -> Response {
+async fn answer(
+    State(services): State<Services>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if uri.path() == "/2015-03-31/functions/a:FunctionName/configuration" {
+        if services.without_function.load(Ordering::Relaxed) {
+            let kind = [("x-amzn-errortype", "ResourceNotFoundException")];
+            return (StatusCode::NOT_FOUND, kind, "{}").into_response();
+        }
+        return r#"{"FunctionName":"a:FunctionName"}"#.into_response();
+    }
     if let Some(action) = headers.get("x-amz-target") {
         let asked = serde_json::from_str(&body).unwrap();
         let answer = services.json(action.to_str().unwrap(), &asked);
@@ -93,11 +119,14 @@ async fn answer(State(services): State<Services>, headers: HeaderMap, body: Stri
     let outputs = outputs.map(|key| {
         format!("<member><OutputKey>{key}</OutputKey><OutputValue>a:{key}</OutputValue></member>")
     });
+    let reads = services.reads.lock().unwrap().map(|version| {
+        format!("<member><OutputKey>DocumentVersion</OutputKey><OutputValue>{version}</OutputValue></member>")
+    });
     let stack = format!(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>curfew</StackName>\
          <CreationTime>2026-11-01T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{}</Outputs>\
          </member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
-        outputs.concat()
+        outputs.concat() + &reads.unwrap_or_default()
     );
     (kind, stack).into_response()
 }
@@ -166,6 +195,7 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     })
     .await;
     services.deployed.store(true, Ordering::Relaxed);
+    *services.reads.lock().unwrap() = Some("1.0");
     until("it is ready", || health.unready().is_empty()).await;
     shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_mins(1), daemon).await;
@@ -212,6 +242,7 @@ impl Publishing {
         let server = serve_with(Model::new(clock.now()), TimeSource::Held).await;
         let services = Services::default();
         services.deployed.store(true, Ordering::Relaxed);
+        *services.reads.lock().unwrap() = Some("1.0");
         *services.parameter.lock().unwrap() = Some(Value::String(deployed.to_string()));
         let cloud = connection(services.serve().await).await;
         let fleet = connection(server.endpoint.clone()).await;
@@ -370,4 +401,51 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
     publishing.is_ready().await;
     assert_eq!(publishing.schedules(), ["office"]);
     publishing.end().await;
+}
+
+async fn published(services: &Services, cloud: &Connection) -> Result<usize, String> {
+    let place = tempfile::tempdir().unwrap();
+    let settings = settings(&place);
+    let clock = Clock::system();
+    let wanted = wake_up_rules(&settings, &clock);
+    let document = settings.document.to_json();
+    let publishing = publish(cloud, &settings.stack.name, &document, &wanted);
+    let report = publishing.await.map_err(|error| error.to_string())?;
+    assert_eq!(services.rules.lock().unwrap().len(), wanted.len());
+    Ok(report.changes.create.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_not_published_for_code_that_could_not_read_them() {
+    let services = Services::default();
+    services.deployed.store(true, Ordering::Relaxed);
+    let cloud = connection(services.serve().await).await;
+    let refused = published(&services, &cloud).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"the deployed code of `curfew` reads settings of version 0.x, and these are of version 1.0");
+    assert!(services.parameter.lock().unwrap().is_none());
+    assert_eq!(services.rules.lock().unwrap().len(), 0);
+    // Of this release, and of one whose documents are newer in the minor and in the major.
+    for version in ["1.0", "1.4", "2.0"] {
+        *services.reads.lock().unwrap() = Some(version);
+        published(&services, &cloud).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_are_gone_are_put_back_and_a_function_that_is_gone_is_told() {
+    let services = Services::default();
+    services.deployed.store(true, Ordering::Relaxed);
+    *services.reads.lock().unwrap() = Some("1.0");
+    let cloud = connection(services.serve().await).await;
+    let all = published(&services, &cloud).await.unwrap();
+    assert!(all >= 2);
+    assert_eq!(published(&services, &cloud).await.unwrap(), 0);
+    services.rules.lock().unwrap().pop();
+    assert_eq!(published(&services, &cloud).await.unwrap(), 1);
+    services.without_function.store(true, Ordering::Relaxed);
+    let gone = published(&services, &cloud).await.unwrap_err();
+    insta::assert_snapshot!(gone, @"the function `a:FunctionName` of the stack `curfew` is gone");
+    services.deployed.store(false, Ordering::Relaxed);
+    let gone = published(&services, &cloud).await.unwrap_err();
+    insta::assert_snapshot!(gone, @"the stack `curfew` is not deployed here");
 }

@@ -83,7 +83,7 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
       /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
       /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `timed`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
       /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
-      /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `confirm_above`)
+      /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `kms_keys`, `licenses`, `confirm_above`)
       /etc/curfew.toml: `stack.heartbeat`: EventBridge refuses `rate(1 minutes)`: the unit is singular for 1 and plural otherwise; write `rate(1 minute)`; or `off`
     "#);
 }

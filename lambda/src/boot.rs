@@ -1,10 +1,11 @@
 //! From an environment to a function that works in it.
 
 use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectError, Connection, Trust};
 use tracing::debug;
 
-use crate::config::{Cloud, Config, ConfigError, emulator_endpoint};
+use crate::config::{Config, ConfigError, emulator_endpoint};
 use crate::handler::App;
 use crate::members::Members;
 use crate::settings::Settings;

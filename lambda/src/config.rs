@@ -1,6 +1,6 @@
 //! What the stack tells the function, through its environment.
 
-use curfew_aws::connect::Connection;
+use curfew_aws::cloud::Cloud;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_core::token::{BadToken, Tokens};
 
@@ -43,28 +43,6 @@ pub enum ConfigError {
         "`CURFEW_AUTH` is `none` on AWS itself, where anybody could stop the fleet; use `token` or `iam`"
     )]
     OpenToTheWorld,
-}
-
-/// Whose instances these are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cloud {
-    /// AWS's own, by its public endpoints or by a VPC's.
-    Aws,
-    /// An emulator's, somewhere.
-    Emulator,
-    /// An emulator's on this machine.
-    ThisMachine,
-}
-
-impl Cloud {
-    /// By the endpoint that a connection goes to.
-    pub fn of(connection: &Connection) -> Self {
-        match connection.endpoint() {
-            _ if connection.is_local() => Self::ThisMachine,
-            Some(endpoint) if !endpoint.contains(".amazonaws.com") => Self::Emulator,
-            _ => Self::Aws,
-        }
-    }
 }
 
 impl Config {
@@ -117,8 +95,6 @@ pub fn emulator_endpoint(get: impl Fn(&'static str) -> Option<String>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use curfew_aws::connect::ConnectOptions;
 
     fn read(auth: Option<&str>, tokens: &str, cloud: Cloud) -> Result<Auth, ConfigError> {
         let get = |key: &str| match key {
@@ -186,26 +162,6 @@ mod tests {
         assert_eq!(read(""), Ok(DEFAULT_LIMIT));
         assert_eq!(read("5"), Ok(5));
         assert_eq!(read("few"), Err(ConfigError::BadLimit("few".into())));
-    }
-
-    #[tokio::test]
-    async fn a_vpcs_endpoint_is_aws_and_loopback_is_this_machine() {
-        for (endpoint, cloud) in [
-            (
-                "https://vpce-0a1b-ec2.eu-west-3.vpce.amazonaws.com",
-                Cloud::Aws,
-            ),
-            ("http://172.17.0.2:4566", Cloud::Emulator),
-            ("http://127.0.0.1:4566", Cloud::ThisMachine),
-        ] {
-            let options = ConnectOptions {
-                endpoint: Some(endpoint.to_owned()),
-                region: Some("eu-west-3".to_owned()),
-                ..ConnectOptions::default()
-            };
-            let connection = Connection::open(options).await.unwrap();
-            assert_eq!(Cloud::of(&connection), cloud, "{endpoint}");
-        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The name of one deployment of Curfew in an account and region: lower-case letters, digits and `-`, at most 20, beginning
-/// with a letter. It is part of a bucket's name (63 characters, lower case) and of every rule's (64).
+/// with a letter. It is part of a bucket's name (63 characters, lower case) and of every rule's (64), and does not end in one of
+/// [`Self::RESERVED`].
 ///
 /// ```
 /// use curfew_aws::rules::StackName;
@@ -23,6 +24,10 @@ use sha2::{Digest, Sha256};
 pub struct StackName(String);
 
 impl StackName {
+    /// What no name may end in: the stacks `a` and `a-undone` would have a queue in common, which is the dead letters of the one
+    /// (`curfew-a-undone-work`) and the work of the other.
+    pub const RESERVED: [&str; 2] = ["-undone", "-unread"];
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -44,11 +49,18 @@ impl FromStr for StackName {
             && text
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if well_formed {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(BadStackName(text.chars().take(40).collect()))
+        if !well_formed {
+            return Err(BadStackName::Malformed(text.chars().take(40).collect()));
         }
+        for ending in Self::RESERVED {
+            if let Some(other) = text.strip_suffix(ending) {
+                return Err(BadStackName::Reserved {
+                    name: text.to_owned(),
+                    other: other.to_owned(),
+                });
+            }
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -74,8 +86,19 @@ impl fmt::Display for StackName {
 
 /// Not a stack's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a stack name: 1 to 20 lower-case letters, digits and `-`, beginning with a letter and not ending in `-`", .0.escape_debug())]
-pub struct BadStackName(String);
+pub enum BadStackName {
+    /// It has other characters, or too many.
+    #[error("`{}` is not a stack name: 1 to 20 lower-case letters, digits and `-`, beginning with a letter and not ending in `-`", .0.escape_debug())]
+    Malformed(String),
+    /// A stack of this name would share a queue with another stack.
+    #[error("`{name}` can't name a stack: one of its queues would be a queue of the stack `{other}`; choose a name that does not end in `{}`", StackName::RESERVED.join("` or `"))]
+    Reserved {
+        /// The name.
+        name: String,
+        /// Whose queue it would be.
+        other: String,
+    },
+}
 
 /// The name of the rule with this content: the hash makes a rule with other content another rule.
 pub(super) fn of_schedule(
@@ -123,6 +146,20 @@ mod tests {
             &"x".repeat(21),
         ] {
             assert!(bad.parse::<StackName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_share_a_queue_with_another_stack_is_refused() {
+        let error = "t1-undone".parse::<StackName>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`t1-undone` can't name a stack: one of its queues would be a queue of the stack `t1`; choose a name that does not end in \
+             `-undone` or `-unread`"
+        );
+        assert!("t1-unread".parse::<StackName>().is_err());
+        for good in ["undone", "unread", "undone-t1", "t1-done"] {
+            assert!(good.parse::<StackName>().is_ok(), "{good}");
         }
     }
 

@@ -119,7 +119,8 @@ impl Setting {
                 .launched_at("2026-11-02T15:00:00Z".parse().unwrap()),
         );
         if self.ec2.tag(&id, LAST_TAG).is_none() {
-            self.ec2.set_tag(&id, LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
+            self.ec2
+                .set_tag(&id, LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
         }
         id
     }
@@ -127,7 +128,10 @@ impl Setting {
     pub(crate) fn is_stopped(&self, id: &InstanceId) -> bool {
         self.ec2.advance(1.minute());
         self.ec2.state(id) == InstanceState::Stopped
-            && self.ec2.tag(id, LAST_TAG).is_some_and(|tag| tag.starts_with(STOPPED))
+            && self
+                .ec2
+                .tag(id, LAST_TAG)
+                .is_some_and(|tag| tag.starts_with(STOPPED))
     }
 
     /// What was logged since the last time, from warnings up.

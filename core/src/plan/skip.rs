@@ -246,8 +246,8 @@ impl SkipReason {
             Self::WaitingToRetry { action, tries, code, until } => {
                 let times = if *tries == 1 { "once".to_owned() } else { format!("{tries} times") };
                 let why = match &instance.state_reason {
-                    Some(reason) if reason.code == code.as_str() => &reason.message,
-                    _ => code.as_str(),
+                    Some(reason) if reason.code == code.as_str() => reason.explained(),
+                    _ => code.as_str().to_owned(),
                 };
                 format!("its {action} was tried {times} and came to nothing ({why}); it is tried again at {until}")
             }

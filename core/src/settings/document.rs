@@ -105,6 +105,8 @@ pub enum DocumentError {
 #[derive(Serialize)]
 struct Written<'a> {
     version: DocumentVersion,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
     governing: &'a RawGoverning,
     schedules: &'a BTreeMap<String, RawSchedule>,
     #[serde(skip_serializing_if = "slice_is_empty")]
@@ -119,6 +121,7 @@ fn slice_is_empty(accounts: &&[RawAccount]) -> bool {
 pub(super) fn write(settings: &RawGovernance) -> String {
     let written = Written {
         version: DocumentVersion::CURRENT,
+        origin: settings.origin.as_deref(),
         governing: &settings.governing,
         schedules: &settings.schedules,
         account: &settings.account,
@@ -136,8 +139,6 @@ pub(super) fn read(text: &str) -> Result<RawGovernance, DocumentError> {
         if let Some(named) = fields.remove("version") {
             version = DocumentVersion::deserialize(named).map_err(malformed)?;
         }
-        // Where the document comes from is for the publishers, who compare it; no decision depends on it.
-        fields.remove("origin");
     }
     if !DocumentVersion::CURRENT.reads(version) {
         return Err(DocumentError::Newer { found: version });

@@ -16,7 +16,7 @@ use super::output::Reader;
 use super::person::Person;
 use super::{CliError, Context, Exit};
 use crate::deploy::guard::one_cloud;
-use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Reach};
+use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Overlap, Reach};
 use crate::progress;
 use crate::run::wake_up_rules;
 use crate::settings::{ApiAuth, Settings};
@@ -33,6 +33,9 @@ pub(super) struct DeployArgs {
     /// Do not ask, however many instances would be governed, and whichever deployed schedules would be dropped
     #[arg(long, short)]
     yes: bool,
+    /// Deploy although another stack governs the same accounts and regions
+    #[arg(long)]
+    allow_overlap: bool,
 }
 
 /// How `destroy` asks, and what it spares.
@@ -50,7 +53,10 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     let settings = context.settings()?;
     let connection = context.connect(&settings).await?;
     one_cloud(&connection)?;
-    let deployment = deployment(context, &settings, &connection, args.lambda_zip)?;
+    let mut deployment = deployment(context, &settings, &connection, args.lambda_zip)?;
+    if args.allow_overlap {
+        deployment.overlap = Overlap::Allowed;
+    }
     let progress = progress::stderr();
     if args.dry_run {
         let mut preview = deploy::preview(&connection, &deployment, progress.as_ref()).await?;
@@ -183,8 +189,11 @@ pub(super) fn deployment(
         request_limit: settings.api.limit,
         settings_document: settings.publication(),
         rules: wake_up_rules(settings, &context.clock),
-        reach: Reach::of(&settings.governance).across(&settings.membership),
+        reach: Reach::of(&settings.governance)
+            .across(&settings.membership)
+            .starting_with(&settings.stack.kms_keys, &settings.stack.licenses),
         permissions_boundary: settings.stack.permissions_boundary.clone(),
         lambda_zip,
+        overlap: Overlap::Refused,
     })
 }

@@ -1,7 +1,6 @@
 //! Taking a deployment out again: what there is of it, and removing that. No instance is started, stopped or terminated.
 
 use curfew_aws::connect::Connection;
-use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberFleet, Organisation};
@@ -10,7 +9,8 @@ use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{TAGS, TYPE_TAG};
 use serde::Serialize;
 
-use super::bucket::Bucket;
+use super::bucket::{self, Bucket};
+use super::overlap::{AccountRegion, Neighbours};
 use super::place::Account;
 use super::settings::SettingsParameter;
 use super::stack::Stack;
@@ -24,8 +24,10 @@ pub struct Belongings {
     pub rules: Vec<String>,
     /// The CloudFormation stack, with everything in it: the Lambda and its log group, the API, the queues, the role.
     pub stack: Option<StackName>,
-    /// The bucket, with the code.
+    /// The bucket of the code.
     pub bucket: Option<String>,
+    /// The keys of the Lambda's code in it.
+    pub objects: Vec<String>,
     /// The SSM parameters with the settings.
     pub parameters: Vec<String>,
     /// The instances that carry Curfew's memory, in tags. They lose the tags and nothing else.
@@ -63,21 +65,26 @@ pub async fn belongings(
     tags: InstanceTags<'_>,
 ) -> Result<Belongings, DeployError> {
     let place = Place::of(conn, stack).await?;
-    let found = place.stack.describe().await?;
+    let found = place.find().await?;
     let neighbours = place.neighbours(tags).await?;
-    let tagged = place.tagged(tags, &neighbours).await;
+    let mut tagged = place.tagged(tags, &found, &neighbours).await;
+    let bucket = place.bucket.removal(&found.bucket);
+    tagged.kept.extend(bucket.kept);
+    tagged.failed.extend(bucket.failed);
     Ok(Belongings {
-        rules: place.rules.preview(&[]).await?.changes.delete,
-        stack: found.map(|_| stack.clone()),
-        bucket: place.bucket.exists().await?.then_some(place.bucket.name),
-        parameters: place.parameter.names().await?,
+        rules: found.rules,
+        stack: found.stack.then(|| stack.clone()),
+        bucket: bucket.bucket.then_some(place.bucket.name),
+        objects: bucket.objects,
+        parameters: found.parameters,
         instances: tagged.ids(),
         kept: tagged.kept,
         failed: tagged.failed,
     })
 }
 
-/// Removes all that [`deploy`](super::deploy) made, and no instance. What is gone already is no error.
+/// Removes all that [`deploy`](super::deploy) made, and no instance. What is gone already is no error. Where nothing of this name is
+/// here, the tags on instances stay: they may be those of a deployment elsewhere.
 pub async fn destroy(
     conn: &Connection,
     stack: &StackName,
@@ -86,34 +93,48 @@ pub async fn destroy(
 ) -> Result<Belongings, DeployError> {
     progress.begin(&format!("Removing `{stack}`"));
     let place = Place::of(conn, stack).await?;
-    // Before anything goes: without this answer nobody knows which tags may go.
+    // Before anything goes: without these answers it is not known which tags may go.
+    let found = place.find().await?;
     let neighbours = place.neighbours(tags).await?;
     // First, so that nothing wakes what is being taken apart.
     progress.detail("rules");
     let report = place.rules.reconcile(&[]).await?;
     let had_stack = place.stack.remove(progress).await?;
-    progress.detail("bucket and settings");
-    let had_bucket = place.bucket.remove().await?;
-    let parameters = place.parameter.remove().await?;
-    // Last: the Lambda would have written them again.
-    let mut tagged = place.tagged(tags, &neighbours).await;
+    // After the Lambda, which would have written them again; and before the last that tells that the deployment was here, so that
+    // an interrupted removal is completed by the next.
+    let mut tagged = place.tagged(tags, &found, &neighbours).await;
     if !tagged.members.is_empty() {
         progress.detail("tags of instances");
     }
     let instances = tagged.remove(progress).await;
     let mut kept = report.warnings;
+    let (bucket, parameters) = if tagged.failed.is_empty() {
+        progress.detail("bucket and settings");
+        let bucket = place.bucket.remove(&found.bucket).await?;
+        (bucket, place.parameter.remove().await?)
+    } else {
+        kept.push(
+            "the bucket and the settings stay until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
+                .to_owned(),
+        );
+        (bucket::Removed::default(), Vec::new())
+    };
     kept.append(&mut tagged.kept);
-    for sentence in kept.iter().chain(&tagged.failed) {
+    kept.extend(bucket.kept);
+    let mut failed = tagged.failed;
+    failed.extend(bucket.failed);
+    for sentence in kept.iter().chain(&failed) {
         progress.note(sentence);
     }
     let removed = Belongings {
         rules: report.changes.delete,
         stack: had_stack.then(|| stack.clone()),
-        bucket: had_bucket.then_some(place.bucket.name),
+        bucket: bucket.bucket.then_some(place.bucket.name),
+        objects: bucket.objects,
         parameters,
         instances,
         kept,
-        failed: tagged.failed,
+        failed,
     };
     progress.end(&if removed.is_empty() {
         format!("There was nothing of `{stack}` to remove")
@@ -127,17 +148,28 @@ pub async fn destroy(
 
 /// Where a stack's things are.
 struct Place<'a> {
+    conn: &'a Connection,
+    name: &'a StackName,
+    account: Account,
     stack: Stack<'a>,
     rules: Rules,
     bucket: Bucket,
     parameter: SettingsParameter,
 }
 
-/// The other deployments here, whose tags may be on the same instances.
-enum Neighbours {
-    Known(Vec<String>),
-    /// These credentials may not ask.
-    Unknown(CloudError),
+/// What there is of a deployment, without the tags on instances.
+struct Found {
+    rules: Vec<String>,
+    stack: bool,
+    bucket: bucket::Found,
+    parameters: Vec<String>,
+}
+
+impl Found {
+    /// Whether the deployment was ever here, as far as can be seen now.
+    fn is_anything(&self) -> bool {
+        !self.rules.is_empty() || self.stack || self.bucket.is_ours() || !self.parameters.is_empty()
+    }
 }
 
 /// The instances that carry Curfew's tags.
@@ -148,32 +180,55 @@ struct Tagged {
 }
 
 impl<'a> Place<'a> {
-    async fn of(conn: &Connection, name: &'a StackName) -> Result<Self, DeployError> {
+    async fn of(conn: &'a Connection, name: &'a StackName) -> Result<Self, DeployError> {
         let account = Account::of(conn).await?;
         let stack = Stack::new(conn, name);
         stack.check_owner().await?;
         let client = event_bridge(conn);
         Ok(Self {
+            conn,
+            name,
             stack,
             rules: Rules::new(client, name.clone(), account.function_arn(conn, name)),
             bucket: Bucket::new(conn, name, &account),
             parameter: SettingsParameter::new(conn, name),
+            account,
         })
     }
 
-    /// The other deployments here, as far as they matter.
-    async fn neighbours(&self, tags: InstanceTags<'_>) -> Result<Neighbours, CloudError> {
-        let InstanceTags::Remove(_) = tags else {
-            return Ok(Neighbours::Known(Vec::new()));
+    async fn find(&self) -> Result<Found, DeployError> {
+        Ok(Found {
+            stack: self.stack.describe().await?.is_some(),
+            rules: self.rules.preview(&[]).await?.changes.delete,
+            bucket: self.bucket.find().await?,
+            parameters: self.parameter.names().await?,
+        })
+    }
+
+    /// The other deployments, as far as they matter.
+    async fn neighbours(&self, tags: InstanceTags<'_>) -> Result<Neighbours, DeployError> {
+        let InstanceTags::Remove(organisation) = tags else {
+            return Ok(Neighbours::default());
         };
-        match self.stack.neighbours().await {
-            Ok(names) => Ok(Neighbours::Known(names)),
-            Err(error) if error.kind == CloudErrorKind::Denied => Ok(Neighbours::Unknown(error)),
-            Err(error) => Err(error),
+        let members = organisation.members().iter();
+        let places = members.map(|one| self.account_region(one)).collect();
+        Ok(Neighbours::find(self.conn, self.name, &self.account, &places).await?)
+    }
+
+    fn account_region(&self, one: &MemberFleet) -> AccountRegion {
+        let account = one.member.account.as_ref();
+        AccountRegion {
+            account: account.map_or_else(|| self.account.id.clone(), |id| id.as_str().to_owned()),
+            region: one.member.region.as_str().to_owned(),
         }
     }
 
-    async fn tagged(&self, tags: InstanceTags<'_>, neighbours: &Neighbours) -> Tagged {
+    async fn tagged(
+        &self,
+        tags: InstanceTags<'_>,
+        found: &Found,
+        neighbours: &Neighbours,
+    ) -> Tagged {
         let mut tagged = Tagged {
             members: Vec::new(),
             kept: Vec::new(),
@@ -182,6 +237,15 @@ impl<'a> Place<'a> {
         let InstanceTags::Remove(organisation) = tags else {
             return tagged;
         };
+        if !found.is_anything() {
+            tagged.kept.push(format!(
+                "nothing of a deployment `{}` is in {} of account {}, so no tag is removed from any instance: the tags may be those of a deployment elsewhere",
+                self.name,
+                self.conn.region(),
+                self.account.id
+            ));
+            return tagged;
+        }
         let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
         let failures = survey.failures.iter();
         tagged.failed.extend(failures.map(|error| {
@@ -189,35 +253,18 @@ impl<'a> Place<'a> {
         }));
         for (one, mut instances) in survey.answers {
             instances.retain(|instance| TAGS.iter().any(|key| instance.tags.contains_key(*key)));
-            if !instances.is_empty() {
-                tagged.members.push((one, instances));
+            if instances.is_empty() {
+                continue;
+            }
+            match neighbours.objection(&self.account_region(&one)) {
+                None => tagged.members.push((one, instances)),
+                Some(why) => tagged.kept.push(format!(
+                    "instances in {} keep their `curfew:` tags, {why}",
+                    one.member
+                )),
             }
         }
-        if let Some(why) = neighbours.objection()
-            && !tagged.members.is_empty()
-        {
-            tagged.members.clear();
-            tagged
-                .kept
-                .push(format!("instances keep their `curfew:` tags, {why}"));
-        }
         tagged
-    }
-}
-
-impl Neighbours {
-    /// Why the tags on instances stay; none if they may go.
-    fn objection(&self) -> Option<String> {
-        match self {
-            Self::Known(names) if names.is_empty() => None,
-            Self::Known(names) => Some(format!(
-                "because they may be those of `{}`, which is deployed here too",
-                names.join("`, `")
-            )),
-            Self::Unknown(refusal) => Some(format!(
-                "because they may be those of another deployment, and nobody may look whether there is one: {refusal}"
-            )),
-        }
     }
 }
 

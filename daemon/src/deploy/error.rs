@@ -4,9 +4,11 @@ use curfew_aws::document::TooLarge;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::StackName;
 use curfew_core::published::Loss;
+use curfew_core::settings::DocumentVersion;
 
 use super::LONGEST_PARAMETER;
 use super::artifact::ArtifactError;
+use super::stack::MARK;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,35 @@ pub enum DeployError {
     OwnAccount {
         /// Its id.
         account: String,
+    },
+    /// The bucket's name is taken.
+    #[error("the bucket `{bucket}` is not Curfew's: it has no tag `{MARK}` and holds {holds}")]
+    ForeignBucket {
+        /// The bucket.
+        bucket: String,
+        /// What no deployment can have put there, in words.
+        holds: String,
+    },
+    /// Two deployments would decide over the same instances.
+    #[error("`{stack}` would govern what another deployment governs already: {}", .others.join("; "))]
+    Shared {
+        /// The stack.
+        stack: StackName,
+        /// The other stacks, with where they are and what they share with it, one sentence each.
+        others: Vec<String>,
+    },
+    /// The settings are newer than the code that would read them.
+    #[error(
+        "the deployed code of `{stack}` reads settings of version {}.x, and these are of version {document}",
+        .reads.major
+    )]
+    OldCode {
+        /// The stack.
+        stack: StackName,
+        /// What the deployed code reads.
+        reads: DocumentVersion,
+        /// What was to be published.
+        document: DocumentVersion,
     },
     /// The name is taken.
     #[error("the CloudFormation stack `{stack}` is there and is not Curfew's")]
@@ -116,6 +147,14 @@ pub enum DeployError {
         /// What is missing.
         output: &'static str,
     },
+    /// The stack is there, and its function is not.
+    #[error("the function `{function}` of the stack `{stack}` is gone")]
+    NoFunction {
+        /// The stack.
+        stack: StackName,
+        /// The function.
+        function: String,
+    },
     /// There is nothing.
     #[error("the stack `{stack}` is not deployed here")]
     NotDeployed {
@@ -143,6 +182,15 @@ impl DeployError {
             Self::OwnAccount { .. } => {
                 "name its regions in `[governing] regions` and take it out; or deploy with the credentials of the account that is meant"
             }
+            Self::ForeignBucket { .. } => {
+                "move these objects elsewhere, or choose another name in `[stack] name`"
+            }
+            Self::Shared { .. } => {
+                "name other regions or accounts, or remove the other stack; where the two take different instances by tag, say --allow-overlap"
+            }
+            Self::OldCode { .. } => {
+                "`curfew deploy` brings the code up to date, and then the settings"
+            }
             Self::ForeignStack { .. } => "choose another name in `[stack] name`",
             Self::StuckStack { .. } => {
                 "put right what the reason names, and deploy again; or continue the rollback in the CloudFormation console, skipping that resource; or `curfew destroy`"
@@ -156,6 +204,9 @@ impl DeployError {
             }
             Self::ChangeSet { .. } | Self::Failed { .. } => {
                 "the reason names what AWS did not accept; `curfew deploy` tries again from where it is"
+            }
+            Self::NoFunction { .. } => {
+                "`curfew destroy --keep-tags`, and `curfew deploy` again: CloudFormation does not make one resource anew"
             }
             Self::Incomplete { .. } | Self::NotDeployed { .. } => {
                 "`curfew deploy`; or check the endpoint, the region and the account"

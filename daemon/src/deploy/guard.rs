@@ -6,6 +6,7 @@ pub mod cost;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
 use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
@@ -14,16 +15,17 @@ use curfew_aws::identity::{Caller, introduce};
 use curfew_aws::organisation::{MemberError, Organisation};
 
 use self::cost::{Cost, Load};
-use super::place::Cloud;
 use crate::settings::Settings;
 
 /// What a deployment calls, by AWS's ids of services.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 9] = [
     "CloudFormation",
+    "API Gateway",
     "S3",
     "SSM",
     "EventBridge",
     "EC2",
+    "Lambda",
     "SQS",
     "STS",
 ];
@@ -122,13 +124,13 @@ pub async fn look(
     let credentials = credentials.map_err(GuardError::NoCredentials)?;
     let key = credentials.access_key_id();
     match (cloud, &settings.aws.profile, conn.endpoint()) {
-        (Cloud::Emulator, Some(profile), Some(endpoint)) if is_of_aws(key) => {
+        (Cloud::Emulator | Cloud::ThisMachine, Some(profile), Some(endpoint)) if is_of_aws(key) => {
             return Err(GuardError::RealKeys {
                 endpoint: endpoint.to_owned(),
                 profile: profile.clone(),
             });
         }
-        (Cloud::Emulator, _, _) => return Ok(None),
+        (Cloud::Emulator | Cloud::ThisMachine, _, _) => return Ok(None),
         (Cloud::Aws, _, _) if key.len() < SHORTEST_KEY => {
             return Err(GuardError::EmulatorKeys {
                 key: key.to_owned(),
@@ -164,7 +166,7 @@ pub fn one_cloud(conn: &Connection) -> Result<(), GuardError> {
     };
     for service in SERVICES {
         let own = conn.endpoint_of(service);
-        if Cloud::at(own.as_deref()) != cloud {
+        if Cloud::at(own.as_deref()).is_aws() != cloud.is_aws() {
             return Err(GuardError::TwoClouds {
                 service,
                 own: place(own.as_deref()),

@@ -7,6 +7,7 @@ mod destroy;
 mod error;
 pub mod guard;
 mod outputs;
+mod overlap;
 mod place;
 mod prepared;
 mod preview;
@@ -31,7 +32,7 @@ pub use self::publish::{loss, publish};
 pub use self::reach::Reach;
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
-pub use self::survey::{StackQueue, Survey};
+pub use self::survey::{Deployer, StackQueue, Standing, Survey};
 use crate::progress::Progress;
 
 /// A CloudFormation template for the role in an account that Curfew governs from another.
@@ -58,6 +59,17 @@ pub struct Deployment {
     pub permissions_boundary: Option<String>,
     /// The Lambda's code; otherwise it is looked for.
     pub lambda_zip: Option<PathBuf>,
+    /// What becomes of it where another deployment governs the same accounts and regions.
+    pub overlap: Overlap,
+}
+
+/// What becomes of a deployment that would govern accounts and regions which another one governs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It is refused.
+    Refused,
+    /// A person has said that both are meant: it is only told.
+    Allowed,
 }
 
 /// Who may call the API.

@@ -3,10 +3,10 @@
 use std::env;
 
 use aws_sdk_cloudformation::types::Stack as Description;
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
+use curfew_core::settings::DocumentVersion;
 use serde::Serialize;
-
-use super::place::Cloud;
 
 /// What a deployment is reached by. As JSON it is a contract with scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,9 +34,11 @@ pub(super) struct StackOutputs {
     api_id: String,
     api_url: String,
     stage: String,
-    function: String,
+    pub(super) function: String,
     pub(super) function_arn: String,
     queue_url: String,
+    /// The version of the settings that the deployed code reads.
+    pub(super) reads: DocumentVersion,
 }
 
 /// Reads them; the name of one that is missing if the stack is not whole. MiniStack calls a stack complete whose resources
@@ -58,13 +60,18 @@ pub(super) fn of_stack(stack: &Description) -> Result<StackOutputs, &'static str
         function: get("FunctionName")?,
         function_arn: get("FunctionArn")?,
         queue_url: get("QueueUrl")?,
+        // Releases before documents had versions have no such output.
+        reads: get("DocumentVersion")
+            .ok()
+            .and_then(|version| version.parse().ok())
+            .unwrap_or(DocumentVersion::UNNAMED),
     })
 }
 
 impl StackOutputs {
     pub(super) fn with_rules(self, conn: &Connection, rules: Vec<String>) -> Outputs {
         let (api_url, forwarded_url) = match (Cloud::of(conn), conn.endpoint()) {
-            (Cloud::Emulator, Some(endpoint)) => {
+            (Cloud::Emulator | Cloud::ThisMachine, Some(endpoint)) => {
                 let path = format!("restapis/{}/{}/_user_request_", self.api_id, self.stage);
                 let forwarded = Codespace::from_environment()
                     .and_then(|codespace| codespace.forwarded(endpoint, &path));

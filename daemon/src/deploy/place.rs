@@ -1,35 +1,9 @@
-//! Where a deployment goes: AWS or an emulator, and whose account.
+//! Whose account a deployment goes into.
 
 use aws_sdk_sts::Client as Sts;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::rules::StackName;
-
-/// AWS itself, or something that speaks its language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cloud {
-    Aws,
-    Emulator,
-}
-
-impl Cloud {
-    pub(super) fn of(conn: &Connection) -> Self {
-        Self::at(conn.endpoint())
-    }
-
-    /// AWS may be reached by an endpoint of one's own, in a private network; its name tells.
-    pub(super) fn at(endpoint: Option<&str>) -> Self {
-        let host = |url: &str| {
-            let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-            rest.split([':', '/']).next().unwrap_or_default().to_owned()
-        };
-        let aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
-        match endpoint.map(host) {
-            Some(host) if !aws.iter().any(|domain| host.ends_with(domain)) => Self::Emulator,
-            _ => Self::Aws,
-        }
-    }
-}
 
 /// Whose credentials these are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,18 +2,22 @@
 
 use std::path::PathBuf;
 
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::document::Stored;
+use curfew_aws::error::CloudError;
+use curfew_aws::gateway::may_write_logs;
 use curfew_aws::rules::Rules;
 
 use super::artifact::{Artifact, ArtifactError};
-use super::bucket::Bucket;
-use super::place::{Account, Cloud};
+use super::bucket::{self, Bucket};
+use super::overlap::{Governed, Neighbours, governed_by_document, governed_by_stack};
+use super::place::Account;
 use super::preview::DataChange;
 use super::settings::SettingsParameter;
 use super::stack::{Applied, Parameters, Stack};
 use super::{
-    Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, event_bridge, stack_outputs,
+    Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, Overlap, event_bridge, stack_outputs,
 };
 use crate::progress::Progress;
 
@@ -28,6 +32,8 @@ pub(super) struct Prepared<'a> {
     pub(super) stack: Stack<'a>,
     pub(super) rules: Rules,
     pub(super) parameters: Parameters,
+    /// What other deployments there are that a person should know of, one sentence each.
+    pub(super) shared: Vec<String>,
 }
 
 impl<'a> Prepared<'a> {
@@ -38,7 +44,7 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self, DeployError> {
         let cloud = Cloud::of(conn);
         let stack = &deployment.stack;
-        if cloud == Cloud::Aws && deployment.auth == Auth::None {
+        if cloud.is_aws() && deployment.auth == Auth::None {
             return Err(DeployError::Open {
                 stack: stack.clone(),
             });
@@ -49,7 +55,7 @@ impl<'a> Prepared<'a> {
         match cloud {
             Cloud::Aws => artifact.check_for_lambda()?,
             // LocalStack may run it in Amazon Linux or as a process here; only the latter takes any glibc.
-            Cloud::Emulator => {
+            Cloud::Emulator | Cloud::ThisMachine => {
                 artifact.check_for_this_machine()?;
                 if let Err(error) = artifact.check_for_lambda() {
                     progress.note(&format!(
@@ -68,16 +74,20 @@ impl<'a> Prepared<'a> {
         let policy = match cloud {
             Cloud::Aws => deployment.reach.statements(&account, conn.region()),
             // None evaluates conditions on an instance's tags rightly.
-            Cloud::Emulator => "account".to_owned(),
+            Cloud::Emulator | Cloud::ThisMachine => "account".to_owned(),
         };
         if policy.len() > LONGEST_PARAMETER {
             return Err(DeployError::ReachTooLarge { size: policy.len() });
         }
         let client = event_bridge(conn);
         let rules = Rules::new(client, stack.clone(), account.function_arn(conn, stack));
-        let parameters = parameters(deployment, cloud, &artifact, &bucket, policy);
         let cloudformation = Stack::new(conn, stack);
         cloudformation.check_owner().await?;
+        let mut parameters = parameters(deployment, cloud, &artifact, &bucket, policy);
+        parameters.insert("Endpoint", endpoint(conn));
+        let access_log = access_log(conn, &cloudformation, progress).await?;
+        parameters.insert("AccessLog", access_log);
+        let shared = shared(conn, deployment, &account, progress).await?;
         Ok(Self {
             conn,
             deployment,
@@ -88,23 +98,44 @@ impl<'a> Prepared<'a> {
             stack: cloudformation,
             rules,
             parameters,
+            shared,
         })
     }
 
+    /// What is under the bucket's name, and what becomes of the code in it. Refuses a bucket that is another program's.
+    pub(super) async fn code(&self) -> Result<(bucket::Found, DataChange), DeployError> {
+        let found = self.bucket.find().await?;
+        let change = self.bucket.compare(&self.artifact, &found)?;
+        Ok((found, change))
+    }
+
     pub(super) async fn deploy(&self, progress: &dyn Progress) -> Result<Outputs, DeployError> {
-        let uploaded = self.bucket.compare(&self.artifact).await? != DataChange::Keep;
+        if self.deployment.overlap == Overlap::Refused && !self.shared.is_empty() {
+            return Err(DeployError::Shared {
+                stack: self.deployment.stack.clone(),
+                others: self.shared.clone(),
+            });
+        }
+        for sentence in &self.shared {
+            progress.note(&format!("{sentence} as well"));
+        }
+        let (found, change) = self.code().await?;
+        let claimed = self.bucket.claim(&found).await?;
+        let uploaded = change != DataChange::Keep;
         if uploaded {
             progress.detail("uploading the Lambda's code");
             self.bucket.put(&self.artifact).await?;
         }
+        let ran_before = self.stack.code_key().await?;
+        // Code goes before configuration: what runs from here on reads what was published for the release before, which could not
+        // read what is published next. Where the update fails, the settings stay as they are.
+        let applied = self.stack.apply(&self.parameters, progress).await?;
         let document = &self.deployment.settings_document;
         let rewritten = !self.settings.holds(document).await?;
         if rewritten {
             progress.detail("writing the settings");
             self.settings.put(&self.stored).await?;
         }
-        let ran_before = self.stack.code_key().await?;
-        let applied = self.stack.apply(&self.parameters, progress).await?;
         // Before the rules: a rule that wakes nothing would only fail.
         let found = stack_outputs(self.conn, &self.deployment.stack).await?;
         let report = self.rules.reconcile(&self.deployment.rules).await?;
@@ -112,12 +143,19 @@ impl<'a> Prepared<'a> {
             progress.note(warning);
         }
         let before = ran_before.as_deref();
-        self.bucket.prune(&self.artifact, before).await?;
+        let pruned = self.bucket.prune(&self.artifact, before).await?;
+        for key in &pruned {
+            progress.note(&format!("removed older code: `{key}`"));
+        }
         self.settings.prune().await?;
 
         let stack = &self.deployment.stack;
-        let nothing_changed =
-            !uploaded && !rewritten && applied == Applied::Unchanged && report.changes.is_empty();
+        let nothing_changed = !claimed
+            && !uploaded
+            && !rewritten
+            && pruned.is_empty()
+            && applied == Applied::Unchanged
+            && report.changes.is_empty();
         progress.end(&match applied {
             Applied::Created => format!("`{stack}` is deployed"),
             _ if nothing_changed => format!("`{stack}` is as it should be; nothing changed"),
@@ -141,6 +179,75 @@ pub(super) async fn load(explicit: Option<PathBuf>) -> Result<Artifact, Artifact
     .expect("reading the code does not panic")
 }
 
+/// The other deployments that govern accounts and regions which this one would add to what it governs, one sentence each. What it
+/// governs already was allowed before, when it or the other one came.
+async fn shared(
+    conn: &Connection,
+    deployment: &Deployment,
+    account: &Account,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, DeployError> {
+    let stack = &deployment.stack;
+    let document = &deployment.settings_document;
+    // Documents that can't be read are refused where they are made.
+    let Governed::Known(wanted) = governed_by_document(document, &account.id, conn.region()) else {
+        return Ok(Vec::new());
+    };
+    let mut added = wanted.clone();
+    if let Some(Governed::Known(before)) = governed_by_stack(conn, stack, &account.id).await {
+        added.retain(|place| !before.contains(place));
+    }
+    if added.is_empty() {
+        return Ok(Vec::new());
+    }
+    let neighbours = Neighbours::find(conn, stack, account, &wanted).await?;
+    for (region, error) in &neighbours.unseen {
+        progress.note(&format!(
+            "it can't be looked up whether another deployment is in {region}: {error}"
+        ));
+    }
+    Ok(neighbours.shared(&added))
+}
+
+/// The emulator's address, from which the function's environment names the work queue: a queue keeps the address that it was made
+/// under, so that a moved port is a changed parameter.
+fn endpoint(conn: &Connection) -> String {
+    match (Cloud::of(conn), conn.endpoint()) {
+        (Cloud::Emulator | Cloud::ThisMachine, Some(endpoint)) => {
+            endpoint.trim_end_matches('/').to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Whether the API has an access log: on AWS, where API Gateway has a role to write it with. Without one, a stage with a log can't be
+/// made; and the role is the account's, so that no stack should make or replace it. Where it can't be looked up, it stays as it is.
+async fn access_log(
+    conn: &Connection,
+    stack: &Stack<'_>,
+    progress: &dyn Progress,
+) -> Result<String, CloudError> {
+    const HINT: &str = "docs/deploy.md says how to give API Gateway the role";
+    let off = || "off".to_owned();
+    if !Cloud::of(conn).is_aws() {
+        return Ok(off());
+    }
+    match may_write_logs(conn).await {
+        Ok(true) => Ok("on".to_owned()),
+        Ok(false) => {
+            progress.note(&format!(
+                "the API has no access log, because API Gateway has no role in this account and region to write it with; {HINT}"
+            ));
+            Ok(off())
+        }
+        Err(error) => {
+            let present = stack.parameter("AccessLog").await?.unwrap_or_else(off);
+            progress.note(&format!("the API's access log stays {present}: {error}"));
+            Ok(present)
+        }
+    }
+}
+
 fn parameters(
     deployment: &Deployment,
     cloud: Cloud,
@@ -157,7 +264,7 @@ fn parameters(
     };
     let fallback = match cloud {
         Cloud::Aws => "",
-        Cloud::Emulator => INSIDE_LOCALSTACK,
+        Cloud::Emulator | Cloud::ThisMachine => INSIDE_LOCALSTACK,
     };
     Parameters::from([
         ("CodeBucket", bucket.name.clone()),

@@ -4,9 +4,10 @@ use curfew_aws::connect::Connection;
 use curfew_aws::rules::RuleChanges;
 use serde::Serialize;
 
+use super::bucket::Bucket;
 use super::prepared::Prepared;
 use super::stack::StackChanges;
-use super::{DeployError, Deployment};
+use super::{DeployError, Deployment, Overlap};
 use crate::progress::Progress;
 
 /// What deploying would change.
@@ -14,6 +15,8 @@ use crate::progress::Progress;
 pub struct Preview {
     /// The Lambda's code.
     pub code: DataChange,
+    /// The keys of older code in the bucket, which would go.
+    pub stale_code: Vec<String>,
     /// The schedules that the Lambda knows.
     pub settings: DataChange,
     /// The stack, with its resources.
@@ -46,11 +49,23 @@ pub async fn preview(
     let prepared = Prepared::new(conn, deployment, progress).await?;
     let rules = prepared.rules.preview(&deployment.rules).await?;
     let document = &deployment.settings_document;
+    let (found, code) = prepared.code().await?;
+    let runs = prepared.stack.code_key().await?;
+    let stale_code = Bucket::stale(&prepared.artifact, runs.as_deref(), &found);
+    let mut warnings = rules.warnings;
+    let shared = prepared.shared.iter();
+    warnings.extend(shared.map(|sentence| match deployment.overlap {
+        Overlap::Refused => {
+            format!("{sentence}: `deploy` would refuse that without --allow-overlap")
+        }
+        Overlap::Allowed => format!("{sentence} as well"),
+    }));
     Ok(Preview {
-        code: prepared.bucket.compare(&prepared.artifact).await?,
+        code,
+        stale_code,
         settings: prepared.settings.compare(document).await?,
         stack: prepared.stack.preview(&prepared.parameters).await?,
         rules: rules.changes,
-        warnings: rules.warnings,
+        warnings,
     })
 }

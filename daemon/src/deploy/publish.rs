@@ -2,15 +2,17 @@
 
 use curfew_aws::connect::Connection;
 use curfew_aws::document::Stored;
-use curfew_aws::error::CloudError;
+use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::function::look_up;
 use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
 use curfew_core::published::{Loss, Published, say_the_same};
+use curfew_core::settings::DocumentVersion;
 
 use super::settings::SettingsParameter;
 use super::{DeployError, event_bridge, stack_outputs};
 
 /// Brings the settings and rules of a stack that is there up to date, and writes only what differs. Nobody confirms it: a document that
-/// would drop schedules which another file published is refused, and nothing is written.
+/// would drop schedules which another file published is refused, and nothing is written. Fails, too, where the stack or its function is gone.
 pub async fn publish(
     conn: &Connection,
     stack: &StackName,
@@ -18,6 +20,25 @@ pub async fn publish(
     wanted: &[WakeUpRule],
 ) -> Result<RuleReport, DeployError> {
     let found = stack_outputs(conn, stack).await?;
+    // Code goes before configuration: a daemon of a newer release leaves alone what the deployed code could not read.
+    if !found.reads.reads(DocumentVersion::CURRENT) {
+        return Err(DeployError::OldCode {
+            stack: stack.clone(),
+            reads: found.reads,
+            document: DocumentVersion::CURRENT,
+        });
+    }
+    match look_up(conn, &found.function).await {
+        Err(error) if error.kind == CloudErrorKind::NotFound => {
+            return Err(DeployError::NoFunction {
+                stack: stack.clone(),
+                function: found.function,
+            });
+        }
+        // These credentials may not look; the rules are kept all the same.
+        Err(error) if error.kind == CloudErrorKind::Denied => {}
+        looked => looked?,
+    }
     let parameter = SettingsParameter::new(conn, stack);
     let stored = Stored::new(document)?;
     let deployed = parameter.read().await?.and_then(Result::ok);

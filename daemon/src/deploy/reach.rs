@@ -24,6 +24,10 @@ pub struct Reach {
     pub regions: Vec<Region>,
     /// The roles in other accounts.
     pub roles: Vec<RoleArn>,
+    /// The ARNs of the KMS keys of the instances' volumes.
+    pub kms_keys: Vec<String>,
+    /// The ARNs of the instances' license configurations.
+    pub licenses: Vec<String>,
 }
 
 /// What the schedules may do with the instances' types.
@@ -64,6 +68,16 @@ impl Reach {
 }
 
 impl Reach {
+    /// The same with what these instances need besides to start.
+    #[must_use]
+    pub fn starting_with(self, kms_keys: &[String], licenses: &[String]) -> Self {
+        Self {
+            kms_keys: kms_keys.to_vec(),
+            licenses: licenses.to_vec(),
+            ..self
+        }
+    }
+
     /// Policy statements, separated by commas: the template's parameter `FleetPolicy`.
     pub(super) fn statements(&self, account: &Account, home: &str) -> String {
         let regions = match self.regions.as_slice() {
@@ -124,6 +138,28 @@ impl Reach {
             let tags = matcher.tags.iter();
             let like = tags.map(|(key, pattern)| (tag_key(key), json!(in_iam_words(pattern))));
             grant(arns("*"), Some(like.collect()));
+        }
+        if !self.kms_keys.is_empty() {
+            // EC2 starts an instance in its caller's name, and has itself granted the use of the volumes' key in that name, too. Only
+            // for EC2, or another service of AWS: the function can grant nobody else the use of a key.
+            // <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html>
+            let own_use = json!({
+                "Effect": "Allow",
+                "Action": "kms:CreateGrant",
+                "Resource": self.kms_keys,
+                "Condition": { "Bool": { "kms:GrantIsForAWSResource": "true" } },
+            });
+            statements.push(own_use.to_string());
+        }
+        if !self.licenses.is_empty() {
+            // The start of an instance is a use of its license, too.
+            // <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
+            let use_of = json!({
+                "Effect": "Allow",
+                "Action": "ec2:StartInstances",
+                "Resource": self.licenses,
+            });
+            statements.push(use_of.to_string());
         }
         statements.join(",")
     }
@@ -314,6 +350,28 @@ mod tests {
         );
         assert_eq!(of(90).roles().split(',').count(), 90);
         assert_eq!(of(500).roles(), "arn:aws:iam::*:role/curfew-member");
+    }
+
+    #[test]
+    fn keys_are_granted_to_services_of_aws_only_and_licenses_to_starts_only() {
+        let key = "arn:aws:kms:eu-west-3:123456789012:key/1234abcd";
+        let license = "arn:aws:license-manager:eu-west-3:123456789012:license-configuration:lic-0a";
+        let reach = Reach {
+            tag: "Schedule".to_owned(),
+            ..Reach::default()
+        };
+        let plain = statements(&reach).len();
+        let reach = reach.starting_with(&[key.to_owned()], &[license.to_owned()]);
+        assert_eq!(
+            statements(&reach)[plain..],
+            [
+                json!({
+                    "Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key],
+                    "Condition": { "Bool": { "kms:GrantIsForAWSResource": "true" } },
+                }),
+                json!({ "Effect": "Allow", "Action": "ec2:StartInstances", "Resource": [license] }),
+            ]
+        );
     }
 
     #[test]

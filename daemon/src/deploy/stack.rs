@@ -13,6 +13,7 @@ use std::time::Duration;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::config::Builder;
 use aws_sdk_cloudformation::types::{ChangeSetType, Stack as Description, TemplateStage};
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::StackName;
@@ -20,10 +21,10 @@ use tokio::time::sleep;
 
 use self::change_set::is_interference;
 pub use self::changes::{Action, Intent, ParameterChange, ResourceChange, StackChanges};
-use self::status::{Found, MARK, id, is_ours, status};
+use self::status::{Found, id, status};
+pub(super) use self::status::{MARK, is_ours};
 use self::watch::Watched;
 use super::DeployError;
-use super::place::Cloud;
 use crate::progress::Progress;
 
 /// The CloudFormation template of the stack.
@@ -67,7 +68,7 @@ impl<'a> Stack<'a> {
             // An emulator is done within a second; AWS throttles those who ask often.
             poll: match Cloud::of(conn) {
                 Cloud::Aws => Duration::from_secs(2),
-                Cloud::Emulator => Duration::from_millis(100),
+                Cloud::Emulator | Cloud::ThisMachine => Duration::from_millis(100),
             },
         }
     }
@@ -94,11 +95,16 @@ impl<'a> Stack<'a> {
 
     /// Where the function's code is in the bucket; none if there is no function.
     pub(super) async fn code_key(&self) -> Result<Option<String>, CloudError> {
+        self.parameter("CodeKey").await
+    }
+
+    /// A parameter's value now; none if the stack or the parameter is not there.
+    pub(super) async fn parameter(&self, name: &str) -> Result<Option<String>, CloudError> {
         let stack = self.describe().await?;
         let parameters = stack.as_ref().map_or(&[][..], |stack| stack.parameters());
         let mut parameters = parameters.iter();
-        let key = parameters.find(|one| one.parameter_key() == Some("CodeKey"));
-        Ok(key.and_then(|key| key.parameter_value().map(str::to_owned)))
+        let found = parameters.find(|one| one.parameter_key() == Some(name));
+        Ok(found.and_then(|found| found.parameter_value().map(str::to_owned)))
     }
 
     /// Refuses a stack of that name that is somebody else's.
@@ -111,22 +117,25 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// The other Curfew stacks in this account and region.
-    pub(super) async fn neighbours(&self) -> Result<Vec<String>, CloudError> {
-        let mut neighbours = Vec::new();
+    /// The names of all Curfew stacks in this account and region, this one's included.
+    pub(super) async fn all(&self) -> Result<Vec<StackName>, CloudError> {
+        let mut names = Vec::new();
         let mut pages = self.client.describe_stacks().into_paginator().send();
         while let Some(page) = pages.next().await {
             let page =
                 page.map_err(|error| CloudError::from_sdk("cloudformation:DescribeStacks", error))?;
             for stack in page.stacks() {
                 let marked = stack.tags().iter().any(|tag| tag.key() == Some(MARK));
-                let name = stack.stack_name().unwrap_or_default();
-                if marked && name != self.name.as_str() && status(stack) != "DELETE_COMPLETE" {
-                    neighbours.push(name.to_owned());
+                let name = stack.stack_name().and_then(|name| name.parse().ok());
+                if let Some(name) = name
+                    && marked
+                    && status(stack) != "DELETE_COMPLETE"
+                {
+                    names.push(name);
                 }
             }
         }
-        Ok(neighbours)
+        Ok(names)
     }
 
     /// Brings the stack to the template with these parameters. Makes no writing call where it is there already. Where another

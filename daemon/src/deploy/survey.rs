@@ -1,5 +1,6 @@
 //! What is deployed, looked at and left as it is: for `curfew doctor`.
 
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
@@ -7,10 +8,10 @@ use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
 use curfew_core::published::say_the_same;
 
 use super::artifact::{Artifact, ArtifactError};
-use super::place::Cloud;
+use super::outputs::of_stack;
 use super::prepared::load;
 use super::settings::SettingsParameter;
-use super::stack::Stack;
+use super::stack::{Stack, is_ours};
 use super::{DeployError, event_bridge, stack_outputs};
 
 /// A stack that is looked at.
@@ -18,6 +19,24 @@ use super::{DeployError, event_bridge, stack_outputs};
 pub struct Survey<'a> {
     conn: &'a Connection,
     stack: &'a StackName,
+}
+
+/// How a stack is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// CloudFormation's word for its state.
+    pub status: String,
+    /// Which tool changes it.
+    pub deployer: Deployer,
+}
+
+/// Which tool deployed a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deployer {
+    /// `curfew deploy`, by the stack's tag.
+    Curfew,
+    /// Another one, from the printed template: docs/cloudformation.md.
+    OtherTool,
 }
 
 /// A queue of the stack.
@@ -31,6 +50,8 @@ pub enum StackQueue {
     Work,
     /// Those that failed again and again.
     UndoneWork,
+    /// Invocations that failed again and again.
+    FailedInvocations,
 }
 
 impl StackQueue {
@@ -40,6 +61,7 @@ impl StackQueue {
             Self::UnreadStateChanges => "unread-state-changes",
             Self::Work => "work",
             Self::UndoneWork => "undone-work",
+            Self::FailedInvocations => "failed-invocations",
         }
     }
 }
@@ -52,7 +74,7 @@ impl<'a> Survey<'a> {
 
     /// Whether this is AWS itself.
     pub fn is_aws(&self) -> bool {
-        Cloud::of(self.conn) == Cloud::Aws
+        Cloud::of(self.conn).is_aws()
     }
 
     /// The Lambda's code on this machine, if it can run where it would be deployed.
@@ -60,18 +82,32 @@ impl<'a> Survey<'a> {
         let artifact = load(None).await?;
         match Cloud::of(self.conn) {
             Cloud::Aws => artifact.check_for_lambda()?,
-            Cloud::Emulator => artifact.check_for_this_machine()?,
+            Cloud::Emulator | Cloud::ThisMachine => artifact.check_for_this_machine()?,
         }
         Ok(artifact)
     }
 
-    /// CloudFormation's word for the stack's state; none, if there is no such stack.
-    pub async fn status(&self) -> Result<Option<String>, DeployError> {
+    /// How the stack is; none, if there is no such stack. Refuses one that is another program's: it lacks the tag of `curfew deploy`
+    /// and the outputs of the template.
+    pub async fn standing(&self) -> Result<Option<Standing>, DeployError> {
         let stack = Stack::new(self.conn, self.stack);
-        stack.check_owner().await?;
-        let description = stack.describe().await?;
-        let status = description.and_then(|stack| stack.stack_status);
-        Ok(status.map(|status| status.as_str().to_owned()))
+        let Some(description) = stack.describe().await? else {
+            return Ok(None);
+        };
+        let deployer = if is_ours(&description, self.stack) {
+            Deployer::Curfew
+        } else if of_stack(&description).is_ok() {
+            Deployer::OtherTool
+        } else {
+            return Err(DeployError::ForeignStack {
+                stack: self.stack.clone(),
+            });
+        };
+        let status = description.stack_status;
+        Ok(status.map(|status| Standing {
+            status: status.as_str().to_owned(),
+            deployer,
+        }))
     }
 
     /// What would bring the rules in step with `wanted`.

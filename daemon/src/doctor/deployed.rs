@@ -8,7 +8,7 @@ use curfew_aws::error::CloudError;
 use curfew_aws::rules::RuleChanges;
 
 use super::{Check, Verdict};
-use crate::deploy::{DeployError, StackQueue, Survey};
+use crate::deploy::{DeployError, Deployer, StackQueue, Standing, Survey};
 use crate::run::wake_up_rules;
 use crate::settings::Settings;
 
@@ -35,14 +35,14 @@ pub(super) async fn stack(
     clock: &Clock,
 ) -> Vec<Check> {
     let name = &settings.stack.name;
-    let stack = match survey.status().await {
+    let stack = match survey.standing().await {
         Err(error) => failed("stack", &error),
         Ok(None) => Check::fail(
             "stack",
             format!("`{name}` is not deployed here"),
             "`curfew deploy`; or check the endpoint, the region and the account",
         ),
-        Ok(Some(status)) => judge(name.as_str(), &status),
+        Ok(Some(standing)) => judge(name.as_str(), &standing),
     };
     if stack.verdict == Verdict::Fail {
         return vec![stack];
@@ -56,8 +56,19 @@ pub(super) async fn stack(
 }
 
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
-fn judge(name: &str, status: &str) -> Check {
+fn judge(name: &str, standing: &Standing) -> Check {
+    let status = standing.status.as_str();
     let found = format!("`{name}` is {status}");
+    if standing.deployer == Deployer::OtherTool {
+        const HINT: &str = "deploy it again with the tool that made it";
+        let found = format!("{found}, and was not made by `curfew deploy`");
+        return match status {
+            "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Check::ok("stack", found),
+            "UPDATE_ROLLBACK_COMPLETE" => Check::warn("stack", found, HINT),
+            _ if status.ends_with("_IN_PROGRESS") => Check::warn("stack", found, HINT),
+            _ => Check::fail("stack", found, HINT),
+        };
+    }
     match status {
         "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Check::ok("stack", found),
         "UPDATE_ROLLBACK_COMPLETE" => Check::warn(
@@ -130,7 +141,14 @@ async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
             .send()
             .await
-            .map_err(|error| CloudError::from_sdk("sqs:GetQueueAttributes", error))?;
+            .map_err(|error| CloudError::from_sdk("sqs:GetQueueAttributes", error));
+        let answer = match answer {
+            // A stack of a release before has fewer queues.
+            Err(error) if is_no_queue(&error) && queue == StackQueue::FailedInvocations => {
+                return Ok(0);
+            }
+            answer => answer?,
+        };
         let attributes = answer.attributes.unwrap_or_default();
         let number = attributes.get(&QueueAttributeName::ApproximateNumberOfMessages);
         Ok(number
@@ -143,6 +161,7 @@ async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
             unread: depth(StackQueue::UnreadStateChanges).await?,
             work: depth(StackQueue::Work).await?,
             undone: depth(StackQueue::UndoneWork).await?,
+            failed: depth(StackQueue::FailedInvocations).await?,
         })
     };
     match depths.await {
@@ -151,12 +170,18 @@ async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
     }
 }
 
+fn is_no_queue(error: &CloudError) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    code.ends_with("QueueDoesNotExist") || code.ends_with("NonExistentQueue")
+}
+
 /// Messages in each of the stack's queues.
 struct Depths {
     changes: u64,
     unread: u64,
     work: u64,
     undone: u64,
+    failed: u64,
 }
 
 impl Depths {
@@ -166,12 +191,16 @@ impl Depths {
             unread,
             work,
             undone,
+            failed,
         } = self;
         let found = format!(
             "{changes} state changes and {work} passes wait, {} dead letters",
-            unread + undone
+            unread + undone + failed
         );
         let hint = match (undone, unread, work, changes) {
+            _ if *failed > 0 => {
+                "invocations failed three times: the messages in `…-failed-invocations` hold the event and the error"
+            }
             (1.., _, _, _) => {
                 "passes failed three times: the messages in `…-undone-work` name the account and region, the function's log says why"
             }
@@ -206,8 +235,27 @@ mod tests {
             "ROLLBACK_COMPLETE",
             "UPDATE_ROLLBACK_FAILED",
         ]
-        .map(|status| judge("curfew", status).verdict.as_str());
-        assert_eq!(verdicts, ["ok", "warn", "warn", "fail", "fail", "fail"]);
+        .map(|status| {
+            let by = |deployer| {
+                let status = status.to_owned();
+                judge("curfew", &Standing { status, deployer }).verdict
+            };
+            (
+                by(Deployer::Curfew).as_str(),
+                by(Deployer::OtherTool).as_str(),
+            )
+        });
+        assert_eq!(
+            verdicts,
+            [
+                ("ok", "ok"),
+                ("warn", "warn"),
+                ("warn", "warn"),
+                ("fail", "warn"),
+                ("fail", "fail"),
+                ("fail", "fail")
+            ]
+        );
     }
 
     #[test]
@@ -218,6 +266,7 @@ mod tests {
                 unread,
                 work,
                 undone,
+                failed: 0,
             };
             let check = depths.judge();
             (check.verdict.as_str(), check.hint.unwrap_or_default())
@@ -227,5 +276,18 @@ mod tests {
         assert!(judged(0, 2, 0, 0).1.contains("unread-state-changes"));
         assert!(judged(0, 0, 1000, 0).1.contains("throttles"));
         assert_eq!(judged(1000, 0, 0, 0).0, "warn");
+        let failed = Depths {
+            changes: 0,
+            unread: 0,
+            work: 0,
+            undone: 0,
+            failed: 3,
+        };
+        let check = failed.judge();
+        assert_eq!(
+            check.message,
+            "0 state changes and 0 passes wait, 3 dead letters"
+        );
+        assert!(check.hint.unwrap().contains("failed-invocations"));
     }
 }

@@ -1,10 +1,11 @@
-//! Keeping the wake-up rules: registered at the start, and again when the calendar has moved on.
+//! Keeping the wake-up rules: registered at the start, again when the calendar has moved on, and looked at in between.
 
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::rules::WakeUpRule;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -13,8 +14,12 @@ use super::health::Pulse;
 use crate::deploy::publish;
 use crate::settings::Settings;
 
-/// Rules are compiled for the next 400 days: far more often than needed, so that a rule removed by hand is back within the half day.
-const AGAIN: Duration = Duration::from_hours(12);
+/// Rules are compiled for the next 400 days: far more often than needed.
+const COMPILED: Duration = Duration::from_hours(12);
+/// How long the stack, its function, its settings and its rules may be gone until that is noticed: the daemon is ready for no longer
+/// than this without them, and a rule that was removed by hand is back. Each look takes five calls that cost nothing; shorter is
+/// nearer to the request rates that CloudFormation allows an account.
+const LOOK: Duration = Duration::from_mins(2);
 
 /// Registers the schedules' rules with EventBridge, and hands the Lambda its settings.
 #[derive(Clone, Debug)]
@@ -47,8 +52,15 @@ pub fn wake_up_rules(settings: &Settings, clock: &Clock) -> Vec<WakeUpRule> {
 impl RuleKeeper {
     pub(super) async fn keep(self, clock: Clock, pulse: &Pulse, shutdown: CancellationToken) {
         let mut backoff = Backoff::default();
+        let mut wanted = wake_up_rules(&self.settings, &clock);
+        let mut compiled = Instant::now();
+        let mut registered = false;
         loop {
-            let wanted = wake_up_rules(&self.settings, &clock);
+            if compiled.elapsed() >= COMPILED {
+                wanted = wake_up_rules(&self.settings, &clock);
+                compiled = Instant::now();
+                registered = false;
+            }
             let stack = &self.settings.stack.name;
             let document = self.settings.publication();
             let publishing = publish(&self.connection, stack, &document, &wanted);
@@ -62,13 +74,17 @@ impl RuleKeeper {
                     pulse.well();
                     let (created, deleted) =
                         (report.changes.create.len(), report.changes.delete.len());
-                    info!(%stack, rules = wanted.len(), created, deleted, "wake-up rules are registered");
-                    for warning in report.warnings {
-                        warn!(%stack, "{warning}");
+                    if !registered || created + deleted > 0 {
+                        info!(%stack, rules = wanted.len(), created, deleted, "wake-up rules are registered");
+                        for warning in report.warnings {
+                            warn!(%stack, "{warning}");
+                        }
                     }
-                    AGAIN
+                    registered = true;
+                    LOOK
                 }
                 Err(error) => {
+                    registered = false;
                     let wait = backoff.after_failure();
                     let (hint, retry_seconds) = (error.hint(), wait.as_secs());
                     error!(%stack, %error, hint, retry_seconds, "wake-up rules can't be registered");

@@ -52,6 +52,12 @@ pub struct RawStack {
     /// The ARN of the policy that bounds what the Lambda's role may do, where the account wants one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions_boundary: Option<String>,
+    /// The ARNs of the customer-managed KMS keys of the governed instances' volumes: EC2 starts none without a grant on its key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kms_keys: Vec<String>,
+    /// The ARNs of the License Manager configurations that governed instances were launched with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<String>,
     /// How many instances `curfew deploy` lets the schedules govern on AWS without asking.
     pub confirm_above: usize,
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use curfew::deploy::{self, Auth, Belongings, DeployError};
+use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, Overlap};
 use curfew::progress::Silent;
+use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Action;
 use curfew_testing::Cut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::lab::{Lab, deployment, destroy, rule};
+use crate::lab::{Lab, beside_others, deployment, destroy, rule};
 
 #[tokio::test]
 async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
@@ -224,5 +227,152 @@ async fn a_removal_cut_off_anywhere_is_completed_by_the_next() {
         let again = destroy(&conn, &wanted.stack).await.unwrap();
         assert_eq!(again, Belongings::default(), "cut after {cut} calls");
     }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is_asked_for() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let live = deployment("live");
+    deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    let (there, _) = lab.connect_to("us-east-1").await;
+    let mut second = deployment("demo");
+    second.settings_document =
+        r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
+    calls.take();
+    let refused = deploy::deploy(&there, &second, &Silent).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "`demo` would govern what another deployment governs already: the stack `live` in eu-west-3 governs eu-west-3 of account \
+         000000000000"
+    );
+    assert_eq!(calls.take_writing(), [""; 0]);
+    let shown = deploy::preview(&there, &second, &Silent).await.unwrap();
+    assert_eq!(
+        shown.warnings,
+        [
+            "the stack `live` in eu-west-3 governs eu-west-3 of account 000000000000: `deploy` would refuse that without --allow-overlap"
+        ]
+    );
+
+    // Elsewhere it disturbs nobody.
+    second.settings_document = r#"{"schedules":{}}"#.to_owned();
+    deploy::deploy(&there, &second, &Silent).await.unwrap();
+    // What it governs already stays its own affair, and so do changes of the first.
+    second.settings_document =
+        r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
+    let refused = deploy::deploy(&there, &second, &Silent).await.unwrap_err();
+    assert!(matches!(refused, DeployError::Shared { .. }), "{refused}");
+    let allowed = Deployment {
+        overlap: Overlap::Allowed,
+        ..second.clone()
+    };
+    deploy::deploy(&there, &allowed, &Silent).await.unwrap();
+    deploy::deploy(&there, &second, &Silent).await.unwrap();
+    deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    // A third one is as much a stranger as the second was.
+    let refused = deploy::deploy(&conn, &deployment("third"), &Silent).await;
+    assert!(matches!(refused, Err(DeployError::Shared { .. })));
+    deploy::deploy(&conn, &beside_others("third"), &Silent)
+        .await
+        .unwrap();
+    lab.close().await;
+}
+
+/// What the release before documents had versions published (commit 1c3eaff).
+const UNVERSIONED: &str = include_str!("../../../core/tests/documents/1c3eaff.json");
+
+#[tokio::test]
+async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_them_as_they_are() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = |version: u8| {
+        let path = folder.path().join(format!("bootstrap-{version}"));
+        let mut program = fs::read("/bin/sh").unwrap();
+        program.push(version);
+        fs::write(&path, program).unwrap();
+        path
+    };
+    let older = Deployment {
+        settings_document: UNVERSIONED.to_owned(),
+        lambda_zip: Some(program(0)),
+        ..deployment("demo")
+    };
+    let newer = Deployment {
+        settings_document: RawGovernance::from_json(UNVERSIONED).unwrap().to_json(),
+        lambda_zip: Some(program(1)),
+        ..deployment("demo")
+    };
+    deploy::deploy(&conn, &older, &Silent).await.unwrap();
+    let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
+    let published = async || {
+        let parameter = ssm.get_parameter().name("/curfew/demo/settings").send();
+        parameter.await.unwrap().parameter.unwrap().value.unwrap()
+    };
+    assert_eq!(published().await, UNVERSIONED);
+    for wanted in [&newer, &older, &newer] {
+        let before = published().await;
+        // CloudFormation is asked, and refuses.
+        calls.take();
+        calls.cut(Some(Cut::AfterWriting(1)));
+        deploy::deploy(&conn, wanted, &Silent).await.unwrap_err();
+        calls.cut(None);
+        assert_eq!(published().await, before);
+        calls.take();
+        deploy::deploy(&conn, wanted, &Silent).await.unwrap();
+        let writing = calls.take_writing();
+        let place = |call: &str| writing.iter().position(|made| made == call).unwrap();
+        assert!(
+            place("cloudformation:ExecuteChangeSet") < place("ssm:PutParameter"),
+            "{writing:?}"
+        );
+        assert_eq!(published().await, wanted.settings_document);
+    }
+    lab.close().await;
+}
+
+/// The function's environment, as Lambda has it.
+async fn environment(lab: &Lab) -> BTreeMap<String, String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", lab.port)).await.unwrap();
+    let request = format!(
+        "GET /2015-03-31/functions/curfew-demo/configuration HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20261123/eu-west-3/lambda/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
+        lab.port
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let body = &body[body.find('{').unwrap()..=body.rfind('}').unwrap()];
+    let configuration: serde_json::Value = serde_json::from_str(body).unwrap();
+    serde_json::from_value(configuration["Environment"]["Variables"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn a_moved_port_is_a_change_of_the_functions_environment() {
+    let lab = Lab::open().await;
+    let (conn, _) = lab.connect().await;
+    let wanted = deployment("demo");
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let queue = |lab: &Lab| {
+        let endpoint = lab.emulator.endpoint();
+        format!("{endpoint}/000000000000/curfew-demo-work")
+    };
+    let named = environment(&lab).await["CURFEW_WORK_QUEUE"].clone();
+    assert!(named.starts_with(&queue(&lab)), "{named}");
+
+    let lab = lab.moved().await;
+    let (conn, calls) = lab.connect().await;
+    let shown = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    let changed: Vec<_> = shown.stack.parameters.iter().map(|one| &one.name).collect();
+    assert_eq!(changed, ["Endpoint"]);
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let named = environment(&lab).await["CURFEW_WORK_QUEUE"].clone();
+    assert!(named.starts_with(&queue(&lab)), "{named}");
+    calls.take();
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    assert_eq!(calls.take_writing(), [""; 0]);
     lab.close().await;
 }

@@ -6,7 +6,9 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, InstanceTags, Reach};
+use curfew::deploy::{
+    self, Auth, Belongings, DeployError, Deployment, InstanceTags, Overlap, Reach,
+};
 use curfew::emulator::{Emulator, EmulatorError, cache_directory};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -54,11 +56,32 @@ impl Lab {
         assert_eq!(processes_in(self.state.path()), [0; 0]);
     }
 
+    /// The same state at another port.
+    pub(crate) async fn moved(self) -> Self {
+        self.emulator.stop().await.unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
+        assert_ne!(port, self.port);
+        let emulator = start(self.state.path(), port).await.unwrap();
+        Self {
+            emulator,
+            port,
+            ..self
+        }
+    }
+
     /// A connection, and the names of the calls made over it.
     pub(crate) async fn connect(&self) -> (Connection, Recorder) {
+        self.connect_to("eu-west-3").await
+    }
+
+    /// The same to another region.
+    pub(crate) async fn connect_to(&self, region: &str) -> (Connection, Recorder) {
         let mut conn = Connection::open(ConnectOptions {
             endpoint: Some(self.emulator.endpoint()),
-            region: Some("eu-west-3".to_owned()),
+            region: Some(region.to_owned()),
             ..ConnectOptions::default()
         })
         .await
@@ -131,9 +154,34 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
         permissions_boundary: None,
         // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
         lambda_zip: Some("/bin/sh".into()),
+        overlap: Overlap::Refused,
         stack,
     }
 }
+
+/// One beside which there may be others in the same region.
+pub(crate) fn beside_others(stack: &str) -> Deployment {
+    Deployment {
+        overlap: Overlap::Allowed,
+        ..deployment(stack)
+    }
+}
+
+/// A client of S3, for the deployments' buckets.
+pub(crate) fn s3(conn: &Connection) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(&conn.sdk).force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+/// What is in the bucket of the stack `demo`; none if there is no bucket.
+pub(crate) async fn keys(conn: &Connection) -> Option<Vec<String>> {
+    let objects = s3(conn).list_objects_v2().bucket(BUCKET).send().await;
+    let objects = objects.ok()?.contents.unwrap_or_default();
+    Some(objects.into_iter().filter_map(|one| one.key).collect())
+}
+
+/// The bucket of the stack `demo`.
+pub(crate) const BUCKET: &str = "curfew-demo-000000000000-eu-west-3";
 
 /// Removes a deployment, and leaves instances as they are.
 pub(crate) async fn destroy(

@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use curfew::deploy::{self, Auth, Deployment, Reach};
+use curfew::deploy::{self, Auth, Deployment, Overlap, Reach};
 use curfew::doctor::{self, Report, Verdict};
 use curfew::emulator::{Emulator, cache_directory, demo};
 use curfew::progress::Silent;
@@ -76,6 +76,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         reach: Reach::of(&settings.governance),
         // Any executable of this machine can be deployed.
         permissions_boundary: None,
+        overlap: Overlap::Refused,
         lambda_zip: Some("/bin/sh".into()),
     };
     let outputs = deploy::deploy(&quiet, &deployment, &Silent).await.unwrap();

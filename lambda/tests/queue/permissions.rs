@@ -393,3 +393,47 @@ fn the_templates_own_defaults_are_as_tight() {
     ];
     simulator.assert_denied(&policies, None, &denied);
 }
+
+#[test]
+fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() {
+    let Ok(simulator) = PolicySimulator::find() else {
+        return;
+    };
+    let key = |id: &str| format!("arn:aws:kms:{}:{MEMBER}:key/{id}", REGIONS[0]);
+    let license = |id: &str| {
+        format!(
+            "arn:aws:license-manager:{}:{MEMBER}:license-configuration:lic-{id}",
+            REGIONS[0]
+        )
+    };
+    let member = Template::read(MEMBER_ROLE, REGIONS[0])
+        .with("CurfewAccount", HOME)
+        .with("ExternalId", EXTERNAL_ID)
+        .with("KmsKeys", &format!("{},{}", key("1a"), key("1b")))
+        .with("Licenses", &license("0a"));
+    // What `curfew deploy` adds to the policy of the stack's own role; its tests hold it to these words.
+    let statements = json!([
+        {"Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key("1a"), key("1b")],
+         "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}}},
+        {"Effect": "Allow", "Action": "ec2:StartInstances", "Resource": [license("0a")]},
+    ]);
+    let statements = statements.as_array().unwrap().iter().map(Value::to_string);
+    let own = stack().with("FleetPolicy", &statements.collect::<Vec<_>>().join(","));
+    let grant = |arn: &str| Question::of("kms:CreateGrant", arn);
+    for policies in [member.role("Role").policies, own.role("Role").policies] {
+        let allowed = [
+            grant(&key("1a")).with("kms:GrantIsForAWSResource", "true"),
+            grant(&key("1b")).with("kms:GrantIsForAWSResource", "true"),
+            Question::of("ec2:StartInstances", &license("0a")),
+        ];
+        let denied = [
+            grant(&key("1a")),
+            grant(&key("1a")).with("kms:GrantIsForAWSResource", "false"),
+            grant(&key("2c")).with("kms:GrantIsForAWSResource", "true"),
+            Question::of("kms:Decrypt", &key("1a")),
+            Question::of("ec2:StartInstances", &license("0b")),
+        ];
+        simulator.assert_allowed(&policies, None, &allowed);
+        simulator.assert_denied(&policies, None, &denied);
+    }
+}

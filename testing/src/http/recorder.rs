@@ -186,7 +186,11 @@ fn name_of(request: &HttpRequest) -> String {
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);
     // The host, the bucket, and perhaps a key: the path style, as emulators are spoken to.
     let of_bucket = path.trim_end_matches('/').split('/').count() <= 2;
+    let of_tags = query.split('&').any(|pair| pair.starts_with("tagging"));
     let operation = match (request.method(), of_bucket) {
+        ("GET", true) if of_tags => "GetBucketTagging",
+        ("PUT", true) if of_tags => "PutBucketTagging",
+        ("DELETE", true) if of_tags => "DeleteBucketTagging",
         ("GET", true) => "ListObjectsV2",
         ("GET", false) => "GetObject",
         ("PUT", true) => "CreateBucket",

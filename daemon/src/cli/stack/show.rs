@@ -115,6 +115,8 @@ fn rows(preview: &Preview) -> Vec<Row> {
             change.properties.join(", "),
         )
     }));
+    let stale = preview.stale_code.iter();
+    rows.extend(stale.map(|key| row(DELETE, key, "older code", String::new())));
     let rules = &preview.rules;
     let kind = "wake-up rule";
     for rule in &rules.create {
@@ -171,6 +173,7 @@ fn listed(belongings: &Belongings) -> Vec<Vec<String>> {
         let name = format!("{stack}, with its function, API, queues, role and log group");
         rows.push(row("stack", &name));
     }
+    rows.extend(belongings.objects.iter().map(|key| row("code", key)));
     rows.extend(belongings.bucket.iter().map(|name| row("bucket", name)));
     rows.extend(
         belongings
@@ -209,6 +212,7 @@ mod tests {
     fn nothing() -> Preview {
         Preview {
             code: DataChange::Keep,
+            stale_code: Vec::new(),
             settings: DataChange::Keep,
             stack: StackChanges {
                 intent: Intent::Keep,
@@ -225,6 +229,7 @@ mod tests {
     fn a_plan_says_what_happens_to_each_thing_and_how_many_there_are() {
         let mut plan = nothing();
         plan.code = DataChange::Change;
+        plan.stale_code = vec!["lambda/0f.zip".to_owned()];
         plan.settings = DataChange::Create;
         plan.stack.intent = Intent::Update;
         plan.stack.parameters = vec![
@@ -266,10 +271,11 @@ mod tests {
         replace            Stage                         AWS::Some::Thing  Code, Tags
         change or replace  Work                          AWS::Some::Thing  Code, Tags
         delete             IamDeployment                 AWS::Some::Thing  Code, Tags
+        delete             lambda/0f.zip                 older code
         create             curfew-demo-heartbeat-641d0e  wake-up rule      rate(5 minutes)
         delete             curfew-demo-old-stop-123456   wake-up rule
 
-        2 to create, 4 to change, 2 to replace, 2 to delete. Nothing was changed.
+        2 to create, 4 to change, 2 to replace, 3 to delete. Nothing was changed.
         note: the bus is nearly full
         ");
     }
@@ -289,6 +295,7 @@ mod tests {
             rules: vec!["curfew-demo-heartbeat-123456".to_owned()],
             stack: Some("demo".parse().unwrap()),
             bucket: Some("curfew-demo-000000000000-eu-west-3".to_owned()),
+            objects: vec!["lambda/0f.zip".to_owned()],
             parameters: vec!["/curfew/demo/settings".to_owned()],
             instances: (0..1200)
                 .map(|number| format!("i-{number:017x}").parse().unwrap())
@@ -300,6 +307,7 @@ mod tests {
         REMOVED          NAME
         rule             curfew-demo-heartbeat-123456
         stack            demo, with its function, API, queues, role and log group
+        code             lambda/0f.zip
         bucket           curfew-demo-000000000000-eu-west-3
         settings         /curfew/demo/settings
         tags `curfew:*`  of i-00000000000000000, i-00000000000000001, i-00000000000000002, i-00000000000000003, i-00000000000000004 and 1,195 more

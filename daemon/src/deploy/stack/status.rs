@@ -4,7 +4,7 @@ use aws_sdk_cloudformation::types::Stack as Description;
 use curfew_aws::rules::StackName;
 
 /// The tag that says that a stack is Curfew's; every resource inherits it.
-pub(super) const MARK: &str = "curfew:stack";
+pub(in crate::deploy) const MARK: &str = "curfew:stack";
 
 /// What has to happen before a change set can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) fn id(stack: &Description) -> String {
         .to_owned()
 }
 
-pub(super) fn is_ours(stack: &Description, name: &StackName) -> bool {
+pub(in crate::deploy) fn is_ours(stack: &Description, name: &StackName) -> bool {
     // A name that was only reserved carries no tags on every cloud.
     Found::of(stack) == Found::Nothing
         || stack

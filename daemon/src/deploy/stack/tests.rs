@@ -6,6 +6,7 @@ use self::cloudformation::CloudFormation;
 use super::*;
 use crate::cli::CliError;
 use crate::progress::{Lines, Silent};
+use curfew_core::settings::DocumentVersion;
 
 #[test]
 fn the_template_fits_into_a_request_and_uses_no_aliases() {
@@ -16,6 +17,36 @@ fn the_template_fits_into_a_request_and_uses_no_aliases() {
         value.starts_with(['&', '*'])
     };
     assert_eq!(TEMPLATE.lines().find(aliased), None);
+}
+
+/// Two stacks have a queue in common where one's name goes on as the beginning of a queue's does.
+#[test]
+fn no_two_stacks_have_a_queue_of_the_same_name() {
+    const QUEUE: &str = "QueueName: !Sub curfew-${AWS::StackName}-";
+    let queues: Vec<&str> = TEMPLATE
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(QUEUE))
+        .collect();
+    assert!(queues.len() >= 5, "{queues:?}");
+    let mut shared = Vec::new();
+    for long in &queues {
+        for short in &queues {
+            if let Some(beginning) = long.strip_suffix(&format!("-{short}")) {
+                shared.push(format!("a-{beginning}"));
+            }
+        }
+    }
+    assert_eq!(shared, ["a-undone", "a-unread"].map(str::to_owned));
+    for name in shared {
+        assert!(name.parse::<StackName>().is_err(), "{name}");
+    }
+}
+
+#[test]
+fn the_template_says_which_documents_its_function_reads() {
+    let current = DocumentVersion::CURRENT;
+    let output = format!("  DocumentVersion:\n    Value: \"{current}\"\n");
+    assert!(TEMPLATE.contains(&output), "{output}");
 }
 
 fn demo() -> StackName {

@@ -1,0 +1,34 @@
+//! A function of Lambda, as far as it is looked at from outside.
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use serde::Deserialize;
+
+use crate::connect::Connection;
+use crate::error::CloudError;
+use crate::service::{Action, Protocol};
+
+const GET_CONFIGURATION: Action = Action {
+    service: "Lambda",
+    host: "lambda",
+    name: "GetFunctionConfiguration",
+    protocol: Protocol::Get,
+};
+
+#[derive(Debug, Deserialize)]
+struct Configuration {}
+
+/// `GetFunctionConfiguration`: fails with [`NotFound`](crate::error::CloudErrorKind::NotFound) where there is no function of this
+/// name in the connection's account and region.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
+pub async fn look_up(connection: &Connection, name: &str) -> Result<(), CloudError> {
+    GET_CONFIGURATION
+        .by(&connection.sdk, &connection.calls, read)
+        .invoke(format!("/2015-03-31/functions/{name}/configuration"))
+        .await
+        .map(drop)
+        .map_err(|error| CloudError::from_sdk("lambda:GetFunctionConfiguration", error))
+}
+
+fn read(body: &[u8]) -> Result<Configuration, BoxError> {
+    Ok(serde_json::from_slice(body)?)
+}
