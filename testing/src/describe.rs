@@ -45,7 +45,10 @@ impl World {
         })?;
         let health = |instance: Arc<Instance>| {
             let status = match instance.running_since {
-                Some(since) if self.now.duration_since(since) < self.durations.checking => {
+                Some(since)
+                    if self.now.duration_since(since)
+                        < self.durations_of(&instance.id).checking =>
+                {
                     "initializing"
                 }
                 Some(_) => "ok",

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use crate::ids::{Home, InstanceId};
+use crate::instance::Pool;
 use crate::request::{Action, Service};
 
 /// An error answer of the service.
@@ -170,10 +171,29 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn no_capacity(instance_type: &str, zone: &str) -> Self {
+    pub(crate) fn no_capacity(pool: &Pool) -> Self {
+        let (code, status) = ("InsufficientInstanceCapacity", 500);
+        if pool.spot {
+            return Self::with_status(
+                status,
+                code,
+                "There is no Spot capacity available that matches your request.",
+            );
+        }
+        if pool.placement.reservation.is_some() {
+            return Self::client(
+                "ReservationCapacityExceeded",
+                "The requested Capacity Reservation does not have enough available capacity to fulfill your request.",
+            );
+        }
+        let Pool {
+            instance_type,
+            zone,
+            ..
+        } = pool;
         Self::with_status(
-            500,
-            "InsufficientInstanceCapacity",
+            status,
+            code,
             format!(
                 "We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested \
                  ({zone}). Our system will be working on provisioning additional capacity."

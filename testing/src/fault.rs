@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use crate::error::ApiError;
-use crate::ids::{Chance, Home, Scope};
-use crate::request::Action;
+use crate::ids::{Chance, Home, InstanceId, Scope};
+use crate::request::{Action, Request, StopMode};
 
 /// Something that goes wrong with a call.
 #[derive(Debug, Clone)]
 pub struct Fault {
     action: Option<Action>,
     scope: Scope,
+    instance: Option<InstanceId>,
+    hibernating: bool,
     skip: u32,
     times: Option<u32>,
     percent: u8,
@@ -55,6 +57,8 @@ impl Fault {
         Self {
             action: None,
             scope: Scope::default(),
+            instance: None,
+            hibernating: false,
             skip: 0,
             times: None,
             percent: 100,
@@ -69,6 +73,24 @@ impl Fault {
             action,
             Symptom::Error(ApiError::with_status(status, code, message)),
         )
+    }
+
+    /// Only of calls that name this instance, alone or among others: EC2 refuses the whole call for its sake. `{id}` in an
+    /// error's sentence becomes the instance's id.
+    #[must_use]
+    pub fn for_instance(mut self, id: &InstanceId) -> Self {
+        if let Symptom::Error(error) = &mut self.symptom {
+            error.message = error.message.replace("{id}", id.as_str());
+        }
+        self.instance = Some(id.clone());
+        self
+    }
+
+    /// Only of stops that hibernate.
+    #[must_use]
+    pub fn hibernating(mut self) -> Self {
+        self.hibernating = true;
+        self
     }
 
     /// So many times, then never again.
@@ -106,10 +128,25 @@ impl Fault {
         self
     }
 
-    fn strikes(&mut self, home: &Home, action: Action, chance: &mut Chance) -> bool {
+    fn strikes(
+        &mut self,
+        home: &Home,
+        action: Action,
+        request: Option<&Request>,
+        chance: &mut Chance,
+    ) -> bool {
+        let names = |id: &InstanceId| {
+            request.is_some_and(|request| request.ids().iter().any(|one| one == id.as_str()))
+        };
+        let hibernates = matches!(
+            request,
+            Some(Request::StopInstances(_, StopMode::Hibernate, _))
+        );
         let concerned = self.times != Some(0)
             && self.action.is_none_or(|wanted| wanted == action)
-            && self.scope.covers(home);
+            && self.scope.covers(home)
+            && self.instance.as_ref().is_none_or(names)
+            && (hibernates || !self.hibernating);
         if concerned && self.skip > 0 {
             self.skip -= 1;
             return false;
@@ -136,12 +173,13 @@ impl Faults {
         &mut self,
         home: &Home,
         action: Action,
+        request: Option<&Request>,
         chance: &mut Chance,
     ) -> Option<Symptom> {
         let striking = self
             .0
             .iter_mut()
-            .position(|fault| fault.strikes(home, action, chance))?;
+            .position(|fault| fault.strikes(home, action, request, chance))?;
         let fault = &mut self.0[striking];
         let symptom = fault.symptom.clone();
         fault.times = fault.times.map(|times| times - 1);

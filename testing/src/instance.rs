@@ -181,6 +181,38 @@ pub struct SpotRequest {
     pub created: Timestamp,
 }
 
+/// Where an instance is placed, besides its zone: with its type, zone and purchase option, what it shares capacity with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Placement {
+    /// `dedicated` or `host`; nothing for the default.
+    pub tenancy: Option<String>,
+    /// The name of its placement group.
+    pub group: Option<String>,
+    /// The Capacity Reservation that it targets.
+    pub reservation: Option<String>,
+}
+
+/// What shares capacity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Pool {
+    pub(crate) instance_type: String,
+    pub(crate) zone: String,
+    pub(crate) spot: bool,
+    pub(crate) placement: Placement,
+}
+
+impl Pool {
+    /// Of instances on demand, placed anywhere in the zone.
+    pub(crate) fn plain(instance_type: &str, zone: &str) -> Self {
+        Self {
+            instance_type: instance_type.to_owned(),
+            zone: zone.to_owned(),
+            spot: false,
+            placement: Placement::default(),
+        }
+    }
+}
+
 /// An instance as the service knows it. A value: changing it changes nothing in the model.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -206,6 +238,10 @@ pub struct Instance {
     pub stop_protection: StopProtection,
     /// The request behind a Spot Instance.
     pub spot: Option<SpotRequest>,
+    /// Where it is placed, besides its zone.
+    pub placement: Placement,
+    /// Elements at the end of its description.
+    pub xml: String,
     /// Its state.
     pub state: InstanceState,
     /// When it was last started (`Instance.LaunchTime`: "the time that the instance was last launched").
@@ -233,6 +269,15 @@ impl Instance {
     /// The subnet, one per zone.
     pub fn subnet(&self) -> String {
         format!("subnet-{:08x}", fold(&[&self.home.account, &self.zone]))
+    }
+
+    pub(crate) fn pool(&self) -> Pool {
+        Pool {
+            instance_type: self.instance_type.clone(),
+            zone: self.zone.clone(),
+            spot: self.spot.is_some(),
+            placement: self.placement.clone(),
+        }
     }
 
     /// The resource name that events and policies use.

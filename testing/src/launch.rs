@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::ids::Home;
-use crate::instance::{Hibernation, InstanceState, RootDevice, SpotKind, StopProtection};
+use crate::instance::{
+    Hibernation, InstanceState, Placement, RootDevice, SpotKind, StopProtection,
+};
 
 /// The tag by which EC2 shows that an Auto Scaling group owns an instance (*Tag Auto Scaling groups and instances*).
 pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
@@ -27,6 +29,9 @@ pub struct Launch {
     pub(crate) hibernation: Hibernation,
     pub(crate) stop_protection: StopProtection,
     pub(crate) spot: Option<SpotKind>,
+    pub(crate) spot_request: Option<String>,
+    pub(crate) placement: Placement,
+    pub(crate) xml: String,
 }
 
 impl Launch {
@@ -52,6 +57,9 @@ impl Launch {
             hibernation: Hibernation::NotConfigured,
             stop_protection: StopProtection::Off,
             spot: None,
+            spot_request: None,
+            placement: Placement::default(),
+            xml: String::new(),
         }
     }
 
@@ -136,6 +144,41 @@ impl Launch {
     #[must_use]
     pub fn spot(mut self, kind: SpotKind) -> Self {
         self.spot = Some(kind);
+        self
+    }
+
+    /// A Spot Instance of this kind, from the request of this id.
+    #[must_use]
+    pub fn spot_request(mut self, id: impl Into<String>, kind: SpotKind) -> Self {
+        self.spot_request = Some(id.into());
+        self.spot(kind)
+    }
+
+    /// On hardware of this tenancy: `dedicated` or `host`.
+    #[must_use]
+    pub fn tenancy(mut self, tenancy: impl Into<String>) -> Self {
+        self.placement.tenancy = Some(tenancy.into());
+        self
+    }
+
+    /// In this placement group.
+    #[must_use]
+    pub fn placement_group(mut self, name: impl Into<String>) -> Self {
+        self.placement.group = Some(name.into());
+        self
+    }
+
+    /// Targets this Capacity Reservation.
+    #[must_use]
+    pub fn capacity_reservation(mut self, id: impl Into<String>) -> Self {
+        self.placement.reservation = Some(id.into());
+        self
+    }
+
+    /// With these elements at the end of its description, as EC2 would write them.
+    #[must_use]
+    pub fn xml(mut self, elements: impl Into<String>) -> Self {
+        self.xml = elements.into();
         self
     }
 

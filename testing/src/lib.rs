@@ -36,6 +36,7 @@
 //! next read; verification of signatures; termination protection; the four hours for which a closed Spot request stays visible.
 
 mod access;
+mod case;
 mod describe;
 mod error;
 mod fault;
@@ -59,6 +60,7 @@ mod throttle;
 mod world;
 
 pub use access::{ClockCheck, CredentialFault, Denial};
+pub use case::{BadCase, Case};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
 pub use filter::Filter;
@@ -67,8 +69,8 @@ pub use http::{
 };
 pub use ids::{Home, InstanceId};
 pub use instance::{
-    Hibernation, Instance, InstanceState, RootDevice, SpotKind, SpotRequest, StateReason,
-    StopProtection,
+    Hibernation, Instance, InstanceState, Placement, RootDevice, SpotKind, SpotRequest,
+    StateReason, StopProtection,
 };
 pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;

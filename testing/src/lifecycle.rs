@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::ApiError;
 use crate::ids::{Home, InstanceId};
 use crate::instance::{
-    Hibernation, Instance, InstanceState, RootDevice, SpotKind, StateReason, StopProtection,
+    Hibernation, Instance, InstanceState, Pool, RootDevice, SpotKind, StateReason, StopProtection,
 };
 use crate::launch::Launch;
 use crate::record::Transition;
@@ -28,7 +28,7 @@ impl World {
         ids: &[String],
     ) -> Result<Vec<StateChange>, ApiError> {
         let targets = self.targets(home, ids)?;
-        let mut wanted: HashMap<(&str, &str), u32> = HashMap::new();
+        let mut wanted: HashMap<Pool, u32> = HashMap::new();
         for instance in &targets {
             match instance.state {
                 InstanceState::Pending | InstanceState::Running => {}
@@ -40,9 +40,7 @@ impl World {
                     {
                         return Err(ApiError::spot_not_startable(&instance.id));
                     }
-                    *wanted
-                        .entry((&instance.instance_type, &instance.zone))
-                        .or_default() += 1;
+                    *wanted.entry(instance.pool()).or_default() += 1;
                 }
                 InstanceState::Stopping
                 | InstanceState::ShuttingDown
@@ -50,11 +48,11 @@ impl World {
             }
         }
         for instance in &targets {
-            let pool = (instance.instance_type.as_str(), instance.zone.as_str());
-            if let (Some(count), Some(free)) = (wanted.get(&pool), self.free(pool.0, pool.1))
-                && *count > free
+            let pool = instance.pool();
+            if let (Some(count), Some(free)) = (wanted.get(&pool), self.room.get(&pool))
+                && count > free
             {
-                return Err(ApiError::no_capacity(pool.0, pool.1));
+                return Err(ApiError::no_capacity(&pool));
             }
         }
         let ids = ids_of(&targets);
@@ -107,9 +105,14 @@ impl World {
             .zone
             .clone()
             .unwrap_or_else(|| format!("{}a", home.region));
-        let room = self.free(&launch.instance_type, &zone).unwrap_or(max);
+        let pool = Pool {
+            spot: launch.spot.is_some(),
+            placement: launch.placement.clone(),
+            ..Pool::plain(&launch.instance_type, &zone)
+        };
+        let room = self.room.get(&pool).copied().unwrap_or(max);
         if room < min {
-            return Err(ApiError::no_capacity(&launch.instance_type, &zone));
+            return Err(ApiError::no_capacity(&pool));
         }
         let reservation = self.reservation();
         let mut launched = Vec::new();
@@ -117,12 +120,16 @@ impl World {
             let mut launch = launch.clone();
             launch.home = home.clone();
             launch.state = InstanceState::Pending;
-            let pool = (launch.instance_type.clone(), zone.clone());
             let id = self.place(launch, Some(Arc::clone(&reservation)));
             if let Some(free) = self.room.get_mut(&pool) {
                 *free -= 1;
             }
-            self.settle(&id, self.durations.pending, InstanceState::Running, None);
+            self.settle(
+                &id,
+                self.durations_of(&id).pending,
+                InstanceState::Running,
+                None,
+            );
             let instance = self.change(&id);
             let transition = Transition {
                 instance: id.clone(),
@@ -226,7 +233,7 @@ impl World {
                 return Err(ApiError::not_configured_for_hibernation(id));
             }
             let ready = instance.running_since.is_some_and(|since| {
-                self.now.duration_since(since) >= self.durations.hibernation_ready
+                self.now.duration_since(since) >= self.durations_of(id).hibernation_ready
             });
             if !ready {
                 return Err(ApiError::not_ready_to_hibernate());
@@ -253,7 +260,7 @@ impl World {
             Some(_) => InstanceState::Stopped,
             None => InstanceState::Running,
         };
-        self.settle(id, self.durations.pending, to, failure);
+        self.settle(id, self.durations_of(id).pending, to, failure);
     }
 
     fn begin_stop(
@@ -272,9 +279,9 @@ impl World {
             _ => return,
         }
         let after = match (patience, mode) {
-            (Patience::Forced, _) => self.durations.forced,
-            (Patience::Graceful, StopMode::Plain) => self.durations.stopping,
-            (Patience::Graceful, StopMode::Hibernate) => self.durations.hibernating,
+            (Patience::Forced, _) => self.durations_of(id).forced,
+            (Patience::Graceful, StopMode::Plain) => self.durations_of(id).stopping,
+            (Patience::Graceful, StopMode::Hibernate) => self.durations_of(id).hibernating,
         };
         if patience == Patience::Graceful
             && let Some(stuck) = self.stuck.iter().position(|stuck| stuck == id)
@@ -297,16 +304,10 @@ impl World {
             InstanceState::Pending | InstanceState::Running | InstanceState::Stopping => {
                 self.note(id, reason);
                 self.enter(id, InstanceState::ShuttingDown);
-                let after = self.durations.shutting_down;
+                let after = self.durations_of(id).shutting_down;
                 self.settle(id, after, InstanceState::Terminated, None);
             }
         }
-    }
-
-    fn free(&self, instance_type: &str, zone: &str) -> Option<u32> {
-        self.room
-            .get(&(instance_type.to_owned(), zone.to_owned()))
-            .copied()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::access::{ClockCheck, CredentialFault, Denial};
 use crate::error::ApiError;
 use crate::fault::Fault;
 use crate::ids::{Home, InstanceId};
-use crate::instance::{Instance, InstanceState, StateReason};
+use crate::instance::{Instance, InstanceState, Pool, StateReason};
 use crate::launch::Launch;
 use crate::queue::{Message, QueueCall, QueueSettings};
 use crate::record::{Call, Transition};
@@ -51,19 +51,33 @@ impl Model {
         self.world().durations = durations;
     }
 
-    /// Limits how many more instances of this type can start in this zone. A start takes a place, a stop gives one back; a
-    /// call that needs more places than there are starts nothing, so splitting it finds those that fit.
-    pub fn set_capacity(&self, instance_type: &str, zone: &str, free: u32) {
-        self.world()
-            .room
-            .insert((instance_type.to_owned(), zone.to_owned()), free);
+    /// Changes how long this instance takes, from the next change on: a state that is slow for one id.
+    pub fn set_durations_of(&self, id: &InstanceId, durations: Durations) {
+        self.world().paces.insert(id.clone(), durations);
     }
 
-    /// Takes the limit away again.
+    /// Limits how many more instances of this type can start in this zone, on demand and without any placement. A start takes a
+    /// place, a stop gives one back; a call that needs more places than there are starts nothing, so splitting it finds those
+    /// that fit.
+    pub fn set_capacity(&self, instance_type: &str, zone: &str, free: u32) {
+        let pool = Pool::plain(instance_type, zone);
+        self.world().room.insert(pool, free);
+    }
+
+    /// The same for the instances that share capacity with this one: of its type, zone, purchase option and placement.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such instance.
+    pub fn set_capacity_like(&self, id: &InstanceId, free: u32) {
+        let pool = self.instance(id).pool();
+        self.world().room.insert(pool, free);
+    }
+
+    /// Takes the limit of [`set_capacity`](Self::set_capacity) away again.
     pub fn clear_capacity(&self, instance_type: &str, zone: &str) {
-        self.world()
-            .room
-            .remove(&(instance_type.to_owned(), zone.to_owned()));
+        let pool = Pool::plain(instance_type, zone);
+        self.world().room.remove(&pool);
     }
 
     /// Lets the instance's next start be accepted and then fall back to stopped for this reason. Once per call of this.

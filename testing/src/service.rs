@@ -33,8 +33,11 @@ impl World {
         let action = Action::named(name);
         let service = action.map_or(Service::Ec2, Action::service);
         let (caller, problem) = self.identify(caller, service);
-        let symptom =
-            action.and_then(|action| self.faults.strike(&caller.home, action, &mut self.chance));
+        let asked = request.as_ref().ok();
+        let symptom = action.and_then(|action| {
+            self.faults
+                .strike(&caller.home, action, asked, &mut self.chance)
+        });
         let answer = match &symptom {
             Some(Symptom::Error(error)) => Some(Err(error.clone())),
             Some(symptom) if !symptom.arrives() => None,

@@ -9,7 +9,7 @@ use crate::access::Access;
 use crate::error::ApiError;
 use crate::fault::Faults;
 use crate::ids::{Chance, Home, InstanceId};
-use crate::instance::{Instance, InstanceState, SpotKind, SpotRequest, StateReason};
+use crate::instance::{Instance, InstanceState, Pool, SpotKind, SpotRequest, StateReason};
 use crate::launch::Launch;
 use crate::queue::Queues;
 use crate::record::{Call, Transition};
@@ -85,12 +85,14 @@ pub(crate) struct World {
     /// How many messages have been sent.
     pub(crate) sent: u64,
     pub(crate) roles: Roles,
-    /// Free places by type and zone, where they are limited.
-    pub(crate) room: HashMap<(String, String), u32>,
+    /// Free places, where they are limited.
+    pub(crate) room: HashMap<Pool, u32>,
     /// What the next starts of an instance come to after they were accepted.
     pub(crate) failing_starts: HashMap<InstanceId, VecDeque<StateReason>>,
     /// Instances whose next stop doesn't end by itself.
     pub(crate) stuck: Vec<InstanceId>,
+    /// How long single instances take, where that differs.
+    pub(crate) paces: HashMap<InstanceId, Durations>,
     homes: HashMap<InstanceId, Arc<Home>>,
     shelves: BTreeMap<Home, Shelf>,
     due: BTreeMap<(Timestamp, u64), (InstanceId, Due)>,
@@ -117,6 +119,7 @@ impl World {
             room: HashMap::new(),
             failing_starts: HashMap::new(),
             stuck: Vec::new(),
+            paces: HashMap::new(),
             homes: HashMap::new(),
             shelves: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -150,6 +153,11 @@ impl World {
     /// The instant of the next change that time will bring.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.due.keys().next().map(|(at, _)| *at)
+    }
+
+    /// How long the instance takes.
+    pub(crate) fn durations_of(&self, id: &InstanceId) -> Durations {
+        self.paces.get(id).copied().unwrap_or(self.durations)
     }
 
     /// Schedules an instance's next state; whatever was scheduled before is off.
@@ -190,7 +198,7 @@ impl World {
             };
         }
         let home = Arc::clone(&instance.home);
-        let pool = (instance.instance_type.clone(), instance.zone.clone());
+        let pool = instance.pool();
         if let Some(free) = self.room.get_mut(&pool) {
             match (occupies(from), occupies(to)) {
                 (false, true) => *free = free.saturating_sub(1),
@@ -207,7 +215,7 @@ impl World {
         });
         self.tell_queues();
         if to == InstanceState::Terminated {
-            self.schedule(id, self.durations.visible, Due::Vanish);
+            self.schedule(id, self.durations_of(id).visible, Due::Vanish);
         }
     }
 
@@ -232,7 +240,10 @@ impl World {
         let spot = launch.spot.map(|kind| {
             let (state, status) = spot_status(kind, launch.state);
             SpotRequest {
-                id: format!("sir-{:08x}", number & 0xffff_ffff),
+                id: launch
+                    .spot_request
+                    .clone()
+                    .unwrap_or_else(|| format!("sir-{:08x}", number & 0xffff_ffff)),
                 kind,
                 state,
                 status,
@@ -264,6 +275,8 @@ impl World {
             hibernation: launch.hibernation,
             stop_protection: launch.stop_protection,
             spot,
+            placement: launch.placement,
+            xml: launch.xml,
             state: launch.state,
             launch_time: at,
             transition_reason: String::new(),

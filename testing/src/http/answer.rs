@@ -128,8 +128,9 @@ fn instance(xml: &mut Xml, it: &Instance) {
     xml.text("launchTime", &moment(it.launch_time));
     xml.element("placement", |xml| {
         xml.text("availabilityZone", &it.zone);
-        xml.text("groupName", "");
-        xml.text("tenancy", "default");
+        xml.text("groupName", it.placement.group.as_deref().unwrap_or(""));
+        let tenancy = it.placement.tenancy.as_deref();
+        xml.text("tenancy", tenancy.unwrap_or("default"));
     });
     xml.element("monitoring", |xml| xml.text("state", "disabled"));
     xml.text("subnetId", &it.subnet());
@@ -160,6 +161,15 @@ fn instance(xml: &mut Xml, it: &Instance) {
         let configured = it.hibernation == Hibernation::Configured;
         xml.text("configured", &configured.to_string());
     });
+    xml.element("capacityReservationSpecification", |xml| {
+        match &it.placement.reservation {
+            None => xml.text("capacityReservationPreference", "open"),
+            Some(id) => xml.element("capacityReservationTarget", |xml| {
+                xml.text("capacityReservationId", id);
+            }),
+        }
+    });
+    xml.raw(&it.xml);
 }
 
 fn state(xml: &mut Xml, name: &str, state: InstanceState) {

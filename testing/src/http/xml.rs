@@ -54,6 +54,11 @@ impl Xml {
         });
     }
 
+    /// Elements that are written already.
+    pub(super) fn raw(&mut self, elements: &str) {
+        self.0.push_str(elements);
+    }
+
     pub(super) fn finish(self) -> String {
         self.0
     }

@@ -1,8 +1,8 @@
 //! Capacity, hibernation, Spot, Auto Scaling, status checks, and stops that nobody asked for.
 
 use curfew_testing::{
-    AUTO_SCALING_TAG, Answer, Caller, InstanceState, Launch, Model, Patience, Query, Request,
-    SpotKind, StateReason, StatusScope, StopMode,
+    AUTO_SCALING_TAG, Action, Answer, ApiError, Caller, Case, Durations, Fault, InstanceState,
+    Launch, Model, Patience, Query, Request, SpotKind, StateReason, StatusScope, StopMode, Symptom,
 };
 use jiff::ToSpan;
 
@@ -185,4 +185,136 @@ fn status_checks_take_two_minutes_and_need_a_running_instance() {
     assert_eq!(statuses(StatusScope::Running), ["initializing"]);
     ec2.advance(2.minutes());
     assert_eq!(statuses(StatusScope::Running), ["ok"]);
+}
+
+#[test]
+fn what_shares_capacity_is_limited_apart() {
+    let ec2 = model();
+    let kinds: [fn(Launch) -> Launch; 5] = [
+        |plain| plain,
+        |plain| plain.spot(SpotKind::Persistent),
+        |plain| plain.tenancy("dedicated"),
+        |plain| plain.placement_group("hpc"),
+        |plain| plain.capacity_reservation("cr-1"),
+    ];
+    let launched = kinds.map(|kind| ec2.launch(kind(Launch::new("web").stopped())));
+    for full in &launched {
+        ec2.set_capacity_like(full, 0);
+    }
+    let refused = launched.each_ref().map(|id| code(start(&ec2, &[id])));
+    assert_eq!(
+        refused,
+        [
+            "InsufficientInstanceCapacity",
+            "InsufficientInstanceCapacity",
+            "InsufficientInstanceCapacity",
+            "InsufficientInstanceCapacity",
+            "ReservationCapacityExceeded"
+        ]
+    );
+    ec2.set_capacity_like(&launched[2], 1);
+    for id in &launched {
+        let starts = start(&ec2, &[id]).is_ok();
+        assert_eq!(starts, id == &launched[2]);
+    }
+}
+
+fn call(ec2: &Model, request: Request) -> Result<Answer, ApiError> {
+    ec2.call(&Caller::default(), request)
+}
+
+#[test]
+fn an_error_for_one_instance_refuses_the_calls_that_name_it() {
+    let ec2 = model();
+    let bad = ec2.launch(Launch::new("bad").hibernation().stopped());
+    let good = ec2.launch(Launch::new("good").hibernation().stopped());
+    let error = ApiError::with_status(401, "OptInRequired", "'{id}' needs a subscription");
+    let fault = Fault::on(Action::StartInstances, Symptom::Error(error));
+    ec2.fault(fault.for_instance(&bad));
+    let both = Request::StartInstances(vec![good.to_string(), bad.to_string()]);
+    let refusal = call(&ec2, both).unwrap_err();
+    assert_eq!(
+        (refusal.code.as_ref(), refusal.status),
+        ("OptInRequired", 401)
+    );
+    assert_eq!(refusal.message, format!("'{bad}' needs a subscription"));
+    assert_eq!(ec2.state(&good), InstanceState::Stopped, "nothing is done");
+    start(&ec2, &[&good]).unwrap();
+
+    let error = ApiError::client("UnsupportedOperation", "not now");
+    let fault = Fault::on(Action::StopInstances, Symptom::Error(error));
+    ec2.fault(fault.for_instance(&good).hibernating());
+    ec2.advance(5.minutes());
+    let stop = |mode| Request::StopInstances(vec![good.to_string()], mode, Patience::Graceful);
+    assert_eq!(
+        code(call(&ec2, stop(StopMode::Hibernate))),
+        "UnsupportedOperation"
+    );
+    call(&ec2, stop(StopMode::Plain)).unwrap();
+}
+
+#[test]
+fn one_instance_can_be_slow() {
+    let ec2 = model();
+    let (slow, usual) = (
+        ec2.launch(Launch::new("slow")),
+        ec2.launch(Launch::new("usual")),
+    );
+    let durations = Durations {
+        stopping: jiff::SignedDuration::from_mins(20),
+        ..Durations::default()
+    };
+    ec2.set_durations_of(&slow, durations);
+    stop(&ec2, &[&slow, &usual]).unwrap();
+    ec2.advance(19.minutes());
+    assert_eq!(ec2.state(&usual), InstanceState::Stopped);
+    assert_eq!(ec2.state(&slow), InstanceState::Stopping);
+    ec2.advance(1.minute());
+    assert_eq!(ec2.state(&slow), InstanceState::Stopped);
+}
+
+#[test]
+fn a_case_says_what_each_instance_is_and_what_is_answered_for_it() {
+    let ec2 = model();
+    let case = r#"{
+        "0": {"tags": {"Name": "spot"}, "start_error": ["Blocked", "no", 401],
+              "xml": "<instanceLifecycle>spot</instanceLifecycle><spotInstanceRequestId>sir-aaaa2222</spotInstanceRequestId><ebsOptimized>true</ebsOptimized>"},
+        "2": {"replace_tags": {"Name": "alone"}, "rdt": "instance-store", "hib": "true"},
+        "spot_types": {"sir-aaaa2222": "persistent"},
+        "spot_error": ["UnauthorizedOperation", "no", 403]
+    }"#;
+    let plain = Launch::unnamed().tag("Schedule", "office");
+    let case = Case::from_json(case).unwrap();
+    let ids = case.put_into(&ec2, &plain, 1);
+    assert_eq!(ids.len(), 4, "those between and one more");
+    let spot = ec2.instance(&ids[0]);
+    let request = spot.spot.as_ref().unwrap();
+    assert_eq!(
+        (request.id.as_str(), request.kind),
+        ("sir-aaaa2222", SpotKind::Persistent)
+    );
+    assert_eq!(spot.xml, "<ebsOptimized>true</ebsOptimized>");
+    assert_eq!(spot.tags.len(), 2);
+    assert_eq!(ec2.instance(&ids[2]).tags.len(), 1);
+    assert_eq!(code(start(&ec2, &[&ids[0]])), "Blocked");
+    start(&ec2, &[&ids[1]]).unwrap();
+    let describe = Request::DescribeSpotInstanceRequests(Query::default());
+    assert_eq!(code(call(&ec2, describe)), "UnauthorizedOperation");
+
+    for (bad, told) in [
+        (
+            r#"{"0": {"colour": "red"}}"#,
+            "`colour` is not understood in a case: \"red\"",
+        ),
+        (
+            r#"{"first": {}}"#,
+            "`first` is not understood in a case: {}",
+        ),
+        (
+            r#"{"spot_error": "no"}"#,
+            "`spot_error` is not understood in a case: \"no\"",
+        ),
+    ] {
+        assert_eq!(Case::from_json(bad).unwrap_err().to_string(), told);
+    }
 }
