@@ -232,7 +232,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use curfew_core::govern::Governance;
-    use curfew_core::instance::{AccountId, Hibernation, Purchase, RootDevice};
+    use curfew_core::instance::{AccountId, CapacitySource, Hibernation, Purchase, RootDevice};
     use curfew_core::memory::{Cause, Who};
 
     fn made(action: StepAction, before: InstanceState, after: InstanceState) -> Change {
@@ -247,6 +247,8 @@ mod tests {
             availability_zone: None,
             tags: BTreeMap::new(),
             purchase: Purchase::OnDemand,
+            capacity: CapacitySource::default(),
+            operator: None,
             root_device: RootDevice::Ebs,
             hibernation: Hibernation::Configured,
             state_reason: None,

@@ -233,6 +233,9 @@ async fn what_must_not_be_touched_is_skipped_with_its_reason() {
     setting
         .ec2
         .launch(office("grouped").auto_scaling_group("web"));
+    let operated =
+        "<operator><managed>true</managed><principal>eks.amazonaws.com</principal></operator>";
+    setting.ec2.launch(office("operated").xml(operated));
     setting.ec2.launch(office("ephemeral").instance_store());
     setting
         .ec2
@@ -264,6 +267,7 @@ async fn what_must_not_be_touched_is_skipped_with_its_reason() {
         ("grouped", "auto_scaling_group"),
         ("nobodys", "ungoverned"),
         ("one-time", "one_time_spot"),
+        ("operated", "operator"),
     ];
     assert_eq!(
         reasons,

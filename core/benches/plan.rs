@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{
-    AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
+    AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
 use curfew_core::memory::LAST_TAG;
 use curfew_core::plan::{Plan, World, plan};
@@ -140,6 +140,8 @@ fn fleet(instances: usize, bound: Bound) -> Vec<Instance> {
                 availability_zone: Some("eu-west-3a".into()),
                 tags,
                 purchase: Purchase::OnDemand,
+                capacity: CapacitySource::default(),
+                operator: None,
                 root_device: RootDevice::Ebs,
                 hibernation: Hibernation::NotConfigured,
                 state_reason: None,

@@ -15,8 +15,10 @@ use self::judge::Judge;
 use self::recall::Recalled;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
 use crate::memory::{Fallback, Hold, Last, Requested, Retry};
-use crate::plan::{Decision, Skip, SkipReason, World};
-use crate::schedule::{ScalingGroups, Schedule};
+use crate::owner::Owner;
+use crate::plan::{Decision, Skip, SkipReason, StepAction, World};
+use crate::request::Request;
+use crate::schedule::Schedule;
 use crate::timetable::{Desired, Edge};
 use crate::view::View;
 
@@ -120,15 +122,42 @@ pub(crate) fn decide(
             };
         }
     };
-    if let Some(reason) = never_touch(instance, view.schedule()) {
+    if let Some(reason) = never_touch(instance) {
         return Judged::skipped(instance, reason, view.desired(now), now);
     }
     let recalled = Recalled::of(instance, now);
     let request = world.request.filter(|request| request.concerns(instance));
+    let owner = Owner::of(instance);
+    let is_named = view.schedule().matcher.ids.contains(&instance.id)
+        || request.is_some()
+        || recalled.active_hold(now).is_some();
+    // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
+    // this request, or by an override in force.
+    if let Some(owner) = owner.as_ref().filter(|_| !is_named) {
+        let reason = SkipReason::Owned(owner.clone());
+        return Judged::skipped(instance, reason, view.desired(now), now);
+    }
+    let mut judged = judge(instance, view, &recalled, request, world, now);
+    if let (Decision::Step(step), Some(owner)) = (&mut judged.decision, owner)
+        && step.action != StepAction::Record
+    {
+        step.remark(format!("named by its id, although {owner} manages it"));
+    }
+    judged
+}
+
+fn judge(
+    instance: &Instance,
+    view: &View<'_>,
+    recalled: &Recalled,
+    request: Option<&Request>,
+    world: &World<'_>,
+    now: Timestamp,
+) -> Judged {
     let Some(request) = request else {
-        return Judge::new(instance, view, &recalled, world, now).judge();
+        return Judge::new(instance, view, recalled, world, now).judge();
     };
-    let word = asked::spoken(request, instance, view, &recalled, now);
+    let word = asked::spoken(request, instance, view, recalled, now);
     let mut said = instance.clone();
     word.write_to(&mut said.tags);
     let recalled = Recalled::of(&said, now);
@@ -140,7 +169,8 @@ pub(crate) fn decide(
     }
 }
 
-fn never_touch(instance: &Instance, schedule: &Schedule) -> Option<SkipReason> {
+/// Why EC2 can't stop and start the instance, or may not be asked to, whoever wants it.
+fn never_touch(instance: &Instance) -> Option<SkipReason> {
     match instance.state {
         InstanceState::ShuttingDown | InstanceState::Terminated => return Some(SkipReason::Gone),
         InstanceState::Other => {
@@ -153,17 +183,16 @@ fn never_touch(instance: &Instance, schedule: &Schedule) -> Option<SkipReason> {
         | InstanceState::Stopping
         | InstanceState::Stopped => {}
     }
-    if let (Some(group), ScalingGroups::LeaveAlone) =
-        (instance.auto_scaling_group(), schedule.scaling_groups)
-    {
-        return Some(SkipReason::AutoScalingGroup {
-            group: group.to_owned(),
-        });
-    }
     if instance.root_device == RootDevice::InstanceStore {
         return Some(SkipReason::InstanceStore);
     }
-    (instance.purchase == Purchase::OneTimeSpot).then_some(SkipReason::OneTimeSpot)
+    match &instance.purchase {
+        Purchase::OnDemand | Purchase::PersistentSpot => None,
+        Purchase::OneTimeSpot => Some(SkipReason::OneTimeSpot),
+        Purchase::UnknownSpot { problem } => Some(SkipReason::UnknownSpot {
+            problem: problem.clone(),
+        }),
+    }
 }
 
 fn skip(instance: &Instance, reason: SkipReason) -> Skip {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::instance::{
-    AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
+    AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
 
 /// A running on-demand instance with that name, launched on 2026-11-02, with no other tags.
@@ -19,6 +19,8 @@ pub(crate) fn instance(name: &str) -> Instance {
         availability_zone: Some("eu-west-3a".into()),
         tags: BTreeMap::from([("Name".to_owned(), name.to_owned())]),
         purchase: Purchase::OnDemand,
+        capacity: CapacitySource::default(),
+        operator: None,
         root_device: RootDevice::Ebs,
         hibernation: Hibernation::NotConfigured,
         state_reason: None,

@@ -30,6 +30,11 @@ pub struct Instance {
     pub tags: BTreeMap<String, String>,
     /// How it is paid for, where that limits what may be done to it.
     pub purchase: Purchase,
+    /// Where its next start takes its capacity from, besides its type and zone.
+    pub capacity: CapacitySource,
+    /// The principal of the AWS service that manages it, such as `eks.amazonaws.com`, by EC2's `Operator`; empty where EC2 does
+    /// not name it, nothing where none does.
+    pub operator: Option<String>,
     /// What its root volume is.
     pub root_device: RootDevice,
     /// Whether it was launched with hibernation enabled.
@@ -47,13 +52,6 @@ impl Instance {
             .get("Name")
             .map(|name| name.trim())
             .filter(|name| !name.is_empty())
-    }
-
-    /// The Auto Scaling group that owns this instance, from the tag that Auto Scaling sets.
-    pub fn auto_scaling_group(&self) -> Option<&str> {
-        self.tags
-            .get("aws:autoscaling:groupName")
-            .map(String::as_str)
     }
 
     /// When a person stopped or hibernated this instance, as far as EC2 tells: its reason says *user* and carries a time.
@@ -102,7 +100,7 @@ impl Instance {
 }
 
 /// How an instance is bought, as far as that limits stopping it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purchase {
     /// On demand, reserved, or anything else that may be stopped at will.
     OnDemand,
@@ -110,6 +108,32 @@ pub enum Purchase {
     PersistentSpot,
     /// A one-time Spot request: stopping it is not possible.
     OneTimeSpot,
+    /// A Spot request that could not be read: whether it may be stopped is unknown.
+    UnknownSpot {
+        /// Why not: AWS's answer, in one sentence.
+        problem: String,
+    },
+}
+
+/// What the capacity for an instance is shared with, besides its type and zone: two instances of one type, zone and source compete
+/// for the same capacity, and a lack of it for one says nothing about another source.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Placement.html>,
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservationSpecificationResponse.html>
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CapacitySource {
+    /// EC2's `InstanceLifecycle`: `spot`, `scheduled`, `capacity-block`; nothing for on demand.
+    pub lifecycle: Option<String>,
+    /// EC2's `Tenancy`, unless it is `default`: `dedicated` or `host`.
+    pub tenancy: Option<String>,
+    /// The Dedicated Host, or the resource group of hosts, that it is bound to.
+    pub host: Option<String>,
+    /// Its placement group.
+    pub placement_group: Option<String>,
+    /// Its partition of the placement group.
+    pub partition: Option<i32>,
+    /// The Capacity Reservation or group of them that it targets or last ran in, or its preference, unless that is `open`.
+    pub reservation: Option<String>,
 }
 
 /// What the root volume is: only EBS survives a stop.

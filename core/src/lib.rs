@@ -12,6 +12,7 @@ pub mod instance;
 pub mod latest;
 pub mod membership;
 pub mod memory;
+pub mod owner;
 pub mod plan;
 pub mod problem;
 pub mod published;

@@ -28,8 +28,6 @@ pub struct Schedule {
     pub stop_by: StopBy,
     /// The types that a start tries, in this order, while EC2 has no room for the instance's own.
     pub fallback_types: Vec<InstanceType>,
-    /// Whether members of Auto Scaling groups are governed too.
-    pub scaling_groups: ScalingGroups,
     /// Which instances it takes by itself, besides those that name it in their tag.
     pub matcher: Matcher,
 }
@@ -49,7 +47,6 @@ impl Schedule {
             adopt: Adopt::NextEdge,
             stop_by: StopBy::Stopping,
             fallback_types: Vec::new(),
-            scaling_groups: ScalingGroups::LeaveAlone,
             matcher: Matcher::default(),
         }
     }
@@ -100,15 +97,6 @@ pub enum StopBy {
     Stopping,
     /// Hibernation where the instance is configured for it, else a plain stop.
     Hibernating,
-}
-
-/// Whether a schedule acts on members of Auto Scaling groups, whose group replaces an instance that is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScalingGroups {
-    /// Members are skipped.
-    LeaveAlone,
-    /// Members are treated like any instance (`include_asg = true`).
-    Include,
 }
 
 /// A schedule's own claim to instances.

@@ -120,11 +120,12 @@ impl<'a> Seen<'a> {
             SkipReason::UnknownSchedule { .. }
             | SkipReason::MalformedSchedule { .. }
             | SkipReason::Ambiguous { .. }
-            | SkipReason::AutoScalingGroup { .. }
             | SkipReason::InstanceStore
             | SkipReason::OneTimeSpot
+            | SkipReason::UnknownSpot { .. }
             | SkipReason::UnknownState { .. }
             | SkipReason::Gone => Standing::NeverTouched(skip),
+            SkipReason::Owned(_) => Standing::Owned(skip),
             SkipReason::InFlight
             | SkipReason::HeldIgnored { .. }
             | SkipReason::Held { .. }
@@ -161,6 +162,8 @@ pub enum Standing<'a> {
     Governed,
     /// A schedule should govern it, and Curfew never touches such an instance, or can't tell which schedule is meant.
     NeverTouched(&'a Skip),
+    /// A schedule should govern it, and another tool manages it: only its id names it.
+    Owned(&'a Skip),
     /// No schedule governs it.
     Ungoverned(&'a Skip),
 }
@@ -206,7 +209,7 @@ fn by_id<'s, 'a>(
     known(targets, seen)?;
     for one in seen {
         match one.standing() {
-            Standing::Governed => {}
+            Standing::Governed | Standing::Owned(_) => {}
             Standing::NeverTouched(skip) => {
                 return Err(SelectError::NeverTouched {
                     which: one.choice(),
@@ -270,7 +273,7 @@ fn by_fit<'s, 'a>(
     for one in seen.iter().filter(|one| one.fits(targets)) {
         match one.standing() {
             Standing::Governed => selection.chosen.push(one),
-            Standing::NeverTouched(_) => selection.skipped.push(one),
+            Standing::NeverTouched(_) | Standing::Owned(_) => selection.skipped.push(one),
             // Who names a tag means every instance that has it; who says "all" means all that Curfew governs.
             Standing::Ungoverned(_) if !targets.tags.is_empty() => selection.skipped.push(one),
             Standing::Ungoverned(_) => {}
@@ -286,7 +289,9 @@ fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
     match skipped {
         [] => SelectError::NothingMatched,
         [one] => {
-            let (Standing::NeverTouched(skip) | Standing::Ungoverned(skip)) = one.standing() else {
+            let (Standing::NeverTouched(skip) | Standing::Owned(skip) | Standing::Ungoverned(skip)) =
+                one.standing()
+            else {
                 unreachable!("what is governed is chosen, not skipped")
             };
             SelectError::LeftAlone {

@@ -14,9 +14,7 @@ use crate::instance::{InstanceId, InstanceType};
 use crate::membership::{self, Membership, RawAccount};
 use crate::memory::TAGS;
 use crate::problem::Problem;
-use crate::schedule::{
-    Adopt, Firmness, Matcher, Pattern, ScalingGroups, Schedule, ScheduleName, StopBy,
-};
+use crate::schedule::{Adopt, Firmness, Matcher, Pattern, Schedule, ScheduleName, StopBy};
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
 
 pub use self::document::{BadVersion, DocumentError, DocumentVersion};
@@ -24,6 +22,10 @@ pub use self::document::{BadVersion, DocumentError, DocumentVersion};
 /// Each type costs two calls for each instance that finds no room, at every try, and a pass has a minute or less for all of
 /// them.
 const MAX_FALLBACK_TYPES: usize = 8;
+
+/// Why `include_asg = true` is refused.
+const INCLUDE_ASG: &str = "a schedule does not act on members of Auto Scaling groups: the group terminates a member that is \
+    stopped and launches another, and what was on it is lost; remove the key (single members can be named in `match.ids`)";
 
 /// `[governing]`, `[schedules.*]` and `[[account]]`, as written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,8 +124,9 @@ pub struct RawSchedule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = MAX_FALLBACK_TYPES)))]
     pub fallback_types: Vec<String>,
-    /// Whether members of Auto Scaling groups are governed too.
-    #[serde(default)]
+    /// Retired: `true` is refused. `false`, the default, is still read, since documents of earlier versions hold it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub include_asg: bool,
     /// Which instances the schedule takes by itself.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
@@ -254,6 +257,10 @@ impl<'a> Resolver<'a> {
                 Schedule::DEFAULT_CATCH_UP
             }
         };
+        if raw.include_asg {
+            self.problems
+                .push(Problem::new(at("include_asg"), INCLUDE_ASG));
+        }
         let fallback_types = self.fallback_types(&at("fallback_types"), &raw.fallback_types);
         let matcher = self.matcher(&at("match"), raw.matcher.as_ref());
         if self.problems.len() > before {
@@ -273,11 +280,6 @@ impl<'a> Resolver<'a> {
             StopBy::Stopping
         };
         schedule.fallback_types = fallback_types;
-        schedule.scaling_groups = if raw.include_asg {
-            ScalingGroups::Include
-        } else {
-            ScalingGroups::LeaveAlone
-        };
         schedule.matcher = matcher;
         Some(schedule)
     }

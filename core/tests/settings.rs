@@ -2,7 +2,7 @@
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::InstanceType;
-use curfew_core::schedule::{Adopt, Firmness, ScalingGroups, Schedule, StopBy};
+use curfew_core::schedule::{Adopt, Firmness, Schedule, StopBy};
 use curfew_core::settings::{RawGovernance, duration};
 use curfew_core::timetable::Desired;
 use jiff::{SignedDuration, Timestamp};
@@ -55,7 +55,6 @@ fn what_is_said_is_taken() {
         adopt = "converge"
         hibernate = true
         fallback_types = ["m5a.large", "m6i.large"]
-        include_asg = true
         match = { ids = ["i-0abc1234"], tags = { Environment = "dev*" } }
         "#,
     );
@@ -71,7 +70,6 @@ fn what_is_said_is_taken() {
         .map(InstanceType::as_str)
         .collect();
     assert_eq!(fallbacks, ["m5a.large", "m6i.large"], "in their order");
-    assert_eq!(office.scaling_groups, ScalingGroups::Include);
     assert_eq!(office.matcher.ids[0].as_str(), "i-0abc1234");
     assert_eq!(office.matcher.tags["Environment"].as_str(), "dev*");
 }
@@ -107,6 +105,22 @@ fn every_problem_is_reported_and_not_only_the_first() {
              `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`",
         ]
     );
+}
+
+#[test]
+fn members_of_auto_scaling_groups_can_no_longer_be_included() {
+    assert_eq!(
+        problems(&office_with("include_asg = true")),
+        [
+            "`schedules.office.include_asg`: a schedule does not act on members of Auto Scaling groups: \
+             the group terminates a member that is stopped and launches another, and what was on it is lost; \
+             remove the key (single members can be named in `match.ids`)"
+        ]
+    );
+    // Documents of earlier versions say so of every schedule.
+    let earlier = raw(&office_with("include_asg = false"));
+    assert!(earlier.resolve().is_ok());
+    assert!(!earlier.to_json().contains("include_asg"));
 }
 
 #[test]

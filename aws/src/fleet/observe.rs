@@ -1,6 +1,6 @@
 //! Looking at the fleet: pages, one after the other, at EC2's pace.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, SpotInstanceType};
 use curfew_core::instance::{Instance, InstanceState, Purchase};
@@ -9,7 +9,7 @@ use tracing::warn;
 use super::sighting::Sighting;
 use super::trim::OnlyWhatIsRead;
 use super::{Fleet, Scope};
-use crate::error::{CloudError, CloudErrorKind};
+use crate::error::{CloudError, CloudErrorKind, presentable};
 use crate::pace::{Limit, Paced};
 
 /// `DescribeInstances` answers at most this many instances a page.
@@ -97,14 +97,13 @@ impl Fleet {
         });
         seen.sort_by(|a, b| a.instance.id.cmp(&b.instance.id));
         seen.dedup_by(|a, b| a.instance.id == b.instance.id);
-        let persistent = self.persistent_spot_requests(&seen).await?;
+        let requests = seen.iter().filter_map(|one| one.spot_request.clone());
+        let purchases = self.spot_purchases(requests.collect()).await;
         let instances = seen.into_iter().map(|sighting| {
             let mut instance = sighting.instance;
-            let may_stop = sighting
-                .spot_request
-                .is_some_and(|request| persistent.contains(&request));
-            if instance.purchase == Purchase::OneTimeSpot && may_stop {
-                instance.purchase = Purchase::PersistentSpot;
+            let request = sighting.spot_request.as_ref();
+            if let Some(purchase) = request.and_then(|request| purchases.get(request)) {
+                instance.purchase = purchase.clone();
             }
             instance
         });
@@ -158,42 +157,55 @@ impl Fleet {
         Ok(page.next_token.filter(|token| !token.is_empty()))
     }
 
-    /// The Spot requests of these that are persistent: only their instances can be stopped.
+    /// How the instances of these Spot requests were bought; those of requests that EC2 does not know are left out. Only Spot
+    /// Instances need this, so that a call that fails costs only them, whatever its reason: they are left alone by the pass, which
+    /// says why.
+    async fn spot_purchases(&self, requests: Vec<String>) -> BTreeMap<String, Purchase> {
+        let mut purchases = BTreeMap::new();
+        for chunk in requests.chunks(FILTER_VALUES) {
+            match self.persistent_spot_requests(chunk).await {
+                Ok(persistent) => {
+                    let persistent = persistent.into_iter();
+                    purchases.extend(persistent.map(|id| (id, Purchase::PersistentSpot)));
+                }
+                Err(error) => {
+                    let (problem, hint) = (presentable(&error.to_string()), error.hint());
+                    warn!(error = problem, hint, "Spot requests not read");
+                    let unknown = Purchase::UnknownSpot { problem };
+                    purchases.extend(chunk.iter().map(|id| (id.clone(), unknown.clone())));
+                }
+            }
+        }
+        purchases
+    }
+
+    /// Those of these Spot requests that are persistent: only their instances can be stopped.
     async fn persistent_spot_requests(
         &self,
-        seen: &[Sighting],
-    ) -> Result<BTreeSet<String>, CloudError> {
-        let requests: Vec<String> = seen
-            .iter()
-            .filter_map(|sighting| sighting.spot_request.clone())
-            .collect();
-        let mut persistent = BTreeSet::new();
-        for chunk in requests.chunks(FILTER_VALUES) {
-            let filter = Filter::builder()
-                .name("spot-instance-request-id")
-                .set_values(Some(chunk.to_vec()))
-                .build();
-            let answer = self
-                .at_its_pace(Paced::DescribeSpotInstanceRequests, || {
-                    let call = self
-                        .client
-                        .describe_spot_instance_requests()
-                        .filters(filter.clone());
-                    let sent = call.send();
-                    async {
-                        sent.await.map_err(|error| {
-                            CloudError::from_sdk("ec2:DescribeSpotInstanceRequests", error)
-                        })
-                    }
-                })
-                .await?;
-            let found = answer.spot_instance_requests.unwrap_or_default();
-            let found = found
-                .into_iter()
-                .filter(|request| request.r#type == Some(SpotInstanceType::Persistent));
-            persistent.extend(found.filter_map(|request| request.spot_instance_request_id));
-        }
-        Ok(persistent)
+        requests: &[String],
+    ) -> Result<Vec<String>, CloudError> {
+        let filter = filter("spot-instance-request-id", requests);
+        let answer = self
+            .at_its_pace(Paced::DescribeSpotInstanceRequests, || {
+                let call = self
+                    .client
+                    .describe_spot_instance_requests()
+                    .filters(filter.clone());
+                let sent = call.send();
+                async {
+                    sent.await.map_err(|error| {
+                        CloudError::from_sdk("ec2:DescribeSpotInstanceRequests", error)
+                    })
+                }
+            })
+            .await?;
+        let found = answer.spot_instance_requests.unwrap_or_default();
+        let persistent = found
+            .into_iter()
+            .filter(|request| request.r#type == Some(SpotInstanceType::Persistent));
+        Ok(persistent
+            .filter_map(|request| request.spot_instance_request_id)
+            .collect())
     }
 
     /// Makes a call that only looks, when its turn comes, and again when EC2 asks for patience.

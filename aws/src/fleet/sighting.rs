@@ -1,9 +1,12 @@
 //! What an answer of EC2 says of one instance, reduced to what a decision needs.
 
-use aws_sdk_ec2::types::{DeviceType, Instance as Ec2Instance, InstanceLifecycleType};
+use aws_sdk_ec2::types::{
+    CapacityReservationPreference, DeviceType, Instance as Ec2Instance, InstanceLifecycleType,
+    Placement, Tenancy,
+};
 use curfew_core::instance::{
-    AccountId, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region, RootDevice,
-    StateReason,
+    AccountId, CapacitySource, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region,
+    RootDevice, StateReason,
 };
 use jiff::Timestamp;
 
@@ -16,6 +19,9 @@ pub(super) const READ_OF_AN_INSTANCE: &[&str] = &[
     "spotInstanceRequestId",
     "launchTime",
     "placement",
+    "capacityReservationId",
+    "capacityReservationSpecification",
+    "operator",
     "rootDeviceType",
     "hibernationOptions",
     "reason",
@@ -42,6 +48,7 @@ impl Sighting {
             .as_ref()
             .and_then(|options| options.configured)
             .unwrap_or_default();
+        let capacity = capacity(&raw);
         let tags = raw
             .tags
             .unwrap_or_default()
@@ -70,6 +77,11 @@ impl Sighting {
             } else {
                 Purchase::OnDemand
             },
+            capacity,
+            operator: raw
+                .operator
+                .filter(|operator| operator.managed == Some(true))
+                .map(|operator| operator.principal.unwrap_or_default()),
             root_device: match raw.root_device_type {
                 Some(DeviceType::InstanceStore) => RootDevice::InstanceStore,
                 _ => RootDevice::Ebs,
@@ -91,6 +103,48 @@ impl Sighting {
             instance,
             spot_request: raw.spot_instance_request_id.filter(|_| spot),
         })
+    }
+}
+
+/// What the next start of the instance competes for, besides its type and zone.
+fn capacity(raw: &Ec2Instance) -> CapacitySource {
+    let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+    let placement = raw.placement.as_ref();
+    let of_placement = |text: fn(&Placement) -> Option<&str>| named(placement.and_then(text));
+    let specification = raw.capacity_reservation_specification.as_ref();
+    let target = specification.and_then(|all| all.capacity_reservation_target.as_ref());
+    let preference = specification
+        .and_then(|all| all.capacity_reservation_preference.as_ref())
+        .filter(|preference| **preference != CapacityReservationPreference::Open);
+    CapacitySource {
+        lifecycle: raw
+            .instance_lifecycle
+            .as_ref()
+            .map(|lifecycle| lifecycle.as_str().to_owned()),
+        tenancy: placement
+            .and_then(|placement| placement.tenancy.as_ref())
+            .filter(|tenancy| **tenancy != Tenancy::Default)
+            .map(|tenancy| tenancy.as_str().to_owned()),
+        host: of_placement(|placement| {
+            let group = placement.host_resource_group_arn.as_deref();
+            placement.host_id.as_deref().or(group)
+        }),
+        placement_group: of_placement(|placement| {
+            let id = placement.group_id.as_deref();
+            placement
+                .group_name
+                .as_deref()
+                .filter(|name| !name.is_empty())
+                .or(id)
+        }),
+        partition: placement.and_then(|placement| placement.partition_number),
+        reservation: target
+            .and_then(|target| {
+                let group = target.capacity_reservation_resource_group_arn.as_deref();
+                named(target.capacity_reservation_id.as_deref().or(group))
+            })
+            .or_else(|| named(raw.capacity_reservation_id.as_deref()))
+            .or_else(|| named(preference.map(CapacityReservationPreference::as_str))),
     }
 }
 

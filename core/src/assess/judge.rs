@@ -447,10 +447,7 @@ impl<'a> Judge<'a> {
 
 /// Adds a remark to what is noted already.
 pub(super) fn remark(step: &mut Step, remark: String) {
-    step.note = Some(match step.note.take() {
-        Some(note) => format!("{note}; {remark}"),
-        None => remark,
-    });
+    step.remark(remark);
 }
 
 pub(super) fn wanted(desired: Desired) -> Option<Action> {

@@ -19,7 +19,7 @@ pub(super) struct Draft {
     pub(super) name: String,
     /// Comments above it, a paragraph each.
     pub(super) notes: Vec<String>,
-    /// What it says. Everything but `match`, `window`, `any_of`, `only`, `catch_up` and `include_asg` is written; the other
+    /// What it says. Everything but `match`, `window`, `any_of`, `only` and `catch_up` is written; the other
     /// tools have no such things.
     pub(super) raw: RawSchedule,
     /// For each line of `running`, where it came from.

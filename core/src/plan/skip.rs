@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::memory::{Held, LAST_TAG, ReasonCode, Who};
+use crate::owner::{Owner, OwnerKind};
 use crate::schedule::ScheduleName;
 use crate::timetable::{Action, Edge};
 
@@ -57,15 +58,15 @@ pub enum SkipReason {
         /// Those schedules.
         schedules: Vec<ScheduleName>,
     },
-    /// An Auto Scaling group owns it.
-    AutoScalingGroup {
-        /// The group.
-        group: String,
-    },
     /// Its root volume would not survive a stop.
     InstanceStore,
     /// One-time Spot instances can't be stopped.
     OneTimeSpot,
+    /// Whether the Spot instance may be stopped is unknown.
+    UnknownSpot {
+        /// Why.
+        problem: String,
+    },
     /// EC2 is still moving it from one state to another.
     InFlight,
     /// It is terminated, or about to be.
@@ -132,6 +133,9 @@ pub enum SkipReason {
     },
     /// Its schedule has said nothing since it was first seen.
     NothingDue,
+    /// Another tool manages it, and nobody named this very instance. The tool's kind is the code.
+    #[serde(untagged)]
+    Owned(Owner),
 }
 
 /// Why a pass leaves an instance alone, as a stable code: what `curfew plan -o json` has as `reason`.
@@ -149,12 +153,30 @@ pub enum SkipCode {
     MalformedSchedule,
     /// Several schedules take it.
     Ambiguous,
-    /// An Auto Scaling group owns it.
+    /// An AWS service manages it, by EC2's field `Operator`.
+    Operator,
+    /// An EMR cluster manages it.
+    EmrCluster,
+    /// An EKS node group manages it.
+    EksNodeGroup,
+    /// Karpenter manages it.
+    Karpenter,
+    /// AWS Batch manages it.
+    Batch,
+    /// An Elastic Beanstalk environment manages it.
+    ElasticBeanstalk,
+    /// An Auto Scaling group manages it.
     AutoScalingGroup,
+    /// A Spot Fleet manages it.
+    SpotFleet,
+    /// An EC2 Fleet manages it.
+    Ec2Fleet,
     /// It would not survive a stop.
     InstanceStore,
     /// It can't be stopped.
     OneTimeSpot,
+    /// Whether it can be stopped is unknown.
+    UnknownSpot,
     /// EC2 is still moving it.
     InFlight,
     /// It is terminated, or about to be.
@@ -192,9 +214,9 @@ impl SkipReason {
             Self::UnknownSchedule { .. } => SkipCode::UnknownSchedule,
             Self::MalformedSchedule { .. } => SkipCode::MalformedSchedule,
             Self::Ambiguous { .. } => SkipCode::Ambiguous,
-            Self::AutoScalingGroup { .. } => SkipCode::AutoScalingGroup,
             Self::InstanceStore => SkipCode::InstanceStore,
             Self::OneTimeSpot => SkipCode::OneTimeSpot,
+            Self::UnknownSpot { .. } => SkipCode::UnknownSpot,
             Self::InFlight => SkipCode::InFlight,
             Self::Gone => SkipCode::Gone,
             Self::UnknownState { .. } => SkipCode::UnknownState,
@@ -208,6 +230,17 @@ impl SkipReason {
             Self::LeftAlone => SkipCode::LeftAlone,
             Self::TooLate { .. } => SkipCode::TooLate,
             Self::NothingDue => SkipCode::NothingDue,
+            Self::Owned(owner) => match owner.kind {
+                OwnerKind::Operator => SkipCode::Operator,
+                OwnerKind::EmrCluster => SkipCode::EmrCluster,
+                OwnerKind::EksNodeGroup => SkipCode::EksNodeGroup,
+                OwnerKind::Karpenter => SkipCode::Karpenter,
+                OwnerKind::Batch => SkipCode::Batch,
+                OwnerKind::ElasticBeanstalk => SkipCode::ElasticBeanstalk,
+                OwnerKind::AutoScalingGroup => SkipCode::AutoScalingGroup,
+                OwnerKind::SpotFleet => SkipCode::SpotFleet,
+                OwnerKind::Ec2Fleet => SkipCode::Ec2Fleet,
+            },
         }
     }
 
@@ -226,11 +259,9 @@ impl SkipReason {
             Self::Ambiguous { schedules } => {
                 format!("several schedules take it ({}); name one in its tag", names(schedules))
             }
-            Self::AutoScalingGroup { group } => {
-                format!("the Auto Scaling group `{group}` owns it and would replace it; `include_asg = true` governs it all the same")
-            }
             Self::InstanceStore => "its root volume is instance store, which does not survive a stop".into(),
             Self::OneTimeSpot => "it is a one-time Spot instance, which can't be stopped".into(),
+            Self::UnknownSpot { problem } => format!("it is a Spot instance, and whether it may be stopped is unknown: {problem}"),
             Self::InFlight => format!("it is {state}; a later pass looks again"),
             Self::Gone => format!("it is {state}"),
             Self::UnknownState { word } => {
@@ -260,6 +291,9 @@ impl SkipReason {
                 format!("its {} of {} was missed by more than the catch-up limit", edge.action, edge.at)
             }
             Self::NothingDue => "its schedule has asked for nothing since it was first seen".into(),
+            Self::Owned(owner) => {
+                format!("{owner} manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same")
+            }
         }
     }
 }

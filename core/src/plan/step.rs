@@ -84,6 +84,14 @@ impl Step {
             if_refused: None,
         }
     }
+
+    /// Adds a remark for people to those that are noted already.
+    pub fn remark(&mut self, remark: String) {
+        self.note = Some(match self.note.take() {
+            Some(note) => format!("{note}; {remark}"),
+            None => remark,
+        });
+    }
 }
 
 /// The types that a start tries, one after the other, until EC2 has room for one.

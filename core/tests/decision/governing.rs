@@ -3,6 +3,7 @@
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
 use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
+use curfew_core::plan::SkipCode;
 use curfew_core::request::{Ask, Lasting};
 
 use crate::support::{Cloud, SETTINGS, SETTLING, detail, note, paris, said, scenario};
@@ -140,29 +141,112 @@ fn half_a_match_is_none() {
 }
 
 #[test]
-fn members_of_auto_scaling_groups_are_left_to_their_group() {
-    let tags = [
-        ("Schedule", "strict"),
-        ("aws:autoscaling:groupName", "workers"),
-    ];
+fn what_another_tool_manages_is_left_to_it() {
+    for (key, value, reason, owner) in [
+        (
+            "aws:autoscaling:groupName",
+            "workers",
+            "auto_scaling_group",
+            "the Auto Scaling group `workers`",
+        ),
+        (
+            "aws:ec2:fleet-id",
+            "fleet-1",
+            "ec2_fleet",
+            "the EC2 Fleet `fleet-1`",
+        ),
+        (
+            "aws:ec2spot:fleet-request-id",
+            "sfr-1",
+            "spot_fleet",
+            "the Spot Fleet `sfr-1`",
+        ),
+        (
+            "aws:elasticmapreduce:job-flow-id",
+            "j-1",
+            "emr_cluster",
+            "the EMR cluster `j-1`",
+        ),
+        (
+            "eks:nodegroup-name",
+            "nodes",
+            "eks_node_group",
+            "the EKS node group `nodes`",
+        ),
+        (
+            "karpenter.sh/nodepool",
+            "default",
+            "karpenter",
+            "the Karpenter node pool `default`",
+        ),
+        (
+            "AWSBatchServiceTag",
+            "batch",
+            "batch",
+            "the AWS Batch compute environment that launched it",
+        ),
+        (
+            "elasticbeanstalk:environment-name",
+            "shop",
+            "elastic_beanstalk",
+            "the Elastic Beanstalk environment `shop`",
+        ),
+    ] {
+        in_the_evening(
+            SETTINGS,
+            &[("Schedule", "strict"), (key, value)],
+            |_| {},
+            reason,
+            &format!(
+                "{owner} manages it, and would replace or miss it; \
+                 only an instance that is named by its id is acted on all the same"
+            ),
+        );
+    }
     in_the_evening(
         SETTINGS,
-        &tags,
-        |_| {},
-        "auto_scaling_group",
-        "the Auto Scaling group `workers` owns it and would replace it; \
-         `include_asg = true` governs it all the same",
+        &[("Schedule", "strict")],
+        |cloud| {
+            for machine in cloud.machines.values_mut() {
+                machine.instance.operator = Some("eks.amazonaws.com".into());
+            }
+        },
+        "operator",
+        "the AWS service `eks.amazonaws.com` manages it, and would replace or miss it; \
+         only an instance that is named by its id is acted on all the same",
     );
-    let including = r#"
-        [schedules.strict]
+}
+
+#[test]
+fn what_is_managed_and_named_by_its_id_is_acted_on() {
+    let group = ("aws:autoscaling:groupName", "workers");
+    let remark = "named by its id, although the Auto Scaling group `workers` manages it";
+    let listed = r#"
+        [schedules.office]
         timezone = "Europe/Paris"
         running = "Mon-Fri 08:00-20:00"
-        include_asg = true
+        match = { tags = { Team = "blue" }, ids = ["i-00000001"] }
     "#;
-    scenario(including, "2026-11-23 19:00", |cloud| {
-        cloud.add("web", Running, &tags);
+    scenario(listed, "2026-11-23 19:00", |cloud| {
+        cloud.add("web", Running, &[group]);
+        cloud.add("other", Running, &[group, ("Team", "blue")]);
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule strict");
+        let plan = cloud.pass();
+        assert_eq!(plan.steps.len(), 1);
+        assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
+        assert_eq!(plan.skipped[0].reason.code(), SkipCode::AutoScalingGroup);
+    });
+    // A request and a hold name it as well; what the schedule wants afterwards is not theirs to say.
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
+        let until = Lasting::Until(paris("2026-11-23 21:00"));
+        let plan = cloud.ask(&web, Ask::Stop(until));
+        assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
+        cloud.wait(SETTLING);
+        cloud.pass();
+        assert_eq!(said(&cloud.look()), "held");
+        cloud.until("2026-11-23 21:00:10");
+        assert_eq!(said(&cloud.look()), "auto_scaling_group");
     });
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use curfew_core::instance::{
-    AccountId, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region, RootDevice,
-    StateReason,
+    AccountId, CapacitySource, Hibernation, Instance, InstanceId, InstanceState, Purchase, Region,
+    RootDevice, StateReason,
 };
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -55,6 +55,8 @@ impl Machine {
             availability_zone: Some("eu-west-3a".into()),
             tags: BTreeMap::from([("Name".to_owned(), name.to_owned())]),
             purchase: Purchase::OnDemand,
+            capacity: CapacitySource::default(),
+            operator: None,
             root_device: RootDevice::Ebs,
             hibernation: Hibernation::NotConfigured,
             state_reason: None,

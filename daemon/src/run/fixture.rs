@@ -2,7 +2,7 @@
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{
-    AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
+    AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
 use curfew_core::settings::RawGovernance;
 use jiff::Timestamp;
@@ -40,6 +40,8 @@ pub(super) fn instance(id: &str, state: InstanceState, tags: &[(&str, &str)]) ->
         availability_zone: None,
         tags: tags.collect(),
         purchase: Purchase::OnDemand,
+        capacity: CapacitySource::default(),
+        operator: None,
         root_device: RootDevice::Ebs,
         hibernation: Hibernation::NotConfigured,
         state_reason: None,

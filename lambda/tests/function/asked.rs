@@ -68,14 +68,14 @@ async fn status_shows_what_no_schedule_governs_only_when_asked() {
     let answer = world.get("/status").await;
     insta::assert_snapshot!(answer.of_instances(&["schedule", "state", "reason"]).join("\n"), @r"
     misspelt | null | running | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
-    of-a-group | office | running | the Auto Scaling group `web-asg` owns it and would replace it; `include_asg = true` governs it all the same
+    of-a-group | office | running | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
     web | office | running | it is running, as it should be
     ");
     assert_eq!(answer.body["ungoverned"], 2);
     let all = world.get("/status?all=true").await;
     insta::assert_snapshot!(all.of_instances(&["schedule", "reason"]).join("\n"), @r"
     misspelt | null | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
-    of-a-group | office | the Auto Scaling group `web-asg` owns it and would replace it; `include_asg = true` governs it all the same
+    of-a-group | office | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
     opted-out | null | its tag `Schedule` opts it out
     stray | null | no schedule governs it: it has no governing tag, and no schedule's `match` takes it
     web | office | it is running, as it should be

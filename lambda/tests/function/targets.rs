@@ -61,7 +61,6 @@ async fn what_is_never_touched_is_refused_with_its_reason() {
     let world = World::with([
         Launch::new("stray"),
         Launch::new("misspelt").tag("Schedule", "offfice"),
-        at_work("of-a-group").auto_scaling_group("web-asg"),
         at_work("scratch").instance_store(),
         at_work("spot").spot(SpotKind::OneTime),
         at_work("gone"),
@@ -69,7 +68,7 @@ async fn what_is_never_touched_is_refused_with_its_reason() {
     .await;
     world.ec2.terminate(&world.id("gone")).unwrap();
     let mut told = Vec::new();
-    for name in ["stray", "misspelt", "of-a-group", "scratch", "spot", "gone"] {
+    for name in ["stray", "misspelt", "scratch", "spot", "gone"] {
         let id = world.id(name);
         let answer = world.get(&format!("/start?instance={id}")).await;
         told.push(answer.told().replace(id.as_str(), "ID"));
@@ -77,12 +76,29 @@ async fn what_is_never_touched_is_refused_with_its_reason() {
     insta::assert_snapshot!(told.join("\n"), @r"
     409 not_governed: `ID` (stray): no schedule governs it: it has no governing tag, and no schedule's `match` takes it; nothing was done; Curfew only changes instances that a schedule governs
     409 never_touched: `ID` (misspelt): its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`; nothing was done; leave it out, or change what the reason names
-    409 never_touched: `ID` (of-a-group): the Auto Scaling group `web-asg` owns it and would replace it; `include_asg = true` governs it all the same; nothing was done; leave it out, or change what the reason names
     409 never_touched: `ID` (scratch): its root volume is instance store, which does not survive a stop; nothing was done; leave it out, or change what the reason names
     409 never_touched: `ID` (spot): it is a one-time Spot instance, which can't be stopped; nothing was done; leave it out, or change what the reason names
     409 never_touched: `ID` (gone): it is shutting-down; nothing was done; leave it out, or change what the reason names
     ");
     assert_eq!(world.changes(), 0);
+}
+
+#[tokio::test]
+async fn what_another_tool_manages_is_changed_by_its_id_alone() {
+    let world = World::with([at_work("of-a-group").auto_scaling_group("web-asg")]).await;
+    for query in ["schedule=office", "tag=Schedule:office", "all=true"] {
+        let answer = world.get(&format!("/stop?{query}")).await;
+        assert_eq!(answer.refusal(), (409, "never_touched"), "{query}");
+    }
+    assert_eq!(world.changes(), 0);
+    let id = world.id("of-a-group");
+    let answer = world.get(&format!("/stop?instance={id}")).await;
+    assert_eq!(
+        answer.of_instances(&["result", "reason"]),
+        [
+            "of-a-group | stopping | request by http 127.0.0.1: named by its id, although the Auto Scaling group `web-asg` manages it"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -140,8 +156,8 @@ async fn what_fits_nothing_says_what_there_is() {
     404 unknown_schedule: there is no schedule `ofice`; there is `lab`, `office`
     404 nothing_matched: no governed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
     404 nothing_matched: no governed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
-    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` owns it and would replace it; `include_asg = true` governs it all the same; `/status?all=true` lists every instance and says why it is left alone
-    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` owns it and would replace it; `include_asg = true` governs it all the same; `/status?all=true` lists every instance and says why it is left alone
+    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance and says why it is left alone
+    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance and says why it is left alone
     ");
     assert_eq!(world.changes(), 0);
 }

@@ -140,6 +140,16 @@ fn every_element_that_is_read_passes() {
         "<instanceLifecycle>spot</instanceLifecycle>",
         "<launchTime>2026-11-23T07:00:05.000Z</launchTime>",
         "<placement><availabilityZone>eu-west-3a</availabilityZone></placement>",
+        "<placement><tenancy>dedicated</tenancy></placement>",
+        "<placement><hostId>h-1</hostId></placement>",
+        "<placement><hostResourceGroupArn>arn:1</hostResourceGroupArn></placement>",
+        "<placement><groupName>hpc</groupName></placement>",
+        "<placement><groupId>pg-1</groupId></placement>",
+        "<placement><partitionNumber>2</partitionNumber></placement>",
+        "<capacityReservationId>cr-1</capacityReservationId>",
+        "<capacityReservationSpecification><capacityReservationPreference>none</capacityReservationPreference></capacityReservationSpecification>",
+        "<capacityReservationSpecification><capacityReservationTarget><capacityReservationId>cr-1</capacityReservationId></capacityReservationTarget></capacityReservationSpecification>",
+        "<operator><managed>true</managed></operator>",
         "<rootDeviceType>instance-store</rootDeviceType>",
         "<hibernationOptions><configured>true</configured></hibernationOptions>",
         "<reason>User initiated</reason>",
@@ -147,6 +157,13 @@ fn every_element_that_is_read_passes() {
         "<tagSet><item><key>a</key><value>b</value></item></tagSet>",
     ] {
         assert_ne!(with(element), without, "{element}");
+    }
+    for element in [
+        "<placement><tenancy>default</tenancy><groupName/></placement>",
+        "<capacityReservationSpecification><capacityReservationPreference>open</capacityReservationPreference></capacityReservationSpecification>",
+        "<operator><managed>false</managed></operator>",
+    ] {
+        assert_eq!(with(element), without, "{element} says nothing");
     }
     let spot = "<instanceLifecycle>spot</instanceLifecycle>";
     let request = "<spotInstanceRequestId>sir-1</spotInstanceRequestId>";
@@ -297,6 +314,8 @@ fn of_an_instance() -> impl Strategy<Value = String> {
             "<hibernationOptions><configured>true</configured></hibernationOptions>",
             "<stateReason><code>Server.InternalError</code><message>a &lt; b</message></stateReason>",
             "<tagSet/>",
+            "<operator><managed>true</managed><principal>eks.amazonaws.com</principal></operator>",
+            "<capacityReservationId>cr-1</capacityReservationId>",
         ])
         .prop_map(String::from),
     ];
