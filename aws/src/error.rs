@@ -47,11 +47,31 @@ pub enum CloudErrorKind {
     Capacity,
     /// The object is in a state that forbids the call.
     WrongState,
+    /// The account is blocked or not verified yet, or has no subscription to the product.
+    Account,
+    /// The account's quota is used up.
+    Quota,
     /// AWS failed on its side.
     Service,
     /// Anything else: the request itself was refused.
     Refused,
 }
+
+/// EC2's codes for a lack of capacity, of its own, on a Dedicated Host or in a reservation, or at the price that is offered.
+pub(crate) const CAPACITY_CODES: [&str; 12] = [
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientReservedInstanceCapacity",
+    "InsufficientReservedInstancesCapacity",
+    "InsufficientVolumeCapacity",
+    "InsufficientCapacity",
+    "InsufficientCapacityOnHost",
+    "IncompatibleHostRequirements",
+    "UnavailableHostRequirements",
+    "ReservationCapacityExceeded",
+    "UnfulfillableCapacity",
+    "SpotMaxPriceTooLow",
+];
 
 impl CloudErrorKind {
     fn verb(self) -> &'static str {
@@ -64,22 +84,31 @@ impl CloudErrorKind {
             Self::NotFound => "found nothing",
             Self::Capacity => "found no capacity",
             Self::WrongState => "does not fit the present state",
+            Self::Account => "is not open to this account",
+            Self::Quota => "exceeds a quota of the account",
             Self::Service => "failed inside AWS",
             Self::Refused => "was refused",
         }
     }
 
-    /// By AWS's error codes, those of EC2 first.
+    /// By AWS's error codes, those of EC2 first. All that the page documents for starting, stopping and tagging instances are told
+    /// apart by what a person can do about them.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
-    fn of_code(code: &str, status: Option<u16>) -> Self {
+    fn of_code(code: &str, status: Option<u16>, message: &str) -> Self {
         match code {
             "RequestLimitExceeded"
             | "Throttling"
             | "ThrottlingException"
             | "TooManyRequestsException"
-            | "SlowDown" => Self::Throttled,
+            | "SlowDown"
+            | "RetryableError"
+            | "ConcurrentTagAccess" => Self::Throttled,
             "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => Self::Expired,
+            // EC2 also has it for what known credentials may not use, such as the image of an instance.
+            "AuthFailure" if !message.contains("credentials") && !message.is_empty() => {
+                Self::Denied
+            }
             "AuthFailure"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException"
@@ -87,18 +116,32 @@ impl CloudErrorKind {
             | "MissingAuthenticationToken"
             | "InvalidAccessKeyId"
             | "IncompleteSignature" => Self::Credentials,
-            "UnauthorizedOperation"
-            | "AccessDenied"
-            | "AccessDeniedException"
-            | "OptInRequired"
-            | "Blocked" => Self::Denied,
-            "InsufficientInstanceCapacity"
-            | "InsufficientHostCapacity"
-            | "InsufficientReservedInstanceCapacity"
-            | "InsufficientCapacity" => Self::Capacity,
-            "IncorrectInstanceState" | "IncorrectState" | "IncorrectSpotRequestState" => {
-                Self::WrongState
+            "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => Self::Denied,
+            "OptInRequired" | "PendingVerification" | "Blocked" | "AccountDisabled" => {
+                Self::Account
             }
+            "InstanceLimitExceeded"
+            | "VcpuLimitExceeded"
+            | "MaxSpotInstanceCountExceeded"
+            | "MaxScheduledInstanceCapacityExceeded"
+            | "HostLimitExceeded"
+            | "VolumeLimitExceeded"
+            | "MaxIOPSLimitExceeded"
+            | "ResourceLimitExceeded" => Self::Quota,
+            code if CAPACITY_CODES.contains(&code) => Self::Capacity,
+            "IncorrectInstanceState"
+            | "IncorrectState"
+            | "IncorrectStateException"
+            | "IncorrectSpotRequestState"
+            | "IncorrectModificationState"
+            | "InvalidState"
+            | "InvalidHostState"
+            | "InvalidCapacityReservationState"
+            | "InvalidCapacityReservationState.PendingActivation"
+            | "ScheduledInstanceSlotNotOpen"
+            | "BundlingInProgress"
+            | "CreditSpecificationUpdateInProgress"
+            | "VolumeInUse" => Self::WrongState,
             "ResourceNotFoundException" | "ParameterNotFound" | "NoSuchBucket" | "NoSuchKey" => {
                 Self::NotFound
             }
@@ -137,7 +180,9 @@ impl CloudError {
             .map(|response| response.status().as_u16());
         let code = error.code().map(str::to_owned);
         let kind = match (error, &code) {
-            (_, Some(code)) => CloudErrorKind::of_code(code, status),
+            (_, Some(code)) => {
+                CloudErrorKind::of_code(code, status, error.message().unwrap_or_default())
+            }
             (SdkError::ConstructionFailure(_), None) => CloudErrorKind::Refused,
             (SdkError::DispatchFailure(failure), None) if failure.is_other() => {
                 CloudErrorKind::Credentials
@@ -215,6 +260,12 @@ impl CloudError {
         self.message.starts_with(INFERRED)
     }
 
+    /// Whether AWS's code begins like this.
+    pub(crate) fn is_about(&self, prefix: &str) -> bool {
+        let code = self.code.as_deref();
+        code.is_some_and(|code| code.starts_with(prefix))
+    }
+
     /// Where EC2 asks for patience: what it counted. It says so in its sentence, if at all.
     pub fn limit(&self) -> Limit {
         if self.message.contains("resource") {
@@ -226,6 +277,9 @@ impl CloudError {
 
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
+        if let Some(hint) = self.code.as_deref().and_then(hint_for) {
+            return hint;
+        }
         match self.kind {
             CloudErrorKind::Unreachable => {
                 "check the endpoint, the region's name and the network; Curfew tries again at the next pass"
@@ -238,20 +292,22 @@ impl CloudError {
                 "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             }
             CloudErrorKind::Expired => "renew the credentials, for example with `aws sso login`",
+            CloudErrorKind::Denied if self.code.as_deref() == Some("AuthFailure") => {
+                "let the account use what the message names, such as an image that another account shared with it"
+            }
             CloudErrorKind::Denied => {
                 "grant this action to the role or user; docs/iam.md lists what Curfew needs and why"
             }
             CloudErrorKind::Throttled => "wait a moment; Curfew goes on at the next pass",
             CloudErrorKind::NotFound => "check the id, the region and the account",
             CloudErrorKind::Capacity => "AWS has no room now; Curfew tries again at each pass",
-            CloudErrorKind::WrongState => {
-                "wait until it has settled; Curfew tries again at the next pass"
-            }
+            CloudErrorKind::WrongState => "wait until it has settled; Curfew tries again later",
             CloudErrorKind::Service => {
                 "try again later; the AWS Health Dashboard tells of wider trouble"
             }
-            CloudErrorKind::Refused if self.code.as_deref() == Some("TagLimitExceeded") => {
-                "remove a tag from it: Curfew needs a few of the 50 to remember what it did"
+            CloudErrorKind::Account => "ask AWS Support what the account still needs",
+            CloudErrorKind::Quota => {
+                "ask for a higher quota in Service Quotas, or stop other instances; Curfew tries again later"
             }
             CloudErrorKind::Refused => "the message names what AWS did not accept",
         }
@@ -265,9 +321,39 @@ impl CloudError {
                 | CloudErrorKind::Throttled
                 | CloudErrorKind::Capacity
                 | CloudErrorKind::WrongState
+                | CloudErrorKind::Quota
                 | CloudErrorKind::Service
         )
     }
+}
+
+/// What a person can do about an error of this code, where that is more than its kind tells.
+fn hint_for(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "OptInRequired" => {
+            "subscribe the account to the product and accept its terms in AWS Marketplace (the message may hold the address); a new \
+             account may have to wait for its activation"
+        }
+        "PendingVerification" => {
+            "wait until AWS has verified the account, and ask AWS Support if that takes longer than a day"
+        }
+        "Blocked" | "AccountDisabled" => "ask AWS Support: it alone can open the account again",
+        "IncorrectSpotRequestState" => {
+            "an instance that AWS interrupted is started again by AWS alone, when there is Spot capacity; otherwise look at the \
+             status of its Spot request"
+        }
+        "SpotMaxPriceTooLow" => {
+            "raise the highest price of its Spot request, or wait until the Spot price falls"
+        }
+        "CustomerKeyHasBeenRevoked" => "enable the KMS key of its volumes again, or grant its use",
+        "TagLimitExceeded" => {
+            "remove a tag from it: Curfew needs a few of the 50 to remember what it did"
+        }
+        "TagPolicyViolation" => {
+            "allow tags with keys that begin with `curfew:` in the organization's tag policy"
+        }
+        _ => return None,
+    })
 }
 
 /// AWS's sentence without what is nobody's business (account ids) or nobody's reading (encoded authorization messages).
@@ -331,8 +417,56 @@ mod tests {
             ("IncorrectInstanceState", Some(400), Kind::WrongState),
             ("InternalError", Some(500), Kind::Service),
             ("InvalidParameterValue", Some(400), Kind::Refused),
+            ("OptInRequired", Some(401), Kind::Account),
+            ("PendingVerification", Some(400), Kind::Account),
+            ("Blocked", Some(401), Kind::Account),
+            ("VcpuLimitExceeded", Some(400), Kind::Quota),
+            ("MaxSpotInstanceCountExceeded", Some(400), Kind::Quota),
+            ("InsufficientCapacityOnHost", Some(400), Kind::Capacity),
+            ("ReservationCapacityExceeded", Some(400), Kind::Capacity),
+            ("IncorrectSpotRequestState", Some(400), Kind::WrongState),
+            (
+                "InvalidCapacityReservationState.PendingActivation",
+                Some(400),
+                Kind::WrongState,
+            ),
+            (
+                "UnsupportedHibernationConfiguration",
+                Some(400),
+                Kind::Refused,
+            ),
+            ("OperationNotPermitted", Some(400), Kind::Refused),
+            ("InvalidVolume.NotFound", Some(400), Kind::NotFound),
+            ("ConcurrentTagAccess", Some(400), Kind::Throttled),
+            ("Unavailable", Some(503), Kind::Service),
         ] {
-            assert_eq!(Kind::of_code(code, status), kind, "{code}");
+            assert_eq!(Kind::of_code(code, status, ""), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn known_credentials_that_may_not_use_something_are_not_unknown() {
+        let kind = |message| CloudErrorKind::of_code("AuthFailure", Some(401), message);
+        let unknown = "AWS was not able to validate the provided access credentials";
+        assert_eq!(kind(unknown), CloudErrorKind::Credentials);
+        let image = "Not authorized for images: [ami-0c0ffee0c0ffee000]";
+        assert_eq!(kind(image), CloudErrorKind::Denied);
+    }
+
+    #[test]
+    fn a_hint_says_what_a_person_can_do() {
+        let hint = |code: &str| {
+            let kind = CloudErrorKind::of_code(code, Some(400), "");
+            let mut error = CloudError::new("ec2:StartInstances", kind, "no");
+            error.code = Some(code.to_owned());
+            error.hint()
+        };
+        assert!(hint("OptInRequired").contains("AWS Marketplace"));
+        assert!(hint("IncorrectSpotRequestState").contains("Spot request"));
+        assert!(hint("VcpuLimitExceeded").contains("Service Quotas"));
+        assert!(hint("UnauthorizedOperation").contains("docs/iam.md"));
+        for code in ["OptInRequired", "Blocked", "PendingVerification"] {
+            assert!(!hint(code).contains("grant this action"), "{code}");
         }
     }
 }

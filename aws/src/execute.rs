@@ -4,6 +4,7 @@
 
 mod batch;
 mod deadline;
+mod hibernation;
 mod isolate;
 mod memory;
 mod outcome;
@@ -22,6 +23,7 @@ use tracing::Instrument;
 
 use self::batch::{Answer, Batch, Call};
 pub use self::deadline::Deadline;
+use self::hibernation::NotHibernated;
 use self::isolate::Families;
 use self::memory::{Ledger, Writes};
 pub use self::outcome::{Outcome, StepResult};
@@ -63,15 +65,20 @@ pub async fn execute(
     work.queue_changes();
     work.queue_records();
     work.run().await;
+    work.queue_plain_stops();
+    work.run().await;
     work.try_other_types().await;
     work.queue_refusals();
     work.run().await;
-    let results = work.into_results();
-    let outcomes: Vec<Outcome> = steps
+    let (results, not_hibernated) = work.into_results();
+    let mut outcomes: Vec<Outcome> = steps
         .into_iter()
         .zip(results)
         .map(|(step, (result, said))| Outcome { step, result, said })
         .collect();
+    for (outcome, member) in outcomes.iter_mut().zip(0..) {
+        not_hibernated.amend(member, &mut outcome.step);
+    }
     outcomes.iter().for_each(report::log);
     outcomes
 }
@@ -90,6 +97,7 @@ struct Execution<'a> {
     families: Families,
     rooms: Rooms,
     types: Types,
+    not_hibernated: NotHibernated,
     ledger: Ledger,
     trouble: Trouble,
 }
@@ -136,6 +144,7 @@ impl<'a> Execution<'a> {
             families: Families::default(),
             rooms: Rooms::of(seen),
             types,
+            not_hibernated: NotHibernated::default(),
             ledger: Ledger::of(steps),
             trouble: Trouble::default(),
         }
@@ -319,6 +328,8 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Denied
             | CloudErrorKind::Capacity
             | CloudErrorKind::WrongState
+            | CloudErrorKind::Account
+            | CloudErrorKind::Quota
             | CloudErrorKind::Refused => self.isolate(batch, error),
             CloudErrorKind::Throttled if batch.may_wait() => {
                 let parts = batch.waiting(error);
@@ -443,7 +454,10 @@ impl<'a> Execution<'a> {
             self.ledger.give_up(member);
         }
         let goes_on = match &result {
-            StepResult::Failed(error) => self.types.goes_on(call, member, error),
+            StepResult::Failed(error) => {
+                self.types.goes_on(call, member, error)
+                    || self.not_hibernated.goes_on(call, member, error)
+            }
             _ => false,
         };
         if !goes_on && !matches!(self.progress[member], Progress::Settled(_)) {
@@ -469,14 +483,14 @@ impl<'a> Execution<'a> {
             .collect()
     }
 
-    fn into_results(self) -> Vec<(StepResult, bool)> {
+    fn into_results(self) -> (Vec<(StepResult, bool)>, NotHibernated) {
         let whole = self.progress.into_iter().zip(self.steps);
         let results = whole.map(|(progress, step)| match progress {
             Progress::Open => StepResult::Done { after: step.state },
             Progress::Accepted(after) => StepResult::Done { after },
             Progress::Settled(result) => result,
         });
-        results.zip(self.said).collect()
+        (results.zip(self.said).collect(), self.not_hibernated)
     }
 }
 

@@ -10,13 +10,13 @@ impl From<&CloudError> for Refusal {
         let code = match error.kind {
             CloudErrorKind::Unreachable => Code::Unreachable,
             CloudErrorKind::Credentials | CloudErrorKind::Expired => Code::NoCredentials,
-            CloudErrorKind::Denied => Code::Denied,
+            CloudErrorKind::Denied | CloudErrorKind::Account => Code::Denied,
             CloudErrorKind::Throttled => Code::Throttled,
             CloudErrorKind::NotFound => Code::NotFound,
             CloudErrorKind::Capacity => Code::NoCapacity,
             CloudErrorKind::WrongState => Code::WrongState,
             CloudErrorKind::Service => Code::CloudFailed,
-            CloudErrorKind::Refused => Code::Refused,
+            CloudErrorKind::Quota | CloudErrorKind::Refused => Code::Refused,
         };
         // Who asks over HTTP can't mend the function's credentials, and no pass repeats a request that EC2 did not accept.
         let hint = match code {

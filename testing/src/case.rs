@@ -50,7 +50,7 @@ pub struct BadCase {
 }
 
 impl BadCase {
-    fn new(key: &str, value: impl ToString) -> Self {
+    fn new(key: &str, value: &impl ToString) -> Self {
         Self {
             key: key.to_owned(),
             value: value.to_string(),
@@ -62,7 +62,7 @@ impl Case {
     /// Reads a file. A key that is not known is an error, so that no case says something that does not happen.
     pub fn from_json(text: &str) -> Result<Self, BadCase> {
         let whole: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| BadCase::new("", error))?;
+            serde_json::from_str(text).map_err(|error| BadCase::new("", &error))?;
         let mut case = Self {
             instances: Vec::new(),
             spot_error: None,
@@ -156,7 +156,7 @@ impl Member {
                     member.tags = strings(key, value)?;
                     member.replaces_tags = true;
                 }
-                ("xml", Some(xml)) => member.xml = xml.to_owned(),
+                ("xml", Some(xml)) => xml.clone_into(&mut member.xml),
                 ("rdt", Some("instance-store")) => member.instance_store = true,
                 ("hib", Some("true")) => member.hibernation = true,
                 ("start_error", _) => member.start_error = Some(error(key, value)?),

@@ -181,6 +181,7 @@ impl World {
 
     /// Moves an instance to a state and does what goes with it: the record, the room it takes, its Spot request.
     pub(crate) fn enter(&mut self, id: &InstanceId, to: InstanceState) {
+        let limited = !self.room.is_empty();
         let now = self.now;
         let instance = self.change(id);
         let from = instance.state;
@@ -198,8 +199,9 @@ impl World {
             };
         }
         let home = Arc::clone(&instance.home);
-        let pool = instance.pool();
-        if let Some(free) = self.room.get_mut(&pool) {
+        // Mostly nothing is limited, and then a fleet that moves need not be named.
+        let pool = limited.then(|| instance.pool());
+        if let Some(free) = pool.and_then(|pool| self.room.get_mut(&pool)) {
             match (occupies(from), occupies(to)) {
                 (false, true) => *free = free.saturating_sub(1),
                 (true, false) => *free += 1,

@@ -35,7 +35,21 @@ pub(super) enum Call {
     Forget(Writes),
 }
 
+/// What calls have in common that are allowed or refused alike. A hibernation may be refused where a plain stop is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CallKind {
+    operation: &'static str,
+    hibernates: bool,
+}
+
 impl Call {
+    pub(super) fn kind(&self) -> CallKind {
+        CallKind {
+            operation: self.operation(),
+            hibernates: matches!(self, Self::Change(StepAction::Hibernate)),
+        }
+    }
+
     /// Whether the step's own call was accepted before this one.
     pub(super) fn is_memory(&self) -> bool {
         matches!(self, Self::Remember(_) | Self::Forget(_))

@@ -60,7 +60,8 @@ impl Execution<'_> {
         self.fail(batch, &named, error);
         let family = &mut self.families.0[batch.family];
         family.refusals += 1;
-        if family.hopeless || !self.trouble.may_look_into(&batch.call) {
+        let given_up = family.hopeless || self.trouble.refused_everywhere(&batch.call).is_some();
+        if given_up || !self.trouble.may_look_into(&batch.call) {
             self.fail(batch, &rest, &error.inferred());
             self.ended(batch, End::Refused(error));
             return;

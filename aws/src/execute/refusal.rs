@@ -9,14 +9,31 @@ use crate::error::{CloudError, CloudErrorKind};
 /// What is remembered on the instance of a step that EC2 refused. Nothing where the refusal is not about the instance: what
 /// was denied, not answered or not even asked is for the next pass.
 pub fn refusal(step: &Step, error: &CloudError) -> Option<Remember> {
-    let about_the_instance = match (error.operation, error.kind) {
-        // Another type was only tried because there was no room for its own.
-        (_, CloudErrorKind::Capacity)
-        | ("ec2:ModifyInstanceAttribute", CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
-        ("ec2:StartInstances" | "ec2:StopInstances", CloudErrorKind::Refused) => {
-            !error.is_inferred()
+    let is_of_a_change = ["ec2:StartInstances", "ec2:StopInstances"].contains(&error.operation);
+    let about_the_instance = match error.kind {
+        CloudErrorKind::Capacity => true,
+        // Another type was only tried because there was no room for its own. And what is denied to known credentials belongs to
+        // the instance, such as its image; what needs a permission is for the next pass, after somebody granted it.
+        CloudErrorKind::Denied => {
+            error.operation == "ec2:ModifyInstanceAttribute"
+                || (is_of_a_change && !error.is_inferred() && error.is_about("AuthFailure"))
         }
-        _ => false,
+        // The instance itself is gone; what it needs may be gone as well, and then a person has to act.
+        CloudErrorKind::NotFound => {
+            is_of_a_change && !error.is_inferred() && !error.is_about("InvalidInstanceID.")
+        }
+        CloudErrorKind::Account
+        | CloudErrorKind::Quota
+        | CloudErrorKind::WrongState
+        | CloudErrorKind::Refused => {
+            error.operation == "ec2:ModifyInstanceAttribute"
+                || (is_of_a_change && !error.is_inferred())
+        }
+        CloudErrorKind::Unreachable
+        | CloudErrorKind::Credentials
+        | CloudErrorKind::Expired
+        | CloudErrorKind::Throttled
+        | CloudErrorKind::Service => false,
     };
     let next = step.if_refused.filter(|_| about_the_instance)?;
     Some(Remember::refused(

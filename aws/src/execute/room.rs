@@ -1,35 +1,52 @@
-//! Capacity: how many of a type find room in a zone.
+//! Capacity: how many instances that share it can be started.
 //!
-//! EC2 starts all of a batch or none. When it has no room for some type in a zone, the members of that *pool* leave their
-//! batch, and the others go on. Then one of the pool is tried alone: mostly there is no room at all, and the rest needs no
-//! call to know it. Where there is some, the room is found out by halves. What a pool has no room for in this pass fails
-//! without a call, in whatever batch it stands.
+//! EC2 starts all of a batch or none. When it has no capacity for some *pool*, the members of that pool leave their batch, and the
+//! others go on. A pool is what shares capacity: type, zone, purchase option, tenancy, host, placement group and reservation. Then
+//! members of the pool are tried alone, picked at random. Where one after the other is refused, the rest fails without a call, in
+//! whatever batch it stands; one alone proves nothing, since what it lacks may be its own (a volume, a network card, a price).
+//! Where one is accepted, what capacity there is is found out by halves.
 
 use std::collections::{HashMap, VecDeque};
 
-use curfew_core::instance::Instance;
+use curfew_core::instance::{CapacitySource, Instance};
 use curfew_core::plan::StepAction;
 
 use super::isolate::words;
 use super::{BATCH, Batch, Call, End, Execution, Turn};
 use crate::error::CloudError;
 
+/// So many members in a row that are refused alone show that the pool has no capacity. More cost a call each for every pool that is
+/// full, at two `StartInstances` a second; one would let a single instance keep its whole pool off.
+const REFUSED_ALONE: usize = 2;
+
+/// The lifecycle of Spot Instances, and EC2's word for them where it has no capacity.
+const SPOT: (&str, &str) = ("spot", "Spot");
+
+/// What shares capacity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Pool {
+    instance_type: String,
+    zone: String,
+    source: CapacitySource,
+}
+
 /// The pools of a plan's members, and what is known of those that are short.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     pool_of: Vec<usize>,
-    /// Types and zones.
-    names: Vec<(String, String)>,
+    pools: Vec<Pool>,
     short: HashMap<usize, Room>,
 }
 
 /// What is known of a pool that is short.
 #[derive(Debug)]
 struct Room {
-    /// One more than these did not fit.
+    /// One more than these did not fit. A guess to begin the next try with: what did not fit may have been one member's own.
     at_most: usize,
-    /// Whether somebody found room since.
+    /// Whether a member was accepted since.
     found: bool,
+    /// How many members were refused alone since the last one that was accepted.
+    refused_alone: usize,
     /// Those that have not been tried since.
     waiting: VecDeque<usize>,
     /// Batches of the search that have not ended.
@@ -38,32 +55,66 @@ struct Room {
     error: CloudError,
 }
 
+impl Room {
+    /// How many members to try next.
+    fn next_try(&self) -> usize {
+        if self.refused_alone >= REFUSED_ALONE {
+            0
+        } else if !self.found || self.refused_alone > 0 || self.at_most == 0 {
+            1
+        } else {
+            let half = self.at_most.div_ceil(2);
+            half.min(BATCH).min(self.waiting.len())
+        }
+    }
+
+    /// So many members were accepted.
+    fn accepted(&mut self, members: usize) {
+        self.found = true;
+        self.refused_alone = 0;
+        // More than fit by the guess: then it was wrong.
+        self.at_most = self.at_most.checked_sub(members).unwrap_or(usize::MAX);
+    }
+
+    /// So many members were refused together.
+    fn refused(&mut self, members: usize) {
+        if members == 1 {
+            self.refused_alone += 1;
+        } else {
+            self.at_most = self.at_most.min(members - 1);
+        }
+    }
+}
+
 impl Rooms {
     pub(super) fn of<'a>(members: impl Iterator<Item = Option<&'a Instance>>) -> Self {
         let mut rooms = Self::default();
-        let mut known: HashMap<(String, String), usize> = HashMap::new();
+        let mut known: HashMap<Pool, usize> = HashMap::new();
         for instance in members {
-            let name = instance.map_or_else(Default::default, |instance| {
-                let zone = instance.availability_zone.clone().unwrap_or_default();
-                (instance.instance_type.clone(), zone)
+            let pool = instance.map_or_else(Pool::default, |instance| Pool {
+                instance_type: instance.instance_type.clone(),
+                zone: instance.availability_zone.clone().unwrap_or_default(),
+                source: instance.capacity.clone(),
             });
-            let pool = *known.entry(name).or_insert_with_key(|name| {
-                rooms.names.push(name.clone());
-                rooms.names.len() - 1
+            let pool = *known.entry(pool).or_insert_with_key(|pool| {
+                rooms.pools.push(pool.clone());
+                rooms.pools.len() - 1
             });
             rooms.pool_of.push(pool);
         }
         rooms
     }
 
-    /// The member has another type now, in the same zone.
+    /// The member has another type now, and the rest stays as it was.
     pub(super) fn moved(&mut self, member: usize, instance_type: &str) {
-        let (_, zone) = &self.names[self.pool_of[member]];
-        let name = (instance_type.to_owned(), zone.clone());
-        let known = self.names.iter().position(|known| *known == name);
+        let pool = Pool {
+            instance_type: instance_type.to_owned(),
+            ..self.pools[self.pool_of[member]].clone()
+        };
+        let known = self.pools.iter().position(|known| *known == pool);
         self.pool_of[member] = known.unwrap_or_else(|| {
-            self.names.push(name);
-            self.names.len() - 1
+            self.pools.push(pool);
+            self.pools.len() - 1
         });
     }
 
@@ -78,27 +129,32 @@ impl Rooms {
         }
     }
 
-    /// The pool that EC2 has no room for: the only one, or the one that it names.
-    fn blamed(&self, batch: &Batch, error: &CloudError) -> Option<usize> {
+    /// The pools of a batch for which EC2 may lack capacity, by its own words: all of them where it names none.
+    fn suspects(&self, batch: &Batch, error: &CloudError) -> Vec<usize> {
         let mut pools: Vec<usize> = batch.members.iter().map(|m| self.pool(*m)).collect();
         pools.sort_unstable();
         pools.dedup();
-        if let [only] = pools[..] {
-            return Some(only);
-        }
         let words = words(&error.message);
-        pools.into_iter().find(|pool| {
-            let (instance_type, zone) = &self.names[*pool];
-            words.contains(instance_type.as_str()) && words.contains(zone.as_str())
-        })
+        let is_named = |pool: &&usize| {
+            let pool = &self.pools[**pool];
+            words.contains(pool.instance_type.as_str()) && words.contains(pool.zone.as_str())
+        };
+        let is_spot =
+            |pool: &&usize| self.pools[**pool].source.lifecycle.as_deref() == Some(SPOT.0);
+        let mut named: Vec<usize> = pools.iter().filter(is_named).copied().collect();
+        if named.is_empty() && words.contains(SPOT.1) {
+            named = pools.iter().filter(is_spot).copied().collect();
+        }
+        if named.is_empty() { pools } else { named }
     }
 }
 
 impl Execution<'_> {
-    /// EC2 has no room for some pool of a batch.
+    /// EC2 has no capacity for some pool of a batch.
     pub(super) fn room_missing(&mut self, batch: &Batch, error: &CloudError) {
-        let Some(pool) = self.rooms.blamed(batch, error) else {
-            let parts = self.by_pool(batch);
+        let suspects = self.rooms.suspects(batch, error);
+        let [pool] = suspects[..] else {
+            let parts = self.apart(batch, &suspects);
             self.replace(batch, parts, Turn::Next);
             return;
         };
@@ -106,17 +162,19 @@ impl Execution<'_> {
             .members
             .iter()
             .partition(|member| self.rooms.pool(**member) == pool);
-        let too_many = concerned.len() - 1;
         let room = self.rooms.short.entry(pool).or_insert_with(|| Room {
-            at_most: too_many,
+            at_most: usize::MAX,
             found: false,
+            refused_alone: 0,
             waiting: VecDeque::new(),
             under_way: 0,
             error: error.repeated(),
         });
-        room.at_most = room.at_most.min(too_many);
-        for member in concerned.into_iter().rev() {
-            room.waiting.push_front(member);
+        room.refused(concerned.len());
+        if let [alone] = concerned[..] {
+            self.fail(batch, &[alone], error);
+        } else {
+            room.waiting.extend(concerned);
         }
         if others.is_empty() {
             self.ended(batch, End::Unknown);
@@ -162,8 +220,7 @@ impl Execution<'_> {
         if let Some(room) = self.rooms.short.get_mut(&pool) {
             room.under_way -= 1;
             if let End::Accepted = end {
-                room.found = true;
-                room.at_most = room.at_most.saturating_sub(batch.members.len());
+                room.accepted(batch.members.len());
             }
         }
         self.search(pool);
@@ -177,18 +234,17 @@ impl Execution<'_> {
         if room.under_way > 0 || room.waiting.is_empty() {
             return;
         }
-        let tried = match room.at_most {
-            0 => 0,
-            _ if !room.found => 1,
-            at_most => at_most.div_ceil(2).min(BATCH).min(room.waiting.len()),
+        let tried = room.next_try();
+        let members: Vec<usize> = match tried {
+            0 => room.waiting.drain(..).collect(),
+            // At random, so that a member with a fault of its own is not the one that is asked for at every pass.
+            1 => {
+                let any = fastrand::usize(..room.waiting.len());
+                room.waiting.swap_remove_front(any).into_iter().collect()
+            }
+            several => room.waiting.drain(..several).collect(),
         };
-        let all = if tried == 0 {
-            room.waiting.len()
-        } else {
-            tried
-        };
-        let members: Vec<usize> = room.waiting.drain(..all).collect();
-        let error = room.error.repeated();
+        let error = room.error.inferred();
         room.under_way += usize::from(tried > 0);
         let family = self.families.found();
         let mut batch = Batch::new(Call::Change(StepAction::Start), members, family);
@@ -200,14 +256,20 @@ impl Execution<'_> {
         }
     }
 
-    fn by_pool(&self, batch: &Batch) -> Vec<Batch> {
-        let mut parts: HashMap<usize, Vec<usize>> = HashMap::new();
-        for member in &batch.members {
-            let pool = self.rooms.pool(*member);
-            parts.entry(pool).or_default().push(*member);
-        }
-        parts
-            .into_values()
+    /// The members of a batch apart from those in `suspects`; where all are, two halves of its pools.
+    fn apart(&self, batch: &Batch, suspects: &[usize]) -> Vec<Batch> {
+        let first_half = &suspects[..suspects.len() / 2];
+        let is_of = |pools: &[usize], member: usize| pools.contains(&self.rooms.pool(member));
+        let (concerned, others): (Vec<usize>, Vec<usize>) = batch
+            .members
+            .iter()
+            .partition(|member| is_of(suspects, **member));
+        let (first, second): (Vec<usize>, Vec<usize>) = concerned
+            .into_iter()
+            .partition(|member| is_of(first_half, *member));
+        [others, first, second]
+            .into_iter()
+            .filter(|members| !members.is_empty())
             .map(|members| batch.of(members))
             .collect()
     }

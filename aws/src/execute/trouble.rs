@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Call;
+use super::batch::CallKind;
 use crate::error::{CloudError, CloudErrorKind};
 
 /// So many calls in a row that nobody answered, or that failed inside AWS, after the SDK's own retries: the next one fares no
@@ -24,34 +25,40 @@ pub(super) struct Trouble {
     /// With every call.
     everywhere: Option<CloudError>,
     failures_in_a_row: usize,
-    /// The operations that succeeded for somebody.
-    accepted: HashSet<&'static str>,
-    /// How many more refusals of an operation are looked into.
-    refusals_left: HashMap<&'static str, usize>,
-    /// The operations that are refused, by how many batches.
-    hopeless: HashMap<&'static str, (usize, CloudError)>,
+    /// The kinds of call that succeeded for some member.
+    accepted: HashSet<CallKind>,
+    /// How many more refusals of a kind of call are looked into.
+    refusals_left: HashMap<CallKind, usize>,
+    /// The kinds of call that are refused, by how many batches.
+    hopeless: HashMap<CallKind, (usize, CloudError)>,
 }
 
 impl Trouble {
     /// Why a call is not worth making.
     pub(super) fn with(&self, call: &Call) -> Option<CloudError> {
-        let refused = self.hopeless.get(call.operation());
-        let refused = refused
-            .filter(|(batches, _)| *batches >= HOPELESS_BATCHES && !self.has_accepted(call))
-            .map(|(_, error)| error);
+        let refused = self
+            .refused_everywhere(call)
+            .filter(|error| is_about_the_action(error.kind));
         self.everywhere
             .as_ref()
             .or(refused)
             .map(CloudError::repeated)
     }
 
+    /// Why a call was refused for whole batches, while no member was accepted. Where the refusals may be about the members, another
+    /// batch may be better and is worth one call, but not the search for the members to blame.
+    pub(super) fn refused_everywhere(&self, call: &Call) -> Option<&CloudError> {
+        let (batches, error) = self.hopeless.get(&call.kind())?;
+        (*batches >= HOPELESS_BATCHES && !self.has_accepted(call)).then_some(error)
+    }
+
     pub(super) fn accepted(&mut self, call: &Call) {
         self.failures_in_a_row = 0;
-        self.accepted.insert(call.operation());
+        self.accepted.insert(call.kind());
     }
 
     pub(super) fn has_accepted(&self, call: &Call) -> bool {
-        self.accepted.contains(call.operation())
+        self.accepted.contains(&call.kind())
     }
 
     /// There will be another batch.
@@ -68,9 +75,7 @@ impl Trouble {
     }
 
     fn refusals_left(&mut self, call: &Call) -> &mut usize {
-        self.refusals_left
-            .entry(call.operation())
-            .or_insert(REFUSALS)
+        self.refusals_left.entry(call.kind()).or_insert(REFUSALS)
     }
 
     /// A call failed, for no member's sake.
@@ -92,8 +97,13 @@ impl Trouble {
     pub(super) fn hopeless(&mut self, call: &Call, error: &CloudError) {
         let known = self
             .hopeless
-            .entry(call.operation())
+            .entry(call.kind())
             .or_insert_with(|| (0, error.repeated()));
         known.0 += 1;
     }
+}
+
+/// Whether such a refusal says that the action is not allowed, rather than something about the instances.
+fn is_about_the_action(kind: CloudErrorKind) -> bool {
+    matches!(kind, CloudErrorKind::Denied | CloudErrorKind::Account)
 }

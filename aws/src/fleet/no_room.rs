@@ -3,19 +3,22 @@
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
+use crate::error::CAPACITY_CODES;
+
 /// EC2 says that it has no room with the status of a failure of its own, for which the SDK would ask three times within a second
 /// or two. There is no more room by then, and `StartInstances` may be called twice a second only.
 #[derive(Debug)]
 pub(super) struct NoRoom;
-
-const CODE: &[u8] = b"<Code>InsufficientInstanceCapacity</Code>";
 
 impl ClassifyRetry for NoRoom {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let body = context
             .response()
             .and_then(|response| response.body().bytes());
-        let told = |body: &[u8]| body.windows(CODE.len()).any(|window| window == CODE);
+        let told = |body: &[u8]| {
+            code_in(body)
+                .is_some_and(|code| CAPACITY_CODES.iter().any(|one| one.as_bytes() == code))
+        };
         match context.response() {
             Some(response) if !response.status().is_success() && body.is_some_and(told) => {
                 RetryAction::RetryForbidden
@@ -27,4 +30,12 @@ impl ClassifyRetry for NoRoom {
     fn name(&self) -> &'static str {
         "NoRoom"
     }
+}
+
+/// The first error code in a body of EC2.
+fn code_in(body: &[u8]) -> Option<&[u8]> {
+    const OPENING: &[u8] = b"<Code>";
+    let begin = memchr::memmem::find(body, OPENING)? + OPENING.len();
+    let rest = &body[begin..];
+    Some(&rest[..memchr::memchr(b'<', rest)?])
 }

@@ -1,7 +1,7 @@
 //! No room: found out by type and zone, in few calls, and what room there is is used.
 
 use curfew_aws::error::CloudErrorKind;
-use curfew_testing::{Action, InstanceState, Launch};
+use curfew_testing::{Action, ApiError, Fault, InstanceState, Launch, SpotKind, Symptom};
 
 use crate::world::{MORNING, World, failed, names};
 
@@ -13,7 +13,7 @@ fn scarce(plain: Launch) -> Launch {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_without_room_in_a_zone_costs_two_calls_and_holds_nobody_up() {
+async fn a_type_without_room_in_a_zone_costs_three_calls_and_holds_nobody_up() {
     let world = World::at(MORNING).await;
     let good = world.launch(60, Launch::stopped);
     let elsewhere = world.launch(20, |plain| scarce(plain).zone("eu-west-3c"));
@@ -24,7 +24,7 @@ async fn a_type_without_room_in_a_zone_costs_two_calls_and_holds_nobody_up() {
     assert_eq!(world.count(&good, InstanceState::Pending), 60);
     assert_eq!(world.count(&elsewhere, InstanceState::Pending), 20);
     assert_eq!(world.remembered(&unlucky), 0);
-    assert_eq!(world.calls(Action::StartInstances), 1 + 2);
+    assert_eq!(world.calls(Action::StartInstances), 1 + 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,7 +38,7 @@ async fn what_room_there_is_is_used() {
         assert_eq!(started, usize::try_from(room).unwrap());
         assert_eq!(failed(&pass, CloudErrorKind::Capacity).len(), 100 - started);
         let calls = world.calls(Action::StartInstances);
-        assert!(calls <= 16, "{room}: {calls}");
+        assert!(calls <= 18, "{room}: {calls}");
     }
 }
 
@@ -55,7 +55,69 @@ async fn a_thousand_without_room_are_not_asked_for_batch_by_batch() {
         1_000
     );
     let calls = world.calls(Action::StartInstances);
-    assert!(calls <= 10 + 4 + 1, "{calls}");
+    assert!(calls <= 10 + 4 + 2, "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_draws_on_other_capacity_is_not_kept_off() {
+    let spot = |plain: Launch| plain.spot(SpotKind::Persistent);
+    let dedicated = |plain: Launch| plain.tenancy("dedicated");
+    let grouped = |plain: Launch| plain.placement_group("hpc");
+    let reserved = |plain: Launch| plain.capacity_reservation("cr-0abc");
+    let short: [(&str, fn(Launch) -> Launch); 4] = [
+        ("spot", spot),
+        ("dedicated", dedicated),
+        ("placement group", grouped),
+        ("reservation", reserved),
+    ];
+    for (name, special) in short {
+        let world = World::at(MORNING).await;
+        let plain = world.launch(5, scarce);
+        let unlucky = world.launch(5, |plain| special(scarce(plain)));
+        let others = short.iter().filter(|(other, _)| *other != name);
+        let others: Vec<_> = others
+            .flat_map(|(_, other)| world.launch(5, |plain| other(scarce(plain))))
+            .collect();
+        world.ec2.set_capacity_like(&unlucky[0], 0);
+        let pass = world.pass().await;
+        assert_eq!(
+            failed(&pass, CloudErrorKind::Capacity),
+            names(&unlucky),
+            "{name}"
+        );
+        assert_eq!(world.count(&plain, InstanceState::Pending), 5, "{name}");
+        assert_eq!(world.count(&others, InstanceState::Pending), 15, "{name}");
+        let calls = world.calls(Action::StartInstances);
+        assert!(calls <= 10, "{name}: {calls}");
+    }
+}
+
+/// EC2 says that it has no capacity for this one, as it would for all of its kind: it is the price of its Spot request, its host, or
+/// what nobody can see.
+#[tokio::test(start_paused = true)]
+async fn one_that_finds_no_room_for_a_reason_of_its_own_keeps_no_other_off() {
+    for bad in [1, 3] {
+        let world = World::at(MORNING).await;
+        let bad = world.launch(bad, scarce);
+        let good = world.launch(60, scarce);
+        for id in &bad {
+            let message = "We currently do not have sufficient p4d.24xlarge capacity in the Availability Zone you \
+                           requested (eu-west-3b).";
+            let error = ApiError::with_status(500, "InsufficientInstanceCapacity", message);
+            let fault = Fault::on(Action::StartInstances, Symptom::Error(error));
+            world.ec2.fault(fault.for_instance(id));
+        }
+        // Two bad ones that are tried one after the other end the search; the next pass picks others.
+        for _ in 0..20 {
+            world.pass().await;
+            if world.count(&good, InstanceState::Stopped) == 0 {
+                break;
+            }
+            world.ec2.advance(jiff::SignedDuration::from_mins(31));
+        }
+        assert_eq!(world.count(&good, InstanceState::Stopped), 0);
+        assert_eq!(world.count(&bad, InstanceState::Stopped), bad.len());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,10 @@
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult, execute};
 use curfew_aws::pass::{WakeUp, look};
-use curfew_testing::{Action, Denial, InstanceState, Launch};
+use curfew_testing::{Action, ApiError, Denial, Fault, InstanceState, Launch, SpotKind, Symptom};
 use jiff::ToSpan;
 
-use crate::world::{EVENING, World, failed, names};
+use crate::world::{EVENING, MORNING, World, failed, names};
 
 #[tokio::test(start_paused = true)]
 async fn whom_ec2_names_costs_one_more_call() {
@@ -38,14 +38,13 @@ async fn many_bad_members_cost_a_call_or_two_each() {
 #[tokio::test(start_paused = true)]
 async fn whom_ec2_does_not_name_is_found_by_halves() {
     let world = World::at(EVENING).await;
-    let lab = |launched: &str| {
-        let at = launched.parse().unwrap();
-        move |plain: Launch| plain.tag("Schedule", "lab").hibernation().launched_at(at)
-    };
-    let good = world.launch(99, lab("2026-11-02T15:00:00Z"));
-    let young = world.launch(1, lab("2026-11-23T18:59:30Z"));
+    let good = world.launch(99, |plain| plain);
+    let bad = world.launch(1, |plain| plain);
+    let refusal = ApiError::client("UnsupportedOperation", "EC2 does not say for whom");
+    let fault = Fault::on(Action::StopInstances, Symptom::Error(refusal));
+    world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;
-    assert_eq!(failed(&pass, CloudErrorKind::Refused), names(&young));
+    assert_eq!(failed(&pass, CloudErrorKind::Refused), names(&bad));
     assert_eq!(world.count(&good, InstanceState::Stopping), 99);
     let calls = world.calls(Action::StopInstances);
     assert!(calls <= 1 + 2 * 7, "{calls}");
@@ -130,4 +129,22 @@ async fn a_fleet_that_is_bad_for_the_most_part_costs_a_bounded_number_of_calls_a
         }
     }
     panic!("the good ones have no chance");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_that_are_refused_for_their_own_sake_do_not_keep_the_others_off() {
+    let world = World::at(MORNING).await;
+    let spot = world.launch(500, |plain| plain.stopped().spot(SpotKind::Persistent));
+    let good = world.launch(150, Launch::stopped);
+    // AWS interrupted them all, and it alone starts them again.
+    for id in &spot {
+        let refusal = ApiError::client("IncorrectSpotRequestState", "not in an appropriate state");
+        let fault = Fault::on(Action::StartInstances, Symptom::Error(refusal));
+        world.ec2.fault(fault.for_instance(id));
+    }
+    let pass = world.pass().await;
+    assert_eq!(failed(&pass, CloudErrorKind::WrongState), names(&spot));
+    assert_eq!(world.count(&good, InstanceState::Stopped), 0);
+    let calls = world.calls(Action::StartInstances);
+    assert!(calls <= 60, "{calls}");
 }

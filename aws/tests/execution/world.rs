@@ -81,9 +81,17 @@ impl World {
     }
 
     pub(crate) async fn pass_until(&self, deadline: Deadline) -> Pass {
+        self.make(WakeUp::ROUTINE, deadline).await
+    }
+
+    /// A pass that was asked for.
+    pub(crate) async fn wake(&self, wake_up: WakeUp<'_>) -> Pass {
+        self.make(wake_up, Deadline::NONE).await
+    }
+
+    async fn make(&self, wake_up: WakeUp<'_>, deadline: Deadline) -> Pass {
         let ec2 = self.ec2.clone();
         let clock = Clock::telling(move || ec2.now());
-        let wake_up = WakeUp::ROUTINE;
         pass(&self.fleet, &self.governance, wake_up, &clock, deadline)
             .await
             .unwrap()

@@ -166,9 +166,10 @@ pub(super) fn all_answered(failures: Vec<MemberError>) -> Result<(), CliError> {
 fn exit_of(kind: CloudErrorKind) -> Exit {
     match kind {
         CloudErrorKind::Unreachable => Exit::Unreachable,
-        CloudErrorKind::Credentials | CloudErrorKind::Expired | CloudErrorKind::Denied => {
-            Exit::NotAuthorised
-        }
+        CloudErrorKind::Credentials
+        | CloudErrorKind::Expired
+        | CloudErrorKind::Denied
+        | CloudErrorKind::Account => Exit::NotAuthorised,
         _ => Exit::Failed,
     }
 }

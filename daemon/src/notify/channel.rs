@@ -55,6 +55,8 @@ impl SendError {
                 | CloudErrorKind::Throttled
                 | CloudErrorKind::Service => true,
                 CloudErrorKind::Denied
+                | CloudErrorKind::Account
+                | CloudErrorKind::Quota
                 | CloudErrorKind::NotFound
                 | CloudErrorKind::Capacity
                 | CloudErrorKind::WrongState
