@@ -83,6 +83,29 @@ pub async fn execute(
     outcomes
 }
 
+/// Writes what people say and nothing else. Returns the steps whose word stands, and what became of the others.
+pub async fn say(
+    fleet: &Fleet,
+    instances: &[Instance],
+    steps: Vec<Step>,
+    deadline: Deadline,
+) -> (Vec<Step>, Vec<Outcome>) {
+    let mut work = Execution::new(fleet, instances, &steps, deadline);
+    work.queue_words();
+    work.run().await;
+    let (results, _) = work.into_results();
+    let (mut standing, mut unsaid) = (Vec::new(), Vec::new());
+    for (step, (result, said)) in steps.into_iter().zip(results) {
+        if said {
+            standing.push(step);
+        } else {
+            unsaid.push(Outcome { step, result, said });
+        }
+    }
+    unsaid.iter().for_each(report::log);
+    (standing, unsaid)
+}
+
 /// The work of one plan. A *member* is a step, by its position in `steps`.
 struct Execution<'a> {
     fleet: &'a Fleet,

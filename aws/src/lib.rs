@@ -1,6 +1,7 @@
 //! What Curfew knows of AWS: how to connect, how to observe a fleet, how to carry out a plan, and how to keep the
 //! EventBridge rules that wake it. Decisions are `curfew-core`'s; nothing here makes one.
 
+pub mod asked;
 pub mod calls;
 pub mod change;
 pub mod clock;

@@ -48,6 +48,25 @@ impl Spoken {
         request.into_iter().chain(hold).collect()
     }
 
+    /// Puts this into tags that were read after it was written, where they do not show it yet and nothing newer either: EC2's
+    /// answers may be a little behind.
+    pub fn complete(&self, tags: &mut BTreeMap<String, String>) {
+        let request = tags.get(REQUEST_TAG);
+        let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
+        let hold = tags.get(HOLD_TAG);
+        let hold = hold.and_then(|value| value.trim().parse::<Hold>().ok());
+        if let Some(said) = &self.request
+            && request.is_none_or(|request| request.at < said.at)
+        {
+            tags.insert(REQUEST_TAG.to_owned(), said.to_string());
+        }
+        if let Some(said) = &self.hold
+            && hold.is_none_or(|hold| hold.since < said.since)
+        {
+            tags.insert(HOLD_TAG.to_owned(), said.to_string());
+        }
+    }
+
     /// Makes the tags what they are once this is written.
     pub fn write_to(&self, tags: &mut BTreeMap<String, String>) {
         for (key, value) in self.tags() {
@@ -277,6 +296,30 @@ mod tests {
                 .instant(&TimeZone::UTC, Timestamp::UNIX_EPOCH),
             None
         );
+    }
+
+    #[test]
+    fn what_was_just_said_is_put_in_where_an_answer_does_not_show_it_yet() {
+        let said = Spoken {
+            request: Some("2026-11-23T18:00:00Z stop by alice".parse().unwrap()),
+            hold: None,
+        };
+        for (shown, expected) in [
+            (None, "2026-11-23T18:00:00Z stop by alice"),
+            (
+                Some("2026-11-23T17:59:59Z start by bob"),
+                "2026-11-23T18:00:00Z stop by alice",
+            ),
+            (
+                Some("2026-11-23T18:00:01Z start by bob"),
+                "2026-11-23T18:00:01Z start by bob",
+            ),
+        ] {
+            let shown = shown.map(|value| (REQUEST_TAG.to_owned(), value.to_owned()));
+            let mut tags: BTreeMap<String, String> = shown.into_iter().collect();
+            said.complete(&mut tags);
+            assert_eq!(tags[REQUEST_TAG], expected);
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl App {
                 changes.instances.extend(planned);
             }
             Mode::Act => {
-                let outcomes = sight.carry_out(steps, deadline).await;
+                let outcomes = sight.carry_out(steps, &self.clock, deadline).await;
                 let tell = |error: &CloudError| presentable(&error.to_string());
                 changes.instances.extend(outcomes.iter().map(|outcome| {
                     Change::made(observed(&outcome.step), outcome, &asked, now, tell)

@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use curfew_aws::asked;
+use curfew_aws::clock::Clock;
 use curfew_aws::error::presentable;
-use curfew_aws::execute::{Deadline, Outcome, execute};
+use curfew_aws::execute::{Deadline, Outcome};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
 use curfew_aws::side_by_side::side_by_side;
@@ -98,8 +100,13 @@ impl Sight {
         wide.then(|| first.into())
     }
 
-    /// Carries out steps where their instances are, in each place for itself.
-    pub(crate) async fn carry_out(&self, steps: Vec<Step>, deadline: Deadline) -> Vec<Outcome> {
+    /// Carries out what a request came to where its instances are, in each place for itself.
+    pub(crate) async fn carry_out(
+        &self,
+        steps: Vec<Step>,
+        clock: &Clock,
+        deadline: Deadline,
+    ) -> Vec<Outcome> {
         let mut left = steps;
         let work: Vec<_> = self
             .places
@@ -117,9 +124,10 @@ impl Sight {
                 (!steps.is_empty()).then_some((one, here, steps))
             })
             .collect();
-        let work = work
-            .into_iter()
-            .map(|(one, here, steps)| execute(one.fleet(), here, steps, deadline));
+        let governance = &*self.governance;
+        let work = work.into_iter().map(|(one, here, steps)| {
+            asked::carry_out(one.fleet(), governance, here, steps, clock, deadline)
+        });
         let outcomes = side_by_side(work, Organisation::SIDE_BY_SIDE).await;
         outcomes.into_iter().flatten().collect()
     }

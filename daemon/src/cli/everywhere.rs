@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use curfew_aws::clock::Clock;
 use curfew_aws::execute::{Deadline, Outcome};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
+use curfew_core::govern::Governance;
 use curfew_core::instance::{AccountId, Instance, InstanceId};
 use curfew_core::membership::Member;
 use curfew_core::plan::Step;
@@ -158,6 +160,24 @@ impl Places {
         let all = counted(steps.len(), "step");
         let step = format!("Carrying out {all}");
         let work = organisation.execute(instances, self.sorted(steps), Deadline::NONE);
+        progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
+    }
+
+    /// Carries out what a request came to where its instances are: what people say is written first.
+    pub(super) async fn carry_out_asked(
+        &self,
+        organisation: &Organisation,
+        governance: &Governance,
+        clock: &Clock,
+        instances: &[Instance],
+        steps: Vec<Step>,
+        progress: &dyn Progress,
+    ) -> Vec<Outcome> {
+        let all = counted(steps.len(), "step");
+        let step = format!("Carrying out {all}");
+        let steps = self.sorted(steps);
+        let work =
+            organisation.carry_out_asked(governance, instances, steps, clock, Deadline::NONE);
         progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
     }
 

@@ -151,7 +151,14 @@ async fn carry_out(
             .map(|step| Change::planned(observed(step), step, &asked, now));
         changes.instances.extend(planned);
     } else {
-        let carrying_out = places.carry_out(&organisation, &instances, steps, progress.as_ref());
+        let carrying_out = places.carry_out_asked(
+            &organisation,
+            &settings.governance,
+            &context.clock,
+            &instances,
+            steps,
+            progress.as_ref(),
+        );
         outcomes = carrying_out.await;
         changes.instances.extend(outcomes.iter().map(|outcome| {
             Change::made(

@@ -214,7 +214,7 @@ async function act(verb, targets, place, hours) {
   show();
   if (done.length) tell(outcome(done));
   if (wrong) place.complain(wrong);
-  const failed = done.find((one) => ["skipped", "postponed"].includes(one.result));
+  const failed = done.find((one) => ["skipped", "postponed", "recorded"].includes(one.result));
   if (failed && !wrong && wanted.length === 1) place.complain(new Trouble({ message: `${label(failed)} ${RESULTS[failed.result]}`, hint: inWords(failed.reason, now()) }));
   // A look that was under way has seen the time before.
   await looking;

@@ -1,10 +1,10 @@
 // What is said about instances: which, why, until when. Everything comes from the API; nothing is guessed.
 
-const STATES = { running: "Running", stopped: "Stopped", pending: "Starting", stopping: "Stopping", "shutting-down": "Terminating", terminated: "Terminated" };
+const STATES = { running: "Running", stopped: "Stopped", pending: "Starting", stopping: "Stopping", "shutting-down": "Terminating", terminated: "Terminated", other: "In an unknown state" };
 const RESULTS = {
   starting: "is starting", started: "runs", stopping: "is stopping", stopped: "is stopped", hibernating: "is going to hibernate", hibernated: "hibernates",
   unchanged: "was as asked already", held: "is kept as asked", resumed: "follows its schedule again", postponed: "changes when it has settled",
-  skipped: "is left as it is", failed: "failed", planned: "would change",
+  recorded: "is recorded, and changes with a later pass", skipped: "is left as it is", failed: "failed", planned: "would change",
 };
 const DONE = { start: "started", stop: "stopped" };
 const HOURS = [1, 2, 4, 8];
@@ -15,7 +15,7 @@ const whereabouts = (one, regions) => [one.name && one.id, regions > 1 && one.re
 const kind = (one) => (one.fallback ? `${one.instance_type} for want of ${one.fallback.wanted}` : one.instance_type);
 const inFlight = (one) => ["pending", "stopping", "shutting-down"].includes(one.state);
 // Something should have happened to it, and has not.
-const needsLook = (one) => Boolean(one.retry || (one.due && one.due !== "record") || (one.last?.pending && one.state === "stopped"));
+const needsLook = (one) => Boolean(one.retry || (one.due && one.due !== "record") || (one.last?.pending && one.last.action === "start" && one.state === "stopped"));
 const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const list = (names, most = 3) => {
   const shown = names.length > most + 1 ? [...names.slice(0, most), `${names.length - most} more`] : names;
@@ -39,9 +39,9 @@ function retrying({ action, tries, code, next }, now) {
   return `the ${action} did not work: \`${code}\`, tried ${tries === 1 ? "once" : `${tries} times`}; again ${wait > 0 ? `in ${length(wait)}` : "with the next pass"}`;
 }
 
-// `started by schedule office`, `stopped on request by alice`, `started for a hold by bob`, `started outside of Curfew`.
+// `started by schedule office`, `stopped on request by alice`, `started for an override by bob`, `started outside of Curfew`.
 function cause({ cause, action }) {
-  const how = cause === "outside" ? "outside of Curfew" : cause.startsWith("request ") ? `on ${cause}` : cause.startsWith("hold ") ? `for a ${cause}` : `by ${cause}`;
+  const how = cause === "outside" ? "outside of Curfew" : cause.startsWith("request ") ? `on ${cause}` : cause.startsWith("override ") ? `for an ${cause}` : `by ${cause}`;
   return `${DONE[action]} ${how}`;
 }
 

@@ -1,0 +1,92 @@
+//! Carrying out what people ask for, in the order that loses no word: what they say is written first, then the instances are
+//! observed, then comes the call, and then `curfew:last`.
+//!
+//! Whatever else acts on the instances meanwhile sees the word, or is seen.
+
+use std::collections::HashMap;
+
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::plan::{Step, StepAction, World, plan};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::execute::{Deadline, Outcome, StepResult, execute, say};
+use crate::fleet::{Fleet, Scope};
+
+/// Carries out the steps that a request came to, which were planned on `instances`: one `CreateTags` for what is said alike, one
+/// look at those instances alone, and then a pass over them. What can't be said is not done.
+pub async fn carry_out(
+    fleet: &Fleet,
+    governance: &Governance,
+    instances: &[Instance],
+    steps: Vec<Step>,
+    clock: &Clock,
+    deadline: Deadline,
+) -> Vec<Outcome> {
+    let (said, mut outcomes) = say(fleet, instances, steps, deadline).await;
+    if said.is_empty() {
+        return outcomes;
+    }
+    let ids = said.iter().map(|step| step.instance.clone()).collect();
+    let mut fresh = match fleet.observe(&Scope::Only(ids)).await {
+        Ok(fresh) => fresh,
+        Err(error) => {
+            outcomes.extend(said.into_iter().map(|step| Outcome {
+                step,
+                result: StepResult::Failed(error.repeated()),
+                said: true,
+            }));
+            return outcomes;
+        }
+    };
+    let words: HashMap<&InstanceId, &Step> =
+        said.iter().map(|step| (&step.instance, step)).collect();
+    for instance in &mut fresh {
+        if let Some(word) = words.get(&instance.id).and_then(|step| step.word.as_ref()) {
+            word.complete(&mut instance.tags);
+        }
+    }
+    let now = clock.now();
+    let planned = plan(&World::unasked(governance, &fresh), now);
+    // From the next edge on, the plan is not what anybody wants any more.
+    let deadline = planned.outdated_at.map_or(deadline, |at| {
+        let left = at.duration_since(now).try_into().unwrap_or_default();
+        deadline.no_later_than(Instant::now() + left)
+    });
+    let done = execute(fleet, &fresh, planned.steps, deadline).await;
+    let mut done: HashMap<InstanceId, Outcome> = done
+        .into_iter()
+        .map(|outcome| (outcome.step.instance.clone(), outcome))
+        .collect();
+    outcomes.extend(said.into_iter().map(|asked| {
+        let mut outcome = done
+            .remove(&asked.instance)
+            .unwrap_or_else(|| nothing_to_do(&asked, &fresh));
+        outcome.step.word = asked.word;
+        outcome.said = true;
+        outcome
+    }));
+    outcomes
+}
+
+/// There is nothing to do for it now: EC2 is moving it, or another pass has applied the word already.
+fn nothing_to_do(asked: &Step, fresh: &[Instance]) -> Outcome {
+    let seen = fresh.iter().find(|one| one.id == asked.instance);
+    let state = seen.map_or(asked.state, |instance| instance.state);
+    let mut step = Step {
+        state,
+        action: StepAction::Record,
+        types: None,
+        adopt: None,
+        ..asked.clone()
+    };
+    if asked.action != StepAction::Record {
+        step.note = Some(format!("it is {state} now; a later pass goes on"));
+    }
+    Outcome {
+        step,
+        result: StepResult::Done { after: state },
+        said: true,
+    }
+}
