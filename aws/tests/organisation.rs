@@ -104,6 +104,7 @@ impl Setting {
         self.ec2.launch(
             launch
                 .tag("Schedule", "office")
+                .tag("curfew:last", "2026-11-23T07:00:00Z start schedule office")
                 .launched_at("2026-11-23T07:00:05Z".parse().unwrap()),
         )
     }
@@ -154,6 +155,7 @@ async fn every_account_and_region_is_passed_over_and_each_role_is_assumed_once()
     444455556666 us-west-2
     ");
     setting.ec2.advance(1.minute());
+    setting.pass().await;
     let again = setting.pass().await;
     assert_eq!(again.whole().unwrap().pass.plan.steps, []);
     assert_eq!(
@@ -267,6 +269,10 @@ async fn a_large_region_is_passed_over_page_by_page() {
     }
     assert_eq!(pages, [1000, 1000, 500]);
     assert_eq!(setting.running(), [""; 0]);
-    assert_eq!(setting.ec2.calls_of(Action::DescribeInstances).len(), 3);
+    // Three pages, and what is remembered is read again right before it is written.
+    assert_eq!(
+        setting.ec2.calls_of(Action::DescribeInstances).len(),
+        3 + 25
+    );
     assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 25);
 }

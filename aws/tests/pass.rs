@@ -91,10 +91,15 @@ async fn an_edge_stops_an_instance_once_and_is_remembered_on_it() {
     assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
     assert_eq!(
         setting.ec2.tag(&web, LAST_TAG).unwrap(),
-        "2026-11-23T19:00:00Z stop schedule office"
+        "2026-11-23T19:00:00Z stop schedule office pending"
     );
 
     setting.ec2.advance(5.minutes());
+    setting.pass().await;
+    assert_eq!(
+        setting.ec2.tag(&web, LAST_TAG).unwrap(),
+        "2026-11-23T19:00:00Z stop schedule office"
+    );
     assert_eq!(setting.pass().await.plan.steps, []);
     assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 1);
 }
@@ -146,8 +151,8 @@ async fn one_bad_instance_does_not_block_the_others() {
     };
     assert_eq!(setting.ec2.instances().iter().filter(stopping).count(), 149);
     assert_eq!(
-        setting.ec2.tag(&protected, LAST_TAG),
-        None,
+        setting.ec2.tag(&protected, LAST_TAG).as_deref(),
+        Some("2026-11-23T18:59:59Z stop adopted"),
         "an edge that was not applied is not remembered"
     );
     let calls = setting.ec2.calls_of(Action::StopInstances).len();
@@ -160,7 +165,8 @@ async fn one_bad_instance_does_not_block_the_others() {
 #[tokio::test]
 async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
     let setting = Setting::new().await;
-    let web = setting.ec2.launch(office("web"));
+    let morning = "2026-11-23T07:00:00Z start schedule office";
+    let web = setting.ec2.launch(office("web").tag(LAST_TAG, morning));
     setting.ec2.deny(Denial::of(Action::CreateTags));
     setting.ec2.advance(15.seconds());
 

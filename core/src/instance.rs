@@ -216,7 +216,7 @@ pub enum InstanceState {
     ShuttingDown,
     /// Gone.
     Terminated,
-    /// A state that EC2 has not documented: its own word is in [`Instance::state_word`].
+    /// A state that EC2 has not documented; the reason to leave the instance alone names it.
     Other,
 }
 

@@ -36,7 +36,7 @@ pub(super) struct HistoryArgs {
     /// Only instances that this schedule governed
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// Only by this cause: schedule, hold, request, outside, or one of them whole, such as "override by alice"
+    /// Only by this cause: schedule, override, request, outside, or one of them whole, such as "override by alice"
     #[arg(long, value_name = "CAUSE", value_parser = cause)]
     cause: Option<String>,
     /// Only to this state: running, stopped, pending, stopping, shutting-down, terminated
@@ -167,11 +167,11 @@ fn is_cut(format: Format) -> bool {
 
 /// A sort of cause, or a whole one.
 fn cause(text: &str) -> Result<String, String> {
-    let is_sort = matches!(text, "schedule" | "hold" | "request" | "outside");
+    let is_sort = matches!(text, "schedule" | "override" | "request" | "outside");
     if is_sort || text.parse::<Cause>().is_ok() {
         return Ok(text.to_owned());
     }
-    Err(r#"write `schedule`, `hold`, `request` or `outside`, or one of them whole, such as "schedule office" or "override by alice""#.to_owned())
+    Err(r#"write `schedule`, `override`, `request` or `outside`, or one of them whole, such as "schedule office" or "override by alice""#.to_owned())
 }
 
 fn row(entry: &Entry) -> Vec<String> {

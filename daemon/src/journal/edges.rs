@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(hours(Filter { until, ..all() }), [19]);
         let schedule = Some("office".parse().unwrap());
         assert_eq!(hours(Filter { schedule, ..all() }), [19, 20]);
-        let cause = Some("hold".to_owned());
+        let cause = Some("override".to_owned());
         assert_eq!(hours(Filter { cause, ..all() }), [21]);
         let instances = vec!["web-2".to_owned()];
         let limit = Some(1);

@@ -30,7 +30,7 @@ pub struct Filter {
     pub instances: Vec<String>,
     /// Only what this schedule governed.
     pub schedule: Option<ScheduleName>,
-    /// Only causes of this sort (`schedule`, `hold`, `request`, `outside`), or this very cause (`override by alice`).
+    /// Only causes of this sort (`schedule`, `override`, `request`, `outside`), or this very cause (`override by alice`).
     pub cause: Option<String>,
     /// Only transitions to this state.
     pub to: Option<InstanceState>,
@@ -61,7 +61,7 @@ impl Filter {
             require("to_state = {}", to.as_str().to_owned());
         }
         match self.cause.as_deref() {
-            Some(sort @ ("schedule" | "hold" | "request")) => {
+            Some(sort @ ("schedule" | "override" | "request")) => {
                 require("substr(cause, 1, length({})) = {}", format!("{sort} "));
             }
             Some(cause) => require("cause = {}", cause.to_owned()),

@@ -320,7 +320,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(
         seconds(Filter {
-            cause: text("hold"),
+            cause: text("override"),
             ..all()
         }),
         [2, 3]
@@ -382,7 +382,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
         [1, 2, 3, 4, 5, 6]
     );
     let both = Filter {
-        cause: text("hold"),
+        cause: text("override"),
         limit: Some(1),
         ..which(&["web"])
     };

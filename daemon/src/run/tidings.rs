@@ -313,7 +313,7 @@ mod tests {
                 (LAST_TAG, "2026-11-20T20:00:00Z stop schedule office"),
                 (
                     "curfew:retry",
-                    "2026-11-23T08:00:00Z start 2x InsufficientInstanceCapacity next 2026-11-23T08:05:00Z",
+                    "2026-11-23T08:00:00Z start 2x InsufficientInstanceCapacity first 2026-11-23T08:00:05Z next 2026-11-23T08:05:00Z",
                 ),
             ],
         );

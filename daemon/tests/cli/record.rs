@@ -171,7 +171,7 @@ fn history_shows_what_every_filter_lets_through() {
     assert_eq!(story.history(&["--cause", "schedule office"]), web);
     assert_eq!(story.history(&["--schedule", "office"]), web);
     assert_eq!(story.history(&["--cause", "outside"]), batch);
-    assert_eq!(story.history(&["--cause", "hold"]), [""; 0]);
+    assert_eq!(story.history(&["--cause", "override"]), [""; 0]);
     let both = ["--instance", "web", "--instance", BATCH, "--to", "stopped"];
     assert_eq!(story.history(&both), [batch[0], web[3]]);
     assert_eq!(story.history(&["--limit", "2"]), end);

@@ -37,7 +37,8 @@ fn fleet() -> (Model, InstanceId) {
     let web = ec2.launch(
         Launch::new("web")
             .tag("Schedule", "office")
-            .tag(LAST_TAG, &last),
+            .tag(LAST_TAG, &last)
+            .launched_at(now - SignedDuration::from_hours(1)),
     );
     (ec2, web)
 }

@@ -212,6 +212,12 @@ fn responses(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
         });
         responses.insert("304".to_owned(), unchanged);
     }
+    if route.effect() == Effect::Changes {
+        let mut recorded = good(route, with_body, schemas);
+        recorded["description"] =
+            json!("Recorded; a call came to nothing, and a later pass makes it.");
+        responses.insert("202".to_owned(), recorded);
+    }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes(route, method) {
         by_status.entry(code.status()).or_default().push(code);

@@ -87,7 +87,7 @@ async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
         );
         assert_eq!(
             world.tag("web", "curfew:last").as_deref(),
-            Some("2026-11-23T19:00:00Z stop schedule office")
+            Some("2026-11-23T19:00:00Z stop schedule office pending")
         );
         for wait in [0, 1, 60] {
             world.ec2.advance(SignedDuration::from_mins(wait));

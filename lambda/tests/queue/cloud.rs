@@ -260,6 +260,7 @@ pub(crate) fn office(ec2: &Model, account: &str, region: &str) {
             .account(account)
             .region(region)
             .tag("Schedule", "office")
+            .tag("curfew:last", "2035-11-26T07:00:00Z start schedule office")
             .launched_at("2035-11-26T07:00:05Z".parse().unwrap()),
     );
 }

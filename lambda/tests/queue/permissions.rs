@@ -107,6 +107,11 @@ async fn live(cloud: &Arc<Cloud>) {
                 .instance_type("m5.large")
                 .tag("curfew:last", "2035-11-26T05:00:00Z stop schedule night"),
         );
+        // What is no longer due is forgotten.
+        let refused = "2035-11-26T07:00:00Z start 1x Code first 2035-11-26T07:00:00Z next 2035-11-26T07:01:00Z";
+        cloud
+            .ec2
+            .launch(launch("tried", "office").tag("curfew:retry", refused));
         held.push(cloud.ec2.launch(launch("held", "office")).to_string());
     }
     for schedule in ["office", "night"] {
