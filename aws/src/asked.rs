@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::plan::{Step, StepAction, World, plan};
+use curfew_core::plan::{Plan, Step, StepAction};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::execute::{Deadline, Outcome, StepResult, execute, say};
+use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, say};
 use crate::fleet::{Fleet, Scope};
+use crate::pass::Pass;
 
 /// Carries out the steps that a request came to, which were planned on `instances`: one `CreateTags` for what is said alike, one
 /// look at those instances alone, and then a pass over them. What can't be said is not done.
@@ -24,12 +25,31 @@ pub async fn carry_out(
     clock: &Clock,
     deadline: Deadline,
 ) -> Vec<Outcome> {
-    let (said, mut outcomes) = say(fleet, instances, steps, deadline).await;
+    let basis = Basis {
+        governance,
+        request: None,
+        woken_for: None,
+        clock,
+    };
+    let asked = Plan {
+        at: clock.now(),
+        steps,
+        skipped: Vec::new(),
+        next_edge: None,
+        outdated_at: None,
+    };
+    let order = Order {
+        plan: &asked,
+        instances,
+        begun: &vec![Instant::now(); instances.len()],
+        basis,
+    };
+    let (said, mut outcomes) = say(fleet, order, deadline).await;
     if said.is_empty() {
         return outcomes;
     }
     let ids = said.iter().map(|step| step.instance.clone()).collect();
-    let mut fresh = match fleet.observe(&Scope::Only(ids)).await {
+    let mut fresh = match fleet.look(&Scope::Only(ids)).await {
         Ok(fresh) => fresh,
         Err(error) => {
             outcomes.extend(said.into_iter().map(|step| Outcome {
@@ -42,20 +62,15 @@ pub async fn carry_out(
     };
     let words: HashMap<&InstanceId, &Step> =
         said.iter().map(|step| (&step.instance, step)).collect();
-    for instance in &mut fresh {
+    for instance in &mut fresh.instances {
         if let Some(word) = words.get(&instance.id).and_then(|step| step.word.as_ref()) {
             word.complete(&mut instance.tags);
         }
     }
-    let now = clock.now();
-    let planned = plan(&World::unasked(governance, &fresh), now);
-    // From the next edge on, the plan is not what anybody wants any more.
-    let deadline = planned.outdated_at.map_or(deadline, |at| {
-        let left = at.duration_since(now).try_into().unwrap_or_default();
-        deadline.no_later_than(Instant::now() + left)
-    });
-    let done = execute(fleet, &fresh, planned.steps, deadline).await;
-    let mut done: HashMap<InstanceId, Outcome> = done
+    let mut pass = Pass::decide(fresh, basis, clock.now());
+    Box::pin(pass.carry_out(fleet, basis, deadline)).await;
+    let fresh = pass.instances;
+    let mut done: HashMap<InstanceId, Outcome> = (pass.outcomes)
         .into_iter()
         .map(|outcome| (outcome.step.instance.clone(), outcome))
         .collect();

@@ -142,6 +142,8 @@ impl Change {
             StepResult::Failed(_) | StepResult::OutOfTime => {
                 (refused.unwrap_or_default(), step.state)
             }
+            // A newer word decides.
+            StepResult::Dropped { .. } => (Remember::default(), step.state),
         };
         let mut change = Self::remembered(instance, step, &written, *said, world, now);
         change.after = after;
@@ -170,6 +172,10 @@ impl Change {
                     }
                     (_, false) => tell(error),
                 };
+            }
+            StepResult::Dropped { because } => {
+                change.result = Verdict::Skipped;
+                change.reason = format!("not done after a second look: {because}");
             }
             StepResult::OutOfTime => {
                 change.result = came_to_nothing;

@@ -28,6 +28,8 @@ use self::credentials::{Need, Profiles, region_of_the_instance};
 use self::role::AssumedRole;
 pub use self::trust::{Trust, TrustError};
 use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::skew::ClockWatch;
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,7 @@ pub struct Connection {
     pub calls: Calls,
     /// Where its credentials come from, once they have been asked for.
     pub source: CredentialSource,
+    pub(crate) clock_watch: ClockWatch,
     endpoint: Option<String>,
 }
 
@@ -162,6 +165,7 @@ impl Connection {
             sdk: sdk.credentials_provider(credentials).build(),
             calls: Calls::default(),
             source,
+            clock_watch: ClockWatch::default(),
             endpoint,
         })
     }
@@ -199,8 +203,18 @@ impl Connection {
             sdk,
             calls: Calls::default(),
             source: CredentialSource::default(),
+            clock_watch: ClockWatch::default(),
             endpoint,
         })
+    }
+
+    /// The same way, whose answers put `clock` right: that is the clock of whoever uses it.
+    #[must_use]
+    pub fn correcting(self, clock: &Clock) -> Self {
+        Self {
+            clock_watch: ClockWatch::correcting(clock),
+            ..self
+        }
     }
 
     /// The same way to another region.
@@ -211,6 +225,7 @@ impl Connection {
             sdk: self.sdk.clone().into_builder().region(region).build(),
             calls: self.calls.clone(),
             source: self.source.clone(),
+            clock_watch: self.clock_watch.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -228,6 +243,7 @@ impl Connection {
             sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
             calls: self.calls.clone(),
             source: self.source.clone(),
+            clock_watch: self.clock_watch.clone(),
             endpoint: self.endpoint.clone(),
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! No choices are made here. What a step says is done, or its failure is reported.
 
+mod again;
 mod batch;
 mod deadline;
+mod guard;
 mod hibernation;
 mod isolate;
 mod memory;
@@ -14,15 +16,21 @@ mod room;
 mod trouble;
 mod types;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::plan::{Step, StepAction, WithoutMemory};
+use curfew_core::plan::{Plan, Step, StepAction, WithoutMemory, World, plan};
+use curfew_core::request::Request;
+use curfew_core::schedule::ScheduleName;
+use jiff::Timestamp;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use self::batch::{Answer, Batch, Call};
 pub use self::deadline::Deadline;
+use self::guard::{Guard, Moment};
 use self::hibernation::NotHibernated;
 use self::isolate::Families;
 use self::memory::{Ledger, Writes};
@@ -31,6 +39,7 @@ pub use self::refusal::refusal;
 use self::room::Rooms;
 use self::trouble::Trouble;
 use self::types::Types;
+use crate::clock::Clock;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
 
@@ -43,20 +52,62 @@ const BATCH: usize = 100;
 /// calls a second that it allows; more would only queue for its tokens.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Carries out `steps` for some of `instances`, and reports each: in their order, and to the log.
+/// What a plan is made of besides the instances that are seen: enough to make it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis<'a> {
+    /// The schedules.
+    pub governance: &'a Governance,
+    /// What a person or program asked for.
+    pub request: Option<&'a Request>,
+    /// The schedule that a rule or timer named.
+    pub woken_for: Option<&'a ScheduleName>,
+    /// Tells the instant of a decision.
+    pub clock: &'a Clock,
+}
+
+impl Basis<'_> {
+    /// The plan for what is seen, at an instant.
+    pub fn plan(&self, instances: &[Instance], at: Timestamp) -> Plan {
+        let Self {
+            governance,
+            request,
+            woken_for,
+            clock: _,
+        } = *self;
+        let world = World {
+            governance,
+            instances,
+            request,
+            woken_for,
+        };
+        plan(&world, at)
+    }
+}
+
+/// A plan that is to be carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) plan: &'a Plan,
+    /// The instances that it was made for.
+    pub(crate) instances: &'a [Instance],
+    /// When the observation of each of them began.
+    pub(crate) begun: &'a [Instant],
+    pub(crate) basis: Basis<'a>,
+}
+
+/// Carries out the steps of a plan, and reports each: in their order, and to the log.
 ///
-/// - A batch's memory is written as soon as EC2 accepted it, and no batch is begun so late that there would be no time left
-///   for that.
+/// - Nothing is called or written from the plan's next edge on: what is left is decided afresh by the next pass.
+/// - A call rests on what was seen a few seconds ago at most. Where EC2's pace made it wait for longer, its members are looked
+///   at and decided about again first, by the same plan, and a step that comes out different is dropped.
+/// - A batch's memory is written as soon as EC2 accepted it, and no batch is begun so late that the caller's deadline would leave
+///   no time for that.
 /// - A batch that is refused for one member's sake is split until the bad member stands alone; everyone else goes on.
 /// - Where nothing can succeed any more (the credentials ran out, nobody answers, an action is not allowed at all), the rest
 ///   fails for that reason without a call each.
-pub async fn execute(
-    fleet: &Fleet,
-    instances: &[Instance],
-    steps: Vec<Step>,
-    deadline: Deadline,
-) -> Vec<Outcome> {
-    let mut work = Execution::new(fleet, instances, &steps, deadline);
+pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline) -> Vec<Outcome> {
+    let steps = order.plan.steps.clone();
+    let mut work = Execution::new(fleet, order, &steps, deadline);
     // What a person says is the wish itself: it is written first, so that a failing call is tried again by a later pass.
     work.queue_words();
     work.run().await;
@@ -84,13 +135,13 @@ pub async fn execute(
 }
 
 /// Writes what people say and nothing else. Returns the steps whose word stands, and what became of the others.
-pub async fn say(
+pub(crate) async fn say(
     fleet: &Fleet,
-    instances: &[Instance],
-    steps: Vec<Step>,
+    order: Order<'_>,
     deadline: Deadline,
 ) -> (Vec<Step>, Vec<Outcome>) {
-    let mut work = Execution::new(fleet, instances, &steps, deadline);
+    let steps = order.plan.steps.clone();
+    let mut work = Execution::new(fleet, order, &steps, deadline);
     work.queue_words();
     work.run().await;
     let (results, _) = work.into_results();
@@ -110,7 +161,12 @@ pub async fn say(
 struct Execution<'a> {
     fleet: &'a Fleet,
     steps: &'a [Step],
-    deadline: Deadline,
+    basis: Basis<'a>,
+    /// The instant of the plan.
+    decided_at: Timestamp,
+    guard: Guard,
+    /// When the observation began that each member's step rests on.
+    seen: Vec<Moment>,
     progress: Vec<Progress>,
     /// Whose word is written.
     said: Vec<bool>,
@@ -146,20 +202,34 @@ enum End<'a> {
 }
 
 impl<'a> Execution<'a> {
-    fn new(
-        fleet: &'a Fleet,
-        instances: &[Instance],
-        steps: &'a [Step],
-        deadline: Deadline,
-    ) -> Self {
-        let by_id: HashMap<&InstanceId, &Instance> =
-            instances.iter().map(|one| (&one.id, one)).collect();
-        let seen = steps.iter().map(|step| by_id.get(&step.instance).copied());
+    fn new(fleet: &'a Fleet, order: Order<'a>, steps: &'a [Step], deadline: Deadline) -> Self {
+        let Order {
+            plan,
+            instances,
+            begun,
+            basis,
+        } = order;
+        let guard = Guard::new(deadline, plan, basis.clock);
+        let by_id: HashMap<&InstanceId, (&Instance, Instant)> = (instances.iter())
+            .zip(begun)
+            .map(|(one, begun)| (&one.id, (one, *begun)))
+            .collect();
+        let known = |step: &Step| {
+            *by_id
+                .get(&step.instance)
+                .expect("steps are for what was seen")
+        };
+        let seen = steps.iter().map(|step| Some(known(step).0));
         let types = Types::of(steps.iter().zip(seen.clone()));
         Self {
             fleet,
             steps,
-            deadline,
+            basis,
+            decided_at: plan.at,
+            seen: (steps.iter())
+                .map(|step| guard.moment(known(step).1))
+                .collect(),
+            guard,
             progress: steps.iter().map(|_| Progress::Open).collect(),
             said: vec![false; steps.len()],
             unremembered: None,
@@ -247,7 +317,8 @@ impl<'a> Execution<'a> {
                 && let Some(batch) = self.next()
             {
                 let ids = self.ids(&batch);
-                let sent = batch.send(self.fleet.clone(), ids, self.deadline);
+                let seen = self.oldest(&batch);
+                let sent = batch.send(self.fleet.clone(), ids, self.guard.clone(), seen);
                 under_way.spawn(sent.in_current_span());
             }
             match under_way.join_next().await {
@@ -264,7 +335,8 @@ impl<'a> Execution<'a> {
             if let Some(error) = self.trouble.with(&batch.call) {
                 self.fail(&batch, &batch.members, &error);
                 self.ended(&batch, End::Unknown);
-            } else if self.deadline.has_passed() && !batch.call.is_memory() {
+            } else if !self.guard.may_begin() && !batch.call.is_memory() || !self.guard.may_write()
+            {
                 self.leave(&batch, &batch.members);
                 self.ended(&batch, End::Unknown);
             } else if let Some(batch) = self
@@ -297,9 +369,19 @@ impl<'a> Execution<'a> {
         Some(batch.of(firm))
     }
 
-    /// What was done is remembered also after the deadline; what only needs remembering waits for the next pass.
+    /// When the longest ago of a batch's members was seen, if its call rests on that.
+    fn oldest(&self, batch: &Batch) -> Option<Moment> {
+        if !batch.call.rests_on_what_was_seen() {
+            return None;
+        }
+        let seen = batch.members.iter().map(|member| self.seen[*member]);
+        seen.reduce(Moment::earlier)
+    }
+
+    /// What was done is remembered also after the caller's deadline, as long as it waits; what only needs remembering is left
+    /// to the next pass.
     fn in_time(&mut self, batch: Batch) -> Option<Batch> {
-        if !self.deadline.has_passed() {
+        if self.guard.may_begin() {
             return Some(batch);
         }
         let (kept, left): (Vec<usize>, Vec<usize>) = batch
@@ -316,10 +398,12 @@ impl<'a> Execution<'a> {
 
     fn take(&mut self, batch: &Batch, answer: Answer) {
         match answer {
-            Answer::Done(changes) => {
-                self.trouble.accepted(&batch.call);
-                self.accept(batch, &changes);
-                self.ended(batch, End::Accepted);
+            Answer::Done(changes) => self.done(batch, &changes),
+            Answer::Seen(seen) => self.decide_again(batch, &seen),
+            Answer::NotSeen(error) => self.not_seen(batch, &error),
+            Answer::Late(_) if batch.may_be_sent_again() => {
+                let again = batch.sent_again();
+                self.replace(batch, vec![again], Turn::Next);
             }
             Answer::TooSlow { affordable } if affordable == 0 || batch.members.len() == 1 => {
                 self.leave(batch, &batch.members);
@@ -332,8 +416,65 @@ impl<'a> Execution<'a> {
                 self.leave(batch, later);
                 self.queue.push_front(batch.of(now.to_vec()));
             }
-            Answer::Failed(error) => self.refused(batch, &error),
+            Answer::Late(error) | Answer::Failed(error) => self.refused(batch, &error),
         }
+    }
+
+    /// EC2 accepted a batch's call, for the members that its answer names.
+    fn done(&mut self, batch: &Batch, changes: &[StateChange]) {
+        let (named, left_out) = self.named_in(batch, changes);
+        if !named.is_empty() {
+            self.trouble.accepted(&batch.call);
+        }
+        if left_out.is_empty() {
+            self.accept(batch, changes);
+            self.ended(batch, End::Accepted);
+            return;
+        }
+        let rest = batch.of(left_out);
+        if !named.is_empty() {
+            let named = batch.of(named);
+            self.rooms.split(batch, 2);
+            self.accept(&named, changes);
+            self.ended(&named, End::Accepted);
+        }
+        if rest.may_be_sent_again() {
+            self.queue.push_front(rest.sent_again());
+        } else {
+            let error = self.not_named(&rest);
+            self.trouble.failed(&error);
+            self.fail(&rest, &rest.members, &error);
+            self.ended(&rest, End::Unknown);
+        }
+    }
+
+    /// A batch's members that EC2's answer names, and the others: of those it is not known that anything was done about them.
+    fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
+        let Call::Change(_) = batch.call else {
+            return (batch.members.clone(), Vec::new());
+        };
+        let named: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
+        batch
+            .members
+            .iter()
+            .partition(|member| named.contains(&self.steps[**member].instance))
+    }
+
+    fn not_named(&self, batch: &Batch) -> CloudError {
+        /// So many ids are still read.
+        const SHOWN: usize = 5;
+        let ids = batch.members.iter();
+        let mut ids: Vec<String> = ids
+            .map(|member| format!("`{}`", self.steps[*member].instance))
+            .collect();
+        let more = ids.len().saturating_sub(SHOWN);
+        ids.truncate(SHOWN);
+        let mut ids = ids.join(", ");
+        if more > 0 {
+            ids = format!("{ids} and {more} more");
+        }
+        let message = format!("the answer leaves out {ids}, so that nothing may have been done");
+        CloudError::new(batch.call.operation(), CloudErrorKind::Service, message)
     }
 
     /// What is done about a refusal follows from whose fault it is.
@@ -388,7 +529,7 @@ impl<'a> Execution<'a> {
         self.search_goes_on(batch, end);
     }
 
-    /// EC2 answers for each instance; where an answer is missing, the call's own meaning stands in.
+    /// EC2 answers with each instance's state; where it says none, the call's own meaning stands in.
     fn accept(&mut self, batch: &Batch, changes: &[StateChange]) {
         let presumed = match batch.call {
             Call::Change(StepAction::Start) => InstanceState::Pending,

@@ -3,23 +3,27 @@
 mod no_room;
 mod observe;
 mod own_memory;
+mod send_by;
 mod sighting;
 mod trim;
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::client::customize::CustomizableOperation;
+use aws_sdk_ec2::config::Config;
 use aws_sdk_ec2::types::{AttributeValue, Tag};
 use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
 use curfew_core::memory::{LAST_TAG, Last};
 
 use self::no_room::NoRoom;
-pub use self::observe::{Page, PageToken};
+pub use self::observe::{Observation, Page, PageToken};
 use self::own_memory::OwnMemory;
+pub(crate) use self::send_by::SendBy;
 use crate::connect::Connection;
 use crate::error::CloudError;
 use crate::pace::Pace;
-use crate::skew::{ClockWatch, SignAnew};
+use crate::skew::SignAnew;
 use crate::whole::{AskAgain, WholeAnswer};
 
 /// The instances of one account in one region.
@@ -29,6 +33,7 @@ pub struct Fleet {
     region: Region,
     pace: Pace,
     own_memory: OwnMemory,
+    send_by: Option<SendBy>,
 }
 
 /// Which instances a pass looks at.
@@ -57,7 +62,7 @@ impl Fleet {
     pub fn new(connection: &Connection) -> Self {
         let settings = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(connection.calls.clone())
-            .interceptor(ClockWatch::default())
+            .interceptor(connection.clock_watch.clone())
             .retry_classifier(SignAnew)
             .interceptor(WholeAnswer)
             .retry_classifier(AskAgain)
@@ -67,6 +72,7 @@ impl Fleet {
             region: Region::new(connection.region()),
             pace: Pace::published(),
             own_memory: OwnMemory::default(),
+            send_by: None,
         }
     }
 
@@ -74,6 +80,27 @@ impl Fleet {
     #[must_use]
     pub fn at_pace(self, pace: Pace) -> Self {
         Self { pace, ..self }
+    }
+
+    /// The same fleet, whose calls that change something are not sent after an instant.
+    #[must_use]
+    pub(crate) fn sending_by(&self, send_by: &SendBy) -> Self {
+        Self {
+            send_by: Some(send_by.clone()),
+            ..self.clone()
+        }
+    }
+
+    fn limited<T, E, B>(
+        &self,
+        call: CustomizableOperation<T, E, B>,
+    ) -> CustomizableOperation<T, E, B> {
+        match &self.send_by {
+            None => call,
+            Some(send_by) => call
+                .config_override(Config::builder().retry_classifier(send_by.clone()))
+                .interceptor(send_by.clone()),
+        }
     }
 
     /// How fast this fleet's account is called in its region.
@@ -93,7 +120,8 @@ impl Fleet {
             .client
             .start_instances()
             .set_instance_ids(Some(strings(ids)));
-        let answer = call
+        let answer = self
+            .limited(call.customize())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ec2:StartInstances", error))?;
@@ -119,7 +147,8 @@ impl Fleet {
         } else {
             call
         };
-        let answer = call
+        let answer = self
+            .limited(call.customize())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ec2:StopInstances", error))?;
@@ -138,7 +167,8 @@ impl Fleet {
             .modify_instance_attribute()
             .instance_id(id.as_str())
             .instance_type(value);
-        call.send()
+        self.limited(call.customize())
+            .send()
             .await
             .map(drop)
             .map_err(|error| CloudError::from_sdk("ec2:ModifyInstanceAttribute", error))
@@ -158,7 +188,8 @@ impl Fleet {
             .create_tags()
             .set_resources(Some(strings(ids)))
             .set_tags(Some(tags.collect()));
-        call.send()
+        self.limited(call.customize())
+            .send()
             .await
             .map(drop)
             .map_err(|error| CloudError::from_sdk("ec2:CreateTags", error))
@@ -199,7 +230,8 @@ impl Fleet {
             .delete_tags()
             .set_resources(Some(strings(ids)))
             .set_tags(Some(tags.collect()));
-        call.send()
+        self.limited(call.customize())
+            .send()
             .await
             .map(drop)
             .map_err(|error| CloudError::from_sdk("ec2:DeleteTags", error))

@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod identity;
 pub mod organisation;
 pub mod pace;
+pub mod pages;
 pub mod parameter;
 pub mod pass;
 pub mod queue;

@@ -2,7 +2,7 @@
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::Instance;
-use curfew_core::plan::{Plan, World, plan};
+use curfew_core::plan::Plan;
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
 use jiff::Timestamp;
@@ -11,8 +11,8 @@ use tracing::{Instrument, info, info_span};
 
 use crate::clock::Clock;
 use crate::error::CloudError;
-use crate::execute::{Deadline, Outcome, StepResult, execute};
-use crate::fleet::{Fleet, PageToken, Scope};
+use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, execute};
+use crate::fleet::{Fleet, Observation, PageToken, Scope};
 
 /// What makes a pass happen, and over what. It carries no decision.
 #[derive(Clone, Debug)]
@@ -32,6 +32,16 @@ impl WakeUp<'_> {
         request: None,
         schedule: None,
     };
+
+    /// What a pass of this wake-up decides by.
+    pub fn basis<'b>(&'b self, governance: &'b Governance, clock: &'b Clock) -> Basis<'b> {
+        Basis {
+            governance,
+            request: self.request.as_ref(),
+            woken_for: self.schedule,
+            clock,
+        }
+    }
 }
 
 /// What one pass saw, decided and did.
@@ -41,6 +51,8 @@ pub struct Pass {
     pub at: Timestamp,
     /// What EC2 said before anything was done.
     pub instances: Vec<Instance>,
+    /// When the observation of each of them began.
+    pub begun: Vec<Instant>,
     /// What was decided.
     pub plan: Plan,
     /// How each step of the plan went.
@@ -48,12 +60,52 @@ pub struct Pass {
 }
 
 impl Pass {
+    /// Decides about what was seen, at this instant.
+    pub fn decide(seen: Observation, basis: Basis<'_>, at: Timestamp) -> Self {
+        let Observation { instances, begun } = seen;
+        let plan = basis.plan(&instances, at);
+        Self {
+            at,
+            instances,
+            begun,
+            plan,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Carries the plan out, by what it was made of. Nothing is called or written after `deadline`, nor after the plan's next
+    /// edge; and what EC2's pace holds up for more than a few seconds is looked at and decided about again before its call.
+    pub async fn carry_out(&mut self, fleet: &Fleet, basis: Basis<'_>, deadline: Deadline) {
+        let order = Order {
+            plan: &self.plan,
+            instances: &self.instances,
+            begun: &self.begun,
+            basis,
+        };
+        self.outcomes = execute(fleet, order, deadline).await;
+        info!(
+            instances = self.instances.len(),
+            steps = self.outcomes.len(),
+            failures = self.failures(),
+            dropped = self.dropped(),
+            next_edge = self.plan.next_edge.map(|at| at.to_string()),
+            "pass finished"
+        );
+    }
+
     /// How many steps did not go as planned.
     pub fn failures(&self) -> usize {
-        self.outcomes
-            .iter()
-            .filter(|outcome| !matches!(outcome.result, StepResult::Done { .. }))
-            .count()
+        self.count(|result| !matches!(result, StepResult::Done { .. } | StepResult::Dropped { .. }))
+    }
+
+    /// How many steps were decided otherwise by the time of their turn.
+    pub fn dropped(&self) -> usize {
+        self.count(|result| matches!(result, StepResult::Dropped { .. }))
+    }
+
+    fn count(&self, counts: impl Fn(&StepResult) -> bool) -> usize {
+        let outcomes = self.outcomes.iter();
+        outcomes.filter(|outcome| counts(&outcome.result)).count()
     }
 
     /// Whether time ran out before every step had its turn.
@@ -67,28 +119,6 @@ impl Pass {
         let left = |outcome: &Outcome| matches!(outcome.result, StepResult::OutOfTime);
         self.outcomes.iter().all(left)
     }
-
-    async fn carry_out(&mut self, fleet: &Fleet, clock: &Clock, deadline: Deadline) {
-        let deadline = self
-            .outdated(clock)
-            .map_or(deadline, |at| deadline.no_later_than(at));
-        let steps = self.plan.steps.clone();
-        self.outcomes = execute(fleet, &self.instances, steps, deadline).await;
-        info!(
-            instances = self.instances.len(),
-            steps = self.outcomes.len(),
-            failures = self.failures(),
-            next_edge = self.plan.next_edge.map(|at| at.to_string()),
-            "pass finished"
-        );
-    }
-
-    /// From its next edge or the end of a hold on, a plan is not what anybody wants any more: what EC2's pace leaves undone until
-    /// then (it starts two instances a second) is decided afresh.
-    fn outdated(&self, clock: &Clock) -> Option<Instant> {
-        let left = self.plan.outdated_at?.duration_since(clock.now());
-        Some(Instant::now() + left.try_into().unwrap_or_default())
-    }
 }
 
 /// Looks and decides, and does nothing.
@@ -98,30 +128,9 @@ pub async fn look(
     wake_up: WakeUp<'_>,
     clock: &Clock,
 ) -> Result<Pass, CloudError> {
-    let instances = fleet.observe(&wake_up.scope).await?;
-    Ok(decide(instances, governance, &wake_up, clock))
-}
-
-fn decide(
-    instances: Vec<Instance>,
-    governance: &Governance,
-    wake_up: &WakeUp<'_>,
-    clock: &Clock,
-) -> Pass {
-    let at = clock.now();
-    let world = World {
-        governance,
-        instances: &instances,
-        request: wake_up.request.as_ref(),
-        woken_for: wake_up.schedule,
-    };
-    let plan = plan(&world, at);
-    Pass {
-        at,
-        instances,
-        plan,
-        outcomes: Vec::new(),
-    }
+    let seen = fleet.look(&wake_up.scope).await?;
+    let basis = wake_up.basis(governance, clock);
+    Ok(Pass::decide(seen, basis, clock.now()))
 }
 
 /// Looks, decides, and does it.
@@ -135,8 +144,9 @@ pub async fn pass(
     let span = info_span!("pass", region = %fleet.region());
     async {
         // Boxed: the layers around them nest deeper than the compiler lays out in one piece.
-        let mut pass = Box::pin(look(fleet, governance, wake_up, clock)).await?;
-        Box::pin(pass.carry_out(fleet, clock, deadline)).await;
+        let mut pass = Box::pin(look(fleet, governance, wake_up.clone(), clock)).await?;
+        let basis = wake_up.basis(governance, clock);
+        Box::pin(pass.carry_out(fleet, basis, deadline)).await;
         Ok(pass)
     }
     .instrument(span)
@@ -160,8 +170,9 @@ pub async fn pass_page(
             schedule,
             ..WakeUp::ROUTINE
         };
-        let mut pass = decide(page.instances, governance, &wake_up, clock);
-        Box::pin(pass.carry_out(fleet, clock, deadline)).await;
+        let basis = wake_up.basis(governance, clock);
+        let mut pass = Pass::decide(page.seen, basis, clock.now());
+        Box::pin(pass.carry_out(fleet, basis, deadline)).await;
         Ok((pass, page.next))
     }
     .instrument(span)

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{CloudError, CloudErrorKind};
+use crate::pages::PageTokens;
 pub use name::{BadStackName, StackName};
 
 /// A rule as it should be.
@@ -245,6 +246,7 @@ impl Rules {
         let waking_us = self.names_by_target().await?;
         let mut existing = Vec::new();
         let mut on_bus = 0;
+        let mut pages = PageTokens::new("events:ListRules");
         let mut token = None;
         loop {
             let page = self
@@ -274,7 +276,7 @@ impl Rules {
                     wakes,
                 });
             }
-            token = page.next_token;
+            token = pages.follow(page.next_token)?;
             if token.is_none() {
                 return Ok((existing, on_bus));
             }
@@ -283,6 +285,7 @@ impl Rules {
 
     async fn names_by_target(&self) -> Result<BTreeSet<String>, CloudError> {
         let mut names = BTreeSet::new();
+        let mut pages = PageTokens::new("events:ListRuleNamesByTarget");
         let mut token = None;
         loop {
             let page = self
@@ -294,7 +297,7 @@ impl Rules {
                 .await
                 .map_err(|error| CloudError::from_sdk("events:ListRuleNamesByTarget", error))?;
             names.extend(page.rule_names.unwrap_or_default());
-            token = page.next_token;
+            token = pages.follow(page.next_token)?;
             if token.is_none() {
                 return Ok(names);
             }
@@ -395,6 +398,7 @@ impl Rules {
 
     async fn targets(&self, rule: &str) -> Result<Vec<Target>, CloudError> {
         let mut targets = Vec::new();
+        let mut pages = PageTokens::new("events:ListTargetsByRule");
         let mut token = None;
         loop {
             let page = self
@@ -406,7 +410,7 @@ impl Rules {
                 .await
                 .map_err(|error| CloudError::from_sdk("events:ListTargetsByRule", error))?;
             targets.extend(page.targets.unwrap_or_default());
-            token = page.next_token;
+            token = pages.follow(page.next_token)?;
             if token.is_none() {
                 return Ok(targets);
             }

@@ -1,9 +1,10 @@
-//! A clock of this machine that differs from AWS's: calls are signed with AWS's time, and the operator is told.
+//! A clock of this machine that differs from AWS's: calls are signed with AWS's time, the shell's clock is put right by the dates
+//! of EC2's answers, and the operator is told.
 //!
 //! The SDK learns the difference from every answer and signs its next call with it; but the refusal that EC2 gives for a signature
-//! of the wrong time, `RequestExpired`, it takes for final. Edges are due by this machine's clock all the same: who sets it right
-//! is not Curfew.
+//! of the wrong time, `RequestExpired`, it takes for final.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -19,19 +20,20 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::retry::ErrorKind;
+use jiff::Timestamp;
 use tracing::{info, warn};
 
-/// From here on it is told. An edge is to the minute, and a wake-up may be as early as this; AWS refuses signatures that are more
-/// than five minutes off, so less than that is noticed by nothing else.
-const WORTH_TELLING: Duration = Duration::from_mins(1);
+use crate::clock::Clock;
 
 /// EC2's code for a signature of the wrong time, and also for credentials that have run out.
 const REFUSAL: &str = "RequestExpired";
 
-/// Compares this machine's clock with the time in each answer.
-#[derive(Debug, Default)]
+/// Compares this machine's clock with the time in each answer. Clones watch the same clock.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ClockWatch {
-    told: AtomicBool,
+    told: Arc<AtomicBool>,
+    /// The clock that is put right, and read; without one, the SDK's is read.
+    clock: Option<Clock>,
 }
 
 /// When the request went out, by this machine's clock.
@@ -57,8 +59,8 @@ impl Intercept for ClockWatch {
         components: &RuntimeComponents,
         settings: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(time) = components.time_source() {
-            settings.interceptor_state().store_put(Sent(time.now()));
+        if let Some(now) = self.now(components) {
+            settings.interceptor_state().store_put(Sent(now));
         }
         Ok(())
     }
@@ -73,12 +75,16 @@ impl Intercept for ClockWatch {
         let server = date
             .and_then(|date| DateTime::from_str(date, Format::HttpDate).ok())
             .and_then(|date| SystemTime::try_from(date).ok());
-        let (Some(server), Some(Sent(sent)), Some(time)) =
-            (server, settings.load::<Sent>(), components.time_source())
+        let (Some(server), Some(Sent(sent)), Some(received)) =
+            (server, settings.load::<Sent>(), self.now(components))
         else {
             return Ok(());
         };
-        let (off, direction) = difference(*sent, server, time.now());
+        if let Some(clock) = &self.clock {
+            let [sent, date, received] = [*sent, server, received].map(Timestamp::try_from);
+            clock.correct(sent?, date?, received?);
+        }
+        let (off, direction) = difference(*sent, server, received);
         self.tell(off, direction);
         context.response_mut().add_extension(Off(off));
         Ok(())
@@ -86,14 +92,30 @@ impl Intercept for ClockWatch {
 }
 
 impl ClockWatch {
+    /// One that puts this clock right.
+    pub(crate) fn correcting(clock: &Clock) -> Self {
+        Self {
+            told: Arc::default(),
+            clock: Some(clock.clone()),
+        }
+    }
+
+    /// This machine's time.
+    fn now(&self, components: &RuntimeComponents) -> Option<SystemTime> {
+        match &self.clock {
+            Some(clock) => Some(clock.uncorrected().now().into()),
+            None => Some(components.time_source()?.now()),
+        }
+    }
+
     /// Once when it begins, and once when it is over.
     fn tell(&self, off: Duration, direction: &str) {
-        let is_off = off >= WORTH_TELLING;
+        let is_off = off >= worth_telling();
         if self.told.swap(is_off, Ordering::Relaxed) == is_off {
             return;
         }
         if is_off {
-            let hint = "set the clock, for example with `timedatectl set-ntp true`; edges are applied by it";
+            let hint = "set the clock, for example with `timedatectl set-ntp true`; meanwhile Curfew goes by AWS's time";
             warn!(
                 seconds = off.as_secs(),
                 hint, "this machine's clock is {direction}"
@@ -102,6 +124,10 @@ impl ClockWatch {
             info!("this machine's clock is right again");
         }
     }
+}
+
+fn worth_telling() -> Duration {
+    Clock::WORTH_TELLING.unsigned_abs()
 }
 
 /// By how much AWS's time lies outside the span between request and answer, however long that was.
@@ -127,7 +153,7 @@ impl ClassifyRetry for SignAnew {
         };
         let was_off = response
             .extension::<Off>()
-            .is_some_and(|Off(off)| *off >= WORTH_TELLING);
+            .is_some_and(|Off(off)| *off >= worth_telling());
         let body = response.body().bytes().unwrap_or_default();
         if was_off && contains(body, REFUSAL) {
             return RetryAction::retryable_error(ErrorKind::ServerError);

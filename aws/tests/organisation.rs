@@ -269,10 +269,11 @@ async fn a_large_region_is_passed_over_page_by_page() {
     }
     assert_eq!(pages, [1000, 1000, 500]);
     assert_eq!(setting.running(), [""; 0]);
-    // Three pages, and what is remembered is read again right before it is written.
-    assert_eq!(
-        setting.ec2.calls_of(Action::DescribeInstances).len(),
-        3 + 25
-    );
+    // Three pages, and what is remembered is read again right before it is written; what EC2's pace holds up is looked at again,
+    // by its ids.
+    let looks = setting.ec2.calls_of(Action::DescribeInstances);
+    let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
+    assert_eq!(looks.len() - again, 3 + 25);
+    assert!(again <= 25, "{again}");
     assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 25);
 }

@@ -36,6 +36,8 @@ struct Inside {
     calls: Vec<String>,
     /// This many calls get through.
     left: Option<usize>,
+    /// The last page of every list names this one.
+    going_round: Option<&'static str>,
 }
 
 impl Bus {
@@ -129,7 +131,7 @@ impl Inside {
                     }
                     listed
                 });
-                page("Rules", &rules.collect::<Vec<_>>(), question)
+                self.page("Rules", &rules.collect::<Vec<_>>(), question)
             }
             "ListRuleNamesByTarget" => {
                 let arn = text("TargetArn").unwrap();
@@ -137,14 +139,14 @@ impl Inside {
                 let names =
                     rules.filter(|(_, rule)| rule.targets.values().any(|(to, _)| *to == arn));
                 let names = names.map(|(name, _)| json!(name));
-                page("RuleNames", &names.collect::<Vec<_>>(), question)
+                self.page("RuleNames", &names.collect::<Vec<_>>(), question)
             }
             "ListTargetsByRule" => match self.rules.get(&name) {
                 None => refused("ResourceNotFoundException"),
                 Some(rule) => {
                     let targets = rule.targets.iter();
                     let targets = targets.map(|(id, (arn, _))| json!({"Id": id, "Arn": arn}));
-                    page("Targets", &targets.collect::<Vec<_>>(), question)
+                    self.page("Targets", &targets.collect::<Vec<_>>(), question)
                 }
             },
             "PutRule" => {
@@ -188,16 +190,20 @@ impl Inside {
     }
 }
 
-fn page(key: &str, all: &[Value], question: &Value) -> (u16, Value) {
-    let from: usize = question["NextToken"]
-        .as_str()
-        .map_or(0, |token| token.parse().unwrap());
-    let to = all.len().min(from + Bus::PAGE);
-    let mut answer = json!({ key: all[from..to] });
-    if to < all.len() {
-        answer["NextToken"] = json!(to.to_string());
+impl Inside {
+    fn page(&self, key: &str, all: &[Value], question: &Value) -> (u16, Value) {
+        let from: usize = question["NextToken"]
+            .as_str()
+            .map_or(0, |token| token.parse().unwrap());
+        let to = all.len().min(from + Bus::PAGE);
+        let mut answer = json!({ key: all[from.min(to)..to] });
+        if to < all.len() {
+            answer["NextToken"] = json!(to.to_string());
+        } else if let Some(token) = self.going_round {
+            answer["NextToken"] = json!(token);
+        }
+        (200, answer)
     }
-    (200, answer)
 }
 
 fn stack() -> StackName {
@@ -323,4 +329,20 @@ async fn two_that_reconcile_at_once_do_not_trip_over_each_other() {
     let (one, other) = tokio::join!(rules.reconcile(empty), rules.reconcile(empty));
     assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
     assert_eq!(bus.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_list_that_goes_round_is_an_error_that_names_the_call() {
+    let bus = Bus::default();
+    let rules = bus.rules_of("demo").await;
+    rules.reconcile(&wanted(250)).await.unwrap();
+    for token in ["0", "100", "200"] {
+        bus.0.lock().unwrap().going_round = Some(token);
+        let error = rules.reconcile(&wanted(250)).await.unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("events:List") && error.contains("named before"),
+            "{error}"
+        );
+    }
 }

@@ -202,10 +202,27 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Man { directory } => manual(&directory),
         Command::Completions { shell } => completions(&mut context, shell),
     };
+    warn_of_skew(&context.clock, &mut std::io::stderr());
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(&mut std::io::stderr()),
     }
+}
+
+/// Tells who sits at a machine whose clock is off, once for a command. What runs for long logs it.
+fn warn_of_skew(clock: &Clock, to: &mut impl std::io::Write) {
+    let ahead = clock.ahead();
+    if ahead.abs() < Clock::WORTH_TELLING {
+        return;
+    }
+    let seconds = ahead.as_secs().unsigned_abs();
+    let direction = if ahead.is_negative() { "fast" } else { "slow" };
+    // Where nobody reads, nobody is warned.
+    let _gone = writeln!(
+        to,
+        "warning: this machine's clock is {seconds} s {direction}; Curfew went by AWS's time\n\
+         hint: set the clock, for example with `timedatectl set-ntp true`"
+    );
 }
 
 /// Only lists have lines: whoever asks for them of something else is told so before anything is done.
@@ -311,6 +328,7 @@ impl Context {
             profile,
             trust: Trust::OperatingSystem,
         })
-        .await?)
+        .await?
+        .correcting(&self.clock))
     }
 }

@@ -78,7 +78,7 @@ impl Metrics {
             ),
             steps: vector(
                 "curfew_steps_total",
-                "Steps of the daemon's own passes, by action and result: done, not_remembered, failed, out_of_time.",
+                "Steps of the daemon's own passes, by action and result: done, not_remembered, failed, dropped, out_of_time.",
                 &["action", "result"],
             ),
             edges: vector(
@@ -200,6 +200,7 @@ impl Metrics {
                 StepResult::Done { .. } => "done",
                 StepResult::NotRemembered { .. } => "not_remembered",
                 StepResult::Failed(_) => "failed",
+                StepResult::Dropped { .. } => "dropped",
                 StepResult::OutOfTime => "out_of_time",
             };
             let action = step.action.to_string();

@@ -285,10 +285,7 @@ impl Making {
             let (shutdown, eyes) = (shutdown.clone(), eyes.clone());
             let (notifier, health, metrics) = (notifier.clone(), health.clone(), metrics.clone());
             let (acts, followed) = (acts.clone(), followed.clone());
-            let (scheduler, jolts) = (
-                scheduler.clone(),
-                Jolts::new(clock.clone(), stopwatch.clone()),
-            );
+            let (scheduler, jolts) = (scheduler.clone(), Jolts::new(&clock, stopwatch.clone()));
             async move {
                 let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
                 let grace = current.borrow().grace;

@@ -210,7 +210,8 @@ impl App {
 fn failure(outcomes: &[Outcome]) -> Option<Refusal> {
     let mut failures = outcomes.iter().filter_map(|outcome| {
         let refusal = match &outcome.result {
-            StepResult::Done { .. } => return None,
+            // A newer word decided: that is no failure.
+            StepResult::Done { .. } | StepResult::Dropped { .. } => return None,
             StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
             StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
             StepResult::OutOfTime => Refusal::new(

@@ -25,7 +25,9 @@ pub enum BootError {
 /// Reads the process's environment. Makes no call: what can go wrong with AWS is answered, not died of.
 pub fn open() -> Result<App, BootError> {
     let env = |key: &'static str| std::env::var(key).ok();
-    let connection = Connection::of_function(emulator_endpoint(env), Trust::Mozilla)?;
+    let clock = Clock::system();
+    let connection =
+        Connection::of_function(emulator_endpoint(env), Trust::Mozilla)?.correcting(&clock);
     let config = Config::read(env, Cloud::of(&connection))?;
     Ok(App {
         members: Members::new(&connection),
@@ -33,7 +35,7 @@ pub fn open() -> Result<App, BootError> {
             .work_queue
             .map(|url| WorkQueue::new(&connection, url)),
         settings: Settings::new(&connection, config.settings_parameter),
-        clock: Clock::system(),
+        clock,
         auth: config.auth,
         cors_origin: config.cors_origin,
         request_limit: config.request_limit,

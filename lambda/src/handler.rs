@@ -77,7 +77,9 @@ impl Call {
 
     /// An invocation that must be over at `deadline`, in milliseconds since 1970 as Lambda tells it; 0 where nobody told.
     pub fn until(request_id: impl Into<String>, deadline: u64, clock: &Clock) -> Self {
-        let now = u64::try_from(clock.now().as_millisecond()).unwrap_or_default();
+        // The deadline is by this machine's own clock.
+        let now = clock.uncorrected().now();
+        let now = u64::try_from(now.as_millisecond()).unwrap_or_default();
         let remaining = match deadline {
             0 => Self::USUAL,
             deadline => Duration::from_millis(deadline.saturating_sub(now)),

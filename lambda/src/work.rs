@@ -10,6 +10,7 @@ use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::PageToken;
 use curfew_aws::organisation::{MemberFleet, Organisation};
+use curfew_aws::pages::PageTokens;
 use curfew_aws::pass::pass_page;
 use curfew_aws::side_by_side::side_by_side;
 use curfew_core::govern::Governance;
@@ -171,6 +172,11 @@ impl App {
     ) -> Result<PassReport, Refusal> {
         let mut report = PassReport::empty(whole_second(self.clock.now()));
         let mut page = work.page.as_deref().map(PageToken::new);
+        let mut tokens = PageTokens::new("ec2:DescribeInstances");
+        if let Some(token) = &work.page {
+            tokens = tokens.from_page(token);
+        }
+        let mut begun_again = false;
         loop {
             let schedule = work.schedule.as_ref();
             let pass = pass_page(
@@ -182,9 +188,11 @@ impl App {
                 deadline,
             );
             let (pass, next) = match pass.await {
-                Err(error) if page.is_some() && is_stale(&error) => {
+                Err(error) if page.is_some() && !begun_again && is_stale(&error) => {
                     // What is done already costs a look.
                     info!(member = %one.member, "a page's token is not good any more: beginning again");
+                    begun_again = true;
+                    tokens = PageTokens::new("ec2:DescribeInstances");
                     page = None;
                     continue;
                 }
@@ -194,7 +202,9 @@ impl App {
             let rest = match (pass.is_unfinished(), next) {
                 (false, None) => return Ok(report),
                 (false, next) if !deadline.has_passed() => {
-                    page = next;
+                    let named = tokens.follow(next.map(String::from));
+                    let named = named.map_err(|error| organisation.failed(one, error))?;
+                    page = named.map(PageToken::new);
                     continue;
                 }
                 (false, next) => next,

@@ -1,10 +1,11 @@
 //! Faults on the way to EC2, on its edge, and on the way back: chosen by action, a number of times, then gone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::error::ApiError;
 use crate::ids::{Chance, Home, InstanceId, Scope};
-use crate::request::{Action, Request, StopMode};
+use crate::request::{Action, Answer, Request, StopMode};
 
 /// Something that goes wrong with a call.
 #[derive(Debug, Clone)]
@@ -34,12 +35,39 @@ pub enum Symptom {
     ResetAfter,
     /// EC2 does it, and the answer ends in the middle of its XML.
     Truncated,
+    /// EC2 does it, and its answer says nothing of these instances, which are to be changed or described.
+    LeavesOut(BTreeSet<InstanceId>),
+    /// EC2 does it, and its page names this one as the next, whatever comes next.
+    NamesPage(String),
 }
 
 impl Symptom {
     /// Whether the call reaches EC2.
     pub(crate) fn arrives(&self) -> bool {
-        matches!(self, Self::Latency(_) | Self::ResetAfter | Self::Truncated)
+        match self {
+            Self::Latency(_)
+            | Self::ResetAfter
+            | Self::Truncated
+            | Self::LeavesOut(_)
+            | Self::NamesPage(_) => true,
+            Self::Error(_) | Self::Hang | Self::Reset => false,
+        }
+    }
+
+    /// What becomes of the answer to a call that was carried out.
+    pub(crate) fn spoil(&self, answer: &mut Answer) {
+        match (self, answer) {
+            (Self::LeavesOut(ids), Answer::Changes(changes)) => {
+                changes.retain(|change| !ids.contains(&change.id));
+            }
+            (Self::LeavesOut(ids), Answer::Instances(page)) => {
+                page.items.retain(|instance| !ids.contains(&instance.id));
+            }
+            (Self::NamesPage(token), Answer::Instances(page)) => {
+                page.next_token = Some(token.clone());
+            }
+            _ => {}
+        }
     }
 }
 

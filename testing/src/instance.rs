@@ -244,6 +244,8 @@ pub struct Instance {
     pub xml: String,
     /// Its state.
     pub state: InstanceState,
+    /// The word and the number that describe its state, where they are none that EC2 documents.
+    pub(crate) described_as: Option<(&'static str, u16)>,
     /// When it was last started (`Instance.LaunchTime`: "the time that the instance was last launched").
     pub launch_time: Timestamp,
     /// EC2's `StateTransitionReason`, such as `User initiated (2026-11-23 19:00:00 GMT)`; empty while it runs.

@@ -94,6 +94,16 @@ impl Model {
         self.world().stuck.push(id.clone());
     }
 
+    /// Describes the instance's state by a word that EC2 does not document, whatever it is, from now on.
+    pub fn describe_state_as(&self, id: &InstanceId, word: &'static str) {
+        /// Beyond every number that the API Reference lists.
+        const UNDOCUMENTED: u16 = 96;
+        let mut world = self.world();
+        if world.find(id).is_some() {
+            world.change(id).described_as = Some((word, UNDOCUMENTED));
+        }
+    }
+
     /// Turns EC2's token buckets on, full. They are off in a new model.
     pub fn throttle(&self, figures: Throttling) {
         self.world().throttle = Some(Throttle::new(figures));

@@ -38,7 +38,7 @@ impl World {
             self.faults
                 .strike(&caller.home, action, asked, &mut self.chance)
         });
-        let answer = match &symptom {
+        let mut answer = match &symptom {
             Some(Symptom::Error(error)) => Some(Err(error.clone())),
             Some(symptom) if !symptom.arrives() => None,
             _ => Some(match (problem, &request) {
@@ -47,6 +47,9 @@ impl World {
                 (None, Err(error)) => Err(error.clone()),
             }),
         };
+        if let (Some(symptom), Some(Ok(answer))) = (&symptom, &mut answer) {
+            symptom.spoil(answer);
+        }
         let outcome = match &answer {
             None => Outcome::Lost,
             Some(Ok(_)) => Outcome::Done,

@@ -280,6 +280,7 @@ impl World {
             placement: launch.placement,
             xml: launch.xml,
             state: launch.state,
+            described_as: None,
             launch_time: at,
             transition_reason: String::new(),
             state_reason: None,

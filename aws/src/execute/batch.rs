@@ -4,17 +4,25 @@ use std::sync::Arc;
 
 use curfew_core::instance::{InstanceId, InstanceType};
 use curfew_core::plan::StepAction;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use super::Deadline;
+use super::guard::{Guard, Moment};
 use super::memory::Writes;
 use crate::error::{CloudError, CloudErrorKind};
-use crate::fleet::{Fleet, StateChange};
+use crate::fleet::{Fleet, Observation, StateChange};
 use crate::pace::{Limit, Paced};
 
 /// How often a batch that EC2 asks to wait is asked for again where there is no deadline: with the pace's waits a minute or
 /// two. What still can't be done by then is for the next pass, which decides afresh.
 const MOST_WAITS: u32 = 10;
+
+/// How often a batch is sent again that EC2 did not answer, or whose members it left out of its answer: three attempts
+/// together, as the SDK makes where there is time for them.
+const MOST_REPEATS: u32 = 2;
+
+/// How often a batch's members are looked at in a row without a call. A look that takes so long that it is old at once is
+/// followed by others that do; the next pass has more luck.
+const MOST_LOOKS: u32 = 3;
 
 /// What is asked of EC2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +61,11 @@ impl Call {
     /// Whether the step's own call was accepted before this one.
     pub(super) fn is_memory(&self) -> bool {
         matches!(self, Self::Remember(_) | Self::Forget(_))
+    }
+
+    /// Whether it changes an instance because of what was seen of it.
+    pub(super) fn rests_on_what_was_seen(&self) -> bool {
+        matches!(self, Self::Change(_) | Self::GiveType(_))
     }
 
     /// The operation as errors name it.
@@ -145,6 +158,12 @@ pub(super) enum Answer {
     Done(Vec<StateChange>),
     /// It is done for none of them.
     Failed(CloudError),
+    /// It is not known to be done for any of them, and the SDK had no time to try again.
+    Late(CloudError),
+    /// Its members were looked at again, and no call was made yet.
+    Seen(Observation),
+    /// They were to be looked at again, which failed.
+    NotSeen(CloudError),
     /// EC2's pace does not allow it in time; for so many of them it would.
     TooSlow {
         /// The number.
@@ -164,6 +183,10 @@ pub(super) struct Batch {
     /// The type and zone whose room this batch is there to find out.
     pub(super) pool: Option<usize>,
     waits: u32,
+    repeats: u32,
+    looks: u32,
+    /// Its call has its tokens of EC2's pace already.
+    admitted: bool,
     /// EC2's own words, if it asked this batch to wait.
     pub(super) told_to_wait: Option<Arc<CloudError>>,
 }
@@ -177,6 +200,9 @@ impl Batch {
             probe: false,
             pool: None,
             waits: 0,
+            repeats: 0,
+            looks: 0,
+            admitted: false,
             told_to_wait: None,
         }
     }
@@ -203,6 +229,17 @@ impl Batch {
         self.waits < MOST_WAITS
     }
 
+    pub(super) fn may_be_sent_again(&self) -> bool {
+        self.repeats < MOST_REPEATS
+    }
+
+    pub(super) fn sent_again(&self) -> Self {
+        Self {
+            repeats: self.repeats + 1,
+            ..self.clone()
+        }
+    }
+
     /// What is asked for once EC2 has had its patience. Where it counts instances, half of them may fit sooner.
     pub(super) fn waiting(&self, error: &CloudError) -> Vec<Self> {
         let mut parts = match error.limit() {
@@ -224,30 +261,57 @@ impl Batch {
             .map_or_else(|| self.call.unanswered(why), CloudError::repeated)
     }
 
-    /// Makes the call when EC2's pace allows it, if that is in time.
+    /// Makes the call when EC2's pace allows it, if that is in time. Where its members were seen too long ago by then, they are
+    /// looked at instead, and the call keeps its turn.
     pub(super) async fn send(
-        self,
+        mut self,
         fleet: Fleet,
         ids: Vec<InstanceId>,
-        deadline: Deadline,
+        guard: Guard,
+        seen: Option<Moment>,
     ) -> (Self, Answer) {
         let (begin, end) = if self.call.is_memory() {
-            (deadline.end(), deadline.end())
+            (guard.write(), guard.end())
         } else {
-            (deadline.begin(), deadline.answer())
+            (guard.begin(), guard.answer())
         };
         let (pace, paced) = (fleet.pace(), self.call.paced());
-        if let Err(slow) = pace.admit(paced, ids.len(), begin).await {
-            let affordable = slow.affordable;
-            return (self, Answer::TooSlow { affordable });
+        if !self.admitted {
+            if let Err(slow) = pace.admit(paced, ids.len(), begin).await {
+                let affordable = slow.affordable;
+                return (self, Answer::TooSlow { affordable });
+            }
+            self.admitted = true;
         }
-        let call = self.call.make(&fleet, &ids);
-        let answer = match end {
-            None => call.await,
-            Some(end) => timeout_at(end, call)
-                .await
-                .unwrap_or_else(|_| Err(self.late("time ran out before the answer came"))),
+        let in_time = if self.call.is_memory() {
+            guard.may_write()
+        } else {
+            guard.may_begin()
         };
+        let stale = seen.is_some_and(|seen| guard.is_stale(seen));
+        if !in_time || (stale && self.looks == MOST_LOOKS) {
+            return (self, Answer::TooSlow { affordable: 0 });
+        }
+        if stale {
+            self.looks += 1;
+            let looked = in_time_of(end, fleet.look_again(&ids)).await;
+            let answer = match looked {
+                Some(Ok(seen)) => Answer::Seen(seen),
+                Some(Err(error)) => Answer::NotSeen(error),
+                None => Answer::TooSlow { affordable: 0 },
+            };
+            return (self, answer);
+        }
+        (self.admitted, self.looks) = (false, 0);
+        let send_by = guard.send_by(seen);
+        let fleet = match &send_by {
+            Some(send_by) => fleet.sending_by(send_by),
+            None => fleet,
+        };
+        let answer = in_time_of(end, self.call.make(&fleet, &ids)).await;
+        let answer =
+            answer.unwrap_or_else(|| Err(self.late("time ran out before the answer came")));
+        let pace = fleet.pace();
         match answer {
             Ok(changes) => {
                 pace.accepted(paced);
@@ -257,8 +321,27 @@ impl Batch {
                 if error.kind == CloudErrorKind::Throttled {
                     pace.refused(paced, error.limit());
                 }
-                (self, Answer::Failed(error))
+                let answer = match (send_by, error.kind) {
+                    (Some(send_by), _) if send_by.held_back() => {
+                        Answer::Late(self.late("it could not be sent in time"))
+                    }
+                    (Some(send_by), CloudErrorKind::Unreachable | CloudErrorKind::Service)
+                        if send_by.forbade_retry() =>
+                    {
+                        Answer::Late(error)
+                    }
+                    _ => Answer::Failed(error),
+                };
+                (self, answer)
             }
         }
+    }
+}
+
+/// What comes of `work`, unless it takes longer than until `end`.
+async fn in_time_of<T>(end: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match end {
+        None => Some(work.await),
+        Some(end) => timeout_at(end, work).await.ok(),
     }
 }

@@ -1,4 +1,4 @@
-//! How much time there is.
+//! How much time the caller of a pass has.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ struct Terms {
 }
 
 impl Deadline {
-    /// There is all the time in the world.
+    /// The caller has no limit of its own. A pass ends at its plan's next edge all the same.
     pub const NONE: Self = Self(None);
 
     /// What is under way when nothing more is begun takes up to this long: a call to EC2 and the tags that follow it take a
@@ -30,15 +30,6 @@ impl Deadline {
             begin: instant,
             end: instant + Self::GRACE,
         }))
-    }
-
-    /// The same, and in any case begins nothing after `instant`.
-    #[must_use]
-    pub fn no_later_than(self, instant: Instant) -> Self {
-        match self.begin() {
-            Some(begin) if begin <= instant => self,
-            _ => Self::at(instant),
-        }
     }
 
     /// Everything is over by `end`, answered or not.

@@ -35,6 +35,11 @@ pub enum StepResult {
     },
     /// EC2 refused, or could not be asked.
     Failed(CloudError),
-    /// Time ran out first; the next pass goes on.
+    /// No call was made: by the time of its turn, the plan said otherwise. The next pass decides.
+    Dropped {
+        /// What it said, and why: half a sentence.
+        because: String,
+    },
+    /// The caller's time, or the plan's, ran out first; the next pass goes on.
     OutOfTime,
 }

@@ -22,6 +22,9 @@ pub(super) fn log(outcome: &Outcome) {
             let (error, hint) = told(error);
             warn!(%instance, name, %action, %cause, note, %error, hint, "step failed");
         }
+        StepResult::Dropped { because } => {
+            info!(%instance, name, %action, %cause, note, because, "step dropped: it is decided otherwise by now");
+        }
         StepResult::OutOfTime => {
             warn!(%instance, name, %action, %cause, note, "step left for the next pass: out of time");
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{Filter, SpotInstanceType};
-use curfew_core::instance::{Instance, InstanceState, Purchase};
+use aws_sdk_ec2::types::{Filter, Reservation, SpotInstanceType};
+use curfew_core::instance::{Instance, InstanceId, InstanceState, Purchase};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::sighting::Sighting;
@@ -11,6 +12,10 @@ use super::trim::OnlyWhatIsRead;
 use super::{Fleet, Scope};
 use crate::error::{CloudError, CloudErrorKind, presentable};
 use crate::pace::{Limit, Paced};
+use crate::pages::PageTokens;
+
+/// The operation, as errors name it.
+const DESCRIBE: &str = "ec2:DescribeInstances";
 
 /// `DescribeInstances` answers at most this many instances a page.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
@@ -41,11 +46,30 @@ impl From<PageToken> for String {
     }
 }
 
+/// What EC2 said of instances, and when it was asked.
+#[derive(Debug, Default)]
+pub struct Observation {
+    /// The instances, sorted by their ids.
+    pub instances: Vec<Instance>,
+    /// When the call was begun that described each of them: what happened after that is not in it.
+    pub begun: Vec<Instant>,
+}
+
+impl Observation {
+    /// Of instances whose observation began at one instant.
+    pub fn begun_at(begun: Instant, instances: Vec<Instance>) -> Self {
+        Self {
+            begun: vec![begun; instances.len()],
+            instances,
+        }
+    }
+}
+
 /// A part of everything.
 #[derive(Debug)]
 pub struct Page {
     /// Its instances.
-    pub instances: Vec<Instance>,
+    pub seen: Observation,
     /// Where the rest begins, if there is any.
     pub next: Option<PageToken>,
 }
@@ -53,8 +77,21 @@ pub struct Page {
 impl Fleet {
     /// Asks EC2 for the instances of `scope`, all pages. Ids that EC2 does not know are simply not in the answer.
     ///
-    /// An answer of EC2 is ten times as large as what is kept of it, so each page is reduced before the next one is asked for.
+    /// # Errors
+    ///
+    /// When a call fails, and when EC2 names one page twice: what it said until then is a part of the fleet at best.
     pub async fn observe(&self, scope: &Scope) -> Result<Vec<Instance>, CloudError> {
+        Ok(self.look(scope).await?.instances)
+    }
+
+    /// The same, and when EC2 was asked for each of them.
+    ///
+    /// An answer of EC2 is ten times as large as what is kept of it, so each page is reduced before the next one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::observe`].
+    pub async fn look(&self, scope: &Scope) -> Result<Observation, CloudError> {
         let mut seen = Vec::new();
         match scope {
             Scope::All => self.describe(&alive(), &mut seen).await?,
@@ -71,14 +108,51 @@ impl Fleet {
     }
 
     /// Asks EC2 for one page of all instances: the first, or the one that an earlier page named.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails, and when the page names itself as the next one.
     pub async fn observe_page(&self, from: Option<&PageToken>) -> Result<Page, CloudError> {
         let mut seen = Vec::new();
+        let mut pages = PageTokens::new(DESCRIBE);
         let token = from.map(|PageToken(token)| token.clone());
-        let next = self.describe_page(&alive(), token, &mut seen).await?;
+        if let Some(token) = &token {
+            pages = pages.from_page(token);
+        }
+        let named = self.describe_page(&alive(), token, &mut seen).await?;
+        let next = pages.follow(named)?;
         Ok(Page {
-            instances: self.reduced(seen, &Scope::All).await?,
+            seen: self.reduced(seen, &Scope::All).await?,
             next: next.map(PageToken),
         })
+    }
+
+    /// Asks EC2 once more how these instances are, at most a hundred: by their ids, which go with no pages, in one answer.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails: as a whole, where EC2 does not know one of the ids.
+    pub(crate) async fn look_again(&self, ids: &[InstanceId]) -> Result<Observation, CloudError> {
+        let mut seen = Vec::new();
+        let wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let (begun, answer) = self
+            .at_its_pace(Paced::DescribeInstances, || {
+                let begun = Instant::now();
+                let call = self
+                    .client
+                    .describe_instances()
+                    .set_instance_ids(Some(wanted.clone()));
+                let sent = call.customize().interceptor(OnlyWhatIsRead).send();
+                async move {
+                    let answer = sent.await;
+                    let answer = answer.map_err(|error| CloudError::from_sdk(DESCRIBE, error))?;
+                    Ok((begun, answer))
+                }
+            })
+            .await?;
+        self.keep(begun, answer.reservations.unwrap_or_default(), &mut seen);
+        let scope = Scope::Only(ids.iter().cloned().collect());
+        self.reduced(seen, &scope).await
     }
 
     /// What was seen, each instance once, with what has to be asked besides.
@@ -86,7 +160,7 @@ impl Fleet {
         &self,
         mut seen: Vec<Sighting>,
         scope: &Scope,
-    ) -> Result<Vec<Instance>, CloudError> {
+    ) -> Result<Observation, CloudError> {
         // MiniStack ignores some filters, and EC2 may list an instance twice when its state changes between two pages.
         seen.retain(|Sighting { instance, .. }| match scope {
             Scope::All => !matches!(
@@ -95,7 +169,8 @@ impl Fleet {
             ),
             Scope::Only(ids) => ids.contains(&instance.id),
         });
-        seen.sort_by(|a, b| a.instance.id.cmp(&b.instance.id));
+        // Of two, the one seen later.
+        seen.sort_by(|a, b| (&a.instance.id, b.begun).cmp(&(&b.instance.id, a.begun)));
         seen.dedup_by(|a, b| a.instance.id == b.instance.id);
         let requests = seen.iter().filter_map(|one| one.spot_request.clone());
         let purchases = self.spot_purchases(requests.collect()).await;
@@ -105,17 +180,19 @@ impl Fleet {
             if let Some(purchase) = request.and_then(|request| purchases.get(request)) {
                 instance.purchase = purchase.clone();
             }
-            instance
+            (instance, sighting.begun)
         });
-        let mut instances: Vec<Instance> = instances.collect();
+        let (mut instances, begun): (Vec<Instance>, Vec<Instant>) = instances.unzip();
         self.own_memory.complete(&mut instances);
-        Ok(instances)
+        Ok(Observation { instances, begun })
     }
 
     async fn describe(&self, filter: &Filter, seen: &mut Vec<Sighting>) -> Result<(), CloudError> {
+        let mut pages = PageTokens::new(DESCRIBE);
         let mut token = None;
         loop {
-            token = self.describe_page(filter, token, seen).await?;
+            let named = self.describe_page(filter, token, seen).await?;
+            token = pages.follow(named)?;
             if token.is_none() {
                 return Ok(());
             }
@@ -129,8 +206,9 @@ impl Fleet {
         token: Option<String>,
         seen: &mut Vec<Sighting>,
     ) -> Result<Option<String>, CloudError> {
-        let page = self
+        let (begun, page) = self
             .at_its_pace(Paced::DescribeInstances, || {
+                let begun = Instant::now();
                 let call = self
                     .client
                     .describe_instances()
@@ -138,23 +216,29 @@ impl Fleet {
                     .max_results(PAGE)
                     .set_next_token(token.clone());
                 let sent = call.customize().interceptor(OnlyWhatIsRead).send();
-                async {
-                    sent.await
-                        .map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))
+                async move {
+                    let page = sent.await;
+                    let page = page.map_err(|error| CloudError::from_sdk(DESCRIBE, error))?;
+                    Ok((begun, page))
                 }
             })
             .await?;
-        for reservation in page.reservations.unwrap_or_default() {
+        self.keep(begun, page.reservations.unwrap_or_default(), seen);
+        Ok(page.next_token)
+    }
+
+    /// Keeps of an answer what a decision needs.
+    fn keep(&self, begun: Instant, answer: Vec<Reservation>, seen: &mut Vec<Sighting>) {
+        for reservation in answer {
             let owner = reservation.owner_id.unwrap_or_default();
             for found in reservation.instances.unwrap_or_default() {
-                match Sighting::of(found, &owner, self.region()) {
+                match Sighting::of(found, &owner, self.region(), begun) {
                     Ok(sighting) => seen.push(sighting),
                     // It can't be decided about; that is no reason to leave the others alone.
                     Err(error) => warn!(error, "instance left out of the pass"),
                 }
             }
         }
-        Ok(page.next_token.filter(|token| !token.is_empty()))
     }
 
     /// How the instances of these Spot requests were bought; those of requests that EC2 does not know are left out. Only Spot

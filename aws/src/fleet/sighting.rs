@@ -9,6 +9,7 @@ use curfew_core::instance::{
     RootDevice, StateReason,
 };
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// The elements that [`Sighting::of`] reads of an instance: EC2's names for them. Others do not reach it.
 pub(super) const READ_OF_AN_INSTANCE: &[&str] = &[
@@ -37,10 +38,17 @@ pub(super) struct Sighting {
     pub(super) instance: Instance,
     /// The Spot request that it came from.
     pub(super) spot_request: Option<String>,
+    /// When the call was begun that it was seen by.
+    pub(super) begun: Instant,
 }
 
 impl Sighting {
-    pub(super) fn of(raw: Ec2Instance, owner: &str, region: &Region) -> Result<Self, String> {
+    pub(super) fn of(
+        raw: Ec2Instance,
+        owner: &str,
+        region: &Region,
+        begun: Instant,
+    ) -> Result<Self, String> {
         let (id, state, state_word) = identity(&raw)?;
         let spot = raw.instance_lifecycle == Some(InstanceLifecycleType::Spot);
         let hibernation = raw
@@ -102,6 +110,7 @@ impl Sighting {
         Ok(Self {
             instance,
             spot_request: raw.spot_instance_request_id.filter(|_| spot),
+            begun,
         })
     }
 }

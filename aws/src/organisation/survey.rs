@@ -28,6 +28,12 @@ pub struct Whole {
 }
 
 impl Survey<Pass> {
+    /// The plans of all members as one, of the latest instant of theirs; none if nobody answered.
+    pub fn plan(&self) -> Option<Plan> {
+        let plans = self.answers.iter().map(|(_, pass)| pass.plan.clone());
+        plans.reduce(joined_plan)
+    }
+
     /// All passes as one, of the latest instant of theirs; the first failure, if nobody answered.
     pub fn whole(mut self) -> Result<Whole, MemberError> {
         let answers = self.answers.iter();
@@ -48,19 +54,25 @@ impl Survey<Pass> {
 fn joined(mut all: Pass, one: Pass) -> Pass {
     all.at = all.at.max(one.at);
     all.instances.extend(one.instances);
+    all.begun.extend(one.begun);
     all.outcomes.extend(one.outcomes);
+    all.plan = joined_plan(all.plan, one.plan);
+    all
+}
+
+fn joined_plan(mut all: Plan, one: Plan) -> Plan {
     let Plan {
         at,
         steps,
         skipped,
         next_edge,
         outdated_at,
-    } = one.plan;
-    all.plan.at = all.plan.at.max(at);
-    all.plan.steps.extend(steps);
-    all.plan.skipped.extend(skipped);
+    } = one;
+    all.at = all.at.max(at);
+    all.steps.extend(steps);
+    all.skipped.extend(skipped);
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
-    all.plan.next_edge = earlier(all.plan.next_edge, next_edge);
-    all.plan.outdated_at = earlier(all.plan.outdated_at, outdated_at);
+    all.next_edge = earlier(all.next_edge, next_edge);
+    all.outdated_at = earlier(all.outdated_at, outdated_at);
     all
 }

@@ -1,7 +1,8 @@
 //! Bad members: found in few calls, and nobody else suffers.
 
+use curfew_aws::clock::Clock;
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::execute::{Deadline, StepResult, execute};
+use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::pass::{WakeUp, look};
 use curfew_testing::{Action, ApiError, Denial, Fault, InstanceState, Launch, SpotKind, Symptom};
 use jiff::ToSpan;
@@ -55,18 +56,18 @@ async fn instances_that_vanish_meanwhile_are_told_apart_in_one_step() {
     let world = World::at(EVENING).await;
     let good = world.launch(97, |plain| plain);
     let gone = world.launch(3, |plain| plain);
-    let ec2 = world.ec2.clone();
-    let clock = curfew_aws::clock::Clock::telling(move || ec2.now());
-    let seen = look(&world.fleet, &world.governance, WakeUp::ROUTINE, &clock)
+    let begun = world.ec2.now();
+    let clock = Clock::telling(move || begun);
+    let mut seen = look(&world.fleet, &world.governance, WakeUp::ROUTINE, &clock)
         .await
         .unwrap();
     for id in &gone {
         world.ec2.terminate(id).unwrap();
     }
     world.ec2.advance(2.hours());
-    let (instances, steps) = (&seen.instances, seen.plan.steps);
-    let outcomes = execute(&world.fleet, instances, steps, Deadline::NONE).await;
-    let lost = outcomes.iter().filter(|outcome| {
+    let basis = WakeUp::ROUTINE.basis(&world.governance, &clock);
+    seen.carry_out(&world.fleet, basis, Deadline::NONE).await;
+    let lost = seen.outcomes.iter().filter(|outcome| {
         matches!(&outcome.result, StepResult::Failed(error) if error.kind == CloudErrorKind::NotFound)
     });
     assert_eq!(lost.count(), 3);

@@ -1,5 +1,6 @@
 //! Carrying plans out against the model of EC2: without sockets and on paused time, so that what is waited for is exact.
 
+mod again;
 mod capacity;
 mod cases;
 mod isolation;

@@ -29,8 +29,12 @@ async fn a_fleet_is_one_call_a_page_and_two_a_batch() {
     let ids = world.launch(2_950, |plain| plain);
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 2_950);
-    // Three pages, and each batch's memory is read again right before it is written.
-    assert_eq!(world.calls(Action::DescribeInstances), 3 + 30);
+    // Three pages, and each batch's memory is read again right before it is written; what EC2's pace holds up is looked at
+    // again, a batch at a time.
+    let looks = world.ec2.calls_of(Action::DescribeInstances);
+    let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
+    assert_eq!(looks.len() - again, 3 + 30);
+    assert!((19..=30).contains(&again), "{again}");
     assert_eq!(world.calls(Action::StopInstances), 30);
     assert_eq!(world.calls(Action::CreateTags), 30);
     world.ec2.advance(2.minutes());

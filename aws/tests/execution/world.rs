@@ -14,6 +14,8 @@ use curfew_core::settings::RawGovernance;
 use curfew_testing::{
     Action, Call, InstanceId, InstanceState, Launch, Model, Outcome, TimeSource, direct,
 };
+use jiff::SignedDuration;
+use tokio::time::Instant;
 
 /// 20:00:15 in Paris on a Monday: office hours are over.
 pub(crate) const EVENING: &str = "2026-11-23T19:00:15Z";
@@ -90,11 +92,16 @@ impl World {
     }
 
     async fn make(&self, wake_up: WakeUp<'_>, deadline: Deadline) -> Pass {
-        let ec2 = self.ec2.clone();
-        let clock = Clock::telling(move || ec2.now());
+        let clock = self.clock();
         pass(&self.fleet, &self.governance, wake_up, &clock, deadline)
             .await
             .unwrap()
+    }
+
+    /// A clock that begins with the model's and goes on with tokio's: the model's own stands still between two calls.
+    pub(crate) fn clock(&self) -> Clock {
+        let (begin, begun) = (self.ec2.now(), Instant::now());
+        Clock::telling(move || begin + SignedDuration::try_from(begun.elapsed()).unwrap())
     }
 
     pub(crate) fn calls(&self, action: Action) -> usize {

@@ -1,14 +1,19 @@
 //! Who may do what, with which credentials, where, and at what time.
 
 use aws_smithy_async::time::StaticTimeSource;
-use curfew_aws::fleet::Fleet;
+use curfew_aws::clock::Clock;
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::{Fleet, Scope};
+use curfew_aws::pass::{WakeUp, pass};
+use curfew_core::memory::{LAST_TAG, Who};
+use curfew_core::request::{Ask, Lasting, Request};
 use curfew_testing::{
     Action, ClockCheck, CredentialFault, Denial, InstanceState, Launch, Model, TimeSource, direct,
 };
 use insta::assert_snapshot;
-use jiff::ToSpan;
+use jiff::{SignedDuration, ToSpan};
 
-use crate::setting::{Setting, connection};
+use crate::setting::{STOPPED, Setting, connection};
 
 #[tokio::test(start_paused = true)]
 async fn a_denied_action_is_named_and_works_once_it_is_granted() {
@@ -80,18 +85,56 @@ async fn a_region_that_is_not_enabled_is_named_as_a_cause_beside_the_keys() {
     setting.next_pass().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_clock_ten_minutes_off_is_put_right_for_aws_and_told() {
+/// A fleet on a machine whose clock is off by so much, and that clock.
+async fn beside_a_clock_off_by(off: SignedDuration) -> (Setting, Clock) {
     let ec2 = Model::new("2026-11-23T19:00:20Z".parse().unwrap());
     ec2.check_clocks(ClockCheck::On);
     let http = direct(ec2.clone(), TimeSource::Held);
     let mut connection = connection("http://127.0.0.1:1", "eu-west-3", Some(http)).await;
-    let slow = std::time::SystemTime::from(ec2.now() - 10.minutes());
-    let slow = StaticTimeSource::new(slow);
-    connection.sdk = connection.sdk.into_builder().time_source(slow).build();
-    let setting = Setting::of(ec2, Fleet::new(&connection));
+    let at = StaticTimeSource::new(std::time::SystemTime::from(ec2.now() + off));
+    connection.sdk = connection.sdk.into_builder().time_source(at).build();
+    let model = ec2.clone();
+    let clock = Clock::telling(move || model.now() + off);
+    let fleet = Fleet::new(&connection.correcting(&clock));
+    (Setting::of(ec2, fleet), clock)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_ten_minutes_off_is_put_right_for_aws_and_told() {
+    let (setting, clock) = beside_a_clock_off_by(SignedDuration::from_mins(-10)).await;
     let web = setting.launch(Launch::new("web"));
     setting.pass().await;
     assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
-    assert_snapshot!(setting.logged(), @r#" WARN this machine's clock is slow seconds=600 hint="set the clock, for example with `timedatectl set-ntp true`; edges are applied by it""#);
+    assert_eq!(clock.now(), setting.ec2.now());
+    assert_snapshot!(setting.logged(), @r#" WARN this machine's clock is slow seconds=600 hint="set the clock, for example with `timedatectl set-ntp true`; meanwhile Curfew goes by AWS's time""#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_edge() {
+    let fast = SignedDuration::from_mins(10);
+    let (setting, clock) = beside_a_clock_off_by(fast).await;
+    let web = setting.launch(Launch::new("web").stopped().tag(LAST_TAG, STOPPED));
+    // Ninety seconds before the next day's stop edge; ten minutes later by the clock of who asks.
+    let before_the_edge = "2026-11-24T18:58:30Z".parse().unwrap();
+    setting.ec2.set_now(before_the_edge);
+    let target = web.as_str().parse().unwrap();
+    let wake_up = WakeUp {
+        scope: Scope::Only([target].into()),
+        request: Some(Request {
+            ask: Ask::Start(Lasting::NextEdge),
+            targets: [web.as_str().parse().unwrap()].into(),
+            by: Who::new("alice"),
+        }),
+        schedule: None,
+    };
+    let governance = &setting.governance;
+    let asked = pass(&setting.fleet, governance, wake_up, &clock, Deadline::NONE).await;
+    let asked = asked.unwrap();
+    assert_eq!(asked.failures(), 0, "{:?}", asked.outcomes);
+    assert_eq!(asked.at, before_the_edge, "as AWS has it");
+
+    // A pass elsewhere, whose clock is right.
+    setting.ec2.advance(5.minutes());
+    setting.pass().await;
+    assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
 }

@@ -28,7 +28,7 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 pub(crate) struct Setting {
     pub(crate) ec2: Model,
     pub(crate) fleet: Fleet,
-    governance: Governance,
+    pub(crate) governance: Governance,
     log: Log,
     _logging: tracing::subscriber::DefaultGuard,
 }

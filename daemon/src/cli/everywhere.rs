@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use curfew_aws::clock::Clock;
-use curfew_aws::execute::{Deadline, Outcome};
+use curfew_aws::execute::{Basis, Deadline, Outcome};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
+use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{AccountId, Instance, InstanceId};
 use curfew_core::membership::Member;
@@ -149,20 +150,6 @@ impl Places {
         row
     }
 
-    /// Carries out steps where their instances are.
-    pub(super) async fn carry_out(
-        &self,
-        organisation: &Organisation,
-        instances: &[Instance],
-        steps: Vec<Step>,
-        progress: &dyn Progress,
-    ) -> Vec<Outcome> {
-        let all = counted(steps.len(), "step");
-        let step = format!("Carrying out {all}");
-        let work = organisation.execute(instances, self.sorted(steps), Deadline::NONE);
-        progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
-    }
-
     /// Carries out what a request came to where its instances are: what people say is written first.
     pub(super) async fn carry_out_asked(
         &self,
@@ -190,6 +177,22 @@ impl Places {
         }
         sorted.into_iter().collect()
     }
+}
+
+/// Carries out what was decided, where its instances are, until its next edge.
+pub(super) async fn carry_out(
+    organisation: &Organisation,
+    passes: Vec<(Member, Pass)>,
+    basis: Basis<'_>,
+    progress: &dyn Progress,
+) -> Vec<Outcome> {
+    let steps = passes.iter().map(|(_, pass)| pass.plan.steps.len());
+    let all = counted(steps.sum(), "step");
+    let step = format!("Carrying out {all}");
+    let work = organisation.carry_out(passes, basis, Deadline::NONE);
+    let done = progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await;
+    let outcomes = done.into_iter().flat_map(|(_, pass)| pass.outcomes);
+    outcomes.collect()
 }
 
 /// Where was looked, in words.

@@ -1,20 +1,21 @@
 //! `curfew plan` and `curfew apply`: what a pass would do now, and doing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use clap::Args;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
-use curfew_aws::organisation::{MemberError, Organisation, Whole};
-use curfew_aws::pass::WakeUp;
-use curfew_core::instance::{AccountId, Instance, InstanceState};
+use curfew_aws::organisation::{MemberError, Organisation};
+use curfew_aws::pass::{Pass, WakeUp};
+use curfew_core::instance::{AccountId, InstanceId, InstanceState};
+use curfew_core::membership::Member;
 use curfew_core::plan::{Plan, Skip, SkipReason, Step, StepAction};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::error::all_answered;
-use super::everywhere::{LOOKING, Placed, Places, looked_at};
+use super::everywhere::{LOOKING, Placed, Places, carry_out, looked_at};
 use super::output::{Reader, count, counted, moment_here, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
@@ -63,17 +64,16 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         let asked = seen.plan;
         seen = look(context, &settings, &organisation, progress.as_ref()).await?;
         let Reconfirmed { fresh, gone } = hold_to(&asked, &mut seen.plan);
+        seen.leave_out(&fresh);
         if let Some(change) = told(&fresh, gone) {
             // Whoever was asked reads this where they were asked.
             let _gone = writeln!(io::stderr(), "{change}");
         }
         unconfirmed = fresh;
     }
-    let steps = std::mem::take(&mut seen.plan.steps);
-    let carrying_out =
-        seen.places
-            .carry_out(&organisation, &seen.instances, steps, progress.as_ref());
-    let outcomes = carrying_out.await;
+    let passes = std::mem::take(&mut seen.passes);
+    let basis = WakeUp::ROUTINE.basis(&settings.governance, &context.clock);
+    let outcomes = carry_out(&organisation, passes, basis, progress.as_ref()).await;
     drop(progress);
     report(context, &seen, &outcomes, &unconfirmed)?;
     all_answered(seen.failures)
@@ -81,10 +81,23 @@ pub(super) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
 
 /// What a pass would do now, and where.
 struct Look {
-    instances: Vec<Instance>,
+    /// Where each of its parts is to be done.
+    passes: Vec<(Member, Pass)>,
+    /// All of it.
     plan: Plan,
     places: Places,
     failures: Vec<MemberError>,
+}
+
+impl Look {
+    /// Does these steps nowhere.
+    fn leave_out(&mut self, steps: &[Step]) {
+        let left_out: BTreeSet<&InstanceId> = steps.iter().map(|step| &step.instance).collect();
+        for (_, pass) in &mut self.passes {
+            let steps = &mut pass.plan.steps;
+            steps.retain(|step| !left_out.contains(&step.instance));
+        }
+    }
 }
 
 async fn look(
@@ -99,16 +112,19 @@ async fn look(
         let instances = survey.answers.iter().map(|(_, pass)| pass.instances.len());
         looked_at(instances.sum())
     });
-    let survey = survey.await;
+    let mut survey = survey.await;
+    let Some(plan) = survey.plan() else {
+        return Err(survey.failures.swap_remove(0).into());
+    };
     let answers = survey.answers.iter();
     let answers = answers.map(|(one, pass)| (one, pass.instances.as_slice()));
     let places = Places::of(organisation, answers);
-    let Whole { pass, failures, .. } = survey.whole()?;
+    let answers = survey.answers.into_iter();
     Ok(Look {
-        instances: pass.instances,
-        plan: pass.plan,
+        passes: answers.map(|(one, pass)| (one.member, pass)).collect(),
+        plan,
         places,
-        failures,
+        failures: survey.failures,
     })
 }
 
@@ -346,6 +362,9 @@ struct AppliedStep<'a> {
     account: Option<&'a AccountId>,
     result: &'static str,
     after: Option<InstanceState>,
+    /// Why it was dropped, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<&'a str>,
     error: Option<String>,
     hint: Option<&'static str>,
 }
@@ -358,26 +377,33 @@ impl<'a> AppliedStep<'a> {
                 ("not_remembered", Some(*after), Some(error))
             }
             StepResult::Failed(error) => ("failed", None, Some(error)),
+            StepResult::Dropped { .. } => ("dropped", None, None),
             StepResult::OutOfTime => ("out_of_time", None, None),
+        };
+        let because = match &outcome.result {
+            StepResult::Dropped { because } => Some(because.as_str()),
+            _ => None,
         };
         Self {
             step: &outcome.step,
             account: places.account(&outcome.step.instance),
             result,
             after,
+            because,
             error: error.map(ToString::to_string),
             hint: error.map(CloudError::hint),
         }
     }
 
     fn row(&self) -> Vec<String> {
-        let result = match (&self.error, self.after) {
-            (Some(error), _) => error.clone(),
-            (None, Some(after)) if self.step.action == StepAction::Record => {
+        let result = match (&self.error, self.after, self.because) {
+            (Some(error), ..) => error.clone(),
+            (None, Some(after), _) if self.step.action == StepAction::Record => {
                 format!("noted, still {after}")
             }
-            (None, Some(after)) => format!("done, now {after}"),
-            (None, None) => self.result.replace('_', " "),
+            (None, Some(after), _) => format!("done, now {after}"),
+            (None, None, Some(because)) => format!("dropped: {because}"),
+            (None, None, None) => self.result.replace('_', " "),
         };
         vec![
             self.step.instance.to_string(),
@@ -469,16 +495,20 @@ pub(super) fn failure(outcomes: &[Outcome]) -> Result<(), CliError> {
                 None => format!("`{}`", outcome.step.instance),
             };
             match &outcome.result {
-                StepResult::Done { .. } => None,
+                // A newer word decided: that is no failure.
+                StepResult::Done { .. } | StepResult::Dropped { .. } => None,
                 StepResult::Failed(error) => Some(CliError::from(error.repeated()).about(&label)),
                 StepResult::NotRemembered { error, .. } => {
                     let label = format!("{label} is done, and could not be remembered");
                     Some(CliError::from(error.repeated()).about(&label))
                 }
-                StepResult::OutOfTime => Some(CliError::new(
-                    Exit::Failed,
-                    format!("{label}: time ran out before its turn came"),
-                )),
+                StepResult::OutOfTime => {
+                    let message =
+                        format!("{label}: its turn did not come before the plan's next edge");
+                    let hint =
+                        "from then on the plan is another one: look again with `curfew plan`";
+                    Some(CliError::new(Exit::Failed, message).hint(hint))
+                }
             }
         })
         .collect();

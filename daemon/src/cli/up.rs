@@ -139,6 +139,7 @@ impl House<'_> {
         shutdown: &CancellationToken,
     ) -> Result<Option<Connection>, CliError> {
         let connection = self.connect(emulator).await?;
+        let connection = connection.correcting(&context.clock);
         let Some(outputs) = unless(shutdown, self.furnish(context, &connection))
             .await
             .transpose()?

@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{
 };
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::pages::PageTokens;
 use curfew_aws::rules::StackName;
 
 use super::DeployError;
@@ -326,22 +327,29 @@ impl Bucket {
     /// What is in the bucket; none if there is no bucket.
     async fn objects(&self) -> Result<Option<Vec<Object>>, CloudError> {
         let mut objects = Vec::new();
-        let mut pages = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.name)
-            // A bucket of that name that belongs to somebody else is never read or written.
-            .expected_bucket_owner(&self.owner)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            match page.map_err(|error| CloudError::from_sdk("s3:ListObjectsV2", error)) {
-                Ok(page) => objects.extend(page.contents.unwrap_or_default()),
+        let mut pages = PageTokens::new("s3:ListObjectsV2");
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.name)
+                // A bucket of that name that belongs to somebody else is never read or written.
+                .expected_bucket_owner(&self.owner)
+                .set_continuation_token(token)
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("s3:ListObjectsV2", error));
+            let page = match page {
                 Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
+                page => page?,
+            };
+            objects.extend(page.contents.unwrap_or_default());
+            token = pages.follow(page.next_continuation_token)?;
+            if token.is_none() {
+                return Ok(Some(objects));
             }
         }
-        Ok(Some(objects))
     }
 
     async fn create(&self) -> Result<(), CloudError> {

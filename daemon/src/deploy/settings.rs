@@ -6,6 +6,7 @@ use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use curfew_aws::connect::Connection;
 use curfew_aws::document::{Contents, Damaged, Stored};
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::pages::PageTokens;
 use curfew_aws::rules::StackName;
 
 use super::preview::DataChange;
@@ -103,21 +104,26 @@ impl SettingsParameter {
     }
 
     async fn parts(&self) -> Result<Vec<String>, CloudError> {
-        let mut pages = self
-            .client
-            .get_parameters_by_path()
-            .path(&self.name)
-            .recursive(true)
-            .into_paginator()
-            .send();
+        let mut pages = PageTokens::new("ssm:GetParametersByPath");
+        let mut token = None;
         let mut names = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page =
-                page.map_err(|error| CloudError::from_sdk("ssm:GetParametersByPath", error))?;
+        loop {
+            let page = self
+                .client
+                .get_parameters_by_path()
+                .path(&self.name)
+                .recursive(true)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("ssm:GetParametersByPath", error))?;
             let parameters = page.parameters.unwrap_or_default();
             names.extend(parameters.into_iter().filter_map(|one| one.name));
+            token = pages.follow(page.next_token)?;
+            if token.is_none() {
+                return Ok(names);
+            }
         }
-        Ok(names)
     }
 
     /// What a parameter holds; none if there is none.

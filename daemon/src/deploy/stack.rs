@@ -16,6 +16,7 @@ use aws_sdk_cloudformation::types::{ChangeSetType, Stack as Description, Templat
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
+use curfew_aws::pages::PageTokens;
 use curfew_aws::rules::StackName;
 use tokio::time::sleep;
 
@@ -120,10 +121,16 @@ impl<'a> Stack<'a> {
     /// The names of all Curfew stacks in this account and region, this one's included.
     pub(super) async fn all(&self) -> Result<Vec<StackName>, CloudError> {
         let mut names = Vec::new();
-        let mut pages = self.client.describe_stacks().into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page =
-                page.map_err(|error| CloudError::from_sdk("cloudformation:DescribeStacks", error))?;
+        let mut pages = PageTokens::new("cloudformation:DescribeStacks");
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .describe_stacks()
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| CloudError::from_sdk("cloudformation:DescribeStacks", error))?;
             for stack in page.stacks() {
                 let marked = stack.tags().iter().any(|tag| tag.key() == Some(MARK));
                 let name = stack.stack_name().and_then(|name| name.parse().ok());
@@ -134,8 +141,11 @@ impl<'a> Stack<'a> {
                     names.push(name);
                 }
             }
+            token = pages.follow(page.next_token)?;
+            if token.is_none() {
+                return Ok(names);
+            }
         }
-        Ok(names)
     }
 
     /// Brings the stack to the template with these parameters. Makes no writing call where it is there already. Where another

@@ -9,6 +9,7 @@ use aws_sdk_ec2::types::{
 };
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::pages::PageTokens;
 
 /// Marks the fleet, so that it is found again instead of being made twice.
 const MARK: &str = "curfew:demo";
@@ -63,14 +64,17 @@ pub async fn launch(conn: &Connection) -> Result<Vec<&'static str>, CloudError> 
 /// The members of the fleet that exist. A terminated one is made anew.
 async fn names(client: &Client) -> Result<BTreeSet<String>, CloudError> {
     let marked = Filter::builder().name("tag-key").values(MARK).build();
-    let mut pages = client
-        .describe_instances()
-        .filters(marked)
-        .into_paginator()
-        .send();
+    let mut pages = PageTokens::new("ec2:DescribeInstances");
+    let mut token = None;
     let mut names = BTreeSet::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))?;
+    loop {
+        let page = client
+            .describe_instances()
+            .filters(marked.clone())
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("ec2:DescribeInstances", error))?;
         for instance in page.reservations().iter().flat_map(Reservation::instances) {
             let state = instance.state().and_then(|state| state.name());
             let gone = matches!(
@@ -82,6 +86,9 @@ async fn names(client: &Client) -> Result<BTreeSet<String>, CloudError> {
                 names.insert(name.to_owned());
             }
         }
+        token = pages.follow(page.next_token)?;
+        if token.is_none() {
+            return Ok(names);
+        }
     }
-    Ok(names)
 }

@@ -108,7 +108,9 @@ impl Audit {
                 StepResult::Failed(_) | StepResult::OutOfTime if is_late(step, grace, pass.at) => {
                     EdgeOutcome::NotApplied
                 }
-                StepResult::Failed(_) | StepResult::OutOfTime => continue,
+                StepResult::Failed(_) | StepResult::Dropped { .. } | StepResult::OutOfTime => {
+                    continue;
+                }
             };
             if let Some(instance) = instances.get(&step.instance) {
                 let found = Found {
@@ -240,6 +242,7 @@ mod tests {
         Pass {
             at: at(now),
             instances,
+            begun: Vec::new(),
             plan,
             outcomes: Vec::new(),
         }

@@ -235,6 +235,7 @@ mod tests {
         Pass {
             at: at(now),
             instances,
+            begun: Vec::new(),
             plan,
             outcomes: Vec::new(),
         }

@@ -115,7 +115,10 @@ fn reservation_head(xml: &mut Xml, of: Option<&Instance>, home: &Home) {
 fn instance(xml: &mut Xml, it: &Instance) {
     xml.text("instanceId", it.id.as_str());
     xml.text("imageId", &it.image);
-    state(xml, "instanceState", it.state);
+    match it.described_as {
+        Some((name, code)) => state_as(xml, "instanceState", name, code),
+        None => state(xml, "instanceState", it.state),
+    }
     let host = it.private_ip.replace('.', "-");
     xml.text(
         "privateDnsName",
@@ -172,10 +175,14 @@ fn instance(xml: &mut Xml, it: &Instance) {
     xml.raw(&it.xml);
 }
 
-fn state(xml: &mut Xml, name: &str, state: InstanceState) {
-    xml.element(name, |xml| {
-        xml.text("code", &state.code().to_string());
-        xml.text("name", state.name());
+fn state(xml: &mut Xml, element: &str, state: InstanceState) {
+    state_as(xml, element, state.name(), state.code());
+}
+
+fn state_as(xml: &mut Xml, element: &str, name: &str, code: u16) {
+    xml.element(element, |xml| {
+        xml.text("code", &code.to_string());
+        xml.text("name", name);
     });
 }
 

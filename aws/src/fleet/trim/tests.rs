@@ -11,6 +11,7 @@ use aws_smithy_types::retry::RetryConfig;
 use curfew_core::instance::{Instance, Region};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use tokio::time::Instant;
 
 use super::*;
 use crate::fleet::sighting::Sighting;
@@ -199,7 +200,9 @@ fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
     for reservation in answer.reservations.unwrap_or_default() {
         let owner = reservation.owner_id.unwrap_or_default();
         for raw in reservation.instances.unwrap_or_default() {
-            if let Ok(sighting) = Sighting::of(raw, &owner, &Region::new("eu-west-3")) {
+            if let Ok(sighting) =
+                Sighting::of(raw, &owner, &Region::new("eu-west-3"), Instant::now())
+            {
                 seen.push((sighting.instance, sighting.spot_request));
             }
         }

@@ -5,6 +5,7 @@ use aws_sdk_cloudformation::types::{
     Capability, ChangeSetStatus, ChangeSetType, ExecutionStatus, Parameter, Tag,
 };
 use curfew_aws::error::CloudError;
+use curfew_aws::pages::PageTokens;
 use tokio::time::{Instant, sleep};
 
 use super::changes::{Intent, ResourceChange, StackChanges, of_parameters, of_resource};
@@ -182,11 +183,12 @@ impl Stack<'_> {
             match page.status() {
                 Some(ChangeSetStatus::CreateComplete) => {
                     let mut changes = page.changes.unwrap_or_default();
-                    let mut token = page.next_token;
+                    let mut pages = PageTokens::new("cloudformation:DescribeChangeSet");
+                    let mut token = pages.follow(page.next_token)?;
                     while token.is_some() {
                         let page = self.changes(&proposal.arn, token).await?;
                         changes.extend(page.changes.unwrap_or_default());
-                        token = page.next_token;
+                        token = pages.follow(page.next_token)?;
                     }
                     return Ok(Some(changes.iter().filter_map(of_resource).collect()));
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_cloudformation::types::StackEvent;
 use curfew_aws::error::CloudError;
+use curfew_aws::pages::PageTokens;
 use curfew_aws::rules::StackName;
 use tokio::time::{Instant, sleep};
 
@@ -108,24 +109,30 @@ impl Stack<'_> {
         seen: &BTreeSet<String>,
     ) -> Result<Vec<StackEvent>, CloudError> {
         let mut events = Vec::new();
-        let mut pages = self
-            .client
-            .describe_stack_events()
-            .stack_name(stack_id)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                CloudError::from_sdk("cloudformation:DescribeStackEvents", error)
-            })?;
+        let mut pages = PageTokens::new("cloudformation:DescribeStackEvents");
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .describe_stack_events()
+                .stack_name(stack_id)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| {
+                    CloudError::from_sdk("cloudformation:DescribeStackEvents", error)
+                })?;
             for event in page.stack_events.unwrap_or_default() {
                 if event_id(&event).is_some_and(|id| seen.contains(&id)) {
                     return Ok(events);
                 }
                 events.push(event);
             }
+            token = pages.follow(page.next_token)?;
+            if token.is_none() {
+                return Ok(events);
+            }
         }
-        Ok(events)
     }
 
     pub(super) fn too_slow(&self) -> DeployError {

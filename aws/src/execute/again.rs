@@ -1,0 +1,98 @@
+//! Fresh eyes: a call that would rest on what was seen more than a few seconds ago rests on a second look, and on what the
+//! plan says of that. A step that comes out different is dropped: the newest word decides, and the next pass hears it.
+
+use std::collections::HashMap;
+
+use curfew_core::instance::InstanceId;
+use curfew_core::memory::whole_second;
+use curfew_core::plan::Step;
+use curfew_core::timetable::Edge;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Basis, Batch, End, Execution, StepResult};
+use crate::error::{CloudError, CloudErrorKind};
+use crate::fleet::Observation;
+
+impl Execution<'_> {
+    /// Decides again about the members of a batch, whose call has not been made yet, and makes it for those that come out
+    /// the same.
+    pub(super) fn decide_again(&mut self, batch: &Batch, seen: &Observation) {
+        // What a person asked for stands in the tags by now, beside what others said since.
+        let unasked = Basis {
+            request: None,
+            ..self.basis
+        };
+        let plan = unasked.plan(&seen.instances, self.basis.clock.now());
+        let steps: HashMap<&InstanceId, &Step> =
+            plan.steps.iter().map(|one| (&one.instance, one)).collect();
+        let skips: HashMap<&InstanceId, &str> = (plan.skipped.iter())
+            .map(|skip| (&skip.instance, skip.detail.as_str()))
+            .collect();
+        let begun: HashMap<&InstanceId, Instant> = (seen.instances.iter())
+            .map(|one| &one.id)
+            .zip(seen.begun.iter().copied())
+            .collect();
+        let mut kept = Vec::new();
+        for member in &batch.members {
+            let step = &self.steps[*member];
+            let Some(begun) = begun.get(&step.instance) else {
+                let error = CloudError::new(
+                    "ec2:DescribeInstances",
+                    CloudErrorKind::Service,
+                    format!(
+                        "the answer leaves out `{}`, which it was asked about",
+                        step.instance
+                    ),
+                );
+                self.settle(&batch.call, *member, StepResult::Failed(error));
+                continue;
+            };
+            let again = steps.get(&step.instance).copied();
+            if again.is_some_and(|again| is_same((step, self.decided_at), (again, plan.at))) {
+                self.seen[*member] = self.guard.moment(*begun);
+                kept.push(*member);
+                continue;
+            }
+            let because = match (again, skips.get(&step.instance)) {
+                (Some(again), _) => format!("it is to {} for {} now", again.action, again.cause),
+                (None, Some(detail)) => (*detail).to_owned(),
+                (None, None) => "nothing is to be done about it now".to_owned(),
+            };
+            self.settle(&batch.call, *member, StepResult::Dropped { because });
+        }
+        self.write_what_is_due();
+        if kept.is_empty() {
+            self.ended(batch, End::Unknown);
+        } else {
+            self.queue.push_front(batch.of(kept));
+        }
+    }
+
+    /// EC2 did not say how the members of a batch are: their call is not made.
+    pub(super) fn not_seen(&mut self, batch: &Batch, error: &CloudError) {
+        match error.kind {
+            // One that is gone fails the question for all.
+            CloudErrorKind::NotFound => self.isolate(batch, error),
+            _ => {
+                self.trouble.failed(error);
+                self.fail(batch, &batch.members, error);
+                self.ended(batch, End::Unknown);
+            }
+        }
+    }
+}
+
+/// Whether two steps, each decided at an instant, do the same for the same reason. Not compared: the types that a start tries,
+/// which change while they are tried, and what is remembered, which follows from the rest.
+fn is_same((step, at): (&Step, Timestamp), (again, later): (&Step, Timestamp)) -> bool {
+    let is_undated = |edge: Edge, now| edge.at == whole_second(now);
+    let same_edge = match (step.edge, again.edge) {
+        // What no schedule dates is of the instant of its decision.
+        (Some(one), Some(other)) if is_undated(one, at) && is_undated(other, later) => {
+            one.action == other.action
+        }
+        (one, other) => one == other,
+    };
+    same_edge && (step.action, &step.cause) == (again.action, &again.cause)
+}

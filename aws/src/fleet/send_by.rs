@@ -1,0 +1,92 @@
+//! A call that is not sent after an instant: neither at first, should credentials take their time, nor by the SDK's retries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeTransmitInterceptorContextRef, InterceptorContext,
+};
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use tokio::time::Instant;
+
+/// The longest that the SDK waits before the second or the third attempt of a call, which is its last: up to a second, then up
+/// to two. A retry that might be sent too late is not begun, so that the caller learns what went wrong.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+
+/// The instant after which an attempt is not sent. Clones share what became of the call.
+#[derive(Clone, Debug)]
+pub(crate) struct SendBy {
+    by: Instant,
+    missed: Arc<Missed>,
+}
+
+#[derive(Debug, Default)]
+struct Missed {
+    retry: AtomicBool,
+    attempt: AtomicBool,
+}
+
+/// The error of an attempt that was not sent.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it could not be sent in time")]
+struct TooLate;
+
+impl SendBy {
+    pub(crate) fn new(by: Instant) -> Self {
+        Self {
+            by,
+            missed: Arc::default(),
+        }
+    }
+
+    /// Whether the call failed where there was no time for a retry.
+    pub(crate) fn forbade_retry(&self) -> bool {
+        self.missed.retry.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last attempt was not sent.
+    pub(crate) fn held_back(&self) -> bool {
+        self.missed.attempt.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for SendBy {
+    fn name(&self) -> &'static str {
+        "SendBy"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if Instant::now() < self.by {
+            return Ok(());
+        }
+        self.missed.attempt.store(true, Ordering::Relaxed);
+        Err(TooLate.into())
+    }
+}
+
+impl ClassifyRetry for SendBy {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let failed = context
+            .output_or_error()
+            .is_some_and(|result| result.is_err());
+        if !failed || Instant::now() + LONGEST_BACKOFF < self.by {
+            return RetryAction::NoActionIndicated;
+        }
+        self.missed.retry.store(true, Ordering::Relaxed);
+        RetryAction::RetryForbidden
+    }
+
+    fn name(&self) -> &'static str {
+        "SendBy"
+    }
+}

@@ -1,0 +1,92 @@
+//! The pages of a list: each names the next one, and the list ends.
+//!
+//! The SDK's paginators stop only where a page names itself; a list whose pages go round in a larger circle they follow for
+//! ever. Every paged call of Curfew follows its tokens here.
+
+use std::collections::HashSet;
+
+use crate::error::{CloudError, CloudErrorKind};
+
+/// The page tokens that one list has named so far.
+#[derive(Debug)]
+pub struct PageTokens {
+    operation: &'static str,
+    named: HashSet<String>,
+}
+
+impl PageTokens {
+    /// Of a list that is read from its first page; the operation as errors name it, such as `ec2:DescribeInstances`.
+    pub fn new(operation: &'static str) -> Self {
+        Self {
+            operation,
+            named: HashSet::new(),
+        }
+    }
+
+    /// Of a list that is read from the page of this token on.
+    #[must_use]
+    pub fn from_page(mut self, token: &str) -> Self {
+        self.named.insert(token.to_owned());
+        self
+    }
+
+    /// The token of the page to read next, by what the last page named; none after the last page. Some services end a list by
+    /// an empty token.
+    ///
+    /// # Errors
+    ///
+    /// When the list has named this page before: it would never end.
+    pub fn follow(&mut self, named: Option<String>) -> Result<Option<String>, CloudError> {
+        let Some(token) = named.filter(|token| !token.is_empty()) else {
+            return Ok(None);
+        };
+        if self.named.insert(token.clone()) {
+            return Ok(Some(token));
+        }
+        let message = format!(
+            "after {} pages, the list names a page that it has named before, so it would never end",
+            self.named.len()
+        );
+        Err(CloudError::new(
+            self.operation,
+            CloudErrorKind::Service,
+            message,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(tokens: &[&str]) -> Result<usize, String> {
+        let mut pages = PageTokens::new("events:ListRules");
+        let mut tokens = tokens.iter();
+        for read in 1.. {
+            let named = tokens.next().map(|token| (*token).to_owned());
+            match pages.follow(named) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(read),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        unreachable!("the tokens end")
+    }
+
+    #[test]
+    fn a_list_ends_with_a_page_that_names_no_other() {
+        assert_eq!(follow(&["a", "b"]), Ok(3));
+        assert_eq!(follow(&["a", ""]), Ok(2), "an empty token is none");
+    }
+
+    #[test]
+    fn a_list_that_goes_round_is_an_error_whatever_the_size_of_the_circle() {
+        for round in [&["a", "a"][..], &["a", "b", "a"], &["a", "b", "c", "b"]] {
+            let error = follow(round).unwrap_err();
+            assert!(error.contains("`events:ListRules`"), "{error}");
+            assert!(error.contains("named before"), "{error}");
+        }
+        let mut pages = PageTokens::new("ec2:DescribeInstances").from_page("a");
+        assert!(pages.follow(Some("a".to_owned())).is_err());
+    }
+}
