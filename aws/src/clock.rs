@@ -15,6 +15,8 @@ pub struct Clock {
     tell: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// By how many milliseconds AWS's time is ahead.
     ahead: Arc<AtomicI64>,
+    /// It tells of nothing before this instant.
+    floor: Timestamp,
 }
 
 impl Clock {
@@ -36,13 +38,25 @@ impl Clock {
         Self {
             tell: Arc::new(tell),
             ahead: Arc::default(),
+            floor: Timestamp::MIN,
+        }
+    }
+
+    /// This clock, which does not tell of anything before `instant`: a pass that a rule made happen for a minute decides at that minute
+    /// or later, however early the rule fired and however late this machine's clock is.
+    #[must_use]
+    pub fn no_earlier_than(&self, instant: Timestamp) -> Self {
+        Self {
+            floor: self.floor.max(instant),
+            ..self.clone()
         }
     }
 
     /// The current instant, by AWS's time as far as that is known.
     pub fn now(&self) -> Timestamp {
         let told = (self.tell)();
-        told.checked_add(self.ahead()).unwrap_or(told)
+        let corrected = told.checked_add(self.ahead()).unwrap_or(told);
+        corrected.max(self.floor)
     }
 
     /// The same clock without a correction: for what is to be compared with this machine's own time.
@@ -51,6 +65,7 @@ impl Clock {
         Self {
             tell: Arc::clone(&self.tell),
             ahead: Arc::default(),
+            floor: Timestamp::MIN,
         }
     }
 

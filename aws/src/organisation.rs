@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, Region};
 use curfew_core::membership::{Account, Member, Membership};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::connect::Connection;
@@ -25,6 +26,8 @@ pub use survey::{Survey, Whole};
 #[derive(Clone, Debug)]
 pub struct Organisation {
     members: Arc<[MemberFleet]>,
+    /// Whether there is more than one, these or others: then people need to be told where an instance is.
+    several: bool,
 }
 
 /// One account and region, and the way to its instances.
@@ -83,7 +86,18 @@ impl Organisation {
             }
         }
         Self {
+            several: members.len() > 1,
             members: members.into(),
+        }
+    }
+
+    /// The same without some of its members.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Member) -> bool) -> Self {
+        let members = self.members.iter().filter(|one| keep(&one.member));
+        Self {
+            members: members.cloned().collect(),
+            several: self.several,
         }
     }
 
@@ -99,12 +113,13 @@ impl Organisation {
 
     /// Whether there is more than one: then people need to be told where an instance is.
     pub fn spans_several(&self) -> bool {
-        self.members.len() > 1
+        self.several
     }
 
-    /// The instances of `scope`, wherever they are.
+    /// The instances of `scope`, wherever they are. What has not answered by the deadline is among the failures.
     pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> Survey<Vec<Instance>> {
-        self.survey(deadline, |fleet| fleet.observe(scope)).await
+        self.survey(|fleet| in_time(deadline, fleet.observe(scope)))
+            .await
     }
 
     /// Looks and decides everywhere, and does nothing.
@@ -115,8 +130,8 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> Survey<Pass> {
-        let ask = |fleet| look(fleet, governance, wake_up.clone(), clock);
-        self.survey(deadline, ask).await
+        let ask = |fleet| in_time(deadline, look(fleet, governance, wake_up.clone(), clock));
+        self.survey(ask).await
     }
 
     /// A pass everywhere.
@@ -127,23 +142,23 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> Survey<Pass> {
-        let ask = |fleet| pass(fleet, governance, wake_up.clone(), clock, deadline);
-        self.survey(deadline, ask).await
+        // Its calls keep to the deadline by themselves: cut off from outside, it would leave what it did unremembered.
+        let ask = |fleet| {
+            begun_in_time(
+                deadline,
+                pass(fleet, governance, wake_up.clone(), clock, deadline),
+            )
+        };
+        self.survey(ask).await
     }
 
     /// Asks every member; whom time does not reach any more has failed.
-    async fn survey<'a, T, F>(
-        &'a self,
-        deadline: Deadline,
-        ask: impl Fn(&'a Fleet) -> F,
-    ) -> Survey<T>
+    async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> Survey<T>
     where
-        F: Future<Output = Result<T, CloudError>>,
+        F: Future<Output = Result<T, MemberFailure>>,
     {
         let members = self.members.iter();
-        let work: Vec<_> = members
-            .map(|one| in_time(deadline, ask(one.fleet())))
-            .collect();
+        let work: Vec<_> = members.map(|one| ask(one.fleet())).collect();
         let outcomes = side_by_side(work, Self::SIDE_BY_SIDE).await;
         let mut survey = Survey {
             answers: Vec::new(),
@@ -164,7 +179,8 @@ impl Organisation {
     }
 }
 
-async fn in_time<T>(
+/// Begins nothing after the deadline, and goes by itself from then on.
+async fn begun_in_time<T>(
     deadline: Deadline,
     asked: impl Future<Output = Result<T, CloudError>>,
 ) -> Result<T, MemberFailure> {
@@ -172,6 +188,24 @@ async fn in_time<T>(
         return Err(MemberFailure::OutOfTime);
     }
     Ok(asked.await?)
+}
+
+/// Looks until the deadline and no longer: one that is slow, or never answers, takes nothing from the others.
+async fn in_time<T>(
+    deadline: Deadline,
+    asked: impl Future<Output = Result<T, CloudError>>,
+) -> Result<T, MemberFailure> {
+    let asked = begun_in_time(deadline, asked);
+    let Some(by) = deadline.begin() else {
+        return asked.await;
+    };
+    let begun = Instant::now();
+    match tokio::time::timeout_at(by, asked).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(MemberFailure::NoAnswer {
+            after: begun.elapsed(),
+        }),
+    }
 }
 
 impl MemberFleet {

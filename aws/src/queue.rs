@@ -1,4 +1,4 @@
-//! Sending to a queue of SQS.
+//! Sending to a FIFO queue of SQS.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
@@ -24,6 +24,18 @@ const SEND_MESSAGE_BATCH: Action = Action {
 pub struct Queue {
     send: Call<Sent>,
     url: String,
+}
+
+/// A message for a FIFO queue.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FifoMessage {
+    /// What is sent.
+    pub body: String,
+    /// Messages of one group are received one after the other. At most 128 ASCII letters, digits and punctuation.
+    pub group: String,
+    /// For five minutes, SQS drops what it is sent with the same one, whatever became of the first. As for `group`.
+    pub deduplication: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,13 +64,18 @@ impl Queue {
         }
     }
 
-    /// `SendMessageBatch`, of at most [`Self::BATCH`] bodies. After a failure some of them may be in the queue.
-    pub async fn send(&self, bodies: &[String]) -> Result<(), CloudError> {
+    /// `SendMessageBatch`, of at most [`Self::BATCH`] messages. After a failure some of them may be in the queue.
+    pub async fn send(&self, messages: &[FifoMessage]) -> Result<(), CloudError> {
         // What a policy has to allow.
         let operation = "sqs:SendMessage";
-        let entries = bodies.iter().enumerate();
-        let entries =
-            entries.map(|(number, body)| json!({ "Id": number.to_string(), "MessageBody": body }));
+        let entries = messages.iter().enumerate().map(|(number, message)| {
+            json!({
+                "Id": number.to_string(),
+                "MessageBody": message.body,
+                "MessageGroupId": message.group,
+                "MessageDeduplicationId": message.deduplication,
+            })
+        });
         let question = json!({ "QueueUrl": self.url, "Entries": entries.collect::<Vec<_>>() });
         let answer = self
             .send

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{RuleState, Target};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::timetable::{Action, WakeUp};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,44 +20,49 @@ pub use name::{BadStackName, StackName};
 /// A rule as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WakeUpRule {
-    /// `curfew-STACK-SCHEDULE-ACTION-HASH` or `curfew-STACK-heartbeat-HASH`.
+    /// `curfew-STACK-edges-HASH` or `curfew-STACK-heartbeat-HASH`.
     pub name: String,
     /// EventBridge's schedule expression, in UTC.
     pub expression: String,
-    /// The schedule whose edges these are; none for the heartbeat.
-    pub schedule: Option<ScheduleName>,
-    /// What the edges do, for people who read the rule; none for the heartbeat.
-    pub action: Option<Action>,
+    /// The schedules whose edges these are, for people who read the rule; none for the heartbeat.
+    pub schedules: Vec<ScheduleName>,
+    input: String,
 }
 
 impl WakeUpRule {
     /// The id of the one target that a rule has: the Lambda.
     pub const TARGET: &'static str = "curfew";
 
-    /// The rule for one of a schedule's wake-ups.
-    pub fn for_schedule(stack: &StackName, schedule: &ScheduleName, wake_up: &WakeUp) -> Self {
-        let content = content(&wake_up.expression, Some(schedule));
+    /// From this many rules on, `curfew check` warns: a bus has room for 300 unless AWS has raised that, other applications use it too,
+    /// and asking for more takes days.
+    pub const MANY: usize = 200;
+
+    /// The rule that fires at this UTC cron for the edges of `schedules`. Its input names the cron: the Lambda computes from it the minute
+    /// that the trigger is for.
+    pub fn for_edges(stack: &StackName, expression: &str, schedules: Vec<ScheduleName>) -> Self {
+        let input = json!({ "command": "wake", "cron": expression }).to_string();
         Self {
-            name: name::of_schedule(stack, schedule, wake_up.action, &content),
-            expression: wake_up.expression.clone(),
-            schedule: Some(schedule.clone()),
-            action: Some(wake_up.action),
+            name: name::of_edges(stack, &content(expression, &input)),
+            expression: expression.to_owned(),
+            schedules,
+            input,
         }
     }
 
     /// The rule that bounds every delay, for example with `rate(5 minutes)`.
     pub fn heartbeat(stack: &StackName, expression: &str) -> Self {
+        let input = json!({ "command": "wake" }).to_string();
         Self {
-            name: name::of_heartbeat(stack, &content(expression, None)),
+            name: name::of_heartbeat(stack, &content(expression, &input)),
             expression: expression.to_owned(),
-            schedule: None,
-            action: None,
+            schedules: Vec::new(),
+            input,
         }
     }
 
     /// What the Lambda is invoked with.
-    pub fn input(&self) -> String {
-        input(self.schedule.as_ref())
+    pub fn input(&self) -> &str {
+        &self.input
     }
 
     /// What all rules of a stack say in EventBridge. By it a rule that has lost its target is known to be this stack's: the stacks
@@ -68,16 +72,8 @@ impl WakeUpRule {
     }
 }
 
-fn input(schedule: Option<&ScheduleName>) -> String {
-    match schedule {
-        Some(schedule) => json!({ "command": "wake", "schedule": schedule }),
-        None => json!({ "command": "wake" }),
-    }
-    .to_string()
-}
-
-fn content(expression: &str, schedule: Option<&ScheduleName>) -> String {
-    format!("{expression}\n{}", input(schedule))
+fn content(expression: &str, input: &str) -> String {
+    format!("{expression}\n{input}")
 }
 
 /// A rule as it is.
@@ -127,15 +123,7 @@ impl RuleChanges {
     }
 }
 
-/// The rules without those that would wake the Lambda twice: a start and a stop of one schedule at the same instants need one rule,
-/// and it is the first.
-pub fn distinct(wanted: &[WakeUpRule]) -> impl Iterator<Item = &WakeUpRule> {
-    let mut seen = BTreeSet::new();
-    let rules = wanted.iter();
-    rules.filter(move |rule| seen.insert((&rule.expression, &rule.schedule)))
-}
-
-/// Compares what is with what should be, [`distinct`] from each other.
+/// Compares what is with what should be.
 pub fn difference(existing: &[ExistingRule], wanted: &[WakeUpRule]) -> RuleChanges {
     let existing: BTreeMap<&str, &ExistingRule> = existing
         .iter()
@@ -143,7 +131,7 @@ pub fn difference(existing: &[ExistingRule], wanted: &[WakeUpRule]) -> RuleChang
         .collect();
     let mut changes = RuleChanges::default();
     let mut names = BTreeSet::new();
-    for rule in distinct(wanted) {
+    for rule in wanted {
         names.insert(rule.name.as_str());
         match existing.get(rule.name.as_str()) {
             None => changes.create.push(rule.clone()),
@@ -426,15 +414,8 @@ mod tests {
         "demo".parse().unwrap()
     }
 
-    fn rule(schedule: &str, action: Action, expression: &str) -> WakeUpRule {
-        WakeUpRule::for_schedule(
-            &stack(),
-            &schedule.parse().unwrap(),
-            &WakeUp {
-                action,
-                expression: expression.to_owned(),
-            },
-        )
+    fn rule(expression: &str) -> WakeUpRule {
+        WakeUpRule::for_edges(&stack(), expression, vec!["office".parse().unwrap()])
     }
 
     fn existing(rule: &WakeUpRule, wakes: Wakes) -> ExistingRule {
@@ -451,7 +432,7 @@ mod tests {
     #[test]
     fn what_is_there_already_is_left_alone() {
         let wanted = [
-            rule("office", Action::Start, MORNING),
+            rule(MORNING),
             WakeUpRule::heartbeat(&stack(), "rate(5 minutes)"),
         ];
         let there = wanted.clone().map(|rule| existing(&rule, Wakes::Us));
@@ -460,8 +441,8 @@ mod tests {
 
     #[test]
     fn a_changed_schedule_is_a_new_rule_and_the_old_one_goes() {
-        let old = rule("office", Action::Stop, MORNING);
-        let new = rule("office", Action::Stop, EVENING);
+        let old = rule(MORNING);
+        let new = rule(EVENING);
         assert_ne!(old.name, new.name);
         let changes = difference(&[existing(&old, Wakes::Us)], std::slice::from_ref(&new));
         assert_eq!(changes.create, [new]);
@@ -470,7 +451,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_rule_gets_its_target_or_goes() {
-        let half = rule("office", Action::Stop, EVENING);
+        let half = rule(EVENING);
         let there = [existing(&half, Wakes::Nobody)];
         assert_eq!(
             difference(&there, std::slice::from_ref(&half)).complete,
@@ -481,13 +462,13 @@ mod tests {
 
     #[test]
     fn a_rule_of_somebody_else_is_never_touched() {
-        let theirs = rule("office", Action::Stop, EVENING);
+        let theirs = rule(EVENING);
         assert!(difference(&[existing(&theirs, Wakes::Others)], &[]).is_empty());
     }
 
     #[test]
     fn a_rule_that_somebody_edited_is_made_anew() {
-        let wanted = rule("office", Action::Stop, EVENING);
+        let wanted = rule(EVENING);
         let mut edited = existing(&wanted, Wakes::Us);
         edited.expression = Some(MORNING.to_owned());
         let changes = difference(&[edited], std::slice::from_ref(&wanted));
@@ -497,21 +478,18 @@ mod tests {
     }
 
     #[test]
-    fn wake_ups_of_one_schedule_at_the_same_instants_are_one_rule() {
-        let wanted = [
-            rule("office", Action::Start, MORNING),
-            rule("office", Action::Stop, MORNING),
-            rule("lab", Action::Stop, MORNING),
-        ];
-        let created = difference(&[], &wanted).create;
-        assert_eq!(created, [wanted[0].clone(), wanted[2].clone()]);
+    fn a_rule_is_the_same_whichever_schedules_have_its_edges() {
+        let one = rule(MORNING);
+        let lab = vec!["office".parse().unwrap(), "lab".parse().unwrap()];
+        let more = WakeUpRule::for_edges(&stack(), MORNING, lab);
+        assert!(difference(&[existing(&one, Wakes::Us)], &[more]).is_empty());
     }
 
     #[test]
-    fn the_lambda_is_told_which_schedule() {
+    fn the_lambda_is_told_the_cron_from_which_it_knows_the_minute() {
         assert_eq!(
-            rule("office", Action::Stop, EVENING).input(),
-            r#"{"command":"wake","schedule":"office"}"#
+            rule(EVENING).input(),
+            r#"{"command":"wake","cron":"cron(0 19 ? * MON-FRI *)"}"#
         );
         assert_eq!(
             WakeUpRule::heartbeat(&stack(), "rate(5 minutes)").input(),

@@ -12,7 +12,6 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::rules::{Rules, StackName, WakeUpRule};
-use curfew_core::timetable::{Action, WakeUp};
 use serde_json::{Value, json};
 
 const US: &str = "arn:aws:lambda:eu-west-3:123456789012:function:curfew-demo";
@@ -212,13 +211,9 @@ fn stack() -> StackName {
 
 /// A stop at each of so many minutes of a day.
 fn wanted(count: usize) -> Vec<WakeUpRule> {
-    let schedule = "office".parse().unwrap();
     let rules = (0..count).map(|minute| {
-        let wake_up = WakeUp {
-            action: Action::Stop,
-            expression: format!("cron({} {} ? * MON-FRI *)", minute % 60, minute / 60),
-        };
-        WakeUpRule::for_schedule(&stack(), &schedule, &wake_up)
+        let expression = format!("cron({} {} ? * MON-FRI *)", minute % 60, minute / 60);
+        WakeUpRule::for_edges(&stack(), &expression, vec!["office".parse().unwrap()])
     });
     rules.collect()
 }

@@ -18,7 +18,7 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::parameter::ParameterStore;
-use curfew_aws::queue::Queue;
+use curfew_aws::queue::{FifoMessage, Queue};
 use curfew_core::instance::AccountId;
 use curfew_core::membership::Account;
 
@@ -114,6 +114,15 @@ enum Call {
 
 const CALLS: [Call; 3] = [Call::GetParameter, Call::SendMessageBatch, Call::AssumeRole];
 
+/// In one group, and the same only as itself.
+fn message(body: &str) -> FifoMessage {
+    FifoMessage {
+        body: body.to_owned(),
+        group: "own/eu-west-3".to_owned(),
+        deduplication: format!("{}", body.len()),
+    }
+}
+
 impl Call {
     async fn ours(self, sdk: SdkConfig) {
         self.by(&connection(sdk).await).await;
@@ -123,8 +132,8 @@ impl Call {
         match self {
             Self::GetParameter => drop(ParameterStore::new(connection).value("/curfew/a b").await),
             Self::SendMessageBatch => {
-                let bodies = ["{\"a\": 1}".to_owned(), "\"é\n".to_owned()];
-                drop(Queue::new(connection, QUEUE).send(&bodies).await);
+                let messages = ["{\"a\": 1}", "\"é\n"].map(message);
+                drop(Queue::new(connection, QUEUE).send(&messages).await);
             }
             Self::AssumeRole => {
                 let account = Account {
@@ -149,7 +158,10 @@ impl Call {
             Self::SendMessageBatch => {
                 let entry = |id: &str, body: &str| {
                     let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder();
-                    entry.id(id).message_body(body).build().unwrap()
+                    let entry = entry.id(id).message_body(body);
+                    let entry = entry.message_group_id("own/eu-west-3");
+                    let entry = entry.message_deduplication_id(body.len().to_string());
+                    entry.build().unwrap()
                 };
                 let call = aws_sdk_sqs::Client::new(&sdk).send_message_batch();
                 let call = call.queue_url(QUEUE).entries(entry("0", "{\"a\": 1}"));
@@ -370,7 +382,7 @@ async fn a_queue_that_takes_only_a_part_is_a_failure() {
     ] {
         let service = Service::answering(status, body);
         let queue = Queue::new(&connection(service.connection("eu-west-3")).await, QUEUE);
-        let told = queue.send(&["{}".to_owned()]).await;
+        let told = queue.send(&[message("{}")]).await;
         assert_eq!(
             told.err().map(|error| error.to_string()).as_deref(),
             expected

@@ -117,7 +117,6 @@ impl Subject {
             )
             .env("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjE".repeat(50))
             .env("AWS_ENDPOINT_URL", &cloud.endpoint)
-            .env("CURFEW_STACK", "curfew")
             .env("CURFEW_SETTINGS_PARAMETER", "/curfew/curfew/settings")
             .env("CURFEW_AUTH", "token")
             .env("CURFEW_TOKENS", format!("token={TOKEN_SHA256}"))

@@ -51,7 +51,8 @@ fn desired(bencher: divan::Bencher, text: &str) {
 fn wake_ups(bencher: divan::Bencher, text: &str) {
     let timetable = schedule(text);
     let now = now();
-    bencher.bench_local(|| black_box(&timetable).wake_ups(black_box(now)));
+    bencher
+        .bench_local(|| curfew_core::timetable::wake_ups([black_box(&timetable)], black_box(now)));
 }
 
 #[divan::bench]

@@ -29,6 +29,7 @@ pub mod timetable;
 pub mod token;
 pub mod transition;
 mod view;
+pub mod work;
 
 #[cfg(test)]
 mod example;

@@ -421,6 +421,22 @@ impl SelectError {
     /// Choices that are still read; the rest is counted.
     const CHOICES: usize = 20;
 
+    /// Whether it says that there is nothing of what was asked for. Where an account-region did not answer, nobody can say so.
+    pub fn claims_absence(&self) -> bool {
+        match self {
+            Self::UnknownInstance { .. }
+            | Self::NothingMatched
+            | Self::NothingGoverned
+            | Self::LeftAlone { .. }
+            | Self::AllLeftAlone { .. } => true,
+            Self::TargetNeeded { .. }
+            | Self::TooMany { .. }
+            | Self::UnknownSchedule { .. }
+            | Self::NotGoverned { .. }
+            | Self::NeverTouched { .. } => false,
+        }
+    }
+
     /// The instances to choose from, where none was named.
     pub fn choices(&self) -> &[Choice] {
         match self {

@@ -1,6 +1,8 @@
 //! What people write: what is understood, how it prints, what is refused and why, and that nothing panics.
 
-use curfew_core::timetable::{Cron, DateRule, Desired, Rate, RawTimetable, Timetable, Window};
+use curfew_core::timetable::{
+    Cron, DateRule, Desired, Rate, RawTimetable, Timetable, Window, wake_ups,
+};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -509,7 +511,7 @@ proptest! {
                     timetable.next_edge(instant);
                     timetable.last_edge(instant);
                     timetable.because(instant);
-                    timetable.wake_ups(instant);
+                    wake_ups([&timetable], instant);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Zones that break schedulers, by name; and every IANA zone at once for the UTC rules.
 
-use curfew_core::timetable::{Action, Cron, Desired, Timetable, time_zone_names};
+use curfew_core::timetable::{Cron, Desired, Timetable, time_zone_names, wake_ups};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
@@ -167,43 +167,47 @@ fn the_zone_database_needs_nothing_of_the_machine() {
     assert!(time_zone_names().count() > 400);
 }
 
-/// Edges in the next 400 days, and whether a rule of the same action fires at their minute.
-fn assert_woken(timetable: &Timetable, now: Timestamp, edges: usize) {
-    let rules: Vec<(Action, Cron)> = timetable
-        .wake_ups(now)
-        .into_iter()
+/// The rules of these timetables, as timetables of their own: they are evaluated through the calculus itself, in UTC, which the oracles
+/// prove.
+fn rules(timetables: &[Timetable], now: Timestamp) -> Vec<Timetable> {
+    let rules = wake_ups(timetables, now).into_iter();
+    rules
         .map(|rule| {
+            let expression = rule.expression;
             assert!(
-                rule.expression.len() <= 256,
-                "EventBridge takes 256 characters: {}",
-                rule.expression
+                expression.len() <= 256,
+                "EventBridge takes 256 characters: {expression}"
             );
-            let cron = rule
-                .expression
+            let cron: Cron = expression
                 .parse()
-                .unwrap_or_else(|problem| panic!("{}: {problem}", rule.expression));
-            (rule.action, cron)
+                .unwrap_or_else(|problem| panic!("{expression}: {problem}"));
+            schedule(&format!("stop {cron} UTC"))
         })
-        .collect();
-    // Rules are evaluated through the calculus itself, in UTC, which the oracles prove.
-    let utc: Vec<(Action, Timetable)> = rules
-        .iter()
-        .map(|(action, cron)| (*action, schedule(&format!("stop {cron} UTC"))))
-        .collect();
+        .collect()
+}
+
+fn fires(rules: &[Timetable], at: Timestamp) -> bool {
+    let fires = |rule: &Timetable| rule.last_edge(at).is_some_and(|fired| fired.at == at);
+    rules.iter().any(fires)
+}
+
+/// Edges in the next 400 days, and whether a rule fires at their minute.
+fn assert_woken(timetables: &[Timetable], now: Timestamp, edges: usize) {
+    let rules = rules(timetables, now);
     let until = now + (400 * 24).hours();
-    for edge in timetable
-        .edges(now)
-        .take_while(|edge| edge.at <= until)
-        .take(edges)
-    {
-        let fires = utc.iter().any(|(action, rule)| {
-            *action == edge.action && rule.last_edge(edge.at).is_some_and(|at| at.at == edge.at)
-        });
-        assert!(
-            fires,
-            "{timetable}: nothing fires for {} at {}: {rules:?}",
-            edge.action, edge.at
-        );
+    for timetable in timetables {
+        for edge in timetable
+            .edges(now)
+            .take_while(|edge| edge.at <= until)
+            .take(edges)
+        {
+            assert!(
+                fires(&rules, edge.at),
+                "{timetable}: nothing fires for {} at {}",
+                edge.action,
+                edge.at
+            );
+        }
     }
 }
 
@@ -218,37 +222,47 @@ fn every_zone_is_woken_for_every_edge_around_its_changes() {
             .map(|change| change.timestamp())
             .take_while(|change| *change <= now + (400 * 24).hours())
             .collect();
-        let rules = office.wake_ups(now);
+        let rules = rules(std::slice::from_ref(&office), now);
         assert!(rules.len() <= 24, "{name}: {rules:?}");
         for change in changes {
             // The rules are those of `now`, the edges those around the change.
-            let utc: Vec<_> = rules
-                .iter()
-                .map(|rule| {
-                    (
-                        rule.action,
-                        schedule(&format!("stop {} UTC", rule.expression)),
-                    )
-                })
-                .collect();
             for edge in office
                 .edges(change - 49.hours())
                 .take_while(|edge| edge.at <= change + 49.hours())
             {
-                let fires = utc.iter().any(|(action, rule)| {
-                    *action == edge.action
-                        && rule
-                            .last_edge(edge.at)
-                            .is_some_and(|fired| fired.at == edge.at)
-                });
                 assert!(
-                    fires,
+                    fires(&rules, edge.at),
                     "{name}: nothing fires for {} at {}: {rules:?}",
-                    edge.action, edge.at
+                    edge.action,
+                    edge.at
                 );
             }
         }
     }
+}
+
+const BODIES: [&str; 17] = [
+    "Mon-Fri 08:00-20:00",
+    "22:15-06:45",
+    "Sun-Thu 23:30-01:30",
+    "dates=1-7 Mon 22:00-06:00",
+    "dates=L 00:10-23:50",
+    "dates=15W,LW 20:00-04:00",
+    "FriL months=Jan-Jun 00:00-24:00",
+    "months=2,12 dates=28-31",
+    "start 0 6 * * 1-5; stop 30 19 * * *",
+    "start 5,35 0-3 1 * *; stop 0 23 * * SUN",
+    "start 0 1 13 * FRI; stop 0 22 1,15,31 * MON",
+    "start 0 0 */2 * TUE; stop 59 23 28-31 * *",
+    "start cron(0 0 1W * ? *); stop cron(59 23 LW * ? *)",
+    "start cron(0 2 ? * MON#1 2026-2027); stop cron(0 2 ? * 6L *)",
+    "start 0 22 * * *; stop 0 6 * * *; except 12-24..01-02,05-01",
+    "Mon-Sat 20:00-08:00; except 2026-12-25,2027-03-28",
+    "start 0 8 * * *; stop 0 18 * * *; only 2026-12-01..2027-02-10",
+];
+
+fn zone_name() -> impl Strategy<Value = String> {
+    proptest::sample::select(time_zone_names().collect::<Vec<_>>())
 }
 
 proptest! {
@@ -256,58 +270,71 @@ proptest! {
 
     #[test]
     fn every_edge_has_a_rule(
-        name in proptest::sample::select(time_zone_names().collect::<Vec<_>>()),
-        body in proptest::sample::select(vec![
-            "Mon-Fri 08:00-20:00",
-            "22:15-06:45",
-            "Sun-Thu 23:30-01:30",
-            "dates=1-7 Mon 22:00-06:00",
-            "dates=L 00:10-23:50",
-            "dates=15W,LW 20:00-04:00",
-            "FriL months=Jan-Jun 00:00-24:00",
-            "months=2,12 dates=28-31",
-            "start 0 6 * * 1-5; stop 30 19 * * *",
-            "start 5,35 0-3 1 * *; stop 0 23 * * SUN",
-            "start 0 1 13 * FRI; stop 0 22 1,15,31 * MON",
-            "start 0 0 */2 * TUE; stop 59 23 28-31 * *",
-            "start cron(0 0 1W * ? *); stop cron(59 23 LW * ? *)",
-            "start cron(0 2 ? * MON#1 2026-2027); stop cron(0 2 ? * 6L *)",
-            "start 0 22 * * *; stop 0 6 * * *; except 12-24..01-02,05-01",
-            "Mon-Sat 20:00-08:00; except 2026-12-25,2027-03-28",
-            "start 0 8 * * *; stop 0 18 * * *; only 2026-12-01..2027-02-10",
-        ]),
+        name in zone_name(),
+        body in proptest::sample::select(&BODIES[..]),
         days in 0_i64..4000,
     ) {
         let now = at("2024-01-01T00:00:00Z") + (days * 24).hours();
-        assert_woken(&schedule(&format!("{body} {name}")), now, 120);
+        assert_woken(&[schedule(&format!("{body} {name}"))], now, 120);
     }
+
+    #[test]
+    fn the_rules_of_a_union_have_every_edge_of_each(
+        several in proptest::collection::vec((zone_name(), proptest::sample::select(&BODIES[..])), 2..6),
+        days in 0_i64..4000,
+    ) {
+        let now = at("2024-01-01T00:00:00Z") + (days * 24).hours();
+        let several: Vec<Timetable> = several.iter().map(|(name, body)| schedule(&format!("{body} {name}"))).collect();
+        assert_woken(&several, now, 60);
+    }
+}
+
+fn expressions(texts: &[&str]) -> Vec<String> {
+    let timetables: Vec<Timetable> = texts.iter().map(|text| schedule(text)).collect();
+    wake_ups(&timetables, at("2026-11-23T00:00:00Z"))
+        .into_iter()
+        .map(|rule| format!("{} {:?}", rule.expression, rule.timetables))
+        .collect()
 }
 
 #[test]
 fn rules_stay_few_and_readable() {
-    let rules = |text: &str| -> Vec<String> {
-        schedule(text)
-            .wake_ups(at("2026-11-23T00:00:00Z"))
-            .into_iter()
-            .map(|rule| format!("{} {}", rule.action, rule.expression))
-            .collect()
-    };
     assert_eq!(
-        rules("stop cron(0 20 ? * MON-FRI *) UTC"),
-        ["stop cron(0 20 ? * MON-FRI *)"]
+        expressions(&["stop cron(0 20 ? * MON-FRI *) UTC"]),
+        ["cron(0 20 ? * MON-FRI *) [0]"]
     );
     // Half past midnight in Kolkata is the evening before.
     assert_eq!(
-        rules("stop 30 0 * * 1-5 Asia/Kolkata"),
-        ["stop cron(0 19 ? * SUN-THU *)"]
+        expressions(&["stop 30 0 * * 1-5 Asia/Kolkata"]),
+        ["cron(0 19 ? * SUN-THU *) [0]"]
     );
     assert_eq!(
-        rules("stop 30 0 1 * * Asia/Kolkata"),
-        ["stop cron(0 19 28-31 * ? *)"]
+        expressions(&["stop 30 0 1 * * Asia/Kolkata"]),
+        ["cron(0 19 28-31 * ? *) [0]"]
     );
     // The first is for the day on which 02:30 is jumped over, at 01:00 UTC.
     assert_eq!(
-        rules("stop 30 2 * * * Europe/Paris"),
-        ["stop cron(0 1 28 3 ? 2027)", "stop cron(30 0,1 * * ? *)"]
+        expressions(&["stop 30 2 * * * Europe/Paris"]),
+        ["cron(0 1 28 3 ? 2027) [0]", "cron(30 0,1 * * ? *) [0]"]
     );
+}
+
+#[test]
+fn schedules_that_share_minutes_share_rules() {
+    let office = "Mon-Fri 08:00-20:00 UTC";
+    assert_eq!(
+        expressions(&[
+            office,
+            office,
+            "Mon-Fri 07:00-20:00 UTC",
+            "stop 30 20 * * 1-5 UTC"
+        ]),
+        [
+            "cron(0 7,8,20 ? * MON-FRI *) [0, 1, 2]",
+            "cron(30 20 ? * MON-FRI *) [3]"
+        ]
+    );
+    // A hundred schedules of one kind are as many rules as one.
+    let many: Vec<&str> = std::iter::repeat_n("Mon-Fri 08:00-20:00 Europe/Paris", 100).collect();
+    assert_eq!(expressions(&many).len(), 1);
 }

@@ -1,23 +1,26 @@
 //! What can be counted of the daemon, for Prometheus.
 //!
-//! Labels have few values: no instance, no account, no text that somebody wrote. What each metric means, and what to do when it says
+//! Labels have few values: no instance, no text that somebody wrote, and of accounts and regions only those that the settings name. What each metric means, and what to do when it says
 //! something is wrong, is in docs/monitoring.
 
 mod serve;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use curfew_aws::calls::Calls;
 use curfew_aws::execute::{Outcome, StepResult};
-use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::instance::InstanceState;
+use curfew_core::membership::Member;
 use curfew_core::memory::Cause;
 use curfew_core::transition::Transition;
 use jiff::{SignedDuration, Timestamp};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::journal::EdgeOutcome;
@@ -35,6 +38,10 @@ pub struct Metrics {
     registry: Registry,
     passes: IntCounterVec,
     last_pass: Gauge,
+    region_up: IntGaugeVec,
+    region_last_pass: GaugeVec,
+    /// The account-regions that the settings name: the only ones that are told apart.
+    named: Arc<Mutex<BTreeSet<Member>>>,
     steps: IntCounterVec,
     edges: IntCounterVec,
     edge_latency: Histogram,
@@ -51,17 +58,6 @@ pub struct Metrics {
     ready: IntGauge,
 }
 
-/// How a pass went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassOutcome {
-    /// Everybody answered.
-    Whole,
-    /// Some accounts or regions did not answer.
-    Partial,
-    /// Nobody answered.
-    Failed,
-}
-
 impl Metrics {
     /// Nothing counted yet, besides what `calls` counts.
     pub fn new(calls: Calls) -> Self {
@@ -69,13 +65,27 @@ impl Metrics {
         let new = Self {
             passes: vector(
                 "curfew_passes_total",
-                "Passes, or checks that the cloud made its own, by outcome: whole, partial, failed.",
+                "Passes over an account-region, or checks that the cloud made its own, by outcome: done, failed.",
                 &["outcome"],
             ),
             last_pass: gauge(
                 "curfew_last_pass_timestamp_seconds",
-                "When the last pass or check was made that anybody answered, in Unix time.",
+                "When the last pass or check was made, in whichever account-region, in Unix time.",
             ),
+            region_up: gauges(
+                "curfew_account_region_up",
+                "1 if the last pass or check there was made, 0 if not.",
+                &REGION,
+            ),
+            region_last_pass: GaugeVec::new(
+                Opts::new(
+                    "curfew_account_region_last_pass_timestamp_seconds",
+                    "When the last pass or check was made there, in Unix time.",
+                ),
+                &REGION,
+            )
+            .expect(GOOD),
+            named: Arc::default(),
             steps: vector(
                 "curfew_steps_total",
                 "Steps of the daemon's own passes, by action and result: done, not_remembered, failed, dropped, out_of_time.",
@@ -141,7 +151,7 @@ impl Metrics {
             new.registry.register(one).expect("each name is used once");
         }
         // So that a first failure is an increase.
-        for outcome in ["whole", "partial", "failed"] {
+        for outcome in ["done", "failed"] {
             new.passes.with_label_values(&[outcome]);
         }
         for outcome in [EdgeOutcome::InTime, EdgeOutcome::Late, EdgeOutcome::Missed] {
@@ -153,10 +163,12 @@ impl Metrics {
         new
     }
 
-    fn collectors(&self, calls: Calls) -> [Box<dyn Collector>; 17] {
+    fn collectors(&self, calls: Calls) -> [Box<dyn Collector>; 19] {
         [
             Box::new(self.passes.clone()),
             Box::new(self.last_pass.clone()),
+            Box::new(self.region_up.clone()),
+            Box::new(self.region_last_pass.clone()),
             Box::new(self.steps.clone()),
             Box::new(self.edges.clone()),
             Box::new(self.edge_latency.clone()),
@@ -182,15 +194,31 @@ impl Metrics {
         text.expect("names and labels are constants and plain")
     }
 
-    pub(crate) fn pass(&self, outcome: PassOutcome, at: Option<Timestamp>) {
-        let outcome = match outcome {
-            PassOutcome::Whole => "whole",
-            PassOutcome::Partial => "partial",
-            PassOutcome::Failed => "failed",
-        };
+    /// From now on these account-regions are told apart, and no others: labels come from the settings alone, so that they stay few.
+    pub(crate) fn keep_account_regions(&self, named: &BTreeSet<&Member>) {
+        let mut known = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.iter().filter(|member| !named.contains(member)) {
+            let (account, region) = labels(gone);
+            // Of one that has had no pass yet there is nothing to remove.
+            let _ = self.region_up.remove_label_values(&[account, region]);
+            let _ = self
+                .region_last_pass
+                .remove_label_values(&[account, region]);
+        }
+        *known = named.iter().map(|member| (*member).clone()).collect();
+    }
+
+    /// A pass or check over an account-region: made at that instant, or failed.
+    pub(crate) fn account_region(&self, member: &Member, made: Option<Timestamp>) {
+        let outcome = if made.is_some() { "done" } else { "failed" };
         self.passes.with_label_values(&[outcome]).inc();
-        if let Some(at) = at {
-            self.last_pass.set(unix(at));
+        let (account, region) = labels(member);
+        let up = self.region_up.with_label_values(&[account, region]);
+        up.set(i64::from(made.is_some()));
+        if let Some(at) = made.map(unix) {
+            self.last_pass.set(at);
+            let last = self.region_last_pass.with_label_values(&[account, region]);
+            last.set(at);
         }
     }
 
@@ -216,9 +244,14 @@ impl Metrics {
         self.edges.with_label_values(&[outcome]).inc_by(instances);
     }
 
-    pub(crate) fn fleet(&self, instances: &[Instance], governed: usize, next: Option<Timestamp>) {
+    pub(crate) fn fleet(
+        &self,
+        states: &BTreeMap<InstanceState, usize>,
+        governed: usize,
+        next: Option<Timestamp>,
+    ) {
         for state in InstanceState::ALL {
-            let count = instances.iter().filter(|one| one.state == state).count();
+            let count = states.get(&state).copied().unwrap_or_default();
             let gauge = self.instances.with_label_values(&[state.as_str()]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
@@ -238,12 +271,12 @@ impl Metrics {
         self.transitions
             .with_label_values(&[to.as_str(), cause])
             .inc();
-        let at_rest = matches!(to, InstanceState::Running | InstanceState::Stopped);
-        if let Some(edge) = transition.edge.filter(|_| at_rest) {
-            let latency = transition.at.duration_since(edge);
-            self.edge_latency
-                .observe(latency.max(SignedDuration::ZERO).as_secs_f64());
-        }
+    }
+
+    /// An instance is in the state that an edge wants, so long after it.
+    pub(crate) fn edge_done(&self, latency: SignedDuration) {
+        self.edge_latency
+            .observe(latency.max(SignedDuration::ZERO).as_secs_f64());
     }
 
     pub(crate) fn journal_written(&self, done: bool) {
@@ -254,6 +287,11 @@ impl Metrics {
     /// For whoever takes state changes from the queue.
     pub fn queue_lag(&self, lag: Duration) {
         self.queue_lag.set(lag.as_secs_f64());
+    }
+
+    /// A task is at work. So its first death is an increase, and no new series that begins at 1.
+    pub(crate) fn task_begins(&self, task: &str) {
+        self.task_restarts.with_label_values(&[task]);
     }
 
     pub(crate) fn task_restarted(&self, task: &str) {
@@ -292,6 +330,16 @@ impl Default for Metrics {
 )]
 fn unix(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
+}
+
+/// The labels of an account-region.
+const REGION: [&str; 2] = ["account", "region"];
+
+/// The account is empty where it is the one whose credentials Curfew has.
+fn labels(member: &Member) -> (&str, &str) {
+    let account = member.account.as_ref();
+    let account = account.map_or("", |account| account.as_str());
+    (account, member.region.as_str())
 }
 
 const GOOD: &str = "a name and a sentence";
@@ -365,8 +413,9 @@ impl Collector for CallCounts {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
+
+    use curfew_core::instance::{AccountId, Region};
 
     use super::*;
 
@@ -423,6 +472,48 @@ mod tests {
         ] {
             assert_eq!(count(key), count("- alert: "), "{key}");
         }
+    }
+
+    #[test]
+    fn each_alert_is_shown_to_fire_and_to_stay_quiet() {
+        let (alerts, cases) = (monitoring("alerts.yaml"), monitoring("alerts-test.yaml"));
+        let names = alerts
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- alert: "));
+        for name in names {
+            for what in ["fires", "stays quiet"] {
+                let case = format!("  - name: {name} {what}");
+                assert!(cases.lines().any(|line| line == case), "no case `{case}`");
+            }
+        }
+    }
+
+    #[test]
+    fn account_regions_are_told_apart_as_the_settings_name_them() {
+        let member = |account: Option<&str>| Member {
+            account: account.map(AccountId::new),
+            region: Region::new("eu-west-3"),
+        };
+        let (own, other) = (member(None), member(Some("111122223333")));
+        let metrics = Metrics::default();
+        metrics.keep_account_regions(&BTreeSet::from([&own, &other]));
+        metrics.account_region(&own, Some(Timestamp::UNIX_EPOCH));
+        metrics.account_region(&other, None);
+        let told = |metrics: &Metrics| -> Vec<String> {
+            let text = metrics.text();
+            let lines = text.lines();
+            let up = lines.filter(|line| line.starts_with("curfew_account_region_up"));
+            up.map(str::to_owned).collect()
+        };
+        assert_eq!(
+            told(&metrics),
+            [
+                "curfew_account_region_up{account=\"\",region=\"eu-west-3\"} 1",
+                "curfew_account_region_up{account=\"111122223333\",region=\"eu-west-3\"} 0",
+            ]
+        );
+        metrics.keep_account_regions(&BTreeSet::from([&own]));
+        assert_eq!(told(&metrics).len(), 1);
     }
 
     #[test]

@@ -31,8 +31,10 @@ mod reload;
 mod rules;
 mod supervise;
 mod tidings;
+mod trigger;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,7 +47,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::alarm::Alarm;
-use self::audit::Audit;
 use self::herald::Herald;
 use self::in_force::Current;
 use self::jolt::Jolts;
@@ -64,6 +65,7 @@ pub use in_force::InForce;
 pub use jolt::{Stopwatch, Uptime};
 pub use reload::Reload;
 pub use rules::{RuleKeeper, wake_up_rules};
+pub use trigger::Triggers;
 pub use watch::{
     Call, Event, EventQueue, Ledger, Look, Message, Polling, QueueAddress, Seen, Sightings,
     SourceError, Tempo, Told, Unreadable,
@@ -84,6 +86,8 @@ pub struct Ports {
     pub events: Option<EventQueue>,
     /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
     pub rules: Option<RuleKeeper>,
+    /// Asks the cloud once more for what it did not do in time; nobody, where the daemon makes the passes itself.
+    pub triggers: Option<Triggers>,
     /// Takes what people are to be told.
     pub notifier: Notifier,
     /// Bring it to them.
@@ -110,6 +114,7 @@ impl Ports {
             state_dir,
             events: None,
             rules: None,
+            triggers: None,
             notifier: Notifier::silent(),
             deliveries: Vec::new(),
             manager: ServiceManager::absent(),
@@ -152,6 +157,7 @@ pub async fn run(
         state_dir,
         events,
         rules,
+        triggers,
         notifier,
         deliveries,
         manager,
@@ -196,7 +202,14 @@ pub async fn run(
     };
     let (followed, edges) = mpsc::unbounded_channel();
     let (signals, listening) = watch::signals();
-    making.reconcile(&tasks, driver, stopwatch, notifier.clone(), followed);
+    making.reconcile(
+        &tasks,
+        driver,
+        stopwatch,
+        triggers,
+        notifier.clone(),
+        followed,
+    );
     if let Some(events) = events.clone() {
         making.queue(&tasks, events, seen.clone(), &signals, listening.writable);
     }
@@ -272,6 +285,7 @@ impl Making {
         tasks: &Tasks,
         driver: Driver,
         stopwatch: Stopwatch,
+        triggers: Option<Triggers>,
         notifier: Notifier,
         followed: mpsc::UnboundedSender<Vec<FollowedEdge>>,
     ) {
@@ -285,13 +299,12 @@ impl Making {
             let (shutdown, eyes) = (shutdown.clone(), eyes.clone());
             let (notifier, health, metrics) = (notifier.clone(), health.clone(), metrics.clone());
             let (acts, followed) = (acts.clone(), followed.clone());
+            let triggers = triggers.clone();
             let (scheduler, jolts) = (scheduler.clone(), Jolts::new(&clock, stopwatch.clone()));
             async move {
                 let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
-                let grace = current.borrow().grace;
                 let reconcile = reconcile::Reconcile {
                     alarm: Alarm::new(&scheduler, wake, clock.clone()),
-                    standing: tidings::Standing::lasting(reconcile::patience(driver, grace)),
                     driver,
                     current,
                     clock,
@@ -299,7 +312,9 @@ impl Making {
                     notifier,
                     eyes,
                     acts,
-                    audit: Audit::default(),
+                    triggers,
+                    regions: BTreeMap::new(),
+                    places: reconcile::Places::default(),
                     followed,
                     metrics,
                     health,

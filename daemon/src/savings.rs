@@ -51,6 +51,10 @@ pub enum By {
     Instance,
     /// The month.
     Month,
+    /// The account.
+    Account,
+    /// The region.
+    Region,
 }
 
 /// One line, or all of them together.
@@ -68,6 +72,10 @@ pub struct Line {
     pub unpriced: SignedDuration,
     /// Whose time it is.
     pub instances: BTreeSet<InstanceId>,
+    /// The regions that those are in.
+    pub regions: BTreeSet<Region>,
+    /// The accounts that those are in.
+    pub accounts: BTreeSet<AccountId>,
 }
 
 impl Line {
@@ -79,6 +87,13 @@ impl Line {
 
     fn add(&mut self, piece: &Piece<'_>, known: SignedDuration, price: Option<f64>) {
         self.instances.insert(piece.instance.clone());
+        let (account, region) = piece.place;
+        if !self.accounts.contains(account) {
+            self.accounts.insert(account.clone());
+        }
+        if !self.regions.contains(region) {
+            self.regions.insert(region.clone());
+        }
         self.unknown += piece.until.duration_since(piece.from) - known;
         if piece.state != InstanceState::Stopped {
             self.on += known;
@@ -246,6 +261,8 @@ impl Question {
                 vec![(name.unwrap_or_else(|| piece.instance.to_string()), piece)]
             }
             By::Month => self.months(piece),
+            By::Account => vec![(piece.place.0.to_string(), piece)],
+            By::Region => vec![(piece.place.1.to_string(), piece)],
         }
     }
 

@@ -13,11 +13,13 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
+use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
 use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{
-    Action, Denial, Fault, InstanceState, Launch, Model, Server, TimeSource, serve_with, until,
+    Action, Denial, Fault, InstanceState, Launch, Model, Server, Symptom, TimeSource, serve_with,
+    until,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
@@ -71,6 +73,18 @@ struct Daemon {
 
 impl Daemon {
     async fn begin(ec2: &Model, clock: &Clock, state: &Path, settings: DaemonSettings) -> Self {
+        let home = Membership::default();
+        Self::begin_in(ec2, clock, state, settings, home).await
+    }
+
+    /// The same in these regions.
+    async fn begin_in(
+        ec2: &Model,
+        clock: &Clock,
+        state: &Path,
+        settings: DaemonSettings,
+        membership: Membership,
+    ) -> Self {
         let server = serve_with(ec2.clone(), TimeSource::Held).await;
         let options = ConnectOptions {
             endpoint: Some(server.endpoint.clone()),
@@ -80,7 +94,7 @@ impl Daemon {
         let connection = Connection::open(options).await.unwrap();
         // From here on, it can be read.
         drop(Journal::open(state).unwrap());
-        let organisation = Organisation::open(&connection, &Membership::default());
+        let organisation = Organisation::open(&connection, &membership);
         let ports = Ports {
             metrics: Metrics::new(connection.calls.clone()),
             ..Ports::quiet(clock.clone(), organisation, state.to_owned())
@@ -108,6 +122,53 @@ impl Daemon {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
+}
+
+/// Two regions, of which `eu-west-1` hangs: it accepts calls and never answers.
+fn one_that_hangs(ec2: &Model) -> Membership {
+    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    ec2.fault(hangs.in_region("eu-west-1"));
+    Membership {
+        regions: Some(["eu-west-1", "us-east-1"].map(Region::new).to_vec()),
+        accounts: Vec::new(),
+    }
+}
+
+async fn the_edge_is_on_time_while_another_region_hangs(settings: DaemonSettings, most: i64) {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(4));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let membership = one_that_hangs(&ec2);
+    let daemon = Daemon::begin_in(&ec2, &clock, state.path(), settings, membership).await;
+    until("the instance is stopped", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = clock.now().duration_since(EDGE.parse().unwrap());
+    assert!(late < SignedDuration::from_secs(most), "{late}");
+    let up = "curfew_account_region_up{account=\"\",region=\"us-east-1\"}";
+    daemon.counts(up, "1").await;
+    let down = "curfew_account_region_up{account=\"\",region=\"eu-west-1\"}";
+    daemon.counts(down, "0").await;
+    assert_eq!(
+        daemon.health.unready(),
+        [""; 0],
+        "the other one is looked after"
+    );
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_is_applied_on_time_while_another_account_region_hangs() {
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    the_edge_is_on_time_while_another_region_hangs(settings, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missed_edge_is_made_up_for_on_time_while_another_account_region_hangs() {
+    let settings = settings(Driver::Cloud, Duration::from_secs(2));
+    the_edge_is_on_time_while_another_region_hangs(settings, 8).await;
 }
 
 fn edges(state: &Path) -> Vec<EdgeEntry> {

@@ -179,9 +179,9 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
         });
     }
     house.eventually("all work is done", || {
-        home.messages("curfew-curfew-work") == 0
+        home.messages("curfew-curfew-work.fifo") == 0
     });
-    assert_eq!(home.messages("curfew-curfew-undone-work"), 0);
+    assert_eq!(home.messages("curfew-curfew-undone-work.fifo"), 0);
     assert!(strangers.iter().all(untouched), "nobody named them");
 
     // Each of the two rules' wake-ups made four messages and did nothing else; what was done, was done for a message.

@@ -31,43 +31,38 @@ fn rules_are_printed_for_other_tools() {
         "#,
     );
     let printed = house.json(&["rules"]);
-    let rule = |name: &str, expression: &str, input: &str, schedule: Value, action: Value| {
+    let rule = |name: &str, expression: &str, input: &str, schedules: &[&str]| {
         json!({
             "name": name,
             "expression": expression,
             "state": "ENABLED",
             "description": "Wakes the Curfew stack team-a; made and removed by curfew",
             "target": { "id": "curfew", "input": input },
-            "schedule": schedule,
-            "action": action,
+            "schedules": schedules,
         })
     };
-    let office = r#"{"command":"wake","schedule":"office"}"#;
-    // The start and the stop at the same instants are one wake-up.
+    // The start and the stop at the same instants are one rule.
     let expected = json!({
         "stack": "team-a",
         "function": "curfew-team-a",
         "rules": [
             rule(
-                "curfew-team-a-office-start-HASH",
+                "curfew-team-a-edges-HASH",
                 "cron(0 3 ? * MON-FRI *)",
-                office,
-                json!("office"),
-                json!("start"),
+                r#"{"command":"wake","cron":"cron(0 3 ? * MON-FRI *)"}"#,
+                &["office"],
             ),
             rule(
-                "curfew-team-a-office-stop-HASH",
+                "curfew-team-a-edges-HASH",
                 "cron(30 14 ? * MON-FRI *)",
-                office,
-                json!("office"),
-                json!("stop"),
+                r#"{"command":"wake","cron":"cron(30 14 ? * MON-FRI *)"}"#,
+                &["office"],
             ),
             rule(
                 "curfew-team-a-heartbeat-HASH",
                 "rate(10 minutes)",
                 r#"{"command":"wake"}"#,
-                Value::Null,
-                Value::Null,
+                &[],
             ),
         ],
     });

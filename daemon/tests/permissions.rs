@@ -124,13 +124,11 @@ fn the_policies_are_enough_for_every_call_of_the_program() {
             other => other,
         })
         .filter(|action| !granted.contains(*action))
-        // Nobody needs a permission for the first; the demo launches instances in an emulator; only the function hands work on; the
-        // last is a condition's key.
+        // Nobody needs a permission for the first; the demo launches instances in an emulator; the last is a condition's key.
         .filter(|action| {
             ![
                 "sts:GetCallerIdentity",
                 "ec2:RunInstances",
-                "sqs:SendMessage",
                 "sts:ExternalId",
             ]
             .contains(action)
@@ -212,13 +210,13 @@ fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack()
         Question::of("events:ListRules", "*"),
         Question::of(
             "events:PutRule",
-            &own("events", "rule/curfew-curfew-office-stop-3f2a9c"),
+            &own("events", "rule/curfew-curfew-edges-3f2a9c"),
         ),
         Question::of("ssm:PutParameter", &settings),
         Question::of("ssm:PutParameter", &format!("{settings}/a")),
         Question::of(
             "sqs:GetQueueAttributes",
-            &own("sqs", "curfew-curfew-undone-work"),
+            &own("sqs", "curfew-curfew-undone-work.fifo"),
         ),
     ];
     let denied = [
@@ -274,7 +272,7 @@ fn who_deploys_may_make_the_stack_and_nothing_else() {
             "lambda:CreateFunction",
             &own("lambda", "function:curfew-curfew"),
         ),
-        Question::of("sqs:CreateQueue", &own("sqs", "curfew-curfew-work")),
+        Question::of("sqs:CreateQueue", &own("sqs", "curfew-curfew-work.fifo")),
         Question::of(
             "events:PutRule",
             &own("events", "rule/curfew-curfew.state-change"),

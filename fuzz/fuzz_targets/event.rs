@@ -58,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn take(event: &Value) {
     let now = Timestamp::from_second(1_795_456_800).expect("it is an instant");
-    match Invocation::read(event, "curfew") {
+    match Invocation::read(event) {
         Err(unknown) => harmless(&unknown.to_string()),
         Ok(Invocation::Http(request)) => {
             let Ok(route) = Route::of(&request).map_err(told) else {

@@ -6,7 +6,6 @@ use curfew_aws::change::Change;
 use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
-use curfew_aws::pass::{WakeUp, pass};
 use curfew_core::assess::assess;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::{Who, whole_second};
@@ -15,7 +14,8 @@ use curfew_core::request::{Ask, Request};
 use curfew_core::schedule::Firmness;
 use curfew_core::select::{Seen, Targets, for_change, for_status};
 use curfew_core::status::Status;
-use curfew_core::timetable::Desired;
+use curfew_core::timetable::{Desired, minute_of};
+use curfew_core::work::Work;
 use tracing::{info, warn};
 
 use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};
@@ -23,6 +23,7 @@ use crate::command::{Days, Mode};
 use crate::event::StateChange;
 use crate::handler::App;
 use crate::refusal::{Code, Refusal};
+use crate::settings::FRESH;
 
 impl App {
     pub(crate) async fn status(
@@ -36,15 +37,16 @@ impl App {
         }
         let (governance, now) = (&sight.governance, sight.now);
         let world = World::unasked(governance, &sight.instances);
-        let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), governance)?;
+        let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), governance)
+            .map_err(|error| sight.selecting(error))?;
         Ok(Overview {
             status: Status::of(shown, ungoverned, now),
-            unanswered: sight.unanswered.iter().map(Refusal::from).collect(),
+            unanswered: sight.unanswered,
         })
     }
 
     pub(crate) async fn schedules(&self, days: Option<Days>) -> Result<Schedules, Refusal> {
-        let governance = self.settings.current(&self.clock, None).await?.governance;
+        let governance = self.settings.current(&self.clock, FRESH).await?.governance;
         let now = self.clock.now();
         let schedules = governance.schedules.values().map(|schedule| {
             let timetable = &schedule.timetable;
@@ -77,12 +79,13 @@ impl App {
         by: Who,
         deadline: Deadline,
     ) -> Result<Changes, Refusal> {
-        let sight = self.look(targets, deadline).await?;
+        let sight = self.look(targets, deadline.for_looking()).await?;
         sight.suffices(targets)?;
         let (governance, instances, now) = (&sight.governance, &sight.instances, sight.now);
         let world = World::unasked(governance, instances);
         let seen = Seen::all(&world, now);
-        let selection = for_change(targets, &seen, governance, self.request_limit)?;
+        let selection = for_change(targets, &seen, governance, self.request_limit)
+            .map_err(|error| sight.selecting(error))?;
         let request = Request {
             ask,
             targets: selection
@@ -100,6 +103,7 @@ impl App {
             at: whole_second(now),
             instances: Vec::new(),
             error: sight.unreached(targets),
+            unanswered: sight.unanswered.clone(),
         };
         let mut steps: Vec<Step> = Vec::new();
         for seen in selection.chosen {
@@ -157,12 +161,13 @@ impl App {
             to,
             at,
             region,
+            event,
         } = change;
         if !matches!(to, InstanceState::Running | InstanceState::Stopped) {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         }
-        let in_force = self.settings.current(&self.clock, None).await?;
+        let in_force = self.settings.current(&self.clock, FRESH).await?;
         let organisation = self.members.of(&in_force.membership);
         // Only the home region's changes come here: the other members have their passes.
         let Some(home) = organisation.member(&self.members.home_member()) else {
@@ -196,12 +201,11 @@ impl App {
         if !(firm && contradicts) {
             return Ok(None);
         }
-        let wake_up = WakeUp {
-            scope,
-            ..WakeUp::ROUTINE
+        let work = Work {
+            instance: Some(id.clone()),
+            ..Work::over(home.member.clone(), minute_of(now))
         };
-        let pass = pass(home.fleet(), governance, wake_up, &self.clock, deadline).await?;
-        Ok(Some(PassReport::of(&pass)))
+        Ok(Some(self.undo(event, &work, deadline).await?))
     }
 }
 

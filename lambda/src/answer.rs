@@ -25,6 +25,9 @@ pub struct Changes {
     /// What went wrong, if something did: the HTTP status is this refusal's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Refusal>,
+    /// What went wrong in accounts and regions that did not answer: what is there is unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Refusal>,
 }
 
 impl Changes {
@@ -128,7 +131,7 @@ pub struct Overview {
     /// What was seen.
     #[serde(flatten)]
     pub status: Status,
-    /// What went wrong in accounts and regions that did not answer: their instances are missing here.
+    /// What went wrong in accounts and regions that did not answer: their instances are missing here, and unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<Refusal>,
 }
@@ -149,9 +152,9 @@ pub struct PassReport {
     /// How many passes were handed on to other invocations.
     #[serde(skip_serializing_if = "is_none")]
     pub queued: usize,
-    /// How many accounts and regions did not answer.
-    #[serde(skip_serializing_if = "is_none")]
-    pub unanswered: usize,
+    /// What went wrong in accounts and regions that did not answer, by their names: what is there is unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Refusal>,
 }
 
 impl PassReport {
@@ -164,7 +167,7 @@ impl PassReport {
             failures: 0,
             next_edge: None,
             queued: 0,
-            unanswered: 0,
+            unanswered: Vec::new(),
         }
     }
 
@@ -190,7 +193,7 @@ impl PassReport {
             .flatten()
             .min();
         self.queued += other.queued;
-        self.unanswered += other.unanswered;
+        self.unanswered.extend(other.unanswered.iter().cloned());
     }
 }
 

@@ -8,7 +8,7 @@ use tracing::debug;
 use crate::config::{Config, ConfigError, emulator_endpoint};
 use crate::handler::App;
 use crate::members::Members;
-use crate::settings::Settings;
+use crate::settings::{FRESH, Settings};
 use crate::work::WorkQueue;
 
 /// An environment in which the function can't start.
@@ -28,8 +28,10 @@ pub fn open() -> Result<App, BootError> {
     let clock = Clock::system();
     let connection =
         Connection::of_function(emulator_endpoint(env), Trust::Mozilla)?.correcting(&clock);
-    let config = Config::read(env, Cloud::of(&connection))?;
+    let cloud = Cloud::of(&connection);
+    let config = Config::read(env, cloud)?;
     Ok(App {
+        cloud,
         members: Members::new(&connection),
         queue: config
             .work_queue
@@ -39,7 +41,6 @@ pub fn open() -> Result<App, BootError> {
         auth: config.auth,
         cors_origin: config.cors_origin,
         request_limit: config.request_limit,
-        stack: config.stack,
     })
 }
 
@@ -47,7 +48,7 @@ impl App {
     /// Reads the settings before anybody asks for them. Whether that went well, the first event finds out: it waits for the same
     /// call, or makes another.
     pub async fn warm_up(&self) {
-        if let Err(error) = self.settings.current(&self.clock, None).await {
+        if let Err(error) = self.settings.current(&self.clock, FRESH).await {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "settings not read ahead of the first event"

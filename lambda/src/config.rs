@@ -9,8 +9,6 @@ use crate::auth::Auth;
 /// What the stack tells the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The stack's name, which its rules' names carry.
-    pub stack: String,
     /// The name of the SSM parameter with the settings.
     pub settings_parameter: String,
     /// The address of the queue by which the function hands on work, if the stack has one.
@@ -74,7 +72,6 @@ impl Config {
         };
         Ok(Self {
             request_limit,
-            stack: needed("CURFEW_STACK")?,
             settings_parameter: needed("CURFEW_SETTINGS_PARAMETER")?,
             work_queue: get("CURFEW_WORK_QUEUE").filter(|url| !url.is_empty()),
             auth,

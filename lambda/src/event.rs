@@ -2,14 +2,16 @@
 //! are, and nothing is done.
 
 use curfew_core::instance::{InstanceId, InstanceState};
-use curfew_core::rule_name;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::timetable::Cron;
+use curfew_core::work::Work;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http;
 use crate::json::RepeatedKey;
-use crate::message::{Message, Work};
+use crate::message::Message;
 use crate::refusal::quoted;
 
 /// One invocation of the function.
@@ -25,16 +27,26 @@ pub enum Invocation {
         parameters: Map<String, Value>,
     },
     /// A rule or timer fired.
-    WakeUp {
-        /// The schedule that it named, if any.
-        schedule: Option<ScheduleName>,
-    },
+    WakeUp(Trigger),
     /// The same for one account and region.
     Work(Work),
     /// Messages of the work queue.
     Queue(Vec<Message>),
     /// EC2 tells that an instance changed.
     StateChange(StateChange),
+}
+
+/// What made a pass over everything happen, and what it says of the minute that the pass is for. It decides nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    /// The rule of this UTC cron, which has edges of schedules at its minutes.
+    Edges(Box<Cron>),
+    /// An event of EventBridge's own form, with its time.
+    Event(Timestamp),
+    /// A caller that names a schedule.
+    Schedule(ScheduleName),
+    /// The heartbeat, or a caller that names nothing.
+    Now,
 }
 
 /// An `EC2 Instance State-change Notification`.
@@ -48,6 +60,8 @@ pub struct StateChange {
     pub at: String,
     /// Where.
     pub region: String,
+    /// EventBridge's id for it: the same however often it is delivered.
+    pub event: String,
 }
 
 /// An event that nothing here understands.
@@ -58,8 +72,8 @@ pub struct UnknownEvent {
 }
 
 impl Invocation {
-    /// Reads an event. `stack` is what the names of this stack's rules begin with, after `curfew-`.
-    pub fn read(event: &Value, stack: &str) -> Result<Self, UnknownEvent> {
+    /// Reads an event.
+    pub fn read(event: &Value) -> Result<Self, UnknownEvent> {
         let Value::Object(fields) = event else {
             return Err(UnknownEvent::described(kind(event)));
         };
@@ -80,7 +94,7 @@ impl Invocation {
         if has("detail-type") {
             let event = Bus::deserialize(event)
                 .map_err(|_| broken("not an EventBridge event as AWS writes it"))?;
-            return event.read(stack).map_err(|what| broken(&what));
+            return event.read().map_err(|what| broken(&what));
         }
         if let Some(messages) = Message::all_in(fields) {
             return Ok(Self::Queue(messages));
@@ -101,9 +115,7 @@ impl Invocation {
             }
             Some(_) => Err(broken("`command` is not text")),
             None => Transformed::deserialize(event)
-                .map(|transformed| Self::WakeUp {
-                    schedule: rule_name::schedule_of(&transformed.rule, stack),
-                })
+                .map(|transformed| Self::WakeUp(Trigger::of_time(&transformed.at)))
                 .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
         }
     }
@@ -118,30 +130,50 @@ impl Invocation {
                 .map(Self::Work)
                 .map_err(|_| "a wake-up of one `member` that Curfew did not write".to_owned());
         }
-        if let Some(key) = parameters.keys().find(|key| *key != "schedule") {
+        if let Some(key) = parameters
+            .keys()
+            .find(|key| !matches!(key.as_str(), "cron" | "schedule"))
+        {
             return Err(format!(
-                "`wake` takes `schedule` alone, and not {}",
+                "`wake` takes `cron` or `schedule` alone, and not {}",
                 quoted(key)
             ));
         }
-        match parameters.get("schedule") {
-            None => Ok(Self::WakeUp { schedule: None }),
-            Some(Value::String(name)) => {
-                let name = name.parse();
-                let schedule =
-                    name.map_err(|_| "`schedule` is not a schedule's name".to_owned())?;
-                Ok(Self::WakeUp {
-                    schedule: Some(schedule),
-                })
-            }
-            Some(_) => Err("`schedule` is not text".to_owned()),
-        }
+        Trigger::of_fields(&parameters).map(Self::WakeUp)
     }
 }
 
 impl From<RepeatedKey> for UnknownEvent {
     fn from(repeated: RepeatedKey) -> Self {
         Self::described(&repeated.to_string())
+    }
+}
+
+impl Trigger {
+    /// Of our own input.
+    fn of_fields(fields: &Map<String, Value>) -> Result<Self, String> {
+        let text = |key: &str| match fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(format!("`{key}` is not text")),
+        };
+        match (text("cron")?, text("schedule")?) {
+            (Some(_), Some(_)) => Err("`cron` and `schedule` both say what it is for".to_owned()),
+            (Some(cron), None) => match cron.parse() {
+                Ok(cron) => Ok(Self::Edges(Box::new(cron))),
+                Err(_) => Err("`cron` is not a cron of EventBridge".to_owned()),
+            },
+            (None, Some(name)) => match name.parse() {
+                Ok(name) => Ok(Self::Schedule(name)),
+                Err(_) => Err("`schedule` is not a schedule's name".to_owned()),
+            },
+            (None, None) => Ok(Self::Now),
+        }
+    }
+
+    /// Of an event's time, in RFC 3339.
+    fn of_time(time: &str) -> Self {
+        time.parse().map_or(Self::Now, Self::Event)
     }
 }
 
@@ -188,7 +220,7 @@ struct Bus {
     source: String,
     detail_type: String,
     #[serde(default)]
-    resources: Vec<String>,
+    id: String,
     #[serde(default)]
     time: String,
     #[serde(default)]
@@ -198,14 +230,11 @@ struct Bus {
 }
 
 impl Bus {
-    fn read(self, stack: &str) -> Result<Invocation, String> {
+    fn read(self) -> Result<Invocation, String> {
         match (self.source.as_str(), self.detail_type.as_str()) {
-            ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(Invocation::WakeUp {
-                schedule: self
-                    .resources
-                    .iter()
-                    .find_map(|arn| rule_name::schedule_of(arn, stack)),
-            }),
+            ("aws.events" | "aws.scheduler", "Scheduled Event") => {
+                Ok(Invocation::WakeUp(Trigger::of_time(&self.time)))
+            }
             ("aws.ec2", "EC2 Instance State-change Notification") => {
                 let text = |key: &str| self.detail.get(key).and_then(Value::as_str);
                 let instance = text("instance-id").and_then(|id| id.parse().ok());
@@ -218,6 +247,7 @@ impl Bus {
                     to,
                     at: self.time,
                     region: self.region,
+                    event: self.id,
                 }))
             }
             (source, detail_type) => Err(format!(
@@ -229,14 +259,13 @@ impl Bus {
     }
 }
 
-/// What a rule's input transformer makes of a scheduled event when it can't fill in our own input: the rule, and the time.
+/// What a rule's input transformer makes of a scheduled event: the rule, and the time.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Transformed {
-    /// The rule's name or ARN; empty on an emulator that does not know it.
-    rule: String,
-    #[serde(rename = "at")]
-    _at: String,
+    #[serde(rename = "rule")]
+    _rule: String,
+    at: String,
     #[serde(rename = "from")]
     _from: String,
 }
@@ -247,45 +276,43 @@ mod tests {
     use serde_json::json;
 
     fn read(event: &Value) -> Result<Invocation, String> {
-        Invocation::read(event, "curfew").map_err(|error| error.to_string())
-    }
-
-    fn woken_for(schedule: Option<&str>) -> Invocation {
-        let schedule = schedule.map(|name| name.parse().unwrap());
-        Invocation::WakeUp { schedule }
+        Invocation::read(event).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_bare_rule_event_names_its_schedule_by_the_rules_name() {
-        let of = |rule: &str| {
-            read(&json!({
-                "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
-                "resources": [format!("arn:aws:events:eu-west-3:123456789012:rule/{rule}")],
-            }))
-        };
-        assert_eq!(
-            of("curfew-curfew-office-hours-stop-3f2a9c"),
-            Ok(woken_for(Some("office-hours")))
-        );
-        assert_eq!(
-            of("curfew-curfew-stop-start-00ff00"),
-            Ok(woken_for(Some("stop")))
-        );
-        assert_eq!(of("curfew-curfew-heartbeat-3f2a9c"), Ok(woken_for(None)));
-        assert_eq!(of("curfew-other-office-stop-3f2a9c"), Ok(woken_for(None)));
-        assert_eq!(of("every-minute"), Ok(woken_for(None)));
+    fn a_bare_rule_event_is_a_trigger_for_its_own_time() {
+        let event = json!({
+            "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": "2026-11-23T19:00:00Z",
+            "resources": ["arn:aws:events:eu-west-3:123456789012:rule/curfew-curfew-edges-3f2a9c"],
+        });
+        let at = "2026-11-23T19:00:00Z".parse().unwrap();
+        assert_eq!(read(&event), Ok(Invocation::WakeUp(Trigger::Event(at))));
     }
 
     #[test]
-    fn our_own_input_is_a_wake_up_wherever_it_comes_from() {
+    fn our_own_input_is_a_trigger_wherever_it_comes_from() {
+        let edges = "cron(0 19 ? * MON-FRI *)".parse().unwrap();
+        assert_eq!(
+            read(&json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"})),
+            Ok(Invocation::WakeUp(Trigger::Edges(Box::new(edges))))
+        );
         assert_eq!(
             read(&json!({"command": "wake", "schedule": "office"})),
-            Ok(woken_for(Some("office")))
+            Ok(Invocation::WakeUp(Trigger::Schedule(
+                "office".parse().unwrap()
+            )))
         );
-        assert_eq!(read(&json!({"command": "wake"})), Ok(woken_for(None)));
+        assert_eq!(
+            read(&json!({"command": "wake"})),
+            Ok(Invocation::WakeUp(Trigger::Now))
+        );
         insta::assert_snapshot!(
             read(&json!({"command": "wake", "schedule": "../x"})).unwrap_err(),
             @"no event that Curfew knows: `schedule` is not a schedule's name (keys `command`, `schedule`)"
+        );
+        insta::assert_snapshot!(
+            read(&json!({"command": "wake", "cron": "at eight"})).unwrap_err(),
+            @"no event that Curfew knows: `cron` is not a cron of EventBridge (keys `command`, `cron`)"
         );
     }
 
@@ -298,17 +325,19 @@ mod tests {
             json!({"command": "wake", "shcedule": "office"}),
             json!({"command": "wake", "schedule": null}),
             json!({"command": "wake", "schedule": ["office"]}),
+            json!({"command": "wake", "schedule": "office", "cron": "cron(0 19 ? * MON-FRI *)"}),
             json!({"command": "wake", "page": "token"}),
             json!({"command": "wake", "member": member, "dry_run": true}),
         ]
         .map(|event| read(&event).unwrap_err());
         insta::assert_snapshot!(told.join("\n"), @r"
-        no event that Curfew knows: `wake` takes `schedule` alone, and not `dry_run` (keys `command`, `dry_run`)
-        no event that Curfew knows: `wake` takes `schedule` alone, and not `instance` (keys `command`, `instance`)
-        no event that Curfew knows: `wake` takes `schedule` alone, and not `shcedule` (keys `command`, `shcedule`)
+        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `dry_run` (keys `command`, `dry_run`)
+        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `instance` (keys `command`, `instance`)
+        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `shcedule` (keys `command`, `shcedule`)
         no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
         no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
-        no event that Curfew knows: `wake` takes `schedule` alone, and not `page` (keys `command`, `page`)
+        no event that Curfew knows: `cron` and `schedule` both say what it is for (keys `command`, `cron`, `schedule`)
+        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `page` (keys `command`, `page`)
         no event that Curfew knows: a wake-up of one `member` that Curfew did not write (keys `command`, `dry_run`, `member`)
         ");
     }
@@ -347,6 +376,7 @@ mod tests {
                 to: InstanceState::Stopped,
                 at: "2026-11-23T18:00:00Z".into(),
                 region: "eu-west-3".into(),
+                event: "7bf73129-1428-4cd3-a780-95db273d1602".into(),
             }))
         );
         assert!(read(&event("melted")).is_err());

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud;
 use curfew_aws::execute::Deadline;
 use curfew_core::memory::Who;
 use serde::Serialize;
@@ -22,7 +23,7 @@ use crate::openapi;
 use crate::page;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
-use crate::settings::Settings;
+use crate::settings::{FRESH, Settings};
 use crate::work::WorkQueue;
 
 /// The function with everything it needs: one per execution environment.
@@ -42,8 +43,8 @@ pub struct App {
     pub cors_origin: Option<String>,
     /// How many instances a request may change that does not say `all=true`.
     pub request_limit: usize,
-    /// The stack's name, which its rules' names carry.
-    pub stack: String,
+    /// Whose instances these are: only an emulator's rules fire early.
+    pub cloud: Cloud,
 }
 
 /// One invocation's terms.
@@ -127,9 +128,7 @@ impl App {
         event: Result<&Value, RepeatedKey>,
         call: &Call,
     ) -> Result<Value, Failure> {
-        let invocation = event
-            .map_err(UnknownEvent::from)
-            .and_then(|event| Invocation::read(event, &self.stack));
+        let invocation = event.map_err(UnknownEvent::from).and_then(Invocation::read);
         let invocation = invocation.map_err(|unknown| {
             warn!(error = %unknown, "event refused");
             Failure {
@@ -152,15 +151,17 @@ impl App {
                 );
                 Ok(document)
             }
-            Invocation::WakeUp { schedule } => {
-                let pass = self.wake(schedule.as_ref(), call.deadline());
+            Invocation::WakeUp(trigger) => {
+                let pass = self.wake(&trigger, call.deadline());
                 report(in_time(call, Box::pin(pass)).await)
             }
             Invocation::Work(work) => {
                 let pass = self.work(&work, call.deadline());
                 report(in_time(call, Box::pin(pass)).await)
             }
-            Invocation::Queue(messages) => Ok(self.worked(&messages, call).await),
+            Invocation::Queue(messages) => {
+                Ok(Answer::of(&self.worked(&messages, call).await).document)
+            }
             Invocation::StateChange(change) => {
                 let pass = self.state_changed(&change, call.deadline());
                 report(in_time(call, Box::pin(pass)).await)
@@ -279,7 +280,7 @@ impl App {
             }
             Command::Schedules(days) => Ok(Answer::of(&self.schedules(days).await?)),
             Command::Healthz => {
-                self.settings.current(&self.clock, None).await?;
+                self.settings.current(&self.clock, FRESH).await?;
                 Ok(Answer::of(&Health {
                     status: "ok",
                     version: env!("CARGO_PKG_VERSION"),

@@ -1,35 +1,10 @@
-//! What stands in the work queue, and how it comes from there. It needs nothing of AWS's SDK.
+//! The messages of the work queue, as they come from there. It needs nothing of AWS's SDK.
 
-use curfew_core::membership::Member;
-use curfew_core::schedule::ScheduleName;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use curfew_core::work::Work;
+use serde_json::{Map, Value};
 
 use crate::event::Invocation;
 use crate::json::Document;
-
-/// A pass over one account and region, or over what is left of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Work {
-    /// The schedule that the wake-up named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<ScheduleName>,
-    /// Where.
-    pub member: Member,
-    /// The token of the page to begin with, in EC2's words; the first page, where none is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<String>,
-}
-
-impl Work {
-    /// The message: what a direct wake-up looks like too.
-    pub fn to_message(&self) -> String {
-        let mut message = json!(self);
-        message["command"] = "wake".into();
-        message.to_string()
-    }
-}
 
 /// A message of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +38,9 @@ impl Message {
     }
 
     /// The work that it asks for; none, if somebody else wrote it.
-    pub fn work(&self, stack: &str) -> Option<Work> {
+    pub fn work(&self) -> Option<Work> {
         let event: Document = serde_json::from_str(&self.body).ok()?;
-        match Invocation::read(event.unambiguous().ok()?, stack) {
+        match Invocation::read(event.unambiguous().ok()?) {
             Ok(Invocation::Work(work)) => Some(work),
             _ => None,
         }
@@ -80,19 +55,16 @@ mod tests {
 
     #[test]
     fn a_message_is_a_wake_up_like_any_other() {
+        let member = json!({"account": "111122223333", "region": "eu-west-3"});
         let work = Work {
-            schedule: Some("office".parse().unwrap()),
-            member: serde_json::from_value(
-                json!({"account": "111122223333", "region": "eu-west-3"}),
-            )
-            .unwrap(),
             page: Some("token".to_owned()),
+            part: 2,
+            ..Work::over(serde_json::from_value(member).unwrap(), AT.parse().unwrap())
         };
         let message: Value = serde_json::from_str(&work.to_message()).unwrap();
-        insta::assert_snapshot!(message, @r#"{"command":"wake","member":{"account":"111122223333","region":"eu-west-3"},"page":"token","schedule":"office"}"#);
-        assert_eq!(
-            Invocation::read(&message, "curfew"),
-            Ok(Invocation::Work(work))
-        );
+        insta::assert_snapshot!(message, @r#"{"at":"2026-11-23T19:00:00Z","command":"wake","member":{"account":"111122223333","region":"eu-west-3"},"page":"token","part":2}"#);
+        assert_eq!(Invocation::read(&message), Ok(Invocation::Work(work)));
     }
+
+    const AT: &str = "2026-11-23T19:00:00Z";
 }

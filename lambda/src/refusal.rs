@@ -125,6 +125,34 @@ impl Refusal {
         }
     }
 
+    /// One refusal for several of accounts and regions that did not answer, which names them all; none for none. Its code is theirs, if
+    /// they have one in common.
+    pub(crate) fn of_all(several: &[Self]) -> Option<Self> {
+        /// More would not be read.
+        const NAMED: usize = 8;
+        let (first, others) = several.split_first()?;
+        if others.is_empty() {
+            return Some(first.clone());
+        }
+        let code = if others.iter().all(|one| one.code == first.code) {
+            first.code
+        } else {
+            Code::Unreachable
+        };
+        let named = several.iter().take(NAMED);
+        let mut messages: Vec<String> = named.map(|one| one.message.clone()).collect();
+        if several.len() > NAMED {
+            messages.push(format!("and {} more", several.len() - NAMED));
+        }
+        Some(Self::new(code, messages.join("; "), first.hint.clone()))
+    }
+
+    /// Says first what can't be told while those do not answer.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// A parameter that can't be used.
     pub(crate) fn parameter(message: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self::new(Code::BadParameter, message, allowed)

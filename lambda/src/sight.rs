@@ -13,11 +13,12 @@ use curfew_aws::side_by_side::side_by_side;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::plan::Step;
-use curfew_core::select::{Reach, Targets};
+use curfew_core::select::{Reach, SelectError, Targets};
 use jiff::Timestamp;
 
 use crate::handler::App;
 use crate::refusal::{Code, Refusal};
+use crate::settings::FRESH;
 
 /// What is seen.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(crate) struct Sight {
     pub(crate) instances: Vec<Instance>,
     /// Whose they are.
     places: Vec<(MemberFleet, Range<usize>)>,
-    /// Who did not answer.
-    pub(crate) unanswered: Vec<MemberError>,
+    /// What went wrong where no answer came: what is there is unknown.
+    pub(crate) unanswered: Vec<Refusal>,
     pub(crate) now: Timestamp,
 }
 
@@ -44,7 +45,7 @@ impl App {
         } else {
             Scope::Only(targets.ids.clone())
         };
-        let settings = self.settings.current(&self.clock, None);
+        let settings = self.settings.current(&self.clock, FRESH);
         let home = self.members.home();
         let (in_force, early) = if self.members.are_home_alone() {
             // Asked for at the same time: neither waits for the other's connection.
@@ -60,9 +61,11 @@ impl App {
                 organisation.observe(&scope, deadline).await
             }
         };
-        let mut unanswered = survey.failures;
-        if survey.answers.is_empty() && !unanswered.is_empty() {
-            return Err(unanswered.swap_remove(0).into());
+        let unanswered: Vec<Refusal> = survey.failures.iter().map(Refusal::from).collect();
+        if survey.answers.is_empty()
+            && let Some(none) = Refusal::of_all(&unanswered)
+        {
+            return Err(none);
         }
         let (mut instances, mut places) = (Vec::new(), Vec::new());
         for (one, found) in survey.answers {
@@ -83,21 +86,35 @@ impl App {
 impl Sight {
     /// Refuses what can't be told while somebody does not answer: whether an id exists, and which instance is the only one.
     pub(crate) fn suffices(&self, targets: &Targets) -> Result<(), Refusal> {
-        let Some(first) = self.unanswered.first() else {
+        let Some(unanswered) = Refusal::of_all(&self.unanswered) else {
             return Ok(());
         };
-        let known = |id: &InstanceId| self.instances.iter().any(|one| one.id == *id);
-        if !targets.are_unnamed() && targets.ids.iter().all(known) {
-            return Ok(());
+        if targets.are_unnamed() {
+            return Err(unanswered.about("which instance is meant is unknown"));
         }
-        Err(first.into())
+        let known = |id: &InstanceId| self.instances.iter().any(|one| one.id == *id);
+        match targets.ids.iter().find(|id| !known(id)) {
+            None => Ok(()),
+            Some(id) => {
+                Err(unanswered.about(&format!("whether there is an instance `{id}` is unknown")))
+            }
+        }
+    }
+
+    /// What an error of a selection means here: nothing is "not found" while what would be found may be where no answer came.
+    pub(crate) fn selecting(&self, error: SelectError) -> Refusal {
+        match Refusal::of_all(&self.unanswered) {
+            Some(unanswered) if error.claims_absence() => {
+                unanswered.about(&format!("{error}, as far as accounts and regions answered"))
+            }
+            _ => error.into(),
+        }
     }
 
     /// What went wrong where nobody answered, as long as `targets` may mean instances there.
     pub(crate) fn unreached(&self, targets: &Targets) -> Option<Refusal> {
-        let first = self.unanswered.first()?;
         let wide = targets.reach == Reach::All || targets.ids.is_empty();
-        wide.then(|| first.into())
+        Refusal::of_all(&self.unanswered).filter(|_| wide)
     }
 
     /// Carries out what a request came to where its instances are, in each place for itself.
@@ -138,6 +155,7 @@ impl From<&MemberError> for Refusal {
         let mut refusal = match &error.failure {
             MemberFailure::Cloud(cloud) => Self::from(&**cloud),
             MemberFailure::OutOfTime => Self::new(Code::OutOfTime, "", "ask again"),
+            MemberFailure::NoAnswer { .. } => Self::new(Code::Unreachable, "", error.hint()),
         };
         refusal.message = presentable(&error.to_string());
         refusal

@@ -1,62 +1,67 @@
 //! Work that is handed on: a message for each account and region, and one for what is left when the time is up. AWS runs as many
 //! invocations as there is work, so that time stays flat as an organisation grows.
 //!
+//! The queue is FIFO and the account-region is the group: no two passes that triggers made happen run side by side over one
+//! account-region. The minute of the trigger is what messages are deduplicated by: triggers that meet are one pass.
+//!
 //! A message carries no decision, like any wake-up: delivered twice, late or after a change of the settings, it makes a pass that
 //! finds what it finds.
 
 mod queue;
 
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
-use curfew_aws::fleet::PageToken;
-use curfew_aws::organisation::{MemberFleet, Organisation};
+use curfew_aws::fleet::{PageToken, Scope};
+use curfew_aws::organisation::{MemberFailure, MemberFleet, Organisation};
 use curfew_aws::pages::PageTokens;
-use curfew_aws::pass::pass_page;
+use curfew_aws::pass::{WakeUp, pass, pass_page};
 use curfew_aws::side_by_side::side_by_side;
 use curfew_core::govern::Governance;
 use curfew_core::memory::whole_second;
-use curfew_core::schedule::ScheduleName;
-use serde_json::{Value, json};
+use curfew_core::timetable::{fired_for, minute_of};
+use curfew_core::work::Work;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::answer::PassReport;
+use crate::event::Trigger;
 use crate::handler::{App, Call, in_time};
-use crate::message::{Message, Work};
+use crate::message::Message;
 use crate::refusal::{Code, Refusal};
+use crate::settings;
 
 pub use self::queue::WorkQueue;
 
 impl App {
-    /// A wake-up for everything. Where there are several members, each becomes a message; the only one there is gets its pass at
-    /// once, since a queue would only delay it.
+    /// A trigger for everything: a message for each account and region, and no call of EC2. Without a queue, or if it can't be sent to, the
+    /// passes are made here.
     pub(crate) async fn wake(
         &self,
-        schedule: Option<&ScheduleName>,
+        trigger: &Trigger,
         deadline: Deadline,
     ) -> Result<PassReport, Refusal> {
-        let in_force = self.settings.current(&self.clock, schedule).await?;
-        let governance = &in_force.governance;
-        if let Some(name) = schedule.filter(|name| !governance.schedules.contains_key(*name)) {
-            warn!(schedule = %name, "woken for a schedule that the settings don't have: a stale rule; running a routine pass");
-        }
+        let in_force = self
+            .settings
+            .current(&self.clock, settings::FRESH_FOR_WORK)
+            .await?;
+        let at = self.minute(trigger, &in_force.governance);
         let organisation = self.members.of(&in_force.membership);
-        let work: Vec<Work> = organisation
-            .members()
-            .iter()
-            .map(|one| Work {
-                schedule: schedule.cloned(),
-                member: one.member.clone(),
-                page: None,
-            })
+        let members = organisation.members().iter();
+        let work: Vec<Work> = members
+            .map(|one| Work::over(one.member.clone(), at))
             .collect();
-        if let (Some(queue), true) = (&self.queue, organisation.spans_several()) {
+        if let Some(queue) = &self.queue {
             match queue.send(&work).await {
                 Ok(()) => {
-                    info!(members = work.len(), "work handed on");
-                    let report = PassReport::empty(whole_second(self.clock.now()));
+                    info!(members = work.len(), %at, "work handed on");
                     return Ok(PassReport {
                         queued: work.len(),
-                        ..report
+                        ..PassReport::empty(whole_second(self.clock.now()))
                     });
                 }
                 Err(error) => {
@@ -64,8 +69,37 @@ impl App {
                 }
             }
         }
-        self.everywhere(governance, &organisation, &work, deadline)
+        self.everywhere(&in_force.governance, &organisation, &work, deadline)
             .await
+    }
+
+    /// The minute that a trigger is for.
+    fn minute(&self, trigger: &Trigger, governance: &Governance) -> Timestamp {
+        let now = self.clock.now();
+        let early = self.early();
+        let named = match trigger {
+            Trigger::Edges(cron) => fired_for(cron, now, early),
+            Trigger::Event(at) => Some(minute_of(*at)),
+            Trigger::Schedule(name) => {
+                let schedule = governance.schedules.get(name);
+                let next = schedule.and_then(|schedule| schedule.timetable.next_edge(now));
+                next.map(|edge| minute_of(edge.at))
+            }
+            Trigger::Now => None,
+        };
+        let latest = now.checked_add(early).unwrap_or(now);
+        named
+            .filter(|at| *at <= latest)
+            .unwrap_or_else(|| minute_of(now))
+    }
+
+    /// How long before the minute that it is for a trigger may arrive and count for it. AWS's rules never fire early: there it is how
+    /// far this machine's clock may be behind. LocalStack's fire up to a minute early.
+    fn early(&self) -> SignedDuration {
+        match self.cloud {
+            Cloud::Aws => SignedDuration::from_secs(5),
+            Cloud::Emulator | Cloud::ThisMachine => SignedDuration::from_secs(60),
+        }
     }
 
     /// The passes of all members in one invocation. One that fails is reported; if every one fails, so does the wake-up.
@@ -78,68 +112,51 @@ impl App {
     ) -> Result<PassReport, Refusal> {
         let passes = organisation.members().iter().zip(work).map(|(one, work)| {
             let span = info_span!("member", member = %one.member);
-            self.pages(governance, organisation, one, work, deadline)
-                .instrument(span)
+            let pass = self.pages(governance, organisation, one, work, deadline);
+            answered(organisation, one, deadline, pass).instrument(span)
         });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
-        let mut failures = Vec::new();
         for outcome in side_by_side(passes, Organisation::SIDE_BY_SIDE).await {
             match outcome {
                 Ok(report) => total.add(&report),
-                Err(refusal) => failures.push(refusal),
+                Err(refusal) => {
+                    error!(code = ?refusal.code, error = %refusal, "pass failed");
+                    total.unanswered.push(refusal);
+                }
             }
         }
-        total.unanswered = failures.len();
-        if failures.len() == work.len() && !failures.is_empty() {
-            return Err(failures.swap_remove(0));
-        }
-        for refusal in failures {
-            error!(code = ?refusal.code, error = %refusal, "pass failed");
+        if total.unanswered.len() == work.len()
+            && let Some(none) = Refusal::of_all(&total.unanswered)
+        {
+            return Err(none);
         }
         Ok(total)
     }
 
-    /// Messages of the queue: those whose work failed are named, and come back; the others are done with.
-    pub(crate) async fn worked(&self, messages: &[Message], call: &Call) -> Value {
-        let mut failed: Vec<&str> = Vec::new();
-        // A message may have come twice, and two wake-ups may mean the same work.
-        let mut parts: Vec<(Work, Vec<&Message>)> = Vec::new();
+    /// Messages of the queue: one at a time, as the template has it. Each is done with once this returns, whatever came of it: the next
+    /// trigger tries again. Only a message whose invocation crashes or runs out of its time is delivered again.
+    pub(crate) async fn worked(&self, messages: &[Message], call: &Call) -> PassReport {
+        let mut total = PassReport::empty(whole_second(self.clock.now()));
         for message in messages {
-            match message.work(&self.stack) {
-                Some(work) => match parts.iter_mut().find(|(known, _)| *known == work) {
-                    Some((_, same)) => same.push(message),
-                    None => parts.push((work, vec![message])),
-                },
-                None => {
-                    // It is tried again and ends with the dead letters, where somebody can look at it.
-                    error!(
-                        message = message.id,
-                        "a message of the work queue is no work"
-                    );
-                    failed.push(&message.id);
+            let Some(work) = message.work() else {
+                error!(
+                    message = message.id,
+                    "a message of the work queue is no work"
+                );
+                continue;
+            };
+            let span = info_span!("member", member = %work.member);
+            let pass = self.work(&work, call.deadline()).instrument(span);
+            match in_time(call, Box::pin(pass)).await {
+                Ok(report) => total.add(&report),
+                Err(refusal) => {
+                    let receipts = message.receives;
+                    error!(member = %work.member, code = ?refusal.code, error = %refusal, receipts, "pass failed");
+                    total.unanswered.push(refusal);
                 }
             }
         }
-        let work = parts.iter().map(|(work, _)| {
-            let span = info_span!("member", member = %work.member);
-            in_time(
-                call,
-                Box::pin(self.work(work, call.deadline()).instrument(span)),
-            )
-        });
-        let outcomes = side_by_side(work, Organisation::SIDE_BY_SIDE).await;
-        for ((work, same), outcome) in parts.iter().zip(outcomes) {
-            if let Err(refusal) = outcome {
-                let receipts = same.iter().map(|message| message.receives).max();
-                error!(member = %work.member, code = ?refusal.code, error = %refusal, receipts, "pass failed");
-                failed.extend(same.iter().map(|message| message.id.as_str()));
-            }
-        }
-        let failures: Vec<Value> = failed
-            .into_iter()
-            .map(|id| json!({ "itemIdentifier": id }))
-            .collect();
-        json!({ "batchItemFailures": failures })
+        total
     }
 
     /// A pass over one account and region.
@@ -150,15 +167,25 @@ impl App {
     ) -> Result<PassReport, Refusal> {
         let in_force = self
             .settings
-            .current(&self.clock, work.schedule.as_ref())
+            .current(&self.clock, settings::FRESH_FOR_WORK)
             .await?;
         let organisation = self.members.of(&in_force.membership);
         let Some(one) = organisation.member(&work.member) else {
             warn!(member = %work.member, "the settings don't have this member any more: nothing is done there");
             return Ok(PassReport::empty(whole_second(self.clock.now())));
         };
-        self.pages(&in_force.governance, &organisation, one, work, deadline)
-            .await
+        let pass = self.pages(&in_force.governance, &organisation, one, work, deadline);
+        answered(&organisation, one, deadline, pass).await
+    }
+
+    /// The clock that a pass decides by: not earlier than the minute that its trigger is for.
+    fn clock_for(&self, work: &Work) -> Clock {
+        let now = self.clock.now();
+        let latest = now.checked_add(self.early()).unwrap_or(now);
+        match work.at.filter(|at| *at <= latest) {
+            Some(at) => self.clock.no_earlier_than(at),
+            None => self.clock.clone(),
+        }
     }
 
     /// Page by page, as far as time goes; the rest is handed on.
@@ -170,7 +197,17 @@ impl App {
         work: &Work,
         deadline: Deadline,
     ) -> Result<PassReport, Refusal> {
-        let mut report = PassReport::empty(whole_second(self.clock.now()));
+        let clock = self.clock_for(work);
+        if let Some(instance) = &work.instance {
+            let wake_up = WakeUp {
+                scope: Scope::Only([instance.clone()].into()),
+                ..WakeUp::ROUTINE
+            };
+            let pass = pass(one.fleet(), governance, wake_up, &clock, deadline).await;
+            let pass = pass.map_err(|error| organisation.failed(one, error))?;
+            return Ok(PassReport::of(&pass));
+        }
+        let mut report = PassReport::empty(whole_second(clock.now()));
         let mut page = work.page.as_deref().map(PageToken::new);
         let mut tokens = PageTokens::new("ec2:DescribeInstances");
         if let Some(token) = &work.page {
@@ -178,13 +215,12 @@ impl App {
         }
         let mut begun_again = false;
         loop {
-            let schedule = work.schedule.as_ref();
             let pass = pass_page(
                 one.fleet(),
                 governance,
-                schedule,
+                None,
                 page.as_ref(),
-                &self.clock,
+                &clock,
                 deadline,
             );
             let (pass, next) = match pass.await {
@@ -208,27 +244,75 @@ impl App {
                     continue;
                 }
                 (false, next) => next,
-                // Nothing was done with all of the time: another message would fare no better. This one comes back later.
+                // Nothing was done with all of the time: another message would fare no better. The next trigger tries again.
                 (true, _) if pass.did_nothing() => return Err(out_of_time()),
                 (true, _) => page,
             };
-            self.hand_on(Work {
+            let rest = Work {
                 page: rest.map(String::from),
+                part: work.part + 1,
                 ..work.clone()
-            })
-            .await?;
-            report.queued += 1;
+            };
+            report.queued += self.hand_on(rest).await?;
             return Ok(report);
         }
     }
 
-    async fn hand_on(&self, rest: Work) -> Result<(), Refusal> {
+    /// Hands on what is left; how many messages that took.
+    async fn hand_on(&self, rest: Work) -> Result<usize, Refusal> {
         let Some(queue) = &self.queue else {
             warn!(member = %rest.member, "time ran out, and there is no queue for the rest: the next pass goes on");
-            return Ok(());
+            return Ok(0);
         };
         queue.send(&[rest]).await?;
-        Ok(())
+        Ok(1)
+    }
+
+    /// A pass over the one instance whose change of state `event` tells of, in its turn among the passes over its account and region.
+    pub(crate) async fn undo(
+        &self,
+        event: &str,
+        work: &Work,
+        deadline: Deadline,
+    ) -> Result<PassReport, Refusal> {
+        if let Some(queue) = &self.queue {
+            match queue.send_for(event, work).await {
+                Ok(()) => {
+                    return Ok(PassReport {
+                        queued: 1,
+                        ..PassReport::empty(whole_second(self.clock.now()))
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, hint = error.hint(), "work can't be handed on: doing it here");
+                }
+            }
+        }
+        self.work(work, deadline).await
+    }
+}
+
+/// What a member answers, by the end of the time: one that never does takes nothing from the others.
+async fn answered(
+    organisation: &Organisation,
+    one: &MemberFleet,
+    deadline: Deadline,
+    pass: impl Future<Output = Result<PassReport, Refusal>>,
+) -> Result<PassReport, Refusal> {
+    /// Enough for an answer that names who is missing.
+    const FAREWELL: Duration = Duration::from_millis(50);
+    let begun = Instant::now();
+    let Some(end) = deadline.end().and_then(|end| end.checked_sub(FAREWELL)) else {
+        return pass.await;
+    };
+    match tokio::time::timeout_at(end, pass).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let after = begun.elapsed();
+            Err(organisation
+                .failed(one, MemberFailure::NoAnswer { after })
+                .into())
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
 pub use patience::until;
 pub use policy::{NoSimulator, PolicySimulator, Question};
-pub use queue::{Batch, Entry, Message, QueueCall, QueueCounts, QueueSettings, Redrive};
+pub use queue::{Batch, Entry, Message, Order, QueueCall, QueueCounts, QueueSettings, Redrive};
 pub use record::{Call, Outcome, Transition};
 pub use request::{
     Action, Answer, AttributeChange, Caller, Health, Page, Patience, Query, RegionLine,

@@ -1,7 +1,8 @@
 //! Queues as SQS has them: messages that hide while somebody works on them, come back when nobody said that it is done, and end
-//! with the dead letters when they came back too often. Standard queues: at least once, in no promised order.
+//! with the dead letters when they came back too often. Standard queues: at least once, in no promised order. FIFO queues: of each group
+//! one after the other, and none twice within five minutes.
 //!
-//! Sources: *Amazon SQS visibility timeout*, *Using dead-letter queues*, *Message quotas* (SQS Developer Guide); the API Reference
+//! Sources: *Amazon SQS visibility timeout*, *FIFO queue delivery logic*, *Exactly-once processing*, *Using dead-letter queues*, *Message quotas* (SQS Developer Guide); the API Reference
 //! of each action. What stands in a queue can come from EC2: a queue that listens gets the state changes of its account and region.
 
 mod serve;
@@ -21,6 +22,19 @@ pub struct QueueSettings {
     pub retention: SignedDuration,
     /// Where a message goes that was received too often.
     pub redrive: Option<Redrive>,
+    /// In which order messages are received.
+    pub order: Order,
+}
+
+/// The two types of queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// None that is promised, and each message at least once.
+    #[default]
+    Standard,
+    /// `FifoQueue`, with `DeduplicationScope` and `FifoThroughputLimit` set to the group: of each group one after the other, and for five
+    /// minutes nothing with the deduplication id of another message of the group.
+    Fifo,
 }
 
 impl Default for QueueSettings {
@@ -29,6 +43,7 @@ impl Default for QueueSettings {
             visibility: SignedDuration::from_secs(30),
             retention: SignedDuration::from_hours(4 * 24),
             redrive: None,
+            order: Order::Standard,
         }
     }
 }
@@ -55,6 +70,8 @@ pub struct Message {
     pub receives: u32,
     /// Until then it is hidden.
     pub visible_at: Timestamp,
+    /// `MessageGroupId`, in a FIFO queue.
+    pub group: Option<String>,
 }
 
 impl Message {
@@ -136,6 +153,10 @@ pub struct Entry {
     pub body: String,
     /// How many seconds it is hidden at first.
     pub delay: u32,
+    /// `MessageGroupId`.
+    pub group: Option<String>,
+    /// `MessageDeduplicationId`.
+    pub deduplication: Option<String>,
 }
 
 impl QueueCall {

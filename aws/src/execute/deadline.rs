@@ -38,13 +38,24 @@ impl Deadline {
         Self(self.0.map(|terms| Terms { end, ..terms }))
     }
 
+    /// The same, with nothing begun after two thirds of the time that is left now: so long may a look take that something is to follow,
+    /// so that an account-region that never answers leaves time to act in the others.
+    #[must_use]
+    pub fn for_looking(self) -> Self {
+        let now = Instant::now();
+        match self.begin() {
+            Some(begin) if begin > now => Self::at(now + (begin - now) * 2 / 3),
+            _ => self,
+        }
+    }
+
     /// Whether nothing may be begun any more.
     pub fn has_passed(self) -> bool {
         self.begin().is_some_and(|begin| Instant::now() >= begin)
     }
 
     /// Until when a batch may be begun.
-    pub(super) fn begin(self) -> Option<Instant> {
+    pub(crate) fn begin(self) -> Option<Instant> {
         Some(self.0?.begin)
     }
 
@@ -54,8 +65,8 @@ impl Deadline {
         Some(end.checked_sub(Self::MEMORY).unwrap_or(end).max(begin))
     }
 
-    /// Until when its memory may be written.
-    pub(super) fn end(self) -> Option<Instant> {
+    /// Until when its memory may be written, and everything is over.
+    pub fn end(self) -> Option<Instant> {
         Some(self.0?.end)
     }
 }

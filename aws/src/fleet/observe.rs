@@ -1,6 +1,7 @@
 //! Looking at the fleet: pages, one after the other, at EC2's pace.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, Reservation, SpotInstanceType};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Purchase};
@@ -28,6 +29,11 @@ const FILTER_VALUES: usize = 200;
 /// How often a page that EC2 asks to wait for is asked for again, beyond the SDK's own tries: up to seven seconds, which a
 /// Lambda has and a person at a terminal bears.
 const MOST_WAITS: u32 = 3;
+
+/// A page that has not arrived after this long counts as not answered, the SDK's own retries included. EC2 answers a page of 1,000
+/// instances in one to three seconds. A longer limit lets an account-region that accepts connections and never answers hold up whoever
+/// waits for all of them (three attempts of 15 s took 46 s); a shorter one calls a slow region unknown.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where a look at everything goes on, in EC2's words; good for the same account and region only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,7 +306,8 @@ impl Fleet {
         let mut waits = 0;
         loop {
             self.pace.turn(action).await;
-            match call().await {
+            let answer = tokio::time::timeout(ANSWER_LIMIT, call()).await;
+            match answer.unwrap_or_else(|_| Err(unanswered(action))) {
                 Ok(answer) => {
                     self.pace.accepted(action);
                     return Ok(answer);
@@ -316,6 +323,15 @@ impl Fleet {
             }
         }
     }
+}
+
+fn unanswered(action: Paced) -> CloudError {
+    let operation = match action {
+        Paced::DescribeSpotInstanceRequests => "ec2:DescribeSpotInstanceRequests",
+        _ => "ec2:DescribeInstances",
+    };
+    let message = format!("nothing within {} s", ANSWER_LIMIT.as_secs());
+    CloudError::new(operation, CloudErrorKind::Unreachable, message)
 }
 
 /// Everything that is not terminated.

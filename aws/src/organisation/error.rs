@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -34,6 +35,12 @@ pub enum MemberFailure {
     /// Its turn did not come before the time was up.
     #[error("time ran out before its turn came")]
     OutOfTime,
+    /// It was asked and did not answer before the caller's time was up.
+    #[error("no answer within {:.1} s", after.as_secs_f64())]
+    NoAnswer {
+        /// How long it had.
+        after: Duration,
+    },
 }
 
 impl MemberError {
@@ -60,6 +67,10 @@ impl MemberError {
         let error = match &self.failure {
             MemberFailure::Cloud(error) => error,
             MemberFailure::OutOfTime => return "the next pass goes on".to_owned(),
+            MemberFailure::NoAnswer { .. } => {
+                return "ask again; if it lasts, check the region's endpoint and the network"
+                    .to_owned();
+            }
         };
         let region = &self.member.region;
         let role = self.account.as_ref().map(|account| &account.role);
@@ -85,7 +96,7 @@ impl MemberError {
     pub fn is_transient(&self) -> bool {
         match &self.failure {
             MemberFailure::Cloud(error) => error.is_transient(),
-            MemberFailure::OutOfTime => true,
+            MemberFailure::OutOfTime | MemberFailure::NoAnswer { .. } => true,
         }
     }
 }

@@ -34,8 +34,8 @@ impl Survey<Pass> {
         plans.reduce(joined_plan)
     }
 
-    /// All passes as one, of the latest instant of theirs; the first failure, if nobody answered.
-    pub fn whole(mut self) -> Result<Whole, MemberError> {
+    /// All passes as one, of the latest instant of theirs; the failures, if nobody answered.
+    pub fn whole(self) -> Result<Whole, Vec<MemberError>> {
         let answers = self.answers.iter();
         let members = answers.map(|(one, pass)| (one.member.clone(), pass.instances.len()));
         let members = members.collect();
@@ -46,7 +46,7 @@ impl Survey<Pass> {
                 members,
                 failures: self.failures,
             }),
-            None => Err(self.failures.swap_remove(0)),
+            None => Err(self.failures),
         }
     }
 }

@@ -4,8 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use curfew_core::rule_name;
-use curfew_core::schedule::ScheduleName;
-use curfew_core::timetable::Action;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -101,17 +99,12 @@ pub enum BadStackName {
 }
 
 /// The name of the rule with this content: the hash makes a rule with other content another rule.
-pub(super) fn of_schedule(
-    stack: &StackName,
-    schedule: &ScheduleName,
-    action: Action,
-    content: &str,
-) -> String {
-    rule_name::of_schedule(stack.as_str(), schedule, action, &hash(content))
+pub(super) fn of_edges(stack: &StackName, content: &str) -> String {
+    rule_name::of_edges(stack.as_str(), &hash(content))
 }
 
 pub(super) fn of_heartbeat(stack: &StackName, content: &str) -> String {
-    format!("{}-heartbeat-{}", stack.prefix(), hash(content))
+    rule_name::of_heartbeat(stack.as_str(), &hash(content))
 }
 
 fn hash(content: &str) -> String {
@@ -164,19 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_name_leads_back_to_its_schedule() {
-        let schedule: ScheduleName = "night-stop".parse().unwrap();
-        let name = of_schedule(&stack("team-a"), &schedule, Action::Stop, "content");
-        assert_eq!(rule_name::schedule_of(&name, "team-a"), Some(schedule));
-        let heartbeat = of_heartbeat(&stack("team-a"), "content");
-        assert_eq!(rule_name::schedule_of(&heartbeat, "team-a"), None);
-    }
-
-    #[test]
-    fn other_content_is_another_name() {
-        let schedule: ScheduleName = "office".parse().unwrap();
-        let name = |content| of_schedule(&stack("a"), &schedule, Action::Stop, content);
+    fn other_content_is_another_name_within_eventbridges_limit() {
+        let longest = "x".repeat(20);
+        let name = |content| of_edges(&stack(&longest), content);
         assert_ne!(name("one"), name("two"));
         assert_eq!(name("one"), name("one"));
+        assert!(name("one").len() <= 64, "{}", name("one"));
+        assert_ne!(name("one"), of_heartbeat(&stack(&longest), "one"));
     }
 }

@@ -71,7 +71,7 @@ pub use self::dates::DateRule;
 pub use self::rate::Rate;
 pub use self::raw::{OneOrMany, RawTimetable, RawWindow};
 use self::rules::Rules;
-pub use self::wakeup::WakeUp;
+pub use self::wakeup::{WakeUp, fired_for, minute_of, wake_ups};
 pub use self::window::Window;
 pub use self::zone::time_zone_names;
 use crate::problem::Problem;
@@ -247,24 +247,6 @@ impl Timetable {
             [rules] => idle::sentences(rules, clock::clamp(now)),
             _ => Vec::new(),
         }
-    }
-
-    /// UTC rules for `EventBridge`: for every edge in the 400 days after `now`, one of them fires at its minute. They may
-    /// fire at other times too; the pass that they wake decides.
-    ///
-    /// ```
-    /// use curfew_core::timetable::Timetable;
-    ///
-    /// let office = Timetable::parse_inline("Mon-Fri 08:00-20:00 Europe/Paris").unwrap();
-    /// let rules: Vec<_> = office
-    ///     .wake_ups("2026-11-23T00:00:00Z".parse().unwrap())
-    ///     .into_iter()
-    ///     .map(|rule| format!("{} {}", rule.action, rule.expression))
-    ///     .collect();
-    /// assert_eq!(rules, ["start cron(0 6,7 ? * MON-FRI *)", "stop cron(0 18,19 ? * MON-FRI *)"]);
-    /// ```
-    pub fn wake_ups(&self, now: Timestamp) -> Vec<WakeUp> {
-        wakeup::compile(&self.members, clock::clamp(now))
     }
 }
 

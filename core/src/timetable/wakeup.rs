@@ -1,5 +1,9 @@
 //! UTC rules for `EventBridge` that fire at every edge.
 //!
+//! They are compiled over the union of all timetables, one rule for each distinct UTC cron: edges that share a minute are one trigger,
+//! however many schedules have them, and a bus holds no more than 300 rules. A rule names no schedule and no action, since a pass decides
+//! about everything.
+//!
 //! AWS's rules know no time zone. Each source of edges is translated under every offset that its zone has in the
 //! next 400 days; what can't be said exactly in UTC is said more widely, because a wake-up too many costs one empty pass
 //! and a wake-up too few is a bug. Widened are: `L`, `W` and `#` (to the days or weekdays they can name), two day fields
@@ -10,12 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::tz::{Offset, TimeZone};
-use jiff::{Timestamp, ToSpan as _};
-use serde::Serialize;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
-use super::Action;
+use super::Timetable;
 use super::calendar::{DAY, Days, FIRST_YEAR, LAST_YEAR, Month, day_range};
-use super::clock::{just_before, wall_at};
+use super::clock::{clamp, just_before, wall_at};
 use super::cron::Cron;
 use super::days::{MonthDays, Weekdays};
 use super::field::WEEKDAY_NAMES;
@@ -26,82 +29,134 @@ use super::window::Window;
 /// takes in more of a zone's future offsets, and means more rules.
 const HORIZON_HOURS: i64 = 400 * 24;
 
-/// A rule that wakes a pass when an edge is due.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// A rule that wakes a pass when edges are due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WakeUp {
-    /// What the edges say for which it fires.
-    pub action: Action,
     /// When, in UTC and AWS's syntax, with weekdays by name: `cron(0 18 ? * MON-FRI *)`.
     pub expression: String,
+    /// The timetables for whose edges it fires, by their places in what was compiled, ascending. For people alone.
+    pub timetables: Vec<usize>,
 }
 
-pub(super) fn compile(members: &[Rules], now: Timestamp) -> Vec<WakeUp> {
-    members
-        .iter()
-        .flat_map(|rules| compile_one(rules, now))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
-}
-
-fn compile_one(rules: &Rules, now: Timestamp) -> Vec<WakeUp> {
+/// The rules for the edges of all `timetables`: for every edge of one of them in the 400 days after `now`, one fires at its minute.
+/// No two rules have the same expression.
+///
+/// ```
+/// use curfew_core::timetable::{Timetable, wake_ups};
+///
+/// let office = Timetable::parse_inline("Mon-Fri 08:00-20:00 Europe/Paris").unwrap();
+/// let lab = Timetable::parse_inline("Mon-Fri 07:00-20:00 Europe/Paris").unwrap();
+/// let rules = wake_ups([&office, &lab], "2026-11-23T00:00:00Z".parse().unwrap());
+/// let rules: Vec<_> = rules.iter().map(|rule| (rule.expression.as_str(), &rule.timetables[..])).collect();
+/// assert_eq!(rules, [("cron(0 5-7,18,19 ? * MON-FRI *)", &[0, 1][..])]);
+/// ```
+pub fn wake_ups<'a>(
+    timetables: impl IntoIterator<Item = &'a Timetable>,
+    now: Timestamp,
+) -> Vec<WakeUp> {
+    let now = clamp(now);
     let until = now.checked_add(HORIZON_HOURS.hours()).unwrap_or(now);
-    let jumps: Vec<_> = rules
-        .zone
-        .following(now)
-        .take_while(|transition| transition.timestamp() <= until)
-        .map(|transition| (transition.timestamp(), transition.offset()))
-        .collect();
-    let offsets: BTreeSet<_> = std::iter::once(rules.zone.to_offset(now))
-        .chain(jumps.iter().map(|(_, offset)| *offset))
-        .map(Offset::seconds)
-        .collect();
-    let sources = sources(rules, now, until);
     let mut pieces = Pieces::default();
-    for source in &sources {
-        for offset in &offsets {
-            pieces.add(source, *offset);
+    let mut moved: Vec<(Timestamp, usize)> = Vec::new();
+    for (timetable, members) in timetables.into_iter().enumerate() {
+        for rules in &members.members {
+            let jumps: Vec<_> = rules
+                .zone
+                .following(now)
+                .take_while(|transition| transition.timestamp() <= until)
+                .map(|transition| (transition.timestamp(), transition.offset()))
+                .collect();
+            let offsets: BTreeSet<_> = std::iter::once(rules.zone.to_offset(now))
+                .chain(jumps.iter().map(|(_, offset)| *offset))
+                .map(Offset::seconds)
+                .collect();
+            for source in sources(rules, now, until) {
+                for offset in &offsets {
+                    pieces.add(&source, *offset, timetable);
+                }
+            }
+            let moving = jumps.into_iter().filter(|(jump, _)| moves_to(rules, *jump));
+            moved.extend(moving.map(|(jump, _)| (jump, timetable)));
         }
     }
     let mut wake_ups = pieces.print();
-    for (jump, _) in jumps {
-        if let Some(missing) = moved_to(rules, jump, &wake_ups) {
-            wake_ups.push(missing);
-        }
+    for (jump, timetable) in moved {
+        fire_at(jump, timetable, &mut wake_ups);
     }
+    wake_ups.sort();
     wake_ups
 }
 
-/// A rule for the edge that a gap moved to `jump`, if there is one and no other rule fires then.
-fn moved_to(rules: &Rules, jump: Timestamp, wake_ups: &[WakeUp]) -> Option<WakeUp> {
-    let edge = rules
-        .next_edge(just_before(jump))
-        .filter(|edge| edge.at == jump)?;
-    let wall = wall_at(&TimeZone::UTC, jump);
-    let fires = wake_ups.iter().any(|rule| {
-        rule.action == edge.action
-            && rule
-                .expression
-                .parse()
-                .is_ok_and(|cron: Cron| cron.is_at(wall))
+/// Whether a gap moves an edge to `jump`.
+fn moves_to(rules: &Rules, jump: Timestamp) -> bool {
+    let next = rules.next_edge(just_before(jump));
+    next.is_some_and(|edge| edge.at == jump)
+}
+
+/// Adds a rule for that minute of that date, unless another one fires then.
+fn fire_at(at: Timestamp, timetable: usize, wake_ups: &mut Vec<WakeUp>) {
+    let wall = wall_at(&TimeZone::UTC, at);
+    let fires = |rule: &WakeUp| {
+        let cron = rule.expression.parse::<Cron>();
+        cron.is_ok_and(|cron| cron.is_at(wall))
+    };
+    match wake_ups.iter_mut().find(|rule| fires(rule)) {
+        Some(rule) => {
+            if let Err(place) = rule.timetables.binary_search(&timetable) {
+                rule.timetables.insert(place, timetable);
+            }
+        }
+        None => wake_ups.push(WakeUp {
+            expression: format!(
+                "cron({} {} {} {} ? {})",
+                wall.minute % 60,
+                wall.minute / 60,
+                wall.date.day(),
+                wall.date.month(),
+                wall.date.year()
+            ),
+            timetables: vec![timetable],
+        }),
+    }
+}
+
+/// The minute for which a rule with this `cron`, in UTC, fired, when its trigger arrives at `now`: the nearest of its minutes that lies
+/// at most five minutes back or at most `early` ahead. None, if it has none there: the trigger is older, or nobody's rule.
+///
+/// ```
+/// use curfew_core::timetable::{Cron, fired_for};
+/// use jiff::{SignedDuration, Timestamp};
+///
+/// let cron: Cron = "cron(0 7 ? * MON-FRI *)".parse().unwrap();
+/// let fired = |now: &str, early| fired_for(&cron, now.parse().unwrap(), SignedDuration::from_secs(early));
+/// let seven = Some("2026-11-23T07:00:00Z".parse::<Timestamp>().unwrap());
+/// assert_eq!(fired("2026-11-23T07:00:09Z", 0), seven);
+/// assert_eq!(fired("2026-11-23T06:59:10Z", 60), seven, "LocalStack fires up to a minute early");
+/// assert_eq!(fired("2026-11-23T06:59:10Z", 5), None);
+/// ```
+pub fn fired_for(cron: &Cron, now: Timestamp, early: SignedDuration) -> Option<Timestamp> {
+    /// SQS drops a message with the deduplication id of another for so long: what is older is another trigger's business.
+    const BACK: i64 = 5;
+    let newest = minute_of(now.checked_add(early).unwrap_or(now));
+    let oldest = minute_of(now) - SignedDuration::from_mins(BACK);
+    let minutes = std::iter::successors(Some(newest), |minute| {
+        minute.checked_sub(SignedDuration::from_mins(1)).ok()
     });
-    (!fires).then(|| WakeUp {
-        action: edge.action,
-        expression: format!(
-            "cron({} {} {} {} ? {})",
-            wall.minute % 60,
-            wall.minute / 60,
-            wall.date.day(),
-            wall.date.month(),
-            wall.date.year()
-        ),
-    })
+    minutes
+        .take_while(|minute| *minute >= oldest)
+        .filter(|minute| cron.is_at(wall_at(&TimeZone::UTC, *minute)))
+        .min_by_key(|minute| now.duration_since(*minute).abs())
+}
+
+/// The beginning of the minute that `at` is in.
+pub fn minute_of(at: Timestamp) -> Timestamp {
+    let second = at.as_second();
+    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(at)
 }
 
 /// Wall times on some days in the schedule's zone: all combinations of `minutes` and `hours`.
 #[derive(Clone, Debug)]
 struct Source {
-    action: Action,
     minutes: u64,
     hours: u64,
     days: DaysOfYear,
@@ -133,45 +188,36 @@ fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
     // A day more at both ends, for what a zone's offset moves across the new year.
     let years = wall_at(&TimeZone::UTC, now).date.year() - 1
         ..=wall_at(&TimeZone::UTC, until).date.year() + 1;
-    for (crons, action) in [(&rules.starts, Action::Start), (&rules.stops, Action::Stop)] {
-        for cron in crons {
-            let chosen = cron.years_among(years.clone()).map(BTreeSet::from_iter);
-            if chosen.as_ref().is_some_and(BTreeSet::is_empty) {
-                continue;
-            }
-            for day in cron_days(cron) {
-                sources.push(Source {
-                    action,
-                    minutes: cron.minutes(),
-                    hours: cron.hours(),
-                    days: DaysOfYear {
-                        day,
-                        months: cron.months(),
-                        years: chosen.clone(),
-                    },
-                });
-            }
+    for cron in rules.starts.iter().chain(&rules.stops) {
+        let chosen = cron.years_among(years.clone()).map(BTreeSet::from_iter);
+        if chosen.as_ref().is_some_and(BTreeSet::is_empty) {
+            continue;
+        }
+        for day in cron_days(cron) {
+            sources.push(Source {
+                minutes: cron.minutes(),
+                hours: cron.hours(),
+                days: DaysOfYear {
+                    day,
+                    months: cron.months(),
+                    years: chosen.clone(),
+                },
+            });
         }
     }
     for window in rules.coverage.windows() {
         let days = window_days(window);
-        sources.push(Source::at(Action::Start, window.from(), days.clone()));
+        sources.push(Source::at(window.from(), days.clone()));
         let end = days.moved(window.end_day().into());
-        sources.push(Source::at(Action::Stop, window.to() % DAY, end));
+        sources.push(Source::at(window.to() % DAY, end));
     }
     sources.extend(cuts(rules, now, until));
     sources
 }
 
 /// Midnights at which excepted days may interrupt a run, or let it go on.
-fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
-    let lasts = |days: u16| {
-        rules
-            .coverage
-            .windows()
-            .any(|window| window.to() > days * DAY)
-    };
-    let (overnight, over_a_day) = (lasts(1), lasts(2));
+fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Option<Source> {
+    let overnight = rules.coverage.windows().any(|window| window.to() > DAY);
     let crons = !rules.starts.is_empty() && !rules.stops.is_empty();
     let (first, last) = (
         wall_at(&rules.zone, now).date,
@@ -187,9 +233,8 @@ fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
         }
         month = this.next();
     }
-    let midnight = |action| {
+    (days != 0 && (crons || overnight)).then(|| {
         Source::at(
-            action,
             0,
             DaysOfYear {
                 day: Day::OfMonth(days),
@@ -197,19 +242,12 @@ fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
                 years: None,
             },
         )
-    };
-    // After an excepted day a run goes on that crons began, or a window of several days.
-    match (days != 0, crons || over_a_day, overnight) {
-        (true, true, _) => vec![midnight(Action::Start), midnight(Action::Stop)],
-        (true, false, true) => vec![midnight(Action::Stop)],
-        _ => Vec::new(),
-    }
+    })
 }
 
 impl Source {
-    fn at(action: Action, minute: u16, days: DaysOfYear) -> Self {
+    fn at(minute: u16, days: DaysOfYear) -> Self {
         Self {
-            action,
             minutes: 1 << (minute % 60),
             hours: 1 << (minute / 60),
             days,
@@ -312,11 +350,17 @@ impl DaysOfYear {
 
 /// Rules in the making: hours by everything else, so that what differs in the hour only becomes one rule.
 #[derive(Debug, Default)]
-struct Pieces(BTreeMap<(Action, DaysOfYear, u64), u64>);
+struct Pieces(BTreeMap<(DaysOfYear, u64), Piece>);
+
+#[derive(Debug, Default)]
+struct Piece {
+    hours: u64,
+    timetables: BTreeSet<usize>,
+}
 
 impl Pieces {
     /// Adds `source` as UTC sees it while the zone is `offset` seconds east of it.
-    fn add(&mut self, source: &Source, offset: i32) {
+    fn add(&mut self, source: &Source, offset: i32, timetable: usize) {
         // An edge between two UTC minutes (some offsets before 1972 have seconds) counts to the earlier one.
         let shift = (-offset).div_euclid(60);
         let (hours, minutes) = (shift.div_euclid(60), shift.rem_euclid(60));
@@ -330,41 +374,51 @@ impl Pieces {
             for hour in (0..24).filter(|hour| source.hours & (1 << hour) != 0) {
                 let moved = hour + hours;
                 let days = source.days.moved(moved.div_euclid(24));
-                *self.0.entry((source.action, days, minutes)).or_default() |=
-                    1 << moved.rem_euclid(24);
+                let piece = self.0.entry((days, minutes)).or_default();
+                piece.hours |= 1 << moved.rem_euclid(24);
+                piece.timetables.insert(timetable);
             }
         }
     }
 
     fn print(self) -> Vec<WakeUp> {
         // What differs in the weekday only, or in the day of the month only, becomes one rule as well.
-        let mut merged: BTreeMap<(Action, u64, u64, DaysOfYear), Vec<Day>> = BTreeMap::new();
-        for ((action, mut days, minutes), hours) in self.0 {
+        let mut merged: BTreeMap<(u64, u64, DaysOfYear), Vec<(Day, BTreeSet<usize>)>> =
+            BTreeMap::new();
+        for ((mut days, minutes), Piece { hours, timetables }) in self.0 {
             let day = std::mem::replace(&mut days.day, Day::Every);
-            let same = merged.entry((action, minutes, hours, days)).or_default();
+            let same = merged.entry((minutes, hours, days)).or_default();
             match (same.last_mut(), day) {
-                (Some(Day::OfWeek(week)), Day::OfWeek(more)) => *week |= more,
-                (Some(Day::OfMonth(month)), Day::OfMonth(more)) => *month |= more,
-                _ => same.push(day),
+                (Some((Day::OfWeek(week), all)), Day::OfWeek(more)) => {
+                    *week |= more;
+                    all.extend(timetables);
+                }
+                (Some((Day::OfMonth(month), all)), Day::OfMonth(more)) => {
+                    *month |= more;
+                    all.extend(timetables);
+                }
+                _ => same.push((day, timetables)),
             }
         }
-        let mut wake_ups = Vec::new();
-        for ((action, minutes, hours, days), each_day) in merged {
-            for day in each_day {
+        let mut wake_ups: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for ((minutes, hours, days), each_day) in merged {
+            for (day, timetables) in each_day {
                 let time = format!("{} {}", numbers(minutes, 0, 59), numbers(hours, 0, 23));
-                wake_ups.push(WakeUp {
-                    action,
-                    expression: format!(
-                        "cron({time} {})",
-                        DaysOfYear {
-                            day,
-                            ..days.clone()
-                        }
-                    ),
-                });
+                let days = DaysOfYear {
+                    day,
+                    ..days.clone()
+                };
+                let same = wake_ups.entry(format!("cron({time} {days})")).or_default();
+                same.extend(timetables);
             }
         }
+        let wake_ups = wake_ups.into_iter();
         wake_ups
+            .map(|(expression, timetables)| WakeUp {
+                expression,
+                timetables: timetables.into_iter().collect(),
+            })
+            .collect()
     }
 }
 

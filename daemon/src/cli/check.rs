@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use curfew_aws::rules::WakeUpRule;
 use curfew_core::problem::Problem;
 use serde::Serialize;
 
 use super::output::counted;
 use super::{CliError, Context};
+use crate::run::wake_up_rules;
 use crate::settings::{self, Lookup, Overrides};
 
 /// Check a settings file, and report every error in it; and what of it never happens.
@@ -21,6 +23,8 @@ pub(super) struct CheckArgs {
 struct Checked {
     file: Option<PathBuf>,
     schedules: Vec<String>,
+    /// How many EventBridge rules the schedules and the heartbeat take.
+    rules: usize,
     /// What is allowed and may not be meant.
     warnings: Vec<Warning>,
 }
@@ -46,11 +50,14 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
         .keys()
         .map(ToString::to_string)
         .collect();
+    let rules = wake_up_rules(&settings, &context.clock).len();
     let idle = settings.governance.warnings(context.clock.now());
     let warnings = settings.warnings.into_iter().chain(idle);
+    let warnings = warnings.chain(many_rules(rules));
     let checked = Checked {
         file: settings.file,
         schedules,
+        rules,
         warnings: warnings
             .map(|Problem { key, message }| Warning { key, message })
             .collect(),
@@ -74,4 +81,31 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
             format!("{text}\nwarning: `{}`: {}", warning.key, warning.message)
         })
     })
+}
+
+/// Says so when the schedules take most of a bus. Rules are shared by schedules whose edges are at the same minutes of the same days.
+fn many_rules(rules: usize) -> Option<Problem> {
+    (rules > WakeUpRule::MANY).then(|| {
+        let message = format!(
+            "the schedules take {rules} EventBridge rules, and a bus has 300 unless AWS raised that: edges at the same minutes of the same \
+             days share one"
+        );
+        Problem::new("schedules", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_that_take_most_of_a_bus_are_told() {
+        assert_eq!(many_rules(200), None);
+        assert!(
+            many_rules(201)
+                .unwrap()
+                .message
+                .contains("201 EventBridge rules")
+        );
+    }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use curfew_aws::connect::ConnectError;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::organisation::{MemberError, MemberFailure};
+use curfew_core::select::SelectError;
 
 use crate::deploy::DeployError;
 use crate::emulator::EmulatorError;
@@ -39,6 +40,8 @@ pub struct CliError {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// What went wrong besides, each with its own hint.
+    more: Vec<Self>,
 }
 
 impl CliError {
@@ -49,6 +52,7 @@ impl CliError {
             message: message.into(),
             hint: None,
             source: None,
+            more: Vec::new(),
         }
     }
 
@@ -84,11 +88,22 @@ impl CliError {
             message: error.to_string(),
             hint: None,
             source: Some(Box::new(error)),
+            more: Vec::new(),
         }
     }
 
     /// Writes it for a person, and returns the exit code.
     pub fn report(&self, stderr: &mut impl Write) -> ExitCode {
+        let mut text = self.text();
+        for more in &self.more {
+            text.push_str(&more.text());
+        }
+        // Nobody is left to tell when standard error is gone.
+        let _ = stderr.write_all(printable::lines(&text).as_bytes());
+        ExitCode::from(self.exit as u8)
+    }
+
+    fn text(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
         let mut told = self.message.clone();
         let mut cause = self.source.as_deref().and_then(StdError::source);
@@ -104,9 +119,7 @@ impl CliError {
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {hint}");
         }
-        // Nobody is left to tell when standard error is gone.
-        let _ = stderr.write_all(printable::lines(&text).as_bytes());
-        ExitCode::from(self.exit as u8)
+        text
     }
 }
 
@@ -131,6 +144,7 @@ impl From<CloudError> for CliError {
             message: error.to_string(),
             hint: Some(error.hint().to_owned()),
             source: None,
+            more: Vec::new(),
         }
     }
 }
@@ -141,26 +155,40 @@ impl From<MemberError> for CliError {
             exit: match &error.failure {
                 MemberFailure::Cloud(error) => exit_of(error.kind),
                 MemberFailure::OutOfTime => Exit::Failed,
+                MemberFailure::NoAnswer { .. } => Exit::Unreachable,
             },
             message: error.to_string(),
             hint: Some(error.hint()),
             source: None,
+            more: Vec::new(),
         }
     }
 }
 
-/// What is said of accounts and regions that did not answer, once the others' results are printed.
+/// What is said of accounts and regions that did not answer, once the others' results are printed: each with its own hint. Where all
+/// failed in one way, so does the command.
 pub(super) fn all_answered(failures: Vec<MemberError>) -> Result<(), CliError> {
-    let more: Vec<String> = failures.iter().skip(1).map(ToString::to_string).collect();
-    let Some(first) = failures.into_iter().next() else {
+    let mut errors = failures.into_iter().map(CliError::from);
+    let Some(mut first) = errors.next() else {
         return Ok(());
     };
-    let mut error = CliError::from(first);
-    for line in more {
-        error.message.push_str("\nerror: ");
-        error.message.push_str(&line);
+    first.more = errors.collect();
+    if first.more.iter().any(|more| more.exit != first.exit) {
+        first.exit = Exit::Failed;
     }
-    Err(error)
+    Err(first)
+}
+
+/// What an error of a selection means when these account-regions did not answer: nothing is "not found" while it may be there.
+pub(super) fn selecting(error: SelectError, failures: Vec<MemberError>) -> CliError {
+    if !error.claims_absence() {
+        return error.into();
+    }
+    let what = format!("{error}, as far as accounts and regions answered");
+    match all_answered(failures) {
+        Ok(()) => error.into(),
+        Err(unanswered) => unanswered.about(&what),
+    }
 }
 
 fn exit_of(kind: CloudErrorKind) -> Exit {

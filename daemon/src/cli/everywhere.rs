@@ -8,12 +8,13 @@ use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
 use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
-use curfew_core::instance::{AccountId, Instance, InstanceId};
+use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
 use curfew_core::membership::Member;
 use curfew_core::plan::Step;
 use serde::Serialize;
 
 use super::CliError;
+use super::error::all_answered;
 use super::output::{counted, or_dash};
 use crate::progress::{self, Progress};
 
@@ -35,9 +36,14 @@ pub(super) async fn observe(
         let instances = survey.answers.iter().map(|(_, instances)| instances.len());
         looked_at(instances.sum())
     });
-    let mut survey = survey.await;
-    if survey.answers.is_empty() && !survey.failures.is_empty() {
-        return Err(survey.failures.swap_remove(0).into());
+    let survey = survey.await;
+    if survey.answers.is_empty() {
+        all_answered(survey.failures)?;
+        return Ok(Seen {
+            instances: Vec::new(),
+            places: Places::of(organisation, std::iter::empty()),
+            failures: Vec::new(),
+        });
     }
     let places = Places::of(
         organisation,
@@ -52,6 +58,28 @@ pub(super) async fn observe(
         places,
         failures: survey.failures,
     })
+}
+
+/// In a document: an account-region that did not answer, so that what is there is unknown.
+#[derive(Serialize)]
+pub(super) struct Unanswered {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<AccountId>,
+    region: Region,
+    message: String,
+    hint: String,
+}
+
+impl Unanswered {
+    pub(super) fn all(failures: &[MemberError]) -> Vec<Self> {
+        let unanswered = failures.iter().map(|error| Self {
+            account: error.member.account.clone(),
+            region: error.member.region.clone(),
+            message: error.to_string(),
+            hint: error.hint(),
+        });
+        unanswered.collect()
+    }
 }
 
 /// What is shown of a look that takes its time.

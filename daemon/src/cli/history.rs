@@ -2,10 +2,11 @@
 
 mod edges;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::Args;
-use curfew_core::instance::InstanceState;
+use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::transition::Evidence;
@@ -71,6 +72,8 @@ struct View<T, const COLUMNS: usize> {
     /// What a table for people has, and a line of it.
     header: &'static [&'static str],
     row: fn(&T) -> Vec<String>,
+    /// Where the instance of an entry is.
+    place: fn(&T) -> (&Region, &AccountId),
     /// The same for CSV.
     columns: [&'static str; COLUMNS],
     cells: fn(&T) -> [String; COLUMNS],
@@ -92,16 +95,44 @@ fn print<T: Serialize, const COLUMNS: usize>(
             if entries.is_empty() {
                 view.nothing.to_owned()
             } else {
-                table(view.header, entries.iter().map(view.row))
+                placed(view, entries)
             }
         }),
     }
+}
+
+/// A table for people. It says in which regions and accounts instances are as soon as there are several.
+fn placed<T, const COLUMNS: usize>(view: &View<T, COLUMNS>, entries: &[T]) -> String {
+    /// After an instance's id and its name.
+    const COLUMN: usize = 3;
+    let places = || entries.iter().map(view.place);
+    let regions: BTreeSet<&Region> = places().map(|(region, _)| region).collect();
+    let accounts: BTreeSet<&AccountId> = places().map(|(_, account)| account).collect();
+    let (several_regions, several_accounts) = (regions.len() > 1, accounts.len() > 1);
+    let with = |mut row: Vec<String>, region: &str, account: &str| {
+        if several_accounts {
+            row.insert(COLUMN, account.to_owned());
+        }
+        if several_regions {
+            row.insert(COLUMN, region.to_owned());
+        }
+        row
+    };
+    let header = view.header.iter().map(|word| (*word).to_owned()).collect();
+    let header = with(header, "region", "account");
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let rows = entries.iter().map(|entry| {
+        let (region, account) = (view.place)(entry);
+        with((view.row)(entry), region.as_str(), account.as_str())
+    });
+    table(&header, rows)
 }
 
 const VIEW: View<Entry, 14> = View {
     nothing: "no transitions",
     header: &["at", "instance", "name", "from", "to", "cause", "schedule"],
     row,
+    place: |entry| (&entry.transition.region, &entry.transition.account),
     columns: [
         "id",
         "at",

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::error::all_answered;
-use super::everywhere::{LOOKING, Placed, Places, carry_out, looked_at};
+use super::everywhere::{LOOKING, Placed, Places, Unanswered, carry_out, looked_at};
 use super::output::{Reader, count, counted, moment_here, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
@@ -36,7 +36,7 @@ pub(super) async fn plan(context: &mut Context) -> Result<(), CliError> {
     let seen = look(context, &settings, &organisation, progress.as_ref()).await?;
     drop(progress);
     let reader = context.output.reader();
-    let document = Document::of(&seen.plan, &seen.places);
+    let document = Document::of(&seen);
     context
         .output
         .print(&document, |_| describe(&seen.plan, &seen.places, reader))?;
@@ -322,18 +322,22 @@ struct Document<'a> {
     steps: Vec<Placed<'a, Step>>,
     skipped: Vec<Placed<'a, Skip>>,
     next_edge: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<Unanswered>,
 }
 
 impl<'a> Document<'a> {
-    fn of(plan: &'a Plan, places: &'a Places) -> Self {
+    fn of(seen: &'a Look) -> Self {
+        let places = &seen.places;
         let Plan {
             at,
             steps,
             skipped,
             next_edge,
             outdated_at: _,
-        } = plan;
+        } = &seen.plan;
         Self {
+            unanswered: Unanswered::all(&seen.failures),
             at: *at,
             steps: places.placed(steps, |step| &step.instance),
             skipped: places.placed(skipped, |skip| &skip.instance),
@@ -352,6 +356,8 @@ struct Applied<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unconfirmed: Vec<Placed<'a, Step>>,
     next_edge: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<Unanswered>,
 }
 
 #[derive(Serialize)]
@@ -431,6 +437,7 @@ fn report(
         skipped: places.placed(&plan.skipped, |skip| &skip.instance),
         unconfirmed: places.placed(unconfirmed, |step| &step.instance),
         next_edge: plan.next_edge,
+        unanswered: Unanswered::all(&seen.failures),
     };
     let reader = context.output.reader();
     context
@@ -438,7 +445,7 @@ fn report(
         .print(&applied, |applied| summary(applied, places, reader))?;
     failure(outcomes)?;
     let governs_none = outcomes.is_empty() && plan.skipped.iter().all(is_ungoverned);
-    if governs_none {
+    if governs_none && seen.failures.is_empty() {
         return Err(curfew_core::select::SelectError::NothingGoverned.into());
     }
     Ok(())

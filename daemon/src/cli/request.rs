@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::error::all_answered;
-use super::everywhere::{self, Placed, Places};
+use super::error::{all_answered, selecting};
+use super::everywhere::{self, Placed, Places, Unanswered};
 use super::output::{Reader, moment_here, or_dash, table_for};
 use super::plan::failure;
 use super::targets::TargetArgs;
@@ -90,6 +90,8 @@ struct Changes {
 struct Document<'a> {
     at: Timestamp,
     instances: Vec<Placed<'a, Change>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<Unanswered>,
 }
 
 async fn carry_out(
@@ -118,7 +120,10 @@ async fn carry_out(
     let now = context.clock.now();
     let world = World::unasked(&settings.governance, &instances);
     let seen = Seen::all(&world, now);
-    let selection = for_change(&targets, &seen, &settings.governance, settings.api.limit)?;
+    let selection = match for_change(&targets, &seen, &settings.governance, settings.api.limit) {
+        Ok(selection) => selection,
+        Err(error) => return Err(selecting(error, failures)),
+    };
     let request = Request {
         ask: ask(&selection, now)?,
         targets: selection
@@ -176,6 +181,7 @@ async fn carry_out(
     let document = Document {
         at: changes.at,
         instances: places.placed(&changes.instances, |change| &change.id),
+        unanswered: Unanswered::all(&failures),
     };
     context
         .output

@@ -2,9 +2,8 @@
 //! (docs/cloudformation.md). Both ask nobody.
 
 use curfew_aws::document::Stored;
-use curfew_aws::rules::{StackName, WakeUpRule, distinct};
+use curfew_aws::rules::{StackName, WakeUpRule};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::timetable::Action;
 use serde::Serialize;
 
 use super::output::{or_dash, table};
@@ -31,10 +30,8 @@ struct Rule {
     state: &'static str,
     description: String,
     target: Target,
-    /// The schedule whose edges these are; none for the heartbeat.
-    schedule: Option<ScheduleName>,
-    /// What the edges do, for people; the Lambda decides afresh.
-    action: Option<Action>,
+    /// The schedules whose edges these are, for people; none for the heartbeat.
+    schedules: Vec<ScheduleName>,
 }
 
 #[derive(Serialize)]
@@ -48,7 +45,7 @@ pub(super) fn rules(context: &mut Context) -> Result<(), CliError> {
     let settings = context.settings()?;
     let stack = settings.stack.name.clone();
     let wanted = wake_up_rules(&settings, &context.clock);
-    let rules = distinct(&wanted).map(|rule| Rule::of(rule, &stack));
+    let rules = wanted.iter().map(|rule| Rule::of(rule, &stack));
     let wake_ups = WakeUps {
         function: stack.prefix(),
         rules: rules.collect(),
@@ -59,12 +56,21 @@ pub(super) fn rules(context: &mut Context) -> Result<(), CliError> {
             vec![
                 rule.name.clone(),
                 rule.expression.clone(),
-                or_dash(rule.schedule.as_ref()),
-                or_dash(rule.action),
+                schedules(&rule.schedules),
             ]
         });
-        table(&["rule", "when (utc)", "schedule", "action"], rows)
+        table(&["rule", "when (utc)", "schedules"], rows)
     })
+}
+
+/// A few names; how many more there are.
+fn schedules(names: &[ScheduleName]) -> String {
+    const NAMED: usize = 4;
+    let mut words: Vec<String> = names.iter().take(NAMED).map(ToString::to_string).collect();
+    if names.len() > NAMED {
+        words.push(format!("and {} more", names.len() - NAMED));
+    }
+    or_dash((!words.is_empty()).then(|| words.join(", ")))
 }
 
 /// The SSM parameters that the Lambda reads, in the order in which they are to be written. As JSON it is a contract with scripts.
@@ -116,10 +122,9 @@ impl Rule {
             description: WakeUpRule::description(stack),
             target: Target {
                 id: WakeUpRule::TARGET,
-                input: rule.input(),
+                input: rule.input().to_owned(),
             },
-            schedule: rule.schedule.clone(),
-            action: rule.action,
+            schedules: rule.schedules.clone(),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{CliError, Context, Exit};
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::notify;
-use crate::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper};
+use crate::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper, Triggers};
 use crate::settings::{self, Driver, Lookup, Overrides, QueueSetting, Settings};
 use crate::systemd::ServiceManager;
 
@@ -94,6 +94,13 @@ impl Daemon<'_> {
         let ports = Ports {
             events: queue(settings).map(|address| EventQueue::new(connection, address)),
             rules,
+            triggers: match settings.daemon.driver {
+                Driver::Cloud => {
+                    let stack = settings.stack.name.as_str();
+                    Some(Triggers::of_stack(connection, stack))
+                }
+                Driver::Daemon => None,
+            },
             notifier,
             deliveries,
             manager: ServiceManager::from_environment(),

@@ -1,5 +1,6 @@
 //! `curfew savings`: what the record says, where `simulate` says what the schedules would.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -54,6 +55,9 @@ struct Row {
     off_share: Option<f64>,
     saved: Option<f64>,
     unpriced_off_hours: f64,
+    /// Where all of it is, if that is one region, and one account.
+    region: Option<String>,
+    account: Option<String>,
 }
 
 pub(super) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), CliError> {
@@ -113,10 +117,12 @@ fn word(by: By) -> &'static str {
         By::Schedule => "schedule",
         By::Instance => "instance",
         By::Month => "month",
+        By::Account => "account",
+        By::Region => "region",
     }
 }
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 10] = [
     "name",
     "instances",
     "on_hours",
@@ -125,6 +131,8 @@ const COLUMNS: [&str; 8] = [
     "off_share",
     "saved",
     "unpriced_off_hours",
+    "region",
+    "account",
 ];
 
 impl Row {
@@ -138,6 +146,8 @@ impl Row {
             off_share: line.share_off().map(|share| rounded(share, 1000.0)),
             saved: priced.then(|| rounded(line.saved, 100.0)),
             unpriced_off_hours: hours(line.unpriced),
+            region: the_only(&line.regions),
+            account: the_only(&line.accounts),
         }
     }
 
@@ -152,6 +162,8 @@ impl Row {
             text(self.off_share),
             text(self.saved),
             self.unpriced_off_hours.to_string(),
+            self.region.clone().unwrap_or_default(),
+            self.account.clone().unwrap_or_default(),
         ]
     }
 
@@ -187,7 +199,29 @@ fn for_people(report: &Report) -> String {
         "saved",
     ];
     let rows = report.lines.iter().chain([&report.total]);
-    let mut text = table_of_numbers(&header, rows.map(Row::for_people));
+    // Of instances in several places, a line says in which; other lines have a name of their own.
+    let (several_regions, several_accounts) = (
+        report.total.region.is_none(),
+        report.total.account.is_none(),
+    );
+    let is_placed = report.by == word(By::Instance);
+    let mut header = header.to_vec();
+    header.extend((is_placed && several_regions).then_some("region"));
+    header.extend((is_placed && several_accounts).then_some("account"));
+    let rows = rows.map(|row| {
+        let mut cells = row.for_people();
+        let mut say = |place: &Option<String>| {
+            cells.push(place.clone().unwrap_or_else(|| "-".to_owned()));
+        };
+        if is_placed && several_regions {
+            say(&row.region);
+        }
+        if is_placed && several_accounts {
+            say(&row.account);
+        }
+        cells
+    });
+    let mut text = table_of_numbers(&header, rows);
     let mut say = |sentence: String| {
         text.push('\n');
         text.push_str(&sentence);
@@ -214,6 +248,12 @@ fn for_people(report: &Report) -> String {
         Some(_) => {}
     }
     text
+}
+
+fn the_only(places: &BTreeSet<impl ToString>) -> Option<String> {
+    let mut places = places.iter();
+    let first = places.next().filter(|_| places.len() == 0)?;
+    Some(first.to_string())
 }
 
 fn hours(length: SignedDuration) -> f64 {

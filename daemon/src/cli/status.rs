@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use curfew_aws::organisation::{MemberError, Organisation};
 use curfew_core::plan::World;
-use curfew_core::select::{Seen, SelectError, Targets, for_status};
+use curfew_core::select::{Seen, Targets, for_status};
 use curfew_core::settings::duration;
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::Desired;
@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::error::all_answered;
-use super::everywhere::{self, Placed, Places};
+use super::error::{all_answered, selecting};
+use super::everywhere::{self, Placed, Places, Unanswered};
 use super::output::{Output, Reader, count, moment, moment_here, or_dash, table_for};
 use super::targets::TargetArgs;
 use super::{CliError, Context};
@@ -82,6 +82,8 @@ struct Document<'a> {
     instances: Vec<Placed<'a, InstanceStatus>>,
     ungoverned: usize,
     next_edge: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<Unanswered>,
 }
 
 impl Look {
@@ -97,6 +99,7 @@ impl Look {
             instances: self.places.placed(instances, |one| &one.id),
             ungoverned: *ungoverned,
             next_edge: *next_edge,
+            unanswered: Unanswered::all(&self.failures),
         }
     }
 }
@@ -118,11 +121,8 @@ async fn look(
     let targets = Targets::from(targets.clone());
     let seen = Seen::all(&world, now);
     let (shown, ungoverned) = match for_status(&targets, seen, &settings.governance) {
-        // It may be where nobody answered.
-        Err(SelectError::UnknownInstance { .. }) if !failures.is_empty() => {
-            return Err(all_answered(failures).expect_err("somebody did not answer"));
-        }
-        selected => selected?,
+        Ok(selected) => selected,
+        Err(error) => return Err(selecting(error, failures)),
     };
     Ok(Look {
         zones: shown.iter().map(zone).collect(),

@@ -59,9 +59,9 @@ impl StackQueue {
         match self {
             Self::StateChanges => "state-changes",
             Self::UnreadStateChanges => "unread-state-changes",
-            Self::Work => "work",
-            Self::UndoneWork => "undone-work",
             Self::FailedInvocations => "failed-invocations",
+            Self::Work => "work.fifo",
+            Self::UndoneWork => "undone-work.fifo",
         }
     }
 }

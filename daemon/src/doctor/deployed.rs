@@ -202,7 +202,7 @@ impl Depths {
                 "invocations failed three times: the messages in `…-failed-invocations` hold the event and the error"
             }
             (1.., _, _, _) => {
-                "passes failed three times: the messages in `…-undone-work` name the account and region, the function's log says why"
+                "the function crashed or ran out of time three times: the messages in `…-undone-work.fifo` name the account and region, its log says why"
             }
             (_, 1.., _, _) => {
                 "the daemon could not read state changes: its log names those in `…-unread-state-changes`"

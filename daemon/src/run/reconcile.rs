@@ -1,33 +1,43 @@
 //! Passes: made here (`driver = "daemon"`), or checked here (`driver = "cloud"`).
+//!
+//! Each account-region has its own passes, one at a time, its own backoff and its own notices: one that hangs or fails delays nothing in
+//! another.
 
+mod region;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
-use curfew_aws::organisation::{MemberError, MemberFailure, Whole};
-use curfew_aws::pass::{Pass, WakeUp};
+use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
+use curfew_aws::pass::{Pass, WakeUp, look, pass};
+use curfew_core::membership::Member;
 use curfew_core::plan::{Step, StepAction};
+use curfew_core::timetable::minute_of;
+use curfew_core::work::Work;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
+use self::region::{RegionState, Summary};
 use super::alarm::Alarm;
-use super::audit::{self, Audit, is_late, next_look};
-use super::backoff::Backoff;
+use super::audit::{self, is_late};
 use super::health::{Health, Pulse, Sight};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
-use super::tidings::Standing;
+use super::trigger::Triggers;
 use super::watch::{Acts, Eyes, Look};
 use crate::journal::{EdgeOutcome, FollowedEdge};
-use crate::metrics::{Metrics, PassOutcome};
+use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
 
-/// Wake-ups that may wait: they all lead to the same pass, so a few are as good as many.
+/// Wake-ups that may wait: they all lead to the same passes, so a few are as good as many.
 pub(super) const WAKE_UPS: usize = 16;
 
 /// However quiet it is, look again after this long: holds placed elsewhere, tags changed, instances launched. A minute is twelve
@@ -43,6 +53,13 @@ const PASS: Duration = Duration::from_mins(1);
 
 /// A pass is over by then, or hangs: [`PASS`], and a look at a hundred thousand instances before it when EC2 is slow.
 const HANGS: Duration = Duration::from_mins(15);
+
+/// Account-regions whose last pass failed and that are tried at the same time: apart from the others, whose places they would take
+/// while they hang.
+const DOUBTFUL: usize = 8;
+
+/// The cloud's queue answers within milliseconds; one that hangs must not hold up what the daemon does in its place.
+const ASKING: Duration = Duration::from_secs(5);
 
 /// Why a pass is made. It decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,42 +78,56 @@ pub(super) struct Reconcile {
     pub(super) jolts: Jolts,
     pub(super) alarm: Alarm,
     pub(super) notifier: Notifier,
-    /// The problems that people have been told of.
-    pub(super) standing: Standing,
     /// Shows the watch task what passes see, and polling that something has just been changed.
     pub(super) eyes: Eyes,
     /// Tells the watch task what was done, and why.
     pub(super) acts: Acts,
-    /// What the cloud has applied, where it makes the passes.
-    pub(super) audit: Audit,
+    /// Asks the cloud once more for what it has not applied, where it makes the passes.
+    pub(super) triggers: Option<Triggers>,
     /// Takes what became of edges to the journal.
     pub(super) followed: mpsc::UnboundedSender<Vec<FollowedEdge>>,
     pub(super) metrics: Metrics,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
+    /// What is known of each account-region that the settings name.
+    pub(super) regions: BTreeMap<Member, RegionState>,
+    pub(super) places: Places,
 }
 
-/// What became of a pass or check.
-struct Reconciled {
-    /// When to wake next.
-    next: Option<Timestamp>,
-    /// Who did not answer.
-    failures: Vec<MemberError>,
-    /// Whether anybody did.
-    answered: bool,
-    /// Whether it is to be gone on with at once.
-    unfinished: bool,
+/// How many passes are made at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    sound: Arc<Semaphore>,
+    doubtful: Arc<Semaphore>,
 }
 
-impl Reconciled {
-    fn failed(error: MemberError) -> Self {
+impl Default for Places {
+    fn default() -> Self {
         Self {
-            next: None,
-            failures: vec![error],
-            answered: false,
-            unfinished: false,
+            sound: Arc::new(Semaphore::new(Organisation::SIDE_BY_SIDE)),
+            doubtful: Arc::new(Semaphore::new(DOUBTFUL)),
         }
     }
+}
+
+/// What is made of an account-region.
+#[derive(Debug)]
+enum Task {
+    /// A look, whether the cloud made its pass.
+    Check,
+    /// Another trigger for the cloud, which is `late` with these steps.
+    Ask { late: Vec<Step>, sent: bool },
+    /// A pass; `late` are the steps that the cloud should have made.
+    Pass { late: Vec<Step> },
+}
+
+/// What became of it.
+struct Done {
+    member: Member,
+    task: Task,
+    begun: (Instant, Timestamp),
+    now: Arc<InForce>,
+    outcome: Result<Pass, MemberError>,
 }
 
 impl Reconcile {
@@ -105,164 +136,362 @@ impl Reconcile {
         mut wake_ups: mpsc::Receiver<WakeReason>,
         shutdown: CancellationToken,
     ) {
-        let mut backoff = Backoff::default();
-        // The places that people were told of.
-        let mut told: Vec<String> = Vec::new();
+        let mut passes: JoinSet<Done> = JoinSet::new();
         // Converge first: edges may have been missed while nobody was there.
+        self.take_up_settings();
         while !shutdown.is_cancelled() {
-            self.pulse.within(HANGS);
-            let now = Arc::clone(&self.current.borrow_and_update());
-            self.standing.wait(patience(self.driver, now.grace));
-            let Reconciled {
-                next,
-                failures,
-                answered,
-                unfinished,
-            } = self.reconcile(&now).await;
-            self.count(answered, failures.is_empty());
-            let wait = if failures.is_empty() {
-                if backoff.after_success() {
-                    info!("EC2 answers again");
-                }
-                for place in told.drain(..) {
-                    self.notifier
-                        .tell(&Notice::reachable(&place, self.clock.now()));
-                }
-                ROUTINE
-            } else {
-                backoff.after_failure()
-            };
-            for error in &failures {
-                let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
-                error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
-                let place = error.member.to_string();
-                if let MemberFailure::Cloud(cloud) = &error.failure
-                    && failures == WORTH_TELLING
-                {
-                    let now = self.clock.now();
-                    self.notifier
-                        .tell(&Notice::unreachable(&place, cloud, failures, now));
-                    told.push(place);
-                }
-            }
-            if answered {
-                self.arm(next).await;
-                self.pulse.well();
-            } else if let Some(error) = failures.first() {
-                self.pulse.trouble(format!("the last pass failed: {error}"));
-            }
-            if unfinished {
-                continue;
-            }
-            self.pulse.within(wait + HANGS);
+            self.begin_due(&mut passes);
+            self.arm().await;
+            let due = self.next_due();
+            self.promise(due);
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(wait) => debug!("woken by routine"),
+                Some(done) = passes.join_next(), if !passes.is_empty() => self.take(ended(done), &mut passes),
+                () = tokio::time::sleep_until(due) => debug!("woken by routine"),
                 Some(WakeReason::Alarm { at }) = wake_ups.recv() => {
                     self.alarm.spent();
                     debug!(%at, "woken by the alarm");
+                    self.all_due(|region| region.next.is_some_and(|next| next <= at));
                 }
-                jolt = self.jolts.next() => self.rearm_after(jolt).await,
-                Ok(()) = self.current.changed() => debug!("woken by new settings"),
+                jolt = self.jolts.next() => self.notice(jolt),
+                Ok(()) = self.current.changed() => {
+                    debug!("woken by new settings");
+                    self.take_up_settings();
+                }
+            }
+        }
+        // What is under way is finished: its memory is to be written.
+        while let Some(done) = passes.join_next().await {
+            self.take(ended(done), &mut passes);
+        }
+    }
+
+    /// Goes by the settings in force from now on: passes over everything, and nothing more where they name nothing.
+    fn take_up_settings(&mut self) {
+        let now = Arc::clone(&self.current.borrow_and_update());
+        let members = now.organisation.members().iter();
+        let named: BTreeSet<&Member> = members.map(|one| &one.member).collect();
+        self.regions.retain(|member, _| named.contains(member));
+        self.metrics.keep_account_regions(&named);
+        for member in named {
+            let region = self.regions.entry(member.clone());
+            region.or_insert_with(RegionState::new).wake();
+        }
+    }
+
+    fn all_due(&mut self, which: impl Fn(&RegionState) -> bool) {
+        for region in self.regions.values_mut().filter(|region| which(region)) {
+            region.wake();
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        let idle = self
+            .regions
+            .values()
+            .filter(|region| region.under_way.is_none());
+        let due = idle.map(|region| region.due).min();
+        due.unwrap_or_else(|| Instant::now() + ROUTINE)
+    }
+
+    /// Says until when this is heard of again: with a pass under way, until that hangs.
+    fn promise(&self, due: Instant) {
+        let under_way = self.regions.values().filter_map(|region| region.under_way);
+        let by = under_way.min().unwrap_or(due) + HANGS;
+        self.pulse
+            .within(by.saturating_duration_since(Instant::now()));
+    }
+
+    /// Begins a pass or check wherever one is due.
+    fn begin_due(&mut self, passes: &mut JoinSet<Done>) {
+        let now = Arc::clone(&self.current.borrow());
+        for one in now.organisation.members() {
+            let is_due = self
+                .regions
+                .get(&one.member)
+                .is_some_and(|region| region.under_way.is_none() && region.due <= Instant::now());
+            if is_due {
+                let task = match self.driver {
+                    Driver::Daemon => Task::Pass { late: Vec::new() },
+                    Driver::Cloud => Task::Check,
+                };
+                self.begin(one, task, &now, passes);
             }
         }
     }
 
-    /// One pass, or one check that the cloud made its own, everywhere.
-    async fn reconcile(&mut self, now: &InForce) -> Reconciled {
-        let begun = (Instant::now(), self.clock.now());
-        if self.driver == Driver::Daemon {
-            return match self.act(now).await {
-                Ok(whole) => {
-                    self.tell(&whole.pass, &[], now);
-                    self.conclude(whole.pass.plan.next_edge, begun, whole)
-                }
-                Err(error) => Reconciled::failed(error),
-            };
-        }
-        let survey = now
-            .organisation
-            .look(
-                &now.governance,
-                &WakeUp::ROUTINE,
-                &self.clock,
-                Deadline::NONE,
-            )
-            .await;
-        let whole = match survey.whole() {
-            Ok(whole) => whole,
-            Err(error) => return Reconciled::failed(error),
+    fn begin(
+        &mut self,
+        one: &MemberFleet,
+        task: Task,
+        now: &Arc<InForce>,
+        passes: &mut JoinSet<Done>,
+    ) {
+        let Some(region) = self.regions.get_mut(&one.member) else {
+            return;
         };
-        let seen = &whole.pass;
-        let applied = self.audit.look(seen, now.grace, &now.governance);
+        region.under_way = Some(Instant::now());
+        region.standing.wait(patience(self.driver, now.grace));
+        let places = if region.backoff.failures() == 0 {
+            &self.places.sound
+        } else {
+            &self.places.doubtful
+        };
+        let (places, clock) = (Arc::clone(places), self.clock.clone());
+        let (one, now) = (one.clone(), Arc::clone(now));
+        let span = info_span!("member", member = %one.member);
+        let work = async move {
+            let place = places.acquire().await;
+            let begun = (Instant::now(), clock.now());
+            let (fleet, governance) = (one.fleet(), &now.governance);
+            let outcome = if let Task::Pass { .. } = task {
+                let deadline = Deadline::at(Instant::now() + PASS);
+                pass(fleet, governance, WakeUp::ROUTINE, &clock, deadline).await
+            } else {
+                look(fleet, governance, WakeUp::ROUTINE, &clock).await
+            };
+            drop(place);
+            Done {
+                outcome: outcome.map_err(|error| now.organisation.failed(&one, error)),
+                member: one.member,
+                task,
+                begun,
+                now,
+            }
+        };
+        passes.spawn(work.instrument(span));
+    }
+
+    /// Takes what became of a pass or check.
+    fn take(&mut self, done: Done, passes: &mut JoinSet<Done>) {
+        let Done {
+            member,
+            task,
+            begun,
+            now,
+            outcome,
+        } = done;
+        // The settings may have dropped it meanwhile; what was done there is journalled all the same.
+        if let (Ok(pass), Task::Pass { .. }) = (&outcome, &task) {
+            self.note(pass);
+        }
+        let Some(region) = self.regions.get_mut(&member) else {
+            return;
+        };
+        region.under_way = None;
+        match (outcome, task) {
+            (Err(error), _) => self.failed(&member, &error),
+            (Ok(seen), Task::Check) => self.check(&member, seen, begun, now, passes),
+            (Ok(seen), Task::Ask { late, sent: true }) => {
+                region.asked = newest_edge(&late);
+                self.wait_for_the_cloud(&member, seen, begun, &now);
+            }
+            (Ok(_), Task::Ask { late, sent: false }) => self.step_in(&member, late, &now, passes),
+            (Ok(done), Task::Pass { late }) => {
+                let next = match self.driver {
+                    Driver::Daemon => done.plan.next_edge,
+                    Driver::Cloud => {
+                        let at = self.clock.now();
+                        let did = region.audit.did(&done, now.grace, &now.governance, at);
+                        let next = region.next_look(&done, now.grace, self.triggers.is_some());
+                        self.follow(did);
+                        next
+                    }
+                };
+                self.tell(&member, &done, &late, &now);
+                self.conclude(&member, next, begun, done);
+            }
+        }
+    }
+
+    /// What a look shows of the cloud's passes: where one is missing, the cloud is asked for it, and at last it is made here.
+    fn check(
+        &mut self,
+        member: &Member,
+        seen: Pass,
+        begun: (Instant, Timestamp),
+        now: Arc<InForce>,
+        passes: &mut JoinSet<Done>,
+    ) {
+        let Some(region) = self.regions.get_mut(member) else {
+            return;
+        };
+        let applied = region.audit.look(&seen, now.grace, &now.governance);
         audit::tell(&applied, &self.metrics);
-        self.follow(applied);
         let steps = seen.plan.steps.iter();
         let late = steps
             .clone()
             .filter(|step| is_late(step, now.grace, seen.at));
         let late: Vec<Step> = late.cloned().collect();
-        let contradicted = steps.filter(|step| {
-            let standing = &self.standing;
-            standing.has_outlasted(step, seen, &now.governance)
-        });
+        let standing = &region.standing;
+        let contradicted =
+            steps.filter(|step| standing.has_outlasted(step, &seen, &now.governance));
         let contradicted: Vec<Step> = contradicted.cloned().collect();
-        if late.is_empty() && contradicted.is_empty() {
-            self.tell(seen, &[], now);
-            let next = self.next_look(seen, now.grace);
-            return self.conclude(next, begun, whole);
+        let asked = region.asked;
+        self.follow(applied);
+        for step in &contradicted {
+            warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
+                  "the cloud did not mend a contradiction in time: the daemon does");
         }
+        // For each edge the cloud gets another trigger first, and a second grace.
+        let overdue = late
+            .iter()
+            .any(|step| is_late(step, now.grace * 2, seen.at));
+        match &self.triggers {
+            _ if !contradicted.is_empty() || overdue => self.step_in(member, late, &now, passes),
+            _ if late.is_empty() => self.wait_for_the_cloud(member, seen, begun, &now),
+            Some(_) if asked >= newest_edge(&late) => {
+                self.wait_for_the_cloud(member, seen, begun, &now);
+            }
+            Some(triggers) => {
+                let triggers = triggers.clone();
+                self.ask(triggers, member, late, (seen, begun), now, passes);
+            }
+            None => self.step_in(member, late, &now, passes),
+        }
+    }
+
+    /// The cloud has what it needs: what is there is told, and looked at again.
+    fn wait_for_the_cloud(
+        &mut self,
+        member: &Member,
+        seen: Pass,
+        begun: (Instant, Timestamp),
+        now: &InForce,
+    ) {
+        self.tell(member, &seen, &[], now);
+        let region = self.regions.get(member);
+        let next =
+            region.and_then(|region| region.next_look(&seen, now.grace, self.triggers.is_some()));
+        self.conclude(member, next, begun, seen);
+    }
+
+    /// Sends the cloud a trigger for the newest edge that it is `late` with.
+    fn ask(
+        &mut self,
+        triggers: Triggers,
+        member: &Member,
+        late: Vec<Step>,
+        (seen, begun): (Pass, (Instant, Timestamp)),
+        now: Arc<InForce>,
+        passes: &mut JoinSet<Done>,
+    ) {
+        let (Some(region), Some(edge)) = (self.regions.get_mut(member), newest_edge(&late)) else {
+            return;
+        };
+        region.under_way = Some(Instant::now());
+        let member = member.clone();
+        passes.spawn(async move {
+            let work = Work::over(member.clone(), minute_of(edge));
+            let sent = match tokio::time::timeout(ASKING, triggers.send(&work)).await {
+                Ok(Ok(true)) => {
+                    info!(%member, %edge, "the cloud did not apply an edge in time: it gets another trigger");
+                    true
+                }
+                Ok(Ok(false)) => false,
+                Ok(Err(error)) => {
+                    warn!(%member, %error, hint = error.hint(), "the cloud can't be sent a trigger");
+                    false
+                }
+                Err(_) => {
+                    warn!(%member, "the cloud can't be sent a trigger: its queue does not answer");
+                    false
+                }
+            };
+            Done {
+                member,
+                task: Task::Ask { late, sent },
+                begun,
+                now,
+                outcome: Ok(seen),
+            }
+        });
+    }
+
+    /// Makes the pass that the cloud has not made.
+    fn step_in(
+        &mut self,
+        member: &Member,
+        late: Vec<Step>,
+        now: &Arc<InForce>,
+        passes: &mut JoinSet<Done>,
+    ) {
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
-        let missed = self.audit.newly_missed(&late);
-        self.metrics.edges(EdgeOutcome::Missed, missed);
-        for step in &contradicted {
-            warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
-                  "the cloud did not mend a contradiction in time: the daemon does");
+        if let Some(region) = self.regions.get_mut(member) {
+            let missed = region.audit.newly_missed(&late);
+            self.metrics.edges(EdgeOutcome::Missed, missed);
         }
-        match self.act(now).await {
-            Ok(whole) => {
-                let did =
-                    (self.audit).did(&whole.pass, now.grace, &now.governance, self.clock.now());
-                self.follow(did);
-                self.tell(&whole.pass, &late, now);
-                let next = self.next_look(&whole.pass, now.grace);
-                self.conclude(next, begun, whole)
-            }
-            Err(error) => Reconciled::failed(error),
+        if let Some(one) = now.organisation.member(member).cloned() {
+            self.begin(&one, Task::Pass { late }, now, passes);
+        }
+    }
+
+    fn failed(&mut self, member: &Member, error: &MemberError) {
+        let Some(region) = self.regions.get_mut(member) else {
+            return;
+        };
+        let wait = region.backoff.after_failure();
+        (region.due, region.next) = (Instant::now() + wait, None);
+        region.again = false;
+        (region.seen, region.answers) = (None, Some(false));
+        let (failures, retry_seconds) = (region.backoff.failures(), wait.as_secs());
+        error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
+        if let MemberFailure::Cloud(cloud) = &error.failure
+            && failures == WORTH_TELLING
+        {
+            region.told = true;
+            let (place, now) = (member.to_string(), self.clock.now());
+            self.notifier
+                .tell(&Notice::unreachable(&place, cloud, failures, now));
+        }
+        self.metrics.account_region(member, None);
+        self.sum_up();
+        let all_fail = |region: &RegionState| region.answers == Some(false);
+        if self.regions.values().all(all_fail) {
+            self.pulse.trouble(format!("the last pass failed: {error}"));
         }
     }
 
     /// What a pass that had nothing to do has seen still holds, so that polling need not look.
     fn conclude(
-        &self,
+        &mut self,
+        member: &Member,
         next: Option<Timestamp>,
         (instant, begun): (Instant, Timestamp),
-        whole: Whole,
-    ) -> Reconciled {
-        let Whole {
-            pass,
-            members,
-            failures,
-        } = whole;
-        let unfinished = pass.is_unfinished();
-        if pass.plan.steps.is_empty() && failures.is_empty() {
-            let mut instances = pass.instances.into_iter();
-            let looks = members.into_iter().map(|(member, count)| Look {
-                member,
-                begun,
-                instances: instances.by_ref().take(count).collect(),
-            });
-            self.eyes.show(instant, looks.collect());
+        pass: Pass,
+    ) {
+        let Some(region) = self.regions.get_mut(member) else {
+            return;
+        };
+        if region.backoff.after_success() {
+            info!(%member, "EC2 answers again");
         }
-        Reconciled {
-            next,
-            failures,
-            answered: true,
-            unfinished,
+        let now = self.clock.now();
+        if std::mem::take(&mut region.told) {
+            let place = member.to_string();
+            self.notifier.tell(&Notice::reachable(&place, now));
+        }
+        region.answers = Some(true);
+        region.next = next;
+        let wait = if pass.is_unfinished() || std::mem::take(&mut region.again) {
+            Duration::ZERO
+        } else {
+            ROUTINE
+        };
+        region.due = Instant::now() + wait;
+        self.metrics.account_region(member, Some(now));
+        self.pulse.well();
+        if pass.plan.steps.is_empty() {
+            let look = Look {
+                member: member.clone(),
+                begun,
+                instances: pass.instances,
+            };
+            self.eyes.show(instant, look);
         }
     }
 
@@ -273,59 +502,55 @@ impl Reconcile {
         }
     }
 
-    fn tell(&mut self, pass: &Pass, late: &[Step], now: &InForce) {
-        for notice in self.standing.news(pass, late, &now.governance) {
+    fn tell(&mut self, member: &Member, pass: &Pass, late: &[Step], now: &InForce) {
+        let Some(region) = self.regions.get_mut(member) else {
+            return;
+        };
+        for notice in region.standing.news(pass, late, &now.governance) {
             self.notifier.tell(&notice);
         }
-        let instances = pass.instances.iter();
-        let governed = instances.filter(|one| now.governance.schedule_for(one).is_ok());
-        let (next_edge, governed) = (pass.plan.next_edge, governed.count());
-        self.metrics.fleet(&pass.instances, governed, next_edge);
+        region.seen = Some(Summary::of(pass, &now.governance));
+        self.sum_up();
+    }
+
+    /// What was seen last, of all account-regions that answer.
+    fn sum_up(&self) {
+        let seen = self
+            .regions
+            .values()
+            .filter_map(|region| region.seen.as_ref());
+        let sum = Summary::sum(seen);
+        self.metrics.fleet(&sum.states, sum.governed, sum.next_edge);
         self.health.sees(Sight {
-            next_edge,
-            governed,
+            next_edge: sum.next_edge,
+            governed: sum.governed,
         });
     }
 
-    fn next_look(&self, pass: &Pass, grace: Duration) -> Option<Timestamp> {
-        let contradictions = self.standing.next_outlasted(pass.at);
-        let edges = next_look(pass, grace);
-        [contradictions, edges].into_iter().flatten().min()
-    }
-
-    fn count(&self, answered: bool, by_all: bool) {
-        let (outcome, at) = match (answered, by_all) {
-            (true, true) => (PassOutcome::Whole, Some(self.clock.now())),
-            (true, false) => (PassOutcome::Partial, Some(self.clock.now())),
-            (false, _) => (PassOutcome::Failed, None),
-        };
-        self.metrics.pass(outcome, at);
-    }
-
-    async fn act(&self, now: &InForce) -> Result<Whole, MemberError> {
-        let deadline = Deadline::at(Instant::now() + PASS);
-        let survey = now
-            .organisation
-            .pass(&now.governance, &WakeUp::ROUTINE, &self.clock, deadline)
-            .await;
-        let done = survey.whole()?;
-        self.acts.note(&done.pass.outcomes, self.clock.now());
-        self.metrics.steps(&done.pass.outcomes);
-        let mut outcomes = done.pass.outcomes.iter();
+    /// Notes what a pass has done.
+    fn note(&self, done: &Pass) {
+        self.acts.note(&done.outcomes, self.clock.now());
+        self.metrics.steps(&done.outcomes);
+        let mut outcomes = done.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
             self.eyes.nudge();
         }
-        Ok(done)
     }
 
-    /// What was to be waited for may be due already, or again: the pass that follows says when.
-    async fn rearm_after(&mut self, jolt: Jolt) {
+    /// What was to be waited for may be due already, or again: the passes that follow say when.
+    fn notice(&mut self, jolt: Jolt) {
         self.metrics.time_jumped();
         warn!(%jolt, "time made a jump: looking at once");
-        self.arm(None).await;
+        for region in self.regions.values_mut() {
+            // What the alarm waits for may be further away, or nearer.
+            region.next = None;
+            region.wake();
+        }
     }
 
-    async fn arm(&mut self, next: Option<Timestamp>) {
+    /// Arms the alarm for what is due next where an answer came.
+    async fn arm(&mut self) {
+        let next = self.regions.values().filter_map(|region| region.next).min();
         if let Err(error) = self.alarm.arm(next).await {
             // The routine look comes within a minute all the same.
             error!(%error, "the alarm can't be armed");
@@ -333,8 +558,21 @@ impl Reconcile {
     }
 }
 
+fn newest_edge(steps: &[Step]) -> Option<Timestamp> {
+    let edges = steps.iter().filter_map(|step| Some(step.edge?.at));
+    edges.max()
+}
+
+/// A pass that panics takes the task with it, which is started again.
+fn ended(done: Result<Done, tokio::task::JoinError>) -> Done {
+    match done {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
 /// The cloud mends most contradictions by itself, within its grace; a daemon that makes the passes itself mends them at once.
-pub(super) fn patience(driver: Driver, grace: Duration) -> Duration {
+fn patience(driver: Driver, grace: Duration) -> Duration {
     match driver {
         Driver::Cloud => grace,
         Driver::Daemon => Duration::ZERO,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::rules::WakeUpRule;
+use curfew_core::timetable::wake_ups;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -30,16 +31,16 @@ pub struct RuleKeeper {
     pub settings: Settings,
 }
 
-/// The rules that wake the Lambda for every edge of every schedule, and for the heartbeat.
+/// The rules that wake the Lambda for the edges of all schedules, one for each distinct UTC cron, and for the heartbeat.
 pub fn wake_up_rules(settings: &Settings, clock: &Clock) -> Vec<WakeUpRule> {
     let stack = &settings.stack.name;
-    let now = clock.now();
-    let schedules = settings.governance.schedules.values();
-    let edges = schedules.flat_map(|schedule| {
-        let wake_ups = schedule.timetable.wake_ups(now);
-        wake_ups
-            .into_iter()
-            .map(|wake_up| WakeUpRule::for_schedule(stack, &schedule.name, &wake_up))
+    let schedules: Vec<_> = settings.governance.schedules.values().collect();
+    let timetables = schedules.iter().map(|schedule| &schedule.timetable);
+    let edges = wake_ups(timetables, clock.now()).into_iter();
+    let edges = edges.map(|wake_up| {
+        let whose = wake_up.timetables.into_iter();
+        let whose = whose.map(|which| schedules[which].name.clone());
+        WakeUpRule::for_edges(stack, &wake_up.expression, whose.collect())
     });
     let heartbeat = settings
         .stack

@@ -75,6 +75,7 @@ impl Tasks {
         let name = name.into();
         // Before anybody asks whether the daemon is ready.
         self.witnesses.health.begins(&name, missing);
+        self.witnesses.metrics.task_begins(&name);
         let keeper = Keeper {
             name,
             missing,
@@ -233,6 +234,11 @@ mod tests {
                 Ok(())
             }
         });
+        let none_yet = "curfew_task_restarts_total{task=\"watch\"} 0";
+        assert!(
+            tasks.witnesses.metrics.text().contains(none_yet),
+            "or the first death is no increase"
+        );
         let begun = Instant::now();
         while !health.unready().iter().any(|why| why.contains("restarted")) {
             tokio::task::yield_now().await;

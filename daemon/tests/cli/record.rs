@@ -17,6 +17,9 @@ const BATCH: &str = "i-0fed9876cba543210";
 /// Its name is what a spreadsheet would run.
 const FORMULA: &str = "i-0abc1234def567899";
 
+/// In another account and region.
+const LAB: &str = "i-0abc1234def567892";
+
 /// A journal that is written here and read by the program.
 struct Story {
     place: Place,
@@ -117,13 +120,18 @@ fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
     let (name, instance_type) = match id {
         WEB => ("web", "t3.micro"),
         FORMULA => ("=1+1", "m5.large"),
+        LAB => ("lab", "m5.large"),
         _ => ("batch", "m5.large"),
+    };
+    let (region, account) = match id {
+        LAB => ("us-east-1", "111122223333"),
+        _ => ("eu-west-3", "123456789012"),
     };
     Sighting {
         state,
         name: Some(name.to_owned()),
-        region: Region::new("eu-west-3"),
-        account: AccountId::new("123456789012"),
+        region: Region::new(region),
+        account: AccountId::new(account),
         last: None,
         launched_at: None,
         cause: None,
@@ -275,9 +283,9 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
     10.0 h off are of types without a price in [prices].
     ");
     insta::assert_snapshot!(savings(&["--by", "instance", "-o", "csv"]), @r"
-    name,instances,on_hours,off_hours,unknown_hours,off_share,saved,unpriced_off_hours
-    batch (i-0fed9876cba543210),1,12,10,2,0.455,0,10
-    web (i-0abc1234def567890),1,10.01,11.99,2,0.545,6,0
+    name,instances,on_hours,off_hours,unknown_hours,off_share,saved,unpriced_off_hours,region,account
+    batch (i-0fed9876cba543210),1,12,10,2,0.455,0,10,eu-west-3,123456789012
+    web (i-0abc1234def567890),1,10.01,11.99,2,0.545,6,0,eu-west-3,123456789012
     ");
     let story = Story::monday(OFFICE);
     let unpriced = story.place.prints(&[&["savings"], &MONDAY[..]].concat());
@@ -299,6 +307,7 @@ fn savings_are_one_document_for_programs() {
     let office = json!({
         "name": "office", "instances": 1, "on_hours": 10.01, "off_hours": 11.99, "unknown_hours": 2.0,
         "off_share": 0.545, "saved": 6.0, "unpriced_off_hours": 0.0,
+        "region": "eu-west-3", "account": "123456789012",
     });
     assert_eq!(report["lines"], json!([office]));
     assert_eq!(report["total"]["saved"], 6.0);
@@ -307,6 +316,35 @@ fn savings_are_one_document_for_programs() {
     assert_eq!(batch["total"]["unpriced_off_hours"], 10.0);
     let months = savings(&["--by", "month"]);
     assert_eq!(months["lines"][0]["name"], "2025-11");
+}
+
+#[test]
+fn of_several_accounts_and_regions_the_record_says_which() {
+    let mut story = Story::monday(OFFICE);
+    let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
+    story.first(LAB, InstanceState::Running, at("00:00:00"));
+    story.change(LAB, "running→stopped", at("12:30:00"), "outside");
+    let told = story.place.prints(&["history", "--to", "stopped"]);
+    insta::assert_snapshot!(told, @r"
+    AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                          SCHEDULE
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:30  i-0abc1234def567890  web    eu-west-3  123456789012  stopping  stopped  schedule office                                office
+    ");
+    let savings = |by: &str| {
+        let arguments = [&["savings"], &MONDAY[..], &["--by", by]].concat();
+        story.place.prints(&arguments)
+    };
+    let instances = savings("instance");
+    let header = instances.lines().next().unwrap();
+    assert!(header.ends_with("REGION       ACCOUNT"), "{header}");
+    assert!(instances.contains("us-east-1  111122223333"), "{instances}");
+    for (by, name) in [("region", "us-east-1"), ("account", "111122223333")] {
+        let told = savings(by);
+        let line = |line: &str| line.starts_with(name);
+        assert!(told.lines().any(line), "{told}");
+        assert!(told.starts_with(&by.to_uppercase()), "{told}");
+    }
 }
 
 #[test]

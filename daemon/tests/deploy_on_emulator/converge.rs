@@ -6,7 +6,6 @@ use std::fs;
 use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, Overlap};
 use curfew::progress::Silent;
 use curfew_core::settings::RawGovernance;
-use curfew_core::timetable::Action;
 use curfew_testing::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -44,7 +43,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // A changed schedule replaces its rule and touches nothing else.
-    wanted.rules[1] = rule(&stack, Action::Stop, "cron(0 19 ? * MON-FRI *)");
+    wanted.rules[1] = rule(&stack, "cron(0 19 ? * MON-FRI *)");
     let changed = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
     assert_eq!(
         calls.take_writing(),

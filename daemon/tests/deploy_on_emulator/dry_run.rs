@@ -5,7 +5,6 @@ use curfew::deploy::stack::{Action as ResourceAction, Intent};
 use curfew::deploy::{self, Auth, Belongings, DataChange};
 use curfew::progress::Silent;
 use curfew_aws::rules::RuleChanges;
-use curfew_core::timetable::Action;
 use curfew_testing::Cut;
 
 use crate::lab::{Lab, belongings, deployment, rule};
@@ -76,7 +75,7 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
 
     // Other access is another stack, another schedule is another rule.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
-    wanted.rules[1] = rule(&wanted.stack, Action::Stop, "cron(0 19 ? * MON-FRI *)");
+    wanted.rules[1] = rule(&wanted.stack, "cron(0 19 ? * MON-FRI *)");
     wanted.settings_document = r#"{"schedules":{"office":{}}}"#.to_owned();
     let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
     assert_eq!(

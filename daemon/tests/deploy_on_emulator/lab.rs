@@ -13,7 +13,6 @@ use curfew::emulator::{Emulator, EmulatorError, cache_directory};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::rules::{StackName, WakeUpRule};
-use curfew_core::timetable::{Action, WakeUp};
 use curfew_testing::Recorder;
 use tempfile::TempDir;
 
@@ -127,12 +126,8 @@ pub(crate) fn processes_in(directory: &Path) -> Vec<u32> {
         .collect()
 }
 
-pub(crate) fn rule(stack: &StackName, action: Action, expression: &str) -> WakeUpRule {
-    let wake_up = WakeUp {
-        action,
-        expression: expression.to_owned(),
-    };
-    WakeUpRule::for_schedule(stack, &"office".parse().unwrap(), &wake_up)
+pub(crate) fn rule(stack: &StackName, expression: &str) -> WakeUpRule {
+    WakeUpRule::for_edges(stack, expression, vec!["office".parse().unwrap()])
 }
 
 pub(crate) fn deployment(stack: &str) -> Deployment {
@@ -143,8 +138,8 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
         request_limit: 100,
         settings_document: r#"{"schedules":{}}"#.to_owned(),
         rules: vec![
-            rule(&stack, Action::Start, "cron(0 6 ? * MON-FRI *)"),
-            rule(&stack, Action::Stop, "cron(0 18 ? * MON-FRI *)"),
+            rule(&stack, "cron(0 6 ? * MON-FRI *)"),
+            rule(&stack, "cron(0 18 ? * MON-FRI *)"),
             WakeUpRule::heartbeat(&stack, "rate(5 minutes)"),
         ],
         reach: Reach {

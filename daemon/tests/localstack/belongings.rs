@@ -46,7 +46,7 @@ const BELONGINGS: [(&str, List, &str); 10] = [
     (
         "lambda",
         List::Get("2015-03-31/event-source-mappings/"),
-        ":curfew-STACK-work",
+        ":curfew-STACK-work.fifo",
     ),
     ("apigateway", List::Get("restapis"), "curfew-STACK"),
     (

@@ -2,10 +2,9 @@
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
-use curfew_aws::queue::Queue;
+use curfew_aws::queue::{FifoMessage, Queue};
 use curfew_aws::side_by_side::side_by_side;
-
-use crate::message::Work;
+use curfew_core::work::Work;
 
 /// The queue whose messages wake this function.
 #[derive(Debug)]
@@ -26,11 +25,27 @@ impl WorkQueue {
 
     /// Hands on all of `work`. After a failure some of it may be in the queue: harmless, since work may be done twice.
     pub(super) async fn send(&self, work: &[Work]) -> Result<(), CloudError> {
-        let batches = work.chunks(Queue::BATCH).map(|batch| async {
-            let bodies: Vec<String> = batch.iter().map(Work::to_message).collect();
-            self.queue.send(&bodies).await
-        });
+        let messages: Vec<FifoMessage> = work.iter().map(message).collect();
+        let batches = messages.chunks(Queue::BATCH);
+        let batches = batches.map(|batch| self.queue.send(batch));
         let sent = side_by_side(batches, Self::SIDE_BY_SIDE).await;
         sent.into_iter().collect()
+    }
+
+    /// Hands on a pass that one event leads to, however often it is delivered.
+    pub(super) async fn send_for(&self, event: &str, work: &Work) -> Result<(), CloudError> {
+        let mut message = message(work);
+        if !event.is_empty() {
+            message.deduplication = event.to_owned();
+        }
+        self.queue.send(&[message]).await
+    }
+}
+
+fn message(work: &Work) -> FifoMessage {
+    FifoMessage {
+        body: work.to_message(),
+        group: work.group(),
+        deduplication: work.deduplication(),
     }
 }

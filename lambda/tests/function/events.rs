@@ -1,5 +1,6 @@
 //! Wake-ups: late, doubled, early or in vain, the decision is the same.
 
+use curfew_aws::cloud::Cloud;
 use curfew_testing::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -66,10 +67,11 @@ async fn every_captured_or_documented_event_is_told_apart() {
 #[tokio::test]
 async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
     for event in [
+        json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"}),
         json!({"command": "wake", "schedule": "office"}),
         json!({"command": "wake"}),
-        rule("curfew-curfew-office-stop-3f2a9c"),
-        rule("curfew-curfew-heartbeat-3f2a9c"),
+        rule("curfew-curfew-edges-3f2a9c"),
+        rule("every-minute"),
         event("ministack-scheduler-schedule.json"),
         event("ministack-rule-input-transformer.json"),
     ] {
@@ -102,23 +104,51 @@ async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_rule_that_fires_early_counts_for_its_own_schedule_only() {
+async fn an_emulators_rule_that_fires_early_counts_for_the_edges_of_its_minute_and_the_heartbeat_does_not()
+ {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_secs(3600 - 40));
-    world
-        .send(&rule("curfew-curfew-heartbeat-3f2a9c"))
-        .await
-        .unwrap();
-    world
-        .send(&json!({"command": "wake", "schedule": "lab"}))
-        .await
-        .unwrap();
-    assert_eq!(world.state("web"), "running");
-    world
-        .send(&rule("curfew-curfew-office-stop-3f2a9c"))
-        .await
-        .unwrap();
+    for other in [
+        json!({"command": "wake"}),
+        json!({"command": "wake", "cron": "cron(0 20 ? * MON-FRI *)"}),
+        json!({"command": "wake", "schedule": "gone"}),
+    ] {
+        world.send(&other).await.unwrap();
+        assert_eq!(world.state("web"), "running", "{other}");
+    }
+    let rule = json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"});
+    let report = world.send(&rule).await.unwrap();
+    assert_eq!(
+        report["at"], "2026-11-23T19:00:00Z",
+        "it decides at its minute"
+    );
     assert_eq!(world.state("web"), "stopping");
+}
+
+#[tokio::test]
+async fn on_aws_no_rule_counts_early_but_for_what_a_clock_may_be_behind() {
+    let mut world = World::with([at_work("web")]).await;
+    world.app.cloud = Cloud::Aws;
+    let rule = json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"});
+    world.ec2.advance(SignedDuration::from_secs(3600 - 40));
+    world.send(&rule).await.unwrap();
+    assert_eq!(world.state("web"), "running");
+    world.ec2.advance(SignedDuration::from_secs(38));
+    world.send(&rule).await.unwrap();
+    assert_eq!(world.state("web"), "stopping");
+}
+
+#[tokio::test]
+async fn no_message_makes_a_pass_decide_for_a_time_to_come() {
+    let world = World::with([at_work("web")]).await;
+    let home = json!({"region": "us-east-1"});
+    let far = json!({"command": "wake", "member": home, "at": "2026-11-23T19:00:00Z"});
+    world.send(&far).await.unwrap();
+    let event = json!({
+        "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": "2026-11-23T19:00:00Z",
+    });
+    world.send(&event).await.unwrap();
+    assert_eq!(world.state("web"), "running");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod hostile;
 mod log;
 mod mutation;
 mod parameter_store;
+mod places;
 mod settings;
 mod targets;
 mod world;

@@ -140,7 +140,7 @@ fn a_hundred_thousand_damaged_events_are_read_without_panic_or_imagination() {
     let mut changes = 0;
     for number in 0..100_000 {
         let event = damage.event(number);
-        let Ok(Invocation::Http(request)) = Invocation::read(&event, "curfew") else {
+        let Ok(Invocation::Http(request)) = Invocation::read(&event) else {
             continue;
         };
         let command =

@@ -1,6 +1,7 @@
 //! Where the decisions' settings come from, and what happens without them.
 
 use curfew_lambda::settings::FRESH;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::world::{World, at_work, schedules};
@@ -105,11 +106,12 @@ async fn settings_that_are_newer_in_the_minor_are_read_without_what_is_new() {
 async fn a_rule_that_is_newer_than_the_cache_has_the_settings_read_again() {
     let world = World::with([at_work("web")]).await;
     world.get("/status").await;
+    world.ec2.advance(SignedDuration::from_secs(6));
     let mut newer = schedules();
     newer["schedules"]["night"] = json!({"timezone": "Europe/Paris", "stop": "0 22 * * *"});
     world.ssm.put(Some(newer.to_string()));
     world
-        .send(&json!({"command": "wake", "schedule": "night"}))
+        .send(&json!({"command": "wake", "cron": "cron(0 21 * * ? *)"}))
         .await
         .unwrap();
     assert_eq!(world.ssm.reads(), 2);

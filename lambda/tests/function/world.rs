@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_lambda::auth::Auth;
@@ -75,7 +76,7 @@ impl World {
             auth: Auth::None,
             cors_origin: None,
             request_limit: DEFAULT_LIMIT,
-            stack: "curfew".to_owned(),
+            cloud: Cloud::Emulator,
         };
         Self {
             ec2,

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud as Kind;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_lambda::auth::Auth;
@@ -21,7 +22,7 @@ use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
 use curfew_lambda::work::WorkQueue;
 use curfew_testing::{
-    Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, QueueCall,
+    Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
     QueueSettings, Recorder, Redrive, Request, Role, Symptom, TimeSource, direct,
 };
 use jiff::SignedDuration;
@@ -44,7 +45,7 @@ const POLLERS: usize = 5;
 const MORE_POLLERS_EACH: Duration = Duration::from_millis(200);
 /// As the template has it.
 const MAXIMUM_CONCURRENCY: usize = 100;
-const BATCH: i64 = 10;
+const BATCH: i64 = 1;
 
 /// An organisation and the stack that governs it.
 pub(crate) struct Cloud {
@@ -55,6 +56,7 @@ pub(crate) struct Cloud {
     pub(crate) undone: String,
     connection: Connection,
     store: Connection,
+    settings: Parameter,
     idle: Mutex<Vec<App>>,
     invocations: AtomicUsize,
 }
@@ -86,7 +88,11 @@ impl Cloud {
         // In the future: the SDK compares the end of credentials with the machine's clock.
         let ec2 = Model::new("2035-11-26T19:00:30Z".parse().unwrap());
         let home = Home::new(HOME, REGIONS[0]);
-        let undone = ec2.create_queue(&home, "undone-work", QueueSettings::default());
+        let fifo = QueueSettings {
+            order: Order::Fifo,
+            ..QueueSettings::default()
+        };
+        let undone = ec2.create_queue(&home, "undone-work.fifo", fifo.clone());
         let redrive = Redrive {
             max_receives: 3,
             dead_letters: undone.clone(),
@@ -94,9 +100,9 @@ impl Cloud {
         let settings = QueueSettings {
             visibility: SignedDuration::from_secs(60),
             redrive: Some(redrive),
-            ..QueueSettings::default()
+            ..fifo
         };
-        let work = ec2.create_queue(&home, "work", settings);
+        let work = ec2.create_queue(&home, "work.fifo", settings);
         let mut listed = Vec::new();
         for number in 1..=accounts {
             let id = format!("{number:012}");
@@ -124,7 +130,8 @@ impl Cloud {
         let recorder = Recorder::default();
         let http = recorder.around(direct(ec2.clone(), TimeSource::Held));
         let connection = connection(http).await;
-        let http = recorder.around(parameter_store(settings_document.to_string()));
+        let settings = Parameter(Arc::new(std::sync::Mutex::new(settings_document)));
+        let http = recorder.around(parameter_store(settings.clone()));
         let store = self::connection(http).await;
         Arc::new(Self {
             ec2,
@@ -133,6 +140,7 @@ impl Cloud {
             undone,
             connection,
             store,
+            settings,
             idle: Mutex::default(),
             invocations: AtomicUsize::new(0),
         })
@@ -164,7 +172,7 @@ impl Cloud {
             clock: Clock::telling(move || time.now()),
             auth: Auth::Iam,
             cors_origin: None,
-            stack: "curfew".to_owned(),
+            cloud: Kind::Aws,
             request_limit: DEFAULT_LIMIT,
         }
     }
@@ -199,23 +207,21 @@ impl Cloud {
                 "messageId": message.id, "receiptHandle": message.receipt(), "body": message.body,
                 "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
                 "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": REGIONS[0],
-                "eventSourceARN": format!("arn:aws:sqs:{}:{HOME}:curfew-curfew-work", REGIONS[0]),
+                "eventSourceARN": format!("arn:aws:sqs:{}:{HOME}:curfew-curfew-work.fifo", REGIONS[0]),
             })
         };
         let records: Vec<Value> = batch.iter().map(record).collect();
-        let answer = self.invoke(&json!({ "Records": records })).await;
-        let failed = answer["batchItemFailures"].as_array().unwrap();
+        self.invoke(&json!({ "Records": records })).await;
         for message in batch {
-            if !failed.contains(&json!({ "itemIdentifier": message.id })) {
-                self.queue(QueueCall::Delete {
-                    url: self.work.clone(),
-                    receipt: message.receipt(),
-                });
-            }
+            self.queue(QueueCall::Delete {
+                url: self.work.clone(),
+                receipt: message.receipt(),
+            });
         }
     }
 
-    fn receive(&self) -> Vec<Message> {
+    /// What a poller takes from the queue.
+    pub(crate) fn receive(&self) -> Vec<Message> {
         let received = self.queue(QueueCall::Receive {
             url: self.work.clone(),
             max: BATCH,
@@ -231,6 +237,13 @@ impl Cloud {
     fn queue(&self, call: QueueCall) -> Answer {
         let lambda = Caller::new(HOME, REGIONS[0]);
         self.ec2.call(&lambda, Request::Queue(call)).unwrap()
+    }
+
+    /// Somebody removes an account from the settings.
+    pub(crate) fn take_out_account(&self, id: &str) {
+        let mut settings = self.settings.0.lock().unwrap();
+        let accounts = settings["account"].as_array_mut().unwrap();
+        accounts.retain(|account| account["id"] != id);
     }
 
     /// How many invocations there were.
@@ -277,12 +290,13 @@ async fn connection(client: SharedHttpClient) -> Connection {
 }
 
 /// SSM's `GetParameter`, whoever asks for whatever.
-#[derive(Debug)]
-struct Parameter(String);
+#[derive(Clone, Debug)]
+struct Parameter(Arc<std::sync::Mutex<Value>>);
 
 impl HttpConnector for Parameter {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let answer = json!({ "Parameter": { "Value": self.0 } }).to_string();
+        let answer =
+            json!({ "Parameter": { "Value": self.0.lock().unwrap().to_string() } }).to_string();
         HttpConnectorFuture::new(async move {
             sleep(CALL).await;
             Ok(HttpResponse::new(
@@ -293,7 +307,7 @@ impl HttpConnector for Parameter {
     }
 }
 
-fn parameter_store(document: String) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(Parameter(document));
+fn parameter_store(parameter: Parameter) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(parameter);
     http_client_fn(move |_, _| connector.clone())
 }

@@ -8,24 +8,26 @@
 
 mod cloud;
 mod permissions;
+mod stampede;
 
 use std::time::Duration;
 
-use curfew_testing::{Action, Denial, InstanceState};
+use curfew_testing::{Action, Denial, Fault, InstanceState, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use cloud::{Cloud, HOME, REGIONS, office};
+use cloud::{Cloud, REGIONS, office};
 
+/// The rule of the office's evening, in Paris.
 fn rule() -> Value {
-    json!({"command": "wake", "schedule": "office"})
+    json!({"command": "wake", "cron": "cron(0 18,19 ? * MON-FRI *)"})
 }
 
 #[tokio::test(start_paused = true)]
 async fn time_hardly_grows_with_an_organisation() {
     let (one, twenty) = (through(1).await, through(20).await);
-    // Twenty times the work is four batches, which Lambda begins at the same time.
-    assert!(twenty < one * 2, "{one:?}, {twenty:?}");
+    // Twenty times the work is forty messages, and Lambda begins with five invocations at the same time.
+    assert!(twenty < one * 4, "{one:?}, {twenty:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,24 +68,95 @@ async fn through(accounts: usize) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_account_ends_with_the_dead_letters_and_nobody_else_notices() {
+async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_not_notice() {
     let cloud = Cloud::of(6).await;
     let denied = Denial::of(Action::DescribeInstances);
     cloud.ec2.deny(denied.in_account("000000000004"));
     cloud.invoke(&rule()).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 2, "the two of the broken account");
-    let mut dead: Vec<String> = cloud
-        .ec2
-        .messages(&cloud.undone)
-        .into_iter()
-        .map(|message| message.body)
-        .collect();
-    dead.sort();
-    insta::assert_snapshot!(dead.join("\n"), @r#"
-    {"command":"wake","member":{"account":"000000000004","region":"eu-west-3"},"schedule":"office"}
-    {"command":"wake","member":{"account":"000000000004","region":"us-east-1"},"schedule":"office"}
-    "#);
+    assert_eq!(
+        cloud.ec2.messages(&cloud.undone),
+        [],
+        "a failure that was reported is no dead letter"
+    );
+    cloud.ec2.allow_everything();
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    cloud.invoke(&json!({"command": "wake"})).await;
+    cloud.drain().await;
+    assert_eq!(cloud.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_region_that_never_answers_holds_up_no_other() {
+    let cloud = Cloud::of(6).await;
+    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    cloud.ec2.fault(hangs.in_account("000000000004"));
+    let begun = Instant::now();
+    cloud.invoke(&rule()).await;
+    cloud.drain().await;
+    assert_eq!(cloud.running(), 2, "the two that never answer");
+    let transitions = cloud.ec2.transitions();
+    let last = transitions
+        .iter()
+        .filter(|one| one.to == InstanceState::Stopping);
+    let last = last.map(|one| one.at).max().unwrap();
+    let late = last.duration_since("2035-11-26T19:00:30Z".parse().unwrap());
+    assert!(late.as_secs() < 5, "{late}");
+    assert!(begun.elapsed() < Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_account_region_goes_on()
+ {
+    let cloud = Cloud::of(2).await;
+    cloud.invoke(&rule()).await;
+    // The first message of the queue is taken three times and never deleted, as by an invocation that dies.
+    let taken = cloud.receive();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(cloud.receive()[0].id, taken[0].id);
+    }
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    cloud.drain().await;
+    assert_eq!(cloud.running(), 1);
+    let dead = cloud.ec2.messages(&cloud.undone);
+    assert_eq!(dead.len(), 1);
+    insta::assert_snapshot!(dead[0].body, @r#"{"at":"2035-11-26T19:00:00Z","command":"wake","member":{"account":"000000000001","region":"eu-west-3"}}"#);
+    cloud.invoke(&json!({"command": "wake"})).await;
+    cloud.drain().await;
+    assert_eq!(cloud.running(), 0, "the next trigger makes the pass");
+}
+
+#[tokio::test(start_paused = true)]
+async fn triggers_that_meet_are_one_pass_over_each_account_region() {
+    let cloud = Cloud::of(3).await;
+    // Another rule that has the minute too, one delivered twice, and the heartbeat.
+    let other = json!({"command": "wake", "cron": "cron(0 19 * * ? *)"});
+    for trigger in [rule(), other, rule(), json!({"command": "wake"})] {
+        let answer = cloud.invoke(&trigger).await;
+        assert_eq!(answer["queued"], 6);
+    }
+    let looked = || cloud.ec2.calls_of(Action::DescribeInstances).len();
+    assert_eq!(looked(), 0, "a trigger asks nothing of EC2");
+    assert_eq!(cloud.ec2.messages(&cloud.work).len(), 6);
+    cloud.drain().await;
+    assert_eq!(cloud.running(), 0);
+    assert_eq!(looked(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_over_one_account_region_are_made_one_after_the_other() {
+    let slow = [(Action::DescribeInstances, Duration::from_secs(3))];
+    let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
+    cloud.invoke(&rule()).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    cloud.invoke(&json!({"command": "wake"})).await;
+    assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4, "of two minutes");
+    let busy = cloud.receive();
+    let other = cloud.receive();
+    assert_ne!(busy[0].group, other[0].group);
+    assert_eq!(cloud.receive(), [], "both account-regions are worked on");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,13 +174,46 @@ async fn a_message_that_comes_twice_changes_nothing_twice() {
         .iter()
         .filter(|one| one.to == InstanceState::Stopping);
     assert_eq!(stopping.count(), 10, "each instance once");
-    let dead = cloud.ec2.messages(&cloud.undone);
     assert_eq!(
-        dead.iter()
-            .map(|message| message.body.as_str())
-            .collect::<Vec<_>>(),
-        ["no work at all"]
+        cloud.ec2.messages(&cloud.undone),
+        [],
+        "what makes no sense is said in the log"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
+    let cloud = Cloud::of(3).await;
+    cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
+    let answer = cloud.invoke(&rule()).await;
+    assert_eq!(
+        (&answer["queued"], &answer["steps"]),
+        (&Value::Null, &json!(6))
+    );
+    assert_eq!(cloud.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_that_are_made_at_once_name_who_did_not_answer() {
+    let cloud = Cloud::of(3).await;
+    cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
+    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    cloud
+        .ec2
+        .fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
+    let answer = cloud.invoke(&rule()).await;
+    assert_eq!(cloud.running(), 1);
+    let unanswered: Vec<&str> = answer["unanswered"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["message"].as_str().unwrap())
+        .collect();
+    let [one] = unanswered[..] else {
+        panic!("one of six: {unanswered:?}");
+    };
+    let named = "in `eu-west-3` of account `000000000002`: no answer within ";
+    assert!(one.starts_with(named), "{one}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,12 +240,14 @@ async fn a_member_that_is_too_large_for_one_invocation_is_continued_by_others() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_was_taken_out_of_the_settings_is_left_alone() {
-    let cloud = Cloud::of(1).await;
-    office(&cloud.ec2, HOME, REGIONS[0]);
-    let work = json!({"command": "wake", "member": {"region": REGIONS[0]}});
-    cloud.ec2.send(&cloud.work, &work.to_string());
+async fn a_member_that_is_taken_out_of_the_settings_is_left_alone_by_messages_that_wait() {
+    let cloud = Cloud::of(2).await;
+    cloud.invoke(&rule()).await;
+    assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4);
+    // Environments have read the settings less than a minute ago.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    cloud.take_out_account("000000000002");
     cloud.drain().await;
-    assert_eq!(cloud.running(), 3);
+    assert_eq!(cloud.running(), 2, "those of the account that was removed");
     assert_eq!(cloud.ec2.messages(&cloud.undone), []);
 }

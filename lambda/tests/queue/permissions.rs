@@ -114,11 +114,11 @@ async fn live(cloud: &Arc<Cloud>) {
             .launch(launch("tried", "office").tag("curfew:retry", refused));
         held.push(cloud.ec2.launch(launch("held", "office")).to_string());
     }
-    for schedule in ["office", "night"] {
-        cloud
-            .invoke(&json!({"command": "wake", "schedule": schedule}))
-            .await;
+    for _ in 0..2 {
+        cloud.invoke(&json!({"command": "wake"})).await;
         cloud.drain().await;
+        // Triggers of one minute are one pass.
+        sleep(Duration::from_mins(1)).await;
     }
     // A stop takes its time, and who is under way is left alone.
     sleep(Duration::from_mins(2)).await;

@@ -114,6 +114,8 @@ fn read_message(members: &Members<'_>) -> Result<Entry, ApiError> {
         name: members.text("Id").unwrap_or_default(),
         body: members.text("MessageBody")?,
         delay: members.seconds("DelaySeconds")?.unwrap_or_default(),
+        group: members.text("MessageGroupId").ok(),
+        deduplication: members.text("MessageDeduplicationId").ok(),
     })
 }
 

@@ -1,10 +1,10 @@
 //! What becomes of a call to a queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Batch, Entry, Message, QueueCall, QueueCounts, QueueSettings};
+use super::{Batch, Entry, Message, Order, QueueCall, QueueCounts, QueueSettings};
 use crate::error::ApiError;
 use crate::ids::{Chance, Home, uuid};
 use crate::request::Answer;
@@ -18,6 +18,8 @@ const MAX_MESSAGES: usize = 10;
 const MAX_VISIBILITY: u32 = 43_200;
 /// `SendMessage`: up to a quarter of an hour.
 const MAX_DELAY: u32 = 900;
+/// *Exactly-once processing*: a deduplication id counts for so long, whatever became of its message.
+const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
 /// `ReceiveMessage`: the longest of long polls.
 const MAX_WAIT: u32 = 20;
 
@@ -28,6 +30,8 @@ pub(crate) struct Queue {
     settings: QueueSettings,
     listening: bool,
     messages: Vec<Message>,
+    /// What was sent to a FIFO queue lately, by group and deduplication id: the message and when.
+    sent: HashMap<(String, String), (String, Timestamp)>,
 }
 
 /// Every queue by its address.
@@ -54,6 +58,7 @@ impl World {
             settings,
             listening: false,
             messages: Vec::new(),
+            sent: HashMap::new(),
         };
         self.queues.insert(url.clone(), queue);
         url
@@ -176,7 +181,31 @@ impl World {
             )));
         }
         check_range("DelaySeconds", i64::from(entry.delay), 0, MAX_DELAY.into())?;
-        Ok(self.put(url, entry.body.clone(), entry.delay))
+        let now = self.now;
+        let queue = self.queue(home, url)?;
+        if queue.settings.order == Order::Standard {
+            return Ok(self.put(url, entry.body.clone(), entry.delay));
+        }
+        let group = entry.group.clone();
+        let group = group.ok_or_else(|| ApiError::missing_parameter("MessageGroupId"))?;
+        let id = entry.deduplication.clone().ok_or_else(|| {
+            ApiError::invalid_value(
+                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+            )
+        })?;
+        let key = (group.clone(), id);
+        if let Some((message, at)) = queue.sent.get(&key)
+            && now.duration_since(*at) < DEDUPLICATION
+        {
+            return Ok(message.clone());
+        }
+        let message = self.put(url, entry.body.clone(), entry.delay);
+        let queue = self.queue(home, url)?;
+        queue.sent.insert(key, (message.clone(), now));
+        if let Some(last) = queue.messages.last_mut() {
+            last.group = Some(group);
+        }
+        Ok(message)
     }
 
     /// Adds a message to a queue that exists.
@@ -192,6 +221,7 @@ impl World {
             sent_at: now,
             receives: 0,
             visible_at: now + SignedDuration::from_secs(delay.into()),
+            group: None,
         });
         id
     }
@@ -234,10 +264,21 @@ impl World {
             SignedDuration::from_secs(seconds.into())
         });
         let queue = self.queue(home, url)?;
+        // While one of a group is worked on, the others of it wait.
+        let mut busy: HashSet<String> = HashSet::new();
         Ok(queue
             .messages
             .iter_mut()
-            .filter(|message| message.visible_at <= now)
+            .filter(|message| {
+                let Some(group) = &message.group else {
+                    return message.visible_at <= now;
+                };
+                let free = message.visible_at <= now && !busy.contains(group);
+                if !free {
+                    busy.insert(group.clone());
+                }
+                free
+            })
             .take(usize::try_from(max).unwrap_or(MAX_MESSAGES))
             .map(|message| {
                 message.receives += 1;

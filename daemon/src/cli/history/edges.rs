@@ -10,6 +10,7 @@ pub(super) const VIEW: View<EdgeEntry, 12> = View {
         "edge", "instance", "name", "action", "cause", "outcome", "latency",
     ],
     row,
+    place: |entry| (&entry.followed.region, &entry.followed.account),
     columns: [
         "id",
         "edge",

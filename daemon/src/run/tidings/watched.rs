@@ -4,15 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use curfew_core::govern::Governance;
-use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{Hold, hold_in_force};
-use jiff::Timestamp;
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::membership::Member;
+use curfew_core::memory::{Cause, Hold, hold_in_force};
+use curfew_core::transition::Transition;
+use jiff::{SignedDuration, Timestamp};
 
 use super::schedule;
 use crate::journal::{Entry, Written};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
-use crate::run::watch::Seen;
+use crate::run::watch::{Look, Seen};
 
 /// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
 /// can again.
@@ -22,6 +24,7 @@ pub(in crate::run) struct Watched {
     metrics: Metrics,
     governance: Arc<Governance>,
     holds: Holds,
+    under_way: UnderWay,
     /// Since when the journal can't be written.
     unwritable: Option<Timestamp>,
 }
@@ -37,6 +40,7 @@ impl Watched {
             metrics,
             governance,
             holds: Holds::default(),
+            under_way: UnderWay::default(),
             unwritable: None,
         }
     }
@@ -54,18 +58,30 @@ impl Watched {
             let lag = now.duration_since(newest);
             self.metrics.queue_lag(lag.try_into().unwrap_or_default());
         }
-        let looks = match seen {
-            Seen::Everything(looks) => looks.iter().map(|look| &look.instances[..]).collect(),
-            Seen::Told(told) => vec![&told.instances[..]],
-        };
-        for instances in &looks {
-            for notice in self.holds.news(instances, &self.governance, now) {
-                self.notifier.tell(&notice);
+        let mut news = Vec::new();
+        match seen {
+            Seen::Everything(looks) => {
+                for Look {
+                    member, instances, ..
+                } in looks
+                {
+                    news.extend(
+                        self.holds
+                            .news(Some(member), instances, &self.governance, now),
+                    );
+                    self.holds.forget_all_but(member, instances);
+                    self.under_way.forget_all_but(&self.holds);
+                }
+            }
+            Seen::Told(told) => {
+                news.extend(
+                    self.holds
+                        .news(None, &told.instances, &self.governance, now),
+                );
             }
         }
-        if let Seen::Everything(_) = seen {
-            // Of a region that did not answer nothing is known any more: its holds are no news when it does.
-            self.holds.forget_all_but(looks.into_iter().flatten());
+        for notice in news {
+            self.notifier.tell(&notice);
         }
     }
 
@@ -91,9 +107,12 @@ impl Watched {
     }
 
     /// New entries of the journal.
-    pub(in crate::run) fn journalled(&self, entries: &[Entry]) {
+    pub(in crate::run) fn journalled(&mut self, entries: &[Entry]) {
         for entry in entries {
             self.metrics.journalled(&entry.transition);
+            if let Some(latency) = self.under_way.latency(&entry.transition) {
+                self.metrics.edge_done(latency);
+            }
             if let Some(notice) = Notice::transition(&entry.transition) {
                 self.notifier.tell(&notice);
             }
@@ -101,15 +120,62 @@ impl Watched {
     }
 }
 
+/// The edges whose instances are on their way. The journal tells an edge with the change that it began (running to stopping), and its
+/// latency is known only when that has ended (stopping to stopped).
+#[derive(Debug, Default)]
+struct UnderWay(HashMap<InstanceId, Timestamp>);
+
+impl UnderWay {
+    /// How long after its edge an instance came to rest, if a transition is that.
+    fn latency(&mut self, transition: &Transition) -> Option<SignedDuration> {
+        let id = &transition.instance;
+        match transition.to {
+            InstanceState::Pending | InstanceState::Stopping => {
+                match transition.edge {
+                    Some(edge) => self.0.insert(id.clone(), edge),
+                    // Somebody else's doing.
+                    None => self.0.remove(id),
+                };
+                None
+            }
+            InstanceState::Running | InstanceState::Stopped => {
+                let begun = self.0.remove(id);
+                // The same cause, or it turned back: then nothing was reached.
+                let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Hold(_));
+                let edge = transition.edge.or(begun).filter(|_| reached)?;
+                Some(transition.at.duration_since(edge))
+            }
+            InstanceState::ShuttingDown | InstanceState::Terminated | InstanceState::Other => {
+                self.0.remove(id);
+                None
+            }
+        }
+    }
+
+    /// Those that are not there any more have no end to wait for.
+    fn forget_all_but(&mut self, there: &Holds) {
+        self.0.retain(|id, _| there.0.contains_key(id));
+    }
+}
+
 /// The holds that were there at the last look.
 #[derive(Debug, Default)]
-struct Holds(HashMap<InstanceId, Option<Hold>>);
+struct Holds(HashMap<InstanceId, Known>);
+
+/// What was last seen of an instance.
+#[derive(Debug)]
+struct Known {
+    /// Where a look has found it; an event does not tell.
+    member: Option<Member>,
+    hold: Option<Hold>,
+}
 
 impl Holds {
     /// The holds that came and went since the last look at these instances. An instance that is seen for the first time has no
     /// news: its hold may be days old.
     fn news(
         &mut self,
+        member: Option<&Member>,
         instances: &[Instance],
         governance: &Governance,
         now: Timestamp,
@@ -120,10 +186,17 @@ impl Holds {
             let Ok(hold) = hold_in_force(&instance.tags, now) else {
                 continue;
             };
-            let Some(before) = self.0.insert(instance.id.clone(), hold.clone()) else {
+            let known = Known {
+                member: member.cloned(),
+                hold: hold.clone(),
+            };
+            let Some(before) = self.0.insert(instance.id.clone(), known) else {
                 continue;
             };
-            let notice = match (before, hold) {
+            if let (None, Some(known)) = (member, self.0.get_mut(&instance.id)) {
+                known.member = before.member;
+            }
+            let notice = match (before.hold, hold) {
                 (before, Some(hold)) if before.as_ref() != Some(&hold) => {
                     Notice::held(instance, &hold, now)
                 }
@@ -135,9 +208,12 @@ impl Holds {
         news
     }
 
-    fn forget_all_but<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
-        let there: HashSet<&InstanceId> = instances.map(|one| &one.id).collect();
-        self.0.retain(|id, _| there.contains(id));
+    /// An account-region shows all that is there: what it does not show is gone. Of one that does not answer nothing is forgotten: what
+    /// changed there meanwhile is news when it does.
+    fn forget_all_but(&mut self, member: &Member, instances: &[Instance]) {
+        let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
+        self.0
+            .retain(|id, known| known.member.as_ref() != Some(member) || there.contains(id));
     }
 }
 
@@ -147,7 +223,6 @@ mod tests {
     use crate::journal::{JournalError, Replaced};
     use crate::notify::Overheard;
     use crate::run::fixture::{self, at};
-    use curfew_core::instance::InstanceState;
     use curfew_core::memory::{HOLD_TAG, REQUEST_TAG};
 
     fn governance() -> Governance {
@@ -231,7 +306,7 @@ mod tests {
         );
         let mut holds = Holds::default();
         let mut news = |instance: &Instance, now: &str| {
-            let news = holds.news(std::slice::from_ref(instance), &governance(), at(now));
+            let news = holds.news(None, std::slice::from_ref(instance), &governance(), at(now));
             news.iter()
                 .map(Notice::sentence)
                 .collect::<Vec<_>>()
@@ -250,5 +325,47 @@ mod tests {
         );
         assert_eq!(news(&upheld, "12:03:00"), "");
         assert!(news(&upheld, "22:00:05").ends_with("is over"));
+    }
+
+    #[test]
+    fn the_latency_of_an_edge_is_known_when_its_instance_has_come_to_rest() {
+        let transition = |from, to, time: &str, edge: Option<&str>, cause: &str| Transition {
+            instance: "i-0abc1234def567890".parse().unwrap(),
+            name: None,
+            from,
+            to,
+            at: at(time),
+            cause: cause.parse().unwrap(),
+            schedule: None,
+            region: curfew_core::instance::Region::new("eu-west-3"),
+            account: curfew_core::instance::AccountId::new("123456789012"),
+            edge: edge.map(at),
+            evidence: curfew_core::transition::Evidence::Look,
+            by: None,
+            instance_type: None,
+        };
+        use InstanceState::{Pending, Running, Stopped, Stopping};
+        let mut under_way = UnderWay::default();
+        let mut latency = |from, to, time: &str, edge: Option<&str>, cause: &str| {
+            let latency = under_way.latency(&transition(from, to, time, edge, cause));
+            latency.map(|latency| latency.as_secs())
+        };
+        let office = "schedule office";
+        let edge = Some("20:00:00");
+        assert_eq!(latency(Running, Stopping, "20:00:03", edge, office), None);
+        assert_eq!(
+            latency(Stopping, Stopped, "20:01:10", None, office),
+            Some(70)
+        );
+        // Seen at rest at once, as on an emulator.
+        assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
+        // Somebody else's change has no edge, and neither has a start that falls back.
+        assert_eq!(latency(Stopped, Pending, "21:00:00", None, "outside"), None);
+        assert_eq!(latency(Pending, Running, "21:01:00", None, "outside"), None);
+        assert_eq!(
+            latency(Stopped, Pending, "08:00:05", Some("08:00:00"), office),
+            None
+        );
+        assert_eq!(latency(Pending, Stopped, "08:00:30", None, "outside"), None);
     }
 }

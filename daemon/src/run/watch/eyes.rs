@@ -1,17 +1,22 @@
 //! What passes and polling do for each other: both look at everything, and one of them at a time is enough.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use curfew_core::membership::Member;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::source::{Look, Seen};
 
+/// When the newest look at each account-region was begun that has been shown.
+pub(super) type Newest = BTreeMap<Member, Instant>;
+
 /// Where a pass shows what it has seen, and polling learns that it need not look. Clones are the same.
 #[derive(Clone, Debug)]
 pub(in crate::run) struct Eyes {
     seen: mpsc::Sender<Seen>,
-    newest: watch::Sender<Option<Instant>>,
+    newest: watch::Sender<Newest>,
     nudge: Arc<Notify>,
 }
 
@@ -20,33 +25,33 @@ impl Eyes {
     pub(in crate::run) fn new(seen: mpsc::Sender<Seen>) -> Self {
         Self {
             seen,
-            newest: watch::Sender::new(None),
+            newest: watch::Sender::new(Newest::new()),
             nudge: Arc::default(),
         }
     }
 
-    /// Shows a look at everything that was begun at `begun`, unless it is outdated or would have to wait: then polling looks.
-    pub(in crate::run) fn show(&self, begun: Instant, looks: Vec<Look>) {
+    /// Shows a look that was begun at `begun`, unless it is outdated or would have to wait: then polling looks.
+    pub(in crate::run) fn show(&self, begun: Instant, look: Look) {
         if let Ok(place) = self.seen.try_reserve()
-            && self.has_news(begun)
+            && self.has_news(&look.member, begun)
         {
-            place.send(Seen::Everything(looks));
+            place.send(Seen::Everything(vec![look]));
         }
     }
 
-    /// Whether nobody has shown a look that was begun later; from now on, this one has been.
-    pub(super) fn has_news(&self, begun: Instant) -> bool {
+    /// Whether no look at this account-region has been shown that was begun later; from now on, this one has been.
+    pub(super) fn has_news(&self, member: &Member, begun: Instant) -> bool {
         self.newest.send_if_modified(|newest| {
-            let news = newest.is_none_or(|newest| newest < begun);
+            let news = newest.get(member).is_none_or(|newest| *newest < begun);
             if news {
-                *newest = Some(begun);
+                newest.insert(member.clone(), begun);
             }
             news
         })
     }
 
-    /// When the newest look was begun that somebody has shown.
-    pub(super) fn newest(&self) -> watch::Receiver<Option<Instant>> {
+    /// When the newest look at each was begun that has been shown.
+    pub(super) fn newest(&self) -> watch::Receiver<Newest> {
         self.newest.subscribe()
     }
 

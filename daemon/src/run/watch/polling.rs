@@ -1,22 +1,25 @@
 //! Polling: often while something is under way, seldom when it is quiet.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberError, Organisation};
+use curfew_aws::organisation::{MemberFleet, Organisation, Survey};
 use curfew_core::govern::Governance;
+use curfew_core::instance::Instance;
 use curfew_core::membership::Member;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::eyes::Newest;
 use super::{Eyes, Look, Seen, Sightings, SourceError};
 use crate::run::InForce;
+use crate::run::backoff::Backoff;
 use crate::settings::DaemonSettings;
 
 /// How long after an edge, or after this process has changed something, it is looked often: EC2 takes up to two minutes for most
@@ -29,6 +32,10 @@ const BESIDE_EVENTS: Duration = Duration::from_mins(5);
 /// After a look of somebody else, the next one is left to them for so much longer: a pass comes a minute after the last one's end, and
 /// would find that it has just been looked.
 const GIVE_WAY: Duration = Duration::from_secs(5);
+
+/// How long an account-region that did not answer last time may take now, so that the others are not waited for: passes look at it too,
+/// with all their patience, and show what they see.
+const DOUBTFUL: Duration = Duration::from_secs(3);
 
 /// How often to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +73,24 @@ pub struct Polling {
     clock: Clock,
     tempo: Tempo,
     eyes: Eyes,
-    /// When the newest look of all was begun.
-    newest: watch::Receiver<Option<Instant>>,
+    /// When the newest look at each account-region was begun.
+    newest: watch::Receiver<Newest>,
     mood: watch::Receiver<Mood>,
     /// When the last look of ours was begun.
     last: Option<Instant>,
     lively_until: Option<Instant>,
-    /// Who did not answer last time: it is said once.
-    silent: HashSet<Member>,
+    /// Those that did not answer last time, which is said once, and when each is looked at again.
+    silent: HashMap<Member, Silence>,
+}
+
+/// An account-region that does not answer.
+#[derive(Debug)]
+struct Silence {
+    backoff: Backoff,
+    /// When it last failed to.
+    failed: Instant,
+    /// When it is looked at again.
+    again: Instant,
 }
 
 impl Polling {
@@ -94,16 +111,27 @@ impl Polling {
             mood,
             last: None,
             lively_until: None,
-            silent: HashSet::new(),
+            silent: HashMap::new(),
         }
     }
 
     /// When to look, after a look of ours that was begun at `own`.
     fn due(&mut self, own: Instant) -> Instant {
-        let newest = *self.newest.borrow_and_update();
-        match newest.filter(|newest| *newest > own) {
-            Some(newest) => newest + self.interval(GIVE_WAY),
-            None => own + self.interval(Duration::ZERO),
+        let newest = self.newest.borrow_and_update().clone();
+        let members = self.organisation.members().iter();
+        let newest: Vec<Option<Instant>> = members
+            .filter(|one| !self.silent.contains_key(&one.member))
+            .map(|one| {
+                newest
+                    .get(&one.member)
+                    .filter(|newest| **newest > own)
+                    .copied()
+            })
+            .collect();
+        // Shown by others, all of them.
+        match newest.into_iter().min() {
+            Some(Some(newest)) => newest + self.interval(GIVE_WAY),
+            _ => own + self.interval(Duration::ZERO),
         }
     }
 
@@ -127,19 +155,60 @@ impl Polling {
         around_edges(&self.governance, self.clock.now(), Tempo { busy, quiet })
     }
 
-    fn tell(&mut self, failures: &[MemberError]) {
-        for error in failures {
-            if self.silent.insert(error.member.clone()) {
-                warn!(%error, hint = error.hint(), "instances can't be watched");
-            }
+    /// Says once each who does not answer and who does again; the former are looked at later and later.
+    fn tell(&mut self, survey: &Survey<Vec<Instance>>) {
+        for (one, _) in &survey.answers {
+            self.answers(&one.member);
         }
-        self.silent.retain(|member| {
-            let still = failures.iter().any(|error| error.member == *member);
-            if !still {
-                info!(%member, "instances can be watched again");
-            }
-            still
-        });
+        for error in &survey.failures {
+            let now = Instant::now();
+            let silence = self.silent.entry(error.member.clone());
+            let silence = silence.or_insert_with(|| {
+                warn!(%error, hint = error.hint(), "instances can't be watched");
+                Silence {
+                    backoff: Backoff::default(),
+                    failed: now,
+                    again: now,
+                }
+            });
+            silence.failed = now;
+            silence.again = now + silence.backoff.after_failure();
+        }
+    }
+
+    fn answers(&mut self, member: &Member) {
+        if self.silent.remove(member).is_some() {
+            info!(%member, "instances can be watched again");
+        }
+    }
+
+    /// Looks at everything but what is silent, and beside that at what is silent and has its turn again.
+    async fn look(&mut self) -> Survey<Vec<Instance>> {
+        let now = Instant::now();
+        let newest = self.newest.borrow().clone();
+        let shown: Vec<Member> = self
+            .silent
+            .iter()
+            .filter(|(member, silence)| newest.get(*member) > Some(&silence.failed))
+            .map(|(member, _)| member.clone())
+            .collect();
+        for member in shown {
+            self.answers(&member);
+        }
+        let silent = &self.silent;
+        let has_turn = |silence: &Silence| silence.again <= now;
+        let sound = self.organisation.only(|one| !silent.contains_key(one));
+        let doubtful = self
+            .organisation
+            .only(|one| silent.get(one).is_some_and(has_turn));
+        let soon = Deadline::at(now + DOUBTFUL);
+        let (mut survey, more) = tokio::join!(
+            sound.observe(&Scope::All, Deadline::NONE),
+            doubtful.observe(&Scope::All, soon),
+        );
+        survey.answers.extend(more.answers);
+        survey.failures.extend(more.failures);
+        survey
     }
 }
 
@@ -169,15 +238,15 @@ impl Sightings for Polling {
         let instant = Instant::now();
         self.last = Some(instant);
         let begun = self.clock.now();
-        let mut survey = self.organisation.observe(&Scope::All, Deadline::NONE).await;
-        if survey.answers.is_empty() && !survey.failures.is_empty() {
+        let mut survey = self.look().await;
+        let everything = survey.failures.len() == self.organisation.members().len();
+        if everything && survey.answers.is_empty() && !survey.failures.is_empty() {
             return Err(survey.failures.swap_remove(0).into());
         }
-        self.tell(&survey.failures);
-        if !self.eyes.has_news(instant) {
-            return Ok(Seen::Everything(Vec::new()));
-        }
-        let looks = survey.answers.into_iter().map(|(one, instances)| Look {
+        self.tell(&survey);
+        let news = |one: &MemberFleet| self.eyes.has_news(&one.member, instant);
+        let looks = survey.answers.into_iter().filter(|(one, _)| news(one));
+        let looks = looks.map(|(one, instances)| Look {
             member: one.member,
             begun,
             instances,
@@ -214,6 +283,7 @@ fn around_edges(governance: &Governance, now: Timestamp, tempo: Tempo) -> Durati
 mod tests {
     use super::*;
     use curfew_aws::connect::{ConnectOptions, Connection};
+    use curfew_core::instance::Region;
     use curfew_core::membership::Membership;
     use curfew_core::settings::RawGovernance;
     use tokio::sync::mpsc;
@@ -229,6 +299,17 @@ mod tests {
         eyes: Eyes,
         shown: mpsc::Receiver<Seen>,
         _in_charge: watch::Sender<Mood>,
+    }
+
+    fn look() -> Look {
+        Look {
+            member: Member {
+                account: None,
+                region: Region::new("us-east-1"),
+            },
+            begun: Timestamp::UNIX_EPOCH,
+            instances: Vec::new(),
+        }
     }
 
     async fn just_looked() -> World {
@@ -251,7 +332,7 @@ mod tests {
             mood,
             last: Some(Instant::now()),
             lively_until: None,
-            silent: HashSet::new(),
+            silent: HashMap::new(),
         };
         World {
             polling,
@@ -268,7 +349,7 @@ mod tests {
         let passes = tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_secs(59)).await;
-                world.eyes.show(Instant::now(), Vec::new());
+                world.eyes.show(Instant::now(), look());
                 world.shown.recv().await.unwrap();
             }
         });
@@ -286,13 +367,13 @@ mod tests {
         let earlier = Instant::now();
         tokio::time::advance(Duration::from_secs(1)).await;
         let later = Instant::now();
-        eyes.show(later, Vec::new());
-        eyes.show(Instant::now() + Duration::from_secs(1), Vec::new());
+        eyes.show(later, look());
+        eyes.show(Instant::now() + Duration::from_secs(1), look());
         assert!(shown.recv().await.is_some());
         assert!(shown.try_recv().is_err(), "there was no room");
-        eyes.show(earlier, Vec::new());
+        eyes.show(earlier, look());
         assert!(shown.try_recv().is_err(), "it is outdated");
-        assert!(!eyes.has_news(earlier));
+        assert!(!eyes.has_news(&look().member, earlier));
     }
 
     #[test]
