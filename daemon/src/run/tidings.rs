@@ -191,19 +191,21 @@ fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> boo
     if step.action == StepAction::Record {
         return false;
     }
+    if let Cause::Hold(_) = &step.cause {
+        return true;
+    }
     let last: Option<Last> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
     let Some(done) = last.filter(|last| !last.pending) else {
         return false;
     };
     match &step.cause {
-        Cause::Hold(_) => done.cause == step.cause,
         Cause::Schedule(_) | Cause::Request(_) => {
             let enforced = governance
                 .schedule_for(instance)
                 .is_ok_and(|schedule| schedule.firmness == Firmness::Enforced);
             enforced && step.edge.is_none_or(|edge| done.at >= edge.at)
         }
-        Cause::Outside | Cause::Adopted => false,
+        Cause::Hold(_) | Cause::Outside | Cause::Adopted => false,
     }
 }
 

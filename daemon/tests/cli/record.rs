@@ -383,5 +383,5 @@ fn questions_that_cannot_be_meant_are_refused() {
     }
     let (code, said) = story.place.fails(&["history", "--cause", "nonsense"]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("write `schedule`, `hold`"), "{said}");
+    assert!(said.contains("write `schedule`, `override`"), "{said}");
 }

@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use curfew_aws::clock::Clock;
 use curfew_testing::{InstanceId, Launch, Model, Server, TimeSource, serve_with};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -125,11 +126,22 @@ pub(crate) fn now() -> Timestamp {
 }
 
 pub(crate) fn due(name: &str) -> Launch {
-    Launch::new(name).tag("Schedule", "night")
+    let last = now() - SignedDuration::from_hours(1);
+    let last = format!("{last:.0} start schedule night");
+    Launch::new(name)
+        .tag("Schedule", "night")
+        .tag("curfew:last", last)
 }
 
 pub(crate) fn idle(name: &str) -> Launch {
-    Launch::new(name).tag("Schedule", "year")
+    // Its newest edge, this year's in Kolkata, is dealt with.
+    let last = format!(
+        "{}-12-31T18:30:00Z start adopted",
+        now().to_zoned(TimeZone::UTC).year() - 1
+    );
+    Launch::new(name)
+        .tag("Schedule", "year")
+        .tag("curfew:last", last)
 }
 
 /// The fields named, of each entry, in the order of the names of the instances.

@@ -94,8 +94,9 @@ fn what_ec2_refused_and_a_stand_in_type_are_told() {
         .instance_type("t3a.micro")
         .tag(
             "curfew:retry",
-            "2025-12-31T18:30:00Z start 3x InsufficientInstanceCapacity next 2026-01-01T12:30:00Z",
+            "2025-12-31T18:30:00Z start 3x InsufficientInstanceCapacity first 2026-01-01T11:30:00Z next 2026-01-01T12:30:00Z",
         )
+        .tag("curfew:last", "2025-12-31T18:30:00Z start schedule year pending")
         .tag("curfew:type", "t3.micro as t3a.micro")]);
     let settings = crate::cloud::SETTINGS.replace(
         "start = \"0 0 1 1 *\"",

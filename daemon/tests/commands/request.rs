@@ -174,31 +174,28 @@ fn a_time_of_day_is_on_the_clock_of_the_governing_schedule() {
 }
 
 #[test]
-fn on_an_enforced_schedule_a_plain_request_becomes_a_hold() {
+fn on_an_enforced_schedule_a_plain_request_stands() {
     let cloud = Cloud::with([Launch::new("web").tag("Schedule", "strict")]);
     let changes = cloud.json(&["stop"]);
     assert_eq!(
         lines(&changes["instances"], &["result"]),
         ["web | stopping"]
     );
-    assert!(
-        cloud
-            .tag("web", "curfew:override")
-            .unwrap()
-            .starts_with("stopped until ")
-    );
+    let request = cloud.tag("web", "curfew:request").unwrap();
+    assert!(request.contains(" stop by "), "{request}");
+    assert_eq!(cloud.tag("web", "curfew:override"), None);
 }
 
 #[test]
-fn what_ec2_cannot_be_asked_for_yet_says_how_to_wait() {
+fn what_ec2_cannot_be_asked_for_yet_is_recorded_and_waits() {
     let cloud = Cloud::with([idle("web").stopped()]);
     cloud.json(&["start"]);
     assert_eq!(cloud.state("web"), "pending");
-    let told = cloud.run(&["stop"]);
-    insta::assert_snapshot!(said(&cloud, &told), @r#"
-    1: error: `i-web` is pending, and EC2 can't be asked for another state yet
-      hint: ask again when it has settled, or say for how long (--for 8h): a hold waits by itself
-    "#);
+    let changes = cloud.json(&["stop"]);
+    assert_eq!(
+        lines(&changes["instances"], &["result"]),
+        ["web | postponed"]
+    );
     let changes = cloud.json(&["stop", "--for", "1h"]);
     assert_eq!(
         lines(&changes["instances"], &["result"]),

@@ -13,10 +13,15 @@ use crate::terminal::Terminal;
 fn it_shows_what_is_governed_and_counts_the_rest() {
     let cloud = Cloud::with([
         due("web"),
-        idle("batch").tag(
-            "curfew:override",
-            "running since 2026-01-01T00:00:00Z until 2199-01-01T00:00:00Z by alice",
-        ),
+        idle("batch")
+            .tag(
+                "curfew:last",
+                "2026-01-01T00:00:00Z start override by alice",
+            )
+            .tag(
+                "curfew:override",
+                "running since 2026-01-01T00:00:00Z until 2199-01-01T00:00:00Z by alice",
+            ),
         Launch::new("stray"),
     ]);
     let status = cloud.json(&["status"]);
