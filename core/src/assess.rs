@@ -157,14 +157,14 @@ fn judge(
     let Some(request) = request else {
         return Judge::new(instance, view, recalled, world, now).judge();
     };
-    let word = asked::spoken(request, instance, view, recalled, now);
+    let spoken = asked::spoken(request, instance, view, recalled, now);
     let mut said = instance.clone();
-    word.write_to(&mut said.tags);
+    spoken.write_to(&mut said.tags);
     let recalled = Recalled::of(&said, now);
     let judge = Judge::new(&said, view, &recalled, world, now);
     let judged = judge.judge();
     Judged {
-        decision: judge.requested(word, judged.decision),
+        decision: judge.requested(spoken, judged.decision),
         ..judged
     }
 }

@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn a_word_that_came_after_the_change_did_not_cause_it() {
-        let held = "2026-11-23T18:56:00Z start override by alice";
+        let last = "2026-11-23T18:56:00Z start override by alice";
         assert_eq!(
-            told(&running("2026-11-23T18:52:00Z", held)),
+            told(&running("2026-11-23T18:52:00Z", last)),
             "2026-11-23T18:52:00Z start: nobody knows"
         );
         let mut instance = running(

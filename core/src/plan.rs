@@ -94,6 +94,10 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
 
 /// What becomes of one instance.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it exists once an instance, and is taken apart at once"
+)]
 pub enum Decision {
     /// Something is done.
     Step(Step),

@@ -226,17 +226,7 @@ pub async fn run(
     if keeps_rules {
         making.rules(&tasks);
     }
-    for delivery in deliveries {
-        let name = format!("notify {}", delivery.destination());
-        let shutdown = making.shutdown.clone();
-        tasks.keep(name, None, move |_| {
-            let running = delivery.clone().run(shutdown.clone());
-            async move {
-                running.await;
-                Ok(())
-            }
-        });
-    }
+    making.deliver(&tasks, deliveries);
     let announced = CancellationToken::new();
     if let Some(reload) = reload {
         let (health, manager) = (health.clone(), Arc::clone(&manager));
@@ -280,6 +270,20 @@ struct Desk {
 }
 
 impl Making {
+    fn deliver(&self, tasks: &Tasks, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let name = format!("notify {}", delivery.destination());
+            let shutdown = self.shutdown.clone();
+            tasks.keep(name, None, move |_| {
+                let running = delivery.clone().run(shutdown.clone());
+                async move {
+                    running.await;
+                    Ok(())
+                }
+            });
+        }
+    }
+
     fn reconcile(
         &self,
         tasks: &Tasks,

@@ -233,6 +233,16 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
 }
 
+fn heartbeat(text: &str) -> Result<Option<Rate>, String> {
+    match text {
+        "off" => Ok(None),
+        rate => rate
+            .parse()
+            .map(Some)
+            .map_err(|problem| format!("{problem}; or `off`")),
+    }
+}
+
 /// Converts raw settings, collecting every problem.
 fn resolve(
     raw: RawSettings,
@@ -268,13 +278,7 @@ fn resolve(
         "stack.name",
         name.as_ref().map(drop).map_err(ToString::to_string),
     );
-    let heartbeat = match raw.stack.heartbeat.as_str() {
-        "off" => Ok(None),
-        rate => rate
-            .parse::<Rate>()
-            .map(Some)
-            .map_err(|problem| format!("{problem}; or `off`")),
-    };
+    let heartbeat = heartbeat(&raw.stack.heartbeat);
     check(
         "stack.heartbeat",
         heartbeat.as_ref().map(drop).map_err(Clone::clone),

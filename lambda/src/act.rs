@@ -112,7 +112,7 @@ impl App {
                 Decision::Skip(skip) => {
                     changes
                         .instances
-                        .push(Change::skipped(seen.instance, &seen.assessment, &skip))
+                        .push(Change::skipped(seen.instance, &seen.assessment, &skip));
                 }
             }
         }

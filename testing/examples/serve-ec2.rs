@@ -4,6 +4,8 @@
 //! It launches so many stopped instances, whose schedule has just started and stops in half an hour, writes the configuration
 //! for that into the directory, and prints how many are in which state whenever that changes. It ends with its standard input.
 
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Read as _;

@@ -95,12 +95,12 @@ impl Model {
     }
 
     /// Describes the instance's state by a word that EC2 does not document, whatever it is, from now on.
-    pub fn describe_state_as(&self, id: &InstanceId, word: &'static str) {
+    pub fn describe_state_as(&self, id: &InstanceId, state: &'static str) {
         /// Beyond every number that the API Reference lists.
         const UNDOCUMENTED: u16 = 96;
         let mut world = self.world();
         if world.find(id).is_some() {
-            world.change(id).described_as = Some((word, UNDOCUMENTED));
+            world.change(id).described_as = Some((state, UNDOCUMENTED));
         }
     }
 

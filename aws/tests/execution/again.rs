@@ -267,7 +267,7 @@ async fn one_that_is_gone_at_the_second_look_takes_no_other_with_it() {
     let (done, gone) = tokio::join!(world.pass(), meanwhile);
     assert_eq!(
         failed(&done, CloudErrorKind::NotFound),
-        names(&[gone.clone()])
+        names(std::slice::from_ref(&gone))
     );
     assert_eq!(done.failures(), 1);
     let others: Vec<InstanceId> = ids.into_iter().filter(|id| *id != gone).collect();

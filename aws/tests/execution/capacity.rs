@@ -60,11 +60,12 @@ async fn a_thousand_without_room_are_not_asked_for_batch_by_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn who_draws_on_other_capacity_is_not_kept_off() {
+    type Special = fn(Launch) -> Launch;
     let spot = |plain: Launch| plain.spot(SpotKind::Persistent);
     let dedicated = |plain: Launch| plain.tenancy("dedicated");
     let grouped = |plain: Launch| plain.placement_group("hpc");
     let reserved = |plain: Launch| plain.capacity_reservation("cr-0abc");
-    let short: [(&str, fn(Launch) -> Launch); 4] = [
+    let short: [(&str, Special); 4] = [
         ("spot", spot),
         ("dedicated", dedicated),
         ("placement group", grouped),

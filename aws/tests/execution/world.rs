@@ -100,8 +100,8 @@ impl World {
 
     /// A clock that begins with the model's and goes on with tokio's: the model's own stands still between two calls.
     pub(crate) fn clock(&self) -> Clock {
-        let (begin, begun) = (self.ec2.now(), Instant::now());
-        Clock::telling(move || begin + SignedDuration::try_from(begun.elapsed()).unwrap())
+        let (start, begun) = (self.ec2.now(), Instant::now());
+        Clock::telling(move || start + SignedDuration::try_from(begun.elapsed()).unwrap())
     }
 
     pub(crate) fn calls(&self, action: Action) -> usize {

@@ -31,7 +31,7 @@ pub(super) fn spoken(
         }),
         hold: None,
     };
-    let held = |state, until| Spoken {
+    let timed = |state, until| Spoken {
         request: None,
         hold: Some(Hold {
             state,
@@ -44,9 +44,9 @@ pub(super) fn spoken(
     let mut word = match request.ask {
         Ask::Start(Lasting::NextEdge) => plain(Action::Start),
         Ask::Stop(Lasting::NextEdge) => plain(Action::Stop),
-        Ask::Start(Lasting::Until(until)) => held(Held::Running, until),
-        Ask::Stop(Lasting::Until(until)) => held(Held::Stopped, until),
-        Ask::Ignore { until } => held(Held::Ignored, until),
+        Ask::Start(Lasting::Until(until)) => timed(Held::Running, until),
+        Ask::Stop(Lasting::Until(until)) => timed(Held::Stopped, until),
+        Ask::Ignore { until } => timed(Held::Ignored, until),
         Ask::Resume => {
             let wanted = match recalled.active_hold(at) {
                 Some(hold) => wanted_after(view, hold, at),
@@ -57,7 +57,7 @@ pub(super) fn spoken(
     };
     // What can't be read would keep hands off for good: whoever asks replaces it.
     if recalled.hold.is_err() && word.hold.is_none() {
-        word.hold = held(Held::Ignored, at).hold;
+        word.hold = timed(Held::Ignored, at).hold;
     }
     if recalled.request.is_err() && word.request.is_none() {
         word.request = plain(as_it_is).request;

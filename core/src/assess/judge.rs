@@ -316,7 +316,7 @@ impl<'a> Judge<'a> {
     /// The call that a word asks for, and its memory.
     fn call(&self, word: &Word, action: Action, order: Ordering) -> Step {
         let mut step = self.step(action, word.cause.clone());
-        step.edge = self.edge_of(word, action);
+        step.edge = edge_of(word, action);
         // The same word is remembered as pending already, or as done: then it is held to all the same.
         if order == Ordering::Greater {
             step.remember.last = Some(Last {
@@ -332,7 +332,7 @@ impl<'a> Judge<'a> {
     /// A word with nothing to do.
     fn record(&self, word: &Word, action: Action, pending: bool) -> Step {
         let mut step = self.blank_step(StepAction::Record, word.cause.clone());
-        step.edge = self.edge_of(word, action);
+        step.edge = edge_of(word, action);
         step.remember.last = Some(Last {
             at: word.at,
             action,
@@ -340,15 +340,6 @@ impl<'a> Judge<'a> {
             pending,
         });
         self.superseding(step)
-    }
-
-    /// The edge that a step applies: also a request is one, and the end of a hold; a hold in force is none.
-    fn edge_of(&self, word: &Word, action: Action) -> Option<Edge> {
-        let is_held = matches!(word.cause, Cause::Hold(_));
-        (!is_held).then_some(Edge {
-            at: word.at,
-            action,
-        })
     }
 
     /// Gives an instance without memory its first one: before a call, or in place of what else would be written.
@@ -448,6 +439,15 @@ impl<'a> Judge<'a> {
 /// Adds a remark to what is noted already.
 pub(super) fn remark(step: &mut Step, remark: String) {
     step.remark(remark);
+}
+
+/// The edge that a step applies: also a request is one, and the end of a hold; a hold in force is none.
+fn edge_of(word: &Word, action: Action) -> Option<Edge> {
+    let is_held = matches!(word.cause, Cause::Hold(_));
+    (!is_held).then_some(Edge {
+        at: word.at,
+        action,
+    })
 }
 
 pub(super) fn wanted(desired: Desired) -> Option<Action> {

@@ -44,9 +44,8 @@ impl Judge<'_> {
         }
         let next = NextTry::at(self.reading, word.at, action, earlier);
         let came_to_nothing = match holds {
-            Holds::Once if is_repeated => self.came_to_nothing(action),
+            _ if is_repeated => self.came_to_nothing(action),
             // Where the word is done, and held to at every pass, only EC2's word tells of a try.
-            Holds::Always if is_repeated => self.came_to_nothing(action),
             Holds::Always => self.failed_start(action),
             Holds::Once => None,
         };

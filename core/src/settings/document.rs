@@ -135,10 +135,10 @@ pub(super) fn read(text: &str) -> Result<RawGovernance, DocumentError> {
     let malformed = |error: serde_json::Error| Problem::new("settings document", error.to_string());
     let mut document: Value = serde_json::from_str(text).map_err(malformed)?;
     let mut version = DocumentVersion::UNNAMED;
-    if let Value::Object(fields) = &mut document {
-        if let Some(named) = fields.remove("version") {
-            version = DocumentVersion::deserialize(named).map_err(malformed)?;
-        }
+    if let Value::Object(fields) = &mut document
+        && let Some(named) = fields.remove("version")
+    {
+        version = DocumentVersion::deserialize(named).map_err(malformed)?;
     }
     if !DocumentVersion::CURRENT.reads(version) {
         return Err(DocumentError::Newer { found: version });
@@ -231,7 +231,7 @@ impl<'de> Deserializer<'de> for Node {
     }
 }
 
-impl<'de> IntoDeserializer<'de, serde_json::Error> for Node {
+impl IntoDeserializer<'_, serde_json::Error> for Node {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -382,9 +382,9 @@ impl Pieces {
     }
 
     fn print(self) -> Vec<WakeUp> {
+        type Alike = Vec<(Day, BTreeSet<usize>)>;
         // What differs in the weekday only, or in the day of the month only, becomes one rule as well.
-        let mut merged: BTreeMap<(u64, u64, DaysOfYear), Vec<(Day, BTreeSet<usize>)>> =
-            BTreeMap::new();
+        let mut merged: BTreeMap<(u64, u64, DaysOfYear), Alike> = BTreeMap::new();
         for ((mut days, minutes), Piece { hours, timetables }) in self.0 {
             let day = std::mem::replace(&mut days.day, Day::Every);
             let same = merged.entry((minutes, hours, days)).or_default();

@@ -467,7 +467,7 @@ impl std::fmt::Debug for Story {
             .field("tags", &instance.tags)
             .field("calls", &self.cloud.calls)
             .field("console", &self.console)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -157,9 +157,10 @@ impl Bucket {
             Found::Ours(contents) if contents.code.is_empty() => Ok(DataChange::Create),
             Found::Ours(contents) => {
                 let mut code = contents.code.iter();
-                Ok(match code.any(|object| object.key() == Some(&key)) {
-                    true => DataChange::Keep,
-                    false => DataChange::Change,
+                Ok(if code.any(|object| object.key() == Some(&key)) {
+                    DataChange::Keep
+                } else {
+                    DataChange::Change
                 })
             }
         }

@@ -124,11 +124,11 @@ fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
         length >= SignedDuration::from_hours(2) && length < SignedDuration::from_mins(121),
         "{length}"
     );
-    let held = cloud.tag("web", "curfew:override").unwrap();
+    let tag = cloud.tag("web", "curfew:override").unwrap();
     assert!(
-        held.starts_with("stopped since ")
-            && held.ends_with(&format!(" until {until} by bob the builder")),
-        "{held}"
+        tag.starts_with("stopped since ")
+            && tag.ends_with(&format!(" until {until} by bob the builder")),
+        "{tag}"
     );
 
     cloud.ec2.advance(5.minutes());

@@ -290,7 +290,7 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
     );
     let found = belongings(&conn, &wanted.stack).await;
     assert_eq!((found.objects.len(), &found.bucket), (2, &None));
-    assert_eq!(found.kept, [told.clone()]);
+    assert_eq!(found.kept, std::slice::from_ref(&told));
     let removed = destroy(&conn, &wanted.stack).await.unwrap();
     assert_eq!(removed.objects, found.objects);
     assert_eq!(removed.kept, [told]);

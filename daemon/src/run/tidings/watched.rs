@@ -329,6 +329,7 @@ mod tests {
 
     #[test]
     fn the_latency_of_an_edge_is_known_when_its_instance_has_come_to_rest() {
+        use InstanceState::{Pending, Running, Stopped, Stopping};
         let transition = |from, to, time: &str, edge: Option<&str>, cause: &str| Transition {
             instance: "i-0abc1234def567890".parse().unwrap(),
             name: None,
@@ -344,7 +345,6 @@ mod tests {
             by: None,
             instance_type: None,
         };
-        use InstanceState::{Pending, Running, Stopped, Stopping};
         let mut under_way = UnderWay::default();
         let mut latency = |from, to, time: &str, edge: Option<&str>, cause: &str| {
             let latency = under_way.latency(&transition(from, to, time, edge, cause));
