@@ -349,6 +349,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn only_an_instant_means_the_same_in_every_zone() {
+        let needs_zone = |text: &str| text.parse::<End>().unwrap().needs_zone();
+        assert!(!needs_zone("2026-11-23T22:00:00Z"));
+        assert!(needs_zone("2026-11-23T22:00"));
+        assert!(needs_zone("22:00"));
+    }
+
+    #[test]
+    fn a_hold_may_last_exactly_31_days_and_not_a_second_more() {
+        let now: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
+        let until = |text: &str| Lasting::until(text.parse().unwrap(), now);
+        assert_eq!(until("2026-11-23T18:00:00Z"), Err(BadEnd::Over { now }));
+        let last = "2026-12-24T18:00:00Z";
+        assert_eq!(until(last), Ok(Lasting::Until(last.parse().unwrap())));
+        assert_eq!(until("2026-12-24T18:00:01Z"), Err(BadEnd::TooFar));
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,30}", now in 0_i64..4_000_000_000) {

@@ -1,0 +1,322 @@
+//! Every interleaving of two passes, a person, a console user, EC2 and the clock, over the real `plan` and request path.
+//!
+//! The world is one instance with tags as EC2 has them: `CreateTags` overwrites, `DeleteTags` goes by key, and nothing compares
+//! and sets. Passes (the Lambda's, the daemon's, a person's own) observe, plan, call, read `curfew:last` again and write it, and
+//! may die between any two of these. How they do that is in `shell`; what people may expect is in `people`, which shares nothing
+//! with `plan`; what must never be is [`Violation`]. A violation prints a shortest trace to it.
+//!
+//! What is not explored: several instances (each is decided for itself), and the gap between reading `curfew:last` again and
+//! writing it, which is what tags without compare-and-set leave.
+//!
+//! `cargo test -p curfew-core --test interleavings` explores a small depth. The deeper one takes minutes:
+//! `cargo test --release -p curfew-core --test interleavings -- --include-ignored`.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "how much was explored, and what was found where a rule is switched off"
+)]
+
+mod machine;
+mod model;
+mod people;
+mod search;
+mod shell;
+mod trace;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use curfew_core::govern::Governance;
+use curfew_core::schedule::{Firmness, Schedule};
+use curfew_core::timetable::Timetable;
+
+use crate::machine::Pace;
+use crate::model::{Depth, Exploration, Scenario, Spoken};
+use crate::search::{Report, explore};
+use crate::shell::{Rules, Shell};
+use crate::verdict::Violation;
+
+/// The edges are the start at 08:00:00 and the stop at 08:02:00. A tick is what an observation may be old and its call take, so
+/// that two ticks after a word it can have settled.
+const AROUND_THE_START: [i32; 4] = [-8, 0, 8, 16];
+const AROUND_THE_STOP: [i32; 4] = [112, 120, 128, 136];
+const AROUND_BOTH: [i32; 8] = [-8, 0, 8, 16, 112, 120, 128, 136];
+
+const RULES: Rules = Rules {
+    fresh_eyes: true,
+    rereads_last: true,
+    keeps_peoples_tags: true,
+};
+
+const PLAIN: Scenario = Scenario {
+    rules: RULES,
+    instants: &AROUND_THE_START,
+    vocabulary: &[
+        Spoken::Start,
+        Spoken::Stop,
+        Spoken::KeepRunning,
+        Spoken::KeepStopped,
+        Spoken::Resume,
+    ],
+    depth: Depth {
+        words: 2,
+        console: 0,
+        failures: 0,
+        falls: 0,
+    },
+    firmness: Firmness::OncePerEdge,
+    first_sight: false,
+    early: false,
+    pace: Pace::AtOnce,
+};
+
+/// More states than any of these has: beyond it, something is counted that never repeats.
+const BOUND: usize = 20_000_000;
+
+fn explored(scenario: Scenario) -> Report<Violation> {
+    let timetable = Timetable::parse_inline("Mon-Sun 08:00-08:02 UTC").expect("a timetable");
+    let mut schedule = Schedule::new("office".parse().expect("a name"), timetable);
+    schedule.firmness = scenario.firmness;
+    let governance = Governance {
+        tag: Governance::DEFAULT_TAG.to_owned(),
+        schedules: BTreeMap::from([(schedule.name.clone(), schedule)]),
+    };
+    let shell = Shell::new(governance, scenario.rules);
+    explore(&mut Exploration::new(scenario, shell), BOUND)
+}
+
+#[track_caller]
+fn holds(scenario: Scenario) {
+    let report = explored(scenario);
+    println!(
+        "{} states, {} transitions",
+        report.states, report.transitions
+    );
+    assert!(report.violations.is_empty(), "{report}");
+}
+
+const NOTHING: Depth = Depth {
+    words: 0,
+    console: 0,
+    failures: 0,
+    falls: 0,
+};
+
+#[test]
+fn two_words_of_people_around_a_start() {
+    holds(PLAIN);
+}
+
+#[test]
+fn two_words_of_people_around_a_stop() {
+    holds(Scenario {
+        instants: &AROUND_THE_STOP,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn a_person_a_console_user_and_a_refused_call() {
+    for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
+        holds(Scenario {
+            instants,
+            depth: Depth {
+                words: 1,
+                console: 1,
+                failures: 1,
+                ..NOTHING
+            },
+            ..PLAIN
+        });
+    }
+}
+
+#[test]
+fn an_override_that_keeps_hands_off() {
+    holds(Scenario {
+        vocabulary: &[Spoken::KeepOff, Spoken::Start],
+        ..PLAIN
+    });
+}
+
+#[test]
+fn an_enforced_schedule() {
+    for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
+        holds(Scenario {
+            firmness: Firmness::Enforced,
+            instants,
+            depth: Depth {
+                words: 1,
+                console: 1,
+                ..NOTHING
+            },
+            ..PLAIN
+        });
+    }
+}
+
+#[test]
+fn an_instance_that_was_never_looked_at() {
+    for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
+        holds(Scenario {
+            first_sight: true,
+            instants,
+            depth: Depth {
+                words: 1,
+                console: 1,
+                ..NOTHING
+            },
+            ..PLAIN
+        });
+    }
+}
+
+#[test]
+fn a_rule_that_fires_before_its_edge() {
+    for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
+        holds(Scenario {
+            early: true,
+            instants,
+            depth: Depth {
+                words: 1,
+                console: 1,
+                ..NOTHING
+            },
+            ..PLAIN
+        });
+    }
+}
+
+#[test]
+fn a_call_that_takes_effect_late() {
+    holds(Scenario {
+        pace: Pace::Late,
+        depth: Depth {
+            words: 1,
+            ..NOTHING
+        },
+        ..PLAIN
+    });
+}
+
+#[test]
+fn a_start_that_falls_back() {
+    holds(Scenario {
+        depth: Depth {
+            words: 1,
+            falls: 1,
+            ..NOTHING
+        },
+        ..PLAIN
+    });
+}
+
+#[test]
+fn states_that_take_time() {
+    holds(Scenario {
+        pace: Pace::Gradual,
+        depth: Depth {
+            words: 1,
+            console: 1,
+            ..NOTHING
+        },
+        ..PLAIN
+    });
+}
+
+#[test]
+#[ignore = "some minutes, with --release"]
+fn everything_at_once_over_both_edges() {
+    for (firmness, early) in [
+        (Firmness::OncePerEdge, false),
+        (Firmness::Enforced, false),
+        (Firmness::OncePerEdge, true),
+    ] {
+        holds(Scenario {
+            instants: &AROUND_BOTH,
+            vocabulary: &[
+                Spoken::Start,
+                Spoken::Stop,
+                Spoken::KeepRunning,
+                Spoken::KeepStopped,
+                Spoken::KeepOff,
+                Spoken::Resume,
+            ],
+            depth: Depth {
+                words: 2,
+                console: 1,
+                failures: 1,
+                ..NOTHING
+            },
+            firmness,
+            early,
+            ..PLAIN
+        });
+    }
+}
+
+/// That the exploration can fail: without the rule that is there for it, it must find the fault.
+#[track_caller]
+fn breaks(scenario: Scenario, expected: Violation) {
+    let report = explored(scenario);
+    println!("{report}");
+    assert!(report.violations.contains_key(&expected), "{report}");
+}
+
+/// The pass that acted on what it saw before a person spoke (issue 11, number 1).
+#[test]
+fn without_fresh_eyes_a_person_is_overruled() {
+    breaks(
+        Scenario {
+            rules: Rules {
+                fresh_eyes: false,
+                ..RULES
+            },
+            instants: &[0, 16, 32],
+            vocabulary: &[Spoken::Stop],
+            depth: Depth {
+                words: 1,
+                ..NOTHING
+            },
+            ..PLAIN
+        },
+        Violation::WordNotFollowed,
+    );
+}
+
+/// The pass that clears an ended override, and deletes a newer one (issue 11, number 2).
+#[test]
+fn where_passes_delete_a_persons_tag_a_newer_override_is_lost() {
+    breaks(
+        Scenario {
+            rules: Rules {
+                keeps_peoples_tags: false,
+                ..RULES
+            },
+            instants: &[-8, 0, 8],
+            vocabulary: &[Spoken::KeepStopped],
+            ..PLAIN
+        },
+        Violation::OverrideNotFollowed,
+    );
+}
+
+#[test]
+fn without_reading_last_again_it_goes_back() {
+    breaks(
+        Scenario {
+            rules: Rules {
+                rereads_last: false,
+                ..RULES
+            },
+            instants: &[-8, 0],
+            vocabulary: &[Spoken::Start],
+            depth: Depth {
+                words: 1,
+                ..NOTHING
+            },
+            ..PLAIN
+        },
+        Violation::LastWentBack,
+    );
+}

@@ -1,0 +1,615 @@
+//! One instance, two passes that may die at any point, a person, a console user, and EC2: everything that may happen next.
+
+use std::collections::{BTreeMap, HashMap};
+
+use curfew_core::memory::LAST_TAG;
+use curfew_core::schedule::Firmness;
+use curfew_core::timetable::Action;
+
+use crate::machine::{Machine, Pace, Power, Second, StoppedBy, instant, second};
+use crate::people::{EDGES, Newest, Said, next_edge};
+use crate::search::{Model, Next, Quickly};
+use crate::shell::{Kept, Operation, Planned, Rules, Shell, StepId, Trigger, Word, last_in};
+use crate::verdict::Violation;
+
+/// What is explored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) rules: Rules,
+    /// The instants at which things happen.
+    pub(crate) instants: &'static [Second],
+    pub(crate) vocabulary: &'static [Spoken],
+    pub(crate) depth: Depth,
+    pub(crate) firmness: Firmness,
+    /// Whether the instance was never looked at before.
+    pub(crate) first_sight: bool,
+    /// Whether rules fire before their edge.
+    pub(crate) early: bool,
+    pub(crate) pace: Pace,
+}
+
+/// How often each of these may happen; passes may come as often as they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Depth {
+    /// Words of people.
+    pub(crate) words: u8,
+    /// Starts and stops in the console.
+    pub(crate) console: u8,
+    /// Calls that EC2 refuses.
+    pub(crate) failures: u8,
+    /// Starts that fall back.
+    pub(crate) falls: u8,
+}
+
+/// What a person may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Start,
+    Stop,
+    KeepRunning,
+    KeepStopped,
+    KeepOff,
+    Resume,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    tick: u8,
+    pub(crate) machine: Machine,
+    pub(crate) said: Said,
+    left: Depth,
+    pub(crate) passes: [Pass; 2],
+    /// The latest change that came from the console.
+    pub(crate) changed: Option<ConsoleChange>,
+    /// The highest instant that `curfew:last` ever had.
+    highest: Second,
+    /// The same, of words that were done with.
+    done: Second,
+}
+
+/// How far a pass is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Pass {
+    /// There is none, or nothing comes of it any more.
+    None,
+    UnderWay(UnderWay),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct UnderWay {
+    pub(crate) step: StepId,
+    /// EC2 refused the call, and that is written.
+    pub(crate) refused: bool,
+    /// How many operations are done.
+    pub(crate) done: u8,
+    /// The tick of the observation, as long as a call is ahead.
+    observed: u8,
+    /// The tick at which the call was sent that has no effect yet.
+    pub(crate) sent: Option<u8>,
+    ends: Second,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConsoleChange {
+    pub(crate) to: Action,
+    /// The word that it came after.
+    pub(crate) word: Newest,
+    /// Whether that word had been recorded as done.
+    pub(crate) recorded: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Event {
+    Tick,
+    Says(Word),
+    Console(Action),
+    FallsBack,
+    Arrives,
+    Observes(Trigger, Second, Planned),
+    Does(usize),
+    Refused(usize),
+    Dies(usize),
+}
+
+/// The bound that "fresh eyes" sets, and what a call takes to have its effect.
+const FRESH: Second = 8;
+
+pub(crate) struct Exploration {
+    pub(crate) scenario: Scenario,
+    pub(crate) shell: Shell,
+    initial: Vec<State>,
+    checked: HashMap<Question, Vec<Violation>, Quickly>,
+}
+
+type Question = (u8, Machine, Said, Option<ConsoleChange>);
+
+impl Exploration {
+    pub(crate) fn new(scenario: Scenario, mut shell: Shell) -> Self {
+        let office = BTreeMap::from([("Schedule".to_owned(), "office".to_owned())]);
+        let last = |tags: &BTreeMap<String, String>| {
+            let mut tags = tags.clone();
+            let stop = format!("{} stop schedule office", instant(EDGES[0].0));
+            tags.insert(LAST_TAG.to_owned(), stop);
+            tags
+        };
+        let machine = |power, launched, stopped, tags| Machine {
+            power,
+            launched,
+            stopped,
+            tags,
+        };
+        let night = (EDGES[0].0, Action::Stop);
+        let machines = if scenario.first_sight {
+            let tags = shell.tags.id(office);
+            [
+                machine(Power::Stopped, None, None, tags),
+                machine(Power::Running, Some(-300), None, tags),
+            ]
+        } else {
+            let tags = shell.tags.id(last(&office));
+            let stopped = Some((night.0 + 2, StoppedBy::User));
+            [
+                machine(Power::Stopped, Some(night.0 - 120), stopped, tags),
+                machine(Power::Running, Some(-300), stopped, tags),
+            ]
+        };
+        let initial = machines.map(|machine| {
+            let known = !scenario.first_sight;
+            // Running at night: that came from the console.
+            let changed = (known && machine.power == Power::Running).then(|| ConsoleChange {
+                to: Action::Start,
+                word: Said::default().newest(-1),
+                recorded: true,
+            });
+            State {
+                tick: 0,
+                machine,
+                said: Said::default(),
+                left: scenario.depth,
+                passes: [Pass::None; 2],
+                changed,
+                highest: if known { night.0 } else { Second::MIN },
+                done: if known { night.0 } else { Second::MIN },
+            }
+        });
+        Self {
+            scenario,
+            shell,
+            initial: initial.into(),
+            checked: HashMap::default(),
+        }
+    }
+
+    pub(crate) fn now(&self, state: &State) -> Second {
+        self.scenario.instants[usize::from(state.tick)]
+    }
+
+    /// The instant that decisions are about: the newest that is known on the instance.
+    pub(crate) fn reading(&self, machine: Machine, said: &Said, now: Second) -> Second {
+        let last = self.shell.last(machine).map(|last| second(last.at));
+        now.max(last.max(said.latest()).unwrap_or(now))
+    }
+
+    fn word_of(&self, spoken: Spoken, tick: u8) -> Word {
+        let instants = self.scenario.instants;
+        let later = usize::from(tick) + 2;
+        let until = || instants.get(later).copied().unwrap_or(3_600);
+        match spoken {
+            Spoken::Start => Word::Start,
+            Spoken::Stop => Word::Stop,
+            Spoken::KeepRunning => Word::Keep(Kept::Running, until()),
+            Spoken::KeepStopped => Word::Keep(Kept::Stopped, until()),
+            Spoken::KeepOff => Word::Keep(Kept::Ignored, until()),
+            Spoken::Resume => Word::Resume,
+        }
+    }
+
+    fn ticks(&self, state: &State) -> Option<State> {
+        let tick = state.tick + 1;
+        let now = *self.scenario.instants.get(usize::from(tick))?;
+        let overdue = |pass: &Pass| match pass {
+            Pass::UnderWay(pass) => pass.sent.is_some_and(|sent| sent + 1 < tick),
+            Pass::None => false,
+        };
+        if state.machine.power.in_flight() || state.passes.iter().any(overdue) {
+            return None;
+        }
+        let mut passes = state.passes;
+        for pass in &mut passes {
+            if self.is_over(pass, now) {
+                *pass = Pass::None;
+            }
+        }
+        passes.sort_unstable();
+        Some(State {
+            tick,
+            passes,
+            ..*state
+        })
+    }
+
+    /// Whether nothing comes of a pass any more.
+    fn is_over(&self, pass: &Pass, now: Second) -> bool {
+        let Pass::UnderWay(pass) = pass else {
+            return false;
+        };
+        if pass.sent.is_some() {
+            return false;
+        }
+        let rules = self.scenario.rules;
+        let operations = self.shell.operations(pass.step, pass.refused);
+        let calls = |operation: &Operation| matches!(operation, Operation::Call(_));
+        let before_call = operations[usize::from(pass.done)..].iter().any(calls);
+        let since = now - self.scenario.instants[usize::from(pass.observed)];
+        now >= pass.ends || (before_call && rules.fresh_eyes && since > FRESH)
+    }
+
+    fn observations(&mut self, state: &State) -> Vec<(Trigger, Second, Planned)> {
+        let now = self.now(state);
+        let mut looks = vec![(Trigger::Heartbeat, now)];
+        if let Some(before) = usize::from(state.tick).checked_sub(1) {
+            // Its clock was read before the instance was observed.
+            let before = self.scenario.instants[before];
+            if next_edge(before) > now && now - before <= FRESH {
+                looks.push((Trigger::Heartbeat, before));
+            }
+        }
+        if self.scenario.early && next_edge(now) - now <= FRESH {
+            looks.push((Trigger::Schedule, now));
+        }
+        let planned = looks
+            .into_iter()
+            .map(|(trigger, at)| (trigger, at, self.shell.plan(state.machine, at, trigger)));
+        planned
+            .filter(|(.., planned)| planned.step.is_some())
+            .collect()
+    }
+
+    fn begins(
+        &self,
+        state: &State,
+        now: Second,
+        trigger: Trigger,
+        planned: Planned,
+    ) -> Option<Next<Self>> {
+        let slot = state.passes.iter().position(|pass| *pass == Pass::None)?;
+        let step = planned.step.filter(|_| self.now(state) < planned.ends)?;
+        let calls = self.shell.calls(step);
+        let word = state
+            .said
+            .newest(self.reading(state.machine, &state.said, now));
+        let again = calls
+            && !word.in_force
+            && self.scenario.firmness == Firmness::OncePerEdge
+            && word.at <= state.done;
+        let pass = Pass::UnderWay(UnderWay {
+            step,
+            refused: false,
+            done: 0,
+            observed: if calls { state.tick } else { 0 },
+            sent: None,
+            ends: planned.ends,
+        });
+        Some(Next {
+            event: Event::Observes(trigger, now, planned),
+            state: with(state, slot, pass),
+            violation: again.then_some(Violation::CalledAgain),
+        })
+    }
+
+    /// What a pass does next, and how that may go.
+    fn goes_on(&mut self, state: &State, slot: usize) -> Vec<Next<Self>> {
+        let Pass::UnderWay(pass) = state.passes[slot] else {
+            return Vec::new();
+        };
+        match self.operation(&pass) {
+            Operation::Call(action) if pass.sent.is_none() => {
+                let mut next = Vec::from_iter(self.refused(state, slot, pass));
+                next.push(if self.scenario.pace == Pace::Late {
+                    let sent = UnderWay {
+                        sent: Some(state.tick),
+                        ..pass
+                    };
+                    fine(Event::Does(slot), with(state, slot, Pass::UnderWay(sent)))
+                } else {
+                    self.takes_effect(state, slot, pass, action)
+                });
+                next
+            }
+            Operation::Call(action) => vec![self.takes_effect(state, slot, pass, action)],
+            write => self.writes(state, slot, pass, &write),
+        }
+    }
+
+    fn operation(&self, pass: &UnderWay) -> Operation {
+        self.shell.operations(pass.step, pass.refused)[usize::from(pass.done)].clone()
+    }
+
+    /// A pass after what it does next.
+    fn advanced(&self, pass: UnderWay) -> Pass {
+        let done = pass.done + 1;
+        let ahead = &self.shell.operations(pass.step, pass.refused)[usize::from(done)..];
+        if ahead.is_empty() {
+            return Pass::None;
+        }
+        let calls = |operation: &Operation| matches!(operation, Operation::Call(_));
+        Pass::UnderWay(UnderWay {
+            done,
+            observed: if ahead.iter().any(calls) {
+                pass.observed
+            } else {
+                0
+            },
+            sent: None,
+            ..pass
+        })
+    }
+
+    fn refused(&self, state: &State, slot: usize, pass: UnderWay) -> Option<Next<Self>> {
+        let left = Depth {
+            failures: state.left.failures.checked_sub(1)?,
+            ..state.left
+        };
+        let pass = if self.shell.operations(pass.step, true).is_empty() {
+            Pass::None
+        } else {
+            Pass::UnderWay(UnderWay {
+                refused: true,
+                done: 0,
+                observed: 0,
+                ..pass
+            })
+        };
+        let refused = State {
+            left,
+            ..with(state, slot, pass)
+        };
+        Some(fine(Event::Refused(slot), refused))
+    }
+
+    fn takes_effect(
+        &self,
+        state: &State,
+        slot: usize,
+        pass: UnderWay,
+        action: Action,
+    ) -> Next<Self> {
+        let now = self.now(state);
+        let mut after = if refuses(state.machine.power, action) {
+            Pass::None
+        } else {
+            self.advanced(pass)
+        };
+        if self.is_over(&after, now) {
+            after = Pass::None;
+        }
+        let called = State {
+            machine: state.machine.called(action, now, self.scenario.pace),
+            ..with(state, slot, after)
+        };
+        fine(Event::Does(slot), called)
+    }
+
+    fn writes(
+        &mut self,
+        state: &State,
+        slot: usize,
+        pass: UnderWay,
+        write: &Operation,
+    ) -> Vec<Next<Self>> {
+        let (machine, violation) = self.write(state, write);
+        let written = State {
+            machine,
+            ..with(state, slot, self.advanced(pass))
+        };
+        let mut next = vec![Next {
+            event: Event::Does(slot),
+            state: self.with_ghosts(written),
+            violation,
+        }];
+        if pass.done > 0 {
+            next.push(fine(Event::Dies(slot), with(state, slot, Pass::None)));
+        }
+        next
+    }
+
+    fn write(&mut self, state: &State, write: &Operation) -> (Machine, Option<Violation>) {
+        let machine = self.shell.write(state.machine, write);
+        let Operation::Create(set) = write else {
+            return (machine, None);
+        };
+        let written = last_in(set).filter(|_| machine.tags != state.machine.tags);
+        let back = written.is_some_and(|last| second(last.at) < state.highest);
+        (machine, back.then_some(Violation::LastWentBack))
+    }
+
+    fn with_ghosts(&self, state: State) -> State {
+        let Some(last) = self.shell.last(state.machine) else {
+            return state;
+        };
+        let at = second(last.at);
+        State {
+            highest: state.highest.max(at),
+            done: if last.pending {
+                state.done
+            } else {
+                state.done.max(at)
+            },
+            ..state
+        }
+    }
+
+    fn speaks(&mut self, state: &State, word: Word) -> Next<Self> {
+        let now = self.now(state);
+        let (machine, at) = self.shell.say(state.machine, word, now);
+        let last = self.shell.last(state.machine).map(|last| second(last.at));
+        let known = last.max(state.said.latest());
+        let is_newer = at >= now && known.is_none_or(|known| at > known);
+        let spoken = State {
+            machine,
+            said: state.said.and(word, at),
+            left: Depth {
+                words: state.left.words - 1,
+                ..state.left
+            },
+            ..*state
+        };
+        Next {
+            event: Event::Says(word),
+            state: spoken,
+            violation: (!is_newer).then_some(Violation::InstantNotNewer),
+        }
+    }
+
+    fn console(&self, state: &State) -> Option<Next<Self>> {
+        let to = match state.machine.power {
+            Power::Running => Action::Stop,
+            Power::Stopped => Action::Start,
+            Power::Starting | Power::Stopping => return None,
+        };
+        let now = self.now(state);
+        let word = state
+            .said
+            .newest(self.reading(state.machine, &state.said, now));
+        let last = self.shell.last(state.machine);
+        let recorded = last.is_some_and(|last| {
+            !last.pending && second(last.at) == word.at && Some(last.action) == word.want
+        }) && word
+            .want
+            .is_some_and(|want| state.machine.power.is_at(want));
+        let changed = State {
+            machine: state.machine.called(to, now, self.scenario.pace),
+            left: Depth {
+                console: state.left.console - 1,
+                ..state.left
+            },
+            changed: Some(ConsoleChange { to, word, recorded }),
+            ..*state
+        };
+        Some(Next {
+            event: Event::Console(to),
+            state: changed,
+            violation: None,
+        })
+    }
+}
+
+/// Whether EC2 refuses a call because something else is under way.
+fn refuses(power: Power, action: Action) -> bool {
+    matches!(
+        (power, action),
+        (Power::Stopping, Action::Start) | (Power::Starting, Action::Stop)
+    )
+}
+
+fn fine(event: Event, state: State) -> Next<Exploration> {
+    Next {
+        event,
+        state,
+        violation: None,
+    }
+}
+
+fn with(state: &State, slot: usize, pass: Pass) -> State {
+    let mut passes = state.passes;
+    passes[slot] = pass;
+    passes.sort_unstable();
+    State { passes, ..*state }
+}
+
+impl Model for Exploration {
+    type State = State;
+    type Event = Event;
+    type Violation = Violation;
+
+    fn initial(&self) -> Vec<State> {
+        self.initial.clone()
+    }
+
+    fn next(&mut self, state: &State) -> Vec<Next<Self>> {
+        let mut all = Vec::new();
+        if let Some(ticked) = self.ticks(state) {
+            all.push(Next {
+                event: Event::Tick,
+                state: ticked,
+                violation: None,
+            });
+        }
+        if state.left.words > 0 {
+            for &spoken in self.scenario.vocabulary {
+                let word = self.word_of(spoken, state.tick);
+                all.push(self.speaks(state, word));
+            }
+        }
+        if state.left.console > 0 {
+            all.extend(self.console(state));
+        }
+        let now = self.now(state);
+        if state.machine.power.in_flight() {
+            let arrived = State {
+                machine: state.machine.arrived(),
+                ..*state
+            };
+            all.push(Next {
+                event: Event::Arrives,
+                state: arrived,
+                violation: None,
+            });
+        }
+        if state.left.falls > 0
+            && state.machine.launched == Some(now)
+            && matches!(state.machine.power, Power::Running | Power::Starting)
+        {
+            let machine = Machine {
+                power: Power::Stopped,
+                stopped: Some((now, StoppedBy::Service)),
+                ..state.machine
+            };
+            let fallen = State {
+                machine,
+                left: Depth {
+                    falls: state.left.falls - 1,
+                    ..state.left
+                },
+                changed: None,
+                ..*state
+            };
+            all.push(Next {
+                event: Event::FallsBack,
+                state: fallen,
+                violation: None,
+            });
+        }
+        for (trigger, at, planned) in self.observations(state) {
+            all.extend(self.begins(state, at, trigger, planned));
+        }
+        for slot in 0..state.passes.len() {
+            if slot > 0 && state.passes[slot] == state.passes[slot - 1] {
+                continue;
+            }
+            all.extend(self.goes_on(state, slot));
+        }
+        all
+    }
+
+    fn check(&mut self, state: &State) -> Vec<Violation> {
+        if state.machine.power.in_flight() || state.passes.iter().any(|pass| *pass != Pass::None) {
+            return Vec::new();
+        }
+        let question = (state.tick, state.machine, state.said, state.changed);
+        if let Some(known) = self.checked.get(&question) {
+            return known.clone();
+        }
+        let wrong = self.verdict(state);
+        self.checked.insert(question, wrong.clone());
+        wrong
+    }
+
+    fn describe(&mut self, before: &State, event: Event, after: &State) -> String {
+        self.told(before, event, after)
+    }
+
+    fn describe_state(&self, state: &State) -> String {
+        self.state_told(state)
+    }
+}

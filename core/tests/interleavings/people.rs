@@ -1,0 +1,132 @@
+//! What people said, kept apart from the tags: the words that the instance must follow, by a reading of the rules that shares
+//! nothing with `plan`.
+
+use curfew_core::timetable::Action;
+
+use crate::machine::Second;
+use crate::shell::{Kept, Word};
+
+/// The edges of the schedule that is explored.
+pub(crate) const EDGES: [(Second, Action); 4] = [
+    (-86_280, Action::Stop),
+    (0, Action::Start),
+    (120, Action::Stop),
+    (86_400, Action::Start),
+];
+
+/// The newest edge at `now`.
+pub(crate) fn edge(now: Second) -> (Second, Action) {
+    let past = EDGES.into_iter().rev().find(|(at, _)| *at <= now);
+    past.expect("the first edge is the day before")
+}
+
+/// The next edge after `now`.
+pub(crate) fn next_edge(now: Second) -> Second {
+    let next = EDGES.into_iter().find(|(at, _)| *at > now);
+    next.map_or(Second::MAX, |(at, _)| at)
+}
+
+/// The latest words of people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Said {
+    pub(crate) plain: Option<(Second, Action)>,
+    pub(crate) kept: Option<Override>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Override {
+    pub(crate) since: Second,
+    pub(crate) until: Second,
+    pub(crate) kept: Kept,
+}
+
+impl Said {
+    /// With this word, whose instant is `at`, added.
+    pub(crate) fn and(self, word: Word, at: Second) -> Self {
+        let plain = |action| Self {
+            plain: Some((at, action)),
+            ..self
+        };
+        match word {
+            Word::Start => plain(Action::Start),
+            Word::Stop => plain(Action::Stop),
+            Word::Resume => plain(edge(at).1),
+            Word::Keep(kept, until) => Self {
+                kept: Some(Override {
+                    since: at,
+                    until,
+                    kept,
+                }),
+                ..self
+            },
+        }
+    }
+
+    /// The instant of the newest word of a person.
+    pub(crate) fn latest(&self) -> Option<Second> {
+        let plain = self.plain.map(|(at, _)| at);
+        plain.max(self.kept.map(|kept| kept.since))
+    }
+
+    /// The override in force at `now`.
+    pub(crate) fn in_force(&self, now: Second) -> Option<Override> {
+        self.standing().filter(|kept| now < kept.until)
+    }
+
+    /// The override that no newer request ended, be it over or not.
+    fn standing(&self) -> Option<Override> {
+        self.kept
+            .filter(|kept| self.plain.is_none_or(|(at, _)| at <= kept.since))
+    }
+
+    /// The newest word at `now`.
+    pub(crate) fn newest(&self, now: Second) -> Newest {
+        if let Some(kept) = self.in_force(now) {
+            return Newest {
+                at: kept.since,
+                rank: Rank::Person,
+                want: match kept.kept {
+                    Kept::Running => Some(Action::Start),
+                    Kept::Stopped => Some(Action::Stop),
+                    Kept::Ignored => None,
+                },
+                in_force: true,
+            };
+        }
+        let word = |(at, action), rank| Newest {
+            at,
+            rank,
+            want: Some(action),
+            in_force: false,
+        };
+        let scheduled = word(edge(now), Rank::Edge);
+        let plain = self.plain.map(|plain| word(plain, Rank::Person));
+        let end = self
+            .standing()
+            .map(|kept| word((kept.until, edge(kept.until).1), Rank::EndOfOverride));
+        [Some(scheduled), end, plain]
+            .into_iter()
+            .flatten()
+            .max_by_key(|word| (word.at, word.rank))
+            .expect("there is an edge")
+    }
+}
+
+/// The word that decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Newest {
+    pub(crate) at: Second,
+    pub(crate) rank: Rank,
+    /// Nothing under an override that keeps hands off.
+    pub(crate) want: Option<Action>,
+    /// Whether it is an override, which holds at every pass.
+    pub(crate) in_force: bool,
+}
+
+/// Of two words at one instant, the greater is the newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Edge,
+    EndOfOverride,
+    Person,
+}

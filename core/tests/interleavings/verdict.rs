@@ -1,0 +1,140 @@
+//! What must never be, and the look at a state in which nothing is under way: what two passes make of it, and some later ones.
+
+use std::fmt;
+
+use curfew_core::memory::Cause;
+use curfew_core::schedule::Firmness;
+
+use crate::machine::{Machine, Second, second};
+use crate::model::{Exploration, State};
+use crate::people::{Newest, Rank, next_edge};
+use crate::shell::{Planned, Trigger};
+
+/// What must never be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Violation {
+    WordNotFollowed,
+    OverrideNotFollowed,
+    ConsoleUndone,
+    NeverEmpty,
+    CalledTwice,
+    CalledAgain,
+    NotRecorded,
+    LastWentBack,
+    Unsettled,
+    UndoneLater,
+    InstantNotNewer,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WordNotFollowed => "the newest word is not followed after two passes",
+            Self::OverrideNotFollowed => "an override in force is not followed after two passes",
+            Self::ConsoleUndone => {
+                "a change in the console is undone, though the word before it was recorded"
+            }
+            Self::NeverEmpty => "a third pass still plans something",
+            Self::CalledTwice => "a second pass calls again",
+            Self::CalledAgain => "a call for a word that is recorded as done",
+            Self::NotRecorded => "a person's word is not recorded after two passes",
+            Self::LastWentBack => "`curfew:last` goes back",
+            Self::Unsettled => "passes go on planning while nothing happens",
+            Self::UndoneLater => "what the newest word asked for is undone while nothing happens",
+            Self::InstantNotNewer => "a person's word is dated before what is on the instance",
+        })
+    }
+}
+
+/// How long a word is pending, at most, once somebody looks.
+const LOOKS_LATER: [Second; 6] = [16, 32, 48, 66, 84, 110];
+
+impl Exploration {
+    /// Two passes that nothing interrupts, and some later ones.
+    pub(crate) fn verdict(&mut self, state: &State) -> Vec<Violation> {
+        let now = self.now(state);
+        let mut wrong = Vec::new();
+        let (first, _) = self.shell.pass(state.machine, now);
+        let (second_, planned) = self.shell.pass(first, now);
+        if self.calls(planned) {
+            wrong.push(Violation::CalledTwice);
+        }
+        let third = self.shell.plan(second_, now, Trigger::Heartbeat);
+        if third.step.is_some() {
+            wrong.push(Violation::NeverEmpty);
+        }
+        if let Some(violation) = self.unfollowed(state, second_, now) {
+            wrong.push(violation);
+        }
+        let word = state.said.newest(self.reading(second_, &state.said, now));
+        if word.rank == Rank::Person
+            && word.want.is_some()
+            && !third.waits
+            && !self.is_recorded(second_, word)
+        {
+            wrong.push(Violation::NotRecorded);
+        }
+        let kept = state
+            .said
+            .in_force(now)
+            .map_or(Second::MAX, |kept| kept.until);
+        let calm = next_edge(now).min(kept);
+        let mut machine = second_;
+        for later in LOOKS_LATER.map(|later| now + later) {
+            if later < calm {
+                machine = self.shell.pass(machine, later).0;
+                machine = self.shell.pass(machine, later).0;
+                let last = self.shell.plan(machine, later, Trigger::Heartbeat);
+                if last.step.is_some() {
+                    wrong.push(Violation::Unsettled);
+                    break;
+                }
+                if wrong.is_empty() && self.unfollowed(state, machine, later).is_some() {
+                    wrong.push(Violation::UndoneLater);
+                    break;
+                }
+            }
+        }
+        wrong
+    }
+
+    fn calls(&self, planned: Planned) -> bool {
+        planned.step.is_some_and(|step| self.shell.calls(step))
+    }
+
+    /// Whether the instance is not what the newest word, or the console after it, made it.
+    fn unfollowed(&mut self, state: &State, machine: Machine, now: Second) -> Option<Violation> {
+        if self.shell.plan(machine, now, Trigger::Heartbeat).waits {
+            return None;
+        }
+        let word = state.said.newest(self.reading(machine, &state.said, now));
+        let followed = word.want.is_none_or(|want| machine.power.is_at(want));
+        if word.in_force {
+            return (!followed).then_some(Violation::OverrideNotFollowed);
+        }
+        if self.scenario.firmness == Firmness::Enforced {
+            return (!followed).then_some(Violation::WordNotFollowed);
+        }
+        match state.changed.filter(|changed| changed.word == word) {
+            Some(change) => (change.recorded && !machine.power.is_at(change.to))
+                .then_some(Violation::ConsoleUndone),
+            None => {
+                (!followed && !self.is_adopted(machine, word)).then_some(Violation::WordNotFollowed)
+            }
+        }
+    }
+
+    /// Whether the newest edge counts as past, since the instance was seen for the first time after it.
+    fn is_adopted(&self, machine: Machine, word: Newest) -> bool {
+        let last = self.shell.last(machine);
+        self.scenario.first_sight
+            && word.rank == Rank::Edge
+            && last.is_some_and(|last| last.cause == Cause::Adopted && second(last.at) >= word.at)
+    }
+
+    fn is_recorded(&self, machine: Machine, word: Newest) -> bool {
+        self.shell
+            .last(machine)
+            .is_some_and(|last| second(last.at) >= word.at)
+    }
+}
