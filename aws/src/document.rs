@@ -214,9 +214,9 @@ mod tests {
         let mut seed = 1;
         let accounts = (0..count).map(|_| {
             let id = noise(&mut seed) % 1_000_000_000_000;
-            let name = noise(&mut seed) % 1_000_000;
+            let name = noise(&mut seed) % (1 << 32);
             format!(
-                r#"{{"id":"{id:012}","name":"team-{name:06}","role_arn":"arn:aws:iam::{id:012}:role/curfew-member","external_id":"of-the-whole-company","regions":["eu-west-1","eu-central-1"]}}"#
+                r#"{{"id":"{id:012}","name":"team-{name:08x}","role_arn":"arn:aws:iam::{id:012}:role/curfew-member","external_id":"of-the-whole-company","regions":["eu-west-1","eu-central-1"]}}"#
             )
         });
         let accounts: Vec<_> = accounts.collect();

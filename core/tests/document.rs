@@ -77,12 +77,16 @@ fn a_newer_major_is_refused_whatever_else_it_says() {
 #[test]
 fn where_a_document_comes_from_decides_nothing() {
     let with_origin = changed(|document| {
-        document["origin"] = json!({ "file": "/etc/curfew/curfew.toml", "host": "ops-1" });
+        document["origin"] = json!("ops-1:/etc/curfew/curfew.toml");
     });
-    assert_eq!(
-        RawGovernance::from_json(&with_origin).unwrap(),
-        RawGovernance::from_json(UNVERSIONED).unwrap()
+    let with_origin = RawGovernance::from_json(&with_origin).unwrap();
+    let without = RawGovernance::from_json(UNVERSIONED).unwrap();
+    assert_ne!(
+        with_origin, without,
+        "it is kept, for whoever publishes next"
     );
+    assert_eq!(with_origin.resolve(), without.resolve());
+    assert_eq!(with_origin.membership(), without.membership());
 }
 
 #[test]

@@ -355,8 +355,8 @@ fn a_second_up_finds_everything_again_and_destroy_leaves_nothing() {
     assert_eq!(outputs["api_url"], url);
     assert_eq!(
         outputs["rules"].as_array().unwrap().len(),
-        3,
-        "start, stop, heartbeat: {outputs}"
+        2,
+        "edges, heartbeat: {outputs}"
     );
 
     let removed = house.json(&["destroy", "--yes"]);
