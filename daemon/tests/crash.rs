@@ -76,7 +76,8 @@ impl House {
         house
     }
 
-    /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns.
+    /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns. They
+    /// converge: the edges are older than the starts before them, which would count as a user's later wish.
     fn write_settings(&self, now: Timestamp) {
         let mut text = format!(
             "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\nmetrics = ''\n",
@@ -87,7 +88,7 @@ impl House {
             let action = ["start", "stop"][round % 2];
             writeln!(
                 text,
-                "[schedules.round-{round}]\ntimezone = 'UTC'\n{action} = '{} {} {} {} *'",
+                "[schedules.round-{round}]\ntimezone = 'UTC'\nadopt = 'converge'\n{action} = '{} {} {} {} *'",
                 at.minute(),
                 at.hour(),
                 at.day(),

@@ -87,7 +87,7 @@ impl Promises {
         pass: Option<&Pass>,
         woken_for: Option<&ScheduleName>,
     ) {
-        assert_only_governed_are_touched(world, before);
+        assert_only_governed_are_touched(world, before, self.asked.as_ref());
         let transitions = world.ec2.transitions();
         let mut moved = BTreeSet::new();
         for transition in &transitions[before.transitions..] {
@@ -194,7 +194,8 @@ pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
 }
 
 /// No call that changes anything names an instance that no schedule governs, or that must never be touched.
-fn assert_only_governed_are_touched(world: &World, before: &Before) {
+/// What another tool manages is touched only by its name: by a request for it, or by an override that holds it.
+fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Option<&InstanceId>) {
     for call in world.ec2.calls() {
         let Some(request) = &call.request else {
             continue;
@@ -204,8 +205,12 @@ fn assert_only_governed_are_touched(world: &World, before: &Before) {
         }
         for id in call.ids() {
             let instance = before.instances.get(id.as_str());
+            let is_named = |instance: &Instance| {
+                let id = &instance.id;
+                asked == Some(id) || hold(world, id).is_some()
+            };
             assert!(
-                instance.is_some_and(is_governed),
+                instance.is_some_and(|one| is_governed(one) || is_owned(one) && is_named(one)),
                 "{} of {instance:#?}",
                 call.name
             );
@@ -215,9 +220,17 @@ fn assert_only_governed_are_touched(world: &World, before: &Before) {
 
 /// Told apart from Curfew's own judgement: by the tags that this fleet knows.
 fn is_governed(instance: &Instance) -> bool {
+    may_be_governed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
+}
+
+/// Whether a schedule would govern it if a group did not own it.
+fn is_owned(instance: &Instance) -> bool {
+    may_be_governed(instance) && instance.tags.contains_key(AUTO_SCALING_TAG)
+}
+
+fn may_be_governed(instance: &Instance) -> bool {
     let tag = instance.tags.get("Schedule").map_or("", String::as_str);
     FLEET[..GOVERNED].contains(&tag)
-        && !instance.tags.contains_key(AUTO_SCALING_TAG)
         && instance.root == RootDevice::Ebs
         && instance
             .spot
