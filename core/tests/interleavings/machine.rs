@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use curfew_core::instance::{
-    AccountId, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice, StateReason,
+    AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
+    StateReason,
 };
 use curfew_core::timetable::Action;
 use jiff::Timestamp;
@@ -138,6 +139,8 @@ impl Machine {
             launched_at: self.launched.map(instant),
             instance_type: "t3.micro".into(),
             availability_zone: Some("eu-west-3a".into()),
+            capacity: CapacitySource::default(),
+            operator: None,
             tags: tags.clone(),
             purchase: Purchase::OnDemand,
             root_device: RootDevice::Ebs,

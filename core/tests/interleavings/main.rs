@@ -117,13 +117,13 @@ fn two_words_of_people_around_a_stop() {
 
 #[test]
 fn a_person_a_console_user_and_a_refused_call() {
-    for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
+    for (instants, failures) in [(&AROUND_THE_START, 1), (&AROUND_THE_STOP, 0)] {
         holds(Scenario {
             instants,
             depth: Depth {
                 words: 1,
                 console: 1,
-                failures: 1,
+                failures,
                 ..NOTHING
             },
             ..PLAIN
@@ -191,6 +191,8 @@ fn a_rule_that_fires_before_its_edge() {
 fn a_call_that_takes_effect_late() {
     holds(Scenario {
         pace: Pace::Late,
+        // Sent after at most 5 seconds, effective after at most 5 more: less than a word is pending.
+        instants: &[-5, 0, 5, 10, 15, 20],
         depth: Depth {
             words: 1,
             ..NOTHING

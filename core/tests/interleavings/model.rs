@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use curfew_core::memory::LAST_TAG;
+use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::schedule::Firmness;
 use curfew_core::timetable::Action;
 
 use crate::machine::{Machine, Pace, Power, Second, StoppedBy, instant, second};
-use crate::people::{EDGES, Newest, Said, next_edge};
+use crate::people::{EDGES, Newest, Rank, Said, next_edge};
 use crate::search::{Model, Next, Quickly};
 use crate::shell::{Kept, Operation, Planned, Rules, Shell, StepId, Trigger, Word, last_in};
 use crate::verdict::Violation;
@@ -63,8 +63,8 @@ pub(crate) struct State {
     pub(crate) changed: Option<ConsoleChange>,
     /// The highest instant that `curfew:last` ever had.
     highest: Second,
-    /// The same, of words that were done with.
-    done: Second,
+    /// The newest word that was recorded as done with.
+    done: (Second, Rank),
 }
 
 /// How far a pass is.
@@ -111,8 +111,8 @@ pub(crate) enum Event {
     Dies(usize),
 }
 
-/// The bound that "fresh eyes" sets, and what a call takes to have its effect.
-const FRESH: Second = 8;
+/// How old an observation may be when a call is sent: the 5 seconds that the shells allow, and some for the call itself.
+pub(crate) const FRESH: Second = 8;
 
 pub(crate) struct Exploration {
     pub(crate) scenario: Scenario,
@@ -169,7 +169,7 @@ impl Exploration {
                 passes: [Pass::None; 2],
                 changed,
                 highest: if known { night.0 } else { Second::MIN },
-                done: if known { night.0 } else { Second::MIN },
+                done: (if known { night.0 } else { Second::MIN }, Rank::Edge),
             }
         });
         Self {
@@ -275,13 +275,17 @@ impl Exploration {
         let slot = state.passes.iter().position(|pass| *pass == Pass::None)?;
         let step = planned.step.filter(|_| self.now(state) < planned.ends)?;
         let calls = self.shell.calls(step);
+        let decided = match trigger {
+            Trigger::Heartbeat => now,
+            Trigger::Schedule => next_edge(now),
+        };
         let word = state
             .said
-            .newest(self.reading(state.machine, &state.said, now));
+            .newest(self.reading(state.machine, &state.said, decided));
         let again = calls
             && !word.in_force
             && self.scenario.firmness == Firmness::OncePerEdge
-            && word.at <= state.done;
+            && (word.at, word.rank) <= state.done;
         let pass = Pass::UnderWay(UnderWay {
             step,
             refused: false,
@@ -433,7 +437,7 @@ impl Exploration {
             done: if last.pending {
                 state.done
             } else {
-                state.done.max(at)
+                state.done.max((at, rank(&last, &state.said)))
             },
             ..state
         }
@@ -473,7 +477,8 @@ impl Exploration {
             .newest(self.reading(state.machine, &state.said, now));
         let last = self.shell.last(state.machine);
         let recorded = last.is_some_and(|last| {
-            !last.pending && second(last.at) == word.at && Some(last.action) == word.want
+            let key = (second(last.at), rank(&last, &state.said));
+            !last.pending && key == (word.at, word.rank) && Some(last.action) == word.want
         }) && word
             .want
             .is_some_and(|want| state.machine.power.is_at(want));
@@ -500,6 +505,17 @@ fn refuses(power: Power, action: Action) -> bool {
         (power, action),
         (Power::Stopping, Action::Start) | (Power::Starting, Action::Stop)
     )
+}
+
+/// What kind of word a memory is of.
+fn rank(last: &Last, said: &Said) -> Rank {
+    match last.cause {
+        Cause::Hold(_) | Cause::Request(_) => Rank::Person,
+        Cause::Schedule(_) if said.kept.is_some_and(|kept| kept.until == second(last.at)) => {
+            Rank::EndOfOverride
+        }
+        Cause::Schedule(_) | Cause::Adopted | Cause::Outside => Rank::Edge,
+    }
 }
 
 fn fine(event: Event, state: State) -> Next<Exploration> {

@@ -6,8 +6,8 @@ use curfew_core::memory::Cause;
 use curfew_core::schedule::Firmness;
 
 use crate::machine::{Machine, Second, second};
-use crate::model::{Exploration, State};
-use crate::people::{Newest, Rank, next_edge};
+use crate::model::{Exploration, FRESH, State};
+use crate::people::{Newest, Rank, edge, next_edge};
 use crate::shell::{Planned, Trigger};
 
 /// What must never be.
@@ -118,10 +118,15 @@ impl Exploration {
         match state.changed.filter(|changed| changed.word == word) {
             Some(change) => (change.recorded && !machine.power.is_at(change.to))
                 .then_some(Violation::ConsoleUndone),
-            None => {
-                (!followed && !self.is_adopted(machine, word)).then_some(Violation::WordNotFollowed)
-            }
+            None => (!followed && !self.is_adopted(machine, word) && !self.is_early(machine, now))
+                .then_some(Violation::WordNotFollowed),
         }
+    }
+
+    /// Whether a pass that was woken early, and died, brought about what the next edge asks for.
+    fn is_early(&self, machine: Machine, now: Second) -> bool {
+        let (at, action) = edge(next_edge(now));
+        self.scenario.early && at - now <= FRESH && machine.power.is_at(action)
     }
 
     /// Whether the newest edge counts as past, since the instance was seen for the first time after it.
