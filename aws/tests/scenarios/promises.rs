@@ -143,8 +143,10 @@ impl Promises {
         if let (Ok(Some(_)), Cause::Schedule(_)) = (held, &step.cause) {
             panic!("a hold is broken: {outcome:#?}");
         }
-        let schedule =
-            schedule(world, &before.instances[id]).expect("what is acted on is governed");
+        let Some(schedule) = schedule(world, &before.instances[id]) else {
+            assert!(is_owned(&before.instances[id]), "{outcome:#?}");
+            return;
+        };
         let Some(edge) = step
             .edge
             .filter(|_| schedule.firmness == Firmness::OncePerEdge)
