@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use self::judge::Judge;
 use self::recall::Recalled;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
-use crate::memory::{Fallback, Hold, Last, Requested, Retry};
+use crate::memory::{Cause, Fallback, Hold, Last, Requested, Retry};
 use crate::owner::Owner;
-use crate::plan::{Decision, Skip, SkipReason, StepAction, World};
+use crate::plan::{Decision, Skip, SkipReason, Step, StepAction, World};
 use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::timetable::{Desired, Edge};
@@ -132,12 +132,31 @@ pub(crate) fn decide(
         || request.is_some()
         || recalled.active_hold(now).is_some();
     // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
-    // this request, or by an override in force.
-    if let Some(owner) = owner.as_ref().filter(|_| !is_named) {
+    // an override in force, or by a request, and then for that request alone, until it is done.
+    let owned = |owner: &Owner| {
         let reason = SkipReason::Owned(owner.clone());
-        return Judged::skipped(instance, reason, view.desired(now), now);
+        Judged::skipped(instance, reason, view.desired(now), now)
+    };
+    if let Some(owner) = owner.as_ref()
+        && !is_named
+        && !recalled.has_open_request()
+    {
+        return owned(owner);
     }
     let mut judged = judge(instance, view, &recalled, request, world, now);
+    let for_a_request = matches!(
+        &judged.decision,
+        Decision::Step(Step {
+            cause: Cause::Request(_),
+            ..
+        })
+    );
+    if let Some(owner) = owner.as_ref()
+        && !is_named
+        && !for_a_request
+    {
+        return owned(owner);
+    }
     if let (Decision::Step(step), Some(owner)) = (&mut judged.decision, owner)
         && step.action != StepAction::Record
     {

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::instance::{Instance, InstanceType};
 use crate::memory::{
-    CLOCKS_APART, Fallback, HOLD_TAG, Hold, LAST_TAG, Last, MalformedTag, REQUEST_TAG, RETRY_TAG,
-    Requested, Retry, TYPE_TAG,
+    CLOCKS_APART, Cause, Fallback, HOLD_TAG, Hold, LAST_TAG, Last, MalformedTag, REQUEST_TAG,
+    RETRY_TAG, Requested, Retry, TYPE_TAG,
 };
 use crate::schedule::Schedule;
 
@@ -48,6 +48,16 @@ impl Recalled {
     /// What a person asked for, if the tag is there and can be read.
     pub(super) fn requested(&self) -> Option<&Requested> {
         self.request.as_ref().ok()?.as_ref()
+    }
+
+    /// Whether a person's request is not recorded as done.
+    pub(super) fn has_open_request(&self) -> bool {
+        let Some(request) = self.requested() else {
+            return false;
+        };
+        self.applied().is_none_or(|last| {
+            last.at < request.at || last.pending && matches!(last.cause, Cause::Request(_))
+        })
     }
 
     /// The hold that no newer request has ended: in force, or over since its end.

@@ -248,6 +248,16 @@ fn what_is_managed_and_named_by_its_id_is_acted_on() {
         cloud.until("2026-11-23 21:00:10");
         assert_eq!(said(&cloud.look()), "auto_scaling_group");
     });
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
+        let plan = cloud.ask(&web, Ask::Stop(Lasting::NextEdge));
+        assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
+        cloud.wait(SETTLING);
+        assert_eq!(cloud.pass().steps.len(), 1, "it is recorded as done");
+        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        cloud.until("2026-11-24 08:00:10");
+        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+    });
 }
 
 #[test]

@@ -463,6 +463,11 @@ impl History {
         if matches!(instance.state, Pending | Stopping) {
             return;
         }
+        // A person's word at the edge's instant or later is the newest: whether that is recorded is asked in the end.
+        let request = self.cloud.request(id).parse::<Requested>();
+        if request.is_ok_and(|request| request.at >= edge.at) {
+            return;
+        }
         if last.as_ref().is_some_and(|last| last.at >= edge.at) || hold(&self.cloud, id).is_some() {
             return;
         }

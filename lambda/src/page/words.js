@@ -27,8 +27,8 @@ function why(one, now) {
   const { hold, changed, reason } = one;
   if (one.retry) return retrying(one.retry, now);
   if (hold) return { running: `Kept up by ${hold.by}`, stopped: `Kept stopped by ${hold.by}`, ignored: `Hands off, says ${hold.by}` }[hold.state] ?? inWords(reason, now);
-  // Where the API says that someone did it, the latest change often tells who.
-  const explains = one.state === one.desired || one.skip === "left_alone";
+  // Where it is as something wanted it, the schedule or a person since, the latest change often tells what.
+  const explains = one.state === one.desired || ["as_desired", "left_alone"].includes(one.skip) || one.due === "record";
   if (explains && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
   return inWords(reason, now);
 }
