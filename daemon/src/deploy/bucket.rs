@@ -375,6 +375,7 @@ impl Bucket {
         }
     }
 
+    /// Removes objects. A bucket that is gone holds none of them.
     async fn delete(&self, keys: &[String]) -> Result<(), CloudError> {
         let ids: Vec<_> = keys
             .iter()
@@ -395,7 +396,12 @@ impl Bucket {
                 .delete(delete)
                 .send()
                 .await
-                .map_err(|error| CloudError::from_sdk("s3:DeleteObjects", error))?;
+                .map_err(|error| CloudError::from_sdk("s3:DeleteObjects", error));
+            let answer = match answer {
+                // By another removal, at the same time.
+                Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(()),
+                answer => answer?,
+            };
             if let Some(failed) = answer.errors().first() {
                 return Err(CloudError::new(
                     "s3:DeleteObjects",

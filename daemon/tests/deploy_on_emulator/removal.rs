@@ -1,6 +1,7 @@
 //! Removing takes away what a deployment made, and nothing of anybody else's.
 
 use aws_sdk_s3::primitives::SdkBody;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use curfew::deploy::{self, Belongings, DeployError, InstanceTags};
@@ -305,7 +306,11 @@ async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
+    let here = CreateBucketConfiguration::builder()
+        .location_constraint(BucketLocationConstraint::EuWest3)
+        .build();
     let create = s3(&conn).create_bucket().bucket(BUCKET);
+    let create = create.create_bucket_configuration(here);
     create.send().await.unwrap();
     put(&conn, "terraform.tfstate").await;
     calls.take();
@@ -344,5 +349,35 @@ async fn a_bucket_with_nothing_but_code_in_it_is_marked() {
     assert_eq!(calls.take_writing(), ["s3:PutBucketTagging"]);
     deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
+    lab.close().await;
+}
+
+/// Answers whatever removes from the bucket, or removes the bucket, as S3 does once another removal was faster.
+fn no_such_bucket(request: &HttpRequest) -> Option<HttpResponse> {
+    const GONE: &str = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+    let of_bucket = request.uri().contains(BUCKET);
+    let removes = match request.method() {
+        "POST" => request.uri().contains("?delete"),
+        method => method == "DELETE",
+    };
+    let not_found = StatusCode::try_from(404).unwrap();
+    (of_bucket && removes).then(|| HttpResponse::new(not_found, SdkBody::from(GONE)))
+}
+
+#[tokio::test]
+async fn a_bucket_that_another_removal_was_faster_with_is_gone_and_no_error() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    calls.take();
+    calls.refuse(no_such_bucket);
+    let removed = destroy(&conn, &wanted.stack).await.unwrap();
+    assert_eq!((&removed.bucket, removed.failed.len()), (&None, 0));
+    let refused = ["s3:DeleteObjects (refused)", "s3:DeleteBucket (refused)"];
+    let calls = calls.take();
+    for call in refused {
+        assert!(calls.iter().any(|made| made == call), "{calls:?}");
+    }
     lab.close().await;
 }
