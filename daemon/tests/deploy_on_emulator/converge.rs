@@ -232,14 +232,13 @@ async fn a_removal_cut_off_anywhere_is_completed_by_the_next() {
 #[tokio::test]
 async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is_asked_for() {
     let lab = Lab::open().await;
-    let (conn, calls) = lab.connect().await;
+    let (conn, _) = lab.connect().await;
     let live = deployment("live");
     deploy::deploy(&conn, &live, &Silent).await.unwrap();
-    let (there, _) = lab.connect_to("us-east-1").await;
+    let (there, calls) = lab.connect_to("us-east-1").await;
     let mut second = deployment("demo");
     second.settings_document =
         r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    calls.take();
     let refused = deploy::deploy(&there, &second, &Silent).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
