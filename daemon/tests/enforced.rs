@@ -1,6 +1,7 @@
 //! The deployed function where the emulator enforces IAM (`AUTH=true`), as far as that goes: keys, signatures, and of what the function's
-//! role grants the parameter, describing, starting and stopping. Of tags it knows neither whose they are nor their keys, and denies
-//! both: that shows here that it does enforce. What those conditions mean on AWS, the Lambda's tests ask an evaluator of policies.
+//! role grants the parameter, the queue, describing, starting and stopping. Of tags it knows neither whose they are nor their keys, and
+//! denies both: that shows here that it does enforce, and what becomes of a function that can't write its memory. What those conditions
+//! mean on AWS, the Lambda's tests ask an evaluator of policies.
 
 #[allow(dead_code, reason = "other tests need the rest of it")]
 mod support;
@@ -10,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use aws_sdk_cloudformation::types::{Capability, Parameter, Stack, StackStatus};
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
 use curfew::emulator::{Emulator, cache_directory, demo};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -115,6 +117,48 @@ async fn deployed(cloudformation: &aws_sdk_cloudformation::Client) -> Stack {
     described.stacks.unwrap().remove(0)
 }
 
+/// Lets events of this test wake the function, as its rules do at their minutes.
+async fn connect_bell(events: &aws_sdk_eventbridge::Client, function: &str) {
+    let rule = events.put_rule().name("bell");
+    let rule = rule.event_pattern(r#"{"source":["bell"]}"#);
+    rule.send().await.unwrap();
+    let target = Target::builder()
+        .id("function")
+        .arn(function)
+        .input(r#"{"command":"wake"}"#)
+        .build()
+        .unwrap();
+    let targets = events.put_targets().rule("bell").targets(target);
+    targets.send().await.unwrap();
+}
+
+async fn ring(events: &aws_sdk_eventbridge::Client) {
+    let event = PutEventsRequestEntry::builder()
+        .source("bell")
+        .detail_type("ring")
+        .detail("{}")
+        .build();
+    let rung = events.put_events().entries(event).send().await.unwrap();
+    assert_eq!(rung.failed_entry_count(), 0, "{rung:?}");
+}
+
+/// Two schedules that want a stop in all the year but one minute. One of them is enforced, and has the demo's `batch-1`.
+const SETTINGS: &str = "
+[schedules.office]
+timezone = 'UTC'
+start = '0 0 1 1 *'
+stop = '1 0 1 1 *'
+[schedules.night-stop]
+timezone = 'UTC'
+start = '0 0 1 1 *'
+stop = '1 0 1 1 *'
+enforce = true
+[stack]
+heartbeat = 'off'
+[api]
+auth = 'none'
+";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     let emulator = Enforcing::start().await;
@@ -126,35 +170,50 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     .await
     .unwrap();
     demo::launch(&conn).await.unwrap();
-    std::fs::write(
-        emulator.directory.path().join("curfew.toml"),
-        "[schedules.office]\ntimezone = 'UTC'\nstart = '0 0 1 1 *'\n[stack]\nheartbeat = 'off'\n[api]\nauth = 'none'",
-    )
-    .unwrap();
+    std::fs::write(emulator.directory.path().join("curfew.toml"), SETTINGS).unwrap();
     let outputs = emulator.curfew(&["--config", "curfew.toml", "deploy", "-o", "json"]);
     let outputs: serde_json::Value = serde_json::from_str(&outputs).unwrap();
     let api = outputs["api_url"].as_str().unwrap();
 
     let good = (200, String::new());
     assert_eq!(asked("GET", api, "status"), good);
-    let state = || {
-        let (_, body) = House::fetch("GET", &format!("{api}/status?schedule=office"), "", "");
+    let instance = |schedule: &str| {
+        let asked = format!("{api}/status?schedule={schedule}");
+        let (_, body) = House::fetch("GET", &asked, "", "");
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
-        answer["instances"][0]["state"].as_str().unwrap().to_owned()
+        let text = |key: &str| answer["instances"][0][key].as_str().unwrap().to_owned();
+        (text("id"), text("state"))
     };
-    assert_eq!(state(), "running");
+    let state = |schedule: &str| instance(schedule).1;
     let denied = |action: &str, (status, told): (u16, String)| {
         let wanted = format!("`ec2:{action}` was denied");
         assert!(status == 403 && told.contains(&wanted), "{status} {told}");
     };
-    denied("CreateTags", asked("POST", api, "stop?schedule=office"));
-    assert_eq!(state(), "stopped", "that much is granted");
-    denied("CreateTags", asked("POST", api, "start?schedule=office"));
-    assert_eq!(state(), "running");
+    // What a person asks for is written before it is done: where it can't be, nothing is done.
+    for schedule in ["office", "night-stop"] {
+        let stop = format!("stop?schedule={schedule}");
+        denied("CreateTags", asked("POST", api, &stop));
+        assert_eq!(state(schedule), "running");
+    }
 
-    // With the policy of AWS, whose conditions on tags this emulator never finds met.
+    // A pass by way of the queue: an enforced schedule acts without memory, any other does not.
+    let events = aws_sdk_eventbridge::Client::new(&conn.sdk);
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
     let stack = deployed(&cloudformation).await;
+    let mut told = stack.outputs().iter();
+    let function = told.find(|output| output.output_key() == Some("FunctionArn"));
+    let function = function.and_then(|output| output.output_value()).unwrap();
+    connect_bell(&events, function).await;
+    let since = Instant::now();
+    ring(&events).await;
+    while state("night-stop") != "stopped" {
+        assert!(since.elapsed() < LIMIT, "stopping is not granted");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let usual = since.elapsed();
+    assert_eq!(state("office"), "running");
+
+    // With the policy of AWS, whose conditions on tags this emulator never finds met.
     let parameters = stack.parameters().iter().map(|parameter| {
         let key = parameter.parameter_key().unwrap();
         let value = match key {
@@ -189,6 +248,13 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
         good,
         "describing has no condition"
     );
-    denied("StopInstances", asked("POST", api, "stop?schedule=office"));
-    assert_eq!(state(), "running");
+    let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
+    let (batch, _) = instance("night-stop");
+    let start = ec2.start_instances().instance_ids(batch);
+    start.send().await.unwrap();
+    assert_eq!(state("night-stop"), "running");
+    ring(&events).await;
+    // Of a pass that may not stop it there is nothing to be seen from outside.
+    sleep(usual * 3 + Duration::from_secs(3)).await;
+    assert_eq!(state("night-stop"), "running");
 }
