@@ -8,7 +8,7 @@ use curfew::progress::Silent;
 use curfew_aws::connect::Connection;
 use tokio::task::spawn_blocking;
 
-use crate::lab::{Lab, belongings, curfew, deployment, remember};
+use crate::lab::{Lab, belongings, beside_others, curfew, deployment, remember};
 use crate::terminal::Terminal;
 
 /// What it asks on a terminal is answered with this; the exit code, and what was to be seen.
@@ -29,7 +29,7 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
     let wanted = deployment("demo");
     deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
     // What both may have written stays.
-    deploy::deploy(&conn, &deployment("other"), &Silent)
+    deploy::deploy(&conn, &beside_others("other"), &Silent)
         .await
         .unwrap();
     demo::launch(&conn).await.unwrap();
@@ -67,7 +67,7 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
         let (code, screen) = answered(destroy(&[]), no).await;
         assert_eq!(code, 1, "{screen}");
         assert!(screen.starts_with("This will be removed:\n"), "{screen}");
-        let stays = "note: instances keep their `curfew:` tags, because they may be those of `other`, which is deployed here too\n\
+        let stays = "note: instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 governs them too\n\
                      Remove all this of the stack `demo` in ";
         assert!(screen.contains(stays), "{screen}");
         assert!(
