@@ -184,7 +184,7 @@ fn role() -> String {
 /// A grant on a key of this account.
 fn grant() -> Question {
     let key = own("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
-    Question::of("kms:CreateGrant", &key)
+    Question::of("kms:CreateGrant", &key).where_key_trusts_account()
 }
 
 fn pass(service: &str) -> Question {

@@ -43,6 +43,20 @@ impl Question {
         self
     }
 
+    /// On a KMS key whose own policy leaves it to the IAM policies of the role's account, as that of a new key does. Without such
+    /// words of the key, no IAM policy grants anything on it.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html>
+    #[must_use]
+    pub fn where_key_trusts_account(self) -> Self {
+        let account = format!("arn:aws:iam::{}:root", crate::Template::ACCOUNT);
+        self.where_resource_says(json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:*", "Resource": "*",
+            }],
+        }))
+    }
+
     /// With this value of a condition key.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

@@ -407,7 +407,7 @@ fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() 
     let key = |id: &str| format!("arn:aws:kms:{}:{MEMBER}:key/{id}", REGIONS[0]);
     let license = |id: &str| {
         format!(
-            "arn:aws:license-manager:{}:{MEMBER}:license-configuration:lic-{id}",
+            "arn:aws:license-manager:{}:{HOME}:license-configuration:lic-{id}",
             REGIONS[0]
         )
     };
@@ -424,7 +424,7 @@ fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() 
     ]);
     let statements = statements.as_array().unwrap().iter().map(Value::to_string);
     let own = stack().with("FleetPolicy", &statements.collect::<Vec<_>>().join(","));
-    let grant = |arn: &str| Question::of("kms:CreateGrant", arn);
+    let grant = |arn: &str| Question::of("kms:CreateGrant", arn).where_key_trusts_account();
     for policies in [member.role("Role").policies, own.role("Role").policies] {
         let allowed = [
             grant(&key("1a")).with("kms:GrantIsForAWSResource", "true"),
@@ -435,7 +435,7 @@ fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() 
             grant(&key("1a")),
             grant(&key("1a")).with("kms:GrantIsForAWSResource", "false"),
             grant(&key("2c")).with("kms:GrantIsForAWSResource", "true"),
-            Question::of("kms:Decrypt", &key("1a")),
+            Question::of("kms:Decrypt", &key("1a")).where_key_trusts_account(),
             Question::of("ec2:StartInstances", &license("0b")),
         ];
         simulator.assert_allowed(&policies, None, &allowed);
