@@ -76,7 +76,8 @@ fn the_folders_file_counts_and_is_said() {
         (code, stderr.as_str()),
         (0, "note: the settings are those of `/folder/curfew.toml`\n")
     );
-    assert!(stdout.contains("\"schedule\": \"office\""), "{stdout}");
+    let rules: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(rules["rules"][0]["schedules"][0], "office", "{stdout}");
     // Named, it needs no saying.
     let (code, _, stderr) = curfew(folder.path(), &["--config", "curfew.toml", "rules"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
