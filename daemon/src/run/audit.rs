@@ -13,6 +13,7 @@ use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::plan::{Step, StepAction};
 use curfew_core::timetable::{Action, Edge};
+use curfew_core::transition::direction;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
@@ -25,7 +26,7 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 /// What was known at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Audit {
-    /// The newest edge that each instance's tag told of; none, if it had no such tag.
+    /// The newest edge that each instance's tag told of as applied; none, if it told of none.
     newest: HashMap<InstanceId, Option<Timestamp>>,
     /// The edges that the cloud has missed, as far as nobody has applied them yet.
     missed: HashMap<InstanceId, Timestamp>,
@@ -42,9 +43,18 @@ impl Audit {
         let mut applied = Vec::new();
         let mut newest = HashMap::new();
         for instance in &pass.instances {
+            let before = self.newest.get(&instance.id);
             let last = last(instance);
+            if last
+                .as_ref()
+                .is_some_and(|last| is_only_announced(last, instance))
+            {
+                // What is applied later is news.
+                newest.insert(instance.id.clone(), before.copied().flatten());
+                continue;
+            }
             newest.insert(instance.id.clone(), last.as_ref().map(|last| last.at));
-            let Some(before) = self.newest.get(&instance.id) else {
+            let Some(before) = before else {
                 continue;
             };
             let Some(last) = last.filter(|last| is_edge(&last.cause)) else {
@@ -213,6 +223,12 @@ fn last(instance: &Instance) -> Option<Last> {
     instance.tags.get(LAST_TAG)?.parse().ok()
 }
 
+/// The memory is written before the call: while it is pending and the instance is not on the way, the call has failed, or is yet to
+/// come.
+fn is_only_announced(last: &Last, instance: &Instance) -> bool {
+    last.pending && direction(instance.state) != Some(last.action)
+}
+
 /// What people ask for is applied by whoever was asked, at once; only edges and the ends of holds are waited for.
 fn is_edge(cause: &Cause) -> bool {
     matches!(cause, Cause::Schedule(_))
@@ -280,6 +296,32 @@ mod tests {
             assert!(text.contains(&line), "{line}: {text}");
         }
         assert_eq!(audit.look(&third, GRACE, &governance()), []);
+    }
+
+    #[test]
+    fn an_edge_that_is_remembered_and_not_applied_is_no_news_until_it_is() {
+        let pending = format!("{EVENING} pending");
+        let running = |last: &str| vec![instance(1, InstanceState::Running, last)];
+        for before in [vec![running(MORNING)], vec![]] {
+            let mut audit = Audit::default();
+            for before in before {
+                audit.look(&look(before, "19:59:30"), GRACE, &governance());
+            }
+            let denied = look(running(&pending), "20:00:05");
+            assert_eq!(audit.look(&denied, GRACE, &governance()), []);
+            let still_denied = look(running(&pending), "20:02:05");
+            assert_eq!(audit.look(&still_denied, GRACE, &governance()), []);
+            let stopping = vec![instance(1, InstanceState::Stopping, &pending)];
+            let applied = look(stopping, "20:03:00");
+            let applied = audit.look(&applied, GRACE, &governance());
+            assert_eq!(applied.len(), 1);
+            assert_eq!(applied[0].outcome, EdgeOutcome::Late);
+            let stopped = look(
+                vec![instance(1, InstanceState::Stopped, EVENING)],
+                "20:03:30",
+            );
+            assert_eq!(audit.look(&stopped, GRACE, &governance()), []);
+        }
     }
 
     #[test]
