@@ -3,6 +3,7 @@
 //! Files are looked at every few seconds rather than watched: editors and configuration management replace them by renaming, behind
 //! symbolic links and on network file systems, all of which a look sees. Settings that can't be used leave those in force that are.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub struct Reload {
     /// Somebody asks for it: SIGHUP.
     pub asked: Arc<Notify>,
 }
+
+/// Files, and what tells one version of each from another.
+type Files = Vec<(PathBuf, Option<Version>)>;
 
 pub(super) struct Reloading {
     overrides: Overrides,
@@ -116,18 +120,19 @@ impl Reloading {
                 }
             };
             if let Some(because) = because {
+                let before = self.files().await;
                 match self.reload(because).await {
                     Ok(()) => pulse.well(),
                     Err(dropping) => pulse.trouble(dropping),
                 }
                 tried = Instant::now();
-                files = self.files().await;
+                files = as_they_were(before, self.files().await);
             }
         }
     }
 
     /// The files that count, and what tells one version of each from another.
-    async fn files(&self) -> Vec<(PathBuf, Option<Version>)> {
+    async fn files(&self) -> Files {
         let holidays = self.settings.holiday_files.iter();
         let files: Vec<PathBuf> = self
             .overrides
@@ -325,6 +330,17 @@ fn is_the_same(one: &Settings, other: &Settings) -> bool {
         && one.daemon == other.daemon
 }
 
+/// The files that count `now`, in the versions that were seen before they were read: what changed while they were is read again.
+fn as_they_were(before: Files, now: Files) -> Files {
+    let before: BTreeMap<PathBuf, Option<Version>> = before.into_iter().collect();
+    now.into_iter()
+        .map(|(path, version)| {
+            let version = before.get(&path).copied().unwrap_or(version);
+            (path, version)
+        })
+        .collect()
+}
+
 /// What tells one version of a file from another without reading it. A file that replaces another has an inode of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
@@ -346,5 +362,34 @@ impl Version {
             modified: (file.mtime(), file.mtime_nsec()),
             changed: (file.ctime(), file.ctime_nsec()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_while_the_settings_are_read_is_seen_by_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let look = |names: &[&str]| -> Files {
+            let paths = names.iter().map(|name| folder.path().join(name));
+            paths
+                .map(|path| {
+                    let version = Version::of(&path);
+                    (path, version)
+                })
+                .collect()
+        };
+        fs::write(folder.path().join("curfew.toml"), "old").unwrap();
+        fs::write(folder.path().join("holidays"), "").unwrap();
+        let before = look(&["curfew.toml"]);
+        // It is written anew after it was read, and what was read names another file.
+        fs::write(folder.path().join("curfew.toml"), "newer").unwrap();
+        let now = look(&["curfew.toml", "holidays"]);
+        let known = as_they_were(before.clone(), now.clone());
+        assert_eq!(known[0], before[0]);
+        assert_eq!(known[1], now[1]);
+        assert_ne!(known, look(&["curfew.toml", "holidays"]));
     }
 }
