@@ -48,10 +48,13 @@ impl House {
             stopping: SignedDuration::from_secs(1),
             ..Durations::default()
         });
+        // The edges are older than the calls for those before them, which would count as a user's later wish.
+        ec2.date_nothing();
         let edge = edge(now, 0);
         let last = format!("{edge} start schedule before");
         let launch = |number: usize| {
             let launch = Launch::new(format!("web-{number}"));
+            let launch = launch.launched_at(edge - 1.hour());
             let id = ec2.launch(launch.tag("Schedule", "none").tag(LAST_TAG, &last));
             Instance {
                 id,
@@ -76,8 +79,7 @@ impl House {
         house
     }
 
-    /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns. They
-    /// converge: the edges are older than the starts before them, which would count as a user's later wish.
+    /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns.
     fn write_settings(&self, now: Timestamp) {
         let mut text = format!(
             "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\nmetrics = ''\n",
@@ -88,7 +90,7 @@ impl House {
             let action = ["start", "stop"][round % 2];
             writeln!(
                 text,
-                "[schedules.round-{round}]\ntimezone = 'UTC'\nadopt = 'converge'\n{action} = '{} {} {} {} *'",
+                "[schedules.round-{round}]\ntimezone = 'UTC'\n{action} = '{} {} {} {} *'",
                 at.minute(),
                 at.hour(),
                 at.day(),

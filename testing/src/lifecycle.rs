@@ -15,7 +15,7 @@ use crate::instance::{
 use crate::launch::Launch;
 use crate::record::Transition;
 use crate::request::{AttributeChange, Patience, StateChange, StopMode};
-use crate::world::World;
+use crate::world::{Dates, World};
 
 /// What one call may name at most (`TerminateInstances`, `CreateTags`: "up to 1000").
 pub(crate) const MAX_IDS: usize = 1000;
@@ -243,12 +243,14 @@ impl World {
     }
 
     fn begin_start(&mut self, id: &InstanceId) {
-        let now = self.now;
+        let (now, dates) = (self.now, self.dates);
         let instance = self.change(id);
         if instance.state != InstanceState::Stopped {
             return;
         }
-        instance.launch_time = now;
+        if dates == Dates::Kept {
+            instance.launch_time = now;
+        }
         instance.transition_reason.clear();
         instance.state_reason = None;
         self.enter(id, InstanceState::Pending);

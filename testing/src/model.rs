@@ -18,7 +18,7 @@ use crate::request::{Action, Answer, Caller, Patience, Request, StopMode};
 use crate::role::Role;
 use crate::service::Reply;
 use crate::throttle::{Throttle, Throttling};
-use crate::world::{Durations, World};
+use crate::world::{Dates, Durations, World};
 
 /// A model of EC2 in memory, in virtual time. Clones are handles on the same world, so that a test and a
 /// [`Server`](crate::Server) share it; nothing in it reads a clock, and the same seed and calls give the same world.
@@ -49,6 +49,11 @@ impl Model {
     /// Changes how long instances take, from the next change on.
     pub fn set_durations(&self, durations: Durations) {
         self.world().durations = durations;
+    }
+
+    /// Dates no start and no stop from now on, as the embedded emulator: `LaunchTime` never moves, and no reason has a date.
+    pub fn date_nothing(&self) {
+        self.world().dates = Dates::Missing;
     }
 
     /// Changes how long this instance takes, from the next change on: a state that is slow for one id.

@@ -66,6 +66,15 @@ pub(crate) enum Due {
     Vanish,
 }
 
+/// What becomes of `LaunchTime` and `StateTransitionReason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dates {
+    /// Both are kept, as AWS does.
+    Kept,
+    /// The one never moves and the other is empty, as on the embedded emulator.
+    Missing,
+}
+
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
@@ -93,6 +102,8 @@ pub(crate) struct World {
     pub(crate) stuck: Vec<InstanceId>,
     /// How long single instances take, where that differs.
     pub(crate) paces: HashMap<InstanceId, Durations>,
+    /// Whether starts and stops are dated.
+    pub(crate) dates: Dates,
     homes: HashMap<InstanceId, Arc<Home>>,
     shelves: BTreeMap<Home, Shelf>,
     due: BTreeMap<(Timestamp, u64), (InstanceId, Due)>,
@@ -120,6 +131,7 @@ impl World {
             failing_starts: HashMap::new(),
             stuck: Vec::new(),
             paces: HashMap::new(),
+            dates: Dates::Kept,
             homes: HashMap::new(),
             shelves: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -223,9 +235,11 @@ impl World {
 
     /// Records why, in both of EC2's forms.
     pub(crate) fn note(&mut self, id: &InstanceId, reason: StateReason) {
-        let now = self.now;
+        let (now, dates) = (self.now, self.dates);
         let instance = self.change(id);
-        instance.transition_reason = if reason.code.starts_with("Client.UserInitiated") {
+        instance.transition_reason = if dates == Dates::Missing {
+            String::new()
+        } else if reason.code.starts_with("Client.UserInitiated") {
             format!("User initiated ({})", now.strftime("%Y-%m-%d %H:%M:%S GMT"))
         } else {
             reason.message.clone()
