@@ -244,8 +244,11 @@ impl App {
                     continue;
                 }
                 (false, next) => next,
-                // Nothing was done with all of the time: another message would fare no better. The next trigger tries again.
-                (true, _) if pass.did_nothing() => return Err(out_of_time()),
+                // Nothing was done with all of the time, while EC2's pace allows of more: another message goes on, unless the next
+                // trigger has one of its own by now.
+                (true, _) if pass.did_nothing() && !self.is_recent(work) => {
+                    return Err(out_of_time());
+                }
                 (true, _) => page,
             };
             let rest = Work {
@@ -256,6 +259,16 @@ impl App {
             report.queued += self.hand_on(rest).await?;
             return Ok(report);
         }
+    }
+
+    /// Whether the work's trigger is so recent that no other has followed it.
+    fn is_recent(&self, work: &Work) -> bool {
+        /// The heartbeat's usual interval. Longer would let messages that come to nothing live beside the next trigger's; shorter
+        /// would leave a large account-region waiting for that.
+        const CONTINUED_FOR: SignedDuration = SignedDuration::from_mins(5);
+        let now = self.clock.now();
+        let age = work.at.map(|at| now.duration_since(at));
+        age.is_some_and(|age| age < CONTINUED_FOR)
     }
 
     /// Hands on what is left; how many messages that took.

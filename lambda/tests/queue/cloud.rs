@@ -146,6 +146,13 @@ impl Cloud {
         })
     }
 
+    /// Lets a fault strike before the usual latency does, which strikes every call.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.ec2.clear_faults();
+        self.ec2.fault(fault);
+        self.ec2.fault(Fault::everywhere(Symptom::Latency(CALL)));
+    }
+
     /// Invokes the function, in an environment that is idle or a new one.
     pub(crate) async fn invoke(&self, event: &Value) -> Value {
         self.invocations.fetch_add(1, Ordering::Relaxed);

@@ -91,7 +91,7 @@ async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_
 async fn an_account_region_that_never_answers_holds_up_no_other() {
     let cloud = Cloud::of(6).await;
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
-    cloud.ec2.fault(hangs.in_account("000000000004"));
+    cloud.fault(hangs.in_account("000000000004"));
     let begun = Instant::now();
     cloud.invoke(&rule()).await;
     cloud.drain().await;
@@ -142,7 +142,8 @@ async fn triggers_that_meet_are_one_pass_over_each_account_region() {
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 6);
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
-    assert_eq!(looked(), 6);
+    // One pass each: a look, and the tags again right before the memory is written.
+    assert_eq!(looked(), 2 * 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,9 +199,7 @@ async fn passes_that_are_made_at_once_name_who_did_not_answer() {
     let cloud = Cloud::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
-    cloud
-        .ec2
-        .fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
+    cloud.fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(cloud.running(), 1);
     let unanswered: Vec<&str> = answer["unanswered"]
@@ -212,7 +211,7 @@ async fn passes_that_are_made_at_once_name_who_did_not_answer() {
     let [one] = unanswered[..] else {
         panic!("one of six: {unanswered:?}");
     };
-    let named = "in `eu-west-3` of account `000000000002`: no answer within ";
+    let named = "in `eu-west-3` of account `…`: no answer within ";
     assert!(one.starts_with(named), "{one}");
 }
 

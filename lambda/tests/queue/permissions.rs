@@ -234,7 +234,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
         ),
         Question::of(
             "sqs:SendMessage",
-            &format!("arn:aws:sqs:eu-west-3:{HOME}:curfew-curfew-work"),
+            &format!("arn:aws:sqs:eu-west-3:{HOME}:curfew-curfew-work.fifo"),
         ),
         assuming(EXTERNAL_ID),
         Question::of(
