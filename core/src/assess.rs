@@ -133,7 +133,7 @@ pub(crate) fn decide(
         || recalled.active_hold(now).is_some();
     // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
     // an override in force, or by a request, and then for that request alone, until it is done.
-    let owned = |owner: &Owner| {
+    let left_to = |owner: &Owner| {
         let reason = SkipReason::Owned(owner.clone());
         Judged::skipped(instance, reason, view.desired(now), now)
     };
@@ -141,7 +141,7 @@ pub(crate) fn decide(
         && !is_named
         && !recalled.has_open_request()
     {
-        return owned(owner);
+        return left_to(owner);
     }
     let mut judged = judge(instance, view, &recalled, request, world, now);
     let for_a_request = matches!(
@@ -155,7 +155,7 @@ pub(crate) fn decide(
         && !is_named
         && !for_a_request
     {
-        return owned(owner);
+        return left_to(owner);
     }
     if let (Decision::Step(step), Some(owner)) = (&mut judged.decision, owner)
         && step.action != StepAction::Record

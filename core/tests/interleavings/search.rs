@@ -99,12 +99,15 @@ pub(crate) fn explore<M: Model>(model: &mut M, bound: usize) -> Report<M::Violat
 
 /// The states in the order in which they were found, each with the state and event that it was reached from.
 struct Search<M: Model> {
-    visited: Vec<(M::State, Option<(usize, M::Event)>)>,
+    visited: Vec<(M::State, Origin<M>)>,
     known: HashMap<M::State, usize, Quickly>,
 }
 
+/// Where a state was reached from, and by what.
+type Origin<M> = Option<(usize, <M as Model>::Event)>;
+
 impl<M: Model> Search<M> {
-    fn add(&mut self, state: M::State, from: Option<(usize, M::Event)>) {
+    fn add(&mut self, state: M::State, from: Origin<M>) {
         if let Entry::Vacant(entry) = self.known.entry(state) {
             entry.insert(self.visited.len());
             self.visited.push((state, from));

@@ -228,11 +228,11 @@ impl Shell {
             targets: [instances[0].id.clone()].into(),
             by: Who::new("alice"),
         };
-        let world = World {
+        let asked = World {
             request: Some(&request),
             ..World::unasked(&self.governance, &instances)
         };
-        let plan = plan(&world, instant(now));
+        let plan = plan(&asked, instant(now));
         let step = plan.steps.first().expect("a person's word is a step");
         let spoken = step.word.as_ref().expect("which says it");
         spoken.write_to(&mut tags);
