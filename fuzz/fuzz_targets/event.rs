@@ -17,6 +17,8 @@ mod command;
 mod event;
 #[path = "../../lambda/src/http.rs"]
 mod http;
+#[path = "../../lambda/src/json.rs"]
+mod json;
 #[path = "../../lambda/src/message.rs"]
 mod message;
 #[path = "../../lambda/src/parameters.rs"]
