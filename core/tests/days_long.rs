@@ -149,7 +149,7 @@ fn utc_rules_fire_on_the_day_on_which_it_ends() {
     };
     assert_eq!(
         rules("Fri 20:00-Mon 06:00 UTC"),
-        ["cron(0 6 ? * MON *)", "cron(0 20 ? * FRI *)"]
+        ["cron(0 20 ? * FRI *)", "cron(0 6 ? * MON *)"]
     );
     // The run goes on after the excepted Saturday.
     let cut = rules("Fri 20:00-Mon 06:00; except 2026-06-06 UTC");

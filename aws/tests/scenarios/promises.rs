@@ -209,7 +209,7 @@ fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Optio
             let instance = before.instances.get(id.as_str());
             let is_named = |instance: &Instance| {
                 let id = &instance.id;
-                asked == Some(id) || hold(world, id).is_some()
+                asked == Some(id) || hold(world, id).is_some() || has_open_request(instance)
             };
             assert!(
                 instance.is_some_and(|one| is_governed(one) || is_owned(one) && is_named(one)),
@@ -223,6 +223,14 @@ fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Optio
 /// Told apart from Curfew's own judgement: by the tags that this fleet knows.
 fn is_governed(instance: &Instance) -> bool {
     may_be_governed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
+}
+
+/// Whether a person's request is in its tags that is not recorded as done.
+fn has_open_request(instance: &Instance) -> bool {
+    let tag = |key| instance.tags.get(key).map(String::as_str);
+    let request = tag(REQUEST_TAG).and_then(|tag| tag.parse::<Requested>().ok());
+    let last = tag(LAST_TAG).and_then(|tag| tag.parse::<Last>().ok());
+    request.is_some_and(|request| last.is_none_or(|last| last.at < request.at || last.pending))
 }
 
 /// Whether a schedule would govern it if a group did not own it.
@@ -267,6 +275,12 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
     }
     let is_held = hold(world, id).is_some_and(|hold| hold.is_active(pass.at));
     if is_held || remembered.as_ref().is_some_and(|last| last.at >= edge.at) {
+        return;
+    }
+    // A person's word at the edge's instant or later is the newest, and not the edge.
+    let request = seen.tags.get(REQUEST_TAG);
+    let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+    if request.is_some_and(|request| request.at >= edge.at) {
         return;
     }
     let outcome = pass
