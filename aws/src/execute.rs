@@ -172,6 +172,8 @@ struct Execution<'a> {
     said: Vec<bool>,
     /// Why `curfew:last` can't be written here: then nothing more is done that would have to be remembered.
     unremembered: Option<CloudError>,
+    /// Members that are acted on although their first memory could not be written, and why it could not.
+    unadopted: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
     families: Families,
     rooms: Rooms,
@@ -233,6 +235,7 @@ impl<'a> Execution<'a> {
             progress: steps.iter().map(|_| Progress::Open).collect(),
             said: vec![false; steps.len()],
             unremembered: None,
+            unadopted: HashMap::new(),
             queue: VecDeque::new(),
             families: Families::default(),
             rooms: Rooms::of(seen),
@@ -578,6 +581,7 @@ impl<'a> Execution<'a> {
         for member in members {
             let acts_all_the_same = self.steps[*member].without_memory == WithoutMemory::Act;
             if matches!(batch.call, Call::Adopt(_)) && acts_all_the_same {
+                self.unadopted.insert(*member, error.repeated());
                 continue;
             }
             let result = if batch.call.is_memory() {
@@ -647,11 +651,14 @@ impl<'a> Execution<'a> {
             .collect()
     }
 
-    fn into_results(self) -> (Vec<(StepResult, bool)>, NotHibernated) {
-        let whole = self.progress.into_iter().zip(self.steps);
-        let results = whole.map(|(progress, step)| match progress {
+    fn into_results(mut self) -> (Vec<(StepResult, bool)>, NotHibernated) {
+        let whole = self.progress.into_iter().zip(self.steps).zip(0..);
+        let results = whole.map(|((progress, step), member)| match progress {
             Progress::Open => StepResult::Done { after: step.state },
-            Progress::Accepted(after) => StepResult::Done { after },
+            Progress::Accepted(after) => match self.unadopted.remove(&member) {
+                Some(error) => StepResult::NotRemembered { after, error },
+                None => StepResult::Done { after },
+            },
             Progress::Settled(result) => result,
         });
         (results.zip(self.said).collect(), self.not_hibernated)
