@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::judge::{Judge, remark, wanted};
+use super::judge::{Judge, wanted};
 use super::recall::Recalled;
 use super::words::wanted_after;
 use crate::instance::{Instance, InstanceState};
@@ -95,9 +95,6 @@ impl Judge<'_> {
             (Some(Action::Stop), InstanceState::Pending) => "stopped",
             _ => return,
         };
-        remark(
-            step,
-            format!("it is {state} now; a later pass makes it {later}"),
-        );
+        step.remark(format!("it is {state} now; a later pass makes it {later}"));
     }
 }

@@ -208,7 +208,7 @@ impl<'a> Judge<'a> {
         if holds == Holds::Once {
             if let Some(why) = self.dealt_with_by_others(word, action, is_repeated) {
                 let mut step = self.record(word, action, false);
-                remark(&mut step, why.to_owned());
+                step.remark(why.to_owned());
                 return Decision::Step(step);
             }
             if let Some(reason) = self.too_late(word, action, is_repeated) {
@@ -357,16 +357,15 @@ impl<'a> Judge<'a> {
             Decision::Step(step) => step,
             Decision::Skip(skip) => {
                 let mut step = self.blank_step(StepAction::Record, Cause::Adopted);
-                remark(&mut step, skip.detail);
+                step.remark(skip.detail);
                 step
             }
         };
         if let Err(problem) = &self.recalled.last {
             step.mends = self.instance.tags.get(LAST_TAG).cloned();
-            remark(
-                &mut step,
-                format!("{problem}; the tag is rewritten, and its newest edge counts as applied"),
-            );
+            step.remark(format!(
+                "{problem}; the tag is rewritten, and its newest edge counts as applied"
+            ));
         }
         if step.action == StepAction::Record {
             step.remember.last.get_or_insert(first);
@@ -434,11 +433,6 @@ impl<'a> Judge<'a> {
                 Action::Stop => InstanceState::Stopped,
             }
     }
-}
-
-/// Adds a remark to what is noted already.
-pub(super) fn remark(step: &mut Step, remark: String) {
-    step.remark(remark);
 }
 
 /// The edge that a step applies: also a request is one, and the end of a hold; a hold in force is none.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::judge::{Judge, remark};
+use super::judge::Judge;
 use super::words::{Holds, Word};
 use crate::memory::{Cause, NextTry, ReasonCode, Retry};
 use crate::plan::{
@@ -50,7 +50,7 @@ impl Judge<'_> {
             Holds::Once => None,
         };
         if is_repeated {
-            remark(&mut step, self.why_again(action, came_to_nothing.as_ref()));
+            step.remark(self.why_again(action, came_to_nothing.as_ref()));
         }
         self.choose_types(&mut step, came_to_nothing.as_ref());
         let failure = came_to_nothing.or_else(|| Some(earlier?.code.clone()));
@@ -110,25 +110,24 @@ impl Judge<'_> {
             Ok(Some(retry)) if !self.is_yet_to_come(retry.edge) => {
                 step.remember.retry = RetryChange::Clear;
                 let (action, code) = (retry.action, &retry.code);
-                remark(
-                    &mut step,
-                    format!("its {action} that EC2 refused ({code}) is no longer due"),
-                );
+                step.remark(format!(
+                    "its {action} that EC2 refused ({code}) is no longer due"
+                ));
             }
             Err(problem) => {
                 step.remember.retry = RetryChange::Clear;
-                remark(&mut step, format!("{problem}; the tag is removed"));
+                step.remark(format!("{problem}; the tag is removed"));
             }
             Ok(_) => {}
         }
         if let Some(why) = self.stale_fallback() {
             step.remember.fallback = FallbackChange::Clear;
-            remark(&mut step, format!("{why}; the tag is removed"));
+            step.remark(format!("{why}; the tag is removed"));
         }
         if step.remember == Remember::default() {
             return Decision::Skip(skip);
         }
-        remark(&mut step, skip.detail);
+        step.remark(skip.detail);
         Decision::Step(step)
     }
 

@@ -1,6 +1,6 @@
 //! Which instance types a start tries: the wanted one first, and others while EC2 has no room for it.
 
-use super::judge::{Judge, remark};
+use super::judge::Judge;
 use crate::instance::{InstanceType, Purchase, StateReason};
 use crate::memory::{ReasonCode, TYPE_TAG};
 use crate::plan::{FallbackChange, Step, StepAction, TypesToTry};
@@ -22,7 +22,7 @@ impl Judge<'_> {
             return;
         };
         if let Some(obstacle) = self.obstacle_to_another_type() {
-            remark(step, format!("no other type is tried: {obstacle}"));
+            step.remark(format!("no other type is tried: {obstacle}"));
             return;
         }
         let wanted = in_force.map_or_else(|| present.clone(), |fallback| fallback.wanted.clone());
@@ -37,10 +37,9 @@ impl Judge<'_> {
             order.rotate_left(tried.map_or(0, |index| index + 1));
         }
         if in_force.is_some() {
-            remark(
-                step,
-                format!("it is meant to be {wanted}, and was {present} for want of capacity"),
-            );
+            step.remark(format!(
+                "it is meant to be {wanted}, and was {present} for want of capacity"
+            ));
             step.remember.fallback = FallbackChange::Clear;
         }
         if order.len() > 1 {
