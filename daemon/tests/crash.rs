@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use curfew::journal::{Filter, Journal};
 use curfew_aws::clock::Clock;
 use curfew_core::memory::{LAST_TAG, Last};
-use curfew_testing::{
+use curfew_model::{
     Action, Durations, Home, InstanceId, InstanceState, Launch, Model, Outcome, QueueSettings,
     Server, TimeSource, serve_with,
 };

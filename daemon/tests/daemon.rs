@@ -17,7 +17,7 @@ use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
 use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{
+use curfew_model::{
     Action, Denial, Fault, InstanceState, Launch, Model, Server, Symptom, TimeSource, serve_with,
     until,
 };

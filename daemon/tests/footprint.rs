@@ -16,7 +16,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_core::membership::Membership;
 use curfew_core::memory::LAST_TAG;
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{Action, Launch, Model, Server, TimeSource, serve_with};
+use curfew_model::{Action, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use curfew_testing::{PolicySimulator, Question, Template, actions_of};
+use curfew_model::{PolicySimulator, Question, Template, actions_of};
 use serde_json::Value;
 
 const DOCS: &str = include_str!("../../docs/iam.md");
@@ -106,7 +106,7 @@ fn is_action(text: &str) -> bool {
 #[test]
 fn the_policies_are_enough_for_every_call_of_the_program() {
     let mut called = BTreeSet::new();
-    for directory in ["src", "../aws/src"] {
+    for directory in ["src", "../crates/aws/src"] {
         named_in(
             &Path::new(env!("CARGO_MANIFEST_DIR")).join(directory),
             &mut called,

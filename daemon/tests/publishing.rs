@@ -19,7 +19,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
 use curfew_core::membership::Membership;
-use curfew_testing::{Model, TimeSource, serve_with, until};
+use curfew_model::{Model, TimeSource, serve_with, until};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -233,7 +233,7 @@ struct Publishing {
     asked: Arc<tokio::sync::Notify>,
     shutdown: CancellationToken,
     daemon: tokio::task::JoinHandle<Result<(), curfew::run::RunError>>,
-    _server: curfew_testing::Server,
+    _server: curfew_model::Server,
 }
 
 impl Publishing {

@@ -15,7 +15,7 @@ use curfew_core::govern::Governance;
 use curfew_core::instance::InstanceState as State;
 use curfew_core::membership::Membership;
 use curfew_core::transition::Evidence;
-use curfew_testing::{
+use curfew_model::{
     Durations, Home, InstanceId, Launch, Model, QueueSettings, Server, TimeSource, serve_with,
     until,
 };

@@ -124,7 +124,7 @@ mod tests {
 
     use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
     use curfew_aws::connect::ConnectOptions;
-    use curfew_testing::{Launch, Model, TimeSource, direct};
+    use curfew_model::{Launch, Model, TimeSource, direct};
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     use super::*;

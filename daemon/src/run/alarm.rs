@@ -137,7 +137,7 @@ impl Drop for Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use curfew_testing::until;
+    use curfew_model::until;
     use jiff::ToSpan;
 
     #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ fn check_is_content_or_reports_everything_and_exits_with_2() {
 
 #[test]
 fn check_warns_of_what_never_happens() {
-    let place = Place::with(include_str!("../../../core/tests/cases/never-fires.toml"));
+    let place = Place::with(include_str!("../../../crates/core/tests/cases/never-fires.toml"));
     let warning = "the stop cron `0 18 31 2,4 *` never fires";
     assert_eq!(
         place.prints(&["check"]),
@@ -104,7 +104,7 @@ fn check_warns_of_what_never_happens() {
         json!([{"key": "schedules.x", "message": warning}])
     );
     let weekend = Place::with(include_str!(
-        "../../../core/tests/cases/weekend-window.toml"
+        "../../../crates/core/tests/cases/weekend-window.toml"
     ));
     assert_eq!(weekend.json(&["check"])["warnings"], json!([]));
 }

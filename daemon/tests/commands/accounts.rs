@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use curfew_testing::{Action, Denial, Fault, Launch, Role, Symptom};
+use curfew_model::{Action, Denial, Fault, Launch, Role, Symptom};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, SETTINGS, due, idle, lines};

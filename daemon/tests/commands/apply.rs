@@ -1,6 +1,6 @@
 //! `curfew apply`: a pass by hand.
 
-use curfew_testing::{Action, Denial, Launch};
+use curfew_model::{Action, Denial, Launch};
 use serde_json::json;
 
 use crate::cloud::{Cloud, due, idle, lines};

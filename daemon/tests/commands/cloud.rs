@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use curfew_aws::clock::Clock;
-use curfew_testing::{InstanceId, Launch, Model, Server, TimeSource, serve_with};
+use curfew_model::{InstanceId, Launch, Model, Server, TimeSource, serve_with};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;

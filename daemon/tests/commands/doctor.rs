@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::thread::JoinHandle;
 
-use curfew_testing::{Action, CredentialFault, Denial, Launch};
+use curfew_model::{Action, CredentialFault, Denial, Launch};
 use insta::assert_snapshot;
 
 use crate::cloud::{Cloud, Told};

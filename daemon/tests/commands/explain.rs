@@ -3,7 +3,7 @@
 use curfew::journal::{Journal, Record};
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::transition::{Evidence, Transition};
-use curfew_testing::Launch;
+use curfew_model::Launch;
 
 use crate::cloud::{Cloud, due, idle};
 

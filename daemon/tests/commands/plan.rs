@@ -1,6 +1,6 @@
 //! `curfew plan`: what a pass would do, and why not more.
 
-use curfew_testing::{Action, CredentialFault, Denial, Fault, Launch};
+use curfew_model::{Action, CredentialFault, Denial, Fault, Launch};
 use serde_json::json;
 
 use crate::cloud::{Cloud, SETTINGS, due, idle, lines};

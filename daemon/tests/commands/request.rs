@@ -1,6 +1,6 @@
 //! `curfew start`, `stop`, `resume`: the rules of the HTTP API at the command line.
 
-use curfew_testing::{Action, Launch};
+use curfew_model::{Action, Launch};
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use curfew_testing::Launch;
+use curfew_model::Launch;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, due, idle, lines};

@@ -6,7 +6,7 @@ use std::fs;
 use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, Overlap};
 use curfew::progress::Silent;
 use curfew_core::settings::RawGovernance;
-use curfew_testing::Cut;
+use curfew_model::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -279,7 +279,7 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
 }
 
 /// What the release before documents had versions published (commit 1c3eaff).
-const UNVERSIONED: &str = include_str!("../../../core/tests/documents/1c3eaff.json");
+const UNVERSIONED: &str = include_str!("../../../crates/core/tests/documents/1c3eaff.json");
 
 #[tokio::test]
 async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_them_as_they_are() {

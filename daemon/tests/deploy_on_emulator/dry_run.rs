@@ -5,7 +5,7 @@ use curfew::deploy::stack::{Action as ResourceAction, Intent};
 use curfew::deploy::{self, Auth, Belongings, DataChange};
 use curfew::progress::Silent;
 use curfew_aws::rules::RuleChanges;
-use curfew_testing::Cut;
+use curfew_model::Cut;
 
 use crate::lab::{Lab, belongings, deployment, rule};
 

@@ -13,7 +13,7 @@ use curfew::emulator::{Emulator, EmulatorError, cache_directory};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::rules::{StackName, WakeUpRule};
-use curfew_testing::Recorder;
+use curfew_model::Recorder;
 use tempfile::TempDir;
 
 /// An emulator with a state of its own.

@@ -10,7 +10,7 @@ use curfew::progress::Silent;
 use curfew_aws::organisation::Organisation;
 use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
-use curfew_testing::is_writing;
+use curfew_model::is_writing;
 
 use crate::lab::{
     BUCKET, Lab, belongings, beside_others, deployment, destroy, fleet, keys, remember, s3,

@@ -9,7 +9,7 @@ use curfew::emulator::{Emulator, cache_directory, demo};
 use curfew::progress::Silent;
 use curfew::run::wake_up_rules;
 use curfew_aws::clock::Clock;
-use curfew_testing::{Action, Denial, Launch, Model, Recorder, Request};
+use curfew_model::{Action, Denial, Launch, Model, Recorder, Request};
 
 use crate::world::{aws, connect, settings};
 

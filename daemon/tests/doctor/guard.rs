@@ -3,7 +3,7 @@
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use curfew::deploy::guard::{GuardError, look};
 use curfew_aws::clock::Clock;
-use curfew_testing::{Action, Denial, Launch, Model};
+use curfew_model::{Action, Denial, Launch, Model};
 
 use crate::world::{aws, connect, settings};
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use curfew::settings::{self, AwsSettings, Overrides, Settings};
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_testing::{Model, TimeSource, direct};
+use curfew_model::{Model, TimeSource, direct};
 use tempfile::TempDir;
 
 const SCHEDULES: &str = r#"

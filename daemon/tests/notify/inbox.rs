@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use curfew_testing::Model;
+use curfew_model::Model;
 use jiff::ToSpan;
 use serde_json::Value;
 use tokio::net::TcpListener;

@@ -18,7 +18,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
-use curfew_testing::{Action, Fault, Launch, Model, TimeSource, serve_with, until};
+use curfew_model::{Action, Fault, Launch, Model, TimeSource, serve_with, until};
 use inbox::{Inbox, Reply};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;

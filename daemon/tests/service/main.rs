@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_core::memory::LAST_TAG;
-use curfew_testing::{InstanceId, InstanceState, Launch, Model};
+use curfew_model::{InstanceId, InstanceState, Launch, Model};
 use daemon::{Ec2, Service, Silent};
 use jiff::SignedDuration;
 use rustix::process::Signal;

@@ -1,7 +1,7 @@
 //! What people and programs ask for over HTTP, and what they get.
 
 use curfew_lambda::auth::Auth;
-use curfew_testing::{Action, Launch};
+use curfew_model::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::json;
 

@@ -16,7 +16,7 @@ use axum::http::{Request, Response, Uri};
 use curfew_lambda::auth::Auth;
 use curfew_lambda::handler::Call;
 use curfew_lambda::openapi;
-use curfew_testing::{Launch, SpotKind};
+use curfew_model::{Launch, SpotKind};
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use tokio::process::Command;

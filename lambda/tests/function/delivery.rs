@@ -1,7 +1,7 @@
 //! EventBridge delivers at least once: an event that comes twice, out of order or an hour late changes nothing that one delivery in
 //! time would not have changed.
 
-use curfew_testing::{Action, Launch};
+use curfew_model::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Wake-ups: late, doubled, early or in vain, the decision is the same.
 
 use curfew_aws::cloud::Cloud;
-use curfew_testing::{Action, Launch};
+use curfew_model::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 

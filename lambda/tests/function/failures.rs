@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew_lambda::handler::Call;
-use curfew_testing::{Action, Denial, Fault, Symptom};
+use curfew_model::{Action, Denial, Fault, Symptom};
 
 use crate::world::{World, at_work, request};
 

@@ -1,6 +1,6 @@
 //! Holds over HTTP, and how they and plain requests meet the schedules.
 
-use curfew_testing::Launch;
+use curfew_model::Launch;
 use jiff::SignedDuration;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use curfew_lambda::handler::Call;
 use curfew_lambda::json::Document;
-use curfew_testing::Launch;
+use curfew_model::Launch;
 use serde_json::{Value, json};
 
 use crate::world::{World, at_work, request};

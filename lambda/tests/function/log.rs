@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use curfew_lambda::auth::Auth;
-use curfew_testing::Launch;
+use curfew_model::Launch;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 

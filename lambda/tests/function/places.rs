@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew_lambda::handler::Call;
-use curfew_testing::{Action, Fault, Launch, Symptom};
+use curfew_model::{Action, Fault, Launch, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

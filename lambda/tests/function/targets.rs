@@ -1,6 +1,6 @@
 //! Who names what, and what is refused before anything is done.
 
-use curfew_testing::{Launch, SpotKind};
+use curfew_model::{Launch, SpotKind};
 
 use crate::world::{World, at_work};
 
@@ -179,7 +179,7 @@ async fn a_fleet_is_only_changed_by_who_says_all() {
     let answer = world.get("/stop?schedule=office&all=true").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body["instances"].as_array().map(Vec::len), Some(101));
-    let calls = world.ec2.calls_of(curfew_testing::Action::StopInstances);
+    let calls = world.ec2.calls_of(curfew_model::Action::StopInstances);
     assert_eq!(
         calls
             .iter()

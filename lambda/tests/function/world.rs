@@ -10,7 +10,7 @@ use curfew_lambda::auth::Auth;
 use curfew_lambda::handler::{App, Call, Failure};
 use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
-use curfew_testing::{InstanceId, Launch, Model, Server, Template};
+use curfew_model::{InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
 use crate::parameter_store::ParameterStore;
@@ -63,7 +63,7 @@ impl World {
         for launch in launches {
             ec2.launch(launch);
         }
-        let server = curfew_testing::serve(ec2.clone()).await;
+        let server = curfew_model::serve(ec2.clone()).await;
         let ssm = ParameterStore::default();
         ssm.put(Some(schedules().to_string()));
         let store = connection(ssm.serve().await).await;

@@ -21,7 +21,7 @@ use curfew_lambda::handler::{App, Call};
 use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
 use curfew_lambda::work::WorkQueue;
-use curfew_testing::{
+use curfew_model::{
     Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
     QueueSettings, Recorder, Redrive, Request, Role, Symptom, TimeSource, direct,
 };

@@ -12,7 +12,7 @@ mod stampede;
 
 use std::time::Duration;
 
-use curfew_testing::{Action, Denial, Fault, InstanceState, Symptom};
+use curfew_model::{Action, Denial, Fault, InstanceState, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

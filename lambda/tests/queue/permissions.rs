@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_testing::{
+use curfew_model::{
     Action, Denial, InstanceState, Launch, Outcome, PolicySimulator, Question, SpotKind, Template,
     TemplateRole,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::wake_ups;
-use curfew_testing::{Action, InstanceState, Launch, Outcome, Throttling};
+use curfew_model::{Action, InstanceState, Launch, Outcome, Throttling};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

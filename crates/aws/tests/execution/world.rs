@@ -1,0 +1,145 @@
+//! A region with a fleet in it, and passes over it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::error::CloudErrorKind;
+use curfew_aws::execute::{Deadline, StepResult};
+use curfew_aws::fleet::Fleet;
+use curfew_aws::pass::{Pass, WakeUp, pass};
+use curfew_core::govern::Governance;
+use curfew_core::settings::RawGovernance;
+use curfew_model::{
+    Action, Call, InstanceId, InstanceState, Launch, Model, Outcome, TimeSource, direct,
+};
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+/// 20:00:15 in Paris on a Monday: office hours are over.
+pub(crate) const EVENING: &str = "2026-11-23T19:00:15Z";
+/// What each instance remembers at first.
+pub(crate) const MEMORY: &str = "2026-11-23T07:00:00Z start schedule office";
+/// 8:00:15 there the next day.
+pub(crate) const MORNING: &str = "2026-11-24T07:00:15Z";
+
+pub(crate) struct World {
+    pub(crate) ec2: Model,
+    pub(crate) fleet: Fleet,
+    pub(crate) governance: Governance,
+    names: AtomicU64,
+}
+
+impl World {
+    pub(crate) async fn at(now: &str) -> Self {
+        let ec2 = Model::new(now.parse().unwrap());
+        let options = ConnectOptions {
+            endpoint: Some("http://localhost:1".to_owned()),
+            region: Some("eu-west-3".to_owned()),
+            ..ConnectOptions::default()
+        };
+        let mut connection = Connection::open(options).await.unwrap();
+        let http = direct(ec2.clone(), TimeSource::Tokio);
+        connection.sdk = connection.sdk.into_builder().http_client(http).build();
+        let document = r#"{"schedules": {
+            "office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
+            "dawn": {"timezone": "Europe/Paris", "running": "Mon-Fri 06:00-08:01"},
+            "lab": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00", "hibernate": true}
+        }}"#;
+        let governance = RawGovernance::from_json(document)
+            .unwrap()
+            .resolve()
+            .unwrap();
+        Self {
+            ec2,
+            fleet: Fleet::new(&connection),
+            governance,
+            names: AtomicU64::new(0),
+        }
+    }
+
+    /// So many instances of the schedule `office`, as `dressed`.
+    pub(crate) fn launch(
+        &self,
+        count: usize,
+        dressed: impl Fn(Launch) -> Launch,
+    ) -> Vec<InstanceId> {
+        let launched_at = "2026-11-02T15:00:00Z".parse().unwrap();
+        let one = |_| {
+            let number = self.names.fetch_add(1, Ordering::Relaxed);
+            let plain = Launch::new(format!("web-{number}"))
+                .tag("Schedule", "office")
+                .tag("curfew:last", MEMORY)
+                .region("eu-west-3")
+                .launched_at(launched_at);
+            self.ec2.launch(dressed(plain))
+        };
+        (0..count).map(one).collect()
+    }
+
+    pub(crate) async fn pass(&self) -> Pass {
+        self.pass_until(Deadline::NONE).await
+    }
+
+    pub(crate) async fn pass_until(&self, deadline: Deadline) -> Pass {
+        self.make(WakeUp::ROUTINE, deadline).await
+    }
+
+    /// A pass that was asked for.
+    pub(crate) async fn wake(&self, wake_up: WakeUp<'_>) -> Pass {
+        self.make(wake_up, Deadline::NONE).await
+    }
+
+    async fn make(&self, wake_up: WakeUp<'_>, deadline: Deadline) -> Pass {
+        let clock = self.clock();
+        pass(&self.fleet, &self.governance, wake_up, &clock, deadline)
+            .await
+            .unwrap()
+    }
+
+    /// A clock that begins with the model's and goes on with tokio's: the model's own stands still between two calls.
+    pub(crate) fn clock(&self) -> Clock {
+        let (start, begun) = (self.ec2.now(), Instant::now());
+        Clock::telling(move || start + SignedDuration::try_from(begun.elapsed()).unwrap())
+    }
+
+    pub(crate) fn calls(&self, action: Action) -> usize {
+        self.ec2.calls_of(action).len()
+    }
+
+    pub(crate) fn refused(&self, action: Action) -> usize {
+        let refused = |call: &&Call| matches!(call.outcome, Outcome::Refused(_));
+        self.ec2.calls_of(action).iter().filter(refused).count()
+    }
+
+    pub(crate) fn count(&self, ids: &[InstanceId], state: InstanceState) -> usize {
+        let alike = |id: &&InstanceId| self.ec2.state(id) == state;
+        ids.iter().filter(alike).count()
+    }
+
+    /// How many of these remember something else than at first.
+    pub(crate) fn remembered(&self, ids: &[InstanceId]) -> usize {
+        let has = |id: &&InstanceId| {
+            self.ec2
+                .tag(id, "curfew:last")
+                .is_some_and(|tag| tag != MEMORY)
+        };
+        ids.iter().filter(has).count()
+    }
+}
+
+/// The instances whose step failed for this reason.
+pub(crate) fn failed(pass: &Pass, kind: CloudErrorKind) -> BTreeSet<String> {
+    let outcomes = pass.outcomes.iter();
+    let matching = outcomes.filter(
+        |outcome| matches!(&outcome.result, StepResult::Failed(error) if error.kind == kind),
+    );
+    matching
+        .map(|outcome| outcome.step.instance.to_string())
+        .collect()
+}
+
+pub(crate) fn names(ids: &[InstanceId]) -> BTreeSet<String> {
+    ids.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,185 @@
+//! Injected faults, and that they end.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use curfew_model::{
+    Action, Caller, Fault, InstanceState, Launch, Model, Outcome, Query, Request, Symptom,
+    TimeSource, serve, serve_with,
+};
+use jiff::{SignedDuration, ToSpan};
+
+use crate::client::Client;
+use crate::{code, model};
+
+#[tokio::test]
+async fn an_error_strikes_so_many_times_and_does_nothing() {
+    let ec2 = model();
+    let id = ec2.launch(Launch::new("web"));
+    ec2.fault(Fault::error(Action::StopInstances, 503, "Unavailable").times(2));
+    ec2.fault(Fault::error(Action::StopInstances, 500, "InternalError").times(1));
+    let server = serve(ec2.clone()).await;
+    let client = Client::new(&server);
+    let ids = format!("InstanceId.1={id}");
+    for expected in [
+        (503, "Unavailable"),
+        (503, "Unavailable"),
+        (500, "InternalError"),
+    ] {
+        let reply = client.call("StopInstances", &ids).await;
+        assert_eq!(reply.error(), expected);
+        assert_eq!(ec2.state(&id), InstanceState::Running);
+    }
+    assert_eq!(client.call("StopInstances", &ids).await.status, 200);
+    assert_eq!(ec2.state(&id), InstanceState::Stopping);
+    let outcomes: Vec<_> = ec2.calls().into_iter().map(|call| call.outcome).collect();
+    let refused = |code: &str| Outcome::Refused(code.to_owned());
+    assert_eq!(
+        outcomes,
+        [
+            refused("Unavailable"),
+            refused("Unavailable"),
+            refused("InternalError"),
+            Outcome::Done
+        ]
+    );
+}
+
+#[test]
+fn a_fault_keeps_to_its_action_account_region_and_turn() {
+    let ec2 = model();
+    ec2.fault(
+        Fault::error(Action::DescribeInstances, 500, "InternalError")
+            .in_account("123456789012")
+            .in_region("eu-west-1")
+            .after(1)
+            .times(1),
+    );
+    let ask = |caller: &Caller, request: Request| ec2.call(caller, request).is_ok();
+    let there = Caller::new("123456789012", "eu-west-1");
+    let describe = || Request::DescribeInstances(Query::default());
+    assert!(ask(&there, describe()), "the first passes");
+    assert!(ask(&there, Request::DescribeTags(Query::default())));
+    assert!(ask(&Caller::new("123456789012", "eu-west-2"), describe()));
+    assert!(ask(&Caller::new("000000000000", "eu-west-1"), describe()));
+    assert!(!ask(&there, describe()));
+    assert!(ask(&there, describe()));
+    ec2.fault(Fault::error(
+        Action::DescribeInstances,
+        500,
+        "InternalError",
+    ));
+    assert!(!ask(&there, describe()));
+    ec2.clear_faults();
+    assert!(ask(&there, describe()));
+}
+
+#[test]
+fn chance_follows_the_seed() {
+    let run = |seed| {
+        let ec2 = Model::seeded("2026-11-23T18:00:00Z".parse().unwrap(), seed);
+        ec2.fault(Fault::error(Action::DescribeInstances, 500, "InternalError").percent(40));
+        (0..200)
+            .map(|_| {
+                let request = Request::DescribeInstances(Query::default());
+                ec2.call(&Caller::default(), request).is_err()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+    let struck = run(3).iter().filter(|struck| **struck).count();
+    assert!((60..100).contains(&struck), "{struck} of 200");
+}
+
+#[tokio::test]
+async fn a_reset_before_does_nothing_and_one_after_does_it() {
+    for (symptom, state, outcome) in [
+        (Symptom::Reset, InstanceState::Running, Outcome::Lost),
+        (Symptom::ResetAfter, InstanceState::Stopping, Outcome::Done),
+    ] {
+        let ec2 = model();
+        let id = ec2.launch(Launch::new("web"));
+        ec2.fault(Fault::on(Action::StopInstances, symptom.clone()).times(1));
+        let server = serve(ec2.clone()).await;
+        let client = Client::new(&server);
+        let ids = format!("InstanceId.1={id}");
+        let error = client.try_call("StopInstances", &ids).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{symptom:?}");
+        assert_eq!(ec2.state(&id), state, "{symptom:?}");
+        assert_eq!(ec2.calls()[0].outcome, outcome, "{symptom:?}");
+        assert_eq!(client.call("StopInstances", &ids).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_answer_ends_in_the_middle_of_its_xml_after_the_deed() {
+    let ec2 = model();
+    let id = ec2.launch(Launch::new("web"));
+    ec2.fault(Fault::on(Action::StopInstances, Symptom::Truncated).times(1));
+    let server = serve(ec2.clone()).await;
+    let client = Client::new(&server);
+    let ids = format!("InstanceId.1={id}");
+    let broken = client.call("StopInstances", &ids).await;
+    assert_eq!(broken.status, 200);
+    assert!(broken.body.starts_with("<?xml"));
+    assert!(!broken.body.contains("</StopInstancesResponse>"));
+    assert_eq!(ec2.state(&id), InstanceState::Stopping);
+    let whole = client.call("StopInstances", &ids).await;
+    assert!(whole.body.ends_with("</StopInstancesResponse>"));
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_late_and_a_hanging_one_never_comes() {
+    let ec2 = model();
+    let late = Duration::from_millis(150);
+    ec2.fault(Fault::everywhere(Symptom::Latency(late)).times(1));
+    let server = serve(ec2.clone()).await;
+    let client = Client::new(&server);
+    let before = std::time::Instant::now();
+    assert_eq!(client.call("DescribeInstances", "").await.status, 200);
+    assert!(before.elapsed() >= late);
+    ec2.fault(Fault::on(Action::DescribeInstances, Symptom::Hang).times(1));
+    let hanging = client.try_call("DescribeInstances", "");
+    let waited = tokio::time::timeout(Duration::from_millis(200), hanging).await;
+    assert!(waited.is_err());
+    assert_eq!(ec2.calls()[1].outcome, Outcome::Lost);
+    assert_eq!(client.call("DescribeInstances", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_server_can_let_time_pass_with_each_call_or_with_the_clock() {
+    let ec2 = model();
+    let id = ec2.launch(Launch::new("web").stopped());
+    let step = TimeSource::Step(SignedDuration::from_secs(6));
+    let server = serve_with(ec2.clone(), step).await;
+    let client = Client::new(&server);
+    let ids = format!("InstanceId.1={id}");
+    client.call("StartInstances", &ids).await;
+    assert_eq!(ec2.now() - 6.seconds(), model().now());
+    client.call("DescribeInstances", "").await;
+    assert_eq!(ec2.state(&id), InstanceState::Pending);
+    client.call("DescribeInstances", "").await;
+    assert_eq!(ec2.state(&id), InstanceState::Running);
+
+    let past = Model::new("2020-01-01T00:00:00Z".parse().unwrap());
+    let server = serve_with(past.clone(), TimeSource::Wall).await;
+    Client::new(&server).call("DescribeInstances", "").await;
+    assert!(past.now() > "2025-01-01T00:00:00Z".parse().unwrap());
+}
+
+#[test]
+fn without_a_wire_a_lost_call_is_an_error_and_a_broken_answer_arrives() {
+    let ec2 = model();
+    let ask = |symptom| {
+        ec2.fault(Fault::everywhere(symptom).times(1));
+        let request = Request::DescribeInstances(Query::default());
+        ec2.call(&Caller::default(), request)
+    };
+    for lost in [Symptom::Reset, Symptom::Hang] {
+        assert_eq!(code(ask(lost)), "ServiceUnavailable");
+    }
+    for late in [Symptom::Truncated, Symptom::ResetAfter] {
+        ask(late).unwrap();
+    }
+}
