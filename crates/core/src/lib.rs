@@ -7,7 +7,6 @@
 pub mod assess;
 pub mod explain;
 pub mod govern;
-pub mod import;
 pub mod instance;
 pub mod latest;
 pub mod membership;

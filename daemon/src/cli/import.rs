@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use curfew_core::import::{self, Imported};
 use curfew_core::problem::Problem;
+use curfew_import::Imported;
 
 use super::{CliError, Context, Exit};
 
@@ -35,9 +35,11 @@ enum Source {
 /// Prints what could be translated. What could not is an error, after that.
 pub(super) fn import(context: &mut Context, args: ImportArgs) -> Result<(), CliError> {
     let imported = match args.from {
-        Source::InstanceScheduler { file } => import::instance_scheduler(&read(&file)?),
-        Source::Custodian { value } if value == "-" => import::custodian(&read(Path::new("-"))?),
-        Source::Custodian { value } => import::custodian(&value),
+        Source::InstanceScheduler { file } => curfew_import::instance_scheduler(&read(&file)?),
+        Source::Custodian { value } if value == "-" => {
+            curfew_import::custodian(&read(Path::new("-"))?)
+        }
+        Source::Custodian { value } => curfew_import::custodian(&value),
     };
     let Imported { toml, refused } = imported.map_err(|problems| {
         CliError::new(

@@ -1,9 +1,9 @@
 //! Periods of Instance Scheduler have the same edges here: its sharp corners spelled out, and any week of plain weekdays.
 
-use curfew_core::import::instance_scheduler;
 use curfew_core::schedule::Schedule;
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::{Action, Desired};
+use curfew_import::instance_scheduler;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -205,7 +205,7 @@ fn a_minute_between_two_periods_is_bridged() {
 
 #[test]
 fn a_day_to_its_last_minute_is_a_whole_day() {
-    let text = include_str!("import/instance-scheduler-always-on.json");
+    let text = include_str!("../documents/instance-scheduler-always-on.json");
     let toml = instance_scheduler(text).unwrap().toml;
     assert!(
         toml.contains("running = \"00:00-24:00\" # period entire-day: whole week"),

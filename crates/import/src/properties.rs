@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use curfew_core::problem::Problem;
 use serde_json::Value;
-
-use crate::problem::Problem;
 
 /// The properties of one object, with the problems found so far. Keys are compared without case, `_` and `-`, so that
 /// `begintime`, `Begintime` and `BeginTime` are one.

@@ -8,18 +8,16 @@
 
 use std::collections::BTreeMap;
 
+use curfew_core::problem::Problem;
+use curfew_core::timetable::{Desired, Timetable};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::Value;
 
-use super::custodian::{
-    DEFAULT_OFF, DEFAULT_ON, Hours, Tag, TagHours, WORKDAYS, fill, tell_inline_form, timetable,
-    zone,
-};
-use super::properties::Properties;
-use super::sheet::Draft;
-use crate::problem::Problem;
-use crate::timetable::{Desired, Timetable};
+use super::hours::{DEFAULT_OFF, DEFAULT_ON, Hours, WORKDAYS, fill, tell_inline_form, timetable};
+use super::tag::{Tag, TagHours, zone};
+use crate::properties::Properties;
+use crate::sheet::Draft;
 
 /// Friday, of which bit 0 is Monday.
 const FRIDAY: u32 = 1 << 4;

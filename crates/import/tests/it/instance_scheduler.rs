@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use curfew_core::import::{Imported, instance_scheduler};
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Desired;
+use curfew_import::{Imported, instance_scheduler};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,59 +1,12 @@
-//! Cloud Custodian's off-hours: a tag's value, or a policy with `offhour` and `onhour` filters.
-//!
-//! Read from its [`c7n/filters/offhours.py`](https://github.com/cloud-custodian/cloud-custodian/blob/main/c7n/filters/offhours.py). Its schedules are edges and nothing between them, on whole hours.
+//! The value of an off-hours tag: its parts, its time zones and its escapes.
 
-use std::collections::BTreeMap;
+use curfew_core::problem::Problem;
+use curfew_core::timetable::time_zone_names;
 
-use super::sheet::{Draft, finish};
-use super::week::cron;
-use super::{Imported, policy};
-use crate::problem::Problem;
-use crate::timetable::{OneOrMany, RawTimetable, Timetable, time_zone_names};
+use super::hours::{DEFAULT_OFF, DEFAULT_ON, Hours, WORKDAYS, fill};
+use crate::sheet::Draft;
 
-/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, in any case, with
-/// spaces, quotes or the escapes of services that allow no punctuation; or a policy in JSON.
-///
-/// # Errors
-///
-/// Everything that is wrong.
-pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    let mut header = vec![
-        "Imported from Cloud Custodian's off-hours by `curfew import custodian`.".to_owned(),
-        "Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all; here every edge \
-         happens once. An edge that an outage missed is lost there, and caught up here."
-            .to_owned(),
-    ];
-    if text.starts_with(['{', '[']) {
-        let policies = policy::read(text)?;
-        return finish(&header, policies.drafts, policies.refused);
-    }
-    header.insert(1, format!("The tag's value: `{text}`"));
-    let mut draft = Draft {
-        name: "offhours".to_owned(),
-        ..Draft::default()
-    };
-    match Tag::parse(text)? {
-        Tag::OptedOut => {
-            header.push(
-                "`off` opts an instance out. Here its tag says so too: `Schedule = none`."
-                    .to_owned(),
-            );
-            return finish(&header, Vec::new(), Vec::new());
-        }
-        Tag::Schedule(hours) => hours.apply(&mut draft),
-    }
-    tell_inline_form(&mut draft);
-    finish(&header, vec![draft], Vec::new())
-}
-
-/// Weekdays (bit 0 is Monday) by hour.
-pub(super) type Hours = BTreeMap<u8, u32>;
-
-pub(super) const WORKDAYS: u32 = 0b1_1111;
-/// Cloud Custodian's own defaults, which a policy may change.
-pub(super) const DEFAULT_ON: u8 = 7;
-pub(super) const DEFAULT_OFF: u8 = 19;
+/// Cloud Custodian's own default.
 const DEFAULT_ZONE: &str = "America/New_York";
 
 /// What a tag says.
@@ -133,7 +86,7 @@ impl TagHours {
     }
 
     /// Makes it the draft's starts and stops, where the policies that read the tag are not known.
-    fn apply(&self, draft: &mut Draft) {
+    pub(super) fn apply(&self, draft: &mut Draft) {
         if self.spaced {
             draft.note("The value has spaces inside, with which Cloud Custodian ignores a part or all of it.");
         }
@@ -167,50 +120,6 @@ impl TagHours {
         };
         let zone = self.zone.as_deref().unwrap_or(DEFAULT_ZONE);
         fill(draft, zone, &on, &off);
-    }
-}
-
-/// Gives a draft its zone, starts and stops.
-pub(super) fn fill(draft: &mut Draft, zone: &str, on: &Hours, off: &Hours) {
-    let both = |(hour, days): (&u8, &u32)| off.get(hour).is_some_and(|others| others & days != 0);
-    if on.iter().any(both) {
-        draft.note("Some hours are in both `on` and `off`: start wins here.");
-    }
-    draft.raw.timezone = Some(zone.to_owned());
-    draft.raw.start = crons(on);
-    draft.raw.stop = crons(off);
-}
-
-fn crons(hours: &Hours) -> OneOrMany<String> {
-    OneOrMany::Many(
-        hours
-            .iter()
-            .map(|(hour, days)| cron(usize::from(*hour) * 60, *days))
-            .collect(),
-    )
-}
-
-/// The times that a draft has so far.
-pub(super) fn timetable(draft: &Draft) -> Result<Timetable, Vec<Problem>> {
-    RawTimetable {
-        timezone: draft.raw.timezone.clone(),
-        start: draft.raw.start.clone(),
-        stop: draft.raw.stop.clone(),
-        except: draft.raw.except.clone(),
-        ..RawTimetable::default()
-    }
-    .resolve("")
-}
-
-/// The same as a tag's value, which is how users of Cloud Custodian know it. A tag can't ask for hibernation.
-pub(super) fn tell_inline_form(draft: &mut Draft) {
-    if draft.raw.hibernate {
-        return;
-    }
-    if let Ok(timetable) = timetable(draft) {
-        draft.note(format!(
-            "As an instance's own tag, without settings: `Schedule = {timetable}`"
-        ));
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Imported;
-use crate::problem::Problem;
-use crate::schedule::{Adopt, ScheduleName};
-use crate::settings::{RawGovernance, RawSchedule};
-use crate::timetable::OneOrMany;
+use curfew_core::problem::Problem;
+use curfew_core::schedule::{Adopt, ScheduleName};
+use curfew_core::settings::{RawGovernance, RawSchedule};
+use curfew_core::timetable::OneOrMany;
+
+use crate::Imported;
 
 /// Comments wrap here: the width that rustfmt, and most people's editors, leave for text.
 const WIDTH: usize = 100;

@@ -4,7 +4,7 @@
 //! says so in a comment next to it. No file and no network here: text in, text out.
 //!
 //! ```
-//! let imported = curfew_core::import::custodian("off=(M-F,19);on=(M-F,7);tz=pt").unwrap();
+//! let imported = curfew_import::custodian("off=(M-F,19);on=(M-F,7);tz=pt").unwrap();
 //! assert!(imported.toml.contains(r#"timezone = "America/Los_Angeles""#));
 //! assert!(imported.toml.contains(r#"start = "0 7 * * MON-FRI""#));
 //! assert!(imported.toml.contains(r#"stop = "0 19 * * MON-FRI""#));
@@ -12,20 +12,20 @@
 
 mod custodian;
 mod instance_scheduler;
-mod policy;
 mod properties;
 mod recurrence;
 mod sheet;
 mod week;
 
+use curfew_core::problem::Problem;
+
 pub use self::custodian::custodian;
 pub use self::instance_scheduler::instance_scheduler;
-use crate::problem::Problem;
 
 /// What became of another tool's schedules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// Settings that [`RawGovernance`](crate::settings::RawGovernance) reads and resolves, with comments. Its first lines
+    /// Settings that [`RawGovernance`](curfew_core::settings::RawGovernance) reads and resolves, with comments. Its first lines
     /// say where it came from; the same input gives the same text.
     pub toml: String,
     /// What could not be translated, each by its name in the other tool. The text has it too, as comments.

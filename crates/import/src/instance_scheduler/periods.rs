@@ -3,12 +3,13 @@
 //! Periods with both times, or none, are windows. One with only one of them also has times of no opinion, which a window
 //! has not: those schedules become crons, if one week or one period says it all.
 
-use super::super::properties::Properties;
-use super::super::recurrence::{Field, Kind, Recurrence};
-use super::super::sheet::{ALWAYS, Draft, NEVER};
-use super::super::week::{self, Span, Week};
-use crate::problem::Problem;
-use crate::timetable::{Action, OneOrMany};
+use curfew_core::problem::Problem;
+use curfew_core::timetable::{Action, OneOrMany};
+
+use crate::properties::Properties;
+use crate::recurrence::{Field, Kind, Recurrence};
+use crate::sheet::{ALWAYS, Draft, NEVER};
+use crate::week::{self, Span, Week};
 
 const DAY: u16 = 24 * 60;
 

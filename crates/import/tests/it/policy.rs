@@ -1,9 +1,9 @@
 //! Cloud Custodian's policies as our settings. No policy becomes a start or a stop that Cloud Custodian does not make:
 //! every key that it knows is translated, kept as a comment, or refused by name, and a test names each.
 
-use curfew_core::import::{Imported, custodian};
 use curfew_core::settings::{RawGovernance, RawSchedule};
 use curfew_core::timetable::{Action, Timetable};
+use curfew_import::{Imported, custodian};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -106,7 +106,8 @@ fn a_policy_is_translated_with_its_defaults() {
 
 #[test]
 fn a_policy_that_only_notifies_is_no_stop() {
-    let policy = serde_json::from_str(include_str!("import/custodian-notify-only.json")).unwrap();
+    let policy =
+        serde_json::from_str(include_str!("../documents/custodian-notify-only.json")).unwrap();
     insta::assert_snapshot!(problems(&policy), @r"
     `s.actions.notify`: is not translated: notifications are set up once, in `[[notify]]`
     `s.actions`: has no `stop`, so that Cloud Custodian does not stop what its `offhour` filter finds
@@ -115,7 +116,8 @@ fn a_policy_that_only_notifies_is_no_stop() {
 
 #[test]
 fn hibernation_is_kept() {
-    let policy = serde_json::from_str(include_str!("import/custodian-hibernate.json")).unwrap();
+    let policy =
+        serde_json::from_str(include_str!("../documents/custodian-hibernate.json")).unwrap();
     insta::assert_snapshot!(imported(&policy).toml, @r#"
     # Imported from Cloud Custodian's off-hours by `curfew import custodian`.
     # Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all;

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use super::recurrence::{Field, Kind};
-use crate::timetable::Action;
+use curfew_core::timetable::Action;
+
+use crate::recurrence::{Field, Kind};
 
 const DAY: usize = 24 * 60;
 const WEEK: usize = 7 * DAY;

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use curfew_core::problem::Problem;
+use curfew_core::schedule::{Adopt, Firmness};
+use curfew_core::timetable::Action;
 use serde_json::Value;
 
 use super::periods::{Period, same_at_all_times, translate};
-use crate::import::properties::Properties;
-use crate::import::sheet::Draft;
-use crate::problem::Problem;
-use crate::schedule::{Adopt, Firmness};
-use crate::timetable::Action;
+use crate::properties::Properties;
+use crate::sheet::Draft;
 
 /// A schedule as Instance Scheduler has it.
 #[derive(Debug)]

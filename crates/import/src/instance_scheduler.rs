@@ -8,14 +8,14 @@ mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use curfew_core::problem::Problem;
 use serde_json::{Deserializer, Value};
 
 use self::periods::Period;
 use self::schedule::Theirs;
-use super::Imported;
-use super::properties::Properties;
-use super::sheet::finish;
-use crate::problem::Problem;
+use crate::Imported;
+use crate::properties::Properties;
+use crate::sheet::finish;
 
 const RESOURCE: &str = "Custom::ServiceInstanceSchedule";
 
@@ -34,7 +34,7 @@ const RESOURCE: &str = "Custom::ServiceInstanceSchedule";
 ///         "Periods": [{"BeginTime": "08:00", "EndTime": "20:00", "WeekDays": "Mon-Fri"}]
 ///     }
 /// }}}"#;
-/// let imported = curfew_core::import::instance_scheduler(template).unwrap();
+/// let imported = curfew_import::instance_scheduler(template).unwrap();
 /// assert!(imported.toml.contains(r#"running = "Mon-Fri 08:00-20:00" # period 1"#));
 /// ```
 pub fn instance_scheduler(text: &str) -> Result<Imported, Vec<Problem>> {

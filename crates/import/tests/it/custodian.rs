@@ -1,8 +1,8 @@
 //! Values of Cloud Custodian's off-hours tag as our settings: what its documentation shows, and what it refuses.
 
-use curfew_core::import::{Imported, custodian};
 use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::Timetable;
+use curfew_import::{Imported, custodian};
 use jiff::Timestamp;
 use proptest::prelude::*;
 

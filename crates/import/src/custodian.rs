@@ -1,0 +1,51 @@
+//! Cloud Custodian's off-hours: a tag's value, or a policy with `offhour` and `onhour` filters.
+//!
+//! Read from its [`c7n/filters/offhours.py`](https://github.com/cloud-custodian/cloud-custodian/blob/main/c7n/filters/offhours.py). Its schedules are edges and nothing between them, on whole hours.
+
+mod hours;
+mod policy;
+mod tag;
+
+use curfew_core::problem::Problem;
+
+use self::hours::tell_inline_form;
+use self::tag::Tag;
+use crate::Imported;
+use crate::sheet::{Draft, finish};
+
+/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, in any case, with
+/// spaces, quotes or the escapes of services that allow no punctuation; or a policy in JSON.
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let mut header = vec![
+        "Imported from Cloud Custodian's off-hours by `curfew import custodian`.".to_owned(),
+        "Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all; here every edge \
+         happens once. An edge that an outage missed is lost there, and caught up here."
+            .to_owned(),
+    ];
+    if text.starts_with(['{', '[']) {
+        let policies = policy::read(text)?;
+        return finish(&header, policies.drafts, policies.refused);
+    }
+    header.insert(1, format!("The tag's value: `{text}`"));
+    let mut draft = Draft {
+        name: "offhours".to_owned(),
+        ..Draft::default()
+    };
+    match Tag::parse(text)? {
+        Tag::OptedOut => {
+            header.push(
+                "`off` opts an instance out. Here its tag says so too: `Schedule = none`."
+                    .to_owned(),
+            );
+            return finish(&header, Vec::new(), Vec::new());
+        }
+        Tag::Schedule(hours) => hours.apply(&mut draft),
+    }
+    tell_inline_form(&mut draft);
+    finish(&header, vec![draft], Vec::new())
+}
