@@ -1,5 +1,5 @@
 //! What a schedule does over a span of time: when it wants instances running, how long that is against running all the
-//! time, and what it costs. The renderings for people are in [`text`], [`svg`] and [`html`].
+//! time, and what it costs. How people see it is the command line's business.
 //!
 //! A simulation says what the schedule wants, instant by instant, as [`Timetable::desired`] does. It knows no instances:
 //! holds, requests, catch-up and what people do in between are not in it. Where a schedule has no opinion (one that only
@@ -7,10 +7,7 @@
 //! nothing by itself, and a figure would be made up.
 
 mod days;
-pub mod html;
 mod span;
-pub mod svg;
-pub mod text;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
@@ -67,8 +64,9 @@ pub struct Simulation {
     /// The days that the span touches, for the renderings.
     #[serde(skip)]
     pub days: Vec<Day>,
+    /// The zone of its days.
     #[serde(skip)]
-    zone: TimeZone,
+    pub zone: TimeZone,
 }
 
 /// A stretch of time, half-open.
@@ -82,12 +80,13 @@ pub struct Interval {
 }
 
 impl Interval {
-    fn length(self) -> SignedDuration {
+    /// How long it is.
+    pub fn length(self) -> SignedDuration {
         self.to.duration_since(self.from)
     }
 
     /// The part of it between `from` and `to`, if any.
-    fn within(self, from: Timestamp, to: Timestamp) -> Option<Self> {
+    pub fn within(self, from: Timestamp, to: Timestamp) -> Option<Self> {
         let part = Self {
             from: self.from.max(from),
             to: self.to.min(to),
@@ -165,33 +164,6 @@ impl Simulation {
             zone,
         }
     }
-
-    /// The hours and what they save, in one line.
-    fn facts(&self) -> String {
-        let hours = format!(
-            "runs {} h of {} h",
-            short(self.hours),
-            short(self.hours_always)
-        );
-        match self.percent_off {
-            Some(percent) => format!("{hours}, {}% off", short(percent)),
-            None => format!("{hours}, no opinion for {} h", short(self.hours_unmanaged)),
-        }
-    }
-
-    /// An instant in the schedule's zone.
-    fn local(&self, at: Timestamp, format: &str) -> String {
-        at.to_zoned(self.zone.clone()).strftime(format).to_string()
-    }
-}
-
-impl Cost {
-    fn sentence(&self) -> String {
-        format!(
-            "{} x {} at {} an hour: {:.2} instead of {:.2}, saves {:.2}",
-            self.count, self.instance_type, self.per_hour, self.scheduled, self.always, self.saved
-        )
-    }
 }
 
 fn edges(timetable: &Timetable, span: Span) -> Vec<Edge> {
@@ -244,12 +216,13 @@ fn total(intervals: &[Interval]) -> f64 {
     in_hours(length)
 }
 
-fn in_hours(length: SignedDuration) -> f64 {
+/// A length of time as a number of hours.
+pub fn in_hours(length: SignedDuration) -> f64 {
     length.as_secs_f64() / 3600.0
 }
 
-/// With one decimal where it is not a whole number.
-fn short(number: f64) -> String {
+/// A number for people: with one decimal where it is not a whole number.
+pub fn short(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }

@@ -1,5 +1,12 @@
 //! `curfew simulate`: when schedules run, on the terminal or as a picture.
 
+mod facts;
+mod html;
+mod svg;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -7,11 +14,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use curfew_core::schedule::{Schedule, ScheduleName};
-use curfew_core::simulate::text::Glyphs;
-use curfew_core::simulate::{Bound, Price, Simulation, Span, html, svg, text};
+use curfew_core::simulate::{Bound, Price, Simulation, Span};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::text::Glyphs;
 use super::time::named;
 use super::{CliError, Context, Exit};
 use crate::settings::Settings;
@@ -161,60 +168,5 @@ impl Picture {
             let message = format!("`{}` can't be written: {error}", self.file.display());
             CliError::new(Exit::Failed, message)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use curfew_core::timetable::Timetable;
-
-    fn simulations() -> Vec<Simulation> {
-        let timetable = Timetable::parse_inline("Mon-Fri 08:00-20:00 Europe/Paris").unwrap();
-        let office = Schedule::new("office".parse().unwrap(), timetable);
-        let now = "2026-11-23T12:00:00Z".parse().unwrap();
-        let week = Span::week_of(now, office.timetable.time_zone()).unwrap();
-        vec![Simulation::of(&office, week, &[])]
-    }
-
-    #[test]
-    fn the_extension_says_what_is_written_and_an_older_file_is_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, beginning) in [
-            ("week.svg", "<svg "),
-            ("week.HTML", "<!doctype html>"),
-            ("week.htm", "<!doctype html>"),
-        ] {
-            let file = directory.path().join(name);
-            fs::write(&file, "stale").unwrap();
-            Picture::at(&file).unwrap().write(&simulations()).unwrap();
-            assert!(fs::read_to_string(&file).unwrap().starts_with(beginning));
-        }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
-    }
-
-    #[test]
-    fn an_unknown_extension_is_refused_in_one_sentence() {
-        for name in ["week.png", "week", ".svg", "/dev/stdout"] {
-            let error = Picture::at(Path::new(name)).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("`--out {name}` is neither a picture (`.svg`) nor a page (`.html`)")
-            );
-        }
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_leaves_nothing_behind() {
-        let directory = tempfile::tempdir().unwrap();
-        let taken = directory.path().join("week.svg");
-        fs::create_dir(&taken).unwrap();
-        let error = Picture::at(&taken).unwrap().write(&simulations());
-        let message = error.unwrap_err().to_string();
-        assert!(
-            message.contains("week.svg` can't be written: "),
-            "{message}"
-        );
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

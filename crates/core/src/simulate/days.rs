@@ -22,9 +22,9 @@ pub struct Day {
     /// Its edges.
     pub edges: Vec<Edge>,
     /// When instances are wanted running.
-    pub(super) running: Vec<Interval>,
+    pub running: Vec<Interval>,
     /// When there is no opinion.
-    pub(super) unmanaged: Vec<Interval>,
+    pub unmanaged: Vec<Interval>,
 }
 
 /// Half an hour.

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use curfew_core::simulate::{Simulation, short};
+
+use super::facts::local;
 use super::svg::{self, TITLE, escape};
-use super::{Simulation, short};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:52rem;padding:0 1rem;\
@@ -13,7 +15,7 @@ td.number{text-align:right;font-variant-numeric:tabular-nums}caption{text-align:
 @media(prefers-color-scheme:dark){body{color:#f2f1ec;background:#1a1a19}}";
 
 /// One page for all of them.
-pub fn render(simulations: &[Simulation]) -> String {
+pub(super) fn render(simulations: &[Simulation]) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{TITLE}</title>\n\
@@ -91,7 +93,7 @@ fn edges(page: &mut String, simulation: &Simulation) {
             page,
             "<li><time datetime=\"{}\">{}</time> {}</li>",
             edge.at,
-            escape(&simulation.local(edge.at, "%a %d %b %Y %H:%M %Z")),
+            escape(&local(simulation, edge.at, "%a %d %b %Y %H:%M %Z")),
             edge.action
         );
     }

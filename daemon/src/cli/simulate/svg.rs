@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use curfew_core::simulate::{Day, Interval, Simulation, in_hours, short};
 use jiff::Timestamp;
 
-use super::{Day, Interval, Simulation, in_hours, short};
+use super::facts::{facts, local, sentence};
 
 /// Widths and heights, in the picture's own units.
 const LABEL: f64 = 96.0;
@@ -28,7 +29,7 @@ const STYLE: &str = "\
 pub(super) const TITLE: &str = "When instances run";
 
 /// All of them, one below the other.
-pub fn render(simulations: &[Simulation]) -> String {
+pub(super) fn render(simulations: &[Simulation]) -> String {
     let hours = simulations
         .iter()
         .flat_map(|simulation| &simulation.days)
@@ -47,7 +48,7 @@ pub fn render(simulations: &[Simulation]) -> String {
                 "{} in {}: {}.",
                 simulation.schedule,
                 simulation.time_zone,
-                simulation.facts()
+                facts(simulation)
             )
         })
         .collect();
@@ -70,7 +71,7 @@ fn block(svg: &mut String, simulation: &Simulation, top: f64) -> f64 {
         );
     };
     line("name", top + 14.0, simulation.schedule.as_str());
-    let facts = format!("{}, {}", simulation.time_zone, simulation.facts());
+    let facts = format!("{}, {}", simulation.time_zone, facts(simulation));
     line("soft", top + 30.0, &facts);
     for hour in [0_u8, 3, 6, 9, 12, 15, 18, 21, 24] {
         let x = MARGIN + LABEL + f64::from(hour) * HOUR;
@@ -85,7 +86,7 @@ fn block(svg: &mut String, simulation: &Simulation, top: f64) -> f64 {
         row(svg, simulation, day, y);
         y += ROW;
     }
-    let below = simulation.cost.iter().map(super::Cost::sentence);
+    let below = simulation.cost.iter().map(sentence);
     for text in below.chain(simulation.note.clone()) {
         y += ROW;
         let text = escape(&text);
@@ -116,8 +117,8 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
     let told = |word: &str, interval: Interval| {
         format!(
             "{word} {} to {}",
-            simulation.local(interval.from, "%a %H:%M"),
-            simulation.local(interval.to, "%a %H:%M")
+            local(simulation, interval.from, "%a %H:%M"),
+            local(simulation, interval.to, "%a %H:%M")
         )
     };
     let whole = Interval {
@@ -135,7 +136,7 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
     }
     for edge in &day.edges {
         let (x, end) = (place(day, edge.at), y + BAR + 2.0);
-        let (action, at) = (edge.action, simulation.local(edge.at, "%a %H:%M %Z"));
+        let (action, at) = (edge.action, local(simulation, edge.at, "%a %H:%M %Z"));
         let _ = writeln!(
             svg,
             "<line class=\"{action}\" x1=\"{x}\" x2=\"{x}\" y1=\"{y}\" y2=\"{end}\"><title>{action} {}</title></line>",

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{Cell, Day, Simulation, in_hours, short};
-use crate::timetable::Action;
+use curfew_core::simulate::{Cell, Day, Simulation, in_hours, short};
+use curfew_core::timetable::{Action, Edge};
+
+use super::facts::{facts, local, sentence};
 
 /// Which characters to draw with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glyphs {
+pub(super) enum Glyphs {
     /// Blocks, for terminals.
     Blocks,
     /// ASCII only, for everything else.
@@ -46,7 +48,7 @@ const EDGES_LISTED: usize = 6;
 const LABEL: usize = 12;
 
 /// All of them, one below the other, and the legend.
-pub fn render(simulations: &[Simulation], glyphs: Glyphs) -> String {
+pub(super) fn render(simulations: &[Simulation], glyphs: Glyphs) -> String {
     let mut text = String::new();
     for simulation in simulations {
         one(&mut text, simulation, glyphs);
@@ -58,7 +60,7 @@ pub fn render(simulations: &[Simulation], glyphs: Glyphs) -> String {
 fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
     let width = simulation.days.iter().map(|day| day.cells.len()).max();
     let width = width.unwrap_or(0);
-    let date = |at| simulation.local(at, "%a %Y-%m-%d %H:%M");
+    let date = |at| local(simulation, at, "%a %Y-%m-%d %H:%M");
     let _ = writeln!(
         text,
         "{}: {} to {}, {}",
@@ -81,9 +83,9 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    let _ = writeln!(text, "{:LABEL$}{}", "", simulation.facts());
+    let _ = writeln!(text, "{:LABEL$}{}", "", facts(simulation));
     for cost in &simulation.cost {
-        let _ = writeln!(text, "{:LABEL$}{}", "", cost.sentence());
+        let _ = writeln!(text, "{:LABEL$}{}", "", sentence(cost));
     }
     if let Some(note) = &simulation.note {
         let _ = writeln!(text, "{:LABEL$}{note}", "");
@@ -92,8 +94,8 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
 
 /// The day's edges, and its length where it is unusual.
 fn beside(simulation: &Simulation, day: &Day, glyphs: Glyphs) -> String {
-    let edge = |edge: &crate::timetable::Edge| {
-        let time = simulation.local(edge.at, "%H:%M");
+    let edge = |edge: &Edge| {
+        let time = local(simulation, edge.at, "%H:%M");
         format!("{}{time}", glyphs.edge(edge.action))
     };
     let mut words: Vec<String> = day.edges.iter().take(EDGES_LISTED).map(edge).collect();
