@@ -7,15 +7,17 @@ use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_core::assess::assess;
+use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::{Who, whole_second};
-use curfew_core::plan::{Decision, Step, World};
 use curfew_core::request::{Ask, Request};
 use curfew_core::schedule::Firmness;
 use curfew_core::select::{Seen, Targets, for_change, for_status};
 use curfew_core::status::Status;
+use curfew_core::step::Step;
 use curfew_core::timetable::{Desired, minute_of};
 use curfew_core::work::Work;
+use curfew_core::world::World;
 use tracing::{info, warn};
 
 use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use curfew_core::plan::one_of;
+use curfew_core::schedule::one_of;
 use curfew_core::select::{Choice, SelectError};
 use serde::Serialize;
 

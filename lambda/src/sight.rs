@@ -12,8 +12,8 @@ use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisa
 use curfew_aws::side_by_side::side_by_side;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::plan::Step;
 use curfew_core::select::{Reach, SelectError, Targets};
+use curfew_core::step::Step;
 use jiff::Timestamp;
 
 use crate::handler::App;

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::plan::{Plan, Step, StepAction};
+use curfew_core::plan::Plan;
+use curfew_core::step::{Step, StepAction};
 use tokio::time::Instant;
 
 use crate::clock::Clock;

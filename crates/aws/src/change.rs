@@ -4,9 +4,11 @@
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
 use curfew_core::memory::Hold;
-use curfew_core::plan::{Remember, RetryChange, Skip, Step, StepAction, World};
 use curfew_core::request::Ask;
+use curfew_core::skip::Skip;
+use curfew_core::step::{Remember, RetryChange, Step, StepAction};
 use curfew_core::timetable::Edge;
+use curfew_core::world::World;
 use jiff::Timestamp;
 use serde::Serialize;
 

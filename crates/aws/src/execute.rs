@@ -20,9 +20,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::plan::{Plan, Step, StepAction, WithoutMemory, World, plan};
+use curfew_core::plan::{Plan, plan};
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::step::{Step, StepAction, WithoutMemory};
+use curfew_core::world::World;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

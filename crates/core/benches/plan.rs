@@ -7,9 +7,10 @@ use curfew_core::instance::{
     AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
 use curfew_core::memory::LAST_TAG;
-use curfew_core::plan::{Plan, World, plan};
+use curfew_core::plan::{Plan, plan};
 use curfew_core::schedule::Pattern;
 use curfew_core::settings::RawGovernance;
+use curfew_core::world::World;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use jiff::Timestamp;

@@ -1,6 +1,7 @@
 //! One instance, looked at from every side: what governs it, what its tags remember, what is due, and so what to do.
 
 mod asked;
+mod decide;
 mod judge;
 mod recall;
 mod tries;
@@ -13,14 +14,17 @@ use jiff::Timestamp;
 
 use self::judge::Judge;
 use self::recall::Recalled;
+use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
 use crate::memory::{Cause, Fallback, Hold, Last, Requested, Retry};
 use crate::owner::Owner;
-use crate::plan::{Decision, Skip, SkipReason, Step, StepAction, World};
 use crate::request::Request;
 use crate::schedule::Schedule;
+use crate::skip::{Skip, SkipReason};
+use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
 use crate::view::View;
+use crate::world::World;
 
 /// The judgement on one instance at one instant, with what it rests on.
 #[derive(Clone, Debug)]

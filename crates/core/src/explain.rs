@@ -4,12 +4,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
+use crate::decision::Decision;
 use crate::govern::Claim;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use crate::memory::{Fallback, Hold, Last, Retry};
-use crate::plan::{Decision, Skip, Step, StepAction, World};
 use crate::schedule::{Firmness, ScheduleName};
+use crate::skip::Skip;
+use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
+use crate::world::World;
 
 /// Everything that a decision about one instance rests on, and the decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::Instance;
-use crate::plan::SkipReason;
 use crate::problem::Problem;
 use crate::schedule::{Pattern, Schedule, ScheduleName};
+use crate::skip::SkipReason;
 use crate::timetable::Timetable;
 
 /// All schedules, and the tag by which an instance names its own.

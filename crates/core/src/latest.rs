@@ -86,7 +86,7 @@ mod tests {
     use crate::govern::Governance;
     use crate::instance::InstanceState;
     use crate::memory::{HOLD_TAG, LAST_TAG};
-    use crate::plan::World;
+    use crate::world::World;
 
     const NOW: &str = "2026-11-23T20:00:00Z";
 

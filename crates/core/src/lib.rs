@@ -5,6 +5,7 @@
 //! and no AWS SDK; the crates `curfew-aws`, `curfew-lambda` and `curfew` bring those.
 
 pub mod assess;
+pub mod decision;
 pub mod explain;
 pub mod govern;
 pub mod instance;
@@ -23,12 +24,15 @@ pub mod schema;
 pub mod select;
 pub mod settings;
 pub mod simulate;
+pub mod skip;
 pub mod status;
+pub mod step;
 pub mod timetable;
 pub mod token;
 pub mod transition;
 mod view;
 pub mod work;
+pub mod world;
 
 #[cfg(test)]
 mod example;

@@ -23,9 +23,8 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::EARLY_WAKE_UP;
 use crate::schedule::ScheduleName;
-use crate::timetable::Action;
+use crate::timetable::{Action, EARLY_WAKE_UP};
 
 pub use self::fallback::Fallback;
 pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};

@@ -293,6 +293,24 @@ pub enum BadScheduleName {
     Reserved(String),
 }
 
+/// The names that could have been meant, for a sentence.
+pub fn one_of(known: &[ScheduleName]) -> String {
+    if known.is_empty() {
+        "the settings have no schedules".into()
+    } else {
+        format!("there is {}", names(known))
+    }
+}
+
+/// Names in backticks, for a sentence.
+pub(crate) fn names(names: &[ScheduleName]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

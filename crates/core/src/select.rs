@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
+use crate::decision::Decision;
 use crate::govern::Governance;
 use crate::instance::{Instance, InstanceId};
-use crate::plan::{Decision, Skip, SkipReason, World};
 use crate::schedule::{Pattern, ScheduleName};
+use crate::skip::{Skip, SkipReason};
+use crate::world::World;
 
 /// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

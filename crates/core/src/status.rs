@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::Assessment;
+use crate::decision::Decision;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::latest::Latest;
 use crate::memory::{Fallback, Hold, Last, Retry, whole_second};
-use crate::plan::{Decision, SkipCode, StepAction};
 use crate::schedule::ScheduleName;
 use crate::select::Seen;
+use crate::skip::SkipCode;
+use crate::step::StepAction;
 use crate::timetable::{Desired, Edge};
 
 /// A look at instances, as `/status` and `curfew status` answer it.

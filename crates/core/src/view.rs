@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use crate::govern::{Governance, only_taker};
 use crate::instance::{Instance, InstanceId};
-use crate::plan::SkipReason;
 use crate::schedule::{Pattern, Schedule};
+use crate::skip::SkipReason;
 use crate::timetable::{Desired, Edge};
 
 /// One schedule, and what it has been asked so far.

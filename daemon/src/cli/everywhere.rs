@@ -10,7 +10,7 @@ use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
 use curfew_core::membership::Member;
-use curfew_core::plan::Step;
+use curfew_core::step::Step;
 use serde::Serialize;
 
 use super::CliError;

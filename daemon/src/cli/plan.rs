@@ -10,7 +10,9 @@ use curfew_aws::organisation::{MemberError, Organisation};
 use curfew_aws::pass::{Pass, WakeUp};
 use curfew_core::instance::{AccountId, InstanceId, InstanceState};
 use curfew_core::membership::Member;
-use curfew_core::plan::{Plan, Skip, SkipReason, Step, StepAction};
+use curfew_core::plan::Plan;
+use curfew_core::skip::{Skip, SkipReason};
+use curfew_core::step::{Step, StepAction};
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -3,12 +3,15 @@
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
 use curfew_core::assess::assess;
+use curfew_core::decision::Decision;
 use curfew_core::instance::InstanceId;
 use curfew_core::memory::{Who, whole_second};
-use curfew_core::plan::{Decision, Skip, Step, World};
 use curfew_core::request::{Ask, End, Lasting, Request};
 use curfew_core::select::{Seen, Selection, Targets, for_change};
 use curfew_core::settings::duration;
+use curfew_core::skip::Skip;
+use curfew_core::step::Step;
+use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use curfew_aws::organisation::{MemberError, Organisation};
-use curfew_core::plan::World;
 use curfew_core::select::{Seen, Targets, for_status};
 use curfew_core::settings::duration;
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::Desired;
+use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;

@@ -3,8 +3,7 @@
 use clap::Args;
 use curfew_aws::fleet::Scope;
 use curfew_core::instance::InstanceId;
-use curfew_core::plan::one_of;
-use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule::{ScheduleName, one_of};
 use curfew_core::select::{Reach, SelectError, TagFilter, Targets};
 
 use super::{CliError, Exit};

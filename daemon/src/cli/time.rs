@@ -1,8 +1,7 @@
 //! `curfew next`: a question about time.
 
 use clap::Args;
-use curfew_core::plan::one_of;
-use curfew_core::schedule::{Schedule, ScheduleName};
+use curfew_core::schedule::{Schedule, ScheduleName, one_of};
 use curfew_core::timetable::{Action, Edge};
 use jiff::Timestamp;
 use serde::Serialize;

@@ -11,7 +11,7 @@ use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
-use curfew_core::plan::{Step, StepAction};
+use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Edge};
 use curfew_core::transition::direction;
 use jiff::{SignedDuration, Timestamp};
@@ -240,7 +240,8 @@ mod tests {
     use crate::run::fixture::{self, at};
     use curfew_aws::error::{CloudError, CloudErrorKind};
     use curfew_core::instance::InstanceState;
-    use curfew_core::plan::{World, plan};
+    use curfew_core::plan::plan;
+    use curfew_core::world::World;
 
     const GRACE: Duration = Duration::from_mins(2);
 

@@ -14,7 +14,7 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
 use curfew_aws::pass::{Pass, WakeUp, look, pass};
 use curfew_core::membership::Member;
-use curfew_core::plan::{Step, StepAction};
+use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::minute_of;
 use curfew_core::work::Work;
 use jiff::Timestamp;

@@ -10,8 +10,9 @@ use curfew_aws::pass::Pass;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
-use curfew_core::plan::{RetryChange, SkipReason, Step, StepAction};
 use curfew_core::schedule::{Firmness, ScheduleName};
+use curfew_core::skip::SkipReason;
+use curfew_core::step::{RetryChange, Step, StepAction};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::notify::Notice;
@@ -215,7 +216,8 @@ mod tests {
     use crate::run::fixture::{self, at};
     use curfew_core::instance::InstanceState;
     use curfew_core::memory::HOLD_TAG;
-    use curfew_core::plan::{World, plan};
+    use curfew_core::plan::plan;
+    use curfew_core::world::World;
 
     fn governance() -> Governance {
         let document = r#"{"schedules": {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use curfew_core::govern::Governance;
-use curfew_core::plan::one_of;
 use curfew_core::problem::Problem;
-use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule::{ScheduleName, one_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use curfew_core::instance::{InstanceId, InstanceType};
-use curfew_core::plan::StepAction;
+use curfew_core::step::StepAction;
 use tokio::time::{Instant, timeout_at};
 
 use super::guard::{Guard, Moment};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use curfew_core::plan::{Step, StepAction};
+use curfew_core::step::{Step, StepAction};
 
 use super::{Call, Execution, Progress};
 use crate::error::{CloudError, CloudErrorKind, presentable};

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use curfew_core::memory::{Fallback, LAST_TAG, Last, RETRY_TAG, TYPE_TAG};
-use curfew_core::plan::{FallbackChange, Remember, RetryChange, Step};
 use curfew_core::request::Spoken;
+use curfew_core::step::{FallbackChange, Remember, RetryChange, Step};
 
 use super::{BATCH, Batch, Call, Execution};
 

@@ -1,7 +1,7 @@
 //! What became of the steps.
 
 use curfew_core::instance::InstanceState;
-use curfew_core::plan::Step;
+use curfew_core::step::Step;
 
 use crate::error::CloudError;
 

@@ -1,6 +1,6 @@
 //! What EC2 refuses for an instance's own sake is remembered on it: when it is tried again is in the step.
 
-use curfew_core::plan::{Remember, Step};
+use curfew_core::step::{Remember, Step};
 
 use super::memory::{Writes, alike};
 use super::{Execution, Progress, StepResult};

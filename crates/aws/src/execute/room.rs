@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use curfew_core::instance::{CapacitySource, Instance};
-use curfew_core::plan::StepAction;
+use curfew_core::step::StepAction;
 
 use super::isolate::words;
 use super::{BATCH, Batch, Call, End, Execution, Turn};

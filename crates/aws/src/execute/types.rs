@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use curfew_core::instance::{Instance, InstanceType};
 use curfew_core::memory::Fallback;
-use curfew_core::plan::{FallbackChange, Step, StepAction, TypesToTry};
+use curfew_core::step::{FallbackChange, Step, StepAction, TypesToTry};
 use tracing::info;
 
 use super::memory::{Writes, alike};

@@ -3,7 +3,7 @@
 use curfew_core::govern::Governance;
 use curfew_core::instance::Instance;
 use curfew_core::membership::Member;
-use curfew_core::plan::Step;
+use curfew_core::step::Step;
 
 use super::Organisation;
 use crate::asked;

@@ -5,8 +5,8 @@ use curfew_aws::execute::StepResult;
 use curfew_aws::fleet::Scope;
 use curfew_aws::pass::{Pass, WakeUp};
 use curfew_core::memory::{LAST_TAG, RETRY_TAG, Who};
-use curfew_core::plan::StepAction;
 use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::step::StepAction;
 use curfew_model::{
     Action, ApiError, Case, Denial, Fault, InstanceId, InstanceState, Launch, SpotKind, Symptom,
 };

@@ -66,7 +66,7 @@ async fn an_instance_without_room_for_a_tag_is_left_alone_and_the_others_go_on()
     let pass = world.pass().await;
     assert_eq!(pass.failures(), 0);
     let skipped: Vec<_> = pass.plan.skipped.iter().map(|skip| &skip.reason).collect();
-    assert_eq!(skipped, [&curfew_core::plan::SkipReason::NoMemory]);
+    assert_eq!(skipped, [&curfew_core::skip::SkipReason::NoMemory]);
     assert_eq!(world.count(&laden, InstanceState::Running), 1);
     assert_eq!(world.remembered(&good), 199);
 }

@@ -7,9 +7,10 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::pass::Pass;
 use curfew_core::instance::InstanceId as CoreId;
 use curfew_core::memory::{LAST_TAG, Who};
-use curfew_core::plan::{Skip, Step, StepAction};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::schedule::ScheduleName;
+use curfew_core::skip::Skip;
+use curfew_core::step::{Step, StepAction};
 use curfew_model::{
     Action, Denial, Fault, InstanceId, InstanceState, Launch, SpotKind, StateReason, Symptom,
 };

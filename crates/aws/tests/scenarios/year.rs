@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use curfew_core::plan::StepAction;
+use curfew_core::step::StepAction;
 use curfew_core::timetable::{Action, Desired};
 use curfew_model::{InstanceId, InstanceState, Model};
 use jiff::{SignedDuration, Timestamp};

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::judge::{Judge, wanted};
+use super::judge::Judge;
 use super::recall::Recalled;
-use super::words::wanted_after;
+use super::words::{wanted, wanted_after};
+use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
 use crate::memory::{Cause, Held, Hold, Requested, instant_of_person, whole_second};
-use crate::plan::{Decision, Step, StepAction};
 use crate::request::{Ask, Lasting, Request, Spoken};
+use crate::step::{Step, StepAction};
 use crate::timetable::Action;
 use crate::transition::direction;
 use crate::view::View;

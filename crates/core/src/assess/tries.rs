@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::judge::Judge;
 use super::words::{Holds, Word};
+use crate::decision::Decision;
 use crate::memory::{Cause, NextTry, ReasonCode, Retry};
-use crate::plan::{
-    Decision, EARLY_WAKE_UP, FallbackChange, Remember, RetryChange, SkipReason, Step, StepAction,
-};
-use crate::timetable::Action;
+use crate::skip::SkipReason;
+use crate::step::{FallbackChange, Remember, RetryChange, Step, StepAction};
+use crate::timetable::{Action, EARLY_WAKE_UP};
 
 impl Judge<'_> {
     /// What is remembered of earlier tries of the same.

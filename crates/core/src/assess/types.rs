@@ -3,7 +3,7 @@
 use super::judge::Judge;
 use crate::instance::{InstanceType, Purchase, StateReason};
 use crate::memory::{ReasonCode, TYPE_TAG};
-use crate::plan::{FallbackChange, Step, StepAction, TypesToTry};
+use crate::step::{FallbackChange, Step, StepAction, TypesToTry};
 
 impl Judge<'_> {
     /// Completes a step by the types that it tries. A start that EC2 accepted and that `fell_back` for want of capacity goes on

@@ -5,11 +5,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::{Judge, wanted};
+use super::judge::Judge;
 use crate::memory::{Cause, Hold, Last, whole_second};
-use crate::plan::EARLY_WAKE_UP;
 use crate::schedule::{Adopt, Firmness};
-use crate::timetable::Action;
+use crate::timetable::{Action, Desired, EARLY_WAKE_UP};
 use crate::view::View;
 
 /// What wants something of an instance from an instant on.
@@ -193,4 +192,12 @@ pub(super) fn wanted_after(view: &View<'_>, hold: &Hold, at: Timestamp) -> Optio
         let edge = view.last_edge(at)?;
         (edge.at > hold.since).then_some(edge.action)
     })
+}
+
+pub(super) fn wanted(desired: Desired) -> Option<Action> {
+    match desired {
+        Desired::Running => Some(Action::Start),
+        Desired::Stopped => Some(Action::Stop),
+        Desired::Unmanaged => None,
+    }
 }

@@ -71,7 +71,7 @@ pub use self::dates::DateRule;
 pub use self::rate::Rate;
 pub use self::raw::{OneOrMany, RawTimetable, RawWindow};
 use self::rules::Rules;
-pub use self::wakeup::{WakeUp, fired_for, minute_of, wake_ups};
+pub use self::wakeup::{EARLY_WAKE_UP, WakeUp, fired_for, minute_of, wake_ups};
 pub use self::window::Window;
 pub use self::zone::time_zone_names;
 use crate::problem::Problem;

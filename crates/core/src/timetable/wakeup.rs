@@ -29,6 +29,10 @@ use super::window::Window;
 /// takes in more of a zone's future offsets, and means more rules.
 const HORIZON_HOURS: i64 = 400 * 24;
 
+/// A scheduled wake-up that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
+/// minute early, AWS never does. Longer would let a wake-up for one edge apply the next.
+pub const EARLY_WAKE_UP: SignedDuration = SignedDuration::from_secs(60);
+
 /// A rule that wakes a pass when edges are due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WakeUp {

@@ -2,7 +2,7 @@
 
 use curfew_core::instance::{Hibernation, InstanceState, InstanceState::*};
 use curfew_core::memory::LAST_TAG;
-use curfew_core::plan::StepAction;
+use curfew_core::step::StepAction;
 use jiff::SignedDuration;
 
 use crate::support::{

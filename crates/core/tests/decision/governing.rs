@@ -3,8 +3,8 @@
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
 use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
-use curfew_core::plan::SkipCode;
 use curfew_core::request::{Ask, Lasting};
+use curfew_core::skip::SkipCode;
 
 use crate::support::{Cloud, SETTINGS, SETTLING, detail, note, paris, said, scenario};
 

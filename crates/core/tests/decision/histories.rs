@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use curfew_core::decision::Decision;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
 use curfew_core::memory::{Cause, HOLD_TAG, Held, Hold, Last, REQUEST_TAG, Requested, Retry};
-use curfew_core::plan::{Decision, Plan, SkipReason, Step, StepAction};
+use curfew_core::plan::Plan;
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::{Firmness, Schedule};
+use curfew_core::skip::SkipReason;
+use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired, Edge};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;

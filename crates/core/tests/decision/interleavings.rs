@@ -11,9 +11,10 @@ use curfew_core::instance::{InstanceId, InstanceState};
 use curfew_core::memory::{
     Cause, HOLD_TAG, Held, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, Retry,
 };
-use curfew_core::plan::{Plan, Step, StepAction};
+use curfew_core::plan::Plan;
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::Firmness;
+use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;

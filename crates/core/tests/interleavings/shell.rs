@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use curfew_core::govern::Governance;
 use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG, Last, REQUEST_TAG, RETRY_TAG, Requested, Who};
-use curfew_core::plan::{Plan, Remember, RetryChange, SkipReason, Step, World, plan};
+use curfew_core::plan::{Plan, plan};
 use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::skip::SkipReason;
+use curfew_core::step::{Remember, RetryChange, Step};
 use curfew_core::timetable::Action;
+use curfew_core::world::World;
 
 use crate::machine::{Machine, Pace, Second, TagSets, instant, second};
 use crate::search::Quickly;

@@ -9,18 +9,18 @@ mod machine;
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_core::assess::{Assessment, assess};
+use curfew_core::decision::Decision;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
 use curfew_core::memory::{
     Cause, Fallback, HOLD_TAG, LAST_TAG, Last, REQUEST_TAG, RETRY_TAG, TYPE_TAG, Who,
 };
-use curfew_core::plan::{
-    Decision, FallbackChange, Plan, Remember, RetryChange, Step, StepAction, TypesToTry, World,
-    plan,
-};
+use curfew_core::plan::{Plan, plan};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::settings::RawGovernance;
+use curfew_core::step::{FallbackChange, Remember, RetryChange, Step, StepAction, TypesToTry};
+use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 

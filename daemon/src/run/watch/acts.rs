@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_core::instance::InstanceId;
 use curfew_core::memory::Cause;
-use curfew_core::plan::StepAction;
+use curfew_core::step::StepAction;
 use curfew_core::timetable::Action;
 use curfew_core::transition::{Transition, direction};
 use jiff::{SignedDuration, Timestamp};

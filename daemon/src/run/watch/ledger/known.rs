@@ -2,8 +2,7 @@
 
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::memory::{LAST_TAG, Last};
-use curfew_core::plan::EARLY_WAKE_UP;
-use curfew_core::timetable::Action;
+use curfew_core::timetable::{Action, EARLY_WAKE_UP};
 use curfew_core::transition::{Sighting, Transition, direction};
 use jiff::{Timestamp, Unit};
 

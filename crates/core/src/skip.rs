@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::memory::{Held, LAST_TAG, ReasonCode, Who};
 use crate::owner::{Owner, OwnerKind};
-use crate::schedule::ScheduleName;
+use crate::schedule::{ScheduleName, names, one_of};
 use crate::timetable::{Action, Edge};
 
 /// An instance that was looked at and left alone.
@@ -295,22 +295,5 @@ impl SkipReason {
                 format!("{owner} manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same")
             }
         }
-    }
-}
-
-fn names(names: &[ScheduleName]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The names that could have been meant, for a sentence.
-pub fn one_of(known: &[ScheduleName]) -> String {
-    if known.is_empty() {
-        "the settings have no schedules".into()
-    } else {
-        format!("there is {}", names(known))
     }
 }
