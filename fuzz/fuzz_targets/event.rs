@@ -21,6 +21,8 @@ mod http;
 mod json;
 #[path = "../../lambda/src/message.rs"]
 mod message;
+#[path = "../../lambda/src/parameter.rs"]
+mod parameter;
 #[path = "../../lambda/src/parameters.rs"]
 mod parameters;
 #[path = "../../lambda/src/refusal.rs"]

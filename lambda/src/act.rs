@@ -21,9 +21,9 @@ use curfew_core::world::World;
 use tracing::{info, warn};
 
 use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};
+use crate::app::App;
 use crate::command::{Days, Mode};
 use crate::event::StateChange;
-use crate::handler::App;
 use crate::refusal::{Code, Refusal};
 use crate::settings::FRESH;
 

@@ -5,11 +5,11 @@ use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectError, Connection, Trust};
 use tracing::debug;
 
+use crate::app::App;
 use crate::config::{Config, ConfigError, emulator_endpoint};
-use crate::handler::App;
 use crate::members::Members;
 use crate::settings::{FRESH, Settings};
-use crate::work::WorkQueue;
+use crate::work_queue::WorkQueue;
 
 /// An environment in which the function can't start.
 #[derive(Debug, thiserror::Error)]

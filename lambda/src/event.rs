@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http;
-use crate::json::RepeatedKey;
+use crate::json::{Document, RepeatedKey};
 use crate::message::Message;
 use crate::refusal::quoted;
 
@@ -72,6 +72,15 @@ pub struct UnknownEvent {
 }
 
 impl Invocation {
+    /// The work that a message of the queue asks for; none, if somebody else wrote it.
+    pub fn work_of(message: &Message) -> Option<Work> {
+        let event: Document = serde_json::from_str(&message.body).ok()?;
+        match Self::read(event.unambiguous().ok()?) {
+            Ok(Self::Work(work)) => Some(work),
+            _ => None,
+        }
+    }
+
     /// Reads an event.
     pub fn read(event: &Value) -> Result<Self, UnknownEvent> {
         let Value::Object(fields) = event else {

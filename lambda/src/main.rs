@@ -1,7 +1,7 @@
 //! The `bootstrap` that Lambda's custom runtime starts.
 
 use curfew_lambda::boot::open;
-use curfew_lambda::handler::Call;
+use curfew_lambda::invocation_context::Call;
 use curfew_lambda::json::Document;
 use curfew_lambda::last_words::{self, UnderWay};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};

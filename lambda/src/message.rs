@@ -1,10 +1,6 @@
 //! The messages of the work queue, as they come from there. It needs nothing of AWS's SDK.
 
-use curfew_core::work::Work;
 use serde_json::{Map, Value};
-
-use crate::event::Invocation;
-use crate::json::Document;
 
 /// A message of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,21 +32,13 @@ impl Message {
             receives: receives.and_then(|count| count.parse().ok()).unwrap_or(1),
         })
     }
-
-    /// The work that it asks for; none, if somebody else wrote it.
-    pub fn work(&self) -> Option<Work> {
-        let event: Document = serde_json::from_str(&self.body).ok()?;
-        match Invocation::read(event.unambiguous().ok()?) {
-            Ok(Invocation::Work(work)) => Some(work),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Invocation;
+    use curfew_core::work::Work;
     use serde_json::json;
 
     #[test]

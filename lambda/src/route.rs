@@ -1,7 +1,7 @@
 //! Which path, with which method, is what.
 
 use crate::http::Request;
-use crate::parameters::Parameter;
+use crate::parameter::Parameter;
 use crate::refusal::{Code, Refusal, quoted};
 
 /// What there is to ask for.

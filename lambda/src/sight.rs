@@ -16,7 +16,7 @@ use curfew_core::select::{Reach, SelectError, Targets};
 use curfew_core::step::Step;
 use jiff::Timestamp;
 
-use crate::handler::App;
+use crate::app::App;
 use crate::refusal::{Code, Refusal};
 use crate::settings::FRESH;
 

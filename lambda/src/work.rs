@@ -7,8 +7,6 @@
 //! A message carries no decision, like any wake-up: delivered twice, late or after a change of the settings, it makes a pass that
 //! finds what it finds.
 
-mod queue;
-
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
@@ -29,13 +27,12 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::answer::PassReport;
-use crate::event::Trigger;
-use crate::handler::{App, Call, in_time};
+use crate::app::App;
+use crate::event::{Invocation, Trigger};
+use crate::invocation_context::{Call, in_time};
 use crate::message::Message;
 use crate::refusal::{Code, Refusal};
 use crate::settings;
-
-pub use self::queue::WorkQueue;
 
 impl App {
     /// A trigger for everything: a message for each account and region, and no call of EC2. Without a queue, or if it can't be sent to, the
@@ -138,7 +135,7 @@ impl App {
     pub(crate) async fn worked(&self, messages: &[Message], call: &Call) -> PassReport {
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for message in messages {
-            let Some(work) = message.work() else {
+            let Some(work) = Invocation::work_of(message) else {
                 error!(
                     message = message.id,
                     "a message of the work queue is no work"

@@ -19,7 +19,6 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use aws_types::service_config::ServiceConfigKey;
 use curfew_core::membership::Account;
 use rustls::RootCertStore;
 
@@ -29,6 +28,7 @@ use self::role::AssumedRole;
 pub use self::trust::{Trust, TrustError};
 use crate::calls::Calls;
 use crate::clock::Clock;
+use crate::endpoint::endpoint_of;
 use crate::skew::ClockWatch;
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
@@ -324,22 +324,6 @@ fn is_direct(host: &str) -> bool {
             }
             Err(_) => false,
         }
-}
-
-/// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
-pub(crate) fn endpoint_of(service: &'static str, sdk: &SdkConfig) -> Option<String> {
-    let for_all = sdk.endpoint_url().map(str::to_owned);
-    if sdk.get_origin("endpoint_url").is_client_config() {
-        return for_all;
-    }
-    let key = ServiceConfigKey::builder()
-        .service_id(service)
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .expect("everything is named");
-    let own = sdk.service_config().and_then(|of| of.load_config(key));
-    own.or(for_all)
 }
 
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";

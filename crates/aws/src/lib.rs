@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cloud;
 pub mod connect;
 pub mod document;
+mod endpoint;
 pub mod error;
 pub mod execute;
 pub mod file;

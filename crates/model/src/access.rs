@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::action::{Action, Service};
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::filter::Pattern;
 use crate::ids::{Home, Scope};
 use crate::instance::{Instance, instance_arn};
-use crate::request::{Action, Caller, RegionLine, Request, Service};
+use crate::request::{RegionLine, Request};
 
 /// A hole in the caller's policy: the action is refused with `UnauthorizedOperation`, for every instance or, as with a
 /// condition on `aws:ResourceTag`, for some. Describe actions have no resource-level permissions (*Actions, resources, and

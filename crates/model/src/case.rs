@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::action::Action;
 use crate::error::ApiError;
 use crate::fault::{Fault, Symptom};
 use crate::ids::InstanceId;
 use crate::instance::SpotKind;
 use crate::launch::Launch;
 use crate::model::Model;
-use crate::request::Action;
 
 /// A fleet as a file describes it.
 #[derive(Debug, Clone)]

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::action::Action;
 use crate::error::ApiError;
 use crate::ids::{Chance, Home, InstanceId, Scope};
-use crate::request::{Action, Answer, Request, StopMode};
+use crate::request::{Answer, Request, StopMode};
 
 /// Something that goes wrong with a call.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 mod answer;
 mod direct;
 mod exchange;
+mod outgoing;
 mod query;
 mod recorder;
 mod sqs;

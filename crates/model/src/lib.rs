@@ -36,9 +36,12 @@
 //! next read; verification of signatures; termination protection; the four hours for which a closed Spot request stays visible.
 
 mod access;
+mod action;
+mod caller;
 mod case;
 mod describe;
 mod error;
+mod error_codes;
 mod fault;
 mod filter;
 mod http;
@@ -54,12 +57,16 @@ mod record;
 mod request;
 mod role;
 mod service;
+mod sqs;
+mod sts;
 mod tags;
 mod template;
 mod throttle;
 mod world;
 
 pub use access::{ClockCheck, CredentialFault, Denial};
+pub use action::{Action, Service};
+pub use caller::Caller;
 pub use case::{BadCase, Case};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
@@ -79,8 +86,8 @@ pub use policy::{NoSimulator, PolicySimulator, Question};
 pub use queue::{Batch, Entry, Message, Order, QueueCall, QueueCounts, QueueSettings, Redrive};
 pub use record::{Call, Outcome, Transition};
 pub use request::{
-    Action, Answer, AttributeChange, Caller, Health, Page, Patience, Query, RegionLine,
-    RegionScope, Request, Service, StateChange, StatusScope, StopMode, TagLine,
+    Answer, AttributeChange, Health, Page, Patience, Query, RegionLine, RegionScope, Request,
+    StateChange, StatusScope, StopMode, TagLine,
 };
 pub use role::{Credentials, Identity, Role, TokenCall};
 pub use template::{Template, TemplateRole, actions_of};

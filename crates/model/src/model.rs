@@ -7,6 +7,8 @@ use jiff::{Timestamp, TimestampArithmetic};
 use serde_json::Value;
 
 use crate::access::{ClockCheck, CredentialFault, Denial};
+use crate::action::Action;
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::fault::Fault;
 use crate::ids::{Home, InstanceId};
@@ -14,7 +16,7 @@ use crate::instance::{Instance, InstanceState, Pool, StateReason};
 use crate::launch::Launch;
 use crate::queue::{Message, QueueCall, QueueSettings};
 use crate::record::{Call, Transition};
-use crate::request::{Action, Answer, Caller, Patience, Request, StopMode};
+use crate::request::{Answer, Patience, Request, StopMode};
 use crate::role::Role;
 use crate::service::Reply;
 use crate::throttle::{Throttle, Throttling};

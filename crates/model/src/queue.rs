@@ -5,13 +5,13 @@
 //! Sources: *Amazon SQS visibility timeout*, *FIFO queue delivery logic*, *Exactly-once processing*, *Using dead-letter queues*, *Message quotas* (SQS Developer Guide); the API Reference
 //! of each action. What stands in a queue can come from EC2: a queue that listens gets the state changes of its account and region.
 
-mod serve;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::serve::Queues;
+use crate::action::Action;
 use crate::error::ApiError;
-use crate::request::Action;
+use crate::ids::Home;
 
 /// How a queue behaves; the defaults are those of `CreateQueue`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,3 +201,17 @@ pub struct QueueCounts {
     /// `ApproximateNumberOfMessagesDelayed`: not to be had yet.
     pub delayed: usize,
 }
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) home: Home,
+    pub(crate) settings: QueueSettings,
+    pub(crate) listening: bool,
+    pub(crate) messages: Vec<Message>,
+    /// What was sent to a FIFO queue lately, by group and deduplication id: the message and when.
+    pub(crate) sent: HashMap<(String, String), (String, Timestamp)>,
+}
+
+/// Every queue by its address.
+pub(crate) type Queues = BTreeMap<String, Queue>;

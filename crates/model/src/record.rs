@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::action::Action;
 use crate::ids::{Chance, Home, InstanceId, uuid};
 use crate::instance::{InstanceState, instance_arn};
-use crate::request::{Action, Request};
+use crate::request::Request;
 
 /// One call as it arrived.
 #[derive(Debug, Clone)]

@@ -3,21 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::error::ApiError;
-use crate::ids::{Chance, Home};
-use crate::request::{Action, Caller, Service};
-use crate::world::World;
-
-/// `AssumeRole`: from a quarter of an hour to twelve hours.
-const DURATIONS: std::ops::RangeInclusive<i64> = 900..=43_200;
+use crate::action::Action;
 
 /// A role, and who may take it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
-    account: String,
-    name: String,
+    pub(crate) account: String,
+    pub(crate) name: String,
     trusts: Vec<String>,
     external_id: Option<String>,
 }
@@ -52,7 +46,7 @@ impl Role {
         format!("arn:aws:iam::{}:role/{}", self.account, self.name)
     }
 
-    fn admits(&self, account: &str, external_id: Option<&str>) -> bool {
+    pub(crate) fn admits(&self, account: &str, external_id: Option<&str>) -> bool {
         self.trusts.iter().any(|trusted| trusted == account)
             && self
                 .external_id
@@ -114,23 +108,11 @@ pub struct Identity {
     pub id: String,
 }
 
-/// Temporary credentials as a request shows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Presented {
-    pub(crate) key: String,
-    pub(crate) token: Option<String>,
-}
-
-impl Presented {
-    /// How the keys of temporary credentials begin.
-    pub(crate) const PREFIX: &str = "ASIA";
-}
-
 /// The roles, and the credentials given out.
 #[derive(Debug, Default)]
 pub(crate) struct Roles {
-    roles: BTreeMap<String, Role>,
-    given: HashMap<String, Credentials>,
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) given: HashMap<String, Credentials>,
 }
 
 impl Roles {
@@ -138,82 +120,5 @@ impl Roles {
         let arn = role.arn();
         self.roles.insert(arn.clone(), role);
         arn
-    }
-}
-
-impl World {
-    /// The caller with the account that its credentials are of, and what is wrong with them, if they are temporary.
-    pub(crate) fn identify(&self, caller: &Caller, service: Service) -> (Caller, Option<ApiError>) {
-        let Some(presented) = &caller.session else {
-            return (caller.clone(), None);
-        };
-        let known = self.roles.given.get(&presented.key);
-        let Some(known) = known.filter(|known| Some(&known.token) == presented.token.as_ref())
-        else {
-            return (caller.clone(), Some(ApiError::unknown_key(service)));
-        };
-        let caller = Caller {
-            home: Home::new(&known.identity.account, &caller.home.region),
-            ..caller.clone()
-        };
-        let expired = self.now >= known.expires_at;
-        let problem = expired.then(|| match service {
-            Service::Ec2 => ApiError::request_expired(self.now),
-            Service::Sqs | Service::Sts => ApiError::expired_token(),
-        });
-        (caller, problem)
-    }
-
-    pub(crate) fn assume_role(
-        &mut self,
-        caller: &Caller,
-        role: &str,
-        session: &str,
-        external_id: Option<&str>,
-        seconds: i64,
-    ) -> Result<Credentials, ApiError> {
-        if !DURATIONS.contains(&seconds) {
-            return Err(ApiError::client(
-                "ValidationError",
-                format!("Value '{seconds}' at 'durationSeconds' failed to satisfy constraint"),
-            ));
-        }
-        // A role that doesn't exist is refused in the same words: nobody is told which roles there are.
-        let known = self
-            .roles
-            .roles
-            .get(role)
-            .filter(|known| known.admits(&caller.home.account, external_id))
-            .ok_or_else(|| ApiError::access_denied(&caller.home, Action::AssumeRole, role))?;
-        let mut names = Chance::seeded(self.seed ^ self.received.rotate_left(48));
-        let (one, two) = (names.draw(), names.draw());
-        let (account, name) = (&known.account, &known.name);
-        let credentials = Credentials {
-            key: format!("{}{one:016X}", Presented::PREFIX),
-            secret: format!("{two:016x}{one:016x}"),
-            token: format!("{one:016x}{two:016x}"),
-            expires_at: self.now + SignedDuration::from_secs(seconds),
-            identity: Identity {
-                account: account.clone(),
-                arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
-                id: format!("AROA{two:016X}:{session}"),
-            },
-        };
-        self.roles
-            .given
-            .insert(credentials.key.clone(), credentials.clone());
-        Ok(credentials)
-    }
-
-    pub(crate) fn caller_identity(&self, caller: &Caller) -> Identity {
-        let session = caller.session.as_ref();
-        match session.and_then(|presented| self.roles.given.get(&presented.key)) {
-            Some(known) => known.identity.clone(),
-            None => Identity {
-                account: caller.home.account.clone(),
-                arn: format!("arn:aws:iam::{}:user/curfew", caller.home.account),
-                id: format!("AIDA{}CURF", caller.home.account),
-            },
-        }
     }
 }

@@ -1,11 +1,13 @@
 //! A call's way through the service: the edge (faults, credentials, token buckets, permissions), then the action, then the log.
 
+use crate::action::{Action, Service};
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::fault::Symptom;
 use crate::ids::{Chance, Home, uuid};
 use crate::instance::Instance;
 use crate::record::{Call, Outcome};
-use crate::request::{Action, Answer, Caller, Request, Service};
+use crate::request::{Answer, Request};
 use crate::role::TokenCall;
 use crate::world::World;
 

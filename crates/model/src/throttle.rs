@@ -9,9 +9,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::action::Action;
 use crate::error::ApiError;
 use crate::ids::Home;
-use crate::request::{Action, Query, Request};
+use crate::request::{Query, Request};
 
 /// The size of a bucket and how many tokens come back each second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::{Changes, Health, Overview, Problem, Schedules};
 use crate::command::Days;
-use crate::parameters::Parameter;
+use crate::parameter::Parameter;
 use crate::refusal::Code;
 use crate::route::{Effect, Route};
 

@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, Uri};
 use curfew_lambda::auth::Auth;
-use curfew_lambda::handler::Call;
+use curfew_lambda::invocation_context::Call;
 use curfew_lambda::openapi;
 use curfew_model::{Launch, SpotKind};
 use jiff::SignedDuration;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew_lambda::handler::Call;
+use curfew_lambda::invocation_context::Call;
 use curfew_model::{Action, Denial, Fault, Symptom};
 
 use crate::world::{World, at_work, request};

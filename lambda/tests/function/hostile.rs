@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use curfew_lambda::handler::Call;
+use curfew_lambda::invocation_context::Call;
 use curfew_lambda::json::Document;
 use curfew_model::Launch;
 use serde_json::{Value, json};

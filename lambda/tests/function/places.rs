@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew_lambda::handler::Call;
+use curfew_lambda::invocation_context::Call;
 use curfew_model::{Action, Fault, Launch, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;

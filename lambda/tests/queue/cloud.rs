@@ -16,11 +16,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud as Kind;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
+use curfew_lambda::app::App;
 use curfew_lambda::auth::Auth;
-use curfew_lambda::handler::{App, Call};
+use curfew_lambda::invocation_context::Call;
 use curfew_lambda::members::Members;
 use curfew_lambda::settings::Settings;
-use curfew_lambda::work::WorkQueue;
+use curfew_lambda::work_queue::WorkQueue;
 use curfew_model::{
     Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
     QueueSettings, Recorder, Redrive, Request, Role, Symptom, TimeSource, direct,

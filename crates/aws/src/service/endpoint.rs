@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::endpoint::{
 use aws_smithy_types::endpoint::Endpoint;
 
 use super::Action;
-use crate::connect::endpoint_of;
+use crate::endpoint::endpoint_of;
 
 /// What every URL of EC2 begins with.
 const EC2: &str = "https://ec2";

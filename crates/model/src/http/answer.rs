@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::exchange::Outgoing;
+use super::outgoing::Outgoing;
 use super::xml::Xml;
 use crate::error::ApiError;
 use crate::filter::ARCHITECTURE;

@@ -10,7 +10,8 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use tokio::sync::watch;
 
-use super::exchange::{End, Incoming, Outgoing, exchange};
+use super::exchange::{End, Incoming, exchange};
+use super::outgoing::Outgoing;
 use super::{Face, TimeSource};
 use crate::model::Model;
 

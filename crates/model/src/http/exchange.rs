@@ -3,13 +3,16 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::outgoing::Outgoing;
 use super::{Face, answer, gone, query, sqs, sts};
+use crate::action::Service;
+use crate::caller::Caller;
+use crate::caller::Presented;
 use crate::error::ApiError;
 use crate::fault::Symptom;
 use crate::ids::Home;
 use crate::queue::QueueCall;
-use crate::request::{Answer, Caller, Request, Service};
-use crate::role::Presented;
+use crate::request::{Answer, Request};
 
 /// How often a long poll looks again. AWS answers as soon as something is there; a test should not wait to see it.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
@@ -22,13 +25,6 @@ pub(super) struct Incoming {
     /// The action, in the JSON protocol.
     target: Option<String>,
     body: Vec<u8>,
-}
-
-/// What goes back.
-pub(super) struct Outgoing {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
 }
 
 /// How an exchange ends.

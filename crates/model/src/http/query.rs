@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::action::{Action, Service};
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::instance::{SpotKind, StopProtection};
 use crate::launch::Launch;
 use crate::request::{
-    Action, AttributeChange, Patience, Query, RegionScope, Request, Service, StatusScope, StopMode,
+    AttributeChange, Patience, Query, RegionScope, Request, StatusScope, StopMode,
 };
 
 /// The version of the API that the model speaks.

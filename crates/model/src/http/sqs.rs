@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::exchange::Outgoing;
+use super::outgoing::Outgoing;
 use crate::error::ApiError;
 use crate::queue::{Batch, Entry, Message, QueueCall};
 use crate::request::{Answer, Request};

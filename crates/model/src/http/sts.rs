@@ -1,6 +1,6 @@
 //! STS's query protocol: forms in, XML out.
 
-use super::exchange::Outgoing;
+use super::outgoing::Outgoing;
 use super::xml::Xml;
 use crate::error::ApiError;
 use crate::request::{Answer, Request};

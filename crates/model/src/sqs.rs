@@ -1,12 +1,12 @@
-//! What becomes of a call to a queue.
+//! What SQS does: what becomes of a call to a queue.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Batch, Entry, Message, Order, QueueCall, QueueCounts, QueueSettings};
 use crate::error::ApiError;
 use crate::ids::{Chance, Home, uuid};
+use crate::queue::{Batch, Entry, Message, Order, Queue, QueueCall, QueueCounts, QueueSettings};
 use crate::request::Answer;
 use crate::world::World;
 
@@ -22,20 +22,6 @@ const MAX_DELAY: u32 = 900;
 const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
 /// `ReceiveMessage`: the longest of long polls.
 const MAX_WAIT: u32 = 20;
-
-/// A queue.
-#[derive(Debug)]
-pub(crate) struct Queue {
-    home: Home,
-    settings: QueueSettings,
-    listening: bool,
-    messages: Vec<Message>,
-    /// What was sent to a FIFO queue lately, by group and deduplication id: the message and when.
-    sent: HashMap<(String, String), (String, Timestamp)>,
-}
-
-/// Every queue by its address.
-pub(crate) type Queues = BTreeMap<String, Queue>;
 
 /// The address of a queue, as AWS forms it. A client with an endpoint of its own sends it along and talks to the endpoint.
 fn url_of(home: &Home, name: &str) -> String {

@@ -24,7 +24,7 @@ impl WorkQueue {
     }
 
     /// Hands on all of `work`. After a failure some of it may be in the queue: harmless, since work may be done twice.
-    pub(super) async fn send(&self, work: &[Work]) -> Result<(), CloudError> {
+    pub(crate) async fn send(&self, work: &[Work]) -> Result<(), CloudError> {
         let messages: Vec<FifoMessage> = work.iter().map(message).collect();
         let batches = messages.chunks(Queue::BATCH);
         let batches = batches.map(|batch| self.queue.send(batch));
@@ -33,7 +33,7 @@ impl WorkQueue {
     }
 
     /// Hands on a pass that one event leads to, however often it is delivered.
-    pub(super) async fn send_for(&self, event: &str, work: &Work) -> Result<(), CloudError> {
+    pub(crate) async fn send_for(&self, event: &str, work: &Work) -> Result<(), CloudError> {
         let mut message = message(work);
         if !event.is_empty() {
             message.deduplication = event.to_owned();

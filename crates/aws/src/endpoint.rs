@@ -1,0 +1,20 @@
+//! Where the configuration says that a service is, if it says so.
+
+use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
+
+/// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
+pub(crate) fn endpoint_of(service: &'static str, sdk: &SdkConfig) -> Option<String> {
+    let for_all = sdk.endpoint_url().map(str::to_owned);
+    if sdk.get_origin("endpoint_url").is_client_config() {
+        return for_all;
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .expect("everything is named");
+    let own = sdk.service_config().and_then(|of| of.load_config(key));
+    own.or(for_all)
+}

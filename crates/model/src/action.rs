@@ -1,0 +1,115 @@
+//! The services that the model speaks, and their actions that Curfew and its tests use.
+
+use std::fmt;
+
+/// A service that the model speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// Instances.
+    Ec2,
+    /// Queues.
+    Sqs,
+    /// Roles, and whose credentials are whose.
+    Sts,
+}
+
+impl Service {
+    /// The name in a signature's scope, in permissions and in resource names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ec2 => "ec2",
+            Self::Sqs => "sqs",
+            Self::Sts => "sts",
+        }
+    }
+}
+
+macro_rules! actions {
+    ($($service:ident { $($name:ident),+ $(,)? })+) => {
+        /// An action that the model knows. Every other one is answered with `InvalidAction`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Action {
+            $($(
+                #[doc = concat!(stringify!($service), "'s `", stringify!($name), "`.")]
+                $name,
+            )+)+
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Self] = &[$($(Self::$name),+),+];
+
+            /// AWS's name for it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($(Self::$name => stringify!($name),)+)+
+                }
+            }
+
+            /// The service that has it.
+            pub fn service(self) -> Service {
+                match self {
+                    $($(Self::$name)|+ => Service::$service,)+
+                }
+            }
+        }
+    };
+}
+
+actions!(
+    Ec2 {
+        RunInstances,
+        DescribeInstances,
+        DescribeInstanceStatus,
+        StartInstances,
+        StopInstances,
+        TerminateInstances,
+        ModifyInstanceAttribute,
+        CreateTags,
+        DeleteTags,
+        DescribeTags,
+        DescribeSpotInstanceRequests,
+        DescribeRegions,
+    }
+    Sqs {
+        SendMessage,
+        SendMessageBatch,
+        ReceiveMessage,
+        DeleteMessage,
+        DeleteMessageBatch,
+        ChangeMessageVisibility,
+        GetQueueUrl,
+        GetQueueAttributes,
+    }
+    Sts {
+        AssumeRole,
+        GetCallerIdentity,
+    }
+);
+
+impl Action {
+    /// The permission that it takes, such as `ec2:StopInstances`: several calls share one where there is a form for many
+    /// (*Actions, resources, and condition keys for Amazon SQS*).
+    pub fn permission(self) -> String {
+        let name = match self {
+            Self::SendMessageBatch => Self::SendMessage.name(),
+            Self::DeleteMessageBatch => Self::DeleteMessage.name(),
+            other => other.name(),
+        };
+        format!("{}:{name}", self.service().name())
+    }
+
+    /// The action of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|action| action.name() == name)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

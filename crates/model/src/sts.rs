@@ -1,0 +1,90 @@
+//! What STS does with roles: who a caller is, and the temporary credentials that it gives.
+
+use jiff::SignedDuration;
+
+use crate::action::{Action, Service};
+use crate::caller::{Caller, Presented};
+use crate::error::ApiError;
+use crate::ids::{Chance, Home};
+use crate::role::{Credentials, Identity};
+use crate::world::World;
+
+/// `AssumeRole`: from a quarter of an hour to twelve hours.
+const DURATIONS: std::ops::RangeInclusive<i64> = 900..=43_200;
+
+impl World {
+    /// The caller with the account that its credentials are of, and what is wrong with them, if they are temporary.
+    pub(crate) fn identify(&self, caller: &Caller, service: Service) -> (Caller, Option<ApiError>) {
+        let Some(presented) = &caller.session else {
+            return (caller.clone(), None);
+        };
+        let known = self.roles.given.get(&presented.key);
+        let Some(known) = known.filter(|known| Some(&known.token) == presented.token.as_ref())
+        else {
+            return (caller.clone(), Some(ApiError::unknown_key(service)));
+        };
+        let caller = Caller {
+            home: Home::new(&known.identity.account, &caller.home.region),
+            ..caller.clone()
+        };
+        let expired = self.now >= known.expires_at;
+        let problem = expired.then(|| match service {
+            Service::Ec2 => ApiError::request_expired(self.now),
+            Service::Sqs | Service::Sts => ApiError::expired_token(),
+        });
+        (caller, problem)
+    }
+
+    pub(crate) fn assume_role(
+        &mut self,
+        caller: &Caller,
+        role: &str,
+        session: &str,
+        external_id: Option<&str>,
+        seconds: i64,
+    ) -> Result<Credentials, ApiError> {
+        if !DURATIONS.contains(&seconds) {
+            return Err(ApiError::client(
+                "ValidationError",
+                format!("Value '{seconds}' at 'durationSeconds' failed to satisfy constraint"),
+            ));
+        }
+        // A role that doesn't exist is refused in the same words: nobody is told which roles there are.
+        let known = self
+            .roles
+            .roles
+            .get(role)
+            .filter(|known| known.admits(&caller.home.account, external_id))
+            .ok_or_else(|| ApiError::access_denied(&caller.home, Action::AssumeRole, role))?;
+        let mut names = Chance::seeded(self.seed ^ self.received.rotate_left(48));
+        let (one, two) = (names.draw(), names.draw());
+        let (account, name) = (&known.account, &known.name);
+        let credentials = Credentials {
+            key: format!("{}{one:016X}", Presented::PREFIX),
+            secret: format!("{two:016x}{one:016x}"),
+            token: format!("{one:016x}{two:016x}"),
+            expires_at: self.now + SignedDuration::from_secs(seconds),
+            identity: Identity {
+                account: account.clone(),
+                arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+                id: format!("AROA{two:016X}:{session}"),
+            },
+        };
+        self.roles
+            .given
+            .insert(credentials.key.clone(), credentials.clone());
+        Ok(credentials)
+    }
+
+    pub(crate) fn caller_identity(&self, caller: &Caller) -> Identity {
+        let session = caller.session.as_ref();
+        match session.and_then(|presented| self.roles.given.get(&presented.key)) {
+            Some(known) => known.identity.clone(),
+            None => Identity {
+                account: caller.home.account.clone(),
+                arn: format!("arn:aws:iam::{}:user/curfew", caller.home.account),
+                id: format!("AIDA{}CURF", caller.home.account),
+            },
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The function with everything it needs.
+
+use curfew_aws::clock::Clock;
+use curfew_aws::cloud::Cloud;
+
+use crate::auth::Auth;
+use crate::members::Members;
+use crate::settings::Settings;
+use crate::work_queue::WorkQueue;
+
+/// The function with everything it needs: one per execution environment.
+#[derive(Debug)]
+pub struct App {
+    /// Where the instances are.
+    pub members: Members,
+    /// Who else can be given work, if the stack has a queue.
+    pub queue: Option<WorkQueue>,
+    /// What governs them.
+    pub settings: Settings,
+    /// What tells the time.
+    pub clock: Clock,
+    /// Who may ask over HTTP.
+    pub auth: Auth,
+    /// The one other site whose pages may ask.
+    pub cors_origin: Option<String>,
+    /// How many instances a request may change that does not say `all=true`.
+    pub request_limit: usize,
+    /// Whose instances these are: only an emulator's rules fire early.
+    pub cloud: Cloud,
+}
