@@ -11,6 +11,7 @@ mod interleavings;
 mod json;
 mod people;
 mod requests;
+mod selection;
 mod tries;
 mod types;
 mod wake_ups;
