@@ -305,3 +305,125 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
         "its edge has come"
     );
 }
+
+/// What was known of a running instance, and the instance as it was looked up after EC2 told that it stops: by then it has another name and
+/// type, a schedule governs it, and it is on its way up again.
+fn renamed_since() -> (Sighting, Instance, Governance) {
+    let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
+    before.name = Some("old".into());
+    before.instance_type = Some("t3.nano".into());
+    before.schedule = Some("day".parse().unwrap());
+    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+    let office = crate::schedule::Schedule::new("office".parse().unwrap(), timetable.unwrap());
+    let governance = Governance {
+        schedules: BTreeMap::from([(office.name.clone(), office)]),
+        ..nobody()
+    };
+    let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
+    after.state = InstanceState::Pending;
+    after.instance_type = "t3.large".into();
+    after.tags.insert("Schedule".into(), "office".into());
+    after.state_reason = Some(crate::instance::StateReason {
+        code: "Server.InternalError".into(),
+        message: "a host failed".into(),
+    });
+    (before, after, governance)
+}
+
+#[test]
+fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
+    let (mut before, after, governance) = renamed_since();
+    let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
+    let expected = Transition {
+        instance: after.id.clone(),
+        name: Some("old".into()),
+        from: InstanceState::Running,
+        to: InstanceState::Stopping,
+        at,
+        cause: Cause::Outside,
+        schedule: Some("day".parse().unwrap()),
+        region: after.region.clone(),
+        account: after.account.clone(),
+        edge: None,
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: Some("t3.nano".into()),
+    };
+    let of = |before: &Sighting, to| told(&after.id, before, to, at, None, &governance);
+    assert_eq!(of(&before, InstanceState::Stopping), expected);
+
+    // The cause of a change that is under way is that of its end as well, and of nothing else.
+    let cause: Cause = "request by alice".parse().unwrap();
+    before.cause = Some(cause.clone());
+    assert_eq!(of(&before, InstanceState::Stopping).cause, Cause::Outside);
+    before.state = InstanceState::Stopping;
+    assert_eq!(
+        of(&before, InstanceState::Stopped),
+        Transition {
+            from: InstanceState::Stopping,
+            to: InstanceState::Stopped,
+            cause,
+            ..expected
+        }
+    );
+}
+
+#[test]
+fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
+    let (before, mut after, governance) = renamed_since();
+    let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
+    let to = InstanceState::Stopping;
+    let expected = Transition {
+        instance: after.id.clone(),
+        name: Some("web".into()),
+        from: InstanceState::Running,
+        to,
+        at,
+        cause: "schedule office".parse().unwrap(),
+        schedule: Some("office".parse().unwrap()),
+        region: after.region.clone(),
+        account: after.account.clone(),
+        edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: Some("t3.large".into()),
+    };
+    assert_eq!(
+        told(&after.id, &before, to, at, Some(&after), &governance),
+        expected
+    );
+    assert_eq!(
+        inferred(&after.id, &before, to, at, &after, &governance),
+        Transition {
+            evidence: Evidence::Inference,
+            ..expected.clone()
+        }
+    );
+
+    // Where Curfew was not, there is who it was: by the event itself, else by EC2's reason, which an inference has not.
+    after.tags.remove(LAST_TAG);
+    let outside = Transition {
+        cause: Cause::Outside,
+        edge: None,
+        by: Some("Server.InternalError".into()),
+        ..expected
+    };
+    assert_eq!(
+        told(&after.id, &before, to, at, Some(&after), &governance),
+        outside
+    );
+    let principal = Some("arn:aws:iam::123456789012:user/bob".to_owned());
+    let named = Transition {
+        by: principal.clone(),
+        ..outside.clone()
+    };
+    assert_eq!(explained(named, &before, &after, &governance).by, principal);
+    assert_eq!(
+        inferred(&after.id, &before, to, at, &after, &governance),
+        Transition {
+            evidence: Evidence::Inference,
+            by: None,
+            ..outside
+        }
+    );
+}
