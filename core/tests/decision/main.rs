@@ -12,6 +12,7 @@ mod json;
 mod people;
 mod requests;
 mod selection;
+mod table;
 mod tries;
 mod types;
 mod wake_ups;
