@@ -1,7 +1,8 @@
 //! Single decisions at their bounds: what one pass decides of one instance, from its tags, its state and EC2's dates.
 
 use curfew_core::instance::{InstanceState, InstanceState::*, StateReason};
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
+use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG, RETRY_TAG};
+use curfew_core::plan::RetryChange;
 use curfew_core::timetable::Desired;
 
 use crate::support::{Cloud, Evidence, SETTINGS, governance, note, paris, said};
@@ -20,6 +21,7 @@ struct Case<'a> {
     last: Option<&'a str>,
     request: Option<&'a str>,
     hold: Option<&'a str>,
+    retry: Option<&'a str>,
 }
 
 const RUNNING: Case<'_> = Case {
@@ -31,6 +33,7 @@ const RUNNING: Case<'_> = Case {
     last: None,
     request: None,
     hold: None,
+    retry: None,
 };
 
 const STOPPED: Case<'_> = Case {
@@ -47,6 +50,7 @@ impl Case<'_> {
             (LAST_TAG, self.last),
             (REQUEST_TAG, self.request),
             (HOLD_TAG, self.hold),
+            (RETRY_TAG, self.retry),
         ] {
             if let Some(value) = value {
                 machine.tag(key, value);
@@ -78,6 +82,20 @@ impl Case<'_> {
             Some(last) => format!("{} [{last}]", said(&plan)),
             None => said(&plan),
         }
+    }
+
+    /// The action, and what becomes of the memory of earlier tries.
+    fn retry_at(&self, now: &str) -> String {
+        let plan = self.cloud(now).look();
+        let Some(step) = plan.steps.first() else {
+            return said(&plan);
+        };
+        let retry = match &step.remember.retry {
+            RetryChange::Keep => "keeps it".to_owned(),
+            RetryChange::Clear => "clears it".to_owned(),
+            RetryChange::Set(retry) => retry.to_string(),
+        };
+        format!("{}: {retry}", step.action)
     }
 
     fn note_at(&self, now: &str) -> String {
@@ -473,4 +491,104 @@ fn fifty_tags_leave_no_room_for_a_memory_and_aws_own_do_not_count() {
     assert_eq!(decided(50, 0, None), "no_memory");
     assert_eq!(decided(51, 0, None), "no_memory");
     assert_eq!(decided(50, 0, known), "stop: schedule office");
+}
+
+#[test]
+fn a_next_try_is_believed_as_far_ahead_as_waits_and_clocks_allow() {
+    for (next, expected) in [
+        ("2026-11-23T12:30:00Z", "waiting_to_retry"),
+        (
+            "2026-11-23T12:30:01Z",
+            "start: schedule office [2026-11-23T07:00:00Z start schedule office pending]",
+        ),
+    ] {
+        let retry =
+            format!("2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next {next}");
+        let case = Case {
+            last: Some("2026-11-20T19:00:00Z stop schedule office"),
+            retry: Some(&retry),
+            ..STOPPED
+        };
+        assert_eq!(case.at("2026-11-23 12:00"), expected, "{next}");
+    }
+}
+
+#[test]
+fn tries_are_counted_where_what_ec2_accepts_may_come_to_nothing() {
+    let stop =
+        "2026-11-23T19:00:00Z stop 1x Code first 2026-11-23T19:00:00Z next 2026-11-23T19:01:00Z";
+    let refused = Case {
+        last: Some("2026-11-23T07:00:00Z start schedule office"),
+        retry: Some(stop),
+        ..RUNNING
+    };
+    assert_eq!(refused.retry_at("2026-11-23 20:00:59"), "waiting_to_retry");
+    assert_eq!(
+        refused.retry_at("2026-11-23 20:01:00"),
+        "stop: clears it",
+        "a stop that is accepted is done"
+    );
+    let undone = Case {
+        last: Some("2026-11-23T19:00:00Z stop schedule office pending"),
+        ..refused
+    };
+    assert_eq!(
+        undone.retry_at("2026-11-23 20:02"),
+        "stop: 2026-11-23T19:00:00Z stop 2x Code first 2026-11-23T19:00:00Z next 2026-11-23T19:04:00Z"
+    );
+    let undone_once = Case {
+        retry: None,
+        ..undone
+    };
+    assert_eq!(undone_once.retry_at("2026-11-23 20:02"), "stop: keeps it");
+
+    let start =
+        "2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z";
+    let start = Case {
+        last: Some("2026-11-20T19:00:00Z stop schedule office"),
+        retry: Some(start),
+        ..STOPPED
+    };
+    assert_eq!(
+        start.retry_at("2026-11-23 08:02"),
+        "start: 2026-11-23T07:00:00Z start 2x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:04:00Z"
+    );
+}
+
+#[test]
+fn an_early_try_is_remembered_for_the_minute_before_its_edge() {
+    let stop =
+        "2026-11-23T19:00:00Z stop 1x Code first 2026-11-23T18:59:30Z next 2026-11-23T19:00:30Z";
+    let early = Case {
+        last: Some("2026-11-23T07:00:00Z start schedule office"),
+        retry: Some(stop),
+        ..RUNNING
+    };
+    assert_eq!(early.retry_at("2026-11-23 19:58:59"), "record: clears it");
+    assert_eq!(early.retry_at("2026-11-23 19:59:00"), "as_desired");
+    let done = Case {
+        last: Some("2026-11-23T19:00:00Z stop schedule office"),
+        ..early
+    };
+    let done = Case {
+        state: Stopped,
+        ..done
+    };
+    assert_eq!(done.retry_at("2026-11-23 20:00:00"), "record: clears it");
+}
+
+#[test]
+fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
+    let stale =
+        "2026-11-20T19:00:00Z stop 1x Code first 2026-11-20T19:00:00Z next 2026-11-20T19:01:00Z";
+    let held = Case {
+        last: Some("2026-11-23T10:00:00Z start override by alice"),
+        hold: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T22:00:00Z by alice"),
+        retry: Some(stale),
+        ..RUNNING
+    };
+    assert_eq!(held.at("2026-11-23 12:00"), "record: override by alice");
+    assert_eq!(held.retry_at("2026-11-23 12:00"), "record: clears it");
+    let scheduled = Case { hold: None, ..held };
+    assert_eq!(scheduled.at("2026-11-23 12:00"), "record: schedule office");
 }
