@@ -592,3 +592,31 @@ fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
     let scheduled = Case { hold: None, ..held };
     assert_eq!(scheduled.at("2026-11-23 12:00"), "record: schedule office");
 }
+
+#[test]
+fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
+    let settings = r#"
+        [schedules.party]
+        timezone = "Europe/Paris"
+        running = "18:00-23:00"
+        only = ["2027-03-01"]
+        enforce = true
+    "#;
+    let dated = |edge: &str, action: &str| {
+        let mut cloud = Cloud::new(
+            governance(settings),
+            paris("2026-11-23 12:00"),
+            Evidence::Kept,
+        );
+        let web = cloud.add("web", Running, &[("Schedule", "party")]);
+        let retry = format!("{edge} {action} 1x Code first {edge} next 2026-11-23T10:01:00Z");
+        cloud.machine(&web).tag(RETRY_TAG, &retry);
+        let plan = cloud.look();
+        plan.steps[0].remember.last.as_ref().unwrap().at.to_string()
+    };
+    let now = "2026-11-23T11:00:00Z";
+    let earlier = "2026-11-23T10:00:00Z";
+    assert_eq!(dated(earlier, "stop"), earlier);
+    assert_eq!(dated(earlier, "start"), now);
+    assert_eq!(dated("2026-11-23T11:00:01Z", "stop"), now);
+}
