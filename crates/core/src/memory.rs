@@ -395,6 +395,68 @@ mod tests {
         }
     }
 
+    fn read(text: &str) -> Last {
+        text.parse().unwrap()
+    }
+
+    /// At one instant: what was adopted, then an edge, then a person's word, whichever kind that is.
+    #[test]
+    fn at_one_instant_rank_decides() {
+        let ranked: [&[&str]; 3] = [
+            &["stop adopted", "start outside"],
+            &["start schedule office"],
+            &["stop override by bob", "start request by alice"],
+        ];
+        let last = |text: &&str| read(&format!("2026-11-23T19:00:00Z {text}"));
+        for (rank, texts) in ranked.iter().enumerate() {
+            for (other_rank, others) in ranked.iter().enumerate() {
+                for (word, other) in texts
+                    .iter()
+                    .flat_map(|text| others.iter().map(move |other| (text, other)))
+                {
+                    assert_eq!(
+                        last(word).may_replace(&last(other)),
+                        rank >= other_rank,
+                        "{word} over {other}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_word_done_is_not_written_over_with_pending() {
+        let done = read("2026-11-23T19:00:00Z stop schedule office");
+        let pending = read("2026-11-23T19:00:00Z stop schedule office pending");
+        let other = read("2026-11-23T19:00:00Z start schedule strict pending");
+        let table = [
+            (&done, &done, true),
+            (&done, &pending, true),
+            (&pending, &pending, true),
+            (&pending, &done, false),
+            // Another action is another word, and has still to be seen.
+            (&other, &done, true),
+        ];
+        for (word, current, allowed) in table {
+            assert_eq!(word.may_replace(current), allowed, "{word} over {current}");
+        }
+    }
+
+    #[test]
+    fn only_older_memory_is_written_over_or_what_is_mended() {
+        let edge = read("2026-11-23T19:00:00Z stop schedule office");
+        let newer = "2026-11-23T19:00:01Z start request by alice";
+        assert!(edge.may_be_written_over(None, None));
+        assert!(edge.may_be_written_over(Some("2026-11-23T18:00:00Z start schedule office"), None));
+        assert!(edge.may_be_written_over(Some("soon"), None));
+        assert!(!edge.may_be_written_over(Some(newer), None));
+        assert!(edge.may_be_written_over(Some(newer), Some(newer)));
+        assert!(!edge.may_be_written_over(
+            Some(newer),
+            Some("2027-11-23T19:00:01Z start request by alice")
+        ));
+    }
+
     #[test]
     fn all_tags_are_within_what_permissions_name() {
         assert!(TAGS.iter().all(|tag| tag.starts_with("curfew:")));

@@ -300,25 +300,46 @@ mod tests {
 
     #[test]
     fn what_was_just_said_is_put_in_where_an_answer_does_not_show_it_yet() {
-        let said = Spoken {
-            request: Some("2026-11-23T18:00:00Z stop by alice".parse().unwrap()),
+        let requested = "2026-11-23T18:00:00Z stop by alice";
+        let held = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:00Z by alice";
+        let of_request = Spoken {
+            request: Some(requested.parse().unwrap()),
             hold: None,
         };
-        for (shown, expected) in [
-            (None, "2026-11-23T18:00:00Z stop by alice"),
+        let of_hold = Spoken {
+            request: None,
+            hold: Some(held.parse().unwrap()),
+        };
+        let hold = |since: &str| format!("stopped since {since} until 2026-11-24T20:00:00Z by bob");
+        let request = |at: &str| format!("{at} start by bob");
+        for (said, key, value, shown) in [
             (
-                Some("2026-11-23T17:59:59Z start by bob"),
-                "2026-11-23T18:00:00Z stop by alice",
+                &of_request,
+                REQUEST_TAG,
+                requested,
+                &request as &dyn Fn(&str) -> String,
             ),
-            (
-                Some("2026-11-23T18:00:01Z start by bob"),
-                "2026-11-23T18:00:01Z start by bob",
-            ),
+            (&of_hold, HOLD_TAG, held, &hold),
         ] {
-            let shown = shown.map(|value| (REQUEST_TAG.to_owned(), value.to_owned()));
-            let mut tags: BTreeMap<String, String> = shown.into_iter().collect();
-            said.complete(&mut tags);
-            assert_eq!(tags[REQUEST_TAG], expected);
+            let completed = |shown: Option<String>| {
+                let mut tags: BTreeMap<String, String> = shown
+                    .map(|shown| (key.to_owned(), shown))
+                    .into_iter()
+                    .collect();
+                said.complete(&mut tags);
+                tags[key].clone()
+            };
+            assert_eq!(completed(None), value);
+            assert_eq!(completed(Some("unreadable".to_owned())), value);
+            assert_eq!(completed(Some(shown("2026-11-23T17:59:59Z"))), value);
+            for newer in ["2026-11-23T18:00:00Z", "2026-11-23T18:00:01Z"] {
+                let newer = shown(newer);
+                assert_eq!(
+                    completed(Some(newer.clone())),
+                    newer,
+                    "what is shown is not older"
+                );
+            }
         }
     }
 

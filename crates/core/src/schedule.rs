@@ -318,6 +318,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn known_names_are_listed_where_there_are_any() {
+        let name = |name: &str| name.parse().unwrap();
+        assert_eq!(one_of(&[]), "the settings have no schedules");
+        assert_eq!(one_of(&[name("a"), name("b")]), "there is `a`, `b`");
+    }
+
+    #[test]
     fn names_fit_into_rule_names_and_none_is_taken() {
         for good in ["office", "night-stop", "2", "A_b-9"] {
             assert_eq!(good.parse::<ScheduleName>().unwrap().as_str(), good);

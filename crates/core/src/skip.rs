@@ -297,3 +297,37 @@ impl SkipReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::StateReason;
+
+    fn waiting(tries: u32, shown: Option<&str>) -> String {
+        let mut instance = crate::example::instance("web");
+        instance.state_reason = shown.map(|code| StateReason {
+            code: code.into(),
+            message: format!("{code}: a host failed"),
+        });
+        let reason = SkipReason::WaitingToRetry {
+            action: Action::Start,
+            tries,
+            code: ReasonCode::new("Server.InternalError"),
+            until: "2026-11-23T07:01:00Z".parse().unwrap(),
+        };
+        reason.detail(&instance)
+    }
+
+    #[test]
+    fn why_a_try_came_to_nothing_is_in_ec2s_words_while_ec2_still_shows_them() {
+        assert_eq!(
+            waiting(1, Some("Server.InternalError")),
+            "its start was tried once and came to nothing (Server.InternalError: a host failed); \
+             it is tried again at 2026-11-23T07:01:00Z"
+        );
+        let code = "its start was tried 2 times and came to nothing (Server.InternalError); \
+                    it is tried again at 2026-11-23T07:01:00Z";
+        assert_eq!(waiting(2, None), code);
+        assert_eq!(waiting(2, Some("Client.UserInitiatedShutdown")), code);
+    }
+}

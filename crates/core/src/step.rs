@@ -215,3 +215,106 @@ pub enum FallbackChange {
     /// It is removed; by a start that tries types, unless it ends with another than the wanted one.
     Clear,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Retry;
+
+    fn refused() -> Retry {
+        "2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z"
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_start_that_is_answered_by_running_has_not_come_to_nothing() {
+        let remember = |retry: RetryChange| Remember {
+            retry,
+            ..Remember::default()
+        };
+        let set = || RetryChange::Set(refused());
+        for (retry, after, left) in [
+            (set(), InstanceState::Running, RetryChange::Clear),
+            (set(), InstanceState::Pending, set()),
+            (RetryChange::Keep, InstanceState::Running, RetryChange::Keep),
+            (
+                RetryChange::Clear,
+                InstanceState::Running,
+                RetryChange::Clear,
+            ),
+        ] {
+            let once_seen = remember(retry.clone()).once_seen(after);
+            assert_eq!(once_seen.retry, left, "{retry:?}, {after}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_with_ec2s_code() {
+        let at = "2026-11-23T07:00:00Z".parse().unwrap();
+        let next = NextTry::at(at, at, Action::Start, None);
+        assert_eq!(
+            Remember::refused(next, "Code"),
+            Remember {
+                retry: RetryChange::Set(refused()),
+                ..Remember::default()
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_put_into_the_tags() {
+        let mut tags = BTreeMap::from(
+            [(RETRY_TAG, "old"), (TYPE_TAG, "old"), ("Name", "web")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        );
+        Remember::default().write_to(&mut tags);
+        assert_eq!(tags.len(), 3);
+        let last: Last = "2026-11-23T07:00:00Z start schedule office"
+            .parse()
+            .unwrap();
+        Remember {
+            last: Some(last.clone()),
+            retry: RetryChange::Set(refused()),
+            fallback: FallbackChange::Clear,
+        }
+        .write_to(&mut tags);
+        let texts: Vec<(&str, &str)> = tags
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let (last, retry) = (last.to_string(), refused().to_string());
+        assert_eq!(
+            texts,
+            [("Name", "web"), (LAST_TAG, &last), (RETRY_TAG, &retry)]
+        );
+        Remember {
+            retry: RetryChange::Clear,
+            ..Remember::default()
+        }
+        .write_to(&mut tags);
+        assert!(!tags.contains_key(RETRY_TAG));
+    }
+
+    #[test]
+    fn remarks_are_added_to_each_other() {
+        let instance = crate::example::instance("web");
+        let mut step = Step::new(&instance, StepAction::Record, Cause::Adopted);
+        step.remark("one".into());
+        step.remark("two".into());
+        assert_eq!(step.note.as_deref(), Some("one; two"));
+    }
+
+    #[test]
+    fn hibernation_is_a_stop() {
+        let actions = [
+            (StepAction::Start, "start", Some(Action::Start)),
+            (StepAction::Stop, "stop", Some(Action::Stop)),
+            (StepAction::Hibernate, "hibernate", Some(Action::Stop)),
+            (StepAction::Record, "record", None),
+        ];
+        for (call, word, action) in actions {
+            assert_eq!((call.to_string().as_str(), call.action()), (word, action));
+        }
+    }
+}

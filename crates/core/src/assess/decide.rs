@@ -28,13 +28,10 @@ impl Judge<'_> {
     pub(super) fn judge(&self) -> Judged {
         let newest = self.newest();
         let hold = self.recalled.active_hold(self.reading);
-        let request = self.recalled.requested().filter(|request| {
-            let stands = |newest: &Newest| newest.holds == Holds::Always && hold.is_none();
-            let is_it =
-                |newest: &Newest| newest.word.kind == Kind::Person && newest.word.at == request.at;
-            newest
-                .as_ref()
-                .is_some_and(|newest| stands(newest) && is_it(newest))
+        let request = self.recalled.requested().filter(|_| {
+            newest.as_ref().is_some_and(|newest| {
+                newest.holds == Holds::Always && matches!(newest.word.cause, Cause::Request(_))
+            })
         });
         let desired = match (hold, request) {
             (Some(hold), _) => hold.state.desired(),
@@ -153,7 +150,7 @@ impl Judge<'_> {
                 Ordering::Greater => false,
             };
             return if is_known {
-                self.without_earlier_tries(self.skip(self.as_it_should_be(holds)))
+                self.without_earlier_tries(self.skip(self.as_it_should_be()))
             } else {
                 Decision::Step(self.record(word, action, !settled))
             };
@@ -202,14 +199,14 @@ impl Judge<'_> {
         }
     }
 
-    fn as_it_should_be(&self, holds: Holds) -> SkipReason {
+    fn as_it_should_be(&self) -> SkipReason {
         match self.recalled.active_hold(self.reading) {
-            Some(hold) if holds == Holds::Always => SkipReason::Held {
+            Some(hold) => SkipReason::Held {
                 state: hold.state,
                 until: hold.until,
                 by: hold.by.clone(),
             },
-            _ => SkipReason::AsDesired,
+            None => SkipReason::AsDesired,
         }
     }
 

@@ -254,6 +254,37 @@ mod tests {
     }
 
     #[test]
+    fn a_hold_is_in_force_until_its_end_or_a_newer_request() {
+        let now = "2026-11-23T20:00:00Z".parse().unwrap();
+        let in_force = |hold: &str, request: &str| {
+            let tags = [(HOLD_TAG, hold), (REQUEST_TAG, request)]
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
+            hold_in_force(&tags, now).map(|hold| hold.map(|hold| hold.to_string()))
+        };
+        let hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:01Z by alice";
+        for (request, expected) in [
+            ("", Some(hold)),
+            ("2026-11-23T17:59:59Z stop by bob", Some(hold)),
+            ("2026-11-23T18:00:00Z stop by bob", Some(hold)),
+            ("2026-11-23T18:00:01Z stop by bob", None),
+            ("unreadable", Some(hold)),
+        ] {
+            assert_eq!(
+                in_force(hold, request).unwrap().as_deref(),
+                expected,
+                "{request}"
+            );
+        }
+        let over = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:00Z by alice";
+        assert_eq!(in_force(over, ""), Ok(None));
+        assert_eq!(in_force("", ""), Ok(None));
+        assert!(in_force("unreadable", "").is_err());
+    }
+
+    #[test]
     fn a_hold_ends_at_its_instant() {
         let text = "stopped since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by bob";
         let hold: Hold = text.parse().unwrap();

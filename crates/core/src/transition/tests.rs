@@ -224,12 +224,30 @@ fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
         cause_at("2026-11-20T19:00:02Z").to_string(),
         "schedule office"
     );
-    assert_eq!(cause_at("2026-11-20T19:16:00Z"), Cause::Outside);
+    assert_eq!(
+        cause_at("2026-11-20T19:15:00Z").to_string(),
+        "schedule office"
+    );
+    assert_eq!(cause_at("2026-11-20T19:15:01Z"), Cause::Outside);
     assert_eq!(
         cause_at("2026-11-20T07:01:00Z"),
         Cause::Outside,
         "that edge is a start"
     );
+
+    // A memory of the very instant has replaced nothing.
+    let asked = "2026-11-23T19:00:02Z start request by alice";
+    after.tags.insert(LAST_TAG.into(), asked.into());
+    let at = "2026-11-23T19:00:02Z".parse().unwrap();
+    let stopping = told(
+        &after.id,
+        &before,
+        InstanceState::Stopping,
+        at,
+        Some(&after),
+        &governance,
+    );
+    assert_eq!(stopping.cause, Cause::Outside);
 }
 
 #[test]
@@ -304,4 +322,336 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
         "schedule strict",
         "its edge has come"
     );
+
+    let mut asked_for = |request: &str| {
+        after
+            .tags
+            .insert(crate::memory::REQUEST_TAG.into(), request.into());
+        let now = "2026-11-23T19:30:00Z".parse().unwrap();
+        let found = transition(&running_with(last), &after, &governance, now);
+        found.unwrap().cause.to_string()
+    };
+    assert_eq!(
+        asked_for("2026-11-23T18:59:59Z stop by alice"),
+        "schedule strict"
+    );
+    assert_eq!(
+        asked_for("2026-11-23T19:00:00Z stop by alice"),
+        "request by alice",
+        "at one instant a person's word is newer than an edge"
+    );
+    assert_eq!(
+        asked_for("2026-11-23T19:00:01Z start by alice"),
+        "outside",
+        "neither the request nor the schedule behind it stopped it"
+    );
+}
+
+/// What was known of a running instance, and the instance as it was looked up after EC2 told that it stops: by then it has another name and
+/// type, a schedule governs it, and it is on its way up again.
+fn renamed_since() -> (Sighting, Instance, Governance) {
+    let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
+    before.name = Some("old".into());
+    before.instance_type = Some("t3.nano".into());
+    before.schedule = Some("day".parse().unwrap());
+    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+    let office = crate::schedule::Schedule::new("office".parse().unwrap(), timetable.unwrap());
+    let governance = Governance {
+        schedules: BTreeMap::from([(office.name.clone(), office)]),
+        ..nobody()
+    };
+    let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
+    after.state = InstanceState::Pending;
+    after.instance_type = "t3.large".into();
+    after.tags.insert("Schedule".into(), "office".into());
+    after.state_reason = Some(crate::instance::StateReason {
+        code: "Server.InternalError".into(),
+        message: "a host failed".into(),
+    });
+    (before, after, governance)
+}
+
+#[test]
+fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
+    let (mut before, after, governance) = renamed_since();
+    let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
+    let expected = Transition {
+        instance: after.id.clone(),
+        name: Some("old".into()),
+        from: InstanceState::Running,
+        to: InstanceState::Stopping,
+        at,
+        cause: Cause::Outside,
+        schedule: Some("day".parse().unwrap()),
+        region: after.region.clone(),
+        account: after.account.clone(),
+        edge: None,
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: Some("t3.nano".into()),
+    };
+    let of = |before: &Sighting, to| told(&after.id, before, to, at, None, &governance);
+    assert_eq!(of(&before, InstanceState::Stopping), expected);
+
+    // The cause of a change that is under way is that of its end as well, and of nothing else.
+    let cause: Cause = "request by alice".parse().unwrap();
+    before.cause = Some(cause.clone());
+    assert_eq!(of(&before, InstanceState::Stopping).cause, Cause::Outside);
+    before.state = InstanceState::Stopping;
+    assert_eq!(
+        of(&before, InstanceState::Stopped),
+        Transition {
+            from: InstanceState::Stopping,
+            to: InstanceState::Stopped,
+            cause,
+            ..expected
+        }
+    );
+}
+
+#[test]
+fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
+    let (before, mut after, governance) = renamed_since();
+    let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
+    let to = InstanceState::Stopping;
+    let expected = Transition {
+        instance: after.id.clone(),
+        name: Some("web".into()),
+        from: InstanceState::Running,
+        to,
+        at,
+        cause: "schedule office".parse().unwrap(),
+        schedule: Some("office".parse().unwrap()),
+        region: after.region.clone(),
+        account: after.account.clone(),
+        edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
+        evidence: Evidence::Event,
+        by: None,
+        instance_type: Some("t3.large".into()),
+    };
+    assert_eq!(
+        told(&after.id, &before, to, at, Some(&after), &governance),
+        expected
+    );
+    assert_eq!(
+        inferred(&after.id, &before, to, at, &after, &governance),
+        Transition {
+            evidence: Evidence::Inference,
+            ..expected.clone()
+        }
+    );
+
+    // Where Curfew was not, there is who it was: by the event itself, else by EC2's reason, which an inference has not.
+    after.tags.remove(LAST_TAG);
+    let outside = Transition {
+        cause: Cause::Outside,
+        edge: None,
+        by: Some("Server.InternalError".into()),
+        ..expected
+    };
+    assert_eq!(
+        told(&after.id, &before, to, at, Some(&after), &governance),
+        outside
+    );
+    let principal = Some("arn:aws:iam::123456789012:user/bob".to_owned());
+    let named = Transition {
+        by: principal.clone(),
+        ..outside.clone()
+    };
+    assert_eq!(explained(named, &before, &after, &governance).by, principal);
+    assert_eq!(
+        inferred(&after.id, &before, to, at, &after, &governance),
+        Transition {
+            evidence: Evidence::Inference,
+            by: None,
+            ..outside
+        }
+    );
+}
+
+/// Who stopped it, if its memory was `before` and these are its tags once it is seen stopped, at [`NOW`].
+fn stopped_by(before: &str, tags: &[(&str, &str)]) -> String {
+    let mut after = stopped_with(before);
+    for (key, value) in tags {
+        after.tags.insert((*key).into(), (*value).into());
+    }
+    seen(&running_with(before), &after).cause.to_string()
+}
+
+#[test]
+fn a_memory_is_new_if_its_instant_or_its_action_is() {
+    let last = "2026-11-23T19:00:00Z stop request by bob";
+    for (before, cause) in [
+        (
+            "2026-11-22T19:00:00Z stop request by alice",
+            "request by bob",
+        ),
+        (
+            "2026-11-23T19:00:00Z start request by alice",
+            "request by bob",
+        ),
+        (
+            "2026-11-23T19:00:00Z stop request by bob pending",
+            "request by bob",
+        ),
+        ("2026-11-23T19:00:00Z stop request by bob", "outside"),
+        ("unreadable", "request by bob"),
+    ] {
+        assert_eq!(stopped_by(before, &[(LAST_TAG, last)]), cause, "{before}");
+    }
+    let other = "2026-11-23T19:00:00Z start request by bob";
+    assert_eq!(
+        stopped_by(last, &[(LAST_TAG, other)]),
+        "outside",
+        "a memory of a start explains no stop"
+    );
+}
+
+#[test]
+fn a_hold_explains_what_it_wants_from_its_beginning_until_a_newer_request() {
+    let before = "2026-11-23T07:00:00Z start schedule office";
+    let by_hold = |hold: &str, request: &str| {
+        let tags = [(HOLD_TAG, hold), (crate::memory::REQUEST_TAG, request)];
+        stopped_by(before, &tags)
+    };
+    let hold = "stopped since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob";
+    for (request, cause) in [
+        ("2026-11-23T11:59:59Z start by alice", "override by bob"),
+        ("2026-11-23T12:00:00Z start by alice", "override by bob"),
+        ("2026-11-23T12:00:01Z start by alice", "outside"),
+        // A request that is yet to come has ended nothing.
+        ("2026-11-23T19:00:11Z start by alice", "override by bob"),
+        ("2026-11-23T19:00:10Z start by alice", "outside"),
+    ] {
+        assert_eq!(by_hold(hold, request), cause, "{request}");
+    }
+    let since = |since: &str| {
+        by_hold(
+            &format!("stopped since {since} until 2026-11-23T22:00:00Z by bob"),
+            "",
+        )
+    };
+    assert_eq!(since("2026-11-23T19:00:10Z"), "override by bob");
+    assert_eq!(since("2026-11-23T19:00:11Z"), "outside");
+    for state in ["running", "ignored"] {
+        let hold = format!("{state} since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob");
+        assert_eq!(by_hold(&hold, ""), "outside", "{state}");
+    }
+}
+
+#[test]
+fn ec2s_own_dates_count_where_they_belong_to_this_change() {
+    let launch: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
+    let later: Timestamp = "2026-11-23T18:30:00Z".parse().unwrap();
+    let now: Timestamp = NOW.parse().unwrap();
+
+    let started =
+        |from: InstanceState, known: Option<Timestamp>, cause: Option<Cause>, launched| {
+            let mut after = example::instance("web");
+            after.launched_at = Some(launched);
+            let before = Sighting {
+                state: from,
+                launched_at: known,
+                ..Sighting::of(&after, cause)
+            };
+            seen(&before, &after).at
+        };
+    let cause: Cause = "request by alice".parse().unwrap();
+    let (pending, stopped) = (InstanceState::Pending, InstanceState::Stopped);
+    assert_eq!(started(stopped, Some(launch), None, later), later);
+    assert_eq!(
+        started(stopped, Some(launch), None, launch),
+        now,
+        "an emulator's"
+    );
+    assert_eq!(started(stopped, Some(later), None, launch), now);
+    assert_eq!(started(stopped, None, None, launch), now);
+    assert_eq!(
+        started(pending, Some(launch), None, launch),
+        launch,
+        "a launch"
+    );
+    assert_eq!(started(pending, Some(later), None, launch), now);
+    assert_eq!(started(pending, Some(launch), Some(cause), launch), now);
+
+    let stopped_at = |from: InstanceState, launched: Option<Timestamp>| {
+        let mut after = stopped_with("");
+        after.launched_at = launched;
+        after.transition_reason = Some("User initiated (2026-11-23 18:30:00 GMT)".into());
+        let before = Sighting {
+            state: from,
+            ..Sighting::of(&after, None)
+        };
+        seen(&before, &after).at
+    };
+    let second = jiff::SignedDuration::from_secs(1);
+    assert_eq!(stopped_at(InstanceState::Running, Some(launch)), later);
+    assert_eq!(stopped_at(InstanceState::Running, None), later);
+    assert_eq!(stopped_at(InstanceState::Running, Some(later)), later);
+    assert_eq!(
+        stopped_at(InstanceState::Running, Some(later + second)),
+        now
+    );
+    assert_eq!(stopped_at(InstanceState::Stopping, Some(launch)), now);
+}
+
+#[test]
+fn a_change_that_is_under_way_goes_on_in_one_direction() {
+    let cause: Cause = "request by alice".parse().unwrap();
+    for (from, to, goes_on) in [
+        (InstanceState::Pending, InstanceState::Running, true),
+        (InstanceState::Pending, InstanceState::Stopped, false),
+        (InstanceState::Stopping, InstanceState::Stopped, true),
+        (InstanceState::Stopping, InstanceState::Running, false),
+        (InstanceState::Running, InstanceState::Stopped, false),
+        (InstanceState::Stopped, InstanceState::Running, false),
+        (InstanceState::Stopping, InstanceState::Terminated, false),
+    ] {
+        let mut after = example::instance("web");
+        after.state = to;
+        let before = Sighting {
+            state: from,
+            ..Sighting::of(&after, Some(cause.clone()))
+        };
+        let expected = if goes_on { &cause } else { &Cause::Outside };
+        assert_eq!(&seen(&before, &after).cause, expected, "{from:?} → {to:?}");
+    }
+}
+
+#[test]
+fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
+    let (before, after, _) = renamed_since();
+    let now: Timestamp = NOW.parse().unwrap();
+    assert_eq!(
+        disappearance(&after.id, &before, now),
+        Transition {
+            instance: after.id.clone(),
+            name: Some("old".into()),
+            from: InstanceState::Running,
+            to: InstanceState::Terminated,
+            at: now,
+            cause: Cause::Outside,
+            schedule: None,
+            region: after.region.clone(),
+            account: after.account.clone(),
+            edge: None,
+            evidence: Evidence::Look,
+            by: None,
+            instance_type: Some("t3.nano".into()),
+        }
+    );
+}
+
+#[test]
+fn evidence_is_read_as_it_is_written() {
+    for (evidence, word) in [
+        (Evidence::Event, "event"),
+        (Evidence::Look, "look"),
+        (Evidence::Inference, "inference"),
+    ] {
+        assert_eq!(evidence.to_string(), word);
+        assert_eq!(word.parse::<Evidence>().unwrap(), evidence);
+    }
+    let unknown = "rumour".parse::<Evidence>().unwrap_err();
+    assert_eq!(unknown.to_string(), "`rumour` is not a sort of evidence");
 }

@@ -8,6 +8,8 @@ mod interleavings;
 mod json;
 mod people;
 mod requests;
+mod selection;
+mod table;
 mod tries;
 mod types;
 mod wake_ups;

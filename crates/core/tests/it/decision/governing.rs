@@ -5,8 +5,9 @@ use curfew_core::instance::{Purchase, RootDevice};
 use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::skip::SkipCode;
+use curfew_core::timetable::Desired;
 
-use crate::support::{Cloud, SETTINGS, SETTLING, detail, note, paris, said, scenario};
+use crate::support::{Cloud, SETTINGS, SETTLING, detail, governance, note, paris, said, scenario};
 
 /// What is said of a running machine with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
 fn in_the_evening(
@@ -36,6 +37,39 @@ fn without_a_tag_or_a_match_it_is_ungoverned() {
         "ungoverned",
         "no schedule governs it: it has no governing tag, and no schedule's `match` takes it",
     );
+}
+
+#[test]
+fn where_no_schedule_governs_an_override_wants_nothing() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let hold = "running since 2026-11-23T17:00:00Z until 2026-11-23T22:00:00Z by alice";
+        let web = cloud.add("web", Stopped, &[(HOLD_TAG, hold)]);
+        let seen = cloud.assess(&web);
+        assert_eq!(seen.desired, Desired::Unmanaged);
+        assert_eq!(seen.hold.unwrap().to_string(), hold);
+        assert_eq!(said(&cloud.pass()), "ungoverned");
+    });
+}
+
+#[test]
+fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
+    let governance = governance(
+        r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+
+        [schedules.past]
+        timezone = "Europe/Paris"
+        stop = "cron(0 20 * * ? 2020)"
+        "#,
+    );
+    let warnings = governance.warnings(paris("2026-11-23 19:00"));
+    let keys: Vec<&str> = warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    assert_eq!(keys, ["schedules.past"]);
 }
 
 #[test]

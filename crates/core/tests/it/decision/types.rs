@@ -141,6 +141,34 @@ fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
 }
 
 #[test]
+fn types_are_tried_by_starts_that_have_a_choice() {
+    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        let web = cloud.running("office");
+        cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
+        let plan = cloud.until("2026-11-23 20:00").look();
+        assert_eq!(said(&plan), "stop: schedule office");
+        assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
+    });
+    for settings in [
+        crate::support::SETTINGS,
+        &SETTINGS.replace(r#""m5a.large", "m6i.large""#, r#""m5.large""#),
+    ] {
+        scenario(settings, "2026-11-23 07:30", |cloud| {
+            stopped(cloud, &[]);
+            let plan = cloud.until("2026-11-23 08:00").look();
+            assert_eq!(said(&plan), "start: schedule office");
+            assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
+        });
+    }
+    // Without a choice there is nothing to say of what keeps it from another type.
+    scenario(crate::support::SETTINGS, "2026-11-23 07:30", |cloud| {
+        let web = stopped(cloud, &[]);
+        cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
+        assert_eq!(note(&cloud.until("2026-11-23 08:00").look()), "");
+    });
+}
+
+#[test]
 fn a_type_that_somebody_else_chose_is_kept() {
     scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);

@@ -1,0 +1,362 @@
+//! From what a command names to the instances that it changes or shows, and what is refused before anything is done.
+
+use std::collections::BTreeSet;
+
+use curfew_core::instance::{Instance, InstanceState::*, RootDevice};
+use curfew_core::select::{
+    DEFAULT_LIMIT, Reach, Seen, SelectError, TagFilter, Targets, for_change, for_status,
+};
+use curfew_core::world::World;
+use jiff::Timestamp;
+
+use crate::support::{Cloud, Evidence, SETTINGS, governance, paris};
+
+const GROUP: &str = "aws:autoscaling:groupName";
+
+/// Seven instances: `one` and `two` are governed by `office`, `three` by `strict`; `lost` is by none, `out` opts out; `store` can't be
+/// stopped, and a group owns `member`. All but `three` carry `Team=web`.
+fn fleet() -> Cloud {
+    let mut cloud = Cloud::new(
+        governance(SETTINGS),
+        paris("2026-11-23 12:00"),
+        Evidence::Kept,
+    );
+    let team = ("Team", "web");
+    cloud.add("one", Running, &[("Schedule", "office"), team]);
+    cloud.add("two", Stopped, &[("Schedule", "office"), team]);
+    cloud.add("three", Running, &[("Schedule", "strict")]);
+    cloud.add("lost", Running, &[team]);
+    cloud.add("out", Running, &[("Schedule", "none"), team]);
+    let store = cloud.add("store", Running, &[("Schedule", "office"), team]);
+    cloud.machine(&store).instance.root_device = RootDevice::InstanceStore;
+    cloud.add(
+        "member",
+        Running,
+        &[("Schedule", "office"), (GROUP, "workers"), team],
+    );
+    cloud
+}
+
+const ONE: &str = "i-00000001";
+const TWO: &str = "i-00000002";
+const THREE: &str = "i-00000003";
+const LOST: &str = "i-00000004";
+const OUT: &str = "i-00000005";
+const STORE: &str = "i-00000006";
+const MEMBER: &str = "i-00000007";
+
+fn ids(ids: &[&str]) -> Targets {
+    Targets {
+        ids: ids.iter().map(|id| id.parse().unwrap()).collect(),
+        ..Targets::default()
+    }
+}
+
+fn schedule(name: &str) -> Targets {
+    Targets {
+        schedules: BTreeSet::from([name.parse().unwrap()]),
+        ..Targets::default()
+    }
+}
+
+fn tag(filter: &str) -> Targets {
+    Targets {
+        tags: vec![filter.parse().unwrap()],
+        ..Targets::default()
+    }
+}
+
+fn everything() -> Targets {
+    Targets {
+        reach: Reach::All,
+        ..Targets::default()
+    }
+}
+
+fn named(targets: &Targets, instance: &Instance) -> bool {
+    targets.ids.is_empty() || targets.ids.contains(&instance.id)
+}
+
+/// The names of those that a change is for and of those it skips, among what was observed: by ids, only those.
+fn change_of(
+    cloud: &Cloud,
+    targets: &Targets,
+    limit: usize,
+) -> Result<(Vec<String>, Vec<String>), SelectError> {
+    on_seen(cloud, targets, |seen, _| {
+        let selection = for_change(targets, &seen, &cloud.governance, limit)?;
+        let names = |seen: &[&Seen<'_>]| -> Vec<String> {
+            seen.iter()
+                .map(|one| one.instance.name().unwrap().to_owned())
+                .collect()
+        };
+        Ok((names(&selection.chosen), names(&selection.skipped)))
+    })
+}
+
+fn on_seen<T>(
+    cloud: &Cloud,
+    targets: &Targets,
+    then: impl FnOnce(Vec<Seen<'_>>, Timestamp) -> T,
+) -> T {
+    let instances: Vec<Instance> = cloud
+        .machines
+        .values()
+        .map(|machine| machine.instance.clone())
+        .filter(|instance| named(targets, instance))
+        .collect();
+    let world = World::unasked(&cloud.governance, &instances);
+    then(Seen::all(&world, cloud.now), cloud.now)
+}
+
+fn changed(targets: &Targets) -> (Vec<String>, Vec<String>) {
+    change_of(&fleet(), targets, DEFAULT_LIMIT).unwrap()
+}
+
+fn refused(targets: &Targets) -> String {
+    let error = change_of(&fleet(), targets, DEFAULT_LIMIT).unwrap_err();
+    format!("{error} (absence: {})", error.claims_absence())
+}
+
+#[test]
+fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
+    assert!(Targets::default().are_unnamed());
+    for targets in [
+        ids(&[ONE]),
+        schedule("office"),
+        tag("Team:web"),
+        everything(),
+    ] {
+        assert!(!targets.are_unnamed(), "{targets:?}");
+    }
+}
+
+#[test]
+fn ids_choose_exactly_those_and_reach_what_another_tool_owns() {
+    assert_eq!(
+        changed(&ids(&[TWO, MEMBER])),
+        (vec!["two".into(), "member".into()], vec![])
+    );
+}
+
+#[test]
+fn ids_of_what_is_not_governed_or_never_touched_refuse_the_whole_command() {
+    assert_eq!(
+        refused(&ids(&[ONE, LOST])),
+        "`i-00000004` (lost): no schedule governs it: it has no governing tag, and no schedule's `match` takes it (absence: false)"
+    );
+    assert_eq!(
+        refused(&ids(&[ONE, OUT])),
+        "`i-00000005` (out): its tag `Schedule` opts it out (absence: false)"
+    );
+    assert_eq!(
+        refused(&ids(&[ONE, STORE])),
+        "`i-00000006` (store): its root volume is instance store, which does not survive a stop (absence: false)"
+    );
+}
+
+#[test]
+fn unknown_ids_are_counted_and_the_first_is_named() {
+    assert_eq!(
+        refused(&ids(&[ONE, "i-0000000a"])),
+        "there is no instance `i-0000000a` (absence: true)"
+    );
+    assert_eq!(
+        refused(&ids(&["i-0000000a", "i-0000000b", "i-0000000c"])),
+        "there is no instance `i-0000000a`, nor 2 more of those named (absence: true)"
+    );
+}
+
+#[test]
+fn a_schedule_chooses_what_it_governs_and_skips_what_is_never_touched() {
+    assert_eq!(
+        changed(&schedule("office")),
+        (
+            vec!["one".into(), "two".into()],
+            vec!["store".into(), "member".into()]
+        )
+    );
+    assert_eq!(
+        refused(&schedule("offcie")),
+        "there is no schedule `offcie` (absence: false)"
+    );
+    assert_eq!(
+        refused(&schedule("inline")),
+        "no governed instance fits what was named (absence: true)"
+    );
+}
+
+#[test]
+fn a_tag_skips_what_is_not_governed_as_well() {
+    assert_eq!(
+        changed(&tag("Team:w?b")),
+        (
+            vec!["one".into(), "two".into()],
+            vec!["lost".into(), "out".into(), "store".into(), "member".into()]
+        )
+    );
+    assert_eq!(
+        refused(&tag("Team:w")),
+        "no governed instance fits what was named (absence: true)"
+    );
+    assert_eq!(
+        refused(&tag("Team:data")),
+        "no governed instance fits what was named (absence: true)"
+    );
+}
+
+#[test]
+fn schedules_and_tags_narrow_each_other() {
+    let targets = |schedule_name: &str, filter: &str| Targets {
+        tags: tag(filter).tags,
+        ..schedule(schedule_name)
+    };
+    assert_eq!(
+        changed(&targets("office", "Name:t*")),
+        (vec!["two".into()], vec![])
+    );
+    assert_eq!(
+        refused(&targets("strict", "Team:web")),
+        "no governed instance fits what was named (absence: true)"
+    );
+}
+
+#[test]
+fn all_means_all_that_is_governed() {
+    assert_eq!(
+        changed(&everything()),
+        (
+            vec!["one".into(), "two".into(), "three".into()],
+            vec!["store".into(), "member".into()]
+        )
+    );
+}
+
+#[test]
+fn where_all_that_fits_is_left_alone_the_command_says_so() {
+    assert_eq!(
+        refused(&tag("Name:member")),
+        "`i-00000007` (member): the Auto Scaling group `workers` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same (absence: true)"
+    );
+    assert_eq!(
+        refused(&tag("Name:*o*t*")),
+        "2 instances fit, and every one of them is left alone (absence: true)"
+    );
+}
+
+#[test]
+fn more_than_the_limit_needs_the_word_all() {
+    let cloud = fleet();
+    assert!(change_of(&cloud, &schedule("office"), 2).is_ok());
+    let error = change_of(&cloud, &schedule("office"), 1).unwrap_err();
+    assert_eq!(error.to_string(), "this is for 2 instances, more than 1");
+    assert!(!error.claims_absence());
+    let error = change_of(&cloud, &ids(&[ONE, TWO]), 1).unwrap_err();
+    assert_eq!(error.to_string(), "this is for 2 instances, more than 1");
+    assert!(change_of(&cloud, &everything(), 1).is_ok());
+}
+
+#[test]
+fn where_nothing_is_named_the_only_governed_instance_is_meant() {
+    let mut cloud = fleet();
+    let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "which one? Curfew governs 3 instances: `i-00000001` (one), `i-00000002` (two), `i-00000003` (three)"
+    );
+    assert_eq!(error.choices().len(), 3);
+    assert!(!error.claims_absence());
+
+    for id in [ONE, TWO] {
+        cloud.machines.remove(&id.parse().unwrap());
+    }
+    assert_eq!(
+        change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap(),
+        (vec!["three".into()], vec![])
+    );
+
+    cloud.machines.remove(&THREE.parse().unwrap());
+    let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+    assert_eq!(error.to_string(), "no schedule governs any instance here");
+    assert!(error.claims_absence());
+    assert!(error.choices().is_empty());
+}
+
+#[test]
+fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
+    let mut cloud = Cloud::new(
+        governance(SETTINGS),
+        paris("2026-11-23 12:00"),
+        Evidence::Kept,
+    );
+    let message = |cloud: &Cloud| {
+        let error = change_of(cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+        assert_eq!(error.choices().len(), 20);
+        error.to_string()
+    };
+    for number in 1..=20 {
+        cloud.add(&format!("web-{number}"), Running, &[("Schedule", "office")]);
+    }
+    assert!(message(&cloud).ends_with("`i-00000014` (web-20)"));
+    for number in 21..=22 {
+        cloud.add(&format!("web-{number}"), Running, &[("Schedule", "office")]);
+    }
+    assert!(message(&cloud).ends_with("`i-00000014` (web-20), and 2 more"));
+}
+
+fn shown(targets: &Targets) -> Result<(Vec<String>, usize), SelectError> {
+    let cloud = fleet();
+    on_seen(&cloud, targets, |seen, _| {
+        let (shown, left_out) = for_status(targets, seen, &cloud.governance)?;
+        let names = shown
+            .iter()
+            .map(|one| one.instance.name().unwrap().to_owned())
+            .collect();
+        Ok((names, left_out))
+    })
+}
+
+#[test]
+fn a_status_leaves_out_and_counts_what_no_schedule_governs_unless_it_is_named() {
+    let names =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+    assert_eq!(
+        shown(&Targets::default()).unwrap(),
+        (names(&["one", "two", "three", "store", "member"]), 2)
+    );
+    assert_eq!(
+        shown(&everything()).unwrap(),
+        (
+            names(&["one", "two", "three", "lost", "out", "store", "member"]),
+            0
+        )
+    );
+    assert_eq!(shown(&ids(&[LOST])).unwrap(), (names(&["lost"]), 0));
+    assert_eq!(shown(&tag("Name:l*")).unwrap(), (names(&[]), 1));
+    assert_eq!(
+        shown(&schedule("office")).unwrap(),
+        (names(&["one", "two", "store", "member"]), 0)
+    );
+    assert!(matches!(
+        shown(&schedule("offcie")),
+        Err(SelectError::UnknownSchedule { .. })
+    ));
+    assert!(matches!(
+        shown(&ids(&["i-0000000a"])),
+        Err(SelectError::UnknownInstance { more: 0, .. })
+    ));
+}
+
+#[test]
+fn a_tag_filter_has_a_key_and_a_value() {
+    for bad in ["Team", "Team:", ":web", ":", ""] {
+        assert!(bad.parse::<TagFilter>().is_err(), "{bad}");
+    }
+    let cloud = fleet();
+    let instance = &cloud.machines[&ONE.parse().unwrap()].instance;
+    let fits = |filter: &str| filter.parse::<TagFilter>().unwrap().fits(instance);
+    assert!(fits("Team:web"));
+    assert!(fits("Name:o?e"));
+    assert!(!fits("Team:data"));
+    assert!(!fits("team:web"), "keys are case-sensitive");
+}
