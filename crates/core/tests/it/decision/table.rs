@@ -620,3 +620,21 @@ fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
     assert_eq!(dated(earlier, "start"), now);
     assert_eq!(dated("2026-11-23T11:00:01Z", "stop"), now);
 }
+
+#[test]
+fn of_two_requests_in_one_second_the_one_in_the_tag_is_applied_while_the_other_is_pending() {
+    let both = Case {
+        last: Some("2026-11-23T19:30:00Z stop request by alice pending"),
+        request: Some("2026-11-23T19:30:00Z start by bob"),
+        ..STOPPED
+    };
+    assert_eq!(both.at("2026-11-23 20:31"), "start: request by bob");
+    let reached = Case {
+        state: Running,
+        ..both
+    };
+    assert_eq!(
+        reached.at("2026-11-23 20:31"),
+        "record: request by bob [2026-11-23T19:30:00Z start request by bob]"
+    );
+}
