@@ -434,8 +434,9 @@ fn only_a_newer_request_ends_a_hold() {
 
 #[test]
 fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
-    let decided = |last: &str, request: &str| {
+    let decided = |schedule: &str, last: &str, request: &str| {
         let case = Case {
+            schedule,
             last: Some(last),
             request: Some(request),
             ..RUNNING
@@ -466,8 +467,11 @@ fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
             "auto_scaling_group",
         ),
     ] {
-        assert_eq!(decided(last, request), expected, "{last}");
+        assert_eq!(decided("office", last, request), expected, "{last}");
     }
+    // An enforced schedule holds to a request, but not where the group may have undone it.
+    let done = "2026-11-23T18:30:00Z stop request by alice";
+    assert_eq!(decided("strict", done, request), "auto_scaling_group");
 }
 
 #[test]
