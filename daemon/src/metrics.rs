@@ -23,7 +23,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::journal::EdgeOutcome;
+use curfew_journal::EdgeOutcome;
 
 pub(crate) use serve::serve;
 

@@ -52,11 +52,11 @@ use self::in_force::Current;
 use self::jolt::Jolts;
 use self::reload::Reloading;
 use self::supervise::Tasks;
-use crate::journal::{FollowedEdge, JournalError, Keeper};
 use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notice, Notifier};
 use crate::settings::{DaemonSettings, Driver};
 use crate::systemd::ServiceManager;
+use curfew_journal::{FollowedEdge, JournalError, Keeper};
 
 pub use alarm::AlarmError;
 pub(crate) use backoff::Backoff;

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use curfew::journal::{Filter, Journal};
 use curfew_aws::clock::Clock;
 use curfew_core::memory::{LAST_TAG, Last};
+use curfew_journal::{Filter, Journal};
 use curfew_model::{
     Action, Durations, Home, InstanceId, InstanceState, Launch, Model, Outcome, QueueSettings,
     Server, TimeSource, serve_with,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use curfew::journal::{EdgeEntry, EdgeOutcome, Filter, Journal};
 use curfew::metrics::Metrics;
 use curfew::run::{Health, Ports, RunError, run};
 use curfew::settings::{DaemonSettings, Driver, QueueSetting};
@@ -17,6 +16,7 @@ use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
 use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
+use curfew_journal::{EdgeEntry, EdgeOutcome, Filter, Journal};
 use curfew_model::{
     Action, Denial, Fault, InstanceState, Launch, Model, Server, Symptom, TimeSource, serve_with,
     until,

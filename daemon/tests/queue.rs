@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew::journal::{Entry, FILE, Filter, Journal};
 use curfew::run::{EventQueue, Ports, QueueAddress, RunError, run};
 use curfew::settings::{DaemonSettings, Driver, QueueSetting};
 use curfew_aws::calls::CallOutcome;
@@ -15,6 +14,7 @@ use curfew_core::govern::Governance;
 use curfew_core::instance::InstanceState as State;
 use curfew_core::membership::Membership;
 use curfew_core::transition::Evidence;
+use curfew_journal::{Entry, FILE, Filter, Journal};
 use curfew_model::{
     Durations, Home, InstanceId, Launch, Model, QueueSettings, Server, TimeSource, serve_with,
     until,

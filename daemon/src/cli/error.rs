@@ -12,11 +12,11 @@ use curfew_core::select::SelectError;
 
 use crate::deploy::DeployError;
 use crate::emulator::EmulatorError;
-use crate::journal::JournalError;
 use crate::notify::OpenError;
 use crate::printable;
 use crate::run::RunError;
 use crate::settings::SettingsError;
+use curfew_journal::JournalError;
 
 /// How a command ends; the numbers are documented and stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,10 +16,10 @@ use super::everywhere;
 use super::output::{moment, or_dash};
 use super::time::named;
 use super::{CliError, Context, Exit};
-use crate::journal::{Entry, Filter, Journal, JournalError};
 use crate::printable;
 use crate::progress;
 use crate::settings::Settings;
+use curfew_journal::{Entry, Filter, Journal, JournalError};
 
 /// What to explain.
 #[derive(Debug, Args)]

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::output::{Format, or_dash, table};
 use super::{CliError, Context, csv, past};
-use crate::journal::{Entry, Filter, Journal};
 use crate::progress;
+use curfew_journal::{Entry, Filter, Journal};
 
 /// Which transitions to print, or which edges.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use curfew_core::schedule::ScheduleName;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::output::{Format, count, table_of_numbers};
 use super::{CliError, Context, csv, past};
-use crate::journal::{Filter, Journal};
-use crate::savings::{Account, By, Line, Question, savings as answer};
+use curfew_journal::savings::{Account, By, Line, Question, savings as answer};
+use curfew_journal::{Filter, Journal};
 
 /// What is asked.
 #[derive(Debug, Args)]
@@ -25,13 +25,40 @@ pub(super) struct SavingsArgs {
     until: Option<String>,
     /// What makes a line
     #[arg(long, default_value = "schedule", value_name = "WHAT")]
-    by: By,
+    by: Grouping,
     /// Only this instance, by id or name; may be given several times
     #[arg(long, value_name = "ID|NAME")]
     instance: Vec<String>,
     /// Only while this schedule governed
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
+}
+
+/// What makes a line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Grouping {
+    /// The schedule that governed the instances.
+    Schedule,
+    /// The instance.
+    Instance,
+    /// The month.
+    Month,
+    /// The account.
+    Account,
+    /// The region.
+    Region,
+}
+
+impl From<Grouping> for By {
+    fn from(grouping: Grouping) -> Self {
+        match grouping {
+            Grouping::Schedule => Self::Schedule,
+            Grouping::Instance => Self::Instance,
+            Grouping::Month => Self::Month,
+            Grouping::Account => Self::Account,
+            Grouping::Region => Self::Region,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -77,7 +104,7 @@ pub(super) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     let question = Question {
         since,
         until,
-        by: args.by,
+        by: args.by.into(),
         instances: args.instance.clone(),
         schedule: args.schedule.clone(),
         prices: settings.prices.clone(),
@@ -90,7 +117,7 @@ pub(super) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
         since,
         until,
         recorded_since: account.stretches.iter().map(|stretch| stretch.begun).min(),
-        by: word(args.by),
+        by: word(args.by.into()),
         lines: lines
             .map(|(name, line)| Row::of(name, line, priced))
             .collect(),

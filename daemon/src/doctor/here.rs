@@ -9,8 +9,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Check, ready};
-use crate::journal::LOCK;
 use crate::settings::{Driver, Settings};
+use curfew_journal::LOCK;
 
 /// Where systemd keeps the state of `curfew.service`, which only the service itself is told.
 const SERVICE_STATE: &str = "/var/lib/curfew";

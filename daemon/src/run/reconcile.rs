@@ -32,10 +32,10 @@ use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
 use super::trigger::Triggers;
 use super::watch::{Acts, Eyes, Look};
-use crate::journal::{EdgeOutcome, FollowedEdge};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
 use crate::settings::Driver;
+use curfew_journal::{EdgeOutcome, FollowedEdge};
 
 /// Wake-ups that may wait: they all lead to the same passes, so a few are as good as many.
 pub(super) const WAKE_UPS: usize = 16;

@@ -23,7 +23,7 @@ use tracing::{error, info};
 use super::health::Pulse;
 use super::in_force::Current;
 use super::tidings::Watched;
-use crate::journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
+use curfew_journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};

@@ -1,8 +1,8 @@
 //! `curfew history --edges`: what became of each edge.
 
-use curfew::journal::{EdgeOutcome, FollowedEdge, Journal};
 use curfew_core::instance::{AccountId, Region};
 use curfew_core::timetable::Action;
+use curfew_journal::{EdgeOutcome, FollowedEdge, Journal};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

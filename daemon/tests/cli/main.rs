@@ -93,7 +93,9 @@ fn check_is_content_or_reports_everything_and_exits_with_2() {
 
 #[test]
 fn check_warns_of_what_never_happens() {
-    let place = Place::with(include_str!("../../../crates/core/tests/cases/never-fires.toml"));
+    let place = Place::with(include_str!(
+        "../../../crates/core/tests/cases/never-fires.toml"
+    ));
     let warning = "the stop cron `0 18 31 2,4 *` never fires";
     assert_eq!(
         place.prints(&["check"]),

@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use curfew::journal::{Journal, Record, Watch};
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::memory::Cause;
 use curfew_core::transition::{Evidence, Sighting, Transition};
+use curfew_journal::{Journal, Record, Watch};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! `curfew explain INSTANCE`: why an instance is as it is.
 
-use curfew::journal::{Journal, Record};
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::transition::{Evidence, Transition};
+use curfew_journal::{Journal, Record};
 use curfew_model::Launch;
 
 use crate::cloud::{Cloud, due, idle};

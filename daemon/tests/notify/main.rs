@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use curfew::journal::FILE;
 use curfew::notify::{Delivery, Kind, Notice, Notifier, Subject, open};
 use curfew::run::{Ports, run};
 use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
@@ -18,6 +17,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
+use curfew_journal::FILE;
 use curfew_model::{Action, Fault, Launch, Model, TimeSource, serve_with, until};
 use inbox::{Inbox, Reply};
 use jiff::{SignedDuration, Timestamp};

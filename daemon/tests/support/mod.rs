@@ -13,8 +13,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use curfew::emulator::{Emulator, cache_directory};
-use curfew::journal::Journal;
 use curfew::progress::Silent;
+use curfew_journal::Journal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

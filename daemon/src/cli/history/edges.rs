@@ -2,7 +2,7 @@
 
 use super::super::output::or_dash;
 use super::{View, local};
-use crate::journal::{EdgeEntry, EdgeOutcome};
+use curfew_journal::{EdgeEntry, EdgeOutcome};
 
 pub(super) const VIEW: View<EdgeEntry, 12> = View {
     nothing: "no edges were followed: the daemon does that with `daemon.driver = \"cloud\"`",

@@ -8,7 +8,7 @@ use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
 
 use super::{Kind, Notice, Subject, facts};
-use crate::journal::{JournalError, Replaced};
+use curfew_journal::{JournalError, Replaced};
 
 /// Who it happened to, where that is nobody but us.
 const CURFEW: &str = "Curfew";

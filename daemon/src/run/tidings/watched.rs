@@ -11,10 +11,10 @@ use curfew_core::transition::Transition;
 use jiff::{SignedDuration, Timestamp};
 
 use super::schedule;
-use crate::journal::{Entry, Written};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
 use crate::run::watch::{Look, Seen};
+use curfew_journal::{Entry, Written};
 
 /// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
 /// can again.
@@ -220,10 +220,10 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{JournalError, Replaced};
     use crate::notify::Overheard;
     use crate::run::fixture::{self, at};
     use curfew_core::memory::{HOLD_TAG, REQUEST_TAG};
+    use curfew_journal::{JournalError, Replaced};
 
     fn governance() -> Governance {
         fixture::governance(fixture::OFFICE)

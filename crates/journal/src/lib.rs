@@ -9,6 +9,7 @@ mod history;
 mod keeper;
 mod migrations;
 mod retention;
+pub mod savings;
 mod watching;
 
 use std::collections::{HashMap, HashSet};
@@ -25,8 +26,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 pub use edges::{EdgeEntry, EdgeOutcome, FollowedEdge, UnknownOutcome};
 pub use error::JournalError;
 pub use history::{Entry, Filter};
-pub(crate) use keeper::LOCK;
-pub use keeper::{Keeper, Replaced, Written};
+
+pub use keeper::{Keeper, LOCK, Replaced, Written};
 pub use watching::{Stretch, Watch};
 
 /// The journal's file in the state directory.

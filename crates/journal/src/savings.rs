@@ -10,7 +10,7 @@ use curfew_core::schedule::ScheduleName;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use crate::journal::{Beginning, Entry, Stretch};
+use crate::{Beginning, Entry, Stretch};
 
 /// What the journal has.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ pub struct Question {
 }
 
 /// What makes a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The schedule that governed the instances.
     Schedule,

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::super::tests::{followed, record};
 use super::*;
-use crate::journal::Filter;
+use crate::Filter;
 
 fn numbered(number: usize) -> Record {
     record(&format!(

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::{Blame, Entry, FILE, FollowedEdge, Journal, JournalError, Record, Watch};
 
 /// Beside the journal: held by the daemon that writes it, and released by the system however that daemon ends.
-pub(crate) const LOCK: &str = "journal.lock";
+pub const LOCK: &str = "journal.lock";
 
 /// Writes the journal of one state directory.
 #[derive(Debug)]
