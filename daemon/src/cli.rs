@@ -40,7 +40,7 @@ use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 
 use crate::deploy;
-use crate::settings::{self, AwsSettings, Lookup, Overrides, Settings};
+use curfew_config::{AwsSettings, Lookup, Overrides, Settings};
 
 pub use error::{CliError, Exit};
 pub use output::{Format, Output};
@@ -192,7 +192,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Notify(command) => notify::notify(&mut context, command).await,
         Command::Doctor => doctor::doctor(&mut context).await,
         Command::Check(args) => check::check(&mut context, args),
-        Command::Schema => context.output.raw(settings::schema().as_bytes()),
+        Command::Schema => context.output.raw(curfew_config::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),
         Command::Rules => rules::rules(&mut context),
         Command::Template => context.output.raw(deploy::TEMPLATE.as_bytes()),
@@ -271,12 +271,12 @@ struct Context {
 impl Context {
     /// The settings, from all layers.
     fn settings(&self) -> Result<Settings, CliError> {
-        Ok(settings::load(&self.overrides(Lookup::Folder)?)?)
+        Ok(curfew_config::load(&self.overrides(Lookup::Folder)?)?)
     }
 
     /// How the settings are read. Says which file counts where that was not named.
     fn overrides(&self, lookup: Lookup) -> Result<Overrides, CliError> {
-        let found = settings::find(self.global.config.as_deref(), lookup)?;
+        let found = curfew_config::find(self.global.config.as_deref(), lookup)?;
         if found.is_unnamed {
             let told = format!(
                 "note: the settings are those of `{}`\n",

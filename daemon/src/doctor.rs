@@ -14,7 +14,7 @@ use curfew_aws::organisation::Organisation;
 use serde::Serialize;
 
 use crate::deploy::Survey;
-use crate::settings::{Driver, Settings};
+use curfew_config::{Driver, Settings};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

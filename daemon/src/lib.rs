@@ -10,5 +10,4 @@ pub mod notify;
 pub mod printable;
 pub mod progress;
 pub mod run;
-pub mod settings;
 pub mod systemd;

@@ -54,8 +54,8 @@ use self::reload::Reloading;
 use self::supervise::Tasks;
 use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notice, Notifier};
-use crate::settings::{DaemonSettings, Driver};
 use crate::systemd::ServiceManager;
+use curfew_config::{DaemonSettings, Driver};
 use curfew_journal::{FollowedEdge, JournalError, Keeper};
 
 pub use alarm::AlarmError;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use curfew::metrics::Metrics;
 use curfew::run::{Health, Ports, RunError, run};
-use curfew::settings::{DaemonSettings, Driver, QueueSetting};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
+use curfew_config::{DaemonSettings, Driver, QueueSetting};
 use curfew_core::govern::Governance;
 use curfew_core::instance::Region;
 use curfew_core::membership::Membership;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use curfew::run::{Ports, run};
-use curfew::settings::{DaemonSettings, Driver, QueueSetting};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
+use curfew_config::{DaemonSettings, Driver, QueueSetting};
 use curfew_core::membership::Membership;
 use curfew_core::memory::LAST_TAG;
 use curfew_core::settings::RawGovernance;

@@ -14,10 +14,10 @@ use axum::response::{IntoResponse, Response};
 use curfew::deploy::publish;
 use curfew::metrics::Metrics;
 use curfew::run::{Ports, Reload, RuleKeeper, run, wake_up_rules};
-use curfew::settings::{self, AwsSettings, Overrides, Settings};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
+use curfew_config::{AwsSettings, Overrides, Settings};
 use curfew_core::membership::Membership;
 use curfew_model::{Model, TimeSource, serve_with, until};
 use serde_json::{Value, json};
@@ -150,7 +150,7 @@ fn settings_with(place: &tempfile::TempDir, schedule: &str) -> Settings {
         "[schedules.{schedule}]\ntimezone = 'UTC'\nrunning = 'Mon-Fri 08:00-20:00'\n[daemon]\nqueue = 'off'\n"
     );
     std::fs::write(&file, text).unwrap();
-    settings::load(&Overrides {
+    curfew_config::load(&Overrides {
         file: Some(file),
         fallback: None,
         aws: AwsSettings::default(),

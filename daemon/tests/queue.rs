@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew::run::{EventQueue, Ports, QueueAddress, RunError, run};
-use curfew::settings::{DaemonSettings, Driver, QueueSetting};
 use curfew_aws::calls::CallOutcome;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
+use curfew_config::{DaemonSettings, Driver, QueueSetting};
 use curfew_core::govern::Governance;
 use curfew_core::instance::InstanceState as State;
 use curfew_core::membership::Membership;

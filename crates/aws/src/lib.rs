@@ -10,7 +10,6 @@ pub mod connect;
 pub mod document;
 pub mod error;
 pub mod execute;
-pub mod file;
 pub mod fleet;
 pub mod function;
 pub mod gateway;

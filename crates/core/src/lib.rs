@@ -24,6 +24,7 @@ pub mod schema;
 pub mod select;
 pub mod settings;
 pub mod simulate;
+pub mod stack_name;
 pub mod status;
 pub mod timetable;
 pub mod token;

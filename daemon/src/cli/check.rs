@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output::counted;
 use super::{CliError, Context};
 use crate::run::wake_up_rules;
-use crate::settings::{self, Lookup, Overrides};
+use curfew_config::{Lookup, Overrides};
 
 /// Check a settings file, and report every error in it; and what of it never happens.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub(super) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
         },
         None => context.overrides(Lookup::Folder)?,
     };
-    let settings = settings::load(&overrides)?;
+    let settings = curfew_config::load(&overrides)?;
     let schedules = settings
         .governance
         .schedules

@@ -15,7 +15,7 @@ use crate::emulator::EmulatorError;
 use crate::notify::OpenError;
 use crate::printable;
 use crate::run::RunError;
-use crate::settings::SettingsError;
+use curfew_config::SettingsError;
 use curfew_journal::JournalError;
 
 /// How a command ends; the numbers are documented and stay.

@@ -18,7 +18,7 @@ use super::time::named;
 use super::{CliError, Context, Exit};
 use crate::printable;
 use crate::progress;
-use crate::settings::Settings;
+use curfew_config::Settings;
 use curfew_journal::{Entry, Filter, Journal, JournalError};
 
 /// What to explain.

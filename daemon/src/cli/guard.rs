@@ -12,7 +12,7 @@ use super::{CliError, Exit};
 use crate::deploy::guard::{self, GuardError};
 use crate::deploy::{self, Deployment};
 use crate::progress::Progress;
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 const SAID_NO: &str = "nothing was deployed: you said no";
 
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::progress::Lines;
-    use crate::settings::{self, AwsSettings, Overrides};
+    use curfew_config::{AwsSettings, Overrides};
 
     /// The model in AWS's place, with three instances that are governed.
     async fn aws() -> Connection {
@@ -161,7 +161,7 @@ mod tests {
              [schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n"
         );
         std::fs::write(&file, text).unwrap();
-        settings::load(&Overrides {
+        curfew_config::load(&Overrides {
             file: Some(file),
             fallback: None,
             aws: AwsSettings::default(),

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::output::{or_dash, table};
 use super::{CliError, Context, Exit};
-use crate::notify::{self, Kind};
+use crate::notify;
+use curfew_config::notify::Kind;
 
 /// What to do about notices.
 #[derive(Debug, Subcommand)]

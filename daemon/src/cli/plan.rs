@@ -20,7 +20,7 @@ use super::output::{Reader, count, counted, moment_here, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
 use crate::progress::{self, Progress};
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// How `apply` asks.
 #[derive(Debug, Args)]

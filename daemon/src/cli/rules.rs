@@ -2,8 +2,9 @@
 //! (docs/cloudformation.md). Both ask nobody.
 
 use curfew_aws::document::Stored;
-use curfew_aws::rules::{StackName, WakeUpRule};
+use curfew_aws::rules::WakeUpRule;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::stack_name::StackName;
 use serde::Serialize;
 
 use super::output::{or_dash, table};

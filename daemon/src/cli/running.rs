@@ -18,8 +18,8 @@ use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper, Triggers};
-use crate::settings::{self, Driver, Lookup, Overrides, QueueSetting, Settings};
 use crate::systemd::ServiceManager;
+use curfew_config::{Driver, Lookup, Overrides, QueueSetting, Settings};
 
 /// How the daemon runs.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliE
     keep_private();
     logging::init(args.log, context.global.verbose);
     let overrides = context.overrides(Lookup::System)?;
-    let settings = settings::load(&overrides)?;
+    let settings = curfew_config::load(&overrides)?;
     settings.log_warnings();
     let connection = context.connect(&settings).await?;
     let reload = Arc::new(Notify::new());

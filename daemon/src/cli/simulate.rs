@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::time::named;
 use super::{CliError, Context, Exit};
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// What to simulate.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 
 pub(super) use self::show::try_next;
 use super::guard::{Asking, before_deploying, before_dropping};
@@ -19,7 +19,7 @@ use crate::deploy::guard::one_cloud;
 use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Overlap, Reach};
 use crate::progress;
 use crate::run::wake_up_rules;
-use crate::settings::{ApiAuth, Settings};
+use curfew_config::{ApiAuth, Settings};
 
 /// What to deploy.
 #[derive(Debug, Args)]

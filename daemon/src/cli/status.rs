@@ -20,7 +20,7 @@ use super::targets::TargetArgs;
 use super::{CliError, Context};
 use crate::printable;
 use crate::progress::{self, Progress, Silent};
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// Which instances to show.
 #[derive(Debug, Args)]

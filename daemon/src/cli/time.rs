@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::output::table;
 use super::{CliError, Context, Exit};
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// Which edges to list.
 #[derive(Debug, Args)]

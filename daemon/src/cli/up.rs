@@ -15,7 +15,7 @@ use crate::deploy::{self, Outputs};
 use crate::emulator::{self, Emulator, Installed, demo};
 use crate::logging::{self, LogFormat};
 use crate::progress::{self, Progress};
-use crate::settings::{self, Overrides, Settings};
+use curfew_config::{Overrides, Settings};
 
 const DEMO: &str = include_str!("../../../config/examples/demo.toml");
 
@@ -44,7 +44,7 @@ pub(super) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     logging::init(args.log, context.global.verbose);
     let mut overrides = context.flags();
     overrides.fallback = Some(("the demo settings", DEMO));
-    let settings = settings::load(&overrides)?;
+    let settings = curfew_config::load(&overrides)?;
     let shutdown = on_signal(HangUp::Ends)?;
     let progress = progress::stderr();
     let cache = emulator::cache_directory().ok_or_else(|| {

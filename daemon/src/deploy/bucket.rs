@@ -12,7 +12,7 @@ use aws_sdk_s3::types::{
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 
 use super::DeployError;
 use super::artifact::Artifact;

@@ -4,9 +4,10 @@ use curfew_aws::connect::Connection;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberFleet, Organisation};
-use curfew_aws::rules::{Rules, StackName};
+use curfew_aws::rules::Rules;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{TAGS, TYPE_TAG};
+use curfew_core::stack_name::StackName;
 use serde::Serialize;
 
 use super::bucket::{self, Bucket};

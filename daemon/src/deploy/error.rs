@@ -2,9 +2,9 @@
 
 use curfew_aws::document::TooLarge;
 use curfew_aws::error::CloudError;
-use curfew_aws::rules::StackName;
 use curfew_core::published::Loss;
 use curfew_core::settings::DocumentVersion;
+use curfew_core::stack_name::StackName;
 
 use super::LONGEST_PARAMETER;
 use super::artifact::ArtifactError;

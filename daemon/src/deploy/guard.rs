@@ -15,7 +15,7 @@ use curfew_aws::identity::{Caller, introduce};
 use curfew_aws::organisation::{MemberError, Organisation};
 
 use self::cost::{Cost, Load};
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// What a deployment calls, by AWS's ids of services.
 const SERVICES: [&str; 9] = [

@@ -20,7 +20,8 @@ mod survey;
 use std::path::PathBuf;
 
 use curfew_aws::connect::Connection;
-use curfew_aws::rules::{Rules, StackName, WakeUpRule};
+use curfew_aws::rules::{Rules, WakeUpRule};
+use curfew_core::stack_name::StackName;
 use curfew_core::token::Tokens;
 
 pub use self::destroy::{Belongings, InstanceTags, belongings, destroy};

@@ -8,10 +8,10 @@ use std::fmt;
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_aws::rules::StackName;
 use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
+use curfew_core::stack_name::StackName;
 
 use super::place::Account;
 use super::settings::SettingsParameter;

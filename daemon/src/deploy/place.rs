@@ -3,7 +3,7 @@
 use aws_sdk_sts::Client as Sts;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 
 /// Whose credentials these are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use curfew_aws::connect::Connection;
 use curfew_aws::document::Stored;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::function::look_up;
-use curfew_aws::rules::{RuleReport, Rules, StackName, WakeUpRule};
+use curfew_aws::rules::{RuleReport, Rules, WakeUpRule};
 use curfew_core::published::{Loss, Published, say_the_same};
 use curfew_core::settings::DocumentVersion;
+use curfew_core::stack_name::StackName;
 
 use super::settings::SettingsParameter;
 use super::{DeployError, event_bridge, stack_outputs};

@@ -7,7 +7,7 @@ use curfew_aws::connect::Connection;
 use curfew_aws::document::{Contents, Damaged, Stored};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 
 use super::preview::DataChange;
 

@@ -17,7 +17,7 @@ use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::pages::PageTokens;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 use tokio::time::sleep;
 
 use self::change_set::is_interference;

@@ -3,7 +3,8 @@
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
-use curfew_aws::rules::{RuleChanges, Rules, StackName, WakeUpRule};
+use curfew_aws::rules::{RuleChanges, Rules, WakeUpRule};
+use curfew_core::stack_name::StackName;
 
 use curfew_core::published::say_the_same;
 

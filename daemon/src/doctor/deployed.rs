@@ -10,7 +10,7 @@ use curfew_aws::rules::RuleChanges;
 use super::{Check, Verdict};
 use crate::deploy::{DeployError, Deployer, StackQueue, Standing, Survey};
 use crate::run::wake_up_rules;
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 const DEPLOY: &str = "`curfew deploy` brings it in step";
 /// More than an organisation of five hundred accounts sends at one edge; a daemon that reads takes ten at a time.

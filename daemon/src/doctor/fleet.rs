@@ -13,7 +13,7 @@ use curfew_core::memory::LAST_TAG;
 
 use super::Check;
 use crate::deploy::Survey;
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// Whether every account and region answers, and the governed instances that were seen.
 pub(super) async fn instances(

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Check, ready};
-use crate::settings::{Driver, Settings};
+use curfew_config::{Driver, Settings};
 use curfew_journal::LOCK;
 
 /// Where systemd keeps the state of `curfew.service`, which only the service itself is told.

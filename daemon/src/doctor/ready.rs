@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Check;
-use crate::settings::{Driver, Settings};
+use curfew_config::{Driver, Settings};
 
 /// On this machine an answer takes milliseconds; a daemon that is busier than this is not well.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -34,7 +34,7 @@ use super::trigger::Triggers;
 use super::watch::{Acts, Eyes, Look};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
-use crate::settings::Driver;
+use curfew_config::Driver;
 use curfew_journal::{EdgeOutcome, FollowedEdge};
 
 /// Wake-ups that may wait: they all lead to the same passes, so a few are as good as many.

@@ -22,8 +22,8 @@ use super::in_force::InForce;
 use super::{RuleKeeper, Tempo};
 use crate::deploy::{self, DeployError};
 use crate::metrics::Metrics;
-use crate::settings::{self, Overrides, Settings};
 use crate::systemd::{News, ServiceManager};
+use curfew_config::{Overrides, Settings};
 
 /// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
 /// is not read half-written: within four seconds.
@@ -165,7 +165,7 @@ impl Reloading {
             manager.tell(&[News::Reloading]);
         }
         let overrides = self.overrides.clone();
-        let result = match apart(move || settings::load(&overrides)).await {
+        let result = match apart(move || curfew_config::load(&overrides)).await {
             Ok(settings) => match self.loss(&settings).await {
                 None => {
                     self.take(settings, because);

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::backoff::Backoff;
 use super::health::Pulse;
 use crate::deploy::publish;
-use crate::settings::Settings;
+use curfew_config::Settings;
 
 /// Rules are compiled for the next 400 days: far more often than needed.
 const COMPILED: Duration = Duration::from_hours(12);

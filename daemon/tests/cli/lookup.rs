@@ -29,7 +29,7 @@ fn curfew(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 
 /// These tests say what is done on a machine where Curfew is not installed.
 fn is_installed_here() -> bool {
-    Path::new(curfew::settings::DEFAULT_FILE).exists()
+    Path::new(curfew_config::DEFAULT_FILE).exists()
 }
 
 #[test]

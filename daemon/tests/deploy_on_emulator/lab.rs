@@ -12,7 +12,8 @@ use curfew::deploy::{
 use curfew::emulator::{Emulator, EmulatorError, cache_directory};
 use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::rules::{StackName, WakeUpRule};
+use curfew_aws::rules::WakeUpRule;
+use curfew_core::stack_name::StackName;
 use curfew_model::Recorder;
 use tempfile::TempDir;
 

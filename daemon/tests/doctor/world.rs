@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
-use curfew::settings::{self, AwsSettings, Overrides, Settings};
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_config::{AwsSettings, Overrides, Settings};
 use curfew_model::{Model, TimeSource, direct};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ pub(crate) fn settings(directory: &TempDir, more: &str) -> Settings {
     let state = state.display();
     let text = format!("{SCHEDULES}\n{more}\n[daemon]\nstate_dir = '{state}'\n");
     std::fs::write(&file, text).unwrap();
-    settings::load(&Overrides {
+    curfew_config::load(&Overrides {
         file: Some(file),
         fallback: None,
         aws: AwsSettings::default(),

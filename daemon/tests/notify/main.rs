@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use curfew::notify::{Delivery, Kind, Notice, Notifier, Subject, open};
+use curfew::notify::{Delivery, Notice, Notifier, Subject, open};
 use curfew::run::{Ports, run};
-use curfew::settings::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
 use curfew_aws::calls::{CallOutcome, Calls};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
+use curfew_config::notify::Kind;
+use curfew_config::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
 use curfew_core::govern::Governance;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;

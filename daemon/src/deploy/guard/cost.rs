@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::settings::{Driver, Settings};
+use curfew_config::{Driver, Settings};
 
 /// A month of thirty days.
 const MONTH: SignedDuration = SignedDuration::from_hours(24 * 30);

@@ -1,7 +1,7 @@
 //! What a stack's status means for whoever wants to change it.
 
 use aws_sdk_cloudformation::types::Stack as Description;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 
 /// The tag that says that a stack is Curfew's; every resource inherits it.
 pub(in crate::deploy) const MARK: &str = "curfew:stack";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_cloudformation::types::StackEvent;
 use curfew_aws::error::CloudError;
 use curfew_aws::pages::PageTokens;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 use tokio::time::{Instant, sleep};
 
 use super::Stack;

@@ -685,7 +685,7 @@ mod tests {
 
     #[test]
     fn a_date_that_is_taken_out_of_a_rule_is_none() {
-        let text = include_bytes!("../../tests/calendars/exdate.ics");
+        let text = include_bytes!("../tests/calendars/exdate.ics");
         let dates = read(text, None).unwrap().dates;
         assert!(dates.contains(&"2025-12-25".to_owned()), "{dates:?}");
         assert!(!dates.contains(&"2026-12-25".to_owned()), "{dates:?}");
@@ -695,7 +695,7 @@ mod tests {
 
     #[test]
     fn a_duration_lasts_as_long_as_it_says() {
-        let text = include_bytes!("../../tests/calendars/duration.ics");
+        let text = include_bytes!("../tests/calendars/duration.ics");
         assert_eq!(read(text, None).unwrap().dates, ["2026-12-21..2026-12-25"]);
         for (duration, until) in [("P1W", "2026-12-27"), ("PT48H", "2026-12-22")] {
             let event = format!("DTSTART;VALUE=DATE:20261221\nDURATION:{duration}");

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
-use curfew_aws::file::read_text;
 use curfew_core::problem::Problem;
+use curfew_files::read_text;
 
 use super::{AwsSettings, RawSettings, Settings, holidays, resolve};
 
 /// Schedules for two thousand accounts take a tenth of it; the Lambda unpacks no more.
 const LARGEST_FILE: u64 = 4 << 20;
 
-const DEFAULTS: &str = include_str!("../../../config/default.toml");
+const DEFAULTS: &str = include_str!("../default.toml");
 
 /// What flags say, over everything else.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use curfew::settings::{AwsSettings, Driver, Overrides, Settings, SettingsError, load};
+use curfew_config::{AwsSettings, Driver, Overrides, Settings, SettingsError, load};
 
 fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
     let directory = tempfile::tempdir().unwrap();

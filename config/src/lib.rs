@@ -8,7 +8,7 @@ mod daemon;
 mod find;
 mod holidays;
 mod load;
-mod notify;
+pub mod notify;
 mod raw;
 #[cfg(test)]
 mod schema;
@@ -35,7 +35,7 @@ pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
 pub use raw::RawSettings;
 
 use self::holidays::Holidays;
-use curfew_aws::rules::StackName;
+use curfew_core::stack_name::StackName;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]

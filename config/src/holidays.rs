@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use curfew_aws::file;
 use curfew_core::problem::Problem;
 use jiff::tz::TimeZone;
 
@@ -90,7 +89,7 @@ impl Calendars {
         let zone = timed.and_then(TimeZone::iana_name).map(str::to_owned);
         let read = || {
             let shown = path.display();
-            let bytes = file::read(path, calendar::MAX_BYTES as u64)
+            let bytes = curfew_files::read(path, calendar::MAX_BYTES as u64)
                 .map_err(|error| format!("the holiday file `{shown}` can't be read: {error}"))?;
             calendar::read(&bytes, timed)
                 .map_err(|problem| format!("the holiday file `{shown}` can't be used: {problem}"))

@@ -12,7 +12,60 @@ use curfew_core::schedule::ScheduleName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::notify::Kind;
+/// The sorts of notice that a destination may ask for.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
+pub enum Kind {
+    /// An instance has come to rest in another state.
+    Transition,
+    /// Something was tried and did not work, or can't be read.
+    Failure,
+    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its hold or its enforced schedule.
+    Deviation,
+    /// A hold was placed, or has ended.
+    Hold,
+    /// `curfew notify test`; every destination gets it.
+    #[schemars(skip)]
+    Test,
+}
+
+impl Kind {
+    /// What a destination gets that asks for nothing in particular.
+    pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Deviation, Self::Hold];
+}
+
+impl Kind {
+    /// The word in the settings and in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transition => "transition",
+            Self::Failure => "failure",
+            Self::Deviation => "deviation",
+            Self::Hold => "hold",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "transition" => Ok(Self::Transition),
+            "failure" => Ok(Self::Failure),
+            "deviation" => Ok(Self::Deviation),
+            "hold" => Ok(Self::Hold),
+            _ => Err(format!(
+                "found `{}`; allowed is `transition`, `failure`, `deviation` or `hold`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
 
 /// One destination.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Overrides, SettingsError, load};
 
 fn config(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../config")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[test]
