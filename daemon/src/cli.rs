@@ -39,7 +39,6 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 
-use crate::deploy;
 use curfew_config::{AwsSettings, Lookup, Overrides, Settings};
 
 pub use error::{CliError, Exit};
@@ -195,9 +194,9 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Schema => context.output.raw(curfew_config::schema().as_bytes()),
         Command::Import(args) => import::import(&mut context, args),
         Command::Rules => rules::rules(&mut context),
-        Command::Template => context.output.raw(deploy::TEMPLATE.as_bytes()),
+        Command::Template => context.output.raw(curfew_deploy::TEMPLATE.as_bytes()),
         Command::Document => rules::document(&mut context),
-        Command::MemberRole => context.output.raw(deploy::MEMBER_ROLE.as_bytes()),
+        Command::MemberRole => context.output.raw(curfew_deploy::MEMBER_ROLE.as_bytes()),
         Command::Token(command) => token::token(&mut context, command),
         Command::Man { directory } => manual(&directory),
         Command::Completions { shell } => completions(&mut context, shell),

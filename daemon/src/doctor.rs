@@ -13,8 +13,8 @@ use curfew_aws::identity::introduce;
 use curfew_aws::organisation::Organisation;
 use serde::Serialize;
 
-use crate::deploy::Survey;
 use curfew_config::{Driver, Settings};
+use curfew_deploy::Survey;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,9 +1,7 @@
 //! `curfew`: the command line and the daemon.
 
 pub mod cli;
-pub mod deploy;
 pub mod doctor;
-pub mod emulator;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

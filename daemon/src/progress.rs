@@ -6,21 +6,10 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use curfew_aws::progress::{Progress, Silent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::printable::line;
-
-/// Is told what is going on. One step at a time; beginning one ends the one before.
-pub trait Progress: Send + Sync {
-    /// A step begins: `Installing the emulator`.
-    fn begin(&self, step: &str);
-    /// Where the step has got to: `Function: created`.
-    fn detail(&self, text: &str);
-    /// The step has ended; says what came of it: `The emulator is installed`.
-    fn end(&self, result: &str);
-    /// A line that stays, for what a person should know.
-    fn note(&self, text: &str);
-}
 
 /// A spinner if standard error is a terminal, else plain lines on it.
 pub fn stderr() -> Box<dyn Progress> {
@@ -38,17 +27,6 @@ pub fn for_watchers() -> Box<dyn Progress> {
     } else {
         Box::new(Silent)
     }
-}
-
-/// Says nothing: for `--quiet` and for tests of something else.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Progress for Silent {
-    fn begin(&self, _: &str) {}
-    fn detail(&self, _: &str) {}
-    fn end(&self, _: &str) {}
-    fn note(&self, _: &str) {}
 }
 
 /// Waits for `work`, and shows that it goes on once it has taken longer than a moment; `result` says what came of it then.

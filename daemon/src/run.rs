@@ -64,7 +64,7 @@ pub use health::Health;
 pub use in_force::InForce;
 pub use jolt::{Stopwatch, Uptime};
 pub use reload::Reload;
-pub use rules::{RuleKeeper, wake_up_rules};
+pub use rules::RuleKeeper;
 pub use trigger::Triggers;
 pub use watch::{
     Call, Event, EventQueue, Ledger, Look, Message, Polling, QueueAddress, Seen, Sightings,

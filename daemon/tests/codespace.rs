@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use curfew::emulator::Emulator;
+use curfew_emulator::Emulator;
 use serde_json::{Value, json};
 
 const CONTAINER: &str = include_str!("../../.devcontainer/devcontainer.json");

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use aws_sdk_cloudformation::types::{Capability, Parameter, Stack, StackStatus};
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
-use curfew::emulator::{Emulator, cache_directory, demo};
-use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::progress::Silent;
+use curfew_emulator::{Emulator, cache_directory, demo};
 use support::House;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -228,7 +228,7 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     cloudformation
         .update_stack()
         .stack_name("curfew")
-        .template_body(include_str!("../src/deploy/stack.yaml"))
+        .template_body(include_str!("../../crates/deploy/src/stack.yaml"))
         .set_parameters(Some(parameters.collect()))
         .capabilities(Capability::CapabilityIam)
         .send()

@@ -9,7 +9,7 @@ use curfew_model::{PolicySimulator, Question, Template, actions_of};
 use serde_json::Value;
 
 const DOCS: &str = include_str!("../../docs/iam.md");
-const STACK: &str = include_str!("../src/deploy/stack.yaml");
+const STACK: &str = include_str!("../../crates/deploy/src/stack.yaml");
 const FLEET_POLICY: &str = include_str!("../../lambda/tests/queue/fleet-policy.json");
 const ACCOUNT: &str = Template::ACCOUNT;
 

@@ -19,6 +19,7 @@ pub mod pace;
 pub mod pages;
 pub mod parameter;
 pub mod pass;
+pub mod progress;
 pub mod queue;
 pub mod rules;
 mod service;

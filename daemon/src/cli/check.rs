@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::output::counted;
 use super::{CliError, Context};
-use crate::run::wake_up_rules;
 use curfew_config::{Lookup, Overrides};
+use curfew_deploy::wake_up_rules;
 
 /// Check a settings file, and report every error in it; and what of it never happens.
 #[derive(Debug, Args)]

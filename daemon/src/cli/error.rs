@@ -10,12 +10,12 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::organisation::{MemberError, MemberFailure};
 use curfew_core::select::SelectError;
 
-use crate::deploy::DeployError;
-use crate::emulator::EmulatorError;
 use crate::notify::OpenError;
 use crate::printable;
 use crate::run::RunError;
 use curfew_config::SettingsError;
+use curfew_deploy::DeployError;
+use curfew_emulator::EmulatorError;
 use curfew_journal::JournalError;
 
 /// How a command ends; the numbers are documented and stay.

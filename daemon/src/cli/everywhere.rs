@@ -16,7 +16,8 @@ use serde::Serialize;
 use super::CliError;
 use super::error::all_answered;
 use super::output::{counted, or_dash};
-use crate::progress::{self, Progress};
+use crate::progress;
+use curfew_aws::progress::Progress;
 
 /// What was seen, and who did not answer.
 pub(super) struct Seen {

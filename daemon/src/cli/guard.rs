@@ -9,10 +9,10 @@ use curfew_core::published::Loss;
 use super::output::counted;
 use super::person::Person;
 use super::{CliError, Exit};
-use crate::deploy::guard::{self, GuardError};
-use crate::deploy::{self, Deployment};
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 use curfew_config::Settings;
+use curfew_deploy::Deployment;
+use curfew_deploy::guard::{self, GuardError};
 
 const SAID_NO: &str = "nothing was deployed: you said no";
 
@@ -75,7 +75,7 @@ pub(super) async fn before_dropping(
     person: &mut Person<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
     let (stack, document) = (&deployment.stack, &deployment.settings_document);
-    let loss = deploy::loss(connection, stack, document).await?;
+    let loss = curfew_deploy::loss(connection, stack, document).await?;
     loss.map_or(Ok(()), |loss| confirm(&loss, asking, progress, person))
 }
 

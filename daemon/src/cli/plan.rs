@@ -19,7 +19,8 @@ use super::everywhere::{LOOKING, Placed, Places, Unanswered, carry_out, looked_a
 use super::output::{Reader, count, counted, moment_here, or_dash, table_for};
 use super::person::Person;
 use super::{CliError, Context, Exit};
-use crate::progress::{self, Progress};
+use crate::progress;
+use curfew_aws::progress::Progress;
 use curfew_config::Settings;
 
 /// How `apply` asks.

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::output::{or_dash, table};
 use super::{CliError, Context, Exit};
-use crate::deploy::DeployError;
-use crate::run::wake_up_rules;
+use curfew_deploy::DeployError;
+use curfew_deploy::wake_up_rules;
 
 /// As JSON it is a contract with scripts.
 #[derive(Serialize)]

@@ -15,11 +15,11 @@ use super::guard::{Asking, before_deploying, before_dropping};
 use super::output::Reader;
 use super::person::Person;
 use super::{CliError, Context, Exit};
-use crate::deploy::guard::one_cloud;
-use crate::deploy::{self, Auth, Belongings, Deployment, InstanceTags, Overlap, Reach};
 use crate::progress;
-use crate::run::wake_up_rules;
 use curfew_config::{ApiAuth, Settings};
+use curfew_deploy::guard::one_cloud;
+use curfew_deploy::wake_up_rules;
+use curfew_deploy::{Auth, Belongings, Deployment, InstanceTags, Overlap, Reach};
 
 /// What to deploy.
 #[derive(Debug, Args)]
@@ -59,9 +59,10 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     }
     let progress = progress::stderr();
     if args.dry_run {
-        let mut preview = deploy::preview(&connection, &deployment, progress.as_ref()).await?;
+        let mut preview =
+            curfew_deploy::preview(&connection, &deployment, progress.as_ref()).await?;
         let document = &deployment.settings_document;
-        let loss = deploy::loss(&connection, &deployment.stack, document).await?;
+        let loss = curfew_deploy::loss(&connection, &deployment.stack, document).await?;
         let warning = |loss| format!("this would drop {loss}: `curfew deploy` asks first");
         preview.warnings.extend(loss.map(warning));
         return context.output.print(&preview, show::preview);
@@ -88,7 +89,7 @@ pub(super) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
         &mut Person::here(),
     )
     .await?;
-    let outputs = deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
+    let outputs = curfew_deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
     context.output.print(&outputs, |outputs| {
         format!("{}\n{}", show::outputs(outputs), try_next(outputs))
     })
@@ -105,7 +106,7 @@ pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
     } else {
         InstanceTags::Remove(&organisation)
     };
-    let found = deploy::belongings(&connection, stack, tags).await?;
+    let found = curfew_deploy::belongings(&connection, stack, tags).await?;
     if !found.is_empty() {
         // Standard output is for what was removed.
         let shown = format!(
@@ -118,7 +119,7 @@ pub(super) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
         }
     }
     let progress = progress::stderr();
-    let removed = deploy::destroy(&connection, stack, tags, progress.as_ref()).await?;
+    let removed = curfew_deploy::destroy(&connection, stack, tags, progress.as_ref()).await?;
     context.output.print(&removed, show::removed)?;
     if removed.failed.is_empty() {
         Ok(())
@@ -156,7 +157,7 @@ fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result
 pub(super) async fn outputs(context: &mut Context) -> Result<(), CliError> {
     let settings = context.settings()?;
     let connection = context.connect(&settings).await?;
-    let outputs = deploy::outputs(&connection, &settings.stack.name).await?;
+    let outputs = curfew_deploy::outputs(&connection, &settings.stack.name).await?;
     context.output.print(&outputs, show::outputs)
 }
 

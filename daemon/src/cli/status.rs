@@ -19,7 +19,8 @@ use super::output::{Output, Reader, count, moment, moment_here, or_dash, table_f
 use super::targets::TargetArgs;
 use super::{CliError, Context};
 use crate::printable;
-use crate::progress::{self, Progress, Silent};
+use crate::progress;
+use curfew_aws::progress::{Progress, Silent};
 use curfew_config::Settings;
 
 /// Which instances to show.

@@ -11,11 +11,12 @@ use tracing::{error, info};
 use super::running::{Daemon, HangUp, keep_private, on_signal};
 use super::stack::{deployment, try_next};
 use super::{CliError, Context, Exit};
-use crate::deploy::{self, Outputs};
-use crate::emulator::{self, Emulator, Installed, demo};
 use crate::logging::{self, LogFormat};
-use crate::progress::{self, Progress};
+use crate::progress;
+use curfew_aws::progress::Progress;
 use curfew_config::{Overrides, Settings};
+use curfew_deploy::Outputs;
+use curfew_emulator::{Emulator, Installed, demo};
 
 const DEMO: &str = include_str!("../../../config/examples/demo.toml");
 
@@ -47,7 +48,7 @@ pub(super) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     let settings = curfew_config::load(&overrides)?;
     let shutdown = on_signal(HangUp::Ends)?;
     let progress = progress::stderr();
-    let cache = emulator::cache_directory().ok_or_else(|| {
+    let cache = curfew_emulator::cache_directory().ok_or_else(|| {
         CliError::new(
             Exit::Usage,
             "there is no place for the emulator: neither XDG_CACHE_HOME nor HOME is set",
@@ -182,7 +183,7 @@ impl House<'_> {
             names => format!("Launched {}", names.join(", ")),
         });
         let deployment = deployment(context, self.settings, connection, None)?;
-        Ok(deploy::deploy(connection, &deployment, self.progress).await?)
+        Ok(curfew_deploy::deploy(connection, &deployment, self.progress).await?)
     }
 
     /// Starts the emulator again when it ends by itself, until the shutdown; what it had in memory is gone then, and is set up

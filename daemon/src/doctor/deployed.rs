@@ -8,9 +8,9 @@ use curfew_aws::error::CloudError;
 use curfew_aws::rules::RuleChanges;
 
 use super::{Check, Verdict};
-use crate::deploy::{DeployError, Deployer, StackQueue, Standing, Survey};
-use crate::run::wake_up_rules;
 use curfew_config::Settings;
+use curfew_deploy::wake_up_rules;
+use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey};
 
 const DEPLOY: &str = "`curfew deploy` brings it in step";
 /// More than an organisation of five hundred accounts sends at one edge; a daemon that reads takes ten at a time.

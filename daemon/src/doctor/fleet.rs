@@ -12,8 +12,8 @@ use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::memory::LAST_TAG;
 
 use super::Check;
-use crate::deploy::Survey;
 use curfew_config::Settings;
+use curfew_deploy::Survey;
 
 /// Whether every account and region answers, and the governed instances that were seen.
 pub(super) async fn instances(

@@ -15,6 +15,8 @@ fn every_event_is_in_the_table_of_operations() {
     for directory in [
         "config/src",
         "crates/aws/src",
+        "crates/deploy/src",
+        "crates/emulator/src",
         "crates/journal/src",
         "daemon/src",
         "lambda/src",

@@ -20,10 +20,10 @@ use tracing::{error, info, warn};
 use super::health::{Health, Pulse};
 use super::in_force::InForce;
 use super::{RuleKeeper, Tempo};
-use crate::deploy::{self, DeployError};
 use crate::metrics::Metrics;
 use crate::systemd::{News, ServiceManager};
 use curfew_config::{Overrides, Settings};
+use curfew_deploy::DeployError;
 
 /// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
 /// is not read half-written: within four seconds.
@@ -207,7 +207,7 @@ impl Reloading {
             return None;
         }
         let stack = &self.settings.stack.name;
-        let loss = deploy::loss(&rules.connection, stack, &found.publication()).await;
+        let loss = curfew_deploy::loss(&rules.connection, stack, &found.publication()).await;
         let loss = loss.ok().flatten()?;
         let stack = stack.clone();
         Some(DeployError::WouldDrop { stack, loss })

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use curfew::deploy::{self, Belongings};
-use curfew::emulator::demo;
-use curfew::progress::Silent;
 use curfew_aws::connect::Connection;
+use curfew_aws::progress::Silent;
+use curfew_deploy::Belongings;
+use curfew_emulator::demo;
 use tokio::task::spawn_blocking;
 
 use crate::lab::{Lab, belongings, beside_others, curfew, deployment, remember};
@@ -27,9 +27,11 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     // What both may have written stays.
-    deploy::deploy(&conn, &beside_others("other"), &Silent)
+    curfew_deploy::deploy(&conn, &beside_others("other"), &Silent)
         .await
         .unwrap();
     demo::launch(&conn).await.unwrap();

@@ -1,7 +1,7 @@
 //! Several at once.
 
-use curfew::deploy::{self, Auth};
-use curfew::progress::Silent;
+use curfew_aws::progress::Silent;
+use curfew_deploy::Auth;
 
 use crate::lab::{Lab, belongings, deployment, destroy};
 
@@ -14,8 +14,8 @@ async fn deployments_at_once_come_to_the_same_end() {
     // To be made, and then to be changed.
     for _ in 0..2 {
         let (first, second) = tokio::join!(
-            deploy::deploy(&one, &wanted, &Silent),
-            deploy::deploy(&other, &wanted, &Silent)
+            curfew_deploy::deploy(&one, &wanted, &Silent),
+            curfew_deploy::deploy(&other, &wanted, &Silent)
         );
         assert_eq!(first.unwrap(), second.unwrap());
         wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
@@ -36,14 +36,18 @@ async fn deployments_of_different_settings_at_once_end_with_one_of_them() {
     let mut wanted = [deployment("demo"), deployment("demo")];
     wanted[1].request_limit = 7;
     let (first, second) = tokio::join!(
-        deploy::deploy(&one, &wanted[0], &Silent),
-        deploy::deploy(&other, &wanted[1], &Silent)
+        curfew_deploy::deploy(&one, &wanted[0], &Silent),
+        curfew_deploy::deploy(&other, &wanted[1], &Silent)
     );
     // The same ids, whoever came first.
     assert_eq!(first.unwrap().api_url, second.unwrap().api_url);
     calls.take();
-    deploy::deploy(&other, &wanted[1], &Silent).await.unwrap();
-    deploy::deploy(&other, &wanted[1], &Silent).await.unwrap();
+    curfew_deploy::deploy(&other, &wanted[1], &Silent)
+        .await
+        .unwrap();
+    curfew_deploy::deploy(&other, &wanted[1], &Silent)
+        .await
+        .unwrap();
     let writing = calls.take_writing();
     assert!(
         writing

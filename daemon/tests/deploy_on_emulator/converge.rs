@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use curfew::deploy::{self, Auth, Belongings, DeployError, Deployment, Overlap};
-use curfew::progress::Silent;
+use curfew_aws::progress::Silent;
 use curfew_core::settings::RawGovernance;
+use curfew_deploy::{Auth, Belongings, DeployError, Deployment, Overlap};
 use curfew_model::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,7 +19,9 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     let mut wanted = deployment("demo");
     let stack = wanted.stack.clone();
 
-    let first = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let first = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let api = format!("{}/restapis/{}/prod", lab.emulator.endpoint(), first.api_id);
     assert_eq!(first.api_url, format!("{api}/_user_request_"));
     assert_eq!(first.function, "curfew-demo");
@@ -31,20 +33,26 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
             .contains(&"cloudformation:ExecuteChangeSet".to_owned())
     );
 
-    assert_eq!(deploy::outputs(&conn, &stack).await.unwrap(), first);
-    let second = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    assert_eq!(curfew_deploy::outputs(&conn, &stack).await.unwrap(), first);
+    let second = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(second, first);
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // What is kept over a stop is the same to the last id.
     let lab = lab.restarted().await;
-    let third = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let third = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(third, first);
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // A changed schedule replaces its rule and touches nothing else.
     wanted.rules[1] = rule(&stack, "cron(0 19 ? * MON-FRI *)");
-    let changed = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let changed = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(
         calls.take_writing(),
         ["PutRule", "PutTargets", "RemoveTargets", "DeleteRule"]
@@ -56,7 +64,9 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
 
     // Other access is another stack, with the same ids.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
-    let secured = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let secured = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(secured, changed);
 
     let removed = destroy(&conn, &stack).await.unwrap();
@@ -68,7 +78,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     );
     assert_eq!(removed.parameters, ["/curfew/demo/settings"]);
     assert!(matches!(
-        deploy::outputs(&conn, &stack).await,
+        curfew_deploy::outputs(&conn, &stack).await,
         Err(DeployError::NotDeployed { .. })
     ));
     let again = destroy(&conn, &stack).await.unwrap();
@@ -93,7 +103,9 @@ async fn the_code_that_runs_and_the_one_before_are_kept() {
         let path = folder.path().join("bootstrap");
         fs::write(&path, program).unwrap();
         wanted.lambda_zip = Some(path);
-        deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
 
         let objects = s3
             .list_objects_v2()
@@ -133,7 +145,9 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
     let parameters = async || {
         let answer = ssm.get_parameters_by_path().path("/curfew").recursive(true);
@@ -149,18 +163,24 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
 
     wanted.settings_document = large_settings(1);
     calls.take();
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let large = parameters().await;
     let parts = large.len() - 1;
     assert!(parts > 1, "{:?}", large.keys());
     assert_eq!(calls.take_writing(), vec!["ssm:PutParameter"; parts + 1]);
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // Cut off before the last call, the Lambda still reads what it read before.
     wanted.settings_document = large_settings(2);
     calls.cut(Some(Cut::AfterWriting(parts)));
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap_err();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
     calls.cut(None);
     let between = parameters().await;
     assert!(
@@ -170,7 +190,9 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     );
     assert_eq!(between.len(), 1 + 2 * parts);
 
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let after = parameters().await;
     assert_eq!(after.len(), 1 + parts);
     assert_ne!(
@@ -188,21 +210,27 @@ async fn a_deployment_cut_off_anywhere_is_completed_by_the_next() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let all = calls.take().len();
     for cut in 0..all {
         destroy(&conn, &wanted.stack).await.unwrap();
         calls.cut(Some(Cut::AfterCalls(cut)));
-        let cut_off = deploy::deploy(&conn, &wanted, &Silent).await;
+        let cut_off = curfew_deploy::deploy(&conn, &wanted, &Silent).await;
         calls.cut(None);
         // Watching the stack takes more calls at one time than at another.
         if cut < all / 2 {
             cut_off.unwrap_err();
         }
-        let whole = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+        let whole = curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         assert_eq!(whole.rules.len(), 3, "cut after {cut} calls");
         calls.take();
-        deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         assert_eq!(calls.take_writing(), [""; 0], "cut after {cut} calls");
     }
     lab.close().await;
@@ -213,12 +241,16 @@ async fn a_removal_cut_off_anywhere_is_completed_by_the_next() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     calls.take();
     destroy(&conn, &wanted.stack).await.unwrap();
     let all = calls.take().len();
     for cut in 0..all {
-        deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         calls.cut(Some(Cut::AfterCalls(cut)));
         let _cut_off = destroy(&conn, &wanted.stack).await;
         calls.cut(None);
@@ -234,19 +266,23 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let live = deployment("live");
-    deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &live, &Silent).await.unwrap();
     let (there, calls) = lab.connect_to("us-east-1").await;
     let mut second = deployment("demo");
     second.settings_document =
         r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    let refused = deploy::deploy(&there, &second, &Silent).await.unwrap_err();
+    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap_err();
     assert_eq!(
         refused.to_string(),
         "`demo` would govern what another deployment governs already: the stack `live` in eu-west-3 governs eu-west-3 of account \
          000000000000"
     );
     assert_eq!(calls.take_writing(), [""; 0]);
-    let shown = deploy::preview(&there, &second, &Silent).await.unwrap();
+    let shown = curfew_deploy::preview(&there, &second, &Silent)
+        .await
+        .unwrap();
     assert_eq!(
         shown.warnings,
         [
@@ -256,23 +292,31 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
 
     // Elsewhere it disturbs nobody.
     second.settings_document = r#"{"schedules":{}}"#.to_owned();
-    deploy::deploy(&there, &second, &Silent).await.unwrap();
+    curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap();
     // What it governs already stays its own affair, and so do changes of the first.
     second.settings_document =
         r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    let refused = deploy::deploy(&there, &second, &Silent).await.unwrap_err();
+    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, DeployError::Shared { .. }), "{refused}");
     let allowed = Deployment {
         overlap: Overlap::Allowed,
         ..second.clone()
     };
-    deploy::deploy(&there, &allowed, &Silent).await.unwrap();
-    deploy::deploy(&there, &second, &Silent).await.unwrap();
-    deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    curfew_deploy::deploy(&there, &allowed, &Silent)
+        .await
+        .unwrap();
+    curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap();
+    curfew_deploy::deploy(&conn, &live, &Silent).await.unwrap();
     // A third one is as much a stranger as the second was.
-    let refused = deploy::deploy(&conn, &deployment("third"), &Silent).await;
+    let refused = curfew_deploy::deploy(&conn, &deployment("third"), &Silent).await;
     assert!(matches!(refused, Err(DeployError::Shared { .. })));
-    deploy::deploy(&conn, &beside_others("third"), &Silent)
+    curfew_deploy::deploy(&conn, &beside_others("third"), &Silent)
         .await
         .unwrap();
     lab.close().await;
@@ -303,7 +347,7 @@ async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_th
         lambda_zip: Some(program(1)),
         ..deployment("demo")
     };
-    deploy::deploy(&conn, &older, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &older, &Silent).await.unwrap();
     let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
     let published = async || {
         let parameter = ssm.get_parameter().name("/curfew/demo/settings").send();
@@ -315,11 +359,13 @@ async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_th
         // CloudFormation is asked, and refuses.
         calls.take();
         calls.cut(Some(Cut::AfterWriting(1)));
-        deploy::deploy(&conn, wanted, &Silent).await.unwrap_err();
+        curfew_deploy::deploy(&conn, wanted, &Silent)
+            .await
+            .unwrap_err();
         calls.cut(None);
         assert_eq!(published().await, before);
         calls.take();
-        deploy::deploy(&conn, wanted, &Silent).await.unwrap();
+        curfew_deploy::deploy(&conn, wanted, &Silent).await.unwrap();
         let writing = calls.take_writing();
         let place = |call: &str| writing.iter().position(|made| made == call).unwrap();
         assert!(
@@ -353,7 +399,9 @@ async fn a_moved_port_is_a_change_of_the_functions_environment() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let queue = |lab: &Lab| {
         let endpoint = lab.emulator.endpoint();
         format!("{endpoint}/000000000000/curfew-demo-work")
@@ -363,14 +411,20 @@ async fn a_moved_port_is_a_change_of_the_functions_environment() {
 
     let lab = lab.moved().await;
     let (conn, calls) = lab.connect().await;
-    let shown = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    let shown = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let changed: Vec<_> = shown.stack.parameters.iter().map(|one| &one.name).collect();
     assert_eq!(changed, ["Endpoint"]);
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let named = environment(&lab).await["CURFEW_WORK_QUEUE"].clone();
     assert!(named.starts_with(&queue(&lab)), "{named}");
     calls.take();
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
     lab.close().await;
 }

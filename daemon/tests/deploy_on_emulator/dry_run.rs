@@ -1,10 +1,10 @@
 //! A dry run says what would change, and leaves everything as it was.
 
 use aws_sdk_cloudformation::types::ExecutionStatus;
-use curfew::deploy::stack::{Action as ResourceAction, Intent};
-use curfew::deploy::{self, Auth, Belongings, DataChange};
-use curfew::progress::Silent;
+use curfew_aws::progress::Silent;
 use curfew_aws::rules::RuleChanges;
+use curfew_deploy::stack::{Action as ResourceAction, Intent};
+use curfew_deploy::{Auth, Belongings, DataChange};
 use curfew_model::Cut;
 
 use crate::lab::{Lab, belongings, deployment, rule};
@@ -15,7 +15,9 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
 
-    let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(
         (plan.code, plan.settings),
         (DataChange::Create, DataChange::Create)
@@ -36,7 +38,9 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
 
     // Also if CloudFormation does not take it,
     wanted.request_limit = 0;
-    deploy::preview(&conn, &wanted, &Silent).await.unwrap_err();
+    curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
     assert_eq!(
         belongings(&conn, &wanted.stack).await,
         Belongings::default()
@@ -45,12 +49,18 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
 
     // or if one was cut off before.
     calls.take();
-    deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     for cut in 0..calls.take().len() {
         calls.cut(Some(Cut::AfterCalls(cut)));
-        deploy::preview(&conn, &wanted, &Silent).await.unwrap_err();
+        curfew_deploy::preview(&conn, &wanted, &Silent)
+            .await
+            .unwrap_err();
         calls.cut(None);
-        deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+        curfew_deploy::preview(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         let left = belongings(&conn, &wanted.stack).await;
         assert_eq!(left, Belongings::default(), "cut after {cut} calls");
     }
@@ -62,9 +72,13 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
-    let before = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let before = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     calls.take();
-    let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
     assert_eq!(plan.stack.intent, Intent::Keep);
     assert_eq!(
@@ -77,7 +91,9 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
     wanted.rules[1] = rule(&wanted.stack, "cron(0 19 ? * MON-FRI *)");
     wanted.settings_document = r#"{"schedules":{"office":{}}}"#.to_owned();
-    let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(
         (plan.code, plan.settings),
         (DataChange::Keep, DataChange::Change)
@@ -101,7 +117,9 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
 
     calls.take();
     let wanted = deployment("demo");
-    let again = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+    let again = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(again.stack.intent, Intent::Keep);
     assert_eq!(
         RuleChanges {
@@ -110,7 +128,9 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
         },
         RuleChanges::default()
     );
-    let after = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let after = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(after, before);
     assert_eq!(calls.take_writing(), [""; 0]);
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use curfew::deploy;
-use curfew::emulator::{EmulatorError, demo};
-use curfew::progress::Silent;
+use curfew_aws::progress::Silent;
+use curfew_emulator::{EmulatorError, demo};
 
 use crate::lab::{Lab, deployment, processes_in, start};
 
@@ -83,7 +82,9 @@ async fn an_emulator_does_not_outlive_a_curfew_that_is_killed() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    let before = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    let before = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let Lab {
         emulator,
         state,
@@ -92,7 +93,7 @@ async fn an_emulator_does_not_outlive_a_curfew_that_is_killed() {
     emulator.stop().await.unwrap();
 
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "emulator::hold_an_emulator", "--ignored"])
+        .args(["--exact", "curfew_emulator::hold_an_emulator", "--ignored"])
         .env("CURFEW_TEST_STATE", state.path())
         .env("CURFEW_TEST_PORT", port.to_string())
         .spawn()
@@ -110,7 +111,7 @@ async fn an_emulator_does_not_outlive_a_curfew_that_is_killed() {
 
     // It was asked to end and not killed, so what was deployed is there again.
     let emulator = start(state.path(), port).await.unwrap();
-    let after = deploy::outputs(&conn, &wanted.stack).await.unwrap();
+    let after = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
     assert_eq!(after, before);
     emulator.stop().await.unwrap();
 }

@@ -5,7 +5,6 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use curfew::deploy;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -126,7 +125,7 @@ async fn a_deployment_that_is_killed_anywhere_is_completed_by_the_next() {
     assert!(whole.status.success(), "{whole:?}");
     let all = relay.count.passed.load(Ordering::SeqCst);
     assert!(all > 20, "{all}");
-    let expected = deploy::outputs(&conn, &stack).await.unwrap();
+    let expected = curfew_deploy::outputs(&conn, &stack).await.unwrap();
     destroy(&conn, &stack).await.unwrap();
 
     let mut killed = 0;
@@ -139,7 +138,7 @@ async fn a_deployment_that_is_killed_anywhere_is_completed_by_the_next() {
             completed.status.success(),
             "killed after {calls}: {completed:?}"
         );
-        let found = deploy::outputs(&conn, &stack).await.unwrap();
+        let found = curfew_deploy::outputs(&conn, &stack).await.unwrap();
         assert_eq!(found.rules, expected.rules, "killed after {calls} calls");
         let again = relay.deploy(None).await;
         let said = String::from_utf8_lossy(&again.stderr).into_owned();

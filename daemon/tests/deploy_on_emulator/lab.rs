@@ -6,14 +6,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use curfew::deploy::{
-    self, Auth, Belongings, DeployError, Deployment, InstanceTags, Overlap, Reach,
-};
-use curfew::emulator::{Emulator, EmulatorError, cache_directory};
-use curfew::progress::Silent;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::progress::Silent;
 use curfew_aws::rules::WakeUpRule;
 use curfew_core::stack_name::StackName;
+use curfew_deploy::{Auth, Belongings, DeployError, Deployment, InstanceTags, Overlap, Reach};
+use curfew_emulator::{Emulator, EmulatorError, cache_directory};
 use curfew_model::Recorder;
 use tempfile::TempDir;
 
@@ -184,12 +182,12 @@ pub(crate) async fn destroy(
     conn: &Connection,
     stack: &StackName,
 ) -> Result<Belongings, DeployError> {
-    deploy::destroy(conn, stack, InstanceTags::Keep, &Silent).await
+    curfew_deploy::destroy(conn, stack, InstanceTags::Keep, &Silent).await
 }
 
 /// What there is of a deployment, without its instances.
 pub(crate) async fn belongings(conn: &Connection, stack: &StackName) -> Belongings {
-    deploy::belongings(conn, stack, InstanceTags::Keep)
+    curfew_deploy::belongings(conn, stack, InstanceTags::Keep)
         .await
         .unwrap()
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use curfew::deploy;
 use tokio::task::spawn_blocking;
 
 use crate::lab::{Lab, curfew};
@@ -79,12 +78,12 @@ async fn a_profiles_own_endpoints_count_like_any_other() {
         }
     }
     let stack = "demo".parse().unwrap();
-    deploy::outputs(&conn, &stack).await.unwrap_err();
+    curfew_deploy::outputs(&conn, &stack).await.unwrap_err();
 
     // It is an emulator: nobody has to set a token.
     let (code, told) = run_as("lab", DEPLOY).await;
     assert_eq!(code, Some(0), "{told}");
-    let outputs = deploy::outputs(&conn, &stack).await.unwrap();
+    let outputs = curfew_deploy::outputs(&conn, &stack).await.unwrap();
     assert!(outputs.api_url.starts_with(&emulator), "{outputs:?}");
     lab.close().await;
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Capability, ChangeSetType, StackStatus, Tag};
-use curfew::deploy::stack::Intent;
-use curfew::deploy::{self, DeployError};
-use curfew::progress::{Lines, Silent};
+use curfew::progress::Lines;
 use curfew_aws::connect::Connection;
+use curfew_aws::progress::Silent;
+use curfew_deploy::DeployError;
+use curfew_deploy::stack::Intent;
 
 use crate::lab::{Lab, deployment, destroy};
 
@@ -67,17 +68,19 @@ async fn what_a_failed_deployment_left_is_explained_and_made_anew() {
         ),
     ] {
         assert_eq!(leave(&conn, FAILING, disable_rollback).await, status);
-        let plan = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+        let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         assert_eq!(plan.stack.intent, Intent::MakeAnew);
         let lines = Lines::new(Vec::new());
-        let outputs = deploy::deploy(&conn, &wanted, &lines).await.unwrap();
+        let outputs = curfew_deploy::deploy(&conn, &wanted, &lines).await.unwrap();
         let told = String::from_utf8(lines.into_inner()).unwrap();
         let expected = format!(
             "note: the stack `demo` is in {}: {meaning}; it is removed and made anew",
             status.as_str()
         );
         assert!(told.contains(&expected), "{told}");
-        let found = deploy::outputs(&conn, &wanted.stack).await.unwrap();
+        let found = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
         assert_eq!(found, outputs);
         destroy(&conn, &wanted.stack).await.unwrap();
     }
@@ -94,10 +97,14 @@ async fn a_stack_that_is_complete_by_name_only_is_completed() {
         leave(&conn, template, false).await,
         StackStatus::CreateComplete
     );
-    let error = deploy::outputs(&conn, &wanted.stack).await.unwrap_err();
+    let error = curfew_deploy::outputs(&conn, &wanted.stack)
+        .await
+        .unwrap_err();
     assert!(matches!(error, DeployError::Incomplete { .. }), "{error}");
-    let outputs = deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
-    let found = deploy::outputs(&conn, &wanted.stack).await.unwrap();
+    let outputs = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let found = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
     assert_eq!(found, outputs);
     lab.close().await;
 }
@@ -123,7 +130,9 @@ async fn a_name_that_was_only_reserved_is_used() {
         let answer = cloudformation.describe_stacks().stack_name("demo").send();
         let status = answer.await.unwrap().stacks()[0].stack_status().cloned();
         assert_eq!(status, Some(StackStatus::ReviewInProgress));
-        deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         destroy(&conn, &wanted.stack).await.unwrap();
     }
     lab.close().await;
@@ -178,10 +187,14 @@ async fn a_removal_that_failed_halfway_says_why_and_is_completed() {
         error.starts_with("the stack `demo` ended in DELETE_FAILED: `Network`: "),
         "{error}"
     );
-    let error = deploy::deploy(&conn, &wanted, &Silent).await.unwrap_err();
+    let error = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
     assert!(matches!(error, DeployError::Failed { .. }), "{error}");
     empty(&ec2, &subnet).await;
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     destroy(&conn, &wanted.stack).await.unwrap();
     lab.close().await;
 }
@@ -199,13 +212,13 @@ async fn what_is_under_way_is_waited_for() {
         .tags(mark());
     created.send().await.unwrap();
     let lines = Lines::new(Vec::new());
-    let outputs = deploy::deploy(&conn, &wanted, &lines).await.unwrap();
+    let outputs = curfew_deploy::deploy(&conn, &wanted, &lines).await.unwrap();
     let told = String::from_utf8(lines.into_inner()).unwrap();
     assert!(
         told.contains("waiting for another deployment to end"),
         "{told}"
     );
-    let found = deploy::outputs(&conn, &wanted.stack).await.unwrap();
+    let found = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
     assert_eq!(found, outputs);
     lab.close().await;
 }

@@ -4,12 +4,12 @@ use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
-use curfew::deploy::{self, Belongings, DeployError, InstanceTags};
-use curfew::emulator::demo;
-use curfew::progress::Silent;
 use curfew_aws::organisation::Organisation;
+use curfew_aws::progress::Silent;
 use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
+use curfew_deploy::{Belongings, DeployError, InstanceTags};
+use curfew_emulator::demo;
 use curfew_model::is_writing;
 
 use crate::lab::{
@@ -21,11 +21,14 @@ async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let (short, long) = (beside_others("a"), beside_others("a-b"));
-    deploy::deploy(&conn, &long, &Silent).await.unwrap();
-    deploy::deploy(&conn, &short, &Silent).await.unwrap();
-    let before = deploy::outputs(&conn, &long.stack).await.unwrap();
+    curfew_deploy::deploy(&conn, &long, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &short, &Silent).await.unwrap();
+    let before = curfew_deploy::outputs(&conn, &long.stack).await.unwrap();
     destroy(&conn, &short.stack).await.unwrap();
-    assert_eq!(deploy::outputs(&conn, &long.stack).await.unwrap(), before);
+    assert_eq!(
+        curfew_deploy::outputs(&conn, &long.stack).await.unwrap(),
+        before
+    );
     lab.close().await;
 }
 
@@ -43,7 +46,9 @@ async fn a_stack_of_somebody_else_is_not_touched() {
         .unwrap();
     let wanted = deployment("shop");
     calls.take();
-    let refused = deploy::deploy(&conn, &wanted, &Silent).await.unwrap_err();
+    let refused = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, DeployError::ForeignStack { .. }),
         "{refused}"
@@ -66,14 +71,18 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     let before = fleet(&conn).await;
     remember(&conn).await;
     let tagged = fleet(&conn).await;
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let organisation = Organisation::open(&conn, &Membership::default());
     let all = InstanceTags::Remove(&organisation);
 
     // Another stack here may govern the same instances.
     let other = beside_others("other");
-    deploy::deploy(&conn, &other, &Silent).await.unwrap();
-    let found = deploy::belongings(&conn, &wanted.stack, all).await.unwrap();
+    curfew_deploy::deploy(&conn, &other, &Silent).await.unwrap();
+    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+        .await
+        .unwrap();
     assert!(found.instances.is_empty());
     assert_eq!(
         found.kept,
@@ -84,10 +93,12 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     destroy(&conn, &other.stack).await.unwrap();
     assert_eq!(fleet(&conn).await, tagged, "they were to be kept");
 
-    let found = deploy::belongings(&conn, &wanted.stack, all).await.unwrap();
+    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+        .await
+        .unwrap();
     assert_eq!(found.instances.len(), before.len());
     calls.take();
-    let removed = deploy::destroy(&conn, &wanted.stack, all, &Silent)
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
         .await
         .unwrap();
     assert_eq!(removed, found);
@@ -99,7 +110,7 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
             .values()
             .any(|(_, keys)| keys.contains(&"Schedule".to_owned()))
     );
-    let again = deploy::destroy(&conn, &wanted.stack, all, &Silent).await;
+    let again = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent).await;
     assert!(again.unwrap().is_empty());
     lab.close().await;
 }
@@ -121,12 +132,16 @@ async fn tags_stay_where_nobody_may_look_for_other_deployments() {
     demo::launch(&conn).await.unwrap();
     remember(&conn).await;
     let before = fleet(&conn).await;
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let organisation = Organisation::open(&conn, &Membership::default());
     let all = InstanceTags::Remove(&organisation);
     calls.refuse(looking_at_all_stacks);
 
-    let found = deploy::belongings(&conn, &wanted.stack, all).await.unwrap();
+    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+        .await
+        .unwrap();
     assert_eq!(found.instances.len(), 0);
     assert_eq!(
         found.kept,
@@ -137,7 +152,7 @@ async fn tags_stay_where_nobody_may_look_for_other_deployments() {
         ]
     );
     calls.take();
-    let removed = deploy::destroy(&conn, &wanted.stack, all, &Silent)
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
         .await
         .unwrap();
     assert_eq!(removed, found);
@@ -165,7 +180,9 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     let (home, _) = lab.connect().await;
     let wanted = deployment("demo");
     demo::launch(&home).await.unwrap();
-    deploy::deploy(&home, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&home, &wanted, &Silent)
+        .await
+        .unwrap();
     remember(&home).await;
     let before = fleet(&home).await;
 
@@ -174,7 +191,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     let organisation = Organisation::open(&wrong, &from_elsewhere());
     let all = InstanceTags::Remove(&organisation);
     calls.take();
-    let removed = deploy::destroy(&wrong, &wanted.stack, all, &Silent)
+    let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();
     let told = "nothing of a deployment `demo` is in us-east-1 of account 000000000000, so no tag is removed from any instance: the \
@@ -184,7 +201,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
         ..Belongings::default()
     };
     assert_eq!(removed, nothing);
-    let found = deploy::belongings(&wrong, &wanted.stack, all).await;
+    let found = curfew_deploy::belongings(&wrong, &wanted.stack, all).await;
     assert_eq!(found.unwrap(), nothing);
     assert_eq!(calls.take_writing(), [""; 0]);
     assert_eq!(fleet(&home).await, before);
@@ -193,8 +210,10 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     let mut there = deployment("demo");
     there.settings_document =
         r#"{"schedules":{},"governing":{"regions":["us-east-1"]}}"#.to_owned();
-    deploy::deploy(&wrong, &there, &Silent).await.unwrap();
-    let removed = deploy::destroy(&wrong, &wanted.stack, all, &Silent)
+    curfew_deploy::deploy(&wrong, &there, &Silent)
+        .await
+        .unwrap();
+    let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();
     assert_eq!(
@@ -223,11 +242,13 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
     demo::launch(&conn).await.unwrap();
     let before = fleet(&conn).await;
     remember(&conn).await;
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let organisation = Organisation::open(&conn, &Membership::default());
     let all = InstanceTags::Remove(&organisation);
     calls.refuse(untagging);
-    let removed = deploy::destroy(&conn, &wanted.stack, all, &Silent)
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
         .await
         .unwrap();
     assert_eq!(removed.stack.as_ref(), Some(&wanted.stack));
@@ -239,7 +260,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
         ]
     );
     calls.refuse(|_| None);
-    let removed = deploy::destroy(&conn, &wanted.stack, all, &Silent)
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
         .await
         .unwrap();
     assert_eq!(removed.instances.len(), before.len());
@@ -259,13 +280,17 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let foreign = ["lambda/layer.zip", "terraform.tfstate"];
     for key in foreign {
         put(&conn, key).await;
     }
     calls.take();
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // Older code goes, and only that; what goes is shown before.
@@ -276,9 +301,13 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
         let path = folder.path().join("bootstrap");
         std::fs::write(&path, program).unwrap();
         wanted.lambda_zip = Some(path);
-        let shown = deploy::preview(&conn, &wanted, &Silent).await.unwrap();
+        let shown = curfew_deploy::preview(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         let before = keys(&conn).await.unwrap();
-        deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
         let after = keys(&conn).await.unwrap();
         assert_eq!(after.len(), 4, "{after:?}");
         assert!(foreign.iter().all(|key| after.contains(&(*key).to_owned())));
@@ -297,7 +326,9 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
     assert_eq!(removed.kept, [told]);
     assert_eq!(keys(&conn).await.unwrap(), foreign);
     // The bucket is still the stack's.
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     lab.close().await;
 }
 
@@ -314,7 +345,9 @@ async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
     create.send().await.unwrap();
     put(&conn, "terraform.tfstate").await;
     calls.take();
-    let refused = deploy::deploy(&conn, &wanted, &Silent).await.unwrap_err();
+    let refused = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
     assert_eq!(
         refused.to_string(),
         format!(
@@ -322,7 +355,9 @@ async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
              `terraform.tfstate`"
         )
     );
-    let refused = deploy::preview(&conn, &wanted, &Silent).await.unwrap_err();
+    let refused = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, DeployError::ForeignBucket { .. }),
         "{refused}"
@@ -341,13 +376,19 @@ async fn a_bucket_with_nothing_but_code_in_it_is_marked() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     let unmark = s3(&conn).delete_bucket_tagging().bucket(BUCKET);
     unmark.send().await.unwrap();
     calls.take();
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(calls.take_writing(), ["s3:PutBucketTagging"]);
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     assert_eq!(calls.take_writing(), [""; 0]);
     lab.close().await;
 }
@@ -369,7 +410,9 @@ async fn a_bucket_that_another_removal_was_faster_with_is_gone_and_no_error() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    deploy::deploy(&conn, &wanted, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
     calls.take();
     calls.refuse(no_such_bucket);
     let removed = destroy(&conn, &wanted.stack).await.unwrap();

@@ -3,12 +3,12 @@
 
 use std::net::TcpListener;
 
-use curfew::deploy::{self, Auth, Deployment, Overlap, Reach};
 use curfew::doctor::{self, Report, Verdict};
-use curfew::emulator::{Emulator, cache_directory, demo};
-use curfew::progress::Silent;
-use curfew::run::wake_up_rules;
 use curfew_aws::clock::Clock;
+use curfew_aws::progress::Silent;
+use curfew_deploy::wake_up_rules;
+use curfew_deploy::{Auth, Deployment, Overlap, Reach};
+use curfew_emulator::{Emulator, cache_directory, demo};
 use curfew_model::{Action, Denial, Launch, Model, Recorder, Request};
 
 use crate::world::{aws, connect, settings};
@@ -79,7 +79,9 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         overlap: Overlap::Refused,
         lambda_zip: Some("/bin/sh".into()),
     };
-    let outputs = deploy::deploy(&quiet, &deployment, &Silent).await.unwrap();
+    let outputs = curfew_deploy::deploy(&quiet, &deployment, &Silent)
+        .await
+        .unwrap();
     let report = look().await;
     assert_eq!(
         verdicts(&report)[5..],

@@ -1,8 +1,8 @@
 //! What `curfew deploy` looks at before it changes anything, on what it takes for AWS and beside it.
 
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
-use curfew::deploy::guard::{GuardError, look};
 use curfew_aws::clock::Clock;
+use curfew_deploy::guard::{GuardError, look};
 use curfew_model::{Action, Denial, Launch, Model};
 
 use crate::world::{aws, connect, settings};

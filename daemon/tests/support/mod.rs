@@ -12,8 +12,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use curfew::emulator::{Emulator, cache_directory};
-use curfew::progress::Silent;
+use curfew_aws::progress::Silent;
+use curfew_emulator::{Emulator, cache_directory};
 use curfew_journal::Journal;
 use serde_json::Value;
 use tempfile::TempDir;

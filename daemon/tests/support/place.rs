@@ -6,9 +6,9 @@ use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_ec2::types::{InstanceType, ResourceType, Tag, TagSpecification};
 use aws_sdk_sqs::types::QueueAttributeName;
-use curfew::deploy::MEMBER_ROLE;
-use curfew::emulator::demo;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_deploy::MEMBER_ROLE;
+use curfew_emulator::demo;
 use tokio::runtime::Runtime;
 
 /// One account and region.

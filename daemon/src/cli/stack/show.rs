@@ -1,8 +1,8 @@
 //! What `deploy`, `destroy` and `outputs` say to people.
 
 use crate::cli::output::{Reader, count, table, table_for};
-use crate::deploy::stack::{Action, Intent, ParameterChange};
-use crate::deploy::{Belongings, DataChange, Outputs, Preview};
+use curfew_deploy::stack::{Action, Intent, ParameterChange};
+use curfew_deploy::{Belongings, DataChange, Outputs, Preview};
 
 /// How a deployment is reached.
 pub(super) fn outputs(outputs: &Outputs) -> String {
@@ -207,7 +207,7 @@ mod tests {
     use curfew_aws::rules::{RuleChanges, WakeUpRule};
 
     use super::*;
-    use crate::deploy::stack::{ResourceChange, StackChanges};
+    use curfew_deploy::stack::{ResourceChange, StackChanges};
 
     fn nothing() -> Preview {
         Preview {

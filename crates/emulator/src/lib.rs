@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 pub use install::Installed;
 
 /// A running emulator.
@@ -295,7 +295,7 @@ impl Drop for Emulator {
 fn command(installed: &Installed, state: &Path, port: u16) -> Command {
     let mut command = Command::new(&installed.python);
     command
-        .args(["-I", "-u", "-c", include_str!("emulator/launch.py")])
+        .args(["-I", "-u", "-c", include_str!("launch.py")])
         .current_dir(state)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")

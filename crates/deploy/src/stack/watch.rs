@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Stack;
 use super::status::{Found, status};
-use crate::deploy::DeployError;
-use crate::progress::Progress;
+use crate::DeployError;
+use curfew_aws::progress::Progress;
 
 /// Which events have been told, and how far that makes it.
 #[derive(Clone, Debug, Default)]
@@ -152,12 +152,12 @@ mod tests {
     use aws_sdk_cloudformation::types::ResourceStatus;
 
     use super::*;
-    use crate::progress::Lines;
+    use crate::recorder::Recorder;
 
     fn told(events: &[(&str, ResourceStatus, &str)]) -> (Watched, String) {
         let stack: StackName = "demo".parse().unwrap();
         let mut watched = Watched::default().out_of(2);
-        let lines = Lines::new(Vec::new());
+        let lines = Recorder::default();
         for (resource, status, reason) in events {
             let event = StackEvent::builder()
                 .logical_resource_id(*resource)
@@ -166,7 +166,7 @@ mod tests {
                 .build();
             watched.tell(&event, &stack, &lines);
         }
-        (watched, String::from_utf8(lines.into_inner()).unwrap())
+        (watched, lines.into_text())
     }
 
     #[test]

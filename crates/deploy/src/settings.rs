@@ -9,7 +9,7 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
 use curfew_core::stack_name::StackName;
 
-use super::preview::DataChange;
+use super::data_change::DataChange;
 
 /// A stack's parameters.
 pub(super) struct SettingsParameter {

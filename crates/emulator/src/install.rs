@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use tokio::process::Command;
 
 use super::EmulatorError;
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 
 /// What is installed, to the patch.
 const CONSTRAINTS: &str = include_str!("constraints.txt");
@@ -189,7 +189,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::progress::Silent;
+    use curfew_aws::progress::Silent;
 
     /// An executable that answers as the script says.
     fn fake_python(folder: &Path, script: &str) -> OsString {

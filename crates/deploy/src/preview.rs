@@ -5,10 +5,11 @@ use curfew_aws::rules::RuleChanges;
 use serde::Serialize;
 
 use super::bucket::Bucket;
+use super::data_change::DataChange;
 use super::prepared::Prepared;
 use super::stack::StackChanges;
 use super::{DeployError, Deployment, Overlap};
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 
 /// What deploying would change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,18 +26,6 @@ pub struct Preview {
     pub rules: RuleChanges,
     /// What a person should know, one sentence each.
     pub warnings: Vec<String>,
-}
-
-/// What becomes of what is uploaded or written beside the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataChange {
-    /// It is as it should be.
-    Keep,
-    /// There is none.
-    Create,
-    /// There is another.
-    Change,
 }
 
 /// What [`deploy`](super::deploy) would change. Nothing is uploaded or changed. CloudFormation is asked by a change set, if the stack

@@ -16,7 +16,7 @@ use super::place::Account;
 use super::settings::SettingsParameter;
 use super::stack::Stack;
 use super::{DeployError, event_bridge};
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 
 /// What belongs to a deployment, by name: what would be removed, or was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

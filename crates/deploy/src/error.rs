@@ -6,9 +6,8 @@ use curfew_core::published::Loss;
 use curfew_core::settings::DocumentVersion;
 use curfew_core::stack_name::StackName;
 
-use super::LONGEST_PARAMETER;
 use super::artifact::ArtifactError;
-use super::stack::MARK;
+use super::{LONGEST_PARAMETER, MARK};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,10 @@ use curfew_aws::pages::PageTokens;
 use tokio::time::{Instant, sleep};
 
 use super::changes::{Intent, ResourceChange, StackChanges, of_parameters, of_resource};
-use super::status::{Found, MARK, id, status};
+use super::status::{Found, id, status};
 use super::{Applied, Parameters, Stack, TEMPLATE};
-use crate::deploy::DeployError;
-use crate::progress::Progress;
+use crate::{DeployError, MARK};
+use curfew_aws::progress::Progress;
 
 /// One at a time: a second deployment finds the first one's, and waits.
 const CHANGE_SET: &str = "curfew-deploy";
@@ -27,7 +27,7 @@ struct Proposal {
 
 impl Stack<'_> {
     /// What [`apply`](Self::apply) would change. Leaves nothing behind.
-    pub(in crate::deploy) async fn preview(
+    pub(crate) async fn preview(
         &self,
         parameters: &Parameters,
     ) -> Result<StackChanges, DeployError> {

@@ -4,8 +4,8 @@ mod cloudformation;
 
 use self::cloudformation::CloudFormation;
 use super::*;
-use crate::cli::CliError;
-use crate::progress::{Lines, Silent};
+use crate::recorder::Recorder;
+use curfew_aws::progress::Silent;
 use curfew_core::settings::DocumentVersion;
 
 #[test]
@@ -58,26 +58,24 @@ fn parameters() -> Parameters {
 }
 
 /// As it stands on a person's standard error.
-fn read(error: DeployError) -> String {
-    let mut text = Vec::new();
-    CliError::from(error).report(&mut text);
-    String::from_utf8(text).unwrap()
+fn read(error: &DeployError) -> String {
+    format!("error: {error}\n  hint: {}\n", error.hint())
 }
 
 /// Deploys; answers with what that did, and all that a person reads.
 async fn deploy(cloudformation: &CloudFormation) -> (Option<Applied>, String) {
     let (conn, name) = (cloudformation.connect().await, demo());
-    let lines = Lines::new(Vec::new());
+    let lines = Recorder::default();
     let stack = Stack {
         poll: Duration::from_secs(2),
         ..Stack::new(&conn, &name)
     };
     let outcome = stack.apply(&parameters(), &lines).await;
-    let mut told = String::from_utf8(lines.into_inner()).unwrap();
+    let mut told = lines.into_text();
     let applied = match outcome {
         Ok(applied) => Some(applied),
         Err(error) => {
-            told.push_str(&read(error));
+            told.push_str(&read(&error));
             None
         }
     };
@@ -164,7 +162,7 @@ async fn what_is_stuck_is_not_previewed_and_can_be_removed() {
     let (conn, name) = (cloudformation.connect().await, demo());
     let stack = Stack::new(&conn, &name);
     let error = stack.preview(&parameters()).await.unwrap_err();
-    insta::assert_snapshot!(read(error), @r"
+    insta::assert_snapshot!(read(&error), @r"
     error: the CloudFormation stack `demo` is in UPDATE_ROLLBACK_FAILED, so what would change can't be told
       hint: wait until it has ended, or `curfew deploy`, which handles it
     ");

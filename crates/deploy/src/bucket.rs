@@ -14,11 +14,10 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
 use curfew_core::stack_name::StackName;
 
-use super::DeployError;
 use super::artifact::Artifact;
+use super::data_change::DataChange;
 use super::place::Account;
-use super::preview::DataChange;
-use super::stack::MARK;
+use super::{DeployError, MARK};
 
 /// A stack's bucket.
 #[derive(Debug)]

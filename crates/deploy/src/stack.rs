@@ -22,11 +22,11 @@ use tokio::time::sleep;
 
 use self::change_set::is_interference;
 pub use self::changes::{Action, Intent, ParameterChange, ResourceChange, StackChanges};
+pub(super) use self::status::is_ours;
 use self::status::{Found, id, status};
-pub(super) use self::status::{MARK, is_ours};
 use self::watch::Watched;
-use super::DeployError;
-use crate::progress::Progress;
+use super::{DeployError, MARK};
+use curfew_aws::progress::Progress;
 
 /// The CloudFormation template of the stack.
 pub const TEMPLATE: &str = include_str!("stack.yaml");

@@ -3,6 +3,7 @@
 
 pub mod artifact;
 mod bucket;
+mod data_change;
 mod destroy;
 mod error;
 pub mod guard;
@@ -13,6 +14,9 @@ mod prepared;
 mod preview;
 mod publish;
 mod reach;
+#[cfg(test)]
+mod recorder;
+mod rules;
 mod settings;
 pub mod stack;
 mod survey;
@@ -24,17 +28,19 @@ use curfew_aws::rules::{Rules, WakeUpRule};
 use curfew_core::stack_name::StackName;
 use curfew_core::token::Tokens;
 
+pub use self::data_change::DataChange;
 pub use self::destroy::{Belongings, InstanceTags, belongings, destroy};
 pub use self::error::DeployError;
 pub use self::outputs::Outputs;
 use self::prepared::Prepared;
-pub use self::preview::{DataChange, Preview, preview};
+pub use self::preview::{Preview, preview};
 pub use self::publish::{loss, publish};
 pub use self::reach::Reach;
+pub use self::rules::wake_up_rules;
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
 pub use self::survey::{Deployer, StackQueue, Standing, Survey};
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 
 /// A CloudFormation template for the role in an account that Curfew governs from another.
 pub const MEMBER_ROLE: &str = include_str!("member-role.yaml");
@@ -83,6 +89,9 @@ pub enum Auth {
     /// Whoever AWS lets.
     Iam,
 }
+
+/// The tag that says that a stack is Curfew's; every resource inherits it.
+const MARK: &str = "curfew:stack";
 
 /// A parameter's longest value.
 const LONGEST_PARAMETER: usize = 4096;

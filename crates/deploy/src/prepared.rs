@@ -11,15 +11,15 @@ use curfew_aws::rules::Rules;
 
 use super::artifact::{Artifact, ArtifactError};
 use super::bucket::{self, Bucket};
+use super::data_change::DataChange;
 use super::overlap::{Governed, Neighbours, governed_by_document, governed_by_stack};
 use super::place::Account;
-use super::preview::DataChange;
 use super::settings::SettingsParameter;
 use super::stack::{Applied, Parameters, Stack};
 use super::{
     Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, Overlap, event_bridge, stack_outputs,
 };
-use crate::progress::Progress;
+use curfew_aws::progress::Progress;
 
 /// Everything that a deployment consists of, ready to be compared with what is there.
 pub(super) struct Prepared<'a> {

@@ -3,8 +3,7 @@
 use aws_sdk_cloudformation::types::Stack as Description;
 use curfew_core::stack_name::StackName;
 
-/// The tag that says that a stack is Curfew's; every resource inherits it.
-pub(in crate::deploy) const MARK: &str = "curfew:stack";
+use crate::MARK;
 
 /// What has to happen before a change set can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +63,7 @@ pub(super) fn id(stack: &Description) -> String {
         .to_owned()
 }
 
-pub(in crate::deploy) fn is_ours(stack: &Description, name: &StackName) -> bool {
+pub(crate) fn is_ours(stack: &Description, name: &StackName) -> bool {
     // A name that was only reserved carries no tags on every cloud.
     Found::of(stack) == Found::Nothing
         || stack
