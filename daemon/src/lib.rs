@@ -1,11 +1,9 @@
-//! `curfew`: the command line and the daemon.
+//! What `curfew run` is: one process that keeps the rules, makes or checks the passes, and journals every change of state.
 
-pub mod cli;
-pub mod doctor;
+mod backoff;
+pub mod health;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
-pub mod printable;
-pub mod progress;
 pub mod run;
 pub mod systemd;

@@ -5,7 +5,6 @@ mod journald;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use clap::ValueEnum;
 use rustix::fs::fstat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -14,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use self::journald::Journald;
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// To journald with fields where systemd connected standard error to it, else as `human`.
     Auto,

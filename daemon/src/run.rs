@@ -19,10 +19,8 @@
 
 mod alarm;
 mod audit;
-mod backoff;
 #[cfg(test)]
 mod fixture;
-mod health;
 mod herald;
 mod in_force;
 mod jolt;
@@ -52,6 +50,7 @@ use self::in_force::Current;
 use self::jolt::Jolts;
 use self::reload::Reloading;
 use self::supervise::Tasks;
+use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notice, Notifier};
 use crate::systemd::ServiceManager;
@@ -59,8 +58,6 @@ use curfew_config::{DaemonSettings, Driver};
 use curfew_journal::{FollowedEdge, JournalError, Keeper};
 
 pub use alarm::AlarmError;
-pub(crate) use backoff::Backoff;
-pub use health::Health;
 pub use in_force::InForce;
 pub use jolt::{Stopwatch, Uptime};
 pub use reload::Reload;

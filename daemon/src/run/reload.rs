@@ -17,9 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::health::{Health, Pulse};
 use super::in_force::InForce;
 use super::{RuleKeeper, Tempo};
+use crate::health::{Health, Pulse};
 use crate::metrics::Metrics;
 use crate::systemd::{News, ServiceManager};
 use curfew_config::{Overrides, Settings};

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::backoff::Backoff;
-use super::health::Pulse;
+use crate::backoff::Backoff;
+use crate::health::Pulse;
 use curfew_config::Settings;
 use curfew_deploy::{publish, wake_up_rules};
 

@@ -20,9 +20,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::health::Pulse;
 use super::in_force::Current;
 use super::tidings::Watched;
+use crate::health::Pulse;
 use curfew_journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
