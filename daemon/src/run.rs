@@ -422,7 +422,7 @@ impl Making {
                     ledger,
                     keeper,
                     clock,
-                    watched: tidings::Watched::new(notifier, metrics, governance),
+                    watched: watch::Watched::new(notifier, metrics, governance),
                     signals: desk.signals.clone(),
                     retention: now.retention,
                     housekeeping: watch::Housekeeping::default(),

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use self::region::{RegionState, Summary};
-use super::alarm::Alarm;
+use super::alarm::{Alarm, WakeReason};
 use super::audit::{self, is_late};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
@@ -60,16 +60,6 @@ const DOUBTFUL: usize = 8;
 
 /// The cloud's queue answers within milliseconds; one that hangs must not hold up what the daemon does in its place.
 const ASKING: Duration = Duration::from_secs(5);
-
-/// Why a pass is made. It decides nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WakeReason {
-    /// The instant that the alarm was armed for.
-    Alarm {
-        /// That instant.
-        at: Timestamp,
-    },
-}
 
 pub(super) struct Reconcile {
     pub(super) driver: Driver,

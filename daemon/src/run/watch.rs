@@ -10,6 +10,7 @@ mod polling;
 mod queue;
 mod signals;
 mod source;
+mod watched;
 
 use std::sync::Arc;
 
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::in_force::Current;
-use super::tidings::Watched;
 use crate::health::Pulse;
 use curfew_journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 
@@ -37,6 +37,7 @@ pub use queue::{EventQueue, QueueAddress};
 pub(super) use signals::{Signals, signals};
 pub(super) use source::forward;
 pub use source::{Look, Seen, Sightings, SourceError, Told};
+pub(super) use watched::Watched;
 
 use source::HANGS;
 
