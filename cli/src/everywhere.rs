@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use curfew_aws::clock::Clock;
-use curfew_aws::execute::{Basis, Deadline, Outcome};
+use curfew_aws::execute::{Basis, Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
 use curfew_aws::pass::Pass;
@@ -13,9 +13,9 @@ use curfew_core::membership::Member;
 use curfew_core::plan::Step;
 use serde::Serialize;
 
-use super::CliError;
 use super::error::all_answered;
-use super::output::{counted, or_dash};
+use super::output::{count, counted, or_dash};
+use super::{CliError, Exit};
 use crate::progress;
 use curfew_aws::progress::Progress;
 
@@ -230,4 +230,49 @@ pub(crate) fn place(organisation: &Organisation) -> String {
         [only] => only.member.to_string(),
         several => format!("the {} accounts and regions of the settings", several.len()),
     }
+}
+
+/// The error that stands for all steps that did not go as planned: the first one's sentence, and how many they are. Where
+/// all failed in one way, so does the command.
+pub(crate) fn failure(outcomes: &[Outcome]) -> Result<(), CliError> {
+    let failed: Vec<CliError> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            let label = match &outcome.step.name {
+                Some(name) => format!("`{}` ({})", outcome.step.instance, name.escape_debug()),
+                None => format!("`{}`", outcome.step.instance),
+            };
+            match &outcome.result {
+                // A newer word decided: that is no failure.
+                StepResult::Done { .. } | StepResult::Dropped { .. } => None,
+                StepResult::Failed(error) => Some(CliError::from(error.repeated()).about(&label)),
+                StepResult::NotRemembered { error, .. } => {
+                    let label = format!("{label} is done, and could not be remembered");
+                    Some(CliError::from(error.repeated()).about(&label))
+                }
+                StepResult::OutOfTime => {
+                    let message =
+                        format!("{label}: its turn did not come before the plan's next edge");
+                    let hint =
+                        "from then on the plan is another one: look again with `curfew plan`";
+                    Some(CliError::new(Exit::Failed, message).hint(hint))
+                }
+            }
+        })
+        .collect();
+    let exits: Vec<Exit> = failed.iter().map(CliError::exit).collect();
+    let number = failed.len();
+    let Some(first) = failed.into_iter().next() else {
+        return Ok(());
+    };
+    let exit = if exits.iter().all(|exit| *exit == exits[0]) {
+        exits[0]
+    } else {
+        Exit::Failed
+    };
+    let among = match number {
+        1 => "1 step failed".to_owned(),
+        several => format!("{} steps failed, the first", count(several)),
+    };
+    Err(first.about(&among).exiting(exit))
 }

@@ -15,10 +15,12 @@ mod past;
 mod person;
 mod printable;
 pub mod progress;
+mod request;
+mod stack;
 mod targets;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -29,9 +31,11 @@ use curfew_aws::organisation::Organisation;
 use curfew_config::{AwsSettings, Lookup, Overrides, Settings};
 
 use self::commands::{
-    check, explain, history, import, next, notify, plan, request, rules, run, savings, simulate,
-    stack, status, token, up,
+    apply, check, completions, deploy, destroy, document, explain, history, import, man,
+    member_role, next, notify, outputs, plan, resume, rules, run, savings, schema, simulate, start,
+    status, stop, template, token, up,
 };
+use self::request::{ChangeArgs, RequestArgs};
 
 pub use error::{CliError, Exit};
 pub use output::{Format, Output};
@@ -89,9 +93,9 @@ enum Command {
     /// Try everything here: an emulator, a demo fleet, the stack, and the daemon, until Ctrl-C
     Up(up::UpArgs),
     /// Create or update the stack and its wake-up rules
-    Deploy(stack::DeployArgs),
+    Deploy(deploy::DeployArgs),
     /// Remove the stack, its rules, and everything else that `deploy` made
-    Destroy(stack::DestroyArgs),
+    Destroy(destroy::DestroyArgs),
     /// Print the stack's URL, ids and rules
     Outputs,
     /// Run the daemon in the foreground
@@ -99,15 +103,15 @@ enum Command {
     /// Show what a pass would do now, and why not more
     Plan,
     /// Make one pass now
-    Apply(plan::ApplyArgs),
+    Apply(apply::ApplyArgs),
     /// Show the instances: their state, their schedule, and what is next
     Status(status::StatusArgs),
     /// Start instances now
-    Start(request::ChangeArgs),
+    Start(ChangeArgs),
     /// Stop instances now
-    Stop(request::ChangeArgs),
+    Stop(ChangeArgs),
     /// End a hold, and do what the schedule wants
-    Resume(request::RequestArgs),
+    Resume(RequestArgs),
     /// List the coming edges; needs no credentials
     Next(next::NextArgs),
     /// Say what a schedule or an instance should be doing, and why
@@ -165,16 +169,16 @@ pub async fn main(cli: Cli) -> ExitCode {
     };
     let result = match cli.command {
         Command::Up(args) => up::up(&mut context, args).await,
-        Command::Deploy(args) => stack::deploy(&mut context, args).await,
-        Command::Destroy(args) => stack::destroy(&mut context, args).await,
-        Command::Outputs => stack::outputs(&mut context).await,
+        Command::Deploy(args) => deploy::deploy(&mut context, args).await,
+        Command::Destroy(args) => destroy::destroy(&mut context, args).await,
+        Command::Outputs => outputs::outputs(&mut context).await,
         Command::Run(args) => run::run(&mut context, args).await,
         Command::Plan => plan::plan(&mut context).await,
-        Command::Apply(args) => plan::apply(&mut context, args).await,
+        Command::Apply(args) => apply::apply(&mut context, args).await,
         Command::Status(args) => status::status(&mut context, args).await,
-        Command::Start(args) => request::start(&mut context, args).await,
-        Command::Stop(args) => request::stop(&mut context, args).await,
-        Command::Resume(args) => request::resume(&mut context, args).await,
+        Command::Start(args) => start::start(&mut context, args).await,
+        Command::Stop(args) => stop::stop(&mut context, args).await,
+        Command::Resume(args) => resume::resume(&mut context, args).await,
         Command::Next(args) => next::next(&mut context, &args),
         Command::Explain(args) => explain::explain(&mut context, args).await,
         Command::Simulate(args) => simulate::simulate(&mut context, &args),
@@ -183,15 +187,15 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Notify(command) => notify::notify(&mut context, command).await,
         Command::Doctor => commands::doctor::doctor(&mut context).await,
         Command::Check(args) => check::check(&mut context, args),
-        Command::Schema => context.output.raw(curfew_config::schema().as_bytes()),
+        Command::Schema => schema::schema(&mut context),
         Command::Import(args) => import::import(&mut context, args),
         Command::Rules => rules::rules(&mut context),
-        Command::Template => context.output.raw(curfew_deploy::TEMPLATE.as_bytes()),
-        Command::Document => rules::document(&mut context),
-        Command::MemberRole => context.output.raw(curfew_deploy::MEMBER_ROLE.as_bytes()),
+        Command::Template => template::template(&mut context),
+        Command::Document => document::document(&mut context),
+        Command::MemberRole => member_role::member_role(&mut context),
         Command::Token(command) => token::token(&mut context, command),
-        Command::Man { directory } => manual(&directory),
-        Command::Completions { shell } => completions(&mut context, shell),
+        Command::Man { directory } => man::man(&directory),
+        Command::Completions { shell } => completions::completions(&mut context, shell),
     };
     warn_of_skew(&context.clock, &mut std::io::stderr());
     match result {
@@ -226,29 +230,6 @@ fn has_format(command: &Command, format: Format) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
-}
-
-/// One page for the program and one for each command, as packages want them.
-fn manual(directory: &Path) -> Result<(), CliError> {
-    let command = <Cli as clap::CommandFactory>::command();
-    clap_mangen::generate_to(command, directory).map_err(|error| {
-        let message = format!(
-            "manual pages can't be written into `{}`: {error}",
-            directory.display()
-        );
-        CliError::new(Exit::Failed, message)
-    })
-}
-
-fn completions(context: &mut Context, shell: clap_complete::Shell) -> Result<(), CliError> {
-    let mut script = Vec::new();
-    clap_complete::generate(
-        shell,
-        &mut <Cli as clap::CommandFactory>::command(),
-        "curfew",
-        &mut script,
-    );
-    context.output.raw(&script)
 }
 
 /// What every command is given.

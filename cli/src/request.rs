@@ -1,4 +1,4 @@
-//! `curfew start`, `stop` and `resume`: what people ask for beyond the schedules.
+//! What people ask for beyond the schedules: what `curfew start`, `stop` and `resume` have in common.
 
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
@@ -13,9 +13,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::plan::failure;
 use crate::error::{all_answered, selecting};
-use crate::everywhere::{self, Placed, Places, Unanswered};
+use crate::everywhere::{self, Placed, Places, Unanswered, failure};
 use crate::output::{Reader, moment_here, or_dash, table_for};
 use crate::progress;
 use crate::targets::TargetArgs;
@@ -47,15 +46,8 @@ pub(crate) struct RequestArgs {
     by: Option<String>,
 }
 
-pub(crate) async fn start(context: &mut Context, args: ChangeArgs) -> Result<(), CliError> {
-    change(context, args, Ask::Start).await
-}
-
-pub(crate) async fn stop(context: &mut Context, args: ChangeArgs) -> Result<(), CliError> {
-    change(context, args, Ask::Stop).await
-}
-
-async fn change(
+/// Starts or stops them, and holds them there as long as `args` say.
+pub(crate) async fn change(
     context: &mut Context,
     args: ChangeArgs,
     ask: fn(Lasting) -> Ask,
@@ -75,10 +67,6 @@ async fn change(
     .await
 }
 
-pub(crate) async fn resume(context: &mut Context, args: RequestArgs) -> Result<(), CliError> {
-    carry_out(context, args, |_, _| Ok(Ask::Resume)).await
-}
-
 /// What became of a request.
 struct Changes {
     at: Timestamp,
@@ -94,7 +82,8 @@ struct Document<'a> {
     unanswered: Vec<Unanswered>,
 }
 
-async fn carry_out(
+/// Carries out what is asked of the instances that `args` name.
+pub(crate) async fn carry_out(
     context: &mut Context,
     args: RequestArgs,
     ask: impl FnOnce(&Selection<'_, '_>, Timestamp) -> Result<Ask, CliError>,

@@ -5,7 +5,7 @@ use curfew_deploy::stack::{Action, Intent, ParameterChange};
 use curfew_deploy::{Belongings, DataChange, Outputs, Preview};
 
 /// How a deployment is reached.
-pub(super) fn outputs(outputs: &Outputs) -> String {
+pub(crate) fn outputs(outputs: &Outputs) -> String {
     let mut lines = vec![("api url", outputs.api_url.clone())];
     lines.extend(outputs.forwarded_url.clone().map(|url| ("forwarded", url)));
     lines.extend([
@@ -32,7 +32,7 @@ pub(crate) fn try_next(outputs: &Outputs) -> String {
 }
 
 /// What a deployment would change: a row each, and the sum.
-pub(super) fn preview(preview: &Preview) -> String {
+pub(crate) fn preview(preview: &Preview) -> String {
     let rows = rows(preview);
     let mut text = match (preview.stack.intent, &preview.stack.status) {
         (Intent::MakeAnew, Some(status)) => format!(
@@ -148,7 +148,7 @@ fn from_to(change: &ParameterChange) -> String {
 }
 
 /// What was removed.
-pub(super) fn removed(removed: &Belongings) -> String {
+pub(crate) fn removed(removed: &Belongings) -> String {
     if removed.is_empty() {
         return "there was nothing to remove".to_owned();
     }
@@ -156,7 +156,7 @@ pub(super) fn removed(removed: &Belongings) -> String {
 }
 
 /// What would be removed.
-pub(super) fn belongings(found: &Belongings, reader: Reader) -> String {
+pub(crate) fn belongings(found: &Belongings, reader: Reader) -> String {
     table_for(reader, &["what", "name"], listed(found))
 }
 

@@ -8,9 +8,10 @@ use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::deploy::deployment;
 use super::run::{Daemon, HangUp, LogLines, keep_private, on_signal};
-use super::stack::{deployment, try_next};
 use crate::progress;
+use crate::stack::try_next;
 use crate::{CliError, Context, Exit};
 use curfew_aws::progress::Progress;
 use curfew_config::{Overrides, Settings};
