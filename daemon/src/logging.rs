@@ -27,8 +27,9 @@ pub enum LogFormat {
 /// `verbosity` says how much.
 pub fn init(format: LogFormat, verbosity: u8) {
     let default = match verbosity {
-        0 => "warn,curfew=info,curfew_aws=info",
-        1 => "info,curfew=debug,curfew_aws=debug",
+        // All crates whose names begin so.
+        0 => "warn,curfew=info",
+        1 => "info,curfew=debug",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("CURFEW_LOG").unwrap_or_else(|_| EnvFilter::new(default));
