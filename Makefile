@@ -10,7 +10,7 @@ test: build emulator browser localstack
 
 # The whole flow on LocalStack alone: on the one that CURFEW_TEST_ENDPOINT names, or on one that is started for it.
 test-localstack: build localstack
-	CURFEW_LOCALSTACK_TESTS=required cargo nextest run --workspace --test localstack
+	CURFEW_LOCALSTACK_TESTS=required cargo nextest run --workspace -E 'package(curfew) & test(/^localstack::/)'
 
 # Tests included, so that the crates have the same features in every build and the AWS SDK is compiled once.
 build:
@@ -24,7 +24,7 @@ emulator: build
 
 # What the tests of the page need besides node and Chromium: two npm packages, as the lock file has them. Without npm, those tests
 # are skipped and say so.
-BROWSER_TESTS := daemon/tests/browser
+BROWSER_TESTS := cli/tests/browser
 browser: $(if $(shell command -v npm),$(BROWSER_TESTS)/node_modules/.package-lock.json)
 
 $(BROWSER_TESTS)/node_modules/.package-lock.json: $(BROWSER_TESTS)/package-lock.json

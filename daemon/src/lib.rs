@@ -1,16 +1,9 @@
-//! `curfew`: the command line and the daemon.
+//! What `curfew run` is: one process that keeps the rules, makes or checks the passes, and journals every change of state.
 
-pub mod cli;
-pub mod deploy;
-pub mod doctor;
-pub mod emulator;
-pub mod journal;
+mod backoff;
+pub mod health;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
-pub mod printable;
-pub mod progress;
 pub mod run;
-pub mod savings;
-pub mod settings;
 pub mod systemd;

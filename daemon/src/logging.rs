@@ -5,7 +5,6 @@ mod journald;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use clap::ValueEnum;
 use rustix::fs::fstat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -14,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use self::journald::Journald;
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// To journald with fields where systemd connected standard error to it, else as `human`.
     Auto,
@@ -28,8 +27,9 @@ pub enum LogFormat {
 /// `verbosity` says how much.
 pub fn init(format: LogFormat, verbosity: u8) {
     let default = match verbosity {
-        0 => "warn,curfew=info,curfew_aws=info",
-        1 => "info,curfew=debug,curfew_aws=debug",
+        // All crates whose names begin so.
+        0 => "warn,curfew=info",
+        1 => "info,curfew=debug",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("CURFEW_LOG").unwrap_or_else(|_| EnvFilter::new(default));

@@ -23,9 +23,9 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::journal::EdgeOutcome;
+use curfew_journal::EdgeOutcome;
 
-pub(crate) use serve::serve;
+pub use serve::serve;
 
 /// From a reaction in time to an edge that was caught up after an outage, in seconds.
 const LATENCIES: [f64; 13] = [

@@ -22,11 +22,11 @@ use curfew_core::schedule::ScheduleName;
 
 use self::channel::Channel;
 use self::queue::Queue;
-use crate::settings::NotifySettings;
+use curfew_config::NotifySettings;
 
 pub use channel::{OpenError, SendError};
 pub use deliver::Delivery;
-pub use notice::{Kind, Notice, Subject};
+pub use notice::{Notice, Subject};
 #[cfg(test)]
 pub(crate) use overheard::Overheard;
 
@@ -124,7 +124,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::settings::{Destination, NotifySettings};
+    use curfew_config::notify::Kind;
+    use curfew_config::{Destination, NotifySettings};
 
     #[tokio::test(start_paused = true)]
     async fn a_bystander_tells_while_others_may_and_keeps_no_delivery_waiting() {

@@ -19,10 +19,8 @@
 
 mod alarm;
 mod audit;
-mod backoff;
 #[cfg(test)]
 mod fixture;
-mod health;
 mod herald;
 mod in_force;
 mod jolt;
@@ -52,19 +50,18 @@ use self::in_force::Current;
 use self::jolt::Jolts;
 use self::reload::Reloading;
 use self::supervise::Tasks;
-use crate::journal::{FollowedEdge, JournalError, Keeper};
+use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notice, Notifier};
-use crate::settings::{DaemonSettings, Driver};
 use crate::systemd::ServiceManager;
+use curfew_config::{DaemonSettings, Driver};
+use curfew_journal::{FollowedEdge, JournalError, Keeper};
 
 pub use alarm::AlarmError;
-pub(crate) use backoff::Backoff;
-pub use health::Health;
 pub use in_force::InForce;
 pub use jolt::{Stopwatch, Uptime};
 pub use reload::Reload;
-pub use rules::{RuleKeeper, wake_up_rules};
+pub use rules::RuleKeeper;
 pub use trigger::Triggers;
 pub use watch::{
     Call, Event, EventQueue, Ledger, Look, Message, Polling, QueueAddress, Seen, Sightings,
@@ -425,7 +422,7 @@ impl Making {
                     ledger,
                     keeper,
                     clock,
-                    watched: tidings::Watched::new(notifier, metrics, governance),
+                    watched: watch::Watched::new(notifier, metrics, governance),
                     signals: desk.signals.clone(),
                     retention: now.retention,
                     housekeeping: watch::Housekeeping::default(),

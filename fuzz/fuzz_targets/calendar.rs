@@ -4,9 +4,9 @@
 
 #![no_main]
 
-// The daemon's own file, by its path rather than by its crate, which would bring the AWS SDK along.
+// The configuration's own file, by its path rather than by its crate, of which it is a private part.
 #[allow(dead_code)]
-#[path = "../../daemon/src/settings/calendar.rs"]
+#[path = "../../config/src/calendar.rs"]
 mod calendar;
 
 use std::sync::LazyLock;

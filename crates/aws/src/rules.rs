@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{RuleState, Target};
 use curfew_core::schedule::ScheduleName;
+use curfew_core::stack_name::StackName;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{CloudError, CloudErrorKind};
 use crate::pages::PageTokens;
-pub use name::{BadStackName, StackName};
 
 /// A rule as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

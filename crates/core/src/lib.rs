@@ -25,6 +25,7 @@ pub mod select;
 pub mod settings;
 pub mod simulate;
 pub mod skip;
+pub mod stack_name;
 pub mod status;
 pub mod step;
 pub mod timetable;

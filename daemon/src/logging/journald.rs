@@ -218,7 +218,7 @@ mod tests {
         PRIORITY=6
         SYSLOG_IDENTIFIER=curfew
         CURFEW_EVENT=instance changed state
-        CODE_MODULE=curfew::logging::journald::tests
+        CODE_MODULE=curfew_daemon::logging::journald::tests
         CURFEW_INSTANCE=i-0abc
         CURFEW_NAME=web 1
         CURFEW_TO=stopped

@@ -12,7 +12,16 @@ fn root() -> PathBuf {
 fn every_event_is_in_the_table_of_operations() {
     let guide = fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let mut events = BTreeSet::new();
-    for directory in ["crates/aws/src", "daemon/src", "lambda/src"] {
+    for directory in [
+        "cli/src",
+        "config/src",
+        "crates/aws/src",
+        "crates/deploy/src",
+        "crates/emulator/src",
+        "crates/journal/src",
+        "daemon/src",
+        "lambda/src",
+    ] {
         for source in sources(&root().join(directory)) {
             let code = fs::read_to_string(source).unwrap();
             let shipped = code.split("#[cfg(test)]").next().unwrap_or_default();

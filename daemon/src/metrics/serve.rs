@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Metrics;
-use crate::run::Health;
+use crate::health::Health;
 
 /// Connections that are served at once: a few monitors, and a person. Further ones wait in the system's backlog. More would let a
 /// client that opens connections and sends nothing take the daemon's file descriptors.
@@ -40,7 +40,7 @@ struct Known {
 }
 
 /// Answers at `address` until the shutdown. Where that can't be, the daemon goes on without.
-pub(crate) async fn serve(
+pub async fn serve(
     address: SocketAddr,
     metrics: Metrics,
     health: Health,

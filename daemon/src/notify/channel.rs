@@ -8,12 +8,12 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Builder;
 use curfew_aws::connect::{Connection, Trust, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_aws::file::read_text;
 use curfew_aws::web::{WebClient, WebError};
+use curfew_files::read_text;
 use serde_json::json;
 
 use super::message::Message;
-use crate::settings::{Destination, TopicArn, WebhookUrl};
+use curfew_config::{Destination, TopicArn, WebhookUrl};
 
 /// One way out.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use super::Notice;
 use super::channel::{Channel, SendError};
 use super::message::Message;
 use super::queue::{Batch, Queue};
-use crate::run::Backoff;
+use crate::backoff::Backoff;
 
 /// After the shutdown, so long is tried to bring out what waits: a healthy destination takes everything within it, and a dead one
 /// must not hold up the service's stop.

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::notice::{Kind, Notice};
+use super::notice::Notice;
 use super::queue::Batch;
+use curfew_config::notify::Kind;
 
 /// What is sent, in the forms that the channels need.
 #[derive(Clone, Debug, PartialEq)]

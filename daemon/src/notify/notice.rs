@@ -3,6 +3,7 @@
 mod own;
 
 use curfew_aws::error::CloudError;
+use curfew_config::notify::Kind;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
 use curfew_core::memory::Hold;
 use curfew_core::schedule::ScheduleName;
@@ -10,64 +11,7 @@ use curfew_core::skip::Skip;
 use curfew_core::step::Step;
 use curfew_core::transition::Transition;
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-/// The sorts of notice that a destination may ask for.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-#[schemars(!try_from)]
-pub enum Kind {
-    /// An instance has come to rest in another state.
-    Transition,
-    /// Something was tried and did not work, or can't be read.
-    Failure,
-    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its hold or its enforced schedule.
-    Deviation,
-    /// A hold was placed, or has ended.
-    Hold,
-    /// `curfew notify test`; every destination gets it.
-    #[schemars(skip)]
-    Test,
-}
-
-impl Kind {
-    /// What a destination gets that asks for nothing in particular.
-    pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Deviation, Self::Hold];
-}
-
-impl Kind {
-    /// The word in the settings and in documents.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Transition => "transition",
-            Self::Failure => "failure",
-            Self::Deviation => "deviation",
-            Self::Hold => "hold",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl TryFrom<String> for Kind {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "transition" => Ok(Self::Transition),
-            "failure" => Ok(Self::Failure),
-            "deviation" => Ok(Self::Deviation),
-            "hold" => Ok(Self::Hold),
-            _ => Err(format!(
-                "found `{}`; allowed is `transition`, `failure`, `deviation` or `hold`",
-                text.escape_debug()
-            )),
-        }
-    }
-}
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::Queue;
-use super::{Kind, Notice, Notifier, Outlet, Outlets};
-use crate::settings::{Destination, NotifySettings};
+use super::{Notice, Notifier, Outlet, Outlets};
+use curfew_config::notify::Kind;
+use curfew_config::{Destination, NotifySettings};
 
 /// A destination that takes everything, and is never called.
 pub(crate) struct Overheard(Arc<Queue>);

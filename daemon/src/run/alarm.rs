@@ -14,8 +14,6 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::reconcile::WakeReason;
-
 /// The job fires this long before the instant. It may be a second and a half off: it drops fractions and looks every half second.
 const LEAD: Duration = Duration::from_secs(2);
 
@@ -52,6 +50,16 @@ impl Scheduler {
             warn!(%error, "the alarm did not end cleanly");
         }
     }
+}
+
+/// Why a pass is made. It decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WakeReason {
+    /// The instant that the alarm was armed for.
+    Alarm {
+        /// That instant.
+        at: Timestamp,
+    },
 }
 
 /// Wakes the reconcile task once, at the instant it is armed for.

@@ -17,8 +17,8 @@ use curfew_core::transition::direction;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
-use crate::journal::{EdgeOutcome, FollowedEdge};
 use crate::metrics::Metrics;
+use curfew_journal::{EdgeOutcome, FollowedEdge};
 
 /// The first look after an edge. The cloud needs a second or two for a fleet once it is woken; EventBridge wakes it within the minute.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);

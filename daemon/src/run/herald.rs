@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::health::{Health, Pulse};
+use crate::health::{Health, Pulse};
 use crate::systemd::{News, ServiceManager};
 
 /// Without a watchdog, promises are looked at this often.

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::{RuleKeeper, Tempo};
-use crate::settings::DaemonSettings;
+use curfew_config::DaemonSettings;
 
 /// What the settings say now.
 #[derive(Clone, Debug)]

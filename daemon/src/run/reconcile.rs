@@ -25,17 +25,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use self::region::{RegionState, Summary};
-use super::alarm::Alarm;
+use super::alarm::{Alarm, WakeReason};
 use super::audit::{self, is_late};
-use super::health::{Health, Pulse, Sight};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
 use super::trigger::Triggers;
 use super::watch::{Acts, Eyes, Look};
-use crate::journal::{EdgeOutcome, FollowedEdge};
+use crate::health::{Health, Pulse, Sight};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
-use crate::settings::Driver;
+use curfew_config::Driver;
+use curfew_journal::{EdgeOutcome, FollowedEdge};
 
 /// Wake-ups that may wait: they all lead to the same passes, so a few are as good as many.
 pub(super) const WAKE_UPS: usize = 16;
@@ -60,16 +60,6 @@ const DOUBTFUL: usize = 8;
 
 /// The cloud's queue answers within milliseconds; one that hangs must not hold up what the daemon does in its place.
 const ASKING: Duration = Duration::from_secs(5);
-
-/// Why a pass is made. It decides nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WakeReason {
-    /// The instant that the alarm was armed for.
-    Alarm {
-        /// That instant.
-        at: Timestamp,
-    },
-}
 
 pub(super) struct Reconcile {
     pub(super) driver: Driver,

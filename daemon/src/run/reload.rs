@@ -17,13 +17,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::health::{Health, Pulse};
 use super::in_force::InForce;
 use super::{RuleKeeper, Tempo};
-use crate::deploy::{self, DeployError};
+use crate::health::{Health, Pulse};
 use crate::metrics::Metrics;
-use crate::settings::{self, Overrides, Settings};
 use crate::systemd::{News, ServiceManager};
+use curfew_config::{Overrides, Settings};
+use curfew_deploy::DeployError;
 
 /// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
 /// is not read half-written: within four seconds.
@@ -165,7 +165,7 @@ impl Reloading {
             manager.tell(&[News::Reloading]);
         }
         let overrides = self.overrides.clone();
-        let result = match apart(move || settings::load(&overrides)).await {
+        let result = match apart(move || curfew_config::load(&overrides)).await {
             Ok(settings) => match self.loss(&settings).await {
                 None => {
                     self.take(settings, because);
@@ -207,7 +207,7 @@ impl Reloading {
             return None;
         }
         let stack = &self.settings.stack.name;
-        let loss = deploy::loss(&rules.connection, stack, &found.publication()).await;
+        let loss = curfew_deploy::loss(&rules.connection, stack, &found.publication()).await;
         let loss = loss.ok().flatten()?;
         let stack = stack.clone();
         Some(DeployError::WouldDrop { stack, loss })

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
-use curfew_aws::rules::WakeUpRule;
-use curfew_core::timetable::wake_ups;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::backoff::Backoff;
-use super::health::Pulse;
-use crate::deploy::publish;
-use crate::settings::Settings;
+use crate::backoff::Backoff;
+use crate::health::Pulse;
+use curfew_config::Settings;
+use curfew_deploy::{publish, wake_up_rules};
 
 /// Rules are compiled for the next 400 days: far more often than needed.
 const COMPILED: Duration = Duration::from_hours(12);
@@ -29,25 +27,6 @@ pub struct RuleKeeper {
     pub connection: Connection,
     /// What: the schedules, the heartbeat, the stack's name.
     pub settings: Settings,
-}
-
-/// The rules that wake the Lambda for the edges of all schedules, one for each distinct UTC cron, and for the heartbeat.
-pub fn wake_up_rules(settings: &Settings, clock: &Clock) -> Vec<WakeUpRule> {
-    let stack = &settings.stack.name;
-    let schedules: Vec<_> = settings.governance.schedules.values().collect();
-    let timetables = schedules.iter().map(|schedule| &schedule.timetable);
-    let edges = wake_ups(timetables, clock.now()).into_iter();
-    let edges = edges.map(|wake_up| {
-        let whose = wake_up.timetables.into_iter();
-        let whose = whose.map(|which| schedules[which].name.clone());
-        WakeUpRule::for_edges(stack, &wake_up.expression, whose.collect())
-    });
-    let heartbeat = settings
-        .stack
-        .heartbeat
-        .iter()
-        .map(|rate| WakeUpRule::heartbeat(stack, &rate.to_string()));
-    edges.chain(heartbeat).collect()
 }
 
 impl RuleKeeper {

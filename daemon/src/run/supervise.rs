@@ -12,8 +12,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{error, info, warn};
 
 use super::RunError;
-use super::backoff::Backoff;
-use super::health::{Health, Pulse};
+use crate::backoff::Backoff;
+use crate::health::{Health, Pulse};
 use crate::metrics::Metrics;
 use crate::notify::{Bystander, Notice};
 use crate::systemd::{News, ServiceManager};

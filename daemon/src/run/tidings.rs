@@ -1,7 +1,5 @@
 //! What there is to tell of a look or a pass: problems, once each while they last, and holds that come and go.
 
-mod watched;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -16,8 +14,6 @@ use curfew_core::step::{RetryChange, Step, StepAction};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::notify::Notice;
-
-pub(super) use watched::Watched;
 
 /// Problems that are there at every look until somebody mends them: each is told once, when it has lasted long enough to be one.
 #[derive(Debug)]
@@ -171,7 +167,7 @@ impl Standing {
     }
 }
 
-fn schedule(governance: &Governance, instance: &Instance) -> Option<ScheduleName> {
+pub(super) fn schedule(governance: &Governance, instance: &Instance) -> Option<ScheduleName> {
     let schedule = governance.schedule_for(instance).ok()?;
     Some(schedule.name.clone())
 }

@@ -10,6 +10,7 @@ mod polling;
 mod queue;
 mod signals;
 mod source;
+mod watched;
 
 use std::sync::Arc;
 
@@ -20,10 +21,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::health::Pulse;
 use super::in_force::Current;
-use super::tidings::Watched;
-use crate::journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
+use crate::health::Pulse;
+use curfew_journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};
@@ -37,6 +37,7 @@ pub use queue::{EventQueue, QueueAddress};
 pub(super) use signals::{Signals, signals};
 pub(super) use source::forward;
 pub use source::{Look, Seen, Sightings, SourceError, Told};
+pub(super) use watched::Watched;
 
 use source::HANGS;
 

@@ -24,7 +24,6 @@ use aws_types::os_shim_internal::{Env, Fs};
 use tokio::time::timeout;
 
 use super::{ConnectError, env};
-use crate::file;
 
 /// How long the instance's metadata service may take, for one answer that it is asked for: it is on the same host and answers within
 /// milliseconds, and everybody who is on no instance waits for it in vain. The AWS CLI takes as long.
@@ -83,7 +82,7 @@ impl Profiles {
             expanded(env(variable).unwrap_or_else(|| format!("~/.aws/{name}")))
         });
         for path in &files {
-            match file::check(path, LARGEST_FILE) {
+            match curfew_files::check(path, LARGEST_FILE) {
                 // Without them there are no profiles, which the SDK knows.
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     let path = path.clone();

@@ -6,8 +6,6 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 
-use crate::file;
-
 /// The roots that everybody trusts take 250 KB as PEM.
 const LARGEST_BUNDLE: u64 = 16 << 20;
 
@@ -66,7 +64,7 @@ fn roots_in(path: &str) -> Result<RootCertStore, TrustError> {
         path: path.to_owned(),
         source,
     };
-    let text = file::read(Path::new(path), LARGEST_BUNDLE);
+    let text = curfew_files::read(Path::new(path), LARGEST_BUNDLE);
     let text = text.map_err(|error| unread(pem::Error::Io(error)))?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()

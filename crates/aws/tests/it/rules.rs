@@ -11,7 +11,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::rules::{Rules, StackName, WakeUpRule};
+use curfew_aws::rules::{Rules, WakeUpRule};
+use curfew_core::stack_name::StackName;
 use serde_json::{Value, json};
 
 const US: &str = "arn:aws:lambda:eu-west-3:123456789012:function:curfew-demo";

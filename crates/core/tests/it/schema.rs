@@ -26,7 +26,7 @@ fn the_schema_in_the_repository_says_what_a_schedule_is() {
         let found = &whole["definitions"][name];
         assert_eq!(
             found, definition,
-            "{name}; UPDATE_SCHEMA=1 cargo test -p curfew settings::schema"
+            "{name}; UPDATE_SCHEMA=1 cargo test -p curfew-config schema"
         );
     }
 }

@@ -7,8 +7,9 @@ use curfew_aws::error::CloudError;
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
 
-use super::{Kind, Notice, Subject, facts};
-use crate::journal::{JournalError, Replaced};
+use super::{Notice, Subject, facts};
+use curfew_config::notify::Kind;
+use curfew_journal::{JournalError, Replaced};
 
 /// Who it happened to, where that is nobody but us.
 const CURFEW: &str = "Curfew";

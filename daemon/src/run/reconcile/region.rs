@@ -9,8 +9,8 @@ use curfew_core::instance::InstanceState;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::run::audit::{Audit, next_look};
-use crate::run::backoff::Backoff;
 use crate::run::tidings::Standing;
 
 /// One account-region.

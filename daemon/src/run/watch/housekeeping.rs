@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use curfew_core::instance::{AccountId, Region};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::journal::Watch;
+use curfew_journal::Watch;
 
 /// What is done now and then, beside the stream.
 #[derive(Debug, Default)]

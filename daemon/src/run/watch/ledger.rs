@@ -23,8 +23,8 @@ use super::acts::Acts;
 use super::event::{Call, Event};
 use super::flow::Flow;
 use super::{Look, Seen, Told};
-use crate::journal::{Blame, Record, Watch};
 use crate::run::InForce;
+use curfew_journal::{Blame, Record, Watch};
 use known::Known;
 
 /// A time without looks that is no gap: an hour costs more than what may go unseen in it.

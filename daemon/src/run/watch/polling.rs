@@ -18,9 +18,9 @@ use tracing::{info, warn};
 
 use super::eyes::Newest;
 use super::{Eyes, Look, Seen, Sightings, SourceError};
+use crate::backoff::Backoff;
 use crate::run::InForce;
-use crate::run::backoff::Backoff;
-use crate::settings::DaemonSettings;
+use curfew_config::DaemonSettings;
 
 /// How long after an edge, or after this process has changed something, it is looked often: EC2 takes up to two minutes for most
 /// starts and stops, and what takes longer is seen to be under way.

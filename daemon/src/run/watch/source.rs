@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::event::{Call, Event};
-use crate::run::backoff::Backoff;
-use crate::run::health::Pulse;
+use crate::backoff::Backoff;
+use crate::health::Pulse;
 
 /// A look, or what is written of it, is over by then, or hangs: a hundred thousand instances take a few minutes when EC2 is slow.
 pub(super) const HANGS: Duration = Duration::from_mins(15);

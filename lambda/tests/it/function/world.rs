@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::parameter_store::ParameterStore;
 
-const STACK: &str = include_str!("../../../../daemon/src/deploy/stack.yaml");
+const STACK: &str = include_str!("../../../../crates/deploy/src/stack.yaml");
 
 /// 19:00 in Paris.
 pub(crate) const NOW: &str = "2026-11-23T18:00:00Z";

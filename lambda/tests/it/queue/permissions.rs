@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use super::cloud::{Cloud, HOME, REGIONS};
 
-const STACK: &str = include_str!("../../../../daemon/src/deploy/stack.yaml");
-const MEMBER_ROLE: &str = include_str!("../../../../daemon/src/deploy/member-role.yaml");
+const STACK: &str = include_str!("../../../../crates/deploy/src/stack.yaml");
+const MEMBER_ROLE: &str = include_str!("../../../../crates/deploy/src/member-role.yaml");
 const MEMBER: &str = "000000000001";
 const EXTERNAL_ID: &str = "curfew-7d1f4c";
 

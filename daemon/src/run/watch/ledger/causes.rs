@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::known::{Known, Source, Unexplained};
 use super::{Call, Ledger};
-use crate::journal::Record;
+use curfew_journal::Record;
 
 /// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
 const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);

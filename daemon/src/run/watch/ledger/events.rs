@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::known::{Held, Place, Source, rank};
 use super::{Call, Event, Ledger, Told};
-use crate::journal::{Blame, Record};
+use curfew_journal::{Blame, Record};
 
 /// Calls that wait for the change that they explain. CloudTrail is minutes late, so there are hardly ever any.
 const CALLS: usize = 256;

@@ -1,0 +1,30 @@
+//! The commands, one file each. What several of them need stands beside this module.
+
+pub(crate) mod apply;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod deploy;
+pub(crate) mod destroy;
+pub(crate) mod doctor;
+pub(crate) mod document;
+pub(crate) mod explain;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod man;
+pub(crate) mod member_role;
+pub(crate) mod next;
+pub(crate) mod notify;
+pub(crate) mod outputs;
+pub(crate) mod plan;
+pub(crate) mod resume;
+pub(crate) mod rules;
+pub(crate) mod run;
+pub(crate) mod savings;
+pub(crate) mod schema;
+pub(crate) mod simulate;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod template;
+pub(crate) mod token;
+pub(crate) mod up;

@@ -1,0 +1,231 @@
+//! `curfew explain`: what a schedule or an instance should be doing, and why.
+
+use clap::Args;
+use curfew_aws::fleet::Scope;
+use curfew_core::explain::Explanation;
+use curfew_core::instance::InstanceId;
+use curfew_core::schedule::{Schedule, ScheduleName};
+use curfew_core::timetable::{Desired, Edge};
+use curfew_core::world::World;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::next::named;
+use crate::error::all_answered;
+use crate::everywhere;
+use crate::output::{moment, or_dash};
+use crate::printable;
+use crate::progress;
+use crate::{CliError, Context, Exit};
+use curfew_config::Settings;
+use curfew_journal::{Entry, Filter, Journal, JournalError};
+
+/// What to explain.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// An instance [default: --schedule]
+    #[arg(required_unless_present = "schedule", conflicts_with = "schedule")]
+    instance: Option<InstanceId>,
+    /// A schedule; needs no credentials
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<ScheduleName>,
+    /// At this instant, as far as it depends on time alone [default: now]
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<Timestamp>,
+}
+
+pub(crate) async fn explain(context: &mut Context, args: ExplainArgs) -> Result<(), CliError> {
+    let at = args.at.unwrap_or_else(|| context.clock.now());
+    match args.instance {
+        Some(id) => instance(context, id, at).await,
+        None => {
+            let settings = context.settings()?;
+            let name = args.schedule.expect("clap asks for one or the other");
+            schedule(context, named(&settings, &name)?, at)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ScheduleExplained {
+    schedule: ScheduleName,
+    at: Timestamp,
+    desired: Desired,
+    because: String,
+    last_edge: Option<Edge>,
+    next_edge: Option<Edge>,
+}
+
+fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result<(), CliError> {
+    let timetable = &schedule.timetable;
+    let explained = ScheduleExplained {
+        schedule: schedule.name.clone(),
+        at,
+        desired: timetable.desired(at),
+        because: timetable.because(at),
+        last_edge: timetable.last_edge(at),
+        next_edge: timetable.next_edge(at),
+    };
+    let zone = timetable.time_zone();
+    context.output.print(&explained, |it| {
+        format!(
+            "{} wants its instances {} at {}\n  because    {}\n  last edge  {}\n  next edge  {}",
+            it.schedule,
+            it.desired,
+            at.to_zoned(zone.clone())
+                .strftime("%a %d %b %Y %H:%M:%S %Z"),
+            it.because,
+            edge(it.last_edge, zone, at),
+            edge(it.next_edge, zone, at),
+        )
+    })
+}
+
+/// An instance, and what the journal knows of it.
+#[derive(Serialize)]
+struct InstanceExplained {
+    #[serde(flatten)]
+    explanation: Explanation,
+    /// The last transitions, oldest first; nothing, where there is no journal.
+    transitions: Option<Vec<Entry>>,
+}
+
+async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Result<(), CliError> {
+    let (settings, organisation) = context.organisation().await?;
+    let scope = Scope::Only([id.clone()].into());
+    let seen = {
+        let progress = progress::for_watchers();
+        everywhere::observe(&organisation, &scope, progress.as_ref()).await?
+    };
+    let found = seen.instances;
+    let Some(instance) = found.first() else {
+        // It may be where nobody answered.
+        all_answered(seen.failures)?;
+        let place = everywhere::place(&organisation);
+        let message = format!("there is no instance `{id}` in {place}");
+        return Err(CliError::new(Exit::NothingMatched, message)
+            .hint("check the id, the region and the account"));
+    };
+    let world = World::unasked(&settings.governance, &found);
+    let zone = settings
+        .governance
+        .schedule_for(instance)
+        .map_or(TimeZone::UTC, |schedule| {
+            schedule.timetable.time_zone().clone()
+        });
+    let explained = InstanceExplained {
+        explanation: Explanation::of(instance, &world, at),
+        transitions: transitions(&settings, &id)?,
+    };
+    context
+        .output
+        .print(&explained, |explained| describe(explained, &zone))
+}
+
+/// The journal is the daemon's; where it runs on another machine, there is none here.
+fn transitions(settings: &Settings, id: &InstanceId) -> Result<Option<Vec<Entry>>, CliError> {
+    /// A day of a schedule and what people did to it.
+    const SHOWN: u32 = 5;
+    let journal = match Journal::read(&settings.state_dir()) {
+        Err(JournalError::Missing { .. }) => return Ok(None),
+        journal => journal?,
+    };
+    let filter = Filter {
+        instances: vec![id.to_string()],
+        limit: Some(SHOWN),
+        ..Filter::default()
+    };
+    Ok(Some(journal.history(&filter)?))
+}
+
+fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
+    let InstanceExplained {
+        explanation: it,
+        transitions,
+    } = explained;
+    let moment = |at| moment(at, zone, it.at);
+    let governed = match (&it.schedule, &it.governed) {
+        (Some(name), Some(claim)) if it.enforce => format!("{name}, enforced: {claim}"),
+        (Some(name), Some(claim)) => format!("{name}: {claim}"),
+        _ => "-".to_owned(),
+    };
+    let hold = it
+        .hold
+        .as_ref()
+        .map(|hold| format!("{} until {} by {}", hold.state, moment(hold.until), hold.by));
+    let last = it.last.as_ref().map(|last| {
+        let pending = if last.pending {
+            ", not seen running yet"
+        } else {
+            ""
+        };
+        format!(
+            "{} {}, {}{pending}",
+            last.action,
+            moment(last.at),
+            last.cause
+        )
+    });
+    let because = match &it.because {
+        Some(because) => format!("{}: {because}", it.desired),
+        None => it.desired.to_string(),
+    };
+    let mut lines = vec![
+        ("schedule", governed),
+        ("hold", or_dash(hold)),
+        ("applied", or_dash(last)),
+        ("desired", because),
+        ("now", it.verdict.clone()),
+        ("last edge", edge(it.last_edge, zone, it.at)),
+        ("next edge", edge(it.next_edge, zone, it.at)),
+    ];
+    if let Some(retry) = &it.retry {
+        let tries = format!(
+            "the {} was tried {} times, the last time in vain for {}; again {}",
+            retry.action,
+            retry.tries,
+            retry.code,
+            moment(retry.next)
+        );
+        lines.push(("retry", tries));
+    }
+    if let Some(fallback) = &it.fallback {
+        let type_ = format!(
+            "{} until it can have {} again",
+            fallback.present, fallback.wanted
+        );
+        lines.push(("type", type_));
+    }
+    match transitions {
+        None => lines.push(("journal", "there is none on this machine".to_owned())),
+        Some(entries) if entries.is_empty() => {
+            lines.push(("journal", "no transition of it yet".to_owned()));
+        }
+        Some(entries) => lines.extend(entries.iter().map(|Entry { transition, .. }| {
+            let (from, to, cause) = (transition.from, transition.to, &transition.cause);
+            (
+                "was",
+                format!("{from} → {to} {}, {cause}", moment(transition.at)),
+            )
+        })),
+    }
+    let name = or_dash(it.name.as_ref());
+    let head = format!(
+        "{} ({}) is {}, in {} of account {}\n",
+        it.instance,
+        printable::line(&name),
+        it.state,
+        it.region,
+        it.account
+    );
+    let line = |(label, value)| format!("  {label:<10} {value}\n");
+    lines
+        .into_iter()
+        .map(line)
+        .fold(head, |text, line| text + &line)
+}
+
+fn edge(edge: Option<Edge>, zone: &TimeZone, now: Timestamp) -> String {
+    or_dash(edge.map(|edge| format!("{} {}", edge.action, moment(edge.at, zone, now))))
+}

@@ -1,0 +1,91 @@
+//! `curfew next`: a question about time.
+
+use clap::Args;
+use curfew_core::schedule::{Schedule, ScheduleName, one_of};
+use curfew_core::timetable::{Action, Edge};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::output::table;
+use crate::{CliError, Context, Exit};
+use curfew_config::Settings;
+
+/// Which edges to list.
+#[derive(Debug, Args)]
+pub(crate) struct NextArgs {
+    /// Only this schedule [default: all]
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<ScheduleName>,
+    /// Edges after this instant [default: now]
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<Timestamp>,
+    /// How many
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    count: usize,
+}
+
+#[derive(Serialize)]
+struct Coming {
+    schedule: ScheduleName,
+    action: Action,
+    at: Timestamp,
+    local: String,
+}
+
+pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliError> {
+    let settings = context.settings()?;
+    let from = args.from.unwrap_or_else(|| context.clock.now());
+    let schedules: Vec<&Schedule> = match &args.schedule {
+        Some(name) => vec![named(&settings, name)?],
+        None => settings.governance.schedules.values().collect(),
+    };
+    let coming = |schedule: &&Schedule| {
+        let (name, timetable) = (schedule.name.clone(), schedule.timetable.clone());
+        let edges: Vec<Edge> = timetable.edges(from).take(args.count).collect();
+        edges.into_iter().map(move |Edge { at, action }| Coming {
+            schedule: name.clone(),
+            action,
+            at,
+            local: at
+                .to_zoned(timetable.time_zone().clone())
+                .strftime("%Y-%m-%dT%H:%M:%S%:z[%Q]")
+                .to_string(),
+        })
+    };
+    let mut edges: Vec<Coming> = schedules.iter().flat_map(coming).collect();
+    edges.sort_by(|a, b| (a.at, &a.schedule).cmp(&(b.at, &b.schedule)));
+    edges.truncate(args.count);
+    context.output.print(&edges, |edges| {
+        let row = |edge: &Coming| {
+            vec![
+                edge.at.to_string(),
+                edge.local.clone(),
+                edge.action.to_string(),
+                edge.schedule.to_string(),
+            ]
+        };
+        if edges.is_empty() {
+            "no edges: nothing is ever started or stopped".to_owned()
+        } else {
+            table(
+                &["at", "local", "action", "schedule"],
+                edges.iter().map(row),
+            )
+        }
+    })
+}
+
+/// The schedule of that name, or an error that lists the names there are.
+pub(crate) fn named<'a>(
+    settings: &'a Settings,
+    name: &ScheduleName,
+) -> Result<&'a Schedule, CliError> {
+    settings.governance.schedules.get(name).ok_or_else(|| {
+        let known: Vec<ScheduleName> = settings.governance.schedules.keys().cloned().collect();
+        CliError::new(
+            Exit::NothingMatched,
+            format!("there is no schedule `{name}`"),
+        )
+        .hint(one_of(&known))
+    })
+}

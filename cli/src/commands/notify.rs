@@ -1,0 +1,89 @@
+//! `curfew notify`: whether notices get through.
+
+use std::collections::BTreeSet;
+
+use clap::Subcommand;
+use curfew_core::schedule::ScheduleName;
+use serde::Serialize;
+
+use crate::output::{or_dash, table};
+use crate::{CliError, Context, Exit};
+use curfew_config::notify::Kind;
+use curfew_daemon::notify;
+
+/// What to do about notices.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Send a test notice to every destination of the settings, and say which took it
+    Test,
+}
+
+/// How a destination took its test.
+#[derive(Serialize)]
+struct Tested {
+    destination: String,
+    kinds: BTreeSet<Kind>,
+    schedules: BTreeSet<ScheduleName>,
+    delivered: bool,
+    error: Option<String>,
+}
+
+pub(crate) async fn notify(context: &mut Context, command: NotifyCommand) -> Result<(), CliError> {
+    match command {
+        NotifyCommand::Test => test(context).await,
+    }
+}
+
+async fn test(context: &mut Context) -> Result<(), CliError> {
+    let mut settings = context.settings()?;
+    if settings.notify.is_empty() {
+        let message = "the settings have no `[[notify]]`";
+        return Err(CliError::new(Exit::NothingMatched, message)
+            .hint("docs/settings.md shows how notices are sent to a webhook or an SNS topic"));
+    }
+    // A webhook needs no region, and a topic names its own.
+    let region = &mut settings.aws.region;
+    region.get_or_insert_with(|| "us-east-1".to_owned());
+    let connection = context.connect(&settings).await?;
+    let (_notifier, deliveries) = notify::open(&settings.notify, &connection)?;
+    let mut tested = Vec::new();
+    for (delivery, wanted) in deliveries.iter().zip(&settings.notify) {
+        let result = delivery.test(context.clock.now()).await;
+        tested.push(Tested {
+            destination: delivery.destination(),
+            kinds: wanted.kinds.clone(),
+            schedules: wanted.schedules.clone(),
+            delivered: result.is_ok(),
+            error: result.err().map(|error| error.told()),
+        });
+    }
+    context.output.print(&tested, |tested| {
+        let row = |one: &Tested| {
+            let kinds: Vec<&str> = one.kinds.iter().map(|kind| kind.as_str()).collect();
+            let schedules: Vec<&str> = one.schedules.iter().map(ScheduleName::as_str).collect();
+            let schedules = (!schedules.is_empty()).then(|| schedules.join(", "));
+            let result = match &one.error {
+                None => "delivered".to_owned(),
+                Some(error) => error.clone(),
+            };
+            vec![
+                one.destination.clone(),
+                kinds.join(", "),
+                or_dash(schedules),
+                result,
+            ]
+        };
+        let header = ["destination", "kinds", "schedules", "result"];
+        table(&header, tested.iter().map(row))
+    })?;
+    let failed = tested.iter().filter(|one| !one.delivered).count();
+    if failed == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{failed} of {} destinations did not take the notice",
+        tested.len()
+    );
+    Err(CliError::new(Exit::Failed, message)
+        .hint("check the URL or the topic, and what it is allowed to be sent"))
+}

@@ -1,0 +1,292 @@
+//! `curfew savings`: what the record says, where `simulate` says what the schedules would.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use curfew_core::schedule::ScheduleName;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::output::{Format, count, table_of_numbers};
+use crate::{CliError, Context, csv, past};
+use curfew_journal::savings::{Account, By, Line, Question, savings as answer};
+use curfew_journal::{Filter, Journal};
+
+/// What is asked.
+#[derive(Debug, Args)]
+pub(crate) struct SavingsArgs {
+    /// From then on: 30d, 2026-11-01, yesterday
+    #[arg(long, default_value = "30d", value_name = "WHEN")]
+    since: String,
+    /// Up to then [default: now]
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// What makes a line
+    #[arg(long, default_value = "schedule", value_name = "WHAT")]
+    by: Grouping,
+    /// Only this instance, by id or name; may be given several times
+    #[arg(long, value_name = "ID|NAME")]
+    instance: Vec<String>,
+    /// Only while this schedule governed
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<ScheduleName>,
+}
+
+/// What makes a line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Grouping {
+    /// The schedule that governed the instances.
+    Schedule,
+    /// The instance.
+    Instance,
+    /// The month.
+    Month,
+    /// The account.
+    Account,
+    /// The region.
+    Region,
+}
+
+impl From<Grouping> for By {
+    fn from(grouping: Grouping) -> Self {
+        match grouping {
+            Grouping::Schedule => Self::Schedule,
+            Grouping::Instance => Self::Instance,
+            Grouping::Month => Self::Month,
+            Grouping::Account => Self::Account,
+            Grouping::Region => Self::Region,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    since: Timestamp,
+    until: Timestamp,
+    /// When somebody first watched. What was before is in no line.
+    recorded_since: Option<Timestamp>,
+    by: &'static str,
+    lines: Vec<Row>,
+    total: Row,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    instances: usize,
+    on_hours: f64,
+    off_hours: f64,
+    unknown_hours: f64,
+    off_share: Option<f64>,
+    saved: Option<f64>,
+    unpriced_off_hours: f64,
+    /// Where all of it is, if that is one region, and one account.
+    region: Option<String>,
+    account: Option<String>,
+}
+
+pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), CliError> {
+    let settings = context.settings()?;
+    let (now, zone) = (context.clock.now(), TimeZone::system());
+    let since = past::instant("--since", &args.since, now, &zone)?;
+    let until = args.until.as_deref();
+    let until = until.map(|text| past::instant("--until", text, now, &zone));
+    let until = until.transpose()?.unwrap_or(now).min(now);
+    past::in_order(since, until)?;
+    let journal = Journal::read(&settings.state_dir())?;
+    let account = Account {
+        beginnings: journal.beginnings()?,
+        entries: journal.history(&Filter::default())?,
+        stretches: journal.stretches()?,
+    };
+    let question = Question {
+        since,
+        until,
+        by: args.by.into(),
+        instances: args.instance.clone(),
+        schedule: args.schedule.clone(),
+        prices: settings.prices.clone(),
+        zone,
+    };
+    let found = answer(&account, &question);
+    let priced = !settings.prices.is_empty();
+    let lines = found.lines.iter();
+    let report = Report {
+        since,
+        until,
+        recorded_since: account.stretches.iter().map(|stretch| stretch.begun).min(),
+        by: word(args.by.into()),
+        lines: lines
+            .map(|(name, line)| Row::of(name, line, priced))
+            .collect(),
+        total: Row::of("total", &found.total, priced),
+    };
+    match context.output.format() {
+        Format::Csv => context
+            .output
+            .raw(&csv::document(COLUMNS, report.lines.iter().map(Row::cells))),
+        Format::Jsonl => {
+            let mut text = String::new();
+            for row in &report.lines {
+                let json = serde_json::to_string(row).expect("a row is plain data");
+                writeln!(text, "{json}").expect("memory takes what is written to it");
+            }
+            context.output.raw(text.as_bytes())
+        }
+        Format::Json | Format::Table => context.output.print(&report, for_people),
+    }
+}
+
+fn word(by: By) -> &'static str {
+    match by {
+        By::Schedule => "schedule",
+        By::Instance => "instance",
+        By::Month => "month",
+        By::Account => "account",
+        By::Region => "region",
+    }
+}
+
+const COLUMNS: [&str; 10] = [
+    "name",
+    "instances",
+    "on_hours",
+    "off_hours",
+    "unknown_hours",
+    "off_share",
+    "saved",
+    "unpriced_off_hours",
+    "region",
+    "account",
+];
+
+impl Row {
+    fn of(name: &str, line: &Line, priced: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            instances: line.instances.len(),
+            on_hours: hours(line.on),
+            off_hours: hours(line.off),
+            unknown_hours: hours(line.unknown),
+            off_share: line.share_off().map(|share| rounded(share, 1000.0)),
+            saved: priced.then(|| rounded(line.saved, 100.0)),
+            unpriced_off_hours: hours(line.unpriced),
+            region: the_only(&line.regions),
+            account: the_only(&line.accounts),
+        }
+    }
+
+    fn cells(&self) -> [String; COLUMNS.len()] {
+        let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        [
+            self.name.clone(),
+            self.instances.to_string(),
+            self.on_hours.to_string(),
+            self.off_hours.to_string(),
+            self.unknown_hours.to_string(),
+            text(self.off_share),
+            text(self.saved),
+            self.unpriced_off_hours.to_string(),
+            self.region.clone().unwrap_or_default(),
+            self.account.clone().unwrap_or_default(),
+        ]
+    }
+
+    fn for_people(&self) -> Vec<String> {
+        let share = self.off_share.map(|share| format!("{:.1}%", share * 100.0));
+        // What has no price at all has not saved nothing.
+        let has_price = self.unpriced_off_hours < self.off_hours || self.off_hours == 0.0;
+        let saved = self.saved.filter(|_| has_price);
+        let saved = saved.map(|saved| format!("{saved:.2}"));
+        vec![
+            self.name.clone(),
+            count(self.instances),
+            format!("{:.1}", self.on_hours),
+            format!("{:.1}", self.off_hours),
+            format!("{:.1}", self.unknown_hours),
+            share.unwrap_or_else(|| "-".to_owned()),
+            saved.unwrap_or_else(|| "-".to_owned()),
+        ]
+    }
+}
+
+fn for_people(report: &Report) -> String {
+    if report.lines.is_empty() {
+        return "the record has nothing about that time".to_owned();
+    }
+    let header = [
+        report.by,
+        "instances",
+        "on h",
+        "off h",
+        "unknown h",
+        "off",
+        "saved",
+    ];
+    let rows = report.lines.iter().chain([&report.total]);
+    // Of instances in several places, a line says in which; other lines have a name of their own.
+    let (several_regions, several_accounts) = (
+        report.total.region.is_none(),
+        report.total.account.is_none(),
+    );
+    let is_placed = report.by == word(By::Instance);
+    let mut header = header.to_vec();
+    header.extend((is_placed && several_regions).then_some("region"));
+    header.extend((is_placed && several_accounts).then_some("account"));
+    let rows = rows.map(|row| {
+        let mut cells = row.for_people();
+        let mut say = |place: &Option<String>| {
+            cells.push(place.clone().unwrap_or_else(|| "-".to_owned()));
+        };
+        if is_placed && several_regions {
+            say(&row.region);
+        }
+        if is_placed && several_accounts {
+            say(&row.account);
+        }
+        cells
+    });
+    let mut text = table_of_numbers(&header, rows);
+    let mut say = |sentence: String| {
+        text.push('\n');
+        text.push_str(&sentence);
+    };
+    if let Some(begun) = report.recorded_since.filter(|begun| *begun > report.since) {
+        let begun = begun.to_zoned(TimeZone::system());
+        let begun = begun.strftime("%Y-%m-%d %H:%M");
+        say(format!("Nobody watched before {begun}."));
+    }
+    if report.total.unknown_hours > 0.0 {
+        let hours = report.total.unknown_hours;
+        say(format!(
+            "{hours:.1} h are unknown: nobody watched then. They are not counted as off."
+        ));
+    }
+    match report.total.saved {
+        None => say("What an hour costs is not set: see [prices].".to_owned()),
+        Some(_) if report.total.unpriced_off_hours > 0.0 => {
+            let hours = report.total.unpriced_off_hours;
+            say(format!(
+                "{hours:.1} h off are of types without a price in [prices]."
+            ));
+        }
+        Some(_) => {}
+    }
+    text
+}
+
+fn the_only(places: &BTreeSet<impl ToString>) -> Option<String> {
+    let mut places = places.iter();
+    let first = places.next().filter(|_| places.len() == 0)?;
+    Some(first.to_string())
+}
+
+fn hours(length: SignedDuration) -> f64 {
+    rounded(length.as_secs_f64() / 3600.0, 100.0)
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}

@@ -1,0 +1,7 @@
+//! `curfew schema`: the JSON schema of the configuration file, for editors.
+
+use crate::{CliError, Context};
+
+pub(crate) fn schema(context: &mut Context) -> Result<(), CliError> {
+    context.output.raw(curfew_config::schema().as_bytes())
+}

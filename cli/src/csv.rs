@@ -1,0 +1,62 @@
+//! Tables for spreadsheets and other programs.
+
+use std::io;
+
+use crate::printable;
+
+/// A CSV document (RFC 4180) with a header. A cell that a spreadsheet would take for a formula is preceded by an apostrophe, which
+/// makes it text, and what a terminal would obey is escaped: instances are named by whoever may tag them.
+/// <https://owasp.org/www-community/attacks/CSV_Injection>
+pub(crate) fn document<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = (|| -> Result<Vec<u8>, csv::Error> {
+        writer.write_record(header)?;
+        for row in rows {
+            writer.write_record(row.map(harmless))?;
+        }
+        writer.flush()?;
+        writer
+            .into_inner()
+            .map_err(|error| csv::Error::from(io::Error::other(error.to_string())))
+    })();
+    written.expect("memory takes what is written to it")
+}
+
+fn harmless(cell: String) -> String {
+    let is_number = cell.parse::<f64>().is_ok();
+    if is_number {
+        return cell;
+    }
+    // What is escaped begins with a backslash, which begins no formula.
+    let shown = printable::line(&cell);
+    if shown.starts_with(['=', '+', '-', '@']) {
+        format!("'{shown}")
+    } else {
+        shown.into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text_and_what_needs_quotes_has_them() {
+        let rows = [
+            ["=HYPERLINK(\"http://evil\")", "-1.5"],
+            ["@SUM(A1)", "+cmd|' /C calc'!A0"],
+            ["web, the \"first\"", "two\nlines"],
+            ["-web", "plain"],
+            ["\t=1+1", "\u{202e}gpj"],
+        ];
+        let document = document(["name", "other"], rows.map(|row| row.map(str::to_owned)));
+        assert_eq!(
+            String::from_utf8(document).unwrap(),
+            "name,other\n\"'=HYPERLINK(\"\"http://evil\"\")\",-1.5\n'@SUM(A1),'+cmd|' /C calc'!A0\n\
+             \"web, the \"\"first\"\"\",two\\nlines\n'-web,plain\n\\t=1+1,\\u{202e}gpj\n"
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! Whether the instances can be seen, and what may be done with them.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::Tag;
+use curfew_aws::connect::Connection;
+use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::Scope;
+use curfew_aws::identity::Introduction;
+use curfew_aws::organisation::Organisation;
+use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::memory::LAST_TAG;
+
+use super::Check;
+use curfew_config::Settings;
+use curfew_deploy::Survey;
+
+/// Whether every account and region answers, and the governed instances that were seen.
+pub(super) async fn instances(
+    organisation: &Organisation,
+    settings: &Settings,
+) -> (Check, Vec<Instance>) {
+    let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
+    let places = survey.answers.len() + survey.failures.len();
+    let seen = survey.answers.into_iter();
+    let seen: Vec<Instance> = seen.flat_map(|(_, instances)| instances).collect();
+    let all = seen.len();
+    let mut governed = seen;
+    governed.retain(|instance| settings.governance.schedule_for(instance).is_ok());
+    let found = format!("{all} seen, {} governed", governed.len());
+    let check = match survey.failures.first() {
+        Some(first) => Check::fail(
+            "instances",
+            format!(
+                "{found}; {} of {places} accounts and regions can't be seen: {first}",
+                survey.failures.len()
+            ),
+            first.hint(),
+        ),
+        None if governed.is_empty() => Check::warn(
+            "instances",
+            found,
+            format!(
+                "give one the tag `{}` with a schedule's name; `curfew explain INSTANCE` says why it is not governed",
+                settings.governance.tag
+            ),
+        ),
+        None => Check::ok("instances", found),
+    };
+    (check, governed)
+}
+
+/// What this caller may do with the governed instances of its own account, by EC2's trial calls.
+///
+/// Only AWS is asked: most emulators carry a trial call out. And only for what would change nothing even then: the start of an
+/// instance that runs, the stop of one that is stopped, a tag that it has already, the removal of one that it has not.
+pub(super) async fn permissions(
+    conn: &Connection,
+    survey: &Survey<'_>,
+    introduction: &Introduction,
+    governed: &[Instance],
+) -> Check {
+    if !survey.is_aws() {
+        return Check::skip(
+            "permissions",
+            "not tried: emulators allow everything, and may carry a trial out",
+        );
+    }
+    let account = introduction.caller.as_ref().map(|caller| &caller.account);
+    let own = |state| {
+        let mut candidates = governed.iter();
+        candidates
+            .find(|one| one.state == state && account.is_ok_and(|id| one.account.as_str() == id))
+    };
+    let running = own(InstanceState::Running);
+    let stopped = own(InstanceState::Stopped);
+    let (mut denied, mut granted, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    let mut note = |action: &'static str, answer: Option<Trial>| match answer {
+        Some(Trial::Granted) => granted.push(action),
+        Some(Trial::Denied(why)) => denied.push((action, why)),
+        None | Some(Trial::Unclear) => open.push(action),
+    };
+    note(
+        "ec2:StartInstances",
+        match running {
+            Some(instance) => Some(start(&client(conn, instance), instance).await),
+            None => None,
+        },
+    );
+    note(
+        "ec2:StopInstances",
+        match stopped {
+            Some(instance) => Some(stop(&client(conn, instance), instance).await),
+            None => None,
+        },
+    );
+    let tagged = |one: &&Instance| one.tags.contains_key(LAST_TAG);
+    note(
+        "ec2:CreateTags",
+        match running.or(stopped).filter(tagged) {
+            Some(instance) => Some(tag(&client(conn, instance), instance).await),
+            None => None,
+        },
+    );
+    note(
+        "ec2:DeleteTags",
+        match running.or(stopped) {
+            Some(instance) => Some(untag(&client(conn, instance), instance).await),
+            None => None,
+        },
+    );
+    verdict(&granted, &denied, &open)
+}
+
+fn verdict(granted: &[&str], denied: &[(&'static str, String)], open: &[&'static str]) -> Check {
+    const HINT: &str = "docs/iam.md has the policy, and why each action is in it";
+    let mut parts = Vec::new();
+    if !granted.is_empty() {
+        parts.push(format!("granted: {}", granted.join(", ")));
+    }
+    if !open.is_empty() {
+        parts.push(format!(
+            "not tried, for want of an instance: {}",
+            open.join(", ")
+        ));
+    }
+    match denied {
+        [] if granted.is_empty() => Check::skip("permissions", parts.join("; ")),
+        [] => Check::ok("permissions", parts.join("; ")),
+        [(_, why), ..] => {
+            let names: Vec<&str> = denied.iter().map(|(action, _)| *action).collect();
+            Check::fail(
+                "permissions",
+                format!("denied: {} ({why})", names.join(", ")),
+                HINT,
+            )
+        }
+    }
+}
+
+/// How a trial call ended.
+enum Trial {
+    Granted,
+    Denied(String),
+    Unclear,
+}
+
+impl Trial {
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html>, `DryRun`.
+    fn of(error: &CloudError) -> Self {
+        match error.code.as_deref() {
+            Some("DryRunOperation") => Self::Granted,
+            _ if error.kind == CloudErrorKind::Denied => Self::Denied(error.message.clone()),
+            _ => Self::Unclear,
+        }
+    }
+}
+
+fn client(conn: &Connection, instance: &Instance) -> Client {
+    Client::new(&conn.in_region(instance.region.as_str()).sdk)
+}
+
+async fn start(client: &Client, instance: &Instance) -> Trial {
+    let call = client
+        .start_instances()
+        .instance_ids(instance.id.to_string())
+        .dry_run(true);
+    match call.send().await {
+        Ok(_) => Trial::Unclear,
+        Err(error) => Trial::of(&CloudError::from_sdk("ec2:StartInstances", error)),
+    }
+}
+
+async fn stop(client: &Client, instance: &Instance) -> Trial {
+    let call = client
+        .stop_instances()
+        .instance_ids(instance.id.to_string())
+        .dry_run(true);
+    match call.send().await {
+        Ok(_) => Trial::Unclear,
+        Err(error) => Trial::of(&CloudError::from_sdk("ec2:StopInstances", error)),
+    }
+}
+
+async fn tag(client: &Client, instance: &Instance) -> Trial {
+    let present = instance.tags.get(LAST_TAG).cloned();
+    let call = client
+        .create_tags()
+        .resources(instance.id.to_string())
+        .tags(Tag::builder().key(LAST_TAG).set_value(present).build())
+        .dry_run(true);
+    match call.send().await {
+        Ok(_) => Trial::Unclear,
+        Err(error) => Trial::of(&CloudError::from_sdk("ec2:CreateTags", error)),
+    }
+}
+
+async fn untag(client: &Client, instance: &Instance) -> Trial {
+    /// Nothing of Curfew's is called so.
+    const NO_TAG: &str = "curfew:doctor";
+    let call = client
+        .delete_tags()
+        .resources(instance.id.to_string())
+        .tags(Tag::builder().key(NO_TAG).build())
+        .dry_run(true);
+    match call.send().await {
+        Ok(_) => Trial::Unclear,
+        Err(error) => Trial::of(&CloudError::from_sdk("ec2:DeleteTags", error)),
+    }
+}

@@ -1,0 +1,116 @@
+//! What is on this machine: the settings, and the daemon.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::{Check, ready};
+use curfew_config::{Driver, Settings};
+use curfew_journal::LOCK;
+
+/// Where systemd keeps the state of `curfew.service`, which only the service itself is told.
+const SERVICE_STATE: &str = "/var/lib/curfew";
+
+pub(super) fn settings(settings: &Settings) -> Check {
+    let place = match &settings.file {
+        Some(file) => format!("`{}`", file.display()),
+        None => "the built-in defaults".to_owned(),
+    };
+    match settings.governance.schedules.len() {
+        0 => Check::warn(
+            "settings",
+            format!("{place}: no schedules, so nothing but tags with hours in them governs"),
+            "write a schedule; docs/settings.md and config/examples show how",
+        ),
+        1 => Check::ok("settings", format!("{place}: 1 schedule")),
+        several => Check::ok("settings", format!("{place}: {several} schedules")),
+    }
+}
+
+/// Whether a daemon runs, by the lock that it holds, and whether it is ready, by its own word.
+pub(super) async fn daemon(settings: &Settings) -> Check {
+    let mut directories = vec![settings.state_dir()];
+    if settings.daemon.state_dir.is_none() {
+        directories.push(PathBuf::from(SERVICE_STATE));
+    }
+    let mut hidden = false;
+    for directory in &directories {
+        match holder(&directory.join(LOCK)) {
+            Ok(Some(process)) => {
+                let found = format!("process {process}, journal in `{}`", directory.display());
+                return ready::daemon(found, settings).await;
+            }
+            Ok(None) => {}
+            Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
+        }
+    }
+    if hidden && service_is_active().await {
+        return ready::daemon("`curfew.service` is active".to_owned(), settings).await;
+    }
+    let hint = "`systemctl enable --now curfew`, or `curfew run`";
+    match settings.daemon.driver {
+        Driver::Daemon => Check::fail(
+            "daemon",
+            "none runs here, and nobody else makes the passes",
+            hint,
+        ),
+        Driver::Cloud => Check::warn(
+            "daemon",
+            "none runs here: schedules are kept, but nobody checks that, and nothing is journalled",
+            hint,
+        ),
+    }
+}
+
+/// The process that holds a file's lock. Read from the kernel's list: to try the lock would be to hold it for a moment.
+fn holder(lock: &Path) -> std::io::Result<Option<u32>> {
+    let file = fs::metadata(lock)?;
+    let (device, inode) = (file.dev(), file.ino());
+    let name = format!(
+        "{:02x}:{:02x}:{inode}",
+        rustix::fs::major(device),
+        rustix::fs::minor(device)
+    );
+    let locks = fs::read_to_string("/proc/locks")?;
+    Ok(locks.lines().find_map(|line| {
+        // `1: FLOCK  ADVISORY  WRITE 4711 fe:00:8345 0 EOF`; a second one that waits has an arrow after the number.
+        let mut fields = line.split_whitespace().skip(1);
+        let (kind, _, _) = (fields.next()?, fields.next()?, fields.next()?);
+        let process = fields.next()?.parse().ok()?;
+        (kind == "FLOCK" && fields.next()? == name).then_some(process)
+    }))
+}
+
+/// Its own directory is closed to others, but systemd tells everybody.
+async fn service_is_active() -> bool {
+    let asked = Command::new("systemctl")
+        .args(["is-active", "--quiet", "curfew.service"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await;
+    asked.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_lock_is_seen_without_touching_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOCK);
+        assert_eq!(holder(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        let file = fs::File::create(&path).unwrap();
+        assert_eq!(holder(&path).unwrap(), None);
+        file.lock().unwrap();
+        assert_eq!(holder(&path).unwrap(), Some(std::process::id()));
+        file.unlock().unwrap();
+        assert_eq!(holder(&path).unwrap(), None);
+    }
+}

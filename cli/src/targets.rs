@@ -1,0 +1,86 @@
+//! Which instances a command is about: flags in, and what was named wrongly as an error with its exit code.
+
+use clap::Args;
+use curfew_aws::fleet::Scope;
+use curfew_core::instance::InstanceId;
+use curfew_core::schedule::{ScheduleName, one_of};
+use curfew_core::select::{Reach, SelectError, TagFilter, Targets};
+
+use super::{CliError, Exit};
+
+/// Which instances: by id, or by schedule and tags, which narrow each other.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Instances by id
+    #[arg(value_name = "INSTANCE")]
+    instances: Vec<InstanceId>,
+    /// Instances that this schedule governs; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "instances")]
+    schedule: Vec<ScheduleName>,
+    /// Instances with this tag, * and ? being wildcards; may be repeated, and then all must fit
+    #[arg(long, value_name = "KEY:VALUE", conflicts_with = "instances")]
+    tag: Vec<TagFilter>,
+    /// All instances that fit, however many
+    #[arg(long, conflicts_with = "instances")]
+    all: bool,
+}
+
+impl TargetArgs {
+    /// What has to be looked at.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.instances.is_empty() {
+            Scope::All
+        } else {
+            Scope::Only(self.instances.iter().cloned().collect())
+        }
+    }
+}
+
+impl From<TargetArgs> for Targets {
+    fn from(args: TargetArgs) -> Self {
+        Self {
+            ids: args.instances.into_iter().collect(),
+            schedules: args.schedule.into_iter().collect(),
+            tags: args.tag,
+            reach: if args.all { Reach::All } else { Reach::Named },
+        }
+    }
+}
+
+impl From<SelectError> for CliError {
+    fn from(error: SelectError) -> Self {
+        const STATUS: &str =
+            "`curfew status --all` lists every instance and says why it is left alone";
+        let (exit, hint) = match &error {
+            SelectError::TargetNeeded { .. } => (
+                Exit::Usage,
+                "name one by its id, several with --schedule or --tag, or say --all".to_owned(),
+            ),
+            SelectError::TooMany { .. } => {
+                (Exit::Usage, "add --all if all of them are meant".to_owned())
+            }
+            SelectError::UnknownInstance { .. } => (
+                Exit::NothingMatched,
+                "nothing was done; check the id, the region and the account".to_owned(),
+            ),
+            SelectError::UnknownSchedule { known, .. } => (Exit::NothingMatched, one_of(known)),
+            SelectError::NothingGoverned => (
+                Exit::NothingMatched,
+                format!("give an instance the governing tag; {STATUS}"),
+            ),
+            SelectError::NotGoverned { .. } => (
+                Exit::NothingMatched,
+                "nothing was done; Curfew only changes instances that a schedule governs"
+                    .to_owned(),
+            ),
+            SelectError::NeverTouched { .. } => (
+                Exit::NothingMatched,
+                "nothing was done; leave it out, or change what the reason names".to_owned(),
+            ),
+            SelectError::NothingMatched
+            | SelectError::LeftAlone { .. }
+            | SelectError::AllLeftAlone { .. } => (Exit::NothingMatched, STATUS.to_owned()),
+        };
+        Self::new(exit, error.to_string()).hint(hint)
+    }
+}

@@ -1,0 +1,246 @@
+//! The commands that need no cloud, as a script sees them: standard output, standard error, exit code, in a cleared environment.
+
+mod edges;
+mod lookup;
+mod place;
+mod private;
+mod record;
+
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use self::place::Place;
+
+const OFFICE: &str = "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['12-25']\n";
+
+#[test]
+fn next_lists_the_coming_edges() {
+    let place = Place::with(OFFICE);
+    let from = "2026-12-24T12:00:00Z";
+    let edges = place.json(&[
+        "next",
+        "--schedule",
+        "office",
+        "--from",
+        from,
+        "--count",
+        "3",
+    ]);
+    // The 25th is excepted: nothing starts, and what someone started by hand is stopped all the same.
+    let edge = |action: &str, at: &str, local: &str| {
+        let local = format!("{local}+01:00[Europe/Paris]");
+        json!({"schedule": "office", "action": action, "at": at, "local": local})
+    };
+    let expected = json!([
+        edge("stop", "2026-12-24T19:00:00Z", "2026-12-24T20:00:00"),
+        edge("stop", "2026-12-25T19:00:00Z", "2026-12-25T20:00:00"),
+        edge("start", "2026-12-28T07:00:00Z", "2026-12-28T08:00:00"),
+    ]);
+    assert_eq!(edges, expected);
+}
+
+#[test]
+fn explain_says_what_a_schedule_wants_and_why() {
+    let place = Place::with(OFFICE);
+    let explained = place.json(&[
+        "explain",
+        "--schedule",
+        "office",
+        "--at",
+        "2026-11-23T12:00:00Z",
+    ]);
+    assert_eq!(explained["desired"], "running");
+    assert_eq!(
+        explained["because"],
+        "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris"
+    );
+    assert_eq!(
+        explained["last_edge"],
+        json!({"at": "2026-11-23T07:00:00Z", "action": "start"})
+    );
+    assert_eq!(
+        explained["next_edge"],
+        json!({"at": "2026-11-23T19:00:00Z", "action": "stop"})
+    );
+}
+
+#[test]
+fn check_is_content_or_reports_everything_and_exits_with_2() {
+    let good = Place::with(OFFICE);
+    assert_eq!(good.json(&["check"])["schedules"], json!(["office"]));
+    assert_eq!(
+        good.prints(&["check"]),
+        "`curfew.toml` is good: 1 schedule (office)\n"
+    );
+    let bad = Place::with(
+        "[schedules.office]\ntimezone = 'Mars'\nrunning = 'Mon-Fry 08:00-20:00'\nenforced = true\n",
+    );
+    let (code, said) = bad.fails(&["check"]);
+    assert_eq!(code, 2, "{said}");
+    for key in [
+        "schedules.office.timezone",
+        "schedules.office.running",
+        "schedules.office.enforced",
+    ] {
+        assert!(
+            said.contains(&format!("curfew.toml: `{key}`")),
+            "{key}: {said}"
+        );
+    }
+}
+
+#[test]
+fn check_warns_of_what_never_happens() {
+    let place = Place::with(include_str!(
+        "../../../crates/core/tests/cases/never-fires.toml"
+    ));
+    let warning = "the stop cron `0 18 31 2,4 *` never fires";
+    assert_eq!(
+        place.prints(&["check"]),
+        format!("`curfew.toml` is good: 1 schedule (x)\nwarning: `schedules.x`: {warning}\n")
+    );
+    assert_eq!(
+        place.json(&["check"])["warnings"],
+        json!([{"key": "schedules.x", "message": warning}])
+    );
+    let weekend = Place::with(include_str!(
+        "../../../crates/core/tests/cases/weekend-window.toml"
+    ));
+    assert_eq!(weekend.json(&["check"])["warnings"], json!([]));
+}
+
+#[test]
+fn what_does_not_exist_exits_with_3() {
+    let place = Place::with(OFFICE);
+    let (code, said) = place.fails(&["next", "--schedule", "ofice"]);
+    assert_eq!(code, 3);
+    assert_eq!(
+        said,
+        "error: there is no schedule `ofice`\n  hint: there is `office`\n"
+    );
+    assert_eq!(place.fails(&["history"]).0, 3);
+}
+
+#[test]
+fn a_cloud_that_does_not_answer_exits_with_5() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let place = Place::with(OFFICE);
+    let (code, said) = place.fails(&[
+        "status",
+        "--endpoint-url",
+        &format!("http://127.0.0.1:{port}"),
+    ]);
+    assert_eq!(code, 5);
+    assert!(
+        said.starts_with("error: `ec2:DescribeInstances` got no answer"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_region_the_way_out_is_named() {
+    let (code, said) = Place::with(OFFICE).fails(&["status"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("--region"), "{said}");
+}
+
+#[test]
+fn what_is_imported_is_good_settings() {
+    let place = Place::with("");
+    let output = place
+        .curfew(&["import", "custodian", "off=(M-F,19);on=(M-F,7);tz=pt"])
+        .assert()
+        .success();
+    std::fs::write(place.file(), &output.get_output().stdout).unwrap();
+    assert_eq!(place.json(&["check"])["schedules"], json!(["offhours"]));
+    assert_eq!(place.fails(&["import", "custodian", "nonsense"]).0, 2);
+}
+
+#[test]
+fn only_the_tokens_digest_is_for_the_settings() {
+    let made = Place::with("").json(&["token", "new"]);
+    let token = made["token"].as_str().unwrap();
+    let digest = Sha256::digest(token.as_bytes());
+    let digest = digest
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    assert_eq!(made["token_sha256"], digest);
+    assert_eq!(token.len(), 64);
+}
+
+#[test]
+fn a_token_for_somebody_is_shown_once_with_the_settings_that_know_it() {
+    let place = Place::with("");
+    let output = place
+        .curfew(&["token", "new", "alice@example.com"])
+        .assert()
+        .success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let after = |line: &str| -> Vec<&str> {
+        let lines = text.lines().map(str::trim);
+        lines.skip_while(|found| *found != line).collect()
+    };
+    let settings = after("[api]");
+    std::fs::write(place.file(), settings.join("\n")).unwrap();
+    place.json(&["check"]);
+    let digest = settings.last().unwrap().rsplit('"').nth(1).unwrap();
+    let token = after("The token, shown this once; keep it like a password:")[1];
+    let of_token = Sha256::digest(token.as_bytes());
+    let of_token = of_token
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    assert_eq!(of_token, digest, "{text}");
+    let (code, told) = place.fails(&["token", "new", "alice and bob"]);
+    assert_eq!(code, 2);
+    assert!(
+        told.contains("`alice and bob` can't name a token's holder"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_schema_is_the_one_in_the_repository() {
+    let output = Place::with("")
+        .curfew(&["schema"])
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/curfew.schema.json");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        std::fs::read_to_string(file).unwrap()
+    );
+}
+
+#[test]
+fn every_command_has_help_and_the_exit_codes_are_in_it() {
+    let place = Place::with("");
+    let output = place
+        .curfew(&["--help"])
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("4 not authorised"), "{help}");
+    let commands = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<&str> = names
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        place.curfew(&[name, "--help"]).assert().success();
+    }
+}

@@ -1,0 +1,387 @@
+//! `curfew history` and `curfew savings`: what the journal is asked, and how it answers.
+
+use std::time::SystemTime;
+
+use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::memory::Cause;
+use curfew_core::transition::{Evidence, Sighting, Transition};
+use curfew_journal::{Journal, Record, Watch};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use serde_json::{Value, json};
+
+use super::OFFICE;
+use crate::cli::place::Place;
+
+const WEB: &str = "i-0abc1234def567890";
+const BATCH: &str = "i-0fed9876cba543210";
+/// Its name is what a spreadsheet would run.
+const FORMULA: &str = "i-0abc1234def567899";
+
+/// In another account and region.
+const LAB: &str = "i-0abc1234def567892";
+
+/// A journal that is written here and read by the program.
+struct Story {
+    place: Place,
+    journal: Journal,
+}
+
+impl Story {
+    fn begin(settings: &str) -> Self {
+        let place = Place::with(settings);
+        let journal = Journal::open(place.state()).unwrap();
+        Self { place, journal }
+    }
+
+    /// A Monday, from midnight to midnight in UTC. The schedule runs `web` from 7 to 19; `batch`, which nobody governs, is stopped
+    /// by alice at noon. From 14 to 16 nobody watches.
+    fn monday(settings: &str) -> Self {
+        let mut story = Self::begin(settings);
+        let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
+        story.first(WEB, InstanceState::Stopped, at("00:00:00"));
+        story.first(BATCH, InstanceState::Running, at("00:00:00"));
+        let office = "schedule office";
+        story.change(WEB, "stopped→pending", at("07:00:02"), office);
+        story.change(WEB, "pending→running", at("07:00:10"), office);
+        story.change(BATCH, "running→stopped", at("12:00:00"), "outside");
+        story.change(WEB, "running→stopping", at("19:00:01"), office);
+        story.change(WEB, "stopping→stopped", at("19:00:30"), office);
+        let midnight = at("00:00:00").checked_add(24.hours()).unwrap();
+        story.watch(at("00:00:00"), at("14:00:00"));
+        story.watch(at("16:00:00"), midnight);
+        story
+    }
+
+    fn first(&mut self, id: &str, state: InstanceState, at: Timestamp) {
+        let sighting = sighting(id, state, at);
+        self.write(id, None, sighting);
+    }
+
+    fn change(&mut self, id: &str, states: &str, at: Timestamp, cause: &str) {
+        let (from, to) = states.split_once('→').unwrap();
+        let sighting = sighting(id, to.parse().unwrap(), at);
+        let cause: Cause = cause.parse().unwrap();
+        let transition = Transition {
+            instance: id.parse().unwrap(),
+            name: sighting.name.clone(),
+            from: from.parse().unwrap(),
+            to: sighting.state,
+            at,
+            by: (cause == Cause::Outside).then(|| "arn:aws:iam::123456789012:user/alice".into()),
+            cause,
+            schedule: sighting.schedule.clone(),
+            region: sighting.region.clone(),
+            account: sighting.account.clone(),
+            edge: None,
+            evidence: Evidence::Event,
+            instance_type: sighting.instance_type.clone(),
+        };
+        self.write(id, Some(transition), sighting);
+    }
+
+    fn write(&mut self, id: &str, transition: Option<Transition>, sighting: Sighting) {
+        let record = Record {
+            instance: id.parse().unwrap(),
+            transition,
+            event: None,
+            sighting: Some(sighting),
+        };
+        self.journal.record(&[record]).unwrap();
+    }
+
+    /// Somebody watches from one instant to another.
+    fn watch(&mut self, from: Timestamp, until: Timestamp) {
+        let look = |at, bridges| Watch {
+            account: AccountId::new("123456789012"),
+            region: Region::new("eu-west-3"),
+            at,
+            bridges,
+        };
+        let looks = [
+            look(from, SignedDuration::ZERO),
+            look(until, until.duration_since(from)),
+        ];
+        self.journal.watched(&looks).unwrap();
+    }
+
+    /// What `history` tells: `web stopped→pending`, one after the other.
+    fn history(&self, arguments: &[&str]) -> Vec<String> {
+        let told = self.place.json(&[&["history"], arguments].concat());
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+        let line = |entry: &Value| {
+            let [name, from, to] = ["name", "from", "to"].map(|key| text(entry, key));
+            format!("{name} {from}→{to}")
+        };
+        told.as_array().unwrap().iter().map(line).collect()
+    }
+}
+
+fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
+    let (name, instance_type) = match id {
+        WEB => ("web", "t3.micro"),
+        FORMULA => ("=1+1", "m5.large"),
+        LAB => ("lab", "m5.large"),
+        _ => ("batch", "m5.large"),
+    };
+    let (region, account) = match id {
+        LAB => ("us-east-1", "111122223333"),
+        _ => ("eu-west-3", "123456789012"),
+    };
+    Sighting {
+        state,
+        name: Some(name.to_owned()),
+        region: Region::new(region),
+        account: AccountId::new(account),
+        last: None,
+        launched_at: None,
+        cause: None,
+        since: Some(since),
+        schedule: (id == WEB).then(|| "office".parse().unwrap()),
+        instance_type: Some(instance_type.to_owned()),
+    }
+}
+
+/// Of `monday`, the whole day.
+const MONDAY: [&str; 4] = [
+    "--since",
+    "2025-11-03T00:00:00Z",
+    "--until",
+    "2025-11-04T00:00:00Z",
+];
+
+#[test]
+fn history_is_a_table_in_the_machines_zone_with_the_cause_of_each_change() {
+    let story = Story::monday(OFFICE);
+    insta::assert_snapshot!(story.place.prints(&["history"]), @r"
+    AT                   INSTANCE             NAME   FROM      TO        CAUSE                                          SCHEDULE
+    2025-11-03 08:00:02  i-0abc1234def567890  web    stopped   pending   schedule office                                office
+    2025-11-03 08:00:10  i-0abc1234def567890  web    pending   running   schedule office                                office
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  running   stopped   outside: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:01  i-0abc1234def567890  web    running   stopping  schedule office                                office
+    2025-11-03 20:00:30  i-0abc1234def567890  web    stopping  stopped   schedule office                                office
+    ");
+}
+
+#[test]
+fn history_shows_what_every_filter_lets_through() {
+    let story = Story::monday(OFFICE);
+    let web = [
+        "web stopped→pending",
+        "web pending→running",
+        "web running→stopping",
+        "web stopping→stopped",
+    ];
+    let (begin, end) = web.split_at(2);
+    let batch = ["batch running→stopped"];
+    assert_eq!(story.history(&["--instance", "web"]), web);
+    assert_eq!(story.history(&["--instance", WEB]), web);
+    assert_eq!(story.history(&["--cause", "schedule"]), web);
+    assert_eq!(story.history(&["--cause", "schedule office"]), web);
+    assert_eq!(story.history(&["--schedule", "office"]), web);
+    assert_eq!(story.history(&["--cause", "outside"]), batch);
+    assert_eq!(story.history(&["--cause", "override"]), [""; 0]);
+    let both = ["--instance", "web", "--instance", BATCH, "--to", "stopped"];
+    assert_eq!(story.history(&both), [batch[0], web[3]]);
+    assert_eq!(story.history(&["--limit", "2"]), end);
+    // At noon in UTC it is 13:00 here, and what happens then is not before it.
+    assert_eq!(story.history(&["--until", "2025-11-03T13:00"]), begin);
+    assert_eq!(
+        story.history(&["--since", "2025-11-03T13:00", "--cause", "outside"]),
+        batch
+    );
+    let nothing = story.place.prints(&["history", "--since", "2025-11-04"]);
+    assert_eq!(nothing, "no transitions\n");
+}
+
+#[test]
+fn history_since_yesterday_begins_with_yesterday() {
+    let mut story = Story::begin(OFFICE);
+    let now = Timestamp::UNIX_EPOCH
+        .checked_add(SystemTime::UNIX_EPOCH.elapsed().unwrap())
+        .unwrap();
+    let ago = |hours: i64| now.checked_sub(hours.hours()).unwrap();
+    story.first(WEB, InstanceState::Running, ago(100));
+    story.change(WEB, "running→stopped", ago(73), "schedule office");
+    story.change(WEB, "stopped→running", ago(22), "schedule office");
+    story.change(WEB, "running→stopped", ago(1), "request by alice");
+    let since = |more: &[&str]| {
+        let arguments = [&["--since", "yesterday", "--instance", "web"], more].concat();
+        story.history(&arguments)
+    };
+    assert_eq!(since(&[]), ["web stopped→running", "web running→stopped"]);
+    assert_eq!(since(&["--cause", "schedule"]), ["web stopped→running"]);
+    assert_eq!(since(&["--cause", "request"]), ["web running→stopped"]);
+    assert_eq!(story.history(&["--since", "2h"]), ["web running→stopped"]);
+}
+
+#[test]
+fn history_is_exported_a_line_each() {
+    let mut story = Story::monday(OFFICE);
+    let at = |time: &str| format!("2025-11-04T{time}Z").parse().unwrap();
+    story.first(FORMULA, InstanceState::Running, at("08:00:00"));
+    story.change(
+        FORMULA,
+        "running→stopped",
+        at("08:30:00.25"),
+        "override by bob",
+    );
+    let document = story.place.json(&["history"]);
+    let lines = story.place.prints(&["history", "-o", "jsonl"]);
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(json!(lines), document);
+    insta::assert_snapshot!(story.place.prints(&["history", "-o", "csv"]), @r"
+    id,at,instance,name,from,to,cause,by,schedule,edge,evidence,instance_type,region,account
+    1,2025-11-03T07:00:02Z,i-0abc1234def567890,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    2,2025-11-03T07:00:10Z,i-0abc1234def567890,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,outside,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
+    4,2025-11-03T19:00:01Z,i-0abc1234def567890,web,running,stopping,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    5,2025-11-03T19:00:30Z,i-0abc1234def567890,web,stopping,stopped,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,'=1+1,running,stopped,override by bob,,,,event,m5.large,eu-west-3,123456789012
+    ");
+}
+
+#[test]
+fn history_says_when_it_shows_only_the_newest_and_exports_all() {
+    let mut story = Story::begin(OFFICE);
+    let begin: Timestamp = "2025-11-03T00:00:00Z".parse().unwrap();
+    story.first(WEB, InstanceState::Stopped, begin);
+    for minute in 1..=101 {
+        let states = ["stopped→running", "running→stopped"][minute % 2];
+        let at = begin.checked_add(i64::try_from(minute).unwrap().minutes());
+        story.change(WEB, states, at.unwrap(), "outside");
+    }
+    let shown = story.place.curfew(&["history"]).output().unwrap();
+    let table = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(table.lines().count(), 1 + 100, "with the header: {table}");
+    assert_eq!(
+        String::from_utf8(shown.stderr).unwrap(),
+        "note: these are the newest 100: --limit shows more, -o jsonl all\n"
+    );
+    assert_eq!(story.history(&[]).len(), 100);
+    assert_eq!(story.history(&["--limit", "101"]).len(), 101);
+    let exported = story.place.prints(&["history", "-o", "jsonl"]);
+    assert_eq!(exported.lines().count(), 101);
+}
+
+#[test]
+fn savings_are_told_with_the_money_and_what_nobody_knows() {
+    let story = Story::monday("[prices]\n't3.micro' = 0.5\n");
+    let savings = |more: &[&str]| {
+        let arguments = [&["savings"], &MONDAY[..], more].concat();
+        story.place.prints(&arguments)
+    };
+    insta::assert_snapshot!(savings(&[]), @r"
+    SCHEDULE  INSTANCES  ON H  OFF H  UNKNOWN H    OFF  SAVED
+    -                 1  12.0   10.0        2.0  45.5%      -
+    office            1  10.0   12.0        2.0  54.5%   6.00
+    total             2  22.0   22.0        4.0  50.0%   6.00
+
+    4.0 h are unknown: nobody watched then. They are not counted as off.
+    10.0 h off are of types without a price in [prices].
+    ");
+    insta::assert_snapshot!(savings(&["--by", "instance", "-o", "csv"]), @r"
+    name,instances,on_hours,off_hours,unknown_hours,off_share,saved,unpriced_off_hours,region,account
+    batch (i-0fed9876cba543210),1,12,10,2,0.455,0,10,eu-west-3,123456789012
+    web (i-0abc1234def567890),1,10.01,11.99,2,0.545,6,0,eu-west-3,123456789012
+    ");
+    let story = Story::monday(OFFICE);
+    let unpriced = story.place.prints(&[&["savings"], &MONDAY[..]].concat());
+    assert!(
+        unpriced.contains("What an hour costs is not set: see [prices].\n"),
+        "{unpriced}"
+    );
+}
+
+#[test]
+fn savings_are_one_document_for_programs() {
+    let story = Story::monday("[prices]\n't3.micro' = 0.5\n");
+    let savings = |more: &[&str]| {
+        let arguments = [&["savings"], &MONDAY[..], more].concat();
+        story.place.json(&arguments)
+    };
+    let report = savings(&["--schedule", "office"]);
+    // On from 7:00:02 to 19:00:30, but for the two hours in which nobody watched.
+    let office = json!({
+        "name": "office", "instances": 1, "on_hours": 10.01, "off_hours": 11.99, "unknown_hours": 2.0,
+        "off_share": 0.545, "saved": 6.0, "unpriced_off_hours": 0.0,
+        "region": "eu-west-3", "account": "123456789012",
+    });
+    assert_eq!(report["lines"], json!([office]));
+    assert_eq!(report["total"]["saved"], 6.0);
+    assert_eq!(report["recorded_since"], "2025-11-03T00:00:00Z");
+    let batch = savings(&["--instance", "batch"]);
+    assert_eq!(batch["total"]["unpriced_off_hours"], 10.0);
+    let months = savings(&["--by", "month"]);
+    assert_eq!(months["lines"][0]["name"], "2025-11");
+}
+
+#[test]
+fn of_several_accounts_and_regions_the_record_says_which() {
+    let mut story = Story::monday(OFFICE);
+    let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
+    story.first(LAB, InstanceState::Running, at("00:00:00"));
+    story.change(LAB, "running→stopped", at("12:30:00"), "outside");
+    let told = story.place.prints(&["history", "--to", "stopped"]);
+    insta::assert_snapshot!(told, @r"
+    AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                          SCHEDULE
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:30  i-0abc1234def567890  web    eu-west-3  123456789012  stopping  stopped  schedule office                                office
+    ");
+    let savings = |by: &str| {
+        let arguments = [&["savings"], &MONDAY[..], &["--by", by]].concat();
+        story.place.prints(&arguments)
+    };
+    let instances = savings("instance");
+    let header = instances.lines().next().unwrap();
+    assert!(header.ends_with("REGION       ACCOUNT"), "{header}");
+    assert!(instances.contains("us-east-1  111122223333"), "{instances}");
+    for (by, name) in [("region", "us-east-1"), ("account", "111122223333")] {
+        let told = savings(by);
+        let line = |line: &str| line.starts_with(name);
+        assert!(told.lines().any(line), "{told}");
+        assert!(told.starts_with(&by.to_uppercase()), "{told}");
+    }
+}
+
+#[test]
+fn savings_say_when_the_record_begins_and_when_there_is_none() {
+    let story = Story::monday(OFFICE);
+    let until = ["--until", "2025-11-04T00:00:00Z"];
+    let told = |since: &str| {
+        let arguments = [&["savings", "--since", since], &until[..]].concat();
+        story.place.prints(&arguments)
+    };
+    let whole = told("2025-11-03T00:00:00Z");
+    assert!(!whole.contains("before"), "{whole}");
+    let more = told("2025-10-01");
+    assert!(
+        more.contains("\nNobody watched before 2025-11-03 01:00.\n"),
+        "{more}"
+    );
+    let story = Story::begin(OFFICE);
+    assert_eq!(
+        story.place.prints(&["savings"]),
+        "the record has nothing about that time\n"
+    );
+}
+
+#[test]
+fn questions_that_cannot_be_meant_are_refused() {
+    let story = Story::monday(OFFICE);
+    let backwards = ["--since", "2025-11-04", "--until", "2025-11-03"];
+    for command in ["history", "savings"] {
+        let (code, said) = story.place.fails(&[&[command], &backwards[..]].concat());
+        assert_eq!(code, 2, "{said}");
+        assert_eq!(
+            said,
+            "error: there is no time between `--since` (2025-11-03T23:00:00Z) and `--until` (2025-11-02T23:00:00Z)\n"
+        );
+    }
+    let (code, said) = story.place.fails(&["history", "--cause", "nonsense"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("write `schedule`, `override`"), "{said}");
+}

@@ -1,0 +1,58 @@
+//! The development container of GitHub Codespaces, as far as it can be looked at without one.
+
+use std::collections::BTreeSet;
+
+use curfew_emulator::Emulator;
+use serde_json::{Value, json};
+
+const CONTAINER: &str = include_str!("../../../.devcontainer/devcontainer.json");
+const MAKEFILE: &str = include_str!("../../../Makefile");
+
+/// It is JSON with comments, each on a line of its own.
+fn container() -> Value {
+    let lines = CONTAINER.lines();
+    let code: Vec<&str> = lines
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    serde_json::from_str(&code.join("\n")).unwrap()
+}
+
+#[test]
+fn the_emulators_port_is_forwarded_under_a_name() {
+    let container = container();
+    let port = Emulator::DEFAULT_PORT;
+    assert_eq!(container["forwardPorts"], json!([port]));
+    let label = &container["portsAttributes"][port.to_string()]["label"];
+    assert!(label.as_str().is_some_and(|label| label.contains("Curfew")));
+}
+
+#[test]
+fn everything_that_up_needs_is_made_beforehand() {
+    let container = container();
+    let command = container["postCreateCommand"].as_str().unwrap();
+    let made: BTreeSet<&str> = command
+        .strip_prefix("make ")
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let targets: BTreeSet<&str> = MAKEFILE
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(target, _)| target)
+        .collect();
+    assert!(made.is_subset(&targets), "{made:?} of {targets:?}");
+    let up = MAKEFILE.lines().find_map(|line| line.strip_prefix("up:"));
+    let needed: BTreeSet<&str> = up.unwrap().split_whitespace().collect();
+    assert!(!needed.is_empty() && needed.is_subset(&made), "{needed:?}");
+    // And what `curfew up` would install first.
+    assert!(made.contains("emulator"), "{made:?}");
+}
+
+#[test]
+fn it_has_rust_and_python() {
+    let container = container();
+    let image = container["image"].as_str().unwrap();
+    assert!(image.contains("/rust:"), "{image}");
+    let features = container["features"].as_object().unwrap();
+    assert!(features.keys().any(|name| name.contains("/python:")));
+}

@@ -1,0 +1,118 @@
+//! `curfew explain INSTANCE`: why an instance is as it is.
+
+use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::transition::{Evidence, Transition};
+use curfew_journal::{Journal, Record};
+use curfew_model::Launch;
+
+use crate::commands::cloud::{Cloud, due, idle};
+
+#[test]
+fn it_tells_everything_that_the_decision_rests_on() {
+    let cloud = Cloud::with([idle("web")
+        .tag("curfew:last", "2026-01-01T00:00:00Z start request by bob")
+        .tag(
+            "curfew:override",
+            "running since 2026-01-01T00:00:00Z until 2199-01-01T00:00:00Z by alice",
+        )]);
+    let web = cloud.id("web");
+    let mut journal = Journal::open(cloud.directory.path()).unwrap();
+    let transition = Transition {
+        instance: web.as_str().parse().unwrap(),
+        name: Some("web".into()),
+        from: InstanceState::Pending,
+        to: InstanceState::Running,
+        at: "2026-01-01T00:00:09Z".parse().unwrap(),
+        cause: "request by bob".parse().unwrap(),
+        schedule: Some("year".parse().unwrap()),
+        region: Region::new("us-east-1"),
+        account: AccountId::new("123456789012"),
+        edge: None,
+        evidence: Evidence::Look,
+        by: None,
+        instance_type: None,
+    };
+    let record = Record {
+        instance: transition.instance.clone(),
+        transition: Some(transition),
+        event: None,
+        sighting: None,
+    };
+    journal.record(&[record]).unwrap();
+
+    let at = "2026-01-01T12:00:00Z";
+    let explained = cloud.json(&["explain", web.as_str(), "--at", at]);
+    assert_eq!(explained["governed"]["by"], "tag");
+    assert_eq!(explained["hold"]["by"], "alice");
+    assert_eq!(explained["last"]["cause"], "request by bob");
+    assert_eq!(explained["transitions"][0]["to"], "running");
+    let told = cloud.run(&["explain", web.as_str(), "--at", at]);
+    insta::assert_snapshot!(told.stdout.replace(web.as_str(), "i-web"), @r#"
+    i-web (web) is running, in us-east-1 of account 000000000000
+      schedule   year: its tag `Schedule` names it
+      hold       running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
+      applied    start Thu 01 Jan 05:30 (12 h 00 min ago), request by bob
+      desired    running: the override by alice
+      now        alice holds it running until 2199-01-01T00:00:00Z
+      last edge  start Thu 01 Jan 00:00 (17 h 30 min ago)
+      next edge  start Tue 01 Jan 05:30 (in 63186 d 12 h)
+      was        pending → running Thu 01 Jan 05:30 (11 h 59 min ago), request by bob
+    "#);
+}
+
+#[test]
+fn without_a_journal_or_a_schedule_it_says_so() {
+    let cloud = Cloud::with([Launch::new("stray"), due("web")]);
+    let stray = cloud.id("stray");
+    let told = cloud.run(&["explain", stray.as_str()]);
+    insta::assert_snapshot!(told.stdout.replace(stray.as_str(), "i-stray"), @r#"
+    i-stray (stray) is running, in us-east-1 of account 000000000000
+      schedule   -
+      hold       -
+      applied    -
+      desired    unmanaged
+      now        no schedule governs it: it has no governing tag, and no schedule's `match` takes it
+      last edge  -
+      next edge  -
+      journal    there is none on this machine
+    "#);
+    let web = cloud.id("web");
+    let explained = cloud.json(&["explain", web.as_str()]);
+    assert_eq!(explained["step"]["action"], "stop");
+    assert_eq!(
+        explained["verdict"],
+        "a pass would stop it (schedule night)"
+    );
+    assert!(explained["transitions"].is_null());
+    assert_eq!(cloud.run(&["explain", "i-0abc1234def567890"]).code, 3);
+}
+
+#[test]
+fn what_ec2_refused_and_a_stand_in_type_are_told() {
+    let cloud = Cloud::with([idle("web")
+        .stopped()
+        .instance_type("t3a.micro")
+        .tag(
+            "curfew:retry",
+            "2025-12-31T18:30:00Z start 3x InsufficientInstanceCapacity first 2026-01-01T11:30:00Z next 2026-01-01T12:30:00Z",
+        )
+        .tag("curfew:last", "2025-12-31T18:30:00Z start schedule year pending")
+        .tag("curfew:type", "t3.micro as t3a.micro")]);
+    let settings = crate::commands::cloud::SETTINGS.replace(
+        "start = \"0 0 1 1 *\"",
+        "start = \"0 0 1 1 *\"\nfallback_types = ['t3a.micro']",
+    );
+    std::fs::write(cloud.directory.path().join("curfew.toml"), settings).unwrap();
+    let web = cloud.id("web");
+    let told = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
+    let lines: Vec<&str> = told
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("  retry") || line.starts_with("  type"))
+        .collect();
+    let expected = [
+        "  retry      the start was tried 3 times, the last time in vain for InsufficientInstanceCapacity; again Thu 01 Jan 18:00 (in 30 min)",
+        "  type       t3a.micro until it can have t3.micro again",
+    ];
+    assert_eq!(lines, expected, "{told:?}");
+}

@@ -1,0 +1,122 @@
+//! `curfew plan`: what a pass would do, and why not more.
+
+use curfew_model::{Action, CredentialFault, Denial, Fault, Launch};
+use serde_json::json;
+
+use crate::commands::cloud::{Cloud, SETTINGS, due, idle, lines};
+use crate::support::terminal::Terminal;
+
+#[test]
+fn everything_looked_at_has_a_step_or_a_reason() {
+    let cloud = Cloud::with([
+        due("web"),
+        idle("batch"),
+        Launch::new("stray"),
+        due("of-a-group").auto_scaling_group("web-asg"),
+        Launch::new("misspelt").tag("Schedule", "nigth"),
+    ]);
+    let plan = cloud.json(&["plan"]);
+    assert_eq!(
+        lines(&plan["steps"], &["action", "cause", "state"]),
+        ["web | stop | schedule night | running"]
+    );
+    assert_eq!(
+        lines(&plan["skipped"], &["reason"]),
+        [
+            "batch | as_desired",
+            "misspelt | unknown_schedule",
+            "of-a-group | auto_scaling_group",
+            "stray | ungoverned"
+        ]
+    );
+    assert!(plan["next_edge"].is_string(), "{plan}");
+    assert_eq!(cloud.changes(), 0, "it only looks");
+}
+
+#[test]
+fn a_pipe_gets_a_line_for_each_instance() {
+    let cloud = Cloud::with((0..30).map(|n| idle(&format!("web-{n}"))));
+    let told = cloud.run(&["plan"]);
+    assert!(
+        told.stdout.starts_with("Nothing to do; 30 left alone\n"),
+        "{told:?}"
+    );
+    let line = |n| {
+        told.stdout
+            .lines()
+            .any(|line| line.contains(&format!(" web-{n} ")))
+    };
+    assert!((0..30).all(line), "{told:?}");
+    assert_eq!(told.stderr, "");
+}
+
+#[test]
+fn a_terminal_gets_what_is_alike_in_one_line() {
+    let fleet = (0..30).map(|n| idle(&format!("web-{n}")));
+    let cloud = Cloud::with(fleet.chain((0..25).map(|n| due(&format!("db-{n}")))));
+    let (code, screen) = Terminal::run(cloud.curfew(&["plan"])).end();
+    assert_eq!(code, 0);
+    assert!(
+        screen.starts_with("25 steps: 25 stop; 30 left alone\n"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("… and 5 more; `-o json` has them all"),
+        "{screen}"
+    );
+    let alike = screen
+        .lines()
+        .find(|line| line.contains("it is running, as it should be"))
+        .unwrap();
+    assert!(alike.starts_with("30 "), "{screen}");
+    assert!(screen.contains("and 27 more"), "{screen}");
+    assert_eq!(screen.matches(" web-").count(), 3, "{screen}");
+}
+
+#[test]
+fn how_it_fails_is_told_by_the_exit_code() {
+    let cloud = Cloud::with([due("web")]);
+    cloud.ec2.deny(Denial::of(Action::DescribeInstances));
+    assert_eq!(cloud.run(&["plan"]).code, 4);
+    cloud.ec2.allow_everything();
+    cloud
+        .ec2
+        .reject_credentials("000000000000", CredentialFault::ExpiredToken);
+    let told = cloud.run(&["plan"]);
+    assert_eq!((told.code, told.stdout.as_str()), (4, ""), "{told:?}");
+    cloud.ec2.accept_credentials("000000000000");
+    cloud.ec2.fault(Fault::error(
+        Action::DescribeInstances,
+        500,
+        "InternalError",
+    ));
+    assert_eq!(cloud.run(&["plan"]).code, 1);
+    cloud.ec2.clear_faults();
+    assert_eq!(cloud.json(&["plan"])["skipped"], json!([]));
+}
+
+#[test]
+fn tables_say_where_instances_are_once_there_are_several_places() {
+    let cloud = Cloud::with([due("web"), due("shop").region("eu-west-3")]);
+    let row = |told: &str, name: &str| {
+        let line = told.lines().find(|line| line.contains(name)).unwrap();
+        line.split_whitespace().nth(2).unwrap().to_owned()
+    };
+    let here = cloud.run(&["status"]).stdout;
+    assert!(!here.contains("REGION"), "{here}");
+
+    let path = cloud.directory.path().join("curfew.toml");
+    let settings = format!("{SETTINGS}\n[governing]\nregions = ['us-east-1', 'eu-west-3']\n");
+    std::fs::write(path, settings).unwrap();
+    for command in [
+        &["status"][..],
+        &["plan"],
+        &["stop", "--all", "--dry-run"],
+        &["apply", "--yes"],
+    ] {
+        let told = cloud.run(command).stdout;
+        assert!(told.contains("  REGION"), "{command:?}: {told}");
+        let places = ["web", "shop"].map(|name| row(&told, name));
+        assert_eq!(places, ["us-east-1", "eu-west-3"], "{command:?}: {told}");
+    }
+}

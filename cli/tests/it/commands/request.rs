@@ -1,0 +1,204 @@
+//! `curfew start`, `stop`, `resume`: the rules of the HTTP API at the command line.
+
+use curfew_model::{Action, Launch};
+use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
+use serde_json::json;
+
+use crate::commands::cloud::{Cloud, Told, due, idle, lines, now};
+
+/// What was said, without what differs from run to run.
+fn said(cloud: &Cloud, told: &Told) -> String {
+    let mut text = format!("{}: {}", told.code, told.stderr);
+    for name in ["web", "db", "stray"] {
+        let instances = cloud.ec2.instances();
+        let found = instances
+            .iter()
+            .find(|one| one.tags.get("Name").is_some_and(|tag| tag == name));
+        if let Some(found) = found {
+            text = text.replace(found.id.as_str(), &format!("i-{name}"));
+        }
+    }
+    text
+}
+
+#[test]
+fn the_only_governed_instance_needs_no_name() {
+    let cloud = Cloud::with([idle("web"), Launch::new("stray")]);
+    let changes = cloud.json(&["stop"]);
+    assert_eq!(
+        lines(
+            &changes["instances"],
+            &["before", "after", "result", "action"]
+        ),
+        ["web | running | stopping | stopping | stop"]
+    );
+    let last = cloud.tag("web", "curfew:last").unwrap();
+    assert!(last.contains(" stop request by alice@"), "{last}");
+}
+
+#[test]
+fn several_are_choices_and_nothing_is_done() {
+    let cloud = Cloud::with([idle("web"), idle("db"), Launch::new("stray")]);
+    let told = cloud.run(&["stop"]);
+    insta::assert_snapshot!(said(&cloud, &told), @r#"
+    2: error: which one? Curfew governs 2 instances: `i-db` (db), `i-web` (web)
+      hint: name one by its id, several with --schedule or --tag, or say --all
+    "#);
+    let stray = cloud.id("stray");
+    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", stray.as_str()])), @r#"
+    3: error: `i-stray` (stray): no schedule governs it: it has no governing tag, and no schedule's `match` takes it
+      hint: nothing was done; Curfew only changes instances that a schedule governs
+    "#);
+    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "i-0abc1234def567890"])), @r#"
+    3: error: there is no instance `i-0abc1234def567890`
+      hint: nothing was done; check the id, the region and the account
+    "#);
+    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--schedule", "ofice"])), @r#"
+    3: error: there is no schedule `ofice`
+      hint: there is `night`, `strict`, `year`
+    "#);
+    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--tag", "Team:shop"])), @r#"
+    3: error: no governed instance fits what was named
+      hint: `curfew status --all` lists every instance and says why it is left alone
+    "#);
+    assert_eq!(cloud.changes(), 0);
+}
+
+#[test]
+fn schedules_and_tags_narrow_each_other() {
+    let cloud = Cloud::with([
+        idle("web").tag("Team", "shop"),
+        idle("db").tag("Team", "shop-data"),
+        due("tool").tag("Team", "shop"),
+    ]);
+    let planned = |arguments: &[&str]| {
+        let arguments = [&["stop", "--dry-run"], arguments].concat();
+        lines(&cloud.json(&arguments)["instances"], &["result"]).join(", ")
+    };
+    assert_eq!(
+        planned(&["--schedule", "year"]),
+        "db | planned, web | planned"
+    );
+    assert_eq!(
+        planned(&["--schedule", "year", "--tag", "Team:shop"]),
+        "web | planned"
+    );
+    assert_eq!(
+        planned(&["--tag", "Team:shop*", "--tag", "Name:?eb"]),
+        "web | planned"
+    );
+    assert_eq!(
+        planned(&["--all"]),
+        "db | planned, tool | planned, web | planned"
+    );
+    assert_eq!(cloud.changes(), 0, "a dry run changes nothing");
+}
+
+#[test]
+fn a_fleet_is_only_changed_by_who_says_all() {
+    let cloud = Cloud::with((0..101).map(|n| idle(&format!("web-{n}"))));
+    let told = cloud.run(&["stop", "--schedule", "year"]);
+    insta::assert_snapshot!(said(&cloud, &told), @r#"
+    2: error: this is for 101 instances, more than 100
+      hint: add --all if all of them are meant
+    "#);
+    assert_eq!(cloud.changes(), 0);
+    let changes = cloud.json(&["stop", "--schedule", "year", "--all"]);
+    assert_eq!(changes["instances"].as_array().unwrap().len(), 101);
+    assert_eq!(cloud.ec2.calls_of(Action::StopInstances).len(), 2);
+}
+
+#[test]
+fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
+    let cloud = Cloud::with([idle("web")]);
+    let before = now();
+    let changes = cloud.json(&["stop", "--for", "2h", "--by", "bob the builder"]);
+    let hold = &changes["instances"][0]["hold"];
+    assert_eq!(
+        (&hold["state"], &hold["by"]),
+        (&json!("stopped"), &json!("bob the builder"))
+    );
+    let until: Timestamp = hold["until"].as_str().unwrap().parse().unwrap();
+    let length = until.duration_since(before);
+    assert!(
+        length >= SignedDuration::from_hours(2) && length < SignedDuration::from_mins(121),
+        "{length}"
+    );
+    let tag = cloud.tag("web", "curfew:override").unwrap();
+    assert!(
+        tag.starts_with("stopped since ")
+            && tag.ends_with(&format!(" until {until} by bob the builder")),
+        "{tag}"
+    );
+
+    cloud.ec2.advance(5.minutes());
+    let changes = cloud.json(&["resume"]);
+    assert_eq!(
+        lines(&changes["instances"], &["result", "hold"]),
+        ["web | resumed | null"]
+    );
+    let request = cloud.tag("web", "curfew:request").unwrap();
+    assert!(request.contains(" stop by "), "as it is: {request}");
+}
+
+#[test]
+fn a_time_of_day_is_on_the_clock_of_the_governing_schedule() {
+    let cloud = Cloud::with([idle("web"), due("db")]);
+    let kolkata = TimeZone::get("Asia/Kolkata").unwrap();
+    // The minute that the clock there has just shown: the next one is tomorrow's.
+    let local = now().to_zoned(kolkata.clone());
+    let text = local.strftime("%H:%M").to_string();
+    let changes = cloud.json(&["start", "--schedule", "year", "--until", &text]);
+    let until: Timestamp = changes["instances"][0]["hold"]["until"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let ends = until.to_zoned(kolkata);
+    assert_eq!(ends.strftime("%H:%M").to_string(), text);
+    assert_eq!(ends.date(), local.date().tomorrow().unwrap());
+
+    let told = cloud.run(&["start", "--all", "--until", "22:00"]);
+    insta::assert_snapshot!(said(&cloud, &told), @r#"
+    2: error: `--until` names a time on the clock, and these instances are governed in 2 zones: Europe/Paris, Asia/Kolkata
+      hint: write an instant, such as 2026-11-23T22:00:00+01:00, or a length with --for
+    "#);
+    let told = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);
+    assert!(
+        told.code == 2
+            && told
+                .stderr
+                .starts_with("error: `--until` is over already\n  hint: it is 20"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn on_an_enforced_schedule_a_plain_request_stands() {
+    let cloud = Cloud::with([Launch::new("web").tag("Schedule", "strict")]);
+    let changes = cloud.json(&["stop"]);
+    assert_eq!(
+        lines(&changes["instances"], &["result"]),
+        ["web | stopping"]
+    );
+    let request = cloud.tag("web", "curfew:request").unwrap();
+    assert!(request.contains(" stop by "), "{request}");
+    assert_eq!(cloud.tag("web", "curfew:override"), None);
+}
+
+#[test]
+fn what_ec2_cannot_be_asked_for_yet_is_recorded_and_waits() {
+    let cloud = Cloud::with([idle("web").stopped()]);
+    cloud.json(&["start"]);
+    assert_eq!(cloud.state("web"), "pending");
+    let changes = cloud.json(&["stop"]);
+    assert_eq!(
+        lines(&changes["instances"], &["result"]),
+        ["web | postponed"]
+    );
+    let changes = cloud.json(&["stop", "--for", "1h"]);
+    assert_eq!(
+        lines(&changes["instances"], &["result"]),
+        ["web | postponed"]
+    );
+}

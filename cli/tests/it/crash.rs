@@ -1,0 +1,330 @@
+//! The program itself, killed two hundred times at whatever it is at: the journal has what happened, once, and every edge was applied
+//! once. What is waited for is calls that the model receives, not time, so that a slow machine is killed at the same places.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use curfew_aws::clock::Clock;
+use curfew_core::memory::{LAST_TAG, Last};
+use curfew_journal::{Filter, Journal};
+use curfew_model::{
+    Action, Durations, Home, InstanceId, InstanceState, Launch, Model, Outcome, QueueSettings,
+    Server, TimeSource, serve_with,
+};
+use jiff::{SignedDuration, Timestamp, ToSpan, Unit};
+
+const KILLS: usize = 200;
+const INSTANCES: usize = 120;
+/// The world, and what is expected of the daemon.
+struct House {
+    ec2: Model,
+    server: Server,
+    queue: String,
+    state: tempfile::TempDir,
+    instances: Vec<Instance>,
+    chance: fastrand::Rng,
+}
+
+struct Instance {
+    id: InstanceId,
+    /// The edge that it is to have applied.
+    edge: Timestamp,
+    /// How often it was to be started and stopped by edges.
+    wanted: [usize; 2],
+    /// How often it was, by calls that were carried out.
+    called: [usize; 2],
+}
+
+impl House {
+    async fn new(seed: u64) -> Self {
+        let now = Clock::system().now();
+        let ec2 = Model::new(now);
+        ec2.set_durations(Durations {
+            pending: SignedDuration::from_secs(1),
+            stopping: SignedDuration::from_secs(1),
+            ..Durations::default()
+        });
+        // The edges are older than the calls for those before them, which would count as a user's later wish.
+        ec2.date_nothing();
+        let edge = edge(now, 0);
+        let last = format!("{edge} start schedule before");
+        let launch = |number: usize| {
+            let launch = Launch::new(format!("web-{number}"));
+            let launch = launch.launched_at(edge - 1.hour());
+            let id = ec2.launch(launch.tag("Schedule", "none").tag(LAST_TAG, &last));
+            Instance {
+                id,
+                edge,
+                wanted: [0, 0],
+                called: [0, 0],
+            }
+        };
+        let instances: Vec<Instance> = (0..INSTANCES).map(launch).collect();
+        let home = Home::clone(&ec2.instance(&instances[0].id).home);
+        let queue = ec2.create_queue(&home, "state-changes", QueueSettings::default());
+        ec2.deliver_events_to(&queue);
+        let house = Self {
+            server: serve_with(ec2.clone(), TimeSource::Wall).await,
+            queue,
+            state: tempfile::tempdir().unwrap(),
+            instances,
+            chance: fastrand::Rng::with_seed(seed),
+            ec2,
+        };
+        house.write_settings(now);
+        house
+    }
+
+    /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns.
+    fn write_settings(&self, now: Timestamp) {
+        let mut text = format!(
+            "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\nmetrics = ''\n",
+            self.queue
+        );
+        for round in 1..=KILLS {
+            let at = edge(now, round).to_zoned(jiff::tz::TimeZone::UTC);
+            let action = ["start", "stop"][round % 2];
+            writeln!(
+                text,
+                "[schedules.round-{round}]\ntimezone = 'UTC'\n{action} = '{} {} {} {} *'",
+                at.minute(),
+                at.hour(),
+                at.day(),
+                at.month()
+            )
+            .unwrap();
+        }
+        std::fs::write(self.state.path().join("curfew.toml"), text).unwrap();
+    }
+
+    fn daemon(&self) -> Child {
+        let log = self.state.path().join("run.log");
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_curfew"))
+            .env_clear()
+            .arg("run")
+            .env("CURFEW_CONFIG", self.state.path().join("curfew.toml"))
+            .env("CURFEW__DAEMON__STATE_DIR", self.state.path())
+            .env("AWS_ENDPOINT_URL", &self.server.endpoint)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Gives an instance that is at rest an edge that is due.
+    fn make_due(&mut self, round: usize, now: Timestamp) {
+        let (wanted, action) =
+            [(InstanceState::Stopped, 0), (InstanceState::Running, 1)][round % 2];
+        let resting = self.resting(wanted);
+        let Some(&which) = self.chance.choice(&resting) else {
+            return;
+        };
+        let instance = &mut self.instances[which];
+        instance.edge = edge(now, round);
+        instance.wanted[action] += 1;
+        self.ec2
+            .set_tag(&instance.id, "Schedule", &format!("round-{round}"));
+    }
+
+    /// Somebody at the console starts or stops an instance against its edge: it stays so.
+    fn interfere(&mut self) {
+        let state = *self
+            .chance
+            .choice(&[InstanceState::Running, InstanceState::Stopped])
+            .unwrap();
+        let resting = self.resting(state);
+        let Some(&which) = self.chance.choice(&resting) else {
+            return;
+        };
+        let instance = &self.instances[which];
+        if state == InstanceState::Running {
+            self.ec2.stop(&instance.id).unwrap();
+        } else {
+            self.ec2.start(&instance.id).unwrap();
+        }
+    }
+
+    /// The instances in this state whose edge is applied and remembered, and whose events are all dealt with: what a killed daemon
+    /// had received is hidden for 30 s, and who comes and goes twice meanwhile is told less exactly (docs/operations.md).
+    fn resting(&self, state: InstanceState) -> Vec<usize> {
+        let messages = self.ec2.messages(&self.queue);
+        let told: String = messages.into_iter().map(|message| message.body).collect();
+        let rests = |which: &usize| {
+            let instance = &self.instances[*which];
+            !told.contains(instance.id.as_str())
+                && self.is_applied(instance)
+                && self.ec2.state(&instance.id) == state
+        };
+        (0..INSTANCES).filter(rests).collect()
+    }
+
+    fn is_applied(&self, instance: &Instance) -> bool {
+        let last = self.ec2.tag(&instance.id, LAST_TAG);
+        let last: Last = last.unwrap().parse().unwrap();
+        last.at == instance.edge && !last.pending
+    }
+
+    /// Adds up the calls so far, and forgets them.
+    fn count_calls(&mut self) {
+        let calls = self.ec2.calls();
+        self.ec2.clear_calls();
+        for call in calls.iter().filter(|call| call.outcome == Outcome::Done) {
+            let action = match () {
+                () if call.is(Action::StartInstances) => 0,
+                () if call.is(Action::StopInstances) => 1,
+                () => continue,
+            };
+            for id in call.ids() {
+                let mut instances = self.instances.iter_mut();
+                let instance = instances.find(|one| one.id.as_str() == id).unwrap();
+                instance.called[action] += 1;
+            }
+        }
+    }
+
+    fn journalled(&self) -> usize {
+        history(self.state.path()).len()
+    }
+
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let (begun, patience) = (Instant::now(), Duration::from_mins(2));
+        while !condition(self) {
+            let log = || std::fs::read_to_string(self.state.path().join("run.log")).unwrap();
+            assert!(
+                begun.elapsed() < patience,
+                "not within {patience:?}: {what}: {} of {} transitions\n{}",
+                self.journalled(),
+                self.ec2.transitions().len(),
+                log().lines().rev().take(30).collect::<Vec<_>>().join("\n")
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// The edge of a round: whole minutes, the last of them a few minutes ago.
+fn edge(now: Timestamp, round: usize) -> Timestamp {
+    let minute = jiff::TimestampRound::new()
+        .smallest(Unit::Minute)
+        .mode(jiff::RoundMode::Floor);
+    let ago = i64::try_from(KILLS - round + 5).unwrap();
+    now.round(minute).unwrap() - ago.minutes()
+}
+
+/// Instance, state before, state after, second.
+type Change = (String, String, String, i64);
+
+fn history(state: &Path) -> Vec<Change> {
+    let Ok(journal) = Journal::read(state) else {
+        return Vec::new();
+    };
+    let entries = journal.history(&Filter::default()).unwrap();
+    let changes = entries.into_iter().map(|entry| {
+        let t = entry.transition;
+        let (from, to) = (t.from.to_string(), t.to.to_string());
+        (t.instance.to_string(), from, to, t.at.as_second())
+    });
+    changes.collect()
+}
+
+fn by_instance(changes: Vec<Change>) -> BTreeMap<String, Vec<(String, String, i64)>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (instance, from, to, at) in changes {
+        all.entry(instance).or_default().push((from, to, at));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_kills_lose_no_transition_double_none_and_apply_no_edge_twice() {
+    let seed = fastrand::u64(..);
+    let mut house = House::new(seed).await;
+    let now = house.ec2.now();
+    // Everybody is known before anything happens.
+    let mut daemon = house.daemon();
+    house
+        .until("every instance is known", |house| {
+            let journal = Journal::read(house.state.path());
+            journal.is_ok_and(|journal| journal.sightings().unwrap().len() == INSTANCES)
+        })
+        .await;
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+
+    for round in 1..=KILLS {
+        house.make_due(round, now);
+        if house.chance.u8(..4) == 0 {
+            house.interfere();
+        }
+        house.count_calls();
+        let mut daemon = house.daemon();
+        // A start takes about six calls: looks, the queue, the change, its tag, deletions; then it polls.
+        let calls = house.chance.usize(1..=9);
+        house
+            .until("the daemon makes its calls", |house| {
+                house.ec2.calls().len() >= calls
+            })
+            .await;
+        let more = Duration::from_micros(house.chance.u64(..20_000));
+        tokio::time::sleep(more).await;
+        // SIGKILL.
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+
+    // What the killed had received is not hidden any more.
+    house.ec2.advance(40.seconds());
+    let mut daemon = house.daemon();
+    house
+        .until("every edge is applied", |house| {
+            let resting = |one: &Instance| {
+                let state = house.ec2.state(&one.id);
+                matches!(state, InstanceState::Running | InstanceState::Stopped)
+            };
+            let mut all = house.instances.iter();
+            all.all(|one| house.is_applied(one) && resting(one))
+        })
+        .await;
+    house
+        .until("everything is journalled", |house| {
+            house.journalled() >= house.ec2.transitions().len()
+                && house.ec2.messages(&house.queue).is_empty()
+        })
+        .await;
+    house.count_calls();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+
+    let happened = house.ec2.transitions().into_iter().map(|it| {
+        let from = it.from.unwrap().name().to_owned();
+        let to = it.to.name().to_owned();
+        (it.instance.to_string(), from, to, it.at.as_second())
+    });
+    let happened = by_instance(happened.collect());
+    let journalled = by_instance(history(house.state.path()));
+    assert_eq!(journalled, happened, "seed {seed}");
+    let applied = house
+        .instances
+        .iter()
+        .map(|one| one.wanted[0] + one.wanted[1]);
+    assert!(
+        applied.sum::<usize>() >= KILLS / 4,
+        "too few edges to say anything"
+    );
+    for instance in &house.instances {
+        assert_eq!(
+            instance.called, instance.wanted,
+            "{}: started and stopped, and how often it should have been; seed {seed}",
+            instance.id
+        );
+    }
+}

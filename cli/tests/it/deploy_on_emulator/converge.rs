@@ -1,0 +1,430 @@
+//! Deploying brings what is there to what is wanted, whatever came in between, and not a call further.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use curfew_aws::progress::Silent;
+use curfew_core::settings::RawGovernance;
+use curfew_deploy::{Auth, Belongings, DeployError, Deployment, Overlap};
+use curfew_model::Cut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::deploy_on_emulator::lab::{Lab, beside_others, deployment, destroy, rule};
+
+#[tokio::test]
+async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let mut wanted = deployment("demo");
+    let stack = wanted.stack.clone();
+
+    let first = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let api = format!("{}/restapis/{}/prod", lab.emulator.endpoint(), first.api_id);
+    assert_eq!(first.api_url, format!("{api}/_user_request_"));
+    assert_eq!(first.function, "curfew-demo");
+    assert!(first.queue_url.ends_with("/curfew-demo-state-changes"));
+    assert_eq!(first.rules.len(), 3, "{:?}", first.rules);
+    assert!(
+        calls
+            .take_writing()
+            .contains(&"cloudformation:ExecuteChangeSet".to_owned())
+    );
+
+    assert_eq!(curfew_deploy::outputs(&conn, &stack).await.unwrap(), first);
+    let second = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(second, first);
+    assert_eq!(calls.take_writing(), [""; 0]);
+
+    // What is kept over a stop is the same to the last id.
+    let lab = lab.restarted().await;
+    let third = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(third, first);
+    assert_eq!(calls.take_writing(), [""; 0]);
+
+    // A changed schedule replaces its rule and touches nothing else.
+    wanted.rules[1] = rule(&stack, "cron(0 19 ? * MON-FRI *)");
+    let changed = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(
+        calls.take_writing(),
+        ["PutRule", "PutTargets", "RemoveTargets", "DeleteRule"]
+            .map(|call| format!("events:{call}"))
+    );
+    assert!(changed.rules.contains(&wanted.rules[1].name));
+    assert_ne!(changed.rules, first.rules);
+    assert_eq!(changed.api_url, first.api_url);
+
+    // Other access is another stack, with the same ids.
+    wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
+    let secured = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(secured, changed);
+
+    let removed = destroy(&conn, &stack).await.unwrap();
+    assert_eq!(removed.rules, changed.rules);
+    assert_eq!(removed.stack, Some(stack.clone()));
+    assert_eq!(
+        removed.bucket.as_deref(),
+        Some("curfew-demo-000000000000-eu-west-3")
+    );
+    assert_eq!(removed.parameters, ["/curfew/demo/settings"]);
+    assert!(matches!(
+        curfew_deploy::outputs(&conn, &stack).await,
+        Err(DeployError::NotDeployed { .. })
+    ));
+    let again = destroy(&conn, &stack).await.unwrap();
+    assert_eq!(again, Belongings::default());
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn the_code_that_runs_and_the_one_before_are_kept() {
+    let lab = Lab::open().await;
+    let (conn, _) = lab.connect().await;
+    let mut wanted = deployment("demo");
+    let config = aws_sdk_s3::config::Builder::from(&conn.sdk).force_path_style(true);
+    let s3 = aws_sdk_s3::Client::from_conf(config.build());
+    let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
+    let folder = tempfile::tempdir().unwrap();
+    let mut before: Option<String> = None;
+    // The first comes back, as after a mistake.
+    for (version, kept) in [(1, 1), (2, 2), (3, 2), (1, 2)] {
+        let mut program = fs::read("/bin/sh").unwrap();
+        program.push(version);
+        let path = folder.path().join("bootstrap");
+        fs::write(&path, program).unwrap();
+        wanted.lambda_zip = Some(path);
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
+
+        let objects = s3
+            .list_objects_v2()
+            .bucket("curfew-demo-000000000000-eu-west-3");
+        let objects = objects.send().await.unwrap().contents.unwrap_or_default();
+        let keys: Vec<_> = objects.into_iter().filter_map(|one| one.key).collect();
+        let stacks = cloudformation.describe_stacks().stack_name("demo").send();
+        let stack = stacks.await.unwrap().stacks.unwrap().remove(0);
+        let mut parameters = stack.parameters().iter();
+        let used = parameters.find(|one| one.parameter_key() == Some("CodeKey"));
+        let used = used.unwrap().parameter_value().unwrap().to_owned();
+        assert_eq!(keys.len(), kept, "{keys:?}");
+        assert!(keys.contains(&used), "{keys:?}");
+        assert!(
+            before.is_none_or(|before| keys.contains(&before)),
+            "{keys:?}"
+        );
+        before = Some(used);
+    }
+    lab.close().await;
+}
+
+/// Settings that one parameter does not hold, even compressed.
+fn large_settings(first: u64) -> String {
+    let mut noise = first;
+    let accounts = (0..500).map(|_| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let id = (noise >> 20) % 1_000_000_000_000;
+        format!(r#"{{"id":"{id:012}","role_arn":"arn:aws:iam::{id:012}:role/x","regions":["eu-west-3"]}}"#)
+    });
+    let accounts: Vec<_> = accounts.collect();
+    format!(r#"{{"schedules":{{}},"account":[{}]}}"#, accounts.join(","))
+}
+
+#[tokio::test]
+async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let mut wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
+    let parameters = async || {
+        let answer = ssm.get_parameters_by_path().path("/curfew").recursive(true);
+        let answer = answer.send().await.unwrap();
+        let parameters = answer.parameters.unwrap_or_default();
+        parameters
+            .into_iter()
+            .map(|one| (one.name.unwrap(), one.value.unwrap()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let small = parameters().await;
+    assert_eq!(small.len(), 1);
+
+    wanted.settings_document = large_settings(1);
+    calls.take();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let large = parameters().await;
+    let parts = large.len() - 1;
+    assert!(parts > 1, "{:?}", large.keys());
+    assert_eq!(calls.take_writing(), vec!["ssm:PutParameter"; parts + 1]);
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(calls.take_writing(), [""; 0]);
+
+    // Cut off before the last call, the Lambda still reads what it read before.
+    wanted.settings_document = large_settings(2);
+    calls.cut(Some(Cut::AfterWriting(parts)));
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
+    calls.cut(None);
+    let between = parameters().await;
+    assert!(
+        large
+            .iter()
+            .all(|(name, value)| between.get(name) == Some(value))
+    );
+    assert_eq!(between.len(), 1 + 2 * parts);
+
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let after = parameters().await;
+    assert_eq!(after.len(), 1 + parts);
+    assert_ne!(
+        after["/curfew/demo/settings"],
+        large["/curfew/demo/settings"]
+    );
+    let removed = destroy(&conn, &wanted.stack).await.unwrap();
+    assert_eq!(removed.parameters, after.into_keys().collect::<Vec<_>>());
+    assert_eq!(parameters().await.len(), 0);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_deployment_cut_off_anywhere_is_completed_by_the_next() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let all = calls.take().len();
+    for cut in 0..all {
+        destroy(&conn, &wanted.stack).await.unwrap();
+        calls.cut(Some(Cut::AfterCalls(cut)));
+        let cut_off = curfew_deploy::deploy(&conn, &wanted, &Silent).await;
+        calls.cut(None);
+        // Watching the stack takes more calls at one time than at another.
+        if cut < all / 2 {
+            cut_off.unwrap_err();
+        }
+        let whole = curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
+        assert_eq!(whole.rules.len(), 3, "cut after {cut} calls");
+        calls.take();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
+        assert_eq!(calls.take_writing(), [""; 0], "cut after {cut} calls");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_removal_cut_off_anywhere_is_completed_by_the_next() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    calls.take();
+    destroy(&conn, &wanted.stack).await.unwrap();
+    let all = calls.take().len();
+    for cut in 0..all {
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
+        calls.cut(Some(Cut::AfterCalls(cut)));
+        let _cut_off = destroy(&conn, &wanted.stack).await;
+        calls.cut(None);
+        destroy(&conn, &wanted.stack).await.unwrap();
+        let again = destroy(&conn, &wanted.stack).await.unwrap();
+        assert_eq!(again, Belongings::default(), "cut after {cut} calls");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is_asked_for() {
+    let lab = Lab::open().await;
+    let (conn, _) = lab.connect().await;
+    let live = deployment("live");
+    curfew_deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    let (there, calls) = lab.connect_to("us-east-1").await;
+    let mut second = deployment("demo");
+    second.settings_document =
+        r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
+    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "`demo` would govern what another deployment governs already: the stack `live` in eu-west-3 governs eu-west-3 of account \
+         000000000000"
+    );
+    assert_eq!(calls.take_writing(), [""; 0]);
+    let shown = curfew_deploy::preview(&there, &second, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(
+        shown.warnings,
+        [
+            "the stack `live` in eu-west-3 governs eu-west-3 of account 000000000000: `deploy` would refuse that without --allow-overlap"
+        ]
+    );
+
+    // Elsewhere it disturbs nobody.
+    second.settings_document = r#"{"schedules":{}}"#.to_owned();
+    curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap();
+    // What it governs already stays its own affair, and so do changes of the first.
+    second.settings_document =
+        r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
+    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, DeployError::Shared { .. }), "{refused}");
+    let allowed = Deployment {
+        overlap: Overlap::Allowed,
+        ..second.clone()
+    };
+    curfew_deploy::deploy(&there, &allowed, &Silent)
+        .await
+        .unwrap();
+    curfew_deploy::deploy(&there, &second, &Silent)
+        .await
+        .unwrap();
+    curfew_deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    // A third one is as much a stranger as the second was.
+    let refused = curfew_deploy::deploy(&conn, &deployment("third"), &Silent).await;
+    assert!(matches!(refused, Err(DeployError::Shared { .. })));
+    curfew_deploy::deploy(&conn, &beside_others("third"), &Silent)
+        .await
+        .unwrap();
+    lab.close().await;
+}
+
+/// What the release before documents had versions published (commit 1c3eaff).
+const UNVERSIONED: &str = include_str!("../../../../crates/core/tests/documents/1c3eaff.json");
+
+#[tokio::test]
+async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_them_as_they_are() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = |version: u8| {
+        let path = folder.path().join(format!("bootstrap-{version}"));
+        let mut program = fs::read("/bin/sh").unwrap();
+        program.push(version);
+        fs::write(&path, program).unwrap();
+        path
+    };
+    let older = Deployment {
+        settings_document: UNVERSIONED.to_owned(),
+        lambda_zip: Some(program(0)),
+        ..deployment("demo")
+    };
+    let newer = Deployment {
+        settings_document: RawGovernance::from_json(UNVERSIONED).unwrap().to_json(),
+        lambda_zip: Some(program(1)),
+        ..deployment("demo")
+    };
+    curfew_deploy::deploy(&conn, &older, &Silent).await.unwrap();
+    let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
+    let published = async || {
+        let parameter = ssm.get_parameter().name("/curfew/demo/settings").send();
+        parameter.await.unwrap().parameter.unwrap().value.unwrap()
+    };
+    assert_eq!(published().await, UNVERSIONED);
+    for wanted in [&newer, &older, &newer] {
+        let before = published().await;
+        // CloudFormation is asked, and refuses.
+        calls.take();
+        calls.cut(Some(Cut::AfterWriting(1)));
+        curfew_deploy::deploy(&conn, wanted, &Silent)
+            .await
+            .unwrap_err();
+        calls.cut(None);
+        assert_eq!(published().await, before);
+        calls.take();
+        curfew_deploy::deploy(&conn, wanted, &Silent).await.unwrap();
+        let writing = calls.take_writing();
+        let place = |call: &str| writing.iter().position(|made| made == call).unwrap();
+        assert!(
+            place("cloudformation:ExecuteChangeSet") < place("ssm:PutParameter"),
+            "{writing:?}"
+        );
+        assert_eq!(published().await, wanted.settings_document);
+    }
+    lab.close().await;
+}
+
+/// The function's environment, as Lambda has it.
+async fn environment(lab: &Lab) -> BTreeMap<String, String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", lab.port)).await.unwrap();
+    let request = format!(
+        "GET /2015-03-31/functions/curfew-demo/configuration HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20261123/eu-west-3/lambda/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
+        lab.port
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let body = &body[body.find('{').unwrap()..=body.rfind('}').unwrap()];
+    let configuration: serde_json::Value = serde_json::from_str(body).unwrap();
+    serde_json::from_value(configuration["Environment"]["Variables"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn a_moved_port_is_a_change_of_the_functions_environment() {
+    let lab = Lab::open().await;
+    let (conn, _) = lab.connect().await;
+    let wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let queue = |lab: &Lab| {
+        let endpoint = lab.emulator.endpoint();
+        format!("{endpoint}/000000000000/curfew-demo-work")
+    };
+    let named = environment(&lab).await["CURFEW_WORK_QUEUE"].clone();
+    assert!(named.starts_with(&queue(&lab)), "{named}");
+
+    let lab = lab.moved().await;
+    let (conn, calls) = lab.connect().await;
+    let shown = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let changed: Vec<_> = shown.stack.parameters.iter().map(|one| &one.name).collect();
+    assert_eq!(changed, ["Endpoint"]);
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let named = environment(&lab).await["CURFEW_WORK_QUEUE"].clone();
+    assert!(named.starts_with(&queue(&lab)), "{named}");
+    calls.take();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(calls.take_writing(), [""; 0]);
+    lab.close().await;
+}

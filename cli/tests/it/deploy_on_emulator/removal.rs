@@ -1,0 +1,426 @@
+//! Removing takes away what a deployment made, and nothing of anybody else's.
+
+use aws_sdk_s3::primitives::SdkBody;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
+use curfew_aws::organisation::Organisation;
+use curfew_aws::progress::Silent;
+use curfew_core::instance::Region;
+use curfew_core::membership::Membership;
+use curfew_deploy::{Belongings, DeployError, InstanceTags};
+use curfew_emulator::demo;
+use curfew_model::is_writing;
+
+use crate::deploy_on_emulator::lab::{
+    BUCKET, Lab, belongings, beside_others, deployment, destroy, fleet, keys, remember, s3,
+};
+
+#[tokio::test]
+async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
+    let lab = Lab::open().await;
+    let (conn, _) = lab.connect().await;
+    let (short, long) = (beside_others("a"), beside_others("a-b"));
+    curfew_deploy::deploy(&conn, &long, &Silent).await.unwrap();
+    curfew_deploy::deploy(&conn, &short, &Silent).await.unwrap();
+    let before = curfew_deploy::outputs(&conn, &long.stack).await.unwrap();
+    destroy(&conn, &short.stack).await.unwrap();
+    assert_eq!(
+        curfew_deploy::outputs(&conn, &long.stack).await.unwrap(),
+        before
+    );
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_stack_of_somebody_else_is_not_touched() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let template = r#"{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}"#;
+    aws_sdk_cloudformation::Client::new(&conn.sdk)
+        .create_stack()
+        .stack_name("shop")
+        .template_body(template)
+        .send()
+        .await
+        .unwrap();
+    let wanted = deployment("shop");
+    calls.take();
+    let refused = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, DeployError::ForeignStack { .. }),
+        "{refused}"
+    );
+    let refused = destroy(&conn, &wanted.stack).await.unwrap_err();
+    assert!(
+        matches!(refused, DeployError::ForeignStack { .. }),
+        "{refused}"
+    );
+    assert_eq!(calls.take_writing(), [""; 0]);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&conn).await.unwrap();
+    let before = fleet(&conn).await;
+    remember(&conn).await;
+    let tagged = fleet(&conn).await;
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let organisation = Organisation::open(&conn, &Membership::default());
+    let all = InstanceTags::Remove(&organisation);
+
+    // Another stack here may govern the same instances.
+    let other = beside_others("other");
+    curfew_deploy::deploy(&conn, &other, &Silent).await.unwrap();
+    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+        .await
+        .unwrap();
+    assert!(found.instances.is_empty());
+    assert_eq!(
+        found.kept,
+        [
+            "instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 governs them too"
+        ]
+    );
+    destroy(&conn, &other.stack).await.unwrap();
+    assert_eq!(fleet(&conn).await, tagged, "they were to be kept");
+
+    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+        .await
+        .unwrap();
+    assert_eq!(found.instances.len(), before.len());
+    calls.take();
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed, found);
+    let touching = ["Start", "Stop", "Terminate"].map(|verb| format!("ec2:{verb}Instances"));
+    assert!(!calls.take().iter().any(|call| touching.contains(call)));
+    assert_eq!(fleet(&conn).await, before);
+    assert!(
+        before
+            .values()
+            .any(|(_, keys)| keys.contains(&"Schedule".to_owned()))
+    );
+    let again = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent).await;
+    assert!(again.unwrap().is_empty());
+    lab.close().await;
+}
+
+/// Denies a look at other stacks than the one that is named, as CloudFormation does.
+fn looking_at_all_stacks(request: &HttpRequest) -> Option<HttpResponse> {
+    const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*</Message></Error></ErrorResponse>";
+    let body = String::from_utf8_lossy(request.body().bytes()?);
+    let all = body.starts_with("Action=DescribeStacks&") && !body.contains("&StackName=");
+    let forbidden = StatusCode::try_from(403).unwrap();
+    all.then(|| HttpResponse::new(forbidden, SdkBody::from(DENIED)))
+}
+
+#[tokio::test]
+async fn tags_stay_where_nobody_may_look_for_other_deployments() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&conn).await.unwrap();
+    remember(&conn).await;
+    let before = fleet(&conn).await;
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let organisation = Organisation::open(&conn, &Membership::default());
+    let all = InstanceTags::Remove(&organisation);
+    calls.refuse(looking_at_all_stacks);
+
+    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+        .await
+        .unwrap();
+    assert_eq!(found.instances.len(), 0);
+    assert_eq!(
+        found.kept,
+        [
+            "instances in eu-west-3 keep their `curfew:` tags, because they may be those of another deployment, and it can't be looked \
+             up whether there is one in eu-west-3: `cloudformation:DescribeStacks` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: \
+             cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*"
+        ]
+    );
+    calls.take();
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed, found);
+    assert_eq!(removed.failed, [""; 0]);
+    assert_eq!(fleet(&conn).await, before);
+    // Nobody has to stop halfway: what may be asked is known before anything goes.
+    let made = calls.take();
+    let first = made.iter().position(|call| is_writing(call)).unwrap();
+    let asked = made.iter().rposition(|call| call.ends_with(" (refused)"));
+    assert!(asked.unwrap() < first, "{made:?}");
+    lab.close().await;
+}
+
+/// All that governs the demo fleet, seen from another region.
+fn from_elsewhere() -> Membership {
+    Membership {
+        regions: Some(vec![Region::new("eu-west-3")]),
+        ..Membership::default()
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_of_the_name_is_no_tag_is_removed() {
+    let lab = Lab::open().await;
+    let (home, _) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&home).await.unwrap();
+    curfew_deploy::deploy(&home, &wanted, &Silent)
+        .await
+        .unwrap();
+    remember(&home).await;
+    let before = fleet(&home).await;
+
+    // The right settings and the wrong region.
+    let (wrong, calls) = lab.connect_to("us-east-1").await;
+    let organisation = Organisation::open(&wrong, &from_elsewhere());
+    let all = InstanceTags::Remove(&organisation);
+    calls.take();
+    let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    let told = "nothing of a deployment `demo` is in us-east-1 of account 000000000000, so no tag is removed from any instance: the \
+                tags may be those of a deployment elsewhere";
+    let nothing = Belongings {
+        kept: vec![told.to_owned()],
+        ..Belongings::default()
+    };
+    assert_eq!(removed, nothing);
+    let found = curfew_deploy::belongings(&wrong, &wanted.stack, all).await;
+    assert_eq!(found.unwrap(), nothing);
+    assert_eq!(calls.take_writing(), [""; 0]);
+    assert_eq!(fleet(&home).await, before);
+
+    // A stack of the same name there knows of the one at home.
+    let mut there = deployment("demo");
+    there.settings_document =
+        r#"{"schedules":{},"governing":{"regions":["us-east-1"]}}"#.to_owned();
+    curfew_deploy::deploy(&wrong, &there, &Silent)
+        .await
+        .unwrap();
+    let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(
+        removed.kept,
+        [
+            "instances in eu-west-3 keep their `curfew:` tags, because the stack `demo` in eu-west-3 governs them too"
+        ]
+    );
+    assert_eq!(fleet(&home).await, before);
+    lab.close().await;
+}
+
+/// Denies the removal of tags.
+fn untagging(request: &HttpRequest) -> Option<HttpResponse> {
+    const DENIED: &str = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized</Message></Error></Errors></Response>";
+    let denied = request.body().bytes()?.starts_with(b"Action=DeleteTags&");
+    let forbidden = StatusCode::try_from(403).unwrap();
+    denied.then(|| HttpResponse::new(forbidden, SdkBody::from(DENIED)))
+}
+
+#[tokio::test]
+async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    demo::launch(&conn).await.unwrap();
+    let before = fleet(&conn).await;
+    remember(&conn).await;
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let organisation = Organisation::open(&conn, &Membership::default());
+    let all = InstanceTags::Remove(&organisation);
+    calls.refuse(untagging);
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed.stack.as_ref(), Some(&wanted.stack));
+    assert_eq!(removed.failed.len(), 1, "{removed:?}");
+    assert_eq!(
+        removed.kept,
+        [
+            "the bucket and the settings stay until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
+        ]
+    );
+    calls.refuse(|_| None);
+    let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(removed.instances.len(), before.len());
+    assert_eq!(removed.parameters, ["/curfew/demo/settings"]);
+    assert_eq!(removed.failed, [""; 0]);
+    assert_eq!(fleet(&conn).await, before);
+    lab.close().await;
+}
+
+async fn put(conn: &curfew_aws::connect::Connection, key: &str) {
+    let put = s3(conn).put_object().bucket(BUCKET).key(key);
+    put.body(b"{}".to_vec().into()).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let mut wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let foreign = ["lambda/layer.zip", "terraform.tfstate"];
+    for key in foreign {
+        put(&conn, key).await;
+    }
+    calls.take();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(calls.take_writing(), [""; 0]);
+
+    // Older code goes, and only that; what goes is shown before.
+    let folder = tempfile::tempdir().unwrap();
+    for version in [1, 2] {
+        let mut program = std::fs::read("/bin/sh").unwrap();
+        program.push(version);
+        let path = folder.path().join("bootstrap");
+        std::fs::write(&path, program).unwrap();
+        wanted.lambda_zip = Some(path);
+        let shown = curfew_deploy::preview(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
+        let before = keys(&conn).await.unwrap();
+        curfew_deploy::deploy(&conn, &wanted, &Silent)
+            .await
+            .unwrap();
+        let after = keys(&conn).await.unwrap();
+        assert_eq!(after.len(), 4, "{after:?}");
+        assert!(foreign.iter().all(|key| after.contains(&(*key).to_owned())));
+        let gone: Vec<_> = before.iter().filter(|key| !after.contains(key)).collect();
+        assert_eq!(gone, shown.stale_code.iter().collect::<Vec<_>>());
+    }
+
+    let told = format!(
+        "the bucket `{BUCKET}` stays, because it holds 2 objects that Curfew did not make, such as `lambda/layer.zip`"
+    );
+    let found = belongings(&conn, &wanted.stack).await;
+    assert_eq!((found.objects.len(), &found.bucket), (2, &None));
+    assert_eq!(found.kept, std::slice::from_ref(&told));
+    let removed = destroy(&conn, &wanted.stack).await.unwrap();
+    assert_eq!(removed.objects, found.objects);
+    assert_eq!(removed.kept, [told]);
+    assert_eq!(keys(&conn).await.unwrap(), foreign);
+    // The bucket is still the stack's.
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    let here = CreateBucketConfiguration::builder()
+        .location_constraint(BucketLocationConstraint::EuWest3)
+        .build();
+    let create = s3(&conn).create_bucket().bucket(BUCKET);
+    let create = create.create_bucket_configuration(here);
+    create.send().await.unwrap();
+    put(&conn, "terraform.tfstate").await;
+    calls.take();
+    let refused = curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "the bucket `{BUCKET}` is not Curfew's: it has no tag `curfew:stack` and holds an object that Curfew did not make, \
+             `terraform.tfstate`"
+        )
+    );
+    let refused = curfew_deploy::preview(&conn, &wanted, &Silent)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, DeployError::ForeignBucket { .. }),
+        "{refused}"
+    );
+    let removed = destroy(&conn, &wanted.stack).await.unwrap();
+    assert!(removed.is_empty(), "{removed:?}");
+    assert_eq!(removed.kept.len(), 1, "{removed:?}");
+    assert_eq!(calls.take_writing(), [""; 0]);
+    assert_eq!(keys(&conn).await.unwrap(), ["terraform.tfstate"]);
+    lab.close().await;
+}
+
+/// As a release before the tag left it, or a deployment that was interrupted right after it made the bucket.
+#[tokio::test]
+async fn a_bucket_with_nothing_but_code_in_it_is_marked() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    let unmark = s3(&conn).delete_bucket_tagging().bucket(BUCKET);
+    unmark.send().await.unwrap();
+    calls.take();
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(calls.take_writing(), ["s3:PutBucketTagging"]);
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    assert_eq!(calls.take_writing(), [""; 0]);
+    lab.close().await;
+}
+
+/// Answers whatever removes from the bucket, or removes the bucket, as S3 does once another removal was faster.
+fn no_such_bucket(request: &HttpRequest) -> Option<HttpResponse> {
+    const GONE: &str = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+    let of_bucket = request.uri().contains(BUCKET);
+    let removes = match request.method() {
+        "POST" => request.uri().contains("?delete"),
+        method => method == "DELETE",
+    };
+    let not_found = StatusCode::try_from(404).unwrap();
+    (of_bucket && removes).then(|| HttpResponse::new(not_found, SdkBody::from(GONE)))
+}
+
+#[tokio::test]
+async fn a_bucket_that_another_removal_was_faster_with_is_gone_and_no_error() {
+    let lab = Lab::open().await;
+    let (conn, calls) = lab.connect().await;
+    let wanted = deployment("demo");
+    curfew_deploy::deploy(&conn, &wanted, &Silent)
+        .await
+        .unwrap();
+    calls.take();
+    calls.refuse(no_such_bucket);
+    let removed = destroy(&conn, &wanted.stack).await.unwrap();
+    assert_eq!((&removed.bucket, removed.failed.len()), (&None, 0));
+    let refused = ["s3:DeleteObjects (refused)", "s3:DeleteBucket (refused)"];
+    let calls = calls.take();
+    for call in refused {
+        assert!(calls.iter().any(|made| made == call), "{calls:?}");
+    }
+    lab.close().await;
+}

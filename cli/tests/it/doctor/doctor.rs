@@ -1,0 +1,201 @@
+//! `curfew doctor` where there is more than instances: on the embedded emulator, before and after a deployment and as things break;
+//! and on what it takes for AWS, where it tries permissions out. Each call is recorded, and none writes.
+
+use std::net::TcpListener;
+
+use curfew::doctor::{self, Report, Verdict};
+use curfew_aws::clock::Clock;
+use curfew_aws::progress::Silent;
+use curfew_deploy::wake_up_rules;
+use curfew_deploy::{Auth, Deployment, Overlap, Reach};
+use curfew_emulator::{Emulator, cache_directory, demo};
+use curfew_model::{Action, Denial, Launch, Model, Recorder, Request};
+
+use crate::doctor::world::{aws, connect, settings};
+
+/// One line for each check but for those of this machine.
+fn verdicts(report: &Report) -> Vec<String> {
+    let elsewhere = |name: &str| !["settings", "code", "daemon"].contains(&name);
+    let checks = report.checks.iter().filter(|one| elsewhere(one.check));
+    checks
+        .map(|check| format!("{} {}", check.verdict.as_str(), check.check))
+        .collect()
+}
+
+fn message<'a>(report: &'a Report, check: &str) -> &'a str {
+    let mut checks = report.checks.iter();
+    &checks.find(|one| one.check == check).unwrap().message
+}
+
+#[tokio::test]
+async fn a_deployment_is_looked_through_on_the_emulator() {
+    let state = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port();
+    let cache = cache_directory().expect("tests have a home or a cache directory");
+    let installed = Emulator::provision(&cache, "python3", &Silent)
+        .await
+        .unwrap();
+    let emulator = Emulator::start(&installed, state.path(), port, &Silent)
+        .await
+        .unwrap();
+    let mut conn = connect(Some(&emulator.endpoint())).await;
+    let quiet = conn.clone();
+    let recorder = Recorder::default();
+    let http = recorder.around(conn.sdk.http_client().unwrap());
+    conn.sdk = conn.sdk.into_builder().http_client(http).build();
+    let place = tempfile::tempdir().unwrap();
+    let settings = settings(&place, "");
+    let clock = Clock::system();
+    let look = async || doctor::examine(&conn, &settings, &clock).await;
+
+    demo::launch(&quiet).await.unwrap();
+    let report = look().await;
+    assert_eq!(
+        verdicts(&report),
+        [
+            "ok endpoint",
+            "ok credentials",
+            "ok clock",
+            "ok instances",
+            "skip permissions",
+            "fail stack"
+        ]
+    );
+    assert_eq!(message(&report, "stack"), "`curfew` is not deployed here");
+
+    let deployment = Deployment {
+        stack: settings.stack.name.clone(),
+        auth: Auth::None,
+        cors_origin: None,
+        request_limit: 100,
+        settings_document: settings.document.to_json(),
+        rules: wake_up_rules(&settings, &clock),
+        reach: Reach::of(&settings.governance),
+        // Any executable of this machine can be deployed.
+        permissions_boundary: None,
+        overlap: Overlap::Refused,
+        lambda_zip: Some("/bin/sh".into()),
+    };
+    let outputs = curfew_deploy::deploy(&quiet, &deployment, &Silent)
+        .await
+        .unwrap();
+    let report = look().await;
+    assert_eq!(
+        verdicts(&report)[5..],
+        ["ok stack", "ok rules", "ok schedules", "ok queues"]
+    );
+    assert_eq!(
+        message(&report, "rules"),
+        format!("{} in place", outputs.rules.len())
+    );
+
+    // Somebody takes a rule away, a daemon could not read an event, and the settings have changed.
+    let events = aws_sdk_eventbridge::Client::new(&quiet.sdk);
+    let rule = outputs.rules[0].as_str();
+    events
+        .remove_targets()
+        .rule(rule)
+        .ids("curfew")
+        .send()
+        .await
+        .unwrap();
+    events.delete_rule().name(rule).send().await.unwrap();
+    let dead = outputs
+        .queue_url
+        .replace("state-changes", "unread-state-changes");
+    let queues = aws_sdk_sqs::Client::new(&quiet.sdk);
+    queues
+        .send_message()
+        .queue_url(dead)
+        .message_body("?")
+        .send()
+        .await
+        .unwrap();
+    let more = "[schedules.night]\ntimezone = \"UTC\"\nstop = \"0 22 * * *\"";
+    let changed = crate::doctor::world::settings(&place, more);
+    let report = doctor::examine(&conn, &changed, &clock).await;
+    assert_eq!(
+        verdicts(&report)[5..],
+        ["ok stack", "fail rules", "fail schedules", "warn queues"]
+    );
+    assert_eq!(
+        message(&report, "queues"),
+        "0 state changes and 0 passes wait, 1 dead letters"
+    );
+
+    assert!(recorder.calls().len() > 20, "{:?}", recorder.calls());
+    assert_eq!(recorder.writing(), Vec::<String>::new());
+    emulator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
+    let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
+    let launch = |name: &str| {
+        Launch::new(name)
+            .region("eu-west-3")
+            .tag("Schedule", "office")
+            .tag("curfew:last", "2026-11-23T07:00:00Z start schedule office")
+    };
+    let running = ec2.launch(launch("web")).to_string();
+    let stopped = ec2.launch(launch("batch").stopped()).to_string();
+    let conn = aws(&ec2).await;
+    let place = tempfile::tempdir().unwrap();
+    let settings = settings(&place, "");
+    let clock = Clock::system();
+    let permissions = async || {
+        let report = doctor::examine(&conn, &settings, &clock).await;
+        let check = report
+            .checks
+            .into_iter()
+            .find(|one| one.check == "permissions");
+        let check = check.unwrap();
+        (check.verdict, check.message)
+    };
+
+    let granted = "granted: ec2:StartInstances, ec2:StopInstances, ec2:CreateTags, ec2:DeleteTags";
+    assert_eq!(permissions().await, (Verdict::Ok, granted.to_owned()));
+    let mut tried = 0;
+    for call in ec2.calls() {
+        match call.request {
+            Some(Request::DryRun(asked)) => {
+                tried += 1;
+                // Were it carried out, nothing would change.
+                match *asked {
+                    Request::StartInstances(ids) => assert_eq!(ids, [running.as_str()]),
+                    Request::StopInstances(ids, _, _) => assert_eq!(ids, [stopped.as_str()]),
+                    Request::CreateTags(ids, tags) => {
+                        assert_eq!(ids, [running.as_str()]);
+                        assert_eq!(format!("{tags:?}").matches("curfew:last").count(), 1);
+                    }
+                    Request::DeleteTags(ids, tags) => {
+                        assert_eq!(ids, [running.as_str()]);
+                        assert!(format!("{tags:?}").contains("curfew:doctor"));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            _ => assert!(
+                !["Start", "Stop", "Create", "Delete"]
+                    .iter()
+                    .any(|verb| call.name.starts_with(verb))
+                    || call.request.is_none(),
+                "{}",
+                call.name
+            ),
+        }
+    }
+    assert_eq!(tried, 4);
+    assert_eq!(ec2.transitions().len(), 0);
+
+    ec2.deny(Denial::of(Action::StopInstances));
+    let (verdict, told) = permissions().await;
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(
+        told.starts_with("denied: ec2:StopInstances (You are not authorized"),
+        "{told}"
+    );
+}

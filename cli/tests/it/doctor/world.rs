@@ -1,0 +1,55 @@
+//! Settings, and the model in AWS's place.
+
+use std::collections::HashMap;
+
+use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_config::{AwsSettings, Overrides, Settings};
+use curfew_model::{Model, TimeSource, direct};
+use tempfile::TempDir;
+
+const SCHEDULES: &str = r#"
+[schedules.office]
+timezone = "Europe/Paris"
+running = "Mon-Fri 08:00-20:00"
+"#;
+
+/// One schedule and `more`; the state is in the directory, too.
+pub(crate) fn settings(directory: &TempDir, more: &str) -> Settings {
+    let file = directory.path().join("curfew.toml");
+    let state = directory.path().join("state");
+    let state = state.display();
+    let text = format!("{SCHEDULES}\n{more}\n[daemon]\nstate_dir = '{state}'\n");
+    std::fs::write(&file, text).unwrap();
+    curfew_config::load(&Overrides {
+        file: Some(file),
+        fallback: None,
+        aws: AwsSettings::default(),
+        environment: HashMap::new(),
+    })
+    .unwrap()
+}
+
+/// A connection that has made no call.
+pub(crate) async fn connect(endpoint: Option<&str>) -> Connection {
+    let options = ConnectOptions {
+        endpoint: endpoint.map(str::to_owned),
+        region: Some("eu-west-3".to_owned()),
+        ..ConnectOptions::default()
+    };
+    Connection::open(options).await.unwrap()
+}
+
+/// The model in AWS's place, at AWS's own address.
+pub(crate) async fn aws(model: &Model) -> Connection {
+    let mut conn = connect(None).await;
+    let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "test", None, None, "test");
+    conn.sdk = conn
+        .sdk
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .http_client(direct(model.clone(), TimeSource::Held))
+        .build();
+    assert_eq!(conn.endpoint(), None, "the environment names no endpoint");
+    conn
+}

@@ -1,0 +1,253 @@
+//! The whole product on a real LocalStack, as a person uses it who has one: the `curfew` program, HTTP, and a rule that EventBridge
+//! fires. `server` says which LocalStack; without any these tests are skipped, and say so.
+
+mod belongings;
+mod server;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::minute::NextMinute;
+use crate::support::{House, Place};
+use curfew_core::memory::Last;
+use curfew_core::timetable::Action;
+use serde_json::Value;
+use server::{Missing, Source};
+
+/// Not UTC, and half an hour off it.
+const ZONE: &str = "Asia/Kolkata";
+/// In how many minutes, one after the other, the instance is to be stopped. LocalStack looks once a minute which rules are due in the
+/// next 60 s, and on a busy machine looks a little late: one minute may be missed, but not eight.
+const EDGES: u64 = 8;
+
+/// Quiet when all is there; `.config/nextest.toml` lets it speak.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
+#[test]
+fn the_localstack_tests_can_run() {
+    if let Err(Missing(what)) = Source::find() {
+        eprintln!(
+            "SKIPPED: the tests on LocalStack, because {what}.\n\
+             CURFEW_TEST_ENDPOINT=http://localhost:4566 runs them on the one that is there."
+        );
+    }
+}
+
+/// Nothing but EventBridge can have stopped the instance: no daemon runs, and the stack has no heartbeat.
+#[test]
+fn everything_works_from_the_first_deployment_to_the_last_trace() {
+    let Ok(source) = Source::find() else { return };
+    let server = source.open();
+    let tenant = Tenant::new(&server.endpoint);
+
+    tenant.schedule(r#"stop = "0 3 29 2 *""#);
+    let deployed = tenant.house.json(&["deploy"]);
+    let api = answers_by_its_url(&tenant, &deployed);
+    changes_nothing_when_deployed_again(&tenant, &deployed);
+    stops_and_starts_by_url(&tenant, &api);
+    let edges = replaces_the_rules_of_a_changed_schedule(&tenant, &deployed);
+    is_woken_by_a_rule(&tenant, &edges);
+    is_removed_to_the_last_trace(&tenant, &api);
+
+    drop(tenant);
+    assert_eq!(server.close(), Vec::<String>::new());
+}
+
+fn answers_by_its_url(tenant: &Tenant, deployed: &Value) -> String {
+    let (api, id) = (text(&deployed["api_url"]), text(&deployed["api_id"]));
+    let endpoint = &tenant.endpoint;
+    assert_eq!(api, format!("{endpoint}/restapis/{id}/prod/_user_request_"));
+    assert_eq!(tenant.house.json(&["outputs"]), *deployed);
+    // For a function in a container of LocalStack, should LocalStack not tell it where EC2 is.
+    assert_eq!(
+        belongings::environment(endpoint, &tenant.stack)["CURFEW_FALLBACK_ENDPOINT"],
+        "http://localhost.localstack.cloud:4566"
+    );
+
+    let (code, status) = House::get(&format!("{api}/status"));
+    assert_eq!(code, 200, "{status}");
+    let shown = |id: &str| {
+        let mut instances = status["instances"].as_array().unwrap().iter();
+        let found = instances.find(|one| one["id"] == id);
+        let found = found.unwrap_or_else(|| panic!("{id} is not in {status}"));
+        (text(&found["schedule"]), text(&found["state"]))
+    };
+    for id in [&tenant.web, &tenant.batch] {
+        assert_eq!(shown(id), ("office".to_owned(), "running".to_owned()));
+    }
+    assert_eq!(status["instances"].as_array().unwrap().len(), 2);
+
+    let (code, schedules) = House::get(&format!("{api}/schedules"));
+    assert_eq!(code, 200, "{schedules}");
+    assert_eq!(schedules["schedules"][0]["name"], "office", "{schedules}");
+
+    let (code, page) = House::fetch("GET", &format!("{api}/"), "", "");
+    assert_eq!(code, 200, "{page}");
+    assert!(page.contains("<title>Curfew</title>"), "{page}");
+    api
+}
+
+fn changes_nothing_when_deployed_again(tenant: &Tenant, deployed: &Value) {
+    let (again, said) = tenant.house.told(&["deploy"]);
+    assert_eq!(again, *deployed, "the same API, queue and rules");
+    assert!(said.contains("nothing changed"), "{said}");
+}
+
+fn stops_and_starts_by_url(tenant: &Tenant, api: &str) {
+    // Two are governed: the answer names the choices, and nothing is done.
+    let (code, body) = House::get(&format!("{api}/stop"));
+    assert_eq!(
+        (code, body["error"]["code"].as_str()),
+        (400, Some("target_needed")),
+        "{body}"
+    );
+    assert_eq!(tenant.state(&tenant.web), "running");
+
+    let (code, body) = House::get(&format!("{api}/stop?instance={}", tenant.web));
+    assert_eq!(code, 200, "{body}");
+    tenant.reaches(&tenant.web, "stopped");
+    let (code, body) = House::get(&format!("{api}/start?instance={}", tenant.web));
+    assert_eq!(code, 200, "{body}");
+    tenant.reaches(&tenant.web, "running");
+    // Whatever the schedule says meanwhile.
+    let (code, body) = House::get(&format!("{api}/start?instance={}&for=2h", tenant.batch));
+    assert_eq!(code, 200, "{body}");
+}
+
+/// The schedule's new edges are the next full minutes.
+fn replaces_the_rules_of_a_changed_schedule(tenant: &Tenant, deployed: &Value) -> Vec<NextMinute> {
+    let before = tenant.rules();
+    assert_eq!(names(&deployed["rules"]), before);
+    let first = NextMinute::after(Duration::from_secs(20));
+    let edges: Vec<NextMinute> = (0..EDGES).map(|minutes| first.later(minutes)).collect();
+    let crons: Vec<String> = edges.iter().map(|edge| edge.unix_cron(ZONE)).collect();
+    tenant.schedule(&format!("stop = {crons:?}"));
+    let changed = tenant.house.json(&["deploy"]);
+    assert_eq!(changed["api_url"], deployed["api_url"]);
+    let after = tenant.rules();
+    assert_eq!(names(&changed["rules"]), after);
+    assert_eq!(after.len(), edges.len(), "one for each minute: {after:?}");
+    assert!(
+        before.iter().all(|gone| !after.contains(gone)),
+        "{before:?} should be gone from {after:?}"
+    );
+    edges
+}
+
+fn is_woken_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
+    tenant.reaches(&tenant.web, "stopped");
+    let (_, tags) = tenant.place.look(&tenant.web);
+    // Pending or not: a later pass sees that the stop has settled.
+    let applied: Last = tags["curfew:last"].parse().unwrap();
+    assert_eq!(applied.action, Action::Stop);
+    assert_eq!(applied.cause.to_string(), "schedule office");
+    assert!(edges.iter().any(|one| one.at() == applied.at), "{applied}");
+    assert_eq!(tenant.state(&tenant.batch), "running", "it is held");
+}
+
+fn is_removed_to_the_last_trace(tenant: &Tenant, api: &str) {
+    let stack = tenant.stack.as_str();
+    let there = belongings::of(&tenant.endpoint, stack);
+    assert_eq!(there, belongings::all());
+    let rules = tenant.rules();
+
+    let removed = tenant.house.json(&["destroy", "--yes"]);
+    assert_eq!(removed["stack"], stack, "{removed}");
+    assert_eq!(names(&removed["rules"]), rules);
+    assert_eq!(belongings::of(&tenant.endpoint, stack), Vec::<&str>::new());
+    assert_ne!(House::fetch("GET", &format!("{api}/status"), "", "").0, 200);
+    assert_eq!(tenant.state(&tenant.web), "stopped", "instances stay");
+    assert_eq!(tenant.state(&tenant.batch), "running", "instances stay");
+
+    let again = tenant.house.json(&["destroy", "--yes"]);
+    assert_eq!(again["stack"], Value::Null, "{again}");
+    assert_eq!(names(&again["rules"]), Vec::<String>::new());
+    let (code, message) = tenant.house.fails(&["outputs"]);
+    assert_eq!(code, 3, "{message}");
+}
+
+/// A stack, a tag and two instances that nobody else has: the LocalStack may be one that people work with.
+struct Tenant {
+    endpoint: String,
+    stack: String,
+    tag: String,
+    house: House,
+    place: Place,
+    web: String,
+    batch: String,
+}
+
+impl Tenant {
+    fn new(endpoint: &str) -> Self {
+        let mark = fastrand::u32(..);
+        let tag = format!("CurfewTest{mark:08x}");
+        let place = Place::new(endpoint, None, "us-east-1");
+        Self {
+            endpoint: endpoint.to_owned(),
+            stack: format!("test-{mark:08x}"),
+            house: House::at(endpoint),
+            web: place.launch_with(&tag, "office"),
+            batch: place.launch_with(&tag, "office"),
+            place,
+            tag,
+        }
+    }
+
+    /// Writes settings with this in their one schedule.
+    fn schedule(&self, edges: &str) {
+        let (stack, tag) = (&self.stack, &self.tag);
+        self.house.settings(&format!(
+            r#"
+            [governing]
+            tag = "{tag}"
+            [stack]
+            name = "{stack}"
+            heartbeat = "off"
+            [api]
+            auth = "none"
+            [schedules.office]
+            timezone = "{ZONE}"
+            {edges}
+            "#
+        ));
+    }
+
+    /// The names of the rules that there are, whatever the program says.
+    fn rules(&self) -> Vec<String> {
+        belongings::rules(&self.endpoint, &self.stack)
+    }
+
+    fn state(&self, id: &str) -> String {
+        self.place.look(id).0
+    }
+
+    /// Waits for a state, beyond the last edge.
+    fn reaches(&self, id: &str, state: &str) {
+        let patience = Duration::from_mins(EDGES + 3);
+        let begun = Instant::now();
+        while self.state(id) != state {
+            assert!(
+                begun.elapsed() < patience,
+                "{id} is not {state} within {patience:?}"
+            );
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+}
+
+impl Drop for Tenant {
+    /// A test that fails leaves nothing behind either.
+    fn drop(&mut self) {
+        self.house.attempt(&["destroy", "--yes"]);
+        self.place.terminate(&[&self.web, &self.batch]);
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn names(values: &Value) -> Vec<String> {
+    let mut names: Vec<String> = values.as_array().unwrap().iter().map(text).collect();
+    names.sort_unstable();
+    names
+}

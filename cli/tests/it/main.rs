@@ -1,0 +1,20 @@
+//! The `curfew` program and its library, as a person, a script or a service manager uses them.
+
+mod cli;
+mod codespace;
+mod commands;
+mod crash;
+mod deploy_on_emulator;
+mod doctor;
+mod end_to_end;
+mod enforced;
+mod footprint;
+mod localstack;
+mod notify;
+mod own_tools;
+mod page;
+mod permissions;
+mod service;
+mod simulate;
+mod state_changes;
+mod support;

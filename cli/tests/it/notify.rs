@@ -1,0 +1,462 @@
+//! Notices on their way out: to a local web server that fails in every way, and to a stub of SNS.
+
+mod inbox;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use curfew_aws::calls::{CallOutcome, Calls};
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::{ConnectOptions, Connection, Trust};
+use curfew_aws::organisation::Organisation;
+use curfew_config::notify::Kind;
+use curfew_config::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
+use curfew_core::govern::Governance;
+use curfew_core::membership::Membership;
+use curfew_core::settings::RawGovernance;
+use curfew_daemon::notify::{Delivery, Notice, Notifier, Subject, open};
+use curfew_daemon::run::{Ports, run};
+use curfew_journal::FILE;
+use curfew_model::{Action, Fault, Launch, Model, TimeSource, serve_with, until};
+use inbox::{Inbox, Reply};
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+async fn connection(endpoint: &str) -> Connection {
+    let options = ConnectOptions {
+        endpoint: Some(endpoint.to_owned()),
+        region: Some("us-east-1".to_owned()),
+        profile: None,
+        trust: Trust::OperatingSystem,
+    };
+    Connection::open(options).await.unwrap()
+}
+
+fn everything(destination: Destination) -> NotifySettings {
+    NotifySettings {
+        destination,
+        kinds: Kind::ALL.into(),
+        schedules: BTreeSet::new(),
+    }
+}
+
+fn webhook(inbox: &Inbox) -> NotifySettings {
+    everything(Destination::Webhook(inbox.url().parse().unwrap()))
+}
+
+fn topic() -> NotifySettings {
+    let arn = "arn:aws:sns:eu-west-3:111122223333:curfew";
+    everything(Destination::Topic(arn.parse().unwrap()))
+}
+
+fn looking_often(driver: Driver) -> DaemonSettings {
+    DaemonSettings {
+        driver,
+        poll: Duration::from_millis(200),
+        poll_quiet: Duration::from_millis(200),
+        queue: QueueSetting::Off,
+        ..DaemonSettings::default()
+    }
+}
+
+fn notice(name: &str) -> Notice {
+    Notice {
+        kind: Kind::Deviation,
+        subject: Subject::Named(name.to_owned()),
+        what: format!("{name} happened"),
+        ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+    }
+}
+
+/// Deliveries at work.
+struct Post {
+    notifier: Notifier,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    calls: Calls,
+}
+
+impl Post {
+    async fn of(settings: &[NotifySettings], endpoint: &str) -> Self {
+        let connection = connection(endpoint).await;
+        let (notifier, deliveries) = open(settings, &connection).unwrap();
+        let shutdown = CancellationToken::new();
+        let begin = |delivery: Delivery| tokio::spawn(delivery.run(shutdown.clone()));
+        Self {
+            notifier,
+            tasks: deliveries.into_iter().map(begin).collect(),
+            shutdown,
+            calls: connection.calls,
+        }
+    }
+
+    /// What is left goes out, for as long as a shutdown waits.
+    async fn end(self) -> Duration {
+        let begun = Instant::now();
+        drop(self.notifier);
+        self.shutdown.cancel();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        begun.elapsed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
+    let inbox = Inbox::open().await;
+    let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
+    post.notifier.tell(&notice("a"));
+    post.notifier.tell(&notice("b"));
+    post.end().await;
+    let letters = inbox.letters();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!(
+        letters[0]["text"],
+        "Deviation: a: a happened\nDeviation: b: b happened"
+    );
+    assert_eq!(letters[0]["curfew"]["notices"][1]["kind"], "deviation");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_fails_is_tried_again_and_others_do_not_wait_for_it() {
+    let failing = Inbox::open().await;
+    failing.will([Reply::Status(500), Reply::Status(503), Reply::Cut]);
+    let healthy = Inbox::open().await;
+    let post = Post::of(
+        &[webhook(&failing), webhook(&healthy)],
+        "http://127.0.0.1:9",
+    )
+    .await;
+    post.notifier.tell(&notice("a"));
+    healthy.until(1).await;
+    assert_eq!(failing.letters().len(), 0);
+    failing.until(1).await;
+    assert_eq!(failing.asked(), 4, "three in vain");
+    post.end().await;
+    assert_eq!(failing.letters().len(), 1, "delivered once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_patience_is_given_it() {
+    let inbox = Inbox::open().await;
+    inbox.will([Reply::Patience(3)]);
+    let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
+    post.notifier.tell(&notice("a"));
+    inbox.until_asked(1).await;
+    let asked = Instant::now();
+    inbox.until(1).await;
+    assert!(
+        asked.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+    post.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_dropped_and_the_next_one_is_sent() {
+    let inbox = Inbox::open().await;
+    inbox.will([Reply::Status(404)]);
+    let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
+    post.notifier.tell(&notice("a"));
+    inbox.until_asked(1).await;
+    post.notifier.tell(&notice("b"));
+    inbox.until(1).await;
+    assert_eq!(inbox.letters()[0]["text"], "Deviation: b: b happened");
+    post.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_hangs_holds_up_nobody_and_the_end_not_for_long() {
+    let hanging = Inbox::open().await;
+    hanging.will([Reply::Hang]);
+    let healthy = Inbox::open().await;
+    let post = Post::of(
+        &[webhook(&hanging), webhook(&healthy)],
+        "http://127.0.0.1:9",
+    )
+    .await;
+    let begun = Instant::now();
+    for number in 0..150 {
+        post.notifier.tell(&notice(&number.to_string()));
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "telling never waits"
+    );
+    healthy.until(1).await;
+    let took = post.end().await;
+    assert!(
+        took >= Duration::from_secs(4) && took < Duration::from_secs(9),
+        "bounded: {took:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_loses_the_oldest_and_says_how_many() {
+    let inbox = Inbox::open().await;
+    inbox.will([Reply::Status(500)]);
+    let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
+    post.notifier.tell(&notice("first"));
+    inbox.until_asked(1).await;
+    for number in 0..10_007 {
+        post.notifier.tell(&notice(&number.to_string()));
+    }
+    inbox.until(2).await;
+    let letters = inbox.letters();
+    assert_eq!(letters[0]["text"], "Deviation: first: first happened");
+    assert_eq!(letters[1]["curfew"]["dropped"], 7);
+    assert_eq!(letters[1]["curfew"]["notices"][0]["subject"], "7");
+    let text = letters[1]["text"].as_str().unwrap();
+    assert!(
+        text.ends_with("7 notices before these were dropped; `curfew history` has the transitions"),
+        "{text}"
+    );
+    post.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
+    let sns = Inbox::open().await;
+    sns.will([Reply::Status(500)]);
+    let post = Post::of(&[topic()], &sns.endpoint()).await;
+    post.notifier.tell(&notice("a"));
+    sns.until(1).await;
+    let calls = post.calls.clone();
+    post.end().await;
+    let counted = calls.so_far();
+    let counted = counted
+        .iter()
+        .map(|(call, count)| (&*call.service, &*call.action, call.outcome, *count));
+    assert_eq!(
+        counted.collect::<Vec<_>>(),
+        [
+            ("SNS", "Publish", CallOutcome::Done, 1),
+            ("SNS", "Publish", CallOutcome::Failed, 1)
+        ]
+    );
+    let letter = &sns.letters()[0];
+    assert_eq!(letter["Action"], "Publish");
+    assert_eq!(
+        letter["TopicArn"],
+        "arn:aws:sns:eu-west-3:111122223333:curfew"
+    );
+    assert_eq!(letter["Subject"], "Deviation: a: a happened");
+    assert_eq!(letter["MessageStructure"], "json");
+    let bodies: serde_json::Value =
+        serde_json::from_str(letter["Message"].as_str().unwrap()).unwrap();
+    assert_eq!(bodies["email"], "Deviation: a: a happened");
+    let facts: serde_json::Value =
+        serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
+    assert_eq!(facts["notices"][0]["kind"], "deviation");
+}
+
+/// The whole daemon: an edge, a hold, and a start that EC2 has no room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_of_transitions_holds_and_failures() {
+    let state = tempfile::tempdir().unwrap();
+    let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
+    let system = Clock::system();
+    let shift = edge.duration_since(system.now()) - SignedDuration::from_secs(3);
+    let clock = Clock::telling(move || system.now() + shift);
+    let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
+                                     "night": {"timezone": "Europe/Paris", "start": "0 20 * * *"}}}"#;
+    let governance = RawGovernance::from_json(document)
+        .unwrap()
+        .resolve()
+        .unwrap();
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(
+        Launch::new("web")
+            .tag("Schedule", "office")
+            .tag("curfew:last", "2026-11-23T07:00:00Z start schedule office"),
+    );
+    ec2.launch(
+        Launch::new("night")
+            .tag("Schedule", "night")
+            .stopped()
+            .tag("curfew:last", "2026-11-22T19:00:00Z start schedule night"),
+    );
+    ec2.fault(Fault::error(
+        Action::StartInstances,
+        500,
+        "InsufficientInstanceCapacity",
+    ));
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let inbox = Inbox::open().await;
+    let connection = connection(&server.endpoint).await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(clock.clone(), organisation, state.path().to_owned())
+    };
+    let settings = looking_often(Driver::Daemon);
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let daemon =
+        tokio::spawn(async move { run(&settings, Arc::new(governance), ports, token).await });
+
+    inbox.until_told("to stopped: schedule office", &ec2).await;
+    inbox
+        .until_told("start failed (schedule night)", &ec2)
+        .await;
+    ec2.set_tag(
+        &web,
+        "curfew:override",
+        "stopped since 2026-11-23T12:00:00Z until 2026-11-24T22:00:00Z by alice",
+    );
+    inbox
+        .until_told("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)
+        .await;
+    ec2.remove_tag(&web, "curfew:override");
+    inbox
+        .until_told(
+            "the override by alice (stopped until 2026-11-24T22:00:00Z) was ended early",
+            &ec2,
+        )
+        .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    let told = inbox.told();
+    assert_eq!(
+        told.matches("start failed").count(),
+        1,
+        "once, however often it is tried: {told}"
+    );
+}
+
+/// No schedules.
+fn nobody() -> Arc<Governance> {
+    Arc::new(Governance {
+        tag: "Schedule".to_owned(),
+        schedules: std::collections::BTreeMap::new(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_that_its_journal_was_broken() {
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join(FILE), "this is no database".repeat(100)).unwrap();
+    let inbox = Inbox::open().await;
+    let connection = connection("http://127.0.0.1:9").await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(Clock::system(), organisation, state.path().to_owned())
+    };
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let settings = looking_often(Driver::Cloud);
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    inbox.until(1).await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    let told = inbox.told();
+    let begins = "Failure: Curfew: the journal was broken; the old one is kept as `";
+    assert!(told.starts_with(begins), "{told}");
+    let kept = state.path().join(format!("{FILE}.broken-1"));
+    assert_eq!(
+        inbox.letters()[0]["curfew"]["notices"][0]["kept"],
+        kept.to_str().unwrap()
+    );
+}
+
+/// Another program holds the journal's file, for longer than the daemon waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_can_again() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(Launch::new("web"));
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let inbox = Inbox::open().await;
+    let connection = connection(&server.endpoint).await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(clock, organisation, state.path().to_owned())
+    };
+    let health = ports.health.clone();
+    let settings = looking_often(Driver::Cloud);
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    until("it is ready", || health.unready().is_empty()).await;
+
+    let other = rusqlite::Connection::open(state.path().join(FILE)).unwrap();
+    let begin = || other.execute_batch("BEGIN IMMEDIATE").is_ok();
+    until("the other program has the file", begin).await;
+    ec2.stop(&web).unwrap();
+    inbox.until_told("can't be written", &ec2).await;
+    assert_eq!(health.unready(), ["the journal can't be written"]);
+    other.execute_batch("ROLLBACK").unwrap();
+    inbox
+        .until_told("the journal can be written again", &ec2)
+        .await;
+    inbox.until_told("to stopped: outside", &ec2).await;
+    until("it is ready again", || health.unready().is_empty()).await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    let told = inbox.told();
+    assert_eq!(told.matches("can't be written").count(), 1, "{told}");
+    assert_eq!(told.matches("can be written again").count(), 1, "{told}");
+    assert!(told.contains("another program holds the file"), "{told}");
+    assert!(told.contains("none was lost"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_can_try_it_and_sees_no_secret() {
+    let (slack, sns) = (Inbox::open().await, Inbox::open().await);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!(
+        "[[notify]]\ntype = 'webhook'\nurl = '{}'\nkinds = ['failure']\n[[notify]]\ntype = 'sns'\n\
+         topic_arn = 'arn:aws:sns:eu-west-3:111122223333:curfew'\n",
+        slack.url()
+    );
+    std::fs::write(directory.path().join("curfew.toml"), settings).unwrap();
+    let curfew = |endpoint: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command.env_clear().current_dir(directory.path()).args([
+            "--config",
+            "curfew.toml",
+            "notify",
+            "test",
+            "--endpoint-url",
+            &endpoint,
+        ]);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    let output = curfew(sns.endpoint()).await.unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{stdout}");
+    assert!(
+        stdout.contains("failure") && stdout.matches("delivered").count() == 2,
+        "{stdout}"
+    );
+    assert!(!stdout.contains("s3cr3t"), "{stdout}");
+    assert_eq!(
+        slack.letters()[0]["text"],
+        "Curfew: can reach you here: this is a test"
+    );
+
+    slack.will([Reply::Status(403)]);
+    let output = curfew(sns.endpoint()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.starts_with("error: 1 of 2 destinations did not take the notice\n"),
+        "{stderr}"
+    );
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("the webhook answered 403"), "{stdout}");
+}

@@ -1,0 +1,402 @@
+//! A state directory, a port, and the `curfew` program in a cleared environment.
+
+pub(crate) mod minute;
+mod place;
+mod running;
+pub(crate) mod terminal;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use curfew_aws::progress::Silent;
+use curfew_emulator::{Emulator, cache_directory};
+use curfew_journal::Journal;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub(crate) use self::place::Place;
+use self::running::Running;
+
+/// Everything that one test has to itself.
+pub(crate) struct House {
+    state: TempDir,
+    port: u16,
+    endpoint: String,
+    emulator: Mutex<Option<(Emulator, Runtime)>>,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self::asking_of(port, format!("http://127.0.0.1:{port}"))
+    }
+
+    /// One whose cloud is not its own.
+    pub(crate) fn at(endpoint: &str) -> Self {
+        Self::asking_of(0, endpoint.to_owned())
+    }
+
+    fn asking_of(port: u16, endpoint: String) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        fs::write(state.path().join("curfew.toml"), "[governing]\n").unwrap();
+        Self {
+            state,
+            port,
+            endpoint,
+            emulator: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn settings(&self, text: &str) {
+        fs::write(self.state.path().join("curfew.toml"), text).unwrap();
+    }
+
+    fn curfew(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        for name in ["HOME", "XDG_CACHE_HOME"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("CURFEW_CONFIG", self.state.path().join("curfew.toml"))
+            .env("CURFEW__DAEMON__STATE_DIR", self.state.path())
+            // Its usual port is one for all tests.
+            .env("CURFEW__DAEMON__METRICS", "")
+            // The emulator tells of no change by itself: looks have to find them.
+            .env("CURFEW__DAEMON__POLL_QUIET", "5s");
+        command
+    }
+
+    fn asking(&self) -> Command {
+        let mut command = self.curfew();
+        command
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_REGION", "us-east-1");
+        command
+    }
+
+    /// `curfew up`, as far as its invitation.
+    pub(crate) fn up(&self) -> Running {
+        let mut command = self.curfew();
+        command.args(["up", "-o", "json", "--port", &self.port.to_string()]);
+        Running::start(command, &self.state.path().join("up.log"), true)
+    }
+
+    /// `curfew run`.
+    pub(crate) fn run(&self) -> Running {
+        self.run_with(&[])
+    }
+
+    /// The same where the environment has this too.
+    pub(crate) fn run_with(&self, environment: &[(&str, &str)]) -> Running {
+        let mut command = self.curfew();
+        command.envs(environment.iter().copied()).arg("run");
+        let running = Running::start(command, &self.state.path().join("run.log"), false);
+        self.eventually("the daemon runs", || running.log().contains("curfew runs"));
+        running
+    }
+
+    /// What a command prints as JSON; it must succeed.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        self.told(arguments).0
+    }
+
+    /// The same, and what it says meanwhile on standard error.
+    pub(crate) fn told(&self, arguments: &[&str]) -> (Value, String) {
+        let output = self
+            .asking()
+            .args(arguments)
+            .args(["-o", "json"])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "curfew {arguments:?}: {stderr}");
+        let document = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"));
+        (document, stderr)
+    }
+
+    /// What a command prints as JSON where the environment has this too.
+    pub(crate) fn json_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Value {
+        let mut command = self.asking();
+        command.envs(environment.iter().copied());
+        let output = command
+            .args(arguments)
+            .args(["-o", "json"])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"))
+    }
+
+    /// The exit code and standard output of a command.
+    pub(crate) fn prints(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.asking().args(arguments).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    }
+
+    /// Runs a command, however it ends.
+    pub(crate) fn attempt(&self, arguments: &[&str]) {
+        let _ = self.asking().args(arguments).output();
+    }
+
+    /// The exit code and standard error of a command that must fail.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.asking().args(arguments).output().unwrap();
+        assert!(
+            !output.status.success(),
+            "curfew {arguments:?} should have failed"
+        );
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+
+    pub(crate) fn history(&self) -> Vec<Value> {
+        self.json(&["history"]).as_array().unwrap().clone()
+    }
+
+    /// Whether the daemon has seen an instance.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        let journal = Journal::read(self.state.path());
+        let known = journal.and_then(|journal| journal.sightings());
+        known.is_ok_and(|known| known.contains_key(&id.parse().unwrap()))
+    }
+
+    /// The files of this house that hold `text`: the journal, logs, and what the emulator keeps.
+    pub(crate) fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let holds = |path: &Path| {
+            let bytes = fs::read(path).unwrap_or_default();
+            bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        };
+        let mut found = Vec::new();
+        let mut directories = vec![self.state.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap() {
+                    kind if kind.is_dir() => directories.push(entry.path()),
+                    kind if kind.is_file() && holds(&entry.path()) => found.push(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
+    fn instances(&self) -> Vec<Value> {
+        self.json(&["status", "--all"])["instances"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.instances()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub(crate) fn id(&self, name: &str) -> String {
+        let instances = self.instances();
+        instances.iter().find(|it| it["name"] == name).unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub(crate) fn state(&self, id: &str) -> String {
+        let instances = self.instances();
+        instances.iter().find(|it| it["id"] == id).unwrap()["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// GET over a plain connection, so that this needs no HTTP library: status and JSON body.
+    pub(crate) fn get(url: &str) -> (u16, Value) {
+        Self::get_with(url, "")
+    }
+
+    /// The same with a token.
+    pub(crate) fn get_by(url: &str, token: &str) -> (u16, Value) {
+        Self::get_with(url, &format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    fn get_with(url: &str, headers: &str) -> (u16, Value) {
+        Self::ask("GET", url, headers, "")
+    }
+
+    fn ask(method: &str, url: &str, headers: &str, body: &str) -> (u16, Value) {
+        let (status, body) = Self::fetch(method, url, headers, body);
+        let json = body
+            .find('{')
+            .zip(body.rfind('}'))
+            .map_or(Value::Null, |(from, to)| {
+                serde_json::from_str(&body[from..=to])
+                    .unwrap_or_else(|error| panic!("{url}: {error}: {body}"))
+            });
+        (status, json)
+    }
+
+    /// Status and body of any answer; 0 if there is none.
+    pub(crate) fn fetch(method: &str, url: &str, headers: &str, body: &str) -> (u16, String) {
+        let (authority, path) = url
+            .strip_prefix("http://")
+            .unwrap()
+            .split_once('/')
+            .unwrap();
+        let Ok(mut stream) = TcpStream::connect(authority) else {
+            return (0, String::new());
+        };
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        write!(
+            stream,
+            "{method} /{path} HTTP/1.0\r\nHost: {authority}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        if stream.read_to_string(&mut answer).is_err() {
+            return (0, String::new());
+        }
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status, body.to_owned())
+    }
+
+    pub(crate) fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
+        let patience = Duration::from_mins(4);
+        let begun = Instant::now();
+        while !condition() {
+            let log = || fs::read_to_string(self.state.path().join("up.log")).unwrap_or_default();
+            assert!(
+                begun.elapsed() < patience,
+                "not within {patience:?}: {what}\n{}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// What the Lambda of the stack `curfew` has logged, a JSON object a line.
+    pub(crate) fn function_log(&self) -> Vec<Value> {
+        self.log_of("curfew-curfew")
+    }
+
+    /// The same of another one.
+    pub(crate) fn log_of(&self, function: &str) -> Vec<Value> {
+        let url = format!("{}/", self.endpoint);
+        let headers = "X-Amz-Target: Logs_20140328.FilterLogEvents\r\nContent-Type: application/x-amz-json-1.1\r\n";
+        let body = format!(r#"{{"logGroupName":"/aws/lambda/{function}"}}"#);
+        let (status, answer) = Self::ask("POST", &url, headers, &body);
+        assert_eq!(status, 200, "{answer}");
+        let events = answer["events"].as_array().unwrap();
+        let messages = events.iter().filter_map(|event| event["message"].as_str());
+        // Lambda's own lines are none of ours.
+        messages
+            .flat_map(str::lines)
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// An emulator of the test's own, without a stack, with the demo fleet.
+    pub(crate) fn emulator_with_the_demo_fleet(&self) -> String {
+        let endpoint = self.emulator();
+        let own = Place::new(&endpoint, None, "us-east-1");
+        own.launch_the_demo_fleet();
+        endpoint
+    }
+
+    /// An emulator of the test's own, with nothing in it.
+    pub(crate) fn emulator(&self) -> String {
+        let runtime = Runtime::new().unwrap();
+        let emulator = runtime.block_on(async {
+            let installed = Emulator::provision(&cache_directory().unwrap(), "python3", &Silent)
+                .await
+                .unwrap();
+            let state = self.state.path().join("emulator");
+            Emulator::start(&installed, &state, self.port, &Silent)
+                .await
+                .unwrap()
+        });
+        let endpoint = emulator.endpoint();
+        *self.emulator.lock().unwrap() = Some((emulator, runtime));
+        endpoint
+    }
+
+    pub(crate) fn stop_emulator(&self) {
+        let (emulator, runtime) = self.emulator.lock().unwrap().take().unwrap();
+        runtime.block_on(emulator.stop()).unwrap();
+    }
+
+    /// Ends the emulator as a crash would.
+    pub(crate) fn kill_emulator(&self) {
+        let pids = self.pids();
+        assert!(!pids.is_empty(), "there is an emulator to kill");
+        for pid in pids {
+            Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        }
+    }
+
+    /// What still runs of this test's emulator, functions included: they all work below the state directory.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        processes_left_in(self.state.path())
+    }
+
+    fn pids(&self) -> Vec<String> {
+        processes_in(self.state.path())
+    }
+}
+
+/// The processes that work in a directory or below.
+pub(crate) fn processes_in(directory: &Path) -> Vec<String> {
+    let below = |path: PathBuf| fs::read_link(path).is_ok_and(|at| at.starts_with(directory));
+    let numbers = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let pids = numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    pids.filter(|pid| below(format!("/proc/{pid}/cwd").into()))
+        .collect()
+}
+
+/// The commands of those that are there still, a moment after they were told to end.
+pub(crate) fn processes_left_in(directory: &Path) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !processes_in(directory).is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let command =
+        |pid: String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    processes_in(directory).into_iter().map(command).collect()
+}

@@ -1,0 +1,430 @@
+//! `[[notify]]`: where notices go, and which.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use curfew_core::govern::Governance;
+use curfew_core::problem::Problem;
+use curfew_core::schedule::{ScheduleName, one_of};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The sorts of notice that a destination may ask for.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
+pub enum Kind {
+    /// An instance has come to rest in another state.
+    Transition,
+    /// Something was tried and did not work, or can't be read.
+    Failure,
+    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its hold or its enforced schedule.
+    Deviation,
+    /// A hold was placed, or has ended.
+    Hold,
+    /// `curfew notify test`; every destination gets it.
+    #[schemars(skip)]
+    Test,
+}
+
+impl Kind {
+    /// What a destination gets that asks for nothing in particular.
+    pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Deviation, Self::Hold];
+}
+
+impl Kind {
+    /// The word in the settings and in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transition => "transition",
+            Self::Failure => "failure",
+            Self::Deviation => "deviation",
+            Self::Hold => "hold",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "transition" => Ok(Self::Transition),
+            "failure" => Ok(Self::Failure),
+            "deviation" => Ok(Self::Deviation),
+            "hold" => Ok(Self::Hold),
+            _ => Err(format!(
+                "found `{}`; allowed is `transition`, `failure`, `deviation` or `hold`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
+
+/// One destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// Where.
+    pub destination: Destination,
+    /// Which sorts of notice.
+    pub kinds: BTreeSet<Kind>,
+    /// Only of these schedules; none means of all.
+    pub schedules: BTreeSet<ScheduleName>,
+}
+
+/// Where notices go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `type = "webhook"`, with `url`.
+    Webhook(WebhookUrl),
+    /// The same with `url_file`: the file that holds the URL. It is read where something is to be sent, since those who may only read the
+    /// settings need not be able to read it.
+    WebhookIn(PathBuf),
+    /// `type = "sns"`.
+    Topic(TopicArn),
+}
+
+/// A webhook's URL. Whoever knows it may write there, so only its host is ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookUrl(String);
+
+impl WebhookUrl {
+    /// The whole of it, for the call and nothing else.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        write!(f, "{scheme}://{host}/…")
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for WebhookUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let malformed = "a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host";
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+        match host {
+            Some(host) if !host.is_empty() && !host.contains('@') => {}
+            _ => return Err(malformed.to_owned()),
+        }
+        if text.chars().all(|c| c.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(malformed.to_owned())
+        }
+    }
+}
+
+/// An SNS topic: `arn:aws:sns:eu-west-3:111122223333:curfew`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicArn(String);
+
+impl TopicArn {
+    /// As AWS writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The region that it is in.
+    pub fn region(&self) -> &str {
+        self.0.split(':').nth(3).unwrap_or_default()
+    }
+
+    /// Whether it keeps the order, and so wants to know groups.
+    pub fn is_fifo(&self) -> bool {
+        self.0.strip_suffix(".fifo").is_some()
+    }
+}
+
+impl fmt::Display for TopicArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TopicArn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let is_name = |name: &str| {
+            let plain = name.strip_suffix(".fifo").unwrap_or(name);
+            (1..=256).contains(&plain.len())
+                && plain
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        match parts.as_slice() {
+            ["arn", partition, "sns", region, account, name]
+                if partition.starts_with("aws")
+                    && !region.is_empty()
+                    && account.len() == 12
+                    && account.bytes().all(|b| b.is_ascii_digit())
+                    && is_name(name) =>
+            {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(format!(
+                "`{}` is not a topic's ARN, such as `arn:aws:sns:eu-west-3:111122223333:curfew`",
+                text.chars().take(80).collect::<String>().escape_debug()
+            )),
+        }
+    }
+}
+
+/// `[[notify]]`, as written.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawNotify {
+    /// What sort of destination.
+    #[serde(rename = "type")]
+    pub channel: RawChannel,
+    /// A webhook's URL, such as Slack's: it is like a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A file that holds the webhook's URL and nothing else: its path, from the settings' folder on; or the name of a systemd credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// An SNS topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_arn: Option<String>,
+    /// Which sorts of notice; left out, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<Kind>>,
+    /// Only of these schedules; left out, of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<Vec<String>>,
+}
+
+impl fmt::Debug for RawNotify {
+    /// Without its URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawNotify")
+            .field("channel", &self.channel)
+            .field("url_file", &self.url_file)
+            .field("topic_arn", &self.topic_arn)
+            .field("kinds", &self.kinds)
+            .field("schedules", &self.schedules)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `type` in `[[notify]]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
+pub enum RawChannel {
+    /// JSON to a URL, as Slack takes it.
+    Webhook,
+    /// An SNS topic.
+    Sns,
+}
+
+impl TryFrom<String> for RawChannel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "webhook" => Ok(Self::Webhook),
+            "sns" => Ok(Self::Sns),
+            _ => Err(format!(
+                "found `{}`; allowed is `webhook` or `sns`",
+                text.escape_debug()
+            )),
+        }
+    }
+}
+
+/// Checks every destination, and reports every problem. What is said of schedules needs `governance`, where that is good.
+pub(super) fn resolve(
+    raw: &[RawNotify],
+    directory: &Path,
+    governance: Option<&Governance>,
+    problems: &mut Vec<Problem>,
+) -> Vec<NotifySettings> {
+    let mut resolved = Vec::new();
+    for (index, one) in raw.iter().enumerate() {
+        let mut found = Vec::new();
+        let destination =
+            destination(one, directory).map_err(|(key, message)| found.push((key, message)));
+        let kinds = kinds(one).map_err(|message| found.push(("kinds", message)));
+        let schedules =
+            schedules(one, governance).map_err(|message| found.push(("schedules", message)));
+        if let (Ok(destination), Ok(kinds), Ok(schedules)) = (destination, kinds, schedules) {
+            resolved.push(NotifySettings {
+                destination,
+                kinds,
+                schedules,
+            });
+        }
+        let placed = found
+            .into_iter()
+            .map(|(key, message)| Problem::new(format!("notify[{index}].{key}"), message));
+        problems.extend(placed);
+    }
+    resolved
+}
+
+fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'static str, String)> {
+    let only = |key, of: &str| (key, format!("`{key}` is for `type = \"{of}\"`"));
+    let RawNotify {
+        url,
+        url_file,
+        topic_arn,
+        ..
+    } = raw;
+    match (raw.channel, url, url_file, topic_arn) {
+        (RawChannel::Webhook, _, _, Some(_)) => Err(only("topic_arn", "sns")),
+        (RawChannel::Sns, Some(_), _, _) => Err(only("url", "webhook")),
+        (RawChannel::Sns, _, Some(_), _) => Err(only("url_file", "webhook")),
+        (RawChannel::Webhook, Some(_), Some(_), None) => Err((
+            "url_file",
+            "`url` is there too: a webhook has one of them".to_owned(),
+        )),
+        (RawChannel::Webhook, None, None, None) => Err((
+            "url",
+            "`url` is missing: a webhook needs it, or `url_file`".to_owned(),
+        )),
+        (RawChannel::Sns, None, None, None) => Err((
+            "topic_arn",
+            "`topic_arn` is missing: a topic needs it".to_owned(),
+        )),
+        (RawChannel::Webhook, Some(url), None, None) => url
+            .parse()
+            .map(Destination::Webhook)
+            .map_err(|message| ("url", message)),
+        (RawChannel::Webhook, None, Some(file), None) => {
+            let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+            let path = place_of(file, credentials.as_deref(), directory);
+            Ok(Destination::WebhookIn(path))
+        }
+        (RawChannel::Sns, None, None, Some(arn)) => arn
+            .parse()
+            .map(Destination::Topic)
+            .map_err(|message| ("topic_arn", message)),
+    }
+}
+
+/// Where a file is that holds a secret: among the service's credentials, which systemd hands to nobody else, or beside the settings.
+/// <https://systemd.io/CREDENTIALS/>
+fn place_of(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBuf {
+    let credential = credentials.map(|folder| folder.join(file));
+    credential
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| directory.join(file))
+}
+
+fn kinds(raw: &RawNotify) -> Result<BTreeSet<Kind>, String> {
+    match &raw.kinds {
+        None => Ok(Kind::ALL.into()),
+        Some(kinds) if kinds.is_empty() => {
+            Err("an empty list asks for nothing; leave it out for everything".to_owned())
+        }
+        Some(kinds) => Ok(kinds.iter().copied().collect()),
+    }
+}
+
+fn schedules(
+    raw: &RawNotify,
+    governance: Option<&Governance>,
+) -> Result<BTreeSet<ScheduleName>, String> {
+    let Some(names) = &raw.schedules else {
+        return Ok(BTreeSet::new());
+    };
+    if names.is_empty() {
+        return Err("an empty list asks for nothing; leave it out for all schedules".to_owned());
+    }
+    let mut schedules = BTreeSet::new();
+    for name in names {
+        let name: ScheduleName = name.parse().map_err(|error| format!("{error}"))?;
+        let is_inline = name == ScheduleName::inline();
+        if let Some(governance) = governance.filter(|_| !is_inline)
+            && !governance.schedules.contains_key(&name)
+        {
+            let known: Vec<ScheduleName> = governance.schedules.keys().cloned().collect();
+            return Err(format!("there is no schedule `{name}`; {}", one_of(&known)));
+        }
+        schedules.insert(name);
+    }
+    Ok(schedules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhooks_url_is_never_shown() {
+        let url: WebhookUrl = "https://hooks.slack.com/services/T0/B0/s3cr3t?token=s3cr3t"
+            .parse()
+            .unwrap();
+        assert_eq!(url.to_string(), "https://hooks.slack.com/…");
+        assert!(!format!("{url:?}").contains("s3cr3t"));
+        for bad in [
+            "hooks.slack.com",
+            "ftp://x/y",
+            "https://",
+            "https:///x",
+            "https://u:s3cr3t@x/",
+            "https://x/a b",
+        ] {
+            let error = bad.parse::<WebhookUrl>().unwrap_err();
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secrets_file_is_a_credential_of_the_service_or_beside_the_settings() {
+        let credentials = tempfile::tempdir().unwrap();
+        std::fs::write(credentials.path().join("webhook"), "https://x/y").unwrap();
+        let place = |file: &str, credentials: Option<&Path>| {
+            place_of(Path::new(file), credentials, Path::new("/etc/curfew"))
+        };
+        let given = Some(credentials.path());
+        assert_eq!(place("webhook", given), credentials.path().join("webhook"));
+        let beside = Path::new("/etc/curfew/webhook");
+        assert_eq!(place("webhook", None), beside);
+        assert_eq!(place("other", given), Path::new("/etc/curfew/other"));
+        assert_eq!(
+            place("/run/secrets/webhook", given),
+            Path::new("/run/secrets/webhook")
+        );
+    }
+
+    #[test]
+    fn a_topic_says_its_region() {
+        let topic: TopicArn = "arn:aws-us-gov:sns:us-gov-east-1:111122223333:ops.fifo"
+            .parse()
+            .unwrap();
+        assert_eq!((topic.region(), topic.is_fifo()), ("us-gov-east-1", true));
+        for bad in [
+            "",
+            "curfew",
+            "arn:aws:sqs:eu-west-3:111122223333:q",
+            "arn:aws:sns:eu-west-3:1:t",
+            "arn:aws:sns:eu-west-3:111122223333:",
+        ] {
+            assert!(bad.parse::<TopicArn>().is_err(), "{bad}");
+        }
+    }
+}

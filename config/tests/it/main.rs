@@ -1,0 +1,3 @@
+//! The configuration as its callers see it.
+
+mod settings;

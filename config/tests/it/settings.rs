@@ -1,0 +1,358 @@
+//! Settings files as people write them, right and wrong.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use curfew_config::{AwsSettings, Driver, Overrides, Settings, SettingsError, load};
+
+fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("curfew.toml");
+    std::fs::write(&file, text).unwrap();
+    (
+        directory,
+        Overrides {
+            file: Some(file),
+            ..Overrides::default()
+        },
+    )
+}
+
+fn settings(text: &str) -> Result<Settings, SettingsError> {
+    let (_directory, overrides) = with_file(text);
+    load(&overrides)
+}
+
+/// The whole message, with the file's own path replaced.
+fn problems(text: &str) -> String {
+    let (directory, overrides) = with_file(text);
+    load(&overrides)
+        .unwrap_err()
+        .to_string()
+        .replace(directory.path().to_str().unwrap(), "/etc")
+}
+
+#[test]
+fn a_file_with_a_tables_name_alone_has_the_defaults_and_an_empty_one_is_refused() {
+    let settings = settings("[governing]").unwrap();
+    assert_eq!(settings.governance.tag, "Schedule");
+    assert_eq!(settings.daemon.driver, Driver::Cloud);
+    assert_eq!(
+        settings.stack.heartbeat.unwrap().to_string(),
+        "rate(5 minutes)"
+    );
+    let told = "the settings file `/etc/curfew.toml` is empty: it has no key at all";
+    assert_eq!(problems(""), told);
+    assert_eq!(problems("# [governing]\n"), told);
+}
+
+#[test]
+fn what_is_published_says_which_file_it_comes_from() {
+    let (directory, overrides) = with_file("[governing]");
+    let settings = load(&overrides).unwrap();
+    let file = directory.path().join("curfew.toml");
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy();
+    assert_eq!(settings.origin, format!("{machine}:{}", file.display()));
+    let published: serde_json::Value = serde_json::from_str(&settings.publication()).unwrap();
+    assert_eq!(published["origin"], settings.origin);
+    // What others deploy is the same on each machine.
+    assert!(!settings.document.to_json().contains("origin"));
+}
+
+#[test]
+fn every_error_is_reported_with_file_key_and_what_is_allowed() {
+    let text = r#"
+        [schedules.office]
+        timezone = "Europe/Pariss"
+        runing = "Mon-Fri 08:00-20:00"
+
+        [schedules.lab]
+        timezone = "UTC"
+        running = "Mon-Fri 08:00-25:00"
+        enforce = "maybe"
+
+        [stack]
+        heartbeat = "rate(1 minutes)"
+        colour = "red"
+    "#;
+    insta::assert_snapshot!(problems(text), @r#"
+    7 problems in the settings:
+      /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
+      /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
+      /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
+      /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `timed`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
+      /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
+      /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `kms_keys`, `licenses`, `confirm_above`)
+      /etc/curfew.toml: `stack.heartbeat`: EventBridge refuses `rate(1 minutes)`: the unit is singular for 1 and plural otherwise; write `rate(1 minute)`; or `off`
+    "#);
+}
+
+#[test]
+fn a_tag_keeps_its_case() {
+    let settings = settings(
+        r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        match = { tags = { Environment = "dev*" } }
+    "#,
+    )
+    .unwrap();
+    let office = &settings.governance.schedules["office"];
+    assert_eq!(
+        office.matcher.tags.keys().collect::<Vec<_>>(),
+        ["Environment"]
+    );
+}
+
+#[test]
+fn prices_are_by_instance_type_dot_and_all() {
+    let settings =
+        settings("[prices]\n't3.micro' = 0.0118\n'p5.48xlarge' = 98\nspare = 0").unwrap();
+    let prices: Vec<(&str, f64)> = settings
+        .prices
+        .iter()
+        .map(|(instance_type, price)| (instance_type.as_str(), *price))
+        .collect();
+    let expected = [("p5.48xlarge", 98.0), ("spare", 0.0), ("t3.micro", 0.0118)];
+    assert_eq!(prices, expected);
+}
+
+#[test]
+fn a_price_is_a_finite_number_from_zero_on() {
+    let found = problems("[prices]\n't3.micro' = -0.01\n't3.small' = inf\n't3.large' = nan");
+    assert_eq!(
+        found,
+        "3 problems in the settings:\n  \
+         /etc/curfew.toml: `prices.t3.large`: `NaN` is not a price per hour; write 0 or more\n  \
+         /etc/curfew.toml: `prices.t3.micro`: `-0.01` is not a price per hour; write 0 or more\n  \
+         /etc/curfew.toml: `prices.t3.small`: `inf` is not a price per hour; write 0 or more"
+    );
+}
+
+#[test]
+fn the_environment_is_over_the_file_and_flags_are_over_the_environment() {
+    let (_directory, mut overrides) =
+        with_file("[aws]\nregion = 'eu-west-1'\n[daemon]\npoll = '30s'");
+    overrides.environment = HashMap::from([
+        ("CURFEW__AWS__REGION".to_owned(), "eu-west-2".to_owned()),
+        ("CURFEW__DAEMON__POLL".to_owned(), "20s".to_owned()),
+    ]);
+    let read = load(&overrides).unwrap();
+    assert_eq!(read.aws.region.as_deref(), Some("eu-west-2"));
+    assert_eq!(read.daemon.poll.as_secs(), 20);
+    overrides.aws = AwsSettings {
+        region: Some("eu-west-3".to_owned()),
+        ..AwsSettings::default()
+    };
+    assert_eq!(
+        load(&overrides).unwrap().aws.region.as_deref(),
+        Some("eu-west-3")
+    );
+}
+
+#[test]
+fn a_holiday_file_beside_the_settings_becomes_dates() {
+    let (directory, overrides) = with_file(
+        "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['holidays.ics', '12-24']",
+    );
+    let missing = load(&overrides).unwrap_err().to_string();
+    assert!(
+        missing.contains("`schedules.office.except[0]`")
+            && missing.contains("holidays.ics` can't be read"),
+        "{missing}"
+    );
+    let holidays = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n\
+                    DTSTART;VALUE=DATE:20261224\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    std::fs::write(directory.path().join("holidays.ics"), holidays).unwrap();
+    let read = load(&overrides).unwrap();
+    assert_eq!(
+        read.document.schedules["office"].except,
+        ["2026-12-24", "12-24"]
+    );
+}
+
+const MIXED: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\n\
+    BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Inventory\r\nDTSTART:20261223T230000Z\r\nDURATION:PT30M\r\nEND:VEVENT\r\n\
+    BEGIN:VEVENT\r\nUID:2\r\nSUMMARY:Day\r\nDTSTART;VALUE=DATE:20261226\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+#[test]
+fn events_with_a_time_are_left_out_by_name_or_taken_where_that_is_asked_for() {
+    let office = "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['mixed.ics']";
+    let (directory, overrides) = with_file(office);
+    std::fs::write(directory.path().join("mixed.ics"), MIXED).unwrap();
+    let read = load(&overrides).unwrap();
+    assert_eq!(read.document.schedules["office"].except, ["2026-12-26"]);
+    let [warning] = read.warnings.as_slice() else {
+        panic!("{:?}", read.warnings);
+    };
+    assert_eq!(warning.key, "schedules.office.except[0]");
+    assert!(
+        warning
+            .message
+            .contains("mixed.ics` the event `Inventory` has a time of day and is left out"),
+        "{warning}"
+    );
+
+    let (directory, overrides) = with_file(&format!("{office}\ntimed = true"));
+    std::fs::write(directory.path().join("mixed.ics"), MIXED).unwrap();
+    let read = load(&overrides).unwrap();
+    // 23:00 in UTC is the next day in Paris.
+    let office = &read.document.schedules["office"];
+    assert_eq!(office.except, ["2026-12-24", "2026-12-26"]);
+    assert_eq!(read.warnings, []);
+    // How a calendar is read is nothing that the Lambda has to know.
+    assert!(!read.document.to_json().contains("timed"));
+}
+
+#[test]
+fn only_a_calendar_without_days_is_refused() {
+    let (directory, overrides) = with_file(
+        "[schedules.job]\ntimezone = 'UTC'\nrunning = '06:00-20:00'\nonly = ['timed.ics']",
+    );
+    let text = MIXED.replace("DTSTART;VALUE=DATE:20261226", "DTSTART:20261226T080000");
+    std::fs::write(directory.path().join("timed.ics"), text).unwrap();
+    let problem = load(&overrides).unwrap_err().to_string();
+    assert!(
+        problem.contains("`schedules.job.only[0]`")
+            && problem.contains("`only` without days would allow every day"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_calendar_that_would_end_the_process_is_refused() {
+    let (directory, overrides) = with_file(
+        "[schedules.job]\ntimezone = 'UTC'\nrunning = '06:00-20:00'\nexcept = ['deep.ics']",
+    );
+    let deep = "BEGIN:VCALENDAR\r\n".repeat(1000) + &"END:VCALENDAR\r\n".repeat(1000);
+    std::fs::write(directory.path().join("deep.ics"), deep).unwrap();
+    let problem = load(&overrides).unwrap_err().to_string();
+    assert!(
+        problem.contains(
+            "deep.ics` can't be used: it is not an iCalendar file: `BEGIN:VCALENDAR` begins it"
+        ),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_wrong_value_from_the_environment_names_the_variable() {
+    let (_directory, mut overrides) = with_file("[governing]");
+    overrides.environment =
+        HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]);
+    insta::assert_snapshot!(load(&overrides).unwrap_err(), @r"
+    1 problem in the settings:
+      CURFEW__DAEMON__DRIVER: `daemon.driver`: found `cluod`; allowed is `cloud` or `daemon`
+    ");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_shown_where() {
+    insta::assert_snapshot!(problems("[schedules.office\ntimezone = 'UTC'"), @r"
+    `/etc/curfew.toml` is not TOML: TOML parse error at line 1, column 18
+      |
+    1 | [schedules.office
+      |                  ^
+    unclosed table, expected `]`
+    ");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let overrides = Overrides {
+        file: Some(PathBuf::from("/nonexistent/curfew.toml")),
+        ..Overrides::default()
+    };
+    let error = load(&overrides).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the settings file `/nonexistent/curfew.toml` can't be read"
+    );
+}
+
+#[test]
+fn accounts_and_regions_are_read_and_their_mistakes_are_placed() {
+    let account = |more: &str| {
+        format!(
+            "[[account]]\nid = '111122223333'\nrole_arn = 'arn:aws:iam::111122223333:role/curfew-member'\n{more}"
+        )
+    };
+    let good = settings(&account("regions = ['eu-west-3', 'us-east-1']")).unwrap();
+    assert_eq!(good.membership.accounts[0].regions.len(), 2);
+    assert_eq!(good.document.account.len(), 1);
+    insta::assert_snapshot!(problems(&account("region = 'eu-west-3'\nregions = []")), @r"
+    1 problem in the settings:
+      /etc/curfew.toml: `account[0].region`: `region` is not a key here; did you mean `regions`? (allowed: `id`, `name`, `role_arn`, `external_id`, `regions`)
+    ");
+    insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = 'eu-west-3'"), @r#"
+    1 problem in the settings:
+      /etc/curfew.toml: `account[0].regions`: invalid type: string "eu-west-3", expected a sequence
+    "#);
+    insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = ['eu-west-3']"), @r"
+    1 problem in the settings:
+      /etc/curfew.toml: `account[0]`: `role_arn` is missing
+    ");
+}
+
+#[test]
+fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
+    let good = settings(
+        r#"
+        [schedules.office]
+        timezone = "Europe/Paris"
+        running = "Mon-Fri 08:00-20:00"
+        [[notify]]
+        type = "webhook"
+        url = "https://hooks.slack.com/services/s3cr3t"
+        [[notify]]
+        type = "sns"
+        topic_arn = "arn:aws:sns:eu-west-3:111122223333:curfew"
+        kinds = ["failure"]
+        schedules = ["office", "inline"]
+    "#,
+    )
+    .unwrap();
+    let counts: Vec<(usize, usize)> = good
+        .notify
+        .iter()
+        .map(|one| (one.kinds.len(), one.schedules.len()))
+        .collect();
+    assert_eq!(counts, [(4, 0), (1, 2)]);
+    assert!(!format!("{good:?}").contains("s3cr3t"));
+
+    let bad = r#"
+        [[notify]]
+        type = "webhook"
+        url = "hooks.slack.com/services/s3cr3t"
+        kinds = []
+        [[notify]]
+        type = "sns"
+        schedules = ["office"]
+        [[notify]]
+        type = "webhook"
+        topic_arn = "arn:aws:sns:eu-west-3:111122223333:curfew"
+        [[notify]]
+        type = "webhook"
+        url = "https://hooks.slack.com/services/s3cr3t"
+        url_file = "webhook"
+    "#;
+    insta::assert_snapshot!(problems(bad), @r#"
+    6 problems in the settings:
+      /etc/curfew.toml: `notify[0].kinds`: an empty list asks for nothing; leave it out for everything
+      /etc/curfew.toml: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
+      /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the settings have no schedules
+      /etc/curfew.toml: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
+      /etc/curfew.toml: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
+      /etc/curfew.toml: `notify[3].url_file`: `url` is there too: a webhook has one of them
+    "#);
+    insta::assert_snapshot!(problems("[[notify]]\ntype = 'mail'"), @r#"
+    1 problem in the settings:
+      /etc/curfew.toml: `notify[0].type`: found `mail`; allowed is `webhook` or `sns`
+    "#);
+    insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nkinds = ['failures']"), @r#"
+    1 problem in the settings:
+      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `deviation` or `hold`
+    "#);
+}

@@ -1,0 +1,138 @@
+//! Putting Curfew into an account and region, saying how it is reached there, and taking it out again. Every step looks before it
+//! writes: what is interrupted is completed by the next run, and a second run writes nothing.
+
+pub mod artifact;
+mod bucket;
+mod data_change;
+mod destroy;
+mod error;
+pub mod guard;
+mod outputs;
+mod overlap;
+mod place;
+mod prepared;
+mod preview;
+mod publish;
+mod reach;
+#[cfg(test)]
+mod recorder;
+mod rules;
+mod settings;
+pub mod stack;
+mod survey;
+
+use std::path::PathBuf;
+
+use curfew_aws::connect::Connection;
+use curfew_aws::rules::{Rules, WakeUpRule};
+use curfew_core::stack_name::StackName;
+use curfew_core::token::Tokens;
+
+pub use self::data_change::DataChange;
+pub use self::destroy::{Belongings, InstanceTags, belongings, destroy};
+pub use self::error::DeployError;
+pub use self::outputs::Outputs;
+use self::prepared::Prepared;
+pub use self::preview::{Preview, preview};
+pub use self::publish::{loss, publish};
+pub use self::reach::Reach;
+pub use self::rules::wake_up_rules;
+use self::stack::Stack;
+pub use self::stack::TEMPLATE;
+pub use self::survey::{Deployer, StackQueue, Standing, Survey};
+use curfew_aws::progress::Progress;
+
+/// A CloudFormation template for the role in an account that Curfew governs from another.
+pub const MEMBER_ROLE: &str = include_str!("member-role.yaml");
+
+/// What to deploy.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// Which of the account's and region's deployments this is.
+    pub stack: StackName,
+    /// Who may call the API.
+    pub auth: Auth,
+    /// The one other site whose pages may call it.
+    pub cors_origin: Option<String>,
+    /// How many instances one request may change that does not say all.
+    pub request_limit: usize,
+    /// What the Lambda reads: the schedules, as JSON.
+    pub settings_document: String,
+    /// The rules that wake the Lambda: at the schedules' edges, and the heartbeat.
+    pub rules: Vec<WakeUpRule>,
+    /// Which instances the Lambda may act on.
+    pub reach: Reach,
+    /// The ARN of the policy that bounds what the Lambda's role may do.
+    pub permissions_boundary: Option<String>,
+    /// The Lambda's code; otherwise it is looked for.
+    pub lambda_zip: Option<PathBuf>,
+    /// What becomes of it where another deployment governs the same accounts and regions.
+    pub overlap: Overlap,
+}
+
+/// What becomes of a deployment that would govern accounts and regions which another one governs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It is refused.
+    Refused,
+    /// A person has said that both are meant: it is only told.
+    Allowed,
+}
+
+/// Who may call the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Anybody who reaches it: only for an emulator.
+    None,
+    /// Whoever holds one of these tokens, of which only the digests are deployed.
+    Token(Tokens),
+    /// Whoever AWS lets.
+    Iam,
+}
+
+/// The tag that says that a stack is Curfew's; every resource inherits it.
+const MARK: &str = "curfew:stack";
+
+/// A parameter's longest value.
+const LONGEST_PARAMETER: usize = 4096;
+
+/// Deploys, or brings what is deployed up to date.
+pub async fn deploy(
+    conn: &Connection,
+    deployment: &Deployment,
+    progress: &dyn Progress,
+) -> Result<Outputs, DeployError> {
+    progress.begin(&format!("Deploying `{}`", deployment.stack));
+    let prepared = Prepared::new(conn, deployment, progress).await?;
+    prepared.deploy(progress).await
+}
+
+/// How what is deployed is reached.
+pub async fn outputs(conn: &Connection, stack: &StackName) -> Result<Outputs, DeployError> {
+    let found = stack_outputs(conn, stack).await?;
+    let client = event_bridge(conn);
+    let rules = Rules::new(client, stack.clone(), &found.function_arn);
+    let names = rules.names().await?;
+    Ok(found.with_rules(conn, names))
+}
+
+/// A client of EventBridge, whose calls count among the connection's.
+fn event_bridge(conn: &Connection) -> aws_sdk_eventbridge::Client {
+    let config = aws_sdk_eventbridge::config::Builder::from(&conn.sdk);
+    let config = config.interceptor(conn.calls.clone());
+    aws_sdk_eventbridge::Client::from_conf(config.build())
+}
+
+async fn stack_outputs(
+    conn: &Connection,
+    stack: &StackName,
+) -> Result<outputs::StackOutputs, DeployError> {
+    let description = Stack::new(conn, stack).describe().await?;
+    let description = description.ok_or_else(|| DeployError::NotDeployed {
+        stack: stack.clone(),
+    })?;
+    outputs::of_stack(&description).map_err(|output| DeployError::Incomplete {
+        stack: stack.clone(),
+        output,
+    })
+}

@@ -1,0 +1,415 @@
+//! The journal: every transition, and what became of every edge, kept in SQLite next to what was last seen of each instance.
+//!
+//! One process writes it, in transactions that hold a transition and the sighting it leads to, so that a kill -9 at any moment
+//! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) come and go beside it.
+
+mod edges;
+mod error;
+mod history;
+mod keeper;
+mod migrations;
+mod retention;
+pub mod savings;
+mod watching;
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use curfew_core::instance::{AccountId, InstanceId, InstanceState, Region};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::transition::{Sighting, Transition};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+pub use edges::{EdgeEntry, EdgeOutcome, FollowedEdge, UnknownOutcome};
+pub use error::JournalError;
+pub use history::{Entry, Filter};
+
+pub use keeper::{Keeper, LOCK, Replaced, Written};
+pub use watching::{Stretch, Watch};
+
+/// The journal's file in the state directory.
+pub const FILE: &str = "journal.sqlite";
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+    /// The device and inode of the file that was opened; unknown where it could not be asked for.
+    file: Option<(u64, u64)>,
+}
+
+/// One thing to write down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What happened to it; a first sighting is no transition.
+    pub transition: Option<Transition>,
+    /// The id of the event that told of it.
+    pub event: Option<String>,
+    /// What is known of it now; nothing, if it is gone.
+    pub sighting: Option<Sighting>,
+}
+
+/// Who made a call that changed an instance, by CloudTrail's word: known only minutes after the change, which may be written by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blame {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The states that such a call leads to.
+    pub to: &'static [InstanceState],
+    /// When the call was made.
+    pub at: Timestamp,
+    /// The principal.
+    pub by: String,
+}
+
+/// What was there when the record of an instance began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its state.
+    pub state: InstanceState,
+    /// When.
+    pub at: Timestamp,
+    /// The schedule that governed it.
+    pub schedule: Option<ScheduleName>,
+    /// Its type.
+    pub instance_type: Option<String>,
+    /// Where.
+    pub region: Region,
+    /// Whose.
+    pub account: AccountId,
+}
+
+impl Journal {
+    /// A reader may hold the file for a moment; longer, and something else is wrong.
+    const BUSY: Duration = Duration::from_secs(5);
+
+    /// Opens the journal in `directory` for writing, makes it if it is missing, and brings it up to date. Whoever shares the
+    /// directory with others opens a [`Keeper`] instead.
+    pub fn open(directory: &Path) -> Result<Self, JournalError> {
+        std::fs::create_dir_all(directory).map_err(|source| JournalError::Directory {
+            path: directory.to_owned(),
+            source,
+        })?;
+        let path = directory.join(FILE);
+        let failed = |what| {
+            let path = path.clone();
+            move |source| JournalError::Sqlite { path, what, source }
+        };
+        let mut connection = Connection::open(&path).map_err(failed("opened"))?;
+        connection
+            .busy_timeout(Self::BUSY)
+            .map_err(failed("opened"))?;
+        // FULL: a transition that was logged is on disk, even after a power cut. A fleet makes a few a minute at most.
+        connection
+            .pragma_update(None, "journal_mode", "wal")
+            .map_err(failed("opened"))?;
+        connection
+            .pragma_update(None, "synchronous", "full")
+            .map_err(failed("opened"))?;
+        let done: u32 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed("read"))?;
+        let known = migrations::newest();
+        if done > known {
+            return Err(JournalError::TooNew {
+                path,
+                found: done,
+                known,
+            });
+        }
+        migrations::migrate(&mut connection, done).map_err(failed("brought up to date"))?;
+        let file = device_and_inode(&path);
+        Ok(Self {
+            connection,
+            path,
+            file,
+        })
+    }
+
+    /// Whether the file that was opened no longer stands at its path: it was removed, or moved, or another took its place. SQLite
+    /// goes on writing to it, where no reader finds what is written.
+    pub fn is_detached(&self) -> bool {
+        self.file.is_some() && self.file != device_and_inode(&self.path)
+    }
+
+    /// Opens the journal in `directory` for reading, beside whoever writes it.
+    pub fn read(directory: &Path) -> Result<Self, JournalError> {
+        let path = directory.join(FILE);
+        if !path.exists() {
+            return Err(JournalError::Missing { path });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let failed = |source| JournalError::Sqlite {
+            path: path.clone(),
+            what: "opened",
+            source,
+        };
+        let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+        connection.busy_timeout(Self::BUSY).map_err(failed)?;
+        let journal = Self {
+            connection,
+            file: None,
+            path,
+        };
+        let found: u32 = journal
+            .connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|source| journal.failed("read", source))?;
+        match migrations::newest() {
+            known if found > known => Err(JournalError::TooNew {
+                path: journal.path,
+                found,
+                known,
+            }),
+            known if found < known => Err(JournalError::TooOld {
+                path: journal.path,
+                found,
+                known,
+            }),
+            _ => Ok(journal),
+        }
+    }
+
+    /// Writes all of `records` or none, and returns the entries that are new.
+    pub fn record(&mut self, records: &[Record]) -> Result<Vec<Entry>, JournalError> {
+        self.write("written", |batch| {
+            let mut entries = Vec::new();
+            for record in records {
+                if let Some(transition) = &record.transition {
+                    let id = insert(batch, transition, record.event.as_deref())?;
+                    entries.extend(id.map(|id| Entry {
+                        id,
+                        transition: transition.clone(),
+                    }));
+                }
+                remember(batch, record)?;
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Makes all of the changes of `changing`, or none.
+    fn write<T>(
+        &mut self,
+        what: &'static str,
+        changing: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, JournalError> {
+        let write = || -> rusqlite::Result<T> {
+            let batch = self.connection.transaction()?;
+            let changed = changing(&batch)?;
+            batch.commit()?;
+            Ok(changed)
+        };
+        let written = write();
+        written.map_err(|source| self.failed(what, source))
+    }
+
+    /// Says who it was, where a transition is written that fits and has nobody's name yet.
+    pub fn blame(&mut self, blames: &[Blame]) -> Result<(), JournalError> {
+        /// A call is answered at once, and its change begins within seconds.
+        const WITHIN: SignedDuration = SignedDuration::from_mins(1);
+        /// Events are dated in whole seconds.
+        const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
+        const NAME: &str = "
+            UPDATE transitions SET by_whom = ?5
+            WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'outside'";
+        self.write("written", |batch| {
+            for blame in blames {
+                for to in blame.to {
+                    let from = blame.at.checked_sub(ROUNDING).unwrap_or(blame.at);
+                    let until = blame.at.checked_add(WITHIN).unwrap_or(blame.at);
+                    let values = params![
+                        blame.instance.as_str(),
+                        to.as_str(),
+                        stored(from),
+                        stored(until),
+                        blame.by
+                    ];
+                    batch.execute(NAME, values)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Those of `events` that the journal has already.
+    pub fn events(&self, events: &[String]) -> Result<HashSet<String>, JournalError> {
+        let list = serde_json::to_string(events).expect("texts are plain data");
+        let read = || -> rusqlite::Result<HashSet<String>> {
+            let mut query = self.connection.prepare_cached(
+                "SELECT event FROM transitions WHERE event IN (SELECT value FROM json_each(?1))",
+            )?;
+            let rows = query.query_map([list], |row| row.get(0))?;
+            rows.collect()
+        };
+        read().map_err(|source| self.failed("read", source))
+    }
+
+    /// Whether events have told of anything since `since`.
+    pub fn heard_events_since(&self, since: Timestamp) -> Result<bool, JournalError> {
+        self.connection
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM transitions WHERE at >= ?1 AND event IS NOT NULL)",
+                [stored(since)],
+                |row| row.get(0),
+            )
+            .map_err(|source| self.failed("read", source))
+    }
+
+    /// What was last known of every instance. What can't be read counts as not known: it is a first sighting then.
+    pub fn sightings(&self) -> Result<HashMap<InstanceId, Sighting>, JournalError> {
+        let read = || -> rusqlite::Result<HashMap<InstanceId, Sighting>> {
+            let mut query = self
+                .connection
+                .prepare("SELECT instance, sighting FROM sightings")?;
+            let rows = query.query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            let understood = |(id, sighting): (String, String)| {
+                Some((id.parse().ok()?, serde_json::from_str(&sighting).ok()?))
+            };
+            rows.map(|row| row.map(understood))
+                .filter_map(Result::transpose)
+                .collect()
+        };
+        read().map_err(|source| self.failed("read", source))
+    }
+
+    /// What was there when the record of each instance began.
+    pub fn beginnings(&self) -> Result<Vec<Beginning>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<Beginning>> {
+            let mut query = self.connection.prepare(
+                "SELECT instance, name, state, at, schedule, instance_type, region, account FROM beginnings ORDER BY instance",
+            )?;
+            let rows = query.query_map([], beginning)?;
+            rows.collect()
+        };
+        read().map_err(|source| self.failed("read", source))
+    }
+
+    fn failed(&self, what: &'static str, source: rusqlite::Error) -> JournalError {
+        JournalError::Sqlite {
+            path: self.path.clone(),
+            what,
+            source,
+        }
+    }
+}
+
+fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+fn insert(
+    batch: &Connection,
+    transition: &Transition,
+    event: Option<&str>,
+) -> rusqlite::Result<Option<i64>> {
+    batch
+        .prepare_cached(
+            "INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence,
+                                      by_whom, instance_type, event)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING RETURNING id",
+        )?
+        .query_row(
+            params![
+                transition.instance.as_str(),
+                transition.name,
+                transition.from.as_str(),
+                transition.to.as_str(),
+                stored(transition.at),
+                transition.cause.to_string(),
+                transition.schedule.as_ref().map(ToString::to_string),
+                transition.region.as_str(),
+                transition.account.as_str(),
+                transition.edge.map(stored),
+                transition.evidence.as_str(),
+                transition.by,
+                transition.instance_type,
+                event,
+            ],
+            |row| row.get(0),
+        )
+        .optional()
+}
+
+/// Keeps what is known of the record's instance now, and what was there when its record began.
+fn remember(batch: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let instance = record.instance.as_str();
+    let Some(sighting) = &record.sighting else {
+        batch
+            .prepare_cached("DELETE FROM sightings WHERE instance = ?1")?
+            .execute([instance])?;
+        return Ok(());
+    };
+    let json = serde_json::to_string(sighting).expect("a sighting is plain data");
+    batch
+        .prepare_cached("INSERT OR REPLACE INTO sightings (instance, sighting) VALUES (?1, ?2)")?
+        .execute([instance, &json])?;
+    if let (None, Some(since)) = (&record.transition, sighting.since) {
+        let values = params![
+            instance,
+            sighting.name,
+            sighting.state.as_str(),
+            stored(since),
+            sighting.schedule.as_ref().map(ToString::to_string),
+            sighting.instance_type,
+            sighting.region.as_str(),
+            sighting.account.as_str(),
+        ];
+        batch
+            .prepare_cached(
+                "INSERT OR IGNORE INTO beginnings (instance, name, state, at, schedule, instance_type, region, account)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(values)?;
+    }
+    Ok(())
+}
+
+fn beginning(row: &Row<'_>) -> rusqlite::Result<Beginning> {
+    let schedule: Option<String> = row.get(4)?;
+    Ok(Beginning {
+        instance: parsed(row, 0)?,
+        name: row.get(1)?,
+        state: parsed(row, 2)?,
+        at: parsed(row, 3)?,
+        schedule: schedule.map(|_| parsed(row, 4)).transpose()?,
+        instance_type: row.get(5)?,
+        region: Region::new(row.get::<_, String>(6)?),
+        account: AccountId::new(row.get::<_, String>(7)?),
+    })
+}
+
+/// Always with nine decimals, so that the texts sort as the instants do.
+fn stored(at: Timestamp) -> String {
+    format!("{at:.9}")
+}
+
+fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.get::<_, String>(column)?.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! What the record says about how long instances were off, where always-on would have had them run.
+//!
+//! Only what is known counts: in hours in which nobody watched an instance may have done anything, so they are neither on nor off,
+//! and what they would have cost is nobody's saving.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use curfew_core::instance::{AccountId, InstanceId, InstanceState, Region};
+use curfew_core::schedule::ScheduleName;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use crate::{Beginning, Entry, Stretch};
+
+/// What the journal has.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// What was there when the record of each instance began.
+    pub beginnings: Vec<Beginning>,
+    /// Every transition, in order.
+    pub entries: Vec<Entry>,
+    /// When anybody was watching, in order.
+    pub stretches: Vec<Stretch>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// From this instant on.
+    pub since: Timestamp,
+    /// Up to this one.
+    pub until: Timestamp,
+    /// What makes a line.
+    pub by: By,
+    /// Only these instances, by id or name, if any are named.
+    pub instances: Vec<String>,
+    /// Only while this schedule governed them.
+    pub schedule: Option<ScheduleName>,
+    /// What an hour of each type costs.
+    pub prices: BTreeMap<String, f64>,
+    /// Where months begin.
+    pub zone: TimeZone,
+}
+
+/// What makes a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The schedule that governed the instances.
+    Schedule,
+    /// The instance.
+    Instance,
+    /// The month.
+    Month,
+    /// The account.
+    Account,
+    /// The region.
+    Region,
+}
+
+/// One line, or all of them together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Line {
+    /// How long instances were on: billed, in any state but stopped.
+    pub on: SignedDuration,
+    /// How long they were off.
+    pub off: SignedDuration,
+    /// How long nobody knows.
+    pub unknown: SignedDuration,
+    /// What the time off would have cost, as far as there are prices.
+    pub saved: f64,
+    /// The time off that has no price.
+    pub unpriced: SignedDuration,
+    /// Whose time it is.
+    pub instances: BTreeSet<InstanceId>,
+    /// The regions that those are in.
+    pub regions: BTreeSet<Region>,
+    /// The accounts that those are in.
+    pub accounts: BTreeSet<AccountId>,
+}
+
+impl Line {
+    /// The share of the known time that they were off, from 0 to 1; nothing, if nothing is known.
+    pub fn share_off(&self) -> Option<f64> {
+        let known = (self.on + self.off).as_secs_f64();
+        (known > 0.0).then(|| self.off.as_secs_f64() / known)
+    }
+
+    fn add(&mut self, piece: &Piece<'_>, known: SignedDuration, price: Option<f64>) {
+        self.instances.insert(piece.instance.clone());
+        let (account, region) = piece.place;
+        if !self.accounts.contains(account) {
+            self.accounts.insert(account.clone());
+        }
+        if !self.regions.contains(region) {
+            self.regions.insert(region.clone());
+        }
+        self.unknown += piece.until.duration_since(piece.from) - known;
+        if piece.state != InstanceState::Stopped {
+            self.on += known;
+            return;
+        }
+        self.off += known;
+        match price {
+            Some(price) => self.saved += price * known.as_secs_f64() / 3600.0,
+            None => self.unpriced += known,
+        }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Savings {
+    /// The lines by their names.
+    pub lines: BTreeMap<String, Line>,
+    /// All of them together.
+    pub total: Line,
+}
+
+/// A time in which an instance was in one state.
+#[derive(Clone, Copy, Debug)]
+struct Piece<'a> {
+    instance: &'a InstanceId,
+    name: Option<&'a str>,
+    state: InstanceState,
+    schedule: Option<&'a ScheduleName>,
+    instance_type: Option<&'a str>,
+    place: (&'a AccountId, &'a Region),
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// Answers `question` from `account`.
+pub fn savings(account: &Account, question: &Question) -> Savings {
+    let mut watched: HashMap<(&AccountId, &Region), Vec<&Stretch>> = HashMap::new();
+    for stretch in &account.stretches {
+        let place = (&stretch.account, &stretch.region);
+        watched.entry(place).or_default().push(stretch);
+    }
+    let mut answer = Savings::default();
+    for piece in pieces(account, question.until) {
+        if !question.asks_for(&piece) {
+            continue;
+        }
+        for (line, piece) in question.lines(piece) {
+            let stretches = watched.get(&piece.place).map_or(&[][..], Vec::as_slice);
+            let known = known(&piece, stretches);
+            let price = piece
+                .instance_type
+                .and_then(|it| question.prices.get(it))
+                .copied();
+            answer.total.add(&piece, known, price);
+            answer
+                .lines
+                .entry(line)
+                .or_default()
+                .add(&piece, known, price);
+        }
+    }
+    answer
+}
+
+/// The lives of the instances, in pieces of one state. Who is terminated has no hours any more, on or off.
+fn pieces(account: &Account, until: Timestamp) -> Vec<Piece<'_>> {
+    let mut entries: HashMap<&InstanceId, Vec<&Entry>> = HashMap::new();
+    for entry in &account.entries {
+        entries
+            .entry(&entry.transition.instance)
+            .or_default()
+            .push(entry);
+    }
+    let mut pieces = Vec::new();
+    for beginning in &account.beginnings {
+        let mut piece = Piece {
+            instance: &beginning.instance,
+            name: beginning.name.as_deref(),
+            state: beginning.state,
+            schedule: beginning.schedule.as_ref(),
+            instance_type: beginning.instance_type.as_deref(),
+            place: (&beginning.account, &beginning.region),
+            from: beginning.at,
+            until,
+        };
+        let life = entries
+            .get(&beginning.instance)
+            .map_or(&[][..], Vec::as_slice);
+        for Entry { transition, .. } in life.iter().filter(|entry| entry.transition.at < until) {
+            let at = transition.at.max(piece.from);
+            // A journal of an older version did not note types: what is known later was so before.
+            piece.instance_type = piece.instance_type.or(transition.instance_type.as_deref());
+            end(&mut pieces, &piece, at);
+            piece = Piece {
+                name: transition.name.as_deref(),
+                state: transition.to,
+                schedule: transition.schedule.as_ref(),
+                instance_type: transition.instance_type.as_deref().or(piece.instance_type),
+                from: at,
+                ..piece
+            };
+        }
+        end(&mut pieces, &piece, until);
+    }
+    pieces
+}
+
+/// A piece ends at `at`, if it had any time, and its instance was there.
+fn end<'a>(pieces: &mut Vec<Piece<'a>>, piece: &Piece<'a>, at: Timestamp) {
+    let over = matches!(
+        piece.state,
+        InstanceState::ShuttingDown | InstanceState::Terminated
+    );
+    if !over && piece.from < at {
+        pieces.push(Piece {
+            until: at,
+            ..*piece
+        });
+    }
+}
+
+/// How much of a piece was watched.
+fn known(piece: &Piece<'_>, stretches: &[&Stretch]) -> SignedDuration {
+    let first = stretches.partition_point(|stretch| stretch.ended <= piece.from);
+    let within = stretches[first..]
+        .iter()
+        .take_while(|stretch| stretch.begun < piece.until);
+    within
+        .map(|stretch| {
+            stretch
+                .ended
+                .min(piece.until)
+                .duration_since(stretch.begun.max(piece.from))
+        })
+        .sum()
+}
+
+impl Question {
+    fn asks_for(&self, piece: &Piece<'_>) -> bool {
+        let named = |which: &String| which == piece.instance.as_str() || piece.name == Some(which);
+        (self.instances.is_empty() || self.instances.iter().any(named))
+            && (self.schedule.is_none() || piece.schedule == self.schedule.as_ref())
+    }
+
+    /// The part of a piece that is asked about, cut up into lines.
+    fn lines<'a>(&self, piece: Piece<'a>) -> Vec<(String, Piece<'a>)> {
+        let piece = Piece {
+            from: piece.from.max(self.since),
+            until: piece.until.min(self.until),
+            ..piece
+        };
+        if piece.from >= piece.until {
+            return Vec::new();
+        }
+        match self.by {
+            By::Schedule => {
+                let schedule = piece.schedule.map(ToString::to_string);
+                vec![(schedule.unwrap_or_else(|| "-".to_owned()), piece)]
+            }
+            By::Instance => {
+                let name = piece
+                    .name
+                    .map(|name| format!("{name} ({})", piece.instance));
+                vec![(name.unwrap_or_else(|| piece.instance.to_string()), piece)]
+            }
+            By::Month => self.months(piece),
+            By::Account => vec![(piece.place.0.to_string(), piece)],
+            By::Region => vec![(piece.place.1.to_string(), piece)],
+        }
+    }
+
+    fn months<'a>(&self, mut piece: Piece<'a>) -> Vec<(String, Piece<'a>)> {
+        let mut lines = Vec::new();
+        while piece.from < piece.until {
+            let local = piece.from.to_zoned(self.zone.clone());
+            let next = local
+                .first_of_month()
+                .and_then(|first| first.checked_add(1.month()))
+                .and_then(|first| first.start_of_day())
+                .map_or(piece.until, |first| first.timestamp());
+            let until = next.min(piece.until);
+            let month = local.strftime("%Y-%m").to_string();
+            lines.push((month, Piece { until, ..piece }));
+            piece.from = until;
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,371 @@
+//! What the watch task tells: transitions, holds that come and go, and a journal that can't be written.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use curfew_core::govern::Governance;
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::membership::Member;
+use curfew_core::memory::{Cause, Hold, hold_in_force};
+use curfew_core::transition::Transition;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Look, Seen};
+use crate::metrics::Metrics;
+use crate::notify::{Notice, Notifier};
+use crate::run::tidings::schedule;
+use curfew_journal::{Entry, Written};
+
+/// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
+/// can again.
+#[derive(Debug)]
+pub(in crate::run) struct Watched {
+    notifier: Notifier,
+    metrics: Metrics,
+    governance: Arc<Governance>,
+    holds: Holds,
+    under_way: UnderWay,
+    /// Since when the journal can't be written.
+    unwritable: Option<Timestamp>,
+}
+
+impl Watched {
+    pub(in crate::run) fn new(
+        notifier: Notifier,
+        metrics: Metrics,
+        governance: Arc<Governance>,
+    ) -> Self {
+        Self {
+            notifier,
+            metrics,
+            governance,
+            holds: Holds::default(),
+            under_way: UnderWay::default(),
+            unwritable: None,
+        }
+    }
+
+    /// Goes by other schedules from now on.
+    pub(in crate::run) fn govern(&mut self, governance: &Arc<Governance>) {
+        self.governance = Arc::clone(governance);
+    }
+
+    /// A look at instances.
+    pub(in crate::run) fn seen(&mut self, seen: &Seen, now: Timestamp) {
+        if let Seen::Told(told) = seen
+            && let Some(newest) = told.events.iter().map(|event| event.at).max()
+        {
+            let lag = now.duration_since(newest);
+            self.metrics.queue_lag(lag.try_into().unwrap_or_default());
+        }
+        let mut news = Vec::new();
+        match seen {
+            Seen::Everything(looks) => {
+                for Look {
+                    member, instances, ..
+                } in looks
+                {
+                    news.extend(
+                        self.holds
+                            .news(Some(member), instances, &self.governance, now),
+                    );
+                    self.holds.forget_all_but(member, instances);
+                    self.under_way.forget_all_but(&self.holds);
+                }
+            }
+            Seen::Told(told) => {
+                news.extend(
+                    self.holds
+                        .news(None, &told.instances, &self.governance, now),
+                );
+            }
+        }
+        for notice in news {
+            self.notifier.tell(&notice);
+        }
+    }
+
+    /// The journal was written, or could not be, and so many transitions wait for it now.
+    pub(in crate::run) fn wrote(&mut self, written: &Written, waiting: usize, now: Timestamp) {
+        self.metrics.journal_written(written.trouble.is_none());
+        if let Some(replaced) = &written.replaced {
+            self.notifier.tell(&Notice::journal_replaced(replaced, now));
+        }
+        match (&written.trouble, self.unwritable) {
+            (Some(error), None) => {
+                self.notifier.tell(&Notice::unwritable(error, waiting, now));
+                self.unwritable = Some(now);
+            }
+            (None, Some(since)) => {
+                let (kept, lost) = (written.entries.len(), written.lost);
+                self.notifier
+                    .tell(&Notice::writable(since, kept, lost, now));
+                self.unwritable = None;
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// New entries of the journal.
+    pub(in crate::run) fn journalled(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.metrics.journalled(&entry.transition);
+            if let Some(latency) = self.under_way.latency(&entry.transition) {
+                self.metrics.edge_done(latency);
+            }
+            if let Some(notice) = Notice::transition(&entry.transition) {
+                self.notifier.tell(&notice);
+            }
+        }
+    }
+}
+
+/// The edges whose instances are on their way. The journal tells an edge with the change that it began (running to stopping), and its
+/// latency is known only when that has ended (stopping to stopped).
+#[derive(Debug, Default)]
+struct UnderWay(HashMap<InstanceId, Timestamp>);
+
+impl UnderWay {
+    /// How long after its edge an instance came to rest, if a transition is that.
+    fn latency(&mut self, transition: &Transition) -> Option<SignedDuration> {
+        let id = &transition.instance;
+        match transition.to {
+            InstanceState::Pending | InstanceState::Stopping => {
+                match transition.edge {
+                    Some(edge) => self.0.insert(id.clone(), edge),
+                    // Somebody else's doing.
+                    None => self.0.remove(id),
+                };
+                None
+            }
+            InstanceState::Running | InstanceState::Stopped => {
+                let begun = self.0.remove(id);
+                // The same cause, or it turned back: then nothing was reached.
+                let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Hold(_));
+                let edge = transition.edge.or(begun).filter(|_| reached)?;
+                Some(transition.at.duration_since(edge))
+            }
+            InstanceState::ShuttingDown | InstanceState::Terminated | InstanceState::Other => {
+                self.0.remove(id);
+                None
+            }
+        }
+    }
+
+    /// Those that are not there any more have no end to wait for.
+    fn forget_all_but(&mut self, there: &Holds) {
+        self.0.retain(|id, _| there.0.contains_key(id));
+    }
+}
+
+/// The holds that were there at the last look.
+#[derive(Debug, Default)]
+struct Holds(HashMap<InstanceId, Known>);
+
+/// What was last seen of an instance.
+#[derive(Debug)]
+struct Known {
+    /// Where a look has found it; an event does not tell.
+    member: Option<Member>,
+    hold: Option<Hold>,
+}
+
+impl Holds {
+    /// The holds that came and went since the last look at these instances. An instance that is seen for the first time has no
+    /// news: its hold may be days old.
+    fn news(
+        &mut self,
+        member: Option<&Member>,
+        instances: &[Instance],
+        governance: &Governance,
+        now: Timestamp,
+    ) -> Vec<Notice> {
+        let mut news = Vec::new();
+        for instance in instances {
+            // Where it can't be read, nobody knows what it says now.
+            let Ok(hold) = hold_in_force(&instance.tags, now) else {
+                continue;
+            };
+            let known = Known {
+                member: member.cloned(),
+                hold: hold.clone(),
+            };
+            let Some(before) = self.0.insert(instance.id.clone(), known) else {
+                continue;
+            };
+            if let (None, Some(known)) = (member, self.0.get_mut(&instance.id)) {
+                known.member = before.member;
+            }
+            let notice = match (before.hold, hold) {
+                (before, Some(hold)) if before.as_ref() != Some(&hold) => {
+                    Notice::held(instance, &hold, now)
+                }
+                (Some(before), None) => Notice::released(instance, &before, now),
+                _ => continue,
+            };
+            news.push(notice.of_schedule(schedule(governance, instance)));
+        }
+        news
+    }
+
+    /// An account-region shows all that is there: what it does not show is gone. Of one that does not answer nothing is forgotten: what
+    /// changed there meanwhile is news when it does.
+    fn forget_all_but(&mut self, member: &Member, instances: &[Instance]) {
+        let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
+        self.0
+            .retain(|id, known| known.member.as_ref() != Some(member) || there.contains(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::Overheard;
+    use crate::run::fixture::{self, at};
+    use curfew_core::memory::{HOLD_TAG, REQUEST_TAG};
+    use curfew_journal::{JournalError, Replaced};
+
+    fn governance() -> Governance {
+        fixture::governance(fixture::OFFICE)
+    }
+
+    fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
+        let tags = [tags, &[("Name", "web")]].concat();
+        fixture::instance("i-0abc1234def567890", state, &tags)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_journal_that_cannot_be_written_is_told_once_and_what_was_lost_when_it_can_again() {
+        let (notifier, overheard) = Overheard::new();
+        let mut watched = Watched::new(notifier, Metrics::default(), Arc::new(governance()));
+        let failed = || Written {
+            trouble: Some(JournalError::Taken {
+                path: "/var/lib/curfew/journal.sqlite".into(),
+            }),
+            ..Written::default()
+        };
+        watched.wrote(&Written::default(), 0, at("12:00:00"));
+        assert_eq!(overheard.told().await, [""; 0]);
+        watched.wrote(&failed(), 1, at("12:01:00"));
+        watched.wrote(&failed(), 2, at("12:02:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"Curfew: the journal `/var/lib/curfew/journal.sqlite` is written by another `curfew run`; end the other one, or give each its own `[daemon] state_dir`: two daemons are no use to each other. Schedules are kept; 1 transition waits in memory"
+        );
+        let written = Written {
+            lost: 3,
+            ..Written::default()
+        };
+        watched.wrote(&written, 0, at("12:13:30"));
+        watched.wrote(&Written::default(), 0, at("12:14:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"Curfew: the journal can be written again after 12m 30s: 0 transitions were written, 3 were lost"
+        );
+        watched.wrote(&failed(), 0, at("12:15:00"));
+        assert_eq!(overheard.told().await.len(), 1, "it begins anew");
+        let replaced = Written {
+            replaced: Some(Replaced::Broken {
+                kept: "/var/lib/curfew/journal.sqlite.broken-1".into(),
+            }),
+            ..Written::default()
+        };
+        watched.wrote(&replaced, 0, at("12:16:00"));
+        let removed = Written {
+            replaced: Some(Replaced::Detached {
+                path: "/var/lib/curfew/journal.sqlite".into(),
+            }),
+            ..Written::default()
+        };
+        watched.wrote(&removed, 0, at("12:17:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"
+        Curfew: the journal was broken; the old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`. A new one has begun: `curfew history` shows nothing from before
+        Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
+        Curfew: the journal `/var/lib/curfew/journal.sqlite` was removed or moved while the daemon ran. A new one has begun: `curfew history` shows nothing from before
+        "
+        );
+    }
+
+    #[test]
+    fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
+        let hold = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
+        // A newer request ends it, and no pass removes a person's tag.
+        let free = instance(
+            InstanceState::Running,
+            &[
+                ("Schedule", "office"),
+                (HOLD_TAG, hold),
+                (REQUEST_TAG, "2026-11-23T12:00:30Z start by alice"),
+            ],
+        );
+        let upheld = instance(
+            InstanceState::Running,
+            &[("Schedule", "office"), (HOLD_TAG, hold)],
+        );
+        let mut holds = Holds::default();
+        let mut news = |instance: &Instance, now: &str| {
+            let news = holds.news(None, std::slice::from_ref(instance), &governance(), at(now));
+            news.iter()
+                .map(Notice::sentence)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(news(&upheld, "12:00:00"), "", "it may be days old");
+        let early = news(&free, "12:01:00");
+        assert_eq!(
+            early,
+            "web (i-0abc1234def567890): free again: the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
+        );
+        let placed = news(&upheld, "12:02:00");
+        assert_eq!(
+            placed,
+            "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
+        );
+        assert_eq!(news(&upheld, "12:03:00"), "");
+        assert!(news(&upheld, "22:00:05").ends_with("is over"));
+    }
+
+    #[test]
+    fn the_latency_of_an_edge_is_known_when_its_instance_has_come_to_rest() {
+        use InstanceState::{Pending, Running, Stopped, Stopping};
+        let transition = |from, to, time: &str, edge: Option<&str>, cause: &str| Transition {
+            instance: "i-0abc1234def567890".parse().unwrap(),
+            name: None,
+            from,
+            to,
+            at: at(time),
+            cause: cause.parse().unwrap(),
+            schedule: None,
+            region: curfew_core::instance::Region::new("eu-west-3"),
+            account: curfew_core::instance::AccountId::new("123456789012"),
+            edge: edge.map(at),
+            evidence: curfew_core::transition::Evidence::Look,
+            by: None,
+            instance_type: None,
+        };
+        let mut under_way = UnderWay::default();
+        let mut latency = |from, to, time: &str, edge: Option<&str>, cause: &str| {
+            let latency = under_way.latency(&transition(from, to, time, edge, cause));
+            latency.map(|latency| latency.as_secs())
+        };
+        let office = "schedule office";
+        let edge = Some("20:00:00");
+        assert_eq!(latency(Running, Stopping, "20:00:03", edge, office), None);
+        assert_eq!(
+            latency(Stopping, Stopped, "20:01:10", None, office),
+            Some(70)
+        );
+        // Seen at rest at once, as on an emulator.
+        assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
+        // Somebody else's change has no edge, and neither has a start that falls back.
+        assert_eq!(latency(Stopped, Pending, "21:00:00", None, "outside"), None);
+        assert_eq!(latency(Pending, Running, "21:01:00", None, "outside"), None);
+        assert_eq!(
+            latency(Stopped, Pending, "08:00:05", Some("08:00:00"), office),
+            None
+        );
+        assert_eq!(latency(Pending, Stopped, "08:00:30", None, "outside"), None);
+    }
+}

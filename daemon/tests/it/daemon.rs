@@ -1,0 +1,483 @@
+//! The daemon, whole, against the model of EC2: the clock is set to just before an edge, and everything else is real.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::organisation::Organisation;
+use curfew_config::{DaemonSettings, Driver, QueueSetting};
+use curfew_core::govern::Governance;
+use curfew_core::instance::Region;
+use curfew_core::membership::Membership;
+use curfew_core::memory::{HOLD_TAG, LAST_TAG};
+use curfew_core::settings::RawGovernance;
+use curfew_daemon::health::Health;
+use curfew_daemon::metrics::Metrics;
+use curfew_daemon::run::{Ports, RunError, run};
+use curfew_journal::{EdgeEntry, EdgeOutcome, Filter, Journal};
+use curfew_model::{
+    Action, Denial, Fault, InstanceState, Launch, Model, Server, Symptom, TimeSource, serve_with,
+    until,
+};
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const EDGE: &str = "2026-11-23T19:00:00Z";
+
+fn governance() -> Arc<Governance> {
+    let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
+    Arc::new(
+        RawGovernance::from_json(document)
+            .unwrap()
+            .resolve()
+            .unwrap(),
+    )
+}
+
+/// The system's clock, shifted so that the edge is `lead` away from now.
+fn clock_before_the_edge(lead: Duration) -> Clock {
+    let system = Clock::system();
+    let edge: Timestamp = EDGE.parse().unwrap();
+    let shift = edge.duration_since(system.now()) - SignedDuration::try_from(lead).unwrap();
+    Clock::telling(move || system.now() + shift)
+}
+
+fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
+    DaemonSettings {
+        driver,
+        poll: Duration::from_millis(100),
+        poll_quiet: Duration::from_millis(100),
+        queue: QueueSetting::Off,
+        grace,
+        ..DaemonSettings::default()
+    }
+}
+
+fn office(name: &str) -> Launch {
+    Launch::new(name)
+        .tag("Schedule", "office")
+        .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office")
+}
+
+/// A daemon at work on the model.
+struct Daemon {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+    health: Health,
+    metrics: Metrics,
+    _server: Server,
+}
+
+impl Daemon {
+    async fn begin(ec2: &Model, clock: &Clock, state: &Path, settings: DaemonSettings) -> Self {
+        let home = Membership::default();
+        Self::begin_in(ec2, clock, state, settings, home).await
+    }
+
+    /// The same in these regions.
+    async fn begin_in(
+        ec2: &Model,
+        clock: &Clock,
+        state: &Path,
+        settings: DaemonSettings,
+        membership: Membership,
+    ) -> Self {
+        let server = serve_with(ec2.clone(), TimeSource::Held).await;
+        let options = ConnectOptions {
+            endpoint: Some(server.endpoint.clone()),
+            region: Some("us-east-1".to_owned()),
+            ..ConnectOptions::default()
+        };
+        let connection = Connection::open(options).await.unwrap();
+        // From here on, it can be read.
+        drop(Journal::open(state).unwrap());
+        let organisation = Organisation::open(&connection, &membership);
+        let ports = Ports {
+            metrics: Metrics::new(connection.calls.clone()),
+            ..Ports::quiet(clock.clone(), organisation, state.to_owned())
+        };
+        let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let task = tokio::spawn(async move { run(&settings, governance(), ports, token).await });
+        Self {
+            shutdown,
+            task,
+            health,
+            metrics,
+            _server: server,
+        }
+    }
+
+    /// Waits until a metric has this value.
+    async fn counts(&self, metric: &str, value: &str) {
+        let line = format!("{metric} {value}");
+        until(&line, || self.metrics.text().lines().any(|one| one == line)).await;
+    }
+
+    async fn end(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// Two regions, of which `eu-west-1` hangs: it accepts calls and never answers.
+fn one_that_hangs(ec2: &Model) -> Membership {
+    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    ec2.fault(hangs.in_region("eu-west-1"));
+    Membership {
+        regions: Some(["eu-west-1", "us-east-1"].map(Region::new).to_vec()),
+        accounts: Vec::new(),
+    }
+}
+
+async fn the_edge_is_on_time_while_another_region_hangs(settings: DaemonSettings, most: i64) {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(4));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let membership = one_that_hangs(&ec2);
+    let daemon = Daemon::begin_in(&ec2, &clock, state.path(), settings, membership).await;
+    until("the instance is stopped", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = clock.now().duration_since(EDGE.parse().unwrap());
+    assert!(late < SignedDuration::from_secs(most), "{late}");
+    let up = "curfew_account_region_up{account=\"\",region=\"us-east-1\"}";
+    daemon.counts(up, "1").await;
+    let down = "curfew_account_region_up{account=\"\",region=\"eu-west-1\"}";
+    daemon.counts(down, "0").await;
+    assert_eq!(
+        daemon.health.unready(),
+        [""; 0],
+        "the other one is looked after"
+    );
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_is_applied_on_time_while_another_account_region_hangs() {
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    the_edge_is_on_time_while_another_region_hangs(settings, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missed_edge_is_made_up_for_on_time_while_another_account_region_hangs() {
+    let settings = settings(Driver::Cloud, Duration::from_secs(2));
+    the_edge_is_on_time_while_another_region_hangs(settings, 8).await;
+}
+
+fn edges(state: &Path) -> Vec<EdgeEntry> {
+    let journal = Journal::read(state).unwrap();
+    journal.edges(&Filter::default()).unwrap()
+}
+
+fn causes(state: &Path) -> Vec<String> {
+    let entries = Journal::read(state)
+        .unwrap()
+        .history(&Filter::default())
+        .unwrap();
+    entries
+        .iter()
+        .map(|entry| format!("{} {}", entry.transition.to, entry.transition.cause))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_with_its_cause() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(4));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+
+    until("the instance is stopped", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let edge: Timestamp = EDGE.parse().unwrap();
+    let late = clock.now().duration_since(edge);
+    assert!(!late.is_negative(), "never before the edge");
+    assert!(
+        late < SignedDuration::from_secs(10),
+        "the alarm, not the minute's routine look: {late}"
+    );
+    until("the journal has it", || {
+        causes(state.path())
+            .iter()
+            .any(|cause| cause.ends_with("schedule office"))
+    })
+    .await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(2));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let settings = settings(Driver::Cloud, Duration::from_secs(3));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+
+    until("the daemon acts", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = clock.now().duration_since(EDGE.parse().unwrap());
+    assert!(
+        late >= SignedDuration::from_secs(3),
+        "not before the grace is over: {late}"
+    );
+    daemon.end().await;
+    let [entry] = &edges(state.path())[..] else {
+        panic!("one edge of one instance");
+    };
+    assert_eq!(entry.followed.outcome, EdgeOutcome::Missed);
+    assert!(entry.latency_seconds >= 3.0, "{}", entry.latency_seconds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_it_is_applied() {
+    let state = tempfile::tempdir().unwrap();
+    let (clock, hours) = clock_to_set(Duration::from_secs(2));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    ec2.deny(Denial::of(Action::StopInstances));
+    let settings = settings(Driver::Cloud, Duration::from_secs(3));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let outcomes = || -> Vec<EdgeOutcome> {
+        let edges = edges(state.path());
+        edges.iter().map(|entry| entry.followed.outcome).collect()
+    };
+    until("it is journalled", || {
+        outcomes() == [EdgeOutcome::NotApplied]
+    })
+    .await;
+    // As the Lambda does, after it was allowed to.
+    ec2.allow_everything();
+    ec2.stop(&web).unwrap();
+    let applied = format!("{EDGE} stop schedule office");
+    ec2.set_tag(&web, LAST_TAG, &applied);
+    // Sooner than the next routine look.
+    hours.store(1, Ordering::Relaxed);
+    until("it is put right", || outcomes() == [EdgeOutcome::Late]).await;
+    daemon
+        .counts("curfew_edges_total{outcome=\"missed\"}", "1")
+        .await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_restart() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let begin = async || {
+        let settings = settings(Driver::Cloud, Duration::from_mins(1));
+        Daemon::begin(&ec2, &clock, state.path(), settings).await
+    };
+    let daemon = begin().await;
+    until("the first look is journalled", || {
+        !Journal::read(state.path())
+            .unwrap()
+            .sightings()
+            .unwrap()
+            .is_empty()
+    })
+    .await;
+    daemon.end().await;
+
+    ec2.stop(&web).unwrap();
+    ec2.advance(SignedDuration::from_mins(2));
+    let daemon = begin().await;
+    until("the change is journalled", || {
+        causes(state.path()) == ["stopped outside"]
+    })
+    .await;
+    daemon.end().await;
+    assert_eq!(causes(state.path()), ["stopped outside"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(1));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    // Each failing pass tries three times itself.
+    ec2.fault(Fault::error(Action::DescribeInstances, 503, "Unavailable").times(9));
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the edge is applied all the same", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    daemon.end().await;
+}
+
+/// The clock stands for whatever a task may stumble over: it panics once, in each of the first tasks that ask for the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journalled_all_the_same() {
+    let state = tempfile::tempdir().unwrap();
+    let inner = clock_before_the_edge(Duration::from_secs(1));
+    let ec2 = Model::new(inner.now());
+    let web = ec2.launch(office("web"));
+    let panics = Arc::new(AtomicU32::new(4));
+    let (left, told) = (Arc::clone(&panics), inner.clone());
+    let clock = Clock::telling(move || {
+        let bug = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        assert!(bug.is_err(), "a bug in the clock");
+        told.now()
+    });
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the edge is applied and journalled all the same", || {
+        ec2.advance(SignedDuration::from_secs(1));
+        let causes = causes(state.path());
+        ec2.state(&web) == InstanceState::Stopped
+            && causes
+                .iter()
+                .any(|cause| cause == "stopped schedule office")
+    })
+    .await;
+    until("it is ready again", || daemon.health.unready().is_empty()).await;
+    assert_eq!(panics.load(Ordering::Relaxed), 0);
+    daemon.end().await;
+}
+
+/// The same, and can be set.
+fn clock_to_set(lead: Duration) -> (Clock, Arc<AtomicU32>) {
+    let before = clock_before_the_edge(lead);
+    let hours = Arc::new(AtomicU32::new(0));
+    let set = Arc::clone(&hours);
+    let clock = Clock::telling(move || {
+        before.now() + SignedDuration::from_hours(set.load(Ordering::Relaxed).into())
+    });
+    (clock, hours)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_applied_once() {
+    let state = tempfile::tempdir().unwrap();
+    let (clock, hours) = clock_to_set(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the first pass is made", || {
+        daemon.health.unready().is_empty()
+    })
+    .await;
+    assert_eq!(ec2.state(&web), InstanceState::Running);
+
+    hours.store(2, Ordering::Relaxed);
+    daemon.counts("curfew_time_jumps_total", "1").await;
+    until("the edge is applied", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    ec2.advance(SignedDuration::from_mins(2));
+    hours.store(0, Ordering::Relaxed);
+    daemon.counts("curfew_time_jumps_total", "2").await;
+    hours.store(2, Ordering::Relaxed);
+    daemon.counts("curfew_time_jumps_total", "3").await;
+    daemon
+        .counts("curfew_steps_total{action=\"stop\",result=\"done\"}", "1")
+        .await;
+    assert_eq!(ec2.state(&web), InstanceState::Stopped);
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_the_cloud_applies_is_followed() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_secs(2));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(office("web"));
+    let settings = settings(Driver::Cloud, Duration::from_hours(1));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    until("the first look is taken", || {
+        daemon.health.unready().is_empty()
+    })
+    .await;
+    // As the Lambda does.
+    ec2.stop(&web).unwrap();
+    let applied = format!("{EDGE} stop schedule office");
+    ec2.set_tag(&web, LAST_TAG, &applied);
+    daemon
+        .counts("curfew_edges_total{outcome=\"in_time\"}", "1")
+        .await;
+    daemon
+        .counts("curfew_edges_total{outcome=\"missed\"}", "0")
+        .await;
+    daemon.end().await;
+    let [entry] = &edges(state.path())[..] else {
+        panic!("one edge of one instance");
+    };
+    let it = &entry.followed;
+    assert_eq!(it.edge.to_string(), EDGE);
+    assert_eq!(it.instance.as_str(), web.as_str());
+    assert_eq!(it.outcome, EdgeOutcome::InTime);
+    assert!(
+        (0.0..3600.0).contains(&entry.latency_seconds),
+        "{}",
+        entry.latency_seconds
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended_here() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    let hold = "stopped since 2026-11-23T12:00:00Z until 2026-11-24T18:00:00Z by alice";
+    let web = ec2.launch(office("web").tag(HOLD_TAG, hold));
+    let grace = Duration::from_secs(3);
+    let begun = clock.now();
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings(Driver::Cloud, grace)).await;
+    until("the hold is kept", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = clock.now().duration_since(begun);
+    assert!(late >= SignedDuration::from_secs(3), "{late}");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_counted_by_how_they_went() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = clock_before_the_edge(Duration::from_hours(1));
+    let ec2 = Model::new(clock.now());
+    ec2.launch(office("web"));
+    let action = Action::DescribeInstances;
+    ec2.fault(Fault::error(action, 503, "RequestLimitExceeded").times(1));
+    ec2.fault(Fault::error(action, 500, "InternalError").times(1));
+    ec2.fault(Fault::error(action, 403, "UnauthorizedOperation").times(1));
+    let settings = settings(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    for outcome in ["throttled", "failed", "refused"] {
+        let metric = format!(
+            "curfew_api_calls_total{{action=\"DescribeInstances\",outcome=\"{outcome}\",service=\"EC2\"}}"
+        );
+        daemon.counts(&metric, "1").await;
+    }
+    daemon
+        .counts("curfew_instances{state=\"running\"}", "1")
+        .await;
+    daemon.counts("curfew_governed_instances", "1").await;
+    daemon
+        .counts("curfew_next_edge_timestamp_seconds", "1795460400")
+        .await;
+    daemon.end().await;
+}

@@ -1,0 +1,5 @@
+//! The daemon, whole.
+
+mod daemon;
+mod publishing;
+mod queue;
