@@ -106,7 +106,7 @@ fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
 
 /// An organisation: two accounts, three regions, and no daemon. The rule's wake-up becomes a message for each account and region,
 /// which the work queue delivers to the Lambda again. The emulator gives out a role's credentials without asking whom the role
-/// trusts; that is shown by `crates/aws/tests/organisation.rs`.
+/// trusts; that is shown by `crates/aws/tests/it/organisation.rs`.
 #[test]
 fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
     const PAYMENTS: &str = "111122223333";

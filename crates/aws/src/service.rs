@@ -2,7 +2,7 @@
 //! limits, retries, a clock that is off, who asks), and so are its errors; only the tables of everything else that those services can
 //! say are absent, which were a seventh of the Lambda (docs/performance.md).
 //!
-//! `tests/service` compares each call with the SDK's own, to the byte where it is signed.
+//! `tests/it/service` compares each call with the SDK's own, to the byte where it is signed.
 
 mod endpoint;
 mod json;

@@ -8,7 +8,7 @@ not occur counts at the jump, which is found by bisection.
     python3 -m venv venv && venv/bin/pip install croniter==7.0.0 tzdata==2026.6
     venv/bin/python generate.py > fixture.json
 
-The fixture is committed: the test that reads it (`core/tests/python.rs`) needs neither Python nor a network.
+The fixture is committed: the test that reads it (`crates/core/tests/it/python.rs`) needs neither Python nor a network.
 """
 
 import importlib.metadata

@@ -1,0 +1,231 @@
+//! What is written to the instances, how often, and what becomes of a step that can't be.
+
+use curfew_aws::error::CloudErrorKind;
+use curfew_aws::execute::StepResult;
+use curfew_aws::pass::Pass;
+use curfew_model::{Action, Denial, InstanceState, Launch};
+use jiff::ToSpan;
+
+use super::world::{EVENING, World, names};
+
+/// 48 tags, the one that governs, and the memory.
+fn full(plain: Launch) -> Launch {
+    // Its name is one of them.
+    (0..47).fold(plain, |launch, number| launch.tag(format!("t{number}"), ""))
+}
+
+fn not_remembered(pass: &Pass) -> std::collections::BTreeSet<String> {
+    let outcomes = pass.outcomes.iter();
+    let matching =
+        outcomes.filter(|outcome| matches!(outcome.result, StepResult::NotRemembered { .. }));
+    matching
+        .map(|outcome| outcome.step.instance.to_string())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_is_one_call_a_page_and_two_a_batch() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(2_950, |plain| plain);
+    assert_eq!(world.pass().await.failures(), 0);
+    assert_eq!(world.remembered(&ids), 2_950);
+    // Three pages, and each batch's memory is read again right before it is written; what EC2's pace holds up is looked at
+    // again, a batch at a time.
+    let looks = world.ec2.calls_of(Action::DescribeInstances);
+    let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
+    assert_eq!(looks.len() - again, 3 + 30);
+    assert!((19..=30).contains(&again), "{again}");
+    assert_eq!(world.calls(Action::StopInstances), 30);
+    assert_eq!(world.calls(Action::CreateTags), 30);
+    world.ec2.advance(2.minutes());
+    assert_eq!(world.pass().await.outcomes.len(), 2_950, "seen settled");
+    assert_eq!(world.pass().await.outcomes.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stopped_already_is_remembered_as_done() {
+    let world = World::at(EVENING).await;
+    let ids = [
+        world.launch(250, |plain| plain),
+        world.launch(250, Launch::stopped),
+    ]
+    .concat();
+    assert_eq!(world.pass().await.failures(), 0);
+    assert_eq!(world.remembered(&ids), 500);
+    assert_eq!(world.calls(Action::StopInstances), 3);
+    assert_eq!(world.calls(Action::CreateTags), 3 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_without_room_for_a_tag_is_left_alone_and_the_others_go_on() {
+    let world = World::at(EVENING).await;
+    let good = world.launch(199, |plain| plain);
+    let laden = world.launch(1, full);
+    world.ec2.remove_tag(&laden[0], "curfew:last");
+    world.ec2.set_tag(&laden[0], "one-more", "");
+    let pass = world.pass().await;
+    assert_eq!(pass.failures(), 0);
+    let skipped: Vec<_> = pass.plan.skipped.iter().map(|skip| &skip.reason).collect();
+    assert_eq!(skipped, [&curfew_core::skip::SkipReason::NoMemory]);
+    assert_eq!(world.count(&laden, InstanceState::Running), 1);
+    assert_eq!(world.remembered(&good), 199);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_seen_for_the_first_time_has_a_memory_before_the_call() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(250, |plain| plain);
+    for id in &ids {
+        world.ec2.remove_tag(id, "curfew:last");
+    }
+    assert_eq!(world.pass().await.failures(), 0);
+    assert_eq!(world.remembered(&ids), 250);
+    assert_eq!(world.calls(Action::CreateTags), 3 + 3);
+    assert_eq!(world.calls(Action::DescribeInstances), 1 + 3 + 3);
+
+    // Where that can't be written, nothing is done.
+    let world = World::at(EVENING).await;
+    let ids = world.launch(250, |plain| plain);
+    for id in &ids {
+        world.ec2.remove_tag(id, "curfew:last");
+    }
+    world.ec2.deny(Denial::of(Action::CreateTags));
+    assert_eq!(world.pass().await.failures(), 250);
+    assert_eq!(world.count(&ids, InstanceState::Running), 250);
+    assert_eq!(world.calls(Action::StopInstances), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_memory_cant_be_written_no_further_call_is_made() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(1_000, |plain| plain);
+    world.ec2.deny(Denial::of(Action::CreateTags));
+    world.pass().await;
+    let stopping = world.count(&ids, InstanceState::Stopping);
+    assert!(stopping < 1_000, "{stopping}");
+    let calls = world.calls(Action::StopInstances);
+    assert!(
+        calls <= 5,
+        "those under way when the first came back, {calls}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_memory_is_never_written_over() {
+    use curfew_model::{Fault, Symptom};
+
+    let world = World::at(EVENING).await;
+    let ids = world.launch(2, |plain| plain);
+    // While the stop takes its time, a person's start is applied to one of them by another pass.
+    let newer = "2026-11-23T19:00:16Z start request by alice pending";
+    let stopped = Fault::on(
+        Action::StopInstances,
+        Symptom::Latency(std::time::Duration::from_secs(3)),
+    );
+    world.ec2.fault(stopped);
+    let meanwhile = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        world.ec2.set_tag(&ids[0], "curfew:last", newer);
+    };
+    let (pass, ()) = tokio::join!(world.pass(), meanwhile);
+    assert_eq!(pass.failures(), 0);
+    assert_eq!(
+        world.ec2.tag(&ids[0], "curfew:last").as_deref(),
+        Some(newer)
+    );
+    assert_eq!(
+        world.ec2.tag(&ids[1], "curfew:last").as_deref(),
+        Some("2026-11-23T19:00:00Z stop schedule office pending")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_process_wrote_is_believed_over_an_older_answer() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(1, |plain| plain);
+    world.pass().await;
+    // EC2's answer is behind: it shows the memory of before.
+    world
+        .ec2
+        .set_tag(&ids[0], "curfew:last", super::world::MEMORY);
+    let seen = world
+        .fleet
+        .observe(&curfew_aws::fleet::Scope::All)
+        .await
+        .unwrap();
+    assert_eq!(
+        seen[0].tags["curfew:last"],
+        "2026-11-23T19:00:00Z stop schedule office pending"
+    );
+    tokio::time::advance(std::time::Duration::from_secs(601)).await;
+    let seen = world
+        .fleet
+        .observe(&curfew_aws::fleet::Scope::All)
+        .await
+        .unwrap();
+    assert_eq!(seen[0].tags["curfew:last"], super::world::MEMORY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
+    let world = World::at(EVENING).await;
+    world.ec2.deny(Denial::of(Action::CreateTags));
+    let morning = "2026-11-23T07:00:00Z start schedule office";
+    let ids = world.launch(300, |plain| plain.tag("curfew:last", morning));
+    let pass = world.pass().await;
+    assert_eq!(not_remembered(&pass), names(&ids));
+    assert!(pass.outcomes.iter().all(|outcome| matches!(
+        &outcome.result,
+        StepResult::NotRemembered { error, .. } if error.kind == CloudErrorKind::Denied
+    )));
+    assert_eq!(world.count(&ids, InstanceState::Stopping), 300);
+    let calls = world.calls(Action::CreateTags);
+    assert!(calls <= 60, "{calls}");
+
+    world.ec2.advance(2.hours());
+    let pass = world.pass().await;
+    assert_eq!(world.calls(Action::StopInstances), 3, "they are stopped");
+    assert_eq!(pass.failures(), 300, "and that still can't be remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_cannot_be_placed_changes_nothing() {
+    use curfew_aws::clock::Clock;
+    use curfew_aws::execute::Deadline;
+    use curfew_aws::pass::{WakeUp, pass};
+    use curfew_core::memory::Who;
+    use curfew_core::request::{Ask, Lasting, Request};
+
+    let world = World::at(EVENING).await;
+    let laden = world.launch(1, full);
+    let good = world.launch(1, |plain| plain);
+    let targets = laden.iter().chain(&good);
+    let request = Request {
+        ask: Ask::Stop(Lasting::Until("2026-11-23T23:00:00Z".parse().unwrap())),
+        targets: targets.map(|id| id.as_str().parse().unwrap()).collect(),
+        by: Who::new("alice"),
+    };
+    let wake_up = WakeUp {
+        request: Some(request),
+        ..WakeUp::ROUTINE
+    };
+    let ec2 = world.ec2.clone();
+    let clock = Clock::telling(move || ec2.now());
+    let done = pass(
+        &world.fleet,
+        &world.governance,
+        wake_up,
+        &clock,
+        Deadline::NONE,
+    )
+    .await
+    .unwrap();
+    assert_eq!(done.failures(), 1);
+    assert_eq!(world.count(&laden, InstanceState::Running), 1);
+    assert_eq!(world.count(&good, InstanceState::Stopping), 1);
+    let hold = world.ec2.tag(&good[0], "curfew:override").unwrap();
+    assert_eq!(
+        hold,
+        "stopped since 2026-11-23T19:00:15Z until 2026-11-23T23:00:00Z by alice"
+    );
+}

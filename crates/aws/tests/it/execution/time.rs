@@ -1,0 +1,168 @@
+//! Time: EC2's pace, its asking for patience, and deadlines.
+
+use std::time::Duration;
+
+use curfew_aws::error::CloudErrorKind;
+use curfew_aws::execute::{Deadline, StepResult};
+use curfew_model::{Action, Bucket, Fault, InstanceState, Launch, Symptom, Throttling};
+use tokio::time::Instant;
+
+use super::world::{EVENING, MORNING, World, failed, names};
+
+fn within(seconds: u64) -> Deadline {
+    Deadline::at(Instant::now() + Duration::from_secs(seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_throttled_who_keeps_ec2s_pace() {
+    let world = World::at(EVENING).await;
+    world.ec2.throttle(Throttling::published());
+    let ids = world.launch(2_000, |plain| plain);
+    let began = Instant::now();
+    assert_eq!(world.pass().await.failures(), 0);
+    assert_eq!(world.remembered(&ids), 2_000);
+    for action in [
+        Action::DescribeInstances,
+        Action::StopInstances,
+        Action::CreateTags,
+    ] {
+        assert_eq!(world.refused(action), 0, "{action}");
+    }
+    // A thousand at once, the others at twenty a second.
+    let took = began.elapsed().as_secs_f64();
+    assert!((49.0..52.0).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_are_paced_by_calls_and_by_instances() {
+    let world = World::at(MORNING).await;
+    world.ec2.throttle(Throttling::published());
+    world.launch(1_200, Launch::stopped);
+    let began = Instant::now();
+    assert_eq!(world.pass().await.failures(), 0);
+    assert_eq!(world.refused(Action::StartInstances), 0);
+    let took = began.elapsed().as_secs_f64();
+    assert!((99.0..103.0).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn buckets_that_others_have_emptied_are_waited_for() {
+    let world = World::at(EVENING).await;
+    let figures = Throttling::published()
+        .requests(Action::StopInstances, Bucket::new(2, 1))
+        .resources(Action::StopInstances, Bucket::new(60, 10));
+    world.ec2.throttle(figures);
+    let ids = world.launch(400, |plain| plain);
+    assert_eq!(world.pass().await.failures(), 0);
+    assert_eq!(world.remembered(&ids), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_takes_what_the_pace_allows_and_names_the_rest() {
+    let world = World::at(EVENING).await;
+    world.ec2.throttle(Throttling::published());
+    let ids = world.launch(1_250, |plain| plain);
+    let began = Instant::now();
+    let pass = world.pass_until(within(7)).await;
+    assert!(began.elapsed() <= Duration::from_millis(9_500));
+    let left = pass
+        .outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome.result, StepResult::OutOfTime));
+    let left = left.count();
+    assert_eq!(pass.failures(), left);
+    let stopped = 1_250 - world.count(&ids, InstanceState::Running);
+    assert_eq!(stopped + left, 1_250);
+    assert_eq!(
+        world.remembered(&ids),
+        stopped,
+        "nothing is done unremembered"
+    );
+    assert!((1_100..=1_140).contains(&stopped), "{stopped}");
+    assert_eq!(world.refused(Action::StopInstances), 0);
+
+    // What is left is done by later passes, and by them alone.
+    let mut passes = 1;
+    while world.pass_until(within(7)).await.failures() > 0 {
+        passes += 1;
+    }
+    assert!(passes <= 3, "{passes}");
+    assert_eq!(world.remembered(&ids), 1_250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_until_the_deadline_is_reported_as_throttled() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(10, |plain| plain);
+    world.ec2.fault(Fault::error(
+        Action::StopInstances,
+        503,
+        "RequestLimitExceeded",
+    ));
+    let began = Instant::now();
+    let pass = world.pass_until(within(7)).await;
+    assert_eq!(failed(&pass, CloudErrorKind::Throttled), names(&ids));
+    assert!(began.elapsed() <= Duration::from_millis(9_500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_after_being_throttled_is_reported_as_throttled() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(10, |plain| plain);
+    let stop = Action::StopInstances;
+    world
+        .ec2
+        .fault(Fault::error(stop, 503, "RequestLimitExceeded").times(3));
+    world.ec2.fault(Fault::on(stop, Symptom::Hang));
+    let pass = world.pass_until(within(7)).await;
+    assert_eq!(failed(&pass, CloudErrorKind::Throttled), names(&ids));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_is_given_up_in_time_and_everything_else_is_remembered() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(300, |plain| plain);
+    let hanging = Fault::on(Action::StopInstances, Symptom::Hang)
+        .after(1)
+        .times(1);
+    world.ec2.fault(hanging);
+    let began = Instant::now();
+    let pass = world.pass_until(within(7)).await;
+    assert!(began.elapsed() <= Duration::from_millis(9_500));
+    assert_eq!(failed(&pass, CloudErrorKind::Unreachable).len(), 100);
+    assert_eq!(world.remembered(&ids), 200);
+    assert_eq!(world.count(&ids, InstanceState::Running), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ec2_accepts_at_the_last_moment_is_remembered_after_the_deadline() {
+    let world = World::at(EVENING).await;
+    let ids = world.launch(1_000, |plain| plain);
+    let slow = Symptom::Latency(Duration::from_millis(1_400));
+    world.ec2.fault(Fault::on(Action::StopInstances, slow));
+    let pass = world.pass_until(within(2)).await;
+    let stopped = 1_000 - world.count(&ids, InstanceState::Running);
+    assert_eq!(world.remembered(&ids), stopped);
+    assert_eq!(pass.failures(), 1_000 - stopped);
+    assert_eq!(stopped, 800, "two rounds of four calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_is_carried_on_until_its_next_edge_and_no_further() {
+    let world = World::at(MORNING).await;
+    world.ec2.throttle(Throttling::published());
+    let ids = world.launch(1_200, Launch::stopped);
+    // It stops at 8:01.
+    let dawn = world.launch(1, |plain| plain.tag("Schedule", "dawn"));
+    let began = Instant::now();
+    let pass = world.pass().await;
+    assert!(began.elapsed() <= Duration::from_secs(48));
+    let left = world.count(&ids, InstanceState::Stopped);
+    assert!((100..=120).contains(&left), "{left}");
+    assert_eq!(pass.failures(), left);
+    world.ec2.advance(jiff::SignedDuration::from_secs(3));
+    let next = world.pass().await;
+    assert_eq!(next.failures(), 0);
+    assert_ne!(world.count(&dawn, InstanceState::Running), 1);
+    assert_eq!(world.remembered(&ids), 1_200);
+}

@@ -1,0 +1,10 @@
+//! Observing, executing and connecting, on the model of AWS.
+
+mod capacity;
+mod execution;
+mod faults;
+mod organisation;
+mod pass;
+mod rules;
+mod scenarios;
+mod service;

@@ -1,0 +1,394 @@
+//! Random histories: whatever people, EC2 and the way to it do, the promises hold.
+
+use std::collections::BTreeMap;
+
+use curfew_aws::error::CloudError;
+use curfew_aws::execute::Deadline;
+use curfew_aws::pass::Pass;
+use curfew_core::instance::InstanceId as CoreId;
+use curfew_core::memory::{LAST_TAG, Who};
+use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::schedule::ScheduleName;
+use curfew_core::skip::Skip;
+use curfew_core::step::{Step, StepAction};
+use curfew_model::{
+    Action, Denial, Fault, InstanceId, InstanceState, Launch, SpotKind, StateReason, Symptom,
+};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use proptest::prelude::*;
+use tokio::time::{Duration, Instant};
+
+use super::event::{self, Deed, Event, Trouble, Wish, event};
+use super::promises::{Promises, assert_as_wanted, code, is_pending};
+use super::world::{World, governed};
+
+const SCHEDULES: &str = r#"{ "schedules": {
+    "office": { "timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00" },
+    "strict": { "timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00", "enforce": true },
+    "night-stop": { "timezone": "Europe/Paris", "stop": "cron(0 20 * * ? *)" },
+    "deep": { "timezone": "America/New_York", "running": "08:00-20:00", "hibernate": true, "catch_up": "2h" }
+} }"#;
+
+/// The schedules that rules wake for.
+pub(crate) const WAKING: [&str; 4] = ["office", "strict", "night-stop", "deep"];
+
+/// One instance for each of these values of the governing tag; the last ones are never touched.
+pub(crate) const FLEET: [&str; 13] = [
+    "office",
+    "office",
+    "strict",
+    "night-stop",
+    "deep",
+    "deep",
+    "Mon-Fri 08:00-20:00; except 12-25 Europe/Paris",
+    "",
+    "none",
+    "offcie",
+    "office", // of an Auto Scaling group
+    "office", // on instance store
+    "office", // one-time Spot
+];
+/// The governed ones.
+pub(crate) const GOVERNED: usize = 7;
+
+/// How many tags of its own an instance may have.
+const TAGS: usize = 50;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_promises_are_kept_in_bad_times(
+        start in 0_i64..365 * 24 * 60,
+        running in proptest::array::uniform7(any::<bool>()),
+        events in proptest::collection::vec(event(), 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(live(start, running, &events));
+    }
+}
+
+/// A case takes about a fifth of a second unoptimised. `PROPTEST_CASES=1000` looks longer.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
+
+async fn live(start: i64, running: [bool; GOVERNED], events: &[Event]) {
+    let begin: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let now = begin + SignedDuration::from_mins(start);
+    let mut history = History::begin(now, running).await;
+    for event in events {
+        history.live(event).await;
+    }
+    history.end().await;
+}
+
+struct History {
+    world: World,
+    ids: Vec<InstanceId>,
+    promises: Promises,
+}
+
+impl History {
+    async fn begin(now: Timestamp, running: [bool; GOVERNED]) -> Self {
+        let world = World::new(SCHEDULES, now).await;
+        let ids: Vec<InstanceId> = FLEET
+            .iter()
+            .enumerate()
+            .map(|(place, tag)| {
+                let launch = governed(&format!("{place}"), tag).launched_at(now - 3.hours());
+                let launch = match running.get(place) {
+                    Some(false) => launch.stopped(),
+                    _ => launch,
+                };
+                world.ec2.launch(peculiar(place, launch))
+            })
+            .collect();
+        Self {
+            world,
+            ids,
+            promises: Promises::default(),
+        }
+    }
+
+    async fn live(&mut self, event: &Event) {
+        match event {
+            Event::Wait(time) => self.until(self.world.ec2.now() + *time),
+            Event::Pass(pass) => self.pass(pass).await,
+            Event::Person(which, deed) => self.person(*which, *deed).await,
+            Event::Asked(which, wish) => self.asked(*which, *wish).await,
+            Event::Trouble(trouble) => self.trouble(trouble),
+            Event::Mended => self.mend(),
+            Event::NextStartFallsBack(which) => {
+                let reason = StateReason::kms_key();
+                self.world.ec2.fail_next_start(&self.ids[*which], reason);
+            }
+        }
+    }
+
+    /// Lets time pass. A start that falls back came to nothing, so that its edge may be tried again.
+    fn until(&mut self, then: Timestamp) {
+        let known = self.world.ec2.transitions().len();
+        self.world.ec2.set_now(then);
+        for transition in &self.world.ec2.transitions()[known..] {
+            let fell_back = (Some(InstanceState::Pending), InstanceState::Stopped);
+            if (transition.from, transition.to) == fell_back {
+                self.promises.excuse(&transition.instance);
+            }
+        }
+    }
+
+    async fn pass(&mut self, pass: &event::Pass) {
+        let schedule = pass.woken_for.map(|(which, early)| {
+            let schedule: ScheduleName = WAKING[which].parse().unwrap();
+            (schedule, early)
+        });
+        if let Some((schedule, Some(early))) = &schedule {
+            let timetable = &self.world.governance.schedules[schedule.as_str()].timetable;
+            let edge = timetable.next_edge(self.world.now()).unwrap().at;
+            let by_our_clock = edge - SignedDuration::from_secs(*early);
+            let at = by_our_clock - self.world.clock_fast;
+            self.until(at.max(self.world.ec2.now()));
+        }
+        for fault in &pass.faults {
+            let fault = Fault::on(fault.action, fault.symptom.clone())
+                .after(fault.after)
+                .times(fault.times);
+            self.world.ec2.fault(fault);
+        }
+        let deadline = if pass.hurried {
+            Deadline::at(Instant::now())
+        } else {
+            Deadline::NONE
+        };
+        let schedule = schedule.as_ref().map(|(schedule, _)| schedule);
+        if let Some((which, deed)) = pass.meanwhile {
+            // The answer to the look is on its way when it happens.
+            let late = Symptom::Latency(Duration::from_secs(2));
+            self.world
+                .ec2
+                .fault(Fault::on(Action::DescribeInstances, late).times(1));
+            self.promises.nothing_is_wished(&self.ids[which]);
+            self.promises.excuse(&self.ids[which]);
+            self.promises.look_away(&self.ids[which]);
+            let meanwhile = async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.deed(which, deed);
+            };
+            let before = self.before();
+            let (done, ()) = tokio::join!(self.world.woken(schedule, None, deadline), meanwhile);
+            self.check(&before, done, schedule);
+        } else {
+            let before = self.before();
+            let done = self.world.woken(schedule, None, deadline).await;
+            self.world.ec2.clear_faults();
+            self.assert_done(&done).await;
+            self.check(&before, done, schedule);
+        }
+        self.world.ec2.clear_faults();
+    }
+
+    fn before(&self) -> Before {
+        self.world.ec2.clear_calls();
+        let instances = self.world.ec2.instances();
+        Before {
+            instances: instances
+                .iter()
+                .map(|one| (one.id.clone(), one.as_ref().clone()))
+                .collect(),
+            transitions: self.world.ec2.transitions().len(),
+        }
+    }
+
+    fn check(
+        &mut self,
+        before: &Before,
+        done: Result<Pass, CloudError>,
+        schedule: Option<&ScheduleName>,
+    ) {
+        // A pass that could not look did nothing, and said why.
+        let (pass, error) = match done {
+            Ok(pass) => (Some(pass), None),
+            Err(error) => (None, Some(error)),
+        };
+        self.promises
+            .check(&self.world, before, pass.as_ref(), schedule);
+        if let Some(error) = error {
+            assert!(!error.to_string().is_empty() && !error.hint().is_empty());
+        }
+    }
+
+    /// Planning again after success is empty.
+    async fn assert_done(&self, done: &Result<Pass, CloudError>) {
+        let went_well = done.as_ref().is_ok_and(|pass| pass.failures() == 0);
+        if let (true, Ok(again)) = (went_well, self.world.look().await) {
+            // What took long has settled meanwhile, which is recorded.
+            let left = |step: &&Step| step.action != StepAction::Record;
+            let left: Vec<&Step> = again.steps.iter().filter(left).collect();
+            assert!(left.is_empty(), "{left:#?} after {done:#?}");
+        }
+    }
+
+    /// What somebody does by hand is a wish, if all that was due was done before it.
+    async fn person(&mut self, which: usize, deed: Deed) {
+        let id = self.ids[which].clone();
+        let plan = self.world.look().await.ok();
+        let Some(before) = self.state(&id) else {
+            return;
+        };
+        self.deed(which, deed);
+        self.promises.nothing_is_wished(&id);
+        // What a person does within 15 seconds of a word is not told from a call that crossed it; and EC2's times mean little to a
+        // clock that is off.
+        if is_pending(&self.world, &id) {
+            self.promises.excuse(&id);
+        }
+        if self.state(&id).is_some_and(|after| after != before) {
+            self.promises
+                .somebody_changed(&self.world, &id, plan.as_ref());
+        }
+        match deed {
+            // Who was governed otherwise, or has lost its memory, may be acted on anew.
+            Deed::Reschedule(_) | Deed::Forget | Deed::Scribble => self.promises.begin_anew(&id),
+            _ => {}
+        }
+    }
+
+    fn deed(&self, which: usize, deed: Deed) {
+        let (ec2, id) = (&self.world.ec2, &self.ids[which]);
+        if self.state(id).is_none() {
+            return;
+        }
+        // EC2 may refuse, as it may refuse anybody.
+        match deed {
+            Deed::Start => drop(ec2.start(id)),
+            Deed::Stop => drop(ec2.stop(id)),
+            Deed::Terminate => drop(ec2.terminate(id)),
+            Deed::Reschedule(other) => ec2.set_tag(id, "Schedule", FLEET[other]),
+            Deed::Forget => ec2.remove_tag(id, LAST_TAG),
+            Deed::Scribble => ec2.set_tag(id, LAST_TAG, "yesterday, I think"),
+            Deed::FillTags => {
+                let free = TAGS.saturating_sub(ec2.instance(id).tags.len());
+                (0..free).for_each(|n| ec2.set_tag(id, &format!("filler-{n}"), ""));
+            }
+            Deed::FreeTags => {
+                (0..TAGS).for_each(|n| ec2.remove_tag(id, &format!("filler-{n}")));
+            }
+        }
+    }
+
+    async fn asked(&mut self, which: usize, wish: Wish) {
+        let now = self.world.now();
+        let until = |minutes: i64| now + SignedDuration::from_mins(minutes);
+        let lasting =
+            |minutes: Option<i64>| minutes.map_or(Lasting::NextEdge, |m| Lasting::Until(until(m)));
+        let ask = match wish {
+            Wish::Start(minutes) => Ask::Start(lasting(minutes)),
+            Wish::Stop(minutes) => Ask::Stop(lasting(minutes)),
+            Wish::Ignore(minutes) => Ask::Ignore {
+                until: until(minutes),
+            },
+            Wish::Resume => Ask::Resume,
+        };
+        let target: CoreId = self.ids[which].as_str().parse().unwrap();
+        let request = Request {
+            ask,
+            targets: [target].into(),
+            by: Who::new("alice"),
+        };
+        self.promises.nothing_is_wished(&self.ids[which]);
+        // What is asked for is all that such a pass does about it.
+        self.promises.asked_for(&self.ids[which]);
+        let before = self.before();
+        let done = self.world.woken(None, Some(request), Deadline::NONE).await;
+        self.check(&before, done, None);
+    }
+
+    fn trouble(&mut self, trouble: &Trouble) {
+        let ec2 = &self.world.ec2;
+        match trouble {
+            Trouble::Denied(action) => ec2.deny(Denial::of(*action)),
+            Trouble::DeniedFor(action, which) => {
+                ec2.deny(Denial::of(*action).if_tagged("Schedule", WAKING[*which]));
+            }
+            Trouble::Credentials(fault) => ec2.reject_credentials("000000000000", *fault),
+            Trouble::NoCapacity => ec2.set_capacity("t3.micro", "eu-west-3a", 0),
+            Trouble::Clock(minutes) => {
+                self.world.clock_fast = SignedDuration::from_mins(*minutes);
+            }
+        }
+    }
+
+    fn mend(&mut self) {
+        let ec2 = &self.world.ec2;
+        ec2.allow_everything();
+        ec2.accept_credentials("000000000000");
+        ec2.clear_capacity("t3.micro", "eu-west-3a");
+        self.world.clock_fast = SignedDuration::ZERO;
+    }
+
+    /// Everything is mended and comes to rest: then nothing is left to do, and all is as its hold or its schedule wants it.
+    async fn end(mut self) {
+        self.mend();
+        for which in 0..self.ids.len() {
+            self.deed(which, Deed::FreeTags);
+        }
+        let undisturbed = event::Pass {
+            woken_for: None,
+            faults: Vec::new(),
+            meanwhile: None,
+            hurried: false,
+        };
+        // Starts that fall back are tried again, and what was refused waits longer each time.
+        for _ in 0..40 {
+            self.pass(&undisturbed).await;
+            self.until(self.world.ec2.now() + SignedDuration::from_mins(20));
+            if self.is_at_rest().await {
+                break;
+            }
+        }
+        assert!(self.is_at_rest().await, "there is always more to do");
+        for id in &self.ids {
+            if self.state(id).is_some() {
+                assert_as_wanted(&self.world, id);
+            }
+        }
+    }
+
+    /// Nothing is to be done, and nothing is waited for.
+    async fn is_at_rest(&self) -> bool {
+        let plan = self.world.look().await.unwrap();
+        let waits = |skip: &Skip| ["in_flight", "waiting_to_retry"].contains(&code(skip).as_str());
+        plan.steps.is_empty() && !plan.skipped.iter().any(waits)
+    }
+
+    fn state(&self, id: &InstanceId) -> Option<InstanceState> {
+        let instances = self.world.ec2.instances();
+        instances
+            .iter()
+            .find(|one| one.id == *id)
+            .map(|one| one.state)
+    }
+}
+
+/// What there was before a pass.
+pub(crate) struct Before {
+    pub(crate) instances: BTreeMap<InstanceId, curfew_model::Instance>,
+    pub(crate) transitions: usize,
+}
+
+/// What is peculiar about the instance at this place.
+fn peculiar(place: usize, launch: Launch) -> Launch {
+    match place {
+        5 => launch.hibernation(),
+        10 => launch.auto_scaling_group("web"),
+        11 => launch.instance_store(),
+        12 => launch.spot(SpotKind::OneTime),
+        _ => launch,
+    }
+}

@@ -1,0 +1,367 @@
+//! What is promised, and whether it was kept: by the calls that EC2 saw, the states that it went through, and the tags it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use curfew_aws::execute::StepResult;
+use curfew_aws::pass::Pass;
+use curfew_core::memory::{Cause, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, hold_in_force};
+use curfew_core::plan::Plan;
+use curfew_core::schedule::{Firmness, Schedule, ScheduleName};
+use curfew_core::skip::Skip;
+use curfew_core::timetable::{Action, Desired};
+use curfew_model::{AUTO_SCALING_TAG, Instance, InstanceId, InstanceState, RootDevice, SpotKind};
+use jiff::{SignedDuration, Timestamp};
+
+use super::history::{Before, FLEET, GOVERNED};
+use super::world::World;
+
+/// What there is to watch over.
+#[derive(Default)]
+pub(crate) struct Promises {
+    /// What a person last did by hand, after all edges were applied: it must stay until then.
+    wishes: BTreeMap<InstanceId, Option<Timestamp>>,
+    /// Each edge that led to an action, and whether the action or its memory came to nothing.
+    acted: BTreeMap<(InstanceId, Timestamp, Action), Came>,
+    /// Changed by somebody else during the pass: nobody can say what it should have done.
+    away: BTreeSet<InstanceId>,
+    /// Asked something of: that, and nothing else, is done about it in this pass.
+    asked: Option<InstanceId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Through,
+    ToNothing,
+}
+
+impl Promises {
+    /// The actions of this instance's edges came to nothing: they may be tried again.
+    pub(crate) fn excuse(&mut self, id: &InstanceId) {
+        for ((acted, ..), came) in &mut self.acted {
+            if acted == id {
+                *came = Came::ToNothing;
+            }
+        }
+    }
+
+    pub(crate) fn look_away(&mut self, id: &InstanceId) {
+        self.away.insert(id.clone());
+    }
+
+    pub(crate) fn asked_for(&mut self, id: &InstanceId) {
+        self.asked = Some(id.clone());
+    }
+
+    pub(crate) fn nothing_is_wished(&mut self, id: &InstanceId) {
+        self.wishes.remove(id);
+    }
+
+    /// Its memory is gone, or another schedule's.
+    pub(crate) fn begin_anew(&mut self, id: &InstanceId) {
+        self.acted.retain(|(acted, ..), _| acted != id);
+    }
+
+    /// A person's change counts as a wish if everything due was done before it, as `plan` says.
+    pub(crate) fn somebody_changed(&mut self, world: &World, id: &InstanceId, plan: Option<&Plan>) {
+        let skip = plan.and_then(|plan| skip_of(plan, id));
+        let all_was_done = skip.is_some_and(|skip| {
+            ["as_desired", "left_alone", "nothing_due", "too_late"].contains(&code(skip).as_str())
+        });
+        let Some(schedule) = schedule(world, &world.ec2.instance(id)) else {
+            return;
+        };
+        // Within 15 seconds of a word, nothing tells this from a call that crossed it.
+        let settled = last(world, id).is_some_and(|last| !last.pending);
+        if all_was_done && settled && schedule.firmness == Firmness::OncePerEdge {
+            let now = world.now();
+            let since = last(world, id).map_or(now, |last| last.at.max(now));
+            let until = schedule.timetable.next_edge(since).map(|edge| edge.at);
+            self.wishes.insert(id.clone(), until);
+        }
+    }
+
+    /// Checks everything about a pass; one that failed as a whole is none.
+    pub(crate) fn check(
+        &mut self,
+        world: &World,
+        before: &Before,
+        pass: Option<&Pass>,
+        woken_for: Option<&ScheduleName>,
+    ) {
+        assert_only_governed_are_touched(world, before, self.asked.as_ref());
+        let transitions = world.ec2.transitions();
+        let mut moved = BTreeSet::new();
+        for transition in &transitions[before.transitions..] {
+            let id = &transition.instance;
+            let action = match (transition.from, transition.to) {
+                (Some(InstanceState::Stopped), InstanceState::Pending) => Action::Start,
+                (_, InstanceState::Stopping) => Action::Stop,
+                _ => continue,
+            };
+            if self.away.contains(id) {
+                continue;
+            }
+            let pass = pass.expect("a pass that could not look does nothing");
+            assert!(moved.insert(id.clone()), "{id} was moved twice in one pass");
+            self.check_action(world, before, pass, id, action, woken_for);
+        }
+        if let Some(pass) = pass {
+            let unasked =
+                |id: &&InstanceId| !self.away.contains(*id) && self.asked.as_ref() != Some(id);
+            let governed = before.instances.iter().filter(|(_, one)| is_governed(one));
+            for id in governed.map(|(id, _)| id).filter(unasked) {
+                assert_applied_or_reported(world, pass, id);
+            }
+        }
+        self.away.clear();
+        self.asked = None;
+    }
+
+    fn check_action(
+        &mut self,
+        world: &World,
+        before: &Before,
+        pass: &Pass,
+        id: &InstanceId,
+        action: Action,
+        woken_for: Option<&ScheduleName>,
+    ) {
+        let outcome = pass
+            .outcomes
+            .iter()
+            .find(|outcome| outcome.step.instance.as_str() == id.as_str())
+            .unwrap_or_else(|| panic!("{id}: {action} without a step"));
+        let step = &outcome.step;
+        let by_name = woken_for.is_some_and(|name| step.cause == Cause::Schedule(name.clone()));
+        let early = SignedDuration::from_secs(if by_name { 60 } else { 0 });
+        if let Some(until) = self.wishes.get(id) {
+            assert!(
+                until.is_some_and(|until| pass.at + early >= until),
+                "a person's change is undone before the next edge, {until:?}: {outcome:#?}"
+            );
+        }
+        let held = hold_in_force(&before.instances[id].tags, pass.at + early);
+        if let (Ok(Some(_)), Cause::Schedule(_)) = (held, &step.cause) {
+            panic!("a hold is broken: {outcome:#?}");
+        }
+        let Some(schedule) = schedule(world, &before.instances[id]) else {
+            assert!(is_owned(&before.instances[id]), "{outcome:#?}");
+            return;
+        };
+        let Some(edge) = step
+            .edge
+            .filter(|_| schedule.firmness == Firmness::OncePerEdge)
+        else {
+            return;
+        };
+        let came = match outcome.result {
+            StepResult::Done { .. } => Came::Through,
+            _ => Came::ToNothing,
+        };
+        let earlier = self.acted.insert((id.clone(), edge.at, action), came);
+        assert_ne!(
+            earlier,
+            Some(Came::Through),
+            "a second action for one edge: {outcome:#?}"
+        );
+    }
+}
+
+/// When everything is mended and at rest: as its hold wants it, or its schedule where that is enforced.
+pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
+    let instance = world.ec2.instance(id);
+    if !is_governed(&instance) {
+        return;
+    }
+    let schedule = schedule(world, &instance).expect("it is governed");
+    let wanted = match (hold(world, id), schedule.firmness) {
+        (Some(hold), _) => hold.state.desired(),
+        (None, Firmness::Enforced) => {
+            let request = instance.tags.get(REQUEST_TAG);
+            let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+            let edge = schedule.timetable.last_edge(world.now());
+            // A request stands until the next edge.
+            match request.filter(|one| edge.is_none_or(|edge| one.at >= edge.at)) {
+                Some(request) if request.action == Action::Start => Desired::Running,
+                Some(_) => Desired::Stopped,
+                None => schedule.timetable.desired(world.now()),
+            }
+        }
+        (None, Firmness::OncePerEdge) => Desired::Unmanaged,
+    };
+    match wanted {
+        Desired::Running => assert_eq!(instance.state, InstanceState::Running, "{instance:#?}"),
+        Desired::Stopped => assert_eq!(instance.state, InstanceState::Stopped, "{instance:#?}"),
+        Desired::Unmanaged => {}
+    }
+}
+
+/// No call that changes anything names an instance that no schedule governs, or that must never be touched.
+/// What another tool manages is touched only by its name: by a request for it, or by an override that holds it.
+fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Option<&InstanceId>) {
+    for call in world.ec2.calls() {
+        let Some(request) = &call.request else {
+            continue;
+        };
+        if request.action().is_describe() {
+            continue;
+        }
+        for id in call.ids() {
+            let instance = before.instances.get(id.as_str());
+            let is_named = |instance: &Instance| {
+                let id = &instance.id;
+                asked == Some(id) || hold(world, id).is_some() || has_open_request(instance)
+            };
+            assert!(
+                instance.is_some_and(|one| is_governed(one) || is_owned(one) && is_named(one)),
+                "{} of {instance:#?}",
+                call.name
+            );
+        }
+    }
+}
+
+/// Told apart from Curfew's own judgement: by the tags that this fleet knows.
+fn is_governed(instance: &Instance) -> bool {
+    may_be_governed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
+}
+
+/// Whether a person's request is in its tags that is not recorded as done.
+fn has_open_request(instance: &Instance) -> bool {
+    let tag = |key| instance.tags.get(key).map(String::as_str);
+    let request = tag(REQUEST_TAG).and_then(|tag| tag.parse::<Requested>().ok());
+    let last = tag(LAST_TAG).and_then(|tag| tag.parse::<Last>().ok());
+    request.is_some_and(|request| last.is_none_or(|last| last.at < request.at || last.pending))
+}
+
+/// Whether a schedule would govern it if a group did not own it.
+fn is_owned(instance: &Instance) -> bool {
+    may_be_governed(instance) && instance.tags.contains_key(AUTO_SCALING_TAG)
+}
+
+fn may_be_governed(instance: &Instance) -> bool {
+    let tag = instance.tags.get("Schedule").map_or("", String::as_str);
+    FLEET[..GOVERNED].contains(&tag)
+        && instance.root == RootDevice::Ebs
+        && instance
+            .spot
+            .as_ref()
+            .is_none_or(|spot| spot.kind == SpotKind::Persistent)
+        && !matches!(
+            instance.state,
+            InstanceState::ShuttingDown | InstanceState::Terminated
+        )
+}
+
+/// Every edge that is due was applied, or the pass says why not.
+fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
+    let seen = pass
+        .instances
+        .iter()
+        .find(|seen| seen.id.as_str() == id.as_str());
+    let seen = seen.unwrap_or_else(|| panic!("{id} was not seen"));
+    let schedule = world.governance.schedule_for(seen).expect("it is governed");
+    let Some(edge) = schedule.timetable.last_edge(pass.at) else {
+        return;
+    };
+    // What this process wrote itself lately counts, also where somebody has removed it.
+    let own = seen.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
+    let remembered = last(world, id).or(own);
+    let moving = [
+        InstanceState::Pending.name(),
+        InstanceState::Stopping.name(),
+    ];
+    if moving.contains(&seen.state.to_string().as_str()) {
+        return;
+    }
+    let is_held = hold(world, id).is_some_and(|hold| hold.is_active(pass.at));
+    if is_held || remembered.as_ref().is_some_and(|last| last.at >= edge.at) {
+        return;
+    }
+    // A person's word at the edge's instant or later is the newest, and not the edge.
+    let request = seen.tags.get(REQUEST_TAG);
+    let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+    if request.is_some_and(|request| request.at >= edge.at) {
+        return;
+    }
+    // Where no tag has room, what is wanted at every pass is done and can't be remembered.
+    if remembered.is_none() && seen.tags.len() >= 50 {
+        return;
+    }
+    let outcome = pass
+        .outcomes
+        .iter()
+        .find(|outcome| outcome.step.instance == seen.id);
+    if outcome.is_some_and(|outcome| !matches!(outcome.result, StepResult::Done { .. })) {
+        return;
+    }
+    let state = seen.state.to_string();
+    let done_by_others = match edge.action {
+        Action::Start => state == InstanceState::Running.name(),
+        Action::Stop => state == InstanceState::Stopped.name(),
+    };
+    let too_old = pass.at.duration_since(edge.at) > schedule.catch_up;
+    let launched_after = remembered.is_none() && seen.launched_at.is_some_and(|at| at >= edge.at);
+    let reported = match skip_of(&pass.plan, id).map(code).as_deref() {
+        Some("in_flight" | "waiting_to_retry" | "no_memory") => true,
+        Some("too_late") => too_old && !done_by_others,
+        Some("as_desired") => done_by_others && (too_old || launched_after),
+        Some("nothing_due") => launched_after,
+        Some(_) => false,
+        // The step that removed an ended hold says in its note what else there is.
+        None => too_old || launched_after,
+    };
+    assert!(
+        reported,
+        "{edge:?} of {seen:#?} in {:#?} {:#?}",
+        pass.plan, pass.outcomes
+    );
+}
+
+fn skip_of<'a>(plan: &'a Plan, id: &InstanceId) -> Option<&'a Skip> {
+    plan.skipped
+        .iter()
+        .find(|skip| skip.instance.as_str() == id.as_str())
+}
+
+/// The code that scripts go by.
+pub(crate) fn code(skip: &Skip) -> String {
+    let skip = serde_json::to_value(skip).unwrap();
+    skip["reason"].as_str().unwrap().to_owned()
+}
+
+fn schedule(world: &World, instance: &Instance) -> Option<Schedule> {
+    let tag = instance
+        .tags
+        .get("Schedule")
+        .filter(|_| is_governed(instance))?;
+    let named = world.governance.schedules.get(tag.as_str()).cloned();
+    named.or_else(|| {
+        let timetable = curfew_core::timetable::Timetable::parse_inline(tag).ok()?;
+        Some(Schedule::new(ScheduleName::inline(), timetable))
+    })
+}
+
+/// A start was made and has not been seen to lead to running.
+pub(crate) fn is_pending(world: &World, id: &InstanceId) -> bool {
+    last(world, id).is_some_and(|last| last.pending)
+}
+
+fn last(world: &World, id: &InstanceId) -> Option<Last> {
+    world
+        .ec2
+        .instances()
+        .iter()
+        .find(|one| one.id == *id)?
+        .tags
+        .get(LAST_TAG)?
+        .parse()
+        .ok()
+}
+
+/// The hold that there is, in force by Curfew's clock.
+fn hold(world: &World, id: &InstanceId) -> Option<Hold> {
+    let instances = world.ec2.instances();
+    let instance = instances.iter().find(|one| one.id == *id)?;
+    hold_in_force(&instance.tags, world.now()).ok()?
+}

@@ -1,0 +1,204 @@
+//! Windows that end on a named day: their edges, what an excepted day takes out of them, and their UTC rules.
+
+use curfew_core::timetable::{RawTimetable, Timetable, wake_ups};
+use jiff::Timestamp;
+
+fn edges(text: &str, from: &str, count: usize) -> Vec<String> {
+    let timetable = Timetable::parse_inline(text).unwrap();
+    let edges: Vec<_> = timetable
+        .edges(from.parse::<Timestamp>().unwrap())
+        .take(count)
+        .collect();
+    for edge in &edges {
+        assert_eq!(timetable.last_edge(edge.at), Some(*edge), "{text}");
+    }
+    let zone = timetable.time_zone();
+    let written = edges.iter().map(|edge| {
+        let at = edge.at.to_zoned(zone.clone());
+        format!("{} {}", at.strftime("%a %d %H:%M"), edge.action)
+    });
+    written.collect()
+}
+
+#[test]
+fn a_weekend_is_one_run() {
+    let raw: RawTimetable = toml::from_str(
+        r#"
+        timezone = "UTC"
+        running = "Fri 20:00-Mon 06:00"
+        "#,
+    )
+    .unwrap();
+    let timetable = raw.resolve("schedules.x").unwrap();
+    assert_eq!(timetable.to_string(), "Fri 20:00-Mon 06:00 UTC");
+    assert_eq!(
+        edges(&timetable.to_string(), "2026-06-04T00:00:00Z", 3),
+        [
+            "Fri 05 20:00 start",
+            "Mon 08 06:00 stop",
+            "Fri 12 20:00 start"
+        ]
+    );
+    assert_eq!(
+        timetable.because("2026-06-07T12:00:00Z".parse().unwrap()),
+        "inside the window `Fri 20:00-Mon 06:00` in UTC"
+    );
+    let long: RawTimetable = toml::from_str(
+        r#"
+        timezone = "UTC"
+        window = [{ days = "Fri", from = "20:00", to = "Mon 06:00" }]
+        "#,
+    )
+    .unwrap();
+    assert_eq!(long.resolve("schedules.x").unwrap(), timetable);
+}
+
+#[test]
+fn the_committed_case_is_read() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        schedules: std::collections::BTreeMap<String, RawTimetable>,
+    }
+    let file: File = toml::from_str(include_str!("../cases/weekend-window.toml")).unwrap();
+    let weekend = file.schedules["x"].resolve("schedules.x").unwrap();
+    assert_eq!(weekend.to_string(), "Fri 20:00-Mon 06:00 UTC");
+    let file: File = toml::from_str(include_str!("../cases/never-fires.toml")).unwrap();
+    let never = file.schedules["x"].resolve("schedules.x").unwrap();
+    assert_eq!(
+        never.never_happens("2026-01-01T00:00:00Z".parse().unwrap()),
+        ["the stop cron `0 18 31 2,4 *` never fires"]
+    );
+}
+
+#[test]
+fn an_excepted_day_is_cut_out_of_a_run_of_days() {
+    // Saturday: off at 00:00, on again on Sunday.
+    assert_eq!(
+        edges(
+            "Fri 20:00-Mon 06:00; except 2026-06-06 UTC",
+            "2026-06-05T00:00:00Z",
+            5
+        ),
+        [
+            "Fri 05 20:00 start",
+            "Sat 06 00:00 stop",
+            "Sun 07 00:00 start",
+            "Mon 08 06:00 stop",
+            "Fri 12 20:00 start",
+        ]
+    );
+    // Friday: there is no run, and its stop happens.
+    assert_eq!(
+        edges(
+            "Fri 20:00-Mon 06:00; except 2026-06-05 UTC",
+            "2026-06-05T00:00:00Z",
+            2
+        ),
+        ["Mon 08 06:00 stop", "Fri 12 20:00 start"]
+    );
+    // Monday, and the end on it.
+    assert_eq!(
+        edges(
+            "Fri 20:00-Mon 06:00; except 2026-06-08 UTC",
+            "2026-06-05T00:00:00Z",
+            3
+        ),
+        [
+            "Fri 05 20:00 start",
+            "Mon 08 00:00 stop",
+            "Mon 08 06:00 stop"
+        ]
+    );
+    // What a listed day began lasts to its end, and nothing begins on another.
+    assert_eq!(
+        edges(
+            "Fri 20:00-Mon 06:00; only 2026-06-05 UTC",
+            "2026-06-01T00:00:00Z",
+            3
+        ),
+        ["Fri 05 20:00 start", "Mon 08 06:00 stop"]
+    );
+}
+
+#[test]
+fn a_window_may_be_a_minute_short_of_a_week_and_crosses_months() {
+    assert_eq!(
+        edges("Mon 06:00-Mon 05:59 UTC", "2026-06-25T00:00:00Z", 3),
+        [
+            "Mon 29 05:59 stop",
+            "Mon 29 06:00 start",
+            "Mon 06 05:59 stop"
+        ]
+    );
+    assert_eq!(
+        edges(
+            "FriL 20:00-Tue 06:00 Europe/Paris",
+            "2026-10-01T00:00:00Z",
+            2
+        ),
+        ["Fri 30 20:00 start", "Tue 03 06:00 stop"]
+    );
+}
+
+#[test]
+fn utc_rules_fire_on_the_day_on_which_it_ends() {
+    let rules = |text: &str| -> Vec<String> {
+        let timetable = Timetable::parse_inline(text).unwrap();
+        let rules = wake_ups([&timetable], "2026-06-01T00:00:00Z".parse().unwrap());
+        rules.into_iter().map(|rule| rule.expression).collect()
+    };
+    assert_eq!(
+        rules("Fri 20:00-Mon 06:00 UTC"),
+        ["cron(0 20 ? * FRI *)", "cron(0 6 ? * MON *)"]
+    );
+    // The run goes on after the excepted Saturday.
+    let cut = rules("Fri 20:00-Mon 06:00; except 2026-06-06 UTC");
+    assert!(cut.contains(&"cron(0 0 6,7 6 ? *)".to_owned()), "{cut:?}");
+}
+
+#[test]
+fn what_never_happens_is_said() {
+    let said = |text: &str| {
+        Timetable::parse_inline(text)
+            .unwrap()
+            .never_happens("2026-06-01T00:00:00Z".parse().unwrap())
+    };
+    for (text, sentence) in [
+        (
+            "start 0 8 * * *; stop 0 18 30 2 * UTC",
+            "the stop cron `0 18 30 2 *` never fires",
+        ),
+        (
+            "stop cron(0 20 * * ? 2020) UTC",
+            "the stop cron `cron(0 20 * * ? 2020)` never fires again",
+        ),
+        (
+            "dates=31 months=Jun UTC",
+            "the window `dates=31 months=Jun 00:00-24:00` never begins: no month has such a day",
+        ),
+        (
+            "Mon-Fri 08:00-20:00; only 2020-01-01 UTC",
+            "nothing starts or stops any more: `except` and `only` leave no day",
+        ),
+        (
+            "dates=LW 06:00-20:00; except 12-31 UTC",
+            "the window `dates=LW 06:00-20:00` falls on 2026-12-31, which `except` takes out: nothing starts by it in that month; \
+             add a window or a cron for the working day before",
+        ),
+        (
+            "start cron(0 6 15W * ? *); except 2026-07-15 UTC",
+            "the start cron `cron(0 6 15W * ? *)` falls on 2026-07-15, which `except` takes out: nothing starts by it in that \
+             month; add a window or a cron for the working day before",
+        ),
+    ] {
+        assert_eq!(said(text), [sentence], "{text}");
+    }
+    for text in [
+        "00:00-24:00 UTC",
+        "Mon-Fri 08:00-20:00; except 12-25 UTC",
+        "stop 0 20 * * * UTC",
+        "dates=LW 06:00-20:00; except 12-25 UTC",
+    ] {
+        assert_eq!(said(text), Vec::<String>::new(), "{text}");
+    }
+}

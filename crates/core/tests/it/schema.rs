@@ -1,0 +1,52 @@
+//! The schema in the repository, as far as it is this crate's: what a schedule is.
+
+use curfew_core::settings::RawGovernance;
+use serde_json::Value;
+
+fn whole() -> Value {
+    serde_json::from_str(include_str!("../../../../config/curfew.schema.json")).unwrap()
+}
+
+#[test]
+fn the_schema_in_the_repository_says_what_a_schedule_is() {
+    let (whole, ours) = (whole(), curfew_core::schema::of::<RawGovernance>());
+    let definitions = ours["definitions"].as_object().unwrap();
+    let names: Vec<_> = definitions.keys().map(String::as_str).collect();
+    for name in [
+        "Adopt",
+        "RawAccount",
+        "RawGoverning",
+        "RawMatcher",
+        "RawSchedule",
+        "RawWindow",
+    ] {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    for (name, definition) in definitions {
+        let found = &whole["definitions"][name];
+        assert_eq!(
+            found, definition,
+            "{name}; UPDATE_SCHEMA=1 cargo test -p curfew settings::schema"
+        );
+    }
+}
+
+#[test]
+fn an_editor_is_told_of_typos_and_of_what_is_allowed() {
+    let whole = whole();
+    let schedule = &whole["definitions"]["RawSchedule"];
+    assert_eq!(schedule["additionalProperties"], Value::Bool(false));
+    assert_eq!(whole["additionalProperties"], Value::Bool(false));
+    let described = |key: &str| schedule["properties"][key]["description"].as_str();
+    assert_eq!(
+        described("timezone"),
+        Some("An IANA time zone: `Europe/Paris`.")
+    );
+    let text = whole.to_string();
+    for value in ["converge", "next-edge", "token", "cloud"] {
+        assert!(text.contains(&format!("\"{value}\"")), "{value}");
+    }
+    for word in ["\"required\":", "null"] {
+        assert!(!text.contains(word), "{word}");
+    }
+}

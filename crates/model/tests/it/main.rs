@@ -1,0 +1,66 @@
+//! The model's rules, one file per family: over HTTP where the wire matters, through `Model::call` where it doesn't.
+
+mod access;
+mod client;
+mod describe;
+mod faults;
+mod lifecycle;
+mod parameters;
+mod protocol;
+mod record;
+mod scale;
+mod sdk;
+mod special;
+mod tags;
+mod throttle;
+
+use curfew_model::{
+    Answer, ApiError, Caller, InstanceId, Model, Patience, Request, StateChange, StopMode,
+};
+
+/// A Monday evening.
+fn model() -> Model {
+    Model::new("2026-11-23T18:00:00Z".parse().unwrap())
+}
+
+fn texts(ids: &[&InstanceId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+fn start(ec2: &Model, ids: &[&InstanceId]) -> Result<Vec<String>, ApiError> {
+    let request = Request::StartInstances(texts(ids));
+    ec2.call(&Caller::default(), request).map(changes)
+}
+
+fn stop(ec2: &Model, ids: &[&InstanceId]) -> Result<Vec<String>, ApiError> {
+    stop_by(ec2, ids, StopMode::Plain, Patience::Graceful)
+}
+
+fn stop_by(
+    ec2: &Model,
+    ids: &[&InstanceId],
+    mode: StopMode,
+    patience: Patience,
+) -> Result<Vec<String>, ApiError> {
+    let request = Request::StopInstances(texts(ids), mode, patience);
+    ec2.call(&Caller::default(), request).map(changes)
+}
+
+fn terminate(ec2: &Model, ids: &[&InstanceId]) -> Result<Vec<String>, ApiError> {
+    let request = Request::TerminateInstances(texts(ids));
+    ec2.call(&Caller::default(), request).map(changes)
+}
+
+/// The changes as `previous->current`.
+fn changes(answer: Answer) -> Vec<String> {
+    let Answer::Changes(changes) = answer else {
+        panic!("not changes of state: {answer:?}");
+    };
+    let text = |change: StateChange| format!("{}->{}", change.previous, change.current);
+    changes.into_iter().map(text).collect()
+}
+
+/// The code of the error that this is.
+fn code<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+    result.expect_err("an error").code.into_owned()
+}

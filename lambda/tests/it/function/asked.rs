@@ -1,0 +1,325 @@
+//! What people and programs ask for over HTTP, and what they get.
+
+use curfew_lambda::auth::Auth;
+use curfew_model::{Action, Launch};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::world::{World, at_work, request};
+
+#[tokio::test]
+async fn status_tells_how_an_instance_is_and_why() {
+    let world = World::with([at_work("web")]).await;
+    let answer = world.get("/status").await;
+    assert_eq!(answer.status, 200);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&answer.body).unwrap(), @r#"
+    {
+      "at": "2026-11-23T18:00:00Z",
+      "instances": [
+        {
+          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
+          "changed": {
+            "action": "start",
+            "at": "2026-11-23T07:00:05Z",
+            "cause": "schedule office"
+          },
+          "desired": "running",
+          "due": null,
+          "fallback": null,
+          "hold": null,
+          "id": "i-0e220a8397b1dcdaf",
+          "instance_type": "t3.micro",
+          "last": {
+            "action": "start",
+            "at": "2026-11-23T07:00:00Z",
+            "cause": "schedule office",
+            "pending": false
+          },
+          "name": "web",
+          "next_edge": {
+            "action": "stop",
+            "at": "2026-11-23T19:00:00Z"
+          },
+          "reason": "it is running, as it should be",
+          "region": "us-east-1",
+          "retry": null,
+          "schedule": "office",
+          "skip": "as_desired",
+          "state": "running"
+        }
+      ],
+      "next_edge": "2026-11-23T19:00:00Z",
+      "request_id": "c0ffee",
+      "ungoverned": 0
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn status_shows_what_no_schedule_governs_only_when_asked() {
+    let world = World::with([
+        at_work("web"),
+        Launch::new("stray"),
+        Launch::new("opted-out").tag("Schedule", "none"),
+        Launch::new("misspelt").tag("Schedule", "offfice"),
+        at_work("of-a-group").auto_scaling_group("web-asg"),
+    ])
+    .await;
+    let answer = world.get("/status").await;
+    insta::assert_snapshot!(answer.of_instances(&["schedule", "state", "reason"]).join("\n"), @r"
+    misspelt | null | running | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
+    of-a-group | office | running | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
+    web | office | running | it is running, as it should be
+    ");
+    assert_eq!(answer.body["ungoverned"], 2);
+    let all = world.get("/status?all=true").await;
+    insta::assert_snapshot!(all.of_instances(&["schedule", "reason"]).join("\n"), @r"
+    misspelt | null | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
+    of-a-group | office | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
+    opted-out | null | its tag `Schedule` opts it out
+    stray | null | no schedule governs it: it has no governing tag, and no schedule's `match` takes it
+    web | office | it is running, as it should be
+    ");
+    assert_eq!(all.body["ungoverned"], 0);
+}
+
+#[tokio::test]
+async fn a_stop_is_done_answered_and_remembered() {
+    let world = World::with([at_work("web")]).await;
+    let answer = world.get("/stop").await;
+    assert_eq!(answer.status, 200);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&answer.body).unwrap(), @r#"
+    {
+      "at": "2026-11-23T18:00:00Z",
+      "instances": [
+        {
+          "action": "stop",
+          "after": "stopping",
+          "before": "running",
+          "hold": null,
+          "id": "i-0e220a8397b1dcdaf",
+          "name": "web",
+          "next_edge": {
+            "action": "stop",
+            "at": "2026-11-23T19:00:00Z"
+          },
+          "reason": "request by http 127.0.0.1",
+          "region": "us-east-1",
+          "result": "stopping"
+        }
+      ],
+      "request_id": "c0ffee"
+    }
+    "#);
+    assert_eq!(world.state("web"), "stopping");
+    assert_eq!(
+        world.tag("web", "curfew:last").as_deref(),
+        Some("2026-11-23T18:00:00Z stop request by http 127.0.0.1 pending")
+    );
+    let again = world.get("/stop").await;
+    assert_eq!(
+        again.of_instances(&["before", "result"]),
+        ["web | stopping | unchanged"]
+    );
+    assert_eq!(world.ec2.calls_of(Action::StopInstances).len(), 1);
+}
+
+#[tokio::test]
+async fn a_start_says_starting_until_it_runs() {
+    let world = World::with([at_work("web").stopped()]).await;
+    let answer = world.get("/start").await;
+    assert_eq!(
+        answer.of_instances(&["before", "after", "result"]),
+        ["web | stopped | pending | starting"]
+    );
+    world.ec2.advance(SignedDuration::from_secs(60));
+    assert_eq!(world.state("web"), "running");
+    let answer = world.post("/start", "").await;
+    assert_eq!(
+        answer.of_instances(&["before", "after", "result"]),
+        ["web | running | running | unchanged"]
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_and_does_nothing() {
+    let world = World::with([at_work("web"), at_work("db").stopped()]).await;
+    let answer = world
+        .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
+        .await;
+    insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "hold", "next_edge"]).join("\n"), @r#"
+    db | planned | record | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
+    web | planned | stop | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
+    "#);
+    assert_eq!((answer.status, world.changes()), (200, 0));
+}
+
+#[tokio::test]
+async fn a_request_for_an_instance_looks_at_no_other() {
+    let world = World::with([at_work("web"), at_work("db")]).await;
+    let path = format!("/stop?instance={}", world.id("db"));
+    assert_eq!(world.get(&path).await.status, 200);
+    let looked = world.ec2.calls_of(Action::DescribeInstances);
+    // To choose, once what was asked for is recorded, and right before `curfew:last` is written.
+    assert_eq!(looked.len(), 3);
+    let asked = format!("{:?}", looked[0].request);
+    assert!(
+        asked.contains(world.id("db").as_str()) && !asked.contains("instance-state-name"),
+        "{asked}"
+    );
+    assert_eq!(
+        (world.state("web").as_str(), world.state("db").as_str()),
+        ("running", "stopping")
+    );
+}
+
+#[tokio::test]
+async fn schedules_tell_what_they_want_and_why() {
+    let world = World::with([]).await;
+    let answer = world.get("/schedules").await;
+    insta::assert_snapshot!(serde_json::to_string_pretty(&answer.body).unwrap(), @r#"
+    {
+      "at": "2026-11-23T18:00:00Z",
+      "request_id": "c0ffee",
+      "schedules": [
+        {
+          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
+          "desired": "running",
+          "enforce": true,
+          "last_edge": {
+            "action": "start",
+            "at": "2026-11-23T07:00:00Z"
+          },
+          "name": "lab",
+          "next_edge": {
+            "action": "stop",
+            "at": "2026-11-23T19:00:00Z"
+          },
+          "timezone": "Europe/Paris"
+        },
+        {
+          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
+          "desired": "running",
+          "enforce": false,
+          "last_edge": {
+            "action": "start",
+            "at": "2026-11-23T07:00:00Z"
+          },
+          "name": "office",
+          "next_edge": {
+            "action": "stop",
+            "at": "2026-11-23T19:00:00Z"
+          },
+          "timezone": "Europe/Paris"
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn schedules_tell_what_they_want_in_the_days_to_come() {
+    let world = World::with([]).await;
+    world.ssm.put(Some(
+        json!({"schedules": {
+            "paris": {"timezone": "Europe/Paris", "running": "Tue 08:00-20:00"},
+            "night-stop": {"timezone": "Asia/Kolkata", "stop": "0 20 * * 1-5"},
+        }})
+        .to_string(),
+    ));
+    let answer = world.get("/schedules?days=2").await;
+    let timelines: Vec<String> = answer.body["schedules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{}: {}", one["name"], one["timeline"]))
+        .collect();
+    insta::assert_snapshot!(timelines.join("\n"), @r#"
+    "night-stop": {"edges":[{"action":"stop","at":"2026-11-23T14:30:00Z"},{"action":"stop","at":"2026-11-24T14:30:00Z"}],"from":"2026-11-22T18:30:00Z","running":[],"to":"2026-11-24T18:30:00Z","unmanaged":[{"from":"2026-11-22T18:30:00Z","to":"2026-11-24T18:30:00Z"}]}
+    "paris": {"edges":[{"action":"start","at":"2026-11-24T07:00:00Z"},{"action":"stop","at":"2026-11-24T19:00:00Z"}],"from":"2026-11-22T23:00:00Z","running":[{"from":"2026-11-24T07:00:00Z","to":"2026-11-24T19:00:00Z"}],"to":"2026-11-24T23:00:00Z","unmanaged":[]}
+    "#);
+}
+
+#[tokio::test]
+async fn health_is_that_the_settings_can_be_read() {
+    let world = World::with([]).await;
+    let answer = world.get("/healthz").await;
+    assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")));
+    assert!(world.ec2.calls().is_empty(), "EC2's health is not ours");
+    let world = World::with([]).await;
+    world.ssm.put(None);
+    assert_eq!(world.get("/healthz").await.refusal(), (503, "no_settings"));
+}
+
+#[tokio::test]
+async fn every_answer_is_json_with_its_request_and_never_stored() {
+    let world = World::with([at_work("web")]).await;
+    for path in ["/status", "/schedules", "/stop?x=1", "/nowhere"] {
+        let answer = world.get(path).await;
+        assert_eq!(
+            answer.headers["Content-Type"],
+            "application/json; charset=utf-8"
+        );
+        assert_eq!(answer.headers["Cache-Control"], "no-store");
+        assert_eq!(answer.headers["X-Request-Id"], "c0ffee");
+        assert_eq!(answer.body["request_id"], "c0ffee", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn head_and_options_answer_without_a_body_and_change_nothing() {
+    let world = World::with([at_work("web")]).await;
+    let head = world.http(&request("HEAD", "/status", "")).await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    let options = world.http(&request("OPTIONS", "/stop", "")).await;
+    assert_eq!((options.status, options.text.as_str()), (204, ""));
+    assert_eq!(options.headers["Allow"], "GET, POST, OPTIONS");
+    let head = world.http(&request("HEAD", "/stop", "")).await;
+    assert_eq!((head.status, head.text.as_str()), (405, ""));
+    let delete = world.http(&request("DELETE", "/status", "")).await;
+    assert_eq!(delete.refusal(), (405, "method_not_allowed"));
+    assert_eq!(delete.headers["Allow"], "GET, HEAD, OPTIONS");
+    assert_eq!(world.changes(), 0);
+}
+
+#[tokio::test]
+async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
+    let mut world = World::with([at_work("ursula")]).await;
+    world.app.auth = Auth::Iam;
+    let page = world.get("/?from=a-bookmark").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["Content-Type"], "text/html; charset=utf-8");
+    assert_eq!(page.headers["Cache-Control"], "no-cache");
+    assert_eq!(page.headers["X-Request-Id"], "c0ffee");
+    let policy = page.headers["Content-Security-Policy"].as_str().unwrap();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    assert!(page.text.starts_with("<!doctype html>"), "{}", page.text);
+    assert!(
+        !page.text.contains("ursula"),
+        "it holds nothing of the fleet"
+    );
+    let head = world.http(&request("HEAD", "/", "")).await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    let post = world.post("/", "").await;
+    assert_eq!(post.refusal(), (405, "method_not_allowed"));
+    let command = world.send(&json!({"command": ""})).await.unwrap();
+    assert_eq!(command["error"]["code"], "bad_parameter");
+    assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
+}
+
+#[tokio::test]
+async fn an_http_api_gets_the_same_answers() {
+    let world = World::with([at_work("web"), at_work("db")]).await;
+    let mut event: serde_json::Value = serde_json::from_str(include_str!(
+        "../../events/ministack-http-GET-function-url.json"
+    ))
+    .unwrap();
+    event["rawPath"] = "/stop".into();
+    event["rawQueryString"] =
+        format!("instance={}&instance={}", world.id("web"), world.id("db")).into();
+    let answer = world.http(&event).await;
+    assert_eq!(
+        answer.of_instances(&["result"]),
+        ["db | stopping", "web | stopping"]
+    );
+}

@@ -1,0 +1,200 @@
+//! The OpenAPI document and the function say the same: the document is made from the types, and Schemathesis, which knows nothing
+//! else, asks the function everything that the document allows, and much that it doesn't.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Request, Response, Uri};
+use curfew_lambda::auth::Auth;
+use curfew_lambda::invocation_context::Call;
+use curfew_lambda::openapi;
+use curfew_model::{Launch, SpotKind};
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+use tokio::process::Command;
+
+use super::world::{World, at_work};
+
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const TOKEN: &str = "correct horse";
+/// What `printf '%s' 'correct horse' | sha256sum` prints.
+const DIGEST: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
+
+#[test]
+fn the_document_in_the_repository_is_that_of_the_types() {
+    let described = openapi::describe();
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(Path::new(REPOSITORY).join("docs/openapi.json"), &described).unwrap();
+        return;
+    }
+    assert!(
+        openapi::DOCUMENT == described,
+        "docs/openapi.json is out of date: run this test with UPDATE_SCHEMA=1"
+    );
+}
+
+#[tokio::test]
+async fn the_document_is_served_to_everybody() {
+    let mut world = World::with([at_work("web")]).await;
+    world.app.auth = Auth::Iam;
+    let answer = world.get("/openapi.json").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.headers["Content-Type"],
+        "application/json; charset=utf-8"
+    );
+    assert_eq!(answer.body["openapi"], "3.1.0");
+    assert_eq!(answer.text, openapi::DOCUMENT);
+    assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
+}
+
+/// The function, and how many requests it has had.
+struct Served {
+    world: World,
+    requests: AtomicUsize,
+}
+
+/// Every other request comes through a REST API, the rest through a function URL.
+async fn serve(State(served): State<Arc<Served>>, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let number = served.requests.fetch_add(1, Ordering::Relaxed);
+    let event = if number.is_multiple_of(2) {
+        through_rest_api(&parts, &body)
+    } else {
+        through_function_url(&parts, &body)
+    };
+    let call = Call::new(format!("request-{number}"), Duration::from_secs(10));
+    let answer = served
+        .world
+        .app
+        .handle(&event, &call)
+        .await
+        .expect("HTTP is always answered");
+    // Starts and stops get somewhere between two requests.
+    served.world.ec2.advance(SignedDuration::from_secs(20));
+    let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
+    let mut response = Response::builder().status(status);
+    for (name, value) in answer["headers"].as_object().unwrap() {
+        response = response.header(name, value.as_str().unwrap());
+    }
+    response
+        .body(answer["body"].as_str().unwrap().to_owned().into())
+        .unwrap()
+}
+
+fn headers(parts: &Parts) -> Map<String, Value> {
+    let headers = parts.headers.iter();
+    headers
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.to_string(), value.into())
+        })
+        .collect()
+}
+
+fn pairs(uri: &Uri) -> Value {
+    let mut pairs = json!({});
+    for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match pairs[&*key].as_array_mut() {
+            Some(values) => values.push(value.into()),
+            None => pairs[&*key] = json!([value]),
+        }
+    }
+    pairs
+}
+
+fn through_rest_api(parts: &Parts, body: &Bytes) -> Value {
+    let (text, is_base64) = body_of(body);
+    json!({
+        "resource": "/{proxy+}", "path": parts.uri.path(), "httpMethod": parts.method.as_str(),
+        "headers": headers(parts), "multiValueQueryStringParameters": pairs(&parts.uri),
+        "requestContext": {"stage": "prod", "identity": {"sourceIp": "192.0.2.7"}},
+        "body": text, "isBase64Encoded": is_base64,
+    })
+}
+
+fn through_function_url(parts: &Parts, body: &Bytes) -> Value {
+    let (text, is_base64) = body_of(body);
+    json!({
+        "version": "2.0", "rawPath": parts.uri.path(), "rawQueryString": parts.uri.query().unwrap_or_default(),
+        "headers": headers(parts),
+        "requestContext": {"stage": "$default", "http": {"method": parts.method.as_str(), "sourceIp": "192.0.2.7"}},
+        "body": text, "isBase64Encoded": is_base64,
+    })
+}
+
+/// As text, or in base64 where it is none.
+fn body_of(body: &Bytes) -> (Option<String>, bool) {
+    use base64::Engine as _;
+    if body.is_empty() {
+        return (None, false);
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => (Some(text.to_owned()), false),
+        Err(_) => (Some(base64::prelude::BASE64_STANDARD.encode(body)), true),
+    }
+}
+
+fn fleet() -> [Launch; 8] {
+    [
+        at_work("web"),
+        at_work("db").stopped(),
+        at_work("protected").stop_protection(),
+        Launch::new("lab").tag("Schedule", "lab"),
+        Launch::new("stray").tag("Team", "shop"),
+        Launch::new("opted-out").tag("Schedule", "none"),
+        at_work("of-a-group").auto_scaling_group("web-asg"),
+        at_work("spot").spot(SpotKind::OneTime),
+    ]
+}
+
+/// Some thousand requests, the same in each run: everything is refused or answered as the document says, and nothing is a defect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_function_does_what_the_document_says() {
+    let mut world = World::with(fleet()).await;
+    world.app.auth = Auth::Token(format!("alice={DIGEST}").parse().unwrap());
+    let served = Arc::new(Served {
+        world,
+        requests: AtomicUsize::new(0),
+    });
+    let router = Router::new()
+        .fallback(serve)
+        .with_state(Arc::clone(&served));
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, router).into_future());
+
+    let run = Command::new(Path::new(REPOSITORY).join("tools/schemathesis"))
+        .args(["run", &format!("http://{address}/openapi.json")])
+        .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    serving.abort();
+    let told = String::from_utf8_lossy(&run.stdout);
+    let requests = served.requests.load(Ordering::Relaxed);
+    assert!(
+        run.status.success(),
+        "{requests} requests\n{told}\n{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert!(requests > 500, "only {requests} requests: {told}");
+    let acted = served.world.changes();
+    assert!(
+        acted > 5,
+        "only {acted} calls that change something: {told}"
+    );
+}

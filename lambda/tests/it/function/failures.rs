@@ -1,0 +1,157 @@
+//! What callers are told when AWS does not do what it was asked.
+
+use std::time::Duration;
+
+use curfew_lambda::invocation_context::Call;
+use curfew_model::{Action, Denial, Fault, Symptom};
+
+use super::world::{World, at_work, request};
+
+#[tokio::test]
+async fn one_broken_instance_neither_blocks_the_others_nor_is_kept_quiet() {
+    let world = World::with([
+        at_work("web"),
+        at_work("protected").stop_protection(),
+        at_work("db"),
+    ])
+    .await;
+    let answer = world.get("/stop?all=true").await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let reason = answer.of_instances(&["reason"]).join("\n");
+    let reason = reason.replace(world.id("protected").as_str(), "ID");
+    insta::assert_snapshot!(reason, @"
+    db | request by http 127.0.0.1
+    protected | `ec2:StopInstances` was refused: The instance 'ID' may not be stopped. Modify its 'disableApiStop' instance attribute and try again; it is recorded, and tried again at 2026-11-23T18:01:00Z
+    web | request by http 127.0.0.1
+    ");
+    assert_eq!(
+        answer.of_instances(&["after", "result"]),
+        [
+            "db | stopping | stopping",
+            "protected | running | recorded",
+            "web | stopping | stopping"
+        ]
+    );
+    assert_eq!(
+        world.tag("protected", "curfew:last").as_deref(),
+        Some("2026-11-23T07:00:00Z start schedule office")
+    );
+}
+
+#[tokio::test]
+async fn a_failed_call_leaves_its_hold_in_force() {
+    let world = World::with([at_work("web").stop_protection()]).await;
+    let answer = world.get("/stop?for=2h").await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let hold = answer.body["instances"][0]["hold"]["until"].as_str();
+    assert_eq!(hold, Some("2026-11-23T20:00:00Z"), "{}", answer.text);
+    assert!(world.tag("web", "curfew:override").is_some());
+}
+
+#[tokio::test]
+async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
+    for (status, code) in [
+        (403, "UnauthorizedOperation"),
+        (503, "RequestLimitExceeded"),
+        (500, "InternalError"),
+        (400, "IncorrectInstanceState"),
+        (400, "UnsupportedOperation"),
+    ] {
+        let world = World::with([at_work("web")]).await;
+        world
+            .ec2
+            .fault(Fault::error(Action::StopInstances, status, code));
+        let answer = world.get("/stop").await;
+        assert_eq!(answer.status, 202, "{code}: {}", answer.text);
+        assert_eq!(
+            answer.of_instances(&["after", "result"]),
+            ["web | running | recorded"]
+        );
+        assert_eq!(
+            world.tag("web", "curfew:request").as_deref(),
+            Some("2026-11-23T18:00:00Z stop by http 127.0.0.1")
+        );
+        let reason = answer.body["instances"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("it is recorded, and "), "{reason}");
+        world.ec2.clear_faults();
+        world.ec2.advance(jiff::SignedDuration::from_mins(5));
+        let wake = serde_json::json!({"command": "wake"});
+        world.send(&wake).await.unwrap();
+        assert_eq!(world.state("web"), "stopping", "{code}");
+    }
+}
+
+#[tokio::test]
+async fn each_sort_of_failure_to_record_has_its_status() {
+    let mut told = Vec::new();
+    for (status, code) in [
+        (403, "UnauthorizedOperation"),
+        (503, "RequestLimitExceeded"),
+        (400, "ExpiredToken"),
+        (500, "InternalError"),
+    ] {
+        let world = World::with([at_work("web")]).await;
+        world
+            .ec2
+            .fault(Fault::error(Action::CreateTags, status, code));
+        let answer = world.get("/stop").await;
+        told.push(format!(
+            "{code}: {} Retry-After {}",
+            answer.told(),
+            answer.headers["Retry-After"]
+        ));
+        assert_eq!(world.state("web"), "running", "no call without its word");
+    }
+    let told = told
+        .join("\n")
+        .replace(World::with([at_work("web")]).await.id("web").as_str(), "ID");
+    insta::assert_snapshot!(told, @r#"
+    UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: The model was told to answer this; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
+    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: The model was told to answer this; ask again in a few seconds Retry-After "5"
+    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: The model was told to answer this; the function's role is broken; whoever runs Curfew finds more in its log Retry-After "30"
+    InternalError: 503 cloud_failed: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: The model was told to answer this; try again later; the AWS Health Dashboard tells of wider trouble Retry-After "30"
+    "#);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_look_says_so() {
+    let world = World::with([at_work("web")]).await;
+    world.ec2.deny(Denial::of(Action::DescribeInstances));
+    let answer = world.get("/status").await;
+    insta::assert_snapshot!(answer.told(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
+    assert!(!answer.text.contains("000000000000"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_cant_be_recorded_is_not_done() {
+    let world = World::with([at_work("web")]).await;
+    world.ec2.deny(Denial::of(Action::CreateTags));
+    let answer = world.get("/stop").await;
+    assert_eq!(answer.refusal(), (403, "denied"));
+    assert_eq!(
+        answer.of_instances(&["after", "result"]),
+        ["web | running | failed"]
+    );
+    assert_eq!(world.state("web"), "running");
+}
+
+#[tokio::test]
+async fn an_answer_comes_before_lambda_gives_up() {
+    let world = World::with([at_work("web")]).await;
+    world
+        .ec2
+        .fault(Fault::on(Action::DescribeInstances, Symptom::Hang));
+    let call = Call::new("c0ffee", Duration::from_secs(1));
+    let began = tokio::time::Instant::now();
+    let envelope = world
+        .app
+        .handle(&request("GET", "/status", ""), &call)
+        .await
+        .unwrap();
+    assert_eq!(envelope["statusCode"], 503);
+    assert!(
+        envelope["body"].as_str().unwrap().contains("out_of_time"),
+        "{envelope}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(1));
+}

@@ -1,0 +1,101 @@
+//! Several regions, of which one accepts calls and never answers: the others are shown and changed in time, and it is named.
+
+use std::time::Duration;
+
+use curfew_lambda::invocation_context::Call;
+use curfew_model::{Action, Fault, Launch, Symptom};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::world::{World, at_work, request, schedules};
+
+/// Office hours in two regions; `eu-west-3` hangs.
+async fn one_that_hangs() -> World {
+    let lab = at_work("lab").region("eu-west-3").tag("Team", "research");
+    let world = World::with([at_work("web"), lab]).await;
+    let mut settings = schedules();
+    settings["governing"] = json!({"tag": "Schedule", "regions": ["us-east-1", "eu-west-3"]});
+    world.ssm.put(Some(settings.to_string()));
+    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    world.ec2.fault(hangs.in_region("eu-west-3"));
+    world
+}
+
+/// A request with three seconds to answer it, and the answer: its status and its body.
+async fn ask(world: &World, path: &str) -> (u64, Value) {
+    let (call, begun) = (Call::new("c0ffee", Duration::from_secs(3)), Instant::now());
+    let answer = world.app.handle(&request("GET", path, ""), &call).await;
+    let answer = answer.expect("HTTP is always answered");
+    assert!(
+        begun.elapsed() < Duration::from_millis(2_900),
+        "{:?}",
+        begun.elapsed()
+    );
+    let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    (answer["statusCode"].as_u64().unwrap(), body)
+}
+
+fn unanswered(body: &Value) -> &str {
+    body["unanswered"][0]["message"]
+        .as_str()
+        .unwrap_or("nobody")
+}
+
+#[tokio::test]
+async fn the_others_are_shown_and_what_does_not_answer_is_named() {
+    let world = one_that_hangs().await;
+    let (status, body) = ask(&world, "/status").await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["instances"][0]["name"], "web", "{body}");
+    assert!(
+        unanswered(&body).starts_with("in `eu-west-3`: no answer within"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn the_others_are_changed_and_the_error_says_where_nothing_is_known() {
+    let world = one_that_hangs().await;
+    let (status, body) = ask(&world, "/stop?all=true").await;
+    assert_eq!(status, 503, "{body}");
+    assert_eq!(body["error"]["code"], "unreachable", "{body}");
+    assert_eq!(body["instances"][0]["result"], "stopping", "{body}");
+    assert!(unanswered(&body).starts_with("in `eu-west-3`"), "{body}");
+    assert_eq!(world.state("web"), "stopping");
+    // Where an instance is, is known: nothing is wrong.
+    let (status, body) = ask(&world, &format!("/stop?instance={}", world.id("web"))).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(unanswered(&body).starts_with("in `eu-west-3`"), "{body}");
+}
+
+#[tokio::test]
+async fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
+    let world = one_that_hangs().await;
+    let lab = world.id("lab");
+    for path in [
+        "/stop?tag=Team:research".to_owned(),
+        format!("/start?instance={lab}"),
+        format!("/status?instance={lab}"),
+        "/start".to_owned(),
+    ] {
+        let (status, body) = ask(&world, &path).await;
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (503, &json!("unreachable")),
+            "{path}: {body}"
+        );
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("in `eu-west-3`: no answer within"),
+            "{path}: {message}"
+        );
+    }
+    world.ec2.clear_faults();
+    world.ec2.launch(Launch::new("other"));
+    let (status, body) = ask(&world, "/stop?tag=Team:nobody").await;
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (404, &json!("nothing_matched")),
+        "{body}"
+    );
+}
