@@ -73,6 +73,8 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	tools/dependency-direction
+	tools/module-cycles --self-test
+	tools/module-cycles
 	tools/cfn-lint
 
 clean:
