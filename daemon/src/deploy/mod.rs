@@ -12,6 +12,7 @@ mod place;
 mod prepared;
 mod preview;
 mod publish;
+mod queues;
 mod reach;
 mod settings;
 pub mod stack;
@@ -29,10 +30,12 @@ pub use self::outputs::Outputs;
 use self::prepared::Prepared;
 pub use self::preview::{DataChange, Preview, preview};
 pub use self::publish::{loss, publish};
+pub use self::queues::StackQueue;
+pub(crate) use self::queues::is_no_queue;
 pub use self::reach::Reach;
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
-pub use self::survey::{Deployer, StackQueue, Standing, Survey};
+pub use self::survey::{Deployer, Standing, Survey};
 use crate::progress::Progress;
 
 /// A CloudFormation template for the role in an account that Curfew governs from another.
