@@ -4,6 +4,7 @@ mod inbox;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
@@ -16,10 +17,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 use curfew_core::govern::Governance;
+use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
 use curfew_testing::{
-    Action, Answer, Caller, Fault, Home, Launch, Model, QueueCall, QueueSettings, Request,
+    Action, Answer, Caller, Denial, Fault, Home, Launch, Model, QueueCall, QueueSettings, Request,
     TimeSource, serve_with, until,
 };
 use inbox::{Inbox, Reply};
@@ -508,6 +510,80 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
         line.starts_with("curfew_dead_letters{") && !line.contains("failed-invocations")
     });
     assert_eq!(of_others.count(), 0, "there are no such queues: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_account_region_keeps_failing_another_ones_failure_and_recovery_are_told() {
+    const LOST: &str = "eu-west-1";
+    const OTHER: &str = "us-east-1";
+    let state = tempfile::tempdir().unwrap();
+    let system = Clock::system();
+    let hours = Arc::new(AtomicU32::new(0));
+    let set = Arc::clone(&hours);
+    let clock = Clock::telling(move || {
+        system.now() + SignedDuration::from_hours(set.load(Ordering::Relaxed).into())
+    });
+    let ec2 = Model::new(clock.now());
+    let failing = Fault::error(Action::DescribeInstances, 403, "UnauthorizedOperation");
+    ec2.fault(failing.in_region(LOST));
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let inbox = Inbox::open().await;
+    let connection = connection(&server.endpoint).await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let both = Membership {
+        regions: Some([LOST, OTHER].map(Region::new).to_vec()),
+        accounts: Vec::new(),
+    };
+    let organisation = Organisation::open(&connection, &both);
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(clock, organisation, state.path().to_owned())
+    };
+    let metrics = ports.metrics.clone();
+    let is_up = || {
+        let up = format!("curfew_account_region_up{{account=\"\",region=\"{OTHER}\"}} 1");
+        metrics.text().lines().any(|line| line == up)
+    };
+    let settings = looking_often(Driver::Daemon);
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+
+    until("the first is told to fail", || {
+        recoveries(&inbox, LOST) == [false]
+    })
+    .await;
+    until("the other one has its passes", is_up).await;
+    assert_eq!(recoveries(&inbox, OTHER), [false; 0]);
+    let denied = || Denial::of(Action::DescribeInstances).in_region(OTHER);
+    ec2.deny(denied());
+    // Time makes a jump, so that no pass waits for the next minute.
+    hours.store(1, Ordering::Relaxed);
+    until("the other one is told to fail", || {
+        recoveries(&inbox, OTHER) == [false]
+    })
+    .await;
+    ec2.allow_everything();
+    hours.store(2, Ordering::Relaxed);
+    until("the other one is told to be back", || {
+        recoveries(&inbox, OTHER) == [false, true]
+    })
+    .await;
+    // The same again: what was told before keeps nothing back.
+    ec2.deny(denied());
+    hours.store(3, Ordering::Relaxed);
+    until("the other one is told to fail again", || {
+        recoveries(&inbox, OTHER) == [false, true, false]
+    })
+    .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    assert_eq!(
+        recoveries(&inbox, LOST),
+        [false],
+        "once, and it never recovered"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
