@@ -51,6 +51,7 @@ pub struct Metrics {
     transitions: IntCounterVec,
     journal_writes: IntCounterVec,
     queue_lag: Gauge,
+    dead_letters: IntGaugeVec,
     task_restarts: IntCounterVec,
     time_jumps: IntCounter,
     settings_generation: IntGauge,
@@ -127,6 +128,11 @@ impl Metrics {
                 "curfew_queue_lag_seconds",
                 "How old the newest state change from the queue was when it was taken.",
             ),
+            dead_letters: gauges(
+                "curfew_dead_letters",
+                "Messages in a queue of dead letters of the stack.",
+                &["queue"],
+            ),
             task_restarts: vector(
                 "curfew_task_restarts_total",
                 "Tasks that died and were started again.",
@@ -163,7 +169,7 @@ impl Metrics {
         new
     }
 
-    fn collectors(&self, calls: Calls) -> [Box<dyn Collector>; 19] {
+    fn collectors(&self, calls: Calls) -> [Box<dyn Collector>; 20] {
         [
             Box::new(self.passes.clone()),
             Box::new(self.last_pass.clone()),
@@ -178,6 +184,7 @@ impl Metrics {
             Box::new(self.transitions.clone()),
             Box::new(self.journal_writes.clone()),
             Box::new(self.queue_lag.clone()),
+            Box::new(self.dead_letters.clone()),
             Box::new(self.task_restarts.clone()),
             Box::new(self.time_jumps.clone()),
             Box::new(self.settings_generation.clone()),
@@ -287,6 +294,20 @@ impl Metrics {
     /// For whoever takes state changes from the queue.
     pub fn queue_lag(&self, lag: Duration) {
         self.queue_lag.set(lag.as_secs_f64());
+    }
+
+    /// So many messages are in a queue of dead letters; none, where there is no such queue (any more).
+    pub(crate) fn dead_letters(&self, queue: &str, messages: Option<u64>) {
+        match messages {
+            Some(messages) => {
+                let gauge = self.dead_letters.with_label_values(&[queue]);
+                gauge.set(i64::try_from(messages).unwrap_or(i64::MAX));
+            }
+            None => {
+                // Of one that never was there is nothing to remove.
+                let _ = self.dead_letters.remove_label_values(&[queue]);
+            }
+        }
     }
 
     /// A task is at work. So its first death is an increase, and no new series that begins at 1.

@@ -11,7 +11,8 @@
 //!                               └──▶ acknowledge ──▶ queue
 //!
 //!  reconcile ──▶ watch: what became of each edge, for the journal
-//!  reconcile, watch ──▶ notify: one task for each destination
+//!  dead letters: counts what stands in the stack's queues of dead letters
+//!  reconcile, watch, dead letters ──▶ notify: one task for each destination
 //!  all ──▶ health ──▶ herald ──▶ systemd
 //! ```
 //!
@@ -19,6 +20,7 @@
 
 mod alarm;
 mod audit;
+mod dead_letters;
 #[cfg(test)]
 mod fixture;
 mod herald;
@@ -45,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::alarm::Alarm;
+use self::dead_letters::DeadLetters;
 use self::herald::Herald;
 use self::in_force::Current;
 use self::jolt::Jolts;
@@ -58,6 +61,7 @@ use curfew_config::{DaemonSettings, Driver};
 use curfew_journal::{FollowedEdge, JournalError, Keeper};
 
 pub use alarm::AlarmError;
+pub use dead_letters::DeadLetterQueues;
 pub use in_force::InForce;
 pub use jolt::{Stopwatch, Uptime};
 pub use reload::Reload;
@@ -85,6 +89,8 @@ pub struct Ports {
     pub rules: Option<RuleKeeper>,
     /// Asks the cloud once more for what it did not do in time; nobody, where the daemon makes the passes itself.
     pub triggers: Option<Triggers>,
+    /// The stack's queues of dead letters; none, where the daemon makes the passes itself.
+    pub dead_letters: Option<DeadLetterQueues>,
     /// Takes what people are to be told.
     pub notifier: Notifier,
     /// Bring it to them.
@@ -112,6 +118,7 @@ impl Ports {
             events: None,
             rules: None,
             triggers: None,
+            dead_letters: None,
             notifier: Notifier::silent(),
             deliveries: Vec::new(),
             manager: ServiceManager::absent(),
@@ -155,6 +162,7 @@ pub async fn run(
         events,
         rules,
         triggers,
+        dead_letters,
         notifier,
         deliveries,
         manager,
@@ -212,6 +220,9 @@ pub async fn run(
     }
     making.polling(&tasks, seen, listening.mood);
     making.acknowledge(&tasks, events.clone(), listening.receipts);
+    if let Some(queues) = dead_letters {
+        making.dead_letters(&tasks, queues, notifier.clone());
+    }
     let desk = Desk {
         state_dir,
         events,
@@ -433,6 +444,21 @@ impl Making {
                     current,
                 };
                 watcher.run(incoming, shutdown).await;
+                Ok(())
+            }
+        });
+    }
+
+    fn dead_letters(&self, tasks: &Tasks, queues: DeadLetterQueues, notifier: Notifier) {
+        let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
+        let shutdown = self.shutdown.clone();
+        // It outlives the task, and with it what people have been told.
+        let letters = DeadLetters::new(queues, clock, notifier, metrics);
+        let letters = Arc::new(Mutex::new(letters));
+        tasks.keep("dead-letters", None, move |_| {
+            let (letters, shutdown) = (Arc::clone(&letters), shutdown.clone());
+            async move {
+                letters.lock().await.run(&shutdown).await;
                 Ok(())
             }
         });

@@ -18,7 +18,9 @@ use curfew_config::{Driver, Lookup, Overrides, QueueSetting, Settings};
 use curfew_daemon::logging::{self, LogFormat};
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::notify;
-use curfew_daemon::run::{self, EventQueue, Ports, QueueAddress, Reload, RuleKeeper, Triggers};
+use curfew_daemon::run::{
+    self, DeadLetterQueues, EventQueue, Ports, QueueAddress, Reload, RuleKeeper, Triggers,
+};
 use curfew_daemon::systemd::ServiceManager;
 
 /// How the daemon runs.
@@ -103,25 +105,21 @@ impl Daemon<'_> {
             connection,
             reload,
         } = self;
-        let rules = match settings.daemon.driver {
-            Driver::Cloud => Some(RuleKeeper {
-                connection: connection.clone(),
-                settings: settings.clone(),
-            }),
+        // Where the daemon drives, nothing is deployed.
+        let stack = match settings.daemon.driver {
+            Driver::Cloud => Some(&settings.stack.name),
             Driver::Daemon => None,
         };
         let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
         let organisation = Organisation::open(connection, &settings.membership);
         let ports = Ports {
             events: queue(settings).map(|address| EventQueue::new(connection, address)),
-            rules,
-            triggers: match settings.daemon.driver {
-                Driver::Cloud => {
-                    let stack = settings.stack.name.as_str();
-                    Some(Triggers::of_stack(connection, stack))
-                }
-                Driver::Daemon => None,
-            },
+            rules: stack.map(|_| RuleKeeper {
+                connection: connection.clone(),
+                settings: settings.clone(),
+            }),
+            triggers: stack.map(|stack| Triggers::of_stack(connection, stack.as_str())),
+            dead_letters: stack.map(|stack| DeadLetterQueues::of_stack(connection, stack)),
             notifier,
             deliveries,
             manager: ServiceManager::from_environment(),

@@ -10,7 +10,7 @@ use curfew_aws::rules::RuleChanges;
 use super::{Check, Verdict};
 use curfew_config::Settings;
 use curfew_deploy::wake_up_rules;
-use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey};
+use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey, is_no_queue};
 
 const DEPLOY: &str = "`curfew deploy` brings it in step";
 /// More than an organisation of five hundred accounts sends at one edge; a daemon that reads takes ten at a time.
@@ -170,11 +170,6 @@ async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
     }
 }
 
-fn is_no_queue(error: &CloudError) -> bool {
-    let code = error.code.as_deref().unwrap_or_default();
-    code.ends_with("QueueDoesNotExist") || code.ends_with("NonExistentQueue")
-}
-
 /// Messages in each of the stack's queues.
 struct Depths {
     changes: u64,
@@ -197,23 +192,15 @@ impl Depths {
             "{changes} state changes and {work} passes wait, {} dead letters",
             unread + undone + failed
         );
-        let hint = match (undone, unread, work, changes) {
-            _ if *failed > 0 => {
-                "invocations failed three times: the messages in `…-failed-invocations` hold the event and the error"
-            }
-            (1.., _, _, _) => {
-                "the function crashed or ran out of time three times: the messages in `…-undone-work.fifo` name the account and region, its log says why"
-            }
-            (_, 1.., _, _) => {
-                "the daemon could not read state changes: its log names those in `…-unread-state-changes`"
-            }
-            (_, _, MANY.., _) => "the Lambda does not keep up: look at its errors and throttles",
-            (_, _, _, MANY..) => {
-                "no daemon reads the state changes; they are dropped after four days"
-            }
+        let most_telling = match (failed, undone, unread, work, changes) {
+            (1.., ..) => StackQueue::FailedInvocations,
+            (_, 1.., ..) => StackQueue::UndoneWork,
+            (_, _, 1.., ..) => StackQueue::UnreadStateChanges,
+            (_, _, _, MANY.., _) => StackQueue::Work,
+            (.., MANY..) => StackQueue::StateChanges,
             _ => return Check::ok("queues", found),
         };
-        Check::warn("queues", found, hint)
+        Check::warn("queues", found, most_telling.advice())
     }
 }
 

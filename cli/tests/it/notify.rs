@@ -4,6 +4,7 @@ mod inbox;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
@@ -14,16 +15,23 @@ use curfew_aws::organisation::Organisation;
 use curfew_config::notify::Kind;
 use curfew_config::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
 use curfew_core::govern::Governance;
+use curfew_core::instance::Region;
 use curfew_core::membership::Membership;
 use curfew_core::settings::RawGovernance;
 use curfew_daemon::notify::{Delivery, Notice, Notifier, Subject, open};
-use curfew_daemon::run::{Ports, run};
+use curfew_daemon::run::{DeadLetterQueues, Ports, run};
 use curfew_journal::FILE;
-use curfew_model::{Action, Fault, Launch, Model, TimeSource, serve_with, until};
+use curfew_model::{
+    Action, Answer, Caller, Denial, Fault, Home, Launch, Model, QueueCall, QueueSettings, Request,
+    TimeSource, serve_with, until,
+};
 use inbox::{Inbox, Reply};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// The account of calls that are signed with whatever credentials there are.
+const ACCOUNT: &str = "000000000000";
 
 async fn connection(endpoint: &str) -> Connection {
     let options = ConnectOptions {
@@ -412,6 +420,171 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     assert_eq!(told.matches("can be written again").count(), 1, "{told}");
     assert!(told.contains("another program holds the file"), "{told}");
     assert!(told.contains("none was lost"), "{told}");
+}
+
+/// The notices so far that are about this subject: whether each of them tells of a recovery.
+fn recoveries(inbox: &Inbox, subject: &str) -> Vec<bool> {
+    let letters = inbox.letters();
+    let notices = letters
+        .iter()
+        .filter_map(|letter| letter["curfew"]["notices"].as_array())
+        .flatten();
+    let about = notices.filter(|notice| notice["subject"] == subject);
+    about.map(|notice| notice["recovered"] == true).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
+    let state = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let ec2 = Model::new(clock.now());
+    let home = Home::new(ACCOUNT, "us-east-1");
+    let queue = ec2.create_queue(
+        &home,
+        "curfew-curfew-failed-invocations",
+        QueueSettings::default(),
+    );
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let inbox = Inbox::open().await;
+    let connection = connection(&server.endpoint).await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let organisation = Organisation::open(&connection, &Membership::default());
+    let mut queues = DeadLetterQueues::of_stack(&connection, &"curfew".parse().unwrap());
+    queues.interval = Duration::from_millis(200);
+    let ports = Ports {
+        notifier,
+        deliveries,
+        dead_letters: Some(queues),
+        ..Ports::quiet(clock, organisation, state.path().to_owned())
+    };
+    let metrics = ports.metrics.clone();
+    let counts = |messages: &str| {
+        let text = metrics.text();
+        let mut lines = text.lines().map(str::to_owned);
+        let of = "curfew_dead_letters{queue=\"curfew-curfew-failed-invocations\"} ";
+        lines.any(|line| line.strip_prefix(of) == Some(messages))
+    };
+    let settings = looking_often(Driver::Cloud);
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+
+    until("the empty queue is counted", || counts("0")).await;
+    ec2.send(&queue, "an event and its error");
+    until("people are told", || {
+        recoveries(&inbox, "Curfew") == [false]
+    })
+    .await;
+    assert!(counts("1"), "{}", metrics.text());
+    // Somebody reads it, and for a while it can't be received again: it is still there.
+    let caller = Caller::new(ACCOUNT, "us-east-1");
+    let received = ec2.call(
+        &caller,
+        Request::Queue(QueueCall::Receive {
+            url: queue.clone(),
+            max: 1,
+            visibility: None,
+            wait: 0,
+        }),
+    );
+    let Ok(Answer::Received(messages)) = received else {
+        panic!("{received:?}");
+    };
+    let asked = || ec2.calls_of(Action::GetQueueAttributes).len();
+    let before = asked();
+    until("it is counted again", || asked() >= before + 2).await;
+    assert!(counts("1"), "{}", metrics.text());
+    let receipt = messages[0].receipt();
+    let url = queue.clone();
+    ec2.call(&caller, Request::Queue(QueueCall::Delete { url, receipt }))
+        .unwrap();
+    until("people are told that it is gone", || {
+        recoveries(&inbox, "Curfew") == [false, true]
+    })
+    .await;
+    assert!(counts("0"), "{}", metrics.text());
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    assert_eq!(recoveries(&inbox, "Curfew"), [false, true], "once each");
+    let text = metrics.text();
+    let of_others = text.lines().filter(|line| {
+        line.starts_with("curfew_dead_letters{") && !line.contains("failed-invocations")
+    });
+    assert_eq!(of_others.count(), 0, "there are no such queues: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_account_region_keeps_failing_another_ones_failure_and_recovery_are_told() {
+    const LOST: &str = "eu-west-1";
+    const OTHER: &str = "us-east-1";
+    let state = tempfile::tempdir().unwrap();
+    let system = Clock::system();
+    let hours = Arc::new(AtomicU32::new(0));
+    let set = Arc::clone(&hours);
+    let clock = Clock::telling(move || {
+        system.now() + SignedDuration::from_hours(set.load(Ordering::Relaxed).into())
+    });
+    let ec2 = Model::new(clock.now());
+    let failing = Fault::error(Action::DescribeInstances, 403, "UnauthorizedOperation");
+    ec2.fault(failing.in_region(LOST));
+    let server = serve_with(ec2.clone(), TimeSource::Held).await;
+    let inbox = Inbox::open().await;
+    let connection = connection(&server.endpoint).await;
+    let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
+    let both = Membership {
+        regions: Some([LOST, OTHER].map(Region::new).to_vec()),
+        accounts: Vec::new(),
+    };
+    let organisation = Organisation::open(&connection, &both);
+    let ports = Ports {
+        notifier,
+        deliveries,
+        ..Ports::quiet(clock, organisation, state.path().to_owned())
+    };
+    let metrics = ports.metrics.clone();
+    let is_up = || {
+        let up = format!("curfew_account_region_up{{account=\"\",region=\"{OTHER}\"}} 1");
+        metrics.text().lines().any(|line| line == up)
+    };
+    let settings = looking_often(Driver::Daemon);
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+
+    until("the first is told to fail", || {
+        recoveries(&inbox, LOST) == [false]
+    })
+    .await;
+    until("the other one has its passes", is_up).await;
+    assert_eq!(recoveries(&inbox, OTHER), [false; 0]);
+    let denied = || Denial::of(Action::DescribeInstances).in_region(OTHER);
+    ec2.deny(denied());
+    // Time makes a jump, so that no pass waits for the next minute.
+    hours.store(1, Ordering::Relaxed);
+    until("the other one is told to fail", || {
+        recoveries(&inbox, OTHER) == [false]
+    })
+    .await;
+    ec2.allow_everything();
+    hours.store(2, Ordering::Relaxed);
+    until("the other one is told to be back", || {
+        recoveries(&inbox, OTHER) == [false, true]
+    })
+    .await;
+    // The same again: what was told before keeps nothing back.
+    ec2.deny(denied());
+    hours.store(3, Ordering::Relaxed);
+    until("the other one is told to fail again", || {
+        recoveries(&inbox, OTHER) == [false, true, false]
+    })
+    .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    assert_eq!(
+        recoveries(&inbox, LOST),
+        [false],
+        "once, and it never recovered"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_core::memory::LAST_TAG;
-use curfew_model::{InstanceId, InstanceState, Launch, Model};
+use curfew_model::{
+    Action, Home, InstanceId, InstanceState, Launch, Model, QueueSettings, Service as Aws,
+};
 use daemon::{Ec2, Service, Silent};
 use jiff::SignedDuration;
 use rustix::process::Signal;
@@ -209,4 +211,47 @@ fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
     let log = service.log();
     assert_eq!(log.matches("metrics can't be served").count(), 1, "{log}");
     assert!(log.contains(&address.to_string()), "{log}");
+}
+
+#[test]
+fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_said_of_them() {
+    let (model, _) = fleet();
+    let ec2 = Ec2::serve(&model);
+    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    service.hears("READY=1");
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(0));
+    let of_queues = |model: &Model| {
+        let calls = model.calls();
+        let actions = calls.iter().filter_map(|call| Action::named(&call.name));
+        actions
+            .filter(|action| action.service() == Aws::Sqs)
+            .count()
+    };
+    assert_eq!(of_queues(&model), 0, "the daemon drives: it has no queues");
+
+    let cloud = settings(ALWAYS).replace("'daemon'", "'cloud'\nqueue = 'off'");
+    let service = Service::start(&ec2.endpoint, &cloud, None);
+    service.eventually("it has asked for three queues", || of_queues(&model) >= 3);
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(0));
+    let log = service.log();
+    assert!(!log.contains("dead letters"), "{log}");
+    assert_eq!(model.calls_of(Action::GetQueueAttributes).len(), 0);
+
+    let home = Home::new("000000000000", "us-east-1");
+    let name = "curfew-curfew-undone-work.fifo";
+    let queue = model.create_queue(&home, name, QueueSettings::default());
+    model.send(&queue, "a pass");
+    let service = Service::start(&ec2.endpoint, &cloud, None);
+    service.eventually("it tells of the dead letter", || {
+        let log = service.log();
+        log.lines()
+            .any(|line| line.contains("dead letters found") && line.contains(name))
+    });
+    let (status, text) = service.get("/metrics");
+    let line = format!("curfew_dead_letters{{queue=\"{name}\"}} 1");
+    assert!(status == 200 && text.contains(&line), "{text}");
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends(), Some(0));
 }

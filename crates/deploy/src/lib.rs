@@ -13,6 +13,7 @@ mod place;
 mod prepared;
 mod preview;
 mod publish;
+mod queues;
 mod reach;
 #[cfg(test)]
 mod recorder;
@@ -35,11 +36,12 @@ pub use self::outputs::Outputs;
 use self::prepared::Prepared;
 pub use self::preview::{Preview, preview};
 pub use self::publish::{loss, publish};
+pub use self::queues::{COUNT_INTERVAL, StackQueue, is_no_queue};
 pub use self::reach::Reach;
 pub use self::rules::wake_up_rules;
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
-pub use self::survey::{Deployer, StackQueue, Standing, Survey};
+pub use self::survey::{Deployer, Standing, Survey};
 use curfew_aws::progress::Progress;
 
 /// A CloudFormation template for the role in an account that Curfew governs from another.

@@ -11,6 +11,7 @@ use curfew_core::published::say_the_same;
 use super::artifact::{Artifact, ArtifactError};
 use super::outputs::of_stack;
 use super::prepared::load;
+use super::queues::StackQueue;
 use super::settings::SettingsParameter;
 use super::stack::{Stack, is_ours};
 use super::{DeployError, event_bridge, stack_outputs};
@@ -38,33 +39,6 @@ pub enum Deployer {
     Curfew,
     /// Another one, from the printed template: docs/cloudformation.md.
     OtherTool,
-}
-
-/// A queue of the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StackQueue {
-    /// EC2's state changes, for the daemon.
-    StateChanges,
-    /// Those that it could not read.
-    UnreadStateChanges,
-    /// Passes to be made, for the Lambda.
-    Work,
-    /// Those that failed again and again.
-    UndoneWork,
-    /// Invocations that failed again and again.
-    FailedInvocations,
-}
-
-impl StackQueue {
-    fn name(self) -> &'static str {
-        match self {
-            Self::StateChanges => "state-changes",
-            Self::UnreadStateChanges => "unread-state-changes",
-            Self::FailedInvocations => "failed-invocations",
-            Self::Work => "work.fifo",
-            Self::UndoneWork => "undone-work.fifo",
-        }
-    }
 }
 
 impl<'a> Survey<'a> {
@@ -132,6 +106,6 @@ impl<'a> Survey<'a> {
         let outputs = found.with_rules(self.conn, Vec::new());
         let place = outputs.queue_url.rsplit_once('/');
         let place = place.map_or("", |(place, _)| place);
-        Ok(format!("{place}/{}-{}", self.stack.prefix(), queue.name()))
+        Ok(format!("{place}/{}", queue.name(self.stack)))
     }
 }

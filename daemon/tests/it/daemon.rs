@@ -16,11 +16,11 @@ use curfew_core::memory::{HOLD_TAG, LAST_TAG};
 use curfew_core::settings::RawGovernance;
 use curfew_daemon::health::Health;
 use curfew_daemon::metrics::Metrics;
-use curfew_daemon::run::{Ports, RunError, run};
+use curfew_daemon::run::{Ports, RunError, Triggers, run};
 use curfew_journal::{EdgeEntry, EdgeOutcome, Filter, Journal};
 use curfew_model::{
-    Action, Denial, Fault, InstanceState, Launch, Model, Server, Symptom, TimeSource, serve_with,
-    until,
+    Action, Denial, Fault, Home, InstanceState, Launch, Model, Order, QueueSettings, Server,
+    Symptom, TimeSource, serve_with, until,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
@@ -40,10 +40,19 @@ fn governance() -> Arc<Governance> {
 
 /// The system's clock, shifted so that the edge is `lead` away from now.
 fn clock_before_the_edge(lead: Duration) -> Clock {
+    clock_after_the_edge(-SignedDuration::try_from(lead).unwrap())
+}
+
+/// The same for an edge that was so long ago.
+fn clock_after_the_edge(ago: SignedDuration) -> Clock {
     let system = Clock::system();
     let edge: Timestamp = EDGE.parse().unwrap();
-    let shift = edge.duration_since(system.now()) - SignedDuration::try_from(lead).unwrap();
+    let shift = edge.duration_since(system.now()) + ago;
     Clock::telling(move || system.now() + shift)
+}
+
+fn since_the_edge(clock: &Clock) -> SignedDuration {
+    clock.now().duration_since(EDGE.parse().unwrap())
 }
 
 fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
@@ -55,6 +64,12 @@ fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
         grace,
         ..DaemonSettings::default()
     }
+}
+
+/// Has run since the morning.
+fn since_the_morning(name: &str) -> Launch {
+    let morning: Timestamp = "2026-11-23T07:00:00Z".parse().unwrap();
+    office(name).launched_at(morning)
 }
 
 fn office(name: &str) -> Launch {
@@ -86,6 +101,29 @@ impl Daemon {
         settings: DaemonSettings,
         membership: Membership,
     ) -> Self {
+        Self::begin_with(ec2, clock, state, settings, membership, |_| None).await
+    }
+
+    /// The same in front of a stack, whose Lambda does nothing by itself.
+    async fn begin_before_a_stack(
+        ec2: &Model,
+        clock: &Clock,
+        state: &Path,
+        grace: Duration,
+    ) -> Self {
+        let (settings, home) = (settings(Driver::Cloud, grace), Membership::default());
+        let triggers = |connection: &Connection| Some(Triggers::of_stack(connection, "curfew"));
+        Self::begin_with(ec2, clock, state, settings, home, triggers).await
+    }
+
+    async fn begin_with(
+        ec2: &Model,
+        clock: &Clock,
+        state: &Path,
+        settings: DaemonSettings,
+        membership: Membership,
+        triggers: impl FnOnce(&Connection) -> Option<Triggers>,
+    ) -> Self {
         let server = serve_with(ec2.clone(), TimeSource::Held).await;
         let options = ConnectOptions {
             endpoint: Some(server.endpoint.clone()),
@@ -98,6 +136,7 @@ impl Daemon {
         let organisation = Organisation::open(&connection, &membership);
         let ports = Ports {
             metrics: Metrics::new(connection.calls.clone()),
+            triggers: triggers(&connection),
             ..Ports::quiet(clock.clone(), organisation, state.to_owned())
         };
         let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
@@ -241,6 +280,135 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
     };
     assert_eq!(entry.followed.outcome, EdgeOutcome::Missed);
     assert!(entry.latency_seconds >= 3.0, "{}", entry.latency_seconds);
+}
+
+/// The queue by which the Lambda of a stack is given work. Nothing takes it from there.
+fn work_queue(ec2: &Model) -> String {
+    let settings = QueueSettings {
+        order: Order::Fifo,
+        ..QueueSettings::default()
+    };
+    let home = Home::new("000000000000", "us-east-1");
+    ec2.create_queue(&home, "curfew-curfew-work.fifo", settings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_before_the_daemon_acts()
+ {
+    let state = tempfile::tempdir().unwrap();
+    let grace = Duration::from_secs(5);
+    let clock = clock_after_the_edge(SignedDuration::from_secs(3));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(since_the_morning("web"));
+    let queue = work_queue(&ec2);
+    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), grace).await;
+
+    until("the cloud gets a trigger", || {
+        !ec2.messages(&queue).is_empty()
+    })
+    .await;
+    let late = since_the_edge(&clock);
+    assert!(late >= SignedDuration::from_secs(5), "{late}");
+    let sent = ec2.messages(&queue);
+    let work: serde_json::Value = serde_json::from_str(&sent[0].body).unwrap();
+    let member = serde_json::json!({"region": "us-east-1"});
+    let wanted = serde_json::json!({"command": "wake", "at": EDGE, "member": member});
+    assert_eq!(
+        work, wanted,
+        "a pass over this account-region for the edge's minute"
+    );
+    assert_eq!(sent[0].group.as_deref(), Some("own/us-east-1"));
+
+    until("the daemon acts", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = since_the_edge(&clock);
+    assert!(late >= SignedDuration::from_secs(10), "{late}");
+    daemon.end().await;
+    assert_eq!(
+        ec2.calls_of(Action::SendMessage).len(),
+        1,
+        "once for an edge, however often it is looked for"
+    );
+    let outcomes: Vec<_> = edges(state.path())
+        .iter()
+        .map(|entry| entry.followed.outcome)
+        .collect();
+    assert_eq!(outcomes, [EdgeOutcome::Missed]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() {
+    let state = tempfile::tempdir().unwrap();
+    let grace = Duration::from_secs(5);
+    let clock = clock_after_the_edge(SignedDuration::from_secs(4));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(since_the_morning("web"));
+    let queue = work_queue(&ec2);
+    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), grace).await;
+    until("the cloud gets a trigger", || {
+        !ec2.messages(&queue).is_empty()
+    })
+    .await;
+    // As the Lambda does.
+    ec2.stop(&web).unwrap();
+    ec2.set_tag(&web, LAST_TAG, &format!("{EDGE} stop schedule office"));
+    daemon
+        .counts("curfew_edges_total{outcome=\"late\"}", "1")
+        .await;
+    until("the second grace is over, too", || {
+        since_the_edge(&clock) > SignedDuration::from_secs(12)
+    })
+    .await;
+    daemon
+        .counts("curfew_edges_total{outcome=\"missed\"}", "0")
+        .await;
+    daemon.end().await;
+    assert_eq!(ec2.changes(), 0, "the daemon changes nothing");
+    assert_eq!(ec2.calls_of(Action::SendMessage).len(), 1);
+}
+
+/// Shows that the daemon acts after one grace, and not after two, where the cloud gets no trigger.
+async fn acts_without_a_trigger(spoil: impl FnOnce(&Model)) {
+    let state = tempfile::tempdir().unwrap();
+    let grace = SignedDuration::from_secs(20);
+    let clock = clock_after_the_edge(grace - SignedDuration::from_secs(1));
+    let ec2 = Model::new(clock.now());
+    let web = ec2.launch(since_the_morning("web"));
+    spoil(&ec2);
+    let settings = Duration::try_from(grace).unwrap();
+    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), settings).await;
+    until("the daemon acts", || {
+        ec2.state(&web) != InstanceState::Running
+    })
+    .await;
+    let late = since_the_edge(&clock);
+    assert!(grace <= late && late < grace * 2, "{late}");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_cloud_has_no_work_queue_the_daemon_acts_without_a_second_grace() {
+    acts_without_a_trigger(|_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_work_queue_refuses_the_trigger_the_daemon_acts_without_a_second_grace() {
+    acts_without_a_trigger(|ec2| {
+        work_queue(ec2);
+        ec2.deny(Denial::of(Action::SendMessage));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_work_queue_does_not_answer_the_daemon_acts_without_a_second_grace() {
+    acts_without_a_trigger(|ec2| {
+        work_queue(ec2);
+        ec2.fault(Fault::on(Action::SendMessage, Symptom::Hang));
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::queues::COUNT_INTERVAL;
 use curfew_config::{Driver, Settings};
 
 /// A month of thirty days.
@@ -17,6 +18,8 @@ const REQUESTS: f64 = 3_000.0;
 /// Lambda asks an empty queue with five pollers, each for twenty seconds at a time; the daemon with one.
 const POLLS: f64 = 30.0 * 24.0 * 3_600.0 / 20.0;
 const POLLERS: f64 = 5.0;
+/// The daemon asks how many messages are in each of the three queues of dead letters.
+const COUNTS: f64 = 3.0 * 30.0 * 24.0 * 3_600.0 / COUNT_INTERVAL.as_secs_f64();
 /// Of a message to the queue: sent, received and deleted.
 const PER_MESSAGE: f64 = 3.0;
 
@@ -82,7 +85,11 @@ impl Cost {
             several => load.wake_ups * f64::from(u32::try_from(several).unwrap_or(u32::MAX)),
         };
         let invocations = load.wake_ups + messages + REQUESTS;
-        let pollers = POLLERS + if load.daemon { 1.0 } else { 0.0 };
+        let polls = if load.daemon {
+            POLLS * (POLLERS + 1.0) + COUNTS
+        } else {
+            POLLS * POLLERS
+        };
         Self {
             items: [
                 ("wake-ups", load.wake_ups * WAKE_UP),
@@ -90,10 +97,7 @@ impl Cost {
                     "invocations",
                     invocations * (INVOCATION + PASS * MEMORY * GB_SECOND),
                 ),
-                (
-                    "queues",
-                    (POLLS * pollers + messages * PER_MESSAGE) * QUEUE_REQUEST,
-                ),
+                ("queues", (polls + messages * PER_MESSAGE) * QUEUE_REQUEST),
                 ("requests", REQUESTS * API_REQUEST),
                 ("logs", invocations * LOGGED * LOG_GB),
             ],
@@ -137,7 +141,7 @@ mod tests {
         let cost = Cost::of(&load(8_640.0 + 44.0, 1));
         assert_eq!(
             cost.to_string(),
-            "about $0.38 a month (invocations 0.05, queues 0.31, requests 0.01, logs 0.01; free tier not counted)"
+            "about $0.39 a month (invocations 0.05, queues 0.32, requests 0.01, logs 0.01; free tier not counted)"
         );
         let large = Cost::of(&load(8_640.0 + 44.0, 1_000)).total();
         assert!((40.0..80.0).contains(&large), "{large}");

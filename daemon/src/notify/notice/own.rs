@@ -1,4 +1,4 @@
-//! Notices about Curfew's own work: places that don't answer, the journal, the daemon's tasks. They concern no schedule, and so
+//! Notices about Curfew's own work: places that don't answer, the journal, dead letters, the daemon's tasks. They concern no schedule, and so
 //! everybody who asks for failures.
 
 use std::error::Error as _;
@@ -100,6 +100,33 @@ impl Notice {
                 "the journal {why}. A new one has begun: `curfew history` shows nothing from before"
             ),
             facts: facts(fact),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A queue with so many dead letters, of which some have come since it was last told of.
+    pub fn dead_letters(queue: &str, messages: u64, new: u64, hint: &str, at: Timestamp) -> Self {
+        let there = match messages {
+            1 => "1 dead letter".to_owned(),
+            messages => format!("{messages} dead letters"),
+        };
+        let there = if messages == new {
+            there
+        } else {
+            format!("{there}, {new} of them new")
+        };
+        Self {
+            what: format!("the queue `{queue}` has {there}: {hint}"),
+            facts: facts(json!({"queue": queue, "messages": messages, "new": new, "hint": hint})),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A queue without dead letters, which had some.
+    pub fn no_dead_letters(queue: &str, at: Timestamp) -> Self {
+        Self {
+            what: format!("the queue `{queue}` has no dead letters any more"),
+            facts: facts(json!({"queue": queue, "recovered": true})),
             ..Self::named(CURFEW, at)
         }
     }
