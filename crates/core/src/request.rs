@@ -310,16 +310,17 @@ mod tests {
             request: None,
             hold: Some(held.parse().unwrap()),
         };
-        let hold = |since: &str| format!("stopped since {since} until 2026-11-24T20:00:00Z by bob");
-        let request = |at: &str| format!("{at} start by bob");
+        let shown_hold =
+            |since: &str| format!("stopped since {since} until 2026-11-24T20:00:00Z by bob");
+        let shown_request = |at: &str| format!("{at} start by bob");
         for (said, key, value, shown) in [
             (
                 &of_request,
                 REQUEST_TAG,
                 requested,
-                &request as &dyn Fn(&str) -> String,
+                &shown_request as &dyn Fn(&str) -> String,
             ),
-            (&of_hold, HOLD_TAG, held, &hold),
+            (&of_hold, HOLD_TAG, held, &shown_hold),
         ] {
             let completed = |shown: Option<String>| {
                 let mut tags: BTreeMap<String, String> = shown
