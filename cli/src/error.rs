@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use curfew_aws::connect::ConnectError;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::organisation::{MemberError, MemberFailure};
-use curfew_core::select::SelectError;
-
-use crate::printable;
 use curfew_config::SettingsError;
+use curfew_core::select::SelectError;
 use curfew_daemon::notify::OpenError;
 use curfew_daemon::run::RunError;
 use curfew_deploy::DeployError;
 use curfew_emulator::EmulatorError;
 use curfew_journal::JournalError;
+
+use crate::printable;
 
 /// How a command ends; the numbers are documented and stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use curfew_aws::execute::{Basis, Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
 use curfew_aws::pass::Pass;
+use curfew_aws::progress::Progress;
 use curfew_core::govern::Governance;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
 use curfew_core::membership::Member;
@@ -17,7 +18,6 @@ use super::error::all_answered;
 use super::output::{count, counted, or_dash};
 use super::{CliError, Exit};
 use crate::progress;
-use curfew_aws::progress::Progress;
 
 /// What was seen, and who did not answer.
 pub(crate) struct Seen {

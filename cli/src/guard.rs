@@ -4,15 +4,15 @@ use std::io::{IsTerminal, Read, Write};
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
+use curfew_aws::progress::Progress;
+use curfew_config::Settings;
 use curfew_core::published::Loss;
+use curfew_deploy::Deployment;
+use curfew_deploy::guard::{self, GuardError};
 
 use super::output::counted;
 use super::person::Person;
 use super::{CliError, Exit};
-use curfew_aws::progress::Progress;
-use curfew_config::Settings;
-use curfew_deploy::Deployment;
-use curfew_deploy::guard::{self, GuardError};
 
 const SAID_NO: &str = "nothing was deployed: you said no";
 

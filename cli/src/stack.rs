@@ -1,8 +1,9 @@
 //! What `deploy`, `destroy` and `outputs` say to people.
 
-use crate::output::{Reader, count, table, table_for};
 use curfew_deploy::stack::{Action, Intent, ParameterChange};
 use curfew_deploy::{Belongings, DataChange, Outputs, Preview};
+
+use crate::output::{Reader, count, table, table_for};
 
 /// How a deployment is reached.
 pub(crate) fn outputs(outputs: &Outputs) -> String {

@@ -28,6 +28,7 @@ use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use curfew_core::stack_name::StackName;
 pub use daemon::QueueSetting;
 pub use find::{DEFAULT_FILE, Found, Lookup, find};
 pub use load::{Overrides, SettingsError, load};
@@ -35,7 +36,6 @@ pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
 pub use raw::RawSettings;
 
 use self::holidays::Holidays;
-use curfew_core::stack_name::StackName;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]

@@ -18,11 +18,11 @@ mod queue;
 use std::sync::{Arc, Weak};
 
 use curfew_aws::connect::Connection;
+use curfew_config::NotifySettings;
 use curfew_core::schedule::ScheduleName;
 
 use self::channel::Channel;
 use self::queue::Queue;
-use curfew_config::NotifySettings;
 
 pub use channel::{OpenError, SendError};
 pub use deliver::Delivery;

@@ -41,7 +41,9 @@ use std::sync::Arc;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::organisation::Organisation;
+use curfew_config::{DaemonSettings, Driver};
 use curfew_core::govern::Governance;
+use curfew_journal::{FollowedEdge, JournalError, Keeper};
 use tokio::sync::{Mutex, mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -57,8 +59,6 @@ use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::notify::{Delivery, Notice, Notifier};
 use crate::systemd::ServiceManager;
-use curfew_config::{DaemonSettings, Driver};
-use curfew_journal::{FollowedEdge, JournalError, Keeper};
 
 pub use alarm::AlarmError;
 pub use dead_letters::DeadLetterQueues;

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::rules::WakeUpRule;
+use curfew_config::{Lookup, Overrides};
 use curfew_core::problem::Problem;
+use curfew_deploy::wake_up_rules;
 use serde::Serialize;
 
 use crate::output::counted;
 use crate::{CliError, Context};
-use curfew_config::{Lookup, Overrides};
-use curfew_deploy::wake_up_rules;
 
 /// Check a settings file, and report every error in it; and what of it never happens.
 #[derive(Debug, Args)]

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::connect::Connection;
+use curfew_config::{ApiAuth, Settings};
+use curfew_deploy::guard::one_cloud;
+use curfew_deploy::wake_up_rules;
+use curfew_deploy::{Auth, Deployment, Overlap, Reach};
 
 use crate::guard::{Asking, before_deploying, before_dropping};
 use crate::person::Person;
 use crate::progress;
 use crate::stack;
 use crate::{CliError, Context, Exit};
-use curfew_config::{ApiAuth, Settings};
-use curfew_deploy::guard::one_cloud;
-use curfew_deploy::wake_up_rules;
-use curfew_deploy::{Auth, Deployment, Overlap, Reach};
 
 /// What to deploy.
 #[derive(Debug, Args)]

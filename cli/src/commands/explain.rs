@@ -2,11 +2,13 @@
 
 use clap::Args;
 use curfew_aws::fleet::Scope;
+use curfew_config::Settings;
 use curfew_core::explain::Explanation;
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::timetable::{Desired, Edge};
 use curfew_core::world::World;
+use curfew_journal::{Entry, Filter, Journal, JournalError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -18,8 +20,6 @@ use crate::output::{moment, or_dash};
 use crate::printable;
 use crate::progress;
 use crate::{CliError, Context, Exit};
-use curfew_config::Settings;
-use curfew_journal::{Entry, Filter, Journal, JournalError};
 
 /// What to explain.
 #[derive(Debug, Args)]

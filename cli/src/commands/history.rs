@@ -10,6 +10,7 @@ use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::transition::Evidence;
+use curfew_journal::{Entry, Filter, Journal};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -17,7 +18,6 @@ use serde::Serialize;
 use crate::output::{Format, or_dash, table};
 use crate::progress;
 use crate::{CliError, Context, csv, past};
-use curfew_journal::{Entry, Filter, Journal};
 
 /// Which transitions to print, or which edges.
 #[derive(Debug, Args)]

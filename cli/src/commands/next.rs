@@ -1,6 +1,7 @@
 //! `curfew next`: a question about time.
 
 use clap::Args;
+use curfew_config::Settings;
 use curfew_core::schedule::{Schedule, ScheduleName, one_of};
 use curfew_core::timetable::{Action, Edge};
 use jiff::Timestamp;
@@ -8,7 +9,6 @@ use serde::Serialize;
 
 use crate::output::table;
 use crate::{CliError, Context, Exit};
-use curfew_config::Settings;
 
 /// Which edges to list.
 #[derive(Debug, Args)]

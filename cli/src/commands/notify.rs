@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use clap::Subcommand;
+use curfew_config::notify::Kind;
 use curfew_core::schedule::ScheduleName;
+use curfew_daemon::notify;
 use serde::Serialize;
 
 use crate::output::{or_dash, table};
 use crate::{CliError, Context, Exit};
-use curfew_config::notify::Kind;
-use curfew_daemon::notify;
 
 /// What to do about notices.
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use curfew_aws::execute::Deadline;
 use curfew_aws::organisation::{MemberError, Organisation};
 use curfew_aws::pass::{Pass, WakeUp};
+use curfew_aws::progress::Progress;
+use curfew_config::Settings;
 use curfew_core::instance::InstanceId;
 use curfew_core::membership::Member;
 use curfew_core::plan::Plan;
@@ -18,8 +20,6 @@ use crate::everywhere::{LOOKING, Placed, Places, Unanswered, looked_at};
 use crate::output::{Reader, count, counted, moment_here, or_dash, table_for};
 use crate::progress;
 use crate::{CliError, Context};
-use curfew_aws::progress::Progress;
-use curfew_config::Settings;
 
 pub(crate) async fn plan(context: &mut Context) -> Result<(), CliError> {
     let (settings, organisation) = context.organisation().await?;

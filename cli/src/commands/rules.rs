@@ -4,11 +4,11 @@
 use curfew_aws::rules::WakeUpRule;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::stack_name::StackName;
+use curfew_deploy::wake_up_rules;
 use serde::Serialize;
 
 use crate::output::{or_dash, table};
 use crate::{CliError, Context};
-use curfew_deploy::wake_up_rules;
 
 /// As JSON it is a contract with scripts.
 #[derive(Serialize)]

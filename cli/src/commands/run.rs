@@ -7,13 +7,6 @@ use clap::{Args, ValueEnum};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
-use rustix::fs::Mode;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
-
-use crate::{CliError, Context, Exit};
 use curfew_config::{Driver, Lookup, Overrides, QueueSetting, Settings};
 use curfew_daemon::logging::{self, LogFormat};
 use curfew_daemon::metrics::Metrics;
@@ -22,6 +15,13 @@ use curfew_daemon::run::{
     self, DeadLetterQueues, EventQueue, Ports, QueueAddress, Reload, RuleKeeper, Triggers,
 };
 use curfew_daemon::systemd::ServiceManager;
+use rustix::fs::Mode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{CliError, Context, Exit};
 
 /// How the daemon runs.
 #[derive(Debug, Args)]

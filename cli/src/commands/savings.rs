@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use curfew_core::schedule::ScheduleName;
+use curfew_journal::savings::{Account, By, Line, Question, savings as answer};
+use curfew_journal::{Filter, Journal};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::output::{Format, count, table_of_numbers};
 use crate::{CliError, Context, csv, past};
-use curfew_journal::savings::{Account, By, Line, Question, savings as answer};
-use curfew_journal::{Filter, Journal};
 
 /// What is asked.
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use curfew_config::Settings;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::simulate::{Bound, Price, Simulation, Span};
 use jiff::Timestamp;
@@ -21,7 +22,6 @@ use serde::Serialize;
 use self::text::Glyphs;
 use super::next::named;
 use crate::{CliError, Context, Exit};
-use curfew_config::Settings;
 
 /// What to simulate.
 #[derive(Debug, Args)]

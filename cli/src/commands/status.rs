@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use curfew_aws::organisation::{MemberError, Organisation};
+use curfew_aws::progress::{Progress, Silent};
+use curfew_config::Settings;
 use curfew_core::select::{Seen, Targets, for_status};
 use curfew_core::settings::duration;
 use curfew_core::status::{InstanceStatus, Status};
@@ -20,8 +22,6 @@ use crate::printable;
 use crate::progress;
 use crate::targets::TargetArgs;
 use crate::{CliError, Context};
-use curfew_aws::progress::{Progress, Silent};
-use curfew_config::Settings;
 
 /// Which instances to show.
 #[derive(Debug, Args)]

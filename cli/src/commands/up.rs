@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
+use curfew_aws::progress::Progress;
+use curfew_config::{Overrides, Settings};
+use curfew_daemon::logging;
+use curfew_deploy::Outputs;
+use curfew_emulator::{Emulator, Installed, demo};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -13,11 +18,6 @@ use super::run::{Daemon, HangUp, LogLines, keep_private, on_signal};
 use crate::progress;
 use crate::stack::try_next;
 use crate::{CliError, Context, Exit};
-use curfew_aws::progress::Progress;
-use curfew_config::{Overrides, Settings};
-use curfew_daemon::logging;
-use curfew_deploy::Outputs;
-use curfew_emulator::{Emulator, Installed, demo};
 
 const DEMO: &str = include_str!("../../../config/examples/demo.toml");
 

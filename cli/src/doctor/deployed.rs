@@ -6,11 +6,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::RuleChanges;
-
-use super::{Check, Verdict};
 use curfew_config::Settings;
 use curfew_deploy::wake_up_rules;
 use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey, is_no_queue};
+
+use super::{Check, Verdict};
 
 const DEPLOY: &str = "`curfew deploy` brings it in step";
 /// More than an organisation of five hundred accounts sends at one edge; a daemon that reads takes ten at a time.

@@ -8,12 +8,12 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::identity::Introduction;
 use curfew_aws::organisation::Organisation;
+use curfew_config::Settings;
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::memory::LAST_TAG;
+use curfew_deploy::Survey;
 
 use super::Check;
-use curfew_config::Settings;
-use curfew_deploy::Survey;
 
 /// Whether every account and region answers, and the governed instances that were seen.
 pub(super) async fn instances(

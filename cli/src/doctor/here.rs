@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use curfew_config::{Driver, Settings};
+use curfew_journal::LOCK;
 use tokio::process::Command;
 
 use super::{Check, ready};
-use curfew_config::{Driver, Settings};
-use curfew_journal::LOCK;
 
 /// Where systemd keeps the state of `curfew.service`, which only the service itself is told.
 const SERVICE_STATE: &str = "/var/lib/curfew";

@@ -4,12 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use curfew_config::{Driver, Settings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Check;
-use curfew_config::{Driver, Settings};
 
 /// On this machine an answer takes milliseconds; a daemon that is busier than this is not well.
 const PATIENCE: Duration = Duration::from_secs(2);

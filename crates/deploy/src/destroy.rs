@@ -4,6 +4,7 @@ use curfew_aws::connect::Connection;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberFleet, Organisation};
+use curfew_aws::progress::Progress;
 use curfew_aws::rules::Rules;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{TAGS, TYPE_TAG};
@@ -16,7 +17,6 @@ use super::place::Account;
 use super::settings::SettingsParameter;
 use super::stack::Stack;
 use super::{DeployError, event_bridge};
-use curfew_aws::progress::Progress;
 
 /// What belongs to a deployment, by name: what would be removed, or was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -13,9 +13,9 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::identity::{Caller, introduce};
 use curfew_aws::organisation::{MemberError, Organisation};
+use curfew_config::Settings;
 
 use self::cost::{Cost, Load};
-use curfew_config::Settings;
 
 /// What a deployment calls, by AWS's ids of services.
 const SERVICES: [&str; 9] = [

@@ -7,6 +7,7 @@ use curfew_aws::connect::Connection;
 use curfew_aws::document::Stored;
 use curfew_aws::error::CloudError;
 use curfew_aws::gateway::may_write_logs;
+use curfew_aws::progress::Progress;
 use curfew_aws::rules::Rules;
 
 use super::artifact::{Artifact, ArtifactError};
@@ -19,7 +20,6 @@ use super::stack::{Applied, Parameters, Stack};
 use super::{
     Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, Overlap, event_bridge, stack_outputs,
 };
-use curfew_aws::progress::Progress;
 
 /// Everything that a deployment consists of, ready to be compared with what is there.
 pub(super) struct Prepared<'a> {

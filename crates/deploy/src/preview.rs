@@ -1,6 +1,7 @@
 //! What deploying would change.
 
 use curfew_aws::connect::Connection;
+use curfew_aws::progress::Progress;
 use curfew_aws::rules::RuleChanges;
 use serde::Serialize;
 
@@ -9,7 +10,6 @@ use super::data_change::DataChange;
 use super::prepared::Prepared;
 use super::stack::StackChanges;
 use super::{DeployError, Deployment, Overlap};
-use curfew_aws::progress::Progress;
 
 /// What deploying would change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

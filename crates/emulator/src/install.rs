@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use curfew_aws::progress::Progress;
 use tokio::process::Command;
 
 use super::EmulatorError;
-use curfew_aws::progress::Progress;
 
 /// What is installed, to the patch.
 const CONSTRAINTS: &str = include_str!("constraints.txt");

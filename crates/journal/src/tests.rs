@@ -1,7 +1,8 @@
 //! The journal in its own file; `keeper/tests.rs` has what goes wrong with that file.
 
-use super::*;
 use curfew_core::transition::Evidence;
+
+use super::*;
 
 pub(super) fn transition(at: &str) -> Transition {
     Transition {

@@ -9,11 +9,11 @@ use aws_sdk_sns::config::Builder;
 use curfew_aws::connect::{Connection, Trust, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::web::{WebClient, WebError};
+use curfew_config::{Destination, TopicArn, WebhookUrl};
 use curfew_files::read_text;
 use serde_json::json;
 
 use super::message::Message;
-use curfew_config::{Destination, TopicArn, WebhookUrl};
 
 /// One way out.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! From notices to one message: a text for people, and the same for programs.
 
+use curfew_config::notify::Kind;
 use serde_json::{Value, json};
 
 use super::notice::Notice;
 use super::queue::Batch;
-use curfew_config::notify::Kind;
 
 /// What is sent, in the forms that the channels need.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,12 @@
 //! A notifier whose notices a test reads.
 
+use curfew_config::notify::Kind;
+use curfew_config::{Destination, NotifySettings};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::Queue;
 use super::{Notice, Notifier, Outlet, Outlets};
-use curfew_config::notify::Kind;
-use curfew_config::{Destination, NotifySettings};
 
 /// A destination that takes everything, and is never called.
 pub(crate) struct Overheard(Arc<Queue>);

@@ -14,11 +14,11 @@ use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Edge};
 use curfew_core::transition::direction;
+use curfew_journal::{EdgeOutcome, FollowedEdge};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use curfew_journal::{EdgeOutcome, FollowedEdge};
 
 /// The first look after an edge. The cloud needs a second or two for a fleet once it is woken; EventBridge wakes it within the minute.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::organisation::Organisation;
+use curfew_config::DaemonSettings;
 use curfew_core::govern::Governance;
 use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::{RuleKeeper, Tempo};
-use curfew_config::DaemonSettings;
 
 /// What the settings say now.
 #[derive(Clone, Debug)]

@@ -13,10 +13,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
 use curfew_aws::pass::{Pass, WakeUp, look, pass};
+use curfew_config::Driver;
 use curfew_core::membership::Member;
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::minute_of;
 use curfew_core::work::Work;
+use curfew_journal::{EdgeOutcome, FollowedEdge};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -34,8 +36,6 @@ use super::watch::{Acts, Eyes, Look};
 use crate::health::{Health, Pulse, Sight};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
-use curfew_config::Driver;
-use curfew_journal::{EdgeOutcome, FollowedEdge};
 
 /// Wake-ups that may wait: they all lead to the same passes, so a few are as good as many.
 pub(super) const WAKE_UPS: usize = 16;

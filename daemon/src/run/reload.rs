@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
+use curfew_config::{Overrides, Settings};
+use curfew_deploy::DeployError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +24,6 @@ use super::{RuleKeeper, Tempo};
 use crate::health::{Health, Pulse};
 use crate::metrics::Metrics;
 use crate::systemd::{News, ServiceManager};
-use curfew_config::{Overrides, Settings};
-use curfew_deploy::DeployError;
 
 /// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
 /// is not read half-written: within four seconds.

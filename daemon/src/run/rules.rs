@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
+use curfew_config::Settings;
+use curfew_deploy::{publish, wake_up_rules};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::health::Pulse;
-use curfew_config::Settings;
-use curfew_deploy::{publish, wake_up_rules};
 
 /// Rules are compiled for the next 400 days: far more often than needed.
 const COMPILED: Duration = Duration::from_hours(12);

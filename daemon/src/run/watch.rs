@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use curfew_aws::clock::Clock;
 use curfew_core::transition::Transition;
+use curfew_journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,6 @@ use tracing::{error, info};
 
 use super::in_force::Current;
 use crate::health::Pulse;
-use curfew_journal::{Blame, FollowedEdge, JournalError, Keeper, Record, Watch, Written};
 
 pub(super) use acts::Acts;
 pub use event::{Call, Event, Message, Unreadable};

@@ -1,8 +1,9 @@
 //! What became of each edge.
 
+use curfew_journal::{EdgeEntry, EdgeOutcome};
+
 use super::{View, local};
 use crate::output::or_dash;
-use curfew_journal::{EdgeEntry, EdgeOutcome};
 
 pub(super) const VIEW: View<EdgeEntry, 12> = View {
     nothing: "no edges were followed: the daemon does that with `daemon.driver = \"cloud\"`",

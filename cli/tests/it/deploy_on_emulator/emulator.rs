@@ -93,7 +93,11 @@ async fn an_emulator_does_not_outlive_a_curfew_that_is_killed() {
     emulator.stop().await.unwrap();
 
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "curfew_emulator::hold_an_emulator", "--ignored"])
+        .args([
+            "--exact",
+            "deploy_on_emulator::emulator::hold_an_emulator",
+            "--ignored",
+        ])
         .env("CURFEW_TEST_STATE", state.path())
         .env("CURFEW_TEST_PORT", port.to_string())
         .spawn()

@@ -1,9 +1,9 @@
 //! What the stack itself costs a month: cents, and which. Estimated upwards, at AWS's prices of us-east-1, without the free tier.
 
+use curfew_config::{Driver, Settings};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::queues::COUNT_INTERVAL;
-use curfew_config::{Driver, Settings};
 
 /// A month of thirty days.
 const MONTH: SignedDuration = SignedDuration::from_hours(24 * 30);

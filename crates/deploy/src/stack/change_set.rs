@@ -6,13 +6,13 @@ use aws_sdk_cloudformation::types::{
 };
 use curfew_aws::error::CloudError;
 use curfew_aws::pages::PageTokens;
+use curfew_aws::progress::Progress;
 use tokio::time::{Instant, sleep};
 
 use super::changes::{Intent, ResourceChange, StackChanges, of_parameters, of_resource};
 use super::status::{Found, id, status};
 use super::{Applied, Parameters, Stack, TEMPLATE};
 use crate::{DeployError, MARK};
-use curfew_aws::progress::Progress;
 
 /// One at a time: a second deployment finds the first one's, and waits.
 const CHANGE_SET: &str = "curfew-deploy";

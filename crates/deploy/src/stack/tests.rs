@@ -2,11 +2,12 @@
 
 mod cloudformation;
 
+use curfew_aws::progress::Silent;
+use curfew_core::settings::DocumentVersion;
+
 use self::cloudformation::CloudFormation;
 use super::*;
 use crate::recorder::Recorder;
-use curfew_aws::progress::Silent;
-use curfew_core::settings::DocumentVersion;
 
 #[test]
 fn the_template_fits_into_a_request_and_uses_no_aliases() {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use aws_sdk_cloudformation::types::StackEvent;
 use curfew_aws::error::CloudError;
 use curfew_aws::pages::PageTokens;
+use curfew_aws::progress::Progress;
 use curfew_core::stack_name::StackName;
 use tokio::time::{Instant, sleep};
 
 use super::Stack;
 use super::status::{Found, status};
 use crate::DeployError;
-use curfew_aws::progress::Progress;
 
 /// Which events have been told, and how far that makes it.
 #[derive(Clone, Debug, Default)]

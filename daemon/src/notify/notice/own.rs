@@ -4,12 +4,12 @@
 use std::error::Error as _;
 
 use curfew_aws::error::CloudError;
+use curfew_config::notify::Kind;
+use curfew_journal::{JournalError, Replaced};
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
 
 use super::{Notice, Subject, facts};
-use curfew_config::notify::Kind;
-use curfew_journal::{JournalError, Replaced};
 
 /// Who it happened to, where that is nobody but us.
 const CURFEW: &str = "Curfew";

@@ -8,6 +8,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberFleet, Organisation, Survey};
+use curfew_config::DaemonSettings;
 use curfew_core::govern::Governance;
 use curfew_core::instance::Instance;
 use curfew_core::membership::Member;
@@ -20,7 +21,6 @@ use super::eyes::Newest;
 use super::{Eyes, Look, Seen, Sightings, SourceError};
 use crate::backoff::Backoff;
 use crate::run::InForce;
-use curfew_config::DaemonSettings;
 
 /// How long after an edge, or after this process has changed something, it is looked often: EC2 takes up to two minutes for most
 /// starts and stops, and what takes longer is seen to be under way.

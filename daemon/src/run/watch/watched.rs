@@ -8,13 +8,13 @@ use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::membership::Member;
 use curfew_core::memory::{Cause, Hold, hold_in_force};
 use curfew_core::transition::Transition;
+use curfew_journal::{Entry, Written};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Look, Seen};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
 use crate::run::tidings::schedule;
-use curfew_journal::{Entry, Written};
 
 /// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
 /// can again.

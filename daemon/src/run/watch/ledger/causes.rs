@@ -3,11 +3,11 @@
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::memory::Cause;
 use curfew_core::transition::{Evidence, Transition, direction, explained};
+use curfew_journal::Record;
 use jiff::{SignedDuration, Timestamp};
 
 use super::known::{Known, Source, Unexplained};
 use super::{Call, Ledger};
-use curfew_journal::Record;
 
 /// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
 const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);

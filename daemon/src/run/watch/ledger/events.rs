@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::transition::{direction, told};
+use curfew_journal::{Blame, Record};
 use jiff::Timestamp;
 use tracing::debug;
 
 use super::known::{Held, Place, Source, rank};
 use super::{Call, Event, Ledger, Told};
-use curfew_journal::{Blame, Record};
 
 /// Calls that wait for the change that they explain. CloudTrail is minutes late, so there are hardly ever any.
 const CALLS: usize = 256;

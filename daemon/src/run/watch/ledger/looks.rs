@@ -7,11 +7,11 @@ use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::membership::Member;
 use curfew_core::timetable::Action;
 use curfew_core::transition::{Sighting, direction, disappearance, inferred, transition};
+use curfew_journal::Record;
 use jiff::{SignedDuration, Timestamp};
 
 use super::known::{Held, Place, Source};
 use super::{Ledger, Look};
-use curfew_journal::Record;
 
 /// A look is not quite up to date: EC2 answers from copies, which follow within seconds. An event of this time before is news.
 const UP_TO_DATE: SignedDuration = SignedDuration::from_secs(10);
