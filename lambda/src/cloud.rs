@@ -9,6 +9,7 @@ impl From<&CloudError> for Refusal {
     fn from(error: &CloudError) -> Self {
         let code = match error.kind {
             CloudErrorKind::Unreachable => Code::Unreachable,
+            CloudErrorKind::NotSent => Code::OutOfTime,
             CloudErrorKind::Credentials | CloudErrorKind::Expired => Code::NoCredentials,
             CloudErrorKind::Denied | CloudErrorKind::Account => Code::Denied,
             CloudErrorKind::Throttled => Code::Throttled,

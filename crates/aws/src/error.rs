@@ -33,6 +33,8 @@ pub struct CloudError {
 pub enum CloudErrorKind {
     /// No answer: wrong endpoint, no network, a timeout, an answer cut off.
     Unreachable,
+    /// Not sent: the pass came to its end before.
+    NotSent,
     /// There are no credentials, or AWS does not know them.
     Credentials,
     /// The credentials are known and have run out.
@@ -77,6 +79,7 @@ impl CloudErrorKind {
     fn verb(self) -> &'static str {
         match self {
             Self::Unreachable => "got no answer",
+            Self::NotSent => "was not sent",
             Self::Credentials => "has no usable credentials",
             Self::Expired => "found its credentials expired",
             Self::Denied => "was denied",
@@ -284,6 +287,7 @@ impl CloudError {
             CloudErrorKind::Unreachable => {
                 "check the endpoint, the region's name and the network; Curfew tries again at the next pass"
             }
+            CloudErrorKind::NotSent => "the next pass goes on from what EC2 says then",
             // EC2's word for keys that it does not know, which it also has for a region that the account has not enabled.
             CloudErrorKind::Credentials if self.code.as_deref() == Some("AuthFailure") => {
                 "set AWS_PROFILE or other keys; if they work in other regions, enable this one for the account"
@@ -318,6 +322,7 @@ impl CloudError {
         matches!(
             self.kind,
             CloudErrorKind::Unreachable
+                | CloudErrorKind::NotSent
                 | CloudErrorKind::Throttled
                 | CloudErrorKind::Capacity
                 | CloudErrorKind::WrongState

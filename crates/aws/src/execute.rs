@@ -506,6 +506,7 @@ impl<'a> Execution<'a> {
             }
             CloudErrorKind::Throttled
             | CloudErrorKind::Unreachable
+            | CloudErrorKind::NotSent
             | CloudErrorKind::Credentials
             | CloudErrorKind::Expired
             | CloudErrorKind::Service => {
@@ -606,7 +607,7 @@ impl<'a> Execution<'a> {
             let result = if batch.call.is_memory() && acted {
                 StepResult::NotRemembered {
                     after: self.after(*member),
-                    error: batch.late("time ran out before its turn came"),
+                    error: batch.not_sent("the pass ended before its turn came"),
                 }
             } else if let Some(told) = &batch.told_to_wait {
                 StepResult::Failed(told.repeated())

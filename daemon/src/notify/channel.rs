@@ -50,6 +50,7 @@ impl SendError {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
             Self::Topic(error) => match error.kind {
                 CloudErrorKind::Unreachable
+                | CloudErrorKind::NotSent
                 | CloudErrorKind::Credentials
                 | CloudErrorKind::Expired
                 | CloudErrorKind::Throttled

@@ -169,6 +169,8 @@ fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
             lines(&told.json()["steps"], &["action", "result"]),
             ["db | start | out_of_time", "web | stop | not_remembered"]
         );
+        let not_sent = "`ec2:CreateTags` was not sent: the pass ended before its turn came";
+        assert_eq!(told.json()["steps"][1]["error"], not_sent, "{told:?}");
         let said = "(db): its turn did not come before the plan's next edge";
         assert!(told.stderr.contains(said), "{told:?}");
         assert!(now() >= until, "it waited for the answers");

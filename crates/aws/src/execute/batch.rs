@@ -86,6 +86,11 @@ impl Call {
         CloudError::new(self.operation(), CloudErrorKind::Unreachable, why)
     }
 
+    /// That there was no time to make it, and why.
+    fn not_sent(&self, why: &str) -> CloudError {
+        CloudError::new(self.operation(), CloudErrorKind::NotSent, why)
+    }
+
     fn paced(&self) -> Paced {
         match self {
             Self::Change(StepAction::Start) => Paced::StartInstances,
@@ -254,11 +259,16 @@ impl Batch {
         parts
     }
 
-    /// What is told of members whose time is over: EC2's own words, if it asked them to wait.
-    pub(super) fn late(&self, why: &str) -> CloudError {
-        self.told_to_wait
-            .as_deref()
-            .map_or_else(|| self.call.unanswered(why), CloudError::repeated)
+    /// The error of members whose answer did not come in time: EC2's own, if it throttled them before.
+    fn unanswered(&self, why: &str) -> CloudError {
+        let throttled = self.told_to_wait.as_deref().map(CloudError::repeated);
+        throttled.unwrap_or_else(|| self.call.unanswered(why))
+    }
+
+    /// The error of members whose call was not sent in time: EC2's own, if it throttled them before.
+    pub(super) fn not_sent(&self, why: &str) -> CloudError {
+        let throttled = self.told_to_wait.as_deref().map(CloudError::repeated);
+        throttled.unwrap_or_else(|| self.call.not_sent(why))
     }
 
     /// Makes the call when EC2's pace allows it, if that is in time. Where its members were seen too long ago by then, they are
@@ -310,7 +320,7 @@ impl Batch {
         };
         let answer = in_time_of(end, self.call.make(&fleet, &ids)).await;
         let answer =
-            answer.unwrap_or_else(|| Err(self.late("time ran out before the answer came")));
+            answer.unwrap_or_else(|| Err(self.unanswered("time ran out before the answer came")));
         let pace = fleet.pace();
         match answer {
             Ok(changes) => {
@@ -323,7 +333,7 @@ impl Batch {
                 }
                 let answer = match (send_by, error.kind) {
                     (Some(send_by), _) if send_by.held_back() => {
-                        Answer::Late(self.late("it could not be sent in time"))
+                        Answer::Late(self.not_sent("the pass ended before its turn came"))
                     }
                     (Some(send_by), CloudErrorKind::Unreachable | CloudErrorKind::Service)
                         if send_by.forbade_retry() =>

@@ -30,6 +30,7 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<Remember> {
                 || (is_of_a_change && !error.is_inferred())
         }
         CloudErrorKind::Unreachable
+        | CloudErrorKind::NotSent
         | CloudErrorKind::Credentials
         | CloudErrorKind::Expired
         | CloudErrorKind::Throttled

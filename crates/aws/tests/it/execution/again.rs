@@ -229,11 +229,11 @@ async fn what_was_done_just_before_the_edge_is_not_written_down_after_it() {
     assert_eq!(world.remembered(&ids), 0);
     let not_remembered = done.outcomes.iter().filter(|outcome| {
         matches!(
-            outcome.result,
+            &outcome.result,
             StepResult::NotRemembered {
                 after: curfew_core::instance::InstanceState::Pending,
-                ..
-            }
+                error,
+            } if error.kind == CloudErrorKind::NotSent
         )
     });
     assert_eq!(not_remembered.count(), 10);
