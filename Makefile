@@ -1,10 +1,10 @@
-# `make up` tries everything on this machine; `make test` runs every test. Both use one build (docs/building.md).
-.PHONY: up test test-localstack build emulator browser localstack dist deb test-package bench-cold count-cold check clean
+# `make up` tries everything on this machine; `make test` runs every test. Both use one build of the AWS SDK (docs/building.md).
+.PHONY: up program build test test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
 
-up: build
+up: program
 	target/debug/curfew up
 
-test: build emulator browser localstack
+test: build emulator test-tools browser localstack
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace
 
@@ -12,13 +12,19 @@ test: build emulator browser localstack
 test-localstack: build localstack
 	CURFEW_LOCALSTACK_TESTS=required cargo nextest run --workspace -E 'package(curfew) & test(/^localstack::/)'
 
-# Tests included, so that the crates have the same features in every build and the AWS SDK is compiled once.
+# The programs alone: what somebody waits for who tries Curfew.
+program:
+	cargo build --workspace
+
+# And the tests. The crates below have the same features in both builds, so that the AWS SDK is compiled once (docs/building.md).
 build:
 	cargo build --workspace --all-targets
 
-# Installed beforehand, so that the tests themselves touch nothing but loopback.
-emulator: build
+# Installed beforehand, so that what follows touches nothing but loopback: what `curfew up` needs, and what the tests need besides.
+emulator: program
 	target/debug/curfew up --install-only
+
+test-tools:
 	tools/schemathesis
 	tools/policy-simulator --install-only || echo "The tests of the roles' conditions will be skipped: they need node 20 or newer, and npm."
 
