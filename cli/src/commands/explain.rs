@@ -156,7 +156,7 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         .map(|hold| format!("{} until {} by {}", hold.state, moment(hold.until), hold.by));
     let last = it.last.as_ref().map(|last| {
         let pending = if last.pending {
-            ", not seen running yet"
+            ", not confirmed yet"
         } else {
             ""
         };

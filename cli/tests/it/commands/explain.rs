@@ -61,6 +61,16 @@ fn it_tells_everything_that_the_decision_rests_on() {
 }
 
 #[test]
+fn a_word_is_not_confirmed_until_its_state_was_seen_for_long_enough() {
+    let last = "2026-01-01T00:00:00Z stop request by bob pending";
+    let cloud = Cloud::with([idle("web").stopped().tag("curfew:last", last)]);
+    let web = cloud.id("web");
+    let told = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
+    let applied = "stop Thu 01 Jan 05:30 (12 h 00 min ago), request by bob, not confirmed yet";
+    assert!(told.stdout.contains(applied), "{}", told.stdout);
+}
+
+#[test]
 fn without_a_journal_or_a_schedule_it_says_so() {
     let cloud = Cloud::with([Launch::new("stray"), due("web")]);
     let stray = cloud.id("stray");
