@@ -261,14 +261,17 @@ impl Batch {
 
     /// The error of members whose answer did not come in time: EC2's own, if it throttled them before.
     fn unanswered(&self, why: &str) -> CloudError {
-        let throttled = self.told_to_wait.as_deref().map(CloudError::repeated);
-        throttled.unwrap_or_else(|| self.call.unanswered(why))
+        self.throttled()
+            .unwrap_or_else(|| self.call.unanswered(why))
     }
 
     /// The error of members whose call was not sent in time: EC2's own, if it throttled them before.
     pub(super) fn not_sent(&self, why: &str) -> CloudError {
-        let throttled = self.told_to_wait.as_deref().map(CloudError::repeated);
-        throttled.unwrap_or_else(|| self.call.not_sent(why))
+        self.throttled().unwrap_or_else(|| self.call.not_sent(why))
+    }
+
+    fn throttled(&self) -> Option<CloudError> {
+        self.told_to_wait.as_deref().map(CloudError::repeated)
     }
 
     /// Makes the call when EC2's pace allows it, if that is in time. Where its members were seen too long ago by then, they are
