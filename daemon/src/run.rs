@@ -29,6 +29,7 @@ mod jolt;
 mod reconcile;
 mod reload;
 mod rules;
+mod sqs;
 mod supervise;
 mod tidings;
 mod trigger;

@@ -118,7 +118,7 @@ impl Daemon<'_> {
                 connection: connection.clone(),
                 settings: settings.clone(),
             }),
-            triggers: stack.map(|stack| Triggers::of_stack(connection, stack.as_str())),
+            triggers: stack.map(|stack| Triggers::of_stack(connection, stack)),
             dead_letters: stack.map(|stack| DeadLetterQueues::of_stack(connection, stack)),
             notifier,
             deliveries,
@@ -144,9 +144,7 @@ impl Daemon<'_> {
 fn queue(settings: &Settings) -> Option<QueueAddress> {
     match (&settings.daemon.queue, settings.daemon.driver) {
         (QueueSetting::Url(url), _) => Some(QueueAddress::Url(url.clone())),
-        (QueueSetting::Stack, Driver::Cloud) => {
-            Some(QueueAddress::of_stack(settings.stack.name.as_str()))
-        }
+        (QueueSetting::Stack, Driver::Cloud) => Some(QueueAddress::of_stack(&settings.stack.name)),
         (QueueSetting::Stack, Driver::Daemon) | (QueueSetting::Off, _) => None,
     }
 }

@@ -12,11 +12,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_core::stack_name::StackName;
-use curfew_deploy::{COUNT_INTERVAL, StackQueue, is_no_queue};
+use curfew_deploy::{COUNT_INTERVAL, StackQueue};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::sqs::{config, none_without_queue, queue_url};
 use crate::metrics::Metrics;
 use crate::notify::{Notice, Notifier};
 
@@ -36,20 +37,12 @@ pub struct DeadLetterQueues {
 impl DeadLetterQueues {
     /// Those that `deploy` makes for a stack.
     pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
-        let config = aws_sdk_sqs::config::Builder::from(&connection.sdk)
-            .interceptor(connection.calls.clone());
         let names = StackQueue::DEAD_LETTERS.map(|queue| (queue, queue.name(stack)));
         Self {
-            client: Client::from_conf(config.build()),
+            client: Client::from_conf(config(connection).build()),
             names: names.into(),
             interval: COUNT_INTERVAL,
         }
-    }
-
-    async fn url(&self, name: &str) -> Result<Option<String>, CloudError> {
-        let asked = self.client.get_queue_url().queue_name(name).send().await;
-        let answer = asked.map_err(|error| CloudError::from_sdk("sqs:GetQueueUrl", error));
-        none_without_queue(answer.map(|answer| answer.queue_url))
     }
 
     /// The messages in a queue, those included that somebody looks at just now (`ReceiveMessage` hides them for a while); none, where
@@ -74,14 +67,6 @@ impl DeadLetterQueues {
             };
             sum.map(Some).ok_or_else(incomplete)
         }))
-    }
-}
-
-/// Without a stack there is no queue, and nothing wrong.
-fn none_without_queue<T>(answer: Result<Option<T>, CloudError>) -> Result<Option<T>, CloudError> {
-    match answer {
-        Err(error) if is_no_queue(&error) => Ok(None),
-        answer => answer,
     }
 }
 
@@ -147,7 +132,7 @@ impl DeadLetters {
 
     async fn count(&mut self, queue: StackQueue, name: &str) -> Result<Option<u64>, CloudError> {
         if !self.urls.contains_key(&queue)
-            && let Some(url) = self.queues.url(name).await?
+            && let Some(url) = queue_url(&self.queues.client, name).await?
         {
             self.urls.insert(queue, url);
         }

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
+use curfew_core::stack_name::StackName;
 use curfew_core::work::Work;
+use curfew_deploy::StackQueue;
 use tokio::sync::OnceCell;
+
+use super::sqs::{config, queue_url};
 
 /// The way to the work queue of a stack. Clones share its address.
 #[derive(Clone, Debug)]
@@ -20,12 +23,10 @@ pub struct Triggers {
 
 impl Triggers {
     /// To the queue that `deploy` makes for a stack.
-    pub fn of_stack(connection: &Connection, stack: &str) -> Self {
-        let config = aws_sdk_sqs::config::Builder::from(&connection.sdk)
-            .interceptor(connection.calls.clone());
+    pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
         Self {
-            client: Client::from_conf(config.build()),
-            name: format!("curfew-{stack}-work.fifo"),
+            client: Client::from_conf(config(connection).build()),
+            name: StackQueue::Work.name(stack),
             url: Arc::default(),
         }
     }
@@ -51,23 +52,11 @@ impl Triggers {
         if let Some(url) = self.url.get() {
             return Ok(Some(url.clone()));
         }
-        let asked = self.client.get_queue_url().queue_name(&self.name);
-        match asked.send().await {
-            Ok(answer) => {
-                if let Some(url) = &answer.queue_url {
-                    // Another may have been faster, with the same.
-                    let _ = self.url.set(url.clone());
-                }
-                Ok(answer.queue_url)
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(GetQueueUrlError::is_queue_does_not_exist) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(CloudError::from_sdk("sqs:GetQueueUrl", error)),
+        let found = queue_url(&self.client, &self.name).await?;
+        if let Some(url) = &found {
+            // Another may have been faster, with the same.
+            let _ = self.url.set(url.clone());
         }
+        Ok(found)
     }
 }

@@ -112,7 +112,9 @@ impl Daemon {
         grace: Duration,
     ) -> Self {
         let (settings, home) = (settings(Driver::Cloud, grace), Membership::default());
-        let triggers = |connection: &Connection| Some(Triggers::of_stack(connection, "curfew"));
+        let triggers = |connection: &Connection| {
+            Some(Triggers::of_stack(connection, &"curfew".parse().unwrap()))
+        };
         Self::begin_with(ec2, clock, state, settings, home, triggers).await
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message as Received, MessageSystemAttributeName,
 };
@@ -14,12 +13,15 @@ use curfew_aws::error::CloudError;
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{MemberFleet, Organisation};
 use curfew_core::instance::{InstanceId, Region};
+use curfew_core::stack_name::StackName;
+use curfew_deploy::StackQueue;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::event::Message;
 use super::flow::HIDDEN;
 use super::{Seen, Sightings, SourceError, Told};
+use crate::run::sqs::{config, queue_url};
 
 /// Where the state changes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +34,8 @@ pub enum QueueAddress {
 
 impl QueueAddress {
     /// The queue that `deploy` makes for a stack.
-    pub fn of_stack(stack: &str) -> Self {
-        Self::Named(format!("curfew-{stack}-state-changes"))
+    pub fn of_stack(stack: &StackName) -> Self {
+        Self::Named(StackQueue::StateChanges.name(stack))
     }
 }
 
@@ -56,10 +58,8 @@ impl EventQueue {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(LONGEST_POLL + ANSWER)
             .build();
-        let config = aws_sdk_sqs::config::Builder::from(&connection.sdk)
-            .interceptor(connection.calls.clone());
         Self {
-            client: Client::from_conf(config.timeout_config(timeouts).build()),
+            client: Client::from_conf(config(connection).timeout_config(timeouts).build()),
             address,
             region: Region::new(connection.region()),
             patience: LONGEST_POLL,
@@ -78,20 +78,9 @@ impl EventQueue {
     }
 
     async fn url(&self) -> Result<Option<String>, CloudError> {
-        let name = match &self.address {
-            QueueAddress::Url(url) => return Ok(Some(url.clone())),
-            QueueAddress::Named(name) => name,
-        };
-        match self.client.get_queue_url().queue_name(name).send().await {
-            Ok(answer) => Ok(answer.queue_url),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(GetQueueUrlError::is_queue_does_not_exist) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(CloudError::from_sdk("sqs:GetQueueUrl", error)),
+        match &self.address {
+            QueueAddress::Url(url) => Ok(Some(url.clone())),
+            QueueAddress::Named(name) => queue_url(&self.client, name).await,
         }
     }
 }
@@ -387,7 +376,10 @@ mod tests {
             ..ConnectOptions::default()
         };
         let connection = Connection::open(options).await.unwrap();
-        let queue = EventQueue::new(&connection, QueueAddress::of_stack("curfew"));
+        let queue = EventQueue::new(
+            &connection,
+            QueueAddress::of_stack(&"curfew".parse().unwrap()),
+        );
         let timeouts = queue.client.config().timeout_config().unwrap();
         let longest = timeouts.operation_attempt_timeout().unwrap();
         assert!(longest > queue.patience, "{longest:?}");
