@@ -16,6 +16,17 @@ fn nobody() -> Governance {
     }
 }
 
+/// This schedule alone, of 08:00 to 20:00 in Paris.
+fn governed_by(name: &str, firmness: Firmness) -> Governance {
+    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
+    let mut schedule = crate::schedule::Schedule::new(name.parse().unwrap(), timetable.unwrap());
+    schedule.firmness = firmness;
+    Governance {
+        schedules: BTreeMap::from([(schedule.name.clone(), schedule)]),
+        ..nobody()
+    }
+}
+
 fn running_with(last: &str) -> Sighting {
     let mut instance = example::instance("web");
     instance.tags.insert(LAST_TAG.into(), last.into());
@@ -95,13 +106,7 @@ fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
 #[test]
 fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
     let last = "2026-11-22T19:00:00Z stop schedule strict";
-    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
-    let mut strict = crate::schedule::Schedule::new("strict".parse().unwrap(), timetable.unwrap());
-    strict.firmness = Firmness::Enforced;
-    let governance = Governance {
-        schedules: BTreeMap::from([(strict.name.clone(), strict)]),
-        ..nobody()
-    };
+    let governance = governed_by("strict", Firmness::Enforced);
     let mut before = running_with(last);
     let mut after = stopped_with(last);
     after.tags.insert("Schedule".into(), "strict".into());
@@ -206,12 +211,7 @@ fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
 
 #[test]
 fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
-    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
-    let office = crate::schedule::Schedule::new("office".parse().unwrap(), timetable.unwrap());
-    let governance = Governance {
-        schedules: BTreeMap::from([(office.name.clone(), office)]),
-        ..nobody()
-    };
+    let governance = governed_by("office", Firmness::OncePerEdge);
     let before = running_with("2026-11-20T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T07:00:00Z start schedule office");
     after.tags.insert("Schedule".into(), "office".into());
@@ -292,13 +292,7 @@ fn a_cause_is_claimed_only_for_what_came_after_it() {
 
 #[test]
 fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
-    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
-    let mut strict = crate::schedule::Schedule::new("strict".parse().unwrap(), timetable.unwrap());
-    strict.firmness = Firmness::Enforced;
-    let governance = Governance {
-        schedules: BTreeMap::from([(strict.name.clone(), strict)]),
-        ..nobody()
-    };
+    let governance = governed_by("strict", Firmness::Enforced);
     let last = "2026-11-23T10:00:00Z stop request by alice";
     let mut after = stopped_with(last);
     after.tags.insert("Schedule".into(), "strict".into());
@@ -354,12 +348,7 @@ fn renamed_since() -> (Sighting, Instance, Governance) {
     before.name = Some("old".into());
     before.instance_type = Some("t3.nano".into());
     before.schedule = Some("day".parse().unwrap());
-    let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
-    let office = crate::schedule::Schedule::new("office".parse().unwrap(), timetable.unwrap());
-    let governance = Governance {
-        schedules: BTreeMap::from([(office.name.clone(), office)]),
-        ..nobody()
-    };
+    let governance = governed_by("office", Firmness::OncePerEdge);
     let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     after.state = InstanceState::Pending;
     after.instance_type = "t3.large".into();
