@@ -3,13 +3,12 @@
 use std::process::Command;
 
 use curfew_aws::connect::Connection;
-use curfew_aws::progress::Silent;
 use curfew_deploy::Belongings;
 use curfew_emulator::demo;
 use tokio::task::spawn_blocking;
 
 use crate::deploy_on_emulator::lab::{
-    Lab, belongings, beside_others, curfew, deployment, remember,
+    Lab, belongings, beside_others, curfew, deploy, deployment, remember,
 };
 use crate::support::terminal::Terminal;
 
@@ -29,13 +28,9 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     // What both may have written stays.
-    curfew_deploy::deploy(&conn, &beside_others("other"), &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &beside_others("other")).await;
     demo::launch(&conn).await.unwrap();
     remember(&conn).await;
     let there = belongings(&conn, &wanted.stack).await;

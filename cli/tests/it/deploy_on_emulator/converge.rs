@@ -10,7 +10,7 @@ use curfew_model::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::deploy_on_emulator::lab::{Lab, beside_others, deployment, destroy, rule};
+use crate::deploy_on_emulator::lab::{Lab, beside_others, deploy, deployment, destroy, rule};
 
 #[tokio::test]
 async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
@@ -19,9 +19,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     let mut wanted = deployment("demo");
     let stack = wanted.stack.clone();
 
-    let first = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let first = deploy(&conn, &wanted).await;
     let api = format!("{}/restapis/{}/prod", lab.emulator.endpoint(), first.api_id);
     assert_eq!(first.api_url, format!("{api}/_user_request_"));
     assert_eq!(first.function, "curfew-demo");
@@ -34,25 +32,19 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     );
 
     assert_eq!(curfew_deploy::outputs(&conn, &stack).await.unwrap(), first);
-    let second = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let second = deploy(&conn, &wanted).await;
     assert_eq!(second, first);
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // What is kept over a stop is the same to the last id.
     let lab = lab.restarted().await;
-    let third = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let third = deploy(&conn, &wanted).await;
     assert_eq!(third, first);
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // A changed schedule replaces its rule and touches nothing else.
     wanted.rules[1] = rule(&stack, "cron(0 19 ? * MON-FRI *)");
-    let changed = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let changed = deploy(&conn, &wanted).await;
     assert_eq!(
         calls.take_writing(),
         ["PutRule", "PutTargets", "RemoveTargets", "DeleteRule"]
@@ -64,9 +56,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
 
     // Other access is another stack, with the same ids.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
-    let secured = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let secured = deploy(&conn, &wanted).await;
     assert_eq!(secured, changed);
 
     let removed = destroy(&conn, &stack).await.unwrap();
@@ -103,9 +93,7 @@ async fn the_code_that_runs_and_the_one_before_are_kept() {
         let path = folder.path().join("bootstrap");
         fs::write(&path, program).unwrap();
         wanted.lambda_zip = Some(path);
-        curfew_deploy::deploy(&conn, &wanted, &Silent)
-            .await
-            .unwrap();
+        deploy(&conn, &wanted).await;
 
         let objects = s3
             .list_objects_v2()
@@ -145,9 +133,7 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
     let parameters = async || {
         let answer = ssm.get_parameters_by_path().path("/curfew").recursive(true);
@@ -163,16 +149,12 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
 
     wanted.settings_document = large_settings(1);
     calls.take();
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let large = parameters().await;
     let parts = large.len() - 1;
     assert!(parts > 1, "{:?}", large.keys());
     assert_eq!(calls.take_writing(), vec!["ssm:PutParameter"; parts + 1]);
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // Cut off before the last call, the Lambda still reads what it read before.
@@ -190,9 +172,7 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     );
     assert_eq!(between.len(), 1 + 2 * parts);
 
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let after = parameters().await;
     assert_eq!(after.len(), 1 + parts);
     assert_ne!(
@@ -210,9 +190,7 @@ async fn a_deployment_cut_off_anywhere_is_completed_by_the_next() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let all = calls.take().len();
     for cut in 0..all {
         destroy(&conn, &wanted.stack).await.unwrap();
@@ -223,14 +201,10 @@ async fn a_deployment_cut_off_anywhere_is_completed_by_the_next() {
         if cut < all / 2 {
             cut_off.unwrap_err();
         }
-        let whole = curfew_deploy::deploy(&conn, &wanted, &Silent)
-            .await
-            .unwrap();
+        let whole = deploy(&conn, &wanted).await;
         assert_eq!(whole.rules.len(), 3, "cut after {cut} calls");
         calls.take();
-        curfew_deploy::deploy(&conn, &wanted, &Silent)
-            .await
-            .unwrap();
+        deploy(&conn, &wanted).await;
         assert_eq!(calls.take_writing(), [""; 0], "cut after {cut} calls");
     }
     lab.close().await;
@@ -241,16 +215,12 @@ async fn a_removal_cut_off_anywhere_is_completed_by_the_next() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     calls.take();
     destroy(&conn, &wanted.stack).await.unwrap();
     let all = calls.take().len();
     for cut in 0..all {
-        curfew_deploy::deploy(&conn, &wanted, &Silent)
-            .await
-            .unwrap();
+        deploy(&conn, &wanted).await;
         calls.cut(Some(Cut::AfterCalls(cut)));
         let _cut_off = destroy(&conn, &wanted.stack).await;
         calls.cut(None);
@@ -266,7 +236,7 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let live = deployment("live");
-    curfew_deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    deploy(&conn, &live).await;
     let (there, calls) = lab.connect_to("us-east-1").await;
     let mut second = deployment("demo");
     second.settings_document =
@@ -292,9 +262,7 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
 
     // Elsewhere it disturbs nobody.
     second.settings_document = r#"{"schedules":{}}"#.to_owned();
-    curfew_deploy::deploy(&there, &second, &Silent)
-        .await
-        .unwrap();
+    deploy(&there, &second).await;
     // What it governs already stays its own affair, and so do changes of the first.
     second.settings_document =
         r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
@@ -306,19 +274,13 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
         overlap: Overlap::Allowed,
         ..second.clone()
     };
-    curfew_deploy::deploy(&there, &allowed, &Silent)
-        .await
-        .unwrap();
-    curfew_deploy::deploy(&there, &second, &Silent)
-        .await
-        .unwrap();
-    curfew_deploy::deploy(&conn, &live, &Silent).await.unwrap();
+    deploy(&there, &allowed).await;
+    deploy(&there, &second).await;
+    deploy(&conn, &live).await;
     // A third one is as much a stranger as the second was.
     let refused = curfew_deploy::deploy(&conn, &deployment("third"), &Silent).await;
     assert!(matches!(refused, Err(DeployError::Shared { .. })));
-    curfew_deploy::deploy(&conn, &beside_others("third"), &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &beside_others("third")).await;
     lab.close().await;
 }
 
@@ -347,7 +309,7 @@ async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_th
         lambda_zip: Some(program(1)),
         ..deployment("demo")
     };
-    curfew_deploy::deploy(&conn, &older, &Silent).await.unwrap();
+    deploy(&conn, &older).await;
     let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
     let published = async || {
         let parameter = ssm.get_parameter().name("/curfew/demo/settings").send();
@@ -399,9 +361,7 @@ async fn a_moved_port_is_a_change_of_the_functions_environment() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let queue = |lab: &Lab| {
         let endpoint = lab.emulator.endpoint();
         format!("{endpoint}/000000000000/curfew-demo-work")
@@ -416,15 +376,11 @@ async fn a_moved_port_is_a_change_of_the_functions_environment() {
         .unwrap();
     let changed: Vec<_> = shown.stack.parameters.iter().map(|one| &one.name).collect();
     assert_eq!(changed, ["Endpoint"]);
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let named = environment(&lab).await["CURFEW_WORK_QUEUE"].clone();
     assert!(named.starts_with(&queue(&lab)), "{named}");
     calls.take();
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), [""; 0]);
     lab.close().await;
 }

@@ -7,7 +7,7 @@ use curfew_deploy::stack::{Action as ResourceAction, Intent};
 use curfew_deploy::{Auth, Belongings, DataChange};
 use curfew_model::Cut;
 
-use crate::deploy_on_emulator::lab::{Lab, belongings, deployment, rule};
+use crate::deploy_on_emulator::lab::{Lab, belongings, deploy, deployment, rule};
 
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
@@ -72,9 +72,7 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
-    let before = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let before = deploy(&conn, &wanted).await;
     calls.take();
     let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
         .await
@@ -128,9 +126,7 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
         },
         RuleChanges::default()
     );
-    let after = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let after = deploy(&conn, &wanted).await;
     assert_eq!(after, before);
     assert_eq!(calls.take_writing(), [""; 0]);
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);

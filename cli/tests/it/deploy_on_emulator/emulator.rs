@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use curfew_aws::progress::Silent;
 use curfew_emulator::{EmulatorError, demo};
 
-use crate::deploy_on_emulator::lab::{Lab, deployment, processes_in, start};
+use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, processes_in, start};
 
 #[tokio::test]
 async fn the_demo_fleet_is_launched_once() {
@@ -82,9 +81,7 @@ async fn an_emulator_does_not_outlive_a_curfew_that_is_killed() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    let before = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let before = deploy(&conn, &wanted).await;
     let Lab {
         emulator,
         state,

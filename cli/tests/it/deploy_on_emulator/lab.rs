@@ -10,7 +10,9 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::progress::Silent;
 use curfew_aws::rules::WakeUpRule;
 use curfew_core::stack_name::StackName;
-use curfew_deploy::{Auth, Belongings, DeployError, Deployment, InstanceTags, Overlap, Reach};
+use curfew_deploy::{
+    Auth, Belongings, DeployError, Deployment, InstanceTags, Outputs, Overlap, Reach,
+};
 use curfew_emulator::{Emulator, EmulatorError, cache_directory};
 use curfew_model::Recorder;
 use tempfile::TempDir;
@@ -176,6 +178,11 @@ pub(crate) async fn keys(conn: &Connection) -> Option<Vec<String>> {
 
 /// The bucket of the stack `demo`.
 pub(crate) const BUCKET: &str = "curfew-demo-000000000000-eu-west-3";
+
+/// Deploys it, which works.
+pub(crate) async fn deploy(conn: &Connection, wanted: &Deployment) -> Outputs {
+    curfew_deploy::deploy(conn, wanted, &Silent).await.unwrap()
+}
 
 /// Removes a deployment, and leaves instances as they are.
 pub(crate) async fn destroy(

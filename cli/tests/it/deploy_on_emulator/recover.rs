@@ -10,7 +10,7 @@ use curfew_aws::progress::Silent;
 use curfew_deploy::DeployError;
 use curfew_deploy::stack::Intent;
 
-use crate::deploy_on_emulator::lab::{Lab, deployment, destroy};
+use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, destroy};
 
 /// A stack that says it is Curfew's, and is left in the state that its template leads to.
 async fn leave(conn: &Connection, template: &str, disable_rollback: bool) -> StackStatus {
@@ -101,9 +101,7 @@ async fn a_stack_that_is_complete_by_name_only_is_completed() {
         .await
         .unwrap_err();
     assert!(matches!(error, DeployError::Incomplete { .. }), "{error}");
-    let outputs = curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    let outputs = deploy(&conn, &wanted).await;
     let found = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
     assert_eq!(found, outputs);
     lab.close().await;
@@ -130,9 +128,7 @@ async fn a_name_that_was_only_reserved_is_used() {
         let answer = cloudformation.describe_stacks().stack_name("demo").send();
         let status = answer.await.unwrap().stacks()[0].stack_status().cloned();
         assert_eq!(status, Some(StackStatus::ReviewInProgress));
-        curfew_deploy::deploy(&conn, &wanted, &Silent)
-            .await
-            .unwrap();
+        deploy(&conn, &wanted).await;
         destroy(&conn, &wanted.stack).await.unwrap();
     }
     lab.close().await;
@@ -192,9 +188,7 @@ async fn a_removal_that_failed_halfway_says_why_and_is_completed() {
         .unwrap_err();
     assert!(matches!(error, DeployError::Failed { .. }), "{error}");
     empty(&ec2, &subnet).await;
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     destroy(&conn, &wanted.stack).await.unwrap();
     lab.close().await;
 }

@@ -13,7 +13,7 @@ use curfew_emulator::demo;
 use curfew_model::is_writing;
 
 use crate::deploy_on_emulator::lab::{
-    BUCKET, Lab, belongings, beside_others, deployment, destroy, fleet, keys, remember, s3,
+    BUCKET, Lab, belongings, beside_others, deploy, deployment, destroy, fleet, keys, remember, s3,
 };
 
 #[tokio::test]
@@ -21,8 +21,8 @@ async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let (short, long) = (beside_others("a"), beside_others("a-b"));
-    curfew_deploy::deploy(&conn, &long, &Silent).await.unwrap();
-    curfew_deploy::deploy(&conn, &short, &Silent).await.unwrap();
+    deploy(&conn, &long).await;
+    deploy(&conn, &short).await;
     let before = curfew_deploy::outputs(&conn, &long.stack).await.unwrap();
     destroy(&conn, &short.stack).await.unwrap();
     assert_eq!(
@@ -71,15 +71,13 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     let before = fleet(&conn).await;
     remember(&conn).await;
     let tagged = fleet(&conn).await;
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let organisation = Organisation::open(&conn, &Membership::default());
     let all = InstanceTags::Remove(&organisation);
 
     // Another stack here may govern the same instances.
     let other = beside_others("other");
-    curfew_deploy::deploy(&conn, &other, &Silent).await.unwrap();
+    deploy(&conn, &other).await;
     let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
         .await
         .unwrap();
@@ -132,9 +130,7 @@ async fn tags_stay_where_nobody_may_look_for_other_deployments() {
     demo::launch(&conn).await.unwrap();
     remember(&conn).await;
     let before = fleet(&conn).await;
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let organisation = Organisation::open(&conn, &Membership::default());
     let all = InstanceTags::Remove(&organisation);
     calls.refuse(looking_at_all_stacks);
@@ -180,9 +176,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     let (home, _) = lab.connect().await;
     let wanted = deployment("demo");
     demo::launch(&home).await.unwrap();
-    curfew_deploy::deploy(&home, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&home, &wanted).await;
     remember(&home).await;
     let before = fleet(&home).await;
 
@@ -210,9 +204,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     let mut there = deployment("demo");
     there.settings_document =
         r#"{"schedules":{},"governing":{"regions":["us-east-1"]}}"#.to_owned();
-    curfew_deploy::deploy(&wrong, &there, &Silent)
-        .await
-        .unwrap();
+    deploy(&wrong, &there).await;
     let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();
@@ -242,9 +234,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
     demo::launch(&conn).await.unwrap();
     let before = fleet(&conn).await;
     remember(&conn).await;
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let organisation = Organisation::open(&conn, &Membership::default());
     let all = InstanceTags::Remove(&organisation);
     calls.refuse(untagging);
@@ -280,17 +270,13 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let foreign = ["lambda/layer.zip", "terraform.tfstate"];
     for key in foreign {
         put(&conn, key).await;
     }
     calls.take();
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // Older code goes, and only that; what goes is shown before.
@@ -305,9 +291,7 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
             .await
             .unwrap();
         let before = keys(&conn).await.unwrap();
-        curfew_deploy::deploy(&conn, &wanted, &Silent)
-            .await
-            .unwrap();
+        deploy(&conn, &wanted).await;
         let after = keys(&conn).await.unwrap();
         assert_eq!(after.len(), 4, "{after:?}");
         assert!(foreign.iter().all(|key| after.contains(&(*key).to_owned())));
@@ -326,9 +310,7 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
     assert_eq!(removed.kept, [told]);
     assert_eq!(keys(&conn).await.unwrap(), foreign);
     // The bucket is still the stack's.
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     lab.close().await;
 }
 
@@ -376,19 +358,13 @@ async fn a_bucket_with_nothing_but_code_in_it_is_marked() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     let unmark = s3(&conn).delete_bucket_tagging().bucket(BUCKET);
     unmark.send().await.unwrap();
     calls.take();
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), ["s3:PutBucketTagging"]);
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), [""; 0]);
     lab.close().await;
 }
@@ -410,9 +386,7 @@ async fn a_bucket_that_another_removal_was_faster_with_is_gone_and_no_error() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    curfew_deploy::deploy(&conn, &wanted, &Silent)
-        .await
-        .unwrap();
+    deploy(&conn, &wanted).await;
     calls.take();
     calls.refuse(no_such_bucket);
     let removed = destroy(&conn, &wanted.stack).await.unwrap();
