@@ -1,4 +1,4 @@
-//! Other schedulers' schedules as our settings: Instance Scheduler on AWS, and Cloud Custodian's off-hours.
+//! Other schedulers' schedules as our configuration: Instance Scheduler on AWS, and Cloud Custodian's off-hours.
 //!
 //! What they accept is either translated to the same meaning or refused by name. Where the meaning differs, the TOML
 //! says so in a comment next to it. No file and no network here: text in, text out.
@@ -25,7 +25,7 @@ pub use self::instance_scheduler::instance_scheduler;
 /// What became of another tool's schedules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// Settings that [`RawGovernance`](curfew_core::settings::RawGovernance) reads and resolves, with comments. Its first lines
+    /// Configuration that [`RawGovernance`](curfew_core::configuration::RawGovernance) reads and resolves, with comments. Its first lines
     /// say where it came from; the same input gives the same text.
     pub toml: String,
     /// What could not be translated, each by its name in the other tool. The text has it too, as comments.

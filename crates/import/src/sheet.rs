@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use curfew_core::configuration::{RawSchedule, RawScheduleSet};
 use curfew_core::problem::Problem;
 use curfew_core::schedule::{Adopt, ScheduleName};
-use curfew_core::settings::{RawGovernance, RawSchedule};
 use curfew_core::timetable::OneOrMany;
 
 use crate::Imported;
@@ -27,7 +27,7 @@ pub(super) struct Draft {
     pub(super) origins: Vec<String>,
 }
 
-/// A day-by-day window that no day has. Settings refuse a schedule without windows and crons, and this one says "stopped at
+/// A day-by-day window that no day has. Configuration refuse a schedule without windows and crons, and this one says "stopped at
 /// all times" with no edge ever.
 pub(super) const NEVER: &str = "dates=30 months=Feb";
 /// A window that has no end, since it touches itself.
@@ -48,7 +48,7 @@ impl Draft {
     }
 }
 
-/// Puts schedules together. Those that our settings would not take become refusals; with none left, the refusals are the
+/// Puts schedules together. Those that our configuration would not take become refusals; with none left, the refusals are the
 /// answer.
 pub(super) fn finish(
     header: &[String],
@@ -99,9 +99,9 @@ pub(super) fn finish(
 }
 
 fn check(name: &str, raw: &RawSchedule) -> Result<(), Vec<Problem>> {
-    let alone = RawGovernance {
+    let alone = RawScheduleSet {
         schedules: BTreeMap::from([(name.to_owned(), raw.clone())]),
-        ..RawGovernance::default()
+        ..RawScheduleSet::default()
     };
     alone.resolve().map(drop)
 }

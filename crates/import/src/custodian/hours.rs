@@ -55,7 +55,7 @@ pub(super) fn tell_inline_form(draft: &mut Draft) {
     }
     if let Ok(timetable) = timetable(draft) {
         draft.note(format!(
-            "As an instance's own tag, without settings: `Schedule = {timetable}`"
+            "As an instance's own tag, without configuration: `Schedule = {timetable}`"
         ));
     }
 }

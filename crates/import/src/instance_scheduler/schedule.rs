@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_core::problem::Problem;
-use curfew_core::schedule::{Adopt, Firmness};
+use curfew_core::schedule::{Adopt, Enforcement};
 use curfew_core::timetable::Action;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(super) struct Theirs {
     always: Option<Action>,
     /// `stop_new_instances`: what becomes of instances that it never acted on.
     adopt: Adopt,
-    firmness: Firmness,
+    enforcement: Enforcement,
     retain_running: bool,
     hibernate: bool,
     /// SSM maintenance windows in which instances run.
@@ -147,9 +147,9 @@ impl Theirs {
                 Some(false) => Adopt::NextEdge,
                 _ => Adopt::Converge,
             },
-            firmness: match from.flag("enforced") {
-                Some(true) => Firmness::Enforced,
-                _ => Firmness::OncePerEdge,
+            enforcement: match from.flag("enforced") {
+                Some(true) => Enforcement::Enforced,
+                _ => Enforcement::OncePerEdge,
             },
             retain_running: from.flag("retain_running") == Some(true),
             hibernate: from.flag("hibernate") == Some(true),
@@ -215,7 +215,7 @@ impl Theirs {
             notes: self.notes.clone(),
             ..Draft::default()
         };
-        draft.raw.enforce = self.firmness == Firmness::Enforced;
+        draft.raw.enforce = self.enforcement == Enforcement::Enforced;
         draft.raw.adopt = self.adopt;
         draft.raw.hibernate = self.hibernate;
         if self.timezone.is_none() {
@@ -231,10 +231,10 @@ impl Theirs {
                  start it at once during a period.",
             );
         }
-        if self.retain_running && self.firmness == Firmness::OncePerEdge {
+        if self.retain_running && self.enforcement == Enforcement::OncePerEdge {
             draft.note(
                 "`retain_running` is not translated: an instance that someone started before a run is stopped at its end. \
-                 To keep one up, put a hold on it: `curfew start --for 12h`.",
+                 To keep one up, put an override on it: `curfew start --for 12h`.",
             );
         }
         if !self.maintenance.is_empty() {

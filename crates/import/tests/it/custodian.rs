@@ -1,6 +1,6 @@
-//! Values of Cloud Custodian's off-hours tag as our settings: what its documentation shows, and what it refuses.
+//! Values of Cloud Custodian's off-hours tag as our configuration: what its documentation shows, and what it refuses.
 
-use curfew_core::settings::RawGovernance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::timetable::Timetable;
 use curfew_import::{Imported, custodian};
 use jiff::Timestamp;
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 fn imported(text: &str) -> Imported {
     let imported = custodian(text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
-    let raw: RawGovernance = toml::from_str(&imported.toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&imported.toml).unwrap();
     raw.resolve().unwrap();
     imported
 }
 
 fn timetable(text: &str, name: &str) -> Timetable {
-    let raw: RawGovernance = toml::from_str(&imported(text).toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&imported(text).toml).unwrap();
     raw.resolve().unwrap().schedules[name].timetable.clone()
 }
 
@@ -40,7 +40,7 @@ fn the_example_of_its_documentation() {
     # Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all;
     # here every edge happens once. An edge that an outage missed is lost there, and caught up here.
 
-    # As an instance's own tag, without settings: `Schedule = start 0 6 * * MON-FRI; start 0 10 * * SUN; stop 0 18 * * SUN; stop 0 21 * * MON-FRI America/Los_Angeles`
+    # As an instance's own tag, without configuration: `Schedule = start 0 6 * * MON-FRI; start 0 10 * * SUN; stop 0 18 * * SUN; stop 0 21 * * MON-FRI America/Los_Angeles`
     [schedules.offhours]
     timezone = "America/Los_Angeles"
     start = ["0 6 * * MON-FRI", "0 10 * * SUN"]
@@ -136,7 +136,7 @@ fn what_a_tag_leaves_open_is_said() {
 
     # The tag leaves the hours to the policy: these are Cloud Custodian's own defaults. Check the
     # policy.
-    # As an instance's own tag, without settings: `Schedule = start 0 7 * * MON-FRI; stop 0 19 * * MON-FRI Europe/Berlin`
+    # As an instance's own tag, without configuration: `Schedule = start 0 7 * * MON-FRI; stop 0 19 * * MON-FRI Europe/Berlin`
     [schedules.offhours]
     timezone = "Europe/Berlin"
     start = "0 7 * * MON-FRI"
@@ -204,7 +204,7 @@ proptest! {
 
 fn check(text: &str) -> Result<(), TestCaseError> {
     if let Ok(imported) = custodian(text) {
-        let raw: RawGovernance =
+        let raw: RawScheduleSet =
             toml::from_str(&imported.toml).map_err(|e| TestCaseError::fail(e.to_string()))?;
         prop_assert!(raw.resolve().is_ok(), "{}", imported.toml);
     }

@@ -1,8 +1,8 @@
-//! Instance Scheduler's schedules as our settings: its samples, its sharp edges, and what is refused.
+//! Instance Scheduler's schedules as our configuration: its samples, its sharp edges, and what is refused.
 
 use std::fmt::Write as _;
 
-use curfew_core::settings::RawGovernance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::timetable::Desired;
 use curfew_import::{Imported, instance_scheduler};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 fn imported(text: &str) -> Imported {
     let imported = instance_scheduler(text).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let raw: RawGovernance = toml::from_str(&imported.toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&imported.toml).unwrap();
     raw.resolve().unwrap();
     imported
 }
@@ -51,7 +51,7 @@ fn the_samples_of_the_solution() {
     insta::assert_snapshot!(imported.toml, @r#"
     # Imported from Instance Scheduler on AWS (`describe-periods`, `describe-schedules`) by `curfew import instance-scheduler`.
     # Both read an instance's schedule from its tag `Schedule`; if your stack's tag is another, set
-    # `governing.tag`.
+    # `managing.tag`.
     # Clock changes: an edge happens once here. There, one in the hour that occurs twice happens twice.
     # Periods that no schedule here uses: `first-monday-in-quarter`.
     #
@@ -74,7 +74,7 @@ fn the_samples_of_the_solution() {
     # `stop_new_instances` is false: a new instance is left alone until its first edge. Instance
     # Scheduler would start it at once during a period.
     # `retain_running` is not translated: an instance that someone started before a run is stopped at
-    # its end. To keep one up, put a hold on it: `curfew start --for 12h`.
+    # its end. To keep one up, put an override on it: `curfew start --for 12h`.
     [schedules.seattle-office-hours]
     timezone = "America/Los_Angeles"
     running = "Mon-Fri 09:00-17:00" # period office-hours: Office hours
@@ -129,7 +129,7 @@ fn a_template_with_everything() {
     insta::assert_snapshot!(imported(template).toml, @r#"
     # Imported from Instance Scheduler on AWS (a CloudFormation template) by `curfew import instance-scheduler`.
     # Both read an instance's schedule from its tag `Schedule`; if your stack's tag is another, set
-    # `governing.tag`.
+    # `managing.tag`.
     # Clock changes: an edge happens once here. There, one in the hour that occurs twice happens twice.
 
     # a full sample
@@ -157,7 +157,7 @@ fn an_override_holds_at_all_times() {
     for (status, wanted) in [("Running", Desired::Running), ("stopped", Desired::Stopped)] {
         let text = json!({"Schedules": [{"Name": "it", "OverrideStatus": status, "Periods": []}]})
             .to_string();
-        let raw: RawGovernance = toml::from_str(&imported(&text).toml).unwrap();
+        let raw: RawScheduleSet = toml::from_str(&imported(&text).toml).unwrap();
         let it = raw.resolve().unwrap().schedules["it"].clone();
         for year in ["1999", "2024", "2026"] {
             assert_eq!(
@@ -276,7 +276,7 @@ proptest! {
 
 fn check(text: &str) -> Result<(), TestCaseError> {
     if let Ok(imported) = instance_scheduler(text) {
-        let raw: RawGovernance = toml::from_str(&imported.toml)
+        let raw: RawScheduleSet = toml::from_str(&imported.toml)
             .map_err(|error| TestCaseError::fail(format!("{error}\n{}", imported.toml)))?;
         prop_assert!(raw.resolve().is_ok(), "{}", imported.toml);
         prop_assert_eq!(instance_scheduler(text), Ok(imported));

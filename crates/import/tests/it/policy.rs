@@ -1,7 +1,7 @@
-//! Cloud Custodian's policies as our settings. No policy becomes a start or a stop that Cloud Custodian does not make:
+//! Cloud Custodian's policies as our configuration. No policy becomes a start or a stop that Cloud Custodian does not make:
 //! every key that it knows is translated, kept as a comment, or refused by name, and a test names each.
 
-use curfew_core::settings::{RawGovernance, RawSchedule};
+use curfew_core::configuration::{RawSchedule, RawScheduleSet};
 use curfew_core::timetable::{Action, Timetable};
 use curfew_import::{Imported, custodian};
 use jiff::Timestamp;
@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 fn imported(policies: &Value) -> Imported {
     let imported =
         custodian(&policies.to_string()).unwrap_or_else(|problems| panic!("{problems:?}"));
-    settings(&imported).resolve().unwrap();
+    configuration(&imported).resolve().unwrap();
     imported
 }
 
-fn settings(imported: &Imported) -> RawGovernance {
+fn configuration(imported: &Imported) -> RawScheduleSet {
     toml::from_str(&imported.toml).unwrap()
 }
 
 fn schedule(policies: &Value, name: &str) -> RawSchedule {
-    settings(&imported(policies)).schedules[name].clone()
+    configuration(&imported(policies)).schedules[name].clone()
 }
 
 fn timetable(policies: &Value, name: &str) -> Timetable {
-    let governance = settings(&imported(policies)).resolve().unwrap();
-    governance.schedules[name].timetable.clone()
+    let schedule_set = configuration(&imported(policies)).resolve().unwrap();
+    schedule_set.schedules[name].timetable.clone()
 }
 
 fn problems(policies: &Value) -> String {
@@ -95,7 +95,7 @@ fn a_policy_is_translated_with_its_defaults() {
     # `opt-out`: the policy takes every instance without the tag. Here a schedule takes those that its
     # `match` says; add one.
     # Policy `night`: Lights out.
-    # As an instance's own tag, without settings: `Schedule = start 0 8 * * MON-FRI; stop 0 20 * * *; except 2026-12-25 America/New_York`
+    # As an instance's own tag, without configuration: `Schedule = start 0 8 * * MON-FRI; stop 0 20 * * *; except 2026-12-25 America/New_York`
     [schedules.downtime]
     timezone = "America/New_York"
     start = "0 8 * * MON-FRI"
@@ -356,7 +356,7 @@ fn every_key_of_a_policy_is_translated_remarked_or_refused() {
         (
             "resource",
             json!("asg"),
-            "`night.resource`: is `asg`; Curfew governs EC2",
+            "`night.resource`: is `asg`; Curfew manages EC2",
         ),
         (
             "resource",
@@ -469,7 +469,10 @@ fn every_key_of_a_filter_is_translated_or_refused() {
         let found = imported(&policy);
         assert_eq!(refused(&found), "", "{policy}");
         assert!(found.toml.contains(line), "{policy}: {}", found.toml);
-        assert!(settings(&found).schedules.contains_key(name), "{policy}");
+        assert!(
+            configuration(&found).schedules.contains_key(name),
+            "{policy}"
+        );
     }
     for (more, why) in [
         (
@@ -511,7 +514,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     let fallback = json!({"fallback-schedule": "off=(M-F,20);on=(M-F,6);tz=pt"});
     let off = filtering(stopping(json!({})), fallback.clone());
     let found = imported(&off);
-    let schedules = settings(&found).schedules;
+    let schedules = configuration(&found).schedules;
     let names: Vec<_> = schedules.keys().map(String::as_str).collect();
     assert_eq!(names, ["maid_offhours", "maid_offhours-fallback"]);
     // An `offhour` policy starts nothing, whatever its fallback says.
@@ -542,7 +545,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     assert!(untagged.stop.is_empty());
     // Opted out, as without one.
     let off = filtering(stopping(json!({})), json!({"fallback-schedule": "off"}));
-    assert_eq!(settings(&imported(&off)).schedules.len(), 1);
+    assert_eq!(configuration(&imported(&off)).schedules.len(), 1);
 }
 
 #[test]
@@ -685,8 +688,8 @@ proptest! {
         let acts = action == wanted || action["type"] == wanted;
         if let Ok(imported) = custodian(&text) {
             prop_assert!(acts, "{}", imported.toml);
-            let governance = settings(&imported).resolve().map_err(|_| TestCaseError::fail("our own TOML"))?;
-            for schedule in governance.schedules.values() {
+            let schedule_set = configuration(&imported).resolve().map_err(|_| TestCaseError::fail("our own TOML"))?;
+            for schedule in schedule_set.schedules.values() {
                 let edges = schedule.timetable.edges("2026-01-01T00:00:00Z".parse().unwrap()).take(9);
                 let other = if off { Action::Start } else { Action::Stop };
                 prop_assert!(edges.into_iter().all(|edge| edge.action != other), "{}", imported.toml);
@@ -697,7 +700,7 @@ proptest! {
     #[test]
     fn no_document_panics(document in anything()) {
         if let Ok(imported) = custodian(&document.to_string()) {
-            prop_assert!(settings(&imported).resolve().is_ok(), "{}", imported.toml);
+            prop_assert!(configuration(&imported).resolve().is_ok(), "{}", imported.toml);
         }
     }
 }
