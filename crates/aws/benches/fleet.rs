@@ -34,7 +34,7 @@ use self::model::Service;
 
 /// Which of the processes this is.
 const ROLE: &str = "CURFEW_BENCH_ROLE";
-/// 20:00:15 in Paris on a Monday: office hours are over for everybody.
+/// 20:00:15 in Paris on a Monday: just after the end of office hours.
 const NOW: &str = "2026-11-23T19:00:15Z";
 const REGION: &str = "eu-west-3";
 

@@ -222,7 +222,7 @@ impl Journal {
         const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
         const NAME: &str = "
             UPDATE transitions SET by_whom = ?5
-            WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'outside'";
+            WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'external'";
         self.write("written", |batch| {
             for blame in blames {
                 for to in blame.to {

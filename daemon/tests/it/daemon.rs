@@ -486,11 +486,11 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
     ec2.advance(SignedDuration::from_mins(2));
     let daemon = begin().await;
     until("the change is journalled", || {
-        causes(state.path()) == ["stopped outside"]
+        causes(state.path()) == ["stopped external"]
     })
     .await;
     daemon.end().await;
-    assert_eq!(causes(state.path()), ["stopped outside"]);
+    assert_eq!(causes(state.path()), ["stopped external"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -284,8 +284,9 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
     lab.close().await;
 }
 
-/// What the release before documents had versions published (commit 1c3eaff).
-const UNVERSIONED: &str = include_str!("../../../../crates/core/tests/documents/1c3eaff.json");
+/// A document from before documents had a version, in which every key is used.
+const UNVERSIONED: &str =
+    include_str!("../../../../crates/core/tests/documents/without-version.json");
 
 #[tokio::test]
 async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leaves_them_as_they_are()

@@ -70,7 +70,7 @@ impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let headers = request.headers().iter().map(|(name, value)| {
             let value = match name {
-                // Who asks differs in the version; an invocation's id is drawn, and with it the signature.
+                // The user agent differs by version; the invocation id is random, and with it the signature.
                 "user-agent" | "x-amz-user-agent" | "amz-sdk-invocation-id" => "",
                 "authorization" => value.split(", Signature=").next().unwrap(),
                 _ => value,
@@ -237,7 +237,7 @@ async fn a_call_is_the_same_as_the_sdks() {
     }
 }
 
-/// One region of each partition, those with exceptions in some SDK, and some that nobody has heard of yet.
+/// One region of each partition, those with exceptions in some SDK, and some that no SDK knows.
 const REGIONS: [&str; 12] = [
     "us-east-1",
     "us-west-2",

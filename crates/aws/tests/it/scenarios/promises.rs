@@ -24,7 +24,7 @@ pub(crate) struct Promises {
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
     /// Each edge that led to an action, and whether the action or its memory came to nothing.
     acted: BTreeMap<(InstanceId, Timestamp, Action), Came>,
-    /// Changed by somebody else during the pass: nobody can say what it should have done.
+    /// Changed by a user during the pass: the expected result is undefined.
     away: BTreeSet<InstanceId>,
     /// Asked something of: that, and nothing else, is done about it in this pass.
     asked: Option<InstanceId>,
@@ -269,7 +269,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
     let Some(edge) = schedule.timetable.last_edge(pass.at) else {
         return;
     };
-    // What this process wrote itself lately counts, also where somebody has removed it.
+    // The process's own recent writes count, also where they were removed since.
     let own = seen.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
     let remembered = last(world, id).or(own);
     let moving = [
