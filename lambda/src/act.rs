@@ -9,10 +9,10 @@ use curfew_aws::fleet::Scope;
 use curfew_core::assess::assess;
 use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::memory::{Actor, whole_second};
-use curfew_core::request::{Ask, Request};
+use curfew_core::request::{Request, RequestKind};
 use curfew_core::schedule::Enforcement;
-use curfew_core::select::{Seen, Targets, for_change, for_status};
+use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_change, for_status};
+use curfew_core::state_tags::{Actor, whole_second};
 use curfew_core::status::Status;
 use curfew_core::step::Step;
 use curfew_core::timetable::{Desired, minute_of};
@@ -30,7 +30,7 @@ use crate::refusal::{Code, Refusal};
 impl App {
     pub(crate) async fn status(
         &self,
-        targets: &Targets,
+        targets: &InstanceSelector,
         deadline: Deadline,
     ) -> Result<Overview, Refusal> {
         let sight = self.look(targets, deadline).await?;
@@ -39,8 +39,9 @@ impl App {
         }
         let (schedule_set, now) = (&sight.schedule_set, sight.now);
         let world = World::unasked(schedule_set, &sight.instances);
-        let (shown, unmanaged) = for_status(targets, Seen::all(&world, now), schedule_set)
-            .map_err(|error| sight.selecting(error))?;
+        let (shown, unmanaged) =
+            for_status(targets, EvaluatedInstance::all(&world, now), schedule_set)
+                .map_err(|error| sight.selecting(error))?;
         Ok(Overview {
             status: Status::of(shown, unmanaged, now),
             unanswered: sight.unanswered,
@@ -79,8 +80,8 @@ impl App {
 
     pub(crate) async fn change(
         &self,
-        ask: Ask,
-        targets: &Targets,
+        ask: RequestKind,
+        targets: &InstanceSelector,
         mode: Mode,
         by: Actor,
         deadline: Deadline,
@@ -89,11 +90,11 @@ impl App {
         sight.suffices(targets)?;
         let (schedule_set, instances, now) = (&sight.schedule_set, &sight.instances, sight.now);
         let world = World::unasked(schedule_set, instances);
-        let seen = Seen::all(&world, now);
+        let seen = EvaluatedInstance::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| sight.selecting(error))?;
         let request = Request {
-            ask,
+            kind: ask,
             targets: selection
                 .chosen
                 .iter()
@@ -185,7 +186,7 @@ impl App {
         let instances = home.fleet().observe(&scope).await?;
         let (schedule_set, now) = (&in_force.schedule_set, self.clock.now());
         let world = World::unasked(schedule_set, &instances);
-        let Some(seen) = Seen::all(&world, now).pop() else {
+        let Some(seen) = EvaluatedInstance::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
             return Ok(None);
         };

@@ -18,8 +18,8 @@ use curfew_aws::organisation::{AccountRegionFailure, AccountRegionFleet, Organis
 use curfew_aws::pages::PageTokens;
 use curfew_aws::pass::{PassTrigger, pass, pass_page};
 use curfew_aws::side_by_side::side_by_side;
-use curfew_core::memory::whole_second;
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::state_tags::whole_second;
 use curfew_core::timetable::{fired_for, minute_of};
 use curfew_core::work::Work;
 use jiff::{SignedDuration, Timestamp};

@@ -1,26 +1,26 @@
 //! One instance, looked at from every side: what manages it, what its tags remember, what is due, and so what to do.
 
-mod asked;
 mod decide;
-mod judge;
-mod recall;
-mod tries;
+mod directive;
+mod evaluator;
+mod requested;
+mod retry;
+mod tag_state;
 mod types;
-mod words;
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use self::judge::Judge;
-use self::recall::Recalled;
+use self::evaluator::Evaluator;
+use self::tag_state::TagState;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
-use crate::memory::{Cause, Fallback, Last, Override, Requested, Retry};
 use crate::owner::Owner;
 use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::skip::{Skip, SkipReason};
+use crate::state_tags::{Cause, Fallback, LastApplied, Override, RecordedRequest, Retry};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
 use crate::view::View;
@@ -34,9 +34,9 @@ pub struct Assessment<'a> {
     /// The override in force.
     pub override_: Option<Override>,
     /// The request that stands on an enforced schedule until its next edge.
-    pub request: Option<Requested>,
+    pub request: Option<RecordedRequest>,
     /// The newest word applied to it.
-    pub last: Option<Last>,
+    pub last: Option<LastApplied>,
     /// What EC2 refused lately, as far as it is remembered.
     pub retry: Option<Retry>,
     /// The fallback type that it has, and the one that it gets back.
@@ -55,40 +55,40 @@ pub struct Assessment<'a> {
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
     let view = world.schedule_set.schedule_for(instance).map(View::new);
     let borrowed = view.as_ref().map_err(Clone::clone);
-    let judged = decide(instance, borrowed, world, now);
-    let recalled = Recalled::of(instance, now);
+    let evaluation = decide(instance, borrowed, world, now);
+    let tags = TagState::of(instance, now);
     let fallback = view.as_ref().ok().and_then(|view| {
-        let in_force = recalled.fallback_in_force(instance, view.schedule());
+        let in_force = tags.fallback_in_force(instance, view.schedule());
         in_force.cloned()
     });
     Assessment {
-        retry: recalled.refused().cloned(),
+        retry: tags.valid_retry().cloned(),
         fallback,
-        override_: judged.override_,
-        request: judged.request,
-        last: recalled.last.ok().flatten(),
-        desired: judged.desired,
-        next_edge: judged.next_edge,
-        next_due: judged.next_due,
-        decision: judged.decision,
+        override_: evaluation.override_,
+        request: evaluation.request,
+        last: tags.last.ok().flatten(),
+        desired: evaluation.desired,
+        next_edge: evaluation.next_edge,
+        next_due: evaluation.next_due,
+        decision: evaluation.decision,
         schedule: view.ok().map(View::into_schedule),
     }
 }
 
 /// What becomes of one instance, and when to look again.
-pub(crate) struct Judged {
+pub(crate) struct Evaluation {
     pub(crate) decision: Decision,
     /// The override in force.
     pub(crate) override_: Option<Override>,
     /// The request that stands on an enforced schedule.
-    pub(crate) request: Option<Requested>,
+    pub(crate) request: Option<RecordedRequest>,
     pub(crate) desired: Desired,
     pub(crate) next_edge: Option<Edge>,
     pub(crate) next_due: Option<Timestamp>,
     pub(crate) outdated_at: Option<Timestamp>,
 }
 
-impl Judged {
+impl Evaluation {
     /// Nothing is ever due for it, whatever is wanted.
     fn skipped(
         instance: &Instance,
@@ -96,7 +96,7 @@ impl Judged {
         scheduled: Desired,
         now: Timestamp,
     ) -> Self {
-        let override_ = Recalled::of(instance, now).active_override(now).cloned();
+        let override_ = TagState::of(instance, now).active_override(now).cloned();
         Self {
             decision: Decision::Skip(skip(instance, reason)),
             desired: override_
@@ -117,41 +117,41 @@ pub(crate) fn decide(
     view: Result<&View<'_>, SkipReason>,
     world: &World<'_>,
     now: Timestamp,
-) -> Judged {
+) -> Evaluation {
     let view = match view {
         Ok(view) => view,
         Err(reason) => {
-            let judged = Judged::skipped(instance, reason, Desired::Unmanaged, now);
-            return Judged {
+            let evaluation = Evaluation::skipped(instance, reason, Desired::Unmanaged, now);
+            return Evaluation {
                 desired: Desired::Unmanaged,
-                ..judged
+                ..evaluation
             };
         }
     };
-    if let Some(reason) = never_touch(instance) {
-        return Judged::skipped(instance, reason, view.desired(now), now);
+    if let Some(reason) = protection_reason(instance) {
+        return Evaluation::skipped(instance, reason, view.desired(now), now);
     }
-    let recalled = Recalled::of(instance, now);
+    let tags = TagState::of(instance, now);
     let request = world.request.filter(|request| request.concerns(instance));
     let owner = Owner::of(instance);
     let is_named = view.schedule().matcher.ids.contains(&instance.id)
         || request.is_some()
-        || recalled.active_override(now).is_some();
+        || tags.active_override(now).is_some();
     // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
     // an override in force, or by a request, and then for that request alone, until it is done.
     let left_to = |owner: &Owner| {
         let reason = SkipReason::Owned(owner.clone());
-        Judged::skipped(instance, reason, view.desired(now), now)
+        Evaluation::skipped(instance, reason, view.desired(now), now)
     };
     if let Some(owner) = owner.as_ref()
         && !is_named
-        && !recalled.has_open_request()
+        && !tags.has_open_request()
     {
         return left_to(owner);
     }
-    let mut judged = judge(instance, view, &recalled, request, world, now);
+    let mut evaluation = judge(instance, view, &tags, request, world, now);
     let for_a_request = matches!(
-        &judged.decision,
+        &evaluation.decision,
         Decision::Step(Step {
             cause: Cause::Request(_),
             ..
@@ -163,39 +163,39 @@ pub(crate) fn decide(
     {
         return left_to(owner);
     }
-    if let (Decision::Step(step), Some(owner)) = (&mut judged.decision, owner)
+    if let (Decision::Step(step), Some(owner)) = (&mut evaluation.decision, owner)
         && step.action != StepAction::Record
     {
         step.remark(format!("named by its id, although {owner} manages it"));
     }
-    judged
+    evaluation
 }
 
 fn judge(
     instance: &Instance,
     view: &View<'_>,
-    recalled: &Recalled,
+    tags: &TagState,
     request: Option<&Request>,
     world: &World<'_>,
     now: Timestamp,
-) -> Judged {
+) -> Evaluation {
     let Some(request) = request else {
-        return Judge::new(instance, view, recalled, world, now).judge();
+        return Evaluator::new(instance, view, tags, world, now).evaluate();
     };
-    let spoken = asked::spoken(request, instance, view, recalled, now);
+    let request_tags = requested::request_tags(request, instance, view, tags, now);
     let mut said = instance.clone();
-    spoken.write_to(&mut said.tags);
-    let recalled = Recalled::of(&said, now);
-    let judge = Judge::new(&said, view, &recalled, world, now);
-    let judged = judge.judge();
-    Judged {
-        decision: judge.requested(spoken, judged.decision),
-        ..judged
+    request_tags.write_to(&mut said.tags);
+    let tags = TagState::of(&said, now);
+    let evaluator = Evaluator::new(&said, view, &tags, world, now);
+    let evaluation = evaluator.evaluate();
+    Evaluation {
+        decision: evaluator.with_request_tags(request_tags, evaluation.decision),
+        ..evaluation
     }
 }
 
 /// Why EC2 can't stop and start the instance, or may not be asked to, whoever wants it.
-fn never_touch(instance: &Instance) -> Option<SkipReason> {
+fn protection_reason(instance: &Instance) -> Option<SkipReason> {
     match instance.state {
         InstanceState::ShuttingDown | InstanceState::Terminated => return Some(SkipReason::Gone),
         InstanceState::Other => {

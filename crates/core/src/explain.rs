@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Fallback, Last, Override, Retry};
 use crate::schedule::{Enforcement, ScheduleName};
 use crate::schedule_set::Claim;
 use crate::skip::Skip;
+use crate::state_tags::{Fallback, LastApplied, Override, Retry};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
 use crate::world::World;
@@ -39,7 +39,7 @@ pub struct Explanation {
     #[serde(rename = "override")]
     pub override_: Option<Override>,
     /// The newest edge or request applied to it.
-    pub last: Option<Last>,
+    pub last: Option<LastApplied>,
     /// What EC2 refused lately, and when it is tried again.
     pub retry: Option<Retry>,
     /// The fallback type that it has, and the one that it gets back.

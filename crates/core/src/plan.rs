@@ -43,10 +43,10 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
     let mut views = Views::new(world.schedule_set);
     for instance in world.instances {
-        let judged = decide(instance, views.managing(instance), world, now);
-        plan.next_edge = earlier(plan.next_edge, judged.next_due);
-        plan.outdated_at = earlier(plan.outdated_at, judged.outdated_at);
-        match judged.decision {
+        let evaluation = decide(instance, views.managing(instance), world, now);
+        plan.next_edge = earlier(plan.next_edge, evaluation.next_due);
+        plan.outdated_at = earlier(plan.outdated_at, evaluation.outdated_at);
+        match evaluation.decision {
             Decision::Step(step) => plan.steps.push(step),
             Decision::Skip(skip) => plan.skipped.push(skip),
         }

@@ -8,14 +8,16 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::instance::{Instance, InstanceId};
-use crate::memory::{Actor, OVERRIDE_TAG, Override, REQUEST_TAG, Requested, whole_second};
+use crate::state_tags::{
+    Actor, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest, whole_second,
+};
 use crate::timetable::instant_of_wall;
 
 /// One request for some of the instances of a pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// What is asked.
-    pub ask: Ask,
+    pub kind: RequestKind,
     /// The instances it is asked for.
     pub targets: BTreeSet<InstanceId>,
     /// Who asked.
@@ -32,14 +34,14 @@ impl Request {
 /// What a person says about one instance, as it stands in its tags: the whole of what a request writes besides what every pass
 /// does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spoken {
+pub struct RequestTags {
     /// A new value for `curfew:request`.
-    pub request: Option<Requested>,
+    pub request: Option<RecordedRequest>,
     /// A new value for `curfew:override`.
     pub override_: Option<Override>,
 }
 
-impl Spoken {
+impl RequestTags {
     /// The tags that say it: keys and values, written together or not at all.
     pub fn tags(&self) -> Vec<(&'static str, String)> {
         let request = self.request.as_ref();
@@ -55,7 +57,7 @@ impl Spoken {
     /// answers may be a little behind.
     pub fn complete(&self, tags: &mut BTreeMap<String, String>) {
         let request = tags.get(REQUEST_TAG);
-        let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
+        let request = request.and_then(|value| value.trim().parse::<RecordedRequest>().ok());
         let override_ = tags.get(OVERRIDE_TAG);
         let override_ = override_.and_then(|value| value.trim().parse::<Override>().ok());
         if let Some(said) = &self.request
@@ -80,11 +82,11 @@ impl Spoken {
 
 /// What may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum RequestKind {
     /// Start now.
-    Start(Lasting),
+    Start(RequestDuration),
     /// Stop now.
-    Stop(Lasting),
+    Stop(RequestDuration),
     /// Keep Curfew's hands off until an instant.
     Ignore {
         /// The end, exclusive.
@@ -96,7 +98,7 @@ pub enum Ask {
 
 /// How long a request lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasting {
+pub enum RequestDuration {
     /// Like any edge: until the next one.
     NextEdge,
     /// An override until this instant, exclusive.
@@ -107,7 +109,7 @@ pub enum Lasting {
 /// nobody stops.
 const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-impl Lasting {
+impl RequestDuration {
     /// An override from `now` for `length`: at most a second longer, never shorter, since tags carry whole seconds.
     pub fn length(length: SignedDuration, now: Timestamp) -> Self {
         Self::Until(whole_second(
@@ -116,14 +118,14 @@ impl Lasting {
     }
 
     /// An override from `now` until `until`, down to the second.
-    pub fn until(until: Timestamp, now: Timestamp) -> Result<Self, BadEnd> {
+    pub fn until(until: Timestamp, now: Timestamp) -> Result<Self, InvalidOverrideEnd> {
         let until = whole_second(until);
         if until <= now {
-            Err(BadEnd::Over {
+            Err(InvalidOverrideEnd::Over {
                 now: whole_second(now),
             })
         } else if until.duration_since(now) > LONGEST_OVERRIDE {
-            Err(BadEnd::TooFar)
+            Err(InvalidOverrideEnd::TooFar)
         } else {
             Ok(Self::Until(until))
         }
@@ -132,7 +134,7 @@ impl Lasting {
 
 /// An instant that can't be the end of an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadEnd {
+pub enum InvalidOverrideEnd {
     /// It has passed.
     #[error("over already")]
     Over {
@@ -144,7 +146,7 @@ pub enum BadEnd {
     TooFar,
 }
 
-impl BadEnd {
+impl InvalidOverrideEnd {
     /// What to do about it.
     pub fn hint(self) -> String {
         match self {
@@ -157,12 +159,12 @@ impl BadEnd {
 /// The end of an override as people write it: a time of day, a day and a time, or an instant.
 ///
 /// ```
-/// use curfew_core::request::End;
+/// use curfew_core::request::OverrideEnd;
 /// use jiff::tz::TimeZone;
 ///
 /// let paris = TimeZone::get("Europe/Paris")?;
 /// let now = "2026-11-23T20:30:00Z".parse()?; // 21:30 there
-/// let at = |text: &str| text.parse::<End>().unwrap().instant(&paris, now).unwrap().to_string();
+/// let at = |text: &str| text.parse::<OverrideEnd>().unwrap().instant(&paris, now).unwrap().to_string();
 /// assert_eq!(at("22:00"), "2026-11-23T21:00:00Z");
 /// assert_eq!(at("21:00"), "2026-11-24T20:00:00Z", "that has passed today");
 /// assert_eq!(at("2026-11-27 08:00"), "2026-11-27T07:00:00Z");
@@ -173,7 +175,7 @@ impl BadEnd {
 /// Wall times follow the schedules' own policy: one that a clock shows twice is meant the first time, and one that it jumps
 /// over is the jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum OverrideEnd {
     /// `2026-11-23T22:00:00Z`: the same everywhere.
     Instant(Timestamp),
     /// `2026-11-23T22:00`: on that day, in some zone.
@@ -182,7 +184,7 @@ pub enum End {
     Next(Time),
 }
 
-impl End {
+impl OverrideEnd {
     /// Whether it means different instants in different zones.
     pub fn needs_zone(self) -> bool {
         !matches!(self, Self::Instant(_))
@@ -204,10 +206,10 @@ impl End {
     }
 }
 
-impl FromStr for End {
-    type Err = MalformedEnd;
+impl FromStr for OverrideEnd {
+    type Err = MalformedOverrideEnd;
 
-    fn from_str(text: &str) -> Result<Self, MalformedEnd> {
+    fn from_str(text: &str) -> Result<Self, MalformedOverrideEnd> {
         let text = text.trim();
         if let Ok(at) = text.parse() {
             return Ok(Self::Instant(at));
@@ -221,7 +223,7 @@ impl FromStr for End {
         ) {
             Some(end @ Self::On(wall)) if text.contains(':') && minute(wall.time()) => Ok(end),
             Some(end @ Self::Next(time)) if text.contains(':') && minute(time) => Ok(end),
-            _ => Err(MalformedEnd(text.chars().take(40).collect())),
+            _ => Err(MalformedOverrideEnd(text.chars().take(40).collect())),
         }
     }
 }
@@ -229,7 +231,7 @@ impl FromStr for End {
 /// Not an end of an override.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is neither a time (`22:00`), nor a day and a time (`2026-11-23T22:00`), nor an instant (`2026-11-23T22:00:00Z`)", .0.escape_debug())]
-pub struct MalformedEnd(String);
+pub struct MalformedOverrideEnd(String);
 
 #[cfg(test)]
 mod tests {
@@ -237,7 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn instant(text: &str, zone: &str, now: &str) -> String {
-        let end: End = text.parse().unwrap();
+        let end: OverrideEnd = text.parse().unwrap();
         let zone = TimeZone::get(zone).unwrap();
         end.instant(&zone, now.parse().unwrap())
             .unwrap()
@@ -289,12 +291,12 @@ mod tests {
             "2026-11-23T22:00:30",
             "2026-13-01T22:00",
         ] {
-            let error = bad.parse::<End>().unwrap_err().to_string();
+            let error = bad.parse::<OverrideEnd>().unwrap_err().to_string();
             assert!(error.contains("`22:00`"), "{bad}: {error}");
         }
         assert_eq!(
             "9999-12-31T23:59"
-                .parse::<End>()
+                .parse::<OverrideEnd>()
                 .unwrap()
                 .instant(&TimeZone::UTC, Timestamp::UNIX_EPOCH),
             None
@@ -305,11 +307,11 @@ mod tests {
     fn what_was_just_said_is_put_in_where_an_answer_does_not_show_it_yet() {
         let requested = "2026-11-23T18:00:00Z stop by alice";
         let held = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:00Z by alice";
-        let of_request = Spoken {
+        let of_request = RequestTags {
             request: Some(requested.parse().unwrap()),
             override_: None,
         };
-        let of_override = Spoken {
+        let of_override = RequestTags {
             request: None,
             override_: Some(held.parse().unwrap()),
         };
@@ -351,7 +353,7 @@ mod tests {
     fn an_override_is_over_a_month_at_most_and_never_over_already() {
         let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
         let until = |text: &str| {
-            Lasting::until(text.parse().unwrap(), now)
+            RequestDuration::until(text.parse().unwrap(), now)
                 .map_err(|bad| format!("{bad}: {}", bad.hint()))
         };
         assert_eq!(
@@ -364,19 +366,21 @@ mod tests {
         );
         assert_eq!(
             until("2026-11-23T18:00:01Z"),
-            Ok(Lasting::Until("2026-11-23T18:00:01Z".parse().unwrap()))
+            Ok(RequestDuration::Until(
+                "2026-11-23T18:00:01Z".parse().unwrap()
+            ))
         );
-        let second = Lasting::length(SignedDuration::from_secs(1), now);
+        let second = RequestDuration::length(SignedDuration::from_secs(1), now);
         assert_eq!(
             second,
-            Lasting::Until("2026-11-23T18:00:02Z".parse().unwrap()),
+            RequestDuration::Until("2026-11-23T18:00:02Z".parse().unwrap()),
             "rather longer than shorter"
         );
     }
 
     #[test]
     fn only_an_instant_means_the_same_in_every_zone() {
-        let needs_zone = |text: &str| text.parse::<End>().unwrap().needs_zone();
+        let needs_zone = |text: &str| text.parse::<OverrideEnd>().unwrap().needs_zone();
         assert!(!needs_zone("2026-11-23T22:00:00Z"));
         assert!(needs_zone("2026-11-23T22:00"));
         assert!(needs_zone("22:00"));
@@ -385,19 +389,28 @@ mod tests {
     #[test]
     fn an_override_may_last_exactly_31_days_and_not_a_second_more() {
         let now: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
-        let until = |text: &str| Lasting::until(text.parse().unwrap(), now);
-        assert_eq!(until("2026-11-23T18:00:00Z"), Err(BadEnd::Over { now }));
+        let until = |text: &str| RequestDuration::until(text.parse().unwrap(), now);
+        assert_eq!(
+            until("2026-11-23T18:00:00Z"),
+            Err(InvalidOverrideEnd::Over { now })
+        );
         let last = "2026-12-24T18:00:00Z";
-        assert_eq!(until(last), Ok(Lasting::Until(last.parse().unwrap())));
-        assert_eq!(until("2026-12-24T18:00:01Z"), Err(BadEnd::TooFar));
+        assert_eq!(
+            until(last),
+            Ok(RequestDuration::Until(last.parse().unwrap()))
+        );
+        assert_eq!(
+            until("2026-12-24T18:00:01Z"),
+            Err(InvalidOverrideEnd::TooFar)
+        );
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,30}", now in 0_i64..4_000_000_000) {
-            if let Ok(end) = text.parse::<End>() {
+            if let Ok(end) = text.parse::<OverrideEnd>() {
                 let at = end.instant(&TimeZone::UTC, Timestamp::from_second(now).unwrap());
-                prop_assert!(!matches!(end, End::Next(_)) || at.is_some());
+                prop_assert!(!matches!(end, OverrideEnd::Next(_)) || at.is_some());
             }
         }
     }

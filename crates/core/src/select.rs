@@ -18,7 +18,7 @@ use crate::world::World;
 
 /// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Targets {
+pub struct InstanceSelector {
     /// Exactly these.
     pub ids: BTreeSet<InstanceId>,
     /// Managed by one of these.
@@ -26,22 +26,22 @@ pub struct Targets {
     /// Carrying all of these.
     pub tags: Vec<TagFilter>,
     /// How far it may go.
-    pub reach: Reach,
+    pub scope: SelectionScope,
 }
 
-impl Targets {
+impl InstanceSelector {
     /// Whether nothing was named at all.
     pub fn are_unnamed(&self) -> bool {
         self.ids.is_empty()
             && self.schedules.is_empty()
             && self.tags.is_empty()
-            && self.reach == Reach::Named
+            && self.scope == SelectionScope::Named
     }
 }
 
-/// How far a command without ids may reach.
+/// How far a command without ids may scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
+pub enum SelectionScope {
     /// Only what is named, and not very many at once.
     #[default]
     Named,
@@ -94,31 +94,31 @@ pub struct BadTagFilter;
 
 /// One observed instance, and where it stands before anything is asked.
 #[derive(Clone, Debug)]
-pub struct Seen<'a> {
+pub struct EvaluatedInstance<'a> {
     /// The instance.
     pub instance: &'a Instance,
     /// The judgement on it.
     pub assessment: Assessment<'a>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> EvaluatedInstance<'a> {
     /// Judges every instance of `world`, which carries no request.
     pub fn all(world: &World<'a>, now: Timestamp) -> Vec<Self> {
-        let seen = |instance| Self {
+        let instances = |instance| Self {
             instance,
             assessment: assess(instance, world, now),
         };
-        world.instances.iter().map(seen).collect()
+        world.instances.iter().map(instances).collect()
     }
 
     /// Whether it can be asked for at all.
-    pub fn standing(&self) -> Standing<'_> {
+    pub fn eligibility(&self) -> Eligibility<'_> {
         let skip = match &self.assessment.decision {
-            Decision::Step(_) => return Standing::Managed,
+            Decision::Step(_) => return Eligibility::Managed,
             Decision::Skip(skip) => skip,
         };
         match &skip.reason {
-            SkipReason::Unmanaged | SkipReason::OptedOut { .. } => Standing::Unmanaged(skip),
+            SkipReason::Unmanaged | SkipReason::OptedOut { .. } => Eligibility::Unmanaged(skip),
             SkipReason::UnknownSchedule { .. }
             | SkipReason::MalformedSchedule { .. }
             | SkipReason::Ambiguous { .. }
@@ -126,8 +126,8 @@ impl<'a> Seen<'a> {
             | SkipReason::OneTimeSpot
             | SkipReason::UnknownSpot { .. }
             | SkipReason::UnknownState { .. }
-            | SkipReason::Gone => Standing::NeverTouched(skip),
-            SkipReason::Owned(_) => Standing::Owned(skip),
+            | SkipReason::Gone => Eligibility::Protected(skip),
+            SkipReason::Owned(_) => Eligibility::Owned(skip),
             SkipReason::InFlight
             | SkipReason::OverrideIgnored { .. }
             | SkipReason::OverrideState { .. }
@@ -138,19 +138,19 @@ impl<'a> Seen<'a> {
             | SkipReason::AsDesired
             | SkipReason::LeftAlone
             | SkipReason::TooLate { .. }
-            | SkipReason::NothingDue => Standing::Managed,
+            | SkipReason::NothingDue => Eligibility::Managed,
         }
     }
 
-    fn fits(&self, targets: &Targets) -> bool {
+    fn fits(&self, selector: &InstanceSelector) -> bool {
         let schedule = self.assessment.schedule.as_deref();
-        let of_schedule = targets.schedules.is_empty()
-            || schedule.is_some_and(|schedule| targets.schedules.contains(&schedule.name));
-        of_schedule && targets.tags.iter().all(|tag| tag.fits(self.instance))
+        let of_schedule = selector.schedules.is_empty()
+            || schedule.is_some_and(|schedule| selector.schedules.contains(&schedule.name));
+        of_schedule && selector.tags.iter().all(|tag| tag.fits(self.instance))
     }
 
-    fn choice(&self) -> Choice {
-        Choice {
+    fn choice(&self) -> InstanceChoice {
+        InstanceChoice {
             id: self.instance.id.clone(),
             name: self.instance.name().map(str::to_owned),
         }
@@ -159,11 +159,11 @@ impl<'a> Seen<'a> {
 
 /// Whether an instance can be asked for at all.
 #[derive(Clone, Copy, Debug)]
-pub enum Standing<'a> {
+pub enum Eligibility<'a> {
     /// A schedule manages it.
     Managed,
     /// A schedule should manage it, and Curfew never touches such an instance, or can't tell which schedule is meant.
-    NeverTouched(&'a Skip),
+    Protected(&'a Skip),
     /// A schedule should manage it, and another tool manages it: only its id names it.
     Owned(&'a Skip),
     /// No schedule manages it.
@@ -174,9 +174,9 @@ pub enum Standing<'a> {
 #[derive(Debug)]
 pub struct Selection<'s, 'a> {
     /// These are changed.
-    pub chosen: Vec<&'s Seen<'a>>,
+    pub chosen: Vec<&'s EvaluatedInstance<'a>>,
     /// These fit as well, and are never touched.
-    pub skipped: Vec<&'s Seen<'a>>,
+    pub skipped: Vec<&'s EvaluatedInstance<'a>>,
 }
 
 /// Instances per command that does not say all, unless the configuration says otherwise: one batch of EC2's. A typo in a tag then
@@ -185,40 +185,40 @@ pub const DEFAULT_LIMIT: usize = 100;
 
 /// The instances that a change is for: at most `limit`, unless all are meant.
 pub fn for_change<'s, 'a>(
-    targets: &Targets,
-    seen: &'s [Seen<'a>],
+    selector: &InstanceSelector,
+    instances: &'s [EvaluatedInstance<'a>],
     schedule_set: &ScheduleSet,
     limit: usize,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    let selection = if targets.are_unnamed() {
-        the_only_one(seen)?
-    } else if targets.ids.is_empty() {
-        by_fit(targets, seen, schedule_set)?
+    let selection = if selector.are_unnamed() {
+        the_only_one(instances)?
+    } else if selector.ids.is_empty() {
+        by_fit(selector, instances, schedule_set)?
     } else {
-        by_id(targets, seen)?
+        by_id(selector, instances)?
     };
     let found = selection.chosen.len();
-    if found > limit && targets.reach == Reach::Named {
+    if found > limit && selector.scope == SelectionScope::Named {
         return Err(SelectError::TooMany { found, limit });
     }
     Ok(selection)
 }
 
 fn by_id<'s, 'a>(
-    targets: &Targets,
-    seen: &'s [Seen<'a>],
+    selector: &InstanceSelector,
+    instances: &'s [EvaluatedInstance<'a>],
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known(targets, seen)?;
-    for one in seen {
-        match one.standing() {
-            Standing::Managed | Standing::Owned(_) => {}
-            Standing::NeverTouched(skip) => {
+    known(selector, instances)?;
+    for one in instances {
+        match one.eligibility() {
+            Eligibility::Managed | Eligibility::Owned(_) => {}
+            Eligibility::Protected(skip) => {
                 return Err(SelectError::NeverTouched {
                     which: one.choice(),
                     detail: skip.detail.clone(),
                 });
             }
-            Standing::Unmanaged(skip) => {
+            Eligibility::Unmanaged(skip) => {
                 return Err(SelectError::NotManaged {
                     which: one.choice(),
                     detail: skip.detail.clone(),
@@ -227,17 +227,20 @@ fn by_id<'s, 'a>(
         }
     }
     Ok(Selection {
-        chosen: seen.iter().collect(),
+        chosen: instances.iter().collect(),
         skipped: Vec::new(),
     })
 }
 
 /// Refuses ids that EC2 does not know.
-fn known(targets: &Targets, seen: &[Seen<'_>]) -> Result<(), SelectError> {
-    let mut unknown = targets
+fn known(
+    selector: &InstanceSelector,
+    instances: &[EvaluatedInstance<'_>],
+) -> Result<(), SelectError> {
+    let mut unknown = selector
         .ids
         .iter()
-        .filter(|id| !seen.iter().any(|one| one.instance.id == **id));
+        .filter(|id| !instances.iter().any(|one| one.instance.id == **id));
     match unknown.next() {
         None => Ok(()),
         Some(first) => Err(SelectError::UnknownInstance {
@@ -248,8 +251,11 @@ fn known(targets: &Targets, seen: &[Seen<'_>]) -> Result<(), SelectError> {
 }
 
 /// Refuses schedules that the configuration do not have.
-fn known_schedules(targets: &Targets, schedule_set: &ScheduleSet) -> Result<(), SelectError> {
-    let unknown = targets
+fn known_schedules(
+    selector: &InstanceSelector,
+    schedule_set: &ScheduleSet,
+) -> Result<(), SelectError> {
+    let unknown = selector
         .schedules
         .iter()
         .find(|name| !schedule_set.schedules.contains_key(*name) && name.as_str() != "inline");
@@ -263,22 +269,22 @@ fn known_schedules(targets: &Targets, schedule_set: &ScheduleSet) -> Result<(), 
 }
 
 fn by_fit<'s, 'a>(
-    targets: &Targets,
-    seen: &'s [Seen<'a>],
+    selector: &InstanceSelector,
+    instances: &'s [EvaluatedInstance<'a>],
     schedule_set: &ScheduleSet,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known_schedules(targets, schedule_set)?;
+    known_schedules(selector, schedule_set)?;
     let mut selection = Selection {
         chosen: Vec::new(),
         skipped: Vec::new(),
     };
-    for one in seen.iter().filter(|one| one.fits(targets)) {
-        match one.standing() {
-            Standing::Managed => selection.chosen.push(one),
-            Standing::NeverTouched(_) | Standing::Owned(_) => selection.skipped.push(one),
+    for one in instances.iter().filter(|one| one.fits(selector)) {
+        match one.eligibility() {
+            Eligibility::Managed => selection.chosen.push(one),
+            Eligibility::Protected(_) | Eligibility::Owned(_) => selection.skipped.push(one),
             // Who names a tag means every instance that has it; who says "all" means all that Curfew manages.
-            Standing::Unmanaged(_) if !targets.tags.is_empty() => selection.skipped.push(one),
-            Standing::Unmanaged(_) => {}
+            Eligibility::Unmanaged(_) if !selector.tags.is_empty() => selection.skipped.push(one),
+            Eligibility::Unmanaged(_) => {}
         }
     }
     if selection.chosen.is_empty() {
@@ -287,12 +293,13 @@ fn by_fit<'s, 'a>(
     Ok(selection)
 }
 
-fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
+fn nothing_chosen(skipped: &[&EvaluatedInstance<'_>]) -> SelectError {
     match skipped {
         [] => SelectError::NothingMatched,
         [one] => {
-            let (Standing::NeverTouched(skip) | Standing::Owned(skip) | Standing::Unmanaged(skip)) =
-                one.standing()
+            let (Eligibility::Protected(skip)
+            | Eligibility::Owned(skip)
+            | Eligibility::Unmanaged(skip)) = one.eligibility()
             else {
                 unreachable!("what is managed is chosen, not skipped")
             };
@@ -307,10 +314,12 @@ fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
     }
 }
 
-fn the_only_one<'s, 'a>(seen: &'s [Seen<'a>]) -> Result<Selection<'s, 'a>, SelectError> {
-    let managed: Vec<&Seen<'a>> = seen
+fn the_only_one<'s, 'a>(
+    instances: &'s [EvaluatedInstance<'a>],
+) -> Result<Selection<'s, 'a>, SelectError> {
+    let managed: Vec<&EvaluatedInstance<'a>> = instances
         .iter()
-        .filter(|one| matches!(one.standing(), Standing::Managed))
+        .filter(|one| matches!(one.eligibility(), Eligibility::Managed))
         .collect();
     match managed.as_slice() {
         [] => Err(SelectError::NothingManaged),
@@ -331,17 +340,17 @@ fn the_only_one<'s, 'a>(seen: &'s [Seen<'a>]) -> Result<Selection<'s, 'a>, Selec
 
 /// The instances that a status shows, and how many it leaves out because no schedule manages them.
 pub fn for_status<'a>(
-    targets: &Targets,
-    seen: Vec<Seen<'a>>,
+    selector: &InstanceSelector,
+    instances: Vec<EvaluatedInstance<'a>>,
     schedule_set: &ScheduleSet,
-) -> Result<(Vec<Seen<'a>>, usize), SelectError> {
-    known(targets, &seen)?;
-    known_schedules(targets, schedule_set)?;
-    let all = targets.reach == Reach::All || !targets.ids.is_empty();
-    let (shown, left_out): (Vec<_>, Vec<_>) = seen
+) -> Result<(Vec<EvaluatedInstance<'a>>, usize), SelectError> {
+    known(selector, &instances)?;
+    known_schedules(selector, schedule_set)?;
+    let all = selector.scope == SelectionScope::All || !selector.ids.is_empty();
+    let (shown, left_out): (Vec<_>, Vec<_>) = instances
         .into_iter()
-        .filter(|one| one.fits(targets))
-        .partition(|one| all || !matches!(one.standing(), Standing::Unmanaged(_)));
+        .filter(|one| one.fits(selector))
+        .partition(|one| all || !matches!(one.eligibility(), Eligibility::Unmanaged(_)));
     Ok((shown, left_out.len()))
 }
 
@@ -355,7 +364,7 @@ pub enum SelectError {
         /// How many.
         managed: usize,
         /// The first of them.
-        choices: Vec<Choice>,
+        choices: Vec<InstanceChoice>,
     },
     /// Nothing was named, and nothing is managed.
     #[error("no schedule manages any instance here")]
@@ -391,7 +400,7 @@ pub enum SelectError {
     #[error("{which}: {detail}")]
     NotManaged {
         /// The instance.
-        which: Choice,
+        which: InstanceChoice,
         /// Why not.
         detail: String,
     },
@@ -399,7 +408,7 @@ pub enum SelectError {
     #[error("{which}: {detail}")]
     NeverTouched {
         /// The instance.
-        which: Choice,
+        which: InstanceChoice,
         /// Why not.
         detail: String,
     },
@@ -407,7 +416,7 @@ pub enum SelectError {
     #[error("{which}: {detail}")]
     LeftAlone {
         /// The instance.
-        which: Choice,
+        which: InstanceChoice,
         /// Why.
         detail: String,
     },
@@ -440,7 +449,7 @@ impl SelectError {
     }
 
     /// The instances to choose from, where none was named.
-    pub fn choices(&self) -> &[Choice] {
+    pub fn choices(&self) -> &[InstanceChoice] {
         match self {
             Self::TargetNeeded { choices, .. } => choices,
             _ => &[],
@@ -451,14 +460,14 @@ impl SelectError {
 /// An instance that a command could have named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Choice {
+pub struct InstanceChoice {
     /// Its id.
     pub id: InstanceId,
     /// Its name.
     pub name: Option<String>,
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for InstanceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "`{}` ({})", self.id, name.escape_debug()),
@@ -467,7 +476,7 @@ impl fmt::Display for Choice {
     }
 }
 
-fn listed(choices: &[Choice], all: usize) -> String {
+fn listed(choices: &[InstanceChoice], all: usize) -> String {
     let mut labels: Vec<String> = choices.iter().map(ToString::to_string).collect();
     if all > choices.len() {
         labels.push(format!("and {} more", all - choices.len()));

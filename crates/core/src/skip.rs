@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::owner::{Owner, OwnerKind};
 use crate::schedule::{ScheduleName, names, one_of};
+use crate::state_tags::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::timetable::{Action, Edge};
 
 /// An instance that was looked at and left alone.

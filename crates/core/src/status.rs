@@ -12,10 +12,10 @@ use crate::decision::Decision;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::latest::Latest;
-use crate::memory::{Fallback, Last, Override, Retry, whole_second};
 use crate::schedule::ScheduleName;
-use crate::select::Seen;
+use crate::select::EvaluatedInstance;
 use crate::skip::SkipCode;
+use crate::state_tags::{Fallback, LastApplied, Override, Retry, whole_second};
 use crate::step::StepAction;
 use crate::timetable::{Desired, Edge};
 
@@ -35,7 +35,7 @@ pub struct Status {
 
 impl Status {
     /// What was seen at `now`, besides `unmanaged` instances that are left out.
-    pub fn of(seen: Vec<Seen<'_>>, unmanaged: usize, now: Timestamp) -> Self {
+    pub fn of(seen: Vec<EvaluatedInstance<'_>>, unmanaged: usize, now: Timestamp) -> Self {
         let mut sentences = Sentences::default();
         let instances: Vec<InstanceStatus> = seen
             .into_iter()
@@ -74,7 +74,7 @@ pub struct InstanceStatus {
     /// Why that is wanted: one sentence. Nothing where no schedule manages it.
     pub because: Option<String>,
     /// The newest edge or request applied to it, with its cause.
-    pub last: Option<Last>,
+    pub last: Option<LastApplied>,
     /// How it came to its present state, as far as it tells itself.
     pub changed: Option<Latest>,
     /// The override in force.

@@ -6,8 +6,10 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, InstanceType, Region};
-use crate::memory::{Cause, LAST_TAG, Last, NextTry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG};
-use crate::request::Spoken;
+use crate::request::RequestTags;
+use crate::state_tags::{
+    Cause, LAST_TAG, LastApplied, NextRetry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG,
+};
 use crate::timetable::{Action, Edge};
 
 /// One thing to do to one instance: what a person says is written first, then what is known at first sight, then comes the
@@ -35,32 +37,32 @@ pub struct Step {
     pub note: Option<String>,
     /// What the person who asked says. It is written before anything else: where it can't be, no call is made.
     #[serde(skip)]
-    pub word: Option<Box<Spoken>>,
+    pub request_tags: Option<Box<RequestTags>>,
     /// The first `curfew:last` of an instance that has none. It is written before the call.
     #[serde(skip)]
-    pub adopt: Option<Last>,
+    pub adopt: Option<LastApplied>,
     /// A `curfew:last` that can't be believed, which the memory of this step replaces.
     #[serde(skip)]
-    pub mends: Option<String>,
+    pub replaces: Option<String>,
     /// What becomes of the call where that can't be written.
     #[serde(skip)]
-    pub without_memory: WithoutMemory,
+    pub on_tag_write_failure: TagWriteFailure,
     /// What to write to the instance's tags once the call was accepted.
     #[serde(skip)]
-    pub remember: Remember,
+    pub tag_changes: TagChanges,
     /// When it is tried again if EC2 refuses the call for this instance's sake.
     #[serde(skip)]
-    pub if_refused: Option<NextTry>,
+    pub if_refused: Option<NextRetry>,
 }
 
 /// What becomes of a call where no memory can be written: denied, or the instance has as many tags as AWS allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WithoutMemory {
+pub enum TagWriteFailure {
     /// It is not made: without memory it would be made again and again.
     #[default]
-    Leave,
+    SkipCall,
     /// It is made: an enforced schedule and an override in force want their state at every pass, remembered or not.
-    Act,
+    CallAnyway,
 }
 
 impl Step {
@@ -76,11 +78,11 @@ impl Step {
             cause,
             edge: None,
             note: None,
-            word: None,
+            request_tags: None,
             adopt: None,
-            mends: None,
-            without_memory: WithoutMemory::default(),
-            remember: Remember::default(),
+            replaces: None,
+            on_tag_write_failure: TagWriteFailure::default(),
+            tag_changes: TagChanges::default(),
             if_refused: None,
         }
     }
@@ -143,20 +145,20 @@ impl StepAction {
 
 /// What a step writes to the instance's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remember {
+pub struct TagChanges {
     /// A new value for `curfew:last`.
-    pub last: Option<Last>,
+    pub last: Option<LastApplied>,
     /// What becomes of `curfew:retry`.
     pub retry: RetryChange,
     /// What becomes of `curfew:type`.
     pub fallback: FallbackChange,
 }
 
-impl Remember {
+impl TagChanges {
     /// What is left to write when the call was answered by the state `after`: emulators start at once, and then no start has
     /// come to nothing. Whether its word has settled is for a later pass to see.
     #[must_use]
-    pub fn once_seen(mut self, after: InstanceState) -> Self {
+    pub fn after_response(mut self, after: InstanceState) -> Self {
         if let (InstanceState::Running, RetryChange::Set(_)) = (after, &self.retry) {
             self.retry = RetryChange::Clear;
         }
@@ -165,7 +167,7 @@ impl Remember {
 
     /// What is written, now that EC2 refused the call with this error code as its reason: the word stays due, and is tried
     /// again later.
-    pub fn refused(next: NextTry, code: &str) -> Self {
+    pub fn refused(next: NextRetry, code: &str) -> Self {
         Self {
             retry: RetryChange::Set(next.because(ReasonCode::new(code))),
             ..Self::default()
@@ -219,7 +221,7 @@ pub enum FallbackChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Retry;
+    use crate::state_tags::Retry;
 
     fn refused() -> Retry {
         "2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z"
@@ -229,9 +231,9 @@ mod tests {
 
     #[test]
     fn a_start_that_is_answered_by_running_has_not_come_to_nothing() {
-        let remember = |retry: RetryChange| Remember {
+        let remember = |retry: RetryChange| TagChanges {
             retry,
-            ..Remember::default()
+            ..TagChanges::default()
         };
         let set = || RetryChange::Set(refused());
         for (retry, after, left) in [
@@ -244,20 +246,20 @@ mod tests {
                 RetryChange::Clear,
             ),
         ] {
-            let once_seen = remember(retry.clone()).once_seen(after);
-            assert_eq!(once_seen.retry, left, "{retry:?}, {after}");
+            let after_response = remember(retry.clone()).after_response(after);
+            assert_eq!(after_response.retry, left, "{retry:?}, {after}");
         }
     }
 
     #[test]
     fn a_refusal_is_remembered_with_ec2s_code() {
         let at = "2026-11-23T07:00:00Z".parse().unwrap();
-        let next = NextTry::at(at, at, Action::Start, None);
+        let next = NextRetry::at(at, at, Action::Start, None);
         assert_eq!(
-            Remember::refused(next, "Code"),
-            Remember {
+            TagChanges::refused(next, "Code"),
+            TagChanges {
                 retry: RetryChange::Set(refused()),
-                ..Remember::default()
+                ..TagChanges::default()
             }
         );
     }
@@ -268,12 +270,12 @@ mod tests {
             [(RETRY_TAG, "old"), (TYPE_TAG, "old"), ("Name", "web")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned())),
         );
-        Remember::default().write_to(&mut tags);
+        TagChanges::default().write_to(&mut tags);
         assert_eq!(tags.len(), 3);
-        let last: Last = "2026-11-23T07:00:00Z start schedule office"
+        let last: LastApplied = "2026-11-23T07:00:00Z start schedule office"
             .parse()
             .unwrap();
-        Remember {
+        TagChanges {
             last: Some(last.clone()),
             retry: RetryChange::Set(refused()),
             fallback: FallbackChange::Clear,
@@ -288,9 +290,9 @@ mod tests {
             texts,
             [("Name", "web"), (LAST_TAG, &last), (RETRY_TAG, &retry)]
         );
-        Remember {
+        TagChanges {
             retry: RetryChange::Clear,
-            ..Remember::default()
+            ..TagChanges::default()
         }
         .write_to(&mut tags);
         assert!(!tags.contains_key(RETRY_TAG));

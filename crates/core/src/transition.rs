@@ -4,19 +4,19 @@
 //! the tags that Curfew writes, and EC2's own reason.
 
 mod cause;
-mod evidence;
+mod source;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::cause::{cause, evidence, is_under_way};
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Cause, LAST_TAG};
 use crate::schedule::ScheduleName;
 use crate::schedule_set::ScheduleSet;
+use crate::state_tags::{Cause, LAST_TAG};
 use crate::timetable::{Action, Desired};
 
-pub use self::evidence::{Evidence, UnknownEvidence};
+pub use self::source::{TransitionSource, UnknownTransitionSource};
 
 /// A change of state that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct Transition {
     /// The edge that it applied, if a schedule's edge or a request caused it.
     pub edge: Option<Timestamp>,
     /// How it became known.
-    pub evidence: Evidence,
+    pub evidence: TransitionSource,
     /// Who it was where Curfew was not: the principal of the call by CloudTrail's word, else EC2's own reason.
     pub by: Option<String>,
     /// The instance's type at that time.
@@ -120,7 +120,7 @@ pub fn transition(
         region: after.region.clone(),
         account: after.account.clone(),
         edge,
-        evidence: Evidence::Look,
+        evidence: TransitionSource::Poll,
         by: external_reason(after),
         instance_type: Some(after.instance_type.clone()),
     };
@@ -148,7 +148,7 @@ pub fn told(
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: before.instance_type.clone(),
     };
@@ -196,7 +196,7 @@ pub fn inferred(
 ) -> Transition {
     let told = told(id, before, to, at, Some(after), schedule_set);
     Transition {
-        evidence: Evidence::Inference,
+        evidence: TransitionSource::Inferred,
         // What EC2 says now is about what came later.
         by: None,
         ..told
@@ -232,7 +232,7 @@ pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Tran
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
-        evidence: Evidence::Look,
+        evidence: TransitionSource::Poll,
         by: None,
         instance_type: before.instance_type.clone(),
     }

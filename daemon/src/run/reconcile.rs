@@ -108,7 +108,7 @@ enum Task {
     /// A look, whether the cloud made its pass.
     Check,
     /// Another trigger for the cloud, which is `late` with these steps.
-    Ask { late: Vec<Step>, sent: bool },
+    RequestKind { late: Vec<Step>, sent: bool },
     /// A pass; `late` are the steps that the cloud should have made.
     Pass { late: Vec<Step> },
 }
@@ -276,11 +276,11 @@ impl Reconcile {
         match (outcome, task) {
             (Err(error), _) => self.failed(&account_region, &error),
             (Ok(seen), Task::Check) => self.check(&account_region, seen, begun, now, passes),
-            (Ok(seen), Task::Ask { late, sent: true }) => {
+            (Ok(seen), Task::RequestKind { late, sent: true }) => {
                 region.asked = newest_edge(&late);
                 self.wait_for_the_cloud(&account_region, seen, begun, &now);
             }
-            (Ok(_), Task::Ask { late, sent: false }) => {
+            (Ok(_), Task::RequestKind { late, sent: false }) => {
                 self.step_in(&account_region, late, &now, passes)
             }
             (Ok(done), Task::Pass { late }) => {
@@ -399,7 +399,7 @@ impl Reconcile {
             };
             Done {
                 account_region,
-                task: Task::Ask { late, sent },
+                task: Task::RequestKind { late, sent },
                 begun,
                 now,
                 outcome: Ok(seen),

@@ -1,7 +1,7 @@
 //! `curfew explain INSTANCE`: why an instance is as it is.
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
-use curfew_core::transition::{Evidence, Transition};
+use curfew_core::transition::{Transition, TransitionSource};
 use curfew_journal::{Journal, Record};
 use curfew_model::Launch;
 
@@ -28,7 +28,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
         region: Region::new("us-east-1"),
         account: AccountId::new("123456789012"),
         edge: None,
-        evidence: Evidence::Look,
+        evidence: TransitionSource::Poll,
         by: None,
         instance_type: None,
     };

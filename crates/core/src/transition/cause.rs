@@ -4,9 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Sighting, direction, wants};
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, Requested};
 use crate::schedule::Enforcement;
 use crate::schedule_set::ScheduleSet;
+use crate::state_tags::{
+    Cause, LAST_TAG, LastApplied, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest,
+};
 use crate::timetable::Action;
 
 /// How late an edge may have been applied whose memory a newer one has replaced: three of the usual heartbeats.
@@ -46,11 +48,11 @@ pub(super) fn cause(
     if let (true, Some(cause)) = (under_way, &before.cause) {
         return (cause.clone(), None);
     }
-    let newest: Option<Last> = after
+    let newest: Option<LastApplied> = after
         .tags
         .get(LAST_TAG)
         .and_then(|value| value.parse().ok());
-    let earlier: Option<Last> = before.last.as_deref().and_then(|value| value.parse().ok());
+    let earlier: Option<LastApplied> = before.last.as_deref().and_then(|value| value.parse().ok());
     if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, schedule_set) {
         return edge;
     }
@@ -70,7 +72,7 @@ pub(super) fn cause(
         .get(OVERRIDE_TAG)
         .and_then(|value| value.parse().ok());
     let at = evidence.unwrap_or(now);
-    let request: Option<Requested> = after
+    let request: Option<RecordedRequest> = after
         .tags
         .get(REQUEST_TAG)
         .and_then(|value| value.parse().ok());
@@ -105,7 +107,7 @@ pub(super) fn cause(
 /// are read late, newer edges have overwritten the memory of those that caused them.
 fn replaced(
     after: &Instance,
-    newest: Option<&Last>,
+    newest: Option<&LastApplied>,
     direction: Action,
     evidence: Option<Timestamp>,
     schedule_set: &ScheduleSet,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::example;
-use crate::memory::OVERRIDE_TAG;
 use crate::schedule::Enforcement;
+use crate::state_tags::OVERRIDE_TAG;
 
 const NOW: &str = "2026-11-23T19:00:10Z";
 
@@ -194,7 +194,7 @@ fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
     let seen = told(&after.id, &before, to, at, Some(&after), &nobody());
     assert_eq!((seen.to, seen.at), (to, at));
     assert_eq!(seen.cause.to_string(), "schedule office");
-    assert_eq!(seen.evidence, Evidence::Event);
+    assert_eq!(seen.evidence, TransitionSource::Event);
     let unseen = told(&after.id, &before, to, at, None, &nobody());
     assert_eq!(
         unseen.cause,
@@ -299,7 +299,7 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
     let request = "2026-11-23T10:00:00Z stop by alice";
     after
         .tags
-        .insert(crate::memory::REQUEST_TAG.into(), request.into());
+        .insert(crate::state_tags::REQUEST_TAG.into(), request.into());
     let cause_at = |now: &str| {
         let found = transition(
             &running_with(last),
@@ -320,7 +320,7 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
     let mut asked_for = |request: &str| {
         after
             .tags
-            .insert(crate::memory::REQUEST_TAG.into(), request.into());
+            .insert(crate::state_tags::REQUEST_TAG.into(), request.into());
         let now = "2026-11-23T19:30:00Z".parse().unwrap();
         let found = transition(&running_with(last), &after, &schedule_set, now);
         found.unwrap().cause.to_string()
@@ -375,7 +375,7 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
         region: after.region.clone(),
         account: after.account.clone(),
         edge: None,
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: Some("t3.nano".into()),
     };
@@ -414,7 +414,7 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
         region: after.region.clone(),
         account: after.account.clone(),
         edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: Some("t3.large".into()),
     };
@@ -425,7 +425,7 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
     assert_eq!(
         inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
-            evidence: Evidence::Inference,
+            evidence: TransitionSource::Inferred,
             ..expected.clone()
         }
     );
@@ -454,7 +454,7 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
     assert_eq!(
         inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
-            evidence: Evidence::Inference,
+            evidence: TransitionSource::Inferred,
             by: None,
             ..external
         }
@@ -505,7 +505,7 @@ fn an_override_explains_what_it_wants_from_its_beginning_until_a_newer_request()
     let by_override = |override_: &str, request: &str| {
         let tags = [
             (OVERRIDE_TAG, override_),
-            (crate::memory::REQUEST_TAG, request),
+            (crate::state_tags::REQUEST_TAG, request),
         ];
         stopped_by(before, &tags)
     };
@@ -631,7 +631,7 @@ fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
             region: after.region.clone(),
             account: after.account.clone(),
             edge: None,
-            evidence: Evidence::Look,
+            evidence: TransitionSource::Poll,
             by: None,
             instance_type: Some("t3.nano".into()),
         }
@@ -641,13 +641,13 @@ fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
 #[test]
 fn evidence_is_read_as_it_is_written() {
     for (evidence, word) in [
-        (Evidence::Event, "event"),
-        (Evidence::Look, "look"),
-        (Evidence::Inference, "inference"),
+        (TransitionSource::Event, "event"),
+        (TransitionSource::Poll, "look"),
+        (TransitionSource::Inferred, "inference"),
     ] {
         assert_eq!(evidence.to_string(), word);
-        assert_eq!(word.parse::<Evidence>().unwrap(), evidence);
+        assert_eq!(word.parse::<TransitionSource>().unwrap(), evidence);
     }
-    let unknown = "rumour".parse::<Evidence>().unwrap_err();
+    let unknown = "rumour".parse::<TransitionSource>().unwrap_err();
     assert_eq!(unknown.to_string(), "`rumour` is not a sort of evidence");
 }

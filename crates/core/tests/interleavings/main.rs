@@ -31,7 +31,7 @@ use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::Timetable;
 
 use crate::machine::Pace;
-use crate::model::{Depth, Exploration, Scenario, Spoken};
+use crate::model::{Depth, Exploration, RequestTemplate, Scenario};
 use crate::search::{Report, explore};
 use crate::shell::{Rules, Shell};
 use crate::verdict::Violation;
@@ -43,20 +43,20 @@ const AROUND_THE_STOP: [i32; 4] = [112, 120, 128, 136];
 const AROUND_BOTH: [i32; 8] = [-8, 0, 8, 16, 112, 120, 128, 136];
 
 const RULES: Rules = Rules {
-    fresh_eyes: true,
-    rereads_last: true,
-    keeps_peoples_tags: true,
+    fresh_observation: true,
+    rereads_last_applied: true,
+    keeps_person_tags: true,
 };
 
 const PLAIN: Scenario = Scenario {
     rules: RULES,
     instants: &AROUND_THE_START,
     vocabulary: &[
-        Spoken::Start,
-        Spoken::Stop,
-        Spoken::KeepRunning,
-        Spoken::KeepStopped,
-        Spoken::Resume,
+        RequestTemplate::Start,
+        RequestTemplate::Stop,
+        RequestTemplate::KeepRunning,
+        RequestTemplate::KeepStopped,
+        RequestTemplate::Resume,
     ],
     depth: Depth {
         words: 2,
@@ -134,7 +134,7 @@ fn a_person_a_console_user_and_a_refused_call() {
 #[test]
 fn an_override_that_keeps_hands_off() {
     holds(Scenario {
-        vocabulary: &[Spoken::KeepOff, Spoken::Start],
+        vocabulary: &[RequestTemplate::KeepOff, RequestTemplate::Start],
         ..PLAIN
     });
 }
@@ -237,12 +237,12 @@ fn everything_at_once_over_both_edges() {
         holds(Scenario {
             instants: &AROUND_BOTH,
             vocabulary: &[
-                Spoken::Start,
-                Spoken::Stop,
-                Spoken::KeepRunning,
-                Spoken::KeepStopped,
-                Spoken::KeepOff,
-                Spoken::Resume,
+                RequestTemplate::Start,
+                RequestTemplate::Stop,
+                RequestTemplate::KeepRunning,
+                RequestTemplate::KeepStopped,
+                RequestTemplate::KeepOff,
+                RequestTemplate::Resume,
             ],
             depth: Depth {
                 words: 2,
@@ -267,22 +267,22 @@ fn breaks(scenario: Scenario, expected: Violation) {
 
 /// The pass that acted on what it saw before a person spoke (issue 11, number 1).
 #[test]
-fn without_fresh_eyes_a_person_is_overruled() {
+fn without_fresh_observation_a_person_is_overruled() {
     breaks(
         Scenario {
             rules: Rules {
-                fresh_eyes: false,
+                fresh_observation: false,
                 ..RULES
             },
             instants: &[0, 16, 32],
-            vocabulary: &[Spoken::Stop],
+            vocabulary: &[RequestTemplate::Stop],
             depth: Depth {
                 words: 1,
                 ..NOTHING
             },
             ..PLAIN
         },
-        Violation::WordNotFollowed,
+        Violation::DirectiveNotFollowed,
     );
 }
 
@@ -292,11 +292,11 @@ fn where_passes_delete_a_persons_tag_a_newer_override_is_lost() {
     breaks(
         Scenario {
             rules: Rules {
-                keeps_peoples_tags: false,
+                keeps_person_tags: false,
                 ..RULES
             },
             instants: &[-8, 0, 8],
-            vocabulary: &[Spoken::KeepStopped],
+            vocabulary: &[RequestTemplate::KeepStopped],
             ..PLAIN
         },
         Violation::OverrideNotFollowed,
@@ -308,11 +308,11 @@ fn without_reading_last_again_it_goes_back() {
     breaks(
         Scenario {
             rules: Rules {
-                rereads_last: false,
+                rereads_last_applied: false,
                 ..RULES
             },
             instants: &[-8, 0],
-            vocabulary: &[Spoken::Start],
+            vocabulary: &[RequestTemplate::Start],
             depth: Depth {
                 words: 1,
                 ..NOTHING

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::schedule::Enforcement;
+use curfew_core::state_tags::{Cause, LAST_TAG, LastApplied};
 use curfew_core::timetable::Action;
 
 use crate::machine::{Machine, Pace, Power, Second, StoppedBy, instant, second};
-use crate::people::{EDGES, Newest, Rank, Said, next_edge};
-use crate::search::{Model, Next, Quickly};
-use crate::shell::{Kept, Operation, Planned, Rules, Shell, StepId, Trigger, Word, last_in};
+use crate::people::{EDGES, NewestDirective, PersonRequests, Rank, next_edge};
+use crate::search::{FastHasher, Model, Next};
+use crate::shell::{
+    Operation, OverrideTarget, PersonRequest, Planned, Rules, Shell, StepId, Trigger, last_in,
+};
 use crate::verdict::Violation;
 
 /// What is explored.
@@ -18,7 +20,7 @@ pub(crate) struct Scenario {
     pub(crate) rules: Rules,
     /// The instants at which things happen.
     pub(crate) instants: &'static [Second],
-    pub(crate) vocabulary: &'static [Spoken],
+    pub(crate) vocabulary: &'static [RequestTemplate],
     pub(crate) depth: Depth,
     pub(crate) enforcement: Enforcement,
     /// Whether the instance was never looked at before.
@@ -43,7 +45,7 @@ pub(crate) struct Depth {
 
 /// What a person may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum RequestTemplate {
     Start,
     Stop,
     KeepRunning,
@@ -56,7 +58,7 @@ pub(crate) enum Spoken {
 pub(crate) struct State {
     tick: u8,
     pub(crate) machine: Machine,
-    pub(crate) said: Said,
+    pub(crate) said: PersonRequests,
     left: Depth,
     pub(crate) passes: [Pass; 2],
     /// The latest change that came from the console.
@@ -72,11 +74,11 @@ pub(crate) struct State {
 pub(crate) enum Pass {
     /// There is none, or nothing comes of it any more.
     None,
-    UnderWay(UnderWay),
+    Running(RunningPass),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct UnderWay {
+pub(crate) struct RunningPass {
     pub(crate) step: StepId,
     /// EC2 refused the call, and that is written.
     pub(crate) refused: bool,
@@ -93,7 +95,7 @@ pub(crate) struct UnderWay {
 pub(crate) struct ConsoleChange {
     pub(crate) to: Action,
     /// The word that it came after.
-    pub(crate) word: Newest,
+    pub(crate) word: NewestDirective,
     /// Whether that word had been recorded as done.
     pub(crate) recorded: bool,
 }
@@ -101,7 +103,7 @@ pub(crate) struct ConsoleChange {
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
     Tick,
-    Says(Word),
+    Says(PersonRequest),
     Console(Action),
     FallsBack,
     Arrives,
@@ -118,10 +120,10 @@ pub(crate) struct Exploration {
     pub(crate) scenario: Scenario,
     pub(crate) shell: Shell,
     initial: Vec<State>,
-    checked: HashMap<Question, Vec<Violation>, Quickly>,
+    checked: HashMap<StateKey, Vec<Violation>, FastHasher>,
 }
 
-type Question = (u8, Machine, Said, Option<ConsoleChange>);
+type StateKey = (u8, Machine, PersonRequests, Option<ConsoleChange>);
 
 impl Exploration {
     pub(crate) fn new(scenario: Scenario, mut shell: Shell) -> Self {
@@ -158,13 +160,13 @@ impl Exploration {
             // Running at night: that came from the console.
             let changed = (known && machine.power == Power::Running).then(|| ConsoleChange {
                 to: Action::Start,
-                word: Said::default().newest(-1),
+                word: PersonRequests::default().newest(-1),
                 recorded: true,
             });
             State {
                 tick: 0,
                 machine,
-                said: Said::default(),
+                said: PersonRequests::default(),
                 left: scenario.depth,
                 passes: [Pass::None; 2],
                 changed,
@@ -185,22 +187,27 @@ impl Exploration {
     }
 
     /// The instant that decisions are about: the newest that is known on the instance.
-    pub(crate) fn reading(&self, machine: Machine, said: &Said, now: Second) -> Second {
+    pub(crate) fn effective_now(
+        &self,
+        machine: Machine,
+        said: &PersonRequests,
+        now: Second,
+    ) -> Second {
         let last = self.shell.last(machine).map(|last| second(last.at));
         now.max(last.max(said.latest()).unwrap_or(now))
     }
 
-    fn word_of(&self, spoken: Spoken, tick: u8) -> Word {
+    fn word_of(&self, spoken: RequestTemplate, tick: u8) -> PersonRequest {
         let instants = self.scenario.instants;
         let later = usize::from(tick) + 2;
         let until = || instants.get(later).copied().unwrap_or(3_600);
         match spoken {
-            Spoken::Start => Word::Start,
-            Spoken::Stop => Word::Stop,
-            Spoken::KeepRunning => Word::Keep(Kept::Running, until()),
-            Spoken::KeepStopped => Word::Keep(Kept::Stopped, until()),
-            Spoken::KeepOff => Word::Keep(Kept::Ignored, until()),
-            Spoken::Resume => Word::Resume,
+            RequestTemplate::Start => PersonRequest::Start,
+            RequestTemplate::Stop => PersonRequest::Stop,
+            RequestTemplate::KeepRunning => PersonRequest::Keep(OverrideTarget::Running, until()),
+            RequestTemplate::KeepStopped => PersonRequest::Keep(OverrideTarget::Stopped, until()),
+            RequestTemplate::KeepOff => PersonRequest::Keep(OverrideTarget::Ignored, until()),
+            RequestTemplate::Resume => PersonRequest::Resume,
         }
     }
 
@@ -208,7 +215,7 @@ impl Exploration {
         let tick = state.tick + 1;
         let now = *self.scenario.instants.get(usize::from(tick))?;
         let overdue = |pass: &Pass| match pass {
-            Pass::UnderWay(pass) => pass.sent.is_some_and(|sent| sent + 1 < tick),
+            Pass::Running(pass) => pass.sent.is_some_and(|sent| sent + 1 < tick),
             Pass::None => false,
         };
         if state.machine.power.in_flight() || state.passes.iter().any(overdue) {
@@ -230,7 +237,7 @@ impl Exploration {
 
     /// Whether nothing comes of a pass any more.
     fn is_over(&self, pass: &Pass, now: Second) -> bool {
-        let Pass::UnderWay(pass) = pass else {
+        let Pass::Running(pass) = pass else {
             return false;
         };
         if pass.sent.is_some() {
@@ -241,7 +248,7 @@ impl Exploration {
         let calls = |operation: &Operation| matches!(operation, Operation::Call(_));
         let before_call = operations[usize::from(pass.done)..].iter().any(calls);
         let since = now - self.scenario.instants[usize::from(pass.observed)];
-        now >= pass.ends || (before_call && rules.fresh_eyes && since > FRESH)
+        now >= pass.ends || (before_call && rules.fresh_observation && since > FRESH)
     }
 
     fn observations(&mut self, state: &State) -> Vec<(Trigger, Second, Planned)> {
@@ -281,12 +288,12 @@ impl Exploration {
         };
         let word = state
             .said
-            .newest(self.reading(state.machine, &state.said, decided));
+            .newest(self.effective_now(state.machine, &state.said, decided));
         let again = calls
             && !word.in_force
             && self.scenario.enforcement == Enforcement::OncePerEdge
             && (word.at, word.rank) <= state.done;
-        let pass = Pass::UnderWay(UnderWay {
+        let pass = Pass::Running(RunningPass {
             step,
             refused: false,
             done: 0,
@@ -303,18 +310,18 @@ impl Exploration {
 
     /// What a pass does next, and how that may go.
     fn goes_on(&mut self, state: &State, slot: usize) -> Vec<Next<Self>> {
-        let Pass::UnderWay(pass) = state.passes[slot] else {
+        let Pass::Running(pass) = state.passes[slot] else {
             return Vec::new();
         };
         match self.operation(&pass) {
             Operation::Call(action) if pass.sent.is_none() => {
                 let mut next = Vec::from_iter(self.refused(state, slot, pass));
                 next.push(if self.scenario.pace == Pace::Late {
-                    let sent = UnderWay {
+                    let sent = RunningPass {
                         sent: Some(state.tick),
                         ..pass
                     };
-                    fine(Event::Does(slot), with(state, slot, Pass::UnderWay(sent)))
+                    fine(Event::Does(slot), with(state, slot, Pass::Running(sent)))
                 } else {
                     self.takes_effect(state, slot, pass, action)
                 });
@@ -325,19 +332,19 @@ impl Exploration {
         }
     }
 
-    fn operation(&self, pass: &UnderWay) -> Operation {
+    fn operation(&self, pass: &RunningPass) -> Operation {
         self.shell.operations(pass.step, pass.refused)[usize::from(pass.done)].clone()
     }
 
     /// A pass after what it does next.
-    fn advanced(&self, pass: UnderWay) -> Pass {
+    fn advanced(&self, pass: RunningPass) -> Pass {
         let done = pass.done + 1;
         let ahead = &self.shell.operations(pass.step, pass.refused)[usize::from(done)..];
         if ahead.is_empty() {
             return Pass::None;
         }
         let calls = |operation: &Operation| matches!(operation, Operation::Call(_));
-        Pass::UnderWay(UnderWay {
+        Pass::Running(RunningPass {
             done,
             observed: if ahead.iter().any(calls) {
                 pass.observed
@@ -349,7 +356,7 @@ impl Exploration {
         })
     }
 
-    fn refused(&self, state: &State, slot: usize, pass: UnderWay) -> Option<Next<Self>> {
+    fn refused(&self, state: &State, slot: usize, pass: RunningPass) -> Option<Next<Self>> {
         let left = Depth {
             failures: state.left.failures.checked_sub(1)?,
             ..state.left
@@ -357,7 +364,7 @@ impl Exploration {
         let pass = if self.shell.operations(pass.step, true).is_empty() {
             Pass::None
         } else {
-            Pass::UnderWay(UnderWay {
+            Pass::Running(RunningPass {
                 refused: true,
                 done: 0,
                 observed: 0,
@@ -375,7 +382,7 @@ impl Exploration {
         &self,
         state: &State,
         slot: usize,
-        pass: UnderWay,
+        pass: RunningPass,
         action: Action,
     ) -> Next<Self> {
         let now = self.now(state);
@@ -398,7 +405,7 @@ impl Exploration {
         &mut self,
         state: &State,
         slot: usize,
-        pass: UnderWay,
+        pass: RunningPass,
         write: &Operation,
     ) -> Vec<Next<Self>> {
         let (machine, violation) = self.write(state, write);
@@ -443,7 +450,7 @@ impl Exploration {
         }
     }
 
-    fn speaks(&mut self, state: &State, word: Word) -> Next<Self> {
+    fn speaks(&mut self, state: &State, word: PersonRequest) -> Next<Self> {
         let now = self.now(state);
         let (machine, at) = self.shell.say(state.machine, word, now);
         let last = self.shell.last(state.machine).map(|last| second(last.at));
@@ -474,7 +481,7 @@ impl Exploration {
         let now = self.now(state);
         let word = state
             .said
-            .newest(self.reading(state.machine, &state.said, now));
+            .newest(self.effective_now(state.machine, &state.said, now));
         let last = self.shell.last(state.machine);
         let recorded = last.is_some_and(|last| {
             let key = (second(last.at), rank(&last, &state.said));
@@ -508,7 +515,7 @@ fn refuses(power: Power, action: Action) -> bool {
 }
 
 /// What kind of word a memory is of.
-fn rank(last: &Last, said: &Said) -> Rank {
+fn rank(last: &LastApplied, said: &PersonRequests) -> Rank {
     match last.cause {
         Cause::Override(_) | Cause::Request(_) => Rank::Person,
         Cause::Schedule(_) if said.kept.is_some_and(|kept| kept.until == second(last.at)) => {
@@ -622,10 +629,10 @@ impl Model for Exploration {
     }
 
     fn describe(&mut self, before: &State, event: Event, after: &State) -> String {
-        self.told(before, event, after)
+        self.describe_event(before, event, after)
     }
 
     fn describe_state(&self, state: &State) -> String {
-        self.state_told(state)
+        self.format_state(state)
     }
 }

@@ -4,7 +4,7 @@
 use curfew_core::timetable::Action;
 
 use crate::machine::Second;
-use crate::shell::{Kept, Word};
+use crate::shell::{OverrideTarget, PersonRequest};
 
 /// The edges of the schedule that is explored.
 pub(crate) const EDGES: [(Second, Action); 4] = [
@@ -28,7 +28,7 @@ pub(crate) fn next_edge(now: Second) -> Second {
 
 /// The latest words of people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Said {
+pub(crate) struct PersonRequests {
     pub(crate) plain: Option<(Second, Action)>,
     pub(crate) kept: Option<Override>,
 }
@@ -37,21 +37,21 @@ pub(crate) struct Said {
 pub(crate) struct Override {
     pub(crate) since: Second,
     pub(crate) until: Second,
-    pub(crate) kept: Kept,
+    pub(crate) kept: OverrideTarget,
 }
 
-impl Said {
+impl PersonRequests {
     /// With this word, whose instant is `at`, added.
-    pub(crate) fn and(self, word: Word, at: Second) -> Self {
+    pub(crate) fn and(self, word: PersonRequest, at: Second) -> Self {
         let plain = |action| Self {
             plain: Some((at, action)),
             ..self
         };
         match word {
-            Word::Start => plain(Action::Start),
-            Word::Stop => plain(Action::Stop),
-            Word::Resume => plain(edge(at).1),
-            Word::Keep(kept, until) => Self {
+            PersonRequest::Start => plain(Action::Start),
+            PersonRequest::Stop => plain(Action::Stop),
+            PersonRequest::Resume => plain(edge(at).1),
+            PersonRequest::Keep(kept, until) => Self {
                 kept: Some(Override {
                     since: at,
                     until,
@@ -80,20 +80,20 @@ impl Said {
     }
 
     /// The newest word at `now`.
-    pub(crate) fn newest(&self, now: Second) -> Newest {
+    pub(crate) fn newest(&self, now: Second) -> NewestDirective {
         if let Some(kept) = self.in_force(now) {
-            return Newest {
+            return NewestDirective {
                 at: kept.since,
                 rank: Rank::Person,
                 want: match kept.kept {
-                    Kept::Running => Some(Action::Start),
-                    Kept::Stopped => Some(Action::Stop),
-                    Kept::Ignored => None,
+                    OverrideTarget::Running => Some(Action::Start),
+                    OverrideTarget::Stopped => Some(Action::Stop),
+                    OverrideTarget::Ignored => None,
                 },
                 in_force: true,
             };
         }
-        let word = |(at, action), rank| Newest {
+        let word = |(at, action), rank| NewestDirective {
             at,
             rank,
             want: Some(action),
@@ -114,7 +114,7 @@ impl Said {
 
 /// The word that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Newest {
+pub(crate) struct NewestDirective {
     pub(crate) at: Second,
     pub(crate) rank: Rank,
     /// Nothing under an override that keeps hands off.

@@ -100,7 +100,7 @@ pub(crate) fn explore<M: Model>(model: &mut M, bound: usize) -> Report<M::Violat
 /// The states in the order in which they were found, each with the state and event that it was reached from.
 struct Search<M: Model> {
     visited: Vec<(M::State, Origin<M>)>,
-    known: HashMap<M::State, usize, Quickly>,
+    known: HashMap<M::State, usize, FastHasher>,
 }
 
 /// Where a state was reached from, and by what.
@@ -143,13 +143,13 @@ impl<M: Model> Search<M> {
 }
 
 /// How states are hashed: tests are not optimized, and the standard hasher would be most of the time then.
-pub(crate) type Quickly = BuildHasherDefault<Multiply>;
+pub(crate) type FastHasher = BuildHasherDefault<MultiplicativeHasher>;
 
 /// Knuth's multiplicative hashing, word by word; nobody chooses these keys to collide.
 #[derive(Default)]
-pub(crate) struct Multiply(u64);
+pub(crate) struct MultiplicativeHasher(u64);
 
-impl Hasher for Multiply {
+impl Hasher for MultiplicativeHasher {
     fn finish(&self) -> u64 {
         // The table looks at the highest and at the lowest bits.
         self.0 ^ (self.0 >> 32)

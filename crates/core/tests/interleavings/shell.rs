@@ -2,30 +2,30 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use curfew_core::memory::{
-    Actor, LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, RETRY_TAG, Requested,
-};
 use curfew_core::plan::{Plan, plan};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
-use curfew_core::step::{Remember, RetryChange, Step};
+use curfew_core::state_tags::{
+    Actor, LAST_TAG, LastApplied, OVERRIDE_TAG, Override, REQUEST_TAG, RETRY_TAG, RecordedRequest,
+};
+use curfew_core::step::{RetryChange, Step, TagChanges};
 use curfew_core::timetable::Action;
 use curfew_core::world::World;
 
 use crate::machine::{Machine, Pace, Second, TagSets, instant, second};
-use crate::search::Quickly;
+use crate::search::FastHasher;
 
 /// The rules that the shells keep, not `plan`. Each can be switched off: the exploration must then find the fault
 /// that the rule is there for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// A call is sent only while its observation is fresh.
-    pub(crate) fresh_eyes: bool,
+    pub(crate) fresh_observation: bool,
     /// `curfew:last` is read again right before it is written, and nothing older is written over it.
-    pub(crate) rereads_last: bool,
+    pub(crate) rereads_last_applied: bool,
     /// Passes delete no person's tag.
-    pub(crate) keeps_peoples_tags: bool,
+    pub(crate) keeps_person_tags: bool,
 }
 
 /// One thing that is done for a step, whole or not at all.
@@ -62,17 +62,17 @@ pub(crate) enum Trigger {
 
 /// A word of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Word {
+pub(crate) enum PersonRequest {
     Start,
     Stop,
     /// An override, until an instant.
-    Keep(Kept, Second),
+    Keep(OverrideTarget, Second),
     Resume,
 }
 
 /// What an override keeps the instance at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Kept {
+pub(crate) enum OverrideTarget {
     Running,
     Stopped,
     Ignored,
@@ -83,12 +83,12 @@ pub(crate) struct Shell {
     schedule_set: ScheduleSet,
     rules: Rules,
     pub(crate) tags: TagSets,
-    steps: Vec<KnownStep>,
+    steps: Vec<CachedStep>,
     step_ids: HashMap<String, StepId>,
-    plans: HashMap<(Machine, Second, Trigger), Planned, Quickly>,
+    plans: HashMap<(Machine, Second, Trigger), Planned, FastHasher>,
 }
 
-struct KnownStep {
+struct CachedStep {
     text: String,
     accepted: Vec<Operation>,
     refused: Vec<Operation>,
@@ -125,7 +125,7 @@ impl Shell {
         } = plan(&world, instant(now));
         let override_is_over = override_in(tags).is_some_and(|kept| second(kept.until) <= now);
         let also_deletes =
-            (override_is_over && !self.rules.keeps_peoples_tags).then_some(OVERRIDE_TAG);
+            (override_is_over && !self.rules.keeps_person_tags).then_some(OVERRIDE_TAG);
         let waits = |reason: &SkipReason| matches!(reason, SkipReason::WaitingToRetry { .. });
         let planned = Planned {
             ends: outdated_at.map_or(Second::MAX, second),
@@ -145,7 +145,7 @@ impl Shell {
         let mut accepted = operations(step);
         accepted.extend(also_deletes.map(|key| Operation::Delete(vec![key.to_owned()])));
         let remark = step.note.as_ref().map(|note| format!("; {note}"));
-        self.steps.push(KnownStep {
+        self.steps.push(CachedStep {
             text: format!(
                 "{} ({}{})",
                 step.action,
@@ -186,7 +186,7 @@ impl Shell {
                 let there = self.tags.get(machine.tags).get(LAST_TAG);
                 let there = there
                     .map(String::as_str)
-                    .filter(|_| self.rules.rereads_last);
+                    .filter(|_| self.rules.rereads_last_applied);
                 let new = last_in(set);
                 if new.is_some_and(|new| !new.may_be_written_over(there, None)) {
                     machine.tags
@@ -216,21 +216,30 @@ impl Shell {
 
     /// A person's word is written to the instance's tags; also given: its instant. What comes of it is any pass's business, so that
     /// the one that the request makes itself is a pass like others.
-    pub(crate) fn say(&mut self, machine: Machine, word: Word, now: Second) -> (Machine, Second) {
+    pub(crate) fn say(
+        &mut self,
+        machine: Machine,
+        word: PersonRequest,
+        now: Second,
+    ) -> (Machine, Second) {
         let mut tags = self.tags.get(machine.tags).clone();
         let instances = [machine.observed(&tags)];
         let ask = match word {
-            Word::Start => Ask::Start(Lasting::NextEdge),
-            Word::Stop => Ask::Stop(Lasting::NextEdge),
-            Word::Keep(Kept::Running, until) => Ask::Start(Lasting::Until(instant(until))),
-            Word::Keep(Kept::Stopped, until) => Ask::Stop(Lasting::Until(instant(until))),
-            Word::Keep(Kept::Ignored, until) => Ask::Ignore {
+            PersonRequest::Start => RequestKind::Start(RequestDuration::NextEdge),
+            PersonRequest::Stop => RequestKind::Stop(RequestDuration::NextEdge),
+            PersonRequest::Keep(OverrideTarget::Running, until) => {
+                RequestKind::Start(RequestDuration::Until(instant(until)))
+            }
+            PersonRequest::Keep(OverrideTarget::Stopped, until) => {
+                RequestKind::Stop(RequestDuration::Until(instant(until)))
+            }
+            PersonRequest::Keep(OverrideTarget::Ignored, until) => RequestKind::Ignore {
                 until: instant(until),
             },
-            Word::Resume => Ask::Resume,
+            PersonRequest::Resume => RequestKind::Resume,
         };
         let request = Request {
-            ask,
+            kind: ask,
             targets: [instances[0].id.clone()].into(),
             by: Actor::new("alice"),
         };
@@ -240,11 +249,13 @@ impl Shell {
         };
         let plan = plan(&asked, instant(now));
         let step = plan.steps.first().expect("a person's word is a step");
-        let spoken = step.word.as_ref().expect("which says it");
+        let spoken = step.request_tags.as_ref().expect("which says it");
         spoken.write_to(&mut tags);
         let at = match word {
-            Word::Keep(..) => override_in(&tags).expect("the override").since,
-            Word::Start | Word::Stop | Word::Resume => request_in(&tags).expect("it").at,
+            PersonRequest::Keep(..) => override_in(&tags).expect("the override").since,
+            PersonRequest::Start | PersonRequest::Stop | PersonRequest::Resume => {
+                request_in(&tags).expect("it").at
+            }
         };
         let said = Machine {
             tags: self.tags.id(tags),
@@ -262,13 +273,13 @@ impl Shell {
         (said, second(at))
     }
 
-    pub(crate) fn last(&self, machine: Machine) -> Option<Last> {
+    pub(crate) fn last(&self, machine: Machine) -> Option<LastApplied> {
         read(self.tags.get(machine.tags).get(LAST_TAG))
     }
 }
 
 /// What a `CreateTags` makes of `curfew:last`.
-pub(crate) fn last_in(set: &[(String, String)]) -> Option<Last> {
+pub(crate) fn last_in(set: &[(String, String)]) -> Option<LastApplied> {
     read(
         set.iter()
             .find(|(key, _)| key == LAST_TAG)
@@ -280,7 +291,7 @@ fn override_in(tags: &BTreeMap<String, String>) -> Option<Override> {
     read(tags.get(OVERRIDE_TAG))
 }
 
-fn request_in(tags: &BTreeMap<String, String>) -> Option<Requested> {
+fn request_in(tags: &BTreeMap<String, String>) -> Option<RecordedRequest> {
     read(tags.get(REQUEST_TAG))
 }
 
@@ -294,16 +305,18 @@ fn operations(step: &Step) -> Vec<Operation> {
     let first = first.map(|last| Operation::Create(vec![(LAST_TAG.to_owned(), last.to_string())]));
     let call = step.action.action().map(Operation::Call);
     let mut all: Vec<Operation> = first.into_iter().chain(call).collect();
-    all.extend(writes(&step.remember));
+    all.extend(writes(&step.tag_changes));
     all
 }
 
 fn refusal(step: &Step) -> Vec<Operation> {
     let refused = step.if_refused;
-    refused.map_or_else(Vec::new, |next| writes(&Remember::refused(next, "Refused")))
+    refused.map_or_else(Vec::new, |next| {
+        writes(&TagChanges::refused(next, "Refused"))
+    })
 }
 
-fn writes(remember: &Remember) -> Vec<Operation> {
+fn writes(remember: &TagChanges) -> Vec<Operation> {
     let last = remember.last.as_ref();
     let last = last.map(|last| (LAST_TAG.to_owned(), last.to_string()));
     let (retry, removed) = match &remember.retry {

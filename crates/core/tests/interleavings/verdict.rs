@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use curfew_core::memory::Cause;
 use curfew_core::schedule::Enforcement;
+use curfew_core::state_tags::Cause;
 
 use crate::machine::{Machine, Second, second};
 use crate::model::{Exploration, FRESH, State};
-use crate::people::{Newest, Rank, edge, next_edge};
+use crate::people::{NewestDirective, Rank, edge, next_edge};
 use crate::shell::{Planned, Trigger};
 
 /// What must never be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
-    WordNotFollowed,
+    DirectiveNotFollowed,
     OverrideNotFollowed,
     ConsoleUndone,
     NeverEmpty,
@@ -29,7 +29,7 @@ pub(crate) enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::WordNotFollowed => "the newest word is not followed after two passes",
+            Self::DirectiveNotFollowed => "the newest word is not followed after two passes",
             Self::OverrideNotFollowed => "an override in force is not followed after two passes",
             Self::ConsoleUndone => {
                 "a change in the console is undone, though the word before it was recorded"
@@ -47,7 +47,7 @@ impl fmt::Display for Violation {
 }
 
 /// How long a word is pending, at most, once somebody looks.
-const LOOKS_LATER: [Second; 6] = [16, 32, 48, 66, 84, 110];
+const LATER_PASSES: [Second; 6] = [16, 32, 48, 66, 84, 110];
 
 impl Exploration {
     /// Two passes that nothing interrupts, and some later ones.
@@ -66,7 +66,9 @@ impl Exploration {
         if let Some(violation) = self.unfollowed(state, second_, now) {
             wrong.push(violation);
         }
-        let word = state.said.newest(self.reading(second_, &state.said, now));
+        let word = state
+            .said
+            .newest(self.effective_now(second_, &state.said, now));
         if word.rank == Rank::Person
             && word.want.is_some()
             && !third.waits
@@ -80,7 +82,7 @@ impl Exploration {
             .map_or(Second::MAX, |kept| kept.until);
         let calm = next_edge(now).min(kept);
         let mut machine = second_;
-        for later in LOOKS_LATER.map(|later| now + later) {
+        for later in LATER_PASSES.map(|later| now + later) {
             if later < calm {
                 machine = self.shell.pass(machine, later).0;
                 machine = self.shell.pass(machine, later).0;
@@ -107,19 +109,21 @@ impl Exploration {
         if self.shell.plan(machine, now, Trigger::Heartbeat).waits {
             return None;
         }
-        let word = state.said.newest(self.reading(machine, &state.said, now));
+        let word = state
+            .said
+            .newest(self.effective_now(machine, &state.said, now));
         let followed = word.want.is_none_or(|want| machine.power.is_at(want));
         if word.in_force {
             return (!followed).then_some(Violation::OverrideNotFollowed);
         }
         if self.scenario.enforcement == Enforcement::Enforced {
-            return (!followed).then_some(Violation::WordNotFollowed);
+            return (!followed).then_some(Violation::DirectiveNotFollowed);
         }
         match state.changed.filter(|changed| changed.word == word) {
             Some(change) => (change.recorded && !machine.power.is_at(change.to))
                 .then_some(Violation::ConsoleUndone),
             None => (!followed && !self.is_adopted(machine, word) && !self.is_early(machine, now))
-                .then_some(Violation::WordNotFollowed),
+                .then_some(Violation::DirectiveNotFollowed),
         }
     }
 
@@ -130,14 +134,14 @@ impl Exploration {
     }
 
     /// Whether the newest edge counts as past, since the instance was seen for the first time after it.
-    fn is_adopted(&self, machine: Machine, word: Newest) -> bool {
+    fn is_adopted(&self, machine: Machine, word: NewestDirective) -> bool {
         let last = self.shell.last(machine);
         self.scenario.first_sight
             && word.rank == Rank::Edge
             && last.is_some_and(|last| last.cause == Cause::Adopted && second(last.at) >= word.at)
     }
 
-    fn is_recorded(&self, machine: Machine, word: Newest) -> bool {
+    fn is_recorded(&self, machine: Machine, word: NewestDirective) -> bool {
         self.shell
             .last(machine)
             .is_some_and(|last| second(last.at) >= word.at)

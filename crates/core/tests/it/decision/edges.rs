@@ -1,12 +1,12 @@
 //! Edges: applied once, caught up when missed, adopted, verified.
 
 use curfew_core::instance::{Hibernation, InstanceState, InstanceState::*};
-use curfew_core::memory::LAST_TAG;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_core::step::StepAction;
 use jiff::SignedDuration;
 
 use crate::support::{
-    CONFIGURATION, Cloud, Evidence, SETTLING, Trouble, detail, note, paris, said, scenario,
+    CONFIGURATION, Cloud, SETTLING, StateDetails, Trouble, detail, note, paris, said, scenario,
     scenario_on, schedule_set,
 };
 
@@ -230,7 +230,7 @@ fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 21:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     full(&mut cloud, "strict");
     let plan = cloud.look();
@@ -241,51 +241,66 @@ fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
 #[test]
 fn what_the_console_did_after_a_missed_edge_stays() {
     // A missed 20:00, a console start at 22:00, and a pass at 22:05 leave it running.
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 19:00", |cloud| {
-        let web = cloud.stopped("office");
-        cloud
-            .machine(&web)
-            .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
-        cloud.until("2026-11-23 22:00").person_starts(&web);
-        cloud.until("2026-11-23 22:05");
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
-        assert_eq!(note(&plan), "a user started it after that");
-        assert_eq!(
-            cloud.last(&web),
-            "2026-11-23T19:00:00Z stop schedule office"
-        );
-        assert_eq!(said(&cloud.pass()), "left_alone");
-        assert_eq!(cloud.state(&web), Running);
-    });
-    // The same for a stop after a missed start, and not where the schedule is enforced.
-    for (schedule, expected) in [("office", "record"), ("strict", "start")] {
-        scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-            let web = cloud.running(schedule);
-            cloud
-                .machine(&web)
-                .tag(LAST_TAG, "2026-11-20T19:00:00Z stop schedule office");
-            cloud.until("2026-11-23 09:00").person_stops(&web);
-            cloud.until("2026-11-23 09:05");
-            assert_eq!(
-                said(&cloud.pass()),
-                format!("{expected}: schedule {schedule}")
-            );
-        });
-    }
-    // Within 15 seconds it may have been a call that crossed the edge.
-    for (started, expected) in [("20:00:15", "stop"), ("20:00:16", "record")] {
-        scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 19:00", |cloud| {
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 19:00",
+        |cloud| {
             let web = cloud.stopped("office");
             cloud
                 .machine(&web)
                 .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
-            cloud
-                .until(&format!("2026-11-23 {started}"))
-                .person_starts(&web);
-            cloud.wait(SETTLING);
-            assert_eq!(said(&cloud.pass()), format!("{expected}: schedule office"));
-        });
+            cloud.until("2026-11-23 22:00").person_starts(&web);
+            cloud.until("2026-11-23 22:05");
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(note(&plan), "a user started it after that");
+            assert_eq!(
+                cloud.last(&web),
+                "2026-11-23T19:00:00Z stop schedule office"
+            );
+            assert_eq!(said(&cloud.pass()), "left_alone");
+            assert_eq!(cloud.state(&web), Running);
+        },
+    );
+    // The same for a stop after a missed start, and not where the schedule is enforced.
+    for (schedule, expected) in [("office", "record"), ("strict", "start")] {
+        scenario_on(
+            StateDetails::Reported,
+            CONFIGURATION,
+            "2026-11-23 07:30",
+            |cloud| {
+                let web = cloud.running(schedule);
+                cloud
+                    .machine(&web)
+                    .tag(LAST_TAG, "2026-11-20T19:00:00Z stop schedule office");
+                cloud.until("2026-11-23 09:00").person_stops(&web);
+                cloud.until("2026-11-23 09:05");
+                assert_eq!(
+                    said(&cloud.pass()),
+                    format!("{expected}: schedule {schedule}")
+                );
+            },
+        );
+    }
+    // Within 15 seconds it may have been a call that crossed the edge.
+    for (started, expected) in [("20:00:15", "stop"), ("20:00:16", "record")] {
+        scenario_on(
+            StateDetails::Reported,
+            CONFIGURATION,
+            "2026-11-23 19:00",
+            |cloud| {
+                let web = cloud.stopped("office");
+                cloud
+                    .machine(&web)
+                    .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
+                cloud
+                    .until(&format!("2026-11-23 {started}"))
+                    .person_starts(&web);
+                cloud.wait(SETTLING);
+                assert_eq!(said(&cloud.pass()), format!("{expected}: schedule office"));
+            },
+        );
     }
 }
 
@@ -299,40 +314,50 @@ fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
         stop = "0 19 * * SUN"
         adopt = "converge"
     "#;
-    scenario_on(Evidence::Kept, configuration, "2026-11-28 12:00", |cloud| {
-        let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
-        let mut tries = 0;
-        let first = cloud.now;
-        while cloud.now < first + SignedDuration::from_hours(24) {
-            cloud.machine(&web).next_start_falls_back();
-            tries += usize::from(
-                cloud
-                    .pass()
-                    .steps
-                    .iter()
-                    .any(|step| step.action == StepAction::Start),
+    scenario_on(
+        StateDetails::Reported,
+        configuration,
+        "2026-11-28 12:00",
+        |cloud| {
+            let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
+            let mut tries = 0;
+            let first = cloud.now;
+            while cloud.now < first + SignedDuration::from_hours(24) {
+                cloud.machine(&web).next_start_falls_back();
+                tries += usize::from(
+                    cloud
+                        .pass()
+                        .steps
+                        .iter()
+                        .any(|step| step.action == StepAction::Start),
+                );
+                cloud.wait(SignedDuration::from_mins(5));
+            }
+            assert!(tries > 40, "{tries}");
+            cloud.wait(SignedDuration::from_mins(40));
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "too_late");
+            assert!(
+                detail(&plan).contains("is given up, after"),
+                "{}",
+                detail(&plan)
             );
-            cloud.wait(SignedDuration::from_mins(5));
-        }
-        assert!(tries > 40, "{tries}");
-        cloud.wait(SignedDuration::from_mins(40));
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "too_late");
-        assert!(
-            detail(&plan).contains("is given up, after"),
-            "{}",
-            detail(&plan)
-        );
-    });
+        },
+    );
     // Refused, and not even remembered as tried, it is converged all the same.
-    scenario_on(Evidence::Kept, configuration, "2026-11-28 12:00", |cloud| {
-        let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
-        cloud.trouble = Some(Trouble::CallsFail);
-        cloud.pass();
-        assert_eq!(said(&cloud.wait(SETTLING).pass()), "start: schedule office");
-        cloud.wait(SETTLING).pass();
-        assert_eq!(cloud.state(&web), Running);
-    });
+    scenario_on(
+        StateDetails::Reported,
+        configuration,
+        "2026-11-28 12:00",
+        |cloud| {
+            let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
+            cloud.trouble = Some(Trouble::CallsFail);
+            cloud.pass();
+            assert_eq!(said(&cloud.wait(SETTLING).pass()), "start: schedule office");
+            cloud.wait(SETTLING).pass();
+            assert_eq!(cloud.state(&web), Running);
+        },
+    );
 }
 
 #[test]
@@ -394,49 +419,59 @@ fn an_instance_without_memory_or_launch_time_is_managed_from_the_next_edge() {
 
 #[test]
 fn a_start_that_fell_back_is_tried_again_with_ec2s_reason() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = cloud.stopped("office");
-        cloud.machine(&web).next_start_falls_back();
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SETTLING);
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "start: schedule office");
-        assert_eq!(
-            note(&plan),
-            "an earlier start did not lead to running: \
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = cloud.stopped("office");
+            cloud.machine(&web).next_start_falls_back();
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SETTLING);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "start: schedule office");
+            assert_eq!(
+                note(&plan),
+                "an earlier start did not lead to running: \
              Client error on launch: the key of its volume is disabled"
-        );
-        assert_eq!(
-            plan.steps[0].edge.unwrap().at.to_string(),
-            "2026-11-23T07:00:00Z"
-        );
-        cloud.wait(SETTLING).pass();
-        assert_eq!(cloud.state(&web), Running);
-    });
+            );
+            assert_eq!(
+                plan.steps[0].edge.unwrap().at.to_string(),
+                "2026-11-23T07:00:00Z"
+            );
+            cloud.wait(SETTLING).pass();
+            assert_eq!(cloud.state(&web), Running);
+        },
+    );
 }
 
 #[test]
 fn an_enforced_start_that_fell_back_says_so_too() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = cloud.stopped("strict");
-        cloud.pass();
-        cloud.machine(&web).next_start_falls_back();
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SETTLING);
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "start: schedule strict");
-        assert_eq!(
-            note(&plan),
-            "an earlier start did not lead to running: \
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = cloud.stopped("strict");
+            cloud.pass();
+            cloud.machine(&web).next_start_falls_back();
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SETTLING);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "start: schedule strict");
+            assert_eq!(
+                note(&plan),
+                "an earlier start did not lead to running: \
              Client error on launch: the key of its volume is disabled"
-        );
-    });
+            );
+        },
+    );
 }
 
 #[test]
 fn without_a_reason_a_start_that_fell_back_is_tried_again_all_the_same() {
     scenario_on(
-        Evidence::Missing,
+        StateDetails::Missing,
         CONFIGURATION,
         "2026-11-23 07:30",
         |cloud| {
@@ -489,33 +524,43 @@ fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
 
 #[test]
 fn an_instance_that_was_shut_down_from_inside_did_run() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = cloud.stopped("office");
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SignedDuration::from_secs(25));
-        let now = cloud.now;
-        cloud.machine(&web).shuts_down(now, Evidence::Kept);
-        cloud.wait(SETTLING);
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
-        assert_eq!(note(&plan), "it was shut down from inside after that start");
-    });
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = cloud.stopped("office");
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SignedDuration::from_secs(25));
+            let now = cloud.now;
+            cloud.machine(&web).shuts_down(now, StateDetails::Reported);
+            cloud.wait(SETTLING);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(note(&plan), "it was shut down from inside after that start");
+        },
+    );
 }
 
 #[test]
 fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = cloud.stopped("office");
-        cloud.until("2026-11-23 08:00").pass();
-        cloud
-            .wait(SignedDuration::from_secs(25))
-            .person_stops(&web)
-            .wait(SETTLING);
-        let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: schedule office");
-        assert_eq!(note(&plan), "a user stopped it after that");
-        assert_eq!(said(&cloud.pass()), "left_alone");
-    });
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = cloud.stopped("office");
+            cloud.until("2026-11-23 08:00").pass();
+            cloud
+                .wait(SignedDuration::from_secs(25))
+                .person_stops(&web)
+                .wait(SETTLING);
+            let plan = cloud.pass();
+            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(note(&plan), "a user stopped it after that");
+            assert_eq!(said(&cloud.pass()), "left_alone");
+        },
+    );
 }
 
 /// A stop of ours that was sent before the edge looks the same: EC2 says that a user did it.
@@ -526,22 +571,27 @@ fn a_stop_within_15_seconds_of_a_start_is_mended_and_a_later_one_is_a_persons() 
         ("07:00:15", "start: schedule office"),
         ("07:00:16", "record: schedule office"),
     ] {
-        scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-            let web = cloud.stopped("office");
-            cloud.until("2026-11-23 08:00").pass();
-            cloud.wait(SignedDuration::from_secs(25)).person_stops(&web);
-            cloud.wait(SETTLING);
-            let dated = format!("User initiated (2026-11-23 {stopped} GMT)");
-            cloud.machine(&web).instance.transition_reason = Some(dated);
-            let plan = cloud.pass();
-            assert_eq!(said(&plan), expected, "{stopped}");
-            let mended = "an earlier start was undone by a call that crossed it";
-            assert_eq!(
-                note(&plan) == mended,
-                expected.starts_with("start"),
-                "{stopped}"
-            );
-        });
+        scenario_on(
+            StateDetails::Reported,
+            CONFIGURATION,
+            "2026-11-23 07:30",
+            |cloud| {
+                let web = cloud.stopped("office");
+                cloud.until("2026-11-23 08:00").pass();
+                cloud.wait(SignedDuration::from_secs(25)).person_stops(&web);
+                cloud.wait(SETTLING);
+                let dated = format!("User initiated (2026-11-23 {stopped} GMT)");
+                cloud.machine(&web).instance.transition_reason = Some(dated);
+                let plan = cloud.pass();
+                assert_eq!(said(&plan), expected, "{stopped}");
+                let mended = "an earlier start was undone by a call that crossed it";
+                assert_eq!(
+                    note(&plan) == mended,
+                    expected.starts_with("start"),
+                    "{stopped}"
+                );
+            },
+        );
     }
 }
 

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
-use curfew_core::memory::{
-    Cause, Last, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, Requested, Retry,
-};
 use curfew_core::plan::Plan;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::{Enforcement, Schedule};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
+use curfew_core::state_tags::{
+    Cause, LastApplied, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, RecordedRequest, Retry,
+};
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired, Edge};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, Trouble, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, Trouble, paris, schedule_set};
 
 /// One instance for each of these values of the managing tag; the last ones are never touched.
 const FLEET: [&str; 11] = [
@@ -119,13 +119,13 @@ proptest! {
 
     #[test]
     fn the_promises_hold_in_every_history(
-        evidence in prop_oneof![Just(Evidence::Kept), Just(Evidence::Missing)],
+        state_details in prop_oneof![Just(StateDetails::Reported), Just(StateDetails::Missing)],
         start in 0_i64..365 * 24 * 60,
         running in proptest::array::uniform11(any::<bool>()),
         events in proptest::collection::vec(event(), 1..60),
     ) {
         let from = paris("2026-01-01 00:00") + SignedDuration::from_mins(start);
-        let mut history = History::begin(evidence, from, running);
+        let mut history = History::begin(state_details, from, running);
         for event in events {
             history.live(&event);
         }
@@ -145,11 +145,11 @@ struct History {
 }
 
 impl History {
-    fn begin(evidence: Evidence, from: Timestamp, running: [bool; 11]) -> Self {
+    fn begin(state_details: StateDetails, from: Timestamp, running: [bool; 11]) -> Self {
         let mut cloud = Cloud::new(
             schedule_set(&format!("{CONFIGURATION}{SPARE}")),
             from,
-            evidence,
+            state_details,
         );
         let ids = FLEET
             .iter()
@@ -312,15 +312,18 @@ impl History {
     fn asked(&mut self, which: usize, wish: Wish) {
         let id = self.ids[which].clone();
         let until = |minutes: i64| self.cloud.now + SignedDuration::from_mins(minutes);
-        let lasting =
-            |minutes: Option<i64>| minutes.map_or(Lasting::NextEdge, |m| Lasting::Until(until(m)));
+        let lasting = |minutes: Option<i64>| {
+            minutes.map_or(RequestDuration::NextEdge, |m| {
+                RequestDuration::Until(until(m))
+            })
+        };
         let ask = match wish {
-            Wish::Start(minutes) => Ask::Start(lasting(minutes)),
-            Wish::Stop(minutes) => Ask::Stop(lasting(minutes)),
-            Wish::Ignore(minutes) => Ask::Ignore {
+            Wish::Start(minutes) => RequestKind::Start(lasting(minutes)),
+            Wish::Stop(minutes) => RequestKind::Stop(lasting(minutes)),
+            Wish::Ignore(minutes) => RequestKind::Ignore {
                 until: until(minutes),
             },
-            Wish::Resume => Ask::Resume,
+            Wish::Resume => RequestKind::Resume,
         };
         self.wishes.remove(&id);
         self.refused.remove(&id);
@@ -420,7 +423,7 @@ impl History {
         {
             return;
         }
-        let request = self.cloud.request(id).parse::<Requested>().ok();
+        let request = self.cloud.request(id).parse::<RecordedRequest>().ok();
         let override_ = self.cloud.override_(id).parse::<Override>().ok();
         let override_ = override_.filter(|override_| override_.state != OverrideState::Ignored);
         let newest = request
@@ -479,7 +482,7 @@ impl History {
             return;
         }
         // A person's word at the edge's instant or later is the newest: whether that is recorded is asked in the end.
-        let request = self.cloud.request(id).parse::<Requested>();
+        let request = self.cloud.request(id).parse::<RecordedRequest>();
         if request.is_ok_and(|request| request.at >= edge.at) {
             return;
         }
@@ -521,7 +524,7 @@ fn assert_no_override_is_broken(before: &Instance, step: &Step, now: Timestamp) 
         .map(|override_| override_.parse::<Override>());
     if let (Some(Ok(override_)), Cause::Schedule(_)) = (override_, &step.cause) {
         let request = before.tags.get(REQUEST_TAG);
-        let request = request.and_then(|request| request.parse::<Requested>().ok());
+        let request = request.and_then(|request| request.parse::<RecordedRequest>().ok());
         if request.is_some_and(|request| request.at > override_.since) {
             return;
         }
@@ -538,7 +541,7 @@ fn schedule(schedule_set: &ScheduleSet, instance: &Instance) -> Schedule {
     schedule_set.schedule_for(instance).unwrap().into_owned()
 }
 
-fn last(cloud: &Cloud, id: &InstanceId) -> Option<Last> {
+fn last(cloud: &Cloud, id: &InstanceId) -> Option<LastApplied> {
     cloud.last(id).parse().ok()
 }
 

@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 
 use curfew_core::instance::InstanceState::{Pending, Running, Stopped, Stopping};
 use curfew_core::instance::{InstanceId, InstanceState};
-use curfew_core::memory::{
-    Cause, LAST_TAG, Last, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, Requested, Retry,
-};
 use curfew_core::plan::Plan;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::Enforcement;
+use curfew_core::state_tags::{
+    Cause, LAST_TAG, LastApplied, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG,
+    RecordedRequest, Retry,
+};
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, SETTLING, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, SETTLING, StateDetails, paris, schedule_set};
 
 const SCHEDULES: [&str; 5] = ["office", "strict", "night-stop", "eager", "endless"];
 
@@ -84,7 +85,7 @@ proptest! {
 
     #[test]
     fn a_persons_word_that_is_newer_than_an_action_wins(
-        evidence in prop_oneof![3 => Just(Evidence::Kept), 1 => Just(Evidence::Missing)],
+        state_details in prop_oneof![3 => Just(StateDetails::Reported), 1 => Just(StateDetails::Missing)],
         schedule in 0..SCHEDULES.len(),
         edge in prop_oneof![Just("2026-11-23 08:00"), Just("2026-11-23 20:00")],
         before in 0_i64..120,
@@ -93,7 +94,7 @@ proptest! {
         events in proptest::collection::vec(event(), 1..50),
     ) {
         let from = paris(edge) - SignedDuration::from_secs(before);
-        let mut story = Story::begin(evidence, SCHEDULES[schedule], from, running, known);
+        let mut story = Story::begin(state_details, SCHEDULES[schedule], from, running, known);
         for event in events {
             story.live(event);
         }
@@ -131,7 +132,7 @@ struct Story {
 
 impl Story {
     fn begin(
-        evidence: Evidence,
+        state_details: StateDetails,
         schedule: &'static str,
         from: Timestamp,
         running: bool,
@@ -140,7 +141,7 @@ impl Story {
         let mut cloud = Cloud::new(
             schedule_set(&format!("{CONFIGURATION}{ENDLESS}")),
             from,
-            evidence,
+            state_details,
         );
         let state = if running { Running } else { Stopped };
         let tags = [("Schedule", schedule)];
@@ -246,11 +247,11 @@ impl Story {
             Process::Planned { at, .. } if now.duration_since(at) > FRESH => Process::Idle,
             Process::Planned { step, .. } => Process::Sent { at: now, step },
             Process::Sent { step, .. } => {
-                let (id, evidence) = (self.id.clone(), self.cloud.evidence);
+                let (id, state_details) = (self.id.clone(), self.cloud.state_details);
                 let machine = self.cloud.machine(&id);
                 let accepted = match step.action {
-                    StepAction::Start => machine.start(now, evidence),
-                    _ => machine.stop(now, evidence),
+                    StepAction::Start => machine.start(now, state_details),
+                    _ => machine.stop(now, state_details),
                 };
                 if accepted {
                     self.cloud.calls.push(format!("{now} {}", step.action));
@@ -268,7 +269,7 @@ impl Story {
     }
 
     fn remember(&mut self, step: &Step) {
-        let mut remember = step.remember.clone();
+        let mut remember = step.tag_changes.clone();
         if let Some(last) = remember.last.take() {
             self.write(&last);
         }
@@ -276,7 +277,7 @@ impl Story {
         remember.write_to(&mut self.cloud.machine(&id).instance.tags);
     }
 
-    fn write(&mut self, last: &Last) {
+    fn write(&mut self, last: &LastApplied) {
         let id = self.id.clone();
         if last.may_be_written_over(Some(self.cloud.last(&id)), None) {
             self.cloud.machine(&id).tag(LAST_TAG, &last.to_string());
@@ -290,7 +291,7 @@ impl Story {
 
     /// A word that is done, and not held to at every pass, is never called for again.
     fn assert_not_called_again(&self, step: &Step) {
-        let last = self.cloud.last(&self.id).parse::<Last>().ok();
+        let last = self.cloud.last(&self.id).parse::<LastApplied>().ok();
         let firm = self.cloud.assess(&self.id);
         let schedule = &self.cloud.schedule_set.schedules[self.schedule];
         let held = firm.override_.is_some() || schedule.enforcement == Enforcement::Enforced;
@@ -304,15 +305,18 @@ impl Story {
     /// The tag alone, as if the person's own pass were one of the two.
     fn says(&mut self, word: Word) {
         let until = |seconds: i64| self.cloud.now + SignedDuration::from_secs(seconds);
-        let lasting =
-            |seconds: Option<i64>| seconds.map_or(Lasting::NextEdge, |s| Lasting::Until(until(s)));
+        let lasting = |seconds: Option<i64>| {
+            seconds.map_or(RequestDuration::NextEdge, |s| {
+                RequestDuration::Until(until(s))
+            })
+        };
         let ask = match word {
-            Word::Start(seconds) => Ask::Start(lasting(seconds)),
-            Word::Stop(seconds) => Ask::Stop(lasting(seconds)),
-            Word::Ignore(seconds) => Ask::Ignore {
+            Word::Start(seconds) => RequestKind::Start(lasting(seconds)),
+            Word::Stop(seconds) => RequestKind::Stop(lasting(seconds)),
+            Word::Ignore(seconds) => RequestKind::Ignore {
                 until: until(seconds),
             },
-            Word::Resume => Ask::Resume,
+            Word::Resume => RequestKind::Resume,
         };
         let before = self.cloud.machines[&self.id].instance.tags.clone();
         self.cloud.says(&self.id, ask);
@@ -330,7 +334,7 @@ impl Story {
         }
         let quiet = self.cloud.now;
         self.cloud.wait(SETTLING);
-        if self.cloud.evidence == Evidence::Missing {
+        if self.cloud.state_details == StateDetails::Missing {
             // Without EC2's evidence a call that crossed a word looks like one that came to nothing, and is waited for.
             self.cloud.wait(Retry::LONGEST_WAIT);
         }
@@ -365,7 +369,7 @@ impl Story {
         due.is_some_and(|at| at.duration_since(self.cloud.now) <= time)
     }
 
-    fn request(&self) -> Option<Requested> {
+    fn request(&self) -> Option<RecordedRequest> {
         self.cloud.request(&self.id).parse().ok()
     }
 
@@ -445,7 +449,7 @@ impl Story {
         let Some((at, rank, _)) = self.newest() else {
             return false;
         };
-        let last = self.cloud.last(&self.id).parse::<Last>().ok();
+        let last = self.cloud.last(&self.id).parse::<LastApplied>().ok();
         let adopted = rank == 0 && last.is_none_or(|last| last.cause == Cause::Adopted);
         let by_hand = self.console.is_some();
         let _ = (wanted, quiet, at);
@@ -459,7 +463,7 @@ impl Story {
         if rank == 0 || wanted.is_none() && rank == 2 {
             return;
         }
-        let last: Last = self.cloud.last(&self.id).parse().unwrap();
+        let last: LastApplied = self.cloud.last(&self.id).parse().unwrap();
         assert!(last.at >= at && !last.pending, "not recorded: {self:#?}");
     }
 }
@@ -483,9 +487,11 @@ impl std::fmt::Debug for Story {
 /// What a person says is newer than everything that stood there before.
 fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) {
     let words = |tags: &BTreeMap<String, String>| -> Vec<Timestamp> {
-        let last = tags.get(LAST_TAG).and_then(|tag| tag.parse::<Last>().ok());
+        let last = tags
+            .get(LAST_TAG)
+            .and_then(|tag| tag.parse::<LastApplied>().ok());
         let request = tags.get(REQUEST_TAG);
-        let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+        let request = request.and_then(|tag| tag.parse::<RecordedRequest>().ok());
         let override_ = tags
             .get(OVERRIDE_TAG)
             .and_then(|tag| tag.parse::<Override>().ok());
@@ -506,7 +512,7 @@ fn a_call_is_refused_while_it_is_in_flight_here() {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let web = cloud.stopped("office");
     cloud.person_starts(&web);

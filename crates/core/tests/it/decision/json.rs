@@ -1,14 +1,14 @@
 //! What scripts read: the JSON of a plan.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
+use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, paris, schedule_set};
 
 #[test]
 fn a_plan_is_one_json_document_with_steps_and_reasons() {
     let now = paris("2026-11-23 20:00:10");
-    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, StateDetails::Reported);
     let office = ("Schedule", "office");
     let held = (
         OVERRIDE_TAG,
@@ -93,7 +93,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
 #[test]
 fn no_reason_repeats_a_key_of_its_skip() {
     let now = paris("2026-11-23 20:00:10");
-    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, StateDetails::Reported);
     let held = |what| {
         (
             OVERRIDE_TAG,

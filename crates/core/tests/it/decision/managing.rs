@@ -2,9 +2,9 @@
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
-use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::skip::SkipCode;
+use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 use curfew_core::timetable::Desired;
 
 use crate::support::{
@@ -275,8 +275,8 @@ fn what_is_managed_and_named_by_its_id_is_acted_on() {
     // A request and an override name it as well; what the schedule wants afterwards is not theirs to say.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
-        let until = Lasting::Until(paris("2026-11-23 21:00"));
-        let plan = cloud.ask(&web, Ask::Stop(until));
+        let until = RequestDuration::Until(paris("2026-11-23 21:00"));
+        let plan = cloud.ask(&web, RequestKind::Stop(until));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         cloud.pass();
@@ -286,7 +286,7 @@ fn what_is_managed_and_named_by_its_id_is_acted_on() {
     });
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
-        let plan = cloud.ask(&web, Ask::Stop(Lasting::NextEdge));
+        let plan = cloud.ask(&web, RequestKind::Stop(RequestDuration::NextEdge));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         assert_eq!(cloud.pass().steps.len(), 1, "it is recorded as done");
@@ -476,7 +476,10 @@ fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
             .machine(&web)
             .tag(REQUEST_TAG, "2062-11-23T20:15:00Z start by bob");
         assert_eq!(said(&cloud.look()), "malformed_request");
-        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 22:00"))));
+        cloud.ask(
+            &web,
+            RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 22:00"))),
+        );
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "record: override by alice");
         assert_eq!(cloud.request(&web), "2026-11-23T18:00:00Z start by alice");

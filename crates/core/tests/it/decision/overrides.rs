@@ -1,20 +1,20 @@
 //! Holds: in force they win at every pass, and their end is an edge.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 
 use crate::support::{CONFIGURATION, SETTLING, Trouble, detail, note, paris, said, scenario};
 
-fn running_until(time: &str) -> Ask {
-    Ask::Start(Lasting::Until(paris(time)))
+fn running_until(time: &str) -> RequestKind {
+    RequestKind::Start(RequestDuration::Until(paris(time)))
 }
 
-fn stopped_until(time: &str) -> Ask {
-    Ask::Stop(Lasting::Until(paris(time)))
+fn stopped_until(time: &str) -> RequestKind {
+    RequestKind::Stop(RequestDuration::Until(paris(time)))
 }
 
-fn ignored_until(time: &str) -> Ask {
-    Ask::Ignore { until: paris(time) }
+fn ignored_until(time: &str) -> RequestKind {
+    RequestKind::Ignore { until: paris(time) }
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn the_end_of_an_override_is_the_next_edge_as_soon_as_the_override_is_planned() 
         let plan = cloud.ask(&web, stopped_until("2026-11-23 13:00"));
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 13:00")));
         cloud.wait(SETTLING);
-        let plan = cloud.ask(&web, Ask::Resume);
+        let plan = cloud.ask(&web, RequestKind::Resume);
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 20:00")));
     });
 }
@@ -327,7 +327,7 @@ fn resuming_ends_the_override_and_does_what_the_schedule_wants() {
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            said(&cloud.ask(&web, RequestKind::Resume)),
             "start: request by alice"
         );
         assert_eq!(cloud.request(&web), "2026-11-23T13:00:00Z start by alice");
@@ -337,7 +337,7 @@ fn resuming_ends_the_override_and_does_what_the_schedule_wants() {
         cloud.person_stops(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            said(&cloud.ask(&web, RequestKind::Resume)),
             "start: request by alice"
         );
     });
@@ -350,7 +350,7 @@ fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            said(&cloud.ask(&web, RequestKind::Resume)),
             "record: request by alice"
         );
         cloud.wait(SETTLING).pass();
@@ -368,7 +368,7 @@ fn resuming_mends_an_override_that_cant_be_read() {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            said(&cloud.ask(&web, RequestKind::Resume)),
             "stop: request by alice"
         );
         assert_eq!(
@@ -385,7 +385,7 @@ fn resuming_in_flight_is_finished_by_a_later_pass() {
         cloud.pass();
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
         assert_eq!(cloud.state(&web), Stopping);
-        let plan = cloud.ask(&web, Ask::Resume);
+        let plan = cloud.ask(&web, RequestKind::Resume);
         assert_eq!(said(&plan), "record: request by alice");
         assert_eq!(
             note(&plan),

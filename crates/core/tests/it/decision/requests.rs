@@ -1,8 +1,8 @@
 //! Plain requests: edges of their own, that last until the next one.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::{LAST_TAG, Last};
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
+use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use curfew_core::timetable::Desired;
 use jiff::SignedDuration;
 
@@ -131,12 +131,15 @@ fn where_an_enforced_schedule_has_no_next_edge_a_request_has_no_end() {
 #[test]
 fn a_request_supersedes_an_older_override() {
     for ask in [
-        Ask::Stop(Lasting::NextEdge),
-        Ask::Stop(Lasting::Until(paris("2026-11-23 15:00"))),
+        RequestKind::Stop(RequestDuration::NextEdge),
+        RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 15:00"))),
     ] {
         scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
             let web = cloud.running("office");
-            cloud.ask(&web, Ask::Start(Lasting::Until(paris("2026-11-25 12:00"))));
+            cloud.ask(
+                &web,
+                RequestKind::Start(RequestDuration::Until(paris("2026-11-25 12:00"))),
+            );
             let plan = cloud.ask(&web, ask);
             assert!(said(&plan).starts_with("stop: "));
             cloud.wait(SETTLING).pass();
@@ -276,8 +279,8 @@ fn a_call_that_was_sent_before_a_person_spoke_is_mended_by_the_next_pass() {
             assert_eq!(said(&cloud.ask_stop(&web)), "record: request by alice");
             cloud.wait(SignedDuration::from_secs(5)).person_starts(&web);
             let stale = "2026-11-23T07:00:00Z start schedule office pending";
-            let current = cloud.last(&web).parse::<Last>().unwrap();
-            assert!(!stale.parse::<Last>().unwrap().may_replace(&current));
+            let current = cloud.last(&web).parse::<LastApplied>().unwrap();
+            assert!(!stale.parse::<LastApplied>().unwrap().may_replace(&current));
             cloud.wait(SETTLING);
             let plan = cloud.pass();
             assert_eq!(said(&plan), "stop: request by alice");

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use curfew_core::instance::{Instance, InstanceState::*, RootDevice};
 use curfew_core::select::{
-    DEFAULT_LIMIT, Reach, Seen, SelectError, TagFilter, Targets, for_change, for_status,
+    DEFAULT_LIMIT, EvaluatedInstance, InstanceSelector, SelectError, SelectionScope, TagFilter,
+    for_change, for_status,
 };
 use curfew_core::world::World;
 use jiff::Timestamp;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, paris, schedule_set};
 
 const GROUP: &str = "aws:autoscaling:groupName";
 
@@ -19,7 +20,7 @@ fn fleet() -> Cloud {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let team = ("Team", "web");
     cloud.add("one", Running, &[("Schedule", "office"), team]);
@@ -45,47 +46,47 @@ const OUT: &str = "i-00000005";
 const STORE: &str = "i-00000006";
 const MEMBER: &str = "i-00000007";
 
-fn ids(ids: &[&str]) -> Targets {
-    Targets {
+fn ids(ids: &[&str]) -> InstanceSelector {
+    InstanceSelector {
         ids: ids.iter().map(|id| id.parse().unwrap()).collect(),
-        ..Targets::default()
+        ..InstanceSelector::default()
     }
 }
 
-fn schedule(name: &str) -> Targets {
-    Targets {
+fn schedule(name: &str) -> InstanceSelector {
+    InstanceSelector {
         schedules: BTreeSet::from([name.parse().unwrap()]),
-        ..Targets::default()
+        ..InstanceSelector::default()
     }
 }
 
-fn tag(filter: &str) -> Targets {
-    Targets {
+fn tag(filter: &str) -> InstanceSelector {
+    InstanceSelector {
         tags: vec![filter.parse().unwrap()],
-        ..Targets::default()
+        ..InstanceSelector::default()
     }
 }
 
-fn everything() -> Targets {
-    Targets {
-        reach: Reach::All,
-        ..Targets::default()
+fn everything() -> InstanceSelector {
+    InstanceSelector {
+        scope: SelectionScope::All,
+        ..InstanceSelector::default()
     }
 }
 
-fn named(targets: &Targets, instance: &Instance) -> bool {
+fn named(targets: &InstanceSelector, instance: &Instance) -> bool {
     targets.ids.is_empty() || targets.ids.contains(&instance.id)
 }
 
 /// The names of those that a change is for and of those it skips, among what was observed: by ids, only those.
 fn change_of(
     cloud: &Cloud,
-    targets: &Targets,
+    targets: &InstanceSelector,
     limit: usize,
 ) -> Result<(Vec<String>, Vec<String>), SelectError> {
     on_seen(cloud, targets, |seen, _| {
         let selection = for_change(targets, &seen, &cloud.schedule_set, limit)?;
-        let names = |seen: &[&Seen<'_>]| -> Vec<String> {
+        let names = |seen: &[&EvaluatedInstance<'_>]| -> Vec<String> {
             seen.iter()
                 .map(|one| one.instance.name().unwrap().to_owned())
                 .collect()
@@ -96,8 +97,8 @@ fn change_of(
 
 fn on_seen<T>(
     cloud: &Cloud,
-    targets: &Targets,
-    then: impl FnOnce(Vec<Seen<'_>>, Timestamp) -> T,
+    targets: &InstanceSelector,
+    then: impl FnOnce(Vec<EvaluatedInstance<'_>>, Timestamp) -> T,
 ) -> T {
     let instances: Vec<Instance> = cloud
         .machines
@@ -106,21 +107,21 @@ fn on_seen<T>(
         .filter(|instance| named(targets, instance))
         .collect();
     let world = World::unasked(&cloud.schedule_set, &instances);
-    then(Seen::all(&world, cloud.now), cloud.now)
+    then(EvaluatedInstance::all(&world, cloud.now), cloud.now)
 }
 
-fn changed(targets: &Targets) -> (Vec<String>, Vec<String>) {
+fn changed(targets: &InstanceSelector) -> (Vec<String>, Vec<String>) {
     change_of(&fleet(), targets, DEFAULT_LIMIT).unwrap()
 }
 
-fn refused(targets: &Targets) -> String {
+fn refused(targets: &InstanceSelector) -> String {
     let error = change_of(&fleet(), targets, DEFAULT_LIMIT).unwrap_err();
     format!("{error} (absence: {})", error.claims_absence())
 }
 
 #[test]
 fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
-    assert!(Targets::default().are_unnamed());
+    assert!(InstanceSelector::default().are_unnamed());
     for targets in [
         ids(&[ONE]),
         schedule("office"),
@@ -212,7 +213,7 @@ fn a_tag_skips_what_is_not_managed_as_well() {
 
 #[test]
 fn schedules_and_tags_narrow_each_other() {
-    let targets = |schedule_name: &str, filter: &str| Targets {
+    let targets = |schedule_name: &str, filter: &str| InstanceSelector {
         tags: tag(filter).tags,
         ..schedule(schedule_name)
     };
@@ -264,7 +265,7 @@ fn more_than_the_limit_needs_the_word_all() {
 #[test]
 fn where_nothing_is_named_the_only_managed_instance_is_meant() {
     let mut cloud = fleet();
-    let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+    let error = change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(
         error.to_string(),
         "which one? Curfew manages 3 instances: `i-00000001` (one), `i-00000002` (two), `i-00000003` (three)"
@@ -276,12 +277,12 @@ fn where_nothing_is_named_the_only_managed_instance_is_meant() {
         cloud.machines.remove(&id.parse().unwrap());
     }
     assert_eq!(
-        change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap(),
+        change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap(),
         (vec!["three".into()], vec![])
     );
 
     cloud.machines.remove(&THREE.parse().unwrap());
-    let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+    let error = change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(error.to_string(), "no schedule manages any instance here");
     assert!(error.claims_absence());
     assert!(error.choices().is_empty());
@@ -292,10 +293,10 @@ fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let message = |cloud: &Cloud| {
-        let error = change_of(cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+        let error = change_of(cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
         assert_eq!(error.choices().len(), 20);
         error.to_string()
     };
@@ -309,7 +310,7 @@ fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
     assert!(message(&cloud).ends_with("`i-00000014` (web-20), and 2 more"));
 }
 
-fn shown(targets: &Targets) -> Result<(Vec<String>, usize), SelectError> {
+fn shown(targets: &InstanceSelector) -> Result<(Vec<String>, usize), SelectError> {
     let cloud = fleet();
     on_seen(&cloud, targets, |seen, _| {
         let (shown, left_out) = for_status(targets, seen, &cloud.schedule_set)?;
@@ -326,7 +327,7 @@ fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() 
     let names =
         |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
     assert_eq!(
-        shown(&Targets::default()).unwrap(),
+        shown(&InstanceSelector::default()).unwrap(),
         (
             names(&["one", "two", "three", "store", "account_region"]),
             2

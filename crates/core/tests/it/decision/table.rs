@@ -1,11 +1,11 @@
 //! Single decisions at their bounds: what one pass decides of one instance, from its tags, its state and EC2's dates.
 
 use curfew_core::instance::{InstanceState, InstanceState::*, StateReason};
-use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
+use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
 use curfew_core::step::RetryChange;
 use curfew_core::timetable::Desired;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, note, paris, said, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, note, paris, said, schedule_set};
 
 /// One instance on Monday 23 November 2026, or another day; Paris is an hour ahead of the tags.
 #[derive(Clone, Copy)]
@@ -43,7 +43,11 @@ const STOPPED: Case<'_> = Case {
 
 impl Case<'_> {
     fn cloud(&self, now: &str) -> Cloud {
-        let mut cloud = Cloud::new(schedule_set(CONFIGURATION), paris(now), Evidence::Kept);
+        let mut cloud = Cloud::new(
+            schedule_set(CONFIGURATION),
+            paris(now),
+            StateDetails::Reported,
+        );
         let web = cloud.add("web", self.state, &[("Schedule", self.schedule)]);
         let machine = cloud.machine(&web);
         for (key, value) in [
@@ -77,7 +81,7 @@ impl Case<'_> {
         let last = plan
             .steps
             .first()
-            .and_then(|step| step.remember.last.as_ref());
+            .and_then(|step| step.tag_changes.last.as_ref());
         match last {
             Some(last) => format!("{} [{last}]", said(&plan)),
             None => said(&plan),
@@ -90,7 +94,7 @@ impl Case<'_> {
         let Some(step) = plan.steps.first() else {
             return said(&plan);
         };
-        let retry = match &step.remember.retry {
+        let retry = match &step.tag_changes.retry {
             RetryChange::Keep => "keeps it".to_owned(),
             RetryChange::Clear => "clears it".to_owned(),
             RetryChange::Set(retry) => retry.to_string(),
@@ -613,13 +617,19 @@ fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
         let mut cloud = Cloud::new(
             schedule_set(configuration),
             paris("2026-11-23 12:00"),
-            Evidence::Kept,
+            StateDetails::Reported,
         );
         let web = cloud.add("web", Running, &[("Schedule", "party")]);
         let retry = format!("{edge} {action} 1x Code first {edge} next 2026-11-23T10:01:00Z");
         cloud.machine(&web).tag(RETRY_TAG, &retry);
         let plan = cloud.look();
-        plan.steps[0].remember.last.as_ref().unwrap().at.to_string()
+        plan.steps[0]
+            .tag_changes
+            .last
+            .as_ref()
+            .unwrap()
+            .at
+            .to_string()
     };
     let now = "2026-11-23T11:00:00Z";
     let earlier = "2026-11-23T10:00:00Z";

@@ -1,12 +1,12 @@
 //! What EC2 refuses is tried again with patience, said so meanwhile, and forgotten when it is no longer due.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::{OVERRIDE_TAG, RETRY_TAG};
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
+use curfew_core::state_tags::{OVERRIDE_TAG, RETRY_TAG};
 use jiff::SignedDuration;
 
 use crate::support::{
-    CONFIGURATION, Cloud, Evidence, SETTLING, detail, note, paris, said, scenario, scenario_on,
+    CONFIGURATION, Cloud, SETTLING, StateDetails, detail, note, paris, said, scenario, scenario_on,
 };
 
 const TYPE: &str = "t3.micro";
@@ -95,8 +95,8 @@ fn tries_come_further_apart_until_the_catch_up_limit() {
 
 #[test]
 fn a_broken_volume_is_not_started_every_minute() {
-    for evidence in [Evidence::Kept, Evidence::Missing] {
-        scenario_on(evidence, CONFIGURATION, "2026-11-23 07:30", |cloud| {
+    for state_details in [StateDetails::Reported, StateDetails::Missing] {
+        scenario_on(state_details, CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped("office");
             cloud.until("2026-11-23 08:00");
             let mut starts = Vec::new();
@@ -110,9 +110,11 @@ fn a_broken_volume_is_not_started_every_minute() {
             assert_eq!(starts, [0, 1, 2, 4, 9, 19, 39, 70, 100]);
             let plan = cloud.look();
             assert_eq!(said(&plan), "waiting_to_retry");
-            let why = match evidence {
-                Evidence::Kept => "Client error on launch: the key of its volume is disabled",
-                Evidence::Missing => "Unexplained",
+            let why = match state_details {
+                StateDetails::Reported => {
+                    "Client error on launch: the key of its volume is disabled"
+                }
+                StateDetails::Missing => "Unexplained",
             };
             assert!(detail(&plan).contains(why), "{}", detail(&plan));
         });
@@ -224,7 +226,7 @@ fn an_override_without_capacity_waits_and_a_new_request_does_not() {
         cloud.pass();
         cloud.full.insert(TYPE.into());
         let hours = |hours| {
-            Ask::Start(Lasting::Until(
+            RequestKind::Start(RequestDuration::Until(
                 paris("2026-11-23 21:00") + SignedDuration::from_hours(hours),
             ))
         };
@@ -256,21 +258,26 @@ fn an_override_without_capacity_waits_and_a_new_request_does_not() {
 
 #[test]
 fn an_override_does_not_start_a_broken_volume_every_minute() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 21:00", |cloud| {
-        let web = cloud.stopped("office");
-        cloud.machine(&web).tag(
-            OVERRIDE_TAG,
-            "running since 2026-11-23T19:59:00Z until 2026-11-24T00:00:00Z by alice",
-        );
-        let mut starts = 0;
-        for _ in 0..60 {
-            cloud.machine(&web).next_start_falls_back();
-            starts += cloud.pass().steps.len();
-            cloud.wait(SETTLING);
-        }
-        assert_eq!(starts, 7);
-        cloud.ask(&web, Ask::Resume);
-    });
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 21:00",
+        |cloud| {
+            let web = cloud.stopped("office");
+            cloud.machine(&web).tag(
+                OVERRIDE_TAG,
+                "running since 2026-11-23T19:59:00Z until 2026-11-24T00:00:00Z by alice",
+            );
+            let mut starts = 0;
+            for _ in 0..60 {
+                cloud.machine(&web).next_start_falls_back();
+                starts += cloud.pass().steps.len();
+                cloud.wait(SETTLING);
+            }
+            assert_eq!(starts, 7);
+            cloud.ask(&web, RequestKind::Resume);
+        },
+    );
 }
 
 #[test]
@@ -300,7 +307,7 @@ fn an_override_that_someone_ended_stays_ended_while_ec2_refuses_what_follows() {
         cloud.machine(&web).tag(OVERRIDE_TAG, override_);
         cloud.full.insert(TYPE.into());
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            said(&cloud.ask(&web, RequestKind::Resume)),
             "start: request by alice"
         );
         assert_eq!(said(&cloud.pass()), "waiting_to_retry");

@@ -1,11 +1,11 @@
 //! Triggers that are early, doubled, late or for somebody else; and the days on which the clocks change.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use jiff::SignedDuration;
 
 use crate::support::{
-    CONFIGURATION, Cloud, Evidence, SETTLING, paris, said, scenario, schedule_set,
+    CONFIGURATION, Cloud, SETTLING, StateDetails, paris, said, scenario, schedule_set,
 };
 
 #[test]
@@ -70,7 +70,10 @@ fn an_early_trigger_counts_for_its_own_schedule_and_its_own_minute_only() {
 fn an_early_trigger_ends_the_override_that_lasts_until_its_edge() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("strict");
-        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 20:00"))));
+        cloud.ask(
+            &web,
+            RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 20:00"))),
+        );
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 19:59:30");
         assert_eq!(
@@ -107,9 +110,12 @@ fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
         let web = cloud.running("office");
         cloud.until("2026-11-23 19:59:10").triggered_for("office");
         cloud.until("2026-11-23 19:59:45");
-        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 23:00"))));
+        cloud.ask(
+            &web,
+            RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 23:00"))),
+        );
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            said(&cloud.ask(&web, RequestKind::Resume)),
             "record: request by alice",
             "the schedule wants it stopped: its stop was applied already"
         );
@@ -143,7 +149,11 @@ fn three_days(
     state: curfew_core::instance::InstanceState,
     from: &str,
 ) -> Vec<String> {
-    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), paris(from), Evidence::Kept);
+    let mut cloud = Cloud::new(
+        schedule_set(CONFIGURATION),
+        paris(from),
+        StateDetails::Reported,
+    );
     let web = cloud.add("web", state, &[("Schedule", schedule)]);
     let end = cloud.now + SignedDuration::from_hours(72);
     while cloud.now < end {
@@ -196,7 +206,7 @@ fn the_clocks_go_back_and_each_edge_is_applied_once() {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-10-25 01:30"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let web = cloud.running("stop 30 2 * * * Europe/Paris");
     cloud.until("2026-10-25 02:30").pass();

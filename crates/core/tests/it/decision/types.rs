@@ -3,9 +3,9 @@
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Hibernation, InstanceId, InstanceType, Purchase};
-use curfew_core::memory::TYPE_TAG;
+use curfew_core::state_tags::TYPE_TAG;
 
-use crate::support::{Cloud, Evidence, SETTLING, Trouble, note, said, scenario, scenario_on};
+use crate::support::{Cloud, SETTLING, StateDetails, Trouble, note, said, scenario, scenario_on};
 
 const CONFIGURATION: &str = r#"
     [schedules.office]
@@ -88,32 +88,42 @@ fn requests_and_holds_may_fall_back_too() {
 
 #[test]
 fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = stopped(cloud, &[]);
-        cloud.machine(&web).next_start_finds_no_room();
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SETTLING);
-        assert_eq!(order(cloud), "m5a.large m6i.large m5.large");
-        cloud.machine(&web).next_start_finds_no_room();
-        cloud.pass();
-        cloud.until("2026-11-23 08:10");
-        assert_eq!(order(cloud), "m6i.large m5.large m5a.large");
-        cloud.pass();
-        cloud.wait(SETTLING).pass();
-        assert_eq!(cloud.state(&web), Running);
-        assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
-    });
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = stopped(cloud, &[]);
-        cloud.machine(&web).next_start_falls_back();
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SETTLING);
-        assert_eq!(
-            order(cloud),
-            "m5.large m5a.large m6i.large",
-            "another type mends no volume"
-        );
-    });
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = stopped(cloud, &[]);
+            cloud.machine(&web).next_start_finds_no_room();
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SETTLING);
+            assert_eq!(order(cloud), "m5a.large m6i.large m5.large");
+            cloud.machine(&web).next_start_finds_no_room();
+            cloud.pass();
+            cloud.until("2026-11-23 08:10");
+            assert_eq!(order(cloud), "m6i.large m5.large m5a.large");
+            cloud.pass();
+            cloud.wait(SETTLING).pass();
+            assert_eq!(cloud.state(&web), Running);
+            assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
+        },
+    );
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = stopped(cloud, &[]);
+            cloud.machine(&web).next_start_falls_back();
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SETTLING);
+            assert_eq!(
+                order(cloud),
+                "m5.large m5a.large m6i.large",
+                "another type mends no volume"
+            );
+        },
+    );
 }
 
 #[test]

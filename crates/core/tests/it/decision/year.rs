@@ -6,7 +6,7 @@ use curfew_core::instance::InstanceState::*;
 use curfew_core::timetable::{Action, Edge};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::{Cloud, Evidence, SETTLING, paris, schedule_set};
+use crate::support::{Cloud, SETTLING, StateDetails, paris, schedule_set};
 
 const OFFICE: &str = r#"
     [schedules.office]
@@ -56,7 +56,7 @@ fn edges(from: Timestamp, to: Timestamp) -> Vec<Edge> {
 
 /// A year with passes at those instants. An instance counts as running from its start's call to its stop's.
 fn by_passes(from: Timestamp, passes: impl IntoIterator<Item = Timestamp>) -> Year {
-    let mut cloud = Cloud::new(schedule_set(OFFICE), from, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(OFFICE), from, StateDetails::Reported);
     let web = cloud.stopped("office");
     let mut year = Year::default();
     let mut since = from;

@@ -14,9 +14,9 @@ const STOPPING: SignedDuration = SignedDuration::from_secs(30);
 
 /// Whether the service keeps what may serve as evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
+pub(crate) enum StateDetails {
     /// As AWS does: the launch time moves with every start, and reasons say who stopped it.
-    Kept,
+    Reported,
     /// As emulators do: the launch time never moves, and there are no reasons.
     Missing,
 }
@@ -99,13 +99,13 @@ impl Machine {
     }
 
     /// `StartInstances`; whether EC2 accepts it.
-    pub(crate) fn start(&mut self, now: Timestamp, evidence: Evidence) -> bool {
+    pub(crate) fn start(&mut self, now: Timestamp, state_details: StateDetails) -> bool {
         match self.instance.state {
             InstanceState::Running | InstanceState::Pending => true,
             InstanceState::Stopped => {
                 self.instance.state = InstanceState::Pending;
                 self.moving_until = Some(now + STARTING);
-                if evidence == Evidence::Kept {
+                if state_details == StateDetails::Reported {
                     let whole = Timestamp::from_second(now.as_second()).unwrap();
                     self.instance.launched_at = Some(whole);
                     self.explain(None);
@@ -117,13 +117,13 @@ impl Machine {
     }
 
     /// `StopInstances`; whether EC2 accepts it.
-    pub(crate) fn stop(&mut self, now: Timestamp, evidence: Evidence) -> bool {
+    pub(crate) fn stop(&mut self, now: Timestamp, state_details: StateDetails) -> bool {
         match self.instance.state {
             InstanceState::Stopped | InstanceState::Stopping => true,
             InstanceState::Running => {
                 self.instance.state = InstanceState::Stopping;
                 self.moving_until = Some(now + STOPPING);
-                if evidence == Evidence::Kept {
+                if state_details == StateDetails::Reported {
                     let time = now.to_zoned(TimeZone::UTC).strftime("%F %T").to_string();
                     self.explain(Some((
                         "Client.UserInitiatedShutdown",
@@ -138,7 +138,7 @@ impl Machine {
     }
 
     /// Lets what is under way come to its end.
-    pub(crate) fn settle(&mut self, now: Timestamp, evidence: Evidence) {
+    pub(crate) fn settle(&mut self, now: Timestamp, state_details: StateDetails) {
         if self.moving_until.is_none_or(|end| end > now) {
             return;
         }
@@ -150,7 +150,7 @@ impl Machine {
                 match boot {
                     Boot::Runs => InstanceState::Running,
                     Boot::FallsBack(code, sentence) => {
-                        if evidence == Evidence::Kept {
+                        if state_details == StateDetails::Reported {
                             self.explain(Some((code, sentence)));
                         }
                         InstanceState::Stopped
@@ -162,8 +162,8 @@ impl Machine {
     }
 
     /// Its own operating system shuts it down.
-    pub(crate) fn shuts_down(&mut self, now: Timestamp, evidence: Evidence) {
-        if self.stop(now, evidence) && evidence == Evidence::Kept {
+    pub(crate) fn shuts_down(&mut self, now: Timestamp, state_details: StateDetails) {
+        if self.stop(now, state_details) && state_details == StateDetails::Reported {
             self.explain(Some((
                 StateReason::SHUT_DOWN_FROM_INSIDE,
                 "Instance initiated shutdown",

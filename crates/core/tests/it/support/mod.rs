@@ -12,19 +12,19 @@ use curfew_core::assess::{Assessment, assess};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
-use curfew_core::memory::{
-    Actor, Cause, Fallback, LAST_TAG, Last, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG,
-};
 use curfew_core::plan::{Plan, plan};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::step::{FallbackChange, Remember, RetryChange, Step, StepAction, TypesToTry};
+use curfew_core::state_tags::{
+    Actor, Cause, Fallback, LAST_TAG, LastApplied, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG,
+};
+use curfew_core::step::{FallbackChange, RetryChange, Step, StepAction, TagChanges, TypesToTry};
 use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::machine::{Evidence, Machine};
+pub(crate) use self::machine::{Machine, StateDetails};
 
 /// Longer than any start or stop takes here.
 pub(crate) const SETTLING: SignedDuration = SignedDuration::from_secs(61);
@@ -81,7 +81,7 @@ pub(crate) enum Trouble {
 pub(crate) struct Cloud {
     pub(crate) schedule_set: ScheduleSet,
     pub(crate) now: Timestamp,
-    pub(crate) evidence: Evidence,
+    pub(crate) state_details: StateDetails,
     pub(crate) machines: BTreeMap<InstanceId, Machine>,
     pub(crate) trouble: Option<Trouble>,
     /// The types that EC2 has no room for.
@@ -95,29 +95,33 @@ pub(crate) struct Cloud {
 /// Runs a scenario on a Monday in November, as AWS and as an emulator would have it. At its end everything settles, and
 /// planning again after that success must be empty.
 pub(crate) fn scenario(configuration: &str, from: &str, run: impl Fn(&mut Cloud)) {
-    for evidence in [Evidence::Kept, Evidence::Missing] {
-        scenario_on(evidence, configuration, from, &run);
+    for state_details in [StateDetails::Reported, StateDetails::Missing] {
+        scenario_on(state_details, configuration, from, &run);
     }
 }
 
 /// Like [`scenario`], where EC2's own evidence makes the difference.
 pub(crate) fn scenario_on(
-    evidence: Evidence,
+    state_details: StateDetails,
     configuration: &str,
     from: &str,
     run: impl Fn(&mut Cloud),
 ) {
-    let mut cloud = Cloud::new(schedule_set(configuration), paris(from), evidence);
+    let mut cloud = Cloud::new(schedule_set(configuration), paris(from), state_details);
     run(&mut cloud);
     cloud.come_to_rest();
 }
 
 impl Cloud {
-    pub(crate) fn new(schedule_set: ScheduleSet, now: Timestamp, evidence: Evidence) -> Self {
+    pub(crate) fn new(
+        schedule_set: ScheduleSet,
+        now: Timestamp,
+        state_details: StateDetails,
+    ) -> Self {
         Self {
             schedule_set,
             now,
-            evidence,
+            state_details,
             machines: BTreeMap::new(),
             trouble: None,
             full: BTreeSet::new(),
@@ -182,7 +186,7 @@ impl Cloud {
         assert!(now >= self.now, "time does not run backwards");
         self.now = now;
         for machine in self.machines.values_mut() {
-            machine.settle(now, self.evidence);
+            machine.settle(now, self.state_details);
         }
         self
     }
@@ -231,15 +235,15 @@ impl Cloud {
 
     /// Someone starts it in the console, if it can be started.
     pub(crate) fn person_starts(&mut self, id: &InstanceId) -> &mut Self {
-        let (now, evidence) = (self.now, self.evidence);
-        self.machine(id).start(now, evidence);
+        let (now, state_details) = (self.now, self.state_details);
+        self.machine(id).start(now, state_details);
         self
     }
 
     /// Someone stops it in the console, if it can be stopped.
     pub(crate) fn person_stops(&mut self, id: &InstanceId) -> &mut Self {
-        let (now, evidence) = (self.now, self.evidence);
-        self.machine(id).stop(now, evidence);
+        let (now, state_details) = (self.now, self.state_details);
+        self.machine(id).stop(now, state_details);
         self
     }
 
@@ -255,14 +259,14 @@ impl Cloud {
     }
 
     /// Writes what alice says of one instance, and nothing more.
-    pub(crate) fn says(&mut self, id: &InstanceId, ask: Ask) {
+    pub(crate) fn says(&mut self, id: &InstanceId, ask: RequestKind) {
         let request = Request {
-            ask,
+            kind: ask,
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
         for step in self.decide(Some(&request), None).steps {
-            for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
+            for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
                 self.machine(&step.instance).tag(key, &value);
             }
         }
@@ -286,9 +290,9 @@ impl Cloud {
     }
 
     /// A pass with a request by alice for one instance.
-    pub(crate) fn ask(&mut self, id: &InstanceId, ask: Ask) -> Plan {
+    pub(crate) fn ask(&mut self, id: &InstanceId, ask: RequestKind) -> Plan {
         let request = Request {
-            ask,
+            kind: ask,
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
@@ -297,12 +301,12 @@ impl Cloud {
 
     /// `curfew start` without a duration.
     pub(crate) fn ask_start(&mut self, id: &InstanceId) -> Plan {
-        self.ask(id, Ask::Start(Lasting::NextEdge))
+        self.ask(id, RequestKind::Start(RequestDuration::NextEdge))
     }
 
     /// `curfew stop` without a duration.
     pub(crate) fn ask_stop(&mut self, id: &InstanceId) -> Plan {
-        self.ask(id, Ask::Stop(Lasting::NextEdge))
+        self.ask(id, RequestKind::Stop(RequestDuration::NextEdge))
     }
 
     /// Passes until there is nothing left to do, which must come soon; after that, planning again is empty.
@@ -364,10 +368,10 @@ impl Cloud {
     }
 
     fn carry_out_step(&mut self, step: &Step, trouble: Option<Trouble>) {
-        for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
+        for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
             self.machine(&step.instance).tag(key, &value);
         }
-        let mends = step.mends.as_deref();
+        let mends = step.replaces.as_deref();
         if let Some(first) = &step.adopt {
             self.write_last(&step.instance, first, mends);
         }
@@ -385,7 +389,7 @@ impl Cloud {
                     if let Some(next) = step.if_refused.filter(|_| !crashed) {
                         self.remember(
                             &step.instance,
-                            Remember::refused(next, code),
+                            TagChanges::refused(next, code),
                             mends,
                             trouble,
                         );
@@ -395,7 +399,7 @@ impl Cloud {
             }
         }
         let now = &self.machines[&step.instance].instance;
-        let mut remember = step.remember.clone().once_seen(now.state);
+        let mut remember = step.tag_changes.clone().after_response(now.state);
         let stands_in = |types: &TypesToTry| types.wanted.as_str() != now.instance_type;
         if step.types.as_deref().is_some_and(stands_in) {
             remember.fallback = FallbackChange::Keep;
@@ -407,23 +411,23 @@ impl Cloud {
 
     /// The call of a step, or EC2's error code.
     fn call(&mut self, step: &Step) -> Result<(), &'static str> {
-        let (now, evidence) = (self.now, self.evidence);
+        let (now, state_details) = (self.now, self.state_details);
         match (step.action, &step.types) {
             (StepAction::Start, None) => self.try_to_start(&step.instance),
             (StepAction::Start, Some(types)) => self.start_as_one_of(&step.instance, types),
             _ if self.protected.contains(&step.instance) => Err("OperationNotPermitted"),
-            _ if self.machine(&step.instance).stop(now, evidence) => Ok(()),
+            _ if self.machine(&step.instance).stop(now, state_details) => Ok(()),
             _ => Err("IncorrectInstanceState"),
         }
     }
 
     fn try_to_start(&mut self, id: &InstanceId) -> Result<(), &'static str> {
-        let (now, evidence) = (self.now, self.evidence);
+        let (now, state_details) = (self.now, self.state_details);
         let full = self.full.clone();
         let machine = self.machine(id);
         if full.contains(&machine.instance.instance_type) {
             Err("InsufficientInstanceCapacity")
-        } else if machine.start(now, evidence) {
+        } else if machine.start(now, state_details) {
             Ok(())
         } else {
             Err("IncorrectInstanceState")
@@ -476,7 +480,7 @@ impl Cloud {
     }
 
     /// As the real writer does: the tag is read again, and never goes back.
-    fn write_last(&mut self, id: &InstanceId, last: &Last, mends: Option<&str>) {
+    fn write_last(&mut self, id: &InstanceId, last: &LastApplied, mends: Option<&str>) {
         if last.may_be_written_over(Some(self.last(id)), mends) {
             self.machine(id).tag(LAST_TAG, &last.to_string());
         }
@@ -485,11 +489,11 @@ impl Cloud {
     fn remember(
         &mut self,
         id: &InstanceId,
-        remember: Remember,
+        remember: TagChanges,
         mends: Option<&str>,
         trouble: Option<Trouble>,
     ) {
-        let set_only = || Remember {
+        let set_only = || TagChanges {
             last: remember.last.clone(),
             retry: Some(remember.retry.clone())
                 .filter(|retry| *retry != RetryChange::Clear)

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, Requested, whole_second};
+use super::{
+    LAST_TAG, LastApplied, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest, whole_second,
+};
 
 /// How far ahead of the present an instant in a tag may be: the clock that it was taken from may run fast. Beyond that it is an
 /// error, which believed would leave the instance alone until then. Longer delays its mending; shorter would let two clocks
@@ -17,7 +19,7 @@ pub const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use curfew_core::memory::instant_of_person;
+/// use curfew_core::state_tags::instant_of_person;
 ///
 /// let applied_early = "2026-11-23T19:00:00Z stop schedule office".to_owned();
 /// let tags = BTreeMap::from([("curfew:last".to_owned(), applied_early)]);
@@ -49,8 +51,9 @@ struct Known {
 impl Known {
     fn of(tags: &BTreeMap<String, String>) -> Self {
         let tag = |key| tags.get(key).map(|value| value.trim());
-        let last: Option<Last> = tag(LAST_TAG).and_then(|value| value.parse().ok());
-        let request: Option<Requested> = tag(REQUEST_TAG).and_then(|value| value.parse().ok());
+        let last: Option<LastApplied> = tag(LAST_TAG).and_then(|value| value.parse().ok());
+        let request: Option<RecordedRequest> =
+            tag(REQUEST_TAG).and_then(|value| value.parse().ok());
         let override_: Option<Override> = tag(OVERRIDE_TAG).and_then(|value| value.parse().ok());
         Self {
             words: [

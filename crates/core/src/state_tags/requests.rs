@@ -13,16 +13,16 @@ use crate::timetable::{Action, Desired};
 /// A plain start or stop that a person asked for: the value of `curfew:request`.
 ///
 /// ```
-/// use curfew_core::memory::Requested;
+/// use curfew_core::state_tags::RecordedRequest;
 ///
-/// let request: Requested = "2026-11-23T20:15:00Z start by alice".parse()?;
+/// let request: RecordedRequest = "2026-11-23T20:15:00Z start by alice".parse()?;
 /// assert_eq!(request.by.as_str(), "alice");
 /// assert_eq!(request.to_string(), "2026-11-23T20:15:00Z start by alice");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Requested {
+pub struct RecordedRequest {
     /// When: the person's instant.
     pub at: Timestamp,
     /// What was asked for.
@@ -31,13 +31,13 @@ pub struct Requested {
     pub by: Actor,
 }
 
-impl fmt::Display for Requested {
+impl fmt::Display for RecordedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} by {}", self.at, self.action, self.by)
     }
 }
 
-impl FromStr for Requested {
+impl FromStr for RecordedRequest {
     type Err = MalformedTag;
 
     fn from_str(text: &str) -> Result<Self, MalformedTag> {
@@ -63,12 +63,12 @@ impl FromStr for Requested {
 /// A timed override of one instance: the value of `curfew:override`.
 ///
 /// ```
-/// use curfew_core::memory::Hold;
+/// use curfew_core::state_tags::Hold;
 ///
 /// let hold: Hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice".parse()?;
 /// assert_eq!(hold.by.as_str(), "alice");
 /// assert_eq!(hold.to_string(), "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -152,7 +152,7 @@ pub fn override_in_force(
     };
     let override_: Override = value.trim().parse()?;
     let request = tags.get(REQUEST_TAG);
-    let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
+    let request = request.and_then(|value| value.trim().parse::<RecordedRequest>().ok());
     let ended = request.is_some_and(|request| request.at > override_.since);
     Ok(Some(override_).filter(|override_| !ended && override_.is_active(now)))
 }
@@ -212,14 +212,14 @@ mod tests {
         #[test]
         fn a_request_is_read_back(at in instant(), start: bool, by in ".{1,80}") {
             let action = if start { Action::Start } else { Action::Stop };
-            let request = Requested { at, action, by: Actor::new(&by) };
-            prop_assert_eq!(request.to_string().parse::<Requested>().unwrap(), request.clone());
+            let request = RecordedRequest { at, action, by: Actor::new(&by) };
+            prop_assert_eq!(request.to_string().parse::<RecordedRequest>().unwrap(), request.clone());
             prop_assert!(request.to_string().len() <= 256);
         }
 
         #[test]
         fn no_tag_text_panics(text in ".{0,120}") {
-            let _ = (text.parse::<Override>().is_ok(), text.parse::<Requested>().is_ok());
+            let _ = (text.parse::<Override>().is_ok(), text.parse::<RecordedRequest>().is_ok());
         }
     }
 
@@ -245,7 +245,7 @@ mod tests {
             "2026-11-23T20:15:00Z begin by alice",
             "today start by alice",
         ] {
-            let error = bad.parse::<Requested>().unwrap_err().to_string();
+            let error = bad.parse::<RecordedRequest>().unwrap_err().to_string();
             assert!(
                 error.starts_with("the tag `curfew:request` is `"),
                 "{error}"

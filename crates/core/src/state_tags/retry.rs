@@ -14,13 +14,13 @@ use crate::timetable::Action;
 /// EC2 refused the call, for want of capacity for example, or it accepted a start that did not lead to running.
 ///
 /// ```
-/// use curfew_core::memory::Retry;
+/// use curfew_core::state_tags::Retry;
 ///
 /// let text = "2026-11-23T07:00:00Z start 3x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:08:00Z";
 /// let retry: Retry = text.parse()?;
 /// assert_eq!((retry.tries, retry.code.as_str()), (3, "InsufficientInstanceCapacity"));
 /// assert_eq!(retry.to_string(), text);
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -109,7 +109,7 @@ impl FromStr for Retry {
 
 /// What a try will have been if it comes to nothing: everything but EC2's reason, which only EC2 knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextTry {
+pub struct NextRetry {
     /// The instant of the word that asks for it.
     pub edge: Timestamp,
     /// What it asks for.
@@ -122,7 +122,7 @@ pub struct NextTry {
     pub next: Timestamp,
 }
 
-impl NextTry {
+impl NextRetry {
     /// A try at `now` of what the word at `edge` asks for, after `earlier` ones of the same.
     pub fn at(now: Timestamp, edge: Timestamp, action: Action, earlier: Option<&Retry>) -> Self {
         let tries = earlier.map_or(0, |retry| retry.tries).saturating_add(1);
@@ -159,7 +159,7 @@ impl NextTry {
 /// EC2's code for why something came to nothing: of an error, or of an instance's state.
 ///
 /// ```
-/// use curfew_core::memory::ReasonCode;
+/// use curfew_core::state_tags::ReasonCode;
 ///
 /// assert_eq!(ReasonCode::new("Server.InternalError").as_str(), "Server.InternalError");
 /// assert_eq!(ReasonCode::new("no such\ncode").as_str(), "no-such-code");
@@ -219,9 +219,9 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(edge in instant(), start: bool, earlier: u32, code in ".{0,120}", now in instant()) {
             let action = if start { Action::Start } else { Action::Stop };
-            let before = NextTry::at(now, edge, action, None).because(ReasonCode::unexplained());
+            let before = NextRetry::at(now, edge, action, None).because(ReasonCode::unexplained());
             let before = Retry { tries: earlier, ..before };
-            let retry = NextTry::at(now, edge, action, Some(&before)).because(ReasonCode::new(&code));
+            let retry = NextRetry::at(now, edge, action, Some(&before)).because(ReasonCode::new(&code));
             prop_assert_eq!(retry.to_string().parse::<Retry>().unwrap(), retry.clone());
             prop_assert!(retry.to_string().len() <= 256);
         }
@@ -240,9 +240,9 @@ mod tests {
         let waits: Vec<String> = [0, 1, 2, 3, 4, 5, 6, 1000, u32::MAX]
             .map(|tries| {
                 let first =
-                    NextTry::at(now, now, Action::Start, None).because(ReasonCode::unexplained());
+                    NextRetry::at(now, now, Action::Start, None).because(ReasonCode::unexplained());
                 let earlier = Retry { tries, ..first };
-                NextTry::at(now, now, Action::Start, Some(&earlier)).next
+                NextRetry::at(now, now, Action::Start, Some(&earlier)).next
             })
             .map(|next| next.to_string()[11..16].to_owned())
             .into();
@@ -252,7 +252,7 @@ mod tests {
                 "07:01", "07:02", "07:05", "07:10", "07:20", "07:30", "07:30", "07:30", "07:30"
             ]
         );
-        let last = NextTry::at(Timestamp::MAX, now, Action::Start, None);
+        let last = NextRetry::at(Timestamp::MAX, now, Action::Start, None);
         assert_eq!(last.next, whole_second(Timestamp::MAX));
     }
 

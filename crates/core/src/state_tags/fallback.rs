@@ -13,12 +13,12 @@ use crate::instance::InstanceType;
 /// The present type is there so that a type which somebody else chose meanwhile is told from a fallback.
 ///
 /// ```
-/// use curfew_core::memory::Fallback;
+/// use curfew_core::state_tags::Fallback;
 ///
 /// let fallback: Fallback = "m5.large as m5a.large".parse()?;
 /// assert_eq!(fallback.wanted.as_str(), "m5.large");
 /// assert_eq!(fallback.to_string(), "m5.large as m5a.large");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

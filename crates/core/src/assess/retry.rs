@@ -2,39 +2,39 @@
 
 use jiff::Timestamp;
 
-use super::judge::Judge;
-use super::words::{Repetition, Word};
+use super::directive::{ApplyFrequency, Directive};
+use super::evaluator::Evaluator;
 use crate::decision::Decision;
-use crate::memory::{Cause, NextTry, ReasonCode, Retry};
 use crate::skip::SkipReason;
-use crate::step::{FallbackChange, Remember, RetryChange, Step, StepAction};
+use crate::state_tags::{Cause, NextRetry, ReasonCode, Retry};
+use crate::step::{FallbackChange, RetryChange, Step, StepAction, TagChanges};
 use crate::timetable::{Action, EARLY_TRIGGER};
 
-impl Judge<'_> {
+impl Evaluator<'_> {
     /// What is remembered of earlier tries of the same.
-    pub(super) fn tried_before(&self, word: &Word, action: Action) -> Option<&Retry> {
-        let is_the_same = |retry: &&Retry| retry.edge == word.at && retry.action == action;
-        self.recalled.refused().filter(is_the_same)
+    pub(super) fn earlier_attempts(&self, directive: &Directive, action: Action) -> Option<&Retry> {
+        let is_the_same = |retry: &&Retry| retry.edge == directive.at && retry.action == action;
+        self.tags.valid_retry().filter(is_the_same)
     }
 
     /// A step after which nothing that was refused before is due any more.
-    pub(super) fn superseding(&self, mut step: Step) -> Step {
-        step.remember.retry = self.forgotten();
+    pub(super) fn clear_retry(&self, mut step: Step) -> Step {
+        step.tag_changes.retry = self.retry_removal();
         self.choose_types(&mut step, None);
         step
     }
 
     /// A call, unless the same was tried too short a while ago.
-    pub(super) fn trying(
+    pub(super) fn call_or_wait(
         &self,
         mut step: Step,
-        word: &Word,
+        directive: &Directive,
         action: Action,
-        is_repeated: bool,
-        repetition: Repetition,
+        is_repeat: bool,
+        frequency: ApplyFrequency,
     ) -> Decision {
-        let earlier = self.tried_before(word, action);
-        if let Some(retry) = earlier.filter(|retry| self.reading < retry.next) {
+        let earlier = self.earlier_attempts(directive, action);
+        if let Some(retry) = earlier.filter(|retry| self.effective_now < retry.next) {
             return self.skip(SkipReason::WaitingToRetry {
                 action,
                 tries: retry.tries,
@@ -42,24 +42,24 @@ impl Judge<'_> {
                 until: retry.next,
             });
         }
-        let next = NextTry::at(self.reading, word.at, action, earlier);
-        let came_to_nothing = match repetition {
-            _ if is_repeated => self.came_to_nothing(action),
+        let next = NextRetry::at(self.effective_now, directive.at, action, earlier);
+        let failed_attempt = match frequency {
+            _ if is_repeat => self.failed_attempt(action),
             // Where the word is done, and held to at every pass, only EC2's word tells of a try.
-            Repetition::Always => self.failed_start(action),
-            Repetition::Once => None,
+            ApplyFrequency::EveryPass => self.failed_start(action),
+            ApplyFrequency::Once => None,
         };
-        if is_repeated {
-            step.remark(self.why_again(action, came_to_nothing.as_ref()));
+        if is_repeat {
+            step.remark(self.repeat_reason(action, failed_attempt.as_ref()));
         }
-        self.choose_types(&mut step, came_to_nothing.as_ref());
-        let failure = came_to_nothing.or_else(|| Some(earlier?.code.clone()));
-        step.remember.retry = match failure {
+        self.choose_types(&mut step, failed_attempt.as_ref());
+        let failure = failed_attempt.or_else(|| Some(earlier?.code.clone()));
+        step.tag_changes.retry = match failure {
             // What is accepted may come to nothing again: it is a success when the state is seen.
-            Some(code) if is_repeated || action == Action::Start => {
+            Some(code) if is_repeat || action == Action::Start => {
                 RetryChange::Set(next.because(code))
             }
-            _ => self.forgotten(),
+            _ => self.retry_removal(),
         };
         step.if_refused = Some(next);
         Decision::Step(step)
@@ -67,7 +67,7 @@ impl Judge<'_> {
 
     /// Why a call that EC2 accepted did not lead to its state. A call of somebody else that crossed it is no such reason: EC2
     /// dates that, or says that a user did it.
-    fn came_to_nothing(&self, action: Action) -> Option<ReasonCode> {
+    fn failed_attempt(&self, action: Action) -> Option<ReasonCode> {
         match action {
             Action::Start => self.failed_start(action).or_else(|| {
                 let unexplained = self.instance.state_reason.is_none();
@@ -82,8 +82,8 @@ impl Judge<'_> {
         (action == Action::Start).then(|| ReasonCode::new(&reason.code))
     }
 
-    fn why_again(&self, action: Action, came_to_nothing: Option<&ReasonCode>) -> String {
-        match (came_to_nothing, self.instance.failed_start()) {
+    fn repeat_reason(&self, action: Action, failed_attempt: Option<&ReasonCode>) -> String {
+        match (failed_attempt, self.instance.failed_start()) {
             (Some(_), Some(reason)) => {
                 format!(
                     "an earlier {action} did not lead to {}: {}",
@@ -97,34 +97,34 @@ impl Judge<'_> {
     }
 
     /// Removes the memory of what is no longer due: it would be believed when the same is due again.
-    pub(super) fn without_earlier_tries(&self, decision: Decision) -> Decision {
+    pub(super) fn clear_stale_tags(&self, decision: Decision) -> Decision {
         let Decision::Skip(skip) = decision else {
             return decision;
         };
         let cause = match &skip.reason {
             SkipReason::OverrideState { by, .. } => Cause::Override(by.clone()),
-            _ => self.by_schedule(),
+            _ => self.schedule_cause(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);
-        match &self.recalled.retry {
-            Ok(Some(retry)) if !self.is_yet_to_come(retry.edge) => {
-                step.remember.retry = RetryChange::Clear;
+        match &self.tags.retry {
+            Ok(Some(retry)) if !self.is_upcoming(retry.edge) => {
+                step.tag_changes.retry = RetryChange::Clear;
                 let (action, code) = (retry.action, &retry.code);
                 step.remark(format!(
                     "its {action} that EC2 refused ({code}) is no longer due"
                 ));
             }
             Err(problem) => {
-                step.remember.retry = RetryChange::Clear;
+                step.tag_changes.retry = RetryChange::Clear;
                 step.remark(format!("{problem}; the tag is removed"));
             }
             Ok(_) => {}
         }
         if let Some(why) = self.stale_fallback() {
-            step.remember.fallback = FallbackChange::Clear;
+            step.tag_changes.fallback = FallbackChange::Clear;
             step.remark(format!("{why}; the tag is removed"));
         }
-        if step.remember == Remember::default() {
+        if step.tag_changes == TagChanges::default() {
             return Decision::Skip(skip);
         }
         step.remark(skip.detail);
@@ -132,12 +132,12 @@ impl Judge<'_> {
     }
 
     /// An early trigger tried an edge that a pass in the minute before it does not see yet.
-    fn is_yet_to_come(&self, edge: Timestamp) -> bool {
-        edge > self.reading && edge.duration_since(self.reading) <= EARLY_TRIGGER
+    fn is_upcoming(&self, edge: Timestamp) -> bool {
+        edge > self.effective_now && edge.duration_since(self.effective_now) <= EARLY_TRIGGER
     }
 
-    fn forgotten(&self) -> RetryChange {
-        match self.recalled.retry {
+    fn retry_removal(&self) -> RetryChange {
+        match self.tags.retry {
             Ok(None) => RetryChange::Keep,
             Ok(Some(_)) | Err(_) => RetryChange::Clear,
         }

@@ -3,18 +3,18 @@
 use jiff::Timestamp;
 
 use crate::instance::{Instance, InstanceType};
-use crate::memory::{
-    CLOCKS_APART, Cause, Fallback, LAST_TAG, Last, MalformedTag, OVERRIDE_TAG, Override,
-    REQUEST_TAG, RETRY_TAG, Requested, Retry, TYPE_TAG,
-};
 use crate::schedule::Schedule;
+use crate::state_tags::{
+    CLOCKS_APART, Cause, Fallback, LAST_TAG, LastApplied, MalformedTag, OVERRIDE_TAG, Override,
+    REQUEST_TAG, RETRY_TAG, RecordedRequest, Retry, TYPE_TAG,
+};
 
 /// What the instance's tags say, or what is wrong with them.
-pub(super) struct Recalled {
+pub(super) struct TagState {
     /// The newest word applied.
-    pub(super) last: Result<Option<Last>, String>,
+    pub(super) last: Result<Option<LastApplied>, String>,
     /// The newest plain start or stop that a person asked for.
-    pub(super) request: Result<Option<Requested>, String>,
+    pub(super) request: Result<Option<RecordedRequest>, String>,
     pub(super) override_: Result<Option<Override>, String>,
     /// What EC2 refused lately.
     pub(super) retry: Result<Option<Retry>, String>,
@@ -22,44 +22,50 @@ pub(super) struct Recalled {
     pub(super) fallback: Result<Option<Fallback>, MalformedTag>,
 }
 
-impl Recalled {
+impl TagState {
     pub(super) fn of(instance: &Instance, now: Timestamp) -> Self {
         let tag = |key| instance.tags.get(key).map(|value| value.trim());
         Self {
             last: tag(LAST_TAG)
-                .map(|value| dated(LAST_TAG, value, now, |last: &Last| last.at))
+                .map(|value| parse_dated(LAST_TAG, value, now, |last: &LastApplied| last.at))
                 .transpose(),
             request: tag(REQUEST_TAG)
-                .map(|value| dated(REQUEST_TAG, value, now, |request: &Requested| request.at))
+                .map(|value| {
+                    parse_dated(REQUEST_TAG, value, now, |request: &RecordedRequest| {
+                        request.at
+                    })
+                })
                 .transpose(),
             override_: tag(OVERRIDE_TAG)
                 .map(|value| {
-                    dated(OVERRIDE_TAG, value, now, |override_: &Override| {
+                    parse_dated(OVERRIDE_TAG, value, now, |override_: &Override| {
                         override_.since
                     })
                 })
                 .transpose(),
-            retry: tag(RETRY_TAG).map(|value| retry(value, now)).transpose(),
+            retry: tag(RETRY_TAG)
+                .map(|value| parse_retry(value, now))
+                .transpose(),
             fallback: tag(TYPE_TAG).map(str::parse).transpose(),
         }
     }
 
     /// The newest word applied, if the tag is there and can be read.
-    pub(super) fn applied(&self) -> Option<&Last> {
+    pub(super) fn valid_last_applied(&self) -> Option<&LastApplied> {
         self.last.as_ref().ok()?.as_ref()
     }
 
     /// What a person asked for, if the tag is there and can be read.
-    pub(super) fn requested(&self) -> Option<&Requested> {
+    pub(super) fn valid_request(&self) -> Option<&RecordedRequest> {
         self.request.as_ref().ok()?.as_ref()
     }
 
     /// Whether a person's request is not recorded as done.
     pub(super) fn has_open_request(&self) -> bool {
-        let Some(request) = self.requested() else {
+        let Some(request) = self.valid_request() else {
             return false;
         };
-        self.applied().is_none_or(|last| {
+        self.valid_last_applied().is_none_or(|last| {
             last.at < request.at || last.pending && matches!(last.cause, Cause::Request(_))
         })
     }
@@ -67,7 +73,9 @@ impl Recalled {
     /// The override that no newer request has ended: in force, or over since its end.
     pub(super) fn valid_override(&self) -> Option<&Override> {
         let override_ = self.override_.as_ref().ok()?.as_ref()?;
-        let ended = self.requested().is_some_and(|one| one.at > override_.since);
+        let ended = self
+            .valid_request()
+            .is_some_and(|one| one.at > override_.since);
         (!ended).then_some(override_)
     }
 
@@ -78,7 +86,7 @@ impl Recalled {
     }
 
     /// What EC2 refused lately, if the tag is there and can be read.
-    pub(super) fn refused(&self) -> Option<&Retry> {
+    pub(super) fn valid_retry(&self) -> Option<&Retry> {
         self.retry.as_ref().ok()?.as_ref()
     }
 
@@ -97,24 +105,24 @@ impl Recalled {
 }
 
 /// A word that lies further ahead than clocks may be apart is an error, which believed would leave the instance alone until then.
-fn dated<T: std::str::FromStr<Err = MalformedTag>>(
+fn parse_dated<T: std::str::FromStr<Err = MalformedTag>>(
     key: &str,
     value: &str,
     now: Timestamp,
     at: impl Fn(&T) -> Timestamp,
 ) -> Result<T, String> {
-    let word: T = value
+    let directive: T = value
         .parse()
         .map_err(|problem: MalformedTag| problem.to_string())?;
-    let at = at(&word);
+    let at = at(&directive);
     if at.duration_since(now) > CLOCKS_APART {
         return Err(format!("the tag `{key}` is of {at}, which is yet to come"));
     }
-    Ok(word)
+    Ok(directive)
 }
 
 /// A next try that lies further ahead than any wait is an error, which believed would leave the instance as it is until then.
-fn retry(value: &str, now: Timestamp) -> Result<Retry, String> {
+fn parse_retry(value: &str, now: Timestamp) -> Result<Retry, String> {
     let retry: Retry = value
         .parse()
         .map_err(|problem: MalformedTag| problem.to_string())?;

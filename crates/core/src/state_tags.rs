@@ -3,7 +3,7 @@
 //! Instants are RFC 3339 in UTC, to the second. Each key has one kind of writer, so that no writer overwrites another's word:
 //!
 //! - passes: `curfew:last` = `<instant> <start|stop> <cause> [pending]`: the newest word applied, also when there was nothing to
-//!   do. Its instant never goes back ([`Last::may_replace`])
+//!   do. Its instant never goes back ([`LastApplied::may_replace`])
 //! - people: `curfew:request` = `<instant> <start|stop> by <actor>`: a plain start or stop
 //! - people: `curfew:override` = `<running|stopped|ignored> since <instant> until <instant> by <actor>`
 //! - passes: `curfew:retry` = `<instant> <start|stop> <n>x <code> first <instant> next <instant>`, while what is due comes to nothing
@@ -13,7 +13,7 @@
 
 mod fallback;
 mod instants;
-mod people;
+mod requests;
 mod retry;
 
 use std::cmp::Ordering;
@@ -28,8 +28,8 @@ use crate::timetable::{Action, EARLY_TRIGGER};
 
 pub use self::fallback::Fallback;
 pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};
-pub use self::people::{Override, OverrideState, Requested, override_in_force};
-pub use self::retry::{NextTry, ReasonCode, Retry};
+pub use self::requests::{Override, OverrideState, RecordedRequest, override_in_force};
+pub use self::retry::{NextRetry, ReasonCode, Retry};
 
 /// The tag that holds the newest word applied to an instance. Only passes write it.
 pub const LAST_TAG: &str = "curfew:last";
@@ -136,16 +136,16 @@ impl From<Cause> for String {
 /// The newest word applied to an instance: the value of `curfew:last`.
 ///
 /// ```
-/// use curfew_core::memory::Last;
+/// use curfew_core::state_tags::LastApplied;
 ///
-/// let last: Last = "2026-11-23T07:00:00Z start schedule office pending".parse()?;
+/// let last: LastApplied = "2026-11-23T07:00:00Z start schedule office pending".parse()?;
 /// assert!(last.pending);
 /// assert_eq!(last.to_string(), "2026-11-23T07:00:00Z start schedule office pending");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Last {
+pub struct LastApplied {
     /// The word's instant, not the call's.
     pub at: Timestamp,
     /// What the word asked for.
@@ -157,7 +157,7 @@ pub struct Last {
     pub pending: bool,
 }
 
-impl Last {
+impl LastApplied {
     /// Whether a pass may write this over the tag as it read it right before. What can't be read is no memory, and neither is what
     /// the pass means to mend: a tag of the far future, for example.
     pub fn may_be_written_over(&self, tag: Option<&str>, mends: Option<&str>) -> bool {
@@ -170,9 +170,9 @@ impl Last {
     /// rank, and never *pending* over the same word done.
     ///
     /// ```
-    /// use curfew_core::memory::Last;
+    /// use curfew_core::state_tags::LastApplied;
     ///
-    /// let read = |text: &str| text.parse::<Last>().unwrap();
+    /// let read = |text: &str| text.parse::<LastApplied>().unwrap();
     /// let edge = read("2026-11-23T19:00:00Z stop schedule office");
     /// let request = read("2026-11-23T19:00:00Z start request by alice pending");
     /// assert!(request.may_replace(&edge));
@@ -210,7 +210,7 @@ impl Last {
     }
 }
 
-impl fmt::Display for Last {
+impl fmt::Display for LastApplied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.at, self.action, self.cause)?;
         if self.pending {
@@ -221,7 +221,7 @@ impl fmt::Display for Last {
     }
 }
 
-impl FromStr for Last {
+impl FromStr for LastApplied {
     type Err = MalformedTag;
 
     fn from_str(text: &str) -> Result<Self, MalformedTag> {
@@ -262,7 +262,7 @@ pub fn whole_second(at: Timestamp) -> Timestamp {
 /// Who asked: a person, a program or an address, in the characters that every AWS tag may have.
 ///
 /// ```
-/// use curfew_core::memory::Who;
+/// use curfew_core::state_tags::Who;
 ///
 /// assert_eq!(Who::new("alice <alice@example.com>\n").as_str(), "alice -alice@example.com-");
 /// assert_eq!(Who::new("").as_str(), "unknown");
@@ -358,28 +358,28 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(at in instant(), start: bool, cause in cause(), pending: bool) {
             let action = if start { Action::Start } else { Action::Stop };
-            let last = Last { at, action, cause, pending };
+            let last = LastApplied { at, action, cause, pending };
             // A name that itself ends in the word is the one ambiguity; it is read as pending, which only looks again.
             prop_assume!(last.pending || !last.cause.to_string().ends_with(" pending"));
-            prop_assert_eq!(last.to_string().parse::<Last>().unwrap(), last.clone());
+            prop_assert_eq!(last.to_string().parse::<LastApplied>().unwrap(), last.clone());
             prop_assert!(last.to_string().len() <= 256);
         }
 
         /// However writers take turns, the memory only ever goes on.
         #[test]
         fn the_memory_never_goes_back(seconds in proptest::collection::vec((0_i64..4, cause(), any::<bool>(), any::<bool>()), 2..8)) {
-            let words = seconds.into_iter().map(|(second, cause, start, pending)| Last {
+            let words = seconds.into_iter().map(|(second, cause, start, pending)| LastApplied {
                 at: Timestamp::from_second(second).unwrap(),
                 action: if start { Action::Start } else { Action::Stop },
                 cause,
                 pending,
             });
-            let mut stands: Option<Last> = None;
+            let mut stands: Option<LastApplied> = None;
             for word in words {
                 let before = stands.clone();
                 let after = before.clone().map_or(word.clone(), |before| before.newer(word.clone()));
                 if let Some(before) = before {
-                    let key = |last: &Last| (last.at, last.cause.rank());
+                    let key = |last: &LastApplied| (last.at, last.cause.rank());
                     prop_assert!(key(&after) >= key(&before));
                     let is_the_same = key(&after) == key(&before) && after.action == before.action;
                     prop_assert!(!is_the_same || before.pending || !after.pending);
@@ -391,11 +391,11 @@ mod tests {
 
         #[test]
         fn no_tag_text_panics(text in ".{0,120}") {
-            let _ = (text.parse::<Last>().is_ok(), text.parse::<Cause>().is_ok());
+            let _ = (text.parse::<LastApplied>().is_ok(), text.parse::<Cause>().is_ok());
         }
     }
 
-    fn read(text: &str) -> Last {
+    fn read(text: &str) -> LastApplied {
         text.parse().unwrap()
     }
 
@@ -464,7 +464,10 @@ mod tests {
 
     #[test]
     fn a_malformed_tag_is_named_and_shown_how_it_should_look() {
-        let error = "yesterday stop".parse::<Last>().unwrap_err().to_string();
+        let error = "yesterday stop"
+            .parse::<LastApplied>()
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "the tag `curfew:last` is `yesterday stop`, which Curfew can't read; \
@@ -472,7 +475,7 @@ mod tests {
         );
         assert!(
             "2026-11-23T07:00:00Z start request by "
-                .parse::<Last>()
+                .parse::<LastApplied>()
                 .is_err()
         );
     }

@@ -2,37 +2,39 @@
 
 use jiff::Timestamp;
 
-use super::judge::Judge;
-use super::recall::Recalled;
-use super::words::{wanted, wanted_after};
+use super::directive::{action_after_override, action_for};
+use super::evaluator::Evaluator;
+use super::tag_state::TagState;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, Override, OverrideState, Requested, instant_of_person, whole_second};
-use crate::request::{Ask, Lasting, Request, Spoken};
+use crate::request::{Request, RequestDuration, RequestKind, RequestTags};
+use crate::state_tags::{
+    Cause, Override, OverrideState, RecordedRequest, instant_of_person, whole_second,
+};
 use crate::step::{Step, StepAction};
 use crate::timetable::Action;
 use crate::transition::direction;
 use crate::view::View;
 
 /// What the person who asks says, as it goes to the instance's tags.
-pub(super) fn spoken(
+pub(super) fn request_tags(
     request: &Request,
     instance: &Instance,
     view: &View<'_>,
-    recalled: &Recalled,
+    tags: &TagState,
     now: Timestamp,
-) -> Spoken {
+) -> RequestTags {
     let at = instant_of_person(&instance.tags, now);
     let by = || request.by.clone();
-    let plain = |action| Spoken {
-        request: Some(Requested {
+    let plain = |action| RequestTags {
+        request: Some(RecordedRequest {
             at,
             action,
             by: by(),
         }),
         override_: None,
     };
-    let timed = |state, until| Spoken {
+    let timed = |state, until| RequestTags {
         request: None,
         override_: Some(Override {
             state,
@@ -42,49 +44,52 @@ pub(super) fn spoken(
         }),
     };
     let as_it_is = direction(instance.state).unwrap_or(Action::Stop);
-    let mut word = match request.ask {
-        Ask::Start(Lasting::NextEdge) => plain(Action::Start),
-        Ask::Stop(Lasting::NextEdge) => plain(Action::Stop),
-        Ask::Start(Lasting::Until(until)) => timed(OverrideState::Running, until),
-        Ask::Stop(Lasting::Until(until)) => timed(OverrideState::Stopped, until),
-        Ask::Ignore { until } => timed(OverrideState::Ignored, until),
-        Ask::Resume => {
-            let wanted = match recalled.active_override(at) {
-                Some(override_) => wanted_after(view, override_, at),
-                None => wanted(view.desired(at)),
+    let mut directive = match request.kind {
+        RequestKind::Start(RequestDuration::NextEdge) => plain(Action::Start),
+        RequestKind::Stop(RequestDuration::NextEdge) => plain(Action::Stop),
+        RequestKind::Start(RequestDuration::Until(until)) => timed(OverrideState::Running, until),
+        RequestKind::Stop(RequestDuration::Until(until)) => timed(OverrideState::Stopped, until),
+        RequestKind::Ignore { until } => timed(OverrideState::Ignored, until),
+        RequestKind::Resume => {
+            let wanted = match tags.active_override(at) {
+                Some(override_) => action_after_override(view, override_, at),
+                None => action_for(view.desired(at)),
             };
             plain(wanted.unwrap_or(as_it_is))
         }
     };
     // What can't be read would keep hands off for good: whoever asks replaces it.
-    if recalled.override_.is_err() && word.override_.is_none() {
-        word.override_ = timed(OverrideState::Ignored, at).override_;
+    if tags.override_.is_err() && directive.override_.is_none() {
+        directive.override_ = timed(OverrideState::Ignored, at).override_;
     }
-    if recalled.request.is_err() && word.request.is_none() {
-        word.request = plain(as_it_is).request;
+    if tags.request.is_err() && directive.request.is_none() {
+        directive.request = plain(as_it_is).request;
     }
-    word
+    directive
 }
 
-impl Judge<'_> {
+impl Evaluator<'_> {
     /// What is done once `word` stands in the tags, which is what `decision` was made on.
-    pub(super) fn requested(&self, word: Spoken, decision: Decision) -> Decision {
+    pub(super) fn with_request_tags(&self, directive: RequestTags, decision: Decision) -> Decision {
         let mut step = match decision {
             Decision::Step(step) => step,
-            Decision::Skip(_) => self.only_said(&word),
+            Decision::Skip(_) => self.record_request_only(&directive),
         };
-        step.word = Some(Box::new(word));
+        step.request_tags = Some(Box::new(directive));
         Decision::Step(step)
     }
 
     /// Where nothing can be done or remembered yet: the word alone makes a later pass do it.
-    fn only_said(&self, word: &Spoken) -> Step {
-        let newest = self.newest().map(|newest| newest.word);
-        let by = word
+    fn record_request_only(&self, directive: &RequestTags) -> Step {
+        let newest = self.newest().map(|newest| newest.directive);
+        let by = directive
             .override_
             .as_ref()
             .map(|override_| Cause::Override(override_.by.clone()));
-        let cause = newest.as_ref().map(|word| word.cause.clone()).or(by);
+        let cause = newest
+            .as_ref()
+            .map(|directive| directive.cause.clone())
+            .or(by);
         let mut step = self.blank_step(StepAction::Record, cause.unwrap_or(Cause::External));
         self.remark_on_waiting(&mut step);
         step
@@ -93,7 +98,7 @@ impl Judge<'_> {
     /// EC2 can't be asked for another state while it moves the instance.
     pub(super) fn remark_on_waiting(&self, step: &mut Step) {
         let state = self.instance.state;
-        let wanted = self.newest().and_then(|newest| newest.word.action);
+        let wanted = self.newest().and_then(|newest| newest.directive.action);
         let later = match (wanted, state) {
             (Some(Action::Start), InstanceState::Stopping) => "running",
             (Some(Action::Stop), InstanceState::Pending) => "stopped",
