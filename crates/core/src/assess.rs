@@ -1,4 +1,4 @@
-//! One instance, looked at from every side: what manages it, what its tags remember, what is due, and so what to do.
+//! Evaluates one instance: which schedule manages it, what its state tags hold, what is due, and therefore what to do.
 
 mod decide;
 mod directive;
@@ -26,32 +26,32 @@ use crate::timetable::{Desired, Edge};
 use crate::view::View;
 use crate::world::World;
 
-/// The judgement on one instance at one instant, with what it rests on.
+/// The evaluation of one instance at one instant: the decision, and the facts that it depends on.
 #[derive(Clone, Debug)]
 pub struct Assessment<'a> {
-    /// The schedule that manages it, if one does.
+    /// The schedule that manages the instance, if there is one.
     pub schedule: Option<Cow<'a, Schedule>>,
     /// The override in force.
     pub override_: Option<Override>,
-    /// The request that stands on an enforced schedule until its next edge.
+    /// The request that remains in force until the next edge of an enforced schedule.
     pub request: Option<RecordedRequest>,
-    /// The newest word applied to it.
+    /// The newest directive applied to the instance: the value of `curfew:last`.
     pub last: Option<LastApplied>,
-    /// What EC2 refused lately, as far as it is remembered.
+    /// The failed action that waits for its next attempt: the value of `curfew:retry`.
     pub retry: Option<Retry>,
-    /// The fallback type that it has, and the one that it gets back.
+    /// The fallback in force: the instance's current type, and the type it returns to.
     pub fallback: Option<Fallback>,
-    /// What its override, or a request that stands, or else its schedule, wants now.
+    /// The desired state: that of the override in force, else of the request in force, else of the schedule.
     pub desired: Desired,
-    /// The next edge for it, or another try of what came to nothing, once the decision is carried out.
+    /// The next edge, or the next attempt of a failed action, after the decision is executed.
     pub next_edge: Option<Edge>,
-    /// When something is next due for it: the next edge, or the end of its override where that changes nothing.
+    /// When something is next due: the next edge, or the end of an override after which nothing changes.
     pub next_due: Option<Timestamp>,
-    /// What to do.
+    /// The step to execute, or the reason why there is none.
     pub decision: Decision,
 }
 
-/// Judges one instance of `world` at `now`.
+/// Evaluates one instance of `world` at `now`.
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
     let view = world.schedule_set.schedule_for(instance).map(View::new);
     let borrowed = view.as_ref().map_err(Clone::clone);
@@ -75,12 +75,12 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
     }
 }
 
-/// What becomes of one instance, and when to look again.
+/// The decision about one instance, and the instants at which it changes.
 pub(crate) struct Evaluation {
     pub(crate) decision: Decision,
     /// The override in force.
     pub(crate) override_: Option<Override>,
-    /// The request that stands on an enforced schedule.
+    /// The request in force on an enforced schedule.
     pub(crate) request: Option<RecordedRequest>,
     pub(crate) desired: Desired,
     pub(crate) next_edge: Option<Edge>,
@@ -89,7 +89,7 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
-    /// Nothing is ever due for it, whatever is wanted.
+    /// A skip after which nothing becomes due for the instance, whatever its desired state is.
     fn skipped(
         instance: &Instance,
         reason: SkipReason,
@@ -111,7 +111,7 @@ impl Evaluation {
     }
 }
 
-/// What to do about an instance that `view` manages (or why nothing does), and when something is next due for it.
+/// Decides about an instance that the schedule of `view` manages; an `Err` is the reason why no schedule does.
 pub(crate) fn decide(
     instance: &Instance,
     view: Result<&View<'_>, SkipReason>,
@@ -137,8 +137,8 @@ pub(crate) fn decide(
     let is_named = view.schedule().matcher.ids.contains(&instance.id)
         || request.is_some()
         || tags.active_override(now).is_some();
-    // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
-    // an override in force, or by a request, and then for that request alone, until it is done.
+    // An instance that another tool manages is acted on only if its id is named: in its schedule's `match.ids`, by an override in
+    // force, or by a request. A request allows only its own action, until that is done.
     let left_to = |owner: &Owner| {
         let reason = SkipReason::Owned(owner.clone());
         Evaluation::skipped(instance, reason, view.desired(now), now)
@@ -149,7 +149,7 @@ pub(crate) fn decide(
     {
         return left_to(owner);
     }
-    let mut evaluation = judge(instance, view, &tags, request, world, now);
+    let mut evaluation = evaluate(instance, view, &tags, request, world, now);
     let for_a_request = matches!(
         &evaluation.decision,
         Decision::Step(Step {
@@ -171,7 +171,8 @@ pub(crate) fn decide(
     evaluation
 }
 
-fn judge(
+/// Evaluates the instance as its tags will be once the request, if there is one, is recorded in them.
+fn evaluate(
     instance: &Instance,
     view: &View<'_>,
     tags: &TagState,
@@ -183,10 +184,10 @@ fn judge(
         return Evaluator::new(instance, view, tags, world, now).evaluate();
     };
     let request_tags = requested::request_tags(request, instance, view, tags, now);
-    let mut said = instance.clone();
-    request_tags.write_to(&mut said.tags);
-    let tags = TagState::of(&said, now);
-    let evaluator = Evaluator::new(&said, view, &tags, world, now);
+    let mut with_request = instance.clone();
+    request_tags.write_to(&mut with_request.tags);
+    let tags = TagState::of(&with_request, now);
+    let evaluator = Evaluator::new(&with_request, view, &tags, world, now);
     let evaluation = evaluator.evaluate();
     Evaluation {
         decision: evaluator.with_request_tags(request_tags, evaluation.decision),
@@ -194,7 +195,7 @@ fn judge(
     }
 }
 
-/// Why EC2 can't stop and start the instance, or may not be asked to, whoever wants it.
+/// Returns why Curfew never starts or stops the instance: EC2 can't do it, or the instance would not survive it.
 fn protection_reason(instance: &Instance) -> Option<SkipReason> {
     match instance.state {
         InstanceState::ShuttingDown | InstanceState::Terminated => return Some(SkipReason::Gone),

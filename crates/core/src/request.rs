@@ -1,4 +1,4 @@
-//! What a person, or a program, asks for beyond the schedules.
+//! Requests by a person or a program: plain starts and stops, and overrides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -13,26 +13,25 @@ use crate::state_tags::{
 };
 use crate::timetable::instant_of_wall;
 
-/// One request for some of the instances of a pass.
+/// A request for some of the instances of a pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What is asked.
+    /// The requested operation.
     pub kind: RequestKind,
-    /// The instances it is asked for.
+    /// The ids of the instances that the request applies to.
     pub targets: BTreeSet<InstanceId>,
-    /// Who asked.
+    /// The actor that sent the request.
     pub by: Actor,
 }
 
 impl Request {
-    /// Whether this request is about the instance.
+    /// Whether the request applies to the instance.
     pub fn concerns(&self, instance: &Instance) -> bool {
         self.targets.contains(&instance.id)
     }
 }
 
-/// What a person says about one instance, as it stands in its tags: the whole of what a request writes besides what every pass
-/// does.
+/// The tags that record a request on one instance. A request writes no others, except those that every pass writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestTags {
     /// A new value for `curfew:request`.
@@ -42,7 +41,7 @@ pub struct RequestTags {
 }
 
 impl RequestTags {
-    /// The tags that say it: keys and values, written together or not at all.
+    /// Keys and values of the tags, which are written together or not at all.
     pub fn tags(&self) -> Vec<(&'static str, String)> {
         let request = self.request.as_ref();
         let request = request.map(|request| (REQUEST_TAG, request.to_string()));
@@ -53,8 +52,8 @@ impl RequestTags {
         request.into_iter().chain(override_).collect()
     }
 
-    /// Puts this into tags that were read after it was written, where they do not show it yet and nothing newer either: EC2's
-    /// answers may be a little behind.
+    /// Adds the tags to `tags`, read after they were written, unless these have the same or newer values: EC2's reads are eventually
+    /// consistent.
     pub fn complete(&self, tags: &mut BTreeMap<String, String>) {
         let request = tags.get(REQUEST_TAG);
         let request = request.and_then(|value| value.trim().parse::<RecordedRequest>().ok());
@@ -72,7 +71,7 @@ impl RequestTags {
         }
     }
 
-    /// Makes the tags what they are once this is written.
+    /// Inserts the tags into `tags`, replacing earlier values.
     pub fn write_to(&self, tags: &mut BTreeMap<String, String>) {
         for (key, value) in self.tags() {
             tags.insert(key.to_owned(), value);
@@ -80,44 +79,44 @@ impl RequestTags {
     }
 }
 
-/// What may be asked.
+/// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Start now.
+    /// Starts the instances.
     Start(RequestDuration),
-    /// Stop now.
+    /// Stops the instances.
     Stop(RequestDuration),
-    /// Keep Curfew's hands off until an instant.
+    /// Excludes the instances from every action until an instant.
     Ignore {
-        /// The end, exclusive.
+        /// The end of the override, exclusive.
         until: Timestamp,
     },
-    /// End the override and any request before, and do what the schedule wants now.
+    /// Ends overrides and earlier requests, and applies the schedule's desired state.
     Resume,
 }
 
-/// How long a request lasts.
+/// How long a request is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestDuration {
-    /// Like any edge: until the next one.
+    /// Until the next edge of the schedule.
     NextEdge,
-    /// An override until this instant, exclusive.
+    /// Until this instant, exclusive, as an override.
     Until(Timestamp),
 }
 
-/// The longest hold: the same bound that a length of time in the configuration has. An override that nobody remembers is a machine that
-/// nobody stops.
+/// The longest override: the same bound as for durations in the configuration. A forgotten override would keep an instance running
+/// for good.
 const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 impl RequestDuration {
-    /// An override from `now` for `length`: at most a second longer, never shorter, since tags carry whole seconds.
+    /// An override from `now` for `length`. Tags carry whole seconds, so that it is up to a second longer, never shorter.
     pub fn length(length: SignedDuration, now: Timestamp) -> Self {
         Self::Until(whole_second(
             now + length + SignedDuration::from_nanos(999_999_999),
         ))
     }
 
-    /// An override from `now` until `until`, down to the second.
+    /// An override from `now` until `until`, rounded down to the second. Fails if the end has passed or is more than 31 days ahead.
     pub fn until(until: Timestamp, now: Timestamp) -> Result<Self, InvalidOverrideEnd> {
         let until = whole_second(until);
         if until <= now {
@@ -135,19 +134,19 @@ impl RequestDuration {
 /// An instant that can't be the end of an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOverrideEnd {
-    /// It has passed.
+    /// The end has passed already.
     #[error("over already")]
     Over {
-        /// What the clock says.
+        /// The current instant.
         now: Timestamp,
     },
-    /// It is too far away.
+    /// The end is more than 31 days ahead.
     #[error("too far away")]
     TooFar,
 }
 
 impl InvalidOverrideEnd {
-    /// What to do about it.
+    /// A hint for the user.
     pub fn hint(self) -> String {
         match self {
             Self::Over { now } => format!("it is {now} now"),
@@ -156,7 +155,7 @@ impl InvalidOverrideEnd {
     }
 }
 
-/// The end of an override as people write it: a time of day, a day and a time, or an instant.
+/// The end of an override as users write it: a time of day, a date and a time, or an instant.
 ///
 /// ```
 /// use curfew_core::request::OverrideEnd;
@@ -172,32 +171,31 @@ impl InvalidOverrideEnd {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Wall times follow the schedules' own policy: one that a clock shows twice is meant the first time, and one that it jumps
-/// over is the jump.
+/// Wall times follow the policy of schedules: in a fold, the first occurrence; in a gap, the instant of the clock change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverrideEnd {
-    /// `2026-11-23T22:00:00Z`: the same everywhere.
+    /// An instant, such as `2026-11-23T22:00:00Z`.
     Instant(Timestamp),
-    /// `2026-11-23T22:00`: on that day, in some zone.
+    /// A date and a wall time, such as `2026-11-23T22:00`.
     On(DateTime),
-    /// `22:00`: the next time that a clock in some zone shows it.
+    /// The next occurrence of a wall time, such as `22:00`.
     Next(Time),
 }
 
 impl OverrideEnd {
-    /// Whether it means different instants in different zones.
+    /// Whether the instant depends on the time zone.
     pub fn needs_zone(self) -> bool {
         !matches!(self, Self::Instant(_))
     }
 
-    /// The instant that is meant at `now` in `zone`; none in a year that no schedule reaches.
+    /// Resolves the end at `now` in `zone`; none if the year is out of the range of schedules.
     pub fn instant(self, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Instant(at) => Some(at),
             Self::On(wall) => instant_of_wall(zone, wall),
             Self::Next(time) => {
                 let today = zone.to_datetime(now).date();
-                // A day further than tomorrow: yesterday's clock change may have taken today's away.
+                // Three days: a clock change, or a day that the zone skips, may leave today and tomorrow without this time.
                 let days = today.series(jiff::Span::new().days(1)).take(3);
                 days.filter_map(|day| instant_of_wall(zone, day.to_datetime(time)))
                     .find(|at| *at > now)
@@ -214,7 +212,7 @@ impl FromStr for OverrideEnd {
         if let Ok(at) = text.parse() {
             return Ok(Self::Instant(at));
         }
-        // To the minute: clocks change at minutes, and nobody holds an instance until a second of the day.
+        // To the minute: overrides that end at a second of the day have no use.
         let minute = |time: Time| time.second() == 0 && time.subsec_nanosecond() == 0;
         let date = text.contains('-').then(|| text.parse::<DateTime>().ok());
         match date.map_or_else(
@@ -228,7 +226,7 @@ impl FromStr for OverrideEnd {
     }
 }
 
-/// Not an end of an override.
+/// The text is not a valid end of an override.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is neither a time (`22:00`), nor a day and a time (`2026-11-23T22:00`), nor an instant (`2026-11-23T22:00:00Z`)", .0.escape_debug())]
 pub struct MalformedOverrideEnd(String);
@@ -280,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_end_shows_how_one_is_written() {
+    fn an_invalid_end_is_refused_with_examples() {
         for bad in [
             "",
             "22",
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_just_said_is_put_in_where_an_answer_does_not_show_it_yet() {
+    fn request_tags_are_added_to_an_answer_that_does_not_have_them_yet() {
         let requested = "2026-11-23T18:00:00Z stop by alice";
         let held = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:00Z by alice";
         let of_request = RequestTags {
@@ -350,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_is_over_a_month_at_most_and_never_over_already() {
+    fn an_override_ends_in_the_future_and_within_31_days() {
         let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
         let until = |text: &str| {
             RequestDuration::until(text.parse().unwrap(), now)
@@ -379,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_instant_means_the_same_in_every_zone() {
+    fn only_an_instant_needs_no_zone() {
         let needs_zone = |text: &str| text.parse::<OverrideEnd>().unwrap().needs_zone();
         assert!(!needs_zone("2026-11-23T22:00:00Z"));
         assert!(needs_zone("2026-11-23T22:00"));
@@ -387,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_may_last_exactly_31_days_and_not_a_second_more() {
+    fn the_longest_override_is_exactly_31_days() {
         let now: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
         let until = |text: &str| RequestDuration::until(text.parse().unwrap(), now);
         assert_eq!(

@@ -1,5 +1,5 @@
-//! From what was named to the instances meant: the same rules for the HTTP API and the command line. What was named wrongly
-//! is refused before anything is done.
+//! Selects the instances of a command by ids, schedules and tags, with the same rules for the HTTP API and the command line. A
+//! selector that is wrong is refused before anything is done.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,21 +16,21 @@ use crate::schedule_set::ScheduleSet;
 use crate::skip::{Skip, SkipReason};
 use crate::world::World;
 
-/// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
+/// The instances that a command applies to. Ids can't be combined with schedules or tags; schedules and tags are combined by AND.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceSelector {
-    /// Exactly these.
+    /// The ids of exactly these instances.
     pub ids: BTreeSet<InstanceId>,
-    /// Managed by one of these.
+    /// Instances managed by one of these schedules.
     pub schedules: BTreeSet<ScheduleName>,
-    /// Carrying all of these.
+    /// Instances with all of these tags.
     pub tags: Vec<TagFilter>,
-    /// How far it may go.
+    /// Whether the command may apply to any number of instances.
     pub scope: SelectionScope,
 }
 
 impl InstanceSelector {
-    /// Whether nothing was named at all.
+    /// Whether neither ids, schedules, tags nor all instances are selected.
     pub fn are_unnamed(&self) -> bool {
         self.ids.is_empty()
             && self.schedules.is_empty()
@@ -39,17 +39,17 @@ impl InstanceSelector {
     }
 }
 
-/// How far a command without ids may scope.
+/// The scope of a command without ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SelectionScope {
-    /// Only what is named, and not very many at once.
+    /// Only instances that match, up to a limit.
     #[default]
     Named,
-    /// Everything that fits, however many; a status then shows unmanaged instances too.
+    /// All instances that match, without a limit; a status then lists unmanaged instances too.
     All,
 }
 
-/// A tag that instances carry, written `Key:Value`; the value may have the wildcards `*` and `?`.
+/// A filter by tag, written `Key:Value`; the value may have the wildcards `*` and `?`.
 ///
 /// ```
 /// use curfew_core::select::TagFilter;
@@ -64,8 +64,8 @@ pub struct TagFilter {
 }
 
 impl TagFilter {
-    /// Whether an instance carries such a tag.
-    pub fn fits(&self, instance: &Instance) -> bool {
+    /// Whether the instance has a tag that matches.
+    pub fn matches(&self, instance: &Instance) -> bool {
         instance
             .tags
             .get(&self.key)
@@ -87,22 +87,22 @@ impl FromStr for TagFilter {
     }
 }
 
-/// Not a tag's key and value.
+/// The text is not a tag's key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a tag is a key and a value, such as `Environment:dev*`")]
 pub struct BadTagFilter;
 
-/// One observed instance, and where it stands before anything is asked.
+/// An observed instance, and its evaluation before any request.
 #[derive(Clone, Debug)]
 pub struct EvaluatedInstance<'a> {
-    /// The instance.
+    /// The instance as it was observed.
     pub instance: &'a Instance,
-    /// The judgement on it.
+    /// The evaluation of the instance.
     pub assessment: Assessment<'a>,
 }
 
 impl<'a> EvaluatedInstance<'a> {
-    /// Judges every instance of `world`, which carries no request.
+    /// Evaluates every instance of `world`, which carries no request.
     pub fn all(world: &World<'a>, now: Timestamp) -> Vec<Self> {
         let instances = |instance| Self {
             instance,
@@ -111,7 +111,7 @@ impl<'a> EvaluatedInstance<'a> {
         world.instances.iter().map(instances).collect()
     }
 
-    /// Whether it can be asked for at all.
+    /// Returns whether a request may apply to the instance.
     pub fn eligibility(&self) -> Eligibility<'_> {
         let skip = match &self.assessment.decision {
             Decision::Step(_) => return Eligibility::Managed,
@@ -130,7 +130,7 @@ impl<'a> EvaluatedInstance<'a> {
             SkipReason::Owned(_) => Eligibility::Owned(skip),
             SkipReason::InFlight
             | SkipReason::OverrideIgnored { .. }
-            | SkipReason::OverrideState { .. }
+            | SkipReason::Overridden { .. }
             | SkipReason::MalformedOverride { .. }
             | SkipReason::MalformedRequest { .. }
             | SkipReason::NoMemory
@@ -142,11 +142,11 @@ impl<'a> EvaluatedInstance<'a> {
         }
     }
 
-    fn fits(&self, selector: &InstanceSelector) -> bool {
+    fn matches(&self, selector: &InstanceSelector) -> bool {
         let schedule = self.assessment.schedule.as_deref();
         let of_schedule = selector.schedules.is_empty()
             || schedule.is_some_and(|schedule| selector.schedules.contains(&schedule.name));
-        of_schedule && selector.tags.iter().all(|tag| tag.fits(self.instance))
+        of_schedule && selector.tags.iter().all(|tag| tag.matches(self.instance))
     }
 
     fn choice(&self) -> InstanceChoice {
@@ -157,33 +157,34 @@ impl<'a> EvaluatedInstance<'a> {
     }
 }
 
-/// Whether an instance can be asked for at all.
+/// Whether a request may apply to an instance.
 #[derive(Clone, Copy, Debug)]
 pub enum Eligibility<'a> {
     /// A schedule manages it.
     Managed,
-    /// A schedule should manage it, and Curfew never touches such an instance, or can't tell which schedule is meant.
+    /// Curfew never starts or stops such an instance, or its schedule is unknown, malformed or ambiguous.
     Protected(&'a Skip),
-    /// A schedule should manage it, and another tool manages it: only its id names it.
+    /// Another tool manages it: it can be selected only by its id.
     Owned(&'a Skip),
     /// No schedule manages it.
     Unmanaged(&'a Skip),
 }
 
-/// The instances that a change is for.
+/// The instances that a change applies to.
 #[derive(Debug)]
 pub struct Selection<'s, 'a> {
-    /// These are changed.
+    /// The instances to change.
     pub chosen: Vec<&'s EvaluatedInstance<'a>>,
-    /// These fit as well, and are never touched.
+    /// Instances that match as well, and can't be changed.
     pub skipped: Vec<&'s EvaluatedInstance<'a>>,
 }
 
-/// Instances per command that does not say all, unless the configuration says otherwise: one batch of EC2's. A typo in a tag then
-/// costs a sentence, not a fleet.
+/// The most instances of a command that does not select all, unless the configuration has another limit: the size of one EC2 batch. It
+/// bounds the effect of a mistyped tag.
 pub const DEFAULT_LIMIT: usize = 100;
 
-/// The instances that a change is for: at most `limit`, unless all are meant.
+/// Selects the instances to change. Fails if nothing matches, if ids or schedules are unknown, or if more than `limit` instances match
+/// and the scope is not [`SelectionScope::All`].
 pub fn for_change<'s, 'a>(
     selector: &InstanceSelector,
     instances: &'s [EvaluatedInstance<'a>],
@@ -191,9 +192,9 @@ pub fn for_change<'s, 'a>(
     limit: usize,
 ) -> Result<Selection<'s, 'a>, SelectError> {
     let selection = if selector.are_unnamed() {
-        the_only_one(instances)?
+        single_managed(instances)?
     } else if selector.ids.is_empty() {
-        by_fit(selector, instances, schedule_set)?
+        by_match(selector, instances, schedule_set)?
     } else {
         by_id(selector, instances)?
     };
@@ -208,7 +209,7 @@ fn by_id<'s, 'a>(
     selector: &InstanceSelector,
     instances: &'s [EvaluatedInstance<'a>],
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known(selector, instances)?;
+    check_ids(selector, instances)?;
     for one in instances {
         match one.eligibility() {
             Eligibility::Managed | Eligibility::Owned(_) => {}
@@ -233,7 +234,7 @@ fn by_id<'s, 'a>(
 }
 
 /// Refuses ids that EC2 does not know.
-fn known(
+fn check_ids(
     selector: &InstanceSelector,
     instances: &[EvaluatedInstance<'_>],
 ) -> Result<(), SelectError> {
@@ -250,8 +251,8 @@ fn known(
     }
 }
 
-/// Refuses schedules that the configuration do not have.
-fn known_schedules(
+/// Refuses schedules that the configuration does not have.
+fn check_schedules(
     selector: &InstanceSelector,
     schedule_set: &ScheduleSet,
 ) -> Result<(), SelectError> {
@@ -268,21 +269,21 @@ fn known_schedules(
     }
 }
 
-fn by_fit<'s, 'a>(
+fn by_match<'s, 'a>(
     selector: &InstanceSelector,
     instances: &'s [EvaluatedInstance<'a>],
     schedule_set: &ScheduleSet,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known_schedules(selector, schedule_set)?;
+    check_schedules(selector, schedule_set)?;
     let mut selection = Selection {
         chosen: Vec::new(),
         skipped: Vec::new(),
     };
-    for one in instances.iter().filter(|one| one.fits(selector)) {
+    for one in instances.iter().filter(|one| one.matches(selector)) {
         match one.eligibility() {
             Eligibility::Managed => selection.chosen.push(one),
             Eligibility::Protected(_) | Eligibility::Owned(_) => selection.skipped.push(one),
-            // Who names a tag means every instance that has it; who says "all" means all that Curfew manages.
+            // A tag selects every instance that has it, so that unmanaged ones are reported; "all" means all managed instances.
             Eligibility::Unmanaged(_) if !selector.tags.is_empty() => selection.skipped.push(one),
             Eligibility::Unmanaged(_) => {}
         }
@@ -314,7 +315,7 @@ fn nothing_chosen(skipped: &[&EvaluatedInstance<'_>]) -> SelectError {
     }
 }
 
-fn the_only_one<'s, 'a>(
+fn single_managed<'s, 'a>(
     instances: &'s [EvaluatedInstance<'a>],
 ) -> Result<Selection<'s, 'a>, SelectError> {
     let managed: Vec<&EvaluatedInstance<'a>> = instances
@@ -338,101 +339,101 @@ fn the_only_one<'s, 'a>(
     }
 }
 
-/// The instances that a status shows, and how many it leaves out because no schedule manages them.
+/// Selects the instances that a status lists, and counts the unmanaged ones that it does not list. Fails if ids or schedules are
+/// unknown.
 pub fn for_status<'a>(
     selector: &InstanceSelector,
     instances: Vec<EvaluatedInstance<'a>>,
     schedule_set: &ScheduleSet,
 ) -> Result<(Vec<EvaluatedInstance<'a>>, usize), SelectError> {
-    known(selector, &instances)?;
-    known_schedules(selector, schedule_set)?;
+    check_ids(selector, &instances)?;
+    check_schedules(selector, schedule_set)?;
     let all = selector.scope == SelectionScope::All || !selector.ids.is_empty();
     let (shown, left_out): (Vec<_>, Vec<_>) = instances
         .into_iter()
-        .filter(|one| one.fits(selector))
+        .filter(|one| one.matches(selector))
         .partition(|one| all || !matches!(one.eligibility(), Eligibility::Unmanaged(_)));
     Ok((shown, left_out.len()))
 }
 
-/// Why a command is refused before anything is done. What to do about it depends on how it was asked, so the hint is the
-/// shell's.
+/// Why a command is refused before anything is done. Hints depend on the interface, which adds them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// Nothing was named, and several instances are managed.
+    /// The selector is empty, and several instances are managed.
     #[error("which one? Curfew manages {managed} instances: {}", listed(choices, *managed))]
     TargetNeeded {
-        /// How many.
+        /// The number of managed instances.
         managed: usize,
-        /// The first of them.
+        /// The first of them, at most 20.
         choices: Vec<InstanceChoice>,
     },
-    /// Nothing was named, and nothing is managed.
+    /// The selector is empty, and no instance is managed.
     #[error("no schedule manages any instance here")]
     NothingManaged,
-    /// More instances than one command changes that does not say all.
+    /// More instances match than a command may change that does not select all.
     #[error("this is for {found} instances, more than {limit}")]
     TooMany {
-        /// How many.
+        /// The number of instances that match.
         found: usize,
-        /// How many may be.
+        /// The limit that applies.
         limit: usize,
     },
-    /// EC2 knows no such instance.
+    /// EC2 has no instance with this id.
     #[error("there is no instance `{first}`{}", nor_more(*more))]
     UnknownInstance {
-        /// The first one that it does not know.
+        /// The first unknown id.
         first: InstanceId,
-        /// How many others it does not know either.
+        /// The number of further unknown ids.
         more: usize,
     },
     /// The configuration has no such schedule.
     #[error("there is no schedule `{name}`")]
     UnknownSchedule {
-        /// The name.
+        /// The unknown name.
         name: ScheduleName,
-        /// The names there are.
+        /// The schedules of the configuration.
         known: Vec<ScheduleName>,
     },
-    /// Nothing fits the schedules and tags that were named.
+    /// No managed instance matches the schedules and tags.
     #[error("no managed instance fits what was named")]
     NothingMatched,
-    /// No schedule manages an instance that was named by its id.
+    /// No schedule manages an instance that is selected by its id.
     #[error("{which}: {detail}")]
     NotManaged {
-        /// The instance.
+        /// The selected instance.
         which: InstanceChoice,
-        /// Why not.
+        /// The reason, as one sentence.
         detail: String,
     },
-    /// Curfew never touches an instance that was named by its id.
+    /// Curfew never starts or stops an instance that is selected by its id.
     #[error("{which}: {detail}")]
     NeverTouched {
-        /// The instance.
+        /// The selected instance.
         which: InstanceChoice,
-        /// Why not.
+        /// The reason, as one sentence.
         detail: String,
     },
-    /// The one instance that fits is left alone.
+    /// The only instance that matches can't be changed.
     #[error("{which}: {detail}")]
     LeftAlone {
-        /// The instance.
+        /// The instance that matches.
         which: InstanceChoice,
-        /// Why.
+        /// The reason, as one sentence.
         detail: String,
     },
-    /// Several instances fit, and every one of them is left alone.
+    /// Several instances match, and none of them can be changed.
     #[error("{found} instances fit, and every one of them is left alone")]
     AllLeftAlone {
-        /// How many.
+        /// The number of instances that match.
         found: usize,
     },
 }
 
 impl SelectError {
-    /// Choices that are still read; the rest is counted.
+    /// The most instances that the message lists; the rest is counted. More would not be read.
     const CHOICES: usize = 20;
 
-    /// Whether it says that there is nothing of what was asked for. Where an account-region did not answer, nobody can say so.
+    /// Whether the error claims that no matching instance exists. The claim is unfounded if an account-region did not answer.
     pub fn claims_absence(&self) -> bool {
         match self {
             Self::UnknownInstance { .. }
@@ -448,7 +449,7 @@ impl SelectError {
         }
     }
 
-    /// The instances to choose from, where none was named.
+    /// The instances to choose from, if the selector is empty.
     pub fn choices(&self) -> &[InstanceChoice] {
         match self {
             Self::TargetNeeded { choices, .. } => choices,
@@ -457,13 +458,13 @@ impl SelectError {
     }
 }
 
-/// An instance that a command could have named.
+/// An instance that a command can select.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InstanceChoice {
-    /// Its id.
+    /// The instance's id.
     pub id: InstanceId,
-    /// Its name.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is done to an instance, and what is remembered about it.
+//! Steps: the call to make for an instance, and the tags to write.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,61 +12,61 @@ use crate::state_tags::{
 };
 use crate::timetable::{Action, Edge};
 
-/// One thing to do to one instance: what a person says is written first, then what is known at first sight, then comes the
-/// call, and then what to remember about it.
+/// One action on one instance, in this order: the tags of a request are written, then the first `curfew:last` if the instance has
+/// none, then the call is made, and then its result is recorded in the tags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
-    /// Its name, for people.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
-    /// The region it lives in.
+    /// The region of the instance.
     pub region: Region,
-    /// Its state when the decision was made.
+    /// The observed state that the decision is based on.
     pub state: InstanceState,
-    /// What to do.
+    /// The call to make.
     pub action: StepAction,
-    /// The types that a start tries; nothing where it is started as it is.
+    /// The types that a start tries; none if the instance is started with its current type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub types: Option<Box<TypesToTry>>,
-    /// On whose behalf.
+    /// The schedule, override or request that demands the step.
     pub cause: Cause,
-    /// The edge that this applies, if it applies one.
+    /// The edge that the step applies, if it applies one.
     pub edge: Option<Edge>,
-    /// A remark for people, such as why a hibernation became a plain stop.
+    /// A remark for readers, such as why a hibernation became a plain stop.
     pub note: Option<String>,
-    /// What the person who asked says. It is written before anything else: where it can't be, no call is made.
+    /// The tags of the request. They are written first; if that fails, no call is made.
     #[serde(skip)]
     pub request_tags: Option<Box<RequestTags>>,
-    /// The first `curfew:last` of an instance that has none. It is written before the call.
+    /// The first `curfew:last` of an instance that has none, written before the call.
     #[serde(skip)]
     pub adopt: Option<LastApplied>,
-    /// A `curfew:last` that can't be believed, which the memory of this step replaces.
+    /// The value of an invalid `curfew:last` that this step overwrites.
     #[serde(skip)]
     pub replaces: Option<String>,
-    /// What becomes of the call where that can't be written.
+    /// Whether the call is made if the tags can't be written.
     #[serde(skip)]
     pub on_tag_write_failure: TagWriteFailure,
-    /// What to write to the instance's tags once the call was accepted.
+    /// The changes to the instance's tags after EC2 accepted the call.
     #[serde(skip)]
     pub tag_changes: TagChanges,
-    /// When it is tried again if EC2 refuses the call for this instance's sake.
+    /// The next attempt, if EC2 refuses the call because of this instance.
     #[serde(skip)]
     pub if_refused: Option<NextRetry>,
 }
 
-/// What becomes of a call where no memory can be written: denied, or the instance has as many tags as AWS allows.
+/// Whether a call is made if its tags can't be written: the permission is denied, or the instance has as many tags as AWS allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TagWriteFailure {
-    /// It is not made: without memory it would be made again and again.
+    /// The call is not made: without a record it would be repeated at every pass.
     #[default]
     SkipCall,
-    /// It is made: an enforced schedule and an override in force want their state at every pass, remembered or not.
+    /// The call is made: an enforced schedule and an override in force apply at every pass, recorded or not.
     CallAnyway,
 }
 
 impl Step {
-    /// A step for `instance` with nothing to remember.
+    /// Creates a step for `instance` that changes no tags.
     pub fn new(instance: &Instance, action: StepAction, cause: Cause) -> Self {
         Self {
             instance: instance.id.clone(),
@@ -87,7 +87,7 @@ impl Step {
         }
     }
 
-    /// Adds a remark for people to those that are noted already.
+    /// Appends a remark to the note.
     pub fn remark(&mut self, remark: String) {
         self.note = Some(match self.note.take() {
             Some(note) => format!("{note}; {remark}"),
@@ -96,28 +96,28 @@ impl Step {
     }
 }
 
-/// The types that a start tries, one after the other, until EC2 has room for one.
+/// The types that a start tries, one after the other, until EC2 has capacity for one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TypesToTry {
-    /// The type that the instance is meant to have.
+    /// The type that the instance should have.
     pub wanted: InstanceType,
-    /// In this order; the wanted one is among them. A type that the instance does not have yet is given to it while it is
-    /// stopped, and `curfew:type` says so before. If there is room for none, it gets the wanted type back.
+    /// All types in the order of the attempts, with `wanted` among them. The type is changed while the instance is stopped, after
+    /// `curfew:type` records the change. If EC2 has capacity for none of them, the instance gets the type `wanted` again.
     pub order: Vec<InstanceType>,
 }
 
-/// The call a step makes.
+/// The EC2 call that a step makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StepAction {
-    /// `StartInstances`.
+    /// Calls `StartInstances` for the instance.
     Start,
-    /// `StopInstances`.
+    /// Calls `StopInstances` for the instance.
     Stop,
-    /// `StopInstances` with hibernation.
+    /// Calls `StopInstances` with hibernation.
     Hibernate,
-    /// No call: only the memory is written, since the instance already is as it should be.
+    /// No call: only tags are written, since the instance has the desired state already.
     Record,
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for StepAction {
 }
 
 impl StepAction {
-    /// What the call brings about, if there is one.
+    /// The action of the call, if there is one.
     pub fn action(self) -> Option<Action> {
         match self {
             Self::Start => Some(Action::Start),
@@ -143,20 +143,20 @@ impl StepAction {
     }
 }
 
-/// What a step writes to the instance's tags.
+/// The changes that a step makes to the instance's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagChanges {
     /// A new value for `curfew:last`.
     pub last: Option<LastApplied>,
-    /// What becomes of `curfew:retry`.
+    /// The change to `curfew:retry`.
     pub retry: RetryChange,
-    /// What becomes of `curfew:type`.
+    /// The change to `curfew:type`.
     pub fallback: FallbackChange,
 }
 
 impl TagChanges {
-    /// What is left to write when the call was answered by the state `after`: emulators start at once, and then no start has
-    /// come to nothing. Whether its word has settled is for a later pass to see.
+    /// The changes to write when EC2's response has the state `after`. Emulators start instances at once; then the start has
+    /// succeeded, and `curfew:retry` is removed. A later pass records that the directive has settled.
     #[must_use]
     pub fn after_response(mut self, after: InstanceState) -> Self {
         if let (InstanceState::Running, RetryChange::Set(_)) = (after, &self.retry) {
@@ -165,16 +165,15 @@ impl TagChanges {
         self
     }
 
-    /// What is written, now that EC2 refused the call with this error code as its reason: the word stays due, and is tried
-    /// again later.
+    /// The changes to write when EC2 refused the call with this error code: the directive stays due, and `next` is its next attempt.
     pub fn refused(next: NextRetry, code: &str) -> Self {
         Self {
-            retry: RetryChange::Set(next.because(ReasonCode::new(code))),
+            retry: RetryChange::Set(next.with_code(ReasonCode::new(code))),
             ..Self::default()
         }
     }
 
-    /// Makes the tags what they are once this is written.
+    /// Applies the changes to `tags`.
     pub fn write_to(&self, tags: &mut BTreeMap<String, String>) {
         let mut put = |key: &str, value: Option<String>| match value {
             Some(value) => drop(tags.insert(key.to_owned(), value)),
@@ -195,26 +194,26 @@ impl TagChanges {
     }
 }
 
-/// What becomes of the memory of a refusal.
+/// A change to `curfew:retry`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RetryChange {
-    /// As it is.
+    /// The tag is unchanged.
     #[default]
     Keep,
-    /// This replaces it.
+    /// The tag gets this value.
     Set(Retry),
-    /// It is removed.
+    /// The tag is removed.
     Clear,
 }
 
-/// What becomes of the memory of the wanted type. It is written before a type is changed, never afterwards, and removed
-/// when a start as the wanted type was accepted.
+/// A change to `curfew:type`. The tag is written before a type is changed, never afterwards, and removed when a start with the
+/// desired type was accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FallbackChange {
-    /// As it is.
+    /// The tag is unchanged.
     #[default]
     Keep,
-    /// It is removed; by a start that tries types, unless it ends with another than the wanted one.
+    /// The tag is removed; a start that tries several types removes it only if it ends with the desired one.
     Clear,
 }
 
@@ -230,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_is_answered_by_running_has_not_come_to_nothing() {
-        let remember = |retry: RetryChange| TagChanges {
+    fn a_response_with_the_state_running_clears_the_retry() {
+        let changes = |retry: RetryChange| TagChanges {
             retry,
             ..TagChanges::default()
         };
@@ -246,13 +245,13 @@ mod tests {
                 RetryChange::Clear,
             ),
         ] {
-            let after_response = remember(retry.clone()).after_response(after);
-            assert_eq!(after_response.retry, left, "{retry:?}, {after}");
+            let changed = changes(retry.clone()).after_response(after);
+            assert_eq!(changed.retry, left, "{retry:?}, {after}");
         }
     }
 
     #[test]
-    fn a_refusal_is_remembered_with_ec2s_code() {
+    fn a_refusal_is_recorded_with_ec2s_error_code() {
         let at = "2026-11-23T07:00:00Z".parse().unwrap();
         let next = NextRetry::at(at, at, Action::Start, None);
         assert_eq!(
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_put_into_the_tags() {
+    fn changes_are_applied_to_the_tags() {
         let mut tags = BTreeMap::from(
             [(RETRY_TAG, "old"), (TYPE_TAG, "old"), ("Name", "web")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned())),
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn remarks_are_added_to_each_other() {
+    fn remarks_are_appended_to_the_note() {
         let instance = crate::example::instance("web");
         let mut step = Step::new(&instance, StepAction::Record, Cause::Adopted);
         step.remark("one".into());

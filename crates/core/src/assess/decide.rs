@@ -1,4 +1,4 @@
-//! What is done about the newest word on one instance that may be touched.
+//! Decides what to do about the newest directive for one instance that may be started and stopped.
 
 use std::cmp::Ordering;
 
@@ -17,12 +17,13 @@ use crate::state_tags::{Cause, LAST_TAG, LastApplied, OverrideState};
 use crate::step::{Step, StepAction, TagWriteFailure};
 use crate::timetable::{Action, Desired, EARLY_TRIGGER, Edge};
 
-/// A word is pending until the state that it asks for is seen this long after its instant and after the state's own date. A call
-/// that was sent on what was seen before may arrive until then: 5 seconds that an observation may be old, as much for a call's
-/// answer, and a margin. Longer leaves what slipped through for longer; shorter takes our own late call for a person's.
+/// A directive is pending until its state is observed this long after both its instant and the state's own date. Until then a call
+/// based on an earlier observation may still arrive: an observation is at most 5 seconds old, a call takes at most as long, and the
+/// rest is a margin. A longer time leaves a crossed call uncorrected for longer; a shorter one mistakes Curfew's own late call for a
+/// user's.
 const SETTLING: SignedDuration = SignedDuration::from_secs(15);
 
-/// AWS lets a resource have so many tags, its own not counted.
+/// The most tags that AWS allows on a resource, not counting those with the prefix `aws:`.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
 const MOST_TAGS: usize = 50;
 
@@ -58,8 +59,8 @@ impl Evaluator<'_> {
         evaluation
     }
 
-    /// When something is next due, once the decision is carried out: what waits to be tried again, the end of the override, or the
-    /// next edge. Under a tag of a person that can't be read, nothing is.
+    /// Sets the instants at which something is next due after the decision is executed: the next attempt of a failed action, the end
+    /// of the override, or the next edge. Nothing is due while an override or request tag is malformed.
     fn set_due_instants(&self, evaluation: &mut Evaluation) {
         let reason = match &evaluation.decision {
             Decision::Skip(skip) => Some(&skip.reason),
@@ -117,7 +118,7 @@ impl Evaluator<'_> {
         let first = self.initial_tag(newest.map(|newest| &newest.directive));
         let last = self.tags.valid_last_applied().or(first.as_ref());
         let decision = if self.in_flight() {
-            // What is due stays due, by its own tag or its schedule.
+            // The directive stays due: it is in its own tag or in the schedule.
             self.skip(SkipReason::InFlight)
         } else {
             self.apply(newest, last)
@@ -128,7 +129,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// What is done about the newest word, or about the memory of a word that nothing shows any more.
+    /// Decides about the newest directive, or about the last applied one if it is newer than all that are known.
     fn apply(&self, newest: Option<&NewestDirective>, last: Option<&LastApplied>) -> Decision {
         let remembered = last.map(|last| self.applied_directive(last));
         let known = |newest: &&NewestDirective| {
@@ -192,7 +193,7 @@ impl Evaluator<'_> {
         self.call_or_wait(step, directive, action, is_repeat, frequency)
     }
 
-    /// A word that was applied, as its memory has it.
+    /// The directive that `curfew:last` records.
     fn applied_directive(&self, last: &LastApplied) -> Directive {
         let (at, kind) = self.key_of(last);
         Directive {
@@ -208,7 +209,7 @@ impl Evaluator<'_> {
 
     fn reached_reason(&self) -> SkipReason {
         match self.tags.active_override(self.effective_now) {
-            Some(override_) => SkipReason::OverrideState {
+            Some(override_) => SkipReason::Overridden {
                 state: override_.state,
                 until: override_.until,
                 by: override_.by.clone(),
@@ -217,7 +218,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Whether what is seen now is what comes of the word: no call that was sent before it can arrive any more.
+    /// Whether the observed state is the result of the directive: no call that was sent before it can arrive any more.
     fn has_settled(&self, directive: &Directive) -> bool {
         let dated = match self.current_direction() {
             Action::Start => self.instance.launched_at,
@@ -227,8 +228,8 @@ impl Evaluator<'_> {
         self.now.duration_since(from) >= SETTLING
     }
 
-    /// Who else has changed the state since the word, by EC2's word: that counts as a person's later wish. For an edge that was
-    /// missed as well as for a word that was applied and not yet seen.
+    /// Returns how a user changed the state after the directive, as EC2 reports it; the user's change takes precedence. This applies
+    /// to a missed edge, and to a directive that was applied but whose state has not been observed.
     fn superseded_by_user(
         &self,
         directive: &Directive,
@@ -254,7 +255,8 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Whoever works on an instance may shut it down; then it did run. EC2 does not date it.
+    /// Whether the instance was started for this directive and then shut down by its operating system. EC2 does not date such a
+    /// shutdown, so that its launch time is compared.
     fn was_shut_down_from_inside(&self, directive: Timestamp) -> bool {
         let reason = self.instance.state_reason.as_ref();
         let launched = self.instance.launched_at;
@@ -262,7 +264,7 @@ impl Evaluator<'_> {
             && reason.is_some_and(|reason| reason.code == StateReason::SHUT_DOWN_FROM_INSIDE)
     }
 
-    /// Why a word is not applied any more. The limit counts from the first try of what was tried and came to nothing.
+    /// Returns why a directive is too old to be applied. The catch-up limit counts from the first attempt, if there was one.
     fn catch_up_expired(
         &self,
         directive: &Directive,
@@ -272,7 +274,7 @@ impl Evaluator<'_> {
         let tried = self.earlier_attempts(directive, action);
         let since = match tried {
             Some(retry) => retry.first.max(directive.at),
-            // When that was is not known: the try that comes now begins to count.
+            // The first attempt has no recorded instant: the limit counts from the attempt that is made now.
             None if is_repeat => return None,
             None if directive.kind == DirectiveKind::Edge && self.converges() => return None,
             None => directive.at,
@@ -288,11 +290,11 @@ impl Evaluator<'_> {
         })
     }
 
-    /// The call that a word asks for, and its memory.
+    /// A step that makes the call of a directive, and records the directive as pending.
     fn call_step(&self, directive: &Directive, action: Action, order: Ordering) -> Step {
         let mut step = self.step(action, directive.cause.clone());
         step.edge = edge_of(directive, action);
-        // The same word is remembered as pending already, or as done: then it is held to all the same.
+        // The tag records the same directive already, as pending or as done, and is not rewritten.
         if order == Ordering::Greater {
             step.tag_changes.last = Some(LastApplied {
                 at: directive.at,
@@ -304,7 +306,7 @@ impl Evaluator<'_> {
         step
     }
 
-    /// A word with nothing to do.
+    /// A step that records a directive whose state is reached already.
     fn record_step(&self, directive: &Directive, action: Action, pending: bool) -> Step {
         let mut step = self.blank_step(StepAction::Record, directive.cause.clone());
         step.edge = edge_of(directive, action);
@@ -317,7 +319,8 @@ impl Evaluator<'_> {
         self.clear_retry(step)
     }
 
-    /// Gives an instance without memory its first one: before a call, or in place of what else would be written.
+    /// Adds the first `curfew:last` of an instance that has none: written before the call, or by a step that makes no call. Skips the
+    /// instance if it has no room for the tag, unless the step may be executed without it.
     fn with_initial_tag(&self, first: LastApplied, decision: Decision) -> Decision {
         if self.tag_limit_reached() {
             return match decision {
@@ -358,7 +361,7 @@ impl Evaluator<'_> {
         !tags.contains_key(LAST_TAG) && ours.count() >= MOST_TAGS
     }
 
-    /// Brings the instance, which is running or stopped, to what `action` asks for.
+    /// A step that starts or stops an instance which is stopped or running.
     fn step(&self, action: Action, cause: Cause) -> Step {
         let hibernates = self.schedule().stop_by == StopBy::Hibernating;
         let (call, note) = match (action, hibernates, self.instance.hibernation) {
@@ -376,7 +379,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// The edge that a step applies: also a request is one, and the end of an override; an override in force is none.
+/// The edge that a step applies. A request and the end of an override count as edges; an override in force does not.
 fn edge_of(directive: &Directive, action: Action) -> Option<Edge> {
     let is_held = matches!(directive.cause, Cause::Override(_));
     (!is_held).then_some(Edge {

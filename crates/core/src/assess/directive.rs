@@ -1,7 +1,7 @@
-//! The words that want something of an instance, and which of them is the newest.
+//! Directives: what demands a start or a stop of an instance from an instant on, and which of them is the newest.
 //!
-//! The newest decides, among a schedule's edges, requests, and the ends of overrides. An override in force outranks all edges; only a
-//! request or override that is newer than its beginning ends it.
+//! The newest directive decides, among a schedule's edges, requests, and the ends of overrides. An override in force outranks all
+//! edges; only a request or override newer than its start ends it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,23 +11,23 @@ use crate::state_tags::{Cause, LastApplied, Override, whole_second};
 use crate::timetable::{Action, Desired, EARLY_TRIGGER};
 use crate::view::View;
 
-/// What wants something of an instance from an instant on.
+/// A demand for a start or a stop from an instant on.
 #[derive(Clone, Debug)]
 pub(super) struct Directive {
     pub(super) at: Timestamp,
     pub(super) kind: DirectiveKind,
-    /// Nothing where the schedule wants nothing at the end of an override: the state stays as it is.
+    /// None at the end of an override if the schedule has no desired state then: the state is left as it is.
     pub(super) action: Option<Action>,
     pub(super) cause: Cause,
 }
 
-/// Of two words at one instant, the one of the later kind is newer.
+/// The kind of a directive. At one instant, the later variant is the newer directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DirectiveKind {
     /// An edge of the schedule.
     Edge,
     /// The end of an override.
-    End,
+    OverrideEnd,
     /// A request or an override.
     Person,
 }
@@ -38,19 +38,19 @@ impl Directive {
     }
 }
 
-/// The newest word, and how it is applied.
+/// The newest directive, and how often it is applied.
 #[derive(Clone, Debug)]
 pub(super) struct NewestDirective {
     pub(super) directive: Directive,
     pub(super) frequency: ApplyFrequency,
 }
 
-/// How often a word is applied.
+/// How often a directive is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApplyFrequency {
-    /// Once: what is changed afterwards stays.
+    /// Once: later changes by users or other tools are kept.
     Once,
-    /// At every pass.
+    /// At every pass: later changes are corrected.
     EveryPass,
 }
 
@@ -86,8 +86,8 @@ impl Evaluator<'_> {
         let directive = words.max_by_key(Directive::key)?;
         let always = match directive.kind {
             DirectiveKind::Person => self.schedule().enforcement == Enforcement::Enforced,
-            // What an enforced schedule does not want at every moment is applied once.
-            DirectiveKind::Edge | DirectiveKind::End => {
+            // An edge whose action is not the enforced desired state is applied once.
+            DirectiveKind::Edge | DirectiveKind::OverrideEnd => {
                 self.enforced_action().is_some() && directive.action == self.enforced_action()
             }
         };
@@ -102,7 +102,8 @@ impl Evaluator<'_> {
         })
     }
 
-    /// What an enforced schedule wants; nothing while it has no opinion, and then its edges are applied once each.
+    /// The action of an enforced schedule's desired state. It is none while the schedule has no desired state; its edges are then
+    /// applied once each.
     pub(super) fn enforced_action(&self) -> Option<Action> {
         match self.schedule().enforcement {
             Enforcement::Enforced => action_for(self.view.desired(self.effective_now)),
@@ -110,7 +111,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Whether it was never acted on, and is to be brought to the desired state at once.
+    /// Whether the instance was never acted on, and `adopt = "converge"` brings it to the desired state at once.
     pub(super) fn converges(&self) -> bool {
         let untouched = match &self.tags.last {
             Ok(last) => last
@@ -123,7 +124,7 @@ impl Evaluator<'_> {
             && action_for(self.view.desired(self.effective_now)).is_some()
     }
 
-    /// The newest edge of the schedule, or what it wants without ever having had one.
+    /// The newest edge of the schedule, or its desired state if it never had an edge.
     fn schedule_directive(&self) -> Option<Directive> {
         let always = self.enforced_action().is_some() || self.converges();
         let desired = action_for(self.view.desired(self.effective_now)).filter(|_| always);
@@ -140,7 +141,7 @@ impl Evaluator<'_> {
         })
     }
 
-    /// The instant of an edge that no schedule dates: of its first try if EC2 refused that, of its memory if there is one, else now.
+    /// The instant of a directive of a schedule that never had an edge: that of the failed attempt or of `curfew:last`, else now.
     fn undated_instant(&self, action: Action) -> Timestamp {
         let refused = self.tags.valid_retry();
         let refused =
@@ -150,35 +151,34 @@ impl Evaluator<'_> {
         known.unwrap_or_else(|| whole_second(self.effective_now))
     }
 
-    /// The end of an override is a word like any other: what the schedule wants at that instant. Where it wants nothing then, an edge
-    /// that passed during the override is what it still wants: who keeps an instance up until 22:00 over a stop at 20:00 means it
-    /// to be stopped at 22:00.
+    /// The directive at the end of an override: the schedule's desired state at that instant. If there is none, an edge that passed
+    /// during the override is applied: an instance kept running until 22:00 over a stop at 20:00 is stopped at 22:00.
     fn override_end(&self, override_: &Override) -> Directive {
         Directive {
             at: override_.end(),
-            kind: DirectiveKind::End,
+            kind: DirectiveKind::OverrideEnd,
             action: action_after_override(self.view, override_, override_.end()),
             cause: self.schedule_cause(),
         }
     }
 
-    /// Where a memory stands among words.
+    /// The rank of the last applied directive among directives.
     pub(super) fn key_of(&self, last: &LastApplied) -> (Timestamp, DirectiveKind) {
         let override_ = self.tags.override_.as_ref().ok().and_then(Option::as_ref);
         let kind = match last.cause {
             Cause::Override(_) | Cause::Request(_) => DirectiveKind::Person,
-            // At the end of an override an edge is what the end is.
+            // A schedule's directive at the instant at which an override ends is that end.
             Cause::Schedule(_) if override_.is_some_and(|override_| override_.end() == last.at) => {
-                DirectiveKind::End
+                DirectiveKind::OverrideEnd
             }
             Cause::Schedule(_) | Cause::Adopted | Cause::External => DirectiveKind::Edge,
         };
         (last.at, kind)
     }
 
-    /// The first memory of an instance that has none. The newest edge counts as due if it came after the launch and a moment
-    /// ago, or if the instance is to be brought to the desired state at once; else as past. `word` is what is due, if the schedule
-    /// never had an edge.
+    /// The first `curfew:last` of an instance that has none. The newest edge counts as due if it is after the launch and at most a
+    /// minute old, or if the instance converges; otherwise it counts as past. `directive` is what is due if the schedule never had an
+    /// edge.
     pub(super) fn initial_tag(&self, directive: Option<&Directive>) -> Option<LastApplied> {
         let is_missing = match &self.tags.last {
             Ok(Some(_)) => return None,
@@ -205,7 +205,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// What the schedule wants when an override ends `at` an instant.
+/// The action that the schedule requires when an override ends `at` an instant.
 pub(super) fn action_after_override(
     view: &View<'_>,
     override_: &Override,

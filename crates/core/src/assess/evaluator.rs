@@ -1,4 +1,4 @@
-//! One instance that may be touched, with its schedule and what its tags remember, at the instant that it is evaluation for.
+//! The input of one evaluation: an instance that may be started and stopped, its schedule, its state tags and the instant.
 
 use jiff::Timestamp;
 
@@ -21,8 +21,8 @@ pub(super) struct Evaluator<'a> {
     pub(super) tags: &'a TagState,
     /// When the instance was observed.
     pub(super) now: Timestamp,
-    /// The instant that everything is asked about: `now`, the newest instant in the tags, or the edge up to a minute later that
-    /// a trigger was early for.
+    /// The instant at which the decision is made: the latest of `now`, the newest instant in the tags, and an edge at most a minute
+    /// ahead for which a trigger arrived early.
     pub(super) effective_now: Timestamp,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Evaluator<'a> {
         )
     }
 
-    /// What its present state is on the way to, or at.
+    /// The action whose target state the instance has or is moving to.
     pub(super) fn current_direction(&self) -> Action {
         direction(self.instance.state).unwrap_or(Action::Stop)
     }

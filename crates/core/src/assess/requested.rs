@@ -1,4 +1,4 @@
-//! What a request says of one instance that may be touched, and what comes of it.
+//! The tags that a request writes to one instance, and the step that carries them.
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::timetable::Action;
 use crate::transition::direction;
 use crate::view::View;
 
-/// What the person who asks says, as it goes to the instance's tags.
+/// The values of `curfew:request` and `curfew:override` that record the request on the instance.
 pub(super) fn request_tags(
     request: &Request,
     instance: &Instance,
@@ -43,8 +43,8 @@ pub(super) fn request_tags(
             by: by(),
         }),
     };
-    let as_it_is = direction(instance.state).unwrap_or(Action::Stop);
-    let mut directive = match request.kind {
+    let current = direction(instance.state).unwrap_or(Action::Stop);
+    let mut written = match request.kind {
         RequestKind::Start(RequestDuration::NextEdge) => plain(Action::Start),
         RequestKind::Stop(RequestDuration::NextEdge) => plain(Action::Stop),
         RequestKind::Start(RequestDuration::Until(until)) => timed(OverrideState::Running, until),
@@ -55,34 +55,39 @@ pub(super) fn request_tags(
                 Some(override_) => action_after_override(view, override_, at),
                 None => action_for(view.desired(at)),
             };
-            plain(wanted.unwrap_or(as_it_is))
+            plain(wanted.unwrap_or(current))
         }
     };
-    // What can't be read would keep hands off for good: whoever asks replaces it.
-    if tags.override_.is_err() && directive.override_.is_none() {
-        directive.override_ = timed(OverrideState::Ignored, at).override_;
+    // A malformed tag blocks every decision about the instance, so that a new request replaces it.
+    if tags.override_.is_err() && written.override_.is_none() {
+        written.override_ = timed(OverrideState::Ignored, at).override_;
     }
-    if tags.request.is_err() && directive.request.is_none() {
-        directive.request = plain(as_it_is).request;
+    if tags.request.is_err() && written.request.is_none() {
+        written.request = plain(current).request;
     }
-    directive
+    written
 }
 
 impl Evaluator<'_> {
-    /// What is done once `word` stands in the tags, which is what `decision` was made on.
-    pub(super) fn with_request_tags(&self, directive: RequestTags, decision: Decision) -> Decision {
+    /// Adds the tags of the request to `decision`, which was made as if they were written already. A skip becomes a step that only
+    /// records.
+    pub(super) fn with_request_tags(
+        &self,
+        request_tags: RequestTags,
+        decision: Decision,
+    ) -> Decision {
         let mut step = match decision {
             Decision::Step(step) => step,
-            Decision::Skip(_) => self.record_request_only(&directive),
+            Decision::Skip(_) => self.record_request_only(&request_tags),
         };
-        step.request_tags = Some(Box::new(directive));
+        step.request_tags = Some(Box::new(request_tags));
         Decision::Step(step)
     }
 
-    /// Where nothing can be done or remembered yet: the word alone makes a later pass do it.
-    fn record_request_only(&self, directive: &RequestTags) -> Step {
+    /// A step that writes only the request's tags, for an instance that can't be acted on yet: a later pass applies them.
+    fn record_request_only(&self, request_tags: &RequestTags) -> Step {
         let newest = self.newest().map(|newest| newest.directive);
-        let by = directive
+        let by = request_tags
             .override_
             .as_ref()
             .map(|override_| Cause::Override(override_.by.clone()));
@@ -95,7 +100,7 @@ impl Evaluator<'_> {
         step
     }
 
-    /// EC2 can't be asked for another state while it moves the instance.
+    /// Notes that a later pass applies the request, since EC2 refuses calls for an instance in transition.
     pub(super) fn remark_on_waiting(&self, step: &mut Step) {
         let state = self.instance.state;
         let wanted = self.newest().and_then(|newest| newest.directive.action);

@@ -1,4 +1,4 @@
-//! What came of earlier tries: what EC2 refused is not tried again too soon, and forgotten when it is no longer due.
+//! Retries: delays the next attempt of a failed action, and clears `curfew:retry` once the action is no longer due.
 
 use jiff::Timestamp;
 
@@ -11,20 +11,20 @@ use crate::step::{FallbackChange, RetryChange, Step, StepAction, TagChanges};
 use crate::timetable::{Action, EARLY_TRIGGER};
 
 impl Evaluator<'_> {
-    /// What is remembered of earlier tries of the same.
+    /// The recorded attempts of the same directive and action.
     pub(super) fn earlier_attempts(&self, directive: &Directive, action: Action) -> Option<&Retry> {
         let is_the_same = |retry: &&Retry| retry.edge == directive.at && retry.action == action;
         self.tags.valid_retry().filter(is_the_same)
     }
 
-    /// A step after which nothing that was refused before is due any more.
+    /// Completes a step after which no earlier failed action is due: clears `curfew:retry`.
     pub(super) fn clear_retry(&self, mut step: Step) -> Step {
         step.tag_changes.retry = self.retry_removal();
         self.choose_types(&mut step, None);
         step
     }
 
-    /// A call, unless the same was tried too short a while ago.
+    /// Completes a step that makes a call, or skips it until the next attempt is due.
     pub(super) fn call_or_wait(
         &self,
         mut step: Step,
@@ -45,7 +45,7 @@ impl Evaluator<'_> {
         let next = NextRetry::at(self.effective_now, directive.at, action, earlier);
         let failed_attempt = match frequency {
             _ if is_repeat => self.failed_attempt(action),
-            // Where the word is done, and held to at every pass, only EC2's word tells of a try.
+            // A directive that is recorded as done and applied at every pass: only EC2's state reason shows a failed start.
             ApplyFrequency::EveryPass => self.failed_start(action),
             ApplyFrequency::Once => None,
         };
@@ -55,9 +55,9 @@ impl Evaluator<'_> {
         self.choose_types(&mut step, failed_attempt.as_ref());
         let failure = failed_attempt.or_else(|| Some(earlier?.code.clone()));
         step.tag_changes.retry = match failure {
-            // What is accepted may come to nothing again: it is a success when the state is seen.
+            // An accepted call may fail again: the retry is cleared once the state is observed.
             Some(code) if is_repeat || action == Action::Start => {
-                RetryChange::Set(next.because(code))
+                RetryChange::Set(next.with_code(code))
             }
             _ => self.retry_removal(),
         };
@@ -65,8 +65,8 @@ impl Evaluator<'_> {
         Decision::Step(step)
     }
 
-    /// Why a call that EC2 accepted did not lead to its state. A call of somebody else that crossed it is no such reason: EC2
-    /// dates that, or says that a user did it.
+    /// Returns why an accepted call did not lead to its state. A concurrent call by a user does not count: EC2 dates it or reports
+    /// the user as the reason.
     fn failed_attempt(&self, action: Action) -> Option<ReasonCode> {
         match action {
             Action::Start => self.failed_start(action).or_else(|| {
@@ -96,13 +96,14 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Removes the memory of what is no longer due: it would be believed when the same is due again.
+    /// Turns a skip into a step that removes obsolete `curfew:retry` and `curfew:type` tags: they would apply again when the same
+    /// action becomes due.
     pub(super) fn clear_stale_tags(&self, decision: Decision) -> Decision {
         let Decision::Skip(skip) = decision else {
             return decision;
         };
         let cause = match &skip.reason {
-            SkipReason::OverrideState { by, .. } => Cause::Override(by.clone()),
+            SkipReason::Overridden { by, .. } => Cause::Override(by.clone()),
             _ => self.schedule_cause(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);
@@ -131,7 +132,7 @@ impl Evaluator<'_> {
         Decision::Step(step)
     }
 
-    /// An early trigger tried an edge that a pass in the minute before it does not see yet.
+    /// Whether `edge` is at most a minute ahead: a pass with an early trigger may have tried it already.
     fn is_upcoming(&self, edge: Timestamp) -> bool {
         edge > self.effective_now && edge.duration_since(self.effective_now) <= EARLY_TRIGGER
     }

@@ -1,4 +1,4 @@
-//! What the instance's tags say.
+//! Reads the state tags of one instance. Instants too far ahead count as malformed.
 
 use jiff::Timestamp;
 
@@ -9,16 +9,16 @@ use crate::state_tags::{
     REQUEST_TAG, RETRY_TAG, RecordedRequest, Retry, TYPE_TAG,
 };
 
-/// What the instance's tags say, or what is wrong with them.
+/// The parsed state tags of an instance, or for each tag the reason why it can't be used.
 pub(super) struct TagState {
-    /// The newest word applied.
+    /// The newest directive applied.
     pub(super) last: Result<Option<LastApplied>, String>,
-    /// The newest plain start or stop that a person asked for.
+    /// The newest plain start or stop requested by a person.
     pub(super) request: Result<Option<RecordedRequest>, String>,
     pub(super) override_: Result<Option<Override>, String>,
-    /// What EC2 refused lately.
+    /// The failed action that waits for its next attempt.
     pub(super) retry: Result<Option<Retry>, String>,
-    /// The type it is meant to have.
+    /// The fallback type of the instance, and the type it returns to.
     pub(super) fallback: Result<Option<Fallback>, MalformedTag>,
 }
 
@@ -50,17 +50,17 @@ impl TagState {
         }
     }
 
-    /// The newest word applied, if the tag is there and can be read.
+    /// The newest directive applied, if the tag exists and is valid.
     pub(super) fn valid_last_applied(&self) -> Option<&LastApplied> {
         self.last.as_ref().ok()?.as_ref()
     }
 
-    /// What a person asked for, if the tag is there and can be read.
+    /// The newest request, if the tag exists and is valid.
     pub(super) fn valid_request(&self) -> Option<&RecordedRequest> {
         self.request.as_ref().ok()?.as_ref()
     }
 
-    /// Whether a person's request is not recorded as done.
+    /// Whether there is a request that is not recorded as done.
     pub(super) fn has_open_request(&self) -> bool {
         let Some(request) = self.valid_request() else {
             return false;
@@ -70,7 +70,7 @@ impl TagState {
         })
     }
 
-    /// The override that no newer request has ended: in force, or over since its end.
+    /// The override that no newer request has ended; it may be in force or expired.
     pub(super) fn valid_override(&self) -> Option<&Override> {
         let override_ = self.override_.as_ref().ok()?.as_ref()?;
         let ended = self
@@ -85,13 +85,13 @@ impl TagState {
             .filter(|override_| override_.is_active(now))
     }
 
-    /// What EC2 refused lately, if the tag is there and can be read.
+    /// The failed action, if the tag exists and is valid.
     pub(super) fn valid_retry(&self) -> Option<&Retry> {
         self.retry.as_ref().ok()?.as_ref()
     }
 
-    /// The fallback in force. Where the instance has a type that is neither what it was given nor one that it could have
-    /// been given, somebody else chose it, and means it.
+    /// The fallback in force. It is none if the instance has a type that Curfew could not have given it: the type was changed by
+    /// hand or by another tool, and is kept.
     pub(super) fn fallback_in_force(
         &self,
         instance: &Instance,
@@ -104,7 +104,8 @@ impl TagState {
     }
 }
 
-/// A word that lies further ahead than clocks may be apart is an error, which believed would leave the instance alone until then.
+/// Parses a tag that carries an instant. Fails if the instant is further ahead than clocks may differ: if it were accepted, the
+/// instance would not be acted on until then.
 fn parse_dated<T: std::str::FromStr<Err = MalformedTag>>(
     key: &str,
     value: &str,
@@ -121,7 +122,8 @@ fn parse_dated<T: std::str::FromStr<Err = MalformedTag>>(
     Ok(directive)
 }
 
-/// A next try that lies further ahead than any wait is an error, which believed would leave the instance as it is until then.
+/// Parses `curfew:retry`. Fails if the next attempt is further ahead than the longest wait: if it were accepted, the instance would
+/// not be acted on until then.
 fn parse_retry(value: &str, now: Timestamp) -> Result<Retry, String> {
     let retry: Retry = value
         .parse()

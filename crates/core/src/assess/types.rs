@@ -1,4 +1,4 @@
-//! Which instance types a start tries: the wanted one first, and others while EC2 has no room for it.
+//! Which instance types a start tries: the desired type first, then the fallback types while EC2 has no capacity for it.
 
 use super::evaluator::Evaluator;
 use crate::instance::{InstanceType, Purchase, StateReason};
@@ -6,8 +6,8 @@ use crate::state_tags::{ReasonCode, TYPE_TAG};
 use crate::step::{FallbackChange, Step, StepAction, TypesToTry};
 
 impl Evaluator<'_> {
-    /// Completes a step by the types that it tries. A start that EC2 accepted and that `fell_back` for want of capacity goes on
-    /// with the type after the one that it had.
+    /// Sets the types that a start tries. If an accepted start fell back to stopped for lack of capacity (`fell_back`), the order
+    /// begins with the type after the one that failed.
     pub(super) fn choose_types(&self, step: &mut Step, fell_back: Option<&ReasonCode>) {
         if self.stale_fallback().is_some() {
             step.tag_changes.fallback = FallbackChange::Clear;
@@ -47,7 +47,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Why EC2 would not give the instance another type.
+    /// Returns why the instance can't be given another type.
     fn obstacle_to_another_type(&self) -> Option<&'static str> {
         if self.instance.purchase != Purchase::OnDemand {
             Some("a Spot instance keeps its own")
@@ -58,7 +58,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// What is wrong with a memory of the wanted type that means nothing any more.
+    /// Returns why the value of `curfew:type` is obsolete or malformed, if it is.
     pub(super) fn stale_fallback(&self) -> Option<String> {
         let schedule = self.schedule();
         match &self.tags.fallback {

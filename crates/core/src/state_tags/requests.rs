@@ -1,4 +1,4 @@
-//! What people want: the values of `curfew:request` and `curfew:override`. Passes read them, and never write or delete them.
+//! Requests and overrides: the values of `curfew:request` and `curfew:override`. Passes read them, and never write or delete them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, MalformedTag, OVERRIDE_TAG, REQUEST_TAG};
 use crate::timetable::{Action, Desired};
 
-/// A plain start or stop that a person asked for: the value of `curfew:request`.
+/// A requested plain start or stop: the value of `curfew:request`.
 ///
 /// ```
 /// use curfew_core::state_tags::RecordedRequest;
@@ -23,11 +23,11 @@ use crate::timetable::{Action, Desired};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordedRequest {
-    /// When: the person's instant.
+    /// The instant of the request ([`instant_of_person`](super::instant_of_person)).
     pub at: Timestamp,
-    /// What was asked for.
+    /// The requested action.
     pub action: Action,
-    /// Who asked.
+    /// The actor of the request.
     pub by: Actor,
 }
 
@@ -63,23 +63,23 @@ impl FromStr for RecordedRequest {
 /// A timed override of one instance: the value of `curfew:override`.
 ///
 /// ```
-/// use curfew_core::state_tags::Hold;
+/// use curfew_core::state_tags::Override;
 ///
-/// let hold: Hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice".parse()?;
-/// assert_eq!(hold.by.as_str(), "alice");
-/// assert_eq!(hold.to_string(), "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice");
+/// let override_: Override = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice".parse()?;
+/// assert_eq!(override_.by.as_str(), "alice");
+/// assert_eq!(override_.to_string(), "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice");
 /// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Override {
-    /// What the instance is held at.
+    /// The state that the override demands.
     pub state: OverrideState,
-    /// Since when: the person's instant.
+    /// The start of the override ([`instant_of_person`](super::instant_of_person)).
     pub since: Timestamp,
-    /// The end, exclusive: at this instant the override is over.
+    /// The end of the override, exclusive.
     pub until: Timestamp,
-    /// Who placed it.
+    /// The actor of the override.
     pub by: Actor,
 }
 
@@ -89,7 +89,7 @@ impl Override {
         now < self.until
     }
 
-    /// When the override ends: never before it began, whatever the tag says.
+    /// The end of the override, which is never before its start, even if the tag says so.
     pub fn end(&self) -> Timestamp {
         self.until.max(self.since)
     }
@@ -166,12 +166,12 @@ pub enum OverrideState {
     Running,
     /// Stopped, whatever the schedule says.
     Stopped,
-    /// Hands off.
+    /// The instance is excluded from every action.
     Ignored,
 }
 
 impl OverrideState {
-    /// The desired state under this override; `ignored` has no opinion.
+    /// The desired state under this override; `ignored` has none.
     pub fn desired(self) -> Desired {
         match self {
             Self::Running => Desired::Running,
@@ -202,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_override_is_read_back(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
+        fn the_text_of_an_override_parses_to_the_same_value(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
             let state = [OverrideState::Running, OverrideState::Stopped, OverrideState::Ignored][usize::try_from(which).unwrap()];
             let override_ = Override { state, since, until, by: Actor::new(&by) };
             prop_assert_eq!(override_.to_string().parse::<Override>().unwrap(), override_.clone());
@@ -210,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn a_request_is_read_back(at in instant(), start: bool, by in ".{1,80}") {
+        fn the_text_of_a_request_parses_to_the_same_value(at in instant(), start: bool, by in ".{1,80}") {
             let action = if start { Action::Start } else { Action::Stop };
             let request = RecordedRequest { at, action, by: Actor::new(&by) };
             prop_assert_eq!(request.to_string().parse::<RecordedRequest>().unwrap(), request.clone());
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cant_be_read_is_named() {
+    fn the_error_names_the_malformed_tag() {
         for bad in [
             "running until 2026-11-23T22:00:00Z by alice",
             "running since 2026-11-23T18:00:00Z until later by alice",

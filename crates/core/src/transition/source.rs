@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransitionSource {
-    /// EC2 told of it in an event: when it happened is known to the second.
+    /// An EC2 event reported the transition, with its instant to the second.
     Event,
-    /// Two looks found different states; it happened in between.
+    /// Two polls observed different states; the transition was in between.
     #[serde(rename = "look")]
     Poll,
-    /// Nobody saw it, and it must have happened: what was there before and after does not fit together otherwise.
+    /// The transition was not observed, and follows from the states before and after it.
     #[serde(rename = "inference")]
     Inferred,
 }
 
 impl TransitionSource {
-    /// The word for it in journals and documents.
+    /// The value in the journal and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -47,7 +47,7 @@ impl FromStr for TransitionSource {
     }
 }
 
-/// TransitionSource of a sort that only a newer Curfew knows.
+/// The text is not a known source, such as one that a newer version of Curfew wrote.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a sort of evidence")]
 pub struct UnknownTransitionSource(String);

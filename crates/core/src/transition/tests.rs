@@ -59,7 +59,7 @@ fn no_change_is_no_transition() {
 }
 
 #[test]
-fn a_new_memory_tag_names_the_cause_and_the_edge() {
+fn a_new_last_tag_names_the_cause_and_the_edge() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
     let found = seen(
         &before,
@@ -75,7 +75,7 @@ fn a_new_memory_tag_names_the_cause_and_the_edge() {
 }
 
 #[test]
-fn an_old_memory_tag_explains_nothing() {
+fn an_old_last_tag_explains_nothing() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     assert_eq!(
         seen(&running_with(last), &stopped_with(last)).cause,
@@ -84,7 +84,7 @@ fn an_old_memory_tag_explains_nothing() {
 }
 
 #[test]
-fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
+fn a_retried_start_has_the_cause_of_its_edge() {
     let last = "2026-11-23T18:30:00Z start schedule office pending";
     let before = Sighting::of(&stopped_with(last), None);
     let mut after = stopped_with(last);
@@ -104,7 +104,7 @@ fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
 }
 
 #[test]
-fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
+fn an_enforced_schedule_explains_its_desired_state_without_a_new_last_tag() {
     let last = "2026-11-22T19:00:00Z stop schedule strict";
     let schedule_set = managed_by("strict", Enforcement::Enforced);
     let mut before = running_with(last);
@@ -132,7 +132,7 @@ fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
 }
 
 #[test]
-fn a_start_that_falls_back_is_not_a_stop_by_its_edge() {
+fn a_start_that_falls_back_is_not_a_stop_by_the_schedule() {
     let last = "2026-11-23T19:00:00Z start schedule office pending";
     let mut pending = stopped_with(last);
     pending.state = InstanceState::Pending;
@@ -141,7 +141,7 @@ fn a_start_that_falls_back_is_not_a_stop_by_its_edge() {
 }
 
 #[test]
-fn a_stop_that_ec2_dates_before_the_edge_was_not_the_edges() {
+fn a_stop_dated_before_the_edge_is_not_caused_by_it() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
@@ -151,7 +151,7 @@ fn a_stop_that_ec2_dates_before_the_edge_was_not_the_edges() {
 }
 
 #[test]
-fn the_end_of_a_change_has_the_cause_of_its_beginning() {
+fn a_completed_transition_has_the_cause_of_its_start() {
     let last = "2026-11-23T19:00:00Z stop schedule office";
     let mut stopping = stopped_with(last);
     stopping.state = InstanceState::Stopping;
@@ -163,7 +163,7 @@ fn the_end_of_a_change_has_the_cause_of_its_beginning() {
 }
 
 #[test]
-fn an_override_in_force_explains_what_it_wants() {
+fn an_override_in_force_explains_its_desired_state() {
     let last = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with(last);
     after.tags.insert(
@@ -186,7 +186,7 @@ fn an_override_in_force_explains_what_it_wants() {
 }
 
 #[test]
-fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
+fn an_event_dates_the_transition_and_the_tag_explains_it() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
     let after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     let at = "2026-11-23T19:00:01Z".parse().unwrap();
@@ -210,7 +210,7 @@ fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
 }
 
 #[test]
-fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
+fn an_edge_explains_a_transition_whose_last_tag_was_overwritten() {
     let schedule_set = managed_by("office", Enforcement::OncePerEdge);
     let before = running_with("2026-11-20T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T07:00:00Z start schedule office");
@@ -251,7 +251,7 @@ fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
 }
 
 #[test]
-fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
+fn ec2s_reason_is_recorded_for_external_changes_only() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     let mut after = stopped_with(last);
     after.state_reason = Some(crate::instance::StateReason {
@@ -266,7 +266,7 @@ fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
 }
 
 #[test]
-fn a_cause_is_claimed_only_for_what_came_after_it() {
+fn a_cause_applies_only_to_later_changes() {
     // Launched at 18:52, held at 18:56, and seen running for the first time after that.
     let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
     let mut launched = example::instance("web");
@@ -291,7 +291,7 @@ fn a_cause_is_claimed_only_for_what_came_after_it() {
 }
 
 #[test]
-fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
+fn a_request_in_force_on_an_enforced_schedule_explains_its_action() {
     let schedule_set = managed_by("strict", Enforcement::Enforced);
     let last = "2026-11-23T10:00:00Z stop request by alice";
     let mut after = stopped_with(last);
@@ -361,7 +361,7 @@ fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
 }
 
 #[test]
-fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
+fn an_event_without_an_observation_uses_the_last_known_facts() {
     let (mut before, after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let expected = Transition {
@@ -399,7 +399,7 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
 }
 
 #[test]
-fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
+fn an_event_with_an_observation_uses_the_current_facts() {
     let (before, mut after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
@@ -471,7 +471,7 @@ fn stopped_by(before: &str, tags: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_memory_is_new_if_its_instant_or_its_action_is() {
+fn a_last_tag_is_new_if_its_instant_or_action_is() {
     let last = "2026-11-23T19:00:00Z stop request by bob";
     for (before, cause) in [
         (
@@ -500,7 +500,7 @@ fn a_memory_is_new_if_its_instant_or_its_action_is() {
 }
 
 #[test]
-fn an_override_explains_what_it_wants_from_its_beginning_until_a_newer_request() {
+fn an_override_explains_its_state_from_its_start_until_a_newer_request() {
     let before = "2026-11-23T07:00:00Z start schedule office";
     let by_override = |override_: &str, request: &str| {
         let tags = [
@@ -536,7 +536,7 @@ fn an_override_explains_what_it_wants_from_its_beginning_until_a_newer_request()
 }
 
 #[test]
-fn ec2s_own_dates_count_where_they_belong_to_this_change() {
+fn ec2s_dates_apply_only_to_their_own_change() {
     let launch: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
     let later: Timestamp = "2026-11-23T18:30:00Z".parse().unwrap();
     let now: Timestamp = NOW.parse().unwrap();
@@ -592,7 +592,7 @@ fn ec2s_own_dates_count_where_they_belong_to_this_change() {
 }
 
 #[test]
-fn a_change_that_is_under_way_goes_on_in_one_direction() {
+fn a_transition_in_progress_completes_in_one_direction() {
     let cause: Cause = "request by alice".parse().unwrap();
     for (from, to, goes_on) in [
         (InstanceState::Pending, InstanceState::Running, true),
@@ -615,7 +615,7 @@ fn a_change_that_is_under_way_goes_on_in_one_direction() {
 }
 
 #[test]
-fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
+fn an_unlisted_instance_was_terminated_with_the_last_known_facts() {
     let (before, after, _) = renamed_since();
     let now: Timestamp = NOW.parse().unwrap();
     assert_eq!(
@@ -639,7 +639,7 @@ fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
 }
 
 #[test]
-fn evidence_is_read_as_it_is_written() {
+fn the_text_of_a_source_parses_to_the_same_value() {
     for (evidence, word) in [
         (TransitionSource::Event, "event"),
         (TransitionSource::Poll, "look"),

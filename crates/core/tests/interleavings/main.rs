@@ -65,7 +65,7 @@ const PLAIN: Scenario = Scenario {
         falls: 0,
     },
     enforcement: Enforcement::OncePerEdge,
-    first_sight: false,
+    never_observed: false,
     early: false,
     pace: Pace::AtOnce,
 };
@@ -103,12 +103,12 @@ const NOTHING: Depth = Depth {
 };
 
 #[test]
-fn two_words_of_people_around_a_start() {
+fn two_requests_around_a_start() {
     holds(PLAIN);
 }
 
 #[test]
-fn two_words_of_people_around_a_stop() {
+fn two_requests_around_a_stop() {
     holds(Scenario {
         instants: &AROUND_THE_STOP,
         ..PLAIN
@@ -116,7 +116,7 @@ fn two_words_of_people_around_a_stop() {
 }
 
 #[test]
-fn a_person_a_console_user_and_a_refused_call() {
+fn a_request_a_console_change_and_a_refused_call() {
     for (instants, failures) in [(&AROUND_THE_START, 1), (&AROUND_THE_STOP, 0)] {
         holds(Scenario {
             instants,
@@ -132,7 +132,7 @@ fn a_person_a_console_user_and_a_refused_call() {
 }
 
 #[test]
-fn an_override_that_keeps_hands_off() {
+fn an_override_that_ignores_the_instance() {
     holds(Scenario {
         vocabulary: &[RequestTemplate::KeepOff, RequestTemplate::Start],
         ..PLAIN
@@ -156,10 +156,10 @@ fn an_enforced_schedule() {
 }
 
 #[test]
-fn an_instance_that_was_never_looked_at() {
+fn an_instance_that_was_never_observed() {
     for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
         holds(Scenario {
-            first_sight: true,
+            never_observed: true,
             instants,
             depth: Depth {
                 words: 1,
@@ -214,7 +214,7 @@ fn a_start_that_falls_back() {
 }
 
 #[test]
-fn states_that_take_time() {
+fn transitions_that_take_time() {
     holds(Scenario {
         pace: Pace::Gradual,
         depth: Depth {
@@ -267,7 +267,7 @@ fn breaks(scenario: Scenario, expected: Violation) {
 
 /// The pass that acted on what it saw before a person spoke (issue 11, number 1).
 #[test]
-fn without_fresh_observation_a_person_is_overruled() {
+fn without_fresh_observations_a_request_is_overruled() {
     breaks(
         Scenario {
             rules: Rules {
@@ -288,7 +288,7 @@ fn without_fresh_observation_a_person_is_overruled() {
 
 /// The pass that clears an ended override, and deletes a newer one (issue 11, number 2).
 #[test]
-fn where_passes_delete_a_persons_tag_a_newer_override_is_lost() {
+fn if_passes_delete_override_tags_a_newer_override_is_lost() {
     breaks(
         Scenario {
             rules: Rules {
@@ -304,7 +304,7 @@ fn where_passes_delete_a_persons_tag_a_newer_override_is_lost() {
 }
 
 #[test]
-fn without_reading_last_again_it_goes_back() {
+fn without_rereading_the_last_tag_it_goes_back() {
     breaks(
         Scenario {
             rules: Rules {

@@ -24,7 +24,7 @@ pub(crate) struct Scenario {
     pub(crate) depth: Depth,
     pub(crate) enforcement: Enforcement,
     /// Whether the instance was never looked at before.
-    pub(crate) first_sight: bool,
+    pub(crate) never_observed: bool,
     /// Whether rules fire before their edge.
     pub(crate) early: bool,
     pub(crate) pace: Pace,
@@ -141,7 +141,7 @@ impl Exploration {
             tags,
         };
         let night = (EDGES[0].0, Action::Stop);
-        let machines = if scenario.first_sight {
+        let machines = if scenario.never_observed {
             let tags = shell.tags.id(office);
             [
                 machine(Power::Stopped, None, None, tags),
@@ -156,7 +156,7 @@ impl Exploration {
             ]
         };
         let initial = machines.map(|machine| {
-            let known = !scenario.first_sight;
+            let known = !scenario.never_observed;
             // Running at night: that came from the console.
             let changed = (known && machine.power == Power::Running).then(|| ConsoleChange {
                 to: Action::Start,

@@ -136,7 +136,7 @@ impl Exploration {
     /// Whether the newest edge counts as past, since the instance was seen for the first time after it.
     fn is_adopted(&self, machine: Machine, word: NewestDirective) -> bool {
         let last = self.shell.last(machine);
-        self.scenario.first_sight
+        self.scenario.never_observed
             && word.rank == Rank::Edge
             && last.is_some_and(|last| last.cause == Cause::Adopted && second(last.at) >= word.at)
     }

@@ -32,7 +32,7 @@ fn an_edge_is_applied_once() {
 }
 
 #[test]
-fn a_start_counts_when_it_is_seen_running() {
+fn a_start_is_done_when_running_is_observed() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00");
@@ -52,7 +52,7 @@ fn a_start_counts_when_it_is_seen_running() {
 }
 
 #[test]
-fn an_edge_with_nothing_to_do_is_remembered_so_that_a_later_change_is_a_persons() {
+fn an_edge_with_nothing_to_do_is_recorded_so_that_a_later_manual_change_is_kept() {
     scenario(CONFIGURATION, "2026-11-23 19:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 20:00");
@@ -119,7 +119,7 @@ fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
 }
 
 #[test]
-fn an_edge_that_is_too_late_but_was_done_by_others_is_nothing_to_complain_about() {
+fn an_expired_edge_whose_state_is_reached_is_not_reported() {
     scenario(CONFIGURATION, "2026-11-27 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-27 22:00").person_stops(&web);
@@ -129,7 +129,7 @@ fn an_edge_that_is_too_late_but_was_done_by_others_is_nothing_to_complain_about(
 }
 
 #[test]
-fn tagging_a_running_machine_does_not_stop_it_for_an_edge_of_before() {
+fn tagging_a_running_instance_does_not_apply_an_earlier_stop() {
     scenario(CONFIGURATION, "2026-11-23 20:05", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         let plan = cloud.pass();
@@ -143,7 +143,7 @@ fn tagging_a_running_machine_does_not_stop_it_for_an_edge_of_before() {
 }
 
 #[test]
-fn what_was_launched_just_before_an_edge_gets_that_edge() {
+fn an_instance_launched_just_before_an_edge_gets_that_edge() {
     for (seen, expected) in [
         ("2026-11-23 20:00:00", "stop: schedule office"),
         ("2026-11-23 20:01:00", "stop: schedule office"),
@@ -168,7 +168,7 @@ fn what_was_launched_just_before_an_edge_gets_that_edge() {
 }
 
 #[test]
-fn what_is_still_being_launched_at_an_edge_is_stopped_when_it_runs() {
+fn an_instance_pending_at_a_stop_edge_is_stopped_once_it_runs() {
     scenario(CONFIGURATION, "2026-11-23 19:59:50", |cloud| {
         let web = cloud.add("web", Pending, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
@@ -182,7 +182,7 @@ fn what_is_still_being_launched_at_an_edge_is_stopped_when_it_runs() {
 }
 
 #[test]
-fn the_first_memory_is_written_before_the_call() {
+fn the_first_state_tag_is_written_before_the_call() {
     scenario(CONFIGURATION, "2026-11-23 19:58", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
@@ -197,7 +197,7 @@ fn the_first_memory_is_written_before_the_call() {
 }
 
 #[test]
-fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
+fn without_room_for_state_tags_only_enforced_schedules_and_overrides_act() {
     let full = |cloud: &mut Cloud, schedule: &str| {
         let web = cloud.add(
             "web",
@@ -239,7 +239,7 @@ fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
 }
 
 #[test]
-fn what_the_console_did_after_a_missed_edge_stays() {
+fn a_console_change_after_a_missed_edge_is_kept() {
     // A missed 20:00, a console start at 22:00, and a pass at 22:05 leave it running.
     scenario_on(
         StateDetails::Reported,
@@ -306,7 +306,7 @@ fn what_the_console_did_after_a_missed_edge_stays() {
 
 /// `week-long-window.toml`: the edge is older than the catch-up limit when the first try comes.
 #[test]
-fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
+fn a_start_that_fell_back_is_retried_for_a_day_from_its_first_attempt() {
     let configuration = r#"
         [schedules.office]
         timezone = "UTC"
@@ -361,7 +361,7 @@ fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
 }
 
 #[test]
-fn what_was_launched_at_15_00_is_not_stopped_for_last_nights_edge() {
+fn an_instance_launched_at_15_00_is_not_stopped_for_the_previous_edge() {
     scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         // Launched on Sunday at 15:00; the newest edge is Friday's stop.
         let web = cloud.running("office");
@@ -369,14 +369,14 @@ fn what_was_launched_at_15_00_is_not_stopped_for_last_nights_edge() {
         assert_eq!(said(&plan), "nothing_due");
         assert_eq!(
             detail(&plan),
-            "its schedule has asked for nothing since it was first seen"
+            "no edge of its schedule since it was first observed"
         );
         assert_eq!(cloud.state(&web), Running);
     });
 }
 
 #[test]
-fn adopting_by_convergence_brings_it_to_the_desired_state_at_once() {
+fn convergent_adoption_applies_the_desired_state_at_once() {
     scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         let web = cloud.running("eager");
         assert_eq!(said(&cloud.pass()), "stop: schedule eager");
@@ -392,7 +392,7 @@ fn adopting_by_convergence_brings_it_to_the_desired_state_at_once() {
 }
 
 #[test]
-fn adopting_by_convergence_tries_again_until_it_works() {
+fn convergent_adoption_is_retried_until_it_succeeds() {
     scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         cloud.running("eager");
         cloud.trouble = Some(Trouble::CallsFail);
@@ -404,7 +404,7 @@ fn adopting_by_convergence_tries_again_until_it_works() {
 }
 
 #[test]
-fn an_instance_without_memory_or_launch_time_is_managed_from_the_next_edge() {
+fn an_instance_without_state_tags_or_launch_time_is_managed_from_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 20:00:30", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = None;
@@ -418,7 +418,7 @@ fn an_instance_without_memory_or_launch_time_is_managed_from_the_next_edge() {
 }
 
 #[test]
-fn a_start_that_fell_back_is_tried_again_with_ec2s_reason() {
+fn a_start_that_fell_back_is_retried_with_ec2s_reason() {
     scenario_on(
         StateDetails::Reported,
         CONFIGURATION,
@@ -446,7 +446,7 @@ fn a_start_that_fell_back_is_tried_again_with_ec2s_reason() {
 }
 
 #[test]
-fn an_enforced_start_that_fell_back_says_so_too() {
+fn an_enforced_start_that_fell_back_is_reported() {
     scenario_on(
         StateDetails::Reported,
         CONFIGURATION,
@@ -469,7 +469,7 @@ fn an_enforced_start_that_fell_back_says_so_too() {
 }
 
 #[test]
-fn without_a_reason_a_start_that_fell_back_is_tried_again_all_the_same() {
+fn a_start_that_fell_back_without_a_reason_is_retried() {
     scenario_on(
         StateDetails::Missing,
         CONFIGURATION,
@@ -523,7 +523,7 @@ fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
 }
 
 #[test]
-fn an_instance_that_was_shut_down_from_inside_did_run() {
+fn an_instance_shut_down_by_its_os_counts_as_started() {
     scenario_on(
         StateDetails::Reported,
         CONFIGURATION,
@@ -543,7 +543,7 @@ fn an_instance_that_was_shut_down_from_inside_did_run() {
 }
 
 #[test]
-fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
+fn a_start_that_a_user_stopped_before_it_was_verified_is_not_retried() {
     scenario_on(
         StateDetails::Reported,
         CONFIGURATION,
@@ -565,7 +565,7 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
 
 /// A stop of ours that was sent before the edge looks the same: EC2 says that a user did it.
 #[test]
-fn a_stop_within_15_seconds_of_a_start_is_mended_and_a_later_one_is_a_persons() {
+fn a_stop_within_15_seconds_of_a_start_is_undone_and_a_later_one_is_kept() {
     for (stopped, expected) in [
         ("07:00:00", "start: schedule office"),
         ("07:00:15", "start: schedule office"),
@@ -596,7 +596,7 @@ fn a_stop_within_15_seconds_of_a_start_is_mended_and_a_later_one_is_a_persons() 
 }
 
 #[test]
-fn a_start_edge_waits_for_a_stop_that_is_under_way() {
+fn a_start_edge_waits_for_a_stop_in_progress() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 07:59:50").person_stops(&web);
@@ -621,7 +621,7 @@ fn a_refused_call_leaves_the_edge_due() {
 }
 
 #[test]
-fn a_crash_before_the_memory_is_written_costs_no_second_call() {
+fn a_crash_before_the_tags_are_written_causes_no_second_call() {
     for (state, time) in [(Running, "2026-11-23 20:00"), (Stopped, "2026-11-24 08:00")] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.add("web", state, &[("Schedule", "office")]);
@@ -639,7 +639,7 @@ fn a_crash_before_the_memory_is_written_costs_no_second_call() {
 }
 
 #[test]
-fn who_can_hibernate_does_and_the_rest_is_stopped_with_a_note() {
+fn instances_without_hibernation_are_stopped_with_a_note() {
     let configuration = r#"
         [schedules.office]
         timezone = "Europe/Paris"
@@ -664,7 +664,7 @@ fn who_can_hibernate_does_and_the_rest_is_stopped_with_a_note() {
 }
 
 #[test]
-fn what_is_terminated_or_on_its_way_there_is_gone() {
+fn terminated_and_terminating_instances_are_gone() {
     for state in [ShuttingDown, Terminated] {
         scenario(CONFIGURATION, "2026-11-23 20:00", |cloud| {
             let gone: InstanceState = state;
@@ -677,7 +677,7 @@ fn what_is_terminated_or_on_its_way_there_is_gone() {
 }
 
 #[test]
-fn a_state_that_ec2_has_not_documented_is_named_and_left_alone() {
+fn an_undocumented_state_is_named_and_skipped() {
     scenario(CONFIGURATION, "2026-11-23 20:00", |cloud| {
         let web = cloud.add("web", Other, &[("Schedule", "strict")]);
         cloud.machine(&web).instance.state_word = Some("quarantined".into());

@@ -230,7 +230,7 @@ impl History {
                 (None, Enforcement::Enforced) => seen.desired,
                 (None, Enforcement::OncePerEdge) => Desired::Unmanaged,
             };
-            self.assert_the_newest_word_is_recorded(id);
+            self.assert_the_newest_request_is_recorded(id);
             let retry: Option<Retry> = self.cloud.retry(id).parse().ok();
             let hands_off = held == Some(Desired::Unmanaged);
             let too_late = matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::TooLate { .. }));
@@ -358,7 +358,7 @@ impl History {
                 "what nothing manages is not touched"
             );
         }
-        self.assert_the_wanted_type_is_never_lost();
+        self.assert_the_desired_type_is_never_lost();
         for step in &plan.steps {
             if step.action == StepAction::Record {
                 continue;
@@ -367,9 +367,9 @@ impl History {
             let refused = before[id].instance.state == self.cloud.state(id);
             let no_calls = [Some(Trouble::CallsFail), Some(Trouble::CrashBeforeCalls)];
             if !no_calls.contains(&trouble) {
-                self.assert_not_asked_again_too_soon(step, refused, trouble);
+                self.assert_not_retried_too_soon(step, refused, trouble);
             }
-            self.assert_no_wish_is_undone(step, triggered_for);
+            self.assert_no_manual_change_is_undone(step, triggered_for);
             assert_no_override_is_broken(&before[&step.instance].instance, step, self.cloud.now);
             if !no_calls.contains(&trouble) && !refused {
                 self.assert_first_action_of_its_edge(step);
@@ -382,7 +382,7 @@ impl History {
     }
 
     /// As long as the same is due, each refusal makes for a longer wait. An early trigger may come up to a minute before.
-    fn assert_not_asked_again_too_soon(
+    fn assert_not_retried_too_soon(
         &mut self,
         step: &Step,
         refused: bool,
@@ -407,7 +407,7 @@ impl History {
         }
     }
 
-    fn assert_the_wanted_type_is_never_lost(&self) {
+    fn assert_the_desired_type_is_never_lost(&self) {
         for id in &self.ids[..MANAGED] {
             let (present, tag) = self.cloud.types(id);
             let is_spare = *id == self.ids[1];
@@ -417,7 +417,7 @@ impl History {
     }
 
     /// Every word of a person is recorded in the end, unless a newer one or hands off came before.
-    fn assert_the_newest_word_is_recorded(&self, id: &InstanceId) {
+    fn assert_the_newest_request_is_recorded(&self, id: &InstanceId) {
         let seen = self.cloud.assess(id);
         if matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::OverrideIgnored { .. } | SkipReason::TooLate { .. }))
         {
@@ -437,7 +437,7 @@ impl History {
         );
     }
 
-    fn assert_no_wish_is_undone(&self, step: &Step, triggered_for: Option<&str>) {
+    fn assert_no_manual_change_is_undone(&self, step: &Step, triggered_for: Option<&str>) {
         let Some(until) = self.wishes.get(&step.instance) else {
             return;
         };

@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_persons_word_that_is_newer_than_an_action_wins(
+    fn a_request_newer_than_an_action_is_applied(
         state_details in prop_oneof![3 => Just(StateDetails::Reported), 1 => Just(StateDetails::Missing)],
         schedule in 0..SCHEDULES.len(),
         edge in prop_oneof![Just("2026-11-23 08:00"), Just("2026-11-23 20:00")],
@@ -507,7 +507,7 @@ fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, Stri
 }
 
 #[test]
-fn a_call_is_refused_while_it_is_in_flight_here() {
+fn a_call_is_refused_while_the_instance_is_in_transition() {
     // The races above are worth something only as long as machines here can be called at rest and not on their way.
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),

@@ -6,7 +6,7 @@ use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 use crate::support::{CONFIGURATION, Cloud, StateDetails, paris, schedule_set};
 
 #[test]
-fn a_plan_is_one_json_document_with_steps_and_reasons() {
+fn a_plan_is_one_json_document_with_steps_and_skips() {
     let now = paris("2026-11-23 20:00:10");
     let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, StateDetails::Reported);
     let office = ("Schedule", "office");
@@ -58,7 +58,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
           "overridden": "running",
           "until": "2026-11-23T21:00:00Z",
           "by": "alice",
-          "detail": "alice holds it running until 2026-11-23T21:00:00Z"
+          "detail": "an override by alice keeps it running until 2026-11-23T21:00:00Z"
         },
         {
           "instance": "i-00000003",
@@ -81,7 +81,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
           "region": "eu-west-3",
           "state": "stopping",
           "reason": "in_flight",
-          "detail": "it is stopping; a later pass looks again"
+          "detail": "it is stopping; a later pass evaluates it again"
         }
       ],
       "next_edge": "2026-11-23T21:00:00Z"
@@ -91,7 +91,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
 
 /// A skip is flattened into one object: a reason's own keys must not be the skip's.
 #[test]
-fn no_reason_repeats_a_key_of_its_skip() {
+fn no_skip_reason_repeats_a_key_of_the_skip() {
     let now = paris("2026-11-23 20:00:10");
     let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, StateDetails::Reported);
     let held = |what| {

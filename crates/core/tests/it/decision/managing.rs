@@ -42,7 +42,7 @@ fn without_a_tag_or_a_match_it_is_unmanaged() {
 }
 
 #[test]
-fn where_no_schedule_manages_an_override_wants_nothing() {
+fn an_override_without_a_schedule_has_no_desired_state() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let override_ = "running since 2026-11-23T17:00:00Z until 2026-11-23T22:00:00Z by alice";
         let web = cloud.add("web", Stopped, &[(OVERRIDE_TAG, override_)]);
@@ -54,7 +54,7 @@ fn where_no_schedule_manages_an_override_wants_nothing() {
 }
 
 #[test]
-fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
+fn a_schedule_without_effect_is_warned_about_by_its_key() {
     let schedule_set = schedule_set(
         r#"
         [schedules.office]
@@ -75,7 +75,7 @@ fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
 }
 
 #[test]
-fn none_opts_out() {
+fn the_tag_value_none_opts_out() {
     in_the_evening(
         CONFIGURATION,
         &[("Schedule", "None")],
@@ -98,7 +98,7 @@ fn an_unknown_schedule_is_named_with_those_that_exist() {
 }
 
 #[test]
-fn a_schedule_in_the_tag_manages() {
+fn an_inline_schedule_manages_the_instance() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running(" Mon-Fri 08:00-20:00 Europe/Paris ");
         cloud.until("2026-11-23 20:00");
@@ -111,7 +111,7 @@ fn a_schedule_in_the_tag_manages() {
 }
 
 #[test]
-fn a_schedule_in_the_tag_that_cant_be_read_is_explained() {
+fn a_malformed_inline_schedule_is_explained() {
     in_the_evening(
         CONFIGURATION,
         &[("Schedule", "Mon-Fri 08:00-25:00 Europe/Pariss")],
@@ -166,7 +166,7 @@ fn two_matches_are_ambiguous_and_never_guessed() {
 }
 
 #[test]
-fn half_a_match_is_none() {
+fn all_tags_of_a_match_are_required() {
     in_the_evening(
         MATCHERS,
         &[("Team", "blue"), ("Tier", "10"), ("Schedule", "dev")],
@@ -177,7 +177,7 @@ fn half_a_match_is_none() {
 }
 
 #[test]
-fn what_another_tool_manages_is_left_to_it() {
+fn an_instance_managed_by_another_tool_is_skipped() {
     for (key, value, reason, owner) in [
         (
             "aws:autoscaling:groupName",
@@ -254,7 +254,7 @@ fn what_another_tool_manages_is_left_to_it() {
 }
 
 #[test]
-fn what_is_managed_and_named_by_its_id_is_acted_on() {
+fn an_instance_of_another_tool_is_acted_on_if_named_by_its_id() {
     let group = ("aws:autoscaling:groupName", "workers");
     let remark = "named by its id, although the Auto Scaling group `workers` manages it";
     let listed = r#"
@@ -297,7 +297,7 @@ fn what_is_managed_and_named_by_its_id_is_acted_on() {
 }
 
 #[test]
-fn what_would_not_survive_a_stop_is_never_stopped() {
+fn an_instance_that_would_not_survive_a_stop_is_never_stopped() {
     let tags = [("Schedule", "strict")];
     let each = |change: fn(&mut curfew_core::instance::Instance)| {
         move |cloud: &mut Cloud| {
@@ -329,7 +329,7 @@ fn what_would_not_survive_a_stop_is_never_stopped() {
 }
 
 #[test]
-fn what_is_never_touched_has_no_next_edge() {
+fn a_protected_instance_has_no_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         assert_eq!(
@@ -342,7 +342,7 @@ fn what_is_never_touched_has_no_next_edge() {
 }
 
 #[test]
-fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
+fn a_malformed_last_tag_is_rewritten_without_undoing_manual_changes() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(LAST_TAG, "yesterday");
@@ -350,7 +350,7 @@ fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
         assert_eq!(said(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
-            "its schedule has asked for nothing since it was first seen; \
+            "no edge of its schedule since it was first observed; \
              the tag `curfew:last` is `yesterday`, which Curfew can't read; it should look like \
              `2026-11-23T19:00:00Z stop schedule NAME`; the tag is rewritten, and its newest edge counts as applied"
         );
@@ -360,7 +360,7 @@ fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
 }
 
 #[test]
-fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
+fn an_enforced_schedule_rewrites_a_malformed_last_tag_with_a_note() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("strict");
         cloud.machine(&web).tag(LAST_TAG, "");
@@ -376,7 +376,7 @@ fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
 }
 
 #[test]
-fn a_memory_of_the_far_future_is_no_memory() {
+fn a_last_tag_of_the_far_future_is_rewritten() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud
@@ -386,7 +386,7 @@ fn a_memory_of_the_far_future_is_no_memory() {
         assert_eq!(said(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
-            "its schedule has asked for nothing since it was first seen; \
+            "no edge of its schedule since it was first observed; \
              the tag `curfew:last` is of 2062-11-23T19:00:00Z, which is yet to come; \
              the tag is rewritten, and its newest edge counts as applied"
         );
@@ -397,7 +397,7 @@ fn a_memory_of_the_far_future_is_no_memory() {
 }
 
 #[test]
-fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
+fn a_last_tag_of_a_clock_ten_minutes_fast_is_accepted() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.stopped("office");
         cloud
@@ -415,7 +415,7 @@ fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
 }
 
 #[test]
-fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
+fn a_last_tag_is_accepted_up_to_an_hour_ahead() {
     for (time, expected) in [
         ("2026-11-23 19:00", "as_desired"),
         ("2026-11-23 18:59", "record: adopted"),
@@ -431,7 +431,7 @@ fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
 }
 
 #[test]
-fn an_override_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
+fn a_malformed_override_blocks_all_actions_until_corrected() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
@@ -442,7 +442,7 @@ fn an_override_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:override` is `till tomorrow`, which Curfew can't read; \
-                 it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; mend or remove it"
+                 it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; correct or remove it"
             );
             assert_eq!(plan.next_edge, None, "nothing is due for it until then");
             cloud.machine(&web).instance.tags.remove(OVERRIDE_TAG);
@@ -452,7 +452,7 @@ fn an_override_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
 }
 
 #[test]
-fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
+fn a_malformed_request_blocks_all_actions_until_replaced() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
@@ -463,7 +463,7 @@ fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:request` is `please stop`, which Curfew can't read; \
-                 it should look like `2026-11-23T20:15:00Z start by WHO`; mend or remove it, or ask again"
+                 it should look like `2026-11-23T20:15:00Z start by WHO`; correct or remove it, or send a new request"
             );
             assert_eq!((plan.next_edge, plan.outdated_at), (None, None));
             assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
@@ -487,7 +487,7 @@ fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
 }
 
 #[test]
-fn a_request_for_what_is_not_managed_does_nothing() {
+fn a_request_for_an_unmanaged_instance_does_nothing() {
     for schedule in ["none", "offcie", ""] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);

@@ -18,7 +18,7 @@ fn ignored_until(time: &str) -> RequestKind {
 }
 
 #[test]
-fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
+fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
@@ -37,7 +37,7 @@ fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
             assert_eq!(said(&plan), "overridden");
             assert_eq!(
                 detail(&plan),
-                "alice holds it running until 2026-11-23T21:00:00Z"
+                "an override by alice keeps it running until 2026-11-23T21:00:00Z"
             );
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
             assert_eq!(plan.outdated_at, plan.next_edge);
@@ -58,7 +58,7 @@ fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
 }
 
 #[test]
-fn the_end_of_an_override_is_the_next_edge_as_soon_as_the_override_is_planned() {
+fn a_planned_override_makes_its_end_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         let plan = cloud.ask(&web, stopped_until("2026-11-23 13:00"));
@@ -70,7 +70,7 @@ fn the_end_of_an_override_is_the_next_edge_as_soon_as_the_override_is_planned() 
 }
 
 #[test]
-fn an_override_keeps_it_stopped_over_the_edge() {
+fn an_override_keeps_the_instance_stopped_over_a_start_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         let plan = cloud.ask(&web, stopped_until("2026-11-24 10:00"));
@@ -89,7 +89,7 @@ fn an_override_keeps_it_stopped_over_the_edge() {
 }
 
 #[test]
-fn ignored_is_hands_off_whatever_people_do() {
+fn an_ignored_instance_is_skipped_whatever_its_state() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
         let plan = cloud.ask(&web, ignored_until("2026-11-24 12:00"));
@@ -99,7 +99,7 @@ fn ignored_is_hands_off_whatever_people_do() {
         assert_eq!(said(&plan), "override_ignored");
         assert_eq!(
             detail(&plan),
-            "alice asked for hands off until 2026-11-24T11:00:00Z"
+            "an override by alice ignores it until 2026-11-24T11:00:00Z"
         );
         cloud.person_stops(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "override_ignored");
@@ -109,7 +109,7 @@ fn ignored_is_hands_off_whatever_people_do() {
 }
 
 #[test]
-fn an_override_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the_pass() {
+fn the_end_of_an_override_without_effect_is_recorded_and_outdates_the_plan() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 13:00"));
@@ -174,7 +174,7 @@ fn the_end_of_an_override_missed_by_an_outage_is_caught_up() {
 }
 
 #[test]
-fn an_ended_override_waits_while_its_instance_is_in_flight() {
+fn the_end_of_an_override_waits_while_the_instance_is_in_transition() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, stopped_until("2026-11-23 22:00"));
@@ -187,7 +187,7 @@ fn an_ended_override_waits_while_its_instance_is_in_flight() {
 }
 
 #[test]
-fn an_end_that_was_applied_is_inert() {
+fn an_applied_override_end_is_not_applied_again() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
@@ -200,7 +200,7 @@ fn an_end_that_was_applied_is_inert() {
 }
 
 #[test]
-fn a_second_override_within_a_second_and_one_over_the_end_of_another_stand() {
+fn a_second_override_within_a_second_and_one_over_the_end_of_another_are_in_force() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, stopped_until("2026-11-23 22:00"));
@@ -266,7 +266,7 @@ fn an_override_over_an_edge_at_its_very_end_leaves_that_edge_due() {
 }
 
 #[test]
-fn the_end_of_an_override_is_applied_although_the_memory_cant_be_read() {
+fn the_end_of_an_override_is_applied_although_the_last_tag_is_malformed() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
@@ -279,7 +279,7 @@ fn the_end_of_an_override_is_applied_although_the_memory_cant_be_read() {
 }
 
 #[test]
-fn an_override_is_placed_first_so_that_a_failed_call_is_tried_again() {
+fn an_override_is_written_before_the_call_so_that_a_failed_call_is_retried() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.trouble = Some(Trouble::CallsFail);
@@ -290,7 +290,7 @@ fn an_override_is_placed_first_so_that_a_failed_call_is_tried_again() {
 }
 
 #[test]
-fn an_override_asked_for_in_flight_is_kept_by_a_later_pass() {
+fn an_override_during_a_transition_is_applied_by_a_later_pass() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
@@ -308,7 +308,7 @@ fn an_override_asked_for_in_flight_is_kept_by_a_later_pass() {
 }
 
 #[test]
-fn an_override_that_stops_an_instance_ends_the_start_before_it() {
+fn an_override_that_stops_an_instance_supersedes_an_earlier_start() {
     // On a schedule without an opinion nothing is due at the end of this override: not the start that was never verified either.
     scenario(CONFIGURATION, "2026-11-23 09:00", |cloud| {
         let web = cloud.stopped("night-stop");
@@ -321,7 +321,7 @@ fn an_override_that_stops_an_instance_ends_the_start_before_it() {
 }
 
 #[test]
-fn resuming_ends_the_override_and_does_what_the_schedule_wants() {
+fn resume_ends_the_override_and_applies_the_schedule() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
@@ -344,7 +344,7 @@ fn resuming_ends_the_override_and_does_what_the_schedule_wants() {
 }
 
 #[test]
-fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
+fn resume_without_a_desired_state_keeps_the_current_state() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
@@ -363,7 +363,7 @@ fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
 }
 
 #[test]
-fn resuming_mends_an_override_that_cant_be_read() {
+fn resume_replaces_a_malformed_override() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
@@ -379,7 +379,7 @@ fn resuming_mends_an_override_that_cant_be_read() {
 }
 
 #[test]
-fn resuming_in_flight_is_finished_by_a_later_pass() {
+fn resume_during_a_transition_is_completed_by_a_later_pass() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();

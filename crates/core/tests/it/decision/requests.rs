@@ -72,7 +72,7 @@ fn a_request_in_the_second_of_an_edge_comes_after_it() {
 }
 
 #[test]
-fn on_an_enforced_schedule_a_request_stands_until_the_next_edge() {
+fn on_an_enforced_schedule_a_request_is_in_force_until_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("strict");
         cloud.pass();
@@ -97,7 +97,7 @@ fn on_an_enforced_schedule_a_request_stands_until_the_next_edge() {
 }
 
 #[test]
-fn where_an_enforced_schedule_has_no_next_edge_a_request_has_no_end() {
+fn on_an_enforced_schedule_without_a_next_edge_a_request_has_no_end() {
     let configuration = r#"
         [schedules.finished]
         timezone = "Europe/Paris"
@@ -149,7 +149,7 @@ fn a_request_supersedes_an_older_override() {
 }
 
 #[test]
-fn a_request_supersedes_tags_that_cant_be_read() {
+fn a_request_supersedes_malformed_tags() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
@@ -167,7 +167,7 @@ fn a_request_supersedes_tags_that_cant_be_read() {
 }
 
 #[test]
-fn a_start_asked_for_while_it_is_stopping_is_made_when_it_has_stopped() {
+fn a_start_requested_while_stopping_is_made_once_stopped() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").pass();
@@ -186,7 +186,7 @@ fn a_start_asked_for_while_it_is_stopping_is_made_when_it_has_stopped() {
 }
 
 #[test]
-fn a_request_for_what_is_already_under_way_is_only_remembered() {
+fn a_request_for_a_transition_in_progress_is_only_recorded() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.person_starts(&web);
@@ -208,7 +208,7 @@ fn a_request_for_what_is_already_under_way_is_only_remembered() {
 }
 
 #[test]
-fn a_plain_stop_of_what_is_pending_is_made_when_it_runs() {
+fn a_stop_requested_while_pending_is_made_once_running() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.person_starts(&web);
@@ -224,7 +224,7 @@ fn a_plain_stop_of_what_is_pending_is_made_when_it_runs() {
 }
 
 #[test]
-fn a_requested_start_that_falls_back_is_tried_again() {
+fn a_requested_start_that_falls_back_is_retried() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("night-stop");
         cloud.machine(&web).next_start_falls_back();
@@ -258,7 +258,7 @@ fn a_request_whose_call_fails_is_recorded_and_made_by_a_later_pass() {
 }
 
 #[test]
-fn a_request_that_no_pass_saw_for_a_day_is_given_up_and_said_so() {
+fn a_request_unobserved_for_a_day_expires_and_is_reported() {
     scenario(CONFIGURATION, "2026-11-28 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.trouble = Some(Trouble::CallsFail);
@@ -270,7 +270,7 @@ fn a_request_that_no_pass_saw_for_a_day_is_given_up_and_said_so() {
 }
 
 #[test]
-fn a_call_that_was_sent_before_a_person_spoke_is_mended_by_the_next_pass() {
+fn a_call_that_crossed_a_request_is_undone_by_the_next_pass() {
     // A start for an edge, planned before alice asks for a stop, arrives after her stop had nothing to do.
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {

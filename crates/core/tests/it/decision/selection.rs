@@ -31,7 +31,7 @@ fn fleet() -> Cloud {
     let store = cloud.add("store", Running, &[("Schedule", "office"), team]);
     cloud.machine(&store).instance.root_device = RootDevice::InstanceStore;
     cloud.add(
-        "account_region",
+        "member",
         Running,
         &[("Schedule", "office"), (GROUP, "workers"), team],
     );
@@ -120,7 +120,7 @@ fn refused(targets: &InstanceSelector) -> String {
 }
 
 #[test]
-fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
+fn a_selector_is_unnamed_only_without_ids_schedules_tags_and_all() {
     assert!(InstanceSelector::default().are_unnamed());
     for targets in [
         ids(&[ONE]),
@@ -133,15 +133,15 @@ fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
 }
 
 #[test]
-fn ids_choose_exactly_those_and_reach_what_another_tool_owns() {
+fn ids_select_exactly_those_including_instances_of_other_tools() {
     assert_eq!(
         changed(&ids(&[TWO, MEMBER])),
-        (vec!["two".into(), "account_region".into()], vec![])
+        (vec!["two".into(), "member".into()], vec![])
     );
 }
 
 #[test]
-fn ids_of_what_is_not_managed_or_never_touched_refuse_the_whole_command() {
+fn an_unmanaged_or_protected_id_refuses_the_whole_command() {
     assert_eq!(
         refused(&ids(&[ONE, LOST])),
         "`i-00000004` (lost): no schedule manages it: it has no managing tag, and no schedule's `match` takes it (absence: false)"
@@ -169,12 +169,12 @@ fn unknown_ids_are_counted_and_the_first_is_named() {
 }
 
 #[test]
-fn a_schedule_chooses_what_it_manages_and_skips_what_is_never_touched() {
+fn a_schedule_selects_its_instances_and_skips_protected_ones() {
     assert_eq!(
         changed(&schedule("office")),
         (
             vec!["one".into(), "two".into()],
-            vec!["store".into(), "account_region".into()]
+            vec!["store".into(), "member".into()]
         )
     );
     assert_eq!(
@@ -188,17 +188,12 @@ fn a_schedule_chooses_what_it_manages_and_skips_what_is_never_touched() {
 }
 
 #[test]
-fn a_tag_skips_what_is_not_managed_as_well() {
+fn a_tag_skips_unmanaged_instances_too() {
     assert_eq!(
         changed(&tag("Team:w?b")),
         (
             vec!["one".into(), "two".into()],
-            vec![
-                "lost".into(),
-                "out".into(),
-                "store".into(),
-                "account_region".into()
-            ]
+            vec!["lost".into(), "out".into(), "store".into(), "member".into()]
         )
     );
     assert_eq!(
@@ -212,7 +207,7 @@ fn a_tag_skips_what_is_not_managed_as_well() {
 }
 
 #[test]
-fn schedules_and_tags_narrow_each_other() {
+fn schedules_and_tags_are_combined_by_and() {
     let targets = |schedule_name: &str, filter: &str| InstanceSelector {
         tags: tag(filter).tags,
         ..schedule(schedule_name)
@@ -228,18 +223,18 @@ fn schedules_and_tags_narrow_each_other() {
 }
 
 #[test]
-fn all_means_all_that_is_managed() {
+fn all_selects_all_managed_instances() {
     assert_eq!(
         changed(&everything()),
         (
             vec!["one".into(), "two".into(), "three".into()],
-            vec!["store".into(), "account_region".into()]
+            vec!["store".into(), "member".into()]
         )
     );
 }
 
 #[test]
-fn where_all_that_fits_is_left_alone_the_command_says_so() {
+fn a_command_whose_matches_are_all_skipped_is_refused() {
     assert_eq!(
         refused(&tag("Name:member")),
         "`i-00000007` (member): the Auto Scaling group `workers` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same (absence: true)"
@@ -251,7 +246,7 @@ fn where_all_that_fits_is_left_alone_the_command_says_so() {
 }
 
 #[test]
-fn more_than_the_limit_needs_the_word_all() {
+fn more_than_the_limit_needs_all() {
     let cloud = fleet();
     assert!(change_of(&cloud, &schedule("office"), 2).is_ok());
     let error = change_of(&cloud, &schedule("office"), 1).unwrap_err();
@@ -263,7 +258,7 @@ fn more_than_the_limit_needs_the_word_all() {
 }
 
 #[test]
-fn where_nothing_is_named_the_only_managed_instance_is_meant() {
+fn an_empty_selector_selects_the_only_managed_instance() {
     let mut cloud = fleet();
     let error = change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(
@@ -289,7 +284,7 @@ fn where_nothing_is_named_the_only_managed_instance_is_meant() {
 }
 
 #[test]
-fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
+fn a_long_list_of_choices_is_truncated_and_the_rest_counted() {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
@@ -323,28 +318,17 @@ fn shown(targets: &InstanceSelector) -> Result<(Vec<String>, usize), SelectError
 }
 
 #[test]
-fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() {
+fn a_status_counts_unmanaged_instances_and_lists_them_only_if_selected() {
     let names =
         |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
     assert_eq!(
         shown(&InstanceSelector::default()).unwrap(),
-        (
-            names(&["one", "two", "three", "store", "account_region"]),
-            2
-        )
+        (names(&["one", "two", "three", "store", "member"]), 2)
     );
     assert_eq!(
         shown(&everything()).unwrap(),
         (
-            names(&[
-                "one",
-                "two",
-                "three",
-                "lost",
-                "out",
-                "store",
-                "account_region"
-            ]),
+            names(&["one", "two", "three", "lost", "out", "store", "member"]),
             0
         )
     );
@@ -352,7 +336,7 @@ fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() 
     assert_eq!(shown(&tag("Name:l*")).unwrap(), (names(&[]), 1));
     assert_eq!(
         shown(&schedule("office")).unwrap(),
-        (names(&["one", "two", "store", "account_region"]), 0)
+        (names(&["one", "two", "store", "member"]), 0)
     );
     assert!(matches!(
         shown(&schedule("offcie")),
@@ -371,7 +355,7 @@ fn a_tag_filter_has_a_key_and_a_value() {
     }
     let cloud = fleet();
     let instance = &cloud.machines[&ONE.parse().unwrap()].instance;
-    let fits = |filter: &str| filter.parse::<TagFilter>().unwrap().fits(instance);
+    let fits = |filter: &str| filter.parse::<TagFilter>().unwrap().matches(instance);
     assert!(fits("Team:web"));
     assert!(fits("Name:o?e"));
     assert!(!fits("Team:data"));

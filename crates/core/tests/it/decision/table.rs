@@ -108,7 +108,7 @@ impl Case<'_> {
 }
 
 #[test]
-fn a_pending_word_that_nothing_shows_any_more_is_applied_all_the_same() {
+fn a_pending_directive_without_its_source_is_applied() {
     let remembered = Case {
         last: Some("2026-11-23T19:30:00Z stop request by alice pending"),
         ..RUNNING
@@ -133,7 +133,7 @@ fn a_pending_word_that_nothing_shows_any_more_is_applied_all_the_same() {
 }
 
 #[test]
-fn an_enforced_schedule_holds_to_its_edge_although_the_memory_is_newer() {
+fn an_enforced_schedule_applies_its_edge_although_the_last_tag_is_newer() {
     let newer = Case {
         schedule: "strict",
         last: Some("2026-11-23T19:30:00Z start request by alice"),
@@ -143,7 +143,7 @@ fn an_enforced_schedule_holds_to_its_edge_although_the_memory_is_newer() {
 }
 
 #[test]
-fn a_request_stands_on_an_enforced_schedule_alone() {
+fn a_request_is_in_force_only_on_an_enforced_schedule() {
     for (schedule, stands) in [("strict", true), ("office", false)] {
         let asked = Case {
             schedule,
@@ -165,7 +165,7 @@ fn a_request_stands_on_an_enforced_schedule_alone() {
 }
 
 #[test]
-fn a_word_has_settled_15_seconds_after_it_and_after_the_state() {
+fn a_directive_settles_15_seconds_after_its_instant_and_its_state() {
     let stopped = Case {
         last: Some("2026-11-23T19:00:00Z stop schedule office pending"),
         stopped: Some("2026-11-23 18:00:00"),
@@ -194,7 +194,7 @@ fn a_word_has_settled_15_seconds_after_it_and_after_the_state() {
 }
 
 #[test]
-fn an_end_that_leaves_the_state_as_it_is_needs_no_settling() {
+fn an_override_end_without_an_action_settles_at_once() {
     let over = Case {
         schedule: "night-stop",
         last: Some("2026-11-23T10:00:00Z start override by alice"),
@@ -208,7 +208,7 @@ fn an_end_that_leaves_the_state_as_it_is_needs_no_settling() {
 }
 
 #[test]
-fn only_the_same_word_again_is_a_repetition() {
+fn only_the_same_directive_is_a_repeat() {
     let superseded = Case {
         last: Some("2026-11-23T07:00:00Z start schedule office pending"),
         ..RUNNING
@@ -237,7 +237,7 @@ fn only_the_same_word_again_is_a_repetition() {
 }
 
 #[test]
-fn what_a_user_did_counts_from_15_seconds_after_the_word() {
+fn a_user_change_counts_from_15_seconds_after_the_directive() {
     let start = "start: schedule office [2026-11-23T07:00:00Z start schedule office pending]";
     let record = "record: schedule office [2026-11-23T07:00:00Z start schedule office]";
     for (stopped, expected) in [
@@ -267,7 +267,7 @@ fn what_a_user_did_counts_from_15_seconds_after_the_word() {
 }
 
 #[test]
-fn what_a_user_did_after_a_request_that_no_pass_saw_does_not_count() {
+fn a_user_change_after_an_unobserved_request_does_not_count() {
     let asked = Case {
         last: Some("2026-11-23T19:00:00Z stop schedule office"),
         request: Some("2026-11-23T19:30:00Z start by alice"),
@@ -290,7 +290,7 @@ fn what_a_user_did_after_a_request_that_no_pass_saw_does_not_count() {
 }
 
 #[test]
-fn what_is_shut_down_from_inside_after_a_start_of_ours_did_run() {
+fn an_os_shutdown_after_curfews_start_counts_as_started() {
     let inside = Case {
         last: Some("2026-11-23T07:00:00Z start schedule office pending"),
         launched: "2026-11-23 07:00:05",
@@ -324,7 +324,7 @@ fn what_is_shut_down_from_inside_after_a_start_of_ours_did_run() {
 }
 
 #[test]
-fn convergence_is_for_what_was_never_acted_on() {
+fn only_instances_never_acted_on_converge() {
     let eager = Case {
         schedule: "eager",
         stopped: Some("2026-11-23 08:00:00"),
@@ -374,7 +374,7 @@ fn convergence_makes_no_old_request_due() {
 }
 
 #[test]
-fn at_first_sight_an_edge_of_the_last_minute_is_due_if_it_came_after_the_launch() {
+fn at_adoption_an_edge_of_the_last_minute_is_due_if_after_the_launch() {
     let stop = "stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]";
     let past = "record: adopted [2026-11-23T19:00:00Z stop adopted]";
     for (launched, now, expected) in [
@@ -392,7 +392,7 @@ fn at_first_sight_an_edge_of_the_last_minute_is_due_if_it_came_after_the_launch(
 }
 
 #[test]
-fn an_edge_at_the_very_beginning_of_an_override_is_not_due_at_its_end() {
+fn an_edge_at_the_start_of_an_override_is_not_due_at_its_end() {
     for (since, expected) in [
         (
             "2026-11-23T19:00:00Z",
@@ -437,7 +437,7 @@ fn only_a_newer_request_ends_an_override() {
 }
 
 #[test]
-fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
+fn an_instance_of_another_tool_is_acted_on_only_for_an_open_request() {
     let decided = |schedule: &str, last: &str, request: &str| {
         let case = Case {
             schedule,
@@ -479,7 +479,7 @@ fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
 }
 
 #[test]
-fn fifty_tags_leave_no_room_for_a_memory_and_aws_own_do_not_count() {
+fn fifty_tags_without_those_of_aws_leave_no_room_for_a_state_tag() {
     let decided = |own: usize, aws: usize, last: Option<&str>| {
         let case = Case { last, ..RUNNING };
         let mut cloud = case.cloud("2026-11-23 20:00:30");
@@ -502,7 +502,7 @@ fn fifty_tags_leave_no_room_for_a_memory_and_aws_own_do_not_count() {
 }
 
 #[test]
-fn a_next_try_is_believed_as_far_ahead_as_waits_and_clocks_allow() {
+fn a_next_attempt_is_accepted_up_to_the_longest_wait_and_clock_difference() {
     for (next, expected) in [
         ("2026-11-23T12:30:00Z", "waiting_to_retry"),
         (
@@ -522,7 +522,7 @@ fn a_next_try_is_believed_as_far_ahead_as_waits_and_clocks_allow() {
 }
 
 #[test]
-fn tries_are_counted_where_what_ec2_accepts_may_come_to_nothing() {
+fn attempts_are_counted_if_an_accepted_call_may_fail() {
     let stop =
         "2026-11-23T19:00:00Z stop 1x Code first 2026-11-23T19:00:00Z next 2026-11-23T19:01:00Z";
     let refused = Case {
@@ -564,7 +564,7 @@ fn tries_are_counted_where_what_ec2_accepts_may_come_to_nothing() {
 }
 
 #[test]
-fn an_early_try_is_remembered_for_the_minute_before_its_edge() {
+fn an_early_attempt_is_kept_for_the_minute_before_its_edge() {
     let stop =
         "2026-11-23T19:00:00Z stop 1x Code first 2026-11-23T18:59:30Z next 2026-11-23T19:00:30Z";
     let early = Case {
@@ -586,7 +586,7 @@ fn an_early_try_is_remembered_for_the_minute_before_its_edge() {
 }
 
 #[test]
-fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
+fn stale_attempts_are_cleared_with_the_cause_in_force() {
     let stale =
         "2026-11-20T19:00:00Z stop 1x Code first 2026-11-20T19:00:00Z next 2026-11-20T19:01:00Z";
     let held = Case {
@@ -605,7 +605,7 @@ fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
 }
 
 #[test]
-fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
+fn a_directive_without_an_edge_is_dated_by_its_first_attempt() {
     let configuration = r#"
         [schedules.party]
         timezone = "Europe/Paris"

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn an_early_trigger_applies_the_edge_it_names_and_passes_in_between_do_not_undo_it() {
+fn an_early_trigger_applies_its_edge_and_later_passes_do_not_undo_it() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
@@ -86,7 +86,7 @@ fn an_early_trigger_ends_the_override_that_lasts_until_its_edge() {
 }
 
 #[test]
-fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
+fn a_request_after_an_early_edge_is_newer_than_that_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();

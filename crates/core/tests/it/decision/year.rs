@@ -82,7 +82,7 @@ fn by_passes(from: Timestamp, passes: impl IntoIterator<Item = Timestamp>) -> Ye
 }
 
 #[test]
-fn a_year_is_run_as_the_timetable_says() {
+fn a_year_of_passes_matches_the_timetable() {
     let (from, to) = (paris("2026-01-01 00:00"), paris("2027-01-01 00:00"));
     let expected = by_the_timetable(from, to);
     // 261 days from Monday to Friday, without 1 May and 25 December, which are Fridays.

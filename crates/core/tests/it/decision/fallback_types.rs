@@ -29,7 +29,7 @@ fn order(cloud: &Cloud) -> String {
 }
 
 #[test]
-fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
+fn a_fallback_type_is_used_until_a_start_with_capacity_for_the_desired_type() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large", "m5a.large"]);
         cloud.until("2026-11-23 08:00");
@@ -65,7 +65,7 @@ fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
 }
 
 #[test]
-fn where_no_type_has_room_it_keeps_its_own_and_waits() {
+fn without_capacity_for_any_type_the_start_waits_with_the_desired_type() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large", "m5a.large", "m6i.large"]);
         cloud.until("2026-11-23 08:00").pass();
@@ -78,7 +78,7 @@ fn where_no_type_has_room_it_keeps_its_own_and_waits() {
 }
 
 #[test]
-fn requests_and_holds_may_fall_back_too() {
+fn requests_and_overrides_may_use_fallback_types() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.ask_start(&web);
@@ -87,7 +87,7 @@ fn requests_and_holds_may_fall_back_too() {
 }
 
 #[test]
-fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
+fn a_start_that_fell_back_without_capacity_continues_with_the_next_type() {
     scenario_on(
         StateDetails::Reported,
         CONFIGURATION,
@@ -127,7 +127,7 @@ fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
 }
 
 #[test]
-fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
+fn spot_and_hibernated_instances_get_no_fallback_type() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
@@ -151,7 +151,7 @@ fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
 }
 
 #[test]
-fn types_are_tried_by_starts_that_have_a_choice() {
+fn only_starts_with_fallback_types_try_several() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
@@ -179,7 +179,7 @@ fn types_are_tried_by_starts_that_have_a_choice() {
 }
 
 #[test]
-fn a_type_that_somebody_else_chose_is_kept() {
+fn a_type_changed_outside_curfew_is_kept() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.instance_type = "r5.large".into();
@@ -198,7 +198,7 @@ fn a_type_that_somebody_else_chose_is_kept() {
 }
 
 #[test]
-fn the_wanted_type_comes_back_also_when_the_configuration_have_no_fallbacks_any_more() {
+fn the_desired_type_is_restored_after_fallbacks_are_unconfigured() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.until("2026-11-23 08:00").pass();
@@ -215,7 +215,7 @@ fn the_wanted_type_comes_back_also_when_the_configuration_have_no_fallbacks_any_
 }
 
 #[test]
-fn a_crash_leaves_the_wanted_type_on_record() {
+fn a_crash_leaves_the_desired_type_recorded() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.until("2026-11-23 08:00").trouble = Some(Trouble::CrashBeforeMemory);
@@ -229,7 +229,7 @@ fn a_crash_leaves_the_wanted_type_on_record() {
 }
 
 #[test]
-fn a_memory_that_cant_be_read_is_removed() {
+fn a_malformed_type_tag_is_removed() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(TYPE_TAG, "m5.large");

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use crate::support::{CONFIGURATION, SETTLING, detail, said, scenario};
 
 #[test]
-fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
+fn an_instance_started_by_hand_keeps_running_until_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").pass();
@@ -20,7 +20,7 @@ fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
         assert_eq!(said(&plan), "left_alone");
         assert_eq!(
             detail(&plan),
-            "someone made it running since the last edge; that stays until the next edge"
+            "it was made running outside Curfew since the last edge, and stays so until the next edge"
         );
         // The morning's edge finds it running already; the evening's stops it.
         cloud.until("2026-11-24 08:00");
@@ -31,7 +31,7 @@ fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
 }
 
 #[test]
-fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
+fn an_instance_stopped_by_hand_stays_stopped_until_the_next_start() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
@@ -47,7 +47,7 @@ fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
 }
 
 #[test]
-fn an_enforced_schedule_wins_at_every_pass() {
+fn an_enforced_schedule_applies_at_every_pass() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
         assert_eq!(said(&cloud.pass()), "as_desired");
@@ -72,7 +72,7 @@ fn an_enforced_schedule_wins_at_every_pass() {
 }
 
 #[test]
-fn an_enforced_schedule_knows_no_catch_up_limit() {
+fn an_enforced_schedule_has_no_catch_up_limit() {
     scenario(CONFIGURATION, "2026-11-27 19:00", |cloud| {
         cloud.running("strict");
         cloud.until("2026-11-29 12:00");
@@ -81,7 +81,7 @@ fn an_enforced_schedule_knows_no_catch_up_limit() {
 }
 
 #[test]
-fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
+fn an_enforced_schedule_without_a_desired_state_applies_its_edges_once() {
     let configuration = r#"
         [schedules.night-stop]
         timezone = "Europe/Paris"
@@ -99,13 +99,13 @@ fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
         assert_eq!(said(&cloud.pass()), "left_alone");
         assert_eq!(
             detail(&cloud.look()),
-            "someone made it running since the last edge; that stays until the next edge"
+            "it was made running outside Curfew since the last edge, and stays so until the next edge"
         );
     });
 }
 
 #[test]
-fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
+fn an_enforced_schedule_without_edges_writes_its_tag_once() {
     let configuration = r#"
         [schedules.launch-party]
         timezone = "Europe/Paris"

@@ -16,7 +16,7 @@ fn minutes(minutes: i64) -> SignedDuration {
 }
 
 /// What the passes of the next minutes say, one a minute: the minutes at which something was tried.
-fn tries_within(cloud: &mut Cloud, span: i64) -> Vec<i64> {
+fn attempts_within(cloud: &mut Cloud, span: i64) -> Vec<i64> {
     let mut tries = Vec::new();
     for minute in 0..span {
         if !cloud.pass().steps.is_empty() {
@@ -28,7 +28,7 @@ fn tries_within(cloud: &mut Cloud, span: i64) -> Vec<i64> {
 }
 
 #[test]
-fn a_start_without_capacity_is_remembered_and_tried_again() {
+fn a_start_without_capacity_is_recorded_and_retried() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
@@ -46,8 +46,8 @@ fn a_start_without_capacity_is_remembered_and_tried_again() {
         assert_eq!(said(&plan), "waiting_to_retry");
         assert_eq!(
             detail(&plan),
-            "its start was tried once and came to nothing (InsufficientInstanceCapacity); \
-             it is tried again at 2026-11-23T07:01:00Z"
+            "its start failed once (InsufficientInstanceCapacity); \
+             the next attempt is at 2026-11-23T07:01:00Z"
         );
         assert_eq!(
             plan.next_edge,
@@ -67,7 +67,7 @@ fn a_start_without_capacity_is_remembered_and_tried_again() {
 }
 
 #[test]
-fn tries_come_further_apart_until_the_catch_up_limit() {
+fn attempts_back_off_until_the_catch_up_limit() {
     let configuration = r#"
         [schedules.office]
         timezone = "Europe/Paris"
@@ -78,7 +78,7 @@ fn tries_come_further_apart_until_the_catch_up_limit() {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 08:00");
-        assert_eq!(tries_within(cloud, 121), [0, 1, 3, 8, 18, 38, 68, 98]);
+        assert_eq!(attempts_within(cloud, 121), [0, 1, 3, 8, 18, 38, 68, 98]);
         assert!(cloud.retry(&web).contains(" 8x "), "{}", cloud.retry(&web));
         let plan = cloud.pass();
         assert_eq!(said(&plan), "too_late");
@@ -94,7 +94,7 @@ fn tries_come_further_apart_until_the_catch_up_limit() {
 }
 
 #[test]
-fn a_broken_volume_is_not_started_every_minute() {
+fn an_instance_with_a_broken_volume_is_not_started_every_minute() {
     for state_details in [StateDetails::Reported, StateDetails::Missing] {
         scenario_on(state_details, CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped("office");
@@ -122,7 +122,7 @@ fn a_broken_volume_is_not_started_every_minute() {
 }
 
 #[test]
-fn a_newer_edge_supersedes_what_was_refused() {
+fn a_newer_edge_supersedes_a_refused_action() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
@@ -138,7 +138,7 @@ fn a_newer_edge_supersedes_what_was_refused() {
 }
 
 #[test]
-fn what_somebody_else_brought_about_is_no_longer_tried() {
+fn an_action_whose_state_was_reached_outside_curfew_is_not_retried() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
@@ -154,12 +154,12 @@ fn what_somebody_else_brought_about_is_no_longer_tried() {
 }
 
 #[test]
-fn a_stop_that_ec2_refuses_waits_too() {
+fn a_refused_stop_is_retried_after_a_wait() {
     scenario(CONFIGURATION, "2026-11-23 19:30", |cloud| {
         let web = cloud.running("office");
         cloud.protected.insert(web.clone());
         cloud.until("2026-11-23 20:00");
-        assert_eq!(tries_within(cloud, 10), [0, 1, 3, 8]);
+        assert_eq!(attempts_within(cloud, 10), [0, 1, 3, 8]);
         assert_eq!(
             cloud.retry(&web),
             "2026-11-23T19:00:00Z stop 4x OperationNotPermitted first 2026-11-23T19:00:00Z next 2026-11-23T19:18:00Z"
@@ -175,7 +175,7 @@ fn a_stop_that_ec2_refuses_waits_too() {
 }
 
 #[test]
-fn a_requested_stop_that_ec2_refuses_is_tried_again() {
+fn a_refused_requested_stop_is_retried() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.protected.insert(web.clone());
@@ -237,7 +237,7 @@ fn an_override_without_capacity_waits_and_a_new_request_does_not() {
             "the override's beginning tells for what it is"
         );
         assert_eq!(said(&cloud.pass()), "waiting_to_retry");
-        assert_eq!(tries_within(cloud, 10), [1, 3, 8]);
+        assert_eq!(attempts_within(cloud, 10), [1, 3, 8]);
         cloud.ask(&web, hours(3));
         assert!(
             cloud
@@ -257,7 +257,7 @@ fn an_override_without_capacity_waits_and_a_new_request_does_not() {
 }
 
 #[test]
-fn an_override_does_not_start_a_broken_volume_every_minute() {
+fn an_override_does_not_start_an_instance_with_a_broken_volume_every_minute() {
     scenario_on(
         StateDetails::Reported,
         CONFIGURATION,
@@ -300,7 +300,7 @@ fn the_end_of_an_override_stays_due_while_ec2_refuses_it() {
 }
 
 #[test]
-fn an_override_that_someone_ended_stays_ended_while_ec2_refuses_what_follows() {
+fn a_resumed_override_stays_ended_while_ec2_refuses_the_next_action() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
         let override_ = "stopped since 2026-11-23T10:00:00Z until 2026-11-24T12:00:00Z by bob";
@@ -322,7 +322,7 @@ fn an_override_that_someone_ended_stays_ended_while_ec2_refuses_what_follows() {
 }
 
 #[test]
-fn an_enforced_schedule_waits_as_well_be_its_edge_dated_or_not() {
+fn an_enforced_schedule_waits_between_attempts_with_or_without_an_edge() {
     let endless = r#"
         [schedules.strict]
         timezone = "Europe/Paris"
@@ -333,13 +333,13 @@ fn an_enforced_schedule_waits_as_well_be_its_edge_dated_or_not() {
         scenario(configuration, "2026-11-23 12:00", |cloud| {
             cloud.stopped("strict");
             cloud.full.insert(TYPE.into());
-            assert_eq!(tries_within(cloud, 20), [0, 1, 3, 8, 18]);
+            assert_eq!(attempts_within(cloud, 20), [0, 1, 3, 8, 18]);
         });
     }
 }
 
 #[test]
-fn an_early_try_that_was_refused_is_remembered_until_its_edge() {
+fn a_refused_early_attempt_is_kept_until_its_edge() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
@@ -356,7 +356,7 @@ fn an_early_try_that_was_refused_is_remembered_until_its_edge() {
 }
 
 #[test]
-fn a_memory_that_cant_be_right_is_removed() {
+fn an_invalid_retry_tag_is_removed() {
     for (text, problem) in [
         (
             "later",
@@ -384,7 +384,7 @@ fn a_memory_that_cant_be_right_is_removed() {
 }
 
 #[test]
-fn hands_off_means_this_memory_too() {
+fn an_ignored_instance_keeps_its_retry_tag() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(RETRY_TAG, "later");
