@@ -245,8 +245,8 @@ mod tests {
                 RetryChange::Clear,
             ),
         ] {
-            let changed = changes(retry.clone()).after_response(after);
-            assert_eq!(changed.retry, left, "{retry:?}, {after}");
+            let written = changes(retry.clone()).after_response(after);
+            assert_eq!(written.retry, left, "{retry:?}, {after}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Two sightings, or an event and a look, and what they say of who it was.
+//! Tests of transitions between two observations, and of events with and without an observation.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::state_tags::OVERRIDE_TAG;
 
 const NOW: &str = "2026-11-23T19:00:10Z";
 
-fn nobody() -> ScheduleSet {
+fn no_schedules() -> ScheduleSet {
     ScheduleSet {
         tag: "Schedule".into(),
         schedules: BTreeMap::new(),
@@ -23,7 +23,7 @@ fn managed_by(name: &str, enforcement: Enforcement) -> ScheduleSet {
     schedule.enforcement = enforcement;
     ScheduleSet {
         schedules: BTreeMap::from([(schedule.name.clone(), schedule)]),
-        ..nobody()
+        ..no_schedules()
     }
 }
 
@@ -41,7 +41,7 @@ fn stopped_with(last: &str) -> Instance {
 }
 
 fn seen(before: &Sighting, after: &Instance) -> Transition {
-    transition(before, after, &nobody(), NOW.parse().unwrap()).unwrap()
+    transition(before, after, &no_schedules(), NOW.parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn no_change_is_no_transition() {
         transition(
             &Sighting::of(&instance, None),
             &instance,
-            &nobody(),
+            &no_schedules(),
             NOW.parse().unwrap()
         ),
         None
@@ -191,18 +191,18 @@ fn an_event_dates_the_transition_and_the_tag_explains_it() {
     let after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     let at = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
-    let seen = told(&after.id, &before, to, at, Some(&after), &nobody());
+    let seen = told(&after.id, &before, to, at, Some(&after), &no_schedules());
     assert_eq!((seen.to, seen.at), (to, at));
     assert_eq!(seen.cause.to_string(), "schedule office");
     assert_eq!(seen.evidence, TransitionSource::Event);
-    let unseen = told(&after.id, &before, to, at, None, &nobody());
+    let unseen = told(&after.id, &before, to, at, None, &no_schedules());
     assert_eq!(
         unseen.cause,
         Cause::External,
         "without a look nobody knows yet"
     );
     assert_eq!(
-        explained(unseen, &before, &after, &nobody())
+        explained(unseen, &before, &after, &no_schedules())
             .cause
             .to_string(),
         "schedule office"
@@ -235,7 +235,7 @@ fn an_edge_explains_a_transition_whose_last_tag_was_overwritten() {
         "that edge is a start"
     );
 
-    // A memory of the very instant has replaced nothing.
+    // A `curfew:last` of the same instant has overwritten nothing.
     let asked = "2026-11-23T19:00:02Z start request by alice";
     after.tags.insert(LAST_TAG.into(), asked.into());
     let at = "2026-11-23T19:00:02Z".parse().unwrap();
@@ -283,7 +283,7 @@ fn a_cause_applies_only_to_later_changes() {
     launched.tags.insert(LAST_TAG.into(), recorded.into());
     assert_eq!(seen(&before, &launched).cause, Cause::External);
 
-    // Stopped at 18:40 in the console, and asked to stop, which was nothing to do, before anybody looked.
+    // Stopped at 18:40 in the console, and then a stop requested with nothing to do, before the next observation.
     let earlier = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with("2026-11-23T18:40:30Z stop request by alice");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
@@ -341,8 +341,8 @@ fn a_request_in_force_on_an_enforced_schedule_explains_its_action() {
     );
 }
 
-/// What was known of a running instance, and the instance as it was looked up after EC2 told that it stops: by then it has another name and
-/// type, a schedule manages it, and it is on its way up again.
+/// The last known state of a running instance, and the instance as observed after EC2 reported its stop: by then it has another name and
+/// type, a schedule manages it, and it is starting again.
 fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
     let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
     before.name = Some("old".into());
@@ -430,7 +430,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
         }
     );
 
-    // Where Curfew was not, there is who it was: by the event itself, else by EC2's reason, which an inference has not.
+    // External transitions have `by`: from the event itself, else from EC2's reason, which an inferred transition does not have.
     after.tags.remove(LAST_TAG);
     let external = Transition {
         cause: Cause::External,
@@ -461,7 +461,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
     );
 }
 
-/// Who stopped it, if its memory was `before` and these are its tags once it is seen stopped, at [`NOW`].
+/// The cause of a stop, if `curfew:last` was `before` and the instance has these tags when it is observed stopped at [`NOW`].
 fn stopped_by(before: &str, tags: &[(&str, &str)]) -> String {
     let mut after = stopped_with(before);
     for (key, value) in tags {

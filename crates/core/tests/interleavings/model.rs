@@ -1,4 +1,4 @@
-//! One instance, two passes that may die at any point, a person, a console user, and EC2: everything that may happen next.
+//! The model: one instance, two passes that may die at any point, requests, console changes, and EC2; and all possible next events.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,26 +14,26 @@ use crate::shell::{
 };
 use crate::verdict::Violation;
 
-/// What is explored.
+/// The parameters of an exploration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) rules: Rules,
-    /// The instants at which things happen.
+    /// The instants at which events happen.
     pub(crate) instants: &'static [Second],
     pub(crate) vocabulary: &'static [RequestTemplate],
     pub(crate) depth: Depth,
     pub(crate) enforcement: Enforcement,
-    /// Whether the instance was never looked at before.
+    /// Whether no pass has observed the instance before.
     pub(crate) never_observed: bool,
     /// Whether rules fire before their edge.
     pub(crate) early: bool,
     pub(crate) pace: Pace,
 }
 
-/// How often each of these may happen; passes may come as often as they like.
+/// How often each of these events may happen; the number of passes is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Depth {
-    /// Words of people.
+    /// The number of requests.
     pub(crate) words: u8,
     /// Starts and stops in the console.
     pub(crate) console: u8,
@@ -43,7 +43,7 @@ pub(crate) struct Depth {
     pub(crate) falls: u8,
 }
 
-/// What a person may say.
+/// A kind of request; overrides get their end from the instants of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestTemplate {
     Start,
@@ -65,14 +65,14 @@ pub(crate) struct State {
     pub(crate) changed: Option<ConsoleChange>,
     /// The highest instant that `curfew:last` ever had.
     highest: Second,
-    /// The newest word that was recorded as done with.
+    /// The newest directive that was recorded as done.
     done: (Second, Rank),
 }
 
-/// How far a pass is.
+/// The progress of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Pass {
-    /// There is none, or nothing comes of it any more.
+    /// There is no pass, or it can have no further effect.
     None,
     Running(RunningPass),
 }
@@ -80,13 +80,13 @@ pub(crate) enum Pass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RunningPass {
     pub(crate) step: StepId,
-    /// EC2 refused the call, and that is written.
+    /// Whether EC2 refused the call, so that the refusal is written.
     pub(crate) refused: bool,
-    /// How many operations are done.
+    /// The number of completed operations.
     pub(crate) done: u8,
     /// The tick of the observation, as long as a call is ahead.
     observed: u8,
-    /// The tick at which the call was sent that has no effect yet.
+    /// The tick at which a call was sent that has not taken effect.
     pub(crate) sent: Option<u8>,
     ends: Second,
 }
@@ -94,9 +94,9 @@ pub(crate) struct RunningPass {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConsoleChange {
     pub(crate) to: Action,
-    /// The word that it came after.
+    /// The newest directive before the change.
     pub(crate) word: NewestDirective,
-    /// Whether that word had been recorded as done.
+    /// Whether that directive was recorded as done.
     pub(crate) recorded: bool,
 }
 
@@ -157,7 +157,7 @@ impl Exploration {
         };
         let initial = machines.map(|machine| {
             let known = !scenario.never_observed;
-            // Running at night: that came from the console.
+            // Running at night: it was started in the console.
             let changed = (known && machine.power == Power::Running).then(|| ConsoleChange {
                 to: Action::Start,
                 word: PersonRequests::default().newest(-1),
@@ -186,7 +186,7 @@ impl Exploration {
         self.scenario.instants[usize::from(state.tick)]
     }
 
-    /// The instant that decisions are about: the newest that is known on the instance.
+    /// The instant of decisions: the latest of `now` and the instants in the tags.
     pub(crate) fn effective_now(
         &self,
         machine: Machine,
@@ -235,7 +235,7 @@ impl Exploration {
         })
     }
 
-    /// Whether nothing comes of a pass any more.
+    /// Whether a pass can have no further effect.
     fn is_over(&self, pass: &Pass, now: Second) -> bool {
         let Pass::Running(pass) = pass else {
             return false;
@@ -255,7 +255,7 @@ impl Exploration {
         let now = self.now(state);
         let mut looks = vec![(Trigger::Heartbeat, now)];
         if let Some(before) = usize::from(state.tick).checked_sub(1) {
-            // Its clock was read before the instance was observed.
+            // The pass read its clock before it observed the instance.
             let before = self.scenario.instants[before];
             if next_edge(before) > now && now - before <= FRESH {
                 looks.push((Trigger::Heartbeat, before));
@@ -308,7 +308,7 @@ impl Exploration {
         })
     }
 
-    /// What a pass does next, and how that may go.
+    /// The possible results of the next operation of a pass.
     fn goes_on(&mut self, state: &State, slot: usize) -> Vec<Next<Self>> {
         let Pass::Running(pass) = state.passes[slot] else {
             return Vec::new();
@@ -336,7 +336,7 @@ impl Exploration {
         self.shell.operations(pass.step, pass.refused)[usize::from(pass.done)].clone()
     }
 
-    /// A pass after what it does next.
+    /// The pass after its next operation.
     fn advanced(&self, pass: RunningPass) -> Pass {
         let done = pass.done + 1;
         let ahead = &self.shell.operations(pass.step, pass.refused)[usize::from(done)..];
@@ -415,7 +415,7 @@ impl Exploration {
         };
         let mut next = vec![Next {
             event: Event::Does(slot),
-            state: self.with_ghosts(written),
+            state: self.with_history(written),
             violation,
         }];
         if pass.done > 0 {
@@ -434,7 +434,7 @@ impl Exploration {
         (machine, back.then_some(Violation::LastWentBack))
     }
 
-    fn with_ghosts(&self, state: State) -> State {
+    fn with_history(&self, state: State) -> State {
         let Some(last) = self.shell.last(state.machine) else {
             return state;
         };
@@ -450,9 +450,9 @@ impl Exploration {
         }
     }
 
-    fn speaks(&mut self, state: &State, word: PersonRequest) -> Next<Self> {
+    fn sends_request(&mut self, state: &State, word: PersonRequest) -> Next<Self> {
         let now = self.now(state);
-        let (machine, at) = self.shell.say(state.machine, word, now);
+        let (machine, at) = self.shell.write_request(state.machine, word, now);
         let last = self.shell.last(state.machine).map(|last| second(last.at));
         let known = last.max(state.said.latest());
         let is_newer = at >= now && known.is_none_or(|known| at > known);
@@ -514,7 +514,7 @@ fn refuses(power: Power, action: Action) -> bool {
     )
 }
 
-/// What kind of word a memory is of.
+/// The rank of the directive that `curfew:last` records.
 fn rank(last: &LastApplied, said: &PersonRequests) -> Rank {
     match last.cause {
         Cause::Override(_) | Cause::Request(_) => Rank::Person,
@@ -561,7 +561,7 @@ impl Model for Exploration {
         if state.left.words > 0 {
             for &spoken in self.scenario.vocabulary {
                 let word = self.word_of(spoken, state.tick);
-                all.push(self.speaks(state, word));
+                all.push(self.sends_request(state, word));
             }
         }
         if state.left.console > 0 {

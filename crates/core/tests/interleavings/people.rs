@@ -1,12 +1,12 @@
-//! What people said, kept apart from the tags: the words that the instance must follow, by a reading of the rules that shares
-//! nothing with `plan`.
+//! The requests sent so far, and the directive that the instance must follow: an independent implementation of the rules that shares
+//! no code with `plan`.
 
 use curfew_core::timetable::Action;
 
 use crate::machine::Second;
 use crate::shell::{OverrideTarget, PersonRequest};
 
-/// The edges of the schedule that is explored.
+/// The edges of the explored schedule.
 pub(crate) const EDGES: [(Second, Action); 4] = [
     (-86_280, Action::Stop),
     (0, Action::Start),
@@ -26,7 +26,7 @@ pub(crate) fn next_edge(now: Second) -> Second {
     next.map_or(Second::MAX, |(at, _)| at)
 }
 
-/// The latest words of people.
+/// The latest plain request and the latest override.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PersonRequests {
     pub(crate) plain: Option<(Second, Action)>,
@@ -41,7 +41,7 @@ pub(crate) struct Override {
 }
 
 impl PersonRequests {
-    /// With this word, whose instant is `at`, added.
+    /// Adds a request whose instant is `at`.
     pub(crate) fn and(self, word: PersonRequest, at: Second) -> Self {
         let plain = |action| Self {
             plain: Some((at, action)),
@@ -62,7 +62,7 @@ impl PersonRequests {
         }
     }
 
-    /// The instant of the newest word of a person.
+    /// The instant of the newest request or override.
     pub(crate) fn latest(&self) -> Option<Second> {
         let plain = self.plain.map(|(at, _)| at);
         plain.max(self.kept.map(|kept| kept.since))
@@ -73,13 +73,13 @@ impl PersonRequests {
         self.standing().filter(|kept| now < kept.until)
     }
 
-    /// The override that no newer request ended, be it over or not.
+    /// The override that no newer request ended; it may be in force or expired.
     fn standing(&self) -> Option<Override> {
         self.kept
             .filter(|kept| self.plain.is_none_or(|(at, _)| at <= kept.since))
     }
 
-    /// The newest word at `now`.
+    /// The newest directive at `now`.
     pub(crate) fn newest(&self, now: Second) -> NewestDirective {
         if let Some(kept) = self.in_force(now) {
             return NewestDirective {
@@ -112,18 +112,18 @@ impl PersonRequests {
     }
 }
 
-/// The word that decides.
+/// The directive that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NewestDirective {
     pub(crate) at: Second,
     pub(crate) rank: Rank,
-    /// Nothing under an override that keeps hands off.
+    /// None under an override that ignores the instance.
     pub(crate) want: Option<Action>,
-    /// Whether it is an override, which holds at every pass.
+    /// Whether it is an override in force, which applies at every pass.
     pub(crate) in_force: bool,
 }
 
-/// Of two words at one instant, the greater is the newer.
+/// At one instant, the greater rank is the newer directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Edge,

@@ -1,4 +1,4 @@
-//! What the shells do with core's decisions: the calls and the writes of a step, in their order.
+//! The execution of core's decisions: the calls and the writes of a step, in their order.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,43 +16,43 @@ use curfew_core::world::World;
 use crate::machine::{Machine, Pace, Second, TagSets, instant, second};
 use crate::search::FastHasher;
 
-/// The rules that the shells keep, not `plan`. Each can be switched off: the exploration must then find the fault
-/// that the rule is there for.
+/// The rules of the execution, which `plan` can't enforce. Each can be switched off: the exploration must then find the violation
+/// that the rule prevents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// A call is sent only while its observation is fresh.
+    /// A call is sent only while its observation is recent.
     pub(crate) fresh_observation: bool,
     /// `curfew:last` is read again right before it is written, and nothing older is written over it.
     pub(crate) rereads_last_applied: bool,
-    /// Passes delete no person's tag.
+    /// Passes delete no request and override tags.
     pub(crate) keeps_person_tags: bool,
 }
 
-/// One thing that is done for a step, whole or not at all.
+/// One atomic operation of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     Call(Action),
-    /// `CreateTags`.
+    /// `CreateTags` with these keys and values.
     Create(Vec<(String, String)>),
     /// `DeleteTags` by key.
     Delete(Vec<String>),
 }
 
-/// A step, by its place among the steps met so far.
+/// A step, by its index among the steps found so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct StepId(u16);
 
-/// What a pass makes of an observation.
+/// The decision of a pass about an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) step: Option<StepId>,
-    /// When the pass ends.
+    /// The instant at which the pass ends.
     pub(crate) ends: Second,
-    /// Whether nothing is done because EC2 refused it a moment ago.
+    /// Whether nothing is done because EC2 refused the call recently.
     pub(crate) waits: bool,
 }
 
-/// What made a pass happen.
+/// The trigger of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Trigger {
     Heartbeat,
@@ -60,7 +60,7 @@ pub(crate) enum Trigger {
     Schedule,
 }
 
-/// A word of a person.
+/// A request with its instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum PersonRequest {
     Start,
@@ -70,7 +70,7 @@ pub(crate) enum PersonRequest {
     Resume,
 }
 
-/// What an override keeps the instance at.
+/// The state that an override demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum OverrideTarget {
     Running,
@@ -78,7 +78,7 @@ pub(crate) enum OverrideTarget {
     Ignored,
 }
 
-/// Core, and what has been asked of it so far: `plan` is pure, so that an answer is worked out once.
+/// Core with a cache of its decisions: `plan` is pure, so that each is computed once.
 pub(crate) struct Shell {
     schedule_set: ScheduleSet,
     rules: Rules,
@@ -159,12 +159,12 @@ impl Shell {
         id
     }
 
-    /// A step in words.
+    /// The description of a step for traces.
     pub(crate) fn text(&self, id: StepId) -> &str {
         &self.steps[usize::from(id.0)].text
     }
 
-    /// What is done for a step, or once EC2 refused its call.
+    /// The operations of a step, or those after EC2 refused its call.
     pub(crate) fn operations(&self, id: StepId, refused: bool) -> &[Operation] {
         let step = &self.steps[usize::from(id.0)];
         if refused {
@@ -179,7 +179,7 @@ impl Shell {
         operations.any(|operation| matches!(operation, Operation::Call(_)))
     }
 
-    /// A write to the tags. What would put `curfew:last` back is left out.
+    /// Writes to the tags, unless `curfew:last` would go back.
     pub(crate) fn write(&mut self, machine: Machine, operation: &Operation) -> Machine {
         let tags = match operation {
             Operation::Create(set) => {
@@ -200,7 +200,7 @@ impl Shell {
         Machine { tags, ..machine }
     }
 
-    /// A pass that nothing interrupts, and whose call takes effect at once.
+    /// An uninterrupted pass, whose call takes effect at once.
     pub(crate) fn pass(&mut self, mut machine: Machine, now: Second) -> (Machine, Planned) {
         let planned = self.plan(machine, now, Trigger::Heartbeat);
         if let Some(step) = planned.step {
@@ -214,9 +214,9 @@ impl Shell {
         (machine, planned)
     }
 
-    /// A person's word is written to the instance's tags; also given: its instant. What comes of it is any pass's business, so that
-    /// the one that the request makes itself is a pass like others.
-    pub(crate) fn say(
+    /// Writes a request to the instance's tags, and returns its instant. Any later pass applies it; the pass of the request itself is
+    /// like all others.
+    pub(crate) fn write_request(
         &mut self,
         machine: Machine,
         word: PersonRequest,
@@ -299,7 +299,7 @@ fn read<T: std::str::FromStr>(value: Option<&String>) -> Option<T> {
     value.map(|value| value.parse().ok().expect("a tag that Curfew wrote"))
 }
 
-/// The first memory, the call, and what is remembered of it.
+/// The operations of a step: the first `curfew:last`, the call, and the record.
 fn operations(step: &Step) -> Vec<Operation> {
     let first = step.adopt.as_ref();
     let first = first.map(|last| Operation::Create(vec![(LAST_TAG.to_owned(), last.to_string())]));

@@ -1,4 +1,4 @@
-//! A trace in words.
+//! The descriptions of events and states in traces.
 
 use crate::machine::{Pace, wall};
 use crate::model::{Event, Exploration, Pass, State};

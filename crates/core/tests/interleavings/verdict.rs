@@ -1,4 +1,4 @@
-//! What must never be, and the look at a state in which nothing is under way: what two passes make of it, and some later ones.
+//! The violations, and the check of a state in which nothing is in progress: the results of two passes, and of some later ones.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::model::{Exploration, FRESH, State};
 use crate::people::{NewestDirective, Rank, edge, next_edge};
 use crate::shell::{Planned, Trigger};
 
-/// What must never be.
+/// A forbidden result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
     DirectiveNotFollowed,
@@ -29,28 +29,30 @@ pub(crate) enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::DirectiveNotFollowed => "the newest word is not followed after two passes",
+            Self::DirectiveNotFollowed => "the newest directive is not followed after two passes",
             Self::OverrideNotFollowed => "an override in force is not followed after two passes",
             Self::ConsoleUndone => {
-                "a change in the console is undone, though the word before it was recorded"
+                "a change in the console is undone, though the directive before it was recorded"
             }
             Self::NeverEmpty => "a third pass still plans something",
             Self::CalledTwice => "a second pass calls again",
-            Self::CalledAgain => "a call for a word that is recorded as done",
-            Self::NotRecorded => "a person's word is not recorded after two passes",
+            Self::CalledAgain => "a call for a directive that is recorded as done",
+            Self::NotRecorded => "a request is not recorded after two passes",
             Self::LastWentBack => "`curfew:last` goes back",
             Self::Unsettled => "passes go on planning while nothing happens",
-            Self::UndoneLater => "what the newest word asked for is undone while nothing happens",
-            Self::InstantNotNewer => "a person's word is dated before what is on the instance",
+            Self::UndoneLater => {
+                "the state of the newest directive is undone while nothing happens"
+            }
+            Self::InstantNotNewer => "a request is dated before the instants on the instance",
         })
     }
 }
 
-/// How long a word is pending, at most, once somebody looks.
+/// The offsets of the later passes: beyond the time that a directive is pending.
 const LATER_PASSES: [Second; 6] = [16, 32, 48, 66, 84, 110];
 
 impl Exploration {
-    /// Two passes that nothing interrupts, and some later ones.
+    /// Runs two uninterrupted passes and some later ones, and returns the violations.
     pub(crate) fn verdict(&mut self, state: &State) -> Vec<Violation> {
         let now = self.now(state);
         let mut wrong = Vec::new();
@@ -104,7 +106,7 @@ impl Exploration {
         planned.step.is_some_and(|step| self.shell.calls(step))
     }
 
-    /// Whether the instance is not what the newest word, or the console after it, made it.
+    /// Returns a violation if the instance has neither the state of the newest directive nor that of a later console change.
     fn unfollowed(&mut self, state: &State, machine: Machine, now: Second) -> Option<Violation> {
         if self.shell.plan(machine, now, Trigger::Heartbeat).waits {
             return None;
@@ -127,13 +129,13 @@ impl Exploration {
         }
     }
 
-    /// Whether a pass that was woken early, and died, brought about what the next edge asks for.
+    /// Whether a pass with an early trigger reached the state of the next edge, and died before it recorded that.
     fn is_early(&self, machine: Machine, now: Second) -> bool {
         let (at, action) = edge(next_edge(now));
         self.scenario.early && at - now <= FRESH && machine.power.is_at(action)
     }
 
-    /// Whether the newest edge counts as past, since the instance was seen for the first time after it.
+    /// Whether the newest edge counts as past, since the instance was first observed after it.
     fn is_adopted(&self, machine: Machine, word: NewestDirective) -> bool {
         let last = self.shell.last(machine);
         self.scenario.never_observed

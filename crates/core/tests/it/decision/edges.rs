@@ -283,7 +283,7 @@ fn a_console_change_after_a_missed_edge_is_kept() {
             },
         );
     }
-    // Within 15 seconds it may have been a call that crossed the edge.
+    // A change within 15 seconds may be a call that crossed the edge.
     for (started, expected) in [("20:00:15", "stop"), ("20:00:16", "record")] {
         scenario_on(
             StateDetails::Reported,
@@ -304,7 +304,7 @@ fn a_console_change_after_a_missed_edge_is_kept() {
     }
 }
 
-/// `week-long-window.toml`: the edge is older than the catch-up limit when the first try comes.
+/// `week-long-window.toml`: the edge is older than the catch-up limit at the first attempt.
 #[test]
 fn a_start_that_fell_back_is_retried_for_a_day_from_its_first_attempt() {
     let configuration = r#"
@@ -344,7 +344,7 @@ fn a_start_that_fell_back_is_retried_for_a_day_from_its_first_attempt() {
             );
         },
     );
-    // Refused, and not even remembered as tried, it is converged all the same.
+    // The instance converges although the attempt was refused and not recorded.
     scenario_on(
         StateDetails::Reported,
         configuration,
@@ -385,7 +385,7 @@ fn convergent_adoption_applies_the_desired_state_at_once() {
             "2026-11-20T19:00:00Z stop schedule eager pending"
         );
         cloud.wait(SETTLING).pass();
-        // Adopted, it is like any other: a person may start it.
+        // Once adopted, it may be started by hand like any other.
         cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
     });
@@ -563,7 +563,7 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_retried() {
     );
 }
 
-/// A stop of ours that was sent before the edge looks the same: EC2 says that a user did it.
+/// Curfew's own stop that was sent before the edge is indistinguishable: EC2 reports a user as its reason.
 #[test]
 fn a_stop_within_15_seconds_of_a_start_is_undone_and_a_later_one_is_kept() {
     for (stopped, expected) in [

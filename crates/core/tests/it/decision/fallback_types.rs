@@ -1,4 +1,4 @@
-//! Fallback types: others are tried while there is no room for the wanted one, which the instance gets back.
+//! Fallback types: others are tried while EC2 has no capacity for the desired one, which the instance returns to.
 
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::InstanceState::*;
@@ -14,7 +14,7 @@ const CONFIGURATION: &str = r#"
     fallback_types = ["m5a.large", "m6i.large"]
 "#;
 
-/// A stopped `m5.large` in the morning, while EC2 has no room for these.
+/// A stopped `m5.large` in the morning, while EC2 has no capacity for these types.
 fn stopped(cloud: &mut Cloud, full: &[&str]) -> InstanceId {
     let web = cloud.stopped("office");
     cloud.machine(&web).instance.instance_type = "m5.large".into();
@@ -94,11 +94,11 @@ fn a_start_that_fell_back_without_capacity_continues_with_the_next_type() {
         "2026-11-23 07:30",
         |cloud| {
             let web = stopped(cloud, &[]);
-            cloud.machine(&web).next_start_finds_no_room();
+            cloud.machine(&web).next_start_lacks_capacity();
             cloud.until("2026-11-23 08:00").pass();
             cloud.wait(SETTLING);
             assert_eq!(order(cloud), "m5a.large m6i.large m5.large");
-            cloud.machine(&web).next_start_finds_no_room();
+            cloud.machine(&web).next_start_lacks_capacity();
             cloud.pass();
             cloud.until("2026-11-23 08:10");
             assert_eq!(order(cloud), "m6i.large m5.large m5a.large");
@@ -170,7 +170,7 @@ fn only_starts_with_fallback_types_try_several() {
             assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
         });
     }
-    // Without a choice there is nothing to say of what keeps it from another type.
+    // Without fallback types, the obstacle to another type is not noted.
     scenario(crate::support::CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;

@@ -1,4 +1,4 @@
-//! Random histories: whatever people, EC2, the network and our own crashes do, the promises hold.
+//! Random histories: the guarantees hold under any sequence of manual changes, requests, EC2 failures and crashes.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 
 use crate::support::{CONFIGURATION, Cloud, StateDetails, Trouble, paris, schedule_set};
 
-/// One instance for each of these values of the managing tag; the last ones are never touched.
+/// One instance for each of these values of the managing tag; the last ones are never started or stopped.
 const FLEET: [&str; 11] = [
     "office",
     "spare",
@@ -35,7 +35,7 @@ const FLEET: [&str; 11] = [
 ];
 const MANAGED: usize = 7;
 
-/// What every instance is meant to be, and what one of `spare` may be instead.
+/// The configured type of every instance, and the fallback types of one of `spare`.
 const OWN_TYPE: &str = "t3.micro";
 const OTHER_TYPE: &str = "t3a.micro";
 
@@ -54,18 +54,18 @@ enum Event {
     Pass,
     /// A trigger by a schedule's rule, now.
     TriggeredFor(usize),
-    /// Time passes until so many seconds before a schedule's next edge, whose rule then fires.
+    /// Time passes until this many seconds before a schedule's next edge, whose rule then fires.
     TriggeredEarlyFor(usize, i64),
     PersonStarts(usize),
     PersonStops(usize),
     Asked(usize, Wish),
     NextStartFallsBack(usize),
     NextStartFindsNoRoom(usize),
-    /// EC2 has no room for these types from now on.
+    /// EC2 has no capacity for these types from now on.
     Full(&'static [&'static str]),
-    /// EC2 refuses to stop it, or does so no longer.
+    /// Toggles whether EC2 refuses to stop the instance.
     Protected(usize, bool),
-    /// Something goes wrong in the next pass.
+    /// A failure in the next pass.
     Trouble(Trouble),
 }
 
@@ -136,11 +136,11 @@ proptest! {
 struct History {
     cloud: Cloud,
     ids: Vec<InstanceId>,
-    /// What a person last did by hand, after all edges were applied: it must stay until then.
+    /// The last manual change after all edges were applied, and the instant until which it must be kept.
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
-    /// Each edge that led to a call, and whether that call, or its memory, came to nothing.
+    /// Each edge that led to a call, and whether that call or its record failed.
     acted: BTreeMap<(InstanceId, Timestamp, Action), bool>,
-    /// What EC2 refused lately, how often, and when last: it must not be asked again too soon.
+    /// The refused actions, with the number and the instant of the attempts: they must not be retried too soon.
     refused: BTreeMap<InstanceId, (Timestamp, Action, usize, Timestamp)>,
 }
 
@@ -193,7 +193,7 @@ impl History {
             }
             Event::NextStartFindsNoRoom(which) => {
                 let id = self.ids[*which].clone();
-                self.cloud.machine(&id).next_start_finds_no_room();
+                self.cloud.machine(&id).next_start_lacks_capacity();
             }
             Event::Full(types) => {
                 self.cloud.full = types.iter().map(|&name| name.to_owned()).collect();
@@ -210,7 +210,7 @@ impl History {
         }
     }
 
-    /// When nothing is refused any more, everything comes to rest as it should be, after the longest wait.
+    /// Once nothing is refused, every instance reaches its desired state after the longest wait.
     fn end(mut self) {
         self.cloud.full.clear();
         self.cloud.protected.clear();
@@ -248,7 +248,7 @@ impl History {
         }
     }
 
-    /// Lets time pass. A start that falls back came to nothing, so its edge may be tried again.
+    /// Lets time pass. The edge of a start that falls back may be retried.
     fn until(&mut self, now: Timestamp) {
         let pending: Vec<InstanceId> = self.all_in(Pending).collect();
         self.cloud.at(now);
@@ -272,7 +272,7 @@ impl History {
         }
     }
 
-    /// A person's change counts as a wish if everything due was done before it.
+    /// Applies a manual change. It must be kept if everything due was done before it.
     fn person(&mut self, which: usize, change: impl FnOnce(&mut Cloud, &InstanceId)) {
         let id = self.ids[which].clone();
         let settled = last(&self.cloud, &id).is_some_and(|last| !last.pending);
@@ -303,7 +303,7 @@ impl History {
                 self.wishes.insert(id.clone(), until);
             }
         }
-        // Within 15 seconds, and without EC2's evidence for longer, nothing tells this from a call that crossed the word.
+        // Within 15 seconds, or longer if EC2 reports no dates, this is indistinguishable from a call that crossed the directive.
         if last.is_some_and(|last| last.pending) {
             self.excuse(&id);
         }
@@ -343,7 +343,7 @@ impl History {
         }
     }
 
-    /// Lets a pass happen and checks what it must never do.
+    /// Runs a pass, and asserts the guarantees for its steps.
     fn watch(
         &mut self,
         triggered_for: Option<&str>,
@@ -381,7 +381,7 @@ impl History {
         plan
     }
 
-    /// As long as the same is due, each refusal makes for a longer wait. An early trigger may come up to a minute before.
+    /// Asserts that each refusal of the same action is followed by a longer wait. An early trigger may come up to a minute before.
     fn assert_not_retried_too_soon(
         &mut self,
         step: &Step,
@@ -416,7 +416,7 @@ impl History {
         }
     }
 
-    /// Every word of a person is recorded in the end, unless a newer one or hands off came before.
+    /// Asserts that every request is recorded in the end, unless a newer one or an `ignored` override preceded.
     fn assert_the_newest_request_is_recorded(&self, id: &InstanceId) {
         let seen = self.cloud.assess(id);
         if matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::OverrideIgnored { .. } | SkipReason::TooLate { .. }))
@@ -481,7 +481,7 @@ impl History {
         if matches!(instance.state, Pending | Stopping) {
             return;
         }
-        // A person's word at the edge's instant or later is the newest: whether that is recorded is asked in the end.
+        // A request at the edge's instant or later is the newest directive: its record is asserted at the end.
         let request = self.cloud.request(id).parse::<RecordedRequest>();
         if request.is_ok_and(|request| request.at >= edge.at) {
             return;
@@ -499,7 +499,7 @@ impl History {
         let launched_after = last.is_none() && instance.launched_at.unwrap() >= edge.at;
         let tried = |step: &Step| step.instance == *id && step.action != StepAction::Record;
         if plan.steps.iter().any(tried) {
-            // It was not applied, so it was refused, which is what the step says.
+            // It was not applied, so that it was refused, and the step reports that.
             return;
         }
         let skip = plan.skipped.iter().find(|skip| skip.instance == *id);
@@ -509,7 +509,7 @@ impl History {
             Some(SkipReason::AsDesired) => done_by_others && (too_old || launched_after),
             Some(SkipReason::NothingDue) => launched_after,
             Some(_) => false,
-            // The step that removed an ended override says in its note what else there is.
+            // The note of the step has the other reasons.
             None => too_old || launched_after,
         };
         assert!(reported, "{edge:?} of {instance:#?} in {plan:#?}");

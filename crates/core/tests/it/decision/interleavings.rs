@@ -1,8 +1,8 @@
-//! People speak *during* passes: every pass is taken apart into its observation, its call and its memory, and words, changes at
-//! the console, a second pass and failures come in between, within minutes around an edge.
+//! Requests *during* passes: every pass is split into its observation, its call and its writes, and requests, console changes, a
+//! second pass and failures come in between, within minutes around an edge.
 //!
-//! Whatever the order: a person's word that is newer than an action wins, at the latest one pass later; after quiet, planning is
-//! empty; nothing alternates; every word is recorded in the end; and no pass ever writes a person's tag.
+//! In any order: a request newer than an action is applied at the latest one pass later; after a quiet time, the plan is empty; no
+//! state alternates; every request is recorded in the end; and no pass ever writes a request or override tag.
 
 use std::collections::BTreeMap;
 
@@ -31,18 +31,18 @@ const ENDLESS: &str = r#"
     enforce = true
 "#;
 
-/// A call is sent on an observation of at most this age, and arrives within as much again.
+/// The greatest age of an observation when a call is sent; the call arrives within the same time again.
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// So many seconds go by.
+    /// This many seconds pass.
     Wait(i64),
-    /// A process observes and plans; woken by its schedule's rule or not.
+    /// A process observes and plans, triggered by its schedule's rule or not.
     Observe(usize, bool),
-    /// A process does what comes next: the first memory, sending the call, its arrival, the memory.
+    /// A process makes its next operation: the first `curfew:last`, sending the call, its arrival, the record.
     GoOn(usize),
-    /// A process dies, wherever it is.
+    /// A process dies at its current operation.
     Dies(usize),
     /// The call that a process was about to send fails.
     Fails(usize),
@@ -102,22 +102,22 @@ proptest! {
     }
 }
 
-/// Where a process is.
+/// The progress of a process.
 #[derive(Clone, Debug)]
 enum Process {
     Idle,
-    /// It has observed `at`, and its step is to be done until the plan is outdated.
+    /// It observed the instance, and executes its step until the plan is outdated.
     Planned {
         at: Timestamp,
         step: Box<Step>,
         until: Option<Timestamp>,
     },
-    /// Its call is under way since then.
+    /// Its call was sent at this instant.
     Sent {
         at: Timestamp,
         step: Box<Step>,
     },
-    /// What is left is the memory.
+    /// It has only the record left to write.
     Called(Box<Step>),
 }
 
@@ -126,7 +126,7 @@ struct Story {
     id: InstanceId,
     schedule: &'static str,
     processes: [Process; 2],
-    /// When somebody changed it at the console.
+    /// The instant of the last console change.
     console: Option<Timestamp>,
 }
 
@@ -187,7 +187,7 @@ impl Story {
         }
     }
 
-    /// A second goes by. A call that is under way for as long as it may be arrives.
+    /// Lets a second pass. A call arrives when it has taken the longest time.
     fn second(&mut self) {
         self.cloud.wait(SignedDuration::from_secs(1));
         for who in 0..self.processes.len() {
@@ -227,7 +227,7 @@ impl Story {
         let process = std::mem::replace(&mut self.processes[who], Process::Idle);
         self.processes[who] = match process {
             Process::Idle => Process::Idle,
-            // Past the next edge nothing is done or written, and no call goes out on what was seen too long ago.
+            // After the next edge nothing is done or written, and no call is sent on an old observation.
             Process::Planned { until, .. } if until.is_some_and(|until| now >= until) => {
                 Process::Idle
             }
@@ -289,7 +289,7 @@ impl Story {
         (request, self.cloud.override_(&self.id).to_owned())
     }
 
-    /// A word that is done, and not held to at every pass, is never called for again.
+    /// Asserts that no call is made for a done directive, unless it applies at every pass.
     fn assert_not_called_again(&self, step: &Step) {
         let last = self.cloud.last(&self.id).parse::<LastApplied>().ok();
         let firm = self.cloud.assess(&self.id);
@@ -302,7 +302,7 @@ impl Story {
         }
     }
 
-    /// The tag alone, as if the person's own pass were one of the two.
+    /// Writes only the tags of a request; one of the two passes applies it.
     fn says(&mut self, word: Word) {
         let until = |seconds: i64| self.cloud.now + SignedDuration::from_secs(seconds);
         let lasting = |seconds: Option<i64>| {
@@ -324,7 +324,7 @@ impl Story {
         assert_newer(&before, after);
     }
 
-    /// Quiet: whatever is under way ends or dies; people and processes do nothing more. Then passes come.
+    /// Lets all operations in progress end or die, without new requests, and then runs passes.
     fn end(mut self) {
         for who in 0..self.processes.len() {
             while let Process::Sent { .. } | Process::Called(_) = self.processes[who] {
@@ -335,11 +335,11 @@ impl Story {
         let quiet = self.cloud.now;
         self.cloud.wait(SETTLING);
         if self.cloud.state_details == StateDetails::Missing {
-            // Without EC2's evidence a call that crossed a word looks like one that came to nothing, and is waited for.
+            // If EC2 reports no dates, a call that crossed a request looks like a failed one, and the next attempt waits.
             self.cloud.wait(Retry::LONGEST_WAIT);
         }
         self.cloud.calls.clear();
-        // An edge, or the end of an override, may come while it settles.
+        // An edge, or the end of an override, may come before the directive settles.
         while self.comes_to_an_end_within(SETTLING * 2) {
             self.cloud.wait(SETTLING);
         }
@@ -381,7 +381,7 @@ impl Story {
         (!ended).then_some(override_)
     }
 
-    /// The newest word, worked out from the tags and the timetable alone: its instant, its rank, and the state that it wants.
+    /// The newest directive, computed from the tags and the timetable alone: its instant, its rank, and its state.
     fn newest(&self) -> Option<(Timestamp, u8, Option<InstanceState>)> {
         let state = |action| match action {
             Action::Start => Running,
@@ -434,8 +434,8 @@ impl Story {
         }
     }
 
-    /// Whether nothing excuses another state: what is wanted at every pass has no excuse; else a change at the console may stay, and
-    /// so does what was there at first sight.
+    /// Whether the instance must have the wanted state. A directive that applies at every pass allows no other; otherwise a console
+    /// change is kept, and so is the state at adoption.
     fn must_be(&self, wanted: InstanceState, quiet: Timestamp) -> bool {
         let schedule = &self.cloud.schedule_set.schedules[self.schedule];
         let held = self
@@ -484,7 +484,7 @@ impl std::fmt::Debug for Story {
     }
 }
 
-/// What a person says is newer than everything that stood there before.
+/// Asserts that the tags of a request are newer than all earlier ones.
 fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) {
     let words = |tags: &BTreeMap<String, String>| -> Vec<Timestamp> {
         let last = tags
@@ -508,7 +508,7 @@ fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, Stri
 
 #[test]
 fn a_call_is_refused_while_the_instance_is_in_transition() {
-    // The races above are worth something only as long as machines here can be called at rest and not on their way.
+    // The races above are meaningful only if this model refuses calls during transitions.
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),

@@ -1,4 +1,4 @@
-//! What scripts read: the JSON of a plan.
+//! The JSON of a plan, which scripts read.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
@@ -89,7 +89,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
     "#);
 }
 
-/// A skip is flattened into one object: a reason's own keys must not be the skip's.
+/// A skip is flattened into one object, so that the keys of a reason must differ from those of the skip.
 #[test]
 fn no_skip_reason_repeats_a_key_of_the_skip() {
     let now = paris("2026-11-23 20:00:10");

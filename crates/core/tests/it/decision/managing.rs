@@ -1,4 +1,4 @@
-//! Which schedule manages an instance, what is never touched, and tags that can't be read.
+//! Which schedule manages an instance, which instances are never started or stopped, and malformed tags.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
@@ -11,7 +11,7 @@ use crate::support::{
     CONFIGURATION, Cloud, SETTLING, detail, note, paris, said, scenario, schedule_set,
 };
 
-/// What is said of a running machine with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
+/// Plans for a running instance with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
 fn in_the_evening(
     configuration: &str,
     tags: &[(&str, &str)],
@@ -272,7 +272,7 @@ fn an_instance_of_another_tool_is_acted_on_if_named_by_its_id() {
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         assert_eq!(plan.skipped[0].reason.code(), SkipCode::AutoScalingGroup);
     });
-    // A request and an override name it as well; what the schedule wants afterwards is not theirs to say.
+    // A request and an override name it as well, but only for their own action.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
         let until = RequestDuration::Until(paris("2026-11-23 21:00"));
@@ -469,7 +469,7 @@ fn a_malformed_request_blocks_all_actions_until_replaced() {
             assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
         });
     }
-    // Also by an override, which replaces it.
+    // An override replaces it too.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud

@@ -1,4 +1,4 @@
-//! What people do by hand, and how firmly a schedule answers.
+//! Manual changes: schedules keep them until the next edge, and enforced schedules undo them.
 
 use curfew_core::instance::InstanceState::*;
 use jiff::SignedDuration;
@@ -22,7 +22,7 @@ fn an_instance_started_by_hand_keeps_running_until_the_next_edge() {
             detail(&plan),
             "it was made running outside Curfew since the last edge, and stays so until the next edge"
         );
-        // The morning's edge finds it running already; the evening's stops it.
+        // At the morning edge it is running already; the evening edge stops it.
         cloud.until("2026-11-24 08:00");
         assert_eq!(said(&cloud.pass()), "record: schedule office");
         cloud.until("2026-11-24 20:00");

@@ -1,4 +1,4 @@
-//! Holds: in force they win at every pass, and their end is an edge.
+//! Overrides: in force they apply at every pass, and their end is an edge.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{RequestDuration, RequestKind};
@@ -41,7 +41,7 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
             );
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
             assert_eq!(plan.outdated_at, plan.next_edge);
-            // A person does not win against an override.
+            // An override undoes a manual change.
             cloud.person_stops(&web).wait(SETTLING);
             assert_eq!(said(&cloud.pass()), "start: override by alice");
             cloud.until("2026-11-23 21:59:59");
@@ -213,7 +213,7 @@ fn a_second_override_within_a_second_and_one_over_the_end_of_another_are_in_forc
         cloud.wait(SETTLING).pass();
         cloud.wait(SETTLING).pass();
         assert_eq!(cloud.state(&web), Running);
-        // A pass that saw the first one end deletes nothing of a new one.
+        // A pass that observed the end of the first one deletes nothing of a new one.
         cloud.until("2026-11-23 22:59:59");
         cloud.ask(&web, running_until("2026-11-24 03:00"));
         cloud.until("2026-11-23 23:00").pass();
@@ -256,7 +256,7 @@ fn a_plain_stop_ends_a_long_override_for_good() {
 
 #[test]
 fn an_override_over_an_edge_at_its_very_end_leaves_that_edge_due() {
-    // A stop at 20:00 without an opinion afterwards, and "keep it up until 20:00".
+    // A stop at 20:00 without a desired state afterwards, and an override that keeps it running until 20:00.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 20:00"));
@@ -309,7 +309,7 @@ fn an_override_during_a_transition_is_applied_by_a_later_pass() {
 
 #[test]
 fn an_override_that_stops_an_instance_supersedes_an_earlier_start() {
-    // On a schedule without an opinion nothing is due at the end of this override: not the start that was never verified either.
+    // On a schedule without a desired state nothing is due at the end of this override, and neither is the unverified start.
     scenario(CONFIGURATION, "2026-11-23 09:00", |cloud| {
         let web = cloud.stopped("night-stop");
         cloud.ask_start(&web);
@@ -333,7 +333,7 @@ fn resume_ends_the_override_and_applies_the_schedule() {
         assert_eq!(cloud.request(&web), "2026-11-23T13:00:00Z start by alice");
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "record: request by alice");
-        // Without an override it gives the schedule back what somebody changed by hand.
+        // Without an override it undoes a manual change.
         cloud.person_stops(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Plain requests: edges of their own, that last until the next one.
+//! Plain requests: edges that are in force until the next one.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{RequestDuration, RequestKind};
@@ -63,7 +63,7 @@ fn a_request_in_the_second_of_an_edge_comes_after_it() {
             "2026-11-23T19:00:00Z start request by alice pending"
         );
         assert_eq!(said(&cloud.pass()), "as_desired");
-        // Even a pass that has not seen it, and then writes, does not swallow it.
+        // A pass that did not observe the request, and writes later, does not lose it.
         cloud
             .machine(&web)
             .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
@@ -86,7 +86,7 @@ fn on_an_enforced_schedule_a_request_is_in_force_until_the_next_edge() {
         let seen = cloud.assess(&web);
         assert_eq!(seen.desired, Desired::Running);
         assert_eq!(seen.request.unwrap().by.as_str(), "alice");
-        // A person at the console does not win against it.
+        // A console change is undone.
         cloud.person_stops(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "start: request by alice");
         cloud.until("2026-11-24 08:00");
@@ -271,7 +271,7 @@ fn a_request_unobserved_for_a_day_expires_and_is_reported() {
 
 #[test]
 fn a_call_that_crossed_a_request_is_undone_by_the_next_pass() {
-    // A start for an edge, planned before alice asks for a stop, arrives after her stop had nothing to do.
+    // A start for an edge, planned before alice requests a stop, arrives after her stop had nothing to do.
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped(schedule);

@@ -1,4 +1,4 @@
-//! What EC2 refuses is tried again with patience, said so meanwhile, and forgotten when it is no longer due.
+//! Retries: a refused action is retried with growing waits, reported meanwhile, and cleared when it is no longer due.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{RequestDuration, RequestKind};
@@ -15,7 +15,7 @@ fn minutes(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
 }
 
-/// What the passes of the next minutes say, one a minute: the minutes at which something was tried.
+/// Runs a pass every minute, and returns the minutes with an attempt.
 fn attempts_within(cloud: &mut Cloud, span: i64) -> Vec<i64> {
     let mut tries = Vec::new();
     for minute in 0..span {
@@ -87,7 +87,7 @@ fn attempts_back_off_until_the_catch_up_limit() {
             "its start of 2026-11-23T07:00:00Z is given up, after 8x InsufficientInstanceCapacity"
         );
         assert!(cloud.calls.is_empty());
-        // What came of it is forgotten with the next edge.
+        // The next edge clears the retry.
         cloud.until("2026-11-23 20:00").pass();
         assert_eq!(cloud.retry(&web), "");
     });

@@ -1,4 +1,4 @@
-//! From what a command names to the instances that it changes or shows, and what is refused before anything is done.
+//! The selection of a command's instances, and the selectors that are refused before anything is done.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ fn named(targets: &InstanceSelector, instance: &Instance) -> bool {
     targets.ids.is_empty() || targets.ids.contains(&instance.id)
 }
 
-/// The names of those that a change is for and of those it skips, among what was observed: by ids, only those.
+/// The names of the instances that a change selects and of those that it skips; if ids are given, only these are observed.
 fn change_of(
     cloud: &Cloud,
     targets: &InstanceSelector,

@@ -1,4 +1,4 @@
-//! Single decisions at their bounds: what one pass decides of one instance, from its tags, its state and EC2's dates.
+//! Single decisions at their bounds: one pass over one instance, with given tags, state and EC2 dates.
 
 use curfew_core::instance::{InstanceState, InstanceState::*, StateReason};
 use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
@@ -12,11 +12,11 @@ use crate::support::{CONFIGURATION, Cloud, StateDetails, note, paris, said, sche
 struct Case<'a> {
     schedule: &'a str,
     state: InstanceState,
-    /// When it was launched, as EC2 dates it.
+    /// EC2's launch time.
     launched: &'a str,
-    /// When a user stopped it, as EC2 dates it, if one did.
+    /// The instant of a stop by a user, as EC2 reports it.
     stopped: Option<&'a str>,
-    /// EC2's code for its latest stop, if it is not a user's.
+    /// EC2's code for the latest stop, if it was not by a user.
     reason: Option<&'a str>,
     last: Option<&'a str>,
     request: Option<&'a str>,
@@ -75,7 +75,7 @@ impl Case<'_> {
         cloud
     }
 
-    /// The decision, and what is remembered with it: `stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]`.
+    /// The decision, and the `curfew:last` that it writes: `stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]`.
     fn at(&self, now: &str) -> String {
         let plan = self.cloud(now).look();
         let last = plan
@@ -88,7 +88,7 @@ impl Case<'_> {
         }
     }
 
-    /// The action, and what becomes of the memory of earlier tries.
+    /// The action, and the change to `curfew:retry`.
     fn retry_at(&self, now: &str) -> String {
         let plan = self.cloud(now).look();
         let Some(step) = plan.steps.first() else {
@@ -119,7 +119,7 @@ fn a_pending_directive_without_its_source_is_applied() {
         ..RUNNING
     };
     assert_eq!(done.at("2026-11-23 21:00"), "left_alone");
-    // Neither is it forgotten for the end of an older override, where the schedule wants nothing.
+    // The end of an older override does not clear it if the schedule has no desired state.
     let after_an_override = Case {
         schedule: "night-stop",
         last: Some("2026-11-23T14:00:01Z stop request by alice pending"),
@@ -278,7 +278,7 @@ fn a_user_change_after_an_unobserved_request_does_not_count() {
         asked.at("2026-11-23 21:00"),
         "start: request by alice [2026-11-23T19:30:00Z start request by alice pending]"
     );
-    // Once it was applied and not yet seen, it does.
+    // It counts once the request was applied and its state was not observed yet.
     let applied = Case {
         last: Some("2026-11-23T19:30:00Z start request by alice pending"),
         ..asked
@@ -312,7 +312,7 @@ fn an_os_shutdown_after_curfews_start_counts_as_started() {
         ..inside
     };
     assert_eq!(failed.at("2026-11-23 09:00"), again);
-    // An edge that no pass applied was not what ran.
+    // An edge that no pass applied did not start it.
     let missed = Case {
         last: Some("2026-11-20T19:00:00Z stop schedule office"),
         ..inside
@@ -473,7 +473,7 @@ fn an_instance_of_another_tool_is_acted_on_only_for_an_open_request() {
     ] {
         assert_eq!(decided("office", last, request), expected, "{last}");
     }
-    // An enforced schedule holds to a request, but not where the group may have undone it.
+    // An enforced schedule applies a request at every pass, except where the group may have undone it.
     let done = "2026-11-23T18:30:00Z stop request by alice";
     assert_eq!(decided("strict", done, request), "auto_scaling_group");
 }

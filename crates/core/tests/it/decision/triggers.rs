@@ -1,4 +1,4 @@
-//! Triggers that are early, doubled, late or for somebody else; and the days on which the clocks change.
+//! Triggers that are early, doubled, late or for another schedule; and the days on which the clocks change.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{RequestDuration, RequestKind};
@@ -143,7 +143,7 @@ fn doubled_late_and_foreign_triggers_change_nothing() {
     });
 }
 
-/// The calls of a machine on a schedule with a pass every five minutes of three days.
+/// The calls for an instance on a schedule, with a pass every five minutes of three days.
 fn three_days(
     schedule: &str,
     state: curfew_core::instance::InstanceState,
@@ -180,7 +180,7 @@ fn the_clocks_go_forward_and_each_edge_is_applied_once() {
             "2026-03-30 06:00:00 stop web: schedule inline",
         ]
     );
-    // A stop inside the gap still happens.
+    // A stop inside the gap is applied.
     assert_eq!(
         three_days("22:00-02:30 Europe/Paris", Running, "2026-03-29 00:00")[0],
         "2026-03-29 03:00:00 stop web: schedule inline"
@@ -202,7 +202,7 @@ fn the_clocks_go_back_and_each_edge_is_applied_once() {
             "2026-10-26 06:00:00 stop web: schedule inline",
         ]
     );
-    // What someone starts between the two is not stopped by the second.
+    // An instance started by hand between the two is not stopped by the second.
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-10-25 01:30"),

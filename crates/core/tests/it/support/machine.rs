@@ -12,24 +12,24 @@ use jiff::{SignedDuration, Timestamp};
 const STARTING: SignedDuration = SignedDuration::from_secs(20);
 const STOPPING: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether the service keeps what may serve as evidence.
+/// Whether the service reports launch times and state reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StateDetails {
-    /// As AWS does: the launch time moves with every start, and reasons say who stopped it.
+    /// As on AWS: every start sets the launch time, and the state reason shows the origin of a stop.
     Reported,
     /// As emulators do: the launch time never moves, and there are no reasons.
     Missing,
 }
 
-/// How the next start goes.
+/// The result of the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Boot {
     Runs,
-    /// EC2's code and sentence.
+    /// Falls back to stopped, with EC2's code and message.
     FallsBack(&'static str, &'static str),
 }
 
-/// An instance, and what is under way with it.
+/// An instance, and its transition in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) instance: Instance,
@@ -77,8 +77,8 @@ impl Machine {
         );
     }
 
-    /// The next start is accepted, and then there is no room for it.
-    pub(crate) fn next_start_finds_no_room(&mut self) {
+    /// The next start is accepted, and then there is no capacity for it.
+    pub(crate) fn next_start_lacks_capacity(&mut self) {
         self.boot = Boot::FallsBack(
             StateReason::NO_CAPACITY,
             "Insufficient capacity to satisfy the launch request",
@@ -98,7 +98,7 @@ impl Machine {
         self.instance.tags.insert(key.to_owned(), value.to_owned());
     }
 
-    /// `StartInstances`; whether EC2 accepts it.
+    /// Calls `StartInstances`, and returns whether EC2 accepts it.
     pub(crate) fn start(&mut self, now: Timestamp, state_details: StateDetails) -> bool {
         match self.instance.state {
             InstanceState::Running | InstanceState::Pending => true,
@@ -116,7 +116,7 @@ impl Machine {
         }
     }
 
-    /// `StopInstances`; whether EC2 accepts it.
+    /// Calls `StopInstances`, and returns whether EC2 accepts it.
     pub(crate) fn stop(&mut self, now: Timestamp, state_details: StateDetails) -> bool {
         match self.instance.state {
             InstanceState::Stopped | InstanceState::Stopping => true,
@@ -137,7 +137,7 @@ impl Machine {
         }
     }
 
-    /// Lets what is under way come to its end.
+    /// Completes a transition whose time is over.
     pub(crate) fn settle(&mut self, now: Timestamp, state_details: StateDetails) {
         if self.moving_until.is_none_or(|end| end > now) {
             return;
@@ -161,7 +161,7 @@ impl Machine {
         };
     }
 
-    /// Its own operating system shuts it down.
+    /// Shuts the instance down by its operating system.
     pub(crate) fn shuts_down(&mut self, now: Timestamp, state_details: StateDetails) {
         if self.stop(now, state_details) && state_details == StateDetails::Reported {
             self.explain(Some((

@@ -1,8 +1,8 @@
-//! A small EC2 on virtual time, and Curfew's execution on it: what a scenario needs to see a plan's consequences.
+//! A small EC2 on virtual time, and the execution of Curfew's plans on it.
 //!
-//! [`Cloud`] is the service: its instances take time to start and stop, a start may fall back, and it keeps (AWS) or does not
-//! keep (emulators) the evidence of who did what. [`Cloud::pass`] plans and carries out, in the order of the real executor: what a
-//! person says, the first memory, calls, and then `curfew:last`.
+//! [`Cloud`] is the service: its instances take time to start and stop, a start may fall back, and it reports (AWS) or does not
+//! report (emulators) launch times and state reasons. [`Cloud::pass`] plans and executes in the order of the real executor: the tags
+//! of a request, the first `curfew:last`, calls, and then `curfew:last`.
 
 mod machine;
 
@@ -26,7 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::machine::{Machine, StateDetails};
 
-/// Longer than any start or stop takes here.
+/// Longer than any start or stop takes in this model.
 pub(crate) const SETTLING: SignedDuration = SignedDuration::from_secs(61);
 
 /// The configuration of most scenarios: one schedule of each kind.
@@ -56,27 +56,27 @@ pub(crate) fn schedule_set(configuration: &str) -> ScheduleSet {
     raw.resolve().unwrap()
 }
 
-/// A wall time in Paris; in a fold, the first.
+/// Parses a wall time in Paris; in a fold, the first occurrence.
 pub(crate) fn paris(time: &str) -> Timestamp {
     let time: jiff::civil::DateTime = time.parse().unwrap();
     let zone = TimeZone::get("Europe/Paris").unwrap();
     zone.to_ambiguous_timestamp(time).earlier().unwrap()
 }
 
-/// Something that goes wrong in the next pass.
+/// A failure in the next pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// EC2 refuses all calls that start or stop.
     CallsFail,
-    /// The process dies after those calls, before anything is remembered.
+    /// The process dies after those calls, before anything is recorded.
     CrashBeforeMemory,
-    /// The process dies between the writes: new values are there, and what is over is not removed.
+    /// The process dies between the writes: new values are written, and obsolete tags are not removed.
     CrashBeforeClearing,
-    /// The process dies after what the person said, or the first memory, was written, before any call.
+    /// The process dies after the tags of a request, or the first `curfew:last`, were written, before any call.
     CrashBeforeCalls,
 }
 
-/// EC2, and Curfew at work on it.
+/// EC2, with Curfew's passes over it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cloud {
     pub(crate) schedule_set: ScheduleSet,
@@ -84,7 +84,7 @@ pub(crate) struct Cloud {
     pub(crate) state_details: StateDetails,
     pub(crate) machines: BTreeMap<InstanceId, Machine>,
     pub(crate) trouble: Option<Trouble>,
-    /// The types that EC2 has no room for.
+    /// The types that EC2 has no capacity for.
     pub(crate) full: BTreeSet<String>,
     /// The instances that EC2 refuses to stop.
     pub(crate) protected: BTreeSet<InstanceId>,
@@ -92,15 +92,14 @@ pub(crate) struct Cloud {
     pub(crate) calls: Vec<String>,
 }
 
-/// Runs a scenario on a Monday in November, as AWS and as an emulator would have it. At its end everything settles, and
-/// planning again after that success must be empty.
+/// Runs a scenario on AWS and on an emulator. At its end all transitions complete, and a plan after that success must be empty.
 pub(crate) fn scenario(configuration: &str, from: &str, run: impl Fn(&mut Cloud)) {
     for state_details in [StateDetails::Reported, StateDetails::Missing] {
         scenario_on(state_details, configuration, from, &run);
     }
 }
 
-/// Like [`scenario`], where EC2's own evidence makes the difference.
+/// Like [`scenario`], for behaviour that depends on what EC2 reports.
 pub(crate) fn scenario_on(
     state_details: StateDetails,
     configuration: &str,
@@ -130,7 +129,7 @@ impl Cloud {
         }
     }
 
-    /// A machine that someone launched an hour ago and that has settled in `state`.
+    /// Adds an instance that was launched an hour ago and has the state `state`.
     pub(crate) fn add(
         &mut self,
         name: &str,
@@ -149,19 +148,19 @@ impl Cloud {
         id
     }
 
-    /// A running machine with that schedule tag, which a pass has seen before.
+    /// Adds a running instance with that schedule tag, which a pass has observed before.
     pub(crate) fn running(&mut self, schedule: &str) -> InstanceId {
         let id = self.add("web", InstanceState::Running, &[("Schedule", schedule)]);
         self.known(id)
     }
 
-    /// A stopped machine with that schedule tag, which a pass has seen before.
+    /// Adds a stopped instance with that schedule tag, which a pass has observed before.
     pub(crate) fn stopped(&mut self, schedule: &str) -> InstanceId {
         let id = self.add("web", InstanceState::Stopped, &[("Schedule", schedule)]);
         self.known(id)
     }
 
-    /// Has a pass see the machine for the first time, if that does nothing more.
+    /// Records the adoption of the instance, if a pass would do nothing else.
     fn known(&mut self, id: InstanceId) -> InstanceId {
         let plan = self.look();
         let step = plan.steps.iter().find(|step| step.instance == id);
@@ -199,27 +198,27 @@ impl Cloud {
         self.machines[id].instance.state
     }
 
-    /// `curfew:last` as it stands.
+    /// The value of `curfew:last`, or an empty text.
     pub(crate) fn last(&self, id: &InstanceId) -> &str {
         self.tag(id, LAST_TAG)
     }
 
-    /// `curfew:request` as it stands.
+    /// The value of `curfew:request`, or an empty text.
     pub(crate) fn request(&self, id: &InstanceId) -> &str {
         self.tag(id, REQUEST_TAG)
     }
 
-    /// `curfew:override` as it stands.
+    /// The value of `curfew:override`, or an empty text.
     pub(crate) fn override_(&self, id: &InstanceId) -> &str {
         self.tag(id, OVERRIDE_TAG)
     }
 
-    /// `curfew:retry` as it stands.
+    /// The value of `curfew:retry`, or an empty text.
     pub(crate) fn retry(&self, id: &InstanceId) -> &str {
         self.tag(id, RETRY_TAG)
     }
 
-    /// The type, and `curfew:type` as it stands.
+    /// The instance type, and the value of `curfew:type` or an empty text.
     pub(crate) fn types(&self, id: &InstanceId) -> (&str, &str) {
         let present = &self.machines[id].instance.instance_type;
         (present, self.tag(id, TYPE_TAG))
@@ -233,32 +232,32 @@ impl Cloud {
             .map_or("", String::as_str)
     }
 
-    /// Someone starts it in the console, if it can be started.
+    /// Starts the instance in the console, if it can be started.
     pub(crate) fn person_starts(&mut self, id: &InstanceId) -> &mut Self {
         let (now, state_details) = (self.now, self.state_details);
         self.machine(id).start(now, state_details);
         self
     }
 
-    /// Someone stops it in the console, if it can be stopped.
+    /// Stops the instance in the console, if it can be stopped.
     pub(crate) fn person_stops(&mut self, id: &InstanceId) -> &mut Self {
         let (now, state_details) = (self.now, self.state_details);
         self.machine(id).stop(now, state_details);
         self
     }
 
-    /// What would be done now, without doing it.
+    /// The plan of a pass now, which is not executed.
     pub(crate) fn look(&self) -> Plan {
         self.decide(None, None)
     }
 
-    /// What a pass that the rule of a schedule woke would do now, without doing it.
+    /// The plan of a pass now that the rule of a schedule triggered, which is not executed.
     pub(crate) fn look_for(&self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
         self.decide(None, Some(&schedule))
     }
 
-    /// Writes what alice says of one instance, and nothing more.
+    /// Writes the tags of a request by alice for one instance, without a pass.
     pub(crate) fn says(&mut self, id: &InstanceId, ask: RequestKind) {
         let request = Request {
             kind: ask,
@@ -272,24 +271,24 @@ impl Cloud {
         }
     }
 
-    /// What is judged of a machine now.
+    /// Evaluates an instance now.
     pub(crate) fn assess(&self, id: &InstanceId) -> Assessment<'_> {
         let world = World::unasked(&self.schedule_set, &[]);
         assess(&self.machines[id].instance, &world, self.now)
     }
 
-    /// One whole pass.
+    /// Runs one complete pass.
     pub(crate) fn pass(&mut self) -> Plan {
         self.carry_out(self.decide(None, None))
     }
 
-    /// A pass that the rule of a schedule woke.
+    /// Runs a pass that the rule of a schedule triggered.
     pub(crate) fn triggered_for(&mut self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
         self.carry_out(self.decide(None, Some(&schedule)))
     }
 
-    /// A pass with a request by alice for one instance.
+    /// Runs a pass with a request by alice for one instance.
     pub(crate) fn ask(&mut self, id: &InstanceId, ask: RequestKind) -> Plan {
         let request = Request {
             kind: ask,
@@ -309,7 +308,7 @@ impl Cloud {
         self.ask(id, RequestKind::Stop(RequestDuration::NextEdge))
     }
 
-    /// Passes until there is nothing left to do, which must come soon; after that, planning again is empty.
+    /// Runs passes until nothing is left to do, at most ten; after that, a plan must be empty.
     pub(crate) fn come_to_rest(&mut self) {
         self.trouble = None;
         for _ in 0..10 {
@@ -333,7 +332,7 @@ impl Cloud {
             .collect()
     }
 
-    /// A pass without this support's own checks of the plan, for scenarios with very many of them.
+    /// Runs a pass without the checks of the plan, for scenarios with very many passes.
     pub(crate) fn quick_pass(&mut self) {
         let instances = self.observe();
         let world = World {
@@ -479,7 +478,7 @@ impl Cloud {
         self.calls.push(call);
     }
 
-    /// As the real writer does: the tag is read again, and never goes back.
+    /// Writes like the real executor: the tag is read again, and never goes back.
     fn write_last(&mut self, id: &InstanceId, last: &LastApplied, mends: Option<&str>) {
         if last.may_be_written_over(Some(self.last(id)), mends) {
             self.machine(id).tag(LAST_TAG, &last.to_string());
@@ -513,7 +512,7 @@ impl Cloud {
     }
 }
 
-/// Every instance has exactly one step or skip, in its order, and it is the one that judging it alone comes to.
+/// Asserts that every instance has exactly one step or skip, in order, and the same as when it is evaluated alone.
 fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
     let assessed: Vec<_> = world
         .instances
@@ -532,7 +531,7 @@ fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
     assert_eq!((&steps, &skipped), (&decided.steps, &decided.skipped));
 }
 
-/// What a plan says about its only instance: `stop: schedule office`, or the code of the reason to skip it.
+/// The decision about a plan's only instance: `stop: schedule office`, or the code of the skip reason.
 pub(crate) fn said(plan: &Plan) -> String {
     let decisions: Vec<String> = plan
         .steps
@@ -554,12 +553,12 @@ pub(crate) fn said(plan: &Plan) -> String {
     decision.clone()
 }
 
-/// The remark on a plan's only step.
+/// The note of a plan's only step.
 pub(crate) fn note(plan: &Plan) -> &str {
     plan.steps[0].note.as_deref().unwrap_or_default()
 }
 
-/// The sentence of a plan's only skip.
+/// The detail of a plan's only skip.
 pub(crate) fn detail(plan: &Plan) -> &str {
     &plan.skipped[0].detail
 }
