@@ -59,15 +59,15 @@ impl RequestTags {
         let request = request.and_then(|value| value.trim().parse::<RecordedRequest>().ok());
         let override_ = tags.get(OVERRIDE_TAG);
         let override_ = override_.and_then(|value| value.trim().parse::<Override>().ok());
-        if let Some(said) = &self.request
-            && request.is_none_or(|request| request.at < said.at)
+        if let Some(own) = &self.request
+            && request.is_none_or(|request| request.at < own.at)
         {
-            tags.insert(REQUEST_TAG.to_owned(), said.to_string());
+            tags.insert(REQUEST_TAG.to_owned(), own.to_string());
         }
-        if let Some(said) = &self.override_
-            && override_.is_none_or(|override_| override_.since < said.since)
+        if let Some(own) = &self.override_
+            && override_.is_none_or(|override_| override_.since < own.since)
         {
-            tags.insert(OVERRIDE_TAG.to_owned(), said.to_string());
+            tags.insert(OVERRIDE_TAG.to_owned(), own.to_string());
         }
     }
 
@@ -316,7 +316,7 @@ mod tests {
         let shown_override =
             |since: &str| format!("stopped since {since} until 2026-11-24T20:00:00Z by bob");
         let shown_request = |at: &str| format!("{at} start by bob");
-        for (said, key, value, shown) in [
+        for (own, key, value, shown) in [
             (
                 &of_request,
                 REQUEST_TAG,
@@ -330,7 +330,7 @@ mod tests {
                     .map(|shown| (key.to_owned(), shown))
                     .into_iter()
                     .collect();
-                said.complete(&mut tags);
+                own.complete(&mut tags);
                 tags[key].clone()
             };
             assert_eq!(completed(None), value);

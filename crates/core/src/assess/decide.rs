@@ -131,22 +131,20 @@ impl Evaluator<'_> {
 
     /// Decides about the newest directive, or about the last applied one if it is newer than all that are known.
     fn apply(&self, newest: Option<&NewestDirective>, last: Option<&LastApplied>) -> Decision {
-        let remembered = last.map(|last| self.applied_directive(last));
+        let applied = last.map(|last| self.applied_directive(last));
         let known = |newest: &&NewestDirective| {
-            let is_older = remembered
+            let is_older = applied
                 .as_ref()
-                .is_some_and(|remembered| newest.directive.key() < remembered.key());
+                .is_some_and(|applied| newest.directive.key() < applied.key());
             newest.frequency == ApplyFrequency::EveryPass || !is_older
         };
-        let (directive, frequency) = match (newest.filter(known), &remembered) {
+        let (directive, frequency) = match (newest.filter(known), &applied) {
             (Some(newest), _) => (&newest.directive, newest.frequency),
-            (None, Some(remembered)) => (remembered, ApplyFrequency::Once),
+            (None, Some(applied)) => (applied, ApplyFrequency::Once),
             (None, None) => return self.clear_stale_tags(self.skip(SkipReason::NothingDue)),
         };
-        let (order, pending) = match (&remembered, last) {
-            (Some(remembered), Some(last)) => {
-                (directive.key().cmp(&remembered.key()), last.pending)
-            }
+        let (order, pending) = match (&applied, last) {
+            (Some(applied), Some(last)) => (directive.key().cmp(&applied.key()), last.pending),
             _ => (Ordering::Greater, false),
         };
         let action = directive.action.unwrap_or_else(|| self.current_direction());

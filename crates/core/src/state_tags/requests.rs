@@ -162,9 +162,9 @@ pub fn override_in_force(
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OverrideState {
-    /// Running, whatever the schedule says.
+    /// Running, regardless of the schedule.
     Running,
-    /// Stopped, whatever the schedule says.
+    /// Stopped, regardless of the schedule.
     Stopped,
     /// The instance is excluded from every action.
     Ignored,

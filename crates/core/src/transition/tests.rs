@@ -495,7 +495,7 @@ fn a_last_tag_is_new_if_its_instant_or_action_is() {
     assert_eq!(
         stopped_by(last, &[(LAST_TAG, other)]),
         "external",
-        "a memory of a start explains no stop"
+        "a `curfew:last` of a start explains no stop"
     );
 }
 

@@ -58,7 +58,7 @@ pub(crate) enum RequestTemplate {
 pub(crate) struct State {
     tick: u8,
     pub(crate) machine: Machine,
-    pub(crate) said: PersonRequests,
+    pub(crate) requests: PersonRequests,
     left: Depth,
     pub(crate) passes: [Pass; 2],
     /// The latest change that came from the console.
@@ -103,7 +103,7 @@ pub(crate) struct ConsoleChange {
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
     Tick,
-    Says(PersonRequest),
+    Request(PersonRequest),
     Console(Action),
     FallsBack,
     Arrives,
@@ -166,7 +166,7 @@ impl Exploration {
             State {
                 tick: 0,
                 machine,
-                said: PersonRequests::default(),
+                requests: PersonRequests::default(),
                 left: scenario.depth,
                 passes: [Pass::None; 2],
                 changed,
@@ -190,11 +190,11 @@ impl Exploration {
     pub(crate) fn effective_now(
         &self,
         machine: Machine,
-        said: &PersonRequests,
+        requests: &PersonRequests,
         now: Second,
     ) -> Second {
         let last = self.shell.last(machine).map(|last| second(last.at));
-        now.max(last.max(said.latest()).unwrap_or(now))
+        now.max(last.max(requests.latest()).unwrap_or(now))
     }
 
     fn word_of(&self, spoken: RequestTemplate, tick: u8) -> PersonRequest {
@@ -253,18 +253,18 @@ impl Exploration {
 
     fn observations(&mut self, state: &State) -> Vec<(Trigger, Second, Planned)> {
         let now = self.now(state);
-        let mut looks = vec![(Trigger::Heartbeat, now)];
+        let mut triggers = vec![(Trigger::Heartbeat, now)];
         if let Some(before) = usize::from(state.tick).checked_sub(1) {
             // The pass read its clock before it observed the instance.
             let before = self.scenario.instants[before];
             if next_edge(before) > now && now - before <= FRESH {
-                looks.push((Trigger::Heartbeat, before));
+                triggers.push((Trigger::Heartbeat, before));
             }
         }
         if self.scenario.early && next_edge(now) - now <= FRESH {
-            looks.push((Trigger::Schedule, now));
+            triggers.push((Trigger::Schedule, now));
         }
-        let planned = looks
+        let planned = triggers
             .into_iter()
             .map(|(trigger, at)| (trigger, at, self.shell.plan(state.machine, at, trigger)));
         planned
@@ -286,9 +286,10 @@ impl Exploration {
             Trigger::Heartbeat => now,
             Trigger::Schedule => next_edge(now),
         };
-        let word = state
-            .said
-            .newest(self.effective_now(state.machine, &state.said, decided));
+        let word =
+            state
+                .requests
+                .newest(self.effective_now(state.machine, &state.requests, decided));
         let again = calls
             && !word.in_force
             && self.scenario.enforcement == Enforcement::OncePerEdge
@@ -444,7 +445,7 @@ impl Exploration {
             done: if last.pending {
                 state.done
             } else {
-                state.done.max((at, rank(&last, &state.said)))
+                state.done.max((at, rank(&last, &state.requests)))
             },
             ..state
         }
@@ -454,11 +455,11 @@ impl Exploration {
         let now = self.now(state);
         let (machine, at) = self.shell.write_request(state.machine, word, now);
         let last = self.shell.last(state.machine).map(|last| second(last.at));
-        let known = last.max(state.said.latest());
+        let known = last.max(state.requests.latest());
         let is_newer = at >= now && known.is_none_or(|known| at > known);
         let spoken = State {
             machine,
-            said: state.said.and(word, at),
+            requests: state.requests.and(word, at),
             left: Depth {
                 words: state.left.words - 1,
                 ..state.left
@@ -466,7 +467,7 @@ impl Exploration {
             ..*state
         };
         Next {
-            event: Event::Says(word),
+            event: Event::Request(word),
             state: spoken,
             violation: (!is_newer).then_some(Violation::InstantNotNewer),
         }
@@ -480,11 +481,11 @@ impl Exploration {
         };
         let now = self.now(state);
         let word = state
-            .said
-            .newest(self.effective_now(state.machine, &state.said, now));
+            .requests
+            .newest(self.effective_now(state.machine, &state.requests, now));
         let last = self.shell.last(state.machine);
         let recorded = last.is_some_and(|last| {
-            let key = (second(last.at), rank(&last, &state.said));
+            let key = (second(last.at), rank(&last, &state.requests));
             !last.pending && key == (word.at, word.rank) && Some(last.action) == word.want
         }) && word
             .want
@@ -515,10 +516,14 @@ fn refuses(power: Power, action: Action) -> bool {
 }
 
 /// The rank of the directive that `curfew:last` records.
-fn rank(last: &LastApplied, said: &PersonRequests) -> Rank {
+fn rank(last: &LastApplied, requests: &PersonRequests) -> Rank {
     match last.cause {
         Cause::Override(_) | Cause::Request(_) => Rank::Person,
-        Cause::Schedule(_) if said.kept.is_some_and(|kept| kept.until == second(last.at)) => {
+        Cause::Schedule(_)
+            if requests
+                .kept
+                .is_some_and(|kept| kept.until == second(last.at)) =>
+        {
             Rank::EndOfOverride
         }
         Cause::Schedule(_) | Cause::Adopted | Cause::External => Rank::Edge,
@@ -619,12 +624,12 @@ impl Model for Exploration {
         if state.machine.power.in_flight() || state.passes.iter().any(|pass| *pass != Pass::None) {
             return Vec::new();
         }
-        let question = (state.tick, state.machine, state.said, state.changed);
-        if let Some(known) = self.checked.get(&question) {
+        let key = (state.tick, state.machine, state.requests, state.changed);
+        if let Some(known) = self.checked.get(&key) {
             return known.clone();
         }
         let wrong = self.verdict(state);
-        self.checked.insert(question, wrong.clone());
+        self.checked.insert(key, wrong.clone());
         wrong
     }
 

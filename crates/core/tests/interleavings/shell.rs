@@ -219,12 +219,12 @@ impl Shell {
     pub(crate) fn write_request(
         &mut self,
         machine: Machine,
-        word: PersonRequest,
+        kind: PersonRequest,
         now: Second,
     ) -> (Machine, Second) {
         let mut tags = self.tags.get(machine.tags).clone();
         let instances = [machine.observed(&tags)];
-        let ask = match word {
+        let ask = match kind {
             PersonRequest::Start => RequestKind::Start(RequestDuration::NextEdge),
             PersonRequest::Stop => RequestKind::Stop(RequestDuration::NextEdge),
             PersonRequest::Keep(OverrideTarget::Running, until) => {
@@ -243,26 +243,26 @@ impl Shell {
             targets: [instances[0].id.clone()].into(),
             by: Actor::new("alice"),
         };
-        let asked = World {
+        let world = World {
             request: Some(&request),
             ..World::unasked(&self.schedule_set, &instances)
         };
-        let plan = plan(&asked, instant(now));
+        let plan = plan(&world, instant(now));
         let step = plan.steps.first().expect("a person's word is a step");
-        let spoken = step.request_tags.as_ref().expect("which says it");
-        spoken.write_to(&mut tags);
-        let at = match word {
+        let request_tags = step.request_tags.as_ref().expect("the tags of the request");
+        request_tags.write_to(&mut tags);
+        let at = match kind {
             PersonRequest::Keep(..) => override_in(&tags).expect("the override").since,
             PersonRequest::Start | PersonRequest::Stop | PersonRequest::Resume => {
-                request_in(&tags).expect("it").at
+                request_in(&tags).expect("the request").at
             }
         };
-        let said = Machine {
+        let requested = Machine {
             tags: self.tags.id(tags),
             ..machine
         };
         let own_pass = operations(step);
-        let any_pass = self.plan(said, now, Trigger::Heartbeat);
+        let any_pass = self.plan(requested, now, Trigger::Heartbeat);
         let any_pass = any_pass
             .step
             .map_or(&[][..], |step| &self.steps[usize::from(step.0)].accepted);
@@ -270,7 +270,7 @@ impl Shell {
             any_pass.starts_with(&own_pass),
             "a request's own pass does what any pass does: {own_pass:?}, {any_pass:?}"
         );
-        (said, second(at))
+        (requested, second(at))
     }
 
     pub(crate) fn last(&self, machine: Machine) -> Option<LastApplied> {
@@ -316,10 +316,10 @@ fn refusal(step: &Step) -> Vec<Operation> {
     })
 }
 
-fn writes(remember: &TagChanges) -> Vec<Operation> {
-    let last = remember.last.as_ref();
+fn writes(changes: &TagChanges) -> Vec<Operation> {
+    let last = changes.last.as_ref();
     let last = last.map(|last| (LAST_TAG.to_owned(), last.to_string()));
-    let (retry, removed) = match &remember.retry {
+    let (retry, removed) = match &changes.retry {
         RetryChange::Keep => (None, None),
         RetryChange::Set(retry) => (Some((RETRY_TAG.to_owned(), retry.to_string())), None),
         RetryChange::Clear => (None, Some(vec![RETRY_TAG.to_owned()])),

@@ -17,7 +17,7 @@ impl Exploration {
         };
         let what = match event {
             Event::Tick => return format!("it is {}", wall(self.now(after))),
-            Event::Says(word) => format!("a person says: {}", describe_word(word)),
+            Event::Request(word) => format!("a request: {}", describe_request(word)),
             Event::Console(action) => format!("console: {action}"),
             Event::FallsBack => "the start falls back".to_owned(),
             Event::Arrives => format!("it is {:?} now", after.machine.power),
@@ -92,7 +92,7 @@ impl Exploration {
     }
 }
 
-fn describe_word(word: PersonRequest) -> String {
+fn describe_request(word: PersonRequest) -> String {
     match word {
         PersonRequest::Start => "start".to_owned(),
         PersonRequest::Stop => "stop".to_owned(),

@@ -69,8 +69,8 @@ impl Exploration {
             wrong.push(violation);
         }
         let word = state
-            .said
-            .newest(self.effective_now(second_, &state.said, now));
+            .requests
+            .newest(self.effective_now(second_, &state.requests, now));
         if word.rank == Rank::Person
             && word.want.is_some()
             && !third.waits
@@ -79,7 +79,7 @@ impl Exploration {
             wrong.push(Violation::NotRecorded);
         }
         let kept = state
-            .said
+            .requests
             .in_force(now)
             .map_or(Second::MAX, |kept| kept.until);
         let calm = next_edge(now).min(kept);
@@ -112,8 +112,8 @@ impl Exploration {
             return None;
         }
         let word = state
-            .said
-            .newest(self.effective_now(machine, &state.said, now));
+            .requests
+            .newest(self.effective_now(machine, &state.requests, now));
         let followed = word.want.is_none_or(|want| machine.power.is_at(want));
         if word.in_force {
             return (!followed).then_some(Violation::OverrideNotFollowed);

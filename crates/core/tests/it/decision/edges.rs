@@ -6,7 +6,7 @@ use curfew_core::step::StepAction;
 use jiff::SignedDuration;
 
 use crate::support::{
-    CONFIGURATION, Cloud, SETTLING, StateDetails, Trouble, detail, note, paris, said, scenario,
+    CONFIGURATION, Cloud, Failure, SETTLING, StateDetails, detail, note, outcome, paris, scenario,
     scenario_on, schedule_set,
 };
 
@@ -14,16 +14,16 @@ use crate::support::{
 fn an_edge_is_applied_once() {
     scenario(CONFIGURATION, "2026-11-23 18:30", |cloud| {
         let web = cloud.running("office");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
         cloud.until("2026-11-23 20:00:10");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
         let done = "2026-11-23T19:00:00Z stop schedule office";
         assert_eq!(cloud.last(&web), format!("{done} pending"));
-        assert_eq!(said(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "in_flight");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(cloud.last(&web), done);
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
         assert_eq!(
             cloud.calls,
             ["2026-11-23 20:00:10 stop web: schedule office"]
@@ -36,18 +36,18 @@ fn a_start_is_done_when_running_is_observed() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T07:00:00Z start schedule office pending"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T07:00:00Z start schedule office"
         );
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }
 
@@ -56,10 +56,10 @@ fn an_edge_with_nothing_to_do_is_recorded_so_that_a_later_manual_change_is_kept(
     scenario(CONFIGURATION, "2026-11-23 19:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         cloud.wait(SETTLING).pass();
-        cloud.person_starts(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.start_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         assert!(cloud.calls.is_empty());
     });
 }
@@ -71,7 +71,7 @@ fn an_edge_missed_by_an_outage_is_caught_up() {
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 08:05").pass();
         cloud.until("2026-11-24 03:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T19:00:00Z stop schedule office pending",
@@ -87,7 +87,7 @@ fn of_several_missed_edges_only_the_newest_is_applied() {
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 08:05").pass();
         cloud.until("2026-11-25 10:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(cloud.calls.len(), 1);
     });
 }
@@ -104,7 +104,7 @@ fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
         let web = cloud.running("office");
         cloud.until("2026-11-23 21:30:01");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "too_late");
+        assert_eq!(outcome(&plan), "too_late");
         assert_eq!(
             detail(&plan),
             "its stop of 2026-11-23T19:00:00Z was missed by more than the catch-up limit"
@@ -114,7 +114,7 @@ fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
     scenario(configuration, "2026-11-23 19:00", |cloud| {
         cloud.running("office");
         cloud.until("2026-11-23 21:30");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -122,9 +122,9 @@ fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
 fn an_expired_edge_whose_state_is_reached_is_not_reported() {
     scenario(CONFIGURATION, "2026-11-27 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.until("2026-11-27 22:00").person_stops(&web);
+        cloud.until("2026-11-27 22:00").stop_by_hand(&web);
         cloud.until("2026-11-29 12:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
     });
 }
 
@@ -133,12 +133,12 @@ fn tagging_a_running_instance_does_not_apply_an_earlier_stop() {
     scenario(CONFIGURATION, "2026-11-23 20:05", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
-        assert_eq!(said(&cloud.pass()), "nothing_due");
+        assert_eq!(outcome(&cloud.pass()), "nothing_due");
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -153,7 +153,7 @@ fn an_instance_launched_just_before_an_edge_gets_that_edge() {
             let web = cloud.add("web", Running, &[("Schedule", "office")]);
             cloud.machine(&web).instance.launched_at = Some(cloud.now);
             cloud.until(seen);
-            assert_eq!(said(&cloud.pass()), expected, "{seen}");
+            assert_eq!(outcome(&cloud.pass()), expected, "{seen}");
         });
     }
     // Launched at the edge, it came after it.
@@ -161,7 +161,7 @@ fn an_instance_launched_just_before_an_edge_gets_that_edge() {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         assert_eq!(
-            said(&cloud.wait(SignedDuration::from_secs(20)).pass()),
+            outcome(&cloud.wait(SignedDuration::from_secs(20)).pass()),
             "record: adopted"
         );
     });
@@ -173,11 +173,11 @@ fn an_instance_pending_at_a_stop_edge_is_stopped_once_it_runs() {
         let web = cloud.add("web", Pending, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         cloud.until("2026-11-23 20:00:05");
-        assert_eq!(said(&cloud.pass()), "record: adopted");
+        assert_eq!(outcome(&cloud.pass()), "record: adopted");
         assert_eq!(cloud.last(&web), "2026-11-23T18:59:59Z stop adopted");
         cloud.machine(&web).instance.state = Running;
         cloud.until("2026-11-23 20:05");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -186,11 +186,11 @@ fn the_first_state_tag_is_written_before_the_call() {
     scenario(CONFIGURATION, "2026-11-23 19:58", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
-        cloud.until("2026-11-23 20:00:05").trouble = Some(Trouble::CrashBeforeCalls);
+        cloud.until("2026-11-23 20:00:05").failure = Some(Failure::CrashBeforeCalls);
         cloud.pass();
         assert_eq!(cloud.last(&web), "2026-11-23T18:59:59Z stop adopted");
         assert_eq!(
-            said(&cloud.until("2026-11-23 20:05").pass()),
+            outcome(&cloud.until("2026-11-23 20:05").pass()),
             "stop: schedule office"
         );
     });
@@ -218,14 +218,14 @@ fn without_room_for_state_tags_only_enforced_schedules_and_overrides_act() {
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         cloud.until("2026-11-23 20:00:05");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "no_memory");
+        assert_eq!(outcome(&plan), "no_memory");
         assert!(
             detail(&plan).contains("it has 50 tags"),
             "{}",
             detail(&plan)
         );
         cloud.machine(&web).instance.tags.remove("own-0");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
@@ -233,8 +233,8 @@ fn without_room_for_state_tags_only_enforced_schedules_and_overrides_act() {
         StateDetails::Reported,
     );
     full(&mut cloud, "strict");
-    let plan = cloud.look();
-    assert_eq!(said(&plan), "stop: schedule strict");
+    let plan = cloud.planned();
+    assert_eq!(outcome(&plan), "stop: schedule strict");
     assert_eq!(plan.steps[0].adopt, None);
 }
 
@@ -250,16 +250,16 @@ fn a_console_change_after_a_missed_edge_is_kept() {
             cloud
                 .machine(&web)
                 .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
-            cloud.until("2026-11-23 22:00").person_starts(&web);
+            cloud.until("2026-11-23 22:00").start_by_hand(&web);
             cloud.until("2026-11-23 22:05");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(outcome(&plan), "record: schedule office");
             assert_eq!(note(&plan), "a user started it after that");
             assert_eq!(
                 cloud.last(&web),
                 "2026-11-23T19:00:00Z stop schedule office"
             );
-            assert_eq!(said(&cloud.pass()), "left_alone");
+            assert_eq!(outcome(&cloud.pass()), "left_alone");
             assert_eq!(cloud.state(&web), Running);
         },
     );
@@ -274,10 +274,10 @@ fn a_console_change_after_a_missed_edge_is_kept() {
                 cloud
                     .machine(&web)
                     .tag(LAST_TAG, "2026-11-20T19:00:00Z stop schedule office");
-                cloud.until("2026-11-23 09:00").person_stops(&web);
+                cloud.until("2026-11-23 09:00").stop_by_hand(&web);
                 cloud.until("2026-11-23 09:05");
                 assert_eq!(
-                    said(&cloud.pass()),
+                    outcome(&cloud.pass()),
                     format!("{expected}: schedule {schedule}")
                 );
             },
@@ -296,9 +296,12 @@ fn a_console_change_after_a_missed_edge_is_kept() {
                     .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office");
                 cloud
                     .until(&format!("2026-11-23 {started}"))
-                    .person_starts(&web);
+                    .start_by_hand(&web);
                 cloud.wait(SETTLING);
-                assert_eq!(said(&cloud.pass()), format!("{expected}: schedule office"));
+                assert_eq!(
+                    outcome(&cloud.pass()),
+                    format!("{expected}: schedule office")
+                );
             },
         );
     }
@@ -336,7 +339,7 @@ fn a_start_that_fell_back_is_retried_for_a_day_from_its_first_attempt() {
             assert!(tries > 40, "{tries}");
             cloud.wait(SignedDuration::from_mins(40));
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "too_late");
+            assert_eq!(outcome(&plan), "too_late");
             assert!(
                 detail(&plan).contains("is given up, after"),
                 "{}",
@@ -351,9 +354,12 @@ fn a_start_that_fell_back_is_retried_for_a_day_from_its_first_attempt() {
         "2026-11-28 12:00",
         |cloud| {
             let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
-            cloud.trouble = Some(Trouble::CallsFail);
+            cloud.failure = Some(Failure::CallsFail);
             cloud.pass();
-            assert_eq!(said(&cloud.wait(SETTLING).pass()), "start: schedule office");
+            assert_eq!(
+                outcome(&cloud.wait(SETTLING).pass()),
+                "start: schedule office"
+            );
             cloud.wait(SETTLING).pass();
             assert_eq!(cloud.state(&web), Running);
         },
@@ -366,7 +372,7 @@ fn an_instance_launched_at_15_00_is_not_stopped_for_the_previous_edge() {
         // Launched on Sunday at 15:00; the newest edge is Friday's stop.
         let web = cloud.running("office");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "nothing_due");
+        assert_eq!(outcome(&plan), "nothing_due");
         assert_eq!(
             detail(&plan),
             "no edge of its schedule since it was first observed"
@@ -379,15 +385,15 @@ fn an_instance_launched_at_15_00_is_not_stopped_for_the_previous_edge() {
 fn convergent_adoption_applies_the_desired_state_at_once() {
     scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         let web = cloud.running("eager");
-        assert_eq!(said(&cloud.pass()), "stop: schedule eager");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule eager");
         assert_eq!(
             cloud.last(&web),
             "2026-11-20T19:00:00Z stop schedule eager pending"
         );
         cloud.wait(SETTLING).pass();
         // Once adopted, it may be started by hand like any other.
-        cloud.wait(SETTLING).person_starts(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.wait(SETTLING).start_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
     });
 }
 
@@ -395,10 +401,10 @@ fn convergent_adoption_applies_the_desired_state_at_once() {
 fn convergent_adoption_is_retried_until_it_succeeds() {
     scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         cloud.running("eager");
-        cloud.trouble = Some(Trouble::CallsFail);
-        assert_eq!(said(&cloud.pass()), "stop: schedule eager");
+        cloud.failure = Some(Failure::CallsFail);
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule eager");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: schedule eager");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule eager");
         assert_eq!(cloud.calls.len(), 1);
     });
 }
@@ -408,12 +414,12 @@ fn an_instance_without_state_tags_or_launch_time_is_managed_from_the_next_edge()
     scenario(CONFIGURATION, "2026-11-23 20:00:30", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = None;
-        assert_eq!(said(&cloud.pass()), "record: adopted");
+        assert_eq!(outcome(&cloud.pass()), "record: adopted");
         assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
         assert_eq!(cloud.state(&web), Running);
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -429,7 +435,7 @@ fn a_start_that_fell_back_is_retried_with_ec2s_reason() {
             cloud.until("2026-11-23 08:00").pass();
             cloud.wait(SETTLING);
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "start: schedule office");
+            assert_eq!(outcome(&plan), "start: schedule office");
             assert_eq!(
                 note(&plan),
                 "an earlier start did not lead to running: \
@@ -458,7 +464,7 @@ fn an_enforced_start_that_fell_back_is_reported() {
             cloud.until("2026-11-23 08:00").pass();
             cloud.wait(SETTLING);
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "start: schedule strict");
+            assert_eq!(outcome(&plan), "start: schedule strict");
             assert_eq!(
                 note(&plan),
                 "an earlier start did not lead to running: \
@@ -479,7 +485,7 @@ fn a_start_that_fell_back_without_a_reason_is_retried() {
             cloud.machine(&web).next_start_falls_back();
             cloud.until("2026-11-23 08:00").pass();
             let plan = cloud.wait(SETTLING).pass();
-            assert_eq!(said(&plan), "start: schedule office");
+            assert_eq!(outcome(&plan), "start: schedule office");
             assert_eq!(note(&plan), "an earlier start did not lead to running");
         },
     );
@@ -502,13 +508,13 @@ fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
             cloud.wait(SignedDuration::from_mins(5));
         }
         assert_eq!(
-            said(&cloud.pass()),
+            outcome(&cloud.pass()),
             "waiting_to_retry",
             "the first that fell back was at 8:05"
         );
         cloud.wait(SignedDuration::from_mins(5));
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "too_late");
+        assert_eq!(outcome(&plan), "too_late");
         assert!(
             detail(&plan).starts_with("its start of 2026-11-23T07:00:00Z is given up, after 6x "),
             "{}",
@@ -533,10 +539,12 @@ fn an_instance_shut_down_by_its_os_counts_as_started() {
             cloud.until("2026-11-23 08:00").pass();
             cloud.wait(SignedDuration::from_secs(25));
             let now = cloud.now;
-            cloud.machine(&web).shuts_down(now, StateDetails::Reported);
+            cloud
+                .machine(&web)
+                .shut_down_by_os(now, StateDetails::Reported);
             cloud.wait(SETTLING);
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(outcome(&plan), "record: schedule office");
             assert_eq!(note(&plan), "it was shut down from inside after that start");
         },
     );
@@ -553,12 +561,12 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_retried() {
             cloud.until("2026-11-23 08:00").pass();
             cloud
                 .wait(SignedDuration::from_secs(25))
-                .person_stops(&web)
+                .stop_by_hand(&web)
                 .wait(SETTLING);
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(outcome(&plan), "record: schedule office");
             assert_eq!(note(&plan), "a user stopped it after that");
-            assert_eq!(said(&cloud.pass()), "left_alone");
+            assert_eq!(outcome(&cloud.pass()), "left_alone");
         },
     );
 }
@@ -578,12 +586,12 @@ fn a_stop_within_15_seconds_of_a_start_is_undone_and_a_later_one_is_kept() {
             |cloud| {
                 let web = cloud.stopped("office");
                 cloud.until("2026-11-23 08:00").pass();
-                cloud.wait(SignedDuration::from_secs(25)).person_stops(&web);
+                cloud.wait(SignedDuration::from_secs(25)).stop_by_hand(&web);
                 cloud.wait(SETTLING);
                 let dated = format!("User initiated (2026-11-23 {stopped} GMT)");
                 cloud.machine(&web).instance.transition_reason = Some(dated);
                 let plan = cloud.pass();
-                assert_eq!(said(&plan), expected, "{stopped}");
+                assert_eq!(outcome(&plan), expected, "{stopped}");
                 let mended = "an earlier start was undone by a call that crossed it";
                 assert_eq!(
                     note(&plan) == mended,
@@ -599,11 +607,11 @@ fn a_stop_within_15_seconds_of_a_start_is_undone_and_a_later_one_is_kept() {
 fn a_start_edge_waits_for_a_stop_in_progress() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.running("office");
-        cloud.until("2026-11-23 07:59:50").person_stops(&web);
+        cloud.until("2026-11-23 07:59:50").stop_by_hand(&web);
         cloud.until("2026-11-23 08:00:05");
-        assert_eq!(said(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "in_flight");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
     });
 }
 
@@ -611,12 +619,12 @@ fn a_start_edge_waits_for_a_stop_in_progress() {
 fn a_refused_call_leaves_the_edge_due() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.until("2026-11-23 20:00").trouble = Some(Trouble::CallsFail);
+        cloud.until("2026-11-23 20:00").failure = Some(Failure::CallsFail);
         let before = cloud.last(&web).to_owned();
         cloud.pass();
         assert_eq!(cloud.last(&web), before);
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -627,12 +635,12 @@ fn a_crash_before_the_tags_are_written_causes_no_second_call() {
             let web = cloud.add("web", state, &[("Schedule", "office")]);
             let before = "2026-11-22T19:00:00Z stop request by alice";
             cloud.machine(&web).tag(LAST_TAG, before);
-            cloud.until(time).trouble = Some(Trouble::CrashBeforeMemory);
+            cloud.until(time).failure = Some(Failure::CrashBeforeRecord);
             cloud.pass();
             assert_eq!(cloud.last(&web), before);
-            assert_eq!(said(&cloud.pass()), "in_flight");
+            assert_eq!(outcome(&cloud.pass()), "in_flight");
             cloud.wait(SETTLING);
-            assert_eq!(said(&cloud.pass()), "record: schedule office");
+            assert_eq!(outcome(&cloud.pass()), "record: schedule office");
             assert_eq!(cloud.calls.len(), 1);
         });
     }
@@ -658,7 +666,7 @@ fn instances_without_hibernation_are_stopped_with_a_note() {
             let web = cloud.running("office");
             cloud.machine(&web).instance.hibernation = hibernation;
             let plan = cloud.until("2026-11-23 20:00").pass();
-            assert_eq!((said(&plan).as_str(), note(&plan)), (expected, remark));
+            assert_eq!((outcome(&plan).as_str(), note(&plan)), (expected, remark));
         });
     }
 }
@@ -670,7 +678,7 @@ fn terminated_and_terminating_instances_are_gone() {
             let gone: InstanceState = state;
             cloud.add("web", gone, &[("Schedule", "strict")]);
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "gone");
+            assert_eq!(outcome(&plan), "gone");
             assert_eq!(plan.next_edge, None, "nothing will ever be due for it");
         });
     }
@@ -682,7 +690,7 @@ fn an_undocumented_state_is_named_and_skipped() {
         let web = cloud.add("web", Other, &[("Schedule", "strict")]);
         cloud.machine(&web).instance.state_word = Some("quarantined".into());
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "unknown_state");
+        assert_eq!(outcome(&plan), "unknown_state");
         assert_eq!(
             detail(&plan),
             "its state is `quarantined`, which Curfew does not know; it is left alone"

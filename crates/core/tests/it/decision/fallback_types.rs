@@ -5,7 +5,9 @@ use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Hibernation, InstanceId, InstanceType, Purchase};
 use curfew_core::state_tags::TYPE_TAG;
 
-use crate::support::{Cloud, SETTLING, StateDetails, Trouble, note, said, scenario, scenario_on};
+use crate::support::{
+    Cloud, Failure, SETTLING, StateDetails, note, outcome, scenario, scenario_on,
+};
 
 const CONFIGURATION: &str = r#"
     [schedules.office]
@@ -23,7 +25,7 @@ fn stopped(cloud: &mut Cloud, full: &[&str]) -> InstanceId {
 }
 
 fn order(cloud: &Cloud) -> String {
-    let types = cloud.look().steps[0].types.clone().unwrap();
+    let types = cloud.planned().steps[0].types.clone().unwrap();
     let order: Vec<&str> = types.order.iter().map(InstanceType::as_str).collect();
     order.join(" ")
 }
@@ -38,7 +40,7 @@ fn a_fallback_type_is_used_until_a_start_with_capacity_for_the_desired_type() {
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
         assert_eq!(cloud.retry(&web), "");
         cloud.wait(SETTLING).pass();
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
 
         cloud.until("2026-11-23 20:00").pass();
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
@@ -70,7 +72,7 @@ fn without_capacity_for_any_type_the_start_waits_with_the_desired_type() {
         let web = stopped(cloud, &["m5.large", "m5a.large", "m6i.large"]);
         cloud.until("2026-11-23 08:00").pass();
         assert_eq!(cloud.types(&web), ("m5.large", ""));
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
         cloud.full.remove("m6i.large");
         cloud.until("2026-11-23 08:01").pass();
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
@@ -81,7 +83,7 @@ fn without_capacity_for_any_type_the_start_waits_with_the_desired_type() {
 fn requests_and_overrides_may_use_fallback_types() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
-        cloud.ask_start(&web);
+        cloud.request_start(&web);
         assert_eq!(cloud.types(&web), ("m5a.large", "m5.large as m5a.large"));
     });
 }
@@ -137,7 +139,7 @@ fn spot_and_hibernated_instances_get_no_fallback_type() {
             "no other type is tried: a Spot instance keeps its own"
         );
         assert_eq!(cloud.types(&web), ("m5.large", ""));
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
     });
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
@@ -155,8 +157,8 @@ fn only_starts_with_fallback_types_try_several() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
-        let plan = cloud.until("2026-11-23 20:00").look();
-        assert_eq!(said(&plan), "stop: schedule office");
+        let plan = cloud.until("2026-11-23 20:00").planned();
+        assert_eq!(outcome(&plan), "stop: schedule office");
         assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
     });
     for configuration in [
@@ -165,8 +167,8 @@ fn only_starts_with_fallback_types_try_several() {
     ] {
         scenario(configuration, "2026-11-23 07:30", |cloud| {
             stopped(cloud, &[]);
-            let plan = cloud.until("2026-11-23 08:00").look();
-            assert_eq!(said(&plan), "start: schedule office");
+            let plan = cloud.until("2026-11-23 08:00").planned();
+            assert_eq!(outcome(&plan), "start: schedule office");
             assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
         });
     }
@@ -174,7 +176,7 @@ fn only_starts_with_fallback_types_try_several() {
     scenario(crate::support::CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
-        assert_eq!(note(&cloud.until("2026-11-23 08:00").look()), "");
+        assert_eq!(note(&cloud.until("2026-11-23 08:00").planned()), "");
     });
 }
 
@@ -218,7 +220,7 @@ fn the_desired_type_is_restored_after_fallbacks_are_unconfigured() {
 fn a_crash_leaves_the_desired_type_recorded() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
-        cloud.until("2026-11-23 08:00").trouble = Some(Trouble::CrashBeforeMemory);
+        cloud.until("2026-11-23 08:00").failure = Some(Failure::CrashBeforeRecord);
         cloud.pass();
         assert_eq!(cloud.types(&web), ("m5a.large", "m5.large as m5a.large"));
         cloud.until("2026-11-23 20:00").pass();
@@ -240,6 +242,6 @@ fn a_malformed_type_tag_is_removed() {
             note(&plan)
         );
         assert_eq!(cloud.types(&web).1, "");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }

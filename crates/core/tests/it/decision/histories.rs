@@ -17,7 +17,7 @@ use curfew_core::timetable::{Action, Desired, Edge};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{CONFIGURATION, Cloud, StateDetails, Trouble, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, Failure, StateDetails, paris, schedule_set};
 
 /// One instance for each of these values of the managing tag; the last ones are never started or stopped.
 const FLEET: [&str; 11] = [
@@ -66,7 +66,7 @@ enum Event {
     /// Toggles whether EC2 refuses to stop the instance.
     Protected(usize, bool),
     /// A failure in the next pass.
-    Trouble(Trouble),
+    Failure(Failure),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +86,11 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Wish::Resume),
     ];
     let seconds = prop_oneof![3 => 0_i64..90, 3 => 90_i64..7_200, 3 => 7_200_i64..50_000, 1 => 50_000_i64..300_000];
-    let trouble = prop_oneof![
-        Just(Trouble::CallsFail),
-        Just(Trouble::CrashBeforeCalls),
-        Just(Trouble::CrashBeforeMemory),
-        Just(Trouble::CrashBeforeClearing),
+    let failure = prop_oneof![
+        Just(Failure::CallsFail),
+        Just(Failure::CrashBeforeCalls),
+        Just(Failure::CrashBeforeRecord),
+        Just(Failure::CrashBeforeClearing),
     ];
     let room = prop_oneof![
         Just(&[][..]),
@@ -110,7 +110,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..MANAGED).prop_map(Event::NextStartFindsNoRoom),
         3 => room.prop_map(Event::Full),
         1 => (0..MANAGED, any::<bool>()).prop_map(|(which, on)| Event::Protected(which, on)),
-        2 => trouble.prop_map(Event::Trouble),
+        2 => failure.prop_map(Event::Failure),
     ]
 }
 
@@ -181,10 +181,10 @@ impl History {
                 self.pass(Some(WAKING[*which]));
             }
             Event::PersonStarts(which) => self.person(*which, |cloud, id| {
-                cloud.person_starts(id);
+                cloud.start_by_hand(id);
             }),
             Event::PersonStops(which) => self.person(*which, |cloud, id| {
-                cloud.person_stops(id);
+                cloud.stop_by_hand(id);
             }),
             Event::Asked(which, wish) => self.asked(*which, *wish),
             Event::NextStartFallsBack(which) => {
@@ -206,7 +206,7 @@ impl History {
                     self.cloud.protected.remove(&id);
                 }
             }
-            Event::Trouble(trouble) => self.cloud.trouble = Some(*trouble),
+            Event::Failure(failure) => self.cloud.failure = Some(*failure),
         }
     }
 
@@ -214,12 +214,12 @@ impl History {
     fn end(mut self) {
         self.cloud.full.clear();
         self.cloud.protected.clear();
-        self.cloud.trouble = None;
+        self.cloud.failure = None;
         for machine in self.cloud.machines.values_mut() {
             machine.next_start_runs();
         }
         self.until(self.cloud.now + Retry::LONGEST_WAIT);
-        self.cloud.come_to_rest();
+        self.cloud.settle_all();
         let now = self.cloud.now;
         for id in &self.ids[..MANAGED] {
             let seen = self.cloud.assess(id);
@@ -277,7 +277,7 @@ impl History {
         let id = self.ids[which].clone();
         let settled = last(&self.cloud, &id).is_some_and(|last| !last.pending);
         let all_was_done = settled
-            && self.cloud.look().skipped.iter().any(|skip| {
+            && self.cloud.planned().skipped.iter().any(|skip| {
                 skip.instance == id
                     && matches!(
                         skip.reason,
@@ -327,11 +327,11 @@ impl History {
         };
         self.wishes.remove(&id);
         self.refused.remove(&id);
-        self.watch(None, |cloud| cloud.ask(&id, ask));
+        self.watch(None, |cloud| cloud.pass_with_request(&id, ask));
     }
 
     fn pass(&mut self, triggered_for: Option<&str>) {
-        let smooth = self.cloud.trouble.is_none();
+        let smooth = self.cloud.failure.is_none();
         let plan = self.watch(triggered_for, |cloud| match triggered_for {
             Some(schedule) => cloud.triggered_for(schedule),
             None => cloud.pass(),
@@ -349,7 +349,7 @@ impl History {
         triggered_for: Option<&str>,
         pass: impl FnOnce(&mut Cloud) -> Plan,
     ) -> Plan {
-        let trouble = self.cloud.trouble;
+        let failure = self.cloud.failure;
         let before = self.cloud.machines.clone();
         let plan = pass(&mut self.cloud);
         for id in &self.ids[MANAGED..] {
@@ -365,16 +365,16 @@ impl History {
             }
             let id = &step.instance;
             let refused = before[id].instance.state == self.cloud.state(id);
-            let no_calls = [Some(Trouble::CallsFail), Some(Trouble::CrashBeforeCalls)];
-            if !no_calls.contains(&trouble) {
-                self.assert_not_retried_too_soon(step, refused, trouble);
+            let no_calls = [Some(Failure::CallsFail), Some(Failure::CrashBeforeCalls)];
+            if !no_calls.contains(&failure) {
+                self.assert_not_retried_too_soon(step, refused, failure);
             }
             self.assert_no_manual_change_is_undone(step, triggered_for);
             assert_no_override_is_broken(&before[&step.instance].instance, step, self.cloud.now);
-            if !no_calls.contains(&trouble) && !refused {
+            if !no_calls.contains(&failure) && !refused {
                 self.assert_first_action_of_its_edge(step);
             }
-            if trouble == Some(Trouble::CrashBeforeMemory) {
+            if failure == Some(Failure::CrashBeforeRecord) {
                 self.excuse(&step.instance);
             }
         }
@@ -386,7 +386,7 @@ impl History {
         &mut self,
         step: &Step,
         refused: bool,
-        trouble: Option<Trouble>,
+        failure: Option<Failure>,
     ) {
         const WAITS: [i64; 6] = [1, 2, 5, 10, 20, 30];
         let Some(edge) = step.edge else { return };
@@ -401,7 +401,7 @@ impl History {
             );
             times
         });
-        if refused && trouble.is_none() {
+        if refused && failure.is_none() {
             let refusal = (edge.at, edge.action, times + 1, now);
             self.refused.insert(step.instance.clone(), refusal);
         }

@@ -175,13 +175,13 @@ impl Story {
                     self.processes[who] = Process::Idle;
                 }
             }
-            Event::Says(word) => self.says(word),
+            Event::Says(word) => self.write_request(word),
             Event::ConsoleStarts => {
-                self.cloud.person_starts(&self.id);
+                self.cloud.start_by_hand(&self.id);
                 self.console = Some(self.cloud.now);
             }
             Event::ConsoleStops => {
-                self.cloud.person_stops(&self.id);
+                self.cloud.stop_by_hand(&self.id);
                 self.console = Some(self.cloud.now);
             }
         }
@@ -204,9 +204,9 @@ impl Story {
             return;
         }
         let plan = if early {
-            self.cloud.look_for(self.schedule)
+            self.cloud.planned_for_trigger(self.schedule)
         } else {
-            self.cloud.look()
+            self.cloud.planned()
         };
         let Plan {
             steps, outdated_at, ..
@@ -303,7 +303,7 @@ impl Story {
     }
 
     /// Writes only the tags of a request; one of the two passes applies it.
-    fn says(&mut self, word: Word) {
+    fn write_request(&mut self, word: Word) {
         let until = |seconds: i64| self.cloud.now + SignedDuration::from_secs(seconds);
         let lasting = |seconds: Option<i64>| {
             seconds.map_or(RequestDuration::NextEdge, |s| {
@@ -319,7 +319,7 @@ impl Story {
             Word::Resume => RequestKind::Resume,
         };
         let before = self.cloud.machines[&self.id].instance.tags.clone();
-        self.cloud.says(&self.id, ask);
+        self.cloud.write_request(&self.id, ask);
         let after = &self.cloud.machines[&self.id].instance.tags;
         assert_newer(&before, after);
     }
@@ -356,7 +356,7 @@ impl Story {
         self.cloud.pass();
         self.cloud.wait(SETTLING);
         assert!(self.cloud.calls.len() <= 1, "it alternates: {self:#?}");
-        let plan = self.cloud.look();
+        let plan = self.cloud.planned();
         assert!(
             plan.steps.is_empty(),
             "not empty after quiet: {plan:#?} {self:#?}"
@@ -365,7 +365,7 @@ impl Story {
     }
 
     fn comes_to_an_end_within(&self, time: SignedDuration) -> bool {
-        let due = self.cloud.look().outdated_at;
+        let due = self.cloud.planned().outdated_at;
         due.is_some_and(|at| at.duration_since(self.cloud.now) <= time)
     }
 
@@ -515,10 +515,10 @@ fn a_call_is_refused_while_the_instance_is_in_transition() {
         StateDetails::Reported,
     );
     let web = cloud.stopped("office");
-    cloud.person_starts(&web);
+    cloud.start_by_hand(&web);
     assert_eq!(cloud.state(&web), Pending);
-    cloud.person_stops(&web);
+    cloud.stop_by_hand(&web);
     assert_eq!(cloud.state(&web), Pending);
-    cloud.wait(SETTLING).person_stops(&web);
+    cloud.wait(SETTLING).stop_by_hand(&web);
     assert_eq!(cloud.state(&web), Stopping);
 }

@@ -30,7 +30,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
             },
         );
     }
-    insta::assert_snapshot!(serde_json::to_string_pretty(&cloud.look()).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&cloud.planned()).unwrap(), @r#"
     {
       "at": "2026-11-23T19:00:10Z",
       "steps": [
@@ -123,7 +123,7 @@ fn no_skip_reason_repeats_a_key_of_the_skip() {
             .tag(LAST_TAG, "2026-11-23T18:00:00Z start override by alice");
     }
     cloud.at(now + jiff::SignedDuration::from_mins(30));
-    let plan = cloud.look();
+    let plan = cloud.planned();
     assert_eq!(plan.skipped.len(), cloud.machines.len());
     for skip in &plan.skipped {
         let text = serde_json::to_string(skip).unwrap();

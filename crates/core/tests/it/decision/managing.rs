@@ -8,7 +8,7 @@ use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 use curfew_core::timetable::Desired;
 
 use crate::support::{
-    CONFIGURATION, Cloud, SETTLING, detail, note, paris, said, scenario, schedule_set,
+    CONFIGURATION, Cloud, SETTLING, detail, note, outcome, paris, scenario, schedule_set,
 };
 
 /// Plans for a running instance with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
@@ -24,7 +24,7 @@ fn in_the_evening(
         prepare(cloud);
         cloud.until("2026-11-23 20:00:10");
         let plan = cloud.pass();
-        assert_eq!((said(&plan).as_str(), detail(&plan)), (reason, sentence));
+        assert_eq!((outcome(&plan).as_str(), detail(&plan)), (reason, sentence));
         assert_eq!(cloud.state(&web), Running);
         assert_eq!(cloud.last(&web), "", "what is left alone is not written to");
     });
@@ -49,7 +49,7 @@ fn an_override_without_a_schedule_has_no_desired_state() {
         let seen = cloud.assess(&web);
         assert_eq!(seen.desired, Desired::Unmanaged);
         assert_eq!(seen.override_.unwrap().to_string(), override_);
-        assert_eq!(said(&cloud.pass()), "unmanaged");
+        assert_eq!(outcome(&cloud.pass()), "unmanaged");
     });
 }
 
@@ -102,7 +102,7 @@ fn an_inline_schedule_manages_the_instance() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running(" Mon-Fri 08:00-20:00 Europe/Paris ");
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule inline");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule inline");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T19:00:00Z stop schedule inline pending"
@@ -149,7 +149,7 @@ fn a_match_manages_and_the_tag_comes_first() {
             cloud.add("web", Running, &tags);
             cloud.pass();
             cloud.until("2026-11-23 20:00:10");
-            assert_eq!(said(&cloud.pass()), format!("stop: schedule {by}"));
+            assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {by}"));
         });
     }
 }
@@ -276,23 +276,23 @@ fn an_instance_of_another_tool_is_acted_on_if_named_by_its_id() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
         let until = RequestDuration::Until(paris("2026-11-23 21:00"));
-        let plan = cloud.ask(&web, RequestKind::Stop(until));
+        let plan = cloud.pass_with_request(&web, RequestKind::Stop(until));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         cloud.pass();
-        assert_eq!(said(&cloud.look()), "overridden");
+        assert_eq!(outcome(&cloud.planned()), "overridden");
         cloud.until("2026-11-23 21:00:10");
-        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        assert_eq!(outcome(&cloud.planned()), "auto_scaling_group");
     });
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
-        let plan = cloud.ask(&web, RequestKind::Stop(RequestDuration::NextEdge));
+        let plan = cloud.pass_with_request(&web, RequestKind::Stop(RequestDuration::NextEdge));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         assert_eq!(cloud.pass().steps.len(), 1, "it is recorded as done");
-        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        assert_eq!(outcome(&cloud.planned()), "auto_scaling_group");
         cloud.until("2026-11-24 08:00:10");
-        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        assert_eq!(outcome(&cloud.planned()), "auto_scaling_group");
     });
 }
 
@@ -324,7 +324,7 @@ fn an_instance_that_would_not_survive_a_stop_is_never_stopped() {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -333,11 +333,11 @@ fn a_protected_instance_has_no_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         assert_eq!(
-            cloud.look().next_edge.unwrap().to_string(),
+            cloud.planned().next_edge.unwrap().to_string(),
             "2026-11-23T19:00:00Z"
         );
         cloud.machine(&web).instance.purchase = Purchase::OneTimeSpot;
-        assert_eq!(cloud.look().next_edge, None);
+        assert_eq!(cloud.planned().next_edge, None);
     });
 }
 
@@ -347,7 +347,7 @@ fn a_malformed_last_tag_is_rewritten_without_undoing_manual_changes() {
         let web = cloud.running("office");
         cloud.machine(&web).tag(LAST_TAG, "yesterday");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
             "no edge of its schedule since it was first observed; \
@@ -355,7 +355,7 @@ fn a_malformed_last_tag_is_rewritten_without_undoing_manual_changes() {
              `2026-11-23T19:00:00Z stop schedule NAME`; the tag is rewritten, and its newest edge counts as applied"
         );
         assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
-        assert_eq!(said(&cloud.pass()), "nothing_due");
+        assert_eq!(outcome(&cloud.pass()), "nothing_due");
     });
 }
 
@@ -365,12 +365,12 @@ fn an_enforced_schedule_rewrites_a_malformed_last_tag_with_a_note() {
         let web = cloud.stopped("strict");
         cloud.machine(&web).tag(LAST_TAG, "");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert!(note(&plan).contains("the tag `curfew:last` is ``, which Curfew can't read"));
         cloud.machine(&web).tag(LAST_TAG, "2026-11-23 stop");
-        cloud.person_starts(&web).wait(SETTLING);
+        cloud.start_by_hand(&web).wait(SETTLING);
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "stop: schedule strict");
+        assert_eq!(outcome(&plan), "stop: schedule strict");
         assert!(note(&plan).starts_with("the tag `curfew:last` is `2026-11-23 stop`"));
     });
 }
@@ -383,7 +383,7 @@ fn a_last_tag_of_the_far_future_is_rewritten() {
             .machine(&web)
             .tag(LAST_TAG, "2062-11-23T19:00:00Z stop schedule office");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
             "no edge of its schedule since it was first observed; \
@@ -392,7 +392,7 @@ fn a_last_tag_of_the_far_future_is_rewritten() {
         );
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -405,12 +405,12 @@ fn a_last_tag_of_a_clock_ten_minutes_fast_is_accepted() {
             .machine(&web)
             .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
         assert_eq!(
-            said(&cloud.pass()),
+            outcome(&cloud.pass()),
             "as_desired",
             "decided at 20:00, which is when it is of"
         );
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }
 
@@ -425,7 +425,7 @@ fn a_last_tag_is_accepted_up_to_an_hour_ahead() {
             cloud
                 .machine(&web)
                 .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
-            assert_eq!(said(&cloud.pass()), expected, "{time}");
+            assert_eq!(outcome(&cloud.pass()), expected, "{time}");
         });
     }
 }
@@ -438,7 +438,7 @@ fn a_malformed_override_blocks_all_actions_until_corrected() {
             cloud.machine(&web).tag(OVERRIDE_TAG, "till tomorrow");
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "malformed_override");
+            assert_eq!(outcome(&plan), "malformed_override");
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:override` is `till tomorrow`, which Curfew can't read; \
@@ -446,7 +446,7 @@ fn a_malformed_override_blocks_all_actions_until_corrected() {
             );
             assert_eq!(plan.next_edge, None, "nothing is due for it until then");
             cloud.machine(&web).instance.tags.remove(OVERRIDE_TAG);
-            assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
+            assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {schedule}"));
         });
     }
 }
@@ -459,14 +459,14 @@ fn a_malformed_request_blocks_all_actions_until_replaced() {
             cloud.machine(&web).tag(REQUEST_TAG, "please stop");
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "malformed_request");
+            assert_eq!(outcome(&plan), "malformed_request");
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:request` is `please stop`, which Curfew can't read; \
                  it should look like `2026-11-23T20:15:00Z start by WHO`; correct or remove it, or send a new request"
             );
             assert_eq!((plan.next_edge, plan.outdated_at), (None, None));
-            assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
+            assert_eq!(outcome(&cloud.request_stop(&web)), "stop: request by alice");
         });
     }
     // An override replaces it too.
@@ -475,13 +475,13 @@ fn a_malformed_request_blocks_all_actions_until_replaced() {
         cloud
             .machine(&web)
             .tag(REQUEST_TAG, "2062-11-23T20:15:00Z start by bob");
-        assert_eq!(said(&cloud.look()), "malformed_request");
-        cloud.ask(
+        assert_eq!(outcome(&cloud.planned()), "malformed_request");
+        cloud.pass_with_request(
             &web,
             RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 22:00"))),
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: override by alice");
+        assert_eq!(outcome(&cloud.pass()), "record: override by alice");
         assert_eq!(cloud.request(&web), "2026-11-23T18:00:00Z start by alice");
     });
 }
@@ -491,7 +491,7 @@ fn a_request_for_an_unmanaged_instance_does_nothing() {
     for schedule in ["none", "offcie", ""] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
-            assert!(cloud.ask_stop(&web).steps.is_empty());
+            assert!(cloud.request_stop(&web).steps.is_empty());
             assert_eq!(cloud.state(&web), Running);
         });
     }

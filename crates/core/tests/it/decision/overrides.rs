@@ -3,7 +3,7 @@
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{RequestDuration, RequestKind};
 
-use crate::support::{CONFIGURATION, SETTLING, Trouble, detail, note, paris, said, scenario};
+use crate::support::{CONFIGURATION, Failure, SETTLING, detail, note, outcome, paris, scenario};
 
 fn running_until(time: &str) -> RequestKind {
     RequestKind::Start(RequestDuration::Until(paris(time)))
@@ -22,8 +22,8 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
-            let plan = cloud.ask(&web, running_until("2026-11-23 22:00"));
-            assert_eq!(said(&plan), "record: override by alice");
+            let plan = cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
+            assert_eq!(outcome(&plan), "record: override by alice");
             let override_ =
                 "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice";
             assert_eq!(cloud.override_(&web), override_);
@@ -34,7 +34,7 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
             cloud.wait(SETTLING).pass();
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "overridden");
+            assert_eq!(outcome(&plan), "overridden");
             assert_eq!(
                 detail(&plan),
                 "an override by alice keeps it running until 2026-11-23T21:00:00Z"
@@ -42,12 +42,12 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
             assert_eq!(plan.outdated_at, plan.next_edge);
             // An override undoes a manual change.
-            cloud.person_stops(&web).wait(SETTLING);
-            assert_eq!(said(&cloud.pass()), "start: override by alice");
+            cloud.stop_by_hand(&web).wait(SETTLING);
+            assert_eq!(outcome(&cloud.pass()), "start: override by alice");
             cloud.until("2026-11-23 21:59:59");
-            assert_eq!(said(&cloud.pass()), "overridden");
+            assert_eq!(outcome(&cloud.pass()), "overridden");
             cloud.until("2026-11-23 22:00");
-            assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
+            assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {schedule}"));
             assert_eq!(
                 cloud.override_(&web),
                 override_,
@@ -61,10 +61,10 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
 fn a_planned_override_makes_its_end_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        let plan = cloud.ask(&web, stopped_until("2026-11-23 13:00"));
+        let plan = cloud.pass_with_request(&web, stopped_until("2026-11-23 13:00"));
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 13:00")));
         cloud.wait(SETTLING);
-        let plan = cloud.ask(&web, RequestKind::Resume);
+        let plan = cloud.pass_with_request(&web, RequestKind::Resume);
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 20:00")));
     });
 }
@@ -73,13 +73,13 @@ fn a_planned_override_makes_its_end_the_next_edge() {
 fn an_override_keeps_the_instance_stopped_over_a_start_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        let plan = cloud.ask(&web, stopped_until("2026-11-24 10:00"));
-        assert_eq!(said(&plan), "stop: override by alice");
+        let plan = cloud.pass_with_request(&web, stopped_until("2026-11-24 10:00"));
+        assert_eq!(outcome(&plan), "stop: override by alice");
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "overridden");
+        assert_eq!(outcome(&cloud.pass()), "overridden");
         cloud.until("2026-11-24 10:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-24T09:00:00Z start schedule office pending",
@@ -92,19 +92,19 @@ fn an_override_keeps_the_instance_stopped_over_a_start_edge() {
 fn an_ignored_instance_is_skipped_whatever_its_state() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
-        let plan = cloud.ask(&web, ignored_until("2026-11-24 12:00"));
-        assert_eq!(said(&plan), "record: override by alice");
+        let plan = cloud.pass_with_request(&web, ignored_until("2026-11-24 12:00"));
+        assert_eq!(outcome(&plan), "record: override by alice");
         cloud.until("2026-11-23 20:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "override_ignored");
+        assert_eq!(outcome(&plan), "override_ignored");
         assert_eq!(
             detail(&plan),
             "an override by alice ignores it until 2026-11-24T11:00:00Z"
         );
-        cloud.person_stops(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "override_ignored");
+        cloud.stop_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "override_ignored");
         cloud.until("2026-11-24 12:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule strict");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule strict");
     });
 }
 
@@ -112,17 +112,17 @@ fn an_ignored_instance_is_skipped_whatever_its_state() {
 fn the_end_of_an_override_without_effect_is_recorded_and_outdates_the_plan() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, running_until("2026-11-23 13:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 13:00"));
         let plan = cloud.wait(SETTLING).pass();
         assert_eq!(plan.outdated_at, Some(paris("2026-11-23 13:00")));
         cloud.until("2026-11-23 13:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T12:00:00Z start schedule night-stop",
             "as it is"
         );
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -131,18 +131,18 @@ fn the_end_of_an_override_without_effect_is_recorded_and_outdates_the_plan() {
 fn an_edge_of_a_stop_only_schedule_that_passed_during_the_override_is_due_at_its_end() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 21:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "overridden");
+        assert_eq!(outcome(&plan), "overridden");
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 22:00")),
             "the stop that passed at 20:00 is due then"
         );
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule night-stop");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T21:00:00Z stop schedule night-stop pending"
@@ -156,9 +156,9 @@ fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_override_is_not_d
         let web = cloud.running("night-stop");
         cloud.until("2026-11-23 20:00").pass();
         cloud.wait(SETTLING);
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -167,9 +167,9 @@ fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_override_is_not_d
 fn the_end_of_an_override_missed_by_an_outage_is_caught_up() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-24 03:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -177,12 +177,12 @@ fn the_end_of_an_override_missed_by_an_outage_is_caught_up() {
 fn the_end_of_an_override_waits_while_the_instance_is_in_transition() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, stopped_until("2026-11-23 22:00"));
-        cloud.until("2026-11-23 21:59:50").person_starts(&web);
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 22:00"));
+        cloud.until("2026-11-23 21:59:50").start_by_hand(&web);
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "in_flight");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
@@ -190,11 +190,11 @@ fn the_end_of_an_override_waits_while_the_instance_is_in_transition() {
 fn an_applied_override_end_is_not_applied_again() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 22:00").pass();
         cloud.wait(SETTLING).pass();
-        cloud.person_starts(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.start_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -203,8 +203,8 @@ fn an_applied_override_end_is_not_applied_again() {
 fn a_second_override_within_a_second_and_one_over_the_end_of_another_are_in_force() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, stopped_until("2026-11-23 22:00"));
-        cloud.ask(&web, running_until("2026-11-23 23:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 23:00"));
         assert_eq!(
             cloud.override_(&web),
             "running since 2026-11-23T18:00:01Z until 2026-11-23T22:00:00Z by alice",
@@ -215,11 +215,11 @@ fn a_second_override_within_a_second_and_one_over_the_end_of_another_are_in_forc
         assert_eq!(cloud.state(&web), Running);
         // A pass that observed the end of the first one deletes nothing of a new one.
         cloud.until("2026-11-23 22:59:59");
-        cloud.ask(&web, running_until("2026-11-24 03:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-24 03:00"));
         cloud.until("2026-11-23 23:00").pass();
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 02:59");
-        assert_eq!(said(&cloud.pass()), "overridden");
+        assert_eq!(outcome(&cloud.pass()), "overridden");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -228,24 +228,24 @@ fn a_second_override_within_a_second_and_one_over_the_end_of_another_are_in_forc
 fn a_plain_stop_ends_a_long_override_for_good() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-25 12:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-25 12:00"));
         cloud.until("2026-11-23 14:00");
-        assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
+        assert_eq!(outcome(&cloud.request_stop(&web)), "stop: request by alice");
         cloud.wait(SETTLING).pass();
-        let plan = cloud.look();
-        assert_eq!(said(&plan), "as_desired");
+        let plan = cloud.planned();
+        assert_eq!(outcome(&plan), "as_desired");
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 20:00")),
             "the end of the override is none"
         );
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
         cloud.until("2026-11-25 11:00").pass();
         cloud.until("2026-11-25 12:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-25T07:00:00Z start schedule office",
@@ -259,9 +259,9 @@ fn an_override_over_an_edge_at_its_very_end_leaves_that_edge_due() {
     // A stop at 20:00 without a desired state afterwards, and an override that keeps it running until 20:00.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, running_until("2026-11-23 20:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 20:00"));
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule night-stop");
     });
 }
 
@@ -269,11 +269,11 @@ fn an_override_over_an_edge_at_its_very_end_leaves_that_edge_due() {
 fn the_end_of_an_override_is_applied_although_the_last_tag_is_malformed() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.machine(&web).tag("curfew:last", "?");
         cloud.until("2026-11-23 22:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "stop: schedule office");
+        assert_eq!(outcome(&plan), "stop: schedule office");
         assert!(note(&plan).starts_with("the tag `curfew:last` is `?`"));
     });
 }
@@ -282,10 +282,10 @@ fn the_end_of_an_override_is_applied_although_the_last_tag_is_malformed() {
 fn an_override_is_written_before_the_call_so_that_a_failed_call_is_retried() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.trouble = Some(Trouble::CallsFail);
-        cloud.ask(&web, stopped_until("2026-11-23 19:30"));
+        cloud.failure = Some(Failure::CallsFail);
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 19:30"));
         assert_eq!(cloud.state(&web), Running);
-        assert_eq!(said(&cloud.pass()), "stop: override by alice");
+        assert_eq!(outcome(&cloud.pass()), "stop: override by alice");
     });
 }
 
@@ -294,16 +294,16 @@ fn an_override_during_a_transition_is_applied_by_a_later_pass() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
-        let plan = cloud.ask(&web, stopped_until("2026-11-23 10:00"));
-        assert_eq!(said(&plan), "record: override by alice");
+        let plan = cloud.pass_with_request(&web, stopped_until("2026-11-23 10:00"));
+        assert_eq!(outcome(&plan), "record: override by alice");
         assert_eq!(
             note(&plan),
             "it is pending now; a later pass makes it stopped"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: override by alice");
+        assert_eq!(outcome(&cloud.pass()), "stop: override by alice");
         cloud.until("2026-11-23 10:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
     });
 }
 
@@ -312,9 +312,9 @@ fn an_override_that_stops_an_instance_supersedes_an_earlier_start() {
     // On a schedule without a desired state nothing is due at the end of this override, and neither is the unverified start.
     scenario(CONFIGURATION, "2026-11-23 09:00", |cloud| {
         let web = cloud.stopped("night-stop");
-        cloud.ask_start(&web);
+        cloud.request_start(&web);
         cloud.wait(SETTLING);
-        cloud.ask(&web, stopped_until("2026-11-23 11:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 11:00"));
         cloud.until("2026-11-23 11:00").pass();
         assert_eq!(cloud.state(&web), Stopped);
     });
@@ -324,20 +324,20 @@ fn an_override_that_stops_an_instance_supersedes_an_earlier_start() {
 fn resume_ends_the_override_and_applies_the_schedule() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, stopped_until("2026-11-24 12:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
         assert_eq!(
-            said(&cloud.ask(&web, RequestKind::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "start: request by alice"
         );
         assert_eq!(cloud.request(&web), "2026-11-23T13:00:00Z start by alice");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: request by alice");
+        assert_eq!(outcome(&cloud.pass()), "record: request by alice");
         // Without an override it undoes a manual change.
-        cloud.person_stops(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.stop_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         assert_eq!(
-            said(&cloud.ask(&web, RequestKind::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "start: request by alice"
         );
     });
@@ -347,10 +347,10 @@ fn resume_ends_the_override_and_applies_the_schedule() {
 fn resume_without_a_desired_state_keeps_the_current_state() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, stopped_until("2026-11-24 12:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
         assert_eq!(
-            said(&cloud.ask(&web, RequestKind::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "record: request by alice"
         );
         cloud.wait(SETTLING).pass();
@@ -368,7 +368,7 @@ fn resume_replaces_a_malformed_override() {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
         assert_eq!(
-            said(&cloud.ask(&web, RequestKind::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "stop: request by alice"
         );
         assert_eq!(
@@ -383,15 +383,15 @@ fn resume_during_a_transition_is_completed_by_a_later_pass() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();
-        cloud.ask(&web, stopped_until("2026-11-24 12:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-24 12:00"));
         assert_eq!(cloud.state(&web), Stopping);
-        let plan = cloud.ask(&web, RequestKind::Resume);
-        assert_eq!(said(&plan), "record: request by alice");
+        let plan = cloud.pass_with_request(&web, RequestKind::Resume);
+        assert_eq!(outcome(&plan), "record: request by alice");
         assert_eq!(
             note(&plan),
             "it is stopping now; a later pass makes it running"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "start: request by alice");
+        assert_eq!(outcome(&cloud.pass()), "start: request by alice");
     });
 }

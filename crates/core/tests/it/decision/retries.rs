@@ -6,7 +6,8 @@ use curfew_core::state_tags::{OVERRIDE_TAG, RETRY_TAG};
 use jiff::SignedDuration;
 
 use crate::support::{
-    CONFIGURATION, Cloud, SETTLING, StateDetails, detail, note, paris, said, scenario, scenario_on,
+    CONFIGURATION, Cloud, SETTLING, StateDetails, detail, note, outcome, paris, scenario,
+    scenario_on,
 };
 
 const TYPE: &str = "t3.micro";
@@ -33,7 +34,7 @@ fn a_start_without_capacity_is_recorded_and_retried() {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 08:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         assert_eq!(
             cloud.retry(&web),
             "2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z"
@@ -43,7 +44,7 @@ fn a_start_without_capacity_is_recorded_and_retried() {
             "the edge is still due"
         );
         let plan = cloud.wait(SignedDuration::from_secs(30)).pass();
-        assert_eq!(said(&plan), "waiting_to_retry");
+        assert_eq!(outcome(&plan), "waiting_to_retry");
         assert_eq!(
             detail(&plan),
             "its start failed once (InsufficientInstanceCapacity); \
@@ -57,9 +58,9 @@ fn a_start_without_capacity_is_recorded_and_retried() {
 
         cloud.full.clear();
         cloud.until("2026-11-23 08:01");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(cloud.retry(&web), "", "it was a success");
         assert_eq!(cloud.state(&web), Running);
         assert_eq!(cloud.calls.len(), 1);
@@ -81,7 +82,7 @@ fn attempts_back_off_until_the_catch_up_limit() {
         assert_eq!(attempts_within(cloud, 121), [0, 1, 3, 8, 18, 38, 68, 98]);
         assert!(cloud.retry(&web).contains(" 8x "), "{}", cloud.retry(&web));
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "too_late");
+        assert_eq!(outcome(&plan), "too_late");
         assert_eq!(
             detail(&plan),
             "its start of 2026-11-23T07:00:00Z is given up, after 8x InsufficientInstanceCapacity"
@@ -108,8 +109,8 @@ fn an_instance_with_a_broken_volume_is_not_started_every_minute() {
                 cloud.wait(SETTLING);
             }
             assert_eq!(starts, [0, 1, 2, 4, 9, 19, 39, 70, 100]);
-            let plan = cloud.look();
-            assert_eq!(said(&plan), "waiting_to_retry");
+            let plan = cloud.planned();
+            assert_eq!(outcome(&plan), "waiting_to_retry");
             let why = match state_details {
                 StateDetails::Reported => {
                     "Client error on launch: the key of its volume is disabled"
@@ -129,11 +130,11 @@ fn a_newer_edge_supersedes_a_refused_action() {
         cloud.until("2026-11-23 19:59").pass();
         assert!(cloud.retry(&web).contains("start 1x"));
         cloud.until("2026-11-23 20:00:10");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(cloud.retry(&web), "");
         cloud.full.clear();
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office", "afresh");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office", "afresh");
     });
 }
 
@@ -143,11 +144,11 @@ fn an_action_whose_state_was_reached_outside_curfew_is_not_retried() {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 08:00").pass();
-        cloud.person_starts(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        cloud.start_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(cloud.retry(&web), "");
         cloud.full.clear();
-        cloud.person_stops(&web).wait(SETTLING).pass();
+        cloud.stop_by_hand(&web).wait(SETTLING).pass();
         assert_eq!(cloud.state(&web), Stopped);
         assert!(cloud.calls.is_empty());
     });
@@ -166,7 +167,7 @@ fn a_refused_stop_is_retried_after_a_wait() {
         );
         cloud.protected.clear();
         assert_eq!(
-            said(&cloud.ask_stop(&web)),
+            outcome(&cloud.request_stop(&web)),
             "stop: request by alice",
             "whoever asks does not wait"
         );
@@ -179,14 +180,17 @@ fn a_refused_requested_stop_is_retried() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.protected.insert(web.clone());
-        cloud.ask_stop(&web);
+        cloud.request_stop(&web);
         assert_eq!(
             cloud.retry(&web),
             "2026-11-23T11:00:00Z stop 1x OperationNotPermitted first 2026-11-23T11:00:00Z next 2026-11-23T11:01:00Z"
         );
         cloud.protected.clear();
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
-        assert_eq!(said(&cloud.wait(SETTLING).pass()), "stop: request by alice");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(
+            outcome(&cloud.wait(SETTLING).pass()),
+            "stop: request by alice"
+        );
     });
 }
 
@@ -199,7 +203,7 @@ fn a_requested_start_without_capacity_stays_due_like_any_edge() {
             "2026-11-23T07:00:00Z start 9x Code first 2026-11-23T07:00:00Z next 2026-11-23T20:20:00Z",
         );
         cloud.full.insert(TYPE.into());
-        cloud.ask_start(&web);
+        cloud.request_start(&web);
         assert_eq!(
             (cloud.request(&web), cloud.retry(&web)),
             (
@@ -207,10 +211,10 @@ fn a_requested_start_without_capacity_stays_due_like_any_edge() {
                 "2026-11-23T20:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T20:00:00Z next 2026-11-23T20:01:00Z"
             )
         );
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
         cloud.full.clear();
         assert_eq!(
-            said(&cloud.wait(minutes(1)).pass()),
+            outcome(&cloud.wait(minutes(1)).pass()),
             "start: request by alice"
         );
         cloud.wait(SETTLING).pass();
@@ -230,15 +234,15 @@ fn an_override_without_capacity_waits_and_a_new_request_does_not() {
                 paris("2026-11-23 21:00") + SignedDuration::from_hours(hours),
             ))
         };
-        cloud.ask(&web, hours(2));
+        cloud.pass_with_request(&web, hours(2));
         assert_eq!(
             cloud.retry(&web),
             "2026-11-23T20:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T20:00:00Z next 2026-11-23T20:01:00Z",
             "the override's beginning tells for what it is"
         );
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
         assert_eq!(attempts_within(cloud, 10), [1, 3, 8]);
-        cloud.ask(&web, hours(3));
+        cloud.pass_with_request(&web, hours(3));
         assert!(
             cloud
                 .retry(&web)
@@ -246,13 +250,13 @@ fn an_override_without_capacity_waits_and_a_new_request_does_not() {
         );
         cloud.full.clear();
         assert_eq!(
-            said(&cloud.wait(minutes(1)).pass()),
+            outcome(&cloud.wait(minutes(1)).pass()),
             "start: override by alice"
         );
         let plan = cloud.wait(SETTLING).pass();
-        assert_eq!(said(&plan), "record: override by alice");
+        assert_eq!(outcome(&plan), "record: override by alice");
         assert_eq!(cloud.retry(&web), "");
-        assert_eq!(said(&cloud.pass()), "overridden");
+        assert_eq!(outcome(&cloud.pass()), "overridden");
     });
 }
 
@@ -275,7 +279,7 @@ fn an_override_does_not_start_an_instance_with_a_broken_volume_every_minute() {
                 cloud.wait(SETTLING);
             }
             assert_eq!(starts, 7);
-            cloud.ask(&web, RequestKind::Resume);
+            cloud.pass_with_request(&web, RequestKind::Resume);
         },
     );
 }
@@ -288,11 +292,11 @@ fn the_end_of_an_override_stays_due_while_ec2_refuses_it() {
         cloud.machine(&web).tag(OVERRIDE_TAG, override_);
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 13:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
         cloud.full.clear();
         assert_eq!(
-            said(&cloud.wait(minutes(1)).pass()),
+            outcome(&cloud.wait(minutes(1)).pass()),
             "start: schedule office"
         );
         assert_eq!(cloud.override_(&web), override_);
@@ -307,13 +311,13 @@ fn a_resumed_override_stays_ended_while_ec2_refuses_the_next_action() {
         cloud.machine(&web).tag(OVERRIDE_TAG, override_);
         cloud.full.insert(TYPE.into());
         assert_eq!(
-            said(&cloud.ask(&web, RequestKind::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "start: request by alice"
         );
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
         cloud.full.clear();
         assert_eq!(
-            said(&cloud.wait(minutes(1)).pass()),
+            outcome(&cloud.wait(minutes(1)).pass()),
             "start: request by alice"
         );
         cloud.wait(SETTLING).pass();
@@ -349,7 +353,7 @@ fn a_refused_early_attempt_is_kept_until_its_edge() {
         cloud.until("2026-11-23 07:59:30").pass();
         assert_eq!(cloud.retry(&web), retry);
         assert_eq!(
-            said(&cloud.until("2026-11-23 08:00:30").pass()),
+            outcome(&cloud.until("2026-11-23 08:00:30").pass()),
             "waiting_to_retry"
         );
     });
@@ -375,10 +379,10 @@ fn an_invalid_retry_tag_is_removed() {
             let web = cloud.running("office");
             cloud.machine(&web).tag(RETRY_TAG, text);
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "record: schedule office");
+            assert_eq!(outcome(&plan), "record: schedule office");
             assert!(note(&plan).starts_with(problem), "{}", note(&plan));
             assert_eq!(cloud.retry(&web), "");
-            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(outcome(&cloud.pass()), "as_desired");
         });
     }
 }
@@ -392,7 +396,7 @@ fn an_ignored_instance_keeps_its_retry_tag() {
             OVERRIDE_TAG,
             "ignored since 2026-11-23T10:00:00Z until 2026-11-23T12:00:00Z by alice",
         );
-        assert_eq!(said(&cloud.pass()), "override_ignored");
+        assert_eq!(outcome(&cloud.pass()), "override_ignored");
         assert_eq!(cloud.retry(&web), "later");
         cloud.until("2026-11-23 14:00").pass();
     });

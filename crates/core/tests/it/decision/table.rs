@@ -5,7 +5,7 @@ use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
 use curfew_core::step::RetryChange;
 use curfew_core::timetable::Desired;
 
-use crate::support::{CONFIGURATION, Cloud, StateDetails, note, paris, said, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, note, outcome, paris, schedule_set};
 
 /// One instance on Monday 23 November 2026, or another day; Paris is an hour ahead of the tags.
 #[derive(Clone, Copy)]
@@ -77,22 +77,22 @@ impl Case<'_> {
 
     /// The decision, and the `curfew:last` that it writes: `stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]`.
     fn at(&self, now: &str) -> String {
-        let plan = self.cloud(now).look();
+        let plan = self.cloud(now).planned();
         let last = plan
             .steps
             .first()
             .and_then(|step| step.tag_changes.last.as_ref());
         match last {
-            Some(last) => format!("{} [{last}]", said(&plan)),
-            None => said(&plan),
+            Some(last) => format!("{} [{last}]", outcome(&plan)),
+            None => outcome(&plan),
         }
     }
 
     /// The action, and the change to `curfew:retry`.
     fn retry_at(&self, now: &str) -> String {
-        let plan = self.cloud(now).look();
+        let plan = self.cloud(now).planned();
         let Some(step) = plan.steps.first() else {
-            return said(&plan);
+            return outcome(&plan);
         };
         let retry = match &step.tag_changes.retry {
             RetryChange::Keep => "keeps it".to_owned(),
@@ -103,7 +103,7 @@ impl Case<'_> {
     }
 
     fn note_at(&self, now: &str) -> String {
-        note(&self.cloud(now).look()).to_owned()
+        note(&self.cloud(now).planned()).to_owned()
     }
 }
 
@@ -450,7 +450,7 @@ fn an_instance_of_another_tool_is_acted_on_only_for_an_open_request() {
         cloud
             .machine(&web)
             .tag("aws:autoscaling:groupName", "workers");
-        said(&cloud.look())
+        outcome(&cloud.planned())
     };
     let request = "2026-11-23T18:30:00Z stop by alice";
     for (last, expected) in [
@@ -492,7 +492,7 @@ fn fifty_tags_without_those_of_aws_leave_no_room_for_a_state_tag() {
         for number in 0..aws {
             machine.tag(&format!("aws:t{number}"), "x");
         }
-        said(&cloud.look())
+        outcome(&cloud.planned())
     };
     let known = Some("2026-11-23T07:00:00Z start schedule office");
     assert_eq!(decided(49, 5, None), "stop: schedule office");
@@ -622,7 +622,7 @@ fn a_directive_without_an_edge_is_dated_by_its_first_attempt() {
         let web = cloud.add("web", Running, &[("Schedule", "party")]);
         let retry = format!("{edge} {action} 1x Code first {edge} next 2026-11-23T10:01:00Z");
         cloud.machine(&web).tag(RETRY_TAG, &retry);
-        let plan = cloud.look();
+        let plan = cloud.planned();
         plan.steps[0]
             .tag_changes
             .last

@@ -76,7 +76,7 @@ fn by_passes(from: Timestamp, passes: impl IntoIterator<Item = Timestamp>) -> Ye
             (before, after) => assert_eq!(before, after),
         }
     }
-    cloud.come_to_rest();
+    cloud.settle_all();
     assert_eq!(cloud.state(&web), Stopped);
     year
 }

@@ -162,7 +162,7 @@ impl Machine {
     }
 
     /// Shuts the instance down by its operating system.
-    pub(crate) fn shuts_down(&mut self, now: Timestamp, state_details: StateDetails) {
+    pub(crate) fn shut_down_by_os(&mut self, now: Timestamp, state_details: StateDetails) {
         if self.stop(now, state_details) && state_details == StateDetails::Reported {
             self.explain(Some((
                 StateReason::SHUT_DOWN_FROM_INSIDE,

@@ -65,11 +65,11 @@ pub(crate) fn paris(time: &str) -> Timestamp {
 
 /// A failure in the next pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Failure {
     /// EC2 refuses all calls that start or stop.
     CallsFail,
     /// The process dies after those calls, before anything is recorded.
-    CrashBeforeMemory,
+    CrashBeforeRecord,
     /// The process dies between the writes: new values are written, and obsolete tags are not removed.
     CrashBeforeClearing,
     /// The process dies after the tags of a request, or the first `curfew:last`, were written, before any call.
@@ -83,7 +83,7 @@ pub(crate) struct Cloud {
     pub(crate) now: Timestamp,
     pub(crate) state_details: StateDetails,
     pub(crate) machines: BTreeMap<InstanceId, Machine>,
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) failure: Option<Failure>,
     /// The types that EC2 has no capacity for.
     pub(crate) full: BTreeSet<String>,
     /// The instances that EC2 refuses to stop.
@@ -108,7 +108,7 @@ pub(crate) fn scenario_on(
 ) {
     let mut cloud = Cloud::new(schedule_set(configuration), paris(from), state_details);
     run(&mut cloud);
-    cloud.come_to_rest();
+    cloud.settle_all();
 }
 
 impl Cloud {
@@ -122,7 +122,7 @@ impl Cloud {
             now,
             state_details,
             machines: BTreeMap::new(),
-            trouble: None,
+            failure: None,
             full: BTreeSet::new(),
             protected: BTreeSet::new(),
             calls: Vec::new(),
@@ -162,10 +162,10 @@ impl Cloud {
 
     /// Records the adoption of the instance, if a pass would do nothing else.
     fn known(&mut self, id: InstanceId) -> InstanceId {
-        let plan = self.look();
+        let plan = self.planned();
         let step = plan.steps.iter().find(|step| step.instance == id);
         if let Some(step) = step.filter(|step| step.cause == Cause::Adopted) {
-            self.carry_out_step(step, None);
+            self.execute_step(step, None);
         }
         id
     }
@@ -233,32 +233,32 @@ impl Cloud {
     }
 
     /// Starts the instance in the console, if it can be started.
-    pub(crate) fn person_starts(&mut self, id: &InstanceId) -> &mut Self {
+    pub(crate) fn start_by_hand(&mut self, id: &InstanceId) -> &mut Self {
         let (now, state_details) = (self.now, self.state_details);
         self.machine(id).start(now, state_details);
         self
     }
 
     /// Stops the instance in the console, if it can be stopped.
-    pub(crate) fn person_stops(&mut self, id: &InstanceId) -> &mut Self {
+    pub(crate) fn stop_by_hand(&mut self, id: &InstanceId) -> &mut Self {
         let (now, state_details) = (self.now, self.state_details);
         self.machine(id).stop(now, state_details);
         self
     }
 
     /// The plan of a pass now, which is not executed.
-    pub(crate) fn look(&self) -> Plan {
+    pub(crate) fn planned(&self) -> Plan {
         self.decide(None, None)
     }
 
     /// The plan of a pass now that the rule of a schedule triggered, which is not executed.
-    pub(crate) fn look_for(&self, schedule: &str) -> Plan {
+    pub(crate) fn planned_for_trigger(&self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
         self.decide(None, Some(&schedule))
     }
 
     /// Writes the tags of a request by alice for one instance, without a pass.
-    pub(crate) fn says(&mut self, id: &InstanceId, ask: RequestKind) {
+    pub(crate) fn write_request(&mut self, id: &InstanceId, ask: RequestKind) {
         let request = Request {
             kind: ask,
             targets: BTreeSet::from([id.clone()]),
@@ -279,38 +279,38 @@ impl Cloud {
 
     /// Runs one complete pass.
     pub(crate) fn pass(&mut self) -> Plan {
-        self.carry_out(self.decide(None, None))
+        self.execute(self.decide(None, None))
     }
 
     /// Runs a pass that the rule of a schedule triggered.
     pub(crate) fn triggered_for(&mut self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
-        self.carry_out(self.decide(None, Some(&schedule)))
+        self.execute(self.decide(None, Some(&schedule)))
     }
 
     /// Runs a pass with a request by alice for one instance.
-    pub(crate) fn ask(&mut self, id: &InstanceId, ask: RequestKind) -> Plan {
+    pub(crate) fn pass_with_request(&mut self, id: &InstanceId, ask: RequestKind) -> Plan {
         let request = Request {
             kind: ask,
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
-        self.carry_out(self.decide(Some(&request), None))
+        self.execute(self.decide(Some(&request), None))
     }
 
     /// `curfew start` without a duration.
-    pub(crate) fn ask_start(&mut self, id: &InstanceId) -> Plan {
-        self.ask(id, RequestKind::Start(RequestDuration::NextEdge))
+    pub(crate) fn request_start(&mut self, id: &InstanceId) -> Plan {
+        self.pass_with_request(id, RequestKind::Start(RequestDuration::NextEdge))
     }
 
     /// `curfew stop` without a duration.
-    pub(crate) fn ask_stop(&mut self, id: &InstanceId) -> Plan {
-        self.ask(id, RequestKind::Stop(RequestDuration::NextEdge))
+    pub(crate) fn request_stop(&mut self, id: &InstanceId) -> Plan {
+        self.pass_with_request(id, RequestKind::Stop(RequestDuration::NextEdge))
     }
 
     /// Runs passes until nothing is left to do, at most ten; after that, a plan must be empty.
-    pub(crate) fn come_to_rest(&mut self) {
-        self.trouble = None;
+    pub(crate) fn settle_all(&mut self) {
+        self.failure = None;
         for _ in 0..10 {
             self.pass();
             assert!(
@@ -341,7 +341,7 @@ impl Cloud {
             request: None,
             triggered_for: None,
         };
-        self.carry_out(plan(&world, self.now));
+        self.execute(plan(&world, self.now));
     }
 
     fn decide(&self, request: Option<&Request>, triggered_for: Option<&ScheduleName>) -> Plan {
@@ -358,15 +358,15 @@ impl Cloud {
         decided
     }
 
-    fn carry_out(&mut self, plan: Plan) -> Plan {
-        let trouble = self.trouble.take();
+    fn execute(&mut self, plan: Plan) -> Plan {
+        let failure = self.failure.take();
         for step in &plan.steps {
-            self.carry_out_step(step, trouble);
+            self.execute_step(step, failure);
         }
         plan
     }
 
-    fn carry_out_step(&mut self, step: &Step, trouble: Option<Trouble>) {
+    fn execute_step(&mut self, step: &Step, failure: Option<Failure>) {
         for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
             self.machine(&step.instance).tag(key, &value);
         }
@@ -374,23 +374,23 @@ impl Cloud {
         if let Some(first) = &step.adopt {
             self.write_last(&step.instance, first, mends);
         }
-        if trouble == Some(Trouble::CrashBeforeCalls) {
+        if failure == Some(Failure::CrashBeforeCalls) {
             return;
         }
         if step.action != StepAction::Record {
-            if trouble == Some(Trouble::CallsFail) {
+            if failure == Some(Failure::CallsFail) {
                 return;
             }
             match self.call(step) {
                 Ok(()) => self.note_call(step),
                 Err(code) => {
-                    let crashed = trouble == Some(Trouble::CrashBeforeMemory);
+                    let crashed = failure == Some(Failure::CrashBeforeRecord);
                     if let Some(next) = step.if_refused.filter(|_| !crashed) {
                         self.remember(
                             &step.instance,
                             TagChanges::refused(next, code),
                             mends,
-                            trouble,
+                            failure,
                         );
                     }
                     return;
@@ -403,8 +403,8 @@ impl Cloud {
         if step.types.as_deref().is_some_and(stands_in) {
             remember.fallback = FallbackChange::Keep;
         }
-        if trouble != Some(Trouble::CrashBeforeMemory) {
-            self.remember(&step.instance, remember, mends, trouble);
+        if failure != Some(Failure::CrashBeforeRecord) {
+            self.remember(&step.instance, remember, mends, failure);
         }
     }
 
@@ -490,7 +490,7 @@ impl Cloud {
         id: &InstanceId,
         remember: TagChanges,
         mends: Option<&str>,
-        trouble: Option<Trouble>,
+        failure: Option<Failure>,
     ) {
         let set_only = || TagChanges {
             last: remember.last.clone(),
@@ -499,8 +499,8 @@ impl Cloud {
                 .unwrap_or_default(),
             fallback: FallbackChange::Keep,
         };
-        let mut written = match trouble {
-            Some(Trouble::CrashBeforeClearing) => set_only(),
+        let mut written = match failure {
+            Some(Failure::CrashBeforeClearing) => set_only(),
             _ => remember,
         };
         if let Some(last) = written.last.take() {
@@ -532,7 +532,7 @@ fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
 }
 
 /// The decision about a plan's only instance: `stop: schedule office`, or the code of the skip reason.
-pub(crate) fn said(plan: &Plan) -> String {
+pub(crate) fn outcome(plan: &Plan) -> String {
     let decisions: Vec<String> = plan
         .steps
         .iter()
