@@ -25,8 +25,8 @@ mod message;
 mod parameter;
 #[path = "../../lambda/src/parameters.rs"]
 mod parameters;
-#[path = "../../lambda/src/refusal.rs"]
-mod refusal;
+#[path = "../../lambda/src/api_error.rs"]
+mod api_error;
 #[path = "../../lambda/src/route.rs"]
 mod route;
 
@@ -36,15 +36,15 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-use crate::auth::Auth;
-use crate::command::Command;
+use crate::auth::Authenticator;
+use crate::command::ApiCommand;
 use crate::event::Invocation;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use crate::route::{Effect, Route};
 
-static TOKEN: LazyLock<Auth> = LazyLock::new(|| {
+static TOKEN: LazyLock<Authenticator> = LazyLock::new(|| {
     let tokens = format!("alice={}", "00".repeat(32));
-    Auth::Token(tokens.parse().expect("it is written as tokens are"))
+    Authenticator::Token(tokens.parse().expect("it is written as tokens are"))
 });
 
 fuzz_target!(|bytes: &[u8]| {
@@ -72,21 +72,21 @@ fn take(event: &Value) {
                 let admitted = TOKEN.admit(&request, route, None).map_err(told);
                 assert!(admitted.is_err(), "nobody's token has this digest: {request:?}");
             }
-            let command = Command::of_request(route, &request, now).map_err(told);
-            let changes = matches!(command, Ok(Command::Change { .. }));
+            let command = ApiCommand::of_request(route, &request, now).map_err(told);
+            let changes = matches!(command, Ok(ApiCommand::Change { .. }));
             assert!(!changes || route.effect() == Effect::Changes, "{command:?}");
             assert!(!changes || request.method != "HEAD", "{command:?}");
         }
         Ok(Invocation::Direct { command, parameters }) => {
             if let Some(route) = Route::commanded(&command) {
-                let _ = Command::of_fields(route, &parameters, now).map_err(told);
+                let _ = ApiCommand::of_fields(route, &parameters, now).map_err(told);
             }
         }
         Ok(_) => {}
     }
 }
 
-fn told(refusal: Refusal) {
+fn told(refusal: ApiError) {
     harmless(&refusal.to_string());
 }
 

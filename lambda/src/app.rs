@@ -3,24 +3,24 @@
 use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 
-use crate::account_regions::Members;
-use crate::auth::Auth;
-use crate::configuration::Configuration;
+use crate::auth::Authenticator;
+use crate::configuration_cache::ConfigurationCache;
+use crate::organisation_cache::OrganisationCache;
 use crate::work_queue::WorkQueue;
 
 /// The function with everything it needs: one per execution environment.
 #[derive(Debug)]
 pub struct App {
     /// Where the instances are.
-    pub account_regions: Members,
+    pub organisations: OrganisationCache,
     /// Who else can be given work, if the stack has a queue.
     pub queue: Option<WorkQueue>,
     /// What manages them.
-    pub configuration: Configuration,
+    pub configuration: ConfigurationCache,
     /// What tells the time.
     pub clock: Clock,
     /// Who may ask over HTTP.
-    pub auth: Auth,
+    pub auth: Authenticator,
     /// The one other site whose pages may ask.
     pub cors_origin: Option<String>,
     /// How many instances a request may change that does not say `all=true`.

@@ -7,13 +7,13 @@ use curfew_core::token::Tokens;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::http::Request;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::http::HttpRequest;
 use crate::route::{Effect, Route};
 
 /// Who may ask over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Auth {
+pub enum Authenticator {
     /// Anybody who reaches the endpoint: only where that is this machine.
     None,
     /// Whoever has one of these tokens.
@@ -22,14 +22,14 @@ pub enum Auth {
     Iam,
 }
 
-impl Auth {
+impl Authenticator {
     /// Lets the request in and says whose it is, or refuses it.
     pub(crate) fn admit(
         &self,
-        request: &Request,
+        request: &HttpRequest,
         route: Route,
         cors_origin: Option<&str>,
-    ) -> Result<Actor, Refusal> {
+    ) -> Result<Actor, ApiError> {
         if !route.is_guarded() {
             return Ok(who(request, "anybody"));
         }
@@ -40,7 +40,7 @@ impl Auth {
             refuse_what_nobody_asked_for(request, cors_origin)?;
         }
         let refuse =
-            |message: &str, hint: &str| Err(Refusal::new(Code::Unauthorized, message, hint));
+            |message: &str, hint: &str| Err(ApiError::new(ErrorCode::Unauthorized, message, hint));
         match self {
             Self::None => Ok(who(request, "http")),
             Self::Iam if request.caller.is_some() => Ok(who(request, "http")),
@@ -93,9 +93,9 @@ fn bearer(header: &str) -> Option<&str> {
 /// A start or stop by GET is a link, and browsers follow links by themselves: for other sites, and ahead of a click. Programs send
 /// none of these headers.
 fn refuse_what_nobody_asked_for(
-    request: &Request,
+    request: &HttpRequest,
     cors_origin: Option<&str>,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     let says = |header: &str, what: &str| {
         request
             .header(header)
@@ -105,14 +105,14 @@ fn refuse_what_nobody_asked_for(
         says("sec-purpose", "prefetch") || says("purpose", "prefetch") || says("x-moz", "prefetch");
     let welcome = cors_origin.is_some() && request.header("origin") == cors_origin;
     if is_of_another_origin(request) && !welcome {
-        Err(Refusal::new(
-            Code::Forbidden,
+        Err(ApiError::new(
+            ErrorCode::Forbidden,
             "a page of another site sent this request",
             "open the address itself, or call it from a program",
         ))
     } else if ahead {
-        Err(Refusal::new(
-            Code::Forbidden,
+        Err(ApiError::new(
+            ErrorCode::Forbidden,
             "the browser loads this address ahead of being asked to",
             "open it for real",
         ))
@@ -125,7 +125,7 @@ fn refuse_what_nobody_asked_for(
 /// have changed `Host`. Browsers leave it out where the address is plain HTTP and not this machine's; `Origin` has to do then.
 ///
 /// <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
-fn is_of_another_origin(request: &Request) -> bool {
+fn is_of_another_origin(request: &HttpRequest) -> bool {
     if let Some(site) = request.header("sec-fetch-site") {
         return !matches!(site, "same-origin" | "none");
     }
@@ -143,22 +143,22 @@ fn is_of_another_origin(request: &Request) -> bool {
 /// Without credentials, the address alone keeps other sites out. A site whose name was made to lead to this machine (DNS rebinding)
 /// is the same origin to a browser, so that its pages could read and change everything: a browser is only served under a name that
 /// no other site can have.
-fn refuse_rebound_host(request: &Request) -> Result<(), Refusal> {
+fn refuse_rebound_host(request: &HttpRequest) -> Result<(), ApiError> {
     let Some(host) = request.header("host") else {
         return Ok(());
     };
     if !is_from_browser(request) || is_local_name(without_port(host)) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::Forbidden,
+    Err(ApiError::new(
+        ErrorCode::Forbidden,
         format!("{} is not a name of this machine", quoted(host)),
         "open it as `localhost` or by its IP address, or set `[api] auth`",
     ))
 }
 
 /// Whether a browser sent the request, by what browsers always send in some combination and programs seldom do.
-fn is_from_browser(request: &Request) -> bool {
+fn is_from_browser(request: &HttpRequest) -> bool {
     const HEADERS: [&str; 5] = [
         "sec-fetch-site",
         "sec-fetch-mode",
@@ -192,7 +192,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// The name that reaches the override, the log and the journal: the identity that signed, or how and from where it came.
-fn who(request: &Request, otherwise: &str) -> Actor {
+fn who(request: &HttpRequest, otherwise: &str) -> Actor {
     let name = request
         .caller
         .as_deref()
@@ -214,8 +214,8 @@ mod tests {
     /// What `printf '%s' 'correct horse' | sha256sum` prints.
     const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-    fn request(headers: &[(&str, &str)], caller: Option<&str>) -> Request {
-        Request {
+    fn request(headers: &[(&str, &str)], caller: Option<&str>) -> HttpRequest {
+        HttpRequest {
             method: "GET".into(),
             path: "/stop".into(),
             stage: "prod".into(),
@@ -231,14 +231,18 @@ mod tests {
         }
     }
 
-    fn admit(auth: &Auth, headers: &[(&str, &str)], caller: Option<&str>) -> Result<String, Code> {
+    fn admit(
+        auth: &Authenticator,
+        headers: &[(&str, &str)],
+        caller: Option<&str>,
+    ) -> Result<String, ErrorCode> {
         auth.admit(&request(headers, caller), Route::Stop, None)
             .map(|who| who.to_string())
             .map_err(|refusal| refusal.code)
     }
 
-    fn token() -> Auth {
-        Auth::Token(
+    fn token() -> Authenticator {
+        Authenticator::Token(
             format!("alice={HASH},ci={}", "00".repeat(32))
                 .parse()
                 .unwrap(),
@@ -257,9 +261,9 @@ mod tests {
             "correct horse",
             "",
         ] {
-            assert_eq!(with(wrong), Err(Code::Unauthorized), "{wrong}");
+            assert_eq!(with(wrong), Err(ErrorCode::Unauthorized), "{wrong}");
         }
-        assert_eq!(admit(&token(), &[], None), Err(Code::Unauthorized));
+        assert_eq!(admit(&token(), &[], None), Err(ErrorCode::Unauthorized));
     }
 
     #[test]
@@ -272,23 +276,29 @@ mod tests {
             ),
             ("arn:aws:iam::123456789012:root", "root"),
         ] {
-            assert_eq!(admit(&Auth::Iam, &[], Some(arn)), Ok(name.into()));
+            assert_eq!(admit(&Authenticator::Iam, &[], Some(arn)), Ok(name.into()));
         }
-        assert_eq!(admit(&Auth::Iam, &[], None), Err(Code::Unauthorized));
-        assert_eq!(admit(&Auth::None, &[], None), Ok("http 192.0.2.7".into()));
+        assert_eq!(
+            admit(&Authenticator::Iam, &[], None),
+            Err(ErrorCode::Unauthorized)
+        );
+        assert_eq!(
+            admit(&Authenticator::None, &[], None),
+            Ok("http 192.0.2.7".into())
+        );
     }
 
     #[test]
     fn a_browser_does_not_change_anything_by_itself() {
-        let browser = |header, value| admit(&Auth::None, &[(header, value)], None);
+        let browser = |header, value| admit(&Authenticator::None, &[(header, value)], None);
         assert!(browser("sec-fetch-site", "none").is_ok());
         assert!(browser("sec-fetch-site", "same-origin").is_ok());
         for site in ["cross-site", "same-site"] {
-            assert_eq!(browser("sec-fetch-site", site), Err(Code::Forbidden));
+            assert_eq!(browser("sec-fetch-site", site), Err(ErrorCode::Forbidden));
         }
         assert_eq!(
             browser("sec-purpose", "prefetch;prerender"),
-            Err(Code::Forbidden)
+            Err(ErrorCode::Forbidden)
         );
     }
 
@@ -296,7 +306,7 @@ mod tests {
     fn an_origin_that_is_not_the_address_itself_changes_nothing() {
         let from = |origin: &str, more: &[(&str, &str)]| {
             let headers = [&[("host", "127.0.0.1:4566"), ("origin", origin)], more].concat();
-            admit(&Auth::None, &headers, None)
+            admit(&Authenticator::None, &headers, None)
         };
         assert!(from("http://127.0.0.1:4566", &[]).is_ok());
         for other in [
@@ -305,10 +315,10 @@ mod tests {
             "http://127.0.0.1:4566.evil.example",
             "null",
         ] {
-            assert_eq!(from(other, &[]), Err(Code::Forbidden), "{other}");
+            assert_eq!(from(other, &[]), Err(ErrorCode::Forbidden), "{other}");
         }
         let forwarded = "https://octo-4566.app.github.dev";
-        assert_eq!(from(forwarded, &[]), Err(Code::Forbidden));
+        assert_eq!(from(forwarded, &[]), Err(ErrorCode::Forbidden));
         assert!(from(forwarded, &[("sec-fetch-site", "same-origin")]).is_ok());
         let proxy = [("x-forwarded-host", "octo-4566.app.github.dev")];
         assert!(from(forwarded, &proxy).is_ok());
@@ -316,7 +326,7 @@ mod tests {
 
     #[test]
     fn without_auth_a_browser_is_served_under_names_of_this_machine_alone() {
-        let browser = |host: &str, auth: &Auth, route| {
+        let browser = |host: &str, auth: &Authenticator, route| {
             let headers = [("host", host), ("accept-language", "en")];
             let admitted = auth.admit(&request(&headers, Some("arn:x")), route, None);
             admitted.map_err(|refusal| refusal.code)
@@ -333,7 +343,10 @@ mod tests {
             "localstack:4566",
             "octo-4566.app.github.dev",
         ] {
-            assert!(browser(own, &Auth::None, Route::Stop).is_ok(), "{own}");
+            assert!(
+                browser(own, &Authenticator::None, Route::Stop).is_ok(),
+                "{own}"
+            );
         }
         for rebound in [
             "evil.example:4566",
@@ -343,15 +356,15 @@ mod tests {
             "1.2.3.4.5",
         ] {
             for route in [Route::Stop, Route::Status] {
-                let refused = browser(rebound, &Auth::None, route);
-                assert_eq!(refused, Err(Code::Forbidden), "{rebound}");
+                let refused = browser(rebound, &Authenticator::None, route);
+                assert_eq!(refused, Err(ErrorCode::Forbidden), "{rebound}");
             }
-            assert!(browser(rebound, &Auth::Iam, Route::Stop).is_ok());
+            assert!(browser(rebound, &Authenticator::Iam, Route::Stop).is_ok());
         }
         let program = [
             ("host", "curfew.internal.example"),
             ("user-agent", "curl/8"),
         ];
-        assert!(admit(&Auth::None, &program, None).is_ok());
+        assert!(admit(&Authenticator::None, &program, None).is_ok());
     }
 }

@@ -8,14 +8,14 @@ use curfew_core::select::{Reach, TagFilter, Targets};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::http::Request;
-use crate::parameters::Parameters;
-use crate::refusal::{Refusal, quoted};
+use crate::api_error::{ApiError, quoted};
+use crate::http::HttpRequest;
+use crate::parameters::RequestParameters;
 use crate::route::Route;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Command {
+pub enum ApiCommand {
     /// How instances are.
     Status(Targets),
     /// A change to instances.
@@ -25,19 +25,19 @@ pub enum Command {
         /// Of what.
         targets: Targets,
         /// In earnest or not.
-        mode: Mode,
+        mode: ChangeMode,
     },
     /// What the schedules are, and what they want in the days to come.
-    Schedules(Option<Days>),
+    Schedules(Option<TimelineDays>),
     /// Whether the function works.
     Healthz,
 }
 
 /// Over how many days, today included (`days=7`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Days(i8);
+pub struct TimelineDays(i8);
 
-impl Days {
+impl TimelineDays {
     /// A month fits on a screen, and a schedule of one run each quarter of an hour then still fits into an answer.
     pub(crate) const MOST: i8 = 31;
 
@@ -49,17 +49,21 @@ impl Days {
 
 /// Whether a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum ChangeMode {
     /// It is made.
     Act,
     /// It is only planned (`dry_run=true`). EC2's own `DryRun` is not used: most emulators act on it.
     DryRun,
 }
 
-impl Command {
+impl ApiCommand {
     /// What an HTTP request asks for, whose route is known. `now` is what `for` counts from.
-    pub fn of_request(route: Route, request: &Request, now: Timestamp) -> Result<Self, Refusal> {
-        Self::read(route, Parameters::of(request, route)?, now)
+    pub fn of_request(
+        route: Route,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        Self::read(route, RequestParameters::of(request, route)?, now)
     }
 
     /// What a direct command asks for.
@@ -67,14 +71,18 @@ impl Command {
         route: Route,
         fields: &Map<String, Value>,
         now: Timestamp,
-    ) -> Result<Self, Refusal> {
-        Self::read(route, Parameters::of_fields(fields, route)?, now)
+    ) -> Result<Self, ApiError> {
+        Self::read(route, RequestParameters::of_fields(fields, route)?, now)
     }
 
-    fn read(route: Route, mut parameters: Parameters, now: Timestamp) -> Result<Self, Refusal> {
+    fn read(
+        route: Route,
+        mut parameters: RequestParameters,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         let command = match route {
             Route::Page | Route::OpenApi => {
-                return Err(Refusal::parameter(
+                return Err(ApiError::parameter(
                     format!("`{}` is a document, not a command", route.path()),
                     "ask for it over HTTP",
                 ));
@@ -97,35 +105,35 @@ impl Command {
     }
 }
 
-fn days(text: &str) -> Result<Days, Refusal> {
+fn days(text: &str) -> Result<TimelineDays, ApiError> {
     match text.parse() {
-        Ok(days @ 1..=Days::MOST) => Ok(Days(days)),
-        _ => Err(Refusal::parameter(
+        Ok(days @ 1..=TimelineDays::MOST) => Ok(TimelineDays(days)),
+        _ => Err(ApiError::parameter(
             format!("`days` is {}", quoted(text)),
-            format!("it is a whole number from 1 to {}", Days::MOST),
+            format!("it is a whole number from 1 to {}", TimelineDays::MOST),
         )),
     }
 }
 
-fn change(ask: Ask, parameters: &mut Parameters) -> Result<Command, Refusal> {
+fn change(ask: Ask, parameters: &mut RequestParameters) -> Result<ApiCommand, ApiError> {
     let mode = if parameters.flag("dry_run")? {
-        Mode::DryRun
+        ChangeMode::DryRun
     } else {
-        Mode::Act
+        ChangeMode::Act
     };
     let targets = targets(parameters)?;
-    Ok(Command::Change { ask, targets, mode })
+    Ok(ApiCommand::Change { ask, targets, mode })
 }
 
-fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
+fn targets(parameters: &mut RequestParameters) -> Result<Targets, ApiError> {
     let ids = parameters.all("instance", |text| {
         text.parse::<InstanceId>().map_err(|error| {
-            Refusal::parameter(format!("`instance`: {error}"), "`/status` lists the ids")
+            ApiError::parameter(format!("`instance`: {error}"), "`/status` lists the ids")
         })
     })?;
     let schedules = parameters.all("schedule", |text| {
         text.parse::<ScheduleName>().map_err(|error| {
-            Refusal::parameter(
+            ApiError::parameter(
                 format!("`schedule`: {error}"),
                 "`/schedules` lists the names",
             )
@@ -144,7 +152,7 @@ fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
     // `all` with ids means all of these: it lifts the limit, and widens nothing.
     let fitted = !targets.schedules.is_empty() || !targets.tags.is_empty();
     if !targets.ids.is_empty() && fitted {
-        return Err(Refusal::parameter(
+        return Err(ApiError::parameter(
             "`instance` can't be combined with `schedule` or `tag`",
             "name instances by their ids, or by schedule and tags",
         ));
@@ -152,9 +160,9 @@ fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
     Ok(targets)
 }
 
-fn tag(text: &str) -> Result<TagFilter, Refusal> {
+fn tag(text: &str) -> Result<TagFilter, ApiError> {
     text.parse().map_err(|_| {
-        Refusal::parameter(
+        ApiError::parameter(
             format!("`tag` is {}", quoted(text)),
             "it is a key and a value, such as `tag=Environment:dev*`",
         )
@@ -162,26 +170,26 @@ fn tag(text: &str) -> Result<TagFilter, Refusal> {
 }
 
 /// How long a start or stop lasts: `for` a while or `until` an instant makes it an override.
-fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refusal> {
+fn lasting(parameters: &mut RequestParameters, now: Timestamp) -> Result<Lasting, ApiError> {
     let length = parameters.one("for", |text| {
         duration(text)
-            .map_err(|message| Refusal::parameter(format!("`for`: {message}"), "such as `for=2h`"))
+            .map_err(|message| ApiError::parameter(format!("`for`: {message}"), "such as `for=2h`"))
     })?;
     let until = parameters.one("until", |text| until(text, now))?;
     match (length, until) {
         (None, None) => Ok(Lasting::NextEdge),
         (Some(length), None) => Ok(Lasting::length(length, now)),
         (None, Some(until)) => Ok(until),
-        (Some(_), Some(_)) => Err(Refusal::parameter(
+        (Some(_), Some(_)) => Err(ApiError::parameter(
             "`for` and `until` both say how long",
             "use one of them",
         )),
     }
 }
 
-fn until(text: &str, now: Timestamp) -> Result<Lasting, Refusal> {
+fn until(text: &str, now: Timestamp) -> Result<Lasting, ApiError> {
     let refuse = |why: &dyn std::fmt::Display, hint: String| {
-        Refusal::parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
+        ApiError::parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
     };
     let until: Timestamp = text.parse().map_err(|_| {
         let hint =

@@ -9,16 +9,16 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::api_error::quoted;
 use crate::http;
-use crate::json::{Document, RepeatedKey};
-use crate::message::Message;
-use crate::refusal::quoted;
+use crate::json::{JsonDocument, RepeatedKey};
+use crate::message::QueueMessage;
 
 /// One invocation of the function.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Invocation {
     /// API Gateway or a function URL wants an HTTP answer.
-    Http(Box<http::Request>),
+    Http(Box<http::HttpRequest>),
     /// Somebody invoked the function itself with a command: the JSON that HTTP takes as a body, and `command`.
     Direct {
         /// The value of `command`.
@@ -31,9 +31,9 @@ pub enum Invocation {
     /// The same for one account and region.
     Work(Work),
     /// Messages of the work queue.
-    Queue(Vec<Message>),
+    Queue(Vec<QueueMessage>),
     /// EC2 tells that an instance changed.
-    StateChange(StateChange),
+    StateChange(StateChangeEvent),
 }
 
 /// What made a pass over everything happen, and what it says of the minute that the pass is for. It decides nothing.
@@ -51,7 +51,7 @@ pub enum Trigger {
 
 /// An `EC2 Instance State-change Notification`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateChange {
+pub struct StateChangeEvent {
     /// The instance.
     pub instance: InstanceId,
     /// Its new state.
@@ -73,8 +73,8 @@ pub struct UnknownEvent {
 
 impl Invocation {
     /// The work that a message of the queue asks for; none, if somebody else wrote it.
-    pub fn work_of(message: &Message) -> Option<Work> {
-        let event: Document = serde_json::from_str(&message.body).ok()?;
+    pub fn work_of(message: &QueueMessage) -> Option<Work> {
+        let event: JsonDocument = serde_json::from_str(&message.body).ok()?;
         match Self::read(event.unambiguous().ok()?) {
             Ok(Self::Work(work)) => Some(work),
             _ => None,
@@ -90,9 +90,9 @@ impl Invocation {
         let broken = |what: &str| UnknownEvent::of(fields, what);
         if let Some(context) = fields.get("requestContext") {
             let request = if context.get("http").is_some() && has("rawPath") {
-                http::Request::from_http_api(event)
+                http::HttpRequest::from_http_api(event)
             } else {
-                http::Request::from_rest_proxy(event)
+                http::HttpRequest::from_rest_proxy(event)
             };
             return request
                 .map(|request| Self::Http(Box::new(request)))
@@ -101,11 +101,11 @@ impl Invocation {
                 });
         }
         if has("detail-type") {
-            let event = Bus::deserialize(event)
+            let event = EventBridgeEvent::deserialize(event)
                 .map_err(|_| broken("not an EventBridge event as AWS writes it"))?;
             return event.read().map_err(|what| broken(&what));
         }
-        if let Some(messages) = Message::all_in(fields) {
+        if let Some(messages) = QueueMessage::all_in(fields) {
             return Ok(Self::Queue(messages));
         }
         match fields.get("command") {
@@ -123,7 +123,7 @@ impl Invocation {
                 })
             }
             Some(_) => Err(broken("`command` is not text")),
-            None => Transformed::deserialize(event)
+            None => TransformedEvent::deserialize(event)
                 .map(|transformed| Self::PassTrigger(Trigger::of_time(&transformed.at)))
                 .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
         }
@@ -227,7 +227,7 @@ fn kind(value: &Value) -> &'static str {
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Bus {
+struct EventBridgeEvent {
     source: String,
     detail_type: String,
     #[serde(default)]
@@ -240,7 +240,7 @@ struct Bus {
     detail: Value,
 }
 
-impl Bus {
+impl EventBridgeEvent {
     fn read(self) -> Result<Invocation, String> {
         match (self.source.as_str(), self.detail_type.as_str()) {
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
@@ -253,7 +253,7 @@ impl Bus {
                 let (Some(instance), Some(to)) = (instance, to) else {
                     return Err("a state change without an instance or a known state".to_owned());
                 };
-                Ok(Invocation::StateChange(StateChange {
+                Ok(Invocation::StateChange(StateChangeEvent {
                     instance,
                     to,
                     at: self.time,
@@ -273,7 +273,7 @@ impl Bus {
 /// What a rule's input transformer makes of a scheduled event: the rule, and the time.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Transformed {
+struct TransformedEvent {
     #[serde(rename = "rule")]
     _rule: String,
     at: String,
@@ -385,7 +385,7 @@ mod tests {
         };
         assert_eq!(
             read(&event("stopped")),
-            Ok(Invocation::StateChange(StateChange {
+            Ok(Invocation::StateChange(StateChangeEvent {
                 instance: "i-0abc1234def567890".parse().unwrap(),
                 to: InstanceState::Stopped,
                 at: "2026-11-23T18:00:00Z".into(),

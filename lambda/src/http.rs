@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// A request, whichever way it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct HttpRequest {
     /// In capitals.
     pub method: String,
     /// As it arrived: it may begin with the stage, or with an emulator's own prefix.
@@ -24,7 +24,7 @@ pub struct Request {
     /// With names in lower case.
     pub headers: BTreeMap<String, String>,
     /// As text; empty when there was none.
-    pub body: Result<String, BadBody>,
+    pub body: Result<String, BodyError>,
     /// Who signed the request, when API Gateway or the function URL checked a signature.
     pub caller: Option<String>,
     /// Where it came from.
@@ -33,7 +33,7 @@ pub struct Request {
 
 /// A body that is no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadBody {
+pub enum BodyError {
     /// The envelope says base64, and it isn't.
     #[error("the body is not the base64 that its envelope says it is")]
     Base64,
@@ -41,11 +41,11 @@ pub enum BadBody {
     #[error("the body is not UTF-8 text")]
     Utf8,
     /// Longer than any request needs.
-    #[error("the body is longer than {} bytes", Request::LONGEST_BODY)]
+    #[error("the body is longer than {} bytes", HttpRequest::LONGEST_BODY)]
     TooLong,
 }
 
-impl Request {
+impl HttpRequest {
     /// A thousand instance ids fit in 20 kB; nothing that is larger was meant for Curfew.
     const LONGEST_BODY: usize = 64 * 1024;
 
@@ -152,16 +152,18 @@ fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BadBody> {
+fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BodyError> {
     let body = body.unwrap_or_default();
     let body = if is_base64 == Some(true) {
-        let bytes = BASE64_STANDARD.decode(body).map_err(|_| BadBody::Base64)?;
-        String::from_utf8(bytes).map_err(|_| BadBody::Utf8)?
+        let bytes = BASE64_STANDARD
+            .decode(body)
+            .map_err(|_| BodyError::Base64)?;
+        String::from_utf8(bytes).map_err(|_| BodyError::Utf8)?
     } else {
         body
     };
-    if body.len() > Request::LONGEST_BODY {
-        Err(BadBody::TooLong)
+    if body.len() > HttpRequest::LONGEST_BODY {
+        Err(BodyError::TooLong)
     } else {
         Ok(body)
     }
@@ -188,12 +190,12 @@ struct RestProxy {
 struct RestContext {
     /// A load balancer's event, which looks much the same, has none.
     stage: String,
-    identity: Option<Identity>,
+    identity: Option<RestIdentity>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Identity {
+struct RestIdentity {
     source_ip: Option<String>,
     user_arn: Option<String>,
 }
@@ -242,7 +244,7 @@ struct IamAuthorizer {
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
+pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
     /// Each name once.
@@ -251,7 +253,7 @@ pub struct Response {
     pub body: String,
 }
 
-impl Response {
+impl HttpResponse {
     /// A JSON document.
     pub(crate) fn json(status: u16, document: &Value) -> Self {
         Self::text(
@@ -298,7 +300,7 @@ impl Response {
 mod tests {
     use super::*;
 
-    fn http_api(changes: &[(&str, Value)]) -> Request {
+    fn http_api(changes: &[(&str, Value)]) -> HttpRequest {
         let mut event = json!({
             "version": "2.0", "rawPath": "/prod/status", "rawQueryString": "",
             "headers": {"User-Agent": "x"},
@@ -307,7 +309,7 @@ mod tests {
         for (key, value) in changes {
             event[*key] = value.clone();
         }
-        Request::from_http_api(&event).unwrap()
+        HttpRequest::from_http_api(&event).unwrap()
     }
 
     #[test]
@@ -342,17 +344,17 @@ mod tests {
         };
         assert_eq!(body("eyJhIjoxfQ==", true).as_deref(), Ok(r#"{"a":1}"#));
         assert_eq!(body("eyJhIjoxfQ==", false).as_deref(), Ok("eyJhIjoxfQ=="));
-        assert_eq!(body("no base64!", true), Err(BadBody::Base64));
-        assert_eq!(body("/w==", true), Err(BadBody::Utf8));
+        assert_eq!(body("no base64!", true), Err(BodyError::Base64));
+        assert_eq!(body("/w==", true), Err(BodyError::Utf8));
         assert_eq!(
-            body(&"x".repeat(Request::LONGEST_BODY + 1), false),
-            Err(BadBody::TooLong)
+            body(&"x".repeat(HttpRequest::LONGEST_BODY + 1), false),
+            Err(BodyError::TooLong)
         );
     }
 
     #[test]
     fn a_load_balancers_event_is_not_a_rest_proxy() {
         let event = json!({"httpMethod": "GET", "path": "/", "requestContext": {"elb": {"targetGroupArn": "arn"}}});
-        assert!(Request::from_rest_proxy(&event).is_err());
+        assert!(HttpRequest::from_rest_proxy(&event).is_err());
     }
 }

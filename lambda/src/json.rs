@@ -12,17 +12,17 @@ use serde_json::{Map, Number, Value};
 
 /// A JSON document, and the first key that one of its objects repeats.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document {
+pub struct JsonDocument {
     value: Value,
     repeated: Option<String>,
 }
 
 /// A key that stands in an object more than once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key {} is repeated", crate::refusal::quoted(.0))]
+#[error("the key {} is repeated", crate::api_error::quoted(.0))]
 pub struct RepeatedKey(String);
 
-impl Document {
+impl JsonDocument {
     /// The document, unless a key is repeated in it.
     pub fn unambiguous(&self) -> Result<&Value, RepeatedKey> {
         match &self.repeated {
@@ -37,7 +37,7 @@ impl Document {
     }
 }
 
-impl From<Value> for Document {
+impl From<Value> for JsonDocument {
     fn from(value: Value) -> Self {
         Self {
             value,
@@ -46,16 +46,16 @@ impl From<Value> for Document {
     }
 }
 
-impl Serialize for Document {
+impl Serialize for JsonDocument {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.value.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Document {
+impl<'de> Deserialize<'de> for JsonDocument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let repeated = RefCell::default();
-        let value = Reader(&repeated).deserialize(deserializer)?;
+        let value = ValueReader(&repeated).deserialize(deserializer)?;
         Ok(Self {
             value,
             repeated: repeated.into_inner(),
@@ -65,9 +65,9 @@ impl<'de> Deserialize<'de> for Document {
 
 /// Reads a value as `serde_json` does, and notes the first repeated key.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a RefCell<Option<String>>);
+struct ValueReader<'a>(&'a RefCell<Option<String>>);
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -75,7 +75,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueReader<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +139,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Value, String> {
-        let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let document: JsonDocument =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
         let value = document.unambiguous().map_err(|error| error.to_string());
         value.cloned()
     }

@@ -6,30 +6,30 @@
 //! Decisions are `curfew-core`'s, calls are `curfew-aws`'s. No state lives here between invocations, but for the configuration'
 //! short cache: an execution environment may vanish at any moment.
 
-pub mod account_regions;
-pub mod answer;
+pub mod api_error;
 pub mod app;
 pub mod auth;
-pub mod boot;
 pub mod command;
-pub mod config;
-pub mod configuration;
+pub mod configuration_cache;
+pub mod environment;
 pub mod event;
 pub mod handler;
 pub mod http;
+pub mod init;
 pub mod invocation_context;
 pub mod json;
-pub mod last_words;
 pub mod message;
 pub mod openapi;
+pub mod organisation_cache;
 pub mod page;
-pub mod refusal;
+pub mod panic_hook;
+pub mod responses;
 pub mod route;
 pub mod work;
 pub mod work_queue;
 
-mod act;
-mod cloud;
+mod aws_errors;
+mod observation;
 mod parameter;
 mod parameters;
-mod sight;
+mod requests;

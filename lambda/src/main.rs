@@ -1,9 +1,9 @@
 //! The `bootstrap` that Lambda's custom runtime starts.
 
-use curfew_lambda::boot::open;
-use curfew_lambda::invocation_context::Call;
-use curfew_lambda::json::Document;
-use curfew_lambda::last_words::{self, UnderWay};
+use curfew_lambda::init::open;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::json::JsonDocument;
+use curfew_lambda::panic_hook::{self, UnderWay};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -12,19 +12,19 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     log();
-    last_words::arrange(std::env::var("AWS_LAMBDA_RUNTIME_API").ok());
+    panic_hook::arrange(std::env::var("AWS_LAMBDA_RUNTIME_API").ok());
     let app = &open().inspect_err(|error| {
         tracing::error!(
             error = error as &dyn std::error::Error,
             "the function can't start"
         );
     })?;
-    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<Document>| async move {
+    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<JsonDocument>| async move {
         let LambdaEvent { payload, context } = event;
         let _under_way = UnderWay::begin(&payload, &context.request_id);
-        let call = Call::until(context.request_id, context.deadline, &app.clock);
+        let context = InvocationContext::until(context.request_id, context.deadline, &app.clock);
         // Boxed: the layers around it nest deeper than the compiler lays out in one piece.
-        Box::pin(app.receive(&payload, &call))
+        Box::pin(app.receive(&payload, &context))
             .await
             .map_err(|failure| Diagnostic {
                 error_type: failure.kind,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// A message of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct QueueMessage {
     /// What SQS calls it.
     pub id: String,
     /// What was sent.
@@ -13,7 +13,7 @@ pub struct Message {
     pub receives: u32,
 }
 
-impl Message {
+impl QueueMessage {
     /// The messages in an event of a queue; none, if it is no such event.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
     pub fn all_in(event: &Map<String, Value>) -> Option<Vec<Self>> {

@@ -7,11 +7,11 @@ mod describe;
 #[cfg(feature = "schema")]
 pub use describe::describe;
 
-use crate::http::Response;
+use crate::http::HttpResponse;
 
 /// The document, as it was made: `docs/openapi.json`. A test compares it with what `describe` makes of the types today.
 pub const DOCUMENT: &str = include_str!("../../docs/openapi.json");
 
-pub(crate) fn response() -> Response {
-    Response::text(200, "application/json; charset=utf-8", DOCUMENT.to_owned())
+pub(crate) fn response() -> HttpResponse {
+    HttpResponse::text(200, "application/json; charset=utf-8", DOCUMENT.to_owned())
 }

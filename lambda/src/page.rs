@@ -4,7 +4,7 @@
 //! run exactly this script and this style, by their hashes, and to speak with nobody but the API: a name or a reason that got
 //! into the page as markup, by whatever defect, would still do nothing.
 
-use crate::http::{Request, Response};
+use crate::http::{HttpRequest, HttpResponse};
 
 macro_rules! style {
     () => {
@@ -48,7 +48,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
 const ENTITY_TAG: u64 = fnv1a(PAGE.as_bytes());
 
 /// The page; or that it has not changed, for a browser that has it.
-pub(crate) fn response(request: &Request) -> Response {
+pub(crate) fn response(request: &HttpRequest) -> HttpResponse {
     let tag = format!("\"{ENTITY_TAG:016x}\"");
     // A proxy that compressed the page on its way has made the tag a weak one.
     let known = request.header("if-none-match").is_some_and(|tags| {
@@ -56,9 +56,9 @@ pub(crate) fn response(request: &Request) -> Response {
         tags.any(|known| known.strip_prefix("W/").unwrap_or(known) == tag)
     });
     let mut response = if known {
-        Response::empty(304)
+        HttpResponse::empty(304)
     } else {
-        Response::text(200, "text/html; charset=utf-8", PAGE.to_owned())
+        HttpResponse::text(200, "text/html; charset=utf-8", PAGE.to_owned())
     };
     for (name, value) in [
         // Kept, and asked about each time: the page and the API it talks to are of one release.
@@ -102,9 +102,9 @@ mod tests {
         )
     }
 
-    fn asked(if_none_match: Option<&str>) -> Response {
+    fn asked(if_none_match: Option<&str>) -> HttpResponse {
         let headers = if_none_match.map(|tags| ("if-none-match".to_owned(), tags.to_owned()));
-        response(&Request {
+        response(&HttpRequest {
             method: "GET".into(),
             path: "/".into(),
             stage: "prod".into(),

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 
 /// What may stand in a query or a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parameter {
+pub(crate) enum ApiParameter {
     /// An instance's id.
     Instance,
     /// A schedule's name.
@@ -25,7 +25,7 @@ pub(crate) enum Parameter {
     Days,
 }
 
-impl Parameter {
+impl ApiParameter {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Instance => "instance",
@@ -46,10 +46,10 @@ impl Parameter {
 
     /// Its texts in a JSON document. An empty list or a null is refused: what a script meant to name, and did not, must not
     /// become a request for whatever is meant without it.
-    pub(crate) fn texts(self, value: &Value) -> Result<Vec<String>, Refusal> {
+    pub(crate) fn texts(self, value: &Value) -> Result<Vec<String>, ApiError> {
         let name = self.name();
         let refuse =
-            |what: &str, hint: &str| Err(Refusal::parameter(format!("`{name}` is {what}"), hint));
+            |what: &str, hint: &str| Err(ApiError::parameter(format!("`{name}` is {what}"), hint));
         match (self, value) {
             (_, Value::Null) => refuse("null", "give it a value, or leave it out"),
             (Self::All | Self::DryRun, Value::Bool(flag)) => Ok(vec![flag.to_string()]),

@@ -2,25 +2,25 @@
 
 use serde_json::{Map, Value};
 
-use crate::http::Request;
-use crate::json::Document;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::http::HttpRequest;
+use crate::json::JsonDocument;
 use crate::route::Route;
 
 /// Keys with texts, taken out one by one, so that what is left over was not understood.
 #[derive(Debug, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct RequestParameters(Vec<(String, String)>);
 
-impl Parameters {
+impl RequestParameters {
     /// More is no request that a person or script makes: a thousand instances are named by a schedule or tag.
     const MOST: usize = 1000;
 
     /// Of an HTTP request: its query, and for POST its body as well.
-    pub(crate) fn of(request: &Request, route: Route) -> Result<Self, Refusal> {
+    pub(crate) fn of(request: &HttpRequest, route: Route) -> Result<Self, ApiError> {
         let mut parameters = Self(request.query.clone());
         let refuse = |message: &str| {
-            Err(Refusal::new(
-                Code::BadBody,
+            Err(ApiError::new(
+                ErrorCode::BadBody,
                 message.to_owned(),
                 r#"send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query"#,
             ))
@@ -39,7 +39,7 @@ impl Parameters {
             // Everything is in the query.
         } else if body.starts_with('{') {
             // Whatever the content type says: curl calls everything a form.
-            match serde_json::from_str::<Document>(body) {
+            match serde_json::from_str::<JsonDocument>(body) {
                 Ok(document) => match document.unambiguous() {
                     Ok(Value::Object(fields)) => parameters.extend(fields, route)?,
                     Ok(_) => return refuse("the body is not a JSON object"),
@@ -64,13 +64,13 @@ impl Parameters {
     }
 
     /// Of a direct command.
-    pub(crate) fn of_fields(fields: &Map<String, Value>, route: Route) -> Result<Self, Refusal> {
+    pub(crate) fn of_fields(fields: &Map<String, Value>, route: Route) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         parameters.extend(fields, route)?;
         parameters.bounded()
     }
 
-    fn extend(&mut self, fields: &Map<String, Value>, route: Route) -> Result<(), Refusal> {
+    fn extend(&mut self, fields: &Map<String, Value>, route: Route) -> Result<(), ApiError> {
         for (key, value) in fields {
             let known = route.parameters().iter().find(|one| one.name() == key);
             let known = known.ok_or_else(|| unknown(route, key))?;
@@ -80,10 +80,10 @@ impl Parameters {
         Ok(())
     }
 
-    fn bounded(self) -> Result<Self, Refusal> {
+    fn bounded(self) -> Result<Self, ApiError> {
         if self.0.len() > Self::MOST {
-            Err(Refusal::new(
-                Code::TooMany,
+            Err(ApiError::new(
+                ErrorCode::TooMany,
                 format!("{} parameters are more than {}", self.0.len(), Self::MOST),
                 "name instances by `schedule` or `tag`",
             ))
@@ -96,8 +96,8 @@ impl Parameters {
     pub(crate) fn all<T>(
         &mut self,
         key: &str,
-        read: impl Fn(&str) -> Result<T, Refusal>,
-    ) -> Result<Vec<T>, Refusal> {
+        read: impl Fn(&str) -> Result<T, ApiError>,
+    ) -> Result<Vec<T>, ApiError> {
         let (taken, rest) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|(name, _)| name == key);
@@ -110,11 +110,11 @@ impl Parameters {
     pub(crate) fn one<T>(
         &mut self,
         key: &str,
-        read: impl Fn(&str) -> Result<T, Refusal>,
-    ) -> Result<Option<T>, Refusal> {
+        read: impl Fn(&str) -> Result<T, ApiError>,
+    ) -> Result<Option<T>, ApiError> {
         let mut values = self.all(key, read)?;
         if values.len() > 1 {
-            return Err(Refusal::parameter(
+            return Err(ApiError::parameter(
                 format!("`{key}` is there {} times", values.len()),
                 "it has one value",
             ));
@@ -123,11 +123,11 @@ impl Parameters {
     }
 
     /// `key=true` or `key=false`; no `key` is `false`.
-    pub(crate) fn flag(&mut self, key: &str) -> Result<bool, Refusal> {
+    pub(crate) fn flag(&mut self, key: &str) -> Result<bool, ApiError> {
         let flag = self.one(key, |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Refusal::parameter(
+            _ => Err(ApiError::parameter(
                 format!("`{key}` is {}", quoted(text)),
                 "it is `true` or `false`",
             )),
@@ -136,7 +136,7 @@ impl Parameters {
     }
 
     /// Refuses what was not taken: a misspelt `schedule` must not mean everything.
-    pub(crate) fn nothing_else(self, route: Route) -> Result<(), Refusal> {
+    pub(crate) fn nothing_else(self, route: Route) -> Result<(), ApiError> {
         let Some((key, _)) = self.0.first() else {
             return Ok(());
         };
@@ -144,7 +144,7 @@ impl Parameters {
     }
 }
 
-fn unknown(route: Route, key: &str) -> Refusal {
+fn unknown(route: Route, key: &str) -> ApiError {
     let names = route
         .parameters()
         .iter()
@@ -155,7 +155,7 @@ fn unknown(route: Route, key: &str) -> Refusal {
     } else {
         names.join(", ")
     };
-    Refusal::parameter(
+    ApiError::parameter(
         format!("`{}` has no parameter {}", route.name(), quoted(key)),
         format!("it takes {allowed}"),
     )
@@ -168,10 +168,10 @@ mod tests {
 
     use jiff::Timestamp;
 
-    use crate::command::Command;
+    use crate::command::ApiCommand;
 
-    fn request(query: &str, content_type: &str, body: &str) -> Request {
-        Request {
+    fn request(query: &str, content_type: &str, body: &str) -> HttpRequest {
+        HttpRequest {
             method: "POST".into(),
             path: "/start".into(),
             stage: "prod".into(),
@@ -186,9 +186,9 @@ mod tests {
         }
     }
 
-    fn read(route: Route, request: &Request) -> Result<Command, Refusal> {
+    fn read(route: Route, request: &HttpRequest) -> Result<ApiCommand, ApiError> {
         let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
-        Command::of_request(route, request, now)
+        ApiCommand::of_request(route, request, now)
     }
 
     #[test]
@@ -317,9 +317,9 @@ mod tests {
             "]".repeat(10_000)
         );
         let refusal = read(Route::Stop, &request("", "", &deep)).unwrap_err();
-        assert_eq!(refusal.code, Code::BadBody);
-        let endless = "instance=i-0abc1234&".repeat(Parameters::MOST + 1);
+        assert_eq!(refusal.code, ErrorCode::BadBody);
+        let endless = "instance=i-0abc1234&".repeat(RequestParameters::MOST + 1);
         let refusal = read(Route::Stop, &request(&endless, "", "")).unwrap_err();
-        assert_eq!(refusal.code, Code::TooMany);
+        assert_eq!(refusal.code, ErrorCode::TooMany);
     }
 }

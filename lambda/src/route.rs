@@ -1,8 +1,8 @@
 //! Which path, with which method, is what.
 
-use crate::http::Request;
-use crate::parameter::Parameter;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::http::HttpRequest;
+use crate::parameter::ApiParameter;
 
 /// What there is to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +101,8 @@ impl Route {
     }
 
     /// The parameters it takes. What a browser's address says beyond the path is the page's own business.
-    pub(crate) fn parameters(self) -> &'static [Parameter] {
-        use Parameter::{All, Days, DryRun, For, Instance, Schedule, Tag, Until};
+    pub(crate) fn parameters(self) -> &'static [ApiParameter] {
+        use ApiParameter::{All, Days, DryRun, For, Instance, Schedule, Tag, Until};
         match self {
             Self::Page | Self::OpenApi | Self::Healthz => &[],
             Self::Status => &[Instance, Schedule, Tag, All],
@@ -113,13 +113,13 @@ impl Route {
     }
 
     /// The route of a request, by its path and method.
-    pub fn of(request: &Request) -> Result<Self, Refusal> {
+    pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let route = Self::at(request)?;
         if route.methods().contains(&request.method.as_str()) {
             return Ok(route);
         }
-        Err(Refusal::new(
-            Code::MethodNotAllowed,
+        Err(ApiError::new(
+            ErrorCode::MethodNotAllowed,
             format!(
                 "`{}` does not take {}",
                 route.path(),
@@ -131,7 +131,7 @@ impl Route {
 
     /// The route of a path. It may be preceded by the stage, or by the prefixes under which emulators serve a REST API;
     /// a custom domain's base path is only left out of what `{proxy+}` took.
-    pub(crate) fn at(request: &Request) -> Result<Self, Refusal> {
+    pub(crate) fn at(request: &HttpRequest) -> Result<Self, ApiError> {
         let path = without_emulator_prefix(&request.path);
         let without_stage = path
             .strip_prefix('/')
@@ -149,8 +149,8 @@ impl Route {
                 .iter()
                 .map(|route| format!("`{}`", route.path()))
                 .collect();
-            Refusal::new(
-                Code::UnknownPath,
+            ApiError::new(
+                ErrorCode::UnknownPath,
                 format!("there is nothing at {}", quoted(path)),
                 format!("there is {}", there_is.join(", ")),
             )
@@ -187,7 +187,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn route(method: &str, path: &str, stage: &str, proxy: Option<&str>) -> Result<Route, String> {
-        Route::of(&Request {
+        Route::of(&HttpRequest {
             method: method.into(),
             path: path.into(),
             stage: stage.into(),

@@ -26,13 +26,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::answer::PassReport;
+use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::configuration;
+use crate::configuration_cache;
 use crate::event::{Invocation, Trigger};
-use crate::invocation_context::{Call, in_time};
-use crate::message::Message;
-use crate::refusal::{Code, Refusal};
+use crate::invocation_context::{InvocationContext, before_deadline};
+use crate::message::QueueMessage;
+use crate::responses::PassReport;
 
 impl App {
     /// A trigger for everything: a message for each account and region, and no call of EC2. Without a queue, or if it can't be sent to, the
@@ -41,13 +41,13 @@ impl App {
         &self,
         trigger: &Trigger,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
-        let in_force = self
+    ) -> Result<PassReport, ApiError> {
+        let configuration = self
             .configuration
-            .current(&self.clock, configuration::FRESH_FOR_WORK)
+            .current(&self.clock, configuration_cache::MAX_AGE_FOR_PASSES)
             .await?;
-        let at = self.minute(trigger, &in_force.schedule_set);
-        let organisation = self.account_regions.of(&in_force.targets);
+        let at = self.minute(trigger, &configuration.schedule_set);
+        let organisation = self.organisations.of(&configuration.targets);
         let account_regions = organisation.account_regions().iter();
         let work: Vec<Work> = account_regions
             .map(|one| Work::over(one.account_region.clone(), at))
@@ -66,7 +66,7 @@ impl App {
                 }
             }
         }
-        self.everywhere(&in_force.schedule_set, &organisation, &work, deadline)
+        self.run_all(&configuration.schedule_set, &organisation, &work, deadline)
             .await
     }
 
@@ -100,13 +100,13 @@ impl App {
     }
 
     /// The passes of all members in one invocation. One that fails is reported; if every one fails, so does the trigger.
-    async fn everywhere(
+    async fn run_all(
         &self,
         schedule_set: &ScheduleSet,
         organisation: &Organisation,
         work: &[Work],
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
+    ) -> Result<PassReport, ApiError> {
         let passes = organisation
             .account_regions()
             .iter()
@@ -127,7 +127,7 @@ impl App {
             }
         }
         if total.unanswered.len() == work.len()
-            && let Some(none) = Refusal::of_all(&total.unanswered)
+            && let Some(none) = ApiError::of_all(&total.unanswered)
         {
             return Err(none);
         }
@@ -136,7 +136,11 @@ impl App {
 
     /// Messages of the queue: one at a time, as the template has it. Each is done with once this returns, whatever came of it: the next
     /// trigger tries again. Only a message whose invocation crashes or runs out of its time is delivered again.
-    pub(crate) async fn worked(&self, messages: &[Message], call: &Call) -> PassReport {
+    pub(crate) async fn process_messages(
+        &self,
+        messages: &[QueueMessage],
+        context: &InvocationContext,
+    ) -> PassReport {
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for message in messages {
             let Some(work) = Invocation::work_of(message) else {
@@ -147,8 +151,8 @@ impl App {
                 continue;
             };
             let span = info_span!("account_region", account_region = %work.account_region);
-            let pass = self.work(&work, call.deadline()).instrument(span);
-            match in_time(call, Box::pin(pass)).await {
+            let pass = self.work(&work, context.deadline()).instrument(span);
+            match before_deadline(context, Box::pin(pass)).await {
                 Ok(report) => total.add(&report),
                 Err(refusal) => {
                     let receipts = message.receives;
@@ -165,17 +169,23 @@ impl App {
         &self,
         work: &Work,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
-        let in_force = self
+    ) -> Result<PassReport, ApiError> {
+        let configuration = self
             .configuration
-            .current(&self.clock, configuration::FRESH_FOR_WORK)
+            .current(&self.clock, configuration_cache::MAX_AGE_FOR_PASSES)
             .await?;
-        let organisation = self.account_regions.of(&in_force.targets);
+        let organisation = self.organisations.of(&configuration.targets);
         let Some(one) = organisation.account_region(&work.account_region) else {
             warn!(account_region = %work.account_region, "the configuration doesn't have this member any more: nothing is done there");
             return Ok(PassReport::empty(whole_second(self.clock.now())));
         };
-        let pass = self.pages(&in_force.schedule_set, &organisation, one, work, deadline);
+        let pass = self.pages(
+            &configuration.schedule_set,
+            &organisation,
+            one,
+            work,
+            deadline,
+        );
         answered(&organisation, one, deadline, pass).await
     }
 
@@ -197,7 +207,7 @@ impl App {
         one: &AccountRegionFleet,
         work: &Work,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
+    ) -> Result<PassReport, ApiError> {
         let clock = self.clock_for(work);
         if let Some(instance) = &work.instance {
             let trigger = PassTrigger {
@@ -273,7 +283,7 @@ impl App {
     }
 
     /// Hands on what is left; how many messages that took.
-    async fn hand_on(&self, rest: Work) -> Result<usize, Refusal> {
+    async fn hand_on(&self, rest: Work) -> Result<usize, ApiError> {
         let Some(queue) = &self.queue else {
             warn!(account_region = %rest.account_region, "time ran out, and there is no queue for the rest: the next pass goes on");
             return Ok(0);
@@ -288,7 +298,7 @@ impl App {
         event: &str,
         work: &Work,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
+    ) -> Result<PassReport, ApiError> {
         if let Some(queue) = &self.queue {
             match queue.send_for(event, work).await {
                 Ok(()) => {
@@ -311,12 +321,15 @@ async fn answered(
     organisation: &Organisation,
     one: &AccountRegionFleet,
     deadline: Deadline,
-    pass: impl Future<Output = Result<PassReport, Refusal>>,
-) -> Result<PassReport, Refusal> {
+    pass: impl Future<Output = Result<PassReport, ApiError>>,
+) -> Result<PassReport, ApiError> {
     /// Enough for an answer that names who is missing.
-    const FAREWELL: Duration = Duration::from_millis(50);
+    const RESPONSE_RESERVE: Duration = Duration::from_millis(50);
     let begun = Instant::now();
-    let Some(end) = deadline.end().and_then(|end| end.checked_sub(FAREWELL)) else {
+    let Some(end) = deadline
+        .end()
+        .and_then(|end| end.checked_sub(RESPONSE_RESERVE))
+    else {
         return pass.await;
     };
     match tokio::time::timeout_at(end, pass).await {
@@ -330,9 +343,9 @@ async fn answered(
     }
 }
 
-fn out_of_time() -> Refusal {
-    Refusal::new(
-        Code::OutOfTime,
+fn out_of_time() -> ApiError {
+    ApiError::new(
+        ErrorCode::OutOfTime,
         "time ran out before anything was done",
         "the next pass goes on; look for throttling by EC2 in the function's log",
     )

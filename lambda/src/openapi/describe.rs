@@ -1,4 +1,4 @@
-//! Making the document: its schemas come from the types, its paths and parameters from [`Route`], its errors from [`Code`].
+//! Making the document: its schemas come from the types, its paths and parameters from [`Route`], its errors from [`ErrorCode`].
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,12 @@ use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Changes, Health, Overview, Problem, Schedules};
-use crate::command::Days;
-use crate::parameter::Parameter;
-use crate::refusal::Code;
+use crate::api_error::ErrorCode;
+use crate::command::TimelineDays;
+use crate::parameter::ApiParameter;
+use crate::responses::{
+    ChangeResponse, ErrorResponse, HealthResponse, SchedulesResponse, StatusResponse,
+};
 use crate::route::{Effect, Route};
 
 /// The OpenAPI document of this API, indented, with a line's end.
@@ -127,7 +129,7 @@ fn summary(route: Route, method: &str) -> &'static str {
     }
 }
 
-fn in_query(parameter: Parameter) -> Value {
+fn in_query(parameter: ApiParameter) -> Value {
     let mut schema = schema_of(parameter);
     if parameter.repeats() {
         schema = json!({"type": "array", "items": schema});
@@ -166,39 +168,45 @@ fn body(route: Route) -> Value {
     })
 }
 
-fn meaning(parameter: Parameter) -> &'static str {
+fn meaning(parameter: ApiParameter) -> &'static str {
     match parameter {
-        Parameter::Instance => {
+        ApiParameter::Instance => {
             "An instance's id; repeatable. Not together with `schedule` or `tag`."
         }
-        Parameter::Schedule => "Instances that this schedule manages; repeatable.",
-        Parameter::Tag => {
+        ApiParameter::Schedule => "Instances that this schedule manages; repeatable.",
+        ApiParameter::Tag => {
             "Instances that carry this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must fit."
         }
-        Parameter::All => "Everything that fits or is named, however many instances that are.",
-        Parameter::For => "Hold them for this long, such as `90m`, `2h` or `1d`; at most 31 days.",
-        Parameter::Until => {
+        ApiParameter::All => "Everything that fits or is named, however many instances that are.",
+        ApiParameter::For => {
+            "Hold them for this long, such as `90m`, `2h` or `1d`; at most 31 days."
+        }
+        ApiParameter::Until => {
             "Hold them until this instant, which is ahead and at most 31 days away."
         }
-        Parameter::DryRun => "Say what would be done, and do nothing.",
-        Parameter::Days => "Add each schedule's timeline for so many of its days, today included.",
+        ApiParameter::DryRun => "Say what would be done, and do nothing.",
+        ApiParameter::Days => {
+            "Add each schedule's timeline for so many of its days, today included."
+        }
     }
 }
 
-fn schema_of(parameter: Parameter) -> Value {
+fn schema_of(parameter: ApiParameter) -> Value {
     match parameter {
-        Parameter::Instance => {
+        ApiParameter::Instance => {
             json!({"type": "string", "pattern": "^i-([0-9a-f]{8}|[0-9a-f]{17})$"})
         }
-        Parameter::Schedule => {
+        ApiParameter::Schedule => {
             let pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$";
             json!({"type": "string", "pattern": pattern, "examples": ["office"]})
         }
-        Parameter::Tag => json!({"type": "string", "pattern": "^[^:]+:.+$"}),
-        Parameter::All | Parameter::DryRun => json!({"type": "boolean", "default": false}),
-        Parameter::For => json!({"type": "string", "examples": ["2h"]}),
-        Parameter::Until => json!({"type": "string", "format": "date-time"}),
-        Parameter::Days => json!({"type": "integer", "minimum": 1, "maximum": Days::MOST}),
+        ApiParameter::Tag => json!({"type": "string", "pattern": "^[^:]+:.+$"}),
+        ApiParameter::All | ApiParameter::DryRun => json!({"type": "boolean", "default": false}),
+        ApiParameter::For => json!({"type": "string", "examples": ["2h"]}),
+        ApiParameter::Until => json!({"type": "string", "format": "date-time"}),
+        ApiParameter::Days => {
+            json!({"type": "integer", "minimum": 1, "maximum": TimelineDays::MOST})
+        }
     }
 }
 
@@ -218,12 +226,12 @@ fn responses(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
             json!("Recorded; a call came to nothing, and a later pass makes it.");
         responses.insert("202".to_owned(), recorded);
     }
-    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for code in codes(route, method) {
         by_status.entry(code.status()).or_default().push(code);
     }
     for (status, codes) in by_status {
-        let name = |code: &Code| format!("`{}`", json!(code).as_str().unwrap_or_default());
+        let name = |code: &ErrorCode| format!("`{}`", json!(code).as_str().unwrap_or_default());
         let names: Vec<String> = codes.iter().map(name).collect();
         let mut headers = vec!["X-Request-Id", "Cache-Control"];
         headers.extend(match status {
@@ -248,16 +256,16 @@ fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
         Route::Page => json!({"text/html": {"schema": {"type": "string"}}}),
         Route::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
         Route::Status => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Overview>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<StatusResponse>()}})
         }
         Route::Schedules => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Schedules>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<SchedulesResponse>()}})
         }
         Route::Healthz => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Health>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<HealthResponse>()}})
         }
         Route::Start | Route::Stop | Route::Resume => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Changes>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<ChangeResponse>()}})
         }
     };
     // The page holds nothing that could grow old: browsers may keep it, and ask whether it is still the right one.
@@ -278,17 +286,17 @@ fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
 
 /// A change that fails for some of its instances answers as for the others, with the error beside them.
 fn refused(route: Route, schemas: &mut SchemaGenerator) -> Value {
-    let problem = schemas.subschema_for::<Problem>();
+    let problem = schemas.subschema_for::<ErrorResponse>();
     if route.effect() == Effect::Changes {
-        json!({"anyOf": [problem, schemas.subschema_for::<Changes>()]})
+        json!({"anyOf": [problem, schemas.subschema_for::<ChangeResponse>()]})
     } else {
         json!(problem)
     }
 }
 
 /// What can go wrong there.
-fn codes(route: Route, method: &str) -> Vec<Code> {
-    use Code::{
+fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
+    use ErrorCode::{
         BadBody, BadParameter, CloudFailed, Denied, Forbidden, Internal, NeverTouched, NoCapacity,
         NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Refused,
         TargetNeeded, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
@@ -304,7 +312,7 @@ fn codes(route: Route, method: &str) -> Vec<Code> {
         NoCredentials,
     ];
     let configuration = [BadParameter, TooMany, NoConfiguration, OutOfTime, Internal];
-    let mut codes: Vec<Code> = match route {
+    let mut codes: Vec<ErrorCode> = match route {
         Route::Page | Route::OpenApi => return Vec::new(),
         Route::Healthz => configuration.to_vec(),
         Route::Schedules => [&configuration[..], &[Unauthorized]].concat(),
@@ -357,7 +365,7 @@ fn references(headers: &[&str]) -> Value {
 }
 
 /// The documents that are answers: each carries its request's id beside its own fields.
-const ANSWERS: [&str; 5] = ["Status", "Schedules", "Changes", "Health", "Problem"];
+const ANSWERS: [&str; 5] = ["Status", "Schedules", "Changes", "Health", "ErrorResponse"];
 
 fn carries_request_id(schema: &mut Value) {
     schema["properties"]["request_id"] = json!({

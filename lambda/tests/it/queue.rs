@@ -6,9 +6,9 @@
     reason = "the figures of docs/performance.md are read from a test's output"
 )]
 
-mod cloud;
 mod permissions;
-mod stampede;
+mod shared_minute;
+mod simulation;
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use curfew_model::{Action, Denial, Fault, InstanceState, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use cloud::{Cloud, REGIONS, office};
+use simulation::{REGIONS, SimulatedLambda, office};
 
 /// The rule of the office's evening, in Paris.
 fn rule() -> Value {
@@ -42,7 +42,7 @@ async fn five_hundred_accounts_are_through_in_seconds() {
 /// One trigger of an organisation of so many accounts, and another a minute later that finds nothing to do; how long the first
 /// one took.
 async fn through(accounts: usize) -> Duration {
-    let cloud = Cloud::of(accounts).await;
+    let cloud = SimulatedLambda::of(accounts).await;
     let account_regions = accounts * 2;
     let begun = Instant::now();
     let answer = cloud.invoke(&rule()).await;
@@ -69,7 +69,7 @@ async fn through(accounts: usize) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_not_notice() {
-    let cloud = Cloud::of(6).await;
+    let cloud = SimulatedLambda::of(6).await;
     let denied = Denial::of(Action::DescribeInstances);
     cloud.ec2.deny(denied.in_account("000000000004"));
     cloud.invoke(&rule()).await;
@@ -89,7 +89,7 @@ async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_
 
 #[tokio::test(start_paused = true)]
 async fn an_account_region_that_never_answers_holds_up_no_other() {
-    let cloud = Cloud::of(6).await;
+    let cloud = SimulatedLambda::of(6).await;
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000004"));
     let begun = Instant::now();
@@ -109,7 +109,7 @@ async fn an_account_region_that_never_answers_holds_up_no_other() {
 #[tokio::test(start_paused = true)]
 async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_account_region_goes_on()
  {
-    let cloud = Cloud::of(2).await;
+    let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
     // The first message of the queue is taken three times and never deleted, as by an invocation that dies.
     let taken = cloud.receive();
@@ -130,7 +130,7 @@ async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_acc
 
 #[tokio::test(start_paused = true)]
 async fn triggers_that_meet_are_one_pass_over_each_account_region() {
-    let cloud = Cloud::of(3).await;
+    let cloud = SimulatedLambda::of(3).await;
     // Another rule that has the minute too, one delivered twice, and the heartbeat.
     let other = json!({"command": "wake", "cron": "cron(0 19 * * ? *)"});
     for trigger in [rule(), other, rule(), json!({"command": "wake"})] {
@@ -149,7 +149,7 @@ async fn triggers_that_meet_are_one_pass_over_each_account_region() {
 #[tokio::test(start_paused = true)]
 async fn passes_over_one_account_region_are_made_one_after_the_other() {
     let slow = [(Action::DescribeInstances, Duration::from_secs(3))];
-    let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
+    let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     cloud.invoke(&rule()).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     cloud.invoke(&json!({"command": "wake"})).await;
@@ -157,12 +157,16 @@ async fn passes_over_one_account_region_are_made_one_after_the_other() {
     let busy = cloud.receive();
     let other = cloud.receive();
     assert_ne!(busy[0].group, other[0].group);
-    assert_eq!(cloud.receive(), [], "both account-regions are worked on");
+    assert_eq!(
+        cloud.receive(),
+        [],
+        "both account-regions are process_messages on"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_twice_changes_nothing_twice() {
-    let cloud = Cloud::of(5).await;
+    let cloud = SimulatedLambda::of(5).await;
     cloud.invoke(&rule()).await;
     for message in cloud.ec2.messages(&cloud.work) {
         cloud.ec2.send(&cloud.work, &message.body);
@@ -184,7 +188,7 @@ async fn a_message_that_comes_twice_changes_nothing_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
-    let cloud = Cloud::of(3).await;
+    let cloud = SimulatedLambda::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(
@@ -196,7 +200,7 @@ async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn passes_that_are_made_at_once_name_who_did_not_answer() {
-    let cloud = Cloud::of(3).await;
+    let cloud = SimulatedLambda::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
@@ -222,7 +226,7 @@ async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_o
         (Action::DescribeInstances, Duration::from_secs(2)),
         (Action::StopInstances, Duration::from_secs(1)),
     ];
-    let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
+    let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     for _ in 0..2_499 {
         office(&cloud.ec2, "000000000001", REGIONS[0]);
     }
@@ -241,7 +245,7 @@ async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_o
 #[tokio::test(start_paused = true)]
 async fn a_account_region_that_is_taken_out_of_the_configuration_is_left_alone_by_messages_that_wait()
  {
-    let cloud = Cloud::of(2).await;
+    let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4);
     // Environments have read the configuration less than a minute ago.

@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use curfew_lambda::auth::Auth;
+use curfew_lambda::auth::Authenticator;
 use serde_json::{Value, json};
 
 use super::world::{World, at_work, request};
@@ -10,7 +10,7 @@ const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b
 
 async fn guarded_by_token() -> World {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Token(
+    world.app.auth = Authenticator::Token(
         format!("alice={HASH},ci={}", "00".repeat(32))
             .parse()
             .unwrap(),
@@ -75,7 +75,7 @@ async fn with_a_token_it_is_done_by_its_holder() {
 #[tokio::test]
 async fn an_iam_identity_is_who_asks() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let unsigned = world.get("/stop").await;
     assert_eq!(unsigned.refusal(), (401, "unauthorized"));
     assert_eq!(unsigned.headers["WWW-Authenticate"], "AWS4-HMAC-SHA256");
@@ -92,7 +92,7 @@ async fn an_iam_identity_is_who_asks() {
 #[tokio::test]
 async fn a_gateway_that_passes_no_identity_lets_nobody_in() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let nobody = [Value::Null, "".into()].map(|arn| {
         let mut proxy = request("POST", "/stop", "");
         proxy["requestContext"]["identity"]["userArn"] = arn.clone();

@@ -1,6 +1,6 @@
 //! Where the decisions' configuration come from, and what happens without them.
 
-use curfew_lambda::configuration::FRESH;
+use curfew_lambda::configuration_cache::MAX_AGE;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ async fn configuration_is_read_once_and_then_while_they_are_fresh() {
         assert_eq!(world.get("/status").await.status, 200);
     }
     assert_eq!(world.ssm.reads(), 1);
-    world.ec2.advance(FRESH);
+    world.ec2.advance(MAX_AGE);
     world.get("/status").await;
     assert_eq!(world.ssm.reads(), 2);
 }
@@ -55,7 +55,7 @@ async fn broken_configuration_leave_the_last_good_ones_in_force() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some("{".to_owned()));
-    world.ec2.advance(FRESH);
+    world.ec2.advance(MAX_AGE);
     let answer = world.get("/stop").await;
     assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
     let reads = world.ssm.reads();
@@ -81,7 +81,7 @@ async fn configuration_for_a_newer_release_are_refused_and_the_last_good_ones_st
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some(of_version("2.0")));
-    world.ec2.advance(FRESH);
+    world.ec2.advance(MAX_AGE);
     let names = world.get("/schedules").await.body["schedules"].to_string();
     assert!(!names.contains("night"), "{names}");
     let answer = world.get("/stop").await;

@@ -13,8 +13,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, Uri};
-use curfew_lambda::auth::Auth;
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::invocation_context::InvocationContext;
 use curfew_lambda::openapi;
 use curfew_model::{Launch, SpotKind};
 use jiff::SignedDuration;
@@ -44,7 +44,7 @@ fn the_document_in_the_repository_is_that_of_the_types() {
 #[tokio::test]
 async fn the_document_is_served_to_everybody() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let answer = world.get("/openapi.json").await;
     assert_eq!(answer.status, 200);
     assert_eq!(
@@ -72,11 +72,11 @@ async fn serve(State(served): State<Arc<Served>>, request: Request<Body>) -> Res
     } else {
         through_function_url(&parts, &body)
     };
-    let call = Call::new(format!("request-{number}"), Duration::from_secs(10));
+    let context = InvocationContext::new(format!("request-{number}"), Duration::from_secs(10));
     let answer = served
         .world
         .app
-        .handle(&event, &call)
+        .handle(&event, &context)
         .await
         .expect("HTTP is always answered");
     // Starts and stops get somewhere between two requests.
@@ -161,7 +161,7 @@ fn fleet() -> [Launch; 8] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_function_does_what_the_document_says() {
     let mut world = World::with(fleet()).await;
-    world.app.auth = Auth::Token(format!("alice={DIGEST}").parse().unwrap());
+    world.app.auth = Authenticator::Token(format!("alice={DIGEST}").parse().unwrap());
     let served = Arc::new(Served {
         world,
         requests: AtomicUsize::new(0),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::invocation_context::InvocationContext;
 use curfew_model::{Action, Denial, Fault, Symptom};
 
 use super::world::{World, at_work, request};
@@ -141,11 +141,11 @@ async fn an_answer_comes_before_lambda_gives_up() {
     world
         .ec2
         .fault(Fault::on(Action::DescribeInstances, Symptom::Hang));
-    let call = Call::new("c0ffee", Duration::from_secs(1));
+    let context = InvocationContext::new("c0ffee", Duration::from_secs(1));
     let began = tokio::time::Instant::now();
     let envelope = world
         .app
-        .handle(&request("GET", "/status", ""), &call)
+        .handle(&request("GET", "/status", ""), &context)
         .await
         .unwrap();
     assert_eq!(envelope["statusCode"], 503);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use curfew_lambda::invocation_context::Call;
-use curfew_lambda::json::Document;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::json::JsonDocument;
 use curfew_model::Launch;
 use serde_json::{Value, json};
 
@@ -63,9 +63,9 @@ async fn an_event_that_repeats_a_key_is_refused_and_named() {
         r#"{"command": "stop", "dry_run": true, "dry_run": false}"#,
         r#"{"command": "status", "command": "wake"}"#,
     ] {
-        let event: Document = serde_json::from_str(text).unwrap();
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        let failure = world.app.receive(&event, &call).await.unwrap_err();
+        let event: JsonDocument = serde_json::from_str(text).unwrap();
+        let context = InvocationContext::new("c0ffee", Duration::from_secs(10));
+        let failure = world.app.receive(&event, &context).await.unwrap_err();
         assert_eq!(failure.kind, "unknown_event");
         assert!(failure.message.ends_with("is repeated"), "{failure}");
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use curfew_lambda::auth::Auth;
+use curfew_lambda::auth::Authenticator;
 use curfew_model::Launch;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
@@ -92,7 +92,7 @@ async fn every_line_has_the_requests_id() {
 #[tokio::test]
 async fn who_asked_is_in_the_log_and_their_token_is_not() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Token(format!("alice={DIGEST}").parse().unwrap());
+    world.app.auth = Authenticator::Token(format!("alice={DIGEST}").parse().unwrap());
     let (log, _guard) = Log::begin();
     let mut event = request("GET", "/stop?for=1h", "");
     event["headers"]["Authorization"] = "Bearer correct horse".into();
@@ -145,7 +145,7 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
 #[tokio::test]
 async fn an_iam_caller_is_in_the_log_whole() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let (log, _guard) = Log::begin();
     let arn = "arn:aws:sts::123456789012:assumed-role/Ops/alice@example.com";
     let mut event = request("GET", "/stop", "");

@@ -6,12 +6,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
-use curfew_lambda::account_regions::Members;
 use curfew_lambda::app::App;
-use curfew_lambda::auth::Auth;
-use curfew_lambda::configuration::Configuration;
-use curfew_lambda::handler::Failure;
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::configuration_cache::ConfigurationCache;
+use curfew_lambda::handler::InvocationFailure;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::organisation_cache::OrganisationCache;
 use curfew_model::{InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
@@ -71,11 +71,11 @@ impl World {
         let store = connection(ssm.serve().await).await;
         let time = ec2.clone();
         let app = App {
-            account_regions: Members::new(&connection(server.endpoint.clone()).await),
+            organisations: OrganisationCache::new(&connection(server.endpoint.clone()).await),
             queue: None,
-            configuration: Configuration::new(&store, ParameterStore::NAME),
+            configuration: ConfigurationCache::new(&store, ParameterStore::NAME),
             clock: Clock::telling(move || time.now()),
-            auth: Auth::None,
+            auth: Authenticator::None,
             cors_origin: None,
             request_limit: DEFAULT_LIMIT,
             cloud: Cloud::Emulator,
@@ -113,9 +113,9 @@ impl World {
     }
 
     /// Invokes the function.
-    pub(crate) async fn send(&self, event: &Value) -> Result<Value, Failure> {
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        self.app.handle(event, &call).await
+    pub(crate) async fn send(&self, event: &Value) -> Result<Value, InvocationFailure> {
+        let context = InvocationContext::new("c0ffee", Duration::from_secs(10));
+        self.app.handle(event, &context).await
     }
 
     /// `GET` through a REST API.

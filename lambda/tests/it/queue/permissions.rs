@@ -12,7 +12,7 @@ use curfew_model::{
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::cloud::{Cloud, HOME, REGIONS};
+use super::simulation::{HOME, REGIONS, SimulatedLambda};
 
 const STACK: &str = include_str!("../../../../crates/deploy/src/stack.yaml");
 const MEMBER_ROLE: &str = include_str!("../../../../crates/deploy/src/member-role.yaml");
@@ -61,7 +61,7 @@ fn member_role() -> TemplateRole {
 }
 
 /// A cloud that grants what the roles grant, and only where their tag is.
-async fn cloud() -> Arc<Cloud> {
+async fn cloud() -> Arc<SimulatedLambda> {
     let hours = |running: &str| json!({"timezone": "Europe/Paris", "running": running});
     let mut night = hours("Mon-Fri 20:00-06:00");
     night["fallback_types"] = json!(["m6i.large"]);
@@ -69,7 +69,7 @@ async fn cloud() -> Arc<Cloud> {
         "managing": {"tag": "Schedule", "regions": [REGIONS[0]]},
         "schedules": {"office": hours("Mon-Fri 08:00-20:00"), "night": night},
     });
-    let cloud = Cloud::with(1, [], configuration).await;
+    let cloud = SimulatedLambda::with(1, [], configuration).await;
     for (account, role) in [(HOME, own_role()), (MEMBER, member_role())] {
         let granted = role.grants();
         cloud.ec2.grant_only(account, &granted);
@@ -86,7 +86,7 @@ async fn cloud() -> Arc<Cloud> {
 
 /// All that a function ever does: stops and starts, Spot requests, another type for one that finds no room and its own again, holds
 /// and their end, in its own account and in another.
-async fn live(cloud: &Arc<Cloud>) {
+async fn live(cloud: &Arc<SimulatedLambda>) {
     cloud.ec2.set_capacity("m5.large", "eu-west-3a", 0);
     let mut held = Vec::new();
     for account in [HOME, MEMBER] {
@@ -108,7 +108,7 @@ async fn live(cloud: &Arc<Cloud>) {
                 .tag("curfew:last", "2035-11-26T05:00:00Z stop schedule night"),
         );
         // What is no longer due is forgotten.
-        let refused = "2035-11-26T07:00:00Z start 1x Code first 2035-11-26T07:00:00Z next 2035-11-26T07:01:00Z";
+        let refused = "2035-11-26T07:00:00Z start 1x ErrorCode first 2035-11-26T07:00:00Z next 2035-11-26T07:01:00Z";
         cloud
             .ec2
             .launch(launch("tried", "office").tag("curfew:retry", refused));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::invocation_context::InvocationContext;
 use curfew_model::{Action, Fault, Launch, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -23,8 +23,11 @@ async fn one_that_hangs() -> World {
 
 /// A request with three seconds to answer it, and the answer: its status and its body.
 async fn ask(world: &World, path: &str) -> (u64, Value) {
-    let (call, begun) = (Call::new("c0ffee", Duration::from_secs(3)), Instant::now());
-    let answer = world.app.handle(&request("GET", path, ""), &call).await;
+    let (context, begun) = (
+        InvocationContext::new("c0ffee", Duration::from_secs(3)),
+        Instant::now(),
+    );
+    let answer = world.app.handle(&request("GET", path, ""), &context).await;
     let answer = answer.expect("HTTP is always answered");
     assert!(
         begun.elapsed() < Duration::from_millis(2_900),

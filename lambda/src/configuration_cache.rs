@@ -15,28 +15,28 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use crate::refusal::{Code, Refusal};
+use crate::api_error::{ApiError, ErrorCode};
 
 /// How long configuration is used before they are read again. A minute is the grain of every schedule, so a change is in force by
 /// the next edge; longer delays changes, shorter adds a call of about 10 ms to more invocations.
-pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
+pub const MAX_AGE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The same for a pass: its rule may be newer than what is known, and its message may have waited while an account was removed, which must
 /// not be acted on any more. A hundred environments at work read it twenty times a second, half of what SSM allows an account.
 /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>
-pub const FRESH_FOR_WORK: SignedDuration = SignedDuration::from_secs(5);
+pub const MAX_AGE_FOR_PASSES: SignedDuration = SignedDuration::from_secs(5);
 
 /// Where the configuration come from, and the last good ones.
 #[derive(Debug)]
-pub struct Configuration {
+pub struct ConfigurationCache {
     store: ParameterStore,
     parameter: String,
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<CachedConfiguration>>,
 }
 
 /// What the configuration says.
 #[derive(Clone, Debug)]
-pub struct InForce {
+pub struct LoadedConfiguration {
     /// The schedules, and how instances are bound to them.
     pub schedule_set: Arc<ScheduleSet>,
     /// The accounts and regions whose instances are managed.
@@ -44,8 +44,8 @@ pub struct InForce {
 }
 
 #[derive(Debug)]
-struct Known {
-    in_force: InForce,
+struct CachedConfiguration {
+    configuration: LoadedConfiguration,
     /// The parameter's own value: while it is the same, so are the parts that it names by their hash.
     contents: Contents,
     /// When they were last asked for, whether or not that went well.
@@ -54,7 +54,7 @@ struct Known {
 
 /// Configuration that can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigurationError {
+pub enum ConfigurationReadError {
     /// There is no such parameter.
     #[error("the configuration parameter `{parameter}` does not exist")]
     Missing {
@@ -87,7 +87,7 @@ pub enum ConfigurationError {
     },
 }
 
-impl Configuration {
+impl ConfigurationCache {
     /// The configuration in that parameter. Nothing is read yet.
     pub fn new(connection: &Connection, parameter: impl Into<String>) -> Self {
         Self {
@@ -102,23 +102,23 @@ impl Configuration {
         &self,
         clock: &Clock,
         fresh: SignedDuration,
-    ) -> Result<InForce, ConfigurationError> {
+    ) -> Result<LoadedConfiguration, ConfigurationReadError> {
         let now = clock.now();
         let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref() {
             let age = now.duration_since(known.asked_at);
             if age < fresh {
-                return Ok(known.in_force.clone());
+                return Ok(known.configuration.clone());
             }
         }
         match (self.read(known.as_ref()).await, known.as_mut()) {
-            (Ok((in_force, contents)), _) => {
-                *known = Some(Known {
-                    in_force: in_force.clone(),
+            (Ok((configuration, contents)), _) => {
+                *known = Some(CachedConfiguration {
+                    configuration: configuration.clone(),
                     contents,
                     asked_at: now,
                 });
-                Ok(in_force)
+                Ok(configuration)
             }
             (Err(error), Some(last_good)) => {
                 warn!(
@@ -126,59 +126,62 @@ impl Configuration {
                     "configuration not read: the last good ones stay in force"
                 );
                 last_good.asked_at = now;
-                Ok(last_good.in_force.clone())
+                Ok(last_good.configuration.clone())
             }
             (Err(error), None) => Err(error),
         }
     }
 
     /// Reads them; what is known already is not read again, part by part, where the parameter says that it is the same.
-    async fn read(&self, known: Option<&Known>) -> Result<(InForce, Contents), ConfigurationError> {
+    async fn read(
+        &self,
+        known: Option<&CachedConfiguration>,
+    ) -> Result<(LoadedConfiguration, Contents), ConfigurationReadError> {
         let mut contents = self.contents().await?;
         if let Some(known) = known.filter(|known| known.contents == contents) {
-            return Ok((known.in_force.clone(), contents));
+            return Ok((known.configuration.clone(), contents));
         }
         let text = match self.document(&contents).await {
             // Newer configuration has been written since, and the older parts are gone.
-            Err(ConfigurationError::Missing { .. }) => {
+            Err(ConfigurationReadError::Missing { .. }) => {
                 contents = self.contents().await?;
                 self.document(&contents).await?
             }
             document => document?,
         };
         let raw = RawScheduleSet::from_json(&text).map_err(|error| match error {
-            DocumentError::Newer { .. } => ConfigurationError::Newer {
+            DocumentError::Newer { .. } => ConfigurationReadError::Newer {
                 parameter: self.parameter.clone(),
                 source: error,
             },
             DocumentError::Malformed(problem) => self.invalid(problem.to_string()),
         })?;
         let resolved = raw.resolve().and_then(|schedule_set| {
-            Ok(InForce {
+            Ok(LoadedConfiguration {
                 schedule_set: Arc::new(schedule_set),
                 targets: Arc::new(raw.targets()?),
             })
         });
-        let in_force = resolved.map_err(|problems| {
+        let configuration = resolved.map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             self.invalid(problems.join("; "))
         })?;
-        Ok((in_force, contents))
+        Ok((configuration, contents))
     }
 
-    async fn document(&self, contents: &Contents) -> Result<String, ConfigurationError> {
+    async fn document(&self, contents: &Contents) -> Result<String, ConfigurationReadError> {
         match contents {
             Contents::Whole(document) => Ok(document.clone()),
             Contents::InParts(parts) => self.joined(parts).await,
         }
     }
 
-    async fn contents(&self) -> Result<Contents, ConfigurationError> {
+    async fn contents(&self) -> Result<Contents, ConfigurationReadError> {
         let value = self.value(&self.parameter).await?;
         Contents::of(&value).map_err(|error| self.invalid(error.to_string()))
     }
 
-    async fn joined(&self, parts: &Parts) -> Result<String, ConfigurationError> {
+    async fn joined(&self, parts: &Parts) -> Result<String, ConfigurationReadError> {
         let mut values = Vec::new();
         for name in parts.names(&self.parameter) {
             values.push(self.value(&name).await?);
@@ -188,39 +191,39 @@ impl Configuration {
             .map_err(|error| self.invalid(error.to_string()))
     }
 
-    async fn value(&self, parameter: &str) -> Result<String, ConfigurationError> {
+    async fn value(&self, parameter: &str) -> Result<String, ConfigurationReadError> {
         let value = self.store.value(parameter).await;
         value.map_err(|source| {
             let parameter = parameter.to_owned();
             match source.kind {
-                CloudErrorKind::NotFound => ConfigurationError::Missing { parameter },
-                _ => ConfigurationError::Unread { parameter, source },
+                CloudErrorKind::NotFound => ConfigurationReadError::Missing { parameter },
+                _ => ConfigurationReadError::Unread { parameter, source },
             }
         })
     }
 
-    fn invalid(&self, problems: String) -> ConfigurationError {
-        ConfigurationError::Invalid {
+    fn invalid(&self, problems: String) -> ConfigurationReadError {
+        ConfigurationReadError::Invalid {
             parameter: self.parameter.clone(),
             problems,
         }
     }
 }
 
-impl From<ConfigurationError> for Refusal {
-    fn from(error: ConfigurationError) -> Self {
+impl From<ConfigurationReadError> for ApiError {
+    fn from(error: ConfigurationReadError) -> Self {
         let hint = match &error {
-            ConfigurationError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
-            ConfigurationError::Unread { source, .. } => format!("{source}; {}", source.hint()),
-            ConfigurationError::Newer { .. } => {
+            ConfigurationReadError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
+            ConfigurationReadError::Unread { source, .. } => format!("{source}; {}", source.hint()),
+            ConfigurationReadError::Newer { .. } => {
                 "`curfew deploy` of that release brings the function's code up to date".to_owned()
             }
-            ConfigurationError::Invalid { .. } => {
+            ConfigurationReadError::Invalid { .. } => {
                 "`curfew check` finds such mistakes before they are deployed".to_owned()
             }
         };
         Self::new(
-            Code::NoConfiguration,
+            ErrorCode::NoConfiguration,
             presentable(&error.to_string()),
             presentable(&hint),
         )

@@ -18,20 +18,20 @@ use curfew_core::select::{Reach, SelectError, Targets};
 use curfew_core::step::Step;
 use jiff::Timestamp;
 
+use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::configuration::FRESH;
-use crate::refusal::{Code, Refusal};
+use crate::configuration_cache::MAX_AGE;
 
 /// What is seen.
 #[derive(Debug)]
-pub(crate) struct Sight {
+pub(crate) struct FleetObservation {
     pub(crate) schedule_set: Arc<ScheduleSet>,
     /// Every member's, one after the other.
     pub(crate) instances: Vec<Instance>,
     /// Whose they are.
     places: Vec<(AccountRegionFleet, Range<usize>)>,
     /// What went wrong where no answer came: what is there is unknown.
-    pub(crate) unanswered: Vec<Refusal>,
+    pub(crate) unanswered: Vec<ApiError>,
     pub(crate) now: Timestamp,
 }
 
@@ -41,15 +41,15 @@ impl App {
         &self,
         targets: &Targets,
         deadline: Deadline,
-    ) -> Result<Sight, Refusal> {
+    ) -> Result<FleetObservation, ApiError> {
         let scope = if targets.ids.is_empty() {
             Scope::All
         } else {
             Scope::Only(targets.ids.clone())
         };
-        let configuration = self.configuration.current(&self.clock, FRESH);
-        let home = self.account_regions.home();
-        let (in_force, early) = if self.account_regions.are_home_alone() {
+        let configuration = self.configuration.current(&self.clock, MAX_AGE);
+        let home = self.organisations.home();
+        let (in_force, early) = if self.organisations.is_home_only() {
             // Asked for at the same time: neither waits for the other's connection.
             let (in_force, seen) = tokio::join!(configuration, home.observe(&scope, deadline));
             (in_force?, Some(seen))
@@ -57,15 +57,15 @@ impl App {
             (configuration.await?, None)
         };
         let survey = match early {
-            Some(seen) if self.account_regions.is_home_alone(&in_force.targets) => seen,
+            Some(seen) if self.organisations.includes_home_only(&in_force.targets) => seen,
             _ => {
-                let organisation = self.account_regions.of(&in_force.targets);
+                let organisation = self.organisations.of(&in_force.targets);
                 organisation.observe(&scope, deadline).await
             }
         };
-        let unanswered: Vec<Refusal> = survey.failures.iter().map(Refusal::from).collect();
+        let unanswered: Vec<ApiError> = survey.failures.iter().map(ApiError::from).collect();
         if survey.answers.is_empty()
-            && let Some(none) = Refusal::of_all(&unanswered)
+            && let Some(none) = ApiError::of_all(&unanswered)
         {
             return Err(none);
         }
@@ -75,7 +75,7 @@ impl App {
             instances.extend(found);
             places.push((one, from..instances.len()));
         }
-        Ok(Sight {
+        Ok(FleetObservation {
             schedule_set: in_force.schedule_set,
             instances,
             places,
@@ -85,10 +85,10 @@ impl App {
     }
 }
 
-impl Sight {
+impl FleetObservation {
     /// Refuses what can't be told while somebody does not answer: whether an id exists, and which instance is the only one.
-    pub(crate) fn suffices(&self, targets: &Targets) -> Result<(), Refusal> {
-        let Some(unanswered) = Refusal::of_all(&self.unanswered) else {
+    pub(crate) fn is_sufficient_for(&self, targets: &Targets) -> Result<(), ApiError> {
+        let Some(unanswered) = ApiError::of_all(&self.unanswered) else {
             return Ok(());
         };
         if targets.are_unnamed() {
@@ -104,8 +104,8 @@ impl Sight {
     }
 
     /// What an error of a selection means here: nothing is "not found" while what would be found may be where no answer came.
-    pub(crate) fn selecting(&self, error: SelectError) -> Refusal {
-        match Refusal::of_all(&self.unanswered) {
+    pub(crate) fn selecting(&self, error: SelectError) -> ApiError {
+        match ApiError::of_all(&self.unanswered) {
             Some(unanswered) if error.claims_absence() => {
                 unanswered.about(&format!("{error}, as far as accounts and regions answered"))
             }
@@ -114,9 +114,9 @@ impl Sight {
     }
 
     /// What went wrong where nobody answered, as long as `targets` may mean instances there.
-    pub(crate) fn unreached(&self, targets: &Targets) -> Option<Refusal> {
+    pub(crate) fn unreachable(&self, targets: &Targets) -> Option<ApiError> {
         let wide = targets.reach == Reach::All || targets.ids.is_empty();
-        Refusal::of_all(&self.unanswered).filter(|_| wide)
+        ApiError::of_all(&self.unanswered).filter(|_| wide)
     }
 
     /// Carries out what a request came to where its instances are, in each place for itself.
@@ -152,19 +152,21 @@ impl Sight {
     }
 }
 
-impl From<&AccountRegionError> for Refusal {
+impl From<&AccountRegionError> for ApiError {
     fn from(error: &AccountRegionError) -> Self {
         let mut refusal = match &error.failure {
             AccountRegionFailure::Cloud(cloud) => Self::from(&**cloud),
-            AccountRegionFailure::OutOfTime => Self::new(Code::OutOfTime, "", "ask again"),
-            AccountRegionFailure::NoAnswer { .. } => Self::new(Code::Unreachable, "", error.hint()),
+            AccountRegionFailure::OutOfTime => Self::new(ErrorCode::OutOfTime, "", "ask again"),
+            AccountRegionFailure::NoAnswer { .. } => {
+                Self::new(ErrorCode::Unreachable, "", error.hint())
+            }
         };
         refusal.message = presentable(&error.to_string());
         refusal
     }
 }
 
-impl From<AccountRegionError> for Refusal {
+impl From<AccountRegionError> for ApiError {
     fn from(error: AccountRegionError) -> Self {
         Self::from(&error)
     }

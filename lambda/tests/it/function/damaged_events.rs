@@ -1,7 +1,7 @@
 //! Captured events, damaged: always an answer, never a panic, and never an action that the event does not spell out.
 
-use curfew_lambda::auth::Auth;
-use curfew_lambda::command::Command;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::command::ApiCommand;
 use curfew_lambda::event::Invocation;
 use curfew_lambda::route::Route;
 use serde_json::{Value, json};
@@ -144,8 +144,8 @@ fn a_hundred_thousand_damaged_events_are_read_without_panic_or_imagination() {
             continue;
         };
         let command =
-            Route::of(&request).and_then(|route| Command::of_request(route, &request, now));
-        if let Ok(Command::Change { .. }) = command {
+            Route::of(&request).and_then(|route| ApiCommand::of_request(route, &request, now));
+        if let Ok(ApiCommand::Change { .. }) = command {
             changes += 1;
             let names_it = |path: &str| ["start", "stop", "resume"].contains(&path);
             let whole = request.path.strip_prefix('/').unwrap_or_default();
@@ -162,7 +162,7 @@ fn a_hundred_thousand_damaged_events_are_read_without_panic_or_imagination() {
 #[tokio::test]
 async fn damaged_events_are_answered_and_change_nothing_without_the_token() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Token(format!("alice={}", "00".repeat(32)).parse().unwrap());
+    world.app.auth = Authenticator::Token(format!("alice={}", "00".repeat(32)).parse().unwrap());
     let damage = Damage::new();
     // Of the hundred thousand: each goes through the whole function here, and many make a pass over the model's instances. What the
     // others could add is in the reading, which the test above has for all of them; twenty times as many would take a minute.

@@ -9,28 +9,28 @@ use curfew_core::instance::Region;
 
 /// The members that the configuration was last seen to have.
 #[derive(Debug)]
-pub struct Members {
+pub struct OrganisationCache {
     connection: Connection,
     /// The own account in the function's own region: all there is, where the configuration says nothing.
     home: Organisation,
-    known: Mutex<Known>,
+    known: Mutex<CachedOrganisation>,
 }
 
 /// What is known of the configuration's members.
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedOrganisation {
     targets: Arc<Targets>,
     organisation: Organisation,
 }
 
-impl Members {
-    /// Members that are reached by way of `connection`.
+impl OrganisationCache {
+    /// OrganisationCache that are reached by way of `connection`.
     pub fn new(connection: &Connection) -> Self {
         let targets = Arc::new(Targets::default());
         let home = Organisation::open(connection, &targets);
         Self {
             connection: connection.clone(),
-            known: Mutex::new(Known {
+            known: Mutex::new(CachedOrganisation {
                 targets,
                 organisation: home.clone(),
             }),
@@ -52,18 +52,18 @@ impl Members {
     }
 
     /// Whether the configuration that were last seen have no other member than the home one.
-    pub(crate) fn are_home_alone(&self) -> bool {
+    pub(crate) fn is_home_only(&self) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_home_alone(&known.targets)
+        self.includes_home_only(&known.targets)
     }
 
     /// All members of `membership`.
     pub(crate) fn of(&self, targets: &Arc<Targets>) -> Organisation {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.targets != *targets {
-            *known = Known {
+            *known = CachedOrganisation {
                 targets: Arc::clone(targets),
-                organisation: if self.is_home_alone(targets) {
+                organisation: if self.includes_home_only(targets) {
                     self.home.clone()
                 } else {
                     Organisation::open(&self.connection, targets)
@@ -73,7 +73,7 @@ impl Members {
         known.organisation.clone()
     }
 
-    pub(crate) fn is_home_alone(&self, targets: &Targets) -> bool {
+    pub(crate) fn includes_home_only(&self, targets: &Targets) -> bool {
         let home = Region::new(self.connection.region());
         targets.accounts.is_empty() && targets.regions(&home) == [home.clone()]
     }

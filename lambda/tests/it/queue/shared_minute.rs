@@ -9,7 +9,7 @@ use curfew_model::{Action, InstanceState, Launch, Outcome, Throttling};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::cloud::{Cloud, HOME, REGIONS};
+use super::simulation::{HOME, REGIONS, SimulatedLambda};
 
 /// What one evening took.
 struct Evening {
@@ -59,7 +59,7 @@ async fn evening(instances: usize, schedules: usize) -> Evening {
         .collect();
     let configuration =
         json!({"managing": {"tag": "Schedule", "regions": [REGIONS[0]]}, "schedules": named});
-    let cloud = Cloud::with(0, [], configuration.clone()).await;
+    let cloud = SimulatedLambda::with(0, [], configuration.clone()).await;
     cloud.ec2.throttle(Throttling::published());
     for number in 0..instances {
         let launch = Launch::new(format!("web-{number}"))

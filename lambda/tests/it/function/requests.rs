@@ -1,6 +1,6 @@
 //! What people and programs ask for over HTTP, and what they get.
 
-use curfew_lambda::auth::Auth;
+use curfew_lambda::auth::Authenticator;
 use curfew_model::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -288,7 +288,7 @@ async fn head_and_options_answer_without_a_body_and_change_nothing() {
 #[tokio::test]
 async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
     let mut world = World::with([at_work("ursula")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let page = world.get("/?from=a-bookmark").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.headers["Content-Type"], "text/html; charset=utf-8");

@@ -13,10 +13,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tracing::error;
 
-use crate::answer::Problem;
-use crate::http::Response;
-use crate::json::Document;
-use crate::refusal::{Code, Refusal};
+use crate::api_error::{ApiError, ErrorCode};
+use crate::http::HttpResponse;
+use crate::json::JsonDocument;
+use crate::responses::ErrorResponse;
 
 /// The invocation that this process works on: it never has more than one.
 static UNDER_WAY: Mutex<Option<Invocation>> = Mutex::new(None);
@@ -53,7 +53,7 @@ pub struct UnderWay(());
 
 impl UnderWay {
     /// Begins an invocation, with Lambda's id for it.
-    pub fn begin(event: &Document, request_id: &str) -> Self {
+    pub fn begin(event: &JsonDocument, request_id: &str) -> Self {
         Self::override_(Some(Invocation {
             request_id: request_id.to_owned(),
             // What API Gateway and function URLs send, and nobody else.
@@ -87,16 +87,16 @@ impl Invocation {
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
     fn fail(&self, api: &str) -> io::Result<()> {
-        let refusal = Refusal::new(
-            Code::Internal,
+        let refusal = ApiError::new(
+            ErrorCode::Internal,
             "Curfew has a defect that this request hit",
             "report it with the request id; the function's log has the details",
         );
         if self.over_http {
-            let mut problem =
-                serde_json::to_value(Problem { error: refusal }).expect("a refusal is plain data");
+            let mut problem = serde_json::to_value(ErrorResponse { error: refusal })
+                .expect("a refusal is plain data");
             problem["request_id"] = Value::from(self.request_id.as_str());
-            let mut response = Response::json(Code::Internal.status(), &problem);
+            let mut response = HttpResponse::json(ErrorCode::Internal.status(), &problem);
             let id = self.request_id.clone();
             response.headers.insert("X-Request-Id", id);
             self.post(api, "response", &response.envelope())
@@ -139,7 +139,7 @@ mod tests {
     #[ignore = "it ends its process: the other tests give it one of its own"]
     fn a_process_that_panics() {
         arrange(std::env::var(API).ok());
-        let event: Document = serde_json::from_str(&std::env::var(EVENT).unwrap()).unwrap();
+        let event: JsonDocument = serde_json::from_str(&std::env::var(EVENT).unwrap()).unwrap();
         let _under_way = UnderWay::begin(&event, "c0ffee");
         assert!(event.last_values().is_null(), "a defect");
     }
@@ -151,7 +151,7 @@ mod tests {
             .args([
                 "--ignored",
                 "--exact",
-                "last_words::tests::a_process_that_panics",
+                "panic_hook::tests::a_process_that_panics",
             ])
             .env(API, lambda.local_addr().unwrap().to_string())
             .env(EVENT, event.to_string())

@@ -11,26 +11,26 @@ use curfew_core::timetable::{Desired, Edge};
 use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 
-use crate::command::Days;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
+use crate::command::TimelineDays;
 
 /// The answer to `/start`, `/stop` and `/resume`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Changes {
+pub struct ChangeResponse {
     /// The instant of the decisions.
     pub at: Timestamp,
     /// One entry per instance that was asked for.
     pub instances: Vec<Change>,
     /// What went wrong, if something did: the HTTP status is this refusal's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Refusal>,
+    pub error: Option<ApiError>,
     /// What went wrong in accounts and regions that did not answer: what is there is unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<Refusal>,
+    pub unanswered: Vec<ApiError>,
 }
 
-impl Changes {
+impl ChangeResponse {
     /// Whether something is recorded whose call came to nothing: accepted, and not done yet.
     pub(crate) fn await_a_later_pass(&self) -> bool {
         let mut results = self.instances.iter().map(|change| change.result);
@@ -41,7 +41,7 @@ impl Changes {
 /// The answer to `/schedules`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Schedules {
+pub struct SchedulesResponse {
     /// The instant of the answer.
     pub at: Timestamp,
     /// The schedules by name.
@@ -89,7 +89,7 @@ pub struct Timeline {
 
 impl Timeline {
     /// Of today and the days after it, `days` together. Nothing at the end of the years that schedules have edges in.
-    pub(crate) fn of(schedule: &Schedule, days: Days, now: Timestamp) -> Option<Self> {
+    pub(crate) fn of(schedule: &Schedule, days: TimelineDays, now: Timestamp) -> Option<Self> {
         let zone = schedule.timetable.time_zone();
         let first = zone.to_datetime(now).date();
         let last = first.checked_add((days.get() - 1).days()).ok()?;
@@ -108,7 +108,7 @@ impl Timeline {
 /// The answer to `/healthz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Health {
+pub struct HealthResponse {
     /// `ok`: anything else is an error.
     pub status: &'static str,
     /// This release.
@@ -118,22 +118,22 @@ pub struct Health {
 /// The answer to what is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Problem {
+pub struct ErrorResponse {
     /// Why.
-    pub error: Refusal,
+    pub error: ApiError,
 }
 
 /// The answer to `/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "Status"))]
-pub struct Overview {
+pub struct StatusResponse {
     /// What was seen.
     #[serde(flatten)]
     pub status: Status,
     /// What went wrong in accounts and regions that did not answer: their instances are missing here, and unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<Refusal>,
+    pub unanswered: Vec<ApiError>,
 }
 
 /// The answer to a trigger: what its pass did.
@@ -154,7 +154,7 @@ pub struct PassReport {
     pub queued: usize,
     /// What went wrong in accounts and regions that did not answer, by their names: what is there is unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<Refusal>,
+    pub unanswered: Vec<ApiError>,
 }
 
 impl PassReport {

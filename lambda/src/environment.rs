@@ -4,17 +4,17 @@ use curfew_aws::cloud::Cloud;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_core::token::{BadToken, Tokens};
 
-use crate::auth::Auth;
+use crate::auth::Authenticator;
 
 /// What the stack tells the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct Environment {
     /// The name of the SSM parameter with the configuration.
     pub configuration_parameter: String,
     /// The address of the queue by which the function hands on work, if the stack has one.
     pub work_queue: Option<String>,
     /// Who may ask over HTTP.
-    pub auth: Auth,
+    pub auth: Authenticator,
     /// The one other site whose pages may ask (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
     pub cors_origin: Option<String>,
     /// How many instances a request may change that does not say `all=true` (`CURFEW_REQUEST_LIMIT`).
@@ -23,7 +23,7 @@ pub struct Config {
 
 /// An environment in which the function can't work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub enum EnvironmentError {
     /// A variable is not set.
     #[error("the environment variable `{0}` is not set; `curfew deploy` sets it")]
     Missing(&'static str),
@@ -43,32 +43,32 @@ pub enum ConfigError {
     OpenToTheWorld,
 }
 
-impl Config {
+impl Environment {
     /// Reads the environment through `get`.
     pub fn read(
         get: impl Fn(&'static str) -> Option<String>,
         cloud: Cloud,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, EnvironmentError> {
         let needed = |key| {
             get(key)
                 .filter(|value| !value.is_empty())
-                .ok_or(ConfigError::Missing(key))
+                .ok_or(EnvironmentError::Missing(key))
         };
         let auth = match (get("CURFEW_AUTH").as_deref(), cloud) {
-            (Some("none"), Cloud::Aws) => return Err(ConfigError::OpenToTheWorld),
+            (Some("none"), Cloud::Aws) => return Err(EnvironmentError::OpenToTheWorld),
             (Some("none"), Cloud::Emulator | Cloud::ThisMachine)
-            | (None | Some(""), Cloud::ThisMachine) => Auth::None,
-            (None | Some(""), _) => return Err(ConfigError::Missing("CURFEW_AUTH")),
-            (Some("iam"), _) => Auth::Iam,
+            | (None | Some(""), Cloud::ThisMachine) => Authenticator::None,
+            (None | Some(""), _) => return Err(EnvironmentError::Missing("CURFEW_AUTH")),
+            (Some("iam"), _) => Authenticator::Iam,
             (Some("token"), _) => {
                 let tokens: Result<Tokens, BadToken> = needed("CURFEW_TOKENS")?.parse();
-                Auth::Token(tokens.map_err(ConfigError::BadTokens)?)
+                Authenticator::Token(tokens.map_err(EnvironmentError::BadTokens)?)
             }
-            (Some(other), _) => return Err(ConfigError::UnknownAuth(other.to_owned())),
+            (Some(other), _) => return Err(EnvironmentError::UnknownAuth(other.to_owned())),
         };
         let request_limit = match get("CURFEW_REQUEST_LIMIT").filter(|text| !text.is_empty()) {
             None => DEFAULT_LIMIT,
-            Some(text) => text.parse().map_err(|_| ConfigError::BadLimit(text))?,
+            Some(text) => text.parse().map_err(|_| EnvironmentError::BadLimit(text))?,
         };
         Ok(Self {
             request_limit,
@@ -93,44 +93,51 @@ pub fn emulator_endpoint(get: impl Fn(&'static str) -> Option<String>) -> Option
 mod tests {
     use super::*;
 
-    fn read(auth: Option<&str>, tokens: &str, cloud: Cloud) -> Result<Auth, ConfigError> {
+    fn read(
+        auth: Option<&str>,
+        tokens: &str,
+        cloud: Cloud,
+    ) -> Result<Authenticator, EnvironmentError> {
         let get = |key: &str| match key {
             "CURFEW_AUTH" => auth.map(str::to_owned),
             "CURFEW_TOKENS" => Some(tokens.to_owned()),
             "CURFEW_REQUEST_LIMIT" => None,
             _ => Some("x".to_owned()),
         };
-        Config::read(get, cloud).map(|config| config.auth)
+        Environment::read(get, cloud).map(|config| config.auth)
     }
 
     #[test]
     fn nobody_is_let_in_on_aws_by_default_or_by_mistake() {
         assert_eq!(
             read(Some("none"), "", Cloud::Aws),
-            Err(ConfigError::OpenToTheWorld)
+            Err(EnvironmentError::OpenToTheWorld)
         );
         assert_eq!(
             read(None, "", Cloud::Aws),
-            Err(ConfigError::Missing("CURFEW_AUTH"))
+            Err(EnvironmentError::Missing("CURFEW_AUTH"))
         );
         assert_eq!(
             read(None, "", Cloud::Emulator),
-            Err(ConfigError::Missing("CURFEW_AUTH"))
+            Err(EnvironmentError::Missing("CURFEW_AUTH"))
         );
-        assert_eq!(read(Some("none"), "", Cloud::Emulator), Ok(Auth::None));
-        assert_eq!(read(None, "", Cloud::ThisMachine), Ok(Auth::None));
-        assert_eq!(read(Some("iam"), "", Cloud::Aws), Ok(Auth::Iam));
+        assert_eq!(
+            read(Some("none"), "", Cloud::Emulator),
+            Ok(Authenticator::None)
+        );
+        assert_eq!(read(None, "", Cloud::ThisMachine), Ok(Authenticator::None));
+        assert_eq!(read(Some("iam"), "", Cloud::Aws), Ok(Authenticator::Iam));
     }
 
     #[test]
     fn tokens_need_their_digests() {
         assert_eq!(
             read(Some("token"), "", Cloud::Emulator),
-            Err(ConfigError::Missing("CURFEW_TOKENS"))
+            Err(EnvironmentError::Missing("CURFEW_TOKENS"))
         );
         assert_eq!(
             read(Some("token"), "alice=abc", Cloud::Emulator),
-            Err(ConfigError::BadTokens(BadToken::Digest))
+            Err(EnvironmentError::BadTokens(BadToken::Digest))
         );
         assert!(matches!(
             read(
@@ -138,11 +145,11 @@ mod tests {
                 &format!("alice={}", "ab".repeat(32)),
                 Cloud::Aws
             ),
-            Ok(Auth::Token(_))
+            Ok(Authenticator::Token(_))
         ));
         assert_eq!(
             read(Some("basic"), "", Cloud::Emulator),
-            Err(ConfigError::UnknownAuth("basic".into()))
+            Err(EnvironmentError::UnknownAuth("basic".into()))
         );
     }
 
@@ -154,11 +161,11 @@ mod tests {
                 "CURFEW_REQUEST_LIMIT" => Some(limit.to_owned()),
                 _ => Some("x".to_owned()),
             };
-            Config::read(get, Cloud::Aws).map(|config| config.request_limit)
+            Environment::read(get, Cloud::Aws).map(|config| config.request_limit)
         };
         assert_eq!(read(""), Ok(DEFAULT_LIMIT));
         assert_eq!(read("5"), Ok(5));
-        assert_eq!(read("few"), Err(ConfigError::BadLimit("few".into())));
+        assert_eq!(read("few"), Err(EnvironmentError::BadLimit("few".into())));
     }
 
     #[test]

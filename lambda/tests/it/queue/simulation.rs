@@ -16,11 +16,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud as Kind;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
-use curfew_lambda::account_regions::Members;
 use curfew_lambda::app::App;
-use curfew_lambda::auth::Auth;
-use curfew_lambda::configuration::Configuration;
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::configuration_cache::ConfigurationCache;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::organisation_cache::OrganisationCache;
 use curfew_lambda::work_queue::WorkQueue;
 use curfew_model::{
     Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
@@ -49,7 +49,7 @@ const MAXIMUM_CONCURRENCY: usize = 100;
 const BATCH: i64 = 1;
 
 /// An organisation and the stack that manages it.
-pub(crate) struct Cloud {
+pub(crate) struct SimulatedLambda {
     pub(crate) ec2: Model,
     /// What the function calls.
     pub(crate) recorder: Recorder,
@@ -62,7 +62,7 @@ pub(crate) struct Cloud {
     invocations: AtomicUsize,
 }
 
-impl Cloud {
+impl SimulatedLambda {
     /// Other accounts of two regions each, with an instance of the office in every member; office hours have just ended.
     pub(crate) async fn of(accounts: usize) -> Arc<Self> {
         Self::where_some_calls_are_slow(accounts, []).await
@@ -165,8 +165,8 @@ impl Cloud {
                 self.environment()
             }
         };
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        let answer = app.handle(event, &call).await.unwrap();
+        let context = InvocationContext::new("c0ffee", Duration::from_secs(10));
+        let answer = app.handle(event, &context).await.unwrap();
         self.idle.lock().await.push(app);
         answer
     }
@@ -174,11 +174,11 @@ impl Cloud {
     fn environment(&self) -> App {
         let time = self.ec2.clone();
         App {
-            account_regions: Members::new(&self.connection),
+            organisations: OrganisationCache::new(&self.connection),
             queue: Some(WorkQueue::new(&self.connection, &self.work)),
-            configuration: Configuration::new(&self.store, "/curfew/curfew/configuration"),
+            configuration: ConfigurationCache::new(&self.store, "/curfew/curfew/configuration"),
             clock: Clock::telling(move || time.now()),
-            auth: Auth::Iam,
+            auth: Authenticator::Iam,
             cors_origin: None,
             cloud: Kind::Aws,
             request_limit: DEFAULT_LIMIT,

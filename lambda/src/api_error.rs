@@ -9,9 +9,9 @@ use serde::Serialize;
 /// A request that is not carried out, or not entirely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Refusal {
+pub struct ApiError {
     /// Why, for scripts.
-    pub code: Code,
+    pub code: ErrorCode,
     /// Why, for people: one sentence that names the object.
     pub message: String,
     /// What to do about it.
@@ -21,11 +21,11 @@ pub struct Refusal {
     pub choices: Vec<Choice>,
 }
 
-/// The codes of [`Refusal`], each with its HTTP status.
+/// The codes of [`ApiError`], each with its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Code {
+pub enum ErrorCode {
     /// 400: the body can't be read.
     BadBody,
     /// 400: a parameter is unknown, or its value can't be used.
@@ -78,7 +78,7 @@ pub enum Code {
     Internal,
 }
 
-impl Code {
+impl ErrorCode {
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
@@ -114,9 +114,9 @@ impl Code {
     }
 }
 
-impl Refusal {
+impl ApiError {
     /// A refusal without choices. Neither text ends in a full stop.
-    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -137,7 +137,7 @@ impl Refusal {
         let code = if others.iter().all(|one| one.code == first.code) {
             first.code
         } else {
-            Code::Unreachable
+            ErrorCode::Unreachable
         };
         let named = several.iter().take(NAMED);
         let mut messages: Vec<String> = named.map(|one| one.message.clone()).collect();
@@ -155,51 +155,51 @@ impl Refusal {
 
     /// A parameter that can't be used.
     pub(crate) fn parameter(message: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self::new(Code::BadParameter, message, allowed)
+        Self::new(ErrorCode::BadParameter, message, allowed)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.message, self.hint)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ApiError {}
 
-impl From<SelectError> for Refusal {
+impl From<SelectError> for ApiError {
     fn from(error: SelectError) -> Self {
         const STATUS: &str =
             "`/status?all=true` lists every instance and says why it is left alone";
         let (code, hint) = match &error {
             SelectError::TargetNeeded { .. } => (
-                Code::TargetNeeded,
+                ErrorCode::TargetNeeded,
                 "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or say `all=true`".to_owned(),
             ),
             SelectError::NothingManaged => (
-                Code::NothingMatched,
+                ErrorCode::NothingMatched,
                 format!("give an instance the managing tag; {STATUS}"),
             ),
             SelectError::TooMany { .. } => (
-                Code::TooMany,
+                ErrorCode::TooMany,
                 "add `all=true` if all of them are meant".to_owned(),
             ),
             SelectError::UnknownInstance { .. } => (
-                Code::UnknownInstance,
+                ErrorCode::UnknownInstance,
                 "nothing was done; check the id, the region and the account".to_owned(),
             ),
-            SelectError::UnknownSchedule { known, .. } => (Code::UnknownSchedule, one_of(known)),
-            SelectError::NothingMatched => (Code::NothingMatched, STATUS.to_owned()),
+            SelectError::UnknownSchedule { known, .. } => (ErrorCode::UnknownSchedule, one_of(known)),
+            SelectError::NothingMatched => (ErrorCode::NothingMatched, STATUS.to_owned()),
             SelectError::NotManaged { .. } => (
-                Code::NotManaged,
+                ErrorCode::NotManaged,
                 "nothing was done; Curfew only changes instances that a schedule manages".to_owned(),
             ),
             SelectError::NeverTouched { .. } => (
-                Code::NeverTouched,
+                ErrorCode::NeverTouched,
                 "nothing was done; leave it out, or change what the reason names".to_owned(),
             ),
             SelectError::LeftAlone { .. } | SelectError::AllLeftAlone { .. } => {
-                (Code::NeverTouched, STATUS.to_owned())
+                (ErrorCode::NeverTouched, STATUS.to_owned())
             }
         };
         let choices = error.choices().to_vec();
@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn only_what_passes_by_itself_is_worth_a_retry() {
-        assert_eq!(Code::Throttled.retry_after(), Some(5));
-        assert_eq!(Code::NoCapacity.retry_after(), Some(30));
-        assert_eq!(Code::Internal.retry_after(), None);
+        assert_eq!(ErrorCode::Throttled.retry_after(), Some(5));
+        assert_eq!(ErrorCode::NoCapacity.retry_after(), Some(30));
+        assert_eq!(ErrorCode::Internal.retry_after(), None);
     }
 }

@@ -20,37 +20,42 @@ use curfew_core::work::Work;
 use curfew_core::world::World;
 use tracing::{info, warn};
 
-use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};
+use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::command::{Days, Mode};
-use crate::configuration::FRESH;
-use crate::event::StateChange;
-use crate::refusal::{Code, Refusal};
+use crate::command::{ChangeMode, TimelineDays};
+use crate::configuration_cache::MAX_AGE;
+use crate::event::StateChangeEvent;
+use crate::responses::{
+    ChangeResponse, PassReport, ScheduleStatus, SchedulesResponse, StatusResponse, Timeline,
+};
 
 impl App {
     pub(crate) async fn status(
         &self,
         targets: &Targets,
         deadline: Deadline,
-    ) -> Result<Overview, Refusal> {
+    ) -> Result<StatusResponse, ApiError> {
         let sight = self.look(targets, deadline).await?;
         if !targets.ids.is_empty() {
-            sight.suffices(targets)?;
+            sight.is_sufficient_for(targets)?;
         }
         let (schedule_set, now) = (&sight.schedule_set, sight.now);
         let world = World::unasked(schedule_set, &sight.instances);
         let (shown, unmanaged) = for_status(targets, Seen::all(&world, now), schedule_set)
             .map_err(|error| sight.selecting(error))?;
-        Ok(Overview {
+        Ok(StatusResponse {
             status: Status::of(shown, unmanaged, now),
             unanswered: sight.unanswered,
         })
     }
 
-    pub(crate) async fn schedules(&self, days: Option<Days>) -> Result<Schedules, Refusal> {
+    pub(crate) async fn schedules(
+        &self,
+        days: Option<TimelineDays>,
+    ) -> Result<SchedulesResponse, ApiError> {
         let schedule_set = self
             .configuration
-            .current(&self.clock, FRESH)
+            .current(&self.clock, MAX_AGE)
             .await?
             .schedule_set;
         let now = self.clock.now();
@@ -71,7 +76,7 @@ impl App {
                 timeline: days.and_then(|days| Timeline::of(schedule, days, now)),
             }
         });
-        Ok(Schedules {
+        Ok(SchedulesResponse {
             at: whole_second(now),
             schedules: schedules.collect(),
         })
@@ -81,12 +86,12 @@ impl App {
         &self,
         ask: Ask,
         targets: &Targets,
-        mode: Mode,
+        mode: ChangeMode,
         by: Actor,
         deadline: Deadline,
-    ) -> Result<Changes, Refusal> {
+    ) -> Result<ChangeResponse, ApiError> {
         let sight = self.look(targets, deadline.for_looking()).await?;
-        sight.suffices(targets)?;
+        sight.is_sufficient_for(targets)?;
         let (schedule_set, instances, now) = (&sight.schedule_set, &sight.instances, sight.now);
         let world = World::unasked(schedule_set, instances);
         let seen = Seen::all(&world, now);
@@ -105,10 +110,10 @@ impl App {
             request: Some(&request),
             ..world.clone()
         };
-        let mut changes = Changes {
+        let mut changes = ChangeResponse {
             at: whole_second(now),
             instances: Vec::new(),
-            error: sight.unreached(targets),
+            error: sight.unreachable(targets),
             unanswered: sight.unanswered.clone(),
         };
         let mut steps: Vec<Step> = Vec::new();
@@ -136,13 +141,13 @@ impl App {
             found.expect("every step is for an instance that was observed")
         };
         match mode {
-            Mode::DryRun => {
+            ChangeMode::DryRun => {
                 let planned = steps
                     .iter()
                     .map(|step| Change::planned(observed(step), step, &asked, now));
                 changes.instances.extend(planned);
             }
-            Mode::Act => {
+            ChangeMode::Act => {
                 let outcomes = sight.carry_out(steps, &self.clock, deadline).await;
                 let tell = |error: &CloudError| presentable(&error.to_string());
                 changes.instances.extend(outcomes.iter().map(|outcome| {
@@ -159,10 +164,10 @@ impl App {
     /// that is enforced; anything else waits for its edge, and changes in flight for their end.
     pub(crate) async fn state_changed(
         &self,
-        change: &StateChange,
+        change: &StateChangeEvent,
         deadline: Deadline,
-    ) -> Result<Option<PassReport>, Refusal> {
-        let StateChange {
+    ) -> Result<Option<PassReport>, ApiError> {
+        let StateChangeEvent {
             instance: id,
             to,
             at,
@@ -173,17 +178,17 @@ impl App {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         }
-        let in_force = self.configuration.current(&self.clock, FRESH).await?;
-        let organisation = self.account_regions.of(&in_force.targets);
+        let configuration = self.configuration.current(&self.clock, MAX_AGE).await?;
+        let organisation = self.organisations.of(&configuration.targets);
         // Only the home region's changes come here: the other members have their passes.
-        let Some(home) = organisation.account_region(&self.account_regions.home_account_region())
+        let Some(home) = organisation.account_region(&self.organisations.home_account_region())
         else {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         };
         let scope = Scope::Only([id.clone()].into());
         let instances = home.fleet().observe(&scope).await?;
-        let (schedule_set, now) = (&in_force.schedule_set, self.clock.now());
+        let (schedule_set, now) = (&configuration.schedule_set, self.clock.now());
         let world = World::unasked(schedule_set, &instances);
         let Some(seen) = Seen::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
@@ -218,15 +223,15 @@ impl App {
 
 /// One refusal for all that could not even be recorded, or not be remembered: the first one's kind, and how many they are. What
 /// is recorded and came to nothing is tried again: no refusal.
-fn failure(outcomes: &[Outcome]) -> Option<Refusal> {
+fn failure(outcomes: &[Outcome]) -> Option<ApiError> {
     let mut failures = outcomes.iter().filter_map(|outcome| {
         let refusal = match &outcome.result {
             // A newer word decided: that is no failure.
             StepResult::Done { .. } | StepResult::Dropped { .. } => return None,
             StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
             StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
-            StepResult::OutOfTime => Refusal::new(
-                Code::OutOfTime,
+            StepResult::OutOfTime => ApiError::new(
+                ErrorCode::OutOfTime,
                 "time ran out before everything was done",
                 "ask again: what is done already is not done twice",
             ),
