@@ -1,4 +1,4 @@
-//! What a caller is told when something is not done: a status, a stable code, one sentence, and a hint.
+//! The API's errors: an HTTP status, a stable code, a one-sentence message and a hint.
 
 use std::fmt;
 
@@ -6,75 +6,75 @@ use curfew_core::schedule::one_of;
 use curfew_core::select::{Choice, SelectError};
 use serde::Serialize;
 
-/// A request that is not carried out, or not entirely.
+/// Reports a request that was not carried out, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApiError {
-    /// Why, for scripts.
+    /// The error code, for scripts.
     pub code: ErrorCode,
-    /// Why, for people: one sentence that names the object.
+    /// The error in one sentence that names the object.
     pub message: String,
-    /// What to do about it.
+    /// How to resolve the error.
     pub hint: String,
-    /// The instances to choose from, where none was named.
+    /// The instances to choose from, if the request named none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
 }
 
-/// The codes of [`ApiError`], each with its HTTP status.
+/// The error codes, each with its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// 400: the body can't be read.
+    /// 400: the body can't be parsed.
     BadBody,
-    /// 400: a parameter is unknown, or its value can't be used.
+    /// 400: a parameter is unknown or has an invalid value.
     BadParameter,
-    /// 400: no target is named, and there are several instances to choose from.
+    /// 400: the request names no target, and several instances are managed.
     TargetNeeded,
-    /// 400: more instances than one request may change without `all=true`.
+    /// 400: the request is for more instances than it may change without `all=true`, or has too many parameters.
     TooMany,
-    /// 401: no credentials, or wrong ones.
+    /// 401: the credentials are missing or wrong.
     Unauthorized,
-    /// 403: a browser sent this for another site, or ahead of the person's wish.
+    /// 403: a browser sent this request for another site, or as a prefetch.
     Forbidden,
-    /// 404: no such path.
+    /// 404: the path does not exist.
     UnknownPath,
-    /// 404: no such instance in this account and region.
+    /// 404: the instance does not exist in the configured accounts and regions.
     UnknownInstance,
-    /// 404: no such schedule in the configuration.
+    /// 404: the schedule is not in the configuration.
     UnknownSchedule,
-    /// 404: nothing fits the schedule or tags named, or nothing is managed at all.
+    /// 404: no instance matches the schedule or tags, or no instance is managed.
     NothingMatched,
-    /// 405: the path exists, and not for this method.
+    /// 405: the path exists, but not for this method.
     MethodNotAllowed,
     /// 409: no schedule manages the instance.
     NotManaged,
-    /// 409: Curfew never touches such an instance.
+    /// 409: the instance is protected from changes by Curfew.
     NeverTouched,
     /// 409: the instance is between two states, or in one that forbids the call.
     WrongState,
-    /// 409: EC2 does not accept the call.
+    /// 409: EC2 refused the call.
     Refused,
-    /// 403: Curfew's own role may not do this.
+    /// 403: Curfew's role lacks a permission.
     Denied,
     /// 404: AWS does not know the object.
     NotFound,
-    /// 429: AWS asks for patience.
+    /// 429: AWS throttled the call.
     Throttled,
-    /// 503: AWS has no room for this instance type in this zone.
+    /// 503: AWS has no capacity for this instance type in this zone.
     NoCapacity,
     /// 503: AWS did not answer, or not in time.
     Unreachable,
-    /// 503: AWS failed on its side.
+    /// 503: AWS reported an internal error.
     CloudFailed,
     /// 503: Curfew's own credentials are missing, unknown or expired.
     NoCredentials,
-    /// 503: there are no configuration to decide by.
+    /// 503: the configuration is missing or invalid.
     NoConfiguration,
-    /// 503: time ran out before everything was done; the next pass goes on.
+    /// 503: time ran out before the work was finished; the next pass continues it.
     OutOfTime,
-    /// 500: a defect of Curfew.
+    /// 500: an internal error of Curfew.
     Internal,
 }
 
@@ -103,8 +103,8 @@ impl ErrorCode {
         }
     }
 
-    /// After how many seconds trying again makes sense, where it does by itself: EC2's buckets refill within seconds, room
-    /// and configuration come back within a pass.
+    /// After how many seconds a retry makes sense; `None` for permanent errors. EC2's token buckets refill within seconds; capacity
+    /// and configuration may recover by the next pass.
     pub fn retry_after(self) -> Option<u32> {
         match self.status() {
             429 => Some(5),
@@ -115,7 +115,7 @@ impl ErrorCode {
 }
 
 impl ApiError {
-    /// A refusal without choices. Neither text ends in a full stop.
+    /// Creates an error without choices. Neither text ends in a full stop.
     pub fn new(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code,
@@ -125,11 +125,11 @@ impl ApiError {
         }
     }
 
-    /// One refusal for several of accounts and regions that did not answer, which names them all; none for none. Its code is theirs, if
-    /// they have one in common.
-    pub(crate) fn of_all(several: &[Self]) -> Option<Self> {
-        /// More would not be read.
-        const NAMED: usize = 8;
+    /// Combines the errors of several account-regions into one, whose message names up to eight of them; `None` for an empty slice.
+    /// Its code is the common one, or else `unreachable`.
+    pub(crate) fn combine(several: &[Self]) -> Option<Self> {
+        /// Limits the length of the message.
+        const MAX_NAMED: usize = 8;
         let (first, others) = several.split_first()?;
         if others.is_empty() {
             return Some(first.clone());
@@ -139,22 +139,22 @@ impl ApiError {
         } else {
             ErrorCode::Unreachable
         };
-        let named = several.iter().take(NAMED);
+        let named = several.iter().take(MAX_NAMED);
         let mut messages: Vec<String> = named.map(|one| one.message.clone()).collect();
-        if several.len() > NAMED {
-            messages.push(format!("and {} more", several.len() - NAMED));
+        if several.len() > MAX_NAMED {
+            messages.push(format!("and {} more", several.len() - MAX_NAMED));
         }
         Some(Self::new(code, messages.join("; "), first.hint.clone()))
     }
 
-    /// Says first what can't be told while those do not answer.
-    pub(crate) fn about(mut self, what: &str) -> Self {
+    /// Prefixes the message with what is unknown because of this error.
+    pub(crate) fn with_context(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
 
-    /// A parameter that can't be used.
-    pub(crate) fn parameter(message: impl Into<String>, allowed: impl Into<String>) -> Self {
+    /// Creates an error for an unknown or invalid parameter.
+    pub(crate) fn bad_parameter(message: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self::new(ErrorCode::BadParameter, message, allowed)
     }
 }
@@ -170,33 +170,33 @@ impl std::error::Error for ApiError {}
 impl From<SelectError> for ApiError {
     fn from(error: SelectError) -> Self {
         const STATUS: &str =
-            "`/status?all=true` lists every instance and says why it is left alone";
+            "`/status?all=true` lists every instance with the reason why it is skipped";
         let (code, hint) = match &error {
             SelectError::TargetNeeded { .. } => (
                 ErrorCode::TargetNeeded,
-                "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or say `all=true`".to_owned(),
+                "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`".to_owned(),
             ),
             SelectError::NothingManaged => (
                 ErrorCode::NothingMatched,
-                format!("give an instance the managing tag; {STATUS}"),
+                format!("add the schedule tag to an instance; {STATUS}"),
             ),
             SelectError::TooMany { .. } => (
                 ErrorCode::TooMany,
-                "add `all=true` if all of them are meant".to_owned(),
+                "add `all=true` to change all of them".to_owned(),
             ),
             SelectError::UnknownInstance { .. } => (
                 ErrorCode::UnknownInstance,
-                "nothing was done; check the id, the region and the account".to_owned(),
+                "nothing was changed; check the id, the region and the account".to_owned(),
             ),
             SelectError::UnknownSchedule { known, .. } => (ErrorCode::UnknownSchedule, one_of(known)),
             SelectError::NothingMatched => (ErrorCode::NothingMatched, STATUS.to_owned()),
             SelectError::NotManaged { .. } => (
                 ErrorCode::NotManaged,
-                "nothing was done; Curfew only changes instances that a schedule manages".to_owned(),
+                "nothing was changed; Curfew changes only instances that a schedule manages".to_owned(),
             ),
             SelectError::NeverTouched { .. } => (
                 ErrorCode::NeverTouched,
-                "nothing was done; leave it out, or change what the reason names".to_owned(),
+                "nothing was changed; remove it from the request, or resolve the reason".to_owned(),
             ),
             SelectError::LeftAlone { .. } | SelectError::AllLeftAlone { .. } => {
                 (ErrorCode::NeverTouched, STATUS.to_owned())
@@ -210,15 +210,15 @@ impl From<SelectError> for ApiError {
     }
 }
 
-/// Somebody's text as it may be repeated to them: short, and without control characters.
+/// Quotes a caller's text for a message: at most 40 characters, with control characters escaped.
 pub(crate) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let more = if text.chars().nth(LONGEST).is_some() {
+    const MAX_LENGTH: usize = 40;
+    let more = if text.chars().nth(MAX_LENGTH).is_some() {
         "…"
     } else {
         ""
     };
-    let short: String = text.chars().take(LONGEST).collect();
+    let short: String = text.chars().take(MAX_LENGTH).collect();
     format!("`{}{more}`", short.escape_debug())
 }
 
@@ -227,13 +227,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_wrote_is_repeated_short_and_harmless() {
+    fn quoted_input_is_shortened_and_escaped() {
         assert_eq!(quoted("a\n\u{1b}[31m"), r"`a\n\u{1b}[31m`");
         assert_eq!(quoted(&"x".repeat(41)), format!("`{}…`", "x".repeat(40)));
     }
 
     #[test]
-    fn only_what_passes_by_itself_is_worth_a_retry() {
+    fn only_temporary_errors_have_a_retry_delay() {
         assert_eq!(ErrorCode::Throttled.retry_after(), Some(5));
         assert_eq!(ErrorCode::NoCapacity.retry_after(), Some(30));
         assert_eq!(ErrorCode::Internal.retry_after(), None);

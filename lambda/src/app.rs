@@ -1,4 +1,4 @@
-//! The function with everything it needs.
+//! The application state that the handler uses.
 
 use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
@@ -8,23 +8,23 @@ use crate::configuration_cache::ConfigurationCache;
 use crate::organisation_cache::OrganisationCache;
 use crate::work_queue::WorkQueue;
 
-/// The function with everything it needs: one per execution environment.
+/// The state of one execution environment.
 #[derive(Debug)]
 pub struct App {
-    /// Where the instances are.
+    /// The connections to the account-regions.
     pub organisations: OrganisationCache,
-    /// Who else can be given work, if the stack has a queue.
+    /// The work queue, if the stack has one.
     pub queue: Option<WorkQueue>,
-    /// What manages them.
+    /// The configuration, cached between invocations.
     pub configuration: ConfigurationCache,
-    /// What tells the time.
+    /// The clock that decisions use.
     pub clock: Clock,
-    /// Who may ask over HTTP.
+    /// The authentication of HTTP requests.
     pub auth: Authenticator,
-    /// The one other site whose pages may ask.
+    /// The only other origin that may call the API.
     pub cors_origin: Option<String>,
-    /// How many instances a request may change that does not say `all=true`.
+    /// The largest number of instances that a request without `all=true` may change.
     pub request_limit: usize,
-    /// Whose instances these are: only an emulator's rules fire early.
+    /// Whether AWS or an emulator runs the function: only an emulator's rules fire early.
     pub cloud: Cloud,
 }

@@ -1,5 +1,5 @@
-//! What AWS's failures mean to who asked over HTTP. It stands apart so that everything in front of AWS can be built without its SDK,
-//! as the fuzz targets do.
+//! Converts AWS errors into API errors. It is a separate module so that the modules that parse requests can be built without the
+//! AWS SDK, as the fuzz targets do.
 
 use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 
@@ -19,18 +19,18 @@ impl From<&CloudError> for ApiError {
             CloudErrorKind::Service => ErrorCode::CloudFailed,
             CloudErrorKind::Quota | CloudErrorKind::Refused => ErrorCode::Refused,
         };
-        // Who asks over HTTP can't mend the function's credentials, and no pass repeats a request that EC2 did not accept.
+        // These hints are for API clients: they can't repair the function's credentials, and no pass repeats a refused request.
         let hint = match code {
             ErrorCode::NoCredentials => {
-                "the function's role is broken; whoever runs Curfew finds more in its log"
+                "the function's role is broken; its operator finds details in the function's log"
             }
             ErrorCode::Unreachable => {
-                "ask again in a moment; if that does not help, check the function's endpoint and network"
+                "retry in a moment; if it fails again, check the function's endpoint and network"
             }
-            ErrorCode::Throttled => "ask again in a few seconds",
-            ErrorCode::WrongState => "ask again when it has settled",
+            ErrorCode::Throttled => "retry in a few seconds",
+            ErrorCode::WrongState => "retry when its state is stable",
             ErrorCode::NoCapacity => {
-                "ask again later, or for a while (`for=2h`): an override is tried again at each pass"
+                "retry later, or set an override (`for=2h`): every pass retries it"
             }
             _ => error.hint(),
         };

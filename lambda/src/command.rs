@@ -1,4 +1,4 @@
-//! What is asked for: a route and its parameters, from a query, a body or a direct command, as valid types.
+//! Parses a route and its parameters, from a query, a body or a direct command, into a valid API command.
 
 use curfew_core::configuration::duration;
 use curfew_core::instance::InstanceId;
@@ -13,35 +13,35 @@ use crate::http::HttpRequest;
 use crate::parameters::RequestParameters;
 use crate::route::Route;
 
-/// What is asked for.
+/// A valid request to the API.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ApiCommand {
-    /// How instances are.
+    /// Returns the state of these instances.
     Status(Targets),
-    /// A change to instances.
+    /// Changes instances.
     Change {
-        /// Which.
+        /// The requested change.
         ask: Ask,
-        /// Of what.
+        /// The instances to change.
         targets: Targets,
-        /// In earnest or not.
+        /// Whether the change is made or only planned.
         mode: ChangeMode,
     },
-    /// What the schedules are, and what they want in the days to come.
+    /// Returns the schedules, with their timelines if a number of days is given.
     Schedules(Option<TimelineDays>),
-    /// Whether the function works.
+    /// Checks that the function works.
     Healthz,
 }
 
-/// Over how many days, today included (`days=7`).
+/// The number of days in a timeline, including today (`days=7`): 1 to 31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineDays(i8);
 
 impl TimelineDays {
-    /// A month fits on a screen, and a schedule of one run each quarter of an hour then still fits into an answer.
-    pub(crate) const MOST: i8 = 31;
+    /// The maximum. A month fits on a screen, and even a schedule with a run every quarter of an hour fits into a response.
+    pub(crate) const MAX: i8 = 31;
 
-    /// At least one, at most 31.
+    /// Returns the number, from 1 to 31.
     pub fn get(self) -> i8 {
         self.0
     }
@@ -50,14 +50,14 @@ impl TimelineDays {
 /// Whether a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeMode {
-    /// It is made.
+    /// Makes the change.
     Act,
-    /// It is only planned (`dry_run=true`). EC2's own `DryRun` is not used: most emulators act on it.
+    /// Only plans the change (`dry_run=true`). EC2's `DryRun` is not used: most emulators ignore it and act.
     DryRun,
 }
 
 impl ApiCommand {
-    /// What an HTTP request asks for, whose route is known. `now` is what `for` counts from.
+    /// Parses an HTTP request with a known route. `for` counts from `now`. Fails on an unknown or invalid parameter.
     pub fn of_request(
         route: Route,
         request: &HttpRequest,
@@ -66,7 +66,7 @@ impl ApiCommand {
         Self::read(route, RequestParameters::of(request, route)?, now)
     }
 
-    /// What a direct command asks for.
+    /// Parses a direct command. Fails on an unknown or invalid parameter.
     pub fn of_fields(
         route: Route,
         fields: &Map<String, Value>,
@@ -82,9 +82,9 @@ impl ApiCommand {
     ) -> Result<Self, ApiError> {
         let command = match route {
             Route::Page | Route::OpenApi => {
-                return Err(ApiError::parameter(
+                return Err(ApiError::bad_parameter(
                     format!("`{}` is a document, not a command", route.path()),
-                    "ask for it over HTTP",
+                    "request it over HTTP",
                 ));
             }
             Route::Schedules => Self::Schedules(parameters.one("days", days)?),
@@ -100,17 +100,17 @@ impl ApiCommand {
             }
             Route::Resume => change(Ask::Resume, &mut parameters)?,
         };
-        parameters.nothing_else(route)?;
+        parameters.expect_empty(route)?;
         Ok(command)
     }
 }
 
 fn days(text: &str) -> Result<TimelineDays, ApiError> {
     match text.parse() {
-        Ok(days @ 1..=TimelineDays::MOST) => Ok(TimelineDays(days)),
-        _ => Err(ApiError::parameter(
+        Ok(days @ 1..=TimelineDays::MAX) => Ok(TimelineDays(days)),
+        _ => Err(ApiError::bad_parameter(
             format!("`days` is {}", quoted(text)),
-            format!("it is a whole number from 1 to {}", TimelineDays::MOST),
+            format!("use a whole number from 1 to {}", TimelineDays::MAX),
         )),
     }
 }
@@ -128,12 +128,12 @@ fn change(ask: Ask, parameters: &mut RequestParameters) -> Result<ApiCommand, Ap
 fn targets(parameters: &mut RequestParameters) -> Result<Targets, ApiError> {
     let ids = parameters.all("instance", |text| {
         text.parse::<InstanceId>().map_err(|error| {
-            ApiError::parameter(format!("`instance`: {error}"), "`/status` lists the ids")
+            ApiError::bad_parameter(format!("`instance`: {error}"), "`/status` lists the ids")
         })
     })?;
     let schedules = parameters.all("schedule", |text| {
         text.parse::<ScheduleName>().map_err(|error| {
-            ApiError::parameter(
+            ApiError::bad_parameter(
                 format!("`schedule`: {error}"),
                 "`/schedules` lists the names",
             )
@@ -149,12 +149,12 @@ fn targets(parameters: &mut RequestParameters) -> Result<Targets, ApiError> {
             Reach::Named
         },
     };
-    // `all` with ids means all of these: it lifts the limit, and widens nothing.
-    let fitted = !targets.schedules.is_empty() || !targets.tags.is_empty();
-    if !targets.ids.is_empty() && fitted {
-        return Err(ApiError::parameter(
+    // `all` with ids only lifts the limit on their number.
+    let filtered = !targets.schedules.is_empty() || !targets.tags.is_empty();
+    if !targets.ids.is_empty() && filtered {
+        return Err(ApiError::bad_parameter(
             "`instance` can't be combined with `schedule` or `tag`",
-            "name instances by their ids, or by schedule and tags",
+            "use ids alone, or schedule and tags",
         ));
     }
     Ok(targets)
@@ -162,26 +162,27 @@ fn targets(parameters: &mut RequestParameters) -> Result<Targets, ApiError> {
 
 fn tag(text: &str) -> Result<TagFilter, ApiError> {
     text.parse().map_err(|_| {
-        ApiError::parameter(
+        ApiError::bad_parameter(
             format!("`tag` is {}", quoted(text)),
-            "it is a key and a value, such as `tag=Environment:dev*`",
+            "use a key and a value, such as `tag=Environment:dev*`",
         )
     })
 }
 
-/// How long a start or stop lasts: `for` a while or `until` an instant makes it an override.
+/// Reads how long a start or stop lasts. `for` or `until` makes it an override; without them it lasts until the next edge.
 fn lasting(parameters: &mut RequestParameters, now: Timestamp) -> Result<Lasting, ApiError> {
     let length = parameters.one("for", |text| {
-        duration(text)
-            .map_err(|message| ApiError::parameter(format!("`for`: {message}"), "such as `for=2h`"))
+        duration(text).map_err(|message| {
+            ApiError::bad_parameter(format!("`for`: {message}"), "such as `for=2h`")
+        })
     })?;
     let until = parameters.one("until", |text| until(text, now))?;
     match (length, until) {
         (None, None) => Ok(Lasting::NextEdge),
         (Some(length), None) => Ok(Lasting::length(length, now)),
         (None, Some(until)) => Ok(until),
-        (Some(_), Some(_)) => Err(ApiError::parameter(
-            "`for` and `until` both say how long",
+        (Some(_), Some(_)) => Err(ApiError::bad_parameter(
+            "`for` and `until` can't be combined",
             "use one of them",
         )),
     }
@@ -189,7 +190,7 @@ fn lasting(parameters: &mut RequestParameters, now: Timestamp) -> Result<Lasting
 
 fn until(text: &str, now: Timestamp) -> Result<Lasting, ApiError> {
     let refuse = |why: &dyn std::fmt::Display, hint: String| {
-        ApiError::parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
+        ApiError::bad_parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
     };
     let until: Timestamp = text.parse().map_err(|_| {
         let hint =

@@ -1,5 +1,5 @@
-//! The configuration that decide, as the daemon wrote them: one JSON document in one SSM parameter, or where that is too small, in the
-//! parts that it names.
+//! Reads and caches the configuration: one JSON document in one SSM parameter or, if that is too small, in the parts that the
+//! parameter names.
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ use tracing::warn;
 
 use crate::api_error::{ApiError, ErrorCode};
 
-/// How long configuration is used before they are read again. A minute is the grain of every schedule, so a change is in force by
-/// the next edge; longer delays changes, shorter adds a call of about 10 ms to more invocations.
+/// How long a configuration is used before it is read again. Schedules have a resolution of one minute, so a change is active by
+/// the next edge. A longer age delays changes; a shorter one adds a call of about 10 ms to more invocations.
 pub const MAX_AGE: SignedDuration = SignedDuration::from_secs(60);
 
-/// The same for a pass: its rule may be newer than what is known, and its message may have waited while an account was removed, which must
-/// not be acted on any more. A hundred environments at work read it twenty times a second, half of what SSM allows an account.
+/// The same for a pass: its rule may be newer than the cached configuration, and an account may have been removed while its message
+/// waited. A hundred busy environments read it twenty times a second, half of SSM's limit for an account.
 /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>
 pub const MAX_AGE_FOR_PASSES: SignedDuration = SignedDuration::from_secs(5);
 
-/// Where the configuration come from, and the last good ones.
+/// The configuration parameter and its last valid contents.
 #[derive(Debug)]
 pub struct ConfigurationCache {
     store: ParameterStore,
     parameter: String,
-    known: Mutex<Option<CachedConfiguration>>,
+    cached: Mutex<Option<CachedConfiguration>>,
 }
 
-/// What the configuration says.
+/// A parsed configuration.
 #[derive(Clone, Debug)]
 pub struct LoadedConfiguration {
-    /// The schedules, and how instances are bound to them.
+    /// The schedules, and the rules that assign instances to them.
     pub schedule_set: Arc<ScheduleSet>,
     /// The accounts and regions whose instances are managed.
     pub targets: Arc<Targets>,
@@ -46,103 +46,104 @@ pub struct LoadedConfiguration {
 #[derive(Debug)]
 struct CachedConfiguration {
     configuration: LoadedConfiguration,
-    /// The parameter's own value: while it is the same, so are the parts that it names by their hash.
+    /// The parameter's value. It names its parts by hash, so an unchanged value means unchanged parts.
     contents: Contents,
-    /// When they were last asked for, whether or not that went well.
-    asked_at: Timestamp,
+    /// When the last read was attempted, successful or not.
+    read_at: Timestamp,
 }
 
-/// Configuration that can't be used.
+/// Reports why the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationReadError {
-    /// There is no such parameter.
+    /// The parameter does not exist.
     #[error("the configuration parameter `{parameter}` does not exist")]
     Missing {
-        /// Its name.
+        /// The parameter's name.
         parameter: String,
     },
     /// The parameter could not be read.
     #[error("the configuration parameter `{parameter}` can't be read")]
     Unread {
-        /// Its name.
+        /// The parameter's name.
         parameter: String,
-        /// Why.
+        /// The error that AWS returned.
         source: CloudError,
     },
-    /// It is for newer code.
+    /// The document is for a newer release.
     #[error("the configuration parameter `{parameter}` is for a newer release: {source}")]
     Newer {
-        /// Its name.
+        /// The parameter's name.
         parameter: String,
-        /// Which, and what this code reads.
+        /// The document's version, and the versions that this code reads.
         source: DocumentError,
     },
-    /// It was read and is no configuration document.
+    /// The value is not a valid configuration document.
     #[error("the configuration parameter `{parameter}` is not valid: {problems}")]
     Invalid {
-        /// Its name.
+        /// The parameter's name.
         parameter: String,
-        /// Everything that is wrong with it.
+        /// All problems found, separated by semicolons.
         problems: String,
     },
 }
 
 impl ConfigurationCache {
-    /// The configuration in that parameter. Nothing is read yet.
+    /// Creates the cache for a parameter. Reads nothing yet.
     pub fn new(connection: &Connection, parameter: impl Into<String>) -> Self {
         Self {
             store: ParameterStore::new(connection),
             parameter: parameter.into(),
-            known: Mutex::new(None),
+            cached: Mutex::new(None),
         }
     }
 
-    /// The configuration, read at most `fresh` ago, or the last good ones where none can be had.
+    /// Returns the configuration, read at most `max_age` ago. If a newer read fails, returns the previous configuration; fails if
+    /// there is none.
     pub async fn current(
         &self,
         clock: &Clock,
-        fresh: SignedDuration,
+        max_age: SignedDuration,
     ) -> Result<LoadedConfiguration, ConfigurationReadError> {
         let now = clock.now();
-        let mut known = self.known.lock().await;
-        if let Some(known) = known.as_ref() {
-            let age = now.duration_since(known.asked_at);
-            if age < fresh {
-                return Ok(known.configuration.clone());
+        let mut cached = self.cached.lock().await;
+        if let Some(cached) = cached.as_ref() {
+            let age = now.duration_since(cached.read_at);
+            if age < max_age {
+                return Ok(cached.configuration.clone());
             }
         }
-        match (self.read(known.as_ref()).await, known.as_mut()) {
+        match (self.read(cached.as_ref()).await, cached.as_mut()) {
             (Ok((configuration, contents)), _) => {
-                *known = Some(CachedConfiguration {
+                *cached = Some(CachedConfiguration {
                     configuration: configuration.clone(),
                     contents,
-                    asked_at: now,
+                    read_at: now,
                 });
                 Ok(configuration)
             }
-            (Err(error), Some(last_good)) => {
+            (Err(error), Some(previous)) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "configuration not read: the last good ones stay in force"
+                    "configuration could not be read, keeping the previous one"
                 );
-                last_good.asked_at = now;
-                Ok(last_good.configuration.clone())
+                previous.read_at = now;
+                Ok(previous.configuration.clone())
             }
             (Err(error), None) => Err(error),
         }
     }
 
-    /// Reads them; what is known already is not read again, part by part, where the parameter says that it is the same.
+    /// Reads the parameter, and its parts unless the parameter is unchanged since the cached read.
     async fn read(
         &self,
-        known: Option<&CachedConfiguration>,
+        cached: Option<&CachedConfiguration>,
     ) -> Result<(LoadedConfiguration, Contents), ConfigurationReadError> {
         let mut contents = self.contents().await?;
-        if let Some(known) = known.filter(|known| known.contents == contents) {
-            return Ok((known.configuration.clone(), contents));
+        if let Some(cached) = cached.filter(|cached| cached.contents == contents) {
+            return Ok((cached.configuration.clone(), contents));
         }
         let text = match self.document(&contents).await {
-            // Newer configuration has been written since, and the older parts are gone.
+            // A newer configuration has been written meanwhile, and the older parts are deleted.
             Err(ConfigurationReadError::Missing { .. }) => {
                 contents = self.contents().await?;
                 self.document(&contents).await?
@@ -172,7 +173,7 @@ impl ConfigurationCache {
     async fn document(&self, contents: &Contents) -> Result<String, ConfigurationReadError> {
         match contents {
             Contents::Whole(document) => Ok(document.clone()),
-            Contents::InParts(parts) => self.joined(parts).await,
+            Contents::InParts(parts) => self.join(parts).await,
         }
     }
 
@@ -181,7 +182,7 @@ impl ConfigurationCache {
         Contents::of(&value).map_err(|error| self.invalid(error.to_string()))
     }
 
-    async fn joined(&self, parts: &Parts) -> Result<String, ConfigurationReadError> {
+    async fn join(&self, parts: &Parts) -> Result<String, ConfigurationReadError> {
         let mut values = Vec::new();
         for name in parts.names(&self.parameter) {
             values.push(self.value(&name).await?);
@@ -213,13 +214,13 @@ impl ConfigurationCache {
 impl From<ConfigurationReadError> for ApiError {
     fn from(error: ConfigurationReadError) -> Self {
         let hint = match &error {
-            ConfigurationReadError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
+            ConfigurationReadError::Missing { .. } => "run `curfew deploy` to create it".to_owned(),
             ConfigurationReadError::Unread { source, .. } => format!("{source}; {}", source.hint()),
             ConfigurationReadError::Newer { .. } => {
-                "`curfew deploy` of that release brings the function's code up to date".to_owned()
+                "run `curfew deploy` with that release to update the function".to_owned()
             }
             ConfigurationReadError::Invalid { .. } => {
-                "`curfew check` finds such mistakes before they are deployed".to_owned()
+                "run `curfew check` before deploying to find such errors".to_owned()
             }
         };
         Self::new(

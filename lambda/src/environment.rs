@@ -1,4 +1,4 @@
-//! What the stack tells the function, through its environment.
+//! The environment variables that the stack sets for the function.
 
 use curfew_aws::cloud::Cloud;
 use curfew_core::select::DEFAULT_LIMIT;
@@ -6,45 +6,45 @@ use curfew_core::token::{BadToken, Tokens};
 
 use crate::auth::Authenticator;
 
-/// What the stack tells the function.
+/// The function's settings, read from its environment variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// The name of the SSM parameter with the configuration.
     pub configuration_parameter: String,
-    /// The address of the queue by which the function hands on work, if the stack has one.
+    /// The URL of the work queue, if the stack has one.
     pub work_queue: Option<String>,
-    /// Who may ask over HTTP.
+    /// The authentication of HTTP requests.
     pub auth: Authenticator,
-    /// The one other site whose pages may ask (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
+    /// The only other origin that may call the API (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
     pub cors_origin: Option<String>,
-    /// How many instances a request may change that does not say `all=true` (`CURFEW_REQUEST_LIMIT`).
+    /// The largest number of instances that a request without `all=true` may change (`CURFEW_REQUEST_LIMIT`).
     pub request_limit: usize,
 }
 
-/// An environment in which the function can't work.
+/// Reports a missing or invalid environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
-    /// A variable is not set.
+    /// A required variable is not set.
     #[error("the environment variable `{0}` is not set; `curfew deploy` sets it")]
     Missing(&'static str),
-    /// `CURFEW_AUTH` is something else.
-    #[error("`CURFEW_AUTH` is `{}`; it is `none`, `token` or `iam`", .0.escape_debug())]
+    /// `CURFEW_AUTH` has an unknown value.
+    #[error("`CURFEW_AUTH` is `{}`; use `none`, `token` or `iam`", .0.escape_debug())]
     UnknownAuth(String),
-    /// `CURFEW_TOKENS` is no list of tokens' digests.
+    /// `CURFEW_TOKENS` is not a list of token digests.
     #[error("`CURFEW_TOKENS` can't be used: {0}")]
     BadTokens(BadToken),
-    /// `CURFEW_REQUEST_LIMIT` is no number.
-    #[error("`CURFEW_REQUEST_LIMIT` is `{}`; it is a number of instances", .0.escape_debug())]
+    /// `CURFEW_REQUEST_LIMIT` is not a number.
+    #[error("`CURFEW_REQUEST_LIMIT` is `{}`; use a number of instances", .0.escape_debug())]
     BadLimit(String),
-    /// Nobody is asked for credentials on real AWS.
+    /// `CURFEW_AUTH` is `none` on real AWS.
     #[error(
-        "`CURFEW_AUTH` is `none` on AWS itself, where anybody could stop the fleet; use `token` or `iam`"
+        "`CURFEW_AUTH` is `none` on AWS, where the API would be open to the internet; use `token` or `iam`"
     )]
-    OpenToTheWorld,
+    OpenOnAws,
 }
 
 impl Environment {
-    /// Reads the environment through `get`.
+    /// Reads the variables through `get`. Fails if a required variable is missing or a value is invalid.
     pub fn read(
         get: impl Fn(&'static str) -> Option<String>,
         cloud: Cloud,
@@ -55,7 +55,7 @@ impl Environment {
                 .ok_or(EnvironmentError::Missing(key))
         };
         let auth = match (get("CURFEW_AUTH").as_deref(), cloud) {
-            (Some("none"), Cloud::Aws) => return Err(EnvironmentError::OpenToTheWorld),
+            (Some("none"), Cloud::Aws) => return Err(EnvironmentError::OpenOnAws),
             (Some("none"), Cloud::Emulator | Cloud::ThisMachine)
             | (None | Some(""), Cloud::ThisMachine) => Authenticator::None,
             (None | Some(""), _) => return Err(EnvironmentError::Missing("CURFEW_AUTH")),
@@ -80,8 +80,8 @@ impl Environment {
     }
 }
 
-/// Another endpoint than AWS's own: what the emulator sets inside its functions, or else what the stack was deployed with for
-/// emulators that set nothing. On AWS neither is there.
+/// Returns the emulator's endpoint: the variable that the emulator sets inside its functions, or else the fallback that the stack
+/// was deployed with. On AWS, neither is set.
 pub fn emulator_endpoint(get: impl Fn(&'static str) -> Option<String>) -> Option<String> {
     ["AWS_ENDPOINT_URL", "CURFEW_FALLBACK_ENDPOINT"]
         .into_iter()
@@ -108,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_let_in_on_aws_by_default_or_by_mistake() {
+    fn aws_requires_token_or_iam() {
         assert_eq!(
             read(Some("none"), "", Cloud::Aws),
-            Err(EnvironmentError::OpenToTheWorld)
+            Err(EnvironmentError::OpenOnAws)
         );
         assert_eq!(
             read(None, "", Cloud::Aws),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_need_their_digests() {
+    fn token_auth_requires_valid_digests() {
         assert_eq!(
             read(Some("token"), "", Cloud::Emulator),
             Err(EnvironmentError::Missing("CURFEW_TOKENS"))
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_a_request_is_a_number() {
+    fn the_request_limit_must_be_a_number() {
         let read = |limit: &'static str| {
             let get = |key: &str| match key {
                 "CURFEW_AUTH" => Some("iam".to_owned()),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulators_own_endpoint_goes_before_the_stacks() {
+    fn the_emulators_endpoint_takes_precedence_over_the_fallback() {
         let with = |own: &str, fallback: Option<&str>| {
             emulator_endpoint(|key| match key {
                 "AWS_ENDPOINT_URL" => Some(own.to_owned()),

@@ -1,4 +1,4 @@
-//! The function: an event comes in, an answer goes out, whatever the event is.
+//! Handles one event: authenticates, dispatches and answers HTTP requests, and runs the passes that triggers cause.
 
 use curfew_core::memory::Actor;
 use serde::Serialize;
@@ -18,29 +18,29 @@ use crate::page;
 use crate::responses::{ErrorResponse, HealthResponse};
 use crate::route::Route;
 
-/// An invocation that is not answered but fails, so that Lambda counts it, and tries again where that is its custom.
+/// Fails the invocation, so that Lambda counts the error and, for asynchronous events, retries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvocationFailure {
-    /// A code, as in [`ApiError`], or `unknown_event`.
+    /// A code of [`ApiError`], or `unknown_event`.
     pub kind: String,
-    /// One sentence.
+    /// The error in one sentence.
     pub message: String,
 }
 
 impl App {
-    /// Takes an event and answers it. HTTP requests and direct commands are always answered, if need be with an error; triggers
-    /// and events that nobody understands fail instead, since nobody reads their answer.
+    /// Handles an event and returns its response. HTTP requests and direct commands always get a response, which may be an error.
+    /// Failed triggers and unknown events fail the invocation instead, because their response is not read.
     pub async fn handle(
         &self,
         event: &Value,
         context: &InvocationContext,
     ) -> Result<Value, InvocationFailure> {
         let span = info_span!("invocation", request_id = context.request_id);
-        self.take(Ok(event), context).instrument(span).await
+        self.dispatch(Ok(event), context).instrument(span).await
     }
 
-    /// The same for an event as Lambda sent it, which may repeat a key and is refused then.
+    /// Handles an event as Lambda sent it. Fails if an object in it repeats a key.
     pub async fn receive(
         &self,
         event: &JsonDocument,
@@ -48,10 +48,10 @@ impl App {
     ) -> Result<Value, InvocationFailure> {
         let span = info_span!("invocation", request_id = context.request_id);
         let event = event.unambiguous();
-        self.take(event, context).instrument(span).await
+        self.dispatch(event, context).instrument(span).await
     }
 
-    async fn take(
+    async fn dispatch(
         &self,
         event: Result<&Value, RepeatedKey>,
         context: &InvocationContext,
@@ -72,7 +72,7 @@ impl App {
             } => {
                 let answer = self.direct(&command, &parameters, context);
                 let (status, document) =
-                    conclude(before_deadline(context, Box::pin(answer)).await, context);
+                    into_parts(before_deadline(context, Box::pin(answer)).await, context);
                 let refused = document["error"]["code"].as_str();
                 info!(
                     command = quoted(&command),
@@ -81,19 +81,19 @@ impl App {
                 Ok(document)
             }
             Invocation::PassTrigger(trigger) => {
-                let pass = self.wake(&trigger, context.deadline());
-                report(before_deadline(context, Box::pin(pass)).await)
+                let pass = self.handle_trigger(&trigger, context.deadline());
+                pass_result(before_deadline(context, Box::pin(pass)).await)
             }
             Invocation::Work(work) => {
-                let pass = self.work(&work, context.deadline());
-                report(before_deadline(context, Box::pin(pass)).await)
+                let pass = self.run_work(&work, context.deadline());
+                pass_result(before_deadline(context, Box::pin(pass)).await)
             }
             Invocation::Queue(messages) => {
                 Ok(ApiResponse::of(&self.process_messages(&messages, context).await).document)
             }
             Invocation::StateChange(change) => {
                 let pass = self.state_changed(&change, context.deadline());
-                report(before_deadline(context, Box::pin(pass)).await)
+                pass_result(before_deadline(context, Box::pin(pass)).await)
             }
         }
     }
@@ -104,10 +104,10 @@ impl App {
         parameters: &Map<String, Value>,
         context: &InvocationContext,
     ) -> Result<ApiResponse, ApiError> {
-        let route = Route::commanded(command).ok_or_else(|| {
-            ApiError::parameter(
-                format!("there is no command {}", quoted(command)),
-                "commands are the paths of the API without their slash, and `wake`",
+        let route = Route::of_command(command).ok_or_else(|| {
+            ApiError::bad_parameter(
+                format!("unknown command {}", quoted(command)),
+                "use a path of the API without its slash, or `wake`",
             )
         })?;
         let command = ApiCommand::of_fields(route, parameters, self.clock.now())?;
@@ -119,7 +119,7 @@ impl App {
         let admitted = route.clone().and_then(|route| {
             let by = self
                 .auth
-                .admit(request, route, self.cors_origin.as_deref())?;
+                .authenticate(request, route, self.cors_origin.as_deref())?;
             Ok((route, by))
         });
         let by = admitted.as_ref().ok().map(|(_, by)| by.clone());
@@ -131,7 +131,7 @@ impl App {
             (_, admitted) => {
                 let answer = self.requested(request, admitted, context);
                 let (status, document) =
-                    conclude(before_deadline(context, Box::pin(answer)).await, context);
+                    into_parts(before_deadline(context, Box::pin(answer)).await, context);
                 refused = document["error"]["code"].as_str().map(str::to_owned);
                 HttpResponse::json(status, &document)
             }
@@ -161,7 +161,7 @@ impl App {
         self.answer(command, by, context).await
     }
 
-    /// Headers that follow from the status, and what the method leaves out.
+    /// Adds the headers that depend on the status, and removes the body from responses to HEAD.
     fn complete(
         &self,
         response: &mut HttpResponse,
@@ -195,7 +195,7 @@ impl App {
                     "Access-Control-Allow-Headers",
                     "authorization, content-type".to_owned(),
                 );
-                // Ten minutes without another preflight.
+                // Browsers cache the preflight for ten minutes.
                 headers.insert("Access-Control-Max-Age", "600".to_owned());
             }
             headers.insert(
@@ -231,7 +231,7 @@ impl App {
                     .change(ask, &targets, mode, by, context.deadline())
                     .await?;
                 let mut answer = ApiResponse::of(&changes);
-                if changes.await_a_later_pass() {
+                if changes.has_recorded() {
                     answer.status = 202;
                 }
                 if let Some(refusal) = &changes.error {
@@ -243,7 +243,7 @@ impl App {
     }
 }
 
-/// A document and its status.
+/// A response document and its HTTP status.
 #[derive(Debug)]
 struct ApiResponse {
     status: u16,
@@ -255,12 +255,12 @@ impl ApiResponse {
         Self {
             status: 200,
             document: serde_json::to_value(document)
-                .expect("our documents have text keys and no numbers that JSON lacks"),
+                .expect("response documents have string keys and finite numbers"),
         }
     }
 }
 
-fn conclude(answer: Result<ApiResponse, ApiError>, context: &InvocationContext) -> (u16, Value) {
+fn into_parts(answer: Result<ApiResponse, ApiError>, context: &InvocationContext) -> (u16, Value) {
     let (status, mut document) = match answer {
         Ok(ApiResponse { status, document }) => (status, document),
         Err(error) => (
@@ -272,7 +272,7 @@ fn conclude(answer: Result<ApiResponse, ApiError>, context: &InvocationContext) 
     (status, document)
 }
 
-fn report<T: Serialize>(outcome: Result<T, ApiError>) -> Result<Value, InvocationFailure> {
+fn pass_result<T: Serialize>(outcome: Result<T, ApiError>) -> Result<Value, InvocationFailure> {
     match outcome {
         Ok(report) => Ok(ApiResponse::of(&report).document),
         Err(refusal) => {

@@ -1,4 +1,4 @@
-//! From an environment to a function that works in it.
+//! Builds the application state from the environment variables.
 
 use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
@@ -11,19 +11,19 @@ use crate::environment::{Environment, EnvironmentError, emulator_endpoint};
 use crate::organisation_cache::OrganisationCache;
 use crate::work_queue::WorkQueue;
 
-/// An environment in which the function can't start.
+/// Reports why the function can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// There is no way to AWS.
+    /// The connection to AWS can't be configured.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The stack did not tell what it should.
+    /// An environment variable is missing or invalid.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
 }
 
-/// Reads the process's environment. Makes no call: what can go wrong with AWS is answered, not died of.
-pub fn open() -> Result<App, InitError> {
+/// Reads the process's environment. Makes no call: a failure of AWS is reported in a response instead of ending the process.
+pub fn app_from_environment() -> Result<App, InitError> {
     let env = |key: &'static str| std::env::var(key).ok();
     let clock = Clock::system();
     let connection =
@@ -45,13 +45,13 @@ pub fn open() -> Result<App, InitError> {
 }
 
 impl App {
-    /// Reads the configuration before anybody asks for them. Whether that went well, the first event finds out: it waits for the same
-    /// call, or makes another.
-    pub async fn warm_up(&self) {
+    /// Reads the configuration ahead of the first event. A failure is only logged: the first event waits for this read, or reads
+    /// again.
+    pub async fn prefetch_configuration(&self) {
         if let Err(error) = self.configuration.current(&self.clock, MAX_AGE).await {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "configuration not read ahead of the first event"
+                "configuration prefetch failed"
             );
         }
     }

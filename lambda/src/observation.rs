@@ -1,4 +1,4 @@
-//! What is seen before anything is answered or done: the configuration, and the instances of every member.
+//! Reads the configuration and the instances of all account-regions, before a request is answered or carried out.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,22 +22,23 @@ use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
 use crate::configuration_cache::MAX_AGE;
 
-/// What is seen.
+/// The configuration and the observed instances.
 #[derive(Debug)]
 pub(crate) struct FleetObservation {
     pub(crate) schedule_set: Arc<ScheduleSet>,
-    /// Every member's, one after the other.
+    /// The instances of all account-regions that answered, one account-region after the other.
     pub(crate) instances: Vec<Instance>,
-    /// Whose they are.
-    places: Vec<(AccountRegionFleet, Range<usize>)>,
-    /// What went wrong where no answer came: what is there is unknown.
+    /// The account-region of each range of `instances`.
+    account_regions: Vec<(AccountRegionFleet, Range<usize>)>,
+    /// The errors of account-regions that did not answer.
     pub(crate) unanswered: Vec<ApiError>,
     pub(crate) now: Timestamp,
 }
 
 impl App {
-    /// The configuration and the instances that `targets` may mean. Fails only if nobody answers.
-    pub(crate) async fn look(
+    /// Reads the configuration and describes the instances that `targets` may select. Fails if the configuration can't be read or no
+    /// account-region answers.
+    pub(crate) async fn observe(
         &self,
         targets: &Targets,
         deadline: Deadline,
@@ -47,38 +48,44 @@ impl App {
         } else {
             Scope::Only(targets.ids.clone())
         };
-        let configuration = self.configuration.current(&self.clock, MAX_AGE);
+        let read = self.configuration.current(&self.clock, MAX_AGE);
         let home = self.organisations.home();
-        let (in_force, early) = if self.organisations.is_home_only() {
-            // Asked for at the same time: neither waits for the other's connection.
-            let (in_force, seen) = tokio::join!(configuration, home.observe(&scope, deadline));
-            (in_force?, Some(seen))
+        let (configuration, prefetched) = if self.organisations.is_home_only() {
+            // Concurrent, so that neither waits for the other's connection.
+            let (configuration, observed) = tokio::join!(read, home.observe(&scope, deadline));
+            (configuration?, Some(observed))
         } else {
-            (configuration.await?, None)
+            (read.await?, None)
         };
-        let survey = match early {
-            Some(seen) if self.organisations.includes_home_only(&in_force.targets) => seen,
+        let observed = match prefetched {
+            Some(observed)
+                if self
+                    .organisations
+                    .includes_home_only(&configuration.targets) =>
+            {
+                observed
+            }
             _ => {
-                let organisation = self.organisations.of(&in_force.targets);
+                let organisation = self.organisations.of(&configuration.targets);
                 organisation.observe(&scope, deadline).await
             }
         };
-        let unanswered: Vec<ApiError> = survey.failures.iter().map(ApiError::from).collect();
-        if survey.answers.is_empty()
-            && let Some(none) = ApiError::of_all(&unanswered)
+        let unanswered: Vec<ApiError> = observed.failures.iter().map(ApiError::from).collect();
+        if observed.answers.is_empty()
+            && let Some(none) = ApiError::combine(&unanswered)
         {
             return Err(none);
         }
-        let (mut instances, mut places) = (Vec::new(), Vec::new());
-        for (one, found) in survey.answers {
+        let (mut instances, mut account_regions) = (Vec::new(), Vec::new());
+        for (one, found) in observed.answers {
             let from = instances.len();
             instances.extend(found);
-            places.push((one, from..instances.len()));
+            account_regions.push((one, from..instances.len()));
         }
         Ok(FleetObservation {
-            schedule_set: in_force.schedule_set,
+            schedule_set: configuration.schedule_set,
             instances,
-            places,
+            account_regions,
             unanswered,
             now: self.clock.now(),
         })
@@ -86,40 +93,40 @@ impl App {
 }
 
 impl FleetObservation {
-    /// Refuses what can't be told while somebody does not answer: whether an id exists, and which instance is the only one.
+    /// Fails if the unreachable account-regions are needed to resolve `targets`: to find an id, or the only managed instance.
     pub(crate) fn is_sufficient_for(&self, targets: &Targets) -> Result<(), ApiError> {
-        let Some(unanswered) = ApiError::of_all(&self.unanswered) else {
+        let Some(unanswered) = ApiError::combine(&self.unanswered) else {
             return Ok(());
         };
         if targets.are_unnamed() {
-            return Err(unanswered.about("which instance is meant is unknown"));
+            return Err(unanswered.with_context("the only managed instance can't be determined"));
         }
-        let known = |id: &InstanceId| self.instances.iter().any(|one| one.id == *id);
-        match targets.ids.iter().find(|id| !known(id)) {
+        let is_observed = |id: &InstanceId| self.instances.iter().any(|one| one.id == *id);
+        match targets.ids.iter().find(|id| !is_observed(id)) {
             None => Ok(()),
-            Some(id) => {
-                Err(unanswered.about(&format!("whether there is an instance `{id}` is unknown")))
-            }
+            Some(id) => Err(unanswered.with_context(&format!(
+                "instance `{id}` was not found in the reachable account-regions"
+            ))),
         }
     }
 
-    /// What an error of a selection means here: nothing is "not found" while what would be found may be where no answer came.
-    pub(crate) fn selecting(&self, error: SelectError) -> ApiError {
-        match ApiError::of_all(&self.unanswered) {
+    /// Converts a selection error. An instance is not reported as missing while it may be in an unreachable account-region.
+    pub(crate) fn selection_error(&self, error: SelectError) -> ApiError {
+        match ApiError::combine(&self.unanswered) {
             Some(unanswered) if error.claims_absence() => {
-                unanswered.about(&format!("{error}, as far as accounts and regions answered"))
+                unanswered.with_context(&format!("{error} in the reachable account-regions"))
             }
             _ => error.into(),
         }
     }
 
-    /// What went wrong where nobody answered, as long as `targets` may mean instances there.
+    /// Returns the errors of the unreachable account-regions, combined, if `targets` may select instances there.
     pub(crate) fn unreachable(&self, targets: &Targets) -> Option<ApiError> {
-        let wide = targets.reach == Reach::All || targets.ids.is_empty();
-        ApiError::of_all(&self.unanswered).filter(|_| wide)
+        let may_select = targets.reach == Reach::All || targets.ids.is_empty();
+        ApiError::combine(&self.unanswered).filter(|_| may_select)
     }
 
-    /// Carries out what a request came to where its instances are, in each place for itself.
+    /// Carries out a request's steps, each in the account-region of its instance.
     pub(crate) async fn carry_out(
         &self,
         steps: Vec<Step>,
@@ -128,11 +135,11 @@ impl FleetObservation {
     ) -> Vec<Outcome> {
         let mut left = steps;
         let work: Vec<_> = self
-            .places
+            .account_regions
             .iter()
             .filter_map(|(one, range)| {
                 let here = &self.instances[range.clone()];
-                // Instances of one answer are sorted by their ids.
+                // The instances of one account-region are sorted by id.
                 let is_here = |step: &Step| {
                     let found = here.binary_search_by(|one| one.id.cmp(&step.instance));
                     found.is_ok()
@@ -154,15 +161,15 @@ impl FleetObservation {
 
 impl From<&AccountRegionError> for ApiError {
     fn from(error: &AccountRegionError) -> Self {
-        let mut refusal = match &error.failure {
+        let mut api_error = match &error.failure {
             AccountRegionFailure::Cloud(cloud) => Self::from(&**cloud),
-            AccountRegionFailure::OutOfTime => Self::new(ErrorCode::OutOfTime, "", "ask again"),
+            AccountRegionFailure::OutOfTime => Self::new(ErrorCode::OutOfTime, "", "retry"),
             AccountRegionFailure::NoAnswer { .. } => {
                 Self::new(ErrorCode::Unreachable, "", error.hint())
             }
         };
-        refusal.message = presentable(&error.to_string());
-        refusal
+        api_error.message = presentable(&error.to_string());
+        api_error
     }
 }
 

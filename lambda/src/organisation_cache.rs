@@ -1,4 +1,4 @@
-//! The accounts and regions that the configuration names, kept between invocations: a role that is assumed already needs no call.
+//! Caches the connections to the configured accounts and regions between invocations: an assumed role needs no further call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,16 +7,16 @@ use curfew_aws::organisation::Organisation;
 use curfew_core::account_regions::{AccountRegion, Targets};
 use curfew_core::instance::Region;
 
-/// The members that the configuration was last seen to have.
+/// The organisation of the last configuration, and the home account-region.
 #[derive(Debug)]
 pub struct OrganisationCache {
     connection: Connection,
-    /// The own account in the function's own region: all there is, where the configuration says nothing.
+    /// The function's own account and region: the only account-region where the configuration names no other.
     home: Organisation,
-    known: Mutex<CachedOrganisation>,
+    cached: Mutex<CachedOrganisation>,
 }
 
-/// What is known of the configuration's members.
+/// An organisation, with the targets that it was opened for.
 #[derive(Clone, Debug)]
 struct CachedOrganisation {
     targets: Arc<Targets>,
@@ -24,13 +24,13 @@ struct CachedOrganisation {
 }
 
 impl OrganisationCache {
-    /// OrganisationCache that are reached by way of `connection`.
+    /// Creates a cache whose account-regions are reached through `connection`.
     pub fn new(connection: &Connection) -> Self {
         let targets = Arc::new(Targets::default());
         let home = Organisation::open(connection, &targets);
         Self {
             connection: connection.clone(),
-            known: Mutex::new(CachedOrganisation {
+            cached: Mutex::new(CachedOrganisation {
                 targets,
                 organisation: home.clone(),
             }),
@@ -38,12 +38,12 @@ impl OrganisationCache {
         }
     }
 
-    /// The own account in the function's own region.
+    /// The organisation that consists of the function's own account and region.
     pub(crate) fn home(&self) -> &Organisation {
         &self.home
     }
 
-    /// The member whose state changes EventBridge tells the function of.
+    /// The account-region whose state changes EventBridge sends to the function.
     pub(crate) fn home_account_region(&self) -> AccountRegion {
         AccountRegion {
             account: None,
@@ -51,17 +51,17 @@ impl OrganisationCache {
         }
     }
 
-    /// Whether the configuration that were last seen have no other member than the home one.
+    /// Whether the last configuration has no other account-region than the home one.
     pub(crate) fn is_home_only(&self) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        self.includes_home_only(&known.targets)
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        self.includes_home_only(&cached.targets)
     }
 
-    /// All members of `membership`.
+    /// Returns the organisation of these targets, opened anew only if they changed.
     pub(crate) fn of(&self, targets: &Arc<Targets>) -> Organisation {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.targets != *targets {
-            *known = CachedOrganisation {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.targets != *targets {
+            *cached = CachedOrganisation {
                 targets: Arc::clone(targets),
                 organisation: if self.includes_home_only(targets) {
                     self.home.clone()
@@ -70,9 +70,10 @@ impl OrganisationCache {
                 },
             };
         }
-        known.organisation.clone()
+        cached.organisation.clone()
     }
 
+    /// Whether these targets are the home account-region alone.
     pub(crate) fn includes_home_only(&self, targets: &Targets) -> bool {
         let home = Region::new(self.connection.region());
         targets.accounts.is_empty() && targets.regions(&home) == [home.clone()]

@@ -119,7 +119,7 @@ mod tests {
 
     /// Without this the browser would refuse to run the page.
     #[test]
-    fn the_policy_allows_this_script_and_this_style_and_no_other() {
+    fn the_policy_allows_only_this_script_and_this_style() {
         let between = |from: &str, to: &str| {
             let (_, rest) = PAGE.split_once(from).unwrap();
             rest.split_once(to).unwrap().0
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_loads_nothing_and_links_nowhere() {
+    fn the_page_loads_and_links_no_other_resource() {
         assert!(!PAGE.contains("innerHTML"));
         let addresses: Vec<&str> = PAGE
             .match_indices("http")
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_has_this_page_is_told_so() {
+    fn an_unchanged_page_is_answered_with_304() {
         let first = asked(None);
         assert_eq!((first.status, first.body.as_str()), (200, PAGE));
         let tag = first.headers["ETag"].as_str();

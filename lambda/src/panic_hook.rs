@@ -1,8 +1,8 @@
-//! What is still said when the function hits a defect of its own.
+//! The panic hook: logs a panic, reports it to Lambda and ends the process.
 //!
-//! What is shipped is built without unwinding, which would be an eighth of it (docs/performance.md): a panic ends the process. Whoever
-//! waits is answered before that, and Lambda is told that the invocation failed. Nothing else is lost with the process: what was done
-//! is remembered on the instances, and the next one starts within milliseconds.
+//! Releases are built without unwinding, which would be an eighth of the binary (docs/performance.md), so a panic ends the process.
+//! The hook first answers an HTTP request with 500, or reports another invocation as failed. No state is lost with the process: it is
+//! in the instances' tags, and the next process starts within milliseconds.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,100 +18,99 @@ use crate::http::HttpResponse;
 use crate::json::JsonDocument;
 use crate::responses::ErrorResponse;
 
-/// The invocation that this process works on: it never has more than one.
-static UNDER_WAY: Mutex<Option<Invocation>> = Mutex::new(None);
+/// The current invocation. A process handles one at a time.
+static CURRENT: Mutex<Option<ActiveInvocation>> = Mutex::new(None);
 
-/// What a program ends with that panics, as Rust's own would.
-const PANICKED: i32 = 101;
+/// The exit code after a panic, the same as Rust's default.
+const EXIT_CODE: i32 = 101;
 
-/// From now on a panic is logged, answered through Lambda's Runtime API at this address (`host:port`), if there is one, and ends the
-/// process.
-pub fn arrange(runtime_api: Option<String>) {
+/// Installs the hook. It reports panics to Lambda's Runtime API at this address (`host:port`), if given, and ends the process.
+pub fn install(runtime_api: Option<String>) {
     panic::set_hook(Box::new(move |panic| {
-        let invocation = UNDER_WAY.try_lock().ok().and_then(|mut held| held.take());
+        let invocation = CURRENT.try_lock().ok().and_then(|mut held| held.take());
         error!(
             request_id = invocation.as_ref().map(|one| one.request_id.as_str()),
             panic = panic.payload_as_str(),
             at = panic.location().map(ToString::to_string),
-            "the function has a defect, and ends"
+            "panic; exiting"
         );
         if let (Some(api), Some(invocation)) = (&runtime_api, invocation)
-            && let Err(error) = invocation.fail(api)
+            && let Err(error) = invocation.report_panic(api)
         {
             error!(
                 error = &error as &dyn std::error::Error,
-                "nobody could be told of it"
+                "panic could not be reported to the Runtime API"
             );
         }
-        std::process::exit(PANICKED);
+        std::process::exit(EXIT_CODE);
     }));
 }
 
-/// While this lives, a panic is answered as this invocation's.
+/// Marks an invocation as the current one until dropped. A panic is reported as this invocation's result.
 #[derive(Debug)]
-pub struct UnderWay(());
+pub struct InvocationGuard(());
 
-impl UnderWay {
-    /// Begins an invocation, with Lambda's id for it.
-    pub fn begin(event: &JsonDocument, request_id: &str) -> Self {
-        Self::override_(Some(Invocation {
+impl InvocationGuard {
+    /// Marks the invocation with this request id as the current one.
+    pub fn enter(event: &JsonDocument, request_id: &str) -> Self {
+        Self::set_current(Some(ActiveInvocation {
             request_id: request_id.to_owned(),
-            // What API Gateway and function URLs send, and nobody else.
-            over_http: event.last_values().get("requestContext").is_some(),
+            // Only events of API Gateway and function URLs have this field.
+            is_http: event.last_values().get("requestContext").is_some(),
         }));
         Self(())
     }
 
-    fn override_(invocation: Option<Invocation>) {
-        *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) = invocation;
+    fn set_current(invocation: Option<ActiveInvocation>) {
+        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = invocation;
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InvocationGuard {
     fn drop(&mut self) {
-        Self::override_(None);
+        Self::set_current(None);
     }
 }
 
-struct Invocation {
+struct ActiveInvocation {
     request_id: String,
-    over_http: bool,
+    is_http: bool,
 }
 
-impl Invocation {
-    /// Lambda answers at once, or is not there.
-    const PATIENCE: Duration = Duration::from_secs(1);
+impl ActiveInvocation {
+    /// The local Runtime API answers at once unless it is unavailable.
+    const IO_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Ends it: over HTTP with an answer, since otherwise the caller would get one of API Gateway's, and else as a failure, which Lambda
-    /// counts, and repeats where that is its custom.
+    /// Reports the panic: as a 500 response to an HTTP request, because API Gateway would otherwise send its own error; else as a
+    /// failed invocation, which Lambda counts and may retry.
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
-    fn fail(&self, api: &str) -> io::Result<()> {
-        let refusal = ApiError::new(
+    fn report_panic(&self, api: &str) -> io::Result<()> {
+        let error = ApiError::new(
             ErrorCode::Internal,
-            "Curfew has a defect that this request hit",
+            "internal error in Curfew",
             "report it with the request id; the function's log has the details",
         );
-        if self.over_http {
-            let mut problem = serde_json::to_value(ErrorResponse { error: refusal })
-                .expect("a refusal is plain data");
+        if self.is_http {
+            let mut problem =
+                serde_json::to_value(ErrorResponse { error }).expect("an error serializes to JSON");
             problem["request_id"] = Value::from(self.request_id.as_str());
             let mut response = HttpResponse::json(ErrorCode::Internal.status(), &problem);
             let id = self.request_id.clone();
             response.headers.insert("X-Request-Id", id);
             self.post(api, "response", &response.envelope())
         } else {
-            let failure = json!({"errorType": "internal", "errorMessage": refusal.to_string()});
+            let failure = json!({"errorType": "internal", "errorMessage": error.to_string()});
             self.post(api, "error", &failure)
         }
     }
 
-    /// Without the runtime's own client, which waits for the very task that has panicked.
+    /// Sends a request to the Runtime API without the runtime's client, which waits for the task that panicked.
     fn post(&self, api: &str, what: &str, document: &Value) -> io::Result<()> {
         let body = document.to_string();
         let mut stream = TcpStream::connect(api)?;
-        stream.set_write_timeout(Some(Self::PATIENCE))?;
-        stream.set_read_timeout(Some(Self::PATIENCE))?;
+        stream.set_write_timeout(Some(Self::IO_TIMEOUT))?;
+        stream.set_read_timeout(Some(Self::IO_TIMEOUT))?;
         write!(
             stream,
             "POST /2018-06-01/runtime/invocation/{}/{what} HTTP/1.1\r\nHost: {api}\r\nContent-Type: application/json\r\n\
@@ -119,7 +118,7 @@ impl Invocation {
             self.request_id,
             body.len(),
         )?;
-        // It has taken what it answers.
+        // The first byte of the response confirms that the request was accepted.
         stream.read_exact(&mut [0])
     }
 }
@@ -136,22 +135,22 @@ mod tests {
     const EVENT: &str = "CURFEW_TEST_EVENT";
 
     #[test]
-    #[ignore = "it ends its process: the other tests give it one of its own"]
-    fn a_process_that_panics() {
-        arrange(std::env::var(API).ok());
+    #[ignore = "ends its process; the other tests run it as a child process"]
+    fn panicking_process() {
+        install(std::env::var(API).ok());
         let event: JsonDocument = serde_json::from_str(&std::env::var(EVENT).unwrap()).unwrap();
-        let _under_way = UnderWay::begin(&event, "c0ffee");
-        assert!(event.last_values().is_null(), "a defect");
+        let _guard = InvocationGuard::enter(&event, "c0ffee");
+        assert!(event.last_values().is_null(), "test panic");
     }
 
-    /// How a process ends that panics, and what it asks of the Runtime API before.
-    fn farewell(event: &Value) -> (Option<i32>, String, Value) {
+    /// Runs the panicking test as a child process. Returns its exit code, and the request line and body sent to the Runtime API.
+    fn run_panicking_process(event: &Value) -> (Option<i32>, String, Value) {
         let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--ignored",
                 "--exact",
-                "panic_hook::tests::a_process_that_panics",
+                "panic_hook::tests::panicking_process",
             ])
             .env(API, lambda.local_addr().unwrap().to_string())
             .env(EVENT, event.to_string())
@@ -185,22 +184,23 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_answered() {
-        let (code, request, answer) = farewell(&json!({"requestContext": {}}));
-        assert_eq!(code, Some(PANICKED));
+    fn a_panic_in_an_http_request_is_answered_with_500() {
+        let (code, request, answer) = run_panicking_process(&json!({"requestContext": {}}));
+        assert_eq!(code, Some(EXIT_CODE));
         assert_eq!(
             request,
             "POST /2018-06-01/runtime/invocation/c0ffee/response HTTP/1.1"
         );
         assert_eq!(answer["statusCode"], 500);
         assert_eq!(answer["headers"]["X-Request-Id"], "c0ffee");
-        insta::assert_snapshot!(answer["body"].as_str().unwrap(), @r#"{"error":{"code":"internal","hint":"report it with the request id; the function's log has the details","message":"Curfew has a defect that this request hit"},"request_id":"c0ffee"}"#);
+        insta::assert_snapshot!(answer["body"].as_str().unwrap(), @r#"{"error":{"code":"internal","hint":"report it with the request id; the function's log has the details","message":"internal error in Curfew"},"request_id":"c0ffee"}"#);
     }
 
     #[test]
-    fn what_nobody_waits_for_has_failed() {
-        let (code, request, failure) = farewell(&json!({"detail-type": "Scheduled Event"}));
-        assert_eq!(code, Some(PANICKED));
+    fn a_panic_in_an_asynchronous_event_is_reported_as_an_error() {
+        let (code, request, failure) =
+            run_panicking_process(&json!({"detail-type": "Scheduled Event"}));
+        assert_eq!(code, Some(EXIT_CODE));
         assert_eq!(
             request,
             "POST /2018-06-01/runtime/invocation/c0ffee/error HTTP/1.1"

@@ -1,4 +1,4 @@
-//! What the function does once it knows what is asked: look, or change; and what a state change leads to.
+//! Carries out API requests: status, schedules, start, stop and resume. Also handles state changes that EC2 reports.
 
 use std::collections::HashMap;
 
@@ -35,17 +35,17 @@ impl App {
         targets: &Targets,
         deadline: Deadline,
     ) -> Result<StatusResponse, ApiError> {
-        let sight = self.look(targets, deadline).await?;
+        let observation = self.observe(targets, deadline).await?;
         if !targets.ids.is_empty() {
-            sight.is_sufficient_for(targets)?;
+            observation.is_sufficient_for(targets)?;
         }
-        let (schedule_set, now) = (&sight.schedule_set, sight.now);
-        let world = World::unasked(schedule_set, &sight.instances);
+        let (schedule_set, now) = (&observation.schedule_set, observation.now);
+        let world = World::unasked(schedule_set, &observation.instances);
         let (shown, unmanaged) = for_status(targets, Seen::all(&world, now), schedule_set)
-            .map_err(|error| sight.selecting(error))?;
+            .map_err(|error| observation.selection_error(error))?;
         Ok(StatusResponse {
             status: Status::of(shown, unmanaged, now),
-            unanswered: sight.unanswered,
+            unanswered: observation.unanswered,
         })
     }
 
@@ -90,13 +90,17 @@ impl App {
         by: Actor,
         deadline: Deadline,
     ) -> Result<ChangeResponse, ApiError> {
-        let sight = self.look(targets, deadline.for_looking()).await?;
-        sight.is_sufficient_for(targets)?;
-        let (schedule_set, instances, now) = (&sight.schedule_set, &sight.instances, sight.now);
+        let observation = self.observe(targets, deadline.for_looking()).await?;
+        observation.is_sufficient_for(targets)?;
+        let (schedule_set, instances, now) = (
+            &observation.schedule_set,
+            &observation.instances,
+            observation.now,
+        );
         let world = World::unasked(schedule_set, instances);
         let seen = Seen::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
-            .map_err(|error| sight.selecting(error))?;
+            .map_err(|error| observation.selection_error(error))?;
         let request = Request {
             ask,
             targets: selection
@@ -106,19 +110,19 @@ impl App {
                 .collect(),
             by,
         };
-        let asked = World {
+        let requested = World {
             request: Some(&request),
             ..world.clone()
         };
         let mut changes = ChangeResponse {
             at: whole_second(now),
             instances: Vec::new(),
-            error: sight.unreachable(targets),
-            unanswered: sight.unanswered.clone(),
+            error: observation.unreachable(targets),
+            unanswered: observation.unanswered.clone(),
         };
         let mut steps: Vec<Step> = Vec::new();
         for seen in selection.chosen {
-            match assess(seen.instance, &asked, now).decision {
+            match assess(seen.instance, &requested, now).decision {
                 Decision::Step(step) => steps.push(step),
                 Decision::Skip(skip) => {
                     changes
@@ -138,30 +142,30 @@ impl App {
             instances.iter().map(|one| (&one.id, one)).collect();
         let observed = |step: &Step| {
             let found = by_id.get(&step.instance).copied();
-            found.expect("every step is for an instance that was observed")
+            found.expect("every step is for an observed instance")
         };
         match mode {
             ChangeMode::DryRun => {
                 let planned = steps
                     .iter()
-                    .map(|step| Change::planned(observed(step), step, &asked, now));
+                    .map(|step| Change::planned(observed(step), step, &requested, now));
                 changes.instances.extend(planned);
             }
             ChangeMode::Act => {
-                let outcomes = sight.carry_out(steps, &self.clock, deadline).await;
-                let tell = |error: &CloudError| presentable(&error.to_string());
+                let outcomes = observation.carry_out(steps, &self.clock, deadline).await;
+                let present = |error: &CloudError| presentable(&error.to_string());
                 changes.instances.extend(outcomes.iter().map(|outcome| {
-                    Change::made(observed(&outcome.step), outcome, &asked, now, tell)
+                    Change::made(observed(&outcome.step), outcome, &requested, now, present)
                 }));
-                changes.error = failure(&outcomes).or(changes.error);
+                changes.error = step_error(&outcomes).or(changes.error);
             }
         }
         changes.instances.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(changes)
     }
 
-    /// Logs the change. A pass follows only where something wants another state at every moment: an active override, or a schedule
-    /// that is enforced; anything else waits for its edge, and changes in flight for their end.
+    /// Logs a state change. Runs a pass over the instance only if its new state is drift from an active override or an enforced
+    /// schedule. Transitional states are ignored; without an override or enforcement, the next edge decides.
     pub(crate) async fn state_changed(
         &self,
         change: &StateChangeEvent,
@@ -180,7 +184,7 @@ impl App {
         }
         let configuration = self.configuration.current(&self.clock, MAX_AGE).await?;
         let organisation = self.organisations.of(&configuration.targets);
-        // Only the home region's changes come here: the other members have their passes.
+        // EventBridge sends only the home region's changes to the function; the passes cover the other account-regions.
         let Some(home) = organisation.account_region(&self.organisations.home_account_region())
         else {
             info!(instance = %id, %to, at, region, "transition");
@@ -191,7 +195,7 @@ impl App {
         let (schedule_set, now) = (&configuration.schedule_set, self.clock.now());
         let world = World::unasked(schedule_set, &instances);
         let Some(seen) = Seen::all(&world, now).pop() else {
-            warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
+            warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not return");
             return Ok(None);
         };
         let name = seen.instance.name();
@@ -204,36 +208,36 @@ impl App {
             override_ = assessment.override_.as_ref().map(ToString::to_string),
             "transition"
         );
-        let firm = assessment.override_.is_some()
+        let enforced = assessment.override_.is_some()
             || schedule.is_some_and(|schedule| schedule.enforcement == Enforcement::Enforced);
-        let contradicts = matches!(
+        let drifted = matches!(
             (seen.instance.state, assessment.desired),
             (InstanceState::Running, Desired::Stopped) | (InstanceState::Stopped, Desired::Running)
         );
-        if !(firm && contradicts) {
+        if !(enforced && drifted) {
             return Ok(None);
         }
         let work = Work {
             instance: Some(id.clone()),
             ..Work::over(home.account_region.clone(), minute_of(now))
         };
-        Ok(Some(self.undo(event, &work, deadline).await?))
+        Ok(Some(self.correct_drift(event, &work, deadline).await?))
     }
 }
 
-/// One refusal for all that could not even be recorded, or not be remembered: the first one's kind, and how many they are. What
-/// is recorded and came to nothing is tried again: no refusal.
-fn failure(outcomes: &[Outcome]) -> Option<ApiError> {
+/// Combines the steps that failed before their request or their state tag was written into one error, with the first failure's code
+/// and the number of failures. A recorded request whose call failed is retried by a later pass and is not an error.
+fn step_error(outcomes: &[Outcome]) -> Option<ApiError> {
     let mut failures = outcomes.iter().filter_map(|outcome| {
         let refusal = match &outcome.result {
-            // A newer word decided: that is no failure.
+            // A dropped step was superseded by a newer request, which is not a failure.
             StepResult::Done { .. } | StepResult::Dropped { .. } => return None,
             StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
             StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
             StepResult::OutOfTime => ApiError::new(
                 ErrorCode::OutOfTime,
-                "time ran out before everything was done",
-                "ask again: what is done already is not done twice",
+                "time ran out before all instances were changed",
+                "retry: a repeated request changes nothing twice",
             ),
         };
         Some((&outcome.step.instance, refusal))

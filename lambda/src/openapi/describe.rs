@@ -1,4 +1,4 @@
-//! Making the document: its schemas come from the types, its paths and parameters from [`Route`], its errors from [`ErrorCode`].
+//! Generates the document: schemas from the types, paths and parameters from [`Route`], errors from [`ErrorCode`].
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::responses::{
 };
 use crate::route::{Effect, Route};
 
-/// The OpenAPI document of this API, indented, with a line's end.
+/// Generates the OpenAPI document as indented JSON with a final newline.
 pub fn describe() -> String {
     let mut configuration = SchemaSettings::draft2020_12().for_serialize();
     configuration.definitions_path = "/components/schemas".into();
@@ -28,8 +28,8 @@ pub fn describe() -> String {
     let mut components: Map<String, Value> = schemas.take_definitions(true);
     for (name, schema) in &mut components {
         tidy(schema);
-        if ANSWERS.contains(&name.as_str()) {
-            carries_request_id(schema);
+        if RESPONSES.contains(&name.as_str()) {
+            add_request_id(schema);
         }
     }
     let document = json!({
@@ -37,11 +37,11 @@ pub fn describe() -> String {
         "info": {
             "title": "Curfew",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Starts and stops EC2 instances on time.",
+            "summary": "Starts and stops EC2 instances on a schedule.",
             "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        // Relative to where this document is, which is behind the stage.
+        // Relative to this document's URL, which includes the stage.
         "servers": [{"url": ".", "description": "The stage that serves this document."}],
         "paths": paths,
         "components": {
@@ -50,7 +50,7 @@ pub fn describe() -> String {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "With `auth = \"token\"`: a token that `curfew token new` made.",
+                    "description": "With `auth = \"token\"`: a token that `curfew token new` generated.",
                 },
             },
             "headers": headers(),
@@ -60,15 +60,15 @@ pub fn describe() -> String {
 }
 
 const ABOUT: &str = "\
-Every answer carries its request's id, which the function's log has in each line, and none may be stored.
+Every response contains the request id, which is also in each line of the function's log. Responses must not be cached.
 
-A deployment asks for a token (`auth = \"token\"`), for a request that an IAM identity signed with AWS Signature Version 4 (`iam`), or, on an \
-emulator, for nothing (`none`).
+A deployment requires a token (`auth = \"token\"`), a request signed by an IAM identity with AWS Signature Version 4 (`iam`) or, on an \
+emulator, no authentication (`none`).
 
-API Gateway answers by itself, in its own words, what it does not let through: 403 for a signature that it does not accept, and 429 \
-for more than ten requests in a second.";
+API Gateway rejects some requests with its own error documents: 403 for an invalid signature, and 429 for more than ten requests per \
+second.";
 
-/// A path with its operations.
+/// Describes a route's path with its operations.
 fn path(route: Route, schemas: &mut SchemaGenerator) -> Value {
     let operations: Map<String, Value> = route
         .methods()
@@ -91,7 +91,7 @@ fn operation(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
     let mut operation = json!({"operationId": id, "summary": summary(route, method)});
     if method == "OPTIONS" {
         operation["responses"] = json!({"204": {
-            "description": "The methods that this path takes.",
+            "description": "The methods that this path supports.",
             "headers": references(&["Allow", "X-Request-Id", "Cache-Control"]),
         }});
         return operation;
@@ -107,7 +107,7 @@ fn operation(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
     if method == "POST" {
         operation["requestBody"] = body(route);
     }
-    if route.is_guarded() {
+    if route.requires_authentication() {
         operation["security"] = json!([{"token": []}]);
     }
     operation["responses"] = responses(route, method, schemas);
@@ -116,16 +116,16 @@ fn operation(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
 
 fn summary(route: Route, method: &str) -> &'static str {
     match (route, method) {
-        (_, "OPTIONS") => "Which methods there are",
-        (_, "HEAD") => "As GET, without the body",
-        (Route::Page, _) => "The page for people",
+        (_, "OPTIONS") => "List the supported methods",
+        (_, "HEAD") => "Like GET, without the body",
+        (Route::Page, _) => "The web page",
         (Route::OpenApi, _) => "This document",
-        (Route::Status, _) => "How the instances are, why, and what is next",
-        (Route::Start, _) => "Start instances, until the next edge or for a while",
-        (Route::Stop, _) => "Stop instances, until the next edge or for a while",
-        (Route::Resume, _) => "End overrides, and do what the schedules want",
-        (Route::Schedules, _) => "What the schedules are, and what they want",
-        (Route::Healthz, _) => "Whether the function works and has its configuration",
+        (Route::Status, _) => "Instances with their state, its reason and the next edge",
+        (Route::Start, _) => "Start instances, until the next edge or for a duration",
+        (Route::Stop, _) => "Stop instances, until the next edge or for a duration",
+        (Route::Resume, _) => "End overrides and apply the schedules",
+        (Route::Schedules, _) => "Schedules with their desired states",
+        (Route::Healthz, _) => "Check that the function works and has its configuration",
     }
 }
 
@@ -144,7 +144,7 @@ fn in_query(parameter: ApiParameter) -> Value {
     described
 }
 
-/// The same parameters, as the fields of a JSON object or of a form.
+/// Describes the parameters as the fields of a JSON object.
 fn body(route: Route) -> Value {
     let fields: Map<String, Value> = route
         .parameters()
@@ -162,7 +162,7 @@ fn body(route: Route) -> Value {
         .collect();
     let object = json!({"type": "object", "properties": fields, "additionalProperties": false});
     json!({
-        "description": "The parameters once more, for those who prefer a body to a query.",
+        "description": "The same parameters as in the query.",
         "required": false,
         "content": {"application/json": {"schema": object}},
     })
@@ -171,22 +171,22 @@ fn body(route: Route) -> Value {
 fn meaning(parameter: ApiParameter) -> &'static str {
     match parameter {
         ApiParameter::Instance => {
-            "An instance's id; repeatable. Not together with `schedule` or `tag`."
+            "The id of an instance; repeatable. Can't be combined with `schedule` or `tag`."
         }
-        ApiParameter::Schedule => "Instances that this schedule manages; repeatable.",
+        ApiParameter::Schedule => "Selects the instances that this schedule manages; repeatable.",
         ApiParameter::Tag => {
-            "Instances that carry this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must fit."
+            "Selects the instances with this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must match."
         }
-        ApiParameter::All => "Everything that fits or is named, however many instances that are.",
+        ApiParameter::All => "Selects all matching or named instances, whatever their number.",
         ApiParameter::For => {
-            "Hold them for this long, such as `90m`, `2h` or `1d`; at most 31 days."
+            "Override the schedule for this duration, such as `90m`, `2h` or `1d`; at most 31 days."
         }
         ApiParameter::Until => {
-            "Hold them until this instant, which is ahead and at most 31 days away."
+            "Override the schedule until this instant, which is in the future and at most 31 days away."
         }
-        ApiParameter::DryRun => "Say what would be done, and do nothing.",
+        ApiParameter::DryRun => "Report the planned changes without making them.",
         ApiParameter::Days => {
-            "Add each schedule's timeline for so many of its days, today included."
+            "Add each schedule's timeline for this number of days, including today."
         }
     }
 }
@@ -205,25 +205,24 @@ fn schema_of(parameter: ApiParameter) -> Value {
         ApiParameter::For => json!({"type": "string", "examples": ["2h"]}),
         ApiParameter::Until => json!({"type": "string", "format": "date-time"}),
         ApiParameter::Days => {
-            json!({"type": "integer", "minimum": 1, "maximum": TimelineDays::MOST})
+            json!({"type": "integer", "minimum": 1, "maximum": TimelineDays::MAX})
         }
     }
 }
 
 fn responses(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value {
     let with_body = method != "HEAD";
-    let mut responses = BTreeMap::from([("200".to_owned(), good(route, with_body, schemas))]);
+    let mut responses = BTreeMap::from([("200".to_owned(), success(route, with_body, schemas))]);
     if route == Route::Page {
         let unchanged = json!({
-            "description": "The page that the browser has is still the right one.",
+            "description": "The browser's cached page is current.",
             "headers": references(&["X-Request-Id", "ETag"]),
         });
         responses.insert("304".to_owned(), unchanged);
     }
     if route.effect() == Effect::Changes {
-        let mut recorded = good(route, with_body, schemas);
-        recorded["description"] =
-            json!("Recorded; a call came to nothing, and a later pass makes it.");
+        let mut recorded = success(route, with_body, schemas);
+        recorded["description"] = json!("Recorded; a call failed, and a later pass retries it.");
         responses.insert("202".to_owned(), recorded);
     }
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
@@ -244,14 +243,14 @@ fn responses(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
             "headers": references(&headers),
         });
         if with_body {
-            response["content"] = json!({"application/json": {"schema": refused(route, schemas)}});
+            response["content"] = json!({"application/json": {"schema": failure(route, schemas)}});
         }
         responses.insert(status.to_string(), response);
     }
     json!(responses)
 }
 
-fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
+fn success(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
     let content = match route {
         Route::Page => json!({"text/html": {"schema": {"type": "string"}}}),
         Route::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
@@ -268,14 +267,14 @@ fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
             json!({"application/json": {"schema": schemas.subschema_for::<ChangeResponse>()}})
         }
     };
-    // The page holds nothing that could grow old: browsers may keep it, and ask whether it is still the right one.
+    // The page contains no data of the fleet: browsers may cache it and revalidate it.
     let caching = if route == Route::Page {
         "ETag"
     } else {
         "Cache-Control"
     };
     let mut response = json!({
-        "description": "Done.",
+        "description": "Success.",
         "headers": references(&["X-Request-Id", caching]),
     });
     if with_body {
@@ -284,8 +283,8 @@ fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
     response
 }
 
-/// A change that fails for some of its instances answers as for the others, with the error beside them.
-fn refused(route: Route, schemas: &mut SchemaGenerator) -> Value {
+/// Describes an error response. A change that fails for some instances still lists all of them, with the error.
+fn failure(route: Route, schemas: &mut SchemaGenerator) -> Value {
     let problem = schemas.subschema_for::<ErrorResponse>();
     if route.effect() == Effect::Changes {
         json!({"anyOf": [problem, schemas.subschema_for::<ChangeResponse>()]})
@@ -294,7 +293,7 @@ fn refused(route: Route, schemas: &mut SchemaGenerator) -> Value {
     }
 }
 
-/// What can go wrong there.
+/// Lists the error codes of an operation.
 fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
     use ErrorCode::{
         BadBody, BadParameter, CloudFailed, Denied, Forbidden, Internal, NeverTouched, NoCapacity,
@@ -347,12 +346,12 @@ fn headers() -> Value {
     let header = |description: &str, schema: Value, required: bool| json!({"description": description, "schema": schema, "required": required});
     let text = || json!({"type": "string"});
     json!({
-        "X-Request-Id": header("The request's id, as in the answer and in the log.", text(), true),
-        "Cache-Control": header("No answer may be stored.", json!({"const": "no-store"}), true),
-        "ETag": header("Tells one release's page from another's.", text(), true),
-        "Allow": header("The methods that the path takes.", text(), true),
-        "WWW-Authenticate": header("What the deployment asks for.", text(), true),
-        "Retry-After": header("After how many seconds trying again makes sense.", json!({"type": "integer"}), true),
+        "X-Request-Id": header("The request id, as in the body and in the log.", text(), true),
+        "Cache-Control": header("Responses must not be cached.", json!({"const": "no-store"}), true),
+        "ETag": header("Identifies the release's page.", text(), true),
+        "Allow": header("The methods that the path supports.", text(), true),
+        "WWW-Authenticate": header("The authentication scheme of the deployment.", text(), true),
+        "Retry-After": header("The number of seconds after which to retry.", json!({"type": "integer"}), true),
     })
 }
 
@@ -364,12 +363,18 @@ fn references(headers: &[&str]) -> Value {
     Value::Object(headers.iter().map(reference).collect())
 }
 
-/// The documents that are answers: each carries its request's id beside its own fields.
-const ANSWERS: [&str; 5] = ["Status", "Schedules", "Changes", "Health", "ErrorResponse"];
+/// The response documents: each contains the request id along with its own fields.
+const RESPONSES: [&str; 5] = [
+    "StatusResponse",
+    "SchedulesResponse",
+    "ChangeResponse",
+    "HealthResponse",
+    "ErrorResponse",
+];
 
-fn carries_request_id(schema: &mut Value) {
+fn add_request_id(schema: &mut Value) {
     schema["properties"]["request_id"] = json!({
-        "description": "The request's id, which the function's log has in each line.",
+        "description": "The request id, which is also in each line of the function's log.",
         "type": "string",
     });
     if let Some(required) = schema["required"].as_array_mut() {
@@ -377,7 +382,7 @@ fn carries_request_id(schema: &mut Value) {
     }
 }
 
-/// Leaves out what only Rust needs, examples in its language among it, and joins lines that only the source breaks.
+/// Removes titles, Rust examples and the source's line breaks from the descriptions.
 fn tidy(schema: &mut Value) {
     if let Ok(schema) = <&mut Schema>::try_from(schema) {
         RecursiveTransform(|schema: &mut Schema| {

@@ -24,24 +24,24 @@ fn rule() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_hardly_grows_with_an_organisation() {
-    let (one, twenty) = (through(1).await, through(20).await);
+async fn the_duration_hardly_grows_with_the_number_of_accounts() {
+    let (one, twenty) = (time_to_process(1).await, time_to_process(20).await);
     // Twenty times the work is forty messages, and Lambda begins with five invocations at the same time.
     assert!(twenty < one * 4, "{one:?}, {twenty:?}");
 }
 
 #[tokio::test(start_paused = true)]
 #[ignore = "minutes of a development build; its figures are in docs/performance.md"]
-async fn five_hundred_accounts_are_through_in_seconds() {
-    let one = through(1).await;
-    let all = through(500).await;
+async fn five_hundred_accounts_are_processed_in_seconds() {
+    let one = time_to_process(1).await;
+    let all = time_to_process(500).await;
     // Most of it is Lambda adding pollers.
     assert!(all < one * 8, "{one:?}, {all:?}");
 }
 
 /// One trigger of an organisation of so many accounts, and another a minute later that finds nothing to do; how long the first
 /// one took.
-async fn through(accounts: usize) -> Duration {
+async fn time_to_process(accounts: usize) -> Duration {
     let cloud = SimulatedLambda::of(accounts).await;
     let account_regions = accounts * 2;
     let begun = Instant::now();
@@ -68,7 +68,7 @@ async fn through(accounts: usize) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_not_notice() {
+async fn a_failing_account_is_retried_by_the_next_trigger_and_delays_no_other() {
     let cloud = SimulatedLambda::of(6).await;
     let denied = Denial::of(Action::DescribeInstances);
     cloud.ec2.deny(denied.in_account("000000000004"));
@@ -88,7 +88,7 @@ async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_region_that_never_answers_holds_up_no_other() {
+async fn an_unresponsive_account_region_delays_no_other() {
     let cloud = SimulatedLambda::of(6).await;
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000004"));
@@ -107,8 +107,7 @@ async fn an_account_region_that_never_answers_holds_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_account_region_goes_on()
- {
+async fn three_crashes_leave_a_dead_letter_and_the_next_trigger_continues() {
     let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
     // The first message of the queue is taken three times and never deleted, as by an invocation that dies.
@@ -129,7 +128,7 @@ async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_acc
 }
 
 #[tokio::test(start_paused = true)]
-async fn triggers_that_meet_are_one_pass_over_each_account_region() {
+async fn triggers_of_one_minute_are_one_pass_for_each_account_region() {
     let cloud = SimulatedLambda::of(3).await;
     // Another rule that has the minute too, one delivered twice, and the heartbeat.
     let other = json!({"command": "wake", "cron": "cron(0 19 * * ? *)"});
@@ -147,7 +146,7 @@ async fn triggers_that_meet_are_one_pass_over_each_account_region() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_over_one_account_region_are_made_one_after_the_other() {
+async fn passes_over_one_account_region_are_sequential() {
     let slow = [(Action::DescribeInstances, Duration::from_secs(3))];
     let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     cloud.invoke(&rule()).await;
@@ -165,7 +164,7 @@ async fn passes_over_one_account_region_are_made_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_twice_changes_nothing_twice() {
+async fn a_duplicate_message_changes_nothing() {
     let cloud = SimulatedLambda::of(5).await;
     cloud.invoke(&rule()).await;
     for message in cloud.ec2.messages(&cloud.work) {
@@ -187,7 +186,7 @@ async fn a_message_that_comes_twice_changes_nothing_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
+async fn without_access_to_the_queue_the_passes_run_in_the_invocation() {
     let cloud = SimulatedLambda::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let answer = cloud.invoke(&rule()).await;
@@ -199,7 +198,7 @@ async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_that_are_made_at_once_name_who_did_not_answer() {
+async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
     let cloud = SimulatedLambda::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
@@ -220,7 +219,7 @@ async fn passes_that_are_made_at_once_name_who_did_not_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_others() {
+async fn a_large_account_region_is_continued_by_further_invocations() {
     // A busy hour: calls take their time. And EC2 lets an account stop a thousand instances at once, then twenty a second.
     let slow = [
         (Action::DescribeInstances, Duration::from_secs(2)),
@@ -243,8 +242,7 @@ async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_account_region_that_is_taken_out_of_the_configuration_is_left_alone_by_messages_that_wait()
- {
+async fn waiting_messages_skip_a_removed_account_region() {
     let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4);

@@ -25,7 +25,7 @@ fn with_token(path: &str, header: &str, token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn without_the_token_nothing_is_told_or_done() {
+async fn requests_without_a_valid_token_are_refused_before_any_call() {
     let world = guarded_by_token().await;
     for path in ["/status", "/stop", "/schedules", "/start?for=2h"] {
         for event in [
@@ -50,7 +50,7 @@ async fn without_the_token_nothing_is_told_or_done() {
 }
 
 #[tokio::test]
-async fn with_a_token_it_is_done_by_its_holder() {
+async fn the_token_name_is_the_actor() {
     let world = guarded_by_token().await;
     for header in ["authorization", "Authorization", "AUTHORIZATION"] {
         let answer = world
@@ -73,7 +73,7 @@ async fn with_a_token_it_is_done_by_its_holder() {
 }
 
 #[tokio::test]
-async fn an_iam_identity_is_who_asks() {
+async fn the_iam_identity_is_the_actor() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Iam;
     let unsigned = world.get("/stop").await;
@@ -90,7 +90,7 @@ async fn an_iam_identity_is_who_asks() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_passes_no_identity_lets_nobody_in() {
+async fn requests_without_an_iam_identity_are_refused() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Iam;
     let nobody = [Value::Null, "".into()].map(|arn| {
@@ -120,7 +120,7 @@ async fn a_gateway_that_passes_no_identity_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_link_on_another_site_stops_nothing() {
+async fn a_link_on_another_site_cannot_stop_an_instance() {
     let world = World::with([at_work("web")]).await;
     let mut event = request("GET", "/stop", "");
     event["headers"]["sec-fetch-site"] = "cross-site".into();
@@ -131,7 +131,7 @@ async fn a_link_on_another_site_stops_nothing() {
 }
 
 #[tokio::test]
-async fn another_site_is_let_in_only_by_name() {
+async fn cors_allows_only_the_configured_origin() {
     let mut world = World::with([at_work("web")]).await;
     let from = |origin: &str, method: &str| {
         let mut event = request(method, "/stop", "");
@@ -159,7 +159,7 @@ async fn another_site_is_let_in_only_by_name() {
 }
 
 #[tokio::test]
-async fn a_direct_invocation_was_let_in_by_lambda_itself() {
+async fn a_direct_invocation_needs_no_token() {
     let world = guarded_by_token().await;
     let answer = world
         .send(&serde_json::json!({"command": "stop"}))

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::world::{World, at_work, schedules};
 
 #[tokio::test]
-async fn configuration_is_read_once_and_then_while_they_are_fresh() {
+async fn the_configuration_is_cached_for_its_maximum_age() {
     let world = World::with([at_work("web")]).await;
     for _ in 0..3 {
         assert_eq!(world.get("/status").await.status, 200);
@@ -19,7 +19,7 @@ async fn configuration_is_read_once_and_then_while_they_are_fresh() {
 }
 
 #[tokio::test]
-async fn without_configuration_nothing_is_decided() {
+async fn without_a_valid_configuration_every_request_fails() {
     for broken in [
         None,
         Some(""),
@@ -40,7 +40,7 @@ async fn without_configuration_nothing_is_decided() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_configuration_is_told() {
+async fn configuration_errors_are_reported() {
     let world = World::with([]).await;
     world.ssm.put(Some(
         r#"{"schedules": {"x": {"timezone": "Europe/Pariss", "start": "0 8 * * 9"}}}"#.to_owned(),
@@ -51,7 +51,7 @@ async fn what_is_wrong_with_the_configuration_is_told() {
 }
 
 #[tokio::test]
-async fn broken_configuration_leave_the_last_good_ones_in_force() {
+async fn an_invalid_configuration_keeps_the_previous_one_active() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some("{".to_owned()));
@@ -77,7 +77,7 @@ fn of_version(version: &str) -> String {
 }
 
 #[tokio::test]
-async fn configuration_for_a_newer_release_are_refused_and_the_last_good_ones_stay() {
+async fn a_configuration_for_a_newer_release_keeps_the_previous_one_active() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some(of_version("2.0")));
@@ -95,7 +95,7 @@ async fn configuration_for_a_newer_release_are_refused_and_the_last_good_ones_st
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_newer_in_the_minor_are_read_without_what_is_new() {
+async fn a_newer_minor_version_is_read_without_its_unknown_fields() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("1.9")));
     let names = world.get("/schedules").await.body["schedules"].to_string();
@@ -103,7 +103,7 @@ async fn a_configuration_that_is_newer_in_the_minor_are_read_without_what_is_new
 }
 
 #[tokio::test]
-async fn a_rule_that_is_newer_than_the_cache_has_the_configuration_read_again() {
+async fn a_pass_rereads_a_configuration_older_than_five_seconds() {
     let world = World::with([at_work("web")]).await;
     world.get("/status").await;
     world.ec2.advance(SignedDuration::from_secs(6));
@@ -132,7 +132,7 @@ fn many_schedules(first: u32) -> String {
 }
 
 #[tokio::test]
-async fn configuration_in_parts_are_put_together() {
+async fn a_configuration_in_parts_is_joined() {
     let world = World::with([at_work("web")]).await;
     let parts = world.ssm.put_document(&many_schedules(1));
     assert!(parts > 1, "{parts}");
@@ -142,7 +142,7 @@ async fn configuration_in_parts_are_put_together() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_replaced_while_they_are_read_are_read_again() {
+async fn a_configuration_replaced_during_the_read_is_read_again() {
     for reads in 1..3 {
         let world = World::with([at_work("web")]).await;
         world.ssm.put_document(&many_schedules(1));
@@ -156,7 +156,7 @@ async fn a_configuration_that_is_replaced_while_they_are_read_are_read_again() {
 }
 
 #[tokio::test]
-async fn configuration_that_lack_a_part_decide_nothing() {
+async fn a_configuration_with_a_missing_part_is_an_error() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put_document(&many_schedules(1));
     world.ssm.take_last_part();

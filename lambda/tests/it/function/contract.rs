@@ -29,7 +29,7 @@ const TOKEN: &str = "correct horse";
 const DIGEST: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
 #[test]
-fn the_document_in_the_repository_is_that_of_the_types() {
+fn the_document_in_the_repository_matches_the_types() {
     let described = openapi::describe();
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(Path::new(REPOSITORY).join("docs/openapi.json"), &described).unwrap();
@@ -42,7 +42,7 @@ fn the_document_in_the_repository_is_that_of_the_types() {
 }
 
 #[tokio::test]
-async fn the_document_is_served_to_everybody() {
+async fn the_document_needs_no_authentication() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Iam;
     let answer = world.get("/openapi.json").await;
@@ -159,7 +159,7 @@ fn fleet() -> [Launch; 8] {
 
 /// Some thousand requests, the same in each run: everything is refused or answered as the document says, and nothing is a defect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_function_does_what_the_document_says() {
+async fn the_function_conforms_to_the_document() {
     let mut world = World::with(fleet()).await;
     world.app.auth = Authenticator::Token(format!("alice={DIGEST}").parse().unwrap());
     let served = Arc::new(Served {

@@ -135,7 +135,7 @@ impl Damage {
 }
 
 #[test]
-fn a_hundred_thousand_damaged_events_are_read_without_panic_or_imagination() {
+fn damaged_events_never_panic_or_yield_an_unrequested_change() {
     let (damage, now) = (Damage::new(), NOW.parse().unwrap());
     let mut changes = 0;
     for number in 0..100_000 {
@@ -160,7 +160,7 @@ fn a_hundred_thousand_damaged_events_are_read_without_panic_or_imagination() {
 }
 
 #[tokio::test]
-async fn damaged_events_are_answered_and_change_nothing_without_the_token() {
+async fn damaged_events_without_a_token_change_nothing() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Token(format!("alice={}", "00".repeat(32)).parse().unwrap());
     let damage = Damage::new();

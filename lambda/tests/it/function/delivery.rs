@@ -49,7 +49,7 @@ fn acts(world: &World) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn in_any_order_and_twice_the_events_of_an_edge_make_one_stop() {
+async fn repeated_and_reordered_events_of_an_edge_make_one_stop() {
     for order in orders(&around_the_stop()) {
         let world = World::with([at_work("web"), Launch::new("stray")]).await;
         world.ec2.advance(SignedDuration::from_hours(1));
@@ -65,7 +65,7 @@ async fn in_any_order_and_twice_the_events_of_an_edge_make_one_stop() {
 }
 
 #[tokio::test]
-async fn an_hour_late_is_in_time_and_once() {
+async fn a_trigger_an_hour_late_applies_the_edge_once() {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_hours(2));
     world.send(&wake("office")).await.unwrap();
@@ -82,7 +82,7 @@ async fn an_hour_late_is_in_time_and_once() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_again_an_hour_later_does_not_undo_what_somebody_did_meanwhile() {
+async fn a_repeated_event_does_not_undo_a_later_change_by_a_person() {
     // By hand, by a request, and by an override.
     for how in ["console", "/start", "/start?for=8h"] {
         let world = World::with([at_work("web")]).await;
@@ -121,7 +121,7 @@ async fn an_event_that_comes_again_an_hour_later_does_not_undo_what_somebody_did
 }
 
 #[tokio::test]
-async fn the_start_of_yesterday_is_not_made_up_for_after_the_stop() {
+async fn a_late_start_event_does_not_undo_a_newer_stop() {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_hours(1));
     world
@@ -141,7 +141,7 @@ async fn the_start_of_yesterday_is_not_made_up_for_after_the_stop() {
 }
 
 #[tokio::test]
-async fn state_changes_in_any_order_and_twice_make_one_step() {
+async fn repeated_and_reordered_state_changes_make_one_step() {
     let enforced = || {
         Launch::new("lab")
             .tag("Schedule", "lab")
@@ -171,7 +171,7 @@ async fn state_changes_in_any_order_and_twice_make_one_step() {
 }
 
 #[tokio::test]
-async fn a_request_that_a_client_repeats_is_carried_out_once() {
+async fn a_repeated_request_is_carried_out_once() {
     let world = World::with([at_work("web")]).await;
     let until = "/stop?until=2026-11-23T22:00:00Z";
     for _ in 0..3 {

@@ -14,7 +14,7 @@ fn rule(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_captured_or_documented_event_is_told_apart() {
+async fn every_captured_or_documented_event_is_recognised() {
     let world = World::with([at_work("web")]).await;
     let mut names: Vec<String> =
         std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events"))
@@ -65,7 +65,7 @@ async fn every_captured_or_documented_event_is_told_apart() {
 }
 
 #[tokio::test]
-async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
+async fn every_form_of_trigger_applies_a_due_stop_once() {
     for event in [
         json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"}),
         json!({"command": "wake", "schedule": "office"}),
@@ -104,8 +104,7 @@ async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
 }
 
 #[tokio::test]
-async fn an_emulators_rule_that_fires_early_counts_for_the_edges_of_its_minute_and_the_heartbeat_does_not()
- {
+async fn an_emulator_rule_up_to_a_minute_early_applies_the_edges_of_its_minute() {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_secs(3600 - 40));
     for other in [
@@ -126,7 +125,7 @@ async fn an_emulators_rule_that_fires_early_counts_for_the_edges_of_its_minute_a
 }
 
 #[tokio::test]
-async fn on_aws_no_rule_counts_early_but_for_what_a_clock_may_be_behind() {
+async fn an_aws_rule_may_be_five_seconds_early() {
     let mut world = World::with([at_work("web")]).await;
     world.app.cloud = Cloud::Aws;
     let rule = json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"});
@@ -139,7 +138,7 @@ async fn on_aws_no_rule_counts_early_but_for_what_a_clock_may_be_behind() {
 }
 
 #[tokio::test]
-async fn no_message_makes_a_pass_decide_for_a_time_to_come() {
+async fn a_trigger_cannot_make_a_pass_decide_for_the_future() {
     let world = World::with([at_work("web")]).await;
     let home = json!({"region": "us-east-1"});
     let far = json!({"command": "wake", "account_region": home, "at": "2026-11-23T19:00:00Z"});
@@ -152,7 +151,7 @@ async fn no_message_makes_a_pass_decide_for_a_time_to_come() {
 }
 
 #[tokio::test]
-async fn a_stale_rule_of_a_schedule_that_is_gone_runs_a_routine_pass() {
+async fn a_trigger_for_a_removed_schedule_runs_a_routine_pass() {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_hours(1));
     world
@@ -163,7 +162,7 @@ async fn a_stale_rule_of_a_schedule_that_is_gone_runs_a_routine_pass() {
 }
 
 #[tokio::test]
-async fn a_state_change_is_looked_at_and_left_alone_unless_something_holds() {
+async fn a_state_change_without_enforcement_or_override_is_only_logged() {
     let world = World::with([at_work("web")]).await;
     world.ec2.stop(&world.id("web")).unwrap();
     world.ec2.advance(SignedDuration::from_mins(1));
@@ -184,7 +183,7 @@ async fn a_state_change_is_looked_at_and_left_alone_unless_something_holds() {
 }
 
 #[tokio::test]
-async fn a_state_change_against_an_enforced_schedule_is_undone() {
+async fn drift_from_an_enforced_schedule_is_corrected() {
     let world = World::with([
         Launch::new("lab")
             .tag("Schedule", "lab")
@@ -210,7 +209,7 @@ async fn a_state_change_against_an_enforced_schedule_is_undone() {
 }
 
 #[tokio::test]
-async fn a_state_change_against_an_override_is_undone() {
+async fn drift_from_an_override_is_corrected() {
     let world = World::with([at_work("web")]).await;
     world.get("/stop?for=1h").await;
     world.ec2.advance(SignedDuration::from_mins(1));
@@ -223,7 +222,7 @@ async fn a_state_change_against_an_override_is_undone() {
 }
 
 #[tokio::test]
-async fn a_state_change_of_an_instance_that_is_gone_is_only_logged() {
+async fn a_state_change_of_an_unknown_instance_is_only_logged() {
     let world = World::with([]).await;
     let event = json!({
         "detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "time": "2026-11-23T18:00:00Z",
@@ -233,7 +232,7 @@ async fn a_state_change_of_an_instance_that_is_gone_is_only_logged() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_knows_fails_and_asks_nothing_of_aws() {
+async fn an_unknown_event_fails_without_an_aws_call() {
     let world = World::with([at_work("web")]).await;
     let failure = world.send(&json!({"Records": []})).await.unwrap_err();
     assert_eq!(failure.kind, "unknown_event");

@@ -8,7 +8,7 @@ use curfew_model::{Action, Denial, Fault, Symptom};
 use super::world::{World, at_work, request};
 
 #[tokio::test]
-async fn one_broken_instance_neither_blocks_the_others_nor_is_kept_quiet() {
+async fn a_failing_instance_is_reported_and_does_not_block_the_others() {
     let world = World::with([
         at_work("web"),
         at_work("protected").stop_protection(),
@@ -39,7 +39,7 @@ async fn one_broken_instance_neither_blocks_the_others_nor_is_kept_quiet() {
 }
 
 #[tokio::test]
-async fn a_failed_call_leaves_its_hold_in_force() {
+async fn a_failed_call_keeps_the_override_active() {
     let world = World::with([at_work("web").stop_protection()]).await;
     let answer = world.get("/stop?for=2h").await;
     assert_eq!(answer.status, 202, "{}", answer.text);
@@ -82,7 +82,7 @@ async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
 }
 
 #[tokio::test]
-async fn each_sort_of_failure_to_record_has_its_status() {
+async fn each_kind_of_tagging_failure_has_its_status() {
     let mut told = Vec::new();
     for (status, code) in [
         (403, "UnauthorizedOperation"),
@@ -114,7 +114,7 @@ async fn each_sort_of_failure_to_record_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_look_says_so() {
+async fn a_role_without_describe_permission_is_reported_as_denied() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(Action::DescribeInstances));
     let answer = world.get("/status").await;
@@ -123,7 +123,7 @@ async fn a_role_that_may_not_look_says_so() {
 }
 
 #[tokio::test]
-async fn what_cant_be_recorded_is_not_done() {
+async fn a_request_that_cannot_be_recorded_makes_no_call() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(Action::CreateTags));
     let answer = world.get("/stop").await;
@@ -136,7 +136,7 @@ async fn what_cant_be_recorded_is_not_done() {
 }
 
 #[tokio::test]
-async fn an_answer_comes_before_lambda_gives_up() {
+async fn a_response_is_sent_before_the_lambda_timeout() {
     let world = World::with([at_work("web")]).await;
     world
         .ec2

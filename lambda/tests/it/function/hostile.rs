@@ -24,7 +24,7 @@ async fn refused(world: &World, event: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_is_none_is_refused() {
+async fn a_malformed_body_is_refused() {
     let world = World::with([at_work("web")]).await;
     let deep = format!(
         "{{\"all\": {}1{}}}",
@@ -57,7 +57,7 @@ async fn a_body_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn an_event_that_repeats_a_key_is_refused_and_named() {
+async fn an_event_with_a_repeated_key_is_refused() {
     let world = World::with([at_work("web")]).await;
     for text in [
         r#"{"command": "stop", "dry_run": true, "dry_run": false}"#,
@@ -76,7 +76,7 @@ async fn an_event_that_repeats_a_key_is_refused_and_named() {
 }
 
 #[tokio::test]
-async fn a_value_that_means_nothing_is_refused() {
+async fn an_invalid_parameter_value_is_refused() {
     let world = World::with([at_work("web")]).await;
     for query in [
         json!({"for": ["-2h"]}),
@@ -113,7 +113,7 @@ async fn a_value_that_means_nothing_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_or_method_that_there_is_not_is_refused() {
+async fn an_unknown_path_or_method_is_refused() {
     let world = World::with([at_work("web")]).await;
     for (method, path, told) in [
         ("GET", "/stop/../start", "404 unknown_path"),
@@ -136,7 +136,7 @@ async fn a_path_or_method_that_there_is_not_is_refused() {
 }
 
 #[tokio::test]
-async fn tags_that_anybody_may_write_are_shown_as_text() {
+async fn hostile_tags_are_shown_as_text() {
     // XML, in which EC2 answers, has no escape character.
     let hostile = "<img src=x onerror=alert(1)>\u{202e}\r\n[2J";
     let world = World::with([

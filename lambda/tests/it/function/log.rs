@@ -59,7 +59,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn every_line_has_the_requests_id() {
+async fn every_log_line_has_the_request_id() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     world.ec2.stop(&world.id("db")).unwrap();
     let (log, _guard) = Log::begin();
@@ -90,7 +90,7 @@ async fn every_line_has_the_requests_id() {
 }
 
 #[tokio::test]
-async fn who_asked_is_in_the_log_and_their_token_is_not() {
+async fn the_actor_is_logged_and_the_token_is_not() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Token(format!("alice={DIGEST}").parse().unwrap());
     let (log, _guard) = Log::begin();
@@ -143,7 +143,7 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
 }
 
 #[tokio::test]
-async fn an_iam_caller_is_in_the_log_whole() {
+async fn the_arn_of_an_iam_caller_is_logged() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Iam;
     let (log, _guard) = Log::begin();
@@ -163,7 +163,7 @@ async fn an_iam_caller_is_in_the_log_whole() {
 }
 
 #[tokio::test]
-async fn a_name_cannot_forge_a_line() {
+async fn a_name_cannot_forge_a_log_line() {
     let forged = "web\n{\"level\":\"INFO\",\"message\":\"request answered\",\"by\":\"root\"}";
     let world = World::with([Launch::new(forged).tag("Schedule", "office")]).await;
     let (log, _guard) = Log::begin();

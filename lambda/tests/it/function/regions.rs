@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::world::{World, at_work, request, schedules};
 
 /// Office hours in two regions; `eu-west-3` hangs.
-async fn one_that_hangs() -> World {
+async fn world_with_a_hanging_region() -> World {
     let lab = at_work("lab").region("eu-west-3").tag("Team", "research");
     let world = World::with([at_work("web"), lab]).await;
     let mut configuration = schedules();
@@ -45,8 +45,8 @@ fn unanswered(body: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn the_others_are_shown_and_what_does_not_answer_is_named() {
-    let world = one_that_hangs().await;
+async fn status_shows_the_other_regions_and_names_the_unreachable_one() {
+    let world = world_with_a_hanging_region().await;
     let (status, body) = ask(&world, "/status").await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["instances"][0]["name"], "web", "{body}");
@@ -57,8 +57,8 @@ async fn the_others_are_shown_and_what_does_not_answer_is_named() {
 }
 
 #[tokio::test]
-async fn the_others_are_changed_and_the_error_says_where_nothing_is_known() {
-    let world = one_that_hangs().await;
+async fn a_change_is_applied_in_the_other_regions_and_the_error_names_the_unreachable_one() {
+    let world = world_with_a_hanging_region().await;
     let (status, body) = ask(&world, "/stop?all=true").await;
     assert_eq!(status, 503, "{body}");
     assert_eq!(body["error"]["code"], "unreachable", "{body}");
@@ -72,8 +72,8 @@ async fn the_others_are_changed_and_the_error_says_where_nothing_is_known() {
 }
 
 #[tokio::test]
-async fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
-    let world = one_that_hangs().await;
+async fn nothing_is_reported_as_not_found_while_a_region_is_unreachable() {
+    let world = world_with_a_hanging_region().await;
     let lab = world.id("lab");
     for path in [
         "/stop?tag=Team:research".to_owned(),

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::world::{World, at_work, request};
 
 #[tokio::test]
-async fn status_tells_how_an_instance_is_and_why() {
+async fn status_shows_state_and_reason() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/status").await;
     assert_eq!(answer.status, 200);
@@ -56,7 +56,7 @@ async fn status_tells_how_an_instance_is_and_why() {
 }
 
 #[tokio::test]
-async fn status_shows_what_no_schedule_manages_only_when_asked() {
+async fn status_lists_unmanaged_instances_only_with_all() {
     let world = World::with([
         at_work("web"),
         Launch::new("stray"),
@@ -84,7 +84,7 @@ async fn status_shows_what_no_schedule_manages_only_when_asked() {
 }
 
 #[tokio::test]
-async fn a_stop_is_done_answered_and_remembered() {
+async fn a_stop_is_carried_out_and_recorded_in_the_state_tags() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/stop").await;
     assert_eq!(answer.status, 200);
@@ -125,7 +125,7 @@ async fn a_stop_is_done_answered_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_start_says_starting_until_it_runs() {
+async fn a_start_is_reported_as_starting_until_the_instance_runs() {
     let world = World::with([at_work("web").stopped()]).await;
     let answer = world.get("/start").await;
     assert_eq!(
@@ -142,7 +142,7 @@ async fn a_start_says_starting_until_it_runs() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_and_does_nothing() {
+async fn a_dry_run_reports_the_plan_and_changes_nothing() {
     let world = World::with([at_work("web"), at_work("db").stopped()]).await;
     let answer = world
         .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
@@ -155,7 +155,7 @@ async fn a_dry_run_tells_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_for_an_instance_looks_at_no_other() {
+async fn a_request_for_one_instance_describes_only_that_instance() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let path = format!("/stop?instance={}", world.id("db"));
     assert_eq!(world.get(&path).await.status, 200);
@@ -174,7 +174,7 @@ async fn a_request_for_an_instance_looks_at_no_other() {
 }
 
 #[tokio::test]
-async fn schedules_tell_what_they_want_and_why() {
+async fn schedules_show_desired_state_and_reason() {
     let world = World::with([]).await;
     let answer = world.get("/schedules").await;
     insta::assert_snapshot!(serde_json::to_string_pretty(&answer.body).unwrap(), @r#"
@@ -218,7 +218,7 @@ async fn schedules_tell_what_they_want_and_why() {
 }
 
 #[tokio::test]
-async fn schedules_tell_what_they_want_in_the_days_to_come() {
+async fn schedules_with_days_include_a_timeline() {
     let world = World::with([]).await;
     world.ssm.put(Some(
         json!({"schedules": {
@@ -241,7 +241,7 @@ async fn schedules_tell_what_they_want_in_the_days_to_come() {
 }
 
 #[tokio::test]
-async fn health_is_that_the_configuration_can_be_read() {
+async fn healthz_checks_that_the_configuration_can_be_read() {
     let world = World::with([]).await;
     let answer = world.get("/healthz").await;
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")));
@@ -255,7 +255,7 @@ async fn health_is_that_the_configuration_can_be_read() {
 }
 
 #[tokio::test]
-async fn every_answer_is_json_with_its_request_and_never_stored() {
+async fn every_response_is_uncached_json_with_the_request_id() {
     let world = World::with([at_work("web")]).await;
     for path in ["/status", "/schedules", "/stop?x=1", "/nowhere"] {
         let answer = world.get(path).await;
@@ -270,7 +270,7 @@ async fn every_answer_is_json_with_its_request_and_never_stored() {
 }
 
 #[tokio::test]
-async fn head_and_options_answer_without_a_body_and_change_nothing() {
+async fn head_and_options_have_no_body_and_change_nothing() {
     let world = World::with([at_work("web")]).await;
     let head = world.http(&request("HEAD", "/status", "")).await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
@@ -286,7 +286,7 @@ async fn head_and_options_answer_without_a_body_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
+async fn the_page_needs_no_authentication_and_makes_no_aws_call() {
     let mut world = World::with([at_work("ursula")]).await;
     world.app.auth = Authenticator::Iam;
     let page = world.get("/?from=a-bookmark").await;
@@ -311,7 +311,7 @@ async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
 }
 
 #[tokio::test]
-async fn an_http_api_gets_the_same_answers() {
+async fn an_http_api_event_gets_the_same_response() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let mut event: serde_json::Value = serde_json::from_str(include_str!(
         "../../events/ministack-http-GET-function-url.json"

@@ -5,7 +5,7 @@ use curfew_model::{Launch, SpotKind};
 use super::world::{World, at_work};
 
 #[tokio::test]
-async fn without_a_target_several_instances_are_choices() {
+async fn a_missing_target_lists_the_choices() {
     let world = World::with([at_work("web"), at_work("db"), Launch::new("stray")]).await;
     let answer = world.get("/stop").await;
     insta::assert_snapshot!(serde_json::to_string_pretty(&answer.body).unwrap(), @r#"
@@ -32,7 +32,7 @@ async fn without_a_target_several_instances_are_choices() {
 }
 
 #[tokio::test]
-async fn without_a_target_nothing_managed_is_nothing_found() {
+async fn a_missing_target_without_managed_instances_is_not_found() {
     let world = World::with([Launch::new("stray")]).await;
     let answer = world.get("/stop").await;
     insta::assert_snapshot!(answer.told(), @"404 nothing_matched: no schedule manages any instance here; give an instance the managing tag; `/status?all=true` lists every instance and says why it is left alone");
@@ -40,7 +40,7 @@ async fn without_a_target_nothing_managed_is_nothing_found() {
 }
 
 #[tokio::test]
-async fn one_unknown_id_stops_the_whole_request() {
+async fn an_unknown_id_fails_the_whole_request() {
     let world = World::with([at_work("web")]).await;
     let web = world.id("web");
     let answer = world
@@ -57,7 +57,7 @@ async fn one_unknown_id_stops_the_whole_request() {
 }
 
 #[tokio::test]
-async fn what_is_never_touched_is_refused_with_its_reason() {
+async fn a_protected_instance_is_refused_with_a_reason() {
     let world = World::with([
         Launch::new("stray"),
         Launch::new("misspelt").tag("Schedule", "offfice"),
@@ -84,7 +84,7 @@ async fn what_is_never_touched_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_another_tool_manages_is_changed_by_its_id_alone() {
+async fn an_instance_of_an_auto_scaling_group_is_changed_only_by_id() {
     let world = World::with([at_work("of-a-group").auto_scaling_group("web-asg")]).await;
     for query in ["schedule=office", "tag=Schedule:office", "all=true"] {
         let answer = world.get(&format!("/stop?{query}")).await;
@@ -102,7 +102,7 @@ async fn what_another_tool_manages_is_changed_by_its_id_alone() {
 }
 
 #[tokio::test]
-async fn schedules_and_tags_narrow_each_other() {
+async fn schedule_and_tag_filters_are_anded() {
     let launches = [
         at_work("web").tag("Team", "shop"),
         at_work("db").tag("Team", "shop-data"),
@@ -140,7 +140,7 @@ async fn schedules_and_tags_narrow_each_other() {
 }
 
 #[tokio::test]
-async fn what_fits_nothing_says_what_there_is() {
+async fn filters_without_a_match_are_reported() {
     let world = World::with([at_work("of-a-group").auto_scaling_group("web-asg")]).await;
     let mut told = Vec::new();
     for query in [
@@ -163,7 +163,7 @@ async fn what_fits_nothing_says_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_fleet_is_only_changed_by_who_says_all() {
+async fn more_instances_than_the_limit_require_all() {
     let mut world = World::with((0..101).map(|n| at_work(&format!("web-{n}")))).await;
     let answer = world.get("/stop?schedule=office").await;
     insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 101 instances, more than 100; add `all=true` if all of them are meant");
@@ -190,7 +190,7 @@ async fn a_fleet_is_only_changed_by_who_says_all() {
 }
 
 #[tokio::test]
-async fn a_name_cannot_forge_a_line_of_the_answer() {
+async fn a_name_cannot_forge_a_line_of_the_response() {
     // What a name can hold on its way through XML, and a terminal or a log takes for the end of a line, or for another order.
     let forged = "web)\n409 refused\r\u{85}\u{9b}31m\u{2028}\u{202e}";
     let world = World::with([at_work(forged), at_work("db")]).await;

@@ -149,7 +149,7 @@ fn the_policy_tests_can_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_roles_grant_what_is_called_and_nothing_else() {
+async fn the_roles_grant_exactly_the_calls_made() {
     let cloud = cloud().await;
     live(&cloud).await;
 
@@ -198,7 +198,7 @@ async fn the_roles_grant_what_is_called_and_nothing_else() {
 
 /// What the policies allow of what the function did, and what they don't of what it never does.
 #[test]
-fn the_roles_conditions_hold_by_an_independent_evaluator() {
+fn an_independent_evaluator_confirms_the_role_conditions() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
@@ -302,7 +302,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
 }
 
 #[test]
-fn a_account_region_role_reaches_its_own_account_alone() {
+fn a_member_role_is_limited_to_its_account() {
     const INSTANCE: &str = "arn:aws:ec2:us-east-1:000000000000:instance/i-0123456789abcdef0";
     let Ok(simulator) = PolicySimulator::find() else {
         return;
@@ -343,7 +343,7 @@ fn a_account_region_role_reaches_its_own_account_alone() {
 
 /// A role that nobody else may assume, and that a boundary cuts down.
 #[test]
-fn a_boundary_bounds_the_role() {
+fn a_permissions_boundary_limits_the_role() {
     let arn = format!("arn:aws:iam::{HOME}:policy/bounds");
     let bounded = stack().with("PermissionsBoundary", &arn).role("Role");
     assert_eq!(bounded.boundary.as_deref(), Some(arn.as_str()));
@@ -376,7 +376,7 @@ fn a_boundary_bounds_the_role() {
 
 /// Deployed by hand, without parameters: what carries the tag `Schedule`, in the stack's own account and region.
 #[test]
-fn the_templates_own_defaults_are_as_tight() {
+fn the_template_defaults_are_as_restrictive() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
@@ -400,7 +400,7 @@ fn the_templates_own_defaults_are_as_tight() {
 }
 
 #[test]
-fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() {
+fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };

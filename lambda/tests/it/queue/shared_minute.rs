@@ -23,7 +23,7 @@ struct Evening {
 }
 
 #[tokio::test(start_paused = true)]
-async fn schedules_that_share_a_minute_are_one_pass_within_ec2s_pace() {
+async fn schedules_that_share_a_minute_are_one_pass_within_ec2_rate_limits() {
     println!(
         "| instances | schedules | rules | passes | calls (describe + stop + tag) | throttled | to the last stop |"
     );
