@@ -349,7 +349,7 @@ mod tests {
         unknown event: `schedule` is not a string (keys `command`, `schedule`)
         unknown event: `cron` and `schedule` can't be combined (keys `command`, `cron`, `schedule`)
         unknown event: `wake` accepts only `cron` or `schedule`, not `page` (keys `command`, `page`)
-        unknown event: an invalid trigger of one `account_region` (keys `command`, `dry_run`, `account_region`)
+        unknown event: an invalid trigger of one `account_region` (keys `account_region`, `command`, `dry_run`)
         ");
     }
 

@@ -53,7 +53,7 @@ mod tests {
             )
         };
         let message: Value = serde_json::from_str(&work.to_message()).unwrap();
-        insta::assert_snapshot!(message, @r#"{"at":"2026-11-23T19:00:00Z","command":"wake","account_region":{"account":"111122223333","region":"eu-west-3"},"page":"token","part":2}"#);
+        insta::assert_snapshot!(message, @r#"{"account_region":{"account":"111122223333","region":"eu-west-3"},"at":"2026-11-23T19:00:00Z","command":"wake","page":"token","part":2}"#);
         assert_eq!(Invocation::read(&message), Ok(Invocation::Work(work)));
     }
 

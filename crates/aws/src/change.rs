@@ -62,7 +62,7 @@ pub enum Verdict {
     /// No call was needed: it was as asked. A request that lasts until the next edge is remembered all the same.
     Unchanged,
     /// No call was needed, and the override is in force.
-    Held,
+    Overridden,
     /// No call was needed to give it back to its schedule.
     Resumed,
     /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
@@ -91,7 +91,7 @@ impl Verdict {
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
             (StepAction::Record, _) => match (&step.word, ask) {
                 (_, Some(Ask::Resume)) => Self::Resumed,
-                (Some(word), _) if word.override_.is_some() && word.request.is_none() => Self::Held,
+                (Some(word), _) if word.override_.is_some() && word.request.is_none() => Self::Overridden,
                 _ => Self::Unchanged,
             },
         }

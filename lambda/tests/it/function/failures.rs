@@ -107,8 +107,8 @@ async fn each_kind_of_tagging_failure_has_its_status() {
         .replace(World::with([at_work("web")]).await.id("web").as_str(), "ID");
     insta::assert_snapshot!(told, @r#"
     UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: The model was told to answer this; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
-    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: The model was told to answer this; ask again in a few seconds Retry-After "5"
-    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: The model was told to answer this; the function's role is broken; whoever runs Curfew finds more in its log Retry-After "30"
+    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: The model was told to answer this; retry in a few seconds Retry-After "5"
+    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: The model was told to answer this; the function's role is broken; its operator finds details in the function's log Retry-After "30"
     InternalError: 503 cloud_failed: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: The model was told to answer this; try again later; the AWS Health Dashboard tells of wider trouble Retry-After "30"
     "#);
 }

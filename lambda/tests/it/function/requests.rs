@@ -26,7 +26,6 @@ async fn status_shows_state_and_reason() {
           "desired": "running",
           "due": null,
           "fallback": null,
-          "override": null,
           "id": "i-0e220a8397b1dcdaf",
           "instance_type": "t3.micro",
           "last": {
@@ -40,6 +39,7 @@ async fn status_shows_state_and_reason() {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
+          "override": null,
           "reason": "it is running, as it should be",
           "region": "us-east-1",
           "retry": null,
@@ -96,13 +96,13 @@ async fn a_stop_is_carried_out_and_recorded_in_the_state_tags() {
           "action": "stop",
           "after": "stopping",
           "before": "running",
-          "override": null,
           "id": "i-0e220a8397b1dcdaf",
           "name": "web",
           "next_edge": {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
+          "override": null,
           "reason": "request by http 127.0.0.1",
           "region": "us-east-1",
           "result": "stopping"

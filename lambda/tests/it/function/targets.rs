@@ -22,7 +22,7 @@ async fn a_missing_target_lists_the_choices() {
           }
         ],
         "code": "target_needed",
-        "hint": "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or say `all=true`",
+        "hint": "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`",
         "message": "which one? Curfew manages 2 instances: `i-006c45d188009454f` (db), `i-0e220a8397b1dcdaf` (web)"
       },
       "request_id": "c0ffee"
@@ -35,7 +35,7 @@ async fn a_missing_target_lists_the_choices() {
 async fn a_missing_target_without_managed_instances_is_not_found() {
     let world = World::with([Launch::new("stray")]).await;
     let answer = world.get("/stop").await;
-    insta::assert_snapshot!(answer.told(), @"404 nothing_matched: no schedule manages any instance here; give an instance the managing tag; `/status?all=true` lists every instance and says why it is left alone");
+    insta::assert_snapshot!(answer.told(), @"404 nothing_matched: no schedule manages any instance here; add the schedule tag to an instance; `/status?all=true` lists every instance with the reason why it is skipped");
     assert_eq!(world.changes(), 0);
 }
 
@@ -48,7 +48,7 @@ async fn an_unknown_id_fails_the_whole_request() {
             "/stop?instance={web}&instance=i-0abc1234def567890"
         ))
         .await;
-    insta::assert_snapshot!(answer.told(), @"404 unknown_instance: there is no instance `i-0abc1234def567890`; nothing was done; check the id, the region and the account");
+    insta::assert_snapshot!(answer.told(), @"404 unknown_instance: there is no instance `i-0abc1234def567890`; nothing was changed; check the id, the region and the account");
     assert_eq!(world.changes(), 0);
     assert_eq!(
         world.get("/status?instance=i-0abc1234").await.refusal(),
@@ -74,11 +74,11 @@ async fn a_protected_instance_is_refused_with_a_reason() {
         told.push(answer.told().replace(id.as_str(), "ID"));
     }
     insta::assert_snapshot!(told.join("\n"), @r"
-    409 not_managed: `ID` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it; nothing was done; Curfew only changes instances that a schedule manages
-    409 never_touched: `ID` (misspelt): its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`; nothing was done; leave it out, or change what the reason names
-    409 never_touched: `ID` (scratch): its root volume is instance store, which does not survive a stop; nothing was done; leave it out, or change what the reason names
-    409 never_touched: `ID` (spot): it is a one-time Spot instance, which can't be stopped; nothing was done; leave it out, or change what the reason names
-    409 never_touched: `ID` (gone): it is shutting-down; nothing was done; leave it out, or change what the reason names
+    409 not_managed: `ID` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it; nothing was changed; Curfew changes only instances that a schedule manages
+    409 never_touched: `ID` (misspelt): its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`; nothing was changed; remove it from the request, or resolve the reason
+    409 never_touched: `ID` (scratch): its root volume is instance store, which does not survive a stop; nothing was changed; remove it from the request, or resolve the reason
+    409 never_touched: `ID` (spot): it is a one-time Spot instance, which can't be stopped; nothing was changed; remove it from the request, or resolve the reason
+    409 never_touched: `ID` (gone): it is shutting-down; nothing was changed; remove it from the request, or resolve the reason
     ");
     assert_eq!(world.changes(), 0);
 }
@@ -154,10 +154,10 @@ async fn filters_without_a_match_are_reported() {
     }
     insta::assert_snapshot!(told.join("\n"), @r"
     404 unknown_schedule: there is no schedule `ofice`; there is `lab`, `office`
-    404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
-    404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
-    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance and says why it is left alone
-    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance and says why it is left alone
+    404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance with the reason why it is skipped
+    404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance with the reason why it is skipped
+    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance with the reason why it is skipped
+    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance with the reason why it is skipped
     ");
     assert_eq!(world.changes(), 0);
 }
@@ -166,11 +166,11 @@ async fn filters_without_a_match_are_reported() {
 async fn more_instances_than_the_limit_require_all() {
     let mut world = World::with((0..101).map(|n| at_work(&format!("web-{n}")))).await;
     let answer = world.get("/stop?schedule=office").await;
-    insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 101 instances, more than 100; add `all=true` if all of them are meant");
+    insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 101 instances, more than 100; add `all=true` to change all of them");
     let web = world.id("web-0");
     world.app.request_limit = 0;
     let answer = world.get(&format!("/stop?instance={web}")).await;
-    insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 1 instances, more than 0; add `all=true` if all of them are meant");
+    insta::assert_snapshot!(answer.told(), @"400 too_many: this is for 1 instances, more than 0; add `all=true` to change all of them");
     assert_eq!(world.changes(), 0);
     let answer = world
         .get(&format!("/stop?instance={web}&all=true&dry_run=true"))
