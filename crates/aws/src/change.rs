@@ -91,7 +91,9 @@ impl Verdict {
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
             (StepAction::Record, _) => match (&step.word, ask) {
                 (_, Some(Ask::Resume)) => Self::Resumed,
-                (Some(word), _) if word.override_.is_some() && word.request.is_none() => Self::Overridden,
+                (Some(word), _) if word.override_.is_some() && word.request.is_none() => {
+                    Self::Overridden
+                }
                 _ => Self::Unchanged,
             },
         }

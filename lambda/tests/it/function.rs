@@ -1,4 +1,4 @@
-//! The function, booted whole: events go in, answers come out, and EC2 and the parameter store are services behind HTTP.
+//! Tests of the whole function: they send events and check responses. EC2 and the parameter store are models behind HTTP.
 
 mod access;
 mod configuration;

@@ -1,5 +1,5 @@
-//! The work queue: an organisation of many accounts, the real function in as many environments as Lambda would make, and virtual
-//! time. What is measured here is in docs/performance.md, "The organisation".
+//! The work queue: an organisation of many accounts, and the real function in as many environments as Lambda would create, in virtual
+//! time. The figures are in docs/performance.md, "The organisation".
 
 #![allow(
     clippy::print_stdout,
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use simulation::{REGIONS, SimulatedLambda, office};
 
-/// The rule of the office's evening, in Paris.
+/// The trigger of the office's stop rule, for Paris.
 fn rule() -> Value {
     json!({"command": "wake", "cron": "cron(0 18,19 ? * MON-FRI *)"})
 }
@@ -26,7 +26,7 @@ fn rule() -> Value {
 #[tokio::test(start_paused = true)]
 async fn the_duration_hardly_grows_with_the_number_of_accounts() {
     let (one, twenty) = (time_to_process(1).await, time_to_process(20).await);
-    // Twenty times the work is forty messages, and Lambda begins with five invocations at the same time.
+    // Twenty accounts are forty messages, and Lambda starts with five concurrent invocations.
     assert!(twenty < one * 4, "{one:?}, {twenty:?}");
 }
 
@@ -35,27 +35,27 @@ async fn the_duration_hardly_grows_with_the_number_of_accounts() {
 async fn five_hundred_accounts_are_processed_in_seconds() {
     let one = time_to_process(1).await;
     let all = time_to_process(500).await;
-    // Most of it is Lambda adding pollers.
+    // Most of the time is Lambda's scaling of its pollers.
     assert!(all < one * 8, "{one:?}, {all:?}");
 }
 
-/// One trigger of an organisation of so many accounts, and another a minute later that finds nothing to do; how long the first
-/// one took.
+/// Triggers an organisation of this many accounts, and again a minute later, which finds nothing to do. Returns the duration of the
+/// first run.
 async fn time_to_process(accounts: usize) -> Duration {
     let cloud = SimulatedLambda::of(accounts).await;
     let account_regions = accounts * 2;
     let begun = Instant::now();
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(answer["queued"], account_regions);
-    let handed_on = begun.elapsed().as_secs_f64();
+    let enqueued = begun.elapsed().as_secs_f64();
     cloud.drain().await;
     let through = begun.elapsed();
     assert_eq!(cloud.running(), 0);
-    assert_eq!(cloud.ec2.messages(&cloud.undone), []);
+    assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
     let stops = || cloud.ec2.calls_of(Action::StopInstances).len();
     assert_eq!(stops(), account_regions);
     println!(
-        "{accounts} accounts: {account_regions} members, {handed_on:.1} s to hand on, {:.1} s to the end, {} invocations in {} environments",
+        "{accounts} accounts: {account_regions} account-regions, {enqueued:.1} s to enqueue, {:.1} s to the end, {} invocations in {} environments",
         through.as_secs_f64(),
         cloud.invocations(),
         cloud.environments().await,
@@ -74,11 +74,15 @@ async fn a_failing_account_is_retried_by_the_next_trigger_and_delays_no_other() 
     cloud.ec2.deny(denied.in_account("000000000004"));
     cloud.invoke(&rule()).await;
     cloud.drain().await;
-    assert_eq!(cloud.running(), 2, "the two of the broken account");
     assert_eq!(
-        cloud.ec2.messages(&cloud.undone),
+        cloud.running(),
+        2,
+        "the two instances of the failing account"
+    );
+    assert_eq!(
+        cloud.ec2.messages(&cloud.dead_letters),
         [],
-        "a failure that was reported is no dead letter"
+        "a reported failure leaves no dead letter"
     );
     cloud.ec2.allow_everything();
     tokio::time::sleep(Duration::from_mins(5)).await;
@@ -95,7 +99,11 @@ async fn an_unresponsive_account_region_delays_no_other() {
     let begun = Instant::now();
     cloud.invoke(&rule()).await;
     cloud.drain().await;
-    assert_eq!(cloud.running(), 2, "the two that never answer");
+    assert_eq!(
+        cloud.running(),
+        2,
+        "the two instances of the unresponsive account"
+    );
     let transitions = cloud.ec2.transitions();
     let last = transitions
         .iter()
@@ -110,7 +118,7 @@ async fn an_unresponsive_account_region_delays_no_other() {
 async fn three_crashes_leave_a_dead_letter_and_the_next_trigger_continues() {
     let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
-    // The first message of the queue is taken three times and never deleted, as by an invocation that dies.
+    // The first message is received three times and never deleted, as by an invocation that crashes.
     let taken = cloud.receive();
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_secs(61)).await;
@@ -119,7 +127,7 @@ async fn three_crashes_leave_a_dead_letter_and_the_next_trigger_continues() {
     tokio::time::sleep(Duration::from_secs(61)).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 1);
-    let dead = cloud.ec2.messages(&cloud.undone);
+    let dead = cloud.ec2.messages(&cloud.dead_letters);
     assert_eq!(dead.len(), 1);
     insta::assert_snapshot!(dead[0].body, @r#"{"account_region":{"account":"000000000001","region":"eu-west-3"},"at":"2035-11-26T19:00:00Z","command":"wake"}"#);
     cloud.invoke(&json!({"command": "wake"})).await;
@@ -130,19 +138,19 @@ async fn three_crashes_leave_a_dead_letter_and_the_next_trigger_continues() {
 #[tokio::test(start_paused = true)]
 async fn triggers_of_one_minute_are_one_pass_for_each_account_region() {
     let cloud = SimulatedLambda::of(3).await;
-    // Another rule that has the minute too, one delivered twice, and the heartbeat.
+    // Another rule with the same minute, a repeated delivery, and the heartbeat.
     let other = json!({"command": "wake", "cron": "cron(0 19 * * ? *)"});
     for trigger in [rule(), other, rule(), json!({"command": "wake"})] {
         let answer = cloud.invoke(&trigger).await;
         assert_eq!(answer["queued"], 6);
     }
-    let looked = || cloud.ec2.calls_of(Action::DescribeInstances).len();
-    assert_eq!(looked(), 0, "a trigger asks nothing of EC2");
+    let describes = || cloud.ec2.calls_of(Action::DescribeInstances).len();
+    assert_eq!(describes(), 0, "a trigger makes no call to EC2");
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 6);
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
-    // One pass each: a look, and the tags again right before the memory is written.
-    assert_eq!(looked(), 2 * 6);
+    // One pass each: a description, and another right before the state tags are written.
+    assert_eq!(describes(), 2 * 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +160,11 @@ async fn passes_over_one_account_region_are_sequential() {
     cloud.invoke(&rule()).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     cloud.invoke(&json!({"command": "wake"})).await;
-    assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4, "of two minutes");
+    assert_eq!(
+        cloud.ec2.messages(&cloud.work).len(),
+        4,
+        "messages of two minutes"
+    );
     let busy = cloud.receive();
     let other = cloud.receive();
     assert_ne!(busy[0].group, other[0].group);
@@ -170,7 +182,7 @@ async fn a_duplicate_message_changes_nothing() {
     for message in cloud.ec2.messages(&cloud.work) {
         cloud.ec2.send(&cloud.work, &message.body);
     }
-    cloud.ec2.send(&cloud.work, "no work at all");
+    cloud.ec2.send(&cloud.work, "not a work message");
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
     let transitions = cloud.ec2.transitions();
@@ -179,9 +191,9 @@ async fn a_duplicate_message_changes_nothing() {
         .filter(|one| one.to == InstanceState::Stopping);
     assert_eq!(stopping.count(), 10, "each instance once");
     assert_eq!(
-        cloud.ec2.messages(&cloud.undone),
+        cloud.ec2.messages(&cloud.dead_letters),
         [],
-        "what makes no sense is said in the log"
+        "an unrecognised message is only logged"
     );
 }
 
@@ -212,7 +224,7 @@ async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
         .map(|one| one["message"].as_str().unwrap())
         .collect();
     let [one] = unanswered[..] else {
-        panic!("one of six: {unanswered:?}");
+        panic!("not exactly one: {unanswered:?}");
     };
     let named = "in `eu-west-3` of account `…`: no answer within ";
     assert!(one.starts_with(named), "{one}");
@@ -220,7 +232,7 @@ async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_account_region_is_continued_by_further_invocations() {
-    // A busy hour: calls take their time. And EC2 lets an account stop a thousand instances at once, then twenty a second.
+    // Slow calls, and EC2's limit: an account may stop a thousand instances at once, then twenty per second.
     let slow = [
         (Action::DescribeInstances, Duration::from_secs(2)),
         (Action::StopInstances, Duration::from_secs(1)),
@@ -232,7 +244,7 @@ async fn a_large_account_region_is_continued_by_further_invocations() {
     cloud.invoke(&rule()).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
-    assert_eq!(cloud.ec2.messages(&cloud.undone), []);
+    assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
     assert!(cloud.invocations() > 3, "{}", cloud.invocations());
     let transitions = cloud.ec2.transitions();
     let stopping = transitions
@@ -246,10 +258,10 @@ async fn waiting_messages_skip_a_removed_account_region() {
     let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4);
-    // Environments have read the configuration less than a minute ago.
+    // The environments' cached configuration is younger than a minute.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    cloud.take_out_account("000000000002");
+    cloud.remove_account("000000000002");
     cloud.drain().await;
-    assert_eq!(cloud.running(), 2, "those of the account that was removed");
-    assert_eq!(cloud.ec2.messages(&cloud.undone), []);
+    assert_eq!(cloud.running(), 2, "the instances of the removed account");
+    assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
 }

@@ -1,14 +1,14 @@
-//! Who is let in.
+//! Authentication, and protection against requests of other sites.
 
 use curfew_lambda::auth::Authenticator;
 use serde_json::{Value, json};
 
 use super::world::{World, at_work, request};
 
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-async fn guarded_by_token() -> World {
+async fn world_with_token_auth() -> World {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Token(
         format!("alice={HASH},ci={}", "00".repeat(32))
@@ -26,14 +26,14 @@ fn with_token(path: &str, header: &str, token: &str) -> Value {
 
 #[tokio::test]
 async fn requests_without_a_valid_token_are_refused_before_any_call() {
-    let world = guarded_by_token().await;
+    let world = world_with_token_auth().await;
     for path in ["/status", "/stop", "/schedules", "/start?for=2h"] {
         for event in [
             request("GET", path, ""),
             with_token(path, "Authorization", "wrong"),
         ] {
             let answer = world.http(&event).await;
-            assert_eq!(answer.refusal(), (401, "unauthorized"), "{path}");
+            assert_eq!(answer.error_code(), (401, "unauthorized"), "{path}");
             assert_eq!(
                 answer.headers["WWW-Authenticate"],
                 r#"Bearer realm="curfew""#
@@ -51,7 +51,7 @@ async fn requests_without_a_valid_token_are_refused_before_any_call() {
 
 #[tokio::test]
 async fn the_token_name_is_the_actor() {
-    let world = guarded_by_token().await;
+    let world = world_with_token_auth().await;
     for header in ["authorization", "Authorization", "AUTHORIZATION"] {
         let answer = world
             .http(&with_token("/status", header, "correct horse"))
@@ -77,7 +77,7 @@ async fn the_iam_identity_is_the_actor() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Iam;
     let unsigned = world.get("/stop").await;
-    assert_eq!(unsigned.refusal(), (401, "unauthorized"));
+    assert_eq!(unsigned.error_code(), (401, "unauthorized"));
     assert_eq!(unsigned.headers["WWW-Authenticate"], "AWS4-HMAC-SHA256");
     let mut event = request("GET", "/stop", "");
     event["requestContext"]["identity"]["userArn"] =
@@ -109,12 +109,12 @@ async fn requests_without_an_iam_identity_are_refused() {
         [proxy, http_api, without_authorizer]
     });
     for mut event in nobody.into_iter().flatten() {
-        // What callers say of themselves is no identity.
+        // A header that the caller sets is not a verified identity.
         event["headers"]["authorization"] =
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-west-3/execute-api/aws4_request"
                 .into();
         let answer = world.http(&event).await;
-        assert_eq!(answer.refusal(), (401, "unauthorized"), "{event}");
+        assert_eq!(answer.error_code(), (401, "unauthorized"), "{event}");
     }
     assert!(world.ec2.calls().is_empty());
 }
@@ -124,10 +124,10 @@ async fn a_link_on_another_site_cannot_stop_an_instance() {
     let world = World::with([at_work("web")]).await;
     let mut event = request("GET", "/stop", "");
     event["headers"]["sec-fetch-site"] = "cross-site".into();
-    assert_eq!(world.http(&event).await.refusal(), (403, "forbidden"));
+    assert_eq!(world.http(&event).await.error_code(), (403, "forbidden"));
     assert_eq!(world.changes(), 0);
     event["path"] = "/status".into();
-    assert_eq!(world.http(&event).await.status, 200, "looking is harmless");
+    assert_eq!(world.http(&event).await.status, 200, "reading is harmless");
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn cors_allows_only_the_configured_origin() {
         "GET, POST, OPTIONS"
     );
     let other = world.http(&from("https://b.example", "POST")).await;
-    assert_eq!(other.refusal(), (403, "forbidden"));
+    assert_eq!(other.error_code(), (403, "forbidden"));
     assert_eq!(world.changes(), 0);
     let welcome = world.http(&from("https://a.example", "POST")).await;
     assert_eq!(welcome.of_instances(&["result"]), ["web | stopping"]);
@@ -160,7 +160,7 @@ async fn cors_allows_only_the_configured_origin() {
 
 #[tokio::test]
 async fn a_direct_invocation_needs_no_token() {
-    let world = guarded_by_token().await;
+    let world = world_with_token_auth().await;
     let answer = world
         .send(&serde_json::json!({"command": "stop"}))
         .await

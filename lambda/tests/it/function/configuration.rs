@@ -1,4 +1,4 @@
-//! Where the decisions' configuration come from, and what happens without them.
+//! Reading and caching the configuration, and errors in it.
 
 use curfew_lambda::configuration_cache::MAX_AGE;
 use jiff::SignedDuration;
@@ -29,7 +29,7 @@ async fn without_a_valid_configuration_every_request_fails() {
         let world = World::with([at_work("web")]).await;
         world.ssm.put(broken.map(str::to_owned));
         assert_eq!(
-            world.get("/stop").await.refusal(),
+            world.get("/stop").await.error_code(),
             (503, "no_configuration"),
             "{broken:?}"
         );
@@ -45,9 +45,9 @@ async fn configuration_errors_are_reported() {
     world.ssm.put(Some(
         r#"{"schedules": {"x": {"timezone": "Europe/Pariss", "start": "0 8 * * 9"}}}"#.to_owned(),
     ));
-    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; run `curfew check` before deploying to find such errors");
+    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; run `curfew check` before deploying to find such errors");
     world.ssm.put(None);
-    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` does not exist; run `curfew deploy` to create it");
+    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` does not exist; run `curfew deploy` to create it");
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn an_invalid_configuration_keeps_the_previous_one_active() {
     );
 }
 
-/// As a release with documents of this version, which also say what no release says yet, would publish them.
+/// A configuration of this document version, with a field that no release knows.
 fn of_version(version: &str) -> String {
     let mut newer = schedules();
     newer["version"] = json!(version);
@@ -87,10 +87,10 @@ async fn a_configuration_for_a_newer_release_keeps_the_previous_one_active() {
     let answer = world.get("/stop").await;
     assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
 
-    // One that has just started has none to go on with.
+    // A new environment has no previous configuration.
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("2.0")));
-    insta::assert_snapshot!(world.get("/stop").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; run `curfew deploy` with that release to update the function");
+    insta::assert_snapshot!(world.get("/stop").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; run `curfew deploy` with that release to update the function");
     assert_eq!(world.changes(), 0);
 }
 
@@ -119,7 +119,7 @@ async fn a_pass_rereads_a_configuration_older_than_five_seconds() {
     assert!(names.contains("night"), "{names}");
 }
 
-/// The usual schedules and so many more that one parameter does not hold them, with noise that doesn't compress.
+/// The usual schedules and so many more with incompressible names that the document does not fit into one parameter.
 fn many_schedules(first: u32) -> String {
     let mut document = schedules();
     let mut noise = first;
@@ -160,12 +160,12 @@ async fn a_configuration_with_a_missing_part_is_an_error() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put_document(&many_schedules(1));
     world.ssm.take_last_part();
-    let told = world.get("/stop").await.told();
+    let error = world.get("/stop").await.error_text();
     assert!(
-        told.starts_with(
+        error.starts_with(
             "503 no_configuration: the configuration parameter `/curfew/configuration/"
         ),
-        "{told}"
+        "{error}"
     );
     assert_eq!(world.changes(), 0);
 }

@@ -1,5 +1,5 @@
-//! The OpenAPI document and the function say the same: the document is made from the types, and Schemathesis, which knows nothing
-//! else, asks the function everything that the document allows, and much that it doesn't.
+//! The function conforms to the OpenAPI document: the document is generated from the types, and Schemathesis generates valid and
+//! invalid requests from it.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::world::{World, at_work};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const TOKEN: &str = "correct horse";
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const DIGEST: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
 #[test]
@@ -56,13 +56,13 @@ async fn the_document_needs_no_authentication() {
     assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
 }
 
-/// The function, and how many requests it has had.
+/// The function, and the number of requests that it received.
 struct Served {
     world: World,
     requests: AtomicUsize,
 }
 
-/// Every other request comes through a REST API, the rest through a function URL.
+/// Sends every second request as an event of a REST API, and the others as events of a function URL.
 async fn serve(State(served): State<Arc<Served>>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -79,7 +79,7 @@ async fn serve(State(served): State<Arc<Served>>, request: Request<Body>) -> Res
         .handle(&event, &context)
         .await
         .expect("HTTP is always answered");
-    // Starts and stops get somewhere between two requests.
+    // Starts and stops progress between two requests.
     served.world.ec2.advance(SignedDuration::from_secs(20));
     let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
     let mut response = Response::builder().status(status);
@@ -132,7 +132,7 @@ fn through_function_url(parts: &Parts, body: &Bytes) -> Value {
     })
 }
 
-/// As text, or in base64 where it is none.
+/// The body as text or, if it is not UTF-8, in base64.
 fn body_of(body: &Bytes) -> (Option<String>, bool) {
     use base64::Engine as _;
     if body.is_empty() {
@@ -157,7 +157,7 @@ fn fleet() -> [Launch; 8] {
     ]
 }
 
-/// Some thousand requests, the same in each run: everything is refused or answered as the document says, and nothing is a defect.
+/// Sends some thousand requests, the same in each run. Every response conforms to the document, and none is an internal error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_function_conforms_to_the_document() {
     let mut world = World::with(fleet()).await;
@@ -184,17 +184,17 @@ async fn the_function_conforms_to_the_document() {
         .await
         .unwrap();
     serving.abort();
-    let told = String::from_utf8_lossy(&run.stdout);
+    let output = String::from_utf8_lossy(&run.stdout);
     let requests = served.requests.load(Ordering::Relaxed);
     assert!(
         run.status.success(),
-        "{requests} requests\n{told}\n{}",
+        "{requests} requests\n{output}\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
-    assert!(requests > 500, "only {requests} requests: {told}");
-    let acted = served.world.changes();
+    assert!(requests > 500, "only {requests} requests: {output}");
+    let changes = served.world.changes();
     assert!(
-        acted > 5,
-        "only {acted} calls that change something: {told}"
+        changes > 5,
+        "only {changes} calls that change something: {output}"
     );
 }

@@ -1,4 +1,4 @@
-//! Triggers: late, doubled, early or in vain, the decision is the same.
+//! Triggers and state changes: late, repeated and early events lead to the same decision.
 
 use curfew_aws::cloud::Cloud;
 use curfew_model::{Action, Launch};
@@ -22,16 +22,16 @@ async fn every_captured_or_documented_event_is_recognised() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
     names.sort();
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for name in names {
         let answer = match world.send(&event(&name)).await {
             Ok(answer) if answer.get("statusCode").is_some() => answer["statusCode"].to_string(),
             Ok(answer) => answer.to_string(),
             Err(failure) => failure.kind,
         };
-        told.push(format!("{name}: {answer}"));
+        results.push(format!("{name}: {answer}"));
     }
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(results.join("\n"), @r#"
     aws-function-url-iam-POST-base64.json: 200
     aws-http-api-payload-1.0.json: 200
     aws-http-api.json: 200
@@ -60,7 +60,7 @@ async fn every_captured_or_documented_event_is_recognised() {
     assert_eq!(
         world.changes(),
         0,
-        "none of them asks for a change of what is due"
+        "no event requests a change, and no edge is due"
     );
 }
 
@@ -119,7 +119,7 @@ async fn an_emulator_rule_up_to_a_minute_early_applies_the_edges_of_its_minute()
     let report = world.send(&rule).await.unwrap();
     assert_eq!(
         report["at"], "2026-11-23T19:00:00Z",
-        "it decides at its minute"
+        "the pass decides at the rule's minute"
     );
     assert_eq!(world.state("web"), "stopping");
 }
@@ -172,13 +172,13 @@ async fn a_state_change_without_enforcement_or_override_is_only_logged() {
     assert_eq!(
         world.state("web"),
         "stopped",
-        "somebody stopped it; that stays until the next edge"
+        "a manual stop lasts until the next edge"
     );
     assert_eq!(world.changes(), 0);
     assert_eq!(
         world.ec2.calls_of(Action::DescribeInstances).len(),
         1,
-        "`stopping` needs no look"
+        "`stopping` needs no description"
     );
 }
 
@@ -204,7 +204,7 @@ async fn drift_from_an_enforced_schedule_is_corrected() {
     assert_eq!(
         world.ec2.calls_of(Action::StartInstances).len(),
         1,
-        "late and doubled events change nothing"
+        "late and repeated events change nothing"
     );
 }
 

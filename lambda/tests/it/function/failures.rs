@@ -1,4 +1,4 @@
-//! What callers are told when AWS does not do what it was asked.
+//! Responses to requests whose AWS calls fail.
 
 use std::time::Duration;
 
@@ -97,10 +97,14 @@ async fn each_kind_of_tagging_failure_has_its_status() {
         let answer = world.get("/stop").await;
         told.push(format!(
             "{code}: {} Retry-After {}",
-            answer.told(),
+            answer.error_text(),
             answer.headers["Retry-After"]
         ));
-        assert_eq!(world.state("web"), "running", "no call without its word");
+        assert_eq!(
+            world.state("web"),
+            "running",
+            "no call without a recorded request"
+        );
     }
     let told = told
         .join("\n")
@@ -118,7 +122,7 @@ async fn a_role_without_describe_permission_is_reported_as_denied() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(Action::DescribeInstances));
     let answer = world.get("/status").await;
-    insta::assert_snapshot!(answer.told(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
+    insta::assert_snapshot!(answer.error_text(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
     assert!(!answer.text.contains("000000000000"), "{}", answer.text);
 }
 
@@ -127,7 +131,7 @@ async fn a_request_that_cannot_be_recorded_makes_no_call() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(Action::CreateTags));
     let answer = world.get("/stop").await;
-    assert_eq!(answer.refusal(), (403, "denied"));
+    assert_eq!(answer.error_code(), (403, "denied"));
     assert_eq!(
         answer.of_instances(&["after", "result"]),
         ["web | running | failed"]

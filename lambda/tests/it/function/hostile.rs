@@ -1,4 +1,4 @@
-//! What is thrown at the function by mistake or by intent: refused in one harmless sentence, and nothing is done.
+//! Malformed and hostile input: each is refused with one harmless sentence and changes nothing.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use super::world::{World, at_work, request};
 
-/// The answer's code, if it is one harmless line that names a way out.
+/// Returns the status and error code, after checking that message and hint are single harmless lines.
 async fn refused(world: &World, event: &Value) -> String {
     let answer = world.http(event).await;
     let error = &answer.body["error"];
-    for told in [&error["message"], &error["hint"]] {
-        let told = told.as_str().unwrap_or_else(|| panic!("{}", answer.text));
-        assert!(!told.is_empty() && told.len() < 600, "{told}");
-        assert!(!told.contains(|c: char| c.is_control()), "{told:?}");
+    for text in [&error["message"], &error["hint"]] {
+        let text = text.as_str().unwrap_or_else(|| panic!("{}", answer.text));
+        assert!(!text.is_empty() && text.len() < 600, "{text}");
+        assert!(!text.contains(|c: char| c.is_control()), "{text:?}");
     }
     format!("{} {}", answer.status, error["code"].as_str().unwrap())
 }
@@ -115,7 +115,7 @@ async fn an_invalid_parameter_value_is_refused() {
 #[tokio::test]
 async fn an_unknown_path_or_method_is_refused() {
     let world = World::with([at_work("web")]).await;
-    for (method, path, told) in [
+    for (method, path, text) in [
         ("GET", "/stop/../start", "404 unknown_path"),
         ("GET", "/%73top", "404 unknown_path"),
         ("GET", "//evil.example/stop", "404 unknown_path"),
@@ -128,7 +128,7 @@ async fn an_unknown_path_or_method_is_refused() {
     ] {
         assert_eq!(
             refused(&world, &request(method, path, "")).await,
-            told,
+            text,
             "{method} {path}"
         );
     }
@@ -137,7 +137,7 @@ async fn an_unknown_path_or_method_is_refused() {
 
 #[tokio::test]
 async fn hostile_tags_are_shown_as_text() {
-    // XML, in which EC2 answers, has no escape character.
+    // EC2's XML responses can't contain the escape character.
     let hostile = "<img src=x onerror=alert(1)>\u{202e}\r\n[2J";
     let world = World::with([
         Launch::new(hostile).tag("Schedule", "office"),

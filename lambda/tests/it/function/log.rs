@@ -1,4 +1,4 @@
-//! What the function writes into its log: who asked what, under which request's id, and nothing that is a secret.
+//! The function's log: it contains the actor and the request id, and no secrets.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use tracing::subscriber::DefaultGuard;
 
 use super::world::{World, at_work, request};
 
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const DIGEST: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-/// The log of this thread, as it goes to CloudWatch.
+/// Captures this thread's log in the format that goes to CloudWatch.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -35,7 +35,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines that this function wrote: the SDK has its own.
+    /// The lines of Curfew's crates, without those of the SDK.
     fn ours(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text
@@ -98,7 +98,7 @@ async fn the_actor_is_logged_and_the_token_is_not() {
     event["headers"]["Authorization"] = "Bearer correct horse".into();
     let answer = world.http(&event).await;
     assert_eq!(answer.status, 200);
-    // Where a token does not belong, and a wrong one.
+    // A token in the wrong place, and a wrong token.
     for path in [
         "/stop?token=correct+horse",
         "/stop?all=correct+horse",
@@ -129,7 +129,10 @@ async fn the_actor_is_logged_and_the_token_is_not() {
     assert_eq!(answered[4]["refused"], "unauthorized");
     let source = event["requestContext"]["identity"]["sourceIp"].clone();
     assert!(source.is_string());
-    assert_eq!(answered[4]["source_ip"], source, "of what was refused");
+    assert_eq!(
+        answered[4]["source_ip"], source,
+        "the address of a refused request"
+    );
     assert_eq!(answered[0]["source_ip"], Value::Null);
     let text = log.text();
     for secret in ["horse", DIGEST] {

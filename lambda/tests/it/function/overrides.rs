@@ -1,4 +1,4 @@
-//! Holds over HTTP, and how they and plain requests meet the schedules.
+//! Overrides and plain requests over HTTP, and their interaction with schedules.
 
 use curfew_model::Launch;
 use jiff::SignedDuration;
@@ -21,7 +21,11 @@ async fn an_override_outlasts_an_edge_and_its_end_is_applied() {
     );
     world.ec2.advance(SignedDuration::from_mins(61));
     world.send(&wake("office")).await.unwrap();
-    assert_eq!(world.state("web"), "running", "held over the stop at 20:00");
+    assert_eq!(
+        world.state("web"),
+        "running",
+        "the override outlasts the stop at 20:00"
+    );
     world.ec2.advance(SignedDuration::from_hours(2));
     world.send(&wake("office")).await.unwrap();
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Several regions, of which one accepts calls and never answers: the others are shown and changed in time, and it is named.
+//! Several regions, one of which accepts connections and never answers: the others are shown and changed in time, and the error
+//! names the unreachable one.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use super::world::{World, at_work, request, schedules};
 
-/// Office hours in two regions; `eu-west-3` hangs.
+/// A world with office hours in two regions, of which `eu-west-3` does not answer.
 async fn world_with_a_hanging_region() -> World {
     let lab = at_work("lab").region("eu-west-3").tag("Team", "research");
     let world = World::with([at_work("web"), lab]).await;
@@ -21,7 +22,7 @@ async fn world_with_a_hanging_region() -> World {
     world
 }
 
-/// A request with three seconds to answer it, and the answer: its status and its body.
+/// Sends a request with a deadline of three seconds. Returns the response's status and body.
 async fn ask(world: &World, path: &str) -> (u64, Value) {
     let (context, begun) = (
         InvocationContext::new("c0ffee", Duration::from_secs(3)),
@@ -39,9 +40,7 @@ async fn ask(world: &World, path: &str) -> (u64, Value) {
 }
 
 fn unanswered(body: &Value) -> &str {
-    body["unanswered"][0]["message"]
-        .as_str()
-        .unwrap_or("nobody")
+    body["unanswered"][0]["message"].as_str().unwrap_or("none")
 }
 
 #[tokio::test]
@@ -65,7 +64,7 @@ async fn a_change_is_applied_in_the_other_regions_and_the_error_names_the_unreac
     assert_eq!(body["instances"][0]["result"], "stopping", "{body}");
     assert!(unanswered(&body).starts_with("in `eu-west-3`"), "{body}");
     assert_eq!(world.state("web"), "stopping");
-    // Where an instance is, is known: nothing is wrong.
+    // The instance's region answered, so there is no error.
     let (status, body) = ask(&world, &format!("/stop?instance={}", world.id("web"))).await;
     assert_eq!(status, 200, "{body}");
     assert!(unanswered(&body).starts_with("in `eu-west-3`"), "{body}");

@@ -1,4 +1,4 @@
-//! What people and programs ask for over HTTP, and what they get.
+//! HTTP requests and their responses.
 
 use curfew_lambda::auth::Authenticator;
 use curfew_model::{Action, Launch};
@@ -159,10 +159,10 @@ async fn a_request_for_one_instance_describes_only_that_instance() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let path = format!("/stop?instance={}", world.id("db"));
     assert_eq!(world.get(&path).await.status, 200);
-    let looked = world.ec2.calls_of(Action::DescribeInstances);
-    // To choose, once what was asked for is recorded, and right before `curfew:last` is written.
-    assert_eq!(looked.len(), 3);
-    let asked = format!("{:?}", looked[0].request);
+    let describes = world.ec2.calls_of(Action::DescribeInstances);
+    // To select the instance, after the request is recorded, and right before `curfew:last` is written.
+    assert_eq!(describes.len(), 3);
+    let asked = format!("{:?}", describes[0].request);
     assert!(
         asked.contains(world.id("db").as_str()) && !asked.contains("instance-state-name"),
         "{asked}"
@@ -245,11 +245,14 @@ async fn healthz_checks_that_the_configuration_can_be_read() {
     let world = World::with([]).await;
     let answer = world.get("/healthz").await;
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")));
-    assert!(world.ec2.calls().is_empty(), "EC2's health is not ours");
+    assert!(
+        world.ec2.calls().is_empty(),
+        "the health check does not call EC2"
+    );
     let world = World::with([]).await;
     world.ssm.put(None);
     assert_eq!(
-        world.get("/healthz").await.refusal(),
+        world.get("/healthz").await.error_code(),
         (503, "no_configuration")
     );
 }
@@ -280,7 +283,7 @@ async fn head_and_options_have_no_body_and_change_nothing() {
     let head = world.http(&request("HEAD", "/stop", "")).await;
     assert_eq!((head.status, head.text.as_str()), (405, ""));
     let delete = world.http(&request("DELETE", "/status", "")).await;
-    assert_eq!(delete.refusal(), (405, "method_not_allowed"));
+    assert_eq!(delete.error_code(), (405, "method_not_allowed"));
     assert_eq!(delete.headers["Allow"], "GET, HEAD, OPTIONS");
     assert_eq!(world.changes(), 0);
 }
@@ -304,7 +307,7 @@ async fn the_page_needs_no_authentication_and_makes_no_aws_call() {
     let head = world.http(&request("HEAD", "/", "")).await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
     let post = world.post("/", "").await;
-    assert_eq!(post.refusal(), (405, "method_not_allowed"));
+    assert_eq!(post.error_code(), (405, "method_not_allowed"));
     let command = world.send(&json!({"command": ""})).await.unwrap();
     assert_eq!(command["error"]["code"], "bad_parameter");
     assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);

@@ -19,7 +19,7 @@ const MEMBER_ROLE: &str = include_str!("../../../../crates/deploy/src/member-rol
 const MEMBER: &str = "000000000001";
 const EXTERNAL_ID: &str = "curfew-7d1f4c";
 
-/// What Lambda itself does in the role's name, which no call of the function shows: it writes the log, and polls the queue.
+/// The permissions that Lambda itself uses: it writes the log and polls the queue. The function makes no such call.
 /// <https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaSQSQueueExecutionRole.html>
 const OF_LAMBDA: [&str; 5] = [
     "logs:CreateLogStream",
@@ -84,7 +84,7 @@ async fn cloud() -> Arc<SimulatedLambda> {
     cloud
 }
 
-/// All that a function ever does: stops and starts, Spot requests, another type for one that finds no room and its own again, holds
+/// Everything that the function does: stops and starts, Spot requests, another type for one that finds no room and its own again, holds
 /// and their end, in its own account and in another.
 async fn live(cloud: &Arc<SimulatedLambda>) {
     cloud.ec2.set_capacity("m5.large", "eu-west-3a", 0);
@@ -107,7 +107,7 @@ async fn live(cloud: &Arc<SimulatedLambda>) {
                 .instance_type("m5.large")
                 .tag("curfew:last", "2035-11-26T05:00:00Z stop schedule night"),
         );
-        // What is no longer due is forgotten.
+        // A retry that is no longer due is removed.
         let refused = "2035-11-26T07:00:00Z start 1x ErrorCode first 2035-11-26T07:00:00Z next 2035-11-26T07:01:00Z";
         cloud
             .ec2
@@ -120,7 +120,7 @@ async fn live(cloud: &Arc<SimulatedLambda>) {
         // Triggers of one minute are one pass.
         sleep(Duration::from_mins(1)).await;
     }
-    // A stop takes its time, and who is under way is left alone.
+    // A stop takes time, and transitioning instances are skipped.
     sleep(Duration::from_mins(2)).await;
     for asked in [
         json!({"command": "start", "instance": held, "for": "2h"}),
@@ -136,8 +136,8 @@ async fn live(cloud: &Arc<SimulatedLambda>) {
     }
 }
 
-/// Quiet when all is there; `.config/nextest.toml` lets it speak.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
+/// Prints a message if the evaluator is missing; `.config/nextest.toml` shows it.
+#[expect(clippy::print_stderr, reason = "a skipped test must be visible")]
 #[test]
 fn the_policy_tests_can_run() {
     if let Err(missing) = PolicySimulator::find() {
@@ -196,7 +196,7 @@ async fn the_roles_grant_exactly_the_calls_made() {
     );
 }
 
-/// What the policies allow of what the function did, and what they don't of what it never does.
+/// The policies allow every call of the function, and deny calls that it never makes.
 #[test]
 fn an_independent_evaluator_confirms_the_role_conditions() {
     let Ok(simulator) = PolicySimulator::find() else {
@@ -246,7 +246,7 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
     ];
     let denied = [
         assuming("another"),
-        // Without the tag, elsewhere, or of somebody else.
+        // Without the tag, elsewhere, or in another account.
         Question::of("ec2:StopInstances", &here),
         Question::of("ec2:StopInstances", &here).with("aws:ResourceTag/Team", "shop"),
         tagged("ec2:StopInstances", &instance(HOME, REGIONS[1])),
@@ -266,7 +266,7 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         )
         .with("aws:ResourceTag/Schedule", "office")
         .with("aws:TagKeys", ["curfew:last"].as_slice()),
-        // Whoever may set an instance's user data runs programs on it.
+        // Setting an instance's user data means running programs on it.
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute/UserData", "x"),
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute", "UserData"),
         tagged("ec2:TerminateInstances", &here),
@@ -341,7 +341,7 @@ fn a_member_role_is_limited_to_its_account() {
     }
 }
 
-/// A role that nobody else may assume, and that a boundary cuts down.
+/// Only Lambda may assume the role, and the boundary limits it.
 #[test]
 fn a_permissions_boundary_limits_the_role() {
     let arn = format!("arn:aws:iam::{HOME}:policy/bounds");

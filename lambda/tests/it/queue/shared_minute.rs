@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::simulation::{HOME, REGIONS, SimulatedLambda};
 
-/// What one evening took.
+/// The calls and the duration of one evening.
 struct Evening {
     rules: usize,
     passes: usize,
@@ -49,7 +49,7 @@ async fn schedules_that_share_a_minute_are_one_pass_within_ec2_rate_limits() {
     }
 }
 
-/// So many instances under so many schedules, which all end at 20:00 in Paris; the rules fire as EventBridge has them.
+/// Runs an evening with this many instances and schedules, which all stop at 20:00 in Paris. The rules fire as in EventBridge.
 async fn evening(instances: usize, schedules: usize) -> Evening {
     let named: serde_json::Map<String, Value> = (0..schedules)
         .map(|number| {
