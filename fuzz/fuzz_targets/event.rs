@@ -1,14 +1,14 @@
-//! Any bytes as an event: as they are where they are JSON, and as the parts of an HTTP request otherwise. Nothing panics, what is
-//! refused is told in one harmless line, and nobody who has no token asks for a change.
+//! Reads any bytes as an event: JSON directly, other bytes as the parts of an HTTP request. No input panics, every error is one
+//! harmless line, and no request without a token is accepted as a change.
 //!
 //!     cargo +nightly fuzz run event -- -max_total_time=60 -dict=fuzz/event.dict
 
 #![no_main]
-// These files are the Lambda's own; what of them is for its other modules is not used here.
+// The modules belong to the Lambda; this target does not use all of their items.
 #![allow(dead_code, unused_imports)]
 
-// By their paths rather than by their crate, which would bring the AWS SDK along: ten minutes of building, with instrumentation,
-// for code that none of this calls.
+// Included by path instead of through the crate, which depends on the AWS SDK: ten minutes of instrumented building for code that
+// this target does not call.
 #[path = "../../lambda/src/auth.rs"]
 mod auth;
 #[path = "../../lambda/src/command.rs"]
@@ -25,8 +25,8 @@ mod message;
 mod parameter;
 #[path = "../../lambda/src/parameters.rs"]
 mod parameters;
-#[path = "../../lambda/src/refusal.rs"]
-mod refusal;
+#[path = "../../lambda/src/api_error.rs"]
+mod api_error;
 #[path = "../../lambda/src/route.rs"]
 mod route;
 
@@ -36,15 +36,15 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-use crate::auth::Auth;
-use crate::command::Command;
+use crate::auth::Authenticator;
+use crate::command::ApiCommand;
 use crate::event::Invocation;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use crate::route::{Effect, Route};
 
-static TOKEN: LazyLock<Auth> = LazyLock::new(|| {
+static TOKEN: LazyLock<Authenticator> = LazyLock::new(|| {
     let tokens = format!("alice={}", "00".repeat(32));
-    Auth::Token(tokens.parse().expect("it is written as tokens are"))
+    Authenticator::Token(tokens.parse().expect("it is written as tokens are"))
 });
 
 fuzz_target!(|bytes: &[u8]| {
@@ -63,35 +63,35 @@ fuzz_target!(|bytes: &[u8]| {
 fn take(event: &Value) {
     let now = Timestamp::from_second(1_795_456_800).expect("it is an instant");
     match Invocation::read(event) {
-        Err(unknown) => harmless(&unknown.to_string()),
+        Err(unknown) => assert_harmless(&unknown.to_string()),
         Ok(Invocation::Http(request)) => {
-            let Ok(route) = Route::of(&request).map_err(told) else {
+            let Ok(route) = Route::of(&request).map_err(check) else {
                 return;
             };
-            if route.is_guarded() {
-                let admitted = TOKEN.admit(&request, route, None).map_err(told);
-                assert!(admitted.is_err(), "nobody's token has this digest: {request:?}");
+            if route.requires_authentication() {
+                let actor = TOKEN.authenticate(&request, route, None).map_err(check);
+                assert!(actor.is_err(), "no token has this digest: {request:?}");
             }
-            let command = Command::of_request(route, &request, now).map_err(told);
-            let changes = matches!(command, Ok(Command::Change { .. }));
+            let command = ApiCommand::of_request(route, &request, now).map_err(check);
+            let changes = matches!(command, Ok(ApiCommand::Change { .. }));
             assert!(!changes || route.effect() == Effect::Changes, "{command:?}");
             assert!(!changes || request.method != "HEAD", "{command:?}");
         }
         Ok(Invocation::Direct { command, parameters }) => {
-            if let Some(route) = Route::commanded(&command) {
-                let _ = Command::of_fields(route, &parameters, now).map_err(told);
+            if let Some(route) = Route::of_command(&command) {
+                let _ = ApiCommand::of_fields(route, &parameters, now).map_err(check);
             }
         }
         Ok(_) => {}
     }
 }
 
-fn told(refusal: Refusal) {
-    harmless(&refusal.to_string());
+fn check(error: ApiError) {
+    assert_harmless(&error.to_string());
 }
 
-/// What somebody wrote is repeated, and must not begin another line of the log.
-fn harmless(sentence: &str) {
+/// A message may quote input, but must not start another line of the log.
+fn assert_harmless(sentence: &str) {
     assert!(!sentence.contains(|c: char| c.is_control()), "{sentence:?}");
     assert!(sentence.len() < 4096, "{sentence}");
 }

@@ -1,30 +1,30 @@
-//! The function with everything it needs.
+//! The application state that the handler uses.
 
 use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 
-use crate::account_regions::Members;
-use crate::auth::Auth;
-use crate::configuration::Configuration;
+use crate::auth::Authenticator;
+use crate::configuration_cache::ConfigurationCache;
+use crate::organisation_cache::OrganisationCache;
 use crate::work_queue::WorkQueue;
 
-/// The function with everything it needs: one per execution environment.
+/// The state of one execution environment.
 #[derive(Debug)]
 pub struct App {
-    /// Where the instances are.
-    pub account_regions: Members,
-    /// Who else can be given work, if the stack has a queue.
+    /// The connections to the account-regions.
+    pub organisations: OrganisationCache,
+    /// The work queue, if the stack has one.
     pub queue: Option<WorkQueue>,
-    /// What manages them.
-    pub configuration: Configuration,
-    /// What tells the time.
+    /// The configuration, cached between invocations.
+    pub configuration: ConfigurationCache,
+    /// The clock that decisions use.
     pub clock: Clock,
-    /// Who may ask over HTTP.
-    pub auth: Auth,
-    /// The one other site whose pages may ask.
+    /// The authentication of HTTP requests.
+    pub auth: Authenticator,
+    /// The only other origin that may call the API.
     pub cors_origin: Option<String>,
-    /// How many instances a request may change that does not say `all=true`.
+    /// The largest number of instances that a request without `all=true` may change.
     pub request_limit: usize,
-    /// Whose instances these are: only an emulator's rules fire early.
+    /// Whether AWS or an emulator runs the function: only an emulator's rules fire early.
     pub cloud: Cloud,
 }

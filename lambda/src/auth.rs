@@ -1,4 +1,4 @@
-//! Who may ask over HTTP, and who is asking.
+//! Authenticates HTTP requests, and refuses requests that a browser sends without the user's intent.
 
 use std::net::IpAddr;
 
@@ -7,43 +7,44 @@ use curfew_core::token::Tokens;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::http::Request;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::http::HttpRequest;
 use crate::route::{Effect, Route};
 
-/// Who may ask over HTTP.
+/// How HTTP requests are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Anybody who reaches the endpoint: only where that is this machine.
+pub enum Authenticator {
+    /// No authentication. Only for an endpoint on this machine.
     None,
-    /// Whoever has one of these tokens.
+    /// A bearer token, whose digest is one of these.
     Token(Tokens),
-    /// Whoever signed the request and was let in by API Gateway or the function URL.
+    /// An IAM signature that API Gateway or the function URL has verified.
     Iam,
 }
 
-impl Auth {
-    /// Lets the request in and says whose it is, or refuses it.
-    pub(crate) fn admit(
+impl Authenticator {
+    /// Returns the actor of an authenticated request. Fails without valid credentials, and for a change that a browser sends for
+    /// another site or as a prefetch.
+    pub(crate) fn authenticate(
         &self,
-        request: &Request,
+        request: &HttpRequest,
         route: Route,
         cors_origin: Option<&str>,
-    ) -> Result<Actor, Refusal> {
-        if !route.is_guarded() {
-            return Ok(who(request, "anybody"));
+    ) -> Result<Actor, ApiError> {
+        if !route.requires_authentication() {
+            return Ok(actor(request, "anonymous"));
         }
         if *self == Self::None {
             refuse_rebound_host(request)?;
         }
         if route.effect() == Effect::Changes {
-            refuse_what_nobody_asked_for(request, cors_origin)?;
+            refuse_unintended_change(request, cors_origin)?;
         }
         let refuse =
-            |message: &str, hint: &str| Err(Refusal::new(Code::Unauthorized, message, hint));
+            |message: &str, hint: &str| Err(ApiError::new(ErrorCode::Unauthorized, message, hint));
         match self {
-            Self::None => Ok(who(request, "http")),
-            Self::Iam if request.caller.is_some() => Ok(who(request, "http")),
+            Self::None => Ok(actor(request, "http")),
+            Self::Iam if request.caller.is_some() => Ok(actor(request, "http")),
             Self::Iam => refuse(
                 "the request is not signed by an IAM identity",
                 "sign it with AWS Signature Version 4, for example with `curl --aws-sigv4`",
@@ -53,15 +54,15 @@ impl Auth {
                 let Some(token) = request.header("authorization").and_then(bearer) else {
                     return refuse("the request has no token", hint);
                 };
-                match holder(tokens, token) {
+                match token_name(tokens, token) {
                     Some(name) => Ok(Actor::new(name)),
-                    None => refuse("the token is not one that was deployed", hint),
+                    None => refuse("invalid token", hint),
                 }
             }
         }
     }
 
-    /// What a 401 must say it wants.
+    /// The value of `WWW-Authenticate` in a 401 response.
     pub(crate) fn challenge(&self) -> &'static str {
         match self {
             Self::None | Self::Token(_) => r#"Bearer realm="curfew""#,
@@ -70,8 +71,9 @@ impl Auth {
     }
 }
 
-/// Who holds `token`. It is compared with every one, whole, so that the time this takes tells nothing.
-fn holder<'a>(tokens: &'a Tokens, token: &str) -> Option<&'a str> {
+/// Returns the name of `token`, or `None` if its digest is unknown. Every digest is compared in constant time, so that the duration
+/// reveals nothing.
+fn token_name<'a>(tokens: &'a Tokens, token: &str) -> Option<&'a str> {
     let digest = Sha256::digest(token.as_bytes());
     let mut found = None;
     for (name, known) in tokens.iter() {
@@ -90,42 +92,43 @@ fn bearer(header: &str) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// A start or stop by GET is a link, and browsers follow links by themselves: for other sites, and ahead of a click. Programs send
-/// none of these headers.
-fn refuse_what_nobody_asked_for(
-    request: &Request,
+/// Refuses requests from other origins, except the configured one, and prefetches: a start or stop by GET is a link, which browsers
+/// follow without a click. Programs send none of these headers.
+fn refuse_unintended_change(
+    request: &HttpRequest,
     cors_origin: Option<&str>,
-) -> Result<(), Refusal> {
-    let says = |header: &str, what: &str| {
+) -> Result<(), ApiError> {
+    let header_contains = |header: &str, what: &str| {
         request
             .header(header)
             .is_some_and(|value| value.to_ascii_lowercase().contains(what))
     };
-    let ahead =
-        says("sec-purpose", "prefetch") || says("purpose", "prefetch") || says("x-moz", "prefetch");
-    let welcome = cors_origin.is_some() && request.header("origin") == cors_origin;
-    if is_of_another_origin(request) && !welcome {
-        Err(Refusal::new(
-            Code::Forbidden,
-            "a page of another site sent this request",
-            "open the address itself, or call it from a program",
+    let is_prefetch = header_contains("sec-purpose", "prefetch")
+        || header_contains("purpose", "prefetch")
+        || header_contains("x-moz", "prefetch");
+    let is_allowed_origin = cors_origin.is_some() && request.header("origin") == cors_origin;
+    if is_of_another_origin(request) && !is_allowed_origin {
+        Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "the request comes from a page of another site",
+            "open the URL in the address bar, or call it from a program",
         ))
-    } else if ahead {
-        Err(Refusal::new(
-            Code::Forbidden,
-            "the browser loads this address ahead of being asked to",
-            "open it for real",
+    } else if is_prefetch {
+        Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "the browser prefetched this URL",
+            "open the URL",
         ))
     } else {
         Ok(())
     }
 }
 
-/// Whether a browser says that a page of another origin sent the request. `Sec-Fetch-Site` decides where it is there: a proxy may
-/// have changed `Host`. Browsers leave it out where the address is plain HTTP and not this machine's; `Origin` has to do then.
+/// Whether a browser sent the request for a page of another origin. `Sec-Fetch-Site` takes precedence, because a proxy may have
+/// changed `Host`. Browsers omit it for plain HTTP to other machines; `Origin` is compared with `Host` then.
 ///
 /// <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
-fn is_of_another_origin(request: &Request) -> bool {
+fn is_of_another_origin(request: &HttpRequest) -> bool {
     if let Some(site) = request.header("sec-fetch-site") {
         return !matches!(site, "same-origin" | "none");
     }
@@ -140,25 +143,24 @@ fn is_of_another_origin(request: &Request) -> bool {
         .any(|host| of_origin == Some(host))
 }
 
-/// Without credentials, the address alone keeps other sites out. A site whose name was made to lead to this machine (DNS rebinding)
-/// is the same origin to a browser, so that its pages could read and change everything: a browser is only served under a name that
-/// no other site can have.
-fn refuse_rebound_host(request: &Request) -> Result<(), Refusal> {
+/// Refuses a browser's request under a host name that another site can own. Without authentication, a site whose name resolves to
+/// this machine (DNS rebinding) is the same origin to the browser, and its pages could read and change everything.
+fn refuse_rebound_host(request: &HttpRequest) -> Result<(), ApiError> {
     let Some(host) = request.header("host") else {
         return Ok(());
     };
     if !is_from_browser(request) || is_local_name(without_port(host)) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::Forbidden,
-        format!("{} is not a name of this machine", quoted(host)),
-        "open it as `localhost` or by its IP address, or set `[api] auth`",
+    Err(ApiError::new(
+        ErrorCode::Forbidden,
+        format!("{} is not a local host name", quoted(host)),
+        "use `localhost` or an IP address, or set `[api] auth`",
     ))
 }
 
-/// Whether a browser sent the request, by what browsers always send in some combination and programs seldom do.
-fn is_from_browser(request: &Request) -> bool {
+/// Whether a browser sent the request, judged by headers that browsers send and programs seldom do.
+fn is_from_browser(request: &HttpRequest) -> bool {
     const HEADERS: [&str; 5] = [
         "sec-fetch-site",
         "sec-fetch-mode",
@@ -191,8 +193,8 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The name that reaches the override, the log and the journal: the identity that signed, or how and from where it came.
-fn who(request: &Request, otherwise: &str) -> Actor {
+/// Returns the actor for overrides, the log and the journal: the IAM identity's name, or the protocol and source address.
+fn actor(request: &HttpRequest, otherwise: &str) -> Actor {
     let name = request
         .caller
         .as_deref()
@@ -211,11 +213,11 @@ mod tests {
 
     use std::collections::BTreeMap;
 
-    /// What `printf '%s' 'correct horse' | sha256sum` prints.
+    /// The output of `printf '%s' 'correct horse' | sha256sum`.
     const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-    fn request(headers: &[(&str, &str)], caller: Option<&str>) -> Request {
-        Request {
+    fn request(headers: &[(&str, &str)], caller: Option<&str>) -> HttpRequest {
+        HttpRequest {
             method: "GET".into(),
             path: "/stop".into(),
             stage: "prod".into(),
@@ -231,14 +233,18 @@ mod tests {
         }
     }
 
-    fn admit(auth: &Auth, headers: &[(&str, &str)], caller: Option<&str>) -> Result<String, Code> {
-        auth.admit(&request(headers, caller), Route::Stop, None)
-            .map(|who| who.to_string())
+    fn authenticate(
+        auth: &Authenticator,
+        headers: &[(&str, &str)],
+        caller: Option<&str>,
+    ) -> Result<String, ErrorCode> {
+        auth.authenticate(&request(headers, caller), Route::Stop, None)
+            .map(|actor| actor.to_string())
             .map_err(|refusal| refusal.code)
     }
 
-    fn token() -> Auth {
-        Auth::Token(
+    fn token() -> Authenticator {
+        Authenticator::Token(
             format!("alice={HASH},ci={}", "00".repeat(32))
                 .parse()
                 .unwrap(),
@@ -246,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_deployed_token_is_let_in_and_names_its_holder() {
-        let with = |value: &str| admit(&token(), &[("authorization", value)], None);
+    fn a_deployed_token_authenticates_its_named_actor() {
+        let with = |value: &str| authenticate(&token(), &[("authorization", value)], None);
         assert_eq!(with("Bearer correct horse"), Ok("alice".into()));
         assert_eq!(with("bearer  correct horse "), Ok("alice".into()));
         for wrong in [
@@ -257,13 +263,16 @@ mod tests {
             "correct horse",
             "",
         ] {
-            assert_eq!(with(wrong), Err(Code::Unauthorized), "{wrong}");
+            assert_eq!(with(wrong), Err(ErrorCode::Unauthorized), "{wrong}");
         }
-        assert_eq!(admit(&token(), &[], None), Err(Code::Unauthorized));
+        assert_eq!(
+            authenticate(&token(), &[], None),
+            Err(ErrorCode::Unauthorized)
+        );
     }
 
     #[test]
-    fn a_signature_is_worth_its_identitys_last_name() {
+    fn an_iam_actor_is_the_last_part_of_the_arn() {
         for (arn, name) in [
             ("arn:aws:iam::123456789012:user/team/alice", "alice"),
             (
@@ -272,31 +281,40 @@ mod tests {
             ),
             ("arn:aws:iam::123456789012:root", "root"),
         ] {
-            assert_eq!(admit(&Auth::Iam, &[], Some(arn)), Ok(name.into()));
-        }
-        assert_eq!(admit(&Auth::Iam, &[], None), Err(Code::Unauthorized));
-        assert_eq!(admit(&Auth::None, &[], None), Ok("http 192.0.2.7".into()));
-    }
-
-    #[test]
-    fn a_browser_does_not_change_anything_by_itself() {
-        let browser = |header, value| admit(&Auth::None, &[(header, value)], None);
-        assert!(browser("sec-fetch-site", "none").is_ok());
-        assert!(browser("sec-fetch-site", "same-origin").is_ok());
-        for site in ["cross-site", "same-site"] {
-            assert_eq!(browser("sec-fetch-site", site), Err(Code::Forbidden));
+            assert_eq!(
+                authenticate(&Authenticator::Iam, &[], Some(arn)),
+                Ok(name.into())
+            );
         }
         assert_eq!(
-            browser("sec-purpose", "prefetch;prerender"),
-            Err(Code::Forbidden)
+            authenticate(&Authenticator::Iam, &[], None),
+            Err(ErrorCode::Unauthorized)
+        );
+        assert_eq!(
+            authenticate(&Authenticator::None, &[], None),
+            Ok("http 192.0.2.7".into())
         );
     }
 
     #[test]
-    fn an_origin_that_is_not_the_address_itself_changes_nothing() {
+    fn cross_site_and_prefetch_requests_are_refused() {
+        let browser = |header, value| authenticate(&Authenticator::None, &[(header, value)], None);
+        assert!(browser("sec-fetch-site", "none").is_ok());
+        assert!(browser("sec-fetch-site", "same-origin").is_ok());
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(browser("sec-fetch-site", site), Err(ErrorCode::Forbidden));
+        }
+        assert_eq!(
+            browser("sec-purpose", "prefetch;prerender"),
+            Err(ErrorCode::Forbidden)
+        );
+    }
+
+    #[test]
+    fn a_request_from_another_origin_is_refused() {
         let from = |origin: &str, more: &[(&str, &str)]| {
             let headers = [&[("host", "127.0.0.1:4566"), ("origin", origin)], more].concat();
-            admit(&Auth::None, &headers, None)
+            authenticate(&Authenticator::None, &headers, None)
         };
         assert!(from("http://127.0.0.1:4566", &[]).is_ok());
         for other in [
@@ -305,20 +323,20 @@ mod tests {
             "http://127.0.0.1:4566.evil.example",
             "null",
         ] {
-            assert_eq!(from(other, &[]), Err(Code::Forbidden), "{other}");
+            assert_eq!(from(other, &[]), Err(ErrorCode::Forbidden), "{other}");
         }
         let forwarded = "https://octo-4566.app.github.dev";
-        assert_eq!(from(forwarded, &[]), Err(Code::Forbidden));
+        assert_eq!(from(forwarded, &[]), Err(ErrorCode::Forbidden));
         assert!(from(forwarded, &[("sec-fetch-site", "same-origin")]).is_ok());
         let proxy = [("x-forwarded-host", "octo-4566.app.github.dev")];
         assert!(from(forwarded, &proxy).is_ok());
     }
 
     #[test]
-    fn without_auth_a_browser_is_served_under_names_of_this_machine_alone() {
-        let browser = |host: &str, auth: &Auth, route| {
+    fn without_auth_a_browser_must_use_a_local_host_name() {
+        let browser = |host: &str, auth: &Authenticator, route| {
             let headers = [("host", host), ("accept-language", "en")];
-            let admitted = auth.admit(&request(&headers, Some("arn:x")), route, None);
+            let admitted = auth.authenticate(&request(&headers, Some("arn:x")), route, None);
             admitted.map_err(|refusal| refusal.code)
         };
         for own in [
@@ -333,7 +351,10 @@ mod tests {
             "localstack:4566",
             "octo-4566.app.github.dev",
         ] {
-            assert!(browser(own, &Auth::None, Route::Stop).is_ok(), "{own}");
+            assert!(
+                browser(own, &Authenticator::None, Route::Stop).is_ok(),
+                "{own}"
+            );
         }
         for rebound in [
             "evil.example:4566",
@@ -343,15 +364,15 @@ mod tests {
             "1.2.3.4.5",
         ] {
             for route in [Route::Stop, Route::Status] {
-                let refused = browser(rebound, &Auth::None, route);
-                assert_eq!(refused, Err(Code::Forbidden), "{rebound}");
+                let refused = browser(rebound, &Authenticator::None, route);
+                assert_eq!(refused, Err(ErrorCode::Forbidden), "{rebound}");
             }
-            assert!(browser(rebound, &Auth::Iam, Route::Stop).is_ok());
+            assert!(browser(rebound, &Authenticator::Iam, Route::Stop).is_ok());
         }
         let program = [
             ("host", "curfew.internal.example"),
             ("user-agent", "curl/8"),
         ];
-        assert!(admit(&Auth::None, &program, None).is_ok());
+        assert!(authenticate(&Authenticator::None, &program, None).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked for: a route and its parameters, from a query, a body or a direct command, as valid types.
+//! Parses a route and its parameters, from a query, a body or a direct command, into a valid API command.
 
 use curfew_core::configuration::duration;
 use curfew_core::instance::InstanceId;
@@ -8,40 +8,40 @@ use curfew_core::select::{InstanceSelector, SelectionScope, TagFilter};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::http::Request;
-use crate::parameters::Parameters;
-use crate::refusal::{Refusal, quoted};
+use crate::api_error::{ApiError, quoted};
+use crate::http::HttpRequest;
+use crate::parameters::RequestParameters;
 use crate::route::Route;
 
-/// What is asked for.
+/// A valid request to the API.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// How instances are.
+pub enum ApiCommand {
+    /// Returns the state of these instances.
     Status(InstanceSelector),
-    /// A change to instances.
+    /// Changes instances.
     Change {
-        /// Which.
+        /// The requested change.
         ask: RequestKind,
-        /// Of what.
+        /// The instances to change.
         targets: InstanceSelector,
-        /// In earnest or not.
-        mode: Mode,
+        /// Whether the change is made or only planned.
+        mode: ChangeMode,
     },
-    /// What the schedules are, and what they want in the days to come.
-    Schedules(Option<Days>),
-    /// Whether the function works.
+    /// Returns the schedules, with their timelines if a number of days is given.
+    Schedules(Option<TimelineDays>),
+    /// Checks that the function works.
     Healthz,
 }
 
-/// Over how many days, today included (`days=7`).
+/// The number of days in a timeline, including today (`days=7`): 1 to 31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Days(i8);
+pub struct TimelineDays(i8);
 
-impl Days {
-    /// A month fits on a screen, and a schedule of one run each quarter of an hour then still fits into an answer.
-    pub(crate) const MOST: i8 = 31;
+impl TimelineDays {
+    /// The maximum. A month fits on a screen, and even a schedule with a run every quarter of an hour fits into a response.
+    pub(crate) const MAX: i8 = 31;
 
-    /// At least one, at most 31.
+    /// Returns the number, from 1 to 31.
     pub fn get(self) -> i8 {
         self.0
     }
@@ -49,34 +49,42 @@ impl Days {
 
 /// Whether a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It is made.
+pub enum ChangeMode {
+    /// Makes the change.
     Act,
-    /// It is only planned (`dry_run=true`). EC2's own `DryRun` is not used: most emulators act on it.
+    /// Only plans the change (`dry_run=true`). EC2's `DryRun` is not used: most emulators ignore it and act.
     DryRun,
 }
 
-impl Command {
-    /// What an HTTP request asks for, whose route is known. `now` is what `for` counts from.
-    pub fn of_request(route: Route, request: &Request, now: Timestamp) -> Result<Self, Refusal> {
-        Self::read(route, Parameters::of(request, route)?, now)
+impl ApiCommand {
+    /// Parses an HTTP request with a known route. `for` counts from `now`. Fails on an unknown or invalid parameter.
+    pub fn of_request(
+        route: Route,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        Self::read(route, RequestParameters::of(request, route)?, now)
     }
 
-    /// What a direct command asks for.
+    /// Parses a direct command. Fails on an unknown or invalid parameter.
     pub fn of_fields(
         route: Route,
         fields: &Map<String, Value>,
         now: Timestamp,
-    ) -> Result<Self, Refusal> {
-        Self::read(route, Parameters::of_fields(fields, route)?, now)
+    ) -> Result<Self, ApiError> {
+        Self::read(route, RequestParameters::of_fields(fields, route)?, now)
     }
 
-    fn read(route: Route, mut parameters: Parameters, now: Timestamp) -> Result<Self, Refusal> {
+    fn read(
+        route: Route,
+        mut parameters: RequestParameters,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         let command = match route {
             Route::Page | Route::OpenApi => {
-                return Err(Refusal::parameter(
+                return Err(ApiError::bad_parameter(
                     format!("`{}` is a document, not a command", route.path()),
-                    "ask for it over HTTP",
+                    "request it over HTTP",
                 ));
             }
             Route::Schedules => Self::Schedules(parameters.one("days", days)?),
@@ -92,40 +100,40 @@ impl Command {
             }
             Route::Resume => change(RequestKind::Resume, &mut parameters)?,
         };
-        parameters.nothing_else(route)?;
+        parameters.expect_empty(route)?;
         Ok(command)
     }
 }
 
-fn days(text: &str) -> Result<Days, Refusal> {
+fn days(text: &str) -> Result<TimelineDays, ApiError> {
     match text.parse() {
-        Ok(days @ 1..=Days::MOST) => Ok(Days(days)),
-        _ => Err(Refusal::parameter(
+        Ok(days @ 1..=TimelineDays::MAX) => Ok(TimelineDays(days)),
+        _ => Err(ApiError::bad_parameter(
             format!("`days` is {}", quoted(text)),
-            format!("it is a whole number from 1 to {}", Days::MOST),
+            format!("use a whole number from 1 to {}", TimelineDays::MAX),
         )),
     }
 }
 
-fn change(ask: RequestKind, parameters: &mut Parameters) -> Result<Command, Refusal> {
+fn change(ask: RequestKind, parameters: &mut RequestParameters) -> Result<ApiCommand, ApiError> {
     let mode = if parameters.flag("dry_run")? {
-        Mode::DryRun
+        ChangeMode::DryRun
     } else {
-        Mode::Act
+        ChangeMode::Act
     };
     let targets = targets(parameters)?;
-    Ok(Command::Change { ask, targets, mode })
+    Ok(ApiCommand::Change { ask, targets, mode })
 }
 
-fn targets(parameters: &mut Parameters) -> Result<InstanceSelector, Refusal> {
+fn targets(parameters: &mut RequestParameters) -> Result<InstanceSelector, ApiError> {
     let ids = parameters.all("instance", |text| {
         text.parse::<InstanceId>().map_err(|error| {
-            Refusal::parameter(format!("`instance`: {error}"), "`/status` lists the ids")
+            ApiError::bad_parameter(format!("`instance`: {error}"), "`/status` lists the ids")
         })
     })?;
     let schedules = parameters.all("schedule", |text| {
         text.parse::<ScheduleName>().map_err(|error| {
-            Refusal::parameter(
+            ApiError::bad_parameter(
                 format!("`schedule`: {error}"),
                 "`/schedules` lists the names",
             )
@@ -141,47 +149,51 @@ fn targets(parameters: &mut Parameters) -> Result<InstanceSelector, Refusal> {
             SelectionScope::Named
         },
     };
-    // `all` with ids means all of these: it lifts the limit, and widens nothing.
-    let fitted = !targets.schedules.is_empty() || !targets.tags.is_empty();
-    if !targets.ids.is_empty() && fitted {
-        return Err(Refusal::parameter(
+    // `all` with ids only lifts the limit on their number.
+    let filtered = !targets.schedules.is_empty() || !targets.tags.is_empty();
+    if !targets.ids.is_empty() && filtered {
+        return Err(ApiError::bad_parameter(
             "`instance` can't be combined with `schedule` or `tag`",
-            "name instances by their ids, or by schedule and tags",
+            "use ids alone, or schedule and tags",
         ));
     }
     Ok(targets)
 }
 
-fn tag(text: &str) -> Result<TagFilter, Refusal> {
+fn tag(text: &str) -> Result<TagFilter, ApiError> {
     text.parse().map_err(|_| {
-        Refusal::parameter(
+        ApiError::bad_parameter(
             format!("`tag` is {}", quoted(text)),
-            "it is a key and a value, such as `tag=Environment:dev*`",
+            "use a key and a value, such as `tag=Environment:dev*`",
         )
     })
 }
 
-/// How long a start or stop lasts: `for` a while or `until` an instant makes it an override.
-fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<RequestDuration, Refusal> {
+/// Reads how long a start or stop lasts. `for` or `until` makes it an override; without them it lasts until the next edge.
+fn lasting(
+    parameters: &mut RequestParameters,
+    now: Timestamp,
+) -> Result<RequestDuration, ApiError> {
     let length = parameters.one("for", |text| {
-        duration(text)
-            .map_err(|message| Refusal::parameter(format!("`for`: {message}"), "such as `for=2h`"))
+        duration(text).map_err(|message| {
+            ApiError::bad_parameter(format!("`for`: {message}"), "such as `for=2h`")
+        })
     })?;
     let until = parameters.one("until", |text| until(text, now))?;
     match (length, until) {
         (None, None) => Ok(RequestDuration::NextEdge),
         (Some(length), None) => Ok(RequestDuration::length(length, now)),
         (None, Some(until)) => Ok(until),
-        (Some(_), Some(_)) => Err(Refusal::parameter(
-            "`for` and `until` both say how long",
+        (Some(_), Some(_)) => Err(ApiError::bad_parameter(
+            "`for` and `until` can't be combined",
             "use one of them",
         )),
     }
 }
 
-fn until(text: &str, now: Timestamp) -> Result<RequestDuration, Refusal> {
+fn until(text: &str, now: Timestamp) -> Result<RequestDuration, ApiError> {
     let refuse = |why: &dyn std::fmt::Display, hint: String| {
-        Refusal::parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
+        ApiError::bad_parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
     };
     let until: Timestamp = text.parse().map_err(|_| {
         let hint =

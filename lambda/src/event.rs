@@ -1,5 +1,4 @@
-//! What wakes the function, told apart by shape. Anything else is refused by shape too: its keys are named, its values never
-//! are, and nothing is done.
+//! Classifies events by their shape. An unknown event is refused with the names of its keys, and never with its values.
 
 use curfew_core::instance::{InstanceId, InstanceState};
 use curfew_core::schedule::ScheduleName;
@@ -9,79 +8,79 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::api_error::quoted;
 use crate::http;
-use crate::json::{Document, RepeatedKey};
-use crate::message::Message;
-use crate::refusal::quoted;
+use crate::json::{JsonDocument, RepeatedKey};
+use crate::message::QueueMessage;
 
-/// One invocation of the function.
+/// An event that the function handles.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Invocation {
-    /// API Gateway or a function URL wants an HTTP answer.
-    Http(Box<http::Request>),
-    /// Somebody invoked the function itself with a command: the JSON that HTTP takes as a body, and `command`.
+    /// An HTTP request through API Gateway or a function URL.
+    Http(Box<http::HttpRequest>),
+    /// A direct invocation with a command: the JSON body of an HTTP request, and `command`.
     Direct {
         /// The value of `command`.
         command: String,
-        /// The rest.
+        /// The other fields.
         parameters: Map<String, Value>,
     },
-    /// A rule or timer fired.
+    /// A trigger of passes over all account-regions.
     PassTrigger(Trigger),
-    /// The same for one account and region.
+    /// A trigger of a pass over one account-region.
     Work(Work),
     /// Messages of the work queue.
-    Queue(Vec<Message>),
-    /// EC2 tells that an instance changed.
-    StateChange(StateChange),
+    Queue(Vec<QueueMessage>),
+    /// A notification of EC2 that an instance changed its state.
+    StateChange(StateChangeEvent),
 }
 
-/// What made a pass over everything happen, and what it says of the minute that the pass is for. It decides nothing.
+/// The trigger of passes over all account-regions. It determines the minute that the passes are for, and carries no decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
-    /// The rule of this UTC cron, which has edges of schedules at its minutes.
+    /// A rule with this UTC cron, whose minutes include edges of schedules.
     Edges(Box<Cron>),
-    /// An event of EventBridge's own form, with its time.
+    /// An EventBridge event with its own time.
     Event(Timestamp),
-    /// A caller that names a schedule.
+    /// A direct command that names a schedule.
     Schedule(ScheduleName),
-    /// The heartbeat, or a caller that names nothing.
+    /// The heartbeat, or a direct command without parameters.
     Now,
 }
 
 /// An `EC2 Instance State-change Notification`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateChange {
-    /// The instance.
+pub struct StateChangeEvent {
+    /// The id of the instance.
     pub instance: InstanceId,
-    /// Its new state.
+    /// The instance's new state.
     pub to: InstanceState,
-    /// When, as EventBridge writes it: RFC 3339.
+    /// The time of the change, as EventBridge writes it: RFC 3339.
     pub at: String,
-    /// Where.
+    /// The region of the instance.
     pub region: String,
-    /// EventBridge's id for it: the same however often it is delivered.
+    /// The id of the event, the same for repeated deliveries.
     pub event: String,
 }
 
-/// An event that nothing here understands.
+/// Reports an event of an unknown shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no event that Curfew knows: {shape}")]
+#[error("unknown event: {shape}")]
 pub struct UnknownEvent {
     shape: String,
 }
 
 impl Invocation {
-    /// The work that a message of the queue asks for; none, if somebody else wrote it.
-    pub fn work_of(message: &Message) -> Option<Work> {
-        let event: Document = serde_json::from_str(&message.body).ok()?;
+    /// Parses the work in a message of the queue; `None` if Curfew did not write the message.
+    pub fn work_of(message: &QueueMessage) -> Option<Work> {
+        let event: JsonDocument = serde_json::from_str(&message.body).ok()?;
         match Self::read(event.unambiguous().ok()?) {
             Ok(Self::Work(work)) => Some(work),
             _ => None,
         }
     }
 
-    /// Reads an event.
+    /// Classifies an event. Fails if its shape is unknown.
     pub fn read(event: &Value) -> Result<Self, UnknownEvent> {
         let Value::Object(fields) = event else {
             return Err(UnknownEvent::described(kind(event)));
@@ -90,9 +89,9 @@ impl Invocation {
         let broken = |what: &str| UnknownEvent::of(fields, what);
         if let Some(context) = fields.get("requestContext") {
             let request = if context.get("http").is_some() && has("rawPath") {
-                http::Request::from_http_api(event)
+                http::HttpRequest::from_http_api(event)
             } else {
-                http::Request::from_rest_proxy(event)
+                http::HttpRequest::from_rest_proxy(event)
             };
             return request
                 .map(|request| Self::Http(Box::new(request)))
@@ -101,18 +100,18 @@ impl Invocation {
                 });
         }
         if has("detail-type") {
-            let event = Bus::deserialize(event)
+            let event = EventBridgeEvent::deserialize(event)
                 .map_err(|_| broken("not an EventBridge event as AWS writes it"))?;
             return event.read().map_err(|what| broken(&what));
         }
-        if let Some(messages) = Message::all_in(fields) {
+        if let Some(messages) = QueueMessage::all_in(fields) {
             return Ok(Self::Queue(messages));
         }
         match fields.get("command") {
             Some(Value::String(command)) if command == "wake" => {
                 let mut parameters = fields.clone();
                 parameters.remove("command");
-                Self::wake(parameters).map_err(|what| broken(&what))
+                Self::read_trigger(parameters).map_err(|what| broken(&what))
             }
             Some(Value::String(command)) => {
                 let mut parameters = fields.clone();
@@ -122,8 +121,8 @@ impl Invocation {
                     parameters,
                 })
             }
-            Some(_) => Err(broken("`command` is not text")),
-            None => Transformed::deserialize(event)
+            Some(_) => Err(broken("`command` is not a string")),
+            None => TransformedEvent::deserialize(event)
                 .map(|transformed| Self::PassTrigger(Trigger::of_time(&transformed.at)))
                 .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
         }
@@ -131,22 +130,20 @@ impl Invocation {
 }
 
 impl Invocation {
-    /// A trigger for everything, or for one account and region. It is a pass whatever else stands there, so that what it can't
-    /// take is refused: a `dry_run` would be ignored, and an `instance` would not be the only one.
-    fn wake(parameters: Map<String, Value>) -> Result<Self, String> {
+    /// Parses a trigger of all account-regions, or of one. Fails on other fields: an ignored `dry_run` or `instance` would cause a
+    /// full pass.
+    fn read_trigger(parameters: Map<String, Value>) -> Result<Self, String> {
         if parameters.contains_key("account_region") {
             return Work::deserialize(Value::Object(parameters))
                 .map(Self::Work)
-                .map_err(|_| {
-                    "a trigger of one `account_region` that Curfew did not write".to_owned()
-                });
+                .map_err(|_| "an invalid trigger of one `account_region`".to_owned());
         }
         if let Some(key) = parameters
             .keys()
             .find(|key| !matches!(key.as_str(), "cron" | "schedule"))
         {
             return Err(format!(
-                "`wake` takes `cron` or `schedule` alone, and not {}",
+                "`wake` accepts only `cron` or `schedule`, not {}",
                 quoted(key)
             ));
         }
@@ -161,18 +158,18 @@ impl From<RepeatedKey> for UnknownEvent {
 }
 
 impl Trigger {
-    /// Of our own input.
+    /// Parses the fields of the command `wake`.
     fn of_fields(fields: &Map<String, Value>) -> Result<Self, String> {
         let text = |key: &str| match fields.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(_) => Err(format!("`{key}` is not text")),
+            Some(_) => Err(format!("`{key}` is not a string")),
         };
         match (text("cron")?, text("schedule")?) {
-            (Some(_), Some(_)) => Err("`cron` and `schedule` both say what it is for".to_owned()),
+            (Some(_), Some(_)) => Err("`cron` and `schedule` can't be combined".to_owned()),
             (Some(cron), None) => match cron.parse() {
                 Ok(cron) => Ok(Self::Edges(Box::new(cron))),
-                Err(_) => Err("`cron` is not a cron of EventBridge".to_owned()),
+                Err(_) => Err("`cron` is not an EventBridge cron".to_owned()),
             },
             (None, Some(name)) => match name.parse() {
                 Ok(name) => Ok(Self::Schedule(name)),
@@ -182,7 +179,7 @@ impl Trigger {
         }
     }
 
-    /// Of an event's time, in RFC 3339.
+    /// Creates a trigger from an event's time in RFC 3339; a malformed time means now.
     fn of_time(time: &str) -> Self {
         time.parse().map_or(Self::Now, Self::Event)
     }
@@ -190,7 +187,7 @@ impl Trigger {
 
 impl UnknownEvent {
     fn of(fields: &Map<String, Value>, what: &str) -> Self {
-        /// More would be noise in a log line.
+        /// Limits the length of the log line.
         const KEYS: usize = 12;
         let mut keys: Vec<String> = fields.keys().take(KEYS).map(|key| quoted(key)).collect();
         if fields.len() > KEYS {
@@ -216,7 +213,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Null => "null instead of an object",
         Value::Bool(_) => "a boolean instead of an object",
         Value::Number(_) => "a number instead of an object",
-        Value::String(_) => "text instead of an object",
+        Value::String(_) => "a string instead of an object",
         Value::Array(_) => "an array instead of an object",
         Value::Object(_) => "an object",
     }
@@ -227,7 +224,7 @@ fn kind(value: &Value) -> &'static str {
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Bus {
+struct EventBridgeEvent {
     source: String,
     detail_type: String,
     #[serde(default)]
@@ -240,7 +237,7 @@ struct Bus {
     detail: Value,
 }
 
-impl Bus {
+impl EventBridgeEvent {
     fn read(self) -> Result<Invocation, String> {
         match (self.source.as_str(), self.detail_type.as_str()) {
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
@@ -253,7 +250,7 @@ impl Bus {
                 let (Some(instance), Some(to)) = (instance, to) else {
                     return Err("a state change without an instance or a known state".to_owned());
                 };
-                Ok(Invocation::StateChange(StateChange {
+                Ok(Invocation::StateChange(StateChangeEvent {
                     instance,
                     to,
                     at: self.time,
@@ -270,10 +267,10 @@ impl Bus {
     }
 }
 
-/// What a rule's input transformer makes of a scheduled event: the rule, and the time.
+/// A scheduled event as a rule's input transformer rewrites it: the rule, and the time.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Transformed {
+struct TransformedEvent {
     #[serde(rename = "rule")]
     _rule: String,
     at: String,
@@ -291,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_rule_event_is_a_trigger_for_its_own_time() {
+    fn a_scheduled_event_triggers_a_pass_for_its_time() {
         let event = json!({
             "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": "2026-11-23T19:00:00Z",
             "resources": ["arn:aws:events:eu-west-3:123456789012:rule/curfew-curfew-edges-3f2a9c"],
@@ -304,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_input_is_a_trigger_wherever_it_comes_from() {
+    fn the_wake_command_is_a_pass_trigger() {
         let edges = "cron(0 19 ? * MON-FRI *)".parse().unwrap();
         assert_eq!(
             read(&json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"})),
@@ -322,18 +319,18 @@ mod tests {
         );
         insta::assert_snapshot!(
             read(&json!({"command": "wake", "schedule": "../x"})).unwrap_err(),
-            @"no event that Curfew knows: `schedule` is not a schedule's name (keys `command`, `schedule`)"
+            @"unknown event: `schedule` is not a schedule's name (keys `command`, `schedule`)"
         );
         insta::assert_snapshot!(
             read(&json!({"command": "wake", "cron": "at eight"})).unwrap_err(),
-            @"no event that Curfew knows: `cron` is not a cron of EventBridge (keys `command`, `cron`)"
+            @"unknown event: `cron` is not an EventBridge cron (keys `command`, `cron`)"
         );
     }
 
     #[test]
-    fn a_trigger_that_asks_for_what_it_does_not_take_is_none() {
+    fn a_trigger_with_unknown_or_invalid_fields_is_refused() {
         let account_region = json!({"region": "eu-west-3"});
-        let told = [
+        let errors = [
             json!({"command": "wake", "dry_run": true}),
             json!({"command": "wake", "instance": "i-0abc1234def567890"}),
             json!({"command": "wake", "shcedule": "office"}),
@@ -344,15 +341,15 @@ mod tests {
             json!({"command": "wake", "account_region": account_region, "dry_run": true}),
         ]
         .map(|event| read(&event).unwrap_err());
-        insta::assert_snapshot!(told.join("\n"), @r"
-        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `dry_run` (keys `command`, `dry_run`)
-        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `instance` (keys `command`, `instance`)
-        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `shcedule` (keys `command`, `shcedule`)
-        no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
-        no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
-        no event that Curfew knows: `cron` and `schedule` both say what it is for (keys `command`, `cron`, `schedule`)
-        no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `page` (keys `command`, `page`)
-        no event that Curfew knows: a trigger of one `account_region` that Curfew did not write (keys `command`, `dry_run`, `account_region`)
+        insta::assert_snapshot!(errors.join("\n"), @r"
+        unknown event: `wake` accepts only `cron` or `schedule`, not `dry_run` (keys `command`, `dry_run`)
+        unknown event: `wake` accepts only `cron` or `schedule`, not `instance` (keys `command`, `instance`)
+        unknown event: `wake` accepts only `cron` or `schedule`, not `shcedule` (keys `command`, `shcedule`)
+        unknown event: `schedule` is not a string (keys `command`, `schedule`)
+        unknown event: `schedule` is not a string (keys `command`, `schedule`)
+        unknown event: `cron` and `schedule` can't be combined (keys `command`, `cron`, `schedule`)
+        unknown event: `wake` accepts only `cron` or `schedule`, not `page` (keys `command`, `page`)
+        unknown event: an invalid trigger of one `account_region` (keys `account_region`, `command`, `dry_run`)
         ");
     }
 
@@ -374,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_change_is_read_as_ec2_sends_it() {
+    fn a_state_change_notification_is_parsed() {
         let event = |state: &str| {
             json!({
                 "id": "7bf73129-1428-4cd3-a780-95db273d1602", "detail-type": "EC2 Instance State-change Notification",
@@ -385,7 +382,7 @@ mod tests {
         };
         assert_eq!(
             read(&event("stopped")),
-            Ok(Invocation::StateChange(StateChange {
+            Ok(Invocation::StateChange(StateChangeEvent {
                 instance: "i-0abc1234def567890".parse().unwrap(),
                 to: InstanceState::Stopped,
                 at: "2026-11-23T18:00:00Z".into(),
@@ -397,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told_by_its_shape_and_without_its_values() {
+    fn an_unknown_event_is_described_by_its_keys_not_its_values() {
         let shapes: Vec<String> = [
             json!(null),
             json!([1]),
@@ -413,22 +410,22 @@ mod tests {
         .map(|event| read(event).unwrap_err())
         .collect();
         insta::assert_snapshot!(shapes.join("\n"), @r"
-        no event that Curfew knows: null instead of an object
-        no event that Curfew knows: an array instead of an object
-        no event that Curfew knows: no `requestContext`, `detail-type` or `command` (no keys)
-        no event that Curfew knows: no `requestContext`, `detail-type` or `command` (keys `Records`)
-        no event that Curfew knows: neither a REST proxy event nor one of an HTTP API or function URL (keys `httpMethod`, `path`, `requestContext`)
-        no event that Curfew knows: an EventBridge event `Object Created` from `aws.s3` (keys `detail`, `detail-type`, `source`)
-        no event that Curfew knows: an EventBridge event `Scheduled Event` from `evil` (keys `detail-type`, `source`)
-        no event that Curfew knows: `command` is not text (keys `command`)
-        no event that Curfew knows: no `requestContext`, `detail-type` or `command` (keys `a\nb`)
+        unknown event: null instead of an object
+        unknown event: an array instead of an object
+        unknown event: no `requestContext`, `detail-type` or `command` (no keys)
+        unknown event: no `requestContext`, `detail-type` or `command` (keys `Records`)
+        unknown event: neither a REST proxy event nor one of an HTTP API or function URL (keys `httpMethod`, `path`, `requestContext`)
+        unknown event: an EventBridge event `Object Created` from `aws.s3` (keys `detail`, `detail-type`, `source`)
+        unknown event: an EventBridge event `Scheduled Event` from `evil` (keys `detail-type`, `source`)
+        unknown event: `command` is not a string (keys `command`)
+        unknown event: no `requestContext`, `detail-type` or `command` (keys `a\nb`)
         ");
     }
 
     #[test]
-    fn an_event_with_many_keys_is_not_repeated_at_length() {
+    fn the_description_of_an_event_with_many_keys_is_bounded() {
         let event: Map<String, Value> = (0..100).map(|n| (format!("k{n}"), Value::Null)).collect();
-        let told = read(&Value::Object(event)).unwrap_err();
-        assert!(told.ends_with("and 88 more)"), "{told}");
+        let error = read(&Value::Object(event)).unwrap_err();
+        assert!(error.ends_with("and 88 more)"), "{error}");
     }
 }

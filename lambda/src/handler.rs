@@ -1,69 +1,78 @@
-//! The function: an event comes in, an answer goes out, whatever the event is.
+//! Handles one event: authenticates, dispatches and answers HTTP requests, and runs the passes that triggers cause.
 
 use curfew_core::state_tags::Actor;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::answer::{Health, Problem};
+use crate::api_error::{ApiError, ErrorCode, quoted};
 use crate::app::App;
-use crate::command::Command;
-use crate::configuration::FRESH;
+use crate::command::ApiCommand;
+use crate::configuration_cache::MAX_AGE;
 use crate::event::{Invocation, UnknownEvent};
-use crate::http::{Request, Response};
-use crate::invocation_context::{Call, in_time};
-use crate::json::{Document, RepeatedKey};
+use crate::http::{HttpRequest, HttpResponse};
+use crate::invocation_context::{InvocationContext, before_deadline};
+use crate::json::{JsonDocument, RepeatedKey};
 use crate::openapi;
 use crate::page;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::responses::{ErrorResponse, HealthResponse};
 use crate::route::Route;
 
-/// An invocation that is not answered but fails, so that Lambda counts it, and tries again where that is its custom.
+/// Fails the invocation, so that Lambda counts the error and, for asynchronous events, retries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
-    /// A code, as in [`Refusal`], or `unknown_event`.
+pub struct InvocationFailure {
+    /// A code of [`ApiError`], or `unknown_event`.
     pub kind: String,
-    /// One sentence.
+    /// The error in one sentence.
     pub message: String,
 }
 
 impl App {
-    /// Takes an event and answers it. HTTP requests and direct commands are always answered, if need be with an error; triggers
-    /// and events that nobody understands fail instead, since nobody reads their answer.
-    pub async fn handle(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
-        let span = info_span!("invocation", request_id = call.request_id);
-        self.take(Ok(event), call).instrument(span).await
+    /// Handles an event and returns its response. HTTP requests and direct commands always get a response, which may be an error.
+    /// Failed triggers and unknown events fail the invocation instead, because their response is not read.
+    pub async fn handle(
+        &self,
+        event: &Value,
+        context: &InvocationContext,
+    ) -> Result<Value, InvocationFailure> {
+        let span = info_span!("invocation", request_id = context.request_id);
+        self.dispatch(Ok(event), context).instrument(span).await
     }
 
-    /// The same for an event as Lambda sent it, which may repeat a key and is refused then.
-    pub async fn receive(&self, event: &Document, call: &Call) -> Result<Value, Failure> {
-        let span = info_span!("invocation", request_id = call.request_id);
+    /// Handles an event as Lambda sent it. Fails if an object in it repeats a key.
+    pub async fn receive(
+        &self,
+        event: &JsonDocument,
+        context: &InvocationContext,
+    ) -> Result<Value, InvocationFailure> {
+        let span = info_span!("invocation", request_id = context.request_id);
         let event = event.unambiguous();
-        self.take(event, call).instrument(span).await
+        self.dispatch(event, context).instrument(span).await
     }
 
-    async fn take(
+    async fn dispatch(
         &self,
         event: Result<&Value, RepeatedKey>,
-        call: &Call,
-    ) -> Result<Value, Failure> {
+        context: &InvocationContext,
+    ) -> Result<Value, InvocationFailure> {
         let invocation = event.map_err(UnknownEvent::from).and_then(Invocation::read);
         let invocation = invocation.map_err(|unknown| {
             warn!(error = %unknown, "event refused");
-            Failure {
+            InvocationFailure {
                 kind: "unknown_event".to_owned(),
                 message: unknown.to_string(),
             }
         })?;
         match invocation {
-            Invocation::Http(request) => Ok(self.http(&request, call).await.envelope()),
+            Invocation::Http(request) => Ok(self.http(&request, context).await.envelope()),
             Invocation::Direct {
                 command,
                 parameters,
             } => {
-                let answer = self.direct(&command, &parameters, call);
-                let (status, document) = conclude(in_time(call, Box::pin(answer)).await, call);
+                let answer = self.direct(&command, &parameters, context);
+                let (status, document) =
+                    into_parts(before_deadline(context, Box::pin(answer)).await, context);
                 let refused = document["error"]["code"].as_str();
                 info!(
                     command = quoted(&command),
@@ -72,19 +81,19 @@ impl App {
                 Ok(document)
             }
             Invocation::PassTrigger(trigger) => {
-                let pass = self.wake(&trigger, call.deadline());
-                report(in_time(call, Box::pin(pass)).await)
+                let pass = self.handle_trigger(&trigger, context.deadline());
+                pass_result(before_deadline(context, Box::pin(pass)).await)
             }
             Invocation::Work(work) => {
-                let pass = self.work(&work, call.deadline());
-                report(in_time(call, Box::pin(pass)).await)
+                let pass = self.run_work(&work, context.deadline());
+                pass_result(before_deadline(context, Box::pin(pass)).await)
             }
             Invocation::Queue(messages) => {
-                Ok(Answer::of(&self.worked(&messages, call).await).document)
+                Ok(ApiResponse::of(&self.process_messages(&messages, context).await).document)
             }
             Invocation::StateChange(change) => {
-                let pass = self.state_changed(&change, call.deadline());
-                report(in_time(call, Box::pin(pass)).await)
+                let pass = self.state_changed(&change, context.deadline());
+                pass_result(before_deadline(context, Box::pin(pass)).await)
             }
         }
     }
@@ -93,40 +102,41 @@ impl App {
         &self,
         command: &str,
         parameters: &Map<String, Value>,
-        call: &Call,
-    ) -> Result<Answer, Refusal> {
-        let route = Route::commanded(command).ok_or_else(|| {
-            Refusal::parameter(
-                format!("there is no command {}", quoted(command)),
-                "commands are the paths of the API without their slash, and `wake`",
+        context: &InvocationContext,
+    ) -> Result<ApiResponse, ApiError> {
+        let route = Route::of_command(command).ok_or_else(|| {
+            ApiError::bad_parameter(
+                format!("unknown command {}", quoted(command)),
+                "use a path of the API without its slash, or `wake`",
             )
         })?;
-        let command = Command::of_fields(route, parameters, self.clock.now())?;
-        self.answer(command, Actor::new("direct"), call).await
+        let command = ApiCommand::of_fields(route, parameters, self.clock.now())?;
+        self.answer(command, Actor::new("direct"), context).await
     }
 
-    async fn http(&self, request: &Request, call: &Call) -> Response {
+    async fn http(&self, request: &HttpRequest, context: &InvocationContext) -> HttpResponse {
         let route = Route::of(request);
         let admitted = route.clone().and_then(|route| {
             let by = self
                 .auth
-                .admit(request, route, self.cors_origin.as_deref())?;
+                .authenticate(request, route, self.cors_origin.as_deref())?;
             Ok((route, by))
         });
         let by = admitted.as_ref().ok().map(|(_, by)| by.clone());
         let mut refused = None;
         let mut response = match (&route, admitted) {
-            (Ok(_), _) if request.method == "OPTIONS" => Response::empty(204),
+            (Ok(_), _) if request.method == "OPTIONS" => HttpResponse::empty(204),
             (Ok(Route::Page), _) => page::response(request),
             (Ok(Route::OpenApi), _) => openapi::response(),
             (_, admitted) => {
-                let answer = self.requested(request, admitted, call);
-                let (status, document) = conclude(in_time(call, Box::pin(answer)).await, call);
+                let answer = self.requested(request, admitted, context);
+                let (status, document) =
+                    into_parts(before_deadline(context, Box::pin(answer)).await, context);
                 refused = document["error"]["code"].as_str().map(str::to_owned);
-                Response::json(status, &document)
+                HttpResponse::json(status, &document)
             }
         };
-        self.complete(&mut response, request, call);
+        self.complete(&mut response, request, context);
         info!(
             route = route.map_or("none", Route::name),
             method = request.method,
@@ -142,19 +152,24 @@ impl App {
 
     async fn requested(
         &self,
-        request: &Request,
-        admitted: Result<(Route, Actor), Refusal>,
-        call: &Call,
-    ) -> Result<Answer, Refusal> {
+        request: &HttpRequest,
+        admitted: Result<(Route, Actor), ApiError>,
+        context: &InvocationContext,
+    ) -> Result<ApiResponse, ApiError> {
         let (route, by) = admitted?;
-        let command = Command::of_request(route, request, self.clock.now())?;
-        self.answer(command, by, call).await
+        let command = ApiCommand::of_request(route, request, self.clock.now())?;
+        self.answer(command, by, context).await
     }
 
-    /// Headers that follow from the status, and what the method leaves out.
-    fn complete(&self, response: &mut Response, request: &Request, call: &Call) {
+    /// Adds the headers that depend on the status, and removes the body from responses to HEAD.
+    fn complete(
+        &self,
+        response: &mut HttpResponse,
+        request: &HttpRequest,
+        context: &InvocationContext,
+    ) {
         let headers = &mut response.headers;
-        headers.insert("X-Request-Id", call.request_id.clone());
+        headers.insert("X-Request-Id", context.request_id.clone());
         if matches!(response.status, 204 | 405) {
             let methods = Route::at(request).map_or(&[][..], Route::methods);
             headers.insert("Allow", methods.join(", "));
@@ -163,8 +178,8 @@ impl App {
             headers.insert("WWW-Authenticate", self.auth.challenge().to_owned());
         }
         let retry_after = match response.status {
-            429 => Code::Throttled.retry_after(),
-            503 => Code::CloudFailed.retry_after(),
+            429 => ErrorCode::Throttled.retry_after(),
+            503 => ErrorCode::CloudFailed.retry_after(),
             _ => None,
         };
         if let Some(seconds) = retry_after {
@@ -180,7 +195,7 @@ impl App {
                     "Access-Control-Allow-Headers",
                     "authorization, content-type".to_owned(),
                 );
-                // Ten minutes without another preflight.
+                // Browsers cache the preflight for ten minutes.
                 headers.insert("Access-Control-Max-Age", "600".to_owned());
             }
             headers.insert(
@@ -193,25 +208,30 @@ impl App {
         }
     }
 
-    async fn answer(&self, command: Command, by: Actor, call: &Call) -> Result<Answer, Refusal> {
+    async fn answer(
+        &self,
+        command: ApiCommand,
+        by: Actor,
+        context: &InvocationContext,
+    ) -> Result<ApiResponse, ApiError> {
         match command {
-            Command::Status(targets) => {
-                Ok(Answer::of(&self.status(&targets, call.deadline()).await?))
-            }
-            Command::Schedules(days) => Ok(Answer::of(&self.schedules(days).await?)),
-            Command::Healthz => {
-                self.configuration.current(&self.clock, FRESH).await?;
-                Ok(Answer::of(&Health {
+            ApiCommand::Status(targets) => Ok(ApiResponse::of(
+                &self.status(&targets, context.deadline()).await?,
+            )),
+            ApiCommand::Schedules(days) => Ok(ApiResponse::of(&self.schedules(days).await?)),
+            ApiCommand::Healthz => {
+                self.configuration.current(&self.clock, MAX_AGE).await?;
+                Ok(ApiResponse::of(&HealthResponse {
                     status: "ok",
                     version: env!("CARGO_PKG_VERSION"),
                 }))
             }
-            Command::Change { ask, targets, mode } => {
+            ApiCommand::Change { ask, targets, mode } => {
                 let changes = self
-                    .change(ask, &targets, mode, by, call.deadline())
+                    .change(ask, &targets, mode, by, context.deadline())
                     .await?;
-                let mut answer = Answer::of(&changes);
-                if changes.await_a_later_pass() {
+                let mut answer = ApiResponse::of(&changes);
+                if changes.has_recorded() {
                     answer.status = 202;
                 }
                 if let Some(refusal) = &changes.error {
@@ -223,39 +243,42 @@ impl App {
     }
 }
 
-/// A document and its status.
+/// A response document and its HTTP status.
 #[derive(Debug)]
-struct Answer {
+struct ApiResponse {
     status: u16,
     document: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     fn of(document: &impl Serialize) -> Self {
         Self {
             status: 200,
             document: serde_json::to_value(document)
-                .expect("our documents have text keys and no numbers that JSON lacks"),
+                .expect("response documents have string keys and finite numbers"),
         }
     }
 }
 
-fn conclude(answer: Result<Answer, Refusal>, call: &Call) -> (u16, Value) {
+fn into_parts(answer: Result<ApiResponse, ApiError>, context: &InvocationContext) -> (u16, Value) {
     let (status, mut document) = match answer {
-        Ok(Answer { status, document }) => (status, document),
-        Err(error) => (error.code.status(), Answer::of(&Problem { error }).document),
+        Ok(ApiResponse { status, document }) => (status, document),
+        Err(error) => (
+            error.code.status(),
+            ApiResponse::of(&ErrorResponse { error }).document,
+        ),
     };
-    document["request_id"] = Value::from(call.request_id.as_str());
+    document["request_id"] = Value::from(context.request_id.as_str());
     (status, document)
 }
 
-fn report<T: Serialize>(outcome: Result<T, Refusal>) -> Result<Value, Failure> {
+fn pass_result<T: Serialize>(outcome: Result<T, ApiError>) -> Result<Value, InvocationFailure> {
     match outcome {
-        Ok(report) => Ok(Answer::of(&report).document),
+        Ok(report) => Ok(ApiResponse::of(&report).document),
         Err(refusal) => {
             error!(code = ?refusal.code, error = %refusal, "pass failed");
             let kind = serde_json::to_value(refusal.code).ok();
-            Err(Failure {
+            Err(InvocationFailure {
                 kind: kind
                     .as_ref()
                     .and_then(Value::as_str)

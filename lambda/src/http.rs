@@ -1,5 +1,5 @@
-//! HTTP as API Gateway and function URLs hand it over: payload 1.0 (REST proxy) and 2.0 (HTTP API, function URL), and the one
-//! envelope for answers that all of them take.
+//! HTTP requests as API Gateway and function URLs deliver them, in payload 1.0 (REST proxy) and 2.0 (HTTP API, function URL), and
+//! the response envelope that all of them accept.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +8,46 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A request, whichever way it came.
+/// An HTTP request, independent of the payload version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// In capitals.
+pub struct HttpRequest {
+    /// The method in upper case.
     pub method: String,
-    /// As it arrived: it may begin with the stage, or with an emulator's own prefix.
+    /// The path as received, which may begin with the stage or an emulator's prefix.
     pub path: String,
-    /// The stage it came through, which may be the path's first part.
+    /// The stage of the API, which may be the first segment of the path.
     pub stage: String,
-    /// What the route `{proxy+}` took: the path without anything in front. Empty for the API's root, where that is told.
+    /// The value of `{proxy+}`: the path without any prefix. Empty for the API's root, if the event identifies it.
     pub proxy: Option<String>,
-    /// Decoded, keys repeated as often as they came.
+    /// The decoded query parameters, with repeated keys.
     pub query: Vec<(String, String)>,
-    /// With names in lower case.
+    /// The headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// As text; empty when there was none.
-    pub body: Result<String, BadBody>,
-    /// Who signed the request, when API Gateway or the function URL checked a signature.
+    /// The body as text; empty if absent.
+    pub body: Result<String, BodyError>,
+    /// The ARN of the IAM identity that signed the request, if API Gateway or the function URL verified a signature.
     pub caller: Option<String>,
-    /// Where it came from.
+    /// The client's IP address.
     pub source_ip: Option<String>,
 }
 
-/// A body that is no text.
+/// Reports a body that can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadBody {
-    /// The envelope says base64, and it isn't.
-    #[error("the body is not the base64 that its envelope says it is")]
+pub enum BodyError {
+    /// The event declares base64, but the body is not.
+    #[error("the body is declared as base64 but is not valid base64")]
     Base64,
-    /// Not UTF-8.
+    /// The body is not valid UTF-8.
     #[error("the body is not UTF-8 text")]
     Utf8,
-    /// Longer than any request needs.
-    #[error("the body is longer than {} bytes", Request::LONGEST_BODY)]
+    /// The body exceeds the limit.
+    #[error("the body is longer than {} bytes", HttpRequest::MAX_BODY_LENGTH)]
     TooLong,
 }
 
-impl Request {
-    /// A thousand instance ids fit in 20 kB; nothing that is larger was meant for Curfew.
-    const LONGEST_BODY: usize = 64 * 1024;
+impl HttpRequest {
+    /// The limit in bytes. A thousand instance ids fit into 20 kB.
+    const MAX_BODY_LENGTH: usize = 64 * 1024;
 
     /// Reads a REST proxy event, payload 1.0.
     ///
@@ -66,9 +66,10 @@ impl Request {
             body,
             is_base64_encoded,
         } = RestProxy::deserialize(event)?;
-        let several = multi_value_query_string_parameters.filter(|several| !several.is_empty());
-        let several = several.map(|several| {
-            let pairs = several.into_iter().flat_map(|(key, values)| {
+        let multi_value =
+            multi_value_query_string_parameters.filter(|multi_value| !multi_value.is_empty());
+        let multi_value = multi_value.map(|multi_value| {
+            let pairs = multi_value.into_iter().flat_map(|(key, values)| {
                 values.into_iter().map(move |value| (key.clone(), value))
             });
             pairs.collect()
@@ -95,10 +96,10 @@ impl Request {
                 Some("/") => Some(String::new()),
                 _ => path_parameters.and_then(|parameters| parameters.proxy),
             },
-            query: several.unwrap_or_else(single),
+            query: multi_value.unwrap_or_else(single),
             headers: lower_case(all_headers),
             body: text(body, is_base64_encoded),
-            caller: somebody(identity.user_arn),
+            caller: non_empty(identity.user_arn),
             source_ip: identity.source_ip,
         })
     }
@@ -116,7 +117,7 @@ impl Request {
             body,
             is_base64_encoded,
         } = HttpApi::deserialize(event)?;
-        // `queryStringParameters` joins repeated keys with commas; only the raw text tells them apart.
+        // `queryStringParameters` joins repeated keys with commas; only the raw text separates them.
         let query = form_urlencoded::parse(raw_query_string.unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
@@ -129,19 +130,19 @@ impl Request {
             query,
             headers: lower_case(headers.unwrap_or_default()),
             body: text(body, is_base64_encoded),
-            caller: somebody(caller.and_then(|iam| iam.user_arn)),
+            caller: non_empty(caller.and_then(|iam| iam.user_arn)),
             source_ip: context.http.source_ip,
         })
     }
 
-    /// A header's value, by its name in lower case.
+    /// Returns a header's value by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 }
 
-/// A gateway that asks for no signature has no identity to pass on; an emulator may write that as empty text.
-fn somebody(arn: Option<String>) -> Option<String> {
+/// Maps an empty ARN, which an emulator may send for an unsigned request, to `None`.
+fn non_empty(arn: Option<String>) -> Option<String> {
     arn.filter(|arn| !arn.is_empty())
 }
 
@@ -152,16 +153,18 @@ fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BadBody> {
+fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BodyError> {
     let body = body.unwrap_or_default();
     let body = if is_base64 == Some(true) {
-        let bytes = BASE64_STANDARD.decode(body).map_err(|_| BadBody::Base64)?;
-        String::from_utf8(bytes).map_err(|_| BadBody::Utf8)?
+        let bytes = BASE64_STANDARD
+            .decode(body)
+            .map_err(|_| BodyError::Base64)?;
+        String::from_utf8(bytes).map_err(|_| BodyError::Utf8)?
     } else {
         body
     };
-    if body.len() > Request::LONGEST_BODY {
-        Err(BadBody::TooLong)
+    if body.len() > HttpRequest::MAX_BODY_LENGTH {
+        Err(BodyError::TooLong)
     } else {
         Ok(body)
     }
@@ -171,7 +174,7 @@ fn text(body: Option<String>, is_base64: Option<bool>) -> Result<String, BadBody
 #[serde(rename_all = "camelCase")]
 struct RestProxy {
     http_method: String,
-    /// The path in API Gateway's own terms, such as `/{proxy+}`.
+    /// The resource path of API Gateway, such as `/{proxy+}`.
     resource: Option<String>,
     path: String,
     headers: Option<BTreeMap<String, String>>,
@@ -186,14 +189,14 @@ struct RestProxy {
 
 #[derive(Deserialize)]
 struct RestContext {
-    /// A load balancer's event, which looks much the same, has none.
+    /// Absent from a load balancer's event, which otherwise has the same shape.
     stage: String,
-    identity: Option<Identity>,
+    identity: Option<RestIdentity>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Identity {
+struct RestIdentity {
     source_ip: Option<String>,
     user_arn: Option<String>,
 }
@@ -240,19 +243,19 @@ struct IamAuthorizer {
     user_arn: Option<String>,
 }
 
-/// An answer.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
+pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
-    /// Each name once.
+    /// The headers, each name once.
     pub headers: BTreeMap<&'static str, String>,
-    /// Text; empty for none.
+    /// The body as text; empty for none.
     pub body: String,
 }
 
-impl Response {
-    /// A JSON document.
+impl HttpResponse {
+    /// Creates a response with a JSON body.
     pub(crate) fn json(status: u16, document: &Value) -> Self {
         Self::text(
             status,
@@ -261,7 +264,7 @@ impl Response {
         )
     }
 
-    /// A text of this content type.
+    /// Creates a response with a text body of this content type.
     pub(crate) fn text(status: u16, content_type: &str, body: String) -> Self {
         let mut response = Self::empty(status);
         response
@@ -271,7 +274,7 @@ impl Response {
         response
     }
 
-    /// Nothing but a status. What is true now may not be true in a second: no answer is ever stored.
+    /// Creates a response without a body. Responses are not cached, because the fleet's state changes at any time.
     pub(crate) fn empty(status: u16) -> Self {
         Self {
             status,
@@ -283,7 +286,7 @@ impl Response {
         }
     }
 
-    /// The envelope that REST proxies, HTTP APIs and function URLs all take.
+    /// Returns the response envelope that REST proxies, HTTP APIs and function URLs accept.
     pub fn envelope(&self) -> Value {
         json!({
             "statusCode": self.status,
@@ -298,7 +301,7 @@ impl Response {
 mod tests {
     use super::*;
 
-    fn http_api(changes: &[(&str, Value)]) -> Request {
+    fn http_api(changes: &[(&str, Value)]) -> HttpRequest {
         let mut event = json!({
             "version": "2.0", "rawPath": "/prod/status", "rawQueryString": "",
             "headers": {"User-Agent": "x"},
@@ -307,11 +310,11 @@ mod tests {
         for (key, value) in changes {
             event[*key] = value.clone();
         }
-        Request::from_http_api(&event).unwrap()
+        HttpRequest::from_http_api(&event).unwrap()
     }
 
     #[test]
-    fn repeated_query_keys_are_told_apart_and_decoded() {
+    fn repeated_query_keys_are_kept_and_decoded() {
         let request = http_api(&[(
             "rawQueryString",
             "instance=i-1&instance=i-2&tag=Team%3AA%26B+C".into(),
@@ -332,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_text_whatever_its_envelope() {
+    fn a_body_is_decoded_from_text_or_base64() {
         let body = |body: &str, base64: bool| {
             http_api(&[
                 ("body", body.into()),
@@ -342,17 +345,17 @@ mod tests {
         };
         assert_eq!(body("eyJhIjoxfQ==", true).as_deref(), Ok(r#"{"a":1}"#));
         assert_eq!(body("eyJhIjoxfQ==", false).as_deref(), Ok("eyJhIjoxfQ=="));
-        assert_eq!(body("no base64!", true), Err(BadBody::Base64));
-        assert_eq!(body("/w==", true), Err(BadBody::Utf8));
+        assert_eq!(body("no base64!", true), Err(BodyError::Base64));
+        assert_eq!(body("/w==", true), Err(BodyError::Utf8));
         assert_eq!(
-            body(&"x".repeat(Request::LONGEST_BODY + 1), false),
-            Err(BadBody::TooLong)
+            body(&"x".repeat(HttpRequest::MAX_BODY_LENGTH + 1), false),
+            Err(BodyError::TooLong)
         );
     }
 
     #[test]
-    fn a_load_balancers_event_is_not_a_rest_proxy() {
+    fn a_load_balancer_event_is_not_a_rest_proxy_event() {
         let event = json!({"httpMethod": "GET", "path": "/", "requestContext": {"elb": {"targetGroupArn": "arn"}}});
-        assert!(Request::from_rest_proxy(&event).is_err());
+        assert!(HttpRequest::from_rest_proxy(&event).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! JSON whose objects have each key once.
+//! Reads JSON and detects repeated keys.
 //!
-//! RFC 8259 leaves the meaning of a repeated key open. `serde_json` keeps the last: `{"dry_run": true, "dry_run": false}` would act,
-//! and another reader of the same text would say that it does not. Here such a text is refused.
+//! RFC 8259 does not define the meaning of a repeated key. `serde_json` keeps the last value, so that `{"dry_run": true, "dry_run":
+//! false}` would act, while another parser keeps the first. Such a document is refused.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,20 +10,20 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-/// A JSON document, and the first key that one of its objects repeats.
+/// A JSON document, with the first repeated key in it, if any.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document {
+pub struct JsonDocument {
     value: Value,
     repeated: Option<String>,
 }
 
-/// A key that stands in an object more than once.
+/// Reports a key that an object contains more than once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key {} is repeated", crate::refusal::quoted(.0))]
+#[error("the key {} is repeated", crate::api_error::quoted(.0))]
 pub struct RepeatedKey(String);
 
-impl Document {
-    /// The document, unless a key is repeated in it.
+impl JsonDocument {
+    /// Returns the value. Fails if the document repeats a key.
     pub fn unambiguous(&self) -> Result<&Value, RepeatedKey> {
         match &self.repeated {
             None => Ok(&self.value),
@@ -31,13 +31,13 @@ impl Document {
         }
     }
 
-    /// The document with the last value of each key, good only to find out how to answer.
+    /// Returns the document with the last value of each repeated key. Use it only to choose the form of a response.
     pub(crate) fn last_values(&self) -> &Value {
         &self.value
     }
 }
 
-impl From<Value> for Document {
+impl From<Value> for JsonDocument {
     fn from(value: Value) -> Self {
         Self {
             value,
@@ -46,16 +46,16 @@ impl From<Value> for Document {
     }
 }
 
-impl Serialize for Document {
+impl Serialize for JsonDocument {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.value.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Document {
+impl<'de> Deserialize<'de> for JsonDocument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let repeated = RefCell::default();
-        let value = Reader(&repeated).deserialize(deserializer)?;
+        let value = ValueReader(&repeated).deserialize(deserializer)?;
         Ok(Self {
             value,
             repeated: repeated.into_inner(),
@@ -63,11 +63,11 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
-/// Reads a value as `serde_json` does, and notes the first repeated key.
+/// Deserializes a value as `serde_json` does, and records the first repeated key.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a RefCell<Option<String>>);
+struct ValueReader<'a>(&'a RefCell<Option<String>>);
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -75,7 +75,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueReader<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,13 +139,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Value, String> {
-        let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let document: JsonDocument =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
         let value = document.unambiguous().map_err(|error| error.to_string());
         value.cloned()
     }
 
     #[test]
-    fn a_repeated_key_is_named_however_deep_it_stands() {
+    fn a_repeated_key_is_reported_at_any_depth() {
         assert_eq!(
             read(r#"{"dry_run": true, "dry_run": false}"#).unwrap_err(),
             "the key `dry_run` is repeated"
@@ -154,7 +155,7 @@ mod tests {
             read(r#"[{"a": {"b": 1, "b": 1}}]"#).unwrap_err(),
             "the key `b` is repeated"
         );
-        // The same key, written in two ways.
+        // The same key with and without an escape.
         assert!(read(r#"{"all": false, "\u0061ll": true}"#).is_err());
         assert!(read(r#"{"a": {"b": 1}, "c": {"b": 1}}"#).is_ok());
         assert!(read(r#"{"a": 1,}"#).unwrap_err().contains("trailing comma"));
@@ -180,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_repeats_no_key_is_read_as_serde_json_reads_it(value in json()) {
+        fn json_without_repeated_keys_reads_like_serde_json(value in json()) {
             let text = value.to_string();
             let plain: Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(read(&text), Ok(plain));

@@ -1,35 +1,35 @@
-//! The Lambda: an event becomes an invocation, an invocation a pass or a request, and that an answer.
+//! The Lambda function: reads an event, runs a pass or an API request, and returns the response.
 //!
-//! Everything that wakes the function is told apart in [`event`]; what people and programs may ask for is in [`route`] and
-//! [`command`]; what they get is in [`answer`] and [`refusal`]. [`app::App`] joins them in [`handler`], and tests boot it whole.
+//! [`event`] classifies events. [`route`] and [`command`] define the API's requests, [`responses`] and [`api_error`] its
+//! responses. [`app::App`] combines them in [`handler`]; the tests run the whole of it.
 //!
-//! Decisions are `curfew-core`'s, calls are `curfew-aws`'s. No state lives here between invocations, but for the configuration'
-//! short cache: an execution environment may vanish at any moment.
+//! Decisions belong to `curfew-core` and AWS calls to `curfew-aws`. The only state between invocations is a short-lived cache of
+//! the configuration and of connections: an execution environment may end at any time.
 
-pub mod account_regions;
-pub mod answer;
+pub mod api_error;
 pub mod app;
 pub mod auth;
-pub mod boot;
 pub mod command;
-pub mod config;
-pub mod configuration;
+pub mod configuration_cache;
+pub mod environment;
 pub mod event;
 pub mod handler;
 pub mod http;
+pub mod init;
 pub mod invocation_context;
 pub mod json;
-pub mod last_words;
 pub mod message;
 pub mod openapi;
+pub mod organisation_cache;
 pub mod page;
-pub mod refusal;
+pub mod panic_hook;
+pub mod responses;
 pub mod route;
 pub mod work;
 pub mod work_queue;
 
-mod act;
-mod cloud;
+mod aws_errors;
+mod observation;
 mod parameter;
 mod parameters;
-mod sight;
+mod requests;

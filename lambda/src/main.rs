@@ -1,9 +1,9 @@
-//! The `bootstrap` that Lambda's custom runtime starts.
+//! The `bootstrap` executable of Lambda's custom runtime.
 
-use curfew_lambda::boot::open;
-use curfew_lambda::invocation_context::Call;
-use curfew_lambda::json::Document;
-use curfew_lambda::last_words::{self, UnderWay};
+use curfew_lambda::init::app_from_environment;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::json::JsonDocument;
+use curfew_lambda::panic_hook::{self, InvocationGuard};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -11,33 +11,33 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    log();
-    last_words::arrange(std::env::var("AWS_LAMBDA_RUNTIME_API").ok());
-    let app = &open().inspect_err(|error| {
+    init_logging();
+    panic_hook::install(std::env::var("AWS_LAMBDA_RUNTIME_API").ok());
+    let app = &app_from_environment().inspect_err(|error| {
         tracing::error!(
             error = error as &dyn std::error::Error,
-            "the function can't start"
+            "initialisation failed"
         );
     })?;
-    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<Document>| async move {
+    let events = lambda_runtime::run(service_fn(|event: LambdaEvent<JsonDocument>| async move {
         let LambdaEvent { payload, context } = event;
-        let _under_way = UnderWay::begin(&payload, &context.request_id);
-        let call = Call::until(context.request_id, context.deadline, &app.clock);
-        // Boxed: the layers around it nest deeper than the compiler lays out in one piece.
-        Box::pin(app.receive(&payload, &call))
+        let _guard = InvocationGuard::enter(&payload, &context.request_id);
+        let context = InvocationContext::until(context.request_id, context.deadline, &app.clock);
+        // Boxed: the nested futures exceed the compiler's layout limits.
+        Box::pin(app.receive(&payload, &context))
             .await
             .map_err(|failure| Diagnostic {
                 error_type: failure.kind,
                 error_message: failure.message,
             })
     }));
-    // The first event is asked for while the configuration is on their way.
-    tokio::join!(app.warm_up(), events).1
+    // Fetches the first event while the configuration is being read.
+    tokio::join!(app.prefetch_configuration(), events).1
 }
 
-/// One JSON object a line on standard output; `CURFEW_LOG` says how much, by module: `info,curfew_aws=debug`. Not an `EnvFilter`,
-/// which could filter by fields too: its regular expressions are a tenth of the function's code.
-fn log() {
+/// Logs one JSON object per line to standard output. `CURFEW_LOG` sets the levels by module: `info,curfew_aws=debug`. `EnvFilter`,
+/// which also filters by fields, is not used: its regular expressions are a tenth of the function's code.
+fn init_logging() {
     let filter = std::env::var("CURFEW_LOG")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -45,7 +45,7 @@ fn log() {
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        // The list of spans has it too.
+        // The list of spans contains it too.
         .with_current_span(false);
     tracing_subscriber::registry()
         .with(lines)

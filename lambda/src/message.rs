@@ -1,20 +1,20 @@
-//! The messages of the work queue, as they come from there. It needs nothing of AWS's SDK.
+//! The messages of the work queue, as Lambda delivers them. Independent of the AWS SDK.
 
 use serde_json::{Map, Value};
 
-/// A message of the queue.
+/// A message of an SQS queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// What SQS calls it.
+pub struct QueueMessage {
+    /// The message's id in SQS.
     pub id: String,
-    /// What was sent.
+    /// The text of the message.
     pub body: String,
-    /// How often it was delivered, this time included.
+    /// The number of deliveries, including this one.
     pub receives: u32,
 }
 
-impl Message {
-    /// The messages in an event of a queue; none, if it is no such event.
+impl QueueMessage {
+    /// Returns the messages of a queue's event, or `None` for another event.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
     pub fn all_in(event: &Map<String, Value>) -> Option<Vec<Self>> {
         let records = event.get("Records")?.as_array()?;
@@ -42,7 +42,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_message_is_a_trigger_like_any_other() {
+    fn a_message_body_is_read_as_work() {
         let account_region = json!({"account": "111122223333", "region": "eu-west-3"});
         let work = Work {
             page: Some("token".to_owned()),
@@ -53,7 +53,7 @@ mod tests {
             )
         };
         let message: Value = serde_json::from_str(&work.to_message()).unwrap();
-        insta::assert_snapshot!(message, @r#"{"at":"2026-11-23T19:00:00Z","command":"wake","account_region":{"account":"111122223333","region":"eu-west-3"},"page":"token","part":2}"#);
+        insta::assert_snapshot!(message, @r#"{"account_region":{"account":"111122223333","region":"eu-west-3"},"at":"2026-11-23T19:00:00Z","command":"wake","page":"token","part":2}"#);
         assert_eq!(Invocation::read(&message), Ok(Invocation::Work(work)));
     }
 

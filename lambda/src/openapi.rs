@@ -1,5 +1,5 @@
-//! What there is to ask for, as an OpenAPI 3.1 document: made from the types that requests and answers have, and committed as text,
-//! so that the function need only send it.
+//! The API as an OpenAPI 3.1 document, which is generated from the request and response types and committed, so that the function
+//! serves it as text.
 
 #[cfg(feature = "schema")]
 mod describe;
@@ -7,11 +7,11 @@ mod describe;
 #[cfg(feature = "schema")]
 pub use describe::describe;
 
-use crate::http::Response;
+use crate::http::HttpResponse;
 
-/// The document, as it was made: `docs/openapi.json`. A test compares it with what `describe` makes of the types today.
+/// The committed document, `docs/openapi.json`. A test compares it with the output of `describe`.
 pub const DOCUMENT: &str = include_str!("../../docs/openapi.json");
 
-pub(crate) fn response() -> Response {
-    Response::text(200, "application/json; charset=utf-8", DOCUMENT.to_owned())
+pub(crate) fn response() -> HttpResponse {
+    HttpResponse::text(200, "application/json; charset=utf-8", DOCUMENT.to_owned())
 }

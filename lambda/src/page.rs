@@ -1,10 +1,10 @@
-//! The page at `/`: one document for everybody, which holds nothing of the fleet and asks this same API for all that it shows.
+//! The web page at `/`: a static document without data of the fleet, which calls this API for everything that it shows.
 //!
-//! It is put together when this is compiled, from the files in `page/`, and costs a cold start nothing. The browser is told to
-//! run exactly this script and this style, by their hashes, and to speak with nobody but the API: a name or a reason that got
-//! into the page as markup, by whatever defect, would still do nothing.
+//! It is assembled at compile time from the files in `page/`, at no cost to a cold start. The content security policy allows only
+//! this script and this style, by their hashes, and connections only to the API, so that markup injected into the page by a bug
+//! stays inert.
 
-use crate::http::{Request, Response};
+use crate::http::{HttpRequest, HttpResponse};
 
 macro_rules! style {
     () => {
@@ -12,7 +12,7 @@ macro_rules! style {
     };
 }
 
-// One script, in this order: each file uses the ones before it.
+// One script: each file uses the ones before it.
 macro_rules! script {
     () => {
         concat!(
@@ -37,31 +37,31 @@ const PAGE: &str = concat!(
     "</script>\n</body>\n</html>\n",
 );
 
-/// The hashes are of what is between the tags; a test holds them to it, and prints the right ones. `data:` is for the icon.
+/// The hashes cover the text between the tags; a test checks them and prints the expected ones. `data:` is for the icon.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-9zEWxlZ5h5aLjozc6we9XbA+A4CBR3SvwjzhkqrpY7E='; \
-    style-src 'sha256-78c76X8X9UY9ONe8HejzmhXk2x9jO9LaAyLkdbNGY1g='; \
+    script-src 'sha256-jnnhKLJPB0T8Uzpi6PkRMHlTLyS/OsstzNRNHCtR22k='; \
+    style-src 'sha256-6k4qrAwVpvHvz1hYPncUdUBygMefJHYXGcTRZKntBVw='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Tells one release's page from another's.
+/// Identifies the page of this release.
 const ENTITY_TAG: u64 = fnv1a(PAGE.as_bytes());
 
-/// The page; or that it has not changed, for a browser that has it.
-pub(crate) fn response(request: &Request) -> Response {
+/// Returns the page, or 304 if the browser's cached copy is current.
+pub(crate) fn response(request: &HttpRequest) -> HttpResponse {
     let tag = format!("\"{ENTITY_TAG:016x}\"");
-    // A proxy that compressed the page on its way has made the tag a weak one.
+    // A proxy that compresses the page makes the tag a weak one.
     let known = request.header("if-none-match").is_some_and(|tags| {
         let mut tags = tags.split(',').map(str::trim);
         tags.any(|known| known.strip_prefix("W/").unwrap_or(known) == tag)
     });
     let mut response = if known {
-        Response::empty(304)
+        HttpResponse::empty(304)
     } else {
-        Response::text(200, "text/html; charset=utf-8", PAGE.to_owned())
+        HttpResponse::text(200, "text/html; charset=utf-8", PAGE.to_owned())
     };
     for (name, value) in [
-        // Kept, and asked about each time: the page and the API it talks to are of one release.
+        // Cached, but revalidated each time, so that the page and the API are of the same release.
         ("Cache-Control", "no-cache"),
         ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
         ("ETag", tag.as_str()),
@@ -72,7 +72,7 @@ pub(crate) fn response(request: &Request) -> Response {
     response
 }
 
-/// FNV-1a: it needs to tell releases apart, not to withstand anybody.
+/// FNV-1a. The hash distinguishes releases; it need not be cryptographic.
 ///
 /// <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>
 const fn fnv1a(bytes: &[u8]) -> u64 {
@@ -102,9 +102,9 @@ mod tests {
         )
     }
 
-    fn asked(if_none_match: Option<&str>) -> Response {
+    fn request_page(if_none_match: Option<&str>) -> HttpResponse {
         let headers = if_none_match.map(|tags| ("if-none-match".to_owned(), tags.to_owned()));
-        response(&Request {
+        response(&HttpRequest {
             method: "GET".into(),
             path: "/".into(),
             stage: "prod".into(),
@@ -117,9 +117,8 @@ mod tests {
         })
     }
 
-    /// Without this the browser would refuse to run the page.
     #[test]
-    fn the_policy_allows_this_script_and_this_style_and_no_other() {
+    fn the_policy_allows_only_this_script_and_this_style() {
         let between = |from: &str, to: &str| {
             let (_, rest) = PAGE.split_once(from).unwrap();
             rest.split_once(to).unwrap().0
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_loads_nothing_and_links_nowhere() {
+    fn the_page_loads_and_links_no_other_resource() {
         assert!(!PAGE.contains("innerHTML"));
         let addresses: Vec<&str> = PAGE
             .match_indices("http")
@@ -153,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_has_this_page_is_told_so() {
-        let first = asked(None);
+    fn an_unchanged_page_is_answered_with_304() {
+        let first = request_page(None);
         assert_eq!((first.status, first.body.as_str()), (200, PAGE));
         let tag = first.headers["ETag"].as_str();
         for tags in [
@@ -162,10 +161,10 @@ mod tests {
             format!("W/{tag}"),
             format!("\"older\", {tag}"),
         ] {
-            let again = asked(Some(&tags));
+            let again = request_page(Some(&tags));
             assert_eq!((again.status, again.body.as_str()), (304, ""), "{tags}");
             assert_eq!(again.headers["ETag"], tag);
         }
-        assert_eq!(asked(Some("\"older\"")).status, 200);
+        assert_eq!(request_page(Some("\"older\"")).status, 200);
     }
 }

@@ -1,31 +1,31 @@
-//! What may stand in a query or a body: each parameter's name, and how JSON writes it.
+//! The API's parameters: their names, and their form in JSON.
 
 use serde_json::Value;
 
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 
-/// What may stand in a query or a body.
+/// A parameter of a query or a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parameter {
-    /// An instance's id.
+pub(crate) enum ApiParameter {
+    /// The id of an instance.
     Instance,
-    /// A schedule's name.
+    /// The name of a schedule.
     Schedule,
-    /// A tag's key and value.
+    /// The key and value of a tag.
     Tag,
-    /// Whether everything that fits is meant.
+    /// Whether the request is for all matching instances.
     All,
-    /// How long an override lasts.
+    /// The duration of an override.
     For,
-    /// When an override ends.
+    /// The end of an override.
     Until,
-    /// Whether nothing is to be done.
+    /// Whether the change is only planned.
     DryRun,
-    /// Over how many days.
+    /// The number of days in a timeline.
     Days,
 }
 
-impl Parameter {
+impl ApiParameter {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Instance => "instance",
@@ -39,23 +39,24 @@ impl Parameter {
         }
     }
 
-    /// Whether there may be several of it.
+    /// Whether the parameter may have several values.
     pub(crate) fn repeats(self) -> bool {
         matches!(self, Self::Instance | Self::Schedule | Self::Tag)
     }
 
-    /// Its texts in a JSON document. An empty list or a null is refused: what a script meant to name, and did not, must not
-    /// become a request for whatever is meant without it.
-    pub(crate) fn texts(self, value: &Value) -> Result<Vec<String>, Refusal> {
+    /// Returns the parameter's values in a JSON document. Fails on null or an empty list: a script that failed to fill in a filter
+    /// must not select everything.
+    pub(crate) fn texts(self, value: &Value) -> Result<Vec<String>, ApiError> {
         let name = self.name();
-        let refuse =
-            |what: &str, hint: &str| Err(Refusal::parameter(format!("`{name}` is {what}"), hint));
+        let refuse = |what: &str, hint: &str| {
+            Err(ApiError::bad_parameter(format!("`{name}` is {what}"), hint))
+        };
         match (self, value) {
-            (_, Value::Null) => refuse("null", "give it a value, or leave it out"),
+            (_, Value::Null) => refuse("null", "give it a value, or omit it"),
             (Self::All | Self::DryRun, Value::Bool(flag)) => Ok(vec![flag.to_string()]),
-            (Self::All | Self::DryRun, _) => refuse("no boolean", "it is `true` or `false`"),
+            (Self::All | Self::DryRun, _) => refuse("not a boolean", "use `true` or `false`"),
             (Self::Days, Value::Number(days)) => Ok(vec![days.to_string()]),
-            (Self::Days, _) => refuse("no number", "write it as a JSON number"),
+            (Self::Days, _) => refuse("not a number", "use a JSON number"),
             (_, Value::String(text)) => Ok(vec![text.clone()]),
             (one, Value::Array(values)) if one.repeats() => {
                 let texts: Option<Vec<String>> = values
@@ -64,17 +65,16 @@ impl Parameter {
                     .collect();
                 match texts {
                     Some(texts) if texts.is_empty() => {
-                        refuse("an empty list", "name what is meant, or leave it out")
+                        refuse("an empty list", "give it a value, or omit it")
                     }
                     Some(texts) => Ok(texts),
-                    None => refuse("not a list of texts", "write values as JSON strings"),
+                    None => refuse("not a list of strings", "use JSON strings"),
                 }
             }
-            (one, _) if one.repeats() => refuse(
-                "neither text nor a list of texts",
-                "write values as JSON strings",
-            ),
-            _ => refuse("not text", "write it as a JSON string"),
+            (one, _) if one.repeats() => {
+                refuse("neither a string nor a list of strings", "use JSON strings")
+            }
+            _ => refuse("not a string", "use a JSON string"),
         }
     }
 }

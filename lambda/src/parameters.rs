@@ -1,26 +1,26 @@
-//! Parameters before they mean anything: keys with texts, from a query, a JSON object or a form.
+//! Unparsed parameters of a request: pairs of a key and a text, from a query, a JSON object or a form.
 
 use serde_json::{Map, Value};
 
-use crate::http::Request;
-use crate::json::Document;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::http::HttpRequest;
+use crate::json::JsonDocument;
 use crate::route::Route;
 
-/// Keys with texts, taken out one by one, so that what is left over was not understood.
+/// Pairs of a key and a text. A command takes out the parameters that it knows; the rest is an error.
 #[derive(Debug, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct RequestParameters(Vec<(String, String)>);
 
-impl Parameters {
-    /// More is no request that a person or script makes: a thousand instances are named by a schedule or tag.
-    const MOST: usize = 1000;
+impl RequestParameters {
+    /// The maximum number of parameters. Larger selections are made by schedule or tag.
+    const MAX: usize = 1000;
 
-    /// Of an HTTP request: its query, and for POST its body as well.
-    pub(crate) fn of(request: &Request, route: Route) -> Result<Self, Refusal> {
+    /// Reads the parameters of an HTTP request: its query and, for POST, its body. Fails if the body is malformed.
+    pub(crate) fn of(request: &HttpRequest, route: Route) -> Result<Self, ApiError> {
         let mut parameters = Self(request.query.clone());
         let refuse = |message: &str| {
-            Err(Refusal::new(
-                Code::BadBody,
+            Err(ApiError::new(
+                ErrorCode::BadBody,
                 message.to_owned(),
                 r#"send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query"#,
             ))
@@ -36,10 +36,10 @@ impl Parameters {
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         if body.is_empty() {
-            // Everything is in the query.
+            // All parameters are in the query.
         } else if body.starts_with('{') {
-            // Whatever the content type says: curl calls everything a form.
-            match serde_json::from_str::<Document>(body) {
+            // The content type is ignored: curl sends every body as a form.
+            match serde_json::from_str::<JsonDocument>(body) {
                 Ok(document) => match document.unambiguous() {
                     Ok(Value::Object(fields)) => parameters.extend(fields, route)?,
                     Ok(_) => return refuse("the body is not a JSON object"),
@@ -63,14 +63,14 @@ impl Parameters {
         parameters.bounded()
     }
 
-    /// Of a direct command.
-    pub(crate) fn of_fields(fields: &Map<String, Value>, route: Route) -> Result<Self, Refusal> {
+    /// Reads the parameters of a direct command.
+    pub(crate) fn of_fields(fields: &Map<String, Value>, route: Route) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         parameters.extend(fields, route)?;
         parameters.bounded()
     }
 
-    fn extend(&mut self, fields: &Map<String, Value>, route: Route) -> Result<(), Refusal> {
+    fn extend(&mut self, fields: &Map<String, Value>, route: Route) -> Result<(), ApiError> {
         for (key, value) in fields {
             let known = route.parameters().iter().find(|one| one.name() == key);
             let known = known.ok_or_else(|| unknown(route, key))?;
@@ -80,11 +80,11 @@ impl Parameters {
         Ok(())
     }
 
-    fn bounded(self) -> Result<Self, Refusal> {
-        if self.0.len() > Self::MOST {
-            Err(Refusal::new(
-                Code::TooMany,
-                format!("{} parameters are more than {}", self.0.len(), Self::MOST),
+    fn bounded(self) -> Result<Self, ApiError> {
+        if self.0.len() > Self::MAX {
+            Err(ApiError::new(
+                ErrorCode::TooMany,
+                format!("{} parameters are more than {}", self.0.len(), Self::MAX),
                 "name instances by `schedule` or `tag`",
             ))
         } else {
@@ -92,12 +92,12 @@ impl Parameters {
         }
     }
 
-    /// Every value of `key`, read by `read`.
+    /// Takes out all values of `key` and parses each with `read`.
     pub(crate) fn all<T>(
         &mut self,
         key: &str,
-        read: impl Fn(&str) -> Result<T, Refusal>,
-    ) -> Result<Vec<T>, Refusal> {
+        read: impl Fn(&str) -> Result<T, ApiError>,
+    ) -> Result<Vec<T>, ApiError> {
         let (taken, rest) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|(name, _)| name == key);
@@ -106,37 +106,37 @@ impl Parameters {
         taken.iter().map(|(_, text)| read(text)).collect()
     }
 
-    /// The only value of `key`, if there is one.
+    /// Takes out the value of `key`, if present. Fails if there are several.
     pub(crate) fn one<T>(
         &mut self,
         key: &str,
-        read: impl Fn(&str) -> Result<T, Refusal>,
-    ) -> Result<Option<T>, Refusal> {
+        read: impl Fn(&str) -> Result<T, ApiError>,
+    ) -> Result<Option<T>, ApiError> {
         let mut values = self.all(key, read)?;
         if values.len() > 1 {
-            return Err(Refusal::parameter(
-                format!("`{key}` is there {} times", values.len()),
-                "it has one value",
+            return Err(ApiError::bad_parameter(
+                format!("`{key}` is given {} times", values.len()),
+                "give it once",
             ));
         }
         Ok(values.pop())
     }
 
-    /// `key=true` or `key=false`; no `key` is `false`.
-    pub(crate) fn flag(&mut self, key: &str) -> Result<bool, Refusal> {
+    /// Takes out the boolean `key`; `false` if it is absent.
+    pub(crate) fn flag(&mut self, key: &str) -> Result<bool, ApiError> {
         let flag = self.one(key, |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Refusal::parameter(
+            _ => Err(ApiError::bad_parameter(
                 format!("`{key}` is {}", quoted(text)),
-                "it is `true` or `false`",
+                "use `true` or `false`",
             )),
         })?;
         Ok(flag.unwrap_or_default())
     }
 
-    /// Refuses what was not taken: a misspelt `schedule` must not mean everything.
-    pub(crate) fn nothing_else(self, route: Route) -> Result<(), Refusal> {
+    /// Fails if a parameter is left: a misspelt `schedule` must not select everything.
+    pub(crate) fn expect_empty(self, route: Route) -> Result<(), ApiError> {
         let Some((key, _)) = self.0.first() else {
             return Ok(());
         };
@@ -144,20 +144,20 @@ impl Parameters {
     }
 }
 
-fn unknown(route: Route, key: &str) -> Refusal {
+fn unknown(route: Route, key: &str) -> ApiError {
     let names = route
         .parameters()
         .iter()
         .map(|one| format!("`{}`", one.name()));
     let names: Vec<String> = names.collect();
     let allowed = if names.is_empty() {
-        "no parameters".to_owned()
+        "none".to_owned()
     } else {
         names.join(", ")
     };
-    Refusal::parameter(
+    ApiError::bad_parameter(
         format!("`{}` has no parameter {}", route.name(), quoted(key)),
-        format!("it takes {allowed}"),
+        format!("allowed: {allowed}"),
     )
 }
 
@@ -168,10 +168,10 @@ mod tests {
 
     use jiff::Timestamp;
 
-    use crate::command::Command;
+    use crate::command::ApiCommand;
 
-    fn request(query: &str, content_type: &str, body: &str) -> Request {
-        Request {
+    fn request(query: &str, content_type: &str, body: &str) -> HttpRequest {
+        HttpRequest {
             method: "POST".into(),
             path: "/start".into(),
             stage: "prod".into(),
@@ -186,30 +186,30 @@ mod tests {
         }
     }
 
-    fn read(route: Route, request: &Request) -> Result<Command, Refusal> {
+    fn read(route: Route, request: &HttpRequest) -> Result<ApiCommand, ApiError> {
         let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
-        Command::of_request(route, request, now)
+        ApiCommand::of_request(route, request, now)
     }
 
     #[test]
-    fn query_json_and_form_say_the_same() {
+    fn query_json_and_form_are_equivalent() {
         let json = r#"{"instance": ["i-0abc1234", "i-0abc1235"], "for": "2h", "dry_run": true}"#;
         let form = "instance=i-0abc1234&instance=i-0abc1235&for=2h&dry_run=true";
         let curl = "application/x-www-form-urlencoded";
-        let by_query = read(Route::Start, &request(form, "", "")).unwrap();
+        let from_query = read(Route::Start, &request(form, "", "")).unwrap();
         assert_eq!(
             read(Route::Start, &request("", "application/json", json)).unwrap(),
-            by_query
+            from_query
         );
         assert_eq!(
             read(Route::Start, &request("", curl, form)).unwrap(),
-            by_query
+            from_query
         );
         assert_eq!(
             read(Route::Start, &request("", curl, json)).unwrap(),
-            by_query
+            from_query
         );
-        insta::assert_debug_snapshot!(by_query, @r#"
+        insta::assert_debug_snapshot!(from_query, @r#"
         Change {
             ask: Start(
                 Until(
@@ -235,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_with_what_is_allowed() {
+    fn an_invalid_parameter_is_reported_with_the_allowed_values() {
         let query = |route, query: &str| read(route, &request(query, "", ""));
         let body = |body: &str| read(Route::Stop, &request("", "text/plain", body));
-        let told: Vec<String> = [
+        let errors: Vec<String> = [
             query(Route::Stop, "instance=web"),
             query(Route::Stop, "instances=i-0abc1234"),
             query(Route::Stop, "token=s3cr3t"),
@@ -274,52 +274,52 @@ mod tests {
         .into_iter()
         .map(|command| command.unwrap_err().to_string())
         .collect();
-        insta::assert_snapshot!(told.join("\n"), @r#"
+        insta::assert_snapshot!(errors.join("\n"), @r#"
         `instance`: `web` is not an instance id: `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`; `/status` lists the ids
-        `stop` has no parameter `instances`; it takes `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
-        `stop` has no parameter `token`; it takes `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
-        `all` is `yes`; it is `true` or `false`
-        `all` is there 2 times; it has one value
-        `instance` can't be combined with `schedule` or `tag`; name instances by their ids, or by schedule and tags
+        `stop` has no parameter `instances`; allowed: `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
+        `stop` has no parameter `token`; allowed: `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
+        `all` is `yes`; use `true` or `false`
+        `all` is given 2 times; give it once
+        `instance` can't be combined with `schedule` or `tag`; use ids alone, or schedule and tags
         `schedule`: `none` can't name a schedule: in an instance's tag it means that no schedule manages it; `/schedules` lists the names
-        `tag` is `Environment`; it is a key and a value, such as `tag=Environment:dev*`
+        `tag` is `Environment`; use a key and a value, such as `tag=Environment:dev*`
         `for`: `-2h` is not a length of time: it must be more than nothing; such as `for=2h`
         `for`: `99999h` is too long: at most 31 days (`31d`); such as `for=2h`
         `for`: `soon` is not a length of time such as `90m`, `24h` or `2d`; such as `for=2h`
-        `for` and `until` both say how long; use one of them
+        `for` and `until` can't be combined; use one of them
         `until` is `2026-11-23T22:00:00 01:00`, which is not an instant in RFC 3339; such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`
         `until` is `2026-11-23T18:00:00Z`, which is over already; it is 2026-11-23T18:00:00Z now
         `until` is `2027-11-23T18:00:00Z`, which is too far away; an override lasts 31 days at most
-        `resume` has no parameter `for`; it takes `instance`, `schedule`, `tag`, `all`, `dry_run`
-        `status` has no parameter `dry_run`; it takes `instance`, `schedule`, `tag`, `all`
-        `healthz` has no parameter `verbose`; it takes no parameters
-        `days` is `0`; it is a whole number from 1 to 31
-        `days` is `32`; it is a whole number from 1 to 31
-        `days` is `a week`; it is a whole number from 1 to 31
+        `resume` has no parameter `for`; allowed: `instance`, `schedule`, `tag`, `all`, `dry_run`
+        `status` has no parameter `dry_run`; allowed: `instance`, `schedule`, `tag`, `all`
+        `healthz` has no parameter `verbose`; allowed: none
+        `days` is `0`; use a whole number from 1 to 31
+        `days` is `32`; use a whole number from 1 to 31
+        `days` is `a week`; use a whole number from 1 to 31
         the body is not a JSON object; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         the body is not valid JSON: line 2, column 1; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
         the key `dry_run` is repeated; send a JSON object such as {"instance": "i-0abc1234def567890"}, or use the query
-        `instance` is neither text nor a list of texts; write values as JSON strings
-        `instance` is an empty list; name what is meant, or leave it out
-        `instance` is null; give it a value, or leave it out
-        `stop` has no parameter `instances`; it takes `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
-        `all` is no boolean; it is `true` or `false`
-        `for` is not text; write it as a JSON string
-        `instance` is not a list of texts; write values as JSON strings
+        `instance` is neither a string nor a list of strings; use JSON strings
+        `instance` is an empty list; give it a value, or omit it
+        `instance` is null; give it a value, or omit it
+        `stop` has no parameter `instances`; allowed: `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
+        `all` is not a boolean; use `true` or `false`
+        `for` is not a string; use a JSON string
+        `instance` is not a list of strings; use JSON strings
         "#);
     }
 
     #[test]
-    fn deep_json_and_endless_lists_are_refused() {
+    fn deeply_nested_json_and_too_many_parameters_are_refused() {
         let deep = format!(
             "{{\"instance\": {}{}}}",
             "[".repeat(10_000),
             "]".repeat(10_000)
         );
         let refusal = read(Route::Stop, &request("", "", &deep)).unwrap_err();
-        assert_eq!(refusal.code, Code::BadBody);
-        let endless = "instance=i-0abc1234&".repeat(Parameters::MOST + 1);
-        let refusal = read(Route::Stop, &request(&endless, "", "")).unwrap_err();
-        assert_eq!(refusal.code, Code::TooMany);
+        assert_eq!(refusal.code, ErrorCode::BadBody);
+        let too_many = "instance=i-0abc1234&".repeat(RequestParameters::MAX + 1);
+        let refusal = read(Route::Stop, &request(&too_many, "", "")).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::TooMany);
     }
 }

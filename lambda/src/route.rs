@@ -1,27 +1,27 @@
-//! Which path, with which method, is what.
+//! Maps a request's path and method to a route.
 
-use crate::http::Request;
-use crate::parameter::Parameter;
-use crate::refusal::{Code, Refusal, quoted};
+use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::http::HttpRequest;
+use crate::parameter::ApiParameter;
 
-/// What there is to ask for.
+/// An endpoint of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The page for people.
+    /// The web page.
     Page,
-    /// What there is to ask for, as an OpenAPI document.
+    /// The OpenAPI document.
     OpenApi,
-    /// How the fleet is.
+    /// The state of the instances.
     Status,
-    /// Start instances.
+    /// Starts instances.
     Start,
-    /// Stop instances.
+    /// Stops instances.
     Stop,
-    /// End overrides.
+    /// Ends overrides and applies the schedules.
     Resume,
-    /// What the schedules are.
+    /// The configured schedules.
     Schedules,
-    /// Whether the function works.
+    /// The health check.
     Healthz,
 }
 
@@ -37,7 +37,7 @@ impl Route {
         Self::Healthz,
     ];
 
-    /// Its name in the log.
+    /// The route's name in the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Page => "page",
@@ -51,7 +51,7 @@ impl Route {
         }
     }
 
-    /// Its path, without what is in front of it.
+    /// The route's path, without a stage or another prefix.
     pub fn path(self) -> &'static str {
         match self {
             Self::Page => "/",
@@ -65,14 +65,14 @@ impl Route {
         }
     }
 
-    /// The route of a direct command: its path without the slash.
-    pub fn commanded(command: &str) -> Option<Self> {
+    /// The route of a direct command, which is the path without its slash.
+    pub fn of_command(command: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|route| route.path().strip_prefix('/') == Some(command))
     }
 
-    /// Whether asking for it changes anything.
+    /// Whether requests to the route change instances.
     pub fn effect(self) -> Effect {
         match self {
             Self::Page | Self::OpenApi | Self::Status | Self::Schedules | Self::Healthz => {
@@ -82,8 +82,8 @@ impl Route {
         }
     }
 
-    /// The methods it takes. A start or stop by GET is for the browser's address bar; a resume has no such excuse, and nothing
-    /// is ever changed by HEAD.
+    /// The methods that the route accepts. Start and stop accept GET so that they work from a browser's address bar; resume does not.
+    /// HEAD never changes an instance.
     pub fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Page | Self::OpenApi | Self::Status | Self::Schedules | Self::Healthz => {
@@ -94,15 +94,15 @@ impl Route {
         }
     }
 
-    /// Whether only those who are let in get an answer. Documents are the same for everybody, and load balancers and monitors,
-    /// which have no credentials, are told only that the function works.
-    pub fn is_guarded(self) -> bool {
+    /// Whether the route requires authentication. The documents contain nothing of the fleet, and load balancers and monitors have no
+    /// credentials for the health check.
+    pub fn requires_authentication(self) -> bool {
         !matches!(self, Self::Page | Self::OpenApi | Self::Healthz)
     }
 
-    /// The parameters it takes. What a browser's address says beyond the path is the page's own business.
-    pub(crate) fn parameters(self) -> &'static [Parameter] {
-        use Parameter::{All, Days, DryRun, For, Instance, Schedule, Tag, Until};
+    /// The parameters that the route accepts. The page and the document ignore theirs.
+    pub(crate) fn parameters(self) -> &'static [ApiParameter] {
+        use ApiParameter::{All, Days, DryRun, For, Instance, Schedule, Tag, Until};
         match self {
             Self::Page | Self::OpenApi | Self::Healthz => &[],
             Self::Status => &[Instance, Schedule, Tag, All],
@@ -112,16 +112,16 @@ impl Route {
         }
     }
 
-    /// The route of a request, by its path and method.
-    pub fn of(request: &Request) -> Result<Self, Refusal> {
+    /// Finds the route of a request. Fails on an unknown path, or a method that the route does not accept.
+    pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let route = Self::at(request)?;
         if route.methods().contains(&request.method.as_str()) {
             return Ok(route);
         }
-        Err(Refusal::new(
-            Code::MethodNotAllowed,
+        Err(ApiError::new(
+            ErrorCode::MethodNotAllowed,
             format!(
-                "`{}` does not take {}",
+                "`{}` does not support {}",
                 route.path(),
                 quoted(&request.method)
             ),
@@ -129,9 +129,9 @@ impl Route {
         ))
     }
 
-    /// The route of a path. It may be preceded by the stage, or by the prefixes under which emulators serve a REST API;
-    /// a custom domain's base path is only left out of what `{proxy+}` took.
-    pub(crate) fn at(request: &Request) -> Result<Self, Refusal> {
+    /// Finds the route of a path. The path may begin with the stage or with an emulator's prefix for REST APIs. A custom domain's
+    /// base path is recognised only by the value of `{proxy+}`, which excludes it.
+    pub(crate) fn at(request: &HttpRequest) -> Result<Self, ApiError> {
         let path = without_emulator_prefix(&request.path);
         let without_stage = path
             .strip_prefix('/')
@@ -145,29 +145,29 @@ impl Route {
             Self::ALL.into_iter().find(is_at)
         });
         route.ok_or_else(|| {
-            let there_is: Vec<String> = Self::ALL
+            let known: Vec<String> = Self::ALL
                 .iter()
                 .map(|route| format!("`{}`", route.path()))
                 .collect();
-            Refusal::new(
-                Code::UnknownPath,
-                format!("there is nothing at {}", quoted(path)),
-                format!("there is {}", there_is.join(", ")),
+            ApiError::new(
+                ErrorCode::UnknownPath,
+                format!("unknown path {}", quoted(path)),
+                format!("known paths: {}", known.join(", ")),
             )
         })
     }
 }
 
-/// Whether a route changes anything.
+/// Whether a route changes instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It only looks.
+    /// The route changes no instance.
     Reads,
-    /// It may change instances.
+    /// The route may change instances.
     Changes,
 }
 
-/// `/restapis/ID/STAGE/_user_request_/PATH` and `/_aws/execute-api/ID/STAGE/PATH`, without what is in front of `PATH`.
+/// Strips the prefixes of `/restapis/ID/STAGE/_user_request_/PATH` and `/_aws/execute-api/ID/STAGE/PATH`.
 fn without_emulator_prefix(path: &str) -> &str {
     if path.starts_with("/restapis/")
         && let Some((_, rest)) = path.split_once("/_user_request_")
@@ -177,7 +177,7 @@ fn without_emulator_prefix(path: &str) -> &str {
     let Some(rest) = path.strip_prefix("/_aws/execute-api/") else {
         return path;
     };
-    // Without anything after the stage it is the API's root.
+    // A path that ends with the stage is the API's root.
     rest.splitn(3, '/').nth(2).unwrap_or_default()
 }
 
@@ -187,7 +187,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn route(method: &str, path: &str, stage: &str, proxy: Option<&str>) -> Result<Route, String> {
-        Route::of(&Request {
+        Route::of(&HttpRequest {
             method: method.into(),
             path: path.into(),
             stage: stage.into(),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_found_behind_every_prefix() {
+    fn a_path_is_routed_behind_every_prefix() {
         for (path, stage, proxy) in [
             ("/status", "prod", None),
             ("/status/", "prod", None),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_is_at_the_root_behind_every_prefix() {
+    fn the_root_is_the_page_behind_every_prefix() {
         for (path, stage, proxy) in [
             ("/", "prod", None),
             ("", "prod", None),
@@ -240,8 +240,8 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_told_with_what_there_is() {
-        let told = [
+    fn an_unknown_path_or_method_is_reported_with_the_known_ones() {
+        let errors = [
             route("GET", "/reboot", "prod", None),
             route("GET", "/prod/prod/status", "prod", None),
             route("GET", "/prodstatus", "prod", None),
@@ -253,16 +253,16 @@ mod tests {
             route("PURGE\n", "/status", "prod", None),
         ]
         .map(Result::unwrap_err);
-        insta::assert_snapshot!(told.join("\n"), @r"
-        there is nothing at `/reboot`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `/prod/prod/status`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `/prodstatus`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        there is nothing at `stop`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        `/` does not take `POST`; use GET, HEAD, OPTIONS
-        there is nothing at `/Status`; there is `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
-        `/stop` does not take `HEAD`; use GET, POST, OPTIONS
-        `/resume` does not take `GET`; use POST, OPTIONS
-        `/status` does not take `PURGE\n`; use GET, HEAD, OPTIONS
+        insta::assert_snapshot!(errors.join("\n"), @r"
+        unknown path `/reboot`; known paths: `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        unknown path `/prod/prod/status`; known paths: `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        unknown path `/prodstatus`; known paths: `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        unknown path `stop`; known paths: `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        `/` does not support `POST`; use GET, HEAD, OPTIONS
+        unknown path `/Status`; known paths: `/`, `/openapi.json`, `/status`, `/start`, `/stop`, `/resume`, `/schedules`, `/healthz`
+        `/stop` does not support `HEAD`; use GET, POST, OPTIONS
+        `/resume` does not support `GET`; use POST, OPTIONS
+        `/status` does not support `PURGE\n`; use GET, HEAD, OPTIONS
         ");
     }
 }

@@ -1,11 +1,11 @@
-//! Work that is handed on: a message for each account and region, and one for what is left when the time is up. AWS runs as many
-//! invocations as there is work, so that time stays flat as an organisation grows.
+//! Runs the passes that triggers cause. A trigger enqueues one message for each account-region; a pass that runs out of time enqueues
+//! another one for the rest. AWS runs the invocations concurrently, so the duration hardly grows with the organisation.
 //!
-//! The queue is FIFO and the account-region is the group: no two passes that triggers made happen run side by side over one
-//! account-region. The minute of the trigger is what messages are deduplicated by: triggers that meet are one pass.
+//! The queue is FIFO, and the account-region is the message group: passes over one account-region never run concurrently. Messages
+//! are deduplicated by the trigger's minute, so the triggers of one minute cause one pass.
 //!
-//! A message carries no decision, like any trigger: delivered twice, late or after a change of the configuration, it makes a pass that
-//! finds what it finds.
+//! A message carries no decision, like any trigger. Delivered twice, late or after a change of the configuration, it causes a pass
+//! that decides from the current state.
 
 use std::time::Duration;
 
@@ -26,28 +26,28 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::answer::PassReport;
+use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::configuration;
+use crate::configuration_cache;
 use crate::event::{Invocation, Trigger};
-use crate::invocation_context::{Call, in_time};
-use crate::message::Message;
-use crate::refusal::{Code, Refusal};
+use crate::invocation_context::{InvocationContext, before_deadline};
+use crate::message::QueueMessage;
+use crate::responses::PassReport;
 
 impl App {
-    /// A trigger for everything: a message for each account and region, and no call of EC2. Without a queue, or if it can't be sent to, the
-    /// passes are made here.
-    pub(crate) async fn wake(
+    /// Enqueues one message for each account-region, without a call to EC2. Runs the passes in this invocation if the stack has no
+    /// queue or sending fails.
+    pub(crate) async fn handle_trigger(
         &self,
         trigger: &Trigger,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
-        let in_force = self
+    ) -> Result<PassReport, ApiError> {
+        let configuration = self
             .configuration
-            .current(&self.clock, configuration::FRESH_FOR_WORK)
+            .current(&self.clock, configuration_cache::MAX_AGE_FOR_PASSES)
             .await?;
-        let at = self.minute(trigger, &in_force.schedule_set);
-        let organisation = self.account_regions.of(&in_force.targets);
+        let at = self.trigger_minute(trigger, &configuration.schedule_set);
+        let organisation = self.organisations.of(&configuration.targets);
         let account_regions = organisation.account_regions().iter();
         let work: Vec<Work> = account_regions
             .map(|one| Work::over(one.account_region.clone(), at))
@@ -55,25 +55,25 @@ impl App {
         if let Some(queue) = &self.queue {
             match queue.send(&work).await {
                 Ok(()) => {
-                    info!(account_regions = work.len(), %at, "work handed on");
+                    info!(account_regions = work.len(), %at, "work enqueued");
                     return Ok(PassReport {
                         queued: work.len(),
                         ..PassReport::empty(whole_second(self.clock.now()))
                     });
                 }
                 Err(error) => {
-                    warn!(%error, hint = error.hint(), "work can't be handed on: doing as much as there is time for");
+                    warn!(%error, hint = error.hint(), "work could not be enqueued; running the passes in this invocation");
                 }
             }
         }
-        self.everywhere(&in_force.schedule_set, &organisation, &work, deadline)
+        self.run_all(&configuration.schedule_set, &organisation, &work, deadline)
             .await
     }
 
-    /// The minute that a trigger is for.
-    fn minute(&self, trigger: &Trigger, schedule_set: &ScheduleSet) -> Timestamp {
+    /// Returns the minute that a trigger is for; the current one if the trigger names none, or one in the future.
+    fn trigger_minute(&self, trigger: &Trigger, schedule_set: &ScheduleSet) -> Timestamp {
         let now = self.clock.now();
-        let early = self.early();
+        let early = self.early_tolerance();
         let named = match trigger {
             Trigger::Edges(cron) => fired_for(cron, now, early),
             Trigger::Event(at) => Some(minute_of(*at)),
@@ -90,114 +90,121 @@ impl App {
             .unwrap_or_else(|| minute_of(now))
     }
 
-    /// How long before the minute that it is for a trigger may arrive and count for it. AWS's rules never fire early: there it is how
-    /// far this machine's clock may be behind. LocalStack's fire up to a minute early.
-    fn early(&self) -> SignedDuration {
+    /// How long before its minute a trigger may arrive. AWS's rules never fire early: five seconds allow for a slow local clock.
+    /// LocalStack's rules fire up to a minute early.
+    fn early_tolerance(&self) -> SignedDuration {
         match self.cloud {
             Cloud::Aws => SignedDuration::from_secs(5),
             Cloud::Emulator | Cloud::ThisMachine => SignedDuration::from_secs(60),
         }
     }
 
-    /// The passes of all members in one invocation. One that fails is reported; if every one fails, so does the trigger.
-    async fn everywhere(
+    /// Runs the passes of all account-regions in this invocation. The report lists failed passes; if all fail, returns their error.
+    async fn run_all(
         &self,
         schedule_set: &ScheduleSet,
         organisation: &Organisation,
         work: &[Work],
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
+    ) -> Result<PassReport, ApiError> {
         let passes = organisation
             .account_regions()
             .iter()
             .zip(work)
             .map(|(one, work)| {
                 let span = info_span!("account_region", account_region = %one.account_region);
-                let pass = self.pages(schedule_set, organisation, one, work, deadline);
-                answered(organisation, one, deadline, pass).instrument(span)
+                let pass = self.run_pages(schedule_set, organisation, one, work, deadline);
+                run_until_deadline(organisation, one, deadline, pass).instrument(span)
             });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for outcome in join_bounded(passes, Organisation::SIDE_BY_SIDE).await {
             match outcome {
                 Ok(report) => total.add(&report),
-                Err(refusal) => {
-                    error!(code = ?refusal.code, error = %refusal, "pass failed");
-                    total.unanswered.push(refusal);
+                Err(api_error) => {
+                    error!(code = ?api_error.code, error = %api_error, "pass failed");
+                    total.unanswered.push(api_error);
                 }
             }
         }
         if total.unanswered.len() == work.len()
-            && let Some(none) = Refusal::of_all(&total.unanswered)
+            && let Some(none) = ApiError::combine(&total.unanswered)
         {
             return Err(none);
         }
         Ok(total)
     }
 
-    /// Messages of the queue: one at a time, as the template has it. Each is done with once this returns, whatever came of it: the next
-    /// trigger tries again. Only a message whose invocation crashes or runs out of its time is delivered again.
-    pub(crate) async fn worked(&self, messages: &[Message], call: &Call) -> PassReport {
+    /// Runs the passes of messages of the queue; the template delivers one at a time. A message is deleted even if its pass fails,
+    /// because the next trigger retries. Only a message whose invocation crashes or times out is delivered again.
+    pub(crate) async fn process_messages(
+        &self,
+        messages: &[QueueMessage],
+        context: &InvocationContext,
+    ) -> PassReport {
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for message in messages {
             let Some(work) = Invocation::work_of(message) else {
-                error!(
-                    message = message.id,
-                    "a message of the work queue is no work"
-                );
+                error!(message = message.id, "unrecognised work-queue message");
                 continue;
             };
             let span = info_span!("account_region", account_region = %work.account_region);
-            let pass = self.work(&work, call.deadline()).instrument(span);
-            match in_time(call, Box::pin(pass)).await {
+            let pass = self.run_work(&work, context.deadline()).instrument(span);
+            match before_deadline(context, Box::pin(pass)).await {
                 Ok(report) => total.add(&report),
-                Err(refusal) => {
+                Err(api_error) => {
                     let receipts = message.receives;
-                    error!(account_region = %work.account_region, code = ?refusal.code, error = %refusal, receipts, "pass failed");
-                    total.unanswered.push(refusal);
+                    error!(account_region = %work.account_region, code = ?api_error.code, error = %api_error, receipts, "pass failed");
+                    total.unanswered.push(api_error);
                 }
             }
         }
         total
     }
 
-    /// A pass over one account and region.
-    pub(crate) async fn work(
+    /// Runs a pass over one account-region. Does nothing if the configuration no longer contains it.
+    pub(crate) async fn run_work(
         &self,
         work: &Work,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
-        let in_force = self
+    ) -> Result<PassReport, ApiError> {
+        let configuration = self
             .configuration
-            .current(&self.clock, configuration::FRESH_FOR_WORK)
+            .current(&self.clock, configuration_cache::MAX_AGE_FOR_PASSES)
             .await?;
-        let organisation = self.account_regions.of(&in_force.targets);
+        let organisation = self.organisations.of(&configuration.targets);
         let Some(one) = organisation.account_region(&work.account_region) else {
-            warn!(account_region = %work.account_region, "the configuration doesn't have this member any more: nothing is done there");
+            warn!(account_region = %work.account_region, "account-region is no longer configured; skipping the pass");
             return Ok(PassReport::empty(whole_second(self.clock.now())));
         };
-        let pass = self.pages(&in_force.schedule_set, &organisation, one, work, deadline);
-        answered(&organisation, one, deadline, pass).await
+        let pass = self.run_pages(
+            &configuration.schedule_set,
+            &organisation,
+            one,
+            work,
+            deadline,
+        );
+        run_until_deadline(&organisation, one, deadline, pass).await
     }
 
-    /// The clock that a pass decides by: not earlier than the minute that its trigger is for.
+    /// Returns the clock for a pass, which is never earlier than the minute that its trigger is for.
     fn clock_for(&self, work: &Work) -> Clock {
         let now = self.clock.now();
-        let latest = now.checked_add(self.early()).unwrap_or(now);
+        let latest = now.checked_add(self.early_tolerance()).unwrap_or(now);
         match work.at.filter(|at| *at <= latest) {
             Some(at) => self.clock.no_earlier_than(at),
             None => self.clock.clone(),
         }
     }
 
-    /// Page by page, as far as time goes; the rest is handed on.
-    async fn pages(
+    /// Runs a pass page by page until the deadline, and enqueues a message for the remaining pages.
+    async fn run_pages(
         &self,
         schedule_set: &ScheduleSet,
         organisation: &Organisation,
         one: &AccountRegionFleet,
         work: &Work,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
+    ) -> Result<PassReport, ApiError> {
         let clock = self.clock_for(work);
         if let Some(instance) = &work.instance {
             let trigger = PassTrigger {
@@ -214,7 +221,7 @@ impl App {
         if let Some(token) = &work.page {
             tokens = tokens.from_page(token);
         }
-        let mut begun_again = false;
+        let mut restarted = false;
         loop {
             let pass = pass_page(
                 one.fleet(),
@@ -225,10 +232,10 @@ impl App {
                 deadline,
             );
             let (pass, next) = match pass.await {
-                Err(error) if page.is_some() && !begun_again && is_stale(&error) => {
-                    // What is done already costs a look.
-                    info!(account_region = %one.account_region, "a page's token is not good any more: beginning again");
-                    begun_again = true;
+                Err(error) if page.is_some() && !restarted && is_stale(&error) => {
+                    // Instances that are up to date only cost the description.
+                    info!(account_region = %one.account_region, "page token expired; restarting from the first page");
+                    restarted = true;
                     tokens = PageTokens::new("ec2:DescribeInstances");
                     page = None;
                     continue;
@@ -245,8 +252,7 @@ impl App {
                     continue;
                 }
                 (false, next) => next,
-                // Nothing was done with all of the time, while EC2's pace allows of more: another message goes on, unless the next
-                // trigger has one of its own by now.
+                // The pass made no progress. Another message continues it only until the next trigger enqueues its own.
                 (true, _) if pass.did_nothing() && !self.is_recent(work) => {
                     return Err(out_of_time());
                 }
@@ -257,40 +263,41 @@ impl App {
                 part: work.part + 1,
                 ..work.clone()
             };
-            report.queued += self.hand_on(rest).await?;
+            report.queued += self.enqueue_rest(rest).await?;
             return Ok(report);
         }
     }
 
-    /// Whether the work's trigger is so recent that no other has followed it.
+    /// Whether the work's trigger is so recent that no other has followed.
     fn is_recent(&self, work: &Work) -> bool {
-        /// The heartbeat's usual interval. Longer would let messages that come to nothing live beside the next trigger's; shorter
-        /// would leave a large account-region waiting for that.
-        const CONTINUED_FOR: SignedDuration = SignedDuration::from_mins(5);
+        /// The default interval of the heartbeat. A longer period keeps futile messages alive after the next trigger; a shorter one
+        /// delays the rest of a large account-region until then.
+        const MAX_WORK_AGE: SignedDuration = SignedDuration::from_mins(5);
         let now = self.clock.now();
         let age = work.at.map(|at| now.duration_since(at));
-        age.is_some_and(|age| age < CONTINUED_FOR)
+        age.is_some_and(|age| age < MAX_WORK_AGE)
     }
 
-    /// Hands on what is left; how many messages that took.
-    async fn hand_on(&self, rest: Work) -> Result<usize, Refusal> {
+    /// Enqueues the remaining work. Returns the number of messages sent: none without a queue.
+    async fn enqueue_rest(&self, rest: Work) -> Result<usize, ApiError> {
         let Some(queue) = &self.queue else {
-            warn!(account_region = %rest.account_region, "time ran out, and there is no queue for the rest: the next pass goes on");
+            warn!(account_region = %rest.account_region, "time ran out and the stack has no queue; the next pass continues");
             return Ok(0);
         };
         queue.send(&[rest]).await?;
         Ok(1)
     }
 
-    /// A pass over the one instance whose change of state `event` tells of, in its turn among the passes over its account and region.
-    pub(crate) async fn undo(
+    /// Enqueues a pass over the one instance whose state change `event` reports, in sequence with the passes over its account-region.
+    /// Runs the pass in this invocation if the stack has no queue or sending fails.
+    pub(crate) async fn correct_drift(
         &self,
         event: &str,
         work: &Work,
         deadline: Deadline,
-    ) -> Result<PassReport, Refusal> {
+    ) -> Result<PassReport, ApiError> {
         if let Some(queue) = &self.queue {
-            match queue.send_for(event, work).await {
+            match queue.send_for_event(event, work).await {
                 Ok(()) => {
                     return Ok(PassReport {
                         queued: 1,
@@ -298,31 +305,34 @@ impl App {
                     });
                 }
                 Err(error) => {
-                    warn!(%error, hint = error.hint(), "work can't be handed on: doing it here");
+                    warn!(%error, hint = error.hint(), "work could not be enqueued; running the pass in this invocation");
                 }
             }
         }
-        self.work(work, deadline).await
+        self.run_work(work, deadline).await
     }
 }
 
-/// What a member answers, by the end of the time: one that never does takes nothing from the others.
-async fn answered(
+/// Runs a pass until shortly before the deadline. Fails with `unreachable` then, so that the other account-regions are reported.
+async fn run_until_deadline(
     organisation: &Organisation,
     one: &AccountRegionFleet,
     deadline: Deadline,
-    pass: impl Future<Output = Result<PassReport, Refusal>>,
-) -> Result<PassReport, Refusal> {
-    /// Enough for an answer that names who is missing.
-    const FAREWELL: Duration = Duration::from_millis(50);
-    let begun = Instant::now();
-    let Some(end) = deadline.end().and_then(|end| end.checked_sub(FAREWELL)) else {
+    pass: impl Future<Output = Result<PassReport, ApiError>>,
+) -> Result<PassReport, ApiError> {
+    /// The time reserved for a response that names the account-region.
+    const RESPONSE_RESERVE: Duration = Duration::from_millis(50);
+    let started = Instant::now();
+    let Some(end) = deadline
+        .end()
+        .and_then(|end| end.checked_sub(RESPONSE_RESERVE))
+    else {
         return pass.await;
     };
     match tokio::time::timeout_at(end, pass).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            let after = begun.elapsed();
+            let after = started.elapsed();
             Err(organisation
                 .failed(one, AccountRegionFailure::NoAnswer { after })
                 .into())
@@ -330,15 +340,15 @@ async fn answered(
     }
 }
 
-fn out_of_time() -> Refusal {
-    Refusal::new(
-        Code::OutOfTime,
-        "time ran out before anything was done",
-        "the next pass goes on; look for throttling by EC2 in the function's log",
+fn out_of_time() -> ApiError {
+    ApiError::new(
+        ErrorCode::OutOfTime,
+        "time ran out before any step was executed",
+        "the next pass continues; check the function's log for throttling by EC2",
     )
 }
 
-/// EC2 forgets where a page was, in time.
+/// Whether EC2 no longer accepts the page token.
 fn is_stale(error: &CloudError) -> bool {
     matches!(
         error.code.as_deref(),

@@ -1,4 +1,4 @@
-//! The queue: what is sent to it, and what comes back from it.
+//! Sends work to the stack's FIFO queue.
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
@@ -6,34 +6,34 @@ use curfew_aws::join_bounded::join_bounded;
 use curfew_aws::queue::{FifoMessage, Queue};
 use curfew_core::work::Work;
 
-/// The queue whose messages wake this function.
+/// The queue whose messages invoke this function.
 #[derive(Debug)]
 pub struct WorkQueue {
     queue: Queue,
 }
 
 impl WorkQueue {
-    /// Batches that are sent at the same time: a thousand members are a hundred batches of about 15 ms.
-    const SIDE_BY_SIDE: usize = 16;
+    /// The number of batches sent concurrently. A thousand account-regions are a hundred batches of about 15 ms each.
+    const CONCURRENT_BATCHES: usize = 16;
 
-    /// The queue at that address.
+    /// Creates a client of the queue with this URL.
     pub fn new(connection: &Connection, url: impl Into<String>) -> Self {
         Self {
             queue: Queue::new(connection, url),
         }
     }
 
-    /// Hands on all of `work`. After a failure some of it may be in the queue: harmless, since work may be done twice.
+    /// Enqueues all of `work`. After a failure some of it may be enqueued, which is harmless: repeated work changes nothing.
     pub(crate) async fn send(&self, work: &[Work]) -> Result<(), CloudError> {
         let messages: Vec<FifoMessage> = work.iter().map(message).collect();
         let batches = messages.chunks(Queue::BATCH);
         let batches = batches.map(|batch| self.queue.send(batch));
-        let sent = join_bounded(batches, Self::SIDE_BY_SIDE).await;
+        let sent = join_bounded(batches, Self::CONCURRENT_BATCHES).await;
         sent.into_iter().collect()
     }
 
-    /// Hands on a pass that one event leads to, however often it is delivered.
-    pub(crate) async fn send_for(&self, event: &str, work: &Work) -> Result<(), CloudError> {
+    /// Enqueues the pass that an event causes, deduplicated by the event's id.
+    pub(crate) async fn send_for_event(&self, event: &str, work: &Work) -> Result<(), CloudError> {
         let mut message = message(work);
         if !event.is_empty() {
             message.deduplication = event.to_owned();

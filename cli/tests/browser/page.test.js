@@ -74,7 +74,7 @@ test("keep up for two hours, and resume", async (t) => {
   await batch.getByText(/^in (2\sh|1\sh 59\smin), then /).waitFor();
   await picture(page, "override");
   await page.getByRole("button", { name: "Resume the schedule of batch-1" }).click();
-  await batch.getByText("Hold", { exact: true }).waitFor({ state: "detached" });
+  await batch.getByText("Override", { exact: true }).waitFor({ state: "detached" });
   assert.equal((await status("batch-1")).override, null);
 });
 
@@ -104,7 +104,7 @@ test("by keyboard alone", async (t) => {
   await page.keyboard.press("ArrowDown");
   assert.match(await focused(), /^2 hours/);
   await page.keyboard.press("Enter");
-  await heard(page, "web-1 is kept as asked");
+  await heard(page, "web-1 keeps its state until the override ends");
   assert.equal((await status("web-1")).override.state, "running");
   assert.equal(await focused(), "Keep up web-1");
   await page.keyboard.press("Shift+Tab");
@@ -154,7 +154,7 @@ test("what fails is told where it was asked, with a hint", async (t) => {
   await page.getByRole("button", { name: "Stop web-1" }).click();
   const alert = web.getByRole("alert");
   await alert.getByText("There is no instance i-0abc1234def567890").waitFor();
-  await alert.getByText("Nothing was done; check the id, the region and the account").waitFor();
+  await alert.getByText("Nothing was changed; check the id, the region and the account").waitFor();
   await alert.getByText(/^Request /).waitFor();
   await accessible(page, "an error");
   await picture(page, "error");
@@ -171,7 +171,7 @@ test("what fails is told where it was asked, with a hint", async (t) => {
   await page.route("**/start", (route) => route.fulfill({ status: 200, body: "<h1>Sign in</h1>" }));
   await page.getByRole("button", { name: "Keep up web-1" }).click();
   await page.getByRole("menuitem").first().click();
-  await alert.getByText("The answer is not from Curfew").waitFor();
+  await alert.getByText("The response is not from Curfew").waitFor();
 });
 
 test("an instance that is gone by the time it is asked for is told all the same", async (t) => {
@@ -327,8 +327,8 @@ test("what EC2 refuses is told with its code and the next try", async (t) => {
     Object.assign(web, { state: "stopped", due: "start", retry: { edge: answer.at, action: "start", tries: 3, code: "InsufficientInstanceCapacity", next } });
     await route.fulfill({ response, json: answer });
   }) });
-  await line(page, "web-1").getByText(/^The start did not work: InsufficientInstanceCapacity, tried 3 times; again in [45]\smin$/).waitFor();
-  await page.getByRole("button", { name: "Needs a look 1" }).click();
+  await line(page, "web-1").getByText(/^The start failed: InsufficientInstanceCapacity, tried 3 times; next attempt in [45]\smin$/).waitFor();
+  await page.getByRole("button", { name: "Needs attention 1" }).click();
   await line(page, "batch-1").waitFor({ state: "detached" });
   await picture(page, "refused");
 });
@@ -341,7 +341,7 @@ test("where it is and what else it runs as is told where there is something to t
     await route.fulfill({ response, json: answer });
   }) });
   await line(page, "web-1").getByText(/^i-[0-9a-f]+ · eu-south-2$/).waitFor();
-  await line(page, "web-1").getByText("t3.micro for want of m8g.large", { exact: true }).waitFor();
+  await line(page, "web-1").getByText("t3.micro (no capacity for m8g.large)", { exact: true }).waitFor();
   await line(page, "batch-1").getByText(/^i-[0-9a-f]+ · us-east-1$/).waitFor();
   await page.unroute("**/status");
   await page.reload();

@@ -18,7 +18,7 @@ test("without a signature API Gateway keeps the page to itself", async () => {
 
 test("what it refuses for want of a signature, the page says how to sign", async (t) => {
   const page = await visit(t, { refusals: ERRORS, before: (page) => page.route(`${API}/`, sign) });
-  await page.getByRole("heading", { name: "This API wants signed requests" }).waitFor();
+  await page.getByRole("heading", { name: "This API requires signed requests" }).waitFor();
   const call = await page.locator("pre").innerText();
   assert.match(call, /^curl --aws-sigv4 "aws:amz:\$AWS_REGION:execute-api"/);
   assert.ok(call.includes(`"${API}/status"`), call);

@@ -23,7 +23,7 @@ test("it asks for the token, keeps it in the tab, and forgets it when told", asy
 
   await page.keyboard.type("not the token");
   await page.keyboard.press("Enter");
-  await page.getByRole("alert").getByText("That is not the token that was deployed").waitFor();
+  await page.getByRole("alert").getByText("Invalid token").waitFor();
   await page.keyboard.type(TOKEN);
   await page.keyboard.press("Enter");
   await line(page, "web-1").waitFor();
@@ -52,5 +52,5 @@ test("a token that no header can carry is only a wrong one", async (t) => {
   const page = await visit(t, { refusals: ERRORS });
   await page.getByLabel("Token").fill("żółw 🐢");
   await page.keyboard.press("Enter");
-  await page.getByRole("alert").getByText("That is not the token that was deployed").waitFor();
+  await page.getByRole("alert").getByText("Invalid token").waitFor();
 });

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use curfew_aws::clock::Clock;
-use curfew_core::state_tags::{LAST_TAG, Last};
+use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use curfew_journal::{HistoryFilter, Journal};
 use curfew_model::{
     Action, Durations, Home, InstanceId, InstanceState, Launch, Model, Outcome, QueueSettings,

@@ -1,4 +1,4 @@
-//! Making the document: its schemas come from the types, its paths and parameters from [`Route`], its errors from [`Code`].
+//! Generates the document: schemas from the types, paths and parameters from [`Route`], errors from [`ErrorCode`].
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,15 @@ use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Changes, Health, Overview, Problem, Schedules};
-use crate::command::Days;
-use crate::parameter::Parameter;
-use crate::refusal::Code;
+use crate::api_error::ErrorCode;
+use crate::command::TimelineDays;
+use crate::parameter::ApiParameter;
+use crate::responses::{
+    ChangeResponse, ErrorResponse, HealthResponse, SchedulesResponse, StatusResponse,
+};
 use crate::route::{Effect, Route};
 
-/// The OpenAPI document of this API, indented, with a line's end.
+/// Generates the OpenAPI document as indented JSON with a final newline.
 pub fn describe() -> String {
     let mut configuration = SchemaSettings::draft2020_12().for_serialize();
     configuration.definitions_path = "/components/schemas".into();
@@ -26,8 +28,8 @@ pub fn describe() -> String {
     let mut components: Map<String, Value> = schemas.take_definitions(true);
     for (name, schema) in &mut components {
         tidy(schema);
-        if ANSWERS.contains(&name.as_str()) {
-            carries_request_id(schema);
+        if RESPONSES.contains(&name.as_str()) {
+            add_request_id(schema);
         }
     }
     let document = json!({
@@ -35,11 +37,11 @@ pub fn describe() -> String {
         "info": {
             "title": "Curfew",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Starts and stops EC2 instances on time.",
+            "summary": "Starts and stops EC2 instances on a schedule.",
             "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        // Relative to where this document is, which is behind the stage.
+        // Relative to this document's URL, which includes the stage.
         "servers": [{"url": ".", "description": "The stage that serves this document."}],
         "paths": paths,
         "components": {
@@ -48,7 +50,7 @@ pub fn describe() -> String {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "With `auth = \"token\"`: a token that `curfew token new` made.",
+                    "description": "With `auth = \"token\"`: a token that `curfew token new` generated.",
                 },
             },
             "headers": headers(),
@@ -58,15 +60,15 @@ pub fn describe() -> String {
 }
 
 const ABOUT: &str = "\
-Every answer carries its request's id, which the function's log has in each line, and none may be stored.
+Every response contains the request id, which is also in each line of the function's log. Responses must not be cached.
 
-A deployment asks for a token (`auth = \"token\"`), for a request that an IAM identity signed with AWS Signature Version 4 (`iam`), or, on an \
-emulator, for nothing (`none`).
+A deployment requires a token (`auth = \"token\"`), a request signed by an IAM identity with AWS Signature Version 4 (`iam`) or, on an \
+emulator, no authentication (`none`).
 
-API Gateway answers by itself, in its own words, what it does not let through: 403 for a signature that it does not accept, and 429 \
-for more than ten requests in a second.";
+API Gateway rejects some requests with its own error documents: 403 for an invalid signature, and 429 for more than ten requests per \
+second.";
 
-/// A path with its operations.
+/// Describes a route's path with its operations.
 fn path(route: Route, schemas: &mut SchemaGenerator) -> Value {
     let operations: Map<String, Value> = route
         .methods()
@@ -89,7 +91,7 @@ fn operation(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
     let mut operation = json!({"operationId": id, "summary": summary(route, method)});
     if method == "OPTIONS" {
         operation["responses"] = json!({"204": {
-            "description": "The methods that this path takes.",
+            "description": "The methods that this path supports.",
             "headers": references(&["Allow", "X-Request-Id", "Cache-Control"]),
         }});
         return operation;
@@ -105,7 +107,7 @@ fn operation(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
     if method == "POST" {
         operation["requestBody"] = body(route);
     }
-    if route.is_guarded() {
+    if route.requires_authentication() {
         operation["security"] = json!([{"token": []}]);
     }
     operation["responses"] = responses(route, method, schemas);
@@ -114,20 +116,20 @@ fn operation(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
 
 fn summary(route: Route, method: &str) -> &'static str {
     match (route, method) {
-        (_, "OPTIONS") => "Which methods there are",
-        (_, "HEAD") => "As GET, without the body",
-        (Route::Page, _) => "The page for people",
+        (_, "OPTIONS") => "List the supported methods",
+        (_, "HEAD") => "Like GET, without the body",
+        (Route::Page, _) => "The web page",
         (Route::OpenApi, _) => "This document",
-        (Route::Status, _) => "How the instances are, why, and what is next",
-        (Route::Start, _) => "Start instances, until the next edge or for a while",
-        (Route::Stop, _) => "Stop instances, until the next edge or for a while",
-        (Route::Resume, _) => "End overrides, and do what the schedules want",
-        (Route::Schedules, _) => "What the schedules are, and what they want",
-        (Route::Healthz, _) => "Whether the function works and has its configuration",
+        (Route::Status, _) => "Instances with their state, its reason and the next edge",
+        (Route::Start, _) => "Start instances, until the next edge or for a duration",
+        (Route::Stop, _) => "Stop instances, until the next edge or for a duration",
+        (Route::Resume, _) => "End overrides and apply the schedules",
+        (Route::Schedules, _) => "Schedules with their desired states",
+        (Route::Healthz, _) => "Check that the function works and has its configuration",
     }
 }
 
-fn in_query(parameter: Parameter) -> Value {
+fn in_query(parameter: ApiParameter) -> Value {
     let mut schema = schema_of(parameter);
     if parameter.repeats() {
         schema = json!({"type": "array", "items": schema});
@@ -142,7 +144,7 @@ fn in_query(parameter: Parameter) -> Value {
     described
 }
 
-/// The same parameters, as the fields of a JSON object or of a form.
+/// Describes the parameters as the fields of a JSON object.
 fn body(route: Route) -> Value {
     let fields: Map<String, Value> = route
         .parameters()
@@ -160,70 +162,75 @@ fn body(route: Route) -> Value {
         .collect();
     let object = json!({"type": "object", "properties": fields, "additionalProperties": false});
     json!({
-        "description": "The parameters once more, for those who prefer a body to a query.",
+        "description": "The same parameters as in the query.",
         "required": false,
         "content": {"application/json": {"schema": object}},
     })
 }
 
-fn meaning(parameter: Parameter) -> &'static str {
+fn meaning(parameter: ApiParameter) -> &'static str {
     match parameter {
-        Parameter::Instance => {
-            "An instance's id; repeatable. Not together with `schedule` or `tag`."
+        ApiParameter::Instance => {
+            "The id of an instance; repeatable. Can't be combined with `schedule` or `tag`."
         }
-        Parameter::Schedule => "Instances that this schedule manages; repeatable.",
-        Parameter::Tag => {
-            "Instances that carry this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must fit."
+        ApiParameter::Schedule => "Selects the instances that this schedule manages; repeatable.",
+        ApiParameter::Tag => {
+            "Selects the instances with this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must match."
         }
-        Parameter::All => "Everything that fits or is named, however many instances that are.",
-        Parameter::For => "Hold them for this long, such as `90m`, `2h` or `1d`; at most 31 days.",
-        Parameter::Until => {
-            "Hold them until this instant, which is ahead and at most 31 days away."
+        ApiParameter::All => "Selects all matching or named instances, whatever their number.",
+        ApiParameter::For => {
+            "Override the schedule for this duration, such as `90m`, `2h` or `1d`; at most 31 days."
         }
-        Parameter::DryRun => "Say what would be done, and do nothing.",
-        Parameter::Days => "Add each schedule's timeline for so many of its days, today included.",
+        ApiParameter::Until => {
+            "Override the schedule until this instant, which is in the future and at most 31 days away."
+        }
+        ApiParameter::DryRun => "Report the planned changes without making them.",
+        ApiParameter::Days => {
+            "Add each schedule's timeline for this number of days, including today."
+        }
     }
 }
 
-fn schema_of(parameter: Parameter) -> Value {
+fn schema_of(parameter: ApiParameter) -> Value {
     match parameter {
-        Parameter::Instance => {
+        ApiParameter::Instance => {
             json!({"type": "string", "pattern": "^i-([0-9a-f]{8}|[0-9a-f]{17})$"})
         }
-        Parameter::Schedule => {
+        ApiParameter::Schedule => {
             let pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$";
             json!({"type": "string", "pattern": pattern, "examples": ["office"]})
         }
-        Parameter::Tag => json!({"type": "string", "pattern": "^[^:]+:.+$"}),
-        Parameter::All | Parameter::DryRun => json!({"type": "boolean", "default": false}),
-        Parameter::For => json!({"type": "string", "examples": ["2h"]}),
-        Parameter::Until => json!({"type": "string", "format": "date-time"}),
-        Parameter::Days => json!({"type": "integer", "minimum": 1, "maximum": Days::MOST}),
+        ApiParameter::Tag => json!({"type": "string", "pattern": "^[^:]+:.+$"}),
+        ApiParameter::All | ApiParameter::DryRun => json!({"type": "boolean", "default": false}),
+        ApiParameter::For => json!({"type": "string", "examples": ["2h"]}),
+        ApiParameter::Until => json!({"type": "string", "format": "date-time"}),
+        ApiParameter::Days => {
+            json!({"type": "integer", "minimum": 1, "maximum": TimelineDays::MAX})
+        }
     }
 }
 
 fn responses(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value {
     let with_body = method != "HEAD";
-    let mut responses = BTreeMap::from([("200".to_owned(), good(route, with_body, schemas))]);
+    let mut responses = BTreeMap::from([("200".to_owned(), success(route, with_body, schemas))]);
     if route == Route::Page {
         let unchanged = json!({
-            "description": "The page that the browser has is still the right one.",
+            "description": "The browser's cached page is current.",
             "headers": references(&["X-Request-Id", "ETag"]),
         });
         responses.insert("304".to_owned(), unchanged);
     }
     if route.effect() == Effect::Changes {
-        let mut recorded = good(route, with_body, schemas);
-        recorded["description"] =
-            json!("Recorded; a call came to nothing, and a later pass makes it.");
+        let mut recorded = success(route, with_body, schemas);
+        recorded["description"] = json!("Recorded; a call failed, and a later pass retries it.");
         responses.insert("202".to_owned(), recorded);
     }
-    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for code in codes(route, method) {
         by_status.entry(code.status()).or_default().push(code);
     }
     for (status, codes) in by_status {
-        let name = |code: &Code| format!("`{}`", json!(code).as_str().unwrap_or_default());
+        let name = |code: &ErrorCode| format!("`{}`", json!(code).as_str().unwrap_or_default());
         let names: Vec<String> = codes.iter().map(name).collect();
         let mut headers = vec!["X-Request-Id", "Cache-Control"];
         headers.extend(match status {
@@ -236,38 +243,38 @@ fn responses(route: Route, method: &str, schemas: &mut SchemaGenerator) -> Value
             "headers": references(&headers),
         });
         if with_body {
-            response["content"] = json!({"application/json": {"schema": refused(route, schemas)}});
+            response["content"] = json!({"application/json": {"schema": failure(route, schemas)}});
         }
         responses.insert(status.to_string(), response);
     }
     json!(responses)
 }
 
-fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
+fn success(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
     let content = match route {
         Route::Page => json!({"text/html": {"schema": {"type": "string"}}}),
         Route::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
         Route::Status => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Overview>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<StatusResponse>()}})
         }
         Route::Schedules => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Schedules>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<SchedulesResponse>()}})
         }
         Route::Healthz => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Health>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<HealthResponse>()}})
         }
         Route::Start | Route::Stop | Route::Resume => {
-            json!({"application/json": {"schema": schemas.subschema_for::<Changes>()}})
+            json!({"application/json": {"schema": schemas.subschema_for::<ChangeResponse>()}})
         }
     };
-    // The page holds nothing that could grow old: browsers may keep it, and ask whether it is still the right one.
+    // The page contains no data of the fleet: browsers may cache it and revalidate it.
     let caching = if route == Route::Page {
         "ETag"
     } else {
         "Cache-Control"
     };
     let mut response = json!({
-        "description": "Done.",
+        "description": "Success.",
         "headers": references(&["X-Request-Id", caching]),
     });
     if with_body {
@@ -276,22 +283,22 @@ fn good(route: Route, with_body: bool, schemas: &mut SchemaGenerator) -> Value {
     response
 }
 
-/// A change that fails for some of its instances answers as for the others, with the error beside them.
-fn refused(route: Route, schemas: &mut SchemaGenerator) -> Value {
-    let problem = schemas.subschema_for::<Problem>();
+/// Describes an error response. A change that fails for some instances still lists all of them, with the error.
+fn failure(route: Route, schemas: &mut SchemaGenerator) -> Value {
+    let problem = schemas.subschema_for::<ErrorResponse>();
     if route.effect() == Effect::Changes {
-        json!({"anyOf": [problem, schemas.subschema_for::<Changes>()]})
+        json!({"anyOf": [problem, schemas.subschema_for::<ChangeResponse>()]})
     } else {
         json!(problem)
     }
 }
 
-/// What can go wrong there.
-fn codes(route: Route, method: &str) -> Vec<Code> {
-    use Code::{
-        BadBody, BadParameter, CloudFailed, Denied, Forbidden, Internal, NeverTouched, NoCapacity,
-        NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Refused,
-        TargetNeeded, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
+/// Lists the error codes of an operation.
+fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
+    use ErrorCode::{
+        BadBody, BadParameter, CloudFailed, Denied, Forbidden, Internal, NoCapacity,
+        NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Protected,
+        Refused, TargetNeeded, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
         Unreachable, WrongState,
     };
     let cloud = [
@@ -304,7 +311,7 @@ fn codes(route: Route, method: &str) -> Vec<Code> {
         NoCredentials,
     ];
     let configuration = [BadParameter, TooMany, NoConfiguration, OutOfTime, Internal];
-    let mut codes: Vec<Code> = match route {
+    let mut codes: Vec<ErrorCode> = match route {
         Route::Page | Route::OpenApi => return Vec::new(),
         Route::Healthz => configuration.to_vec(),
         Route::Schedules => [&configuration[..], &[Unauthorized]].concat(),
@@ -321,7 +328,7 @@ fn codes(route: Route, method: &str) -> Vec<Code> {
                 UnknownSchedule,
                 NothingMatched,
                 NotManaged,
-                NeverTouched,
+                Protected,
                 WrongState,
                 NoCapacity,
             ];
@@ -339,12 +346,12 @@ fn headers() -> Value {
     let header = |description: &str, schema: Value, required: bool| json!({"description": description, "schema": schema, "required": required});
     let text = || json!({"type": "string"});
     json!({
-        "X-Request-Id": header("The request's id, as in the answer and in the log.", text(), true),
-        "Cache-Control": header("No answer may be stored.", json!({"const": "no-store"}), true),
-        "ETag": header("Tells one release's page from another's.", text(), true),
-        "Allow": header("The methods that the path takes.", text(), true),
-        "WWW-Authenticate": header("What the deployment asks for.", text(), true),
-        "Retry-After": header("After how many seconds trying again makes sense.", json!({"type": "integer"}), true),
+        "X-Request-Id": header("The request id, as in the body and in the log.", text(), true),
+        "Cache-Control": header("Responses must not be cached.", json!({"const": "no-store"}), true),
+        "ETag": header("Identifies the release's page.", text(), true),
+        "Allow": header("The methods that the path supports.", text(), true),
+        "WWW-Authenticate": header("The authentication scheme of the deployment.", text(), true),
+        "Retry-After": header("The number of seconds after which to retry.", json!({"type": "integer"}), true),
     })
 }
 
@@ -356,12 +363,18 @@ fn references(headers: &[&str]) -> Value {
     Value::Object(headers.iter().map(reference).collect())
 }
 
-/// The documents that are answers: each carries its request's id beside its own fields.
-const ANSWERS: [&str; 5] = ["Status", "Schedules", "Changes", "Health", "Problem"];
+/// The response documents: each contains the request id along with its own fields.
+const RESPONSES: [&str; 5] = [
+    "StatusResponse",
+    "SchedulesResponse",
+    "ChangeResponse",
+    "HealthResponse",
+    "ErrorResponse",
+];
 
-fn carries_request_id(schema: &mut Value) {
+fn add_request_id(schema: &mut Value) {
     schema["properties"]["request_id"] = json!({
-        "description": "The request's id, which the function's log has in each line.",
+        "description": "The request id, which is also in each line of the function's log.",
         "type": "string",
     });
     if let Some(required) = schema["required"].as_array_mut() {
@@ -369,7 +382,7 @@ fn carries_request_id(schema: &mut Value) {
     }
 }
 
-/// Leaves out what only Rust needs, examples in its language among it, and joins lines that only the source breaks.
+/// Removes titles, Rust examples and the source's line breaks from the descriptions.
 fn tidy(schema: &mut Value) {
     if let Ok(schema) = <&mut Schema>::try_from(schema) {
         RecursiveTransform(|schema: &mut Schema| {

@@ -1,17 +1,17 @@
-// The API next to this page. Every answer that is not what was asked for becomes a `Trouble`, with a sentence and a hint.
+// Calls the API. Every failure is thrown as an `ApiFailure` with a message and a hint.
 
-// The page is at `/`, `/prod`, `/prod/` or deeper, wherever API Gateway, a function URL or a domain put it; the API is below it.
+// The page is at `/`, `/prod`, `/prod/` or deeper, depending on API Gateway, the function URL or the domain; the API is below it.
 const BASE = new URL(location.pathname.replace(/\/*$/, "/"), location.origin);
 const TOKEN = "curfew-token";
 
-class Trouble extends Error {
-  constructor({ message, hint = "", status = 0, wants = "", retryAfter = 0, requestId = "", answer = null }) {
+class ApiFailure extends Error {
+  constructor({ message, hint = "", status = 0, requires = "", retryAfter = 0, requestId = "", answer = null }) {
     super(message);
-    Object.assign(this, { hint, status, wants, retryAfter, requestId, answer });
+    Object.assign(this, { hint, status, requires, retryAfter, requestId, answer });
   }
 }
 
-// In this tab's memory where the browser allows no storage.
+// Keeps the token in memory where the browser allows no storage.
 let unstored = null;
 const token = {
   get() {
@@ -19,60 +19,60 @@ const token = {
   },
   set(value) {
     unstored = value;
-    try { value === null ? sessionStorage.removeItem(TOKEN) : sessionStorage.setItem(TOKEN, value); } catch { /* `unstored` has it */ }
+    try { value === null ? sessionStorage.removeItem(TOKEN) : sessionStorage.setItem(TOKEN, value); } catch { /* kept in `unstored` */ }
   },
 };
 
-// Twice what the function may take.
-const PATIENCE = 20_000;
+// Twice the function's timeout.
+const TIMEOUT = 20_000;
 
 async function ask(path, body) {
   const headers = { Accept: "application/json" };
-  // A header takes no other characters; a token that has some is a wrong one, and the API says so.
+  // A header can't contain other characters. A token with other characters is invalid, and the API rejects the `-`.
   if (token.get()) headers.Authorization = `Bearer ${/^[\x20-\x7e]+$/.test(token.get()) ? token.get() : "-"}`;
   if (body) headers["Content-Type"] = "application/json";
-  const options = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store", credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(PATIENCE) };
+  const options = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store", credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(TIMEOUT) };
   let response, text;
   try {
     response = await fetch(new URL(path, BASE), options);
     text = await response.text();
   } catch (error) {
-    const late = error.name === "TimeoutError";
-    throw new Trouble({ message: late ? "Curfew did not answer in time" : "Curfew can't be reached", hint: late ? "what was asked may have been done: the page looks again" : "check the connection; the page tries again by itself" });
+    const timedOut = error.name === "TimeoutError";
+    throw new ApiFailure({ message: timedOut ? "Curfew did not answer in time" : "Curfew can't be reached", hint: timedOut ? "the change may have been made; the page refreshes" : "check the connection; the page retries automatically" });
   }
   let answer = null;
-  try { answer = JSON.parse(text); } catch { /* not ours: told below */ }
+  try { answer = JSON.parse(text); } catch { /* not JSON: reported below */ }
   if (response.ok && answer && !answer.error) return answer;
-  throw trouble(response, answer);
+  throw failureOf(response, answer);
 }
 
-function trouble(response, answer) {
+function failureOf(response, answer) {
   const { status } = response;
   const header = (name) => response.headers.get(name) ?? response.headers.get(`x-amzn-remapped-${name}`) ?? "";
   const signed = /AWS4-HMAC/.test(header("www-authenticate")) || /MissingAuthenticationToken/.test(header("x-amzn-errortype"));
-  const wants = signed ? "signature" : status === 401 ? "token" : "";
-  const facts = { status, wants, answer, retryAfter: Number(header("retry-after")) || 0, requestId: answer?.request_id ?? header("x-amzn-requestid") };
-  if (answer?.error?.message) return new Trouble({ ...facts, message: answer.error.message, hint: answer.error.hint });
-  // From API Gateway, or a proxy on the way.
-  if (status === 429) return new Trouble({ ...facts, message: "too many requests at once", hint: "wait a few seconds" });
-  if (response.ok) return new Trouble({ ...facts, message: "the answer is not from Curfew", hint: "is there a proxy in between that wants a sign-in? Reload the page" });
-  return new Trouble({ ...facts, message: answer?.message ? `${answer.message} (${status})` : `the answer was ${status}`, hint: "the function's log says more" });
+  const requires = signed ? "signature" : status === 401 ? "token" : "";
+  const facts = { status, requires, answer, retryAfter: Number(header("retry-after")) || 0, requestId: answer?.request_id ?? header("x-amzn-requestid") };
+  if (answer?.error?.message) return new ApiFailure({ ...facts, message: answer.error.message, hint: answer.error.hint });
+  // The response comes from API Gateway or a proxy.
+  if (status === 429) return new ApiFailure({ ...facts, message: "too many requests at once", hint: "wait a few seconds" });
+  if (response.ok) return new ApiFailure({ ...facts, message: "the response is not from Curfew", hint: "a proxy may require a sign-in; reload the page" });
+  return new ApiFailure({ ...facts, message: answer?.message ? `${answer.message} (${status})` : `the response status was ${status}`, hint: "the function's log has the details" });
 }
 
-// One batch of EC2's: with more, the function could run out of time.
-const MOST = 100;
+// One batch of EC2's; with a larger one, the function could run out of time.
+const BATCH = 100;
 
-// Asks for each id once, a batch after the other, and stops at the first batch that was refused altogether. The limit that the
-// API sets to one request is for who did not see how many it means; here a person has been shown and has said yes.
+// Requests the change for each id once, batch by batch, and stops at the first batch that fails as a whole. Sets `all`, because the
+// user has confirmed the list of instances.
 async function change(what, ids, extra) {
   const done = [];
   let wrong = null;
-  for (let from = 0; from < ids.length; from += MOST) {
+  for (let from = 0; from < ids.length; from += BATCH) {
     try {
-      const batch = ids.slice(from, from + MOST);
+      const batch = ids.slice(from, from + BATCH);
       done.push(...(await ask(what, { instance: batch, all: batch.length > 1, ...extra })).instances);
     } catch (error) {
-      if (!(error instanceof Trouble)) throw error;
+      if (!(error instanceof ApiFailure)) throw error;
       wrong = error;
       if (!error.answer?.instances) break;
       done.push(...error.answer.instances);

@@ -1,7 +1,7 @@
-// The fleet on the screen: a card for each schedule, a line for each instance. Everything is made once and then kept up to
-// date, so that what has the focus, is open or is being read stays where it is.
+// Shows the fleet: a card for each schedule, a line for each instance. Elements are created once and updated in place, so that the
+// focus, open menus and the reading position are kept.
 
-// So many instances of a schedule are shown at first.
+// The number of instances of a schedule that are shown at first.
 const FEW = 20;
 
 class Line {
@@ -31,32 +31,32 @@ class Line {
     const before = this.one;
     this.one = one;
     const changed = before && before.state !== one.state;
-    say(this.name, label(one));
+    setText(this.name, label(one));
     this.name.classList.toggle("bare", !one.name);
-    say(this.type, kind(one));
-    say(this.id, whereabouts(one, regions));
-    say(this.state, STATES[one.state] ?? one.state);
+    setText(this.type, kind(one));
+    setText(this.id, whereabouts(one, regions));
+    setText(this.state, STATES[one.state] ?? one.state);
     this.state.className = `state ${one.state in STATES ? one.state : ""}`;
     if (one.override) this.state.append(this.badge);
-    tellIn(this.why, why(one, now));
+    showSentence(this.why, why(one, now));
     const next = until(one, now, zone);
-    say(this.until, next?.text ?? "No edge ahead");
+    setText(this.until, next?.text ?? "No next edge");
     this.until.classList.toggle("none", !next?.moves && !one.override);
-    say(this.note, next?.note ?? "");
-    this.node.classList.toggle("awry", needsLook(one));
+    setText(this.note, next?.note ?? "");
+    this.node.classList.toggle("awry", needsAttention(one));
     if (changed) flash(this.node);
     const up = one.state === "running" || one.state === "pending";
     this.verb = up ? "stop" : "start";
-    say(this.turn, up ? "Stop" : "Start");
-    this.acts.hidden = !touchable(one);
-    // What has the focus must not vanish under it.
+    setText(this.turn, up ? "Stop" : "Start");
+    this.acts.hidden = !isManaged(one);
+    // Moves the focus before its button is hidden.
     if (!one.override && document.activeElement === this.resume) this.turn.focus();
     this.resume.hidden = !one.override;
     this.nameButtons();
     this.busy(this.isBusy);
   }
 
-  // What is asked while the last answer is awaited would only be doubled. Such buttons keep the focus: they are not `disabled`.
+  // Blocks the buttons while a request is in progress. `aria-disabled` keeps the focus, unlike `disabled`.
   busy(isBusy) {
     this.isBusy = isBusy;
     this.node.ariaBusy = String(Boolean(isBusy));
@@ -79,8 +79,8 @@ class Line {
   }
 }
 
-// What no schedule manages is only looked at.
-function touchable(one) {
+// Only managed instances can be changed.
+function isManaged(one) {
   return Boolean(one.schedule);
 }
 
@@ -116,20 +116,20 @@ class Card {
 
   show(schedule, all, fitting, now, regions) {
     this.shown = [schedule, all, fitting, now, regions];
-    this.targets = fitting.filter(touchable);
+    this.targets = fitting.filter(isManaged);
     const zone = schedule?.timezone;
     const running = all.filter((one) => one.state === "running").length;
-    say(this.title, this.name);
+    setText(this.title, this.name);
     const there = zone && wall(now, zone).number !== wall(now, MINE).number ? `${zone}, ${wall(now, zone).clock} there` : zone;
-    say(this.facts, [all.length ? `${running} of ${all.length} running` : "no instances", there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
-    tellIn(this.because, schedule?.because ?? "");
+    setText(this.facts, [all.length ? `${running} of ${all.length} running` : "no instances", there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
+    showSentence(this.because, schedule?.because ?? "");
     this.week.hidden = this.details.hidden = !schedule?.timeline;
     if (schedule?.timeline) drawWeek(this.week, schedule, now);
     this.showTimes();
     this.all.hidden = this.targets.length < 2;
     ["Start", "Stop", "Keep up"].forEach((verb, index) => {
       const button = this.all.children[index];
-      say(button, `${verb} ${fitting.length < all.length ? "shown" : "all"}`);
+      setText(button, `${verb} ${fitting.length < all.length ? "shown" : "all"}`);
       button.ariaLabel = `${button.textContent} of ${this.name}`;
     });
     const few = this.open ? fitting : fitting.slice(0, FEW);
@@ -138,7 +138,7 @@ class Card {
       this.lines.get(one.id).show(one, zone, now, regions);
     }
     this.more.hidden = few.length === fitting.length;
-    say(this.rest, `Show all ${fitting.length}`);
+    setText(this.rest, `Show all ${fitting.length}`);
     place(this.body, few.map((one) => this.lines.get(one.id).node));
     this.node.hidden = !fitting.length;
   }
@@ -166,7 +166,7 @@ class Card {
   }
 }
 
-// Puts `nodes` into `parent` in this order, and moves none that is in its place already: moving one takes the focus from it.
+// Puts `nodes` into `parent` in this order. Leaves nodes that are in place, because moving a node loses its focus.
 function place(parent, nodes) {
   for (const child of [...parent.children]) if (!nodes.includes(child)) child.remove();
   nodes.forEach((node, index) => {
@@ -175,8 +175,8 @@ function place(parent, nodes) {
 }
 
 function notice(error, close) {
-  const node = make("div", { className: error.harmless ? "notice told" : "notice", role: "alert" }, tellIn(make("p", { className: "what" }), error.message));
-  if (error.hint) node.append(tellIn(make("p", { className: "hint" }), error.hint));
+  const node = make("div", { className: error.harmless ? "notice told" : "notice", role: "alert" }, showSentence(make("p", { className: "what" }), error.message));
+  if (error.hint) node.append(showSentence(make("p", { className: "hint" }), error.hint));
   if (error.requestId) node.append(make("p", { className: "small soft" }, "Request ", make("span", { className: "id" }, error.requestId)));
   if (close) node.append(make("button", { type: "button", className: "plain", onclick: close }, "Dismiss"));
   return node;

@@ -1,97 +1,97 @@
-// What the page does: look, show, change, and look again.
+// The page's main loop: fetches the fleet, shows it, sends changes and refreshes.
 
 const $ = (id) => document.getElementById(id);
 
-// A look costs one invocation and one describe call. Instances on their way arrive within seconds; anything else is in no hurry.
-const CALM = 20_000, EAGER = 3_000, SLOWEST = 120_000;
-// What the schedules say changes with the configuration, and at midnight the week does.
+// A refresh costs one invocation and one DescribeInstances. Transitions take seconds, so the page refreshes faster during one.
+const SLOW_INTERVAL = 20_000, FAST_INTERVAL = 3_000, MAX_INTERVAL = 120_000;
+// The schedules change with the configuration, and the week at midnight.
 const SCHEDULES_FRESH = 5 * MINUTE;
 
-let fleet = null; // the newest answer to `/status`
-let schedules = null; // the newest answer to `/schedules`
-let schedulesAt = 0; // when it came
-let skew = 0; // the API's clock against this one's
-let lookedAt = 0;
+let fleet = null; // the latest response to `/status`
+let schedules = null; // the latest response to `/schedules`
+let schedulesAt = 0; // when it was received
+let skew = 0; // the difference between the API's clock and the browser's
+let refreshedAt = 0;
 let failures = 0;
 let timer = null;
-let looking = null;
-let beyond = false; // whether instances that nothing manages are shown
+let refreshing = null;
+let beyond = false; // whether unmanaged instances are shown
 let shownKind = "all";
 const cards = new Map();
 const now = () => Date.now() + skew;
 
-async function look() {
+async function refresh() {
   clearTimeout(timer);
-  looking ??= observe().finally(() => { looking = null; plan(); });
-  return looking;
+  refreshing ??= fetchFleet().finally(() => { refreshing = null; scheduleRefresh(); });
+  return refreshing;
 }
 
-async function observe() {
+async function fetchFleet() {
   try {
     const stale = Date.now() - schedulesAt > SCHEDULES_FRESH;
     const [status, timetables] = await Promise.all([ask(beyond ? "status?all=true" : "status"), stale ? weeks() : schedules]);
     [fleet, schedules] = [status, timetables];
     skew = Date.parse(status.at) - Date.now();
-    // The API tells whole seconds, and the answer was on its way for a while: less is no skew.
+    // The API returns whole seconds, and the response took time: a smaller difference is no skew.
     if (Math.abs(skew) < 5_000) skew = 0;
-    lookedAt = Date.now();
+    refreshedAt = Date.now();
     failures = 0;
     enter("fleet");
     $("trouble").replaceChildren();
     show();
   } catch (error) {
-    if (!(error instanceof Trouble)) throw error;
+    if (!(error instanceof ApiFailure)) throw error;
     failures += 1;
     refused(error);
   }
 }
 
-// One day more than is shown: the week moves on at midnight. Without the weeks the fleet is still worth seeing.
+// Fetches one day more than is shown, because the week moves at midnight. The fleet is shown even if this fails.
 async function weeks() {
   try {
     const answer = await ask(`schedules?days=${DAYS + 1}`);
     schedulesAt = Date.now();
     return answer;
   } catch (error) {
-    if (error.wants !== "") throw error;
+    if (error.requires !== "") throw error;
     return schedules ?? { schedules: [] };
   }
 }
 
-// When to look again; a page that nobody sees does not.
-function plan() {
+// Schedules the next refresh. A page in a background tab does not refresh.
+function scheduleRefresh() {
   clearTimeout(timer);
   if (document.hidden || !$("token").hidden || !$("signed").hidden) return;
   const eager = fleet?.instances.some(inFlight) && failures === 0;
-  const pause = Math.max(Math.min((eager ? EAGER : CALM) * 2 ** failures, SLOWEST), failures ? plan.retryAfter * 1000 : 0);
-  timer = setTimeout(look, pause);
+  const pause = Math.max(Math.min((eager ? FAST_INTERVAL : SLOW_INTERVAL) * 2 ** failures, MAX_INTERVAL), failures ? scheduleRefresh.retryAfter * 1000 : 0);
+  timer = setTimeout(refresh, pause);
 }
-plan.retryAfter = 0;
+scheduleRefresh.retryAfter = 0;
 
 function refused(error) {
-  plan.retryAfter = error.retryAfter;
-  if (error.wants === "signature") return enter("signed");
-  if (error.wants === "token") {
+  scheduleRefresh.retryAfter = error.retryAfter;
+  if (error.requires === "signature") return enter("signed");
+  if (error.requires === "token") {
     const had = token.get() !== null;
     token.set(null);
     enter("token");
-    $("trouble").replaceChildren(...(had ? [notice({ message: "that is not the token that was deployed", hint: "nothing was told or done" })] : []));
+    $("trouble").replaceChildren(...(had ? [notice({ message: "invalid token", hint: "enter a token that is deployed" })] : []));
     return;
   }
-  if (!fleet) say($("big"), "The fleet can't be seen right now");
+  if (!fleet) setText($("big"), "The fleet is unavailable");
   $("trouble").replaceChildren(notice(error));
 }
 
-// One of: the fleet, the question for the token, how to sign.
+// Shows one of three sections: the fleet, the sign-in, or how to sign requests.
 function enter(what) {
   const entered = $(what).hidden;
   for (const id of ["fleet", "token", "signed"]) $(id).hidden = id !== what;
   $("answer").hidden = what !== "fleet";
   $("refresh").hidden = what !== "fleet";
   $("forget").hidden = token.get() === null;
-  if (what !== "fleet") say($("age"), "");
+  if (what !== "fleet") setText($("age"), "");
   if (what === "token" && entered) $("token-input").focus();
-  if (what === "signed") say($("signed-call"), signedCall());
+  if (what === "signed") setText($("signed-call"), signedCall());
 }
 
 function signedCall() {
@@ -104,12 +104,12 @@ const KINDS = {
   all: ["All", () => true],
   running: ["Running", (one) => one.state === "running"],
   stopped: ["Stopped", (one) => one.state === "stopped"],
-  moving: ["On the way", inFlight],
-  awry: ["Needs a look", needsLook],
+  moving: ["In transition", inFlight],
+  awry: ["Needs attention", needsAttention],
   overridden: ["Overridden", (one) => Boolean(one.override)],
 };
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-const NO_SCHEDULE = "No schedule", OWN_SCHEDULE = "Schedules in their own tags";
+const NO_SCHEDULE = "No schedule", OWN_SCHEDULE = "Inline schedules";
 
 function show() {
   const at = now();
@@ -118,12 +118,12 @@ function show() {
     const text = [one.name, one.id, one.instance_type, one.region, one.schedule, one.state].join(" ").toLowerCase();
     return KINDS[shownKind][1](one) && words.every((word) => text.includes(word));
   };
-  const managed = fleet.instances.filter(touchable);
-  say($("big"), inShort(managed));
+  const managed = fleet.instances.filter(isManaged);
+  setText($("big"), summary(managed));
   document.title = `${managed.filter((one) => one.state === "running").length}/${managed.length} running · Curfew`;
   $("answer").classList.remove("waiting");
   const next = nextUp(managed, at);
-  $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.who), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [managed.length ? "No edge ahead." : guide()]));
+  $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.names), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [managed.length ? "No next edge." : guide()]));
   showChips();
 
   const groups = new Map(schedules.schedules.map((schedule) => [schedule.name, { schedule, all: [] }]));
@@ -143,23 +143,23 @@ function show() {
     const shown = all.filter(fits);
     fitting += shown.length;
     card.show(schedule, all, shown, at, regions);
-    // A schedule without instances is shown where nothing was looked for: its week may be what someone came for.
+    // A schedule without instances is shown unless a filter is set, because its week is of interest too.
     if (schedule && !all.length && !words.length && shownKind === "all") card.node.hidden = false;
     placed.push(card.node);
   }
   place($("groups"), placed);
   $("empty").hidden = fitting > 0 || !fleet.instances.length;
-  say($("empty"), "No instance fits. Clear the filter to see all of them.");
+  setText($("empty"), "No instance matches. Clear the filter to see all of them.");
   $("beyond").hidden = !fleet.unmanaged && !beyond;
-  say($("beyond").firstChild, beyond ? "" : `${count(fleet.unmanaged, "instance")} without a schedule ${fleet.unmanaged === 1 ? "is" : "are"} not shown.`);
-  say($("beyond").lastChild, beyond ? "Hide instances without a schedule" : fleet.unmanaged === 1 ? "Show it" : "Show them");
+  setText($("beyond").firstChild, beyond ? "" : `${count(fleet.unmanaged, "instance")} without a schedule ${fleet.unmanaged === 1 ? "is" : "are"} not shown.`);
+  setText($("beyond").lastChild, beyond ? "Hide instances without a schedule" : fleet.unmanaged === 1 ? "Show it" : "Show them");
   showLately(at);
   showAge();
 }
 
 function guide() {
   const name = schedules.schedules[0]?.name;
-  return name ? `Tag an instance Schedule=${name}, and it shows up here.` : "The configuration has no schedules; the next deploy of configuration that have some brings them here.";
+  return name ? `Tag an instance Schedule=${name}, and it shows up here.` : "The configuration has no schedules; deploy one that has schedules to see them here.";
 }
 
 function showChips() {
@@ -168,25 +168,25 @@ function showChips() {
   const nodes = wanted.map(({ kind, text, n }) => {
     showChips[kind] ??= make("button", { type: "button", onclick: () => { shownKind = kind; show(); } }, text, " ", make("b"));
     showChips[kind].ariaPressed = String(kind === shownKind);
-    say(showChips[kind].lastChild, String(n));
+    setText(showChips[kind].lastChild, String(n));
     return showChips[kind];
   });
   place($("chips"), nodes);
 }
 
 function showLately(at) {
-  const told = fleet.instances.filter((one) => one.changed).sort((a, b) => Date.parse(b.changed.at) - Date.parse(a.changed.at)).slice(0, 10);
-  $("lately").hidden = !told.length;
+  const changed = fleet.instances.filter((one) => one.changed).sort((a, b) => Date.parse(b.changed.at) - Date.parse(a.changed.at)).slice(0, 10);
+  $("lately").hidden = !changed.length;
   const how = ({ changed }) => (changed.cause ? cause(changed) : DONE[changed.action]);
-  const lines = told.map((one) => ({ iso: one.changed.at, when: moment(Date.parse(one.changed.at), at), who: label(one), how: how(one) }));
-  if (!isNews($("lately"), lines)) return;
+  const lines = changed.map((one) => ({ iso: one.changed.at, when: moment(Date.parse(one.changed.at), at), who: label(one), how: how(one) }));
+  if (!hasChanged($("lately"), lines)) return;
   $("lately").querySelector("ol").replaceChildren(...lines.map(({ iso, when, who, how }) => make("li", {}, make("time", { className: "soft", dateTime: iso }, when), make("span", {}, make("b", {}, who), ` ${how}`))));
 }
 
 function showAge() {
-  if (!lookedAt || $("fleet").hidden) return;
-  const age = Math.round((Date.now() - lookedAt) / 1000);
-  say($("age"), age < 10 ? "Up to date" : age < 60 ? `${Math.floor(age / 10) * 10} s ago` : `${length(age * 1000)} ago`);
+  if (!refreshedAt || $("fleet").hidden) return;
+  const age = Math.round((Date.now() - refreshedAt) / 1000);
+  setText($("age"), age < 10 ? "Up to date" : age < 60 ? `${Math.floor(age / 10) * 10} s ago` : `${length(age * 1000)} ago`);
 }
 
 async function act(verb, targets, place, hours) {
@@ -194,17 +194,17 @@ async function act(verb, targets, place, hours) {
   if (verb !== "resume" && !hours && place instanceof Line && place.turn.ariaDisabled === "true") return;
   const wanted = targets.filter((one) => hours || verb === "resume" || (verb === "stop") === (one.state === "running"));
   if (!wanted.length) return place.complain({ harmless: true, message: `there is nothing to ${verb}`, hint: `none of these instances is ${verb === "stop" ? "running" : "stopped"}` });
-  if (wanted.length > 1 && !(await sure(verb, wanted, hours))) return;
+  if (wanted.length > 1 && !(await confirmChange(verb, wanted, hours))) return;
   place.isActing = true;
   place.complain(null);
   place.busy(true);
   const { done, wrong } = await change(verb, wanted.map((one) => one.id), hours ? { for: `${hours}h` } : {});
   place.isActing = false;
-  if (wrong?.wants) {
+  if (wrong?.requires) {
     place.busy(false);
     return refused(wrong);
   }
-  // What came of it is shown at once; the next look tells the rest.
+  // Shows the results at once; the next refresh completes them.
   const came = new Map(done.map((one) => [one.id, one]));
   fleet.instances = fleet.instances.map((one) => {
     const { after, next_edge, override, reason } = came.get(one.id) ?? {};
@@ -212,33 +212,33 @@ async function act(verb, targets, place, hours) {
   });
   place.busy(false);
   show();
-  if (done.length) tell(outcome(done));
+  if (done.length) announce(outcome(done));
   if (wrong) place.complain(wrong);
   const failed = done.find((one) => ["skipped", "postponed", "recorded"].includes(one.result));
-  if (failed && !wrong && wanted.length === 1) place.complain(new Trouble({ message: `${label(failed)} ${RESULTS[failed.result]}`, hint: inWords(failed.reason, now()) }));
-  // A look that was under way has seen the time before.
-  await looking;
-  await look();
-  // Whoever was asked for may be gone now, and its line with it.
+  if (failed && !wrong && wanted.length === 1) place.complain(new ApiFailure({ message: `${label(failed)} ${RESULTS[failed.result]}`, hint: inWords(failed.reason, now()) }));
+  // A refresh in progress may have observed the state before the change.
+  await refreshing;
+  await refresh();
+  // The instance and its line may be gone.
   if (wrong && !place.node.isConnected) $("told").replaceChildren(notice(wrong, () => { $("told").replaceChildren(); $("filter").focus(); }));
 }
 
-function tell(text) {
-  // The same words again are only read out when they are new.
+function announce(text) {
+  // Cleared first, because screen readers announce only changes.
   $("said").textContent = "";
   setTimeout(() => { $("said").textContent = text; }, 50);
 }
 
-// More than one instance is only changed after a look at which.
-function sure(verb, targets, hours) {
+// Asks for confirmation before a change to more than one instance, with their names.
+function confirmChange(verb, targets, hours) {
   const [dialog, names] = [$("sure"), targets.map(label)];
   const [no, yes] = dialog.querySelectorAll("button");
   const what = hours ? "Keep up" : { start: "Start", stop: "Stop", resume: "Resume" }[verb];
   const deed = `${what} ${count(targets.length, "instance")}${hours ? ` for ${hours} h` : ""}`;
-  say($("sure-title"), `${deed}?`);
+  setText($("sure-title"), `${deed}?`);
   dialog.querySelector("ul").replaceChildren(...names.slice(0, 30).map((name) => make("li", {}, name)), ...(names.length > 30 ? [make("li", { className: "soft" }, `and ${names.length - 30} more`)] : []));
-  say(dialog.querySelector("p"), hours ? `Their schedules are overridden until ${moment(now() + hours * HOUR, now())}.` : "Each stays so until the next edge of its schedule.");
-  say(yes, deed);
+  setText(dialog.querySelector("p"), hours ? `Their schedules are overridden until ${moment(now() + hours * HOUR, now())}.` : "Each keeps this state until the next edge of its schedule.");
+  setText(yes, deed);
   yes.className = verb === "stop" ? "grave" : "main";
   return new Promise((resolve) => {
     const close = (answer) => { dialog.close(); resolve(answer); };
@@ -250,13 +250,13 @@ function sure(verb, targets, hours) {
   });
 }
 
-// One menu for all: for how long to keep up.
+// Opens the menu for the duration of an override. All buttons share one menu.
 function openMenu(opener, choose) {
   const menu = $("menu");
-  // A press beside the menu closes it. If it is on what opened it, it must not open it again.
+  // A press outside closes the menu. A press on its opener must not open it again.
   if (opener.ariaDisabled === "true" || opener.wasOpen) return;
   const title = $("menu-title");
-  say(title, "Keep up, whatever the schedule says, for");
+  setText(title, "Keep up, regardless of the schedule, for");
   const items = HOURS.map((hours) => make("button", { type: "button", role: "menuitem", tabIndex: -1, onclick: () => { menu.hidePopover(); choose(hours); } },
     count(hours, "hour"), make("span", {}, `until ${moment(now() + hours * HOUR, now()).replace(/^today /, "")}`)));
   menu.replaceChildren(title, ...items);
@@ -270,14 +270,14 @@ function openMenu(opener, choose) {
   };
   if (menu.opener) menu.opener.ariaExpanded = "false";
   menu.opener = opener;
-  // Not `toggle`, which comes later than the change: whoever is quick, or whose browser is busy, would press on what is told wrongly.
+  // `beforetoggle` instead of `toggle`, which is delayed: `aria-expanded` would be wrong until then.
   menu.onbeforetoggle = ({ newState }) => { menu.opener.ariaExpanded = String(newState === "open"); };
   menu.showPopover();
   placeMenu();
   items[0].focus({ preventScroll: true });
 }
 
-// Below what opened it, or above where there is more room.
+// Places the menu below its opener, or above if there is more space.
 function placeMenu() {
   const menu = $("menu");
   if (!menu.matches(":popover-open")) return;
@@ -294,23 +294,23 @@ addEventListener("keydown", () => { if ($("menu").opener) $("menu").opener.wasOp
 addEventListener("scroll", placeMenu, { passive: true });
 addEventListener("resize", placeMenu);
 
-$("refresh").onclick = () => { schedulesAt = 0; look().then(() => failures || tell("Up to date")); };
-// What was shown with the token goes with it.
+$("refresh").onclick = () => { schedulesAt = 0; refresh().then(() => failures || announce("Up to date")); };
+// Reloads, so that the data shown with the token disappears.
 $("forget").onclick = () => { token.set(null); location.reload(); };
 $("token-form").onsubmit = (event) => {
   event.preventDefault();
   token.set($("token-input").value.trim());
   $("token-input").value = "";
   $("trouble").replaceChildren();
-  look();
+  refresh();
 };
 $("filter").oninput = show;
-$("beyond").lastChild.onclick = () => { beyond = !beyond; look(); };
+$("beyond").lastChild.onclick = () => { beyond = !beyond; refresh(); };
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(timer);
-  else if (Date.now() - lookedAt > EAGER) look();
+  else if (Date.now() - refreshedAt > FAST_INTERVAL) refresh();
 });
-// Waits get shorter and ages longer also between two looks.
+// Updates the waiting times and the age between refreshes.
 $("answer").hidden = $("refresh").hidden = false;
-setInterval(() => { if (!document.hidden && fleet && !$("fleet").hidden && !$("menu").matches(":popover-open")) Date.now() - lookedAt > 30_000 ? show() : showAge(); }, 5_000);
-look();
+setInterval(() => { if (!document.hidden && fleet && !$("fleet").hidden && !$("menu").matches(":popover-open")) Date.now() - refreshedAt > 30_000 ? show() : showAge(); }, 5_000);
+refresh();

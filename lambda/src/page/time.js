@@ -1,10 +1,10 @@
-// Instants and wall times. Instants are milliseconds since 1970, as `Date` counts them; a zone is an IANA name, and `MINE` the
-// viewer's. Nothing here knows what time it is: `now` is always told.
+// Instants and wall times. Instants are milliseconds since 1970, as in `Date`; zones are IANA names, and `MINE` is the viewer's zone.
+// No function here reads the clock: `now` is a parameter.
 
 const MINE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 
-// Making a formatter takes a hundred times as long as using it.
+// Creating a formatter takes a hundred times as long as using it.
 const formatters = new Map();
 function formatter(zone) {
   if (!formatters.has(zone)) {
@@ -20,7 +20,7 @@ function formatter(zone) {
   return formatters.get(zone);
 }
 
-// What a clock and a calendar on the wall show: texts, and the wall time as if it were UTC, which orders and subtracts.
+// The wall time of an instant in a zone: as texts, and as a number that treats it as UTC, for ordering and subtraction.
 function wall(at, zone) {
   const part = Object.fromEntries(formatter(zone).formatToParts(at).map(({ type, value }) => [type, value]));
   const month = 1 + "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ").indexOf(part.month.slice(0, 3));
@@ -44,7 +44,7 @@ function moment(at, now, zone = MINE) {
   return `${near ?? (days > 1 && days < 7 ? then.weekday : `${then.weekday} ${then.date}`)} ${then.clock}`;
 }
 
-// A moment for the viewer, and for the schedule where its wall shows something else: `today 20:00 (14:00 New York)`.
+// A time in the viewer's zone, followed by the schedule's wall time if it differs: `today 20:00 (14:00 New York)`.
 function moments(at, now, zone) {
   const mine = moment(at, now);
   if (!zone || wall(at, zone).number === wall(at, MINE).number) return mine;
@@ -57,7 +57,7 @@ function city(zone) {
   return zone.split("/").pop().replaceAll("_", " ");
 }
 
-// `less than a minute`, `38 min`, `4 h 38 min`, `2 d 3 h`: down to what matters. A number and its unit stay on one line.
+// A duration such as `less than a minute`, `38 min`, `4 h 38 min` or `2 d 3 h`. A no-break space joins a number and its unit.
 function length(milliseconds) {
   const minutes = Math.round(milliseconds / MINUTE);
   const hours = Math.floor(minutes / 60);
@@ -66,7 +66,7 @@ function length(milliseconds) {
   return parts.filter(([number]) => number).map(([number, unit]) => `${number}\u00a0${unit}`).join(" ");
 }
 
-// The API's sentences name instants in UTC: here they are told as everything else is.
+// Replaces UTC instants in the API's sentences by the viewer's wall times.
 function inWords(sentence, now) {
   return sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, (text) => moment(Date.parse(text), now));
 }

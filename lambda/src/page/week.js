@@ -1,6 +1,6 @@
-// A schedule's days as a strip, and the same as a table for whoever wants exact times or can't see the strip.
+// Draws a schedule's days as a strip, and its edges as a table for exact times and for screen readers.
 
-// Text goes in as text nodes and nothing else: names and reasons are other people's words.
+// Creates an element. Texts are inserted as text nodes only, because names and reasons are untrusted.
 function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -11,12 +11,12 @@ function make(tag, properties = {}, ...children) {
   return node;
 }
 
-function say(node, text) {
+function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// A sentence from the API: it begins with a small letter, and `names` in it are set apart.
-function tellIn(node, sentence) {
+// Shows a sentence of the API: capitalises it, and formats `names` as code.
+function showSentence(node, sentence) {
   if (node.sentence === sentence) return node;
   node.sentence = sentence;
   const parts = sentence.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
@@ -27,29 +27,29 @@ function tellIn(node, sentence) {
 
 const DAYS = 7;
 
-// From the midnight before now, in the schedule's zone.
+// The week from today's midnight on, in the schedule's zone.
 function weekOf(now, zone) {
   const today = wall(now, zone).day;
   const midnights = Array.from({ length: DAYS + 1 }, (_, day) => midnight(today + day, zone));
   return { midnights, from: midnights[0], to: midnights[DAYS] };
 }
 
-function stretches(intervals, { from, to }) {
+function clip(intervals, { from, to }) {
   return intervals
     .map((one) => ({ from: Math.max(Date.parse(one.from), from), to: Math.min(Date.parse(one.to), to) }))
     .filter((one) => one.from < one.to);
 }
 
-// Draws only what has changed: replacing what someone reads would throw them out of it.
-function isNews(place, ...facts) {
-  const news = JSON.stringify(facts);
-  const known = place.shown === news;
-  place.shown = news;
+// Whether the facts differ from those last shown. Replacing unchanged nodes would lose the focus and the reading position.
+function hasChanged(place, ...facts) {
+  const latest = JSON.stringify(facts);
+  const known = place.shown === latest;
+  place.shown = latest;
   return !known;
 }
 
 function drawWeek(place, schedule, now) {
-  if (!isNews(place, schedule.timeline, Math.floor(now / MINUTE))) return;
+  if (!hasChanged(place, schedule.timeline, Math.floor(now / MINUTE))) return;
   const zone = schedule.timezone;
   const week = weekOf(now, zone);
   const share = (at) => `${((at - week.from) / (week.to - week.from)) * 100}%`;
@@ -59,10 +59,10 @@ function drawWeek(place, schedule, now) {
     if (to) node.style.width = `${((to - from) / (week.to - week.from)) * 100}%`;
     return node;
   };
-  const runs = stretches(schedule.timeline.running, week);
-  const open = stretches(schedule.timeline.unmanaged, week);
+  const runs = clip(schedule.timeline.running, week);
+  const open = clip(schedule.timeline.unmanaged, week);
   const edges = schedule.timeline.edges.map(({ at, action }) => ({ at: Date.parse(at), action })).filter(({ at }) => week.from <= at && at < week.to);
-  // Where a schedule has no opinion there are no runs to see, only its edges.
+  // Unmanaged intervals have no runs; their edges are drawn as ticks.
   const bare = edges.filter(({ at }) => open.some((one) => one.from <= at && at <= one.to));
   const days = make("div", { className: "days", ariaHidden: "true" });
   week.midnights.slice(0, DAYS).forEach((at, day) => {
@@ -90,22 +90,22 @@ function clocks({ from, to }, zone) {
 
 function described(runs, open, bare, zone, now) {
   if (open.length && !runs.length && !bare.length) return `The coming ${DAYS} days: no edge`;
-  const told = [
+  const parts = [
     ...runs.map((one) => ({ at: one.from, text: `${moment(one.from, now, zone)} to ${moment(one.to, now, zone)}` })),
     ...bare.map(({ at, action }) => ({ at, text: `${action} ${moment(at, now, zone)}` })),
   ].sort((a, b) => a.at - b.at);
   const verb = runs.length ? "runs" : "edges";
-  return `The coming ${DAYS} days in ${city(zone)}: ${told.length ? `${verb} ${told.map(({ text }) => text).join("; ")}` : "stopped throughout"}`;
+  return `The coming ${DAYS} days in ${city(zone)}: ${parts.length ? `${verb} ${parts.map(({ text }) => text).join("; ")}` : "stopped throughout"}`;
 }
 
-// Every edge ahead, on the schedule's wall and, where it shows something else, on the viewer's.
+// Lists the coming edges in the schedule's zone and, if it differs, in the viewer's.
 function drawTimes(place, schedule, now) {
-  if (!isNews(place, schedule.timeline, Math.floor(now / MINUTE))) return;
+  if (!hasChanged(place, schedule.timeline, Math.floor(now / MINUTE))) return;
   const zone = schedule.timezone;
   const { to } = weekOf(now, zone);
   const edges = schedule.timeline.edges.filter(({ at }) => Date.parse(at) >= now && Date.parse(at) < to);
   const differs = edges.some(({ at }) => wall(Date.parse(at), zone).number !== wall(Date.parse(at), MINE).number);
-  const head = make("tr", {}, make("th", { scope: "col" }, "What"), make("th", { scope: "col" }, zone));
+  const head = make("tr", {}, make("th", { scope: "col" }, "Action"), make("th", { scope: "col" }, zone));
   if (differs) head.append(make("th", { scope: "col" }, `Yours (${MINE})`));
   const rows = edges.map(({ at, action }) => {
     const row = make("tr", {}, make("td", {}, action), make("td", {}, moment(Date.parse(at), now, zone)));

@@ -1,17 +1,17 @@
-//! The function, booted whole: events go in, answers come out, and EC2 and the parameter store are services behind HTTP.
+//! Tests of the whole function: they send events and check responses. EC2 and the parameter store are models behind HTTP.
 
 mod access;
-mod asked;
 mod configuration;
 mod contract;
+mod damaged_events;
 mod delivery;
 mod events;
 mod failures;
 mod hostile;
 mod log;
-mod mutation;
 mod overrides;
 mod parameter_store;
-mod places;
+mod regions;
+mod requests;
 mod targets;
 mod world;

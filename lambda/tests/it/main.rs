@@ -1,4 +1,4 @@
-//! The function: one environment of it, and many behind the work queue.
+//! Integration tests of the function: a single environment, and many environments behind the work queue.
 
 mod function;
 mod queue;

@@ -1,14 +1,14 @@
-//! The work queue: an organisation of many accounts, the real function in as many environments as Lambda would make, and virtual
-//! time. What is measured here is in docs/performance.md, "The organisation".
+//! The work queue: an organisation of many accounts, and the real function in as many environments as Lambda would create, in virtual
+//! time. The figures are in docs/performance.md, "The organisation".
 
 #![allow(
     clippy::print_stdout,
     reason = "the figures of docs/performance.md are read from a test's output"
 )]
 
-mod cloud;
 mod permissions;
-mod stampede;
+mod shared_minute;
+mod simulation;
 
 use std::time::Duration;
 
@@ -16,46 +16,46 @@ use curfew_model::{Action, Denial, Fault, InstanceState, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use cloud::{Cloud, REGIONS, office};
+use simulation::{REGIONS, SimulatedLambda, office};
 
-/// The rule of the office's evening, in Paris.
+/// The trigger of the office's stop rule, for Paris.
 fn rule() -> Value {
     json!({"command": "wake", "cron": "cron(0 18,19 ? * MON-FRI *)"})
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_hardly_grows_with_an_organisation() {
-    let (one, twenty) = (through(1).await, through(20).await);
-    // Twenty times the work is forty messages, and Lambda begins with five invocations at the same time.
+async fn the_duration_hardly_grows_with_the_number_of_accounts() {
+    let (one, twenty) = (time_to_process(1).await, time_to_process(20).await);
+    // Twenty accounts are forty messages, and Lambda starts with five concurrent invocations.
     assert!(twenty < one * 4, "{one:?}, {twenty:?}");
 }
 
 #[tokio::test(start_paused = true)]
 #[ignore = "minutes of a development build; its figures are in docs/performance.md"]
-async fn five_hundred_accounts_are_through_in_seconds() {
-    let one = through(1).await;
-    let all = through(500).await;
-    // Most of it is Lambda adding pollers.
+async fn five_hundred_accounts_are_processed_in_seconds() {
+    let one = time_to_process(1).await;
+    let all = time_to_process(500).await;
+    // Most of the time is Lambda's scaling of its pollers.
     assert!(all < one * 8, "{one:?}, {all:?}");
 }
 
-/// One trigger of an organisation of so many accounts, and another a minute later that finds nothing to do; how long the first
-/// one took.
-async fn through(accounts: usize) -> Duration {
-    let cloud = Cloud::of(accounts).await;
+/// Triggers an organisation of this many accounts, and again a minute later, which finds nothing to do. Returns the duration of the
+/// first run.
+async fn time_to_process(accounts: usize) -> Duration {
+    let cloud = SimulatedLambda::of(accounts).await;
     let account_regions = accounts * 2;
     let begun = Instant::now();
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(answer["queued"], account_regions);
-    let handed_on = begun.elapsed().as_secs_f64();
+    let enqueued = begun.elapsed().as_secs_f64();
     cloud.drain().await;
     let through = begun.elapsed();
     assert_eq!(cloud.running(), 0);
-    assert_eq!(cloud.ec2.messages(&cloud.undone), []);
+    assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
     let stops = || cloud.ec2.calls_of(Action::StopInstances).len();
     assert_eq!(stops(), account_regions);
     println!(
-        "{accounts} accounts: {account_regions} members, {handed_on:.1} s to hand on, {:.1} s to the end, {} invocations in {} environments",
+        "{accounts} accounts: {account_regions} account-regions, {enqueued:.1} s to enqueue, {:.1} s to the end, {} invocations in {} environments",
         through.as_secs_f64(),
         cloud.invocations(),
         cloud.environments().await,
@@ -68,17 +68,21 @@ async fn through(accounts: usize) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_not_notice() {
-    let cloud = Cloud::of(6).await;
+async fn a_failing_account_is_retried_by_the_next_trigger_and_delays_no_other() {
+    let cloud = SimulatedLambda::of(6).await;
     let denied = Denial::of(Action::DescribeInstances);
     cloud.ec2.deny(denied.in_account("000000000004"));
     cloud.invoke(&rule()).await;
     cloud.drain().await;
-    assert_eq!(cloud.running(), 2, "the two of the broken account");
     assert_eq!(
-        cloud.ec2.messages(&cloud.undone),
+        cloud.running(),
+        2,
+        "the two instances of the failing account"
+    );
+    assert_eq!(
+        cloud.ec2.messages(&cloud.dead_letters),
         [],
-        "a failure that was reported is no dead letter"
+        "a reported failure leaves no dead letter"
     );
     cloud.ec2.allow_everything();
     tokio::time::sleep(Duration::from_mins(5)).await;
@@ -88,14 +92,18 @@ async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_region_that_never_answers_holds_up_no_other() {
-    let cloud = Cloud::of(6).await;
+async fn an_unresponsive_account_region_delays_no_other() {
+    let cloud = SimulatedLambda::of(6).await;
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000004"));
     let begun = Instant::now();
     cloud.invoke(&rule()).await;
     cloud.drain().await;
-    assert_eq!(cloud.running(), 2, "the two that never answer");
+    assert_eq!(
+        cloud.running(),
+        2,
+        "the two instances of the unresponsive account"
+    );
     let transitions = cloud.ec2.transitions();
     let last = transitions
         .iter()
@@ -107,11 +115,10 @@ async fn an_account_region_that_never_answers_holds_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_account_region_goes_on()
- {
-    let cloud = Cloud::of(2).await;
+async fn three_crashes_leave_a_dead_letter_and_the_next_trigger_continues() {
+    let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
-    // The first message of the queue is taken three times and never deleted, as by an invocation that dies.
+    // The first message is received three times and never deleted, as by an invocation that crashes.
     let taken = cloud.receive();
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_secs(61)).await;
@@ -120,54 +127,62 @@ async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_acc
     tokio::time::sleep(Duration::from_secs(61)).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 1);
-    let dead = cloud.ec2.messages(&cloud.undone);
+    let dead = cloud.ec2.messages(&cloud.dead_letters);
     assert_eq!(dead.len(), 1);
-    insta::assert_snapshot!(dead[0].body, @r#"{"at":"2035-11-26T19:00:00Z","command":"wake","account_region":{"account":"000000000001","region":"eu-west-3"}}"#);
+    insta::assert_snapshot!(dead[0].body, @r#"{"account_region":{"account":"000000000001","region":"eu-west-3"},"at":"2035-11-26T19:00:00Z","command":"wake"}"#);
     cloud.invoke(&json!({"command": "wake"})).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 0, "the next trigger makes the pass");
 }
 
 #[tokio::test(start_paused = true)]
-async fn triggers_that_meet_are_one_pass_over_each_account_region() {
-    let cloud = Cloud::of(3).await;
-    // Another rule that has the minute too, one delivered twice, and the heartbeat.
+async fn triggers_of_one_minute_are_one_pass_for_each_account_region() {
+    let cloud = SimulatedLambda::of(3).await;
+    // Another rule with the same minute, a repeated delivery, and the heartbeat.
     let other = json!({"command": "wake", "cron": "cron(0 19 * * ? *)"});
     for trigger in [rule(), other, rule(), json!({"command": "wake"})] {
         let answer = cloud.invoke(&trigger).await;
         assert_eq!(answer["queued"], 6);
     }
-    let looked = || cloud.ec2.calls_of(Action::DescribeInstances).len();
-    assert_eq!(looked(), 0, "a trigger asks nothing of EC2");
+    let describes = || cloud.ec2.calls_of(Action::DescribeInstances).len();
+    assert_eq!(describes(), 0, "a trigger makes no call to EC2");
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 6);
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
-    // One pass each: a look, and the tags again right before the memory is written.
-    assert_eq!(looked(), 2 * 6);
+    // One pass each: a description, and another right before the state tags are written.
+    assert_eq!(describes(), 2 * 6);
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_over_one_account_region_are_made_one_after_the_other() {
+async fn passes_over_one_account_region_are_sequential() {
     let slow = [(Action::DescribeInstances, Duration::from_secs(3))];
-    let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
+    let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     cloud.invoke(&rule()).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     cloud.invoke(&json!({"command": "wake"})).await;
-    assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4, "of two minutes");
+    assert_eq!(
+        cloud.ec2.messages(&cloud.work).len(),
+        4,
+        "messages of two minutes"
+    );
     let busy = cloud.receive();
     let other = cloud.receive();
     assert_ne!(busy[0].group, other[0].group);
-    assert_eq!(cloud.receive(), [], "both account-regions are worked on");
+    assert_eq!(
+        cloud.receive(),
+        [],
+        "both account-regions are process_messages on"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_twice_changes_nothing_twice() {
-    let cloud = Cloud::of(5).await;
+async fn a_duplicate_message_changes_nothing() {
+    let cloud = SimulatedLambda::of(5).await;
     cloud.invoke(&rule()).await;
     for message in cloud.ec2.messages(&cloud.work) {
         cloud.ec2.send(&cloud.work, &message.body);
     }
-    cloud.ec2.send(&cloud.work, "no work at all");
+    cloud.ec2.send(&cloud.work, "not a work message");
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
     let transitions = cloud.ec2.transitions();
@@ -176,15 +191,15 @@ async fn a_message_that_comes_twice_changes_nothing_twice() {
         .filter(|one| one.to == InstanceState::Stopping);
     assert_eq!(stopping.count(), 10, "each instance once");
     assert_eq!(
-        cloud.ec2.messages(&cloud.undone),
+        cloud.ec2.messages(&cloud.dead_letters),
         [],
-        "what makes no sense is said in the log"
+        "an unrecognised message is only logged"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
-    let cloud = Cloud::of(3).await;
+async fn without_access_to_the_queue_the_passes_run_in_the_invocation() {
+    let cloud = SimulatedLambda::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(
@@ -195,8 +210,8 @@ async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_that_are_made_at_once_name_who_did_not_answer() {
-    let cloud = Cloud::of(3).await;
+async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
+    let cloud = SimulatedLambda::of(3).await;
     cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
@@ -209,27 +224,27 @@ async fn passes_that_are_made_at_once_name_who_did_not_answer() {
         .map(|one| one["message"].as_str().unwrap())
         .collect();
     let [one] = unanswered[..] else {
-        panic!("one of six: {unanswered:?}");
+        panic!("not exactly one: {unanswered:?}");
     };
     let named = "in `eu-west-3` of account `…`: no answer within ";
     assert!(one.starts_with(named), "{one}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_others() {
-    // A busy hour: calls take their time. And EC2 lets an account stop a thousand instances at once, then twenty a second.
+async fn a_large_account_region_is_continued_by_further_invocations() {
+    // Slow calls, and EC2's limit: an account may stop a thousand instances at once, then twenty per second.
     let slow = [
         (Action::DescribeInstances, Duration::from_secs(2)),
         (Action::StopInstances, Duration::from_secs(1)),
     ];
-    let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
+    let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     for _ in 0..2_499 {
         office(&cloud.ec2, "000000000001", REGIONS[0]);
     }
     cloud.invoke(&rule()).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 0);
-    assert_eq!(cloud.ec2.messages(&cloud.undone), []);
+    assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
     assert!(cloud.invocations() > 3, "{}", cloud.invocations());
     let transitions = cloud.ec2.transitions();
     let stopping = transitions
@@ -239,15 +254,14 @@ async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_account_region_that_is_taken_out_of_the_configuration_is_left_alone_by_messages_that_wait()
- {
-    let cloud = Cloud::of(2).await;
+async fn waiting_messages_skip_a_removed_account_region() {
+    let cloud = SimulatedLambda::of(2).await;
     cloud.invoke(&rule()).await;
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4);
-    // Environments have read the configuration less than a minute ago.
+    // The environments' cached configuration is younger than a minute.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    cloud.take_out_account("000000000002");
+    cloud.remove_account("000000000002");
     cloud.drain().await;
-    assert_eq!(cloud.running(), 2, "those of the account that was removed");
-    assert_eq!(cloud.ec2.messages(&cloud.undone), []);
+    assert_eq!(cloud.running(), 2, "the instances of the removed account");
+    assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
 }

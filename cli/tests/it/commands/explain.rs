@@ -1,7 +1,7 @@
 //! `curfew explain INSTANCE`: why an instance is as it is.
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
-use curfew_core::transition::{Evidence, Transition};
+use curfew_core::transition::{Transition, TransitionSource};
 use curfew_journal::{Journal, TransitionRecord};
 use curfew_model::Launch;
 

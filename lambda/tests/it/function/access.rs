@@ -1,16 +1,16 @@
-//! Who is let in.
+//! Authentication, and protection against requests of other sites.
 
-use curfew_lambda::auth::Auth;
+use curfew_lambda::auth::Authenticator;
 use serde_json::{Value, json};
 
 use super::world::{World, at_work, request};
 
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-async fn guarded_by_token() -> World {
+async fn world_with_token_auth() -> World {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Token(
+    world.app.auth = Authenticator::Token(
         format!("alice={HASH},ci={}", "00".repeat(32))
             .parse()
             .unwrap(),
@@ -25,15 +25,15 @@ fn with_token(path: &str, header: &str, token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn without_the_token_nothing_is_told_or_done() {
-    let world = guarded_by_token().await;
+async fn requests_without_a_valid_token_are_refused_before_any_call() {
+    let world = world_with_token_auth().await;
     for path in ["/status", "/stop", "/schedules", "/start?for=2h"] {
         for event in [
             request("GET", path, ""),
             with_token(path, "Authorization", "wrong"),
         ] {
             let answer = world.http(&event).await;
-            assert_eq!(answer.refusal(), (401, "unauthorized"), "{path}");
+            assert_eq!(answer.error_code(), (401, "unauthorized"), "{path}");
             assert_eq!(
                 answer.headers["WWW-Authenticate"],
                 r#"Bearer realm="curfew""#
@@ -50,8 +50,8 @@ async fn without_the_token_nothing_is_told_or_done() {
 }
 
 #[tokio::test]
-async fn with_a_token_it_is_done_by_its_holder() {
-    let world = guarded_by_token().await;
+async fn the_token_name_is_the_actor() {
+    let world = world_with_token_auth().await;
     for header in ["authorization", "Authorization", "AUTHORIZATION"] {
         let answer = world
             .http(&with_token("/status", header, "correct horse"))
@@ -73,11 +73,11 @@ async fn with_a_token_it_is_done_by_its_holder() {
 }
 
 #[tokio::test]
-async fn an_iam_identity_is_who_asks() {
+async fn the_iam_identity_is_the_actor() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let unsigned = world.get("/stop").await;
-    assert_eq!(unsigned.refusal(), (401, "unauthorized"));
+    assert_eq!(unsigned.error_code(), (401, "unauthorized"));
     assert_eq!(unsigned.headers["WWW-Authenticate"], "AWS4-HMAC-SHA256");
     let mut event = request("GET", "/stop", "");
     event["requestContext"]["identity"]["userArn"] =
@@ -90,9 +90,9 @@ async fn an_iam_identity_is_who_asks() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_passes_no_identity_lets_nobody_in() {
+async fn requests_without_an_iam_identity_are_refused() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let nobody = [Value::Null, "".into()].map(|arn| {
         let mut proxy = request("POST", "/stop", "");
         proxy["requestContext"]["identity"]["userArn"] = arn.clone();
@@ -109,29 +109,29 @@ async fn a_gateway_that_passes_no_identity_lets_nobody_in() {
         [proxy, http_api, without_authorizer]
     });
     for mut event in nobody.into_iter().flatten() {
-        // What callers say of themselves is no identity.
+        // A header that the caller sets is not a verified identity.
         event["headers"]["authorization"] =
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-west-3/execute-api/aws4_request"
                 .into();
         let answer = world.http(&event).await;
-        assert_eq!(answer.refusal(), (401, "unauthorized"), "{event}");
+        assert_eq!(answer.error_code(), (401, "unauthorized"), "{event}");
     }
     assert!(world.ec2.calls().is_empty());
 }
 
 #[tokio::test]
-async fn a_link_on_another_site_stops_nothing() {
+async fn a_link_on_another_site_cannot_stop_an_instance() {
     let world = World::with([at_work("web")]).await;
     let mut event = request("GET", "/stop", "");
     event["headers"]["sec-fetch-site"] = "cross-site".into();
-    assert_eq!(world.http(&event).await.refusal(), (403, "forbidden"));
+    assert_eq!(world.http(&event).await.error_code(), (403, "forbidden"));
     assert_eq!(world.changes(), 0);
     event["path"] = "/status".into();
-    assert_eq!(world.http(&event).await.status, 200, "looking is harmless");
+    assert_eq!(world.http(&event).await.status, 200, "reading is harmless");
 }
 
 #[tokio::test]
-async fn another_site_is_let_in_only_by_name() {
+async fn cors_allows_only_the_configured_origin() {
     let mut world = World::with([at_work("web")]).await;
     let from = |origin: &str, method: &str| {
         let mut event = request(method, "/stop", "");
@@ -152,15 +152,15 @@ async fn another_site_is_let_in_only_by_name() {
         "GET, POST, OPTIONS"
     );
     let other = world.http(&from("https://b.example", "POST")).await;
-    assert_eq!(other.refusal(), (403, "forbidden"));
+    assert_eq!(other.error_code(), (403, "forbidden"));
     assert_eq!(world.changes(), 0);
     let welcome = world.http(&from("https://a.example", "POST")).await;
     assert_eq!(welcome.of_instances(&["result"]), ["web | stopping"]);
 }
 
 #[tokio::test]
-async fn a_direct_invocation_was_let_in_by_lambda_itself() {
-    let world = guarded_by_token().await;
+async fn a_direct_invocation_needs_no_token() {
+    let world = world_with_token_auth().await;
     let answer = world
         .send(&serde_json::json!({"command": "stop"}))
         .await

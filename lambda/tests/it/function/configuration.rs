@@ -1,25 +1,25 @@
-//! Where the decisions' configuration come from, and what happens without them.
+//! Reading and caching the configuration, and errors in it.
 
-use curfew_lambda::configuration::FRESH;
+use curfew_lambda::configuration_cache::MAX_AGE;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use super::world::{World, at_work, schedules};
 
 #[tokio::test]
-async fn configuration_is_read_once_and_then_while_they_are_fresh() {
+async fn the_configuration_is_cached_for_its_maximum_age() {
     let world = World::with([at_work("web")]).await;
     for _ in 0..3 {
         assert_eq!(world.get("/status").await.status, 200);
     }
     assert_eq!(world.ssm.reads(), 1);
-    world.ec2.advance(FRESH);
+    world.ec2.advance(MAX_AGE);
     world.get("/status").await;
     assert_eq!(world.ssm.reads(), 2);
 }
 
 #[tokio::test]
-async fn without_configuration_nothing_is_decided() {
+async fn without_a_valid_configuration_every_request_fails() {
     for broken in [
         None,
         Some(""),
@@ -29,7 +29,7 @@ async fn without_configuration_nothing_is_decided() {
         let world = World::with([at_work("web")]).await;
         world.ssm.put(broken.map(str::to_owned));
         assert_eq!(
-            world.get("/stop").await.refusal(),
+            world.get("/stop").await.error_code(),
             (503, "no_configuration"),
             "{broken:?}"
         );
@@ -40,22 +40,22 @@ async fn without_configuration_nothing_is_decided() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_configuration_is_told() {
+async fn configuration_errors_are_reported() {
     let world = World::with([]).await;
     world.ssm.put(Some(
         r#"{"schedules": {"x": {"timezone": "Europe/Pariss", "start": "0 8 * * 9"}}}"#.to_owned(),
     ));
-    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; `curfew check` finds such mistakes before they are deployed");
+    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; run `curfew check` before deploying to find such errors");
     world.ssm.put(None);
-    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` does not exist; `curfew deploy` writes it");
+    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` does not exist; run `curfew deploy` to create it");
 }
 
 #[tokio::test]
-async fn broken_configuration_leave_the_last_good_ones_in_force() {
+async fn an_invalid_configuration_keeps_the_previous_one_active() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some("{".to_owned()));
-    world.ec2.advance(FRESH);
+    world.ec2.advance(MAX_AGE);
     let answer = world.get("/stop").await;
     assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
     let reads = world.ssm.reads();
@@ -67,7 +67,7 @@ async fn broken_configuration_leave_the_last_good_ones_in_force() {
     );
 }
 
-/// As a release with documents of this version, which also say what no release says yet, would publish them.
+/// A configuration of this document version, with a field that no release knows.
 fn of_version(version: &str) -> String {
     let mut newer = schedules();
     newer["version"] = json!(version);
@@ -77,25 +77,25 @@ fn of_version(version: &str) -> String {
 }
 
 #[tokio::test]
-async fn configuration_for_a_newer_release_are_refused_and_the_last_good_ones_stay() {
+async fn a_configuration_for_a_newer_release_keeps_the_previous_one_active() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some(of_version("2.0")));
-    world.ec2.advance(FRESH);
+    world.ec2.advance(MAX_AGE);
     let names = world.get("/schedules").await.body["schedules"].to_string();
     assert!(!names.contains("night"), "{names}");
     let answer = world.get("/stop").await;
     assert_eq!(answer.of_instances(&["result"]), ["web | stopping"]);
 
-    // One that has just started has none to go on with.
+    // A new environment has no previous configuration.
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("2.0")));
-    insta::assert_snapshot!(world.get("/stop").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; `curfew deploy` of that release brings the function's code up to date");
+    insta::assert_snapshot!(world.get("/stop").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; run `curfew deploy` with that release to update the function");
     assert_eq!(world.changes(), 0);
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_newer_in_the_minor_are_read_without_what_is_new() {
+async fn a_newer_minor_version_is_read_without_its_unknown_fields() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("1.9")));
     let names = world.get("/schedules").await.body["schedules"].to_string();
@@ -103,7 +103,7 @@ async fn a_configuration_that_is_newer_in_the_minor_are_read_without_what_is_new
 }
 
 #[tokio::test]
-async fn a_rule_that_is_newer_than_the_cache_has_the_configuration_read_again() {
+async fn a_pass_rereads_a_configuration_older_than_five_seconds() {
     let world = World::with([at_work("web")]).await;
     world.get("/status").await;
     world.ec2.advance(SignedDuration::from_secs(6));
@@ -119,7 +119,7 @@ async fn a_rule_that_is_newer_than_the_cache_has_the_configuration_read_again() 
     assert!(names.contains("night"), "{names}");
 }
 
-/// The usual schedules and so many more that one parameter does not hold them, with noise that doesn't compress.
+/// The usual schedules and so many more with incompressible names that the document does not fit into one parameter.
 fn many_schedules(first: u32) -> String {
     let mut document = schedules();
     let mut noise = first;
@@ -132,7 +132,7 @@ fn many_schedules(first: u32) -> String {
 }
 
 #[tokio::test]
-async fn configuration_in_parts_are_put_together() {
+async fn a_configuration_in_parts_is_joined() {
     let world = World::with([at_work("web")]).await;
     let parts = world.ssm.put_document(&many_schedules(1));
     assert!(parts > 1, "{parts}");
@@ -142,7 +142,7 @@ async fn configuration_in_parts_are_put_together() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_replaced_while_they_are_read_are_read_again() {
+async fn a_configuration_replaced_during_the_read_is_read_again() {
     for reads in 1..3 {
         let world = World::with([at_work("web")]).await;
         world.ssm.put_document(&many_schedules(1));
@@ -156,16 +156,16 @@ async fn a_configuration_that_is_replaced_while_they_are_read_are_read_again() {
 }
 
 #[tokio::test]
-async fn configuration_that_lack_a_part_decide_nothing() {
+async fn a_configuration_with_a_missing_part_is_an_error() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put_document(&many_schedules(1));
     world.ssm.take_last_part();
-    let told = world.get("/stop").await.told();
+    let error = world.get("/stop").await.error_text();
     assert!(
-        told.starts_with(
+        error.starts_with(
             "503 no_configuration: the configuration parameter `/curfew/configuration/"
         ),
-        "{told}"
+        "{error}"
     );
     assert_eq!(world.changes(), 0);
 }

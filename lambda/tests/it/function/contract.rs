@@ -1,5 +1,5 @@
-//! The OpenAPI document and the function say the same: the document is made from the types, and Schemathesis, which knows nothing
-//! else, asks the function everything that the document allows, and much that it doesn't.
+//! The function conforms to the OpenAPI document: the document is generated from the types, and Schemathesis generates valid and
+//! invalid requests from it.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -13,8 +13,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, Uri};
-use curfew_lambda::auth::Auth;
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::invocation_context::InvocationContext;
 use curfew_lambda::openapi;
 use curfew_model::{Launch, SpotKind};
 use jiff::SignedDuration;
@@ -25,11 +25,11 @@ use super::world::{World, at_work};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const TOKEN: &str = "correct horse";
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const DIGEST: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
 #[test]
-fn the_document_in_the_repository_is_that_of_the_types() {
+fn the_document_in_the_repository_matches_the_types() {
     let described = openapi::describe();
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(Path::new(REPOSITORY).join("docs/openapi.json"), &described).unwrap();
@@ -42,9 +42,9 @@ fn the_document_in_the_repository_is_that_of_the_types() {
 }
 
 #[tokio::test]
-async fn the_document_is_served_to_everybody() {
+async fn the_document_needs_no_authentication() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let answer = world.get("/openapi.json").await;
     assert_eq!(answer.status, 200);
     assert_eq!(
@@ -56,13 +56,13 @@ async fn the_document_is_served_to_everybody() {
     assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
 }
 
-/// The function, and how many requests it has had.
+/// The function, and the number of requests that it received.
 struct Served {
     world: World,
     requests: AtomicUsize,
 }
 
-/// Every other request comes through a REST API, the rest through a function URL.
+/// Sends every second request as an event of a REST API, and the others as events of a function URL.
 async fn serve(State(served): State<Arc<Served>>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -72,14 +72,14 @@ async fn serve(State(served): State<Arc<Served>>, request: Request<Body>) -> Res
     } else {
         through_function_url(&parts, &body)
     };
-    let call = Call::new(format!("request-{number}"), Duration::from_secs(10));
+    let context = InvocationContext::new(format!("request-{number}"), Duration::from_secs(10));
     let answer = served
         .world
         .app
-        .handle(&event, &call)
+        .handle(&event, &context)
         .await
         .expect("HTTP is always answered");
-    // Starts and stops get somewhere between two requests.
+    // Starts and stops progress between two requests.
     served.world.ec2.advance(SignedDuration::from_secs(20));
     let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
     let mut response = Response::builder().status(status);
@@ -132,7 +132,7 @@ fn through_function_url(parts: &Parts, body: &Bytes) -> Value {
     })
 }
 
-/// As text, or in base64 where it is none.
+/// The body as text or, if it is not UTF-8, in base64.
 fn body_of(body: &Bytes) -> (Option<String>, bool) {
     use base64::Engine as _;
     if body.is_empty() {
@@ -157,11 +157,11 @@ fn fleet() -> [Launch; 8] {
     ]
 }
 
-/// Some thousand requests, the same in each run: everything is refused or answered as the document says, and nothing is a defect.
+/// Sends some thousand requests, the same in each run. Every response conforms to the document, and none is an internal error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_function_does_what_the_document_says() {
+async fn the_function_conforms_to_the_document() {
     let mut world = World::with(fleet()).await;
-    world.app.auth = Auth::Token(format!("alice={DIGEST}").parse().unwrap());
+    world.app.auth = Authenticator::Token(format!("alice={DIGEST}").parse().unwrap());
     let served = Arc::new(Served {
         world,
         requests: AtomicUsize::new(0),
@@ -184,17 +184,17 @@ async fn the_function_does_what_the_document_says() {
         .await
         .unwrap();
     serving.abort();
-    let told = String::from_utf8_lossy(&run.stdout);
+    let output = String::from_utf8_lossy(&run.stdout);
     let requests = served.requests.load(Ordering::Relaxed);
     assert!(
         run.status.success(),
-        "{requests} requests\n{told}\n{}",
+        "{requests} requests\n{output}\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
-    assert!(requests > 500, "only {requests} requests: {told}");
-    let acted = served.world.changes();
+    assert!(requests > 500, "only {requests} requests: {output}");
+    let changes = served.world.changes();
     assert!(
-        acted > 5,
-        "only {acted} calls that change something: {told}"
+        changes > 5,
+        "only {changes} calls that change something: {output}"
     );
 }

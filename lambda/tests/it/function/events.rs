@@ -1,4 +1,4 @@
-//! Triggers: late, doubled, early or in vain, the decision is the same.
+//! Triggers and state changes: late, repeated and early events lead to the same decision.
 
 use curfew_aws::cloud::Cloud;
 use curfew_model::{Action, Launch};
@@ -14,7 +14,7 @@ fn rule(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_captured_or_documented_event_is_told_apart() {
+async fn every_captured_or_documented_event_is_recognised() {
     let world = World::with([at_work("web")]).await;
     let mut names: Vec<String> =
         std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events"))
@@ -22,16 +22,16 @@ async fn every_captured_or_documented_event_is_told_apart() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
     names.sort();
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for name in names {
         let answer = match world.send(&event(&name)).await {
             Ok(answer) if answer.get("statusCode").is_some() => answer["statusCode"].to_string(),
             Ok(answer) => answer.to_string(),
             Err(failure) => failure.kind,
         };
-        told.push(format!("{name}: {answer}"));
+        results.push(format!("{name}: {answer}"));
     }
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(results.join("\n"), @r#"
     aws-function-url-iam-POST-base64.json: 200
     aws-http-api-payload-1.0.json: 200
     aws-http-api.json: 200
@@ -60,12 +60,12 @@ async fn every_captured_or_documented_event_is_told_apart() {
     assert_eq!(
         world.changes(),
         0,
-        "none of them asks for a change of what is due"
+        "no event requests a change, and no edge is due"
     );
 }
 
 #[tokio::test]
-async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
+async fn every_form_of_trigger_applies_a_due_stop_once() {
     for event in [
         json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"}),
         json!({"command": "wake", "schedule": "office"}),
@@ -104,8 +104,7 @@ async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
 }
 
 #[tokio::test]
-async fn an_emulators_rule_that_fires_early_counts_for_the_edges_of_its_minute_and_the_heartbeat_does_not()
- {
+async fn an_emulator_rule_up_to_a_minute_early_applies_the_edges_of_its_minute() {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_secs(3600 - 40));
     for other in [
@@ -120,13 +119,13 @@ async fn an_emulators_rule_that_fires_early_counts_for_the_edges_of_its_minute_a
     let report = world.send(&rule).await.unwrap();
     assert_eq!(
         report["at"], "2026-11-23T19:00:00Z",
-        "it decides at its minute"
+        "the pass decides at the rule's minute"
     );
     assert_eq!(world.state("web"), "stopping");
 }
 
 #[tokio::test]
-async fn on_aws_no_rule_counts_early_but_for_what_a_clock_may_be_behind() {
+async fn an_aws_rule_may_be_five_seconds_early() {
     let mut world = World::with([at_work("web")]).await;
     world.app.cloud = Cloud::Aws;
     let rule = json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"});
@@ -139,7 +138,7 @@ async fn on_aws_no_rule_counts_early_but_for_what_a_clock_may_be_behind() {
 }
 
 #[tokio::test]
-async fn no_message_makes_a_pass_decide_for_a_time_to_come() {
+async fn a_trigger_cannot_make_a_pass_decide_for_the_future() {
     let world = World::with([at_work("web")]).await;
     let home = json!({"region": "us-east-1"});
     let far = json!({"command": "wake", "account_region": home, "at": "2026-11-23T19:00:00Z"});
@@ -152,7 +151,7 @@ async fn no_message_makes_a_pass_decide_for_a_time_to_come() {
 }
 
 #[tokio::test]
-async fn a_stale_rule_of_a_schedule_that_is_gone_runs_a_routine_pass() {
+async fn a_trigger_for_a_removed_schedule_runs_a_routine_pass() {
     let world = World::with([at_work("web")]).await;
     world.ec2.advance(SignedDuration::from_hours(1));
     world
@@ -163,7 +162,7 @@ async fn a_stale_rule_of_a_schedule_that_is_gone_runs_a_routine_pass() {
 }
 
 #[tokio::test]
-async fn a_state_change_is_looked_at_and_left_alone_unless_something_holds() {
+async fn a_state_change_without_enforcement_or_override_is_only_logged() {
     let world = World::with([at_work("web")]).await;
     world.ec2.stop(&world.id("web")).unwrap();
     world.ec2.advance(SignedDuration::from_mins(1));
@@ -173,18 +172,18 @@ async fn a_state_change_is_looked_at_and_left_alone_unless_something_holds() {
     assert_eq!(
         world.state("web"),
         "stopped",
-        "somebody stopped it; that stays until the next edge"
+        "a manual stop lasts until the next edge"
     );
     assert_eq!(world.changes(), 0);
     assert_eq!(
         world.ec2.calls_of(Action::DescribeInstances).len(),
         1,
-        "`stopping` needs no look"
+        "`stopping` needs no description"
     );
 }
 
 #[tokio::test]
-async fn a_state_change_against_an_enforced_schedule_is_undone() {
+async fn drift_from_an_enforced_schedule_is_corrected() {
     let world = World::with([
         Launch::new("lab")
             .tag("Schedule", "lab")
@@ -205,12 +204,12 @@ async fn a_state_change_against_an_enforced_schedule_is_undone() {
     assert_eq!(
         world.ec2.calls_of(Action::StartInstances).len(),
         1,
-        "late and doubled events change nothing"
+        "late and repeated events change nothing"
     );
 }
 
 #[tokio::test]
-async fn a_state_change_against_an_override_is_undone() {
+async fn drift_from_an_override_is_corrected() {
     let world = World::with([at_work("web")]).await;
     world.get("/stop?for=1h").await;
     world.ec2.advance(SignedDuration::from_mins(1));
@@ -223,7 +222,7 @@ async fn a_state_change_against_an_override_is_undone() {
 }
 
 #[tokio::test]
-async fn a_state_change_of_an_instance_that_is_gone_is_only_logged() {
+async fn a_state_change_of_an_unknown_instance_is_only_logged() {
     let world = World::with([]).await;
     let event = json!({
         "detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "time": "2026-11-23T18:00:00Z",
@@ -233,7 +232,7 @@ async fn a_state_change_of_an_instance_that_is_gone_is_only_logged() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_knows_fails_and_asks_nothing_of_aws() {
+async fn an_unknown_event_fails_without_an_aws_call() {
     let world = World::with([at_work("web")]).await;
     let failure = world.send(&json!({"Records": []})).await.unwrap_err();
     assert_eq!(failure.kind, "unknown_event");

@@ -1,14 +1,14 @@
-//! What callers are told when AWS does not do what it was asked.
+//! Responses to requests whose AWS calls fail.
 
 use std::time::Duration;
 
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::invocation_context::InvocationContext;
 use curfew_model::{Action, Denial, Fault, Symptom};
 
 use super::world::{World, at_work, request};
 
 #[tokio::test]
-async fn one_broken_instance_neither_blocks_the_others_nor_is_kept_quiet() {
+async fn a_failing_instance_is_reported_and_does_not_block_the_others() {
     let world = World::with([
         at_work("web"),
         at_work("protected").stop_protection(),
@@ -39,7 +39,7 @@ async fn one_broken_instance_neither_blocks_the_others_nor_is_kept_quiet() {
 }
 
 #[tokio::test]
-async fn a_failed_call_leaves_its_hold_in_force() {
+async fn a_failed_call_keeps_the_override_active() {
     let world = World::with([at_work("web").stop_protection()]).await;
     let answer = world.get("/stop?for=2h").await;
     assert_eq!(answer.status, 202, "{}", answer.text);
@@ -82,7 +82,7 @@ async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
 }
 
 #[tokio::test]
-async fn each_sort_of_failure_to_record_has_its_status() {
+async fn each_kind_of_tagging_failure_has_its_status() {
     let mut told = Vec::new();
     for (status, code) in [
         (403, "UnauthorizedOperation"),
@@ -97,37 +97,41 @@ async fn each_sort_of_failure_to_record_has_its_status() {
         let answer = world.get("/stop").await;
         told.push(format!(
             "{code}: {} Retry-After {}",
-            answer.told(),
+            answer.error_text(),
             answer.headers["Retry-After"]
         ));
-        assert_eq!(world.state("web"), "running", "no call without its word");
+        assert_eq!(
+            world.state("web"),
+            "running",
+            "no call without a recorded request"
+        );
     }
     let told = told
         .join("\n")
         .replace(World::with([at_work("web")]).await.id("web").as_str(), "ID");
     insta::assert_snapshot!(told, @r#"
     UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: The model was told to answer this; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
-    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: The model was told to answer this; ask again in a few seconds Retry-After "5"
-    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: The model was told to answer this; the function's role is broken; whoever runs Curfew finds more in its log Retry-After "30"
+    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: The model was told to answer this; retry in a few seconds Retry-After "5"
+    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: The model was told to answer this; the function's role is broken; its operator finds details in the function's log Retry-After "30"
     InternalError: 503 cloud_failed: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: The model was told to answer this; try again later; the AWS Health Dashboard tells of wider trouble Retry-After "30"
     "#);
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_look_says_so() {
+async fn a_role_without_describe_permission_is_reported_as_denied() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(Action::DescribeInstances));
     let answer = world.get("/status").await;
-    insta::assert_snapshot!(answer.told(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
+    insta::assert_snapshot!(answer.error_text(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
     assert!(!answer.text.contains("000000000000"), "{}", answer.text);
 }
 
 #[tokio::test]
-async fn what_cant_be_recorded_is_not_done() {
+async fn a_request_that_cannot_be_recorded_makes_no_call() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(Action::CreateTags));
     let answer = world.get("/stop").await;
-    assert_eq!(answer.refusal(), (403, "denied"));
+    assert_eq!(answer.error_code(), (403, "denied"));
     assert_eq!(
         answer.of_instances(&["after", "result"]),
         ["web | running | failed"]
@@ -136,16 +140,16 @@ async fn what_cant_be_recorded_is_not_done() {
 }
 
 #[tokio::test]
-async fn an_answer_comes_before_lambda_gives_up() {
+async fn a_response_is_sent_before_the_lambda_timeout() {
     let world = World::with([at_work("web")]).await;
     world
         .ec2
         .fault(Fault::on(Action::DescribeInstances, Symptom::Hang));
-    let call = Call::new("c0ffee", Duration::from_secs(1));
+    let context = InvocationContext::new("c0ffee", Duration::from_secs(1));
     let began = tokio::time::Instant::now();
     let envelope = world
         .app
-        .handle(&request("GET", "/status", ""), &call)
+        .handle(&request("GET", "/status", ""), &context)
         .await
         .unwrap();
     assert_eq!(envelope["statusCode"], 503);

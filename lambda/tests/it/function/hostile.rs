@@ -1,30 +1,30 @@
-//! What is thrown at the function by mistake or by intent: refused in one harmless sentence, and nothing is done.
+//! Malformed and hostile input: each is refused with one harmless sentence and changes nothing.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use curfew_lambda::invocation_context::Call;
-use curfew_lambda::json::Document;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::json::JsonDocument;
 use curfew_model::Launch;
 use serde_json::{Value, json};
 
 use super::world::{World, at_work, request};
 
-/// The answer's code, if it is one harmless line that names a way out.
+/// Returns the status and error code, after checking that message and hint are single harmless lines.
 async fn refused(world: &World, event: &Value) -> String {
     let answer = world.http(event).await;
     let error = &answer.body["error"];
-    for told in [&error["message"], &error["hint"]] {
-        let told = told.as_str().unwrap_or_else(|| panic!("{}", answer.text));
-        assert!(!told.is_empty() && told.len() < 600, "{told}");
-        assert!(!told.contains(|c: char| c.is_control()), "{told:?}");
+    for text in [&error["message"], &error["hint"]] {
+        let text = text.as_str().unwrap_or_else(|| panic!("{}", answer.text));
+        assert!(!text.is_empty() && text.len() < 600, "{text}");
+        assert!(!text.contains(|c: char| c.is_control()), "{text:?}");
     }
     format!("{} {}", answer.status, error["code"].as_str().unwrap())
 }
 
 #[tokio::test]
-async fn a_body_that_is_none_is_refused() {
+async fn a_malformed_body_is_refused() {
     let world = World::with([at_work("web")]).await;
     let deep = format!(
         "{{\"all\": {}1{}}}",
@@ -57,15 +57,15 @@ async fn a_body_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn an_event_that_repeats_a_key_is_refused_and_named() {
+async fn an_event_with_a_repeated_key_is_refused() {
     let world = World::with([at_work("web")]).await;
     for text in [
         r#"{"command": "stop", "dry_run": true, "dry_run": false}"#,
         r#"{"command": "status", "command": "wake"}"#,
     ] {
-        let event: Document = serde_json::from_str(text).unwrap();
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        let failure = world.app.receive(&event, &call).await.unwrap_err();
+        let event: JsonDocument = serde_json::from_str(text).unwrap();
+        let context = InvocationContext::new("c0ffee", Duration::from_secs(10));
+        let failure = world.app.receive(&event, &context).await.unwrap_err();
         assert_eq!(failure.kind, "unknown_event");
         assert!(failure.message.ends_with("is repeated"), "{failure}");
     }
@@ -76,7 +76,7 @@ async fn an_event_that_repeats_a_key_is_refused_and_named() {
 }
 
 #[tokio::test]
-async fn a_value_that_means_nothing_is_refused() {
+async fn an_invalid_parameter_value_is_refused() {
     let world = World::with([at_work("web")]).await;
     for query in [
         json!({"for": ["-2h"]}),
@@ -113,9 +113,9 @@ async fn a_value_that_means_nothing_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_or_method_that_there_is_not_is_refused() {
+async fn an_unknown_path_or_method_is_refused() {
     let world = World::with([at_work("web")]).await;
-    for (method, path, told) in [
+    for (method, path, text) in [
         ("GET", "/stop/../start", "404 unknown_path"),
         ("GET", "/%73top", "404 unknown_path"),
         ("GET", "//evil.example/stop", "404 unknown_path"),
@@ -128,7 +128,7 @@ async fn a_path_or_method_that_there_is_not_is_refused() {
     ] {
         assert_eq!(
             refused(&world, &request(method, path, "")).await,
-            told,
+            text,
             "{method} {path}"
         );
     }
@@ -136,8 +136,8 @@ async fn a_path_or_method_that_there_is_not_is_refused() {
 }
 
 #[tokio::test]
-async fn tags_that_anybody_may_write_are_shown_as_text() {
-    // XML, in which EC2 answers, has no escape character.
+async fn hostile_tags_are_shown_as_text() {
+    // EC2's XML responses can't contain the escape character.
     let hostile = "<img src=x onerror=alert(1)>\u{202e}\r\n[2J";
     let world = World::with([
         Launch::new(hostile).tag("Schedule", "office"),

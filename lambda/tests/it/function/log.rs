@@ -1,19 +1,19 @@
-//! What the function writes into its log: who asked what, under which request's id, and nothing that is a secret.
+//! The function's log: it contains the actor and the request id, and no secrets.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use curfew_lambda::auth::Auth;
+use curfew_lambda::auth::Authenticator;
 use curfew_model::Launch;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
 use super::world::{World, at_work, request};
 
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const DIGEST: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-/// The log of this thread, as it goes to CloudWatch.
+/// Captures this thread's log in the format that goes to CloudWatch.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -35,7 +35,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines that this function wrote: the SDK has its own.
+    /// The lines of Curfew's crates, without those of the SDK.
     fn ours(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text
@@ -59,7 +59,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn every_line_has_the_requests_id() {
+async fn every_log_line_has_the_request_id() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     world.ec2.stop(&world.id("db")).unwrap();
     let (log, _guard) = Log::begin();
@@ -90,15 +90,15 @@ async fn every_line_has_the_requests_id() {
 }
 
 #[tokio::test]
-async fn who_asked_is_in_the_log_and_their_token_is_not() {
+async fn the_actor_is_logged_and_the_token_is_not() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Token(format!("alice={DIGEST}").parse().unwrap());
+    world.app.auth = Authenticator::Token(format!("alice={DIGEST}").parse().unwrap());
     let (log, _guard) = Log::begin();
     let mut event = request("GET", "/stop?for=1h", "");
     event["headers"]["Authorization"] = "Bearer correct horse".into();
     let answer = world.http(&event).await;
     assert_eq!(answer.status, 200);
-    // Where a token does not belong, and a wrong one.
+    // A token in the wrong place, and a wrong token.
     for path in [
         "/stop?token=correct+horse",
         "/stop?all=correct+horse",
@@ -129,7 +129,10 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
     assert_eq!(answered[4]["refused"], "unauthorized");
     let source = event["requestContext"]["identity"]["sourceIp"].clone();
     assert!(source.is_string());
-    assert_eq!(answered[4]["source_ip"], source, "of what was refused");
+    assert_eq!(
+        answered[4]["source_ip"], source,
+        "the address of a refused request"
+    );
     assert_eq!(answered[0]["source_ip"], Value::Null);
     let text = log.text();
     for secret in ["horse", DIGEST] {
@@ -143,9 +146,9 @@ async fn who_asked_is_in_the_log_and_their_token_is_not() {
 }
 
 #[tokio::test]
-async fn an_iam_caller_is_in_the_log_whole() {
+async fn the_arn_of_an_iam_caller_is_logged() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let (log, _guard) = Log::begin();
     let arn = "arn:aws:sts::123456789012:assumed-role/Ops/alice@example.com";
     let mut event = request("GET", "/stop", "");
@@ -163,7 +166,7 @@ async fn an_iam_caller_is_in_the_log_whole() {
 }
 
 #[tokio::test]
-async fn a_name_cannot_forge_a_line() {
+async fn a_name_cannot_forge_a_log_line() {
     let forged = "web\n{\"level\":\"INFO\",\"message\":\"request answered\",\"by\":\"root\"}";
     let world = World::with([Launch::new(forged).tag("Schedule", "office")]).await;
     let (log, _guard) = Log::begin();

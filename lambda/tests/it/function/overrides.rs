@@ -1,4 +1,4 @@
-//! Holds over HTTP, and how they and plain requests meet the schedules.
+//! Overrides and plain requests over HTTP, and their interaction with schedules.
 
 use curfew_model::Launch;
 use jiff::SignedDuration;
@@ -11,7 +11,7 @@ fn wake(schedule: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn an_override_outlives_the_edge_and_ends_like_one() {
+async fn an_override_outlasts_an_edge_and_its_end_is_applied() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/start?for=3h").await;
     insta::assert_snapshot!(answer.of_instances(&["result", "reason", "override", "next_edge"]).join("\n"), @r#"web | overridden | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
@@ -21,7 +21,11 @@ async fn an_override_outlives_the_edge_and_ends_like_one() {
     );
     world.ec2.advance(SignedDuration::from_mins(61));
     world.send(&wake("office")).await.unwrap();
-    assert_eq!(world.state("web"), "running", "held over the stop at 20:00");
+    assert_eq!(
+        world.state("web"),
+        "running",
+        "the override outlasts the stop at 20:00"
+    );
     world.ec2.advance(SignedDuration::from_hours(2));
     world.send(&wake("office")).await.unwrap();
     assert_eq!(
@@ -32,7 +36,7 @@ async fn an_override_outlives_the_edge_and_ends_like_one() {
 }
 
 #[tokio::test]
-async fn resume_ends_the_override_and_does_what_the_schedule_wants() {
+async fn resume_ends_the_override_and_applies_the_schedule() {
     let world = World::with([at_work("web")]).await;
     world
         .post("/stop", r#"{"until": "2026-11-23T23:30:00+01:00"}"#)
@@ -61,7 +65,7 @@ async fn resume_ends_the_override_and_does_what_the_schedule_wants() {
 }
 
 #[tokio::test]
-async fn on_an_enforced_schedule_a_plain_request_stands_until_the_next_edge() {
+async fn a_request_on_an_enforced_schedule_lasts_until_the_next_edge() {
     let world = World::with([Launch::new("lab").tag("Schedule", "lab")]).await;
     let answer = world.get("/stop").await;
     assert_eq!(answer.of_instances(&["result"]), ["lab | stopping"]);
@@ -75,7 +79,7 @@ async fn on_an_enforced_schedule_a_plain_request_stands_until_the_next_edge() {
 }
 
 #[tokio::test]
-async fn a_stop_of_an_instance_that_is_just_starting_waits_until_it_runs() {
+async fn a_stop_of_a_starting_instance_is_postponed() {
     let world = World::with([at_work("web").stopped()]).await;
     world.get("/start").await;
     assert_eq!(world.state("web"), "pending");

@@ -1,4 +1,4 @@
-//! SSM's parameter store, as far as a function needs it: `GetParameter` over AWS's JSON protocol.
+//! A model of SSM's parameter store: `GetParameter` over AWS's JSON protocol.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,52 +12,52 @@ use curfew_aws::document::Stored;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// Parameters, and how often they were read.
+/// The parameters, and the number of reads.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ParameterStore(Arc<Mutex<Shelf>>);
+pub(crate) struct ParameterStore(Arc<Mutex<StoreState>>);
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct StoreState {
     values: BTreeMap<String, String>,
     reads: usize,
-    /// What is there from a read on: somebody writes while somebody reads.
-    then: Option<(usize, BTreeMap<String, String>)>,
+    /// The values from a given read on, to simulate a concurrent write.
+    replacement: Option<(usize, BTreeMap<String, String>)>,
 }
 
 impl ParameterStore {
     pub(crate) const NAME: &str = "/curfew/configuration";
 
-    /// Puts a value there, or takes it away.
+    /// Sets or removes the parameter.
     pub(crate) fn put(&self, value: Option<String>) {
         let values = value.map(|value| (Self::NAME.to_owned(), value));
-        self.shelf().values = values.into_iter().collect();
+        self.state().values = values.into_iter().collect();
     }
 
-    /// Puts a document there, in as many parts as it needs; says how many.
+    /// Stores a document, in parts if necessary. Returns the number of parts.
     pub(crate) fn put_document(&self, document: &str) -> usize {
         let values = in_parameters(document);
         let parts = values.len() - 1;
-        self.shelf().values = values;
+        self.state().values = values;
         parts
     }
 
-    /// Loses one.
+    /// Removes the last part.
     pub(crate) fn take_last_part(&self) {
-        self.shelf().values.pop_last();
+        self.state().values.pop_last();
     }
 
-    /// Replaces everything by this document once it has been read so many more times.
+    /// Replaces the contents by this document after the given number of further reads.
     pub(crate) fn replace_after(&self, reads: usize, document: &str) {
         let at = self.reads() + reads;
-        self.shelf().then = Some((at, in_parameters(document)));
+        self.state().replacement = Some((at, in_parameters(document)));
     }
 
-    /// How many times it was asked for.
+    /// The number of reads.
     pub(crate) fn reads(&self) -> usize {
-        self.shelf().reads
+        self.state().reads
     }
 
-    /// Serves it on loopback, until the test's runtime ends.
+    /// Serves the store on loopback until the test's runtime ends. Returns the endpoint.
     pub(crate) async fn serve(&self) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -68,7 +68,7 @@ impl ParameterStore {
         endpoint
     }
 
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
+    fn state(&self) -> std::sync::MutexGuard<'_, StoreState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,22 +86,22 @@ fn in_parameters(document: &str) -> BTreeMap<String, String> {
 async fn get_parameter(
     State(store): State<ParameterStore>,
     headers: HeaderMap,
-    question: String,
+    request: String,
 ) -> Response {
-    // The content type is `application/x-amz-json-1.1`, which nobody but AWS takes for JSON.
-    let question: Value = serde_json::from_str(&question).unwrap();
-    let mut shelf = store.shelf();
-    let reads = shelf.reads;
-    if let Some((_, newer)) = shelf.then.take_if(|(at, _)| *at == reads) {
-        shelf.values = newer;
+    // The content type is `application/x-amz-json-1.1`, which axum's `Json` does not accept.
+    let request: Value = serde_json::from_str(&request).unwrap();
+    let mut state = store.state();
+    let reads = state.reads;
+    if let Some((_, newer)) = state.replacement.take_if(|(at, _)| *at == reads) {
+        state.values = newer;
     }
-    shelf.reads += 1;
-    let asked = headers
+    state.reads += 1;
+    let target = headers
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok());
-    assert_eq!(asked, Some("AmazonSSM.GetParameter"));
-    let name = question["Name"].as_str().unwrap();
-    match shelf.values.get(name) {
+    assert_eq!(target, Some("AmazonSSM.GetParameter"));
+    let name = request["Name"].as_str().unwrap();
+    match state.values.get(name) {
         Some(value) => Json(json!({
             "Parameter": {"Name": name, "Type": "String", "Value": value, "Version": 1},
         }))

@@ -1,4 +1,4 @@
-//! The world that a test finds: a Monday evening in Paris, an hour before the office closes.
+//! The environment of a test: a Monday evening in Paris, an hour before the office's stop edge.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
-use curfew_lambda::account_regions::Members;
 use curfew_lambda::app::App;
-use curfew_lambda::auth::Auth;
-use curfew_lambda::configuration::Configuration;
-use curfew_lambda::handler::Failure;
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::configuration_cache::ConfigurationCache;
+use curfew_lambda::handler::InvocationFailure;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::organisation_cache::OrganisationCache;
 use curfew_model::{InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ const STACK: &str = include_str!("../../../../crates/deploy/src/stack.yaml");
 /// 19:00 in Paris.
 pub(crate) const NOW: &str = "2026-11-23T18:00:00Z";
 
-/// EC2, the parameter store, and the function between them.
+/// The models of EC2 and the parameter store, and the function that uses them.
 pub(crate) struct World {
     pub(crate) ec2: Model,
     pub(crate) ssm: ParameterStore,
@@ -30,16 +30,16 @@ pub(crate) struct World {
     _server: Server,
 }
 
-/// An HTTP answer, opened.
+/// A parsed HTTP response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: u64,
     pub(crate) headers: Value,
     pub(crate) text: String,
     pub(crate) body: Value,
 }
 
-/// `office` manages by tag; `lab` is enforced.
+/// Two schedules: `office`, and `lab`, which is enforced.
 pub(crate) fn schedules() -> Value {
     json!({"schedules": {
         "office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
@@ -47,7 +47,7 @@ pub(crate) fn schedules() -> Value {
     }})
 }
 
-/// A running instance of the office, started this morning by its schedule.
+/// A running instance of the schedule `office`, which started it this morning.
 pub(crate) fn at_work(name: &str) -> Launch {
     Launch::new(name)
         .tag("Schedule", "office")
@@ -56,10 +56,10 @@ pub(crate) fn at_work(name: &str) -> Launch {
 }
 
 impl World {
-    /// With these instances, and the configuration of [`schedules`].
+    /// Creates a world with these instances and the configuration of [`schedules`].
     pub(crate) async fn with(launches: impl IntoIterator<Item = Launch>) -> Self {
         let ec2 = Model::new(NOW.parse().unwrap());
-        // What the function is not allowed on AWS, no test may see it do.
+        // Grants only what the stack's role grants on AWS.
         let role = Template::read(STACK, "us-east-1").role("Role");
         ec2.grant_only(Template::ACCOUNT, &role.grants());
         for launch in launches {
@@ -71,11 +71,11 @@ impl World {
         let store = connection(ssm.serve().await).await;
         let time = ec2.clone();
         let app = App {
-            account_regions: Members::new(&connection(server.endpoint.clone()).await),
+            organisations: OrganisationCache::new(&connection(server.endpoint.clone()).await),
             queue: None,
-            configuration: Configuration::new(&store, ParameterStore::NAME),
+            configuration: ConfigurationCache::new(&store, ParameterStore::NAME),
             clock: Clock::telling(move || time.now()),
-            auth: Auth::None,
+            auth: Authenticator::None,
             cors_origin: None,
             request_limit: DEFAULT_LIMIT,
             cloud: Cloud::Emulator,
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// The instance of this name.
+    /// Returns the id of the instance with this name.
     pub(crate) fn id(&self, name: &str) -> InstanceId {
         let instances = self.ec2.instances();
         let found = instances
@@ -97,45 +97,45 @@ impl World {
         found.expect("the test launched it").id.clone()
     }
 
-    /// An instance's state.
+    /// Returns the state of an instance.
     pub(crate) fn state(&self, name: &str) -> String {
         self.ec2.state(&self.id(name)).to_string()
     }
 
-    /// An instance's tag.
+    /// Returns the value of an instance's tag.
     pub(crate) fn tag(&self, name: &str, key: &str) -> Option<String> {
         self.ec2.tag(&self.id(name), key)
     }
 
-    /// How often instances or their tags were changed, or tried to be.
+    /// The number of calls that change instances or tags, including failed ones.
     pub(crate) fn changes(&self) -> usize {
         self.ec2.changes()
     }
 
-    /// Invokes the function.
-    pub(crate) async fn send(&self, event: &Value) -> Result<Value, Failure> {
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        self.app.handle(event, &call).await
+    /// Invokes the function with an event.
+    pub(crate) async fn send(&self, event: &Value) -> Result<Value, InvocationFailure> {
+        let context = InvocationContext::new("c0ffee", Duration::from_secs(10));
+        self.app.handle(event, &context).await
     }
 
-    /// `GET` through a REST API.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    /// Sends a GET request through a REST API.
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         self.http(&request("GET", path, "")).await
     }
 
-    /// `POST` through a REST API.
-    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+    /// Sends a POST request through a REST API.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> TestResponse {
         self.http(&request("POST", path, body)).await
     }
 
-    /// An HTTP event.
-    pub(crate) async fn http(&self, event: &Value) -> Answer {
-        let envelope = self.send(event).await.expect("HTTP is always answered");
+    /// Sends an HTTP event and parses the response.
+    pub(crate) async fn http(&self, event: &Value) -> TestResponse {
+        let envelope = self.send(event).await.expect("HTTP always gets a response");
         let text = envelope["body"]
             .as_str()
             .expect("a body is text")
             .to_owned();
-        Answer {
+        TestResponse {
             status: envelope["statusCode"].as_u64().expect("a status"),
             headers: envelope["headers"].clone(),
             body: serde_json::from_str(&text).unwrap_or_default(),
@@ -144,8 +144,8 @@ impl World {
     }
 }
 
-impl Answer {
-    /// One line per instance, by name: these fields of it. Ids are the order of answers, and tests don't choose ids.
+impl TestResponse {
+    /// Returns one line for each instance with these fields, sorted by name, because ids are random.
     pub(crate) fn of_instances(&self, fields: &[&str]) -> Vec<String> {
         let instances = self.body["instances"]
             .as_array()
@@ -168,16 +168,16 @@ impl Answer {
         lines
     }
 
-    /// The status and the error's code.
-    pub(crate) fn refusal(&self) -> (u64, &str) {
+    /// Returns the status and the error code.
+    pub(crate) fn error_code(&self) -> (u64, &str) {
         (
             self.status,
             self.body["error"]["code"].as_str().unwrap_or("-"),
         )
     }
 
-    /// The status, and the error's sentence and hint.
-    pub(crate) fn told(&self) -> String {
+    /// Returns the status, and the error's code, message and hint.
+    pub(crate) fn error_text(&self) -> String {
         let error = &self.body["error"];
         format!(
             "{} {}: {}; {}",
@@ -189,13 +189,13 @@ impl Answer {
     }
 }
 
-/// A captured or documented event.
+/// Loads a captured or documented event.
 pub(crate) fn event(name: &str) -> Value {
     let path = format!("{}/tests/events/{name}", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A request as MiniStack's REST API hands it over.
+/// Creates a request event in the form of MiniStack's REST API.
 pub(crate) fn request(method: &str, path: &str, body: &str) -> Value {
     let mut event: Value =
         serde_json::from_str(include_str!("../../events/ministack-rest-GET.json")).unwrap();

@@ -12,14 +12,14 @@ use curfew_model::{
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::cloud::{Cloud, HOME, REGIONS};
+use super::simulation::{HOME, REGIONS, SimulatedLambda};
 
 const STACK: &str = include_str!("../../../../crates/deploy/src/stack.yaml");
 const MEMBER_ROLE: &str = include_str!("../../../../crates/deploy/src/member-role.yaml");
 const MEMBER: &str = "000000000001";
 const EXTERNAL_ID: &str = "curfew-7d1f4c";
 
-/// What Lambda itself does in the role's name, which no call of the function shows: it writes the log, and polls the queue.
+/// The permissions that Lambda itself uses: it writes the log and polls the queue. The function makes no such call.
 /// <https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaSQSQueueExecutionRole.html>
 const OF_LAMBDA: [&str; 5] = [
     "logs:CreateLogStream",
@@ -61,7 +61,7 @@ fn member_role() -> TemplateRole {
 }
 
 /// A cloud that grants what the roles grant, and only where their tag is.
-async fn cloud() -> Arc<Cloud> {
+async fn cloud() -> Arc<SimulatedLambda> {
     let hours = |running: &str| json!({"timezone": "Europe/Paris", "running": running});
     let mut night = hours("Mon-Fri 20:00-06:00");
     night["fallback_types"] = json!(["m6i.large"]);
@@ -69,7 +69,7 @@ async fn cloud() -> Arc<Cloud> {
         "managing": {"tag": "Schedule", "regions": [REGIONS[0]]},
         "schedules": {"office": hours("Mon-Fri 08:00-20:00"), "night": night},
     });
-    let cloud = Cloud::with(1, [], configuration).await;
+    let cloud = SimulatedLambda::with(1, [], configuration).await;
     for (account, role) in [(HOME, own_role()), (MEMBER, member_role())] {
         let granted = role.grants();
         cloud.ec2.grant_only(account, &granted);
@@ -84,9 +84,9 @@ async fn cloud() -> Arc<Cloud> {
     cloud
 }
 
-/// All that a function ever does: stops and starts, Spot requests, another type for one that finds no room and its own again, holds
+/// Everything that the function does: stops and starts, Spot requests, another type for one that finds no room and its own again, holds
 /// and their end, in its own account and in another.
-async fn live(cloud: &Arc<Cloud>) {
+async fn live(cloud: &Arc<SimulatedLambda>) {
     cloud.ec2.set_capacity("m5.large", "eu-west-3a", 0);
     let mut held = Vec::new();
     for account in [HOME, MEMBER] {
@@ -107,8 +107,8 @@ async fn live(cloud: &Arc<Cloud>) {
                 .instance_type("m5.large")
                 .tag("curfew:last", "2035-11-26T05:00:00Z stop schedule night"),
         );
-        // What is no longer due is forgotten.
-        let refused = "2035-11-26T07:00:00Z start 1x Code first 2035-11-26T07:00:00Z next 2035-11-26T07:01:00Z";
+        // A retry that is no longer due is removed.
+        let refused = "2035-11-26T07:00:00Z start 1x ErrorCode first 2035-11-26T07:00:00Z next 2035-11-26T07:01:00Z";
         cloud
             .ec2
             .launch(launch("tried", "office").tag("curfew:retry", refused));
@@ -120,7 +120,7 @@ async fn live(cloud: &Arc<Cloud>) {
         // Triggers of one minute are one pass.
         sleep(Duration::from_mins(1)).await;
     }
-    // A stop takes its time, and who is under way is left alone.
+    // A stop takes time, and transitioning instances are skipped.
     sleep(Duration::from_mins(2)).await;
     for asked in [
         json!({"command": "start", "instance": held, "for": "2h"}),
@@ -136,8 +136,8 @@ async fn live(cloud: &Arc<Cloud>) {
     }
 }
 
-/// Quiet when all is there; `.config/nextest.toml` lets it speak.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
+/// Prints a message if the evaluator is missing; `.config/nextest.toml` shows it.
+#[expect(clippy::print_stderr, reason = "a skipped test must be visible")]
 #[test]
 fn the_policy_tests_can_run() {
     if let Err(missing) = PolicySimulator::find() {
@@ -149,7 +149,7 @@ fn the_policy_tests_can_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_roles_grant_what_is_called_and_nothing_else() {
+async fn the_roles_grant_exactly_the_calls_made() {
     let cloud = cloud().await;
     live(&cloud).await;
 
@@ -196,9 +196,9 @@ async fn the_roles_grant_what_is_called_and_nothing_else() {
     );
 }
 
-/// What the policies allow of what the function did, and what they don't of what it never does.
+/// The policies allow every call of the function, and deny calls that it never makes.
 #[test]
-fn the_roles_conditions_hold_by_an_independent_evaluator() {
+fn an_independent_evaluator_confirms_the_role_conditions() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
@@ -246,7 +246,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
     ];
     let denied = [
         assuming("another"),
-        // Without the tag, elsewhere, or of somebody else.
+        // Without the tag, elsewhere, or in another account.
         Question::of("ec2:StopInstances", &here),
         Question::of("ec2:StopInstances", &here).with("aws:ResourceTag/Team", "shop"),
         tagged("ec2:StopInstances", &instance(HOME, REGIONS[1])),
@@ -266,7 +266,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
         )
         .with("aws:ResourceTag/Schedule", "office")
         .with("aws:TagKeys", ["curfew:last"].as_slice()),
-        // Whoever may set an instance's user data runs programs on it.
+        // Setting an instance's user data means running programs on it.
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute/UserData", "x"),
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute", "UserData"),
         tagged("ec2:TerminateInstances", &here),
@@ -302,7 +302,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
 }
 
 #[test]
-fn a_account_region_role_reaches_its_own_account_alone() {
+fn a_member_role_is_limited_to_its_account() {
     const INSTANCE: &str = "arn:aws:ec2:us-east-1:000000000000:instance/i-0123456789abcdef0";
     let Ok(simulator) = PolicySimulator::find() else {
         return;
@@ -341,9 +341,9 @@ fn a_account_region_role_reaches_its_own_account_alone() {
     }
 }
 
-/// A role that nobody else may assume, and that a boundary cuts down.
+/// Only Lambda may assume the role, and the boundary limits it.
 #[test]
-fn a_boundary_bounds_the_role() {
+fn a_permissions_boundary_limits_the_role() {
     let arn = format!("arn:aws:iam::{HOME}:policy/bounds");
     let bounded = stack().with("PermissionsBoundary", &arn).role("Role");
     assert_eq!(bounded.boundary.as_deref(), Some(arn.as_str()));
@@ -376,7 +376,7 @@ fn a_boundary_bounds_the_role() {
 
 /// Deployed by hand, without parameters: what carries the tag `Schedule`, in the stack's own account and region.
 #[test]
-fn the_templates_own_defaults_are_as_tight() {
+fn the_template_defaults_are_as_restrictive() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
@@ -400,7 +400,7 @@ fn the_templates_own_defaults_are_as_tight() {
 }
 
 #[test]
-fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() {
+fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };

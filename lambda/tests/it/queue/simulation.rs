@@ -1,7 +1,7 @@
-//! A cloud in virtual time: the model's EC2, STS and SQS, a parameter store, and Lambda's pollers of a queue.
+//! A simulation of AWS in virtual time: the model's EC2, STS and SQS, a parameter store, and Lambda's queue pollers.
 //!
-//! The function is the real one. What is modelled beside it: each call takes [`CALL`], a new execution environment [`COLD_START`],
-//! and Lambda adds pollers as AWS documents it.
+//! The function is the real one. Each call takes [`CALL`], and starting an execution environment takes [`COLD_START`]; Lambda adds
+//! pollers as AWS documents.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud as Kind;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
-use curfew_lambda::account_regions::Members;
 use curfew_lambda::app::App;
-use curfew_lambda::auth::Auth;
-use curfew_lambda::configuration::Configuration;
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::auth::Authenticator;
+use curfew_lambda::configuration_cache::ConfigurationCache;
+use curfew_lambda::invocation_context::InvocationContext;
+use curfew_lambda::organisation_cache::OrganisationCache;
 use curfew_lambda::work_queue::WorkQueue;
 use curfew_model::{
     Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
@@ -34,41 +34,42 @@ use tokio::time::{Instant, sleep};
 pub(crate) const HOME: &str = "000000000000";
 pub(crate) const REGIONS: [&str; 2] = ["eu-west-3", "us-east-1"];
 
-/// What a call to AWS takes, in the region or across an ocean.
+/// The latency of a call to AWS, in any region.
 const CALL: Duration = Duration::from_millis(150);
-/// The model's time follows tokio's, paused as it is, in steps.
+/// The step in which the model's clock follows tokio's paused clock.
 const TICK: Duration = Duration::from_millis(50);
-/// What a new execution environment takes before the function gets its event: several times what was measured.
+/// The start-up time of an execution environment: several times the measured one.
 const COLD_START: Duration = Duration::from_millis(300);
-/// Lambda begins with so many batches at the same time, and adds 300 a minute.
+/// Lambda starts with this many concurrent batches, and adds 300 per minute.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html>
 const POLLERS: usize = 5;
 const MORE_POLLERS_EACH: Duration = Duration::from_millis(200);
-/// As the template has it.
+/// The template's maximum concurrency.
 const MAXIMUM_CONCURRENCY: usize = 100;
 const BATCH: i64 = 1;
 
-/// An organisation and the stack that manages it.
-pub(crate) struct Cloud {
+/// An organisation, and the stack that manages it.
+pub(crate) struct SimulatedLambda {
     pub(crate) ec2: Model,
-    /// What the function calls.
+    /// Records the function's calls.
     pub(crate) recorder: Recorder,
     pub(crate) work: String,
-    pub(crate) undone: String,
+    pub(crate) dead_letters: String,
     connection: Connection,
     store: Connection,
-    configuration: Parameter,
+    configuration: StoredConfiguration,
     idle: Mutex<Vec<App>>,
     invocations: AtomicUsize,
 }
 
-impl Cloud {
-    /// Other accounts of two regions each, with an instance of the office in every member; office hours have just ended.
+impl SimulatedLambda {
+    /// Creates an organisation of this many accounts with two regions each, and a running instance of the schedule `office` in every
+    /// account-region. The stop edge has just passed.
     pub(crate) async fn of(accounts: usize) -> Arc<Self> {
         Self::where_some_calls_are_slow(accounts, []).await
     }
 
-    /// The same where these calls take longer.
+    /// Creates an organisation in which the given calls take longer.
     pub(crate) async fn where_some_calls_are_slow(
         accounts: usize,
         slow: impl IntoIterator<Item = (Action, Duration)>,
@@ -80,23 +81,23 @@ impl Cloud {
         Self::with(accounts, slow, configuration).await
     }
 
-    /// The same with this configuration, to which the accounts are added.
+    /// Creates an organisation with this configuration, to which the accounts are added.
     pub(crate) async fn with(
         accounts: usize,
         slow: impl IntoIterator<Item = (Action, Duration)>,
         mut configuration_document: Value,
     ) -> Arc<Self> {
-        // In the future: the SDK compares the end of credentials with the machine's clock.
+        // In the future, because the SDK compares the credentials' expiry with the machine's clock.
         let ec2 = Model::new("2035-11-26T19:00:30Z".parse().unwrap());
         let home = Home::new(HOME, REGIONS[0]);
         let fifo = QueueSettings {
             order: Order::Fifo,
             ..QueueSettings::default()
         };
-        let undone = ec2.create_queue(&home, "undone-work.fifo", fifo.clone());
+        let dead_letters = ec2.create_queue(&home, "undone-work.fifo", fifo.clone());
         let redrive = Redrive {
             max_receives: 3,
-            dead_letters: undone.clone(),
+            dead_letters: dead_letters.clone(),
         };
         let configuration = QueueSettings {
             visibility: SignedDuration::from_secs(60),
@@ -131,14 +132,15 @@ impl Cloud {
         let recorder = Recorder::default();
         let http = recorder.around(direct(ec2.clone(), TimeSource::Held));
         let connection = connection(http).await;
-        let configuration = Parameter(Arc::new(std::sync::Mutex::new(configuration_document)));
+        let configuration =
+            StoredConfiguration(Arc::new(std::sync::Mutex::new(configuration_document)));
         let http = recorder.around(parameter_store(configuration.clone()));
         let store = self::connection(http).await;
         Arc::new(Self {
             ec2,
             recorder,
             work,
-            undone,
+            dead_letters,
             connection,
             store,
             configuration,
@@ -147,14 +149,14 @@ impl Cloud {
         })
     }
 
-    /// Lets a fault strike before the usual latency does, which strikes every call.
+    /// Adds a fault that takes precedence over the usual latency of every call.
     pub(crate) fn fault(&self, fault: Fault) {
         self.ec2.clear_faults();
         self.ec2.fault(fault);
         self.ec2.fault(Fault::everywhere(Symptom::Latency(CALL)));
     }
 
-    /// Invokes the function, in an environment that is idle or a new one.
+    /// Invokes the function in an idle environment, or in a new one.
     pub(crate) async fn invoke(&self, event: &Value) -> Value {
         self.invocations.fetch_add(1, Ordering::Relaxed);
         let idle = self.idle.lock().await.pop();
@@ -165,8 +167,8 @@ impl Cloud {
                 self.environment()
             }
         };
-        let call = Call::new("c0ffee", Duration::from_secs(10));
-        let answer = app.handle(event, &call).await.unwrap();
+        let context = InvocationContext::new("c0ffee", Duration::from_secs(10));
+        let answer = app.handle(event, &context).await.unwrap();
         self.idle.lock().await.push(app);
         answer
     }
@@ -174,18 +176,18 @@ impl Cloud {
     fn environment(&self) -> App {
         let time = self.ec2.clone();
         App {
-            account_regions: Members::new(&self.connection),
+            organisations: OrganisationCache::new(&self.connection),
             queue: Some(WorkQueue::new(&self.connection, &self.work)),
-            configuration: Configuration::new(&self.store, "/curfew/curfew/configuration"),
+            configuration: ConfigurationCache::new(&self.store, "/curfew/curfew/configuration"),
             clock: Clock::telling(move || time.now()),
-            auth: Auth::Iam,
+            auth: Authenticator::Iam,
             cors_origin: None,
             cloud: Kind::Aws,
             request_limit: DEFAULT_LIMIT,
         }
     }
 
-    /// Lambda's pollers, until the queue has been empty for as long as a message may be hidden.
+    /// Simulates Lambda's pollers until the queue is empty and no invocation is running.
     pub(crate) async fn drain(self: &Arc<Self>) {
         let begun = Instant::now();
         let running = Arc::new(AtomicUsize::new(0));
@@ -228,7 +230,7 @@ impl Cloud {
         }
     }
 
-    /// What a poller takes from the queue.
+    /// Receives a batch from the queue, as a poller does.
     pub(crate) fn receive(&self) -> Vec<Message> {
         let received = self.queue(QueueCall::Receive {
             url: self.work.clone(),
@@ -247,24 +249,24 @@ impl Cloud {
         self.ec2.call(&lambda, Request::Queue(call)).unwrap()
     }
 
-    /// Somebody removes an account from the configuration.
-    pub(crate) fn take_out_account(&self, id: &str) {
+    /// Removes an account from the configuration.
+    pub(crate) fn remove_account(&self, id: &str) {
         let mut configuration = self.configuration.0.lock().unwrap();
         let accounts = configuration["account"].as_array_mut().unwrap();
         accounts.retain(|account| account["id"] != id);
     }
 
-    /// How many invocations there were.
+    /// The number of invocations.
     pub(crate) fn invocations(&self) -> usize {
         self.invocations.load(Ordering::Relaxed)
     }
 
-    /// How many environments they took.
+    /// The number of environments.
     pub(crate) async fn environments(&self) -> usize {
         self.idle.lock().await.len()
     }
 
-    /// Instances that still run.
+    /// The number of running instances.
     pub(crate) fn running(&self) -> usize {
         let instances = self.ec2.instances();
         let running = instances
@@ -274,7 +276,7 @@ impl Cloud {
     }
 }
 
-/// A running instance of the office, started this morning.
+/// Launches a running instance of the schedule `office`, started this morning.
 pub(crate) fn office(ec2: &Model, account: &str, region: &str) {
     ec2.launch(
         Launch::new("web")
@@ -297,11 +299,11 @@ async fn connection(client: SharedHttpClient) -> Connection {
     connection
 }
 
-/// SSM's `GetParameter`, whoever asks for whatever.
+/// Answers every request with the configuration parameter, as SSM's `GetParameter`.
 #[derive(Clone, Debug)]
-struct Parameter(Arc<std::sync::Mutex<Value>>);
+struct StoredConfiguration(Arc<std::sync::Mutex<Value>>);
 
-impl HttpConnector for Parameter {
+impl HttpConnector for StoredConfiguration {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
         let answer =
             json!({ "Parameter": { "Value": self.0.lock().unwrap().to_string() } }).to_string();
@@ -315,7 +317,7 @@ impl HttpConnector for Parameter {
     }
 }
 
-fn parameter_store(parameter: Parameter) -> SharedHttpClient {
+fn parameter_store(parameter: StoredConfiguration) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(parameter);
     http_client_fn(move |_, _| connector.clone())
 }

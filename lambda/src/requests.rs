@@ -1,4 +1,4 @@
-//! What the function does once it knows what is asked: look, or change; and what a state change leads to.
+//! Carries out API requests: status, schedules, start, stop and resume. Also handles state changes that EC2 reports.
 
 use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::error::{CloudError, presentable};
@@ -15,38 +15,43 @@ use curfew_core::work::Work;
 use curfew_core::world::World;
 use tracing::{info, warn};
 
-use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};
+use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::command::{Days, Mode};
-use crate::configuration::FRESH;
-use crate::event::StateChange;
-use crate::refusal::{Code, Refusal};
+use crate::command::{ChangeMode, TimelineDays};
+use crate::configuration_cache::MAX_AGE;
+use crate::event::StateChangeEvent;
+use crate::responses::{
+    ChangeResponse, PassReport, ScheduleStatus, SchedulesResponse, StatusResponse, Timeline,
+};
 
 impl App {
     pub(crate) async fn status(
         &self,
         targets: &InstanceSelector,
         deadline: Deadline,
-    ) -> Result<Overview, Refusal> {
-        let sight = self.look(targets, deadline).await?;
+    ) -> Result<StatusResponse, ApiError> {
+        let observation = self.observe(targets, deadline).await?;
         if !targets.ids.is_empty() {
-            sight.suffices(targets)?;
+            observation.is_sufficient_for(targets)?;
         }
-        let (schedule_set, now) = (&sight.schedule_set, sight.now);
-        let world = World::unasked(schedule_set, &sight.fleet.instances);
+        let (schedule_set, now) = (&observation.schedule_set, observation.now);
+        let world = World::unasked(schedule_set, &observation.fleet.instances);
         let (shown, unmanaged) =
             for_status(targets, EvaluatedInstance::all(&world, now), schedule_set)
-                .map_err(|error| sight.selecting(error))?;
-        Ok(Overview {
+                .map_err(|error| observation.selection_error(error))?;
+        Ok(StatusResponse {
             status: Status::of(shown, unmanaged, now),
-            unanswered: sight.unanswered,
+            unanswered: observation.unanswered,
         })
     }
 
-    pub(crate) async fn schedules(&self, days: Option<Days>) -> Result<Schedules, Refusal> {
+    pub(crate) async fn schedules(
+        &self,
+        days: Option<TimelineDays>,
+    ) -> Result<SchedulesResponse, ApiError> {
         let schedule_set = self
             .configuration
-            .current(&self.clock, FRESH)
+            .current(&self.clock, MAX_AGE)
             .await?
             .schedule_set;
         let now = self.clock.now();
@@ -67,7 +72,7 @@ impl App {
                 timeline: days.and_then(|days| Timeline::of(schedule, days, now)),
             }
         });
-        Ok(Schedules {
+        Ok(SchedulesResponse {
             at: whole_second(now),
             schedules: schedules.collect(),
         })
@@ -75,45 +80,50 @@ impl App {
 
     pub(crate) async fn change(
         &self,
-        ask: RequestKind,
+        kind: RequestKind,
         targets: &InstanceSelector,
-        mode: Mode,
-        by: Actor,
+        mode: ChangeMode,
+        actor: Actor,
         deadline: Deadline,
-    ) -> Result<Changes, Refusal> {
-        let sight = self.look(targets, deadline.for_looking()).await?;
-        sight.suffices(targets)?;
-        let (schedule_set, now) = (&*sight.schedule_set, sight.now);
-        let world = World::unasked(schedule_set, &sight.fleet.instances);
+    ) -> Result<ChangeResponse, ApiError> {
+        let observation = self.observe(targets, deadline.for_looking()).await?;
+        observation.is_sufficient_for(targets)?;
+        let (schedule_set, now) = (&*observation.schedule_set, observation.now);
+        let world = World::unasked(schedule_set, &observation.fleet.instances);
         let seen = EvaluatedInstance::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
-            .map_err(|error| sight.selecting(error))?;
-        let request =
-            DecidedRequest::decide(&selection, schedule_set, &sight.fleet, (ask, by), now);
+            .map_err(|error| observation.selection_error(error))?;
+        let request = DecidedRequest::decide(
+            &selection,
+            schedule_set,
+            &observation.fleet,
+            (kind, actor),
+            now,
+        );
         let (instances, error) = match mode {
-            Mode::DryRun => (request.dry_run(), None),
-            Mode::Act => {
+            ChangeMode::DryRun => (request.dry_run(), None),
+            ChangeMode::Act => {
                 let outcomes = request.carry_out(&self.clock, deadline).await;
-                let tell = |error: &CloudError| presentable(&error.to_string());
-                (request.changes(&outcomes, tell), failure(&outcomes))
+                let present = |error: &CloudError| presentable(&error.to_string());
+                (request.changes(&outcomes, present), step_error(&outcomes))
             }
         };
-        Ok(Changes {
+        Ok(ChangeResponse {
             at: whole_second(now),
             instances,
-            error: error.or_else(|| sight.unreached(targets)),
-            unanswered: sight.unanswered.clone(),
+            error: error.or_else(|| observation.unreachable(targets)),
+            unanswered: observation.unanswered.clone(),
         })
     }
 
-    /// Logs the change. A pass follows only where something wants another state at every moment: an active override, or a schedule
-    /// that is enforced; anything else waits for its edge, and changes in flight for their end.
+    /// Logs a state change. Runs a pass over the instance only if its new state is drift from an active override or an enforced
+    /// schedule. Transitional states are ignored; without an override or enforcement, the next edge decides.
     pub(crate) async fn state_changed(
         &self,
-        change: &StateChange,
+        change: &StateChangeEvent,
         deadline: Deadline,
-    ) -> Result<Option<PassReport>, Refusal> {
-        let StateChange {
+    ) -> Result<Option<PassReport>, ApiError> {
+        let StateChangeEvent {
             instance: id,
             to,
             at,
@@ -124,20 +134,20 @@ impl App {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         }
-        let in_force = self.configuration.current(&self.clock, FRESH).await?;
-        let organisation = self.account_regions.of(&in_force.targets);
-        // Only the home region's changes come here: the other members have their passes.
-        let Some(home) = organisation.account_region(&self.account_regions.home_account_region())
+        let configuration = self.configuration.current(&self.clock, MAX_AGE).await?;
+        let organisation = self.organisations.of(&configuration.targets);
+        // EventBridge sends only the home region's changes to the function; the passes cover the other account-regions.
+        let Some(home) = organisation.account_region(&self.organisations.home_account_region())
         else {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         };
         let scope = Scope::Only([id.clone()].into());
         let instances = home.fleet().observe(&scope).await?;
-        let (schedule_set, now) = (&in_force.schedule_set, self.clock.now());
+        let (schedule_set, now) = (&configuration.schedule_set, self.clock.now());
         let world = World::unasked(schedule_set, &instances);
         let Some(seen) = EvaluatedInstance::all(&world, now).pop() else {
-            warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
+            warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not return");
             return Ok(None);
         };
         let name = seen.instance.name();
@@ -150,36 +160,36 @@ impl App {
             override_ = assessment.override_.as_ref().map(ToString::to_string),
             "transition"
         );
-        let firm = assessment.override_.is_some()
+        let enforced = assessment.override_.is_some()
             || schedule.is_some_and(|schedule| schedule.enforcement == Enforcement::Enforced);
-        let contradicts = matches!(
+        let drifted = matches!(
             (seen.instance.state, assessment.desired),
             (InstanceState::Running, Desired::Stopped) | (InstanceState::Stopped, Desired::Running)
         );
-        if !(firm && contradicts) {
+        if !(enforced && drifted) {
             return Ok(None);
         }
         let work = Work {
             instance: Some(id.clone()),
             ..Work::over(home.account_region.clone(), minute_of(now))
         };
-        Ok(Some(self.undo(event, &work, deadline).await?))
+        Ok(Some(self.correct_drift(event, &work, deadline).await?))
     }
 }
 
-/// One refusal for all that could not even be recorded, or not be remembered: the first one's kind, and how many they are. What
-/// is recorded and came to nothing is tried again: no refusal.
-fn failure(outcomes: &[Outcome]) -> Option<Refusal> {
+/// Combines the steps that failed before their request or their state tag was written into one error, with the first failure's code
+/// and the number of failures. A recorded request whose call failed is retried by a later pass and is not an error.
+fn step_error(outcomes: &[Outcome]) -> Option<ApiError> {
     let mut failures = outcomes.iter().filter_map(|outcome| {
         let refusal = match &outcome.result {
-            // A newer word decided: that is no failure.
+            // A dropped step was superseded by a newer request, which is not a failure.
             StepResult::Done { .. } | StepResult::Dropped { .. } => return None,
             StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
             StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
-            StepResult::OutOfTime => Refusal::new(
-                Code::OutOfTime,
-                "time ran out before everything was done",
-                "ask again: what is done already is not done twice",
+            StepResult::OutOfTime => ApiError::new(
+                ErrorCode::OutOfTime,
+                "time ran out before all instances were changed",
+                "retry: a repeated request changes nothing twice",
             ),
         };
         Some((&outcome.step.instance, refusal))

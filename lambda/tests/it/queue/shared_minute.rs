@@ -9,9 +9,9 @@ use curfew_model::{Action, InstanceState, Launch, Outcome, Throttling};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::cloud::{Cloud, HOME, REGIONS};
+use super::simulation::{HOME, REGIONS, SimulatedLambda};
 
-/// What one evening took.
+/// The calls and the duration of one evening.
 struct Evening {
     rules: usize,
     passes: usize,
@@ -23,7 +23,7 @@ struct Evening {
 }
 
 #[tokio::test(start_paused = true)]
-async fn schedules_that_share_a_minute_are_one_pass_within_ec2s_pace() {
+async fn schedules_that_share_a_minute_are_one_pass_within_ec2_rate_limits() {
     println!(
         "| instances | schedules | rules | passes | calls (describe + stop + tag) | throttled | to the last stop |"
     );
@@ -49,7 +49,7 @@ async fn schedules_that_share_a_minute_are_one_pass_within_ec2s_pace() {
     }
 }
 
-/// So many instances under so many schedules, which all end at 20:00 in Paris; the rules fire as EventBridge has them.
+/// Runs an evening with this many instances and schedules, which all stop at 20:00 in Paris. The rules fire as in EventBridge.
 async fn evening(instances: usize, schedules: usize) -> Evening {
     let named: serde_json::Map<String, Value> = (0..schedules)
         .map(|number| {
@@ -59,7 +59,7 @@ async fn evening(instances: usize, schedules: usize) -> Evening {
         .collect();
     let configuration =
         json!({"managing": {"tag": "Schedule", "regions": [REGIONS[0]]}, "schedules": named});
-    let cloud = Cloud::with(0, [], configuration.clone()).await;
+    let cloud = SimulatedLambda::with(0, [], configuration.clone()).await;
     cloud.ec2.throttle(Throttling::published());
     for number in 0..instances {
         let launch = Launch::new(format!("web-{number}"))

@@ -1,74 +1,74 @@
-//! What the stack tells the function, through its environment.
+//! The environment variables that the stack sets for the function.
 
 use curfew_aws::cloud::Cloud;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_core::token::{BadToken, Tokens};
 
-use crate::auth::Auth;
+use crate::auth::Authenticator;
 
-/// What the stack tells the function.
+/// The function's settings, read from its environment variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct Environment {
     /// The name of the SSM parameter with the configuration.
     pub configuration_parameter: String,
-    /// The address of the queue by which the function hands on work, if the stack has one.
+    /// The URL of the work queue, if the stack has one.
     pub work_queue: Option<String>,
-    /// Who may ask over HTTP.
-    pub auth: Auth,
-    /// The one other site whose pages may ask (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
+    /// The authentication of HTTP requests.
+    pub auth: Authenticator,
+    /// The only other origin that may call the API (`CURFEW_CORS_ORIGIN`), such as `https://status.example.com`.
     pub cors_origin: Option<String>,
-    /// How many instances a request may change that does not say `all=true` (`CURFEW_REQUEST_LIMIT`).
+    /// The largest number of instances that a request without `all=true` may change (`CURFEW_REQUEST_LIMIT`).
     pub request_limit: usize,
 }
 
-/// An environment in which the function can't work.
+/// Reports a missing or invalid environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A variable is not set.
+pub enum EnvironmentError {
+    /// A required variable is not set.
     #[error("the environment variable `{0}` is not set; `curfew deploy` sets it")]
     Missing(&'static str),
-    /// `CURFEW_AUTH` is something else.
-    #[error("`CURFEW_AUTH` is `{}`; it is `none`, `token` or `iam`", .0.escape_debug())]
+    /// `CURFEW_AUTH` has an unknown value.
+    #[error("`CURFEW_AUTH` is `{}`; use `none`, `token` or `iam`", .0.escape_debug())]
     UnknownAuth(String),
-    /// `CURFEW_TOKENS` is no list of tokens' digests.
+    /// `CURFEW_TOKENS` is not a list of token digests.
     #[error("`CURFEW_TOKENS` can't be used: {0}")]
     BadTokens(BadToken),
-    /// `CURFEW_REQUEST_LIMIT` is no number.
-    #[error("`CURFEW_REQUEST_LIMIT` is `{}`; it is a number of instances", .0.escape_debug())]
+    /// `CURFEW_REQUEST_LIMIT` is not a number.
+    #[error("`CURFEW_REQUEST_LIMIT` is `{}`; use a number of instances", .0.escape_debug())]
     BadLimit(String),
-    /// Nobody is asked for credentials on real AWS.
+    /// `CURFEW_AUTH` is `none` on real AWS.
     #[error(
-        "`CURFEW_AUTH` is `none` on AWS itself, where anybody could stop the fleet; use `token` or `iam`"
+        "`CURFEW_AUTH` is `none` on AWS, where the API would be open to the internet; use `token` or `iam`"
     )]
-    OpenToTheWorld,
+    OpenOnAws,
 }
 
-impl Config {
-    /// Reads the environment through `get`.
+impl Environment {
+    /// Reads the variables through `get`. Fails if a required variable is missing or a value is invalid.
     pub fn read(
         get: impl Fn(&'static str) -> Option<String>,
         cloud: Cloud,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, EnvironmentError> {
         let needed = |key| {
             get(key)
                 .filter(|value| !value.is_empty())
-                .ok_or(ConfigError::Missing(key))
+                .ok_or(EnvironmentError::Missing(key))
         };
         let auth = match (get("CURFEW_AUTH").as_deref(), cloud) {
-            (Some("none"), Cloud::Aws) => return Err(ConfigError::OpenToTheWorld),
+            (Some("none"), Cloud::Aws) => return Err(EnvironmentError::OpenOnAws),
             (Some("none"), Cloud::Emulator | Cloud::ThisMachine)
-            | (None | Some(""), Cloud::ThisMachine) => Auth::None,
-            (None | Some(""), _) => return Err(ConfigError::Missing("CURFEW_AUTH")),
-            (Some("iam"), _) => Auth::Iam,
+            | (None | Some(""), Cloud::ThisMachine) => Authenticator::None,
+            (None | Some(""), _) => return Err(EnvironmentError::Missing("CURFEW_AUTH")),
+            (Some("iam"), _) => Authenticator::Iam,
             (Some("token"), _) => {
                 let tokens: Result<Tokens, BadToken> = needed("CURFEW_TOKENS")?.parse();
-                Auth::Token(tokens.map_err(ConfigError::BadTokens)?)
+                Authenticator::Token(tokens.map_err(EnvironmentError::BadTokens)?)
             }
-            (Some(other), _) => return Err(ConfigError::UnknownAuth(other.to_owned())),
+            (Some(other), _) => return Err(EnvironmentError::UnknownAuth(other.to_owned())),
         };
         let request_limit = match get("CURFEW_REQUEST_LIMIT").filter(|text| !text.is_empty()) {
             None => DEFAULT_LIMIT,
-            Some(text) => text.parse().map_err(|_| ConfigError::BadLimit(text))?,
+            Some(text) => text.parse().map_err(|_| EnvironmentError::BadLimit(text))?,
         };
         Ok(Self {
             request_limit,
@@ -80,8 +80,8 @@ impl Config {
     }
 }
 
-/// Another endpoint than AWS's own: what the emulator sets inside its functions, or else what the stack was deployed with for
-/// emulators that set nothing. On AWS neither is there.
+/// Returns the emulator's endpoint: the variable that the emulator sets inside its functions, or else the fallback that the stack
+/// was deployed with. On AWS, neither is set.
 pub fn emulator_endpoint(get: impl Fn(&'static str) -> Option<String>) -> Option<String> {
     ["AWS_ENDPOINT_URL", "CURFEW_FALLBACK_ENDPOINT"]
         .into_iter()
@@ -93,44 +93,51 @@ pub fn emulator_endpoint(get: impl Fn(&'static str) -> Option<String>) -> Option
 mod tests {
     use super::*;
 
-    fn read(auth: Option<&str>, tokens: &str, cloud: Cloud) -> Result<Auth, ConfigError> {
+    fn read(
+        auth: Option<&str>,
+        tokens: &str,
+        cloud: Cloud,
+    ) -> Result<Authenticator, EnvironmentError> {
         let get = |key: &str| match key {
             "CURFEW_AUTH" => auth.map(str::to_owned),
             "CURFEW_TOKENS" => Some(tokens.to_owned()),
             "CURFEW_REQUEST_LIMIT" => None,
             _ => Some("x".to_owned()),
         };
-        Config::read(get, cloud).map(|config| config.auth)
+        Environment::read(get, cloud).map(|config| config.auth)
     }
 
     #[test]
-    fn nobody_is_let_in_on_aws_by_default_or_by_mistake() {
+    fn aws_requires_token_or_iam() {
         assert_eq!(
             read(Some("none"), "", Cloud::Aws),
-            Err(ConfigError::OpenToTheWorld)
+            Err(EnvironmentError::OpenOnAws)
         );
         assert_eq!(
             read(None, "", Cloud::Aws),
-            Err(ConfigError::Missing("CURFEW_AUTH"))
+            Err(EnvironmentError::Missing("CURFEW_AUTH"))
         );
         assert_eq!(
             read(None, "", Cloud::Emulator),
-            Err(ConfigError::Missing("CURFEW_AUTH"))
+            Err(EnvironmentError::Missing("CURFEW_AUTH"))
         );
-        assert_eq!(read(Some("none"), "", Cloud::Emulator), Ok(Auth::None));
-        assert_eq!(read(None, "", Cloud::ThisMachine), Ok(Auth::None));
-        assert_eq!(read(Some("iam"), "", Cloud::Aws), Ok(Auth::Iam));
+        assert_eq!(
+            read(Some("none"), "", Cloud::Emulator),
+            Ok(Authenticator::None)
+        );
+        assert_eq!(read(None, "", Cloud::ThisMachine), Ok(Authenticator::None));
+        assert_eq!(read(Some("iam"), "", Cloud::Aws), Ok(Authenticator::Iam));
     }
 
     #[test]
-    fn tokens_need_their_digests() {
+    fn token_auth_requires_valid_digests() {
         assert_eq!(
             read(Some("token"), "", Cloud::Emulator),
-            Err(ConfigError::Missing("CURFEW_TOKENS"))
+            Err(EnvironmentError::Missing("CURFEW_TOKENS"))
         );
         assert_eq!(
             read(Some("token"), "alice=abc", Cloud::Emulator),
-            Err(ConfigError::BadTokens(BadToken::Digest))
+            Err(EnvironmentError::BadTokens(BadToken::Digest))
         );
         assert!(matches!(
             read(
@@ -138,31 +145,31 @@ mod tests {
                 &format!("alice={}", "ab".repeat(32)),
                 Cloud::Aws
             ),
-            Ok(Auth::Token(_))
+            Ok(Authenticator::Token(_))
         ));
         assert_eq!(
             read(Some("basic"), "", Cloud::Emulator),
-            Err(ConfigError::UnknownAuth("basic".into()))
+            Err(EnvironmentError::UnknownAuth("basic".into()))
         );
     }
 
     #[test]
-    fn the_limit_of_a_request_is_a_number() {
+    fn the_request_limit_must_be_a_number() {
         let read = |limit: &'static str| {
             let get = |key: &str| match key {
                 "CURFEW_AUTH" => Some("iam".to_owned()),
                 "CURFEW_REQUEST_LIMIT" => Some(limit.to_owned()),
                 _ => Some("x".to_owned()),
             };
-            Config::read(get, Cloud::Aws).map(|config| config.request_limit)
+            Environment::read(get, Cloud::Aws).map(|config| config.request_limit)
         };
         assert_eq!(read(""), Ok(DEFAULT_LIMIT));
         assert_eq!(read("5"), Ok(5));
-        assert_eq!(read("few"), Err(ConfigError::BadLimit("few".into())));
+        assert_eq!(read("few"), Err(EnvironmentError::BadLimit("few".into())));
     }
 
     #[test]
-    fn the_emulators_own_endpoint_goes_before_the_stacks() {
+    fn the_emulators_endpoint_takes_precedence_over_the_fallback() {
         let with = |own: &str, fallback: Option<&str>| {
             emulator_endpoint(|key| match key {
                 "AWS_ENDPOINT_URL" => Some(own.to_owned()),

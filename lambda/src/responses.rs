@@ -1,5 +1,5 @@
-//! What callers get, besides the views that the command line has too. The words are a contract: scripts and the page read
-//! them.
+//! The API's response documents, apart from those that the command line shares. Field names and values are a contract with scripts
+//! and the page.
 
 use curfew_aws::change::{Change, Verdict};
 use curfew_aws::pass::Pass;
@@ -11,85 +11,85 @@ use curfew_core::timetable::{Desired, Edge};
 use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 
-use crate::command::Days;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
+use crate::command::TimelineDays;
 
-/// The answer to `/start`, `/stop` and `/resume`.
+/// The response to `/start`, `/stop` and `/resume`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Changes {
+pub struct ChangeResponse {
     /// The instant of the decisions.
     pub at: Timestamp,
-    /// One entry per instance that was asked for.
+    /// One entry for each requested instance.
     pub instances: Vec<Change>,
-    /// What went wrong, if something did: the HTTP status is this refusal's.
+    /// The error, if the request failed for an instance. It determines the HTTP status.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Refusal>,
-    /// What went wrong in accounts and regions that did not answer: what is there is unknown.
+    pub error: Option<ApiError>,
+    /// The errors of account-regions that did not answer. Their instances are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<Refusal>,
+    pub unanswered: Vec<ApiError>,
 }
 
-impl Changes {
-    /// Whether something is recorded whose call came to nothing: accepted, and not done yet.
-    pub(crate) fn await_a_later_pass(&self) -> bool {
+impl ChangeResponse {
+    /// Whether an instance's request is recorded but its call failed, so that a later pass retries it.
+    pub(crate) fn has_recorded(&self) -> bool {
         let mut results = self.instances.iter().map(|change| change.result);
         results.any(|result| result == Verdict::Recorded)
     }
 }
 
-/// The answer to `/schedules`.
+/// The response to `/schedules`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Schedules {
-    /// The instant of the answer.
+pub struct SchedulesResponse {
+    /// The instant of the response.
     pub at: Timestamp,
-    /// The schedules by name.
+    /// The schedules, sorted by name.
     pub schedules: Vec<ScheduleStatus>,
 }
 
-/// What one schedule wants.
+/// The state of one schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScheduleStatus {
-    /// Its name.
+    /// The schedule's name.
     pub name: ScheduleName,
-    /// Its IANA time zone.
+    /// The IANA name of its time zone.
     pub timezone: String,
-    /// Whether it wins at every pass.
+    /// Whether the schedule is enforced at every pass.
     pub enforce: bool,
-    /// What it wants now.
+    /// The desired state at this instant.
     pub desired: Desired,
-    /// Why: one sentence.
+    /// The reason for the desired state, in one sentence.
     pub because: String,
-    /// Its newest edge.
+    /// The most recent edge.
     pub last_edge: Option<Edge>,
-    /// Its next edge.
+    /// The next edge.
     pub next_edge: Option<Edge>,
-    /// What it wants over the days asked for by `days`.
+    /// The desired state over the number of days that the parameter `days` requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Timeline>,
 }
 
-/// What a schedule wants over some days, which begin at midnight in its own zone.
+/// A schedule's desired state over some days, which begin at midnight in the schedule's time zone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timeline {
-    /// Where it begins: today's midnight, included.
+    /// The start of the timeline, inclusive: today's midnight.
     pub from: Timestamp,
-    /// Where it ends, excluded.
+    /// The end of the timeline, exclusive.
     pub to: Timestamp,
-    /// When instances should run, in order; no two touch.
+    /// The intervals in which instances should run, in order, with gaps between them.
     pub running: Vec<Interval>,
-    /// When the schedule has no opinion, likewise.
+    /// The intervals without a desired state, in order, with gaps between them.
     pub unmanaged: Vec<Interval>,
-    /// Its edges, in order: all there is to see of a schedule without an opinion.
+    /// The edges, in order. In unmanaged intervals they are the only content.
     pub edges: Vec<Edge>,
 }
 
 impl Timeline {
-    /// Of today and the days after it, `days` together. Nothing at the end of the years that schedules have edges in.
-    pub(crate) fn of(schedule: &Schedule, days: Days, now: Timestamp) -> Option<Self> {
+    /// Computes the timeline of `days` days from today on; `None` beyond the years for which schedules have edges.
+    pub(crate) fn of(schedule: &Schedule, days: TimelineDays, now: Timestamp) -> Option<Self> {
         let zone = schedule.timetable.time_zone();
         let first = zone.to_datetime(now).date();
         let last = first.checked_add((days.get() - 1).days()).ok()?;
@@ -105,60 +105,59 @@ impl Timeline {
     }
 }
 
-/// The answer to `/healthz`.
+/// The response to `/healthz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Health {
-    /// `ok`: anything else is an error.
+pub struct HealthResponse {
+    /// Always `ok`; a failure is an error response.
     pub status: &'static str,
-    /// This release.
+    /// The version of this release.
     pub version: &'static str,
 }
 
-/// The answer to what is refused.
+/// The response to a request that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Problem {
-    /// Why.
-    pub error: Refusal,
+pub struct ErrorResponse {
+    /// The reason for the failure.
+    pub error: ApiError,
 }
 
-/// The answer to `/status`.
+/// The response to `/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Status"))]
-pub struct Overview {
-    /// What was seen.
+pub struct StatusResponse {
+    /// The observed instances.
     #[serde(flatten)]
     pub status: Status,
-    /// What went wrong in accounts and regions that did not answer: their instances are missing here, and unknown.
+    /// The errors of account-regions that did not answer. Their instances are missing here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<Refusal>,
+    pub unanswered: Vec<ApiError>,
 }
 
-/// The answer to a trigger: what its pass did.
+/// The result of a trigger: what its passes did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassReport {
     /// The instant of the decisions.
     pub at: Timestamp,
-    /// How many instances were looked at.
+    /// The number of observed instances.
     pub instances: usize,
-    /// How many steps were made.
+    /// The number of executed steps.
     pub steps: usize,
-    /// How many of them failed.
+    /// The number of failed steps.
     pub failures: usize,
-    /// The earliest instant at which something is due next.
+    /// The earliest instant of a next edge.
     pub next_edge: Option<Timestamp>,
-    /// How many passes were handed on to other invocations.
+    /// The number of passes enqueued for other invocations.
     #[serde(skip_serializing_if = "is_none")]
     pub queued: usize,
-    /// What went wrong in accounts and regions that did not answer, by their names: what is there is unknown.
+    /// The errors of account-regions that did not answer, with their names. Their instances are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<Refusal>,
+    pub unanswered: Vec<ApiError>,
 }
 
 impl PassReport {
-    /// Of a pass that has not begun.
+    /// Creates the report of a pass that has not begun.
     pub(crate) fn empty(at: Timestamp) -> Self {
         Self {
             at,
@@ -171,7 +170,7 @@ impl PassReport {
         }
     }
 
-    /// Of one pass.
+    /// Summarises one pass.
     pub(crate) fn of(pass: &Pass) -> Self {
         Self {
             instances: pass.instances.len(),
@@ -182,7 +181,7 @@ impl PassReport {
         }
     }
 
-    /// Both together.
+    /// Adds another report's counts and errors to this one.
     pub(crate) fn add(&mut self, other: &Self) {
         self.at = self.at.max(other.at);
         self.instances += other.instances;
@@ -197,7 +196,10 @@ impl PassReport {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "required by `skip_serializing_if`"
+)]
 fn is_none(count: &usize) -> bool {
     *count == 0
 }

@@ -1,16 +1,17 @@
-//! Several regions, of which one accepts calls and never answers: the others are shown and changed in time, and it is named.
+//! Several regions, one of which accepts connections and never answers: the others are shown and changed in time, and the error
+//! names the unreachable one.
 
 use std::time::Duration;
 
-use curfew_lambda::invocation_context::Call;
+use curfew_lambda::invocation_context::InvocationContext;
 use curfew_model::{Action, Fault, Launch, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::world::{World, at_work, request, schedules};
 
-/// Office hours in two regions; `eu-west-3` hangs.
-async fn one_that_hangs() -> World {
+/// A world with office hours in two regions, of which `eu-west-3` does not answer.
+async fn world_with_a_hanging_region() -> World {
     let lab = at_work("lab").region("eu-west-3").tag("Team", "research");
     let world = World::with([at_work("web"), lab]).await;
     let mut configuration = schedules();
@@ -21,10 +22,13 @@ async fn one_that_hangs() -> World {
     world
 }
 
-/// A request with three seconds to answer it, and the answer: its status and its body.
+/// Sends a request with a deadline of three seconds. Returns the response's status and body.
 async fn ask(world: &World, path: &str) -> (u64, Value) {
-    let (call, begun) = (Call::new("c0ffee", Duration::from_secs(3)), Instant::now());
-    let answer = world.app.handle(&request("GET", path, ""), &call).await;
+    let (context, begun) = (
+        InvocationContext::new("c0ffee", Duration::from_secs(3)),
+        Instant::now(),
+    );
+    let answer = world.app.handle(&request("GET", path, ""), &context).await;
     let answer = answer.expect("HTTP is always answered");
     assert!(
         begun.elapsed() < Duration::from_millis(2_900),
@@ -36,14 +40,12 @@ async fn ask(world: &World, path: &str) -> (u64, Value) {
 }
 
 fn unanswered(body: &Value) -> &str {
-    body["unanswered"][0]["message"]
-        .as_str()
-        .unwrap_or("nobody")
+    body["unanswered"][0]["message"].as_str().unwrap_or("none")
 }
 
 #[tokio::test]
-async fn the_others_are_shown_and_what_does_not_answer_is_named() {
-    let world = one_that_hangs().await;
+async fn status_shows_the_other_regions_and_names_the_unreachable_one() {
+    let world = world_with_a_hanging_region().await;
     let (status, body) = ask(&world, "/status").await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["instances"][0]["name"], "web", "{body}");
@@ -54,23 +56,23 @@ async fn the_others_are_shown_and_what_does_not_answer_is_named() {
 }
 
 #[tokio::test]
-async fn the_others_are_changed_and_the_error_says_where_nothing_is_known() {
-    let world = one_that_hangs().await;
+async fn a_change_is_applied_in_the_other_regions_and_the_error_names_the_unreachable_one() {
+    let world = world_with_a_hanging_region().await;
     let (status, body) = ask(&world, "/stop?all=true").await;
     assert_eq!(status, 503, "{body}");
     assert_eq!(body["error"]["code"], "unreachable", "{body}");
     assert_eq!(body["instances"][0]["result"], "stopping", "{body}");
     assert!(unanswered(&body).starts_with("in `eu-west-3`"), "{body}");
     assert_eq!(world.state("web"), "stopping");
-    // Where an instance is, is known: nothing is wrong.
+    // The instance's region answered, so there is no error.
     let (status, body) = ask(&world, &format!("/stop?instance={}", world.id("web"))).await;
     assert_eq!(status, 200, "{body}");
     assert!(unanswered(&body).starts_with("in `eu-west-3`"), "{body}");
 }
 
 #[tokio::test]
-async fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
-    let world = one_that_hangs().await;
+async fn nothing_is_reported_as_not_found_while_a_region_is_unreachable() {
+    let world = world_with_a_hanging_region().await;
     let lab = world.id("lab");
     for path in [
         "/stop?tag=Team:research".to_owned(),

@@ -1,6 +1,6 @@
-//! What people and programs ask for over HTTP, and what they get.
+//! HTTP requests and their responses.
 
-use curfew_lambda::auth::Auth;
+use curfew_lambda::auth::Authenticator;
 use curfew_model::{Action, Launch};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::world::{World, at_work, request};
 
 #[tokio::test]
-async fn status_tells_how_an_instance_is_and_why() {
+async fn status_shows_state_and_reason() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/status").await;
     assert_eq!(answer.status, 200);
@@ -26,7 +26,6 @@ async fn status_tells_how_an_instance_is_and_why() {
           "desired": "running",
           "due": null,
           "fallback": null,
-          "override": null,
           "id": "i-0e220a8397b1dcdaf",
           "instance_type": "t3.micro",
           "last": {
@@ -40,6 +39,7 @@ async fn status_tells_how_an_instance_is_and_why() {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
+          "override": null,
           "reason": "it is running, as it should be",
           "region": "us-east-1",
           "retry": null,
@@ -56,7 +56,7 @@ async fn status_tells_how_an_instance_is_and_why() {
 }
 
 #[tokio::test]
-async fn status_shows_what_no_schedule_manages_only_when_asked() {
+async fn status_lists_unmanaged_instances_only_with_all() {
     let world = World::with([
         at_work("web"),
         Launch::new("stray"),
@@ -84,7 +84,7 @@ async fn status_shows_what_no_schedule_manages_only_when_asked() {
 }
 
 #[tokio::test]
-async fn a_stop_is_done_answered_and_remembered() {
+async fn a_stop_is_carried_out_and_recorded_in_the_state_tags() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/stop").await;
     assert_eq!(answer.status, 200);
@@ -96,13 +96,13 @@ async fn a_stop_is_done_answered_and_remembered() {
           "action": "stop",
           "after": "stopping",
           "before": "running",
-          "override": null,
           "id": "i-0e220a8397b1dcdaf",
           "name": "web",
           "next_edge": {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
+          "override": null,
           "reason": "request by http 127.0.0.1",
           "region": "us-east-1",
           "result": "stopping"
@@ -125,7 +125,7 @@ async fn a_stop_is_done_answered_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_start_says_starting_until_it_runs() {
+async fn a_start_is_reported_as_starting_until_the_instance_runs() {
     let world = World::with([at_work("web").stopped()]).await;
     let answer = world.get("/start").await;
     assert_eq!(
@@ -142,7 +142,7 @@ async fn a_start_says_starting_until_it_runs() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_and_does_nothing() {
+async fn a_dry_run_reports_the_plan_and_changes_nothing() {
     let world = World::with([at_work("web"), at_work("db").stopped()]).await;
     let answer = world
         .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
@@ -155,14 +155,14 @@ async fn a_dry_run_tells_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_for_an_instance_looks_at_no_other() {
+async fn a_request_for_one_instance_describes_only_that_instance() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let path = format!("/stop?instance={}", world.id("db"));
     assert_eq!(world.get(&path).await.status, 200);
-    let looked = world.ec2.calls_of(Action::DescribeInstances);
-    // To choose, once what was asked for is recorded, and right before `curfew:last` is written.
-    assert_eq!(looked.len(), 3);
-    let asked = format!("{:?}", looked[0].request);
+    let describes = world.ec2.calls_of(Action::DescribeInstances);
+    // To select the instance, after the request is recorded, and right before `curfew:last` is written.
+    assert_eq!(describes.len(), 3);
+    let asked = format!("{:?}", describes[0].request);
     assert!(
         asked.contains(world.id("db").as_str()) && !asked.contains("instance-state-name"),
         "{asked}"
@@ -174,7 +174,7 @@ async fn a_request_for_an_instance_looks_at_no_other() {
 }
 
 #[tokio::test]
-async fn schedules_tell_what_they_want_and_why() {
+async fn schedules_show_desired_state_and_reason() {
     let world = World::with([]).await;
     let answer = world.get("/schedules").await;
     insta::assert_snapshot!(serde_json::to_string_pretty(&answer.body).unwrap(), @r#"
@@ -218,7 +218,7 @@ async fn schedules_tell_what_they_want_and_why() {
 }
 
 #[tokio::test]
-async fn schedules_tell_what_they_want_in_the_days_to_come() {
+async fn schedules_with_days_include_a_timeline() {
     let world = World::with([]).await;
     world.ssm.put(Some(
         json!({"schedules": {
@@ -241,21 +241,24 @@ async fn schedules_tell_what_they_want_in_the_days_to_come() {
 }
 
 #[tokio::test]
-async fn health_is_that_the_configuration_can_be_read() {
+async fn healthz_checks_that_the_configuration_can_be_read() {
     let world = World::with([]).await;
     let answer = world.get("/healthz").await;
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")));
-    assert!(world.ec2.calls().is_empty(), "EC2's health is not ours");
+    assert!(
+        world.ec2.calls().is_empty(),
+        "the health check does not call EC2"
+    );
     let world = World::with([]).await;
     world.ssm.put(None);
     assert_eq!(
-        world.get("/healthz").await.refusal(),
+        world.get("/healthz").await.error_code(),
         (503, "no_configuration")
     );
 }
 
 #[tokio::test]
-async fn every_answer_is_json_with_its_request_and_never_stored() {
+async fn every_response_is_uncached_json_with_the_request_id() {
     let world = World::with([at_work("web")]).await;
     for path in ["/status", "/schedules", "/stop?x=1", "/nowhere"] {
         let answer = world.get(path).await;
@@ -270,7 +273,7 @@ async fn every_answer_is_json_with_its_request_and_never_stored() {
 }
 
 #[tokio::test]
-async fn head_and_options_answer_without_a_body_and_change_nothing() {
+async fn head_and_options_have_no_body_and_change_nothing() {
     let world = World::with([at_work("web")]).await;
     let head = world.http(&request("HEAD", "/status", "")).await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
@@ -280,15 +283,15 @@ async fn head_and_options_answer_without_a_body_and_change_nothing() {
     let head = world.http(&request("HEAD", "/stop", "")).await;
     assert_eq!((head.status, head.text.as_str()), (405, ""));
     let delete = world.http(&request("DELETE", "/status", "")).await;
-    assert_eq!(delete.refusal(), (405, "method_not_allowed"));
+    assert_eq!(delete.error_code(), (405, "method_not_allowed"));
     assert_eq!(delete.headers["Allow"], "GET, HEAD, OPTIONS");
     assert_eq!(world.changes(), 0);
 }
 
 #[tokio::test]
-async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
+async fn the_page_needs_no_authentication_and_makes_no_aws_call() {
     let mut world = World::with([at_work("ursula")]).await;
-    world.app.auth = Auth::Iam;
+    world.app.auth = Authenticator::Iam;
     let page = world.get("/?from=a-bookmark").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.headers["Content-Type"], "text/html; charset=utf-8");
@@ -304,14 +307,14 @@ async fn the_page_is_the_same_for_everybody_and_asks_nothing_of_aws() {
     let head = world.http(&request("HEAD", "/", "")).await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
     let post = world.post("/", "").await;
-    assert_eq!(post.refusal(), (405, "method_not_allowed"));
+    assert_eq!(post.error_code(), (405, "method_not_allowed"));
     let command = world.send(&json!({"command": ""})).await.unwrap();
     assert_eq!(command["error"]["code"], "bad_parameter");
     assert!(world.ec2.calls().is_empty() && world.ssm.reads() == 0);
 }
 
 #[tokio::test]
-async fn an_http_api_gets_the_same_answers() {
+async fn an_http_api_event_gets_the_same_response() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let mut event: serde_json::Value = serde_json::from_str(include_str!(
         "../../events/ministack-http-GET-function-url.json"

@@ -1,0 +1,45 @@
+//! Converts AWS errors into API errors. It is a separate module so that the modules that parse requests can be built without the
+//! AWS SDK, as the fuzz targets do.
+
+use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
+
+use crate::api_error::{ApiError, ErrorCode};
+
+impl From<&CloudError> for ApiError {
+    fn from(error: &CloudError) -> Self {
+        let code = match error.kind {
+            CloudErrorKind::Unreachable => ErrorCode::Unreachable,
+            CloudErrorKind::NotSent => ErrorCode::OutOfTime,
+            CloudErrorKind::Credentials | CloudErrorKind::Expired => ErrorCode::NoCredentials,
+            CloudErrorKind::Denied | CloudErrorKind::Account => ErrorCode::Denied,
+            CloudErrorKind::Throttled => ErrorCode::Throttled,
+            CloudErrorKind::NotFound => ErrorCode::NotFound,
+            CloudErrorKind::Capacity => ErrorCode::NoCapacity,
+            CloudErrorKind::WrongState => ErrorCode::WrongState,
+            CloudErrorKind::Service => ErrorCode::CloudFailed,
+            CloudErrorKind::Quota | CloudErrorKind::Refused => ErrorCode::Refused,
+        };
+        // These hints are for API clients: they can't repair the function's credentials, and no pass repeats a refused request.
+        let hint = match code {
+            ErrorCode::NoCredentials => {
+                "the function's role is broken; its operator finds details in the function's log"
+            }
+            ErrorCode::Unreachable => {
+                "retry in a moment; if it fails again, check the function's endpoint and network"
+            }
+            ErrorCode::Throttled => "retry in a few seconds",
+            ErrorCode::WrongState => "retry when its state is stable",
+            ErrorCode::NoCapacity => {
+                "retry later, or set an override (`for=2h`): every pass retries it"
+            }
+            _ => error.hint(),
+        };
+        Self::new(code, presentable(&error.to_string()), hint)
+    }
+}
+
+impl From<CloudError> for ApiError {
+    fn from(error: CloudError) -> Self {
+        Self::from(&error)
+    }
+}
