@@ -28,7 +28,7 @@ use crate::{CliError, Context};
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     targets: TargetArgs,
-    /// StatusView again and again, every five seconds or as said, until Ctrl-C; with `-o json` one document a line
+    /// Refresh every 5 seconds, or at the given interval; with -o json, print one document per line
     #[arg(long, value_name = "LENGTH", num_args = 0..=1, require_equals = true, default_missing_value = "5s",
           value_parser = interval)]
     watch: Option<Duration>,

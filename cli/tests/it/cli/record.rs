@@ -258,7 +258,7 @@ fn history_says_when_it_shows_only_the_newest_and_exports_all() {
     assert_eq!(table.lines().count(), 1 + 100, "with the header: {table}");
     assert_eq!(
         String::from_utf8(shown.stderr).unwrap(),
-        "note: these are the newest 100: --limit shows more, -o jsonl all\n"
+        "note: showing the newest 100; use --limit for more, or -o jsonl for all\n"
     );
     assert_eq!(story.history(&[]).len(), 100);
     assert_eq!(story.history(&["--limit", "101"]).len(), 101);
@@ -279,7 +279,7 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
     office            1  10.0   12.0        2.0  54.5%   6.00
     total             2  22.0   22.0        4.0  50.0%   6.00
 
-    4.0 h are unknown: nobody watched then. They are not counted as off.
+    4.0 h have no data and are not counted as off.
     10.0 h off are of types without a price in [prices].
     ");
     insta::assert_snapshot!(savings(&["--by", "instance", "-o", "csv"]), @r"
@@ -290,7 +290,7 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
     let story = Story::monday(OFFICE);
     let unpriced = story.place.prints(&[&["savings"], &MONDAY[..]].concat());
     assert!(
-        unpriced.contains("What an hour costs is not set: see [prices].\n"),
+        unpriced.contains("No hourly prices are configured; see [prices].\n"),
         "{unpriced}"
     );
 }
@@ -359,13 +359,13 @@ fn savings_say_when_the_record_begins_and_when_there_is_none() {
     assert!(!whole.contains("before"), "{whole}");
     let more = told("2025-10-01");
     assert!(
-        more.contains("\nNobody watched before 2025-11-03 01:00.\n"),
+        more.contains("\nNo data before 2025-11-03 01:00.\n"),
         "{more}"
     );
     let story = Story::begin(OFFICE);
     assert_eq!(
         story.place.prints(&["savings"]),
-        "the record has nothing about that time\n"
+        "the journal has no data for this period\n"
     );
 }
 
@@ -378,7 +378,7 @@ fn questions_that_cannot_be_meant_are_refused() {
         assert_eq!(code, 2, "{said}");
         assert_eq!(
             said,
-            "error: there is no time between `--since` (2025-11-03T23:00:00Z) and `--until` (2025-11-02T23:00:00Z)\n"
+            "error: `--since` (2025-11-03T23:00:00Z) must be before `--until` (2025-11-02T23:00:00Z)\n"
         );
     }
     let (code, said) = story.place.fails(&["history", "--cause", "nonsense"]);

@@ -84,7 +84,7 @@ fn without_a_journal_or_a_schedule_it_says_so() {
       now        no schedule manages it: it has no managing tag, and no schedule's `match` takes it
       last edge  -
       next edge  -
-      journal    there is none on this machine
+      journal    none on this machine
     "#);
     let web = cloud.id("web");
     let explained = cloud.json(&["explain", web.as_str()]);
@@ -121,8 +121,8 @@ fn what_ec2_refused_and_a_stand_in_type_are_told() {
         .filter(|line| line.starts_with("  retry") || line.starts_with("  type"))
         .collect();
     let expected = [
-        "  retry      the start was tried 3 times, the last time in vain for InsufficientInstanceCapacity; again Thu 01 Jan 18:00 (in 30 min)",
-        "  type       t3a.micro until it can have t3.micro again",
+        "  retry      start failed 3 times, last with InsufficientInstanceCapacity; next attempt Thu 01 Jan 18:00 (in 30 min)",
+        "  type       t3a.micro until t3.micro is available again",
     ];
     assert_eq!(lines, expected, "{told:?}");
 }

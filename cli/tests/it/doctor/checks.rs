@@ -64,7 +64,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
             "fail stack"
         ]
     );
-    assert_eq!(message(&report, "stack"), "`curfew` is not deployed here");
+    assert_eq!(message(&report, "stack"), "`curfew` is not deployed");
 
     let deployment = Deployment {
         stack: configuration.stack.name.clone(),
@@ -123,7 +123,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     );
     assert_eq!(
         message(&report, "queues"),
-        "0 state changes and 0 passes wait, 1 dead letters"
+        "0 state changes and 0 passes waiting, 1 dead letters"
     );
 
     assert!(recorder.calls().len() > 20, "{:?}", recorder.calls());
