@@ -34,10 +34,10 @@ fn show(report: &DoctorReport) -> String {
     for check in &report.checks {
         let verdict = check.verdict.as_str();
         // Indents the further lines of a message, such as those of an invalid configuration.
-        let message = check.message.replace('\n', &format!("\n{:19}", ""));
-        let _ = writeln!(text, "{verdict:<4}  {:<11}  {message}", check.check);
+        let message = check.message.replace('\n', &format!("\n{:21}", ""));
+        let _ = writeln!(text, "{verdict:<4}  {:<13}  {message}", check.check);
         if let Some(hint) = &check.hint {
-            let _ = writeln!(text, "{:19}→ {hint}", "");
+            let _ = writeln!(text, "{:21}→ {hint}", "");
         }
     }
     text

@@ -62,7 +62,7 @@ fn nothing_is_done_without_a_file() {
     let (code, stdout, _) = curfew(folder.path(), &["doctor"]);
     assert_eq!(code, 2);
     assert!(
-        stdout.starts_with("fail  configuration     there is no configuration file"),
+        stdout.starts_with("fail  configuration  there is no configuration file"),
         "{stdout}"
     );
 }
@@ -76,7 +76,7 @@ fn the_folders_file_counts_and_is_said() {
         (code, stderr.as_str()),
         (
             0,
-            "note: the configuration is those of `/folder/curfew.toml`\n"
+            "note: using the configuration in `/folder/curfew.toml`\n"
         )
     );
     let rules: serde_json::Value = serde_json::from_str(&stdout).unwrap();

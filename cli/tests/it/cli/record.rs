@@ -153,12 +153,12 @@ const MONDAY: [&str; 4] = [
 fn history_is_a_table_in_the_machines_zone_with_the_cause_of_each_change() {
     let story = Story::monday(OFFICE);
     insta::assert_snapshot!(story.place.prints(&["history"]), @r"
-    AT                   INSTANCE             NAME   FROM      TO        CAUSE                                          SCHEDULE
-    2025-11-03 08:00:02  i-0abc1234def567890  web    stopped   pending   schedule office                                office
-    2025-11-03 08:00:10  i-0abc1234def567890  web    pending   running   schedule office                                office
-    2025-11-03 13:00:00  i-0fed9876cba543210  batch  running   stopped   outside: arn:aws:iam::123456789012:user/alice  -
-    2025-11-03 20:00:01  i-0abc1234def567890  web    running   stopping  schedule office                                office
-    2025-11-03 20:00:30  i-0abc1234def567890  web    stopping  stopped   schedule office                                office
+    AT                   INSTANCE             NAME   FROM      TO        CAUSE                                           SCHEDULE
+    2025-11-03 08:00:02  i-0abc1234def567890  web    stopped   pending   schedule office                                 office
+    2025-11-03 08:00:10  i-0abc1234def567890  web    pending   running   schedule office                                 office
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  running   stopped   external: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:01  i-0abc1234def567890  web    running   stopping  schedule office                                 office
+    2025-11-03 20:00:30  i-0abc1234def567890  web    stopping  stopped   schedule office                                 office
     ");
 }
 
@@ -236,7 +236,7 @@ fn history_is_exported_a_line_each() {
     id,at,instance,name,from,to,cause,by,schedule,edge,evidence,instance_type,region,account
     1,2025-11-03T07:00:02Z,i-0abc1234def567890,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     2,2025-11-03T07:00:10Z,i-0abc1234def567890,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,outside,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
+    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,external,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
     4,2025-11-03T19:00:01Z,i-0abc1234def567890,web,running,stopping,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     5,2025-11-03T19:00:30Z,i-0abc1234def567890,web,stopping,stopped,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,'=1+1,running,stopped,override by bob,,,,event,m5.large,eu-west-3,123456789012
@@ -326,10 +326,10 @@ fn of_several_accounts_and_regions_the_record_says_which() {
     story.change(LAB, "running→stopped", at("12:30:00"), "external");
     let told = story.place.prints(&["history", "--to", "stopped"]);
     insta::assert_snapshot!(told, @r"
-    AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                          SCHEDULE
-    2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
-    2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
-    2025-11-03 20:00:30  i-0abc1234def567890  web    eu-west-3  123456789012  stopping  stopped  schedule office                                office
+    AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                           SCHEDULE
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  external: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  external: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:30  i-0abc1234def567890  web    eu-west-3  123456789012  stopping  stopped  schedule office                                 office
     ");
     let savings = |by: &str| {
         let arguments = [&["savings"], &MONDAY[..], &["--by", by]].concat();
@@ -383,5 +383,5 @@ fn questions_that_cannot_be_meant_are_refused() {
     }
     let (code, said) = story.place.fails(&["history", "--cause", "nonsense"]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("write `schedule`, `override`"), "{said}");
+    assert!(said.contains("use `schedule`, `override`"), "{said}");
 }

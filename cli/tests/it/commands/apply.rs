@@ -49,7 +49,10 @@ fn on_a_terminal_it_asks_and_anything_but_yes_is_no() {
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
     assert!(screen.contains("1 step: 1 stop; 0 left alone"), "{screen}");
-    assert!(screen.ends_with("error: nothing was applied: not confirmed\n"), "{screen}");
+    assert!(
+        screen.ends_with("error: nothing was applied: not confirmed\n"),
+        "{screen}"
+    );
     assert_eq!(cloud.changes(), 0);
 
     let mut terminal = Terminal::run(cloud.curfew(&["apply"]));

@@ -65,7 +65,10 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
     for no in ["\n", "n\n", "\u{4}"] {
         let (code, screen) = answered(destroy(&[]), no).await;
         assert_eq!(code, 1, "{screen}");
-        assert!(screen.starts_with("These resources will be removed:\n"), "{screen}");
+        assert!(
+            screen.starts_with("These resources will be removed:\n"),
+            "{screen}"
+        );
         let stays = "note: instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 manages them too\n\
                      Remove these resources of the stack `demo` in ";
         assert!(screen.contains(stays), "{screen}");
