@@ -74,7 +74,7 @@ fn a_healthy_fleet_without_a_daemon_is_told_in_a_dozen_lines() {
     let daemon = told.stdout.lines().last().unwrap();
     let process = format!("ok    daemon         process {}, ", std::process::id());
     assert!(daemon.starts_with(&process), "{daemon}");
-    assert!(daemon.contains("not asked whether it is ready"), "{daemon}");
+    assert!(daemon.contains("readiness not checked"), "{daemon}");
     assert_reads_only(&cloud);
 }
 
@@ -204,7 +204,7 @@ fn what_is_broken_is_named_with_what_to_do() {
         "{text}"
     );
     assert!(
-        text.contains("\n                     curfew.toml: `stack.nam`: "),
+        text.contains("\n                       curfew.toml: `stack.nam`: "),
         "{text}"
     );
     assert_eq!(text.lines().count(), 3, "{text}");
