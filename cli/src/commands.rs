@@ -1,4 +1,4 @@
-//! The commands, one file each. What several of them need stands beside this module.
+//! The commands, one file each. Shared code lives in the modules of the crate root.
 
 pub(crate) mod apply;
 pub(crate) mod check;

@@ -1,11 +1,11 @@
-//! Tables for spreadsheets and other programs.
+//! CSV output for spreadsheets and other programs.
 
 use std::io;
 
 use crate::printable;
 
-/// A CSV document (RFC 4180) with a header. A cell that a spreadsheet would take for a formula is preceded by an apostrophe, which
-/// makes it text, and what a terminal would obey is escaped: instances are named by whoever may tag them.
+/// Returns a CSV document (RFC 4180) with a header. Cells come from tags and are untrusted: a cell that a spreadsheet would evaluate as a
+/// formula gets a leading apostrophe, and control characters are escaped.
 /// <https://owasp.org/www-community/attacks/CSV_Injection>
 pub(crate) fn document<const N: usize>(
     header: [&str; N],
@@ -15,22 +15,22 @@ pub(crate) fn document<const N: usize>(
     let written = (|| -> Result<Vec<u8>, csv::Error> {
         writer.write_record(header)?;
         for row in rows {
-            writer.write_record(row.map(harmless))?;
+            writer.write_record(row.map(sanitized))?;
         }
         writer.flush()?;
         writer
             .into_inner()
             .map_err(|error| csv::Error::from(io::Error::other(error.to_string())))
     })();
-    written.expect("memory takes what is written to it")
+    written.expect("writing to memory does not fail")
 }
 
-fn harmless(cell: String) -> String {
+fn sanitized(cell: String) -> String {
     let is_number = cell.parse::<f64>().is_ok();
     if is_number {
         return cell;
     }
-    // What is escaped begins with a backslash, which begins no formula.
+    // An escaped cell begins with a backslash, which does not start a formula.
     let shown = printable::line(&cell);
     if shown.starts_with(['=', '+', '-', '@']) {
         format!("'{shown}")
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_spreadsheet_would_run_is_text_and_what_needs_quotes_has_them() {
+    fn formulas_are_neutralised_and_special_characters_are_quoted() {
         let rows = [
             ["=HYPERLINK(\"http://evil\")", "-1.5"],
             ["@SUM(A1)", "+cmd|' /C calc'!A0"],

@@ -1,11 +1,10 @@
-//! `curfew doctor`: everything that keeps Curfew from doing its work, found by looking. Nothing is written, and nothing asked that an
-//! emulator could mistake for an order.
+//! The checks of `curfew doctor`. They change nothing, and make no call that an emulator would carry out.
 
 mod deployed;
+mod endpoint;
 mod fleet;
-mod here;
-mod place;
-mod ready;
+mod local;
+mod readiness;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
@@ -16,43 +15,43 @@ use serde::Serialize;
 use curfew_config::{Configuration, Driver};
 use curfew_deploy::Survey;
 
-/// What was found.
+/// The results of all checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// In the order in which they depend on each other.
+pub struct DoctorReport {
+    /// The checks, each after those that it depends on.
     pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Its name, which scripts may rely on.
+    /// The name of the check, which is stable for scripts.
     pub check: &'static str,
-    /// How it is.
-    pub verdict: Verdict,
-    /// What was found.
+    /// Whether the check passed.
+    pub verdict: CheckVerdict,
+    /// A sentence that describes the result.
     pub message: String,
-    /// What to do about it.
+    /// A hint about how to fix the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// How a thing is.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// As it should be.
+pub enum CheckVerdict {
+    /// The check passed.
     Ok,
-    /// Curfew works, but somebody should look.
+    /// Curfew works, but the result needs attention.
     Warn,
-    /// Curfew does not do all of its work.
+    /// Curfew does not work completely.
     Fail,
-    /// It could not be looked at, or does not matter here.
+    /// The check could not run or does not apply.
     Skip,
 }
 
-impl Verdict {
-    /// As it is printed, in four letters at most.
+impl CheckVerdict {
+    /// Returns the printed form, at most four letters long.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -63,8 +62,8 @@ impl Verdict {
     }
 }
 
-impl Report {
-    /// Where the configuration can't be used, nothing else can be looked at.
+impl DoctorReport {
+    /// Creates the report for an invalid configuration, without which no other check can run.
     pub fn of_bad_configuration(problems: &str) -> Self {
         let hint = "docs/configuration.md lists every key";
         Self {
@@ -72,15 +71,15 @@ impl Report {
         }
     }
 
-    /// How many checks ended like this.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    /// Returns the number of checks with this outcome.
+    pub fn count(&self, verdict: CheckVerdict) -> usize {
         let checks = self.checks.iter();
         checks.filter(|check| check.verdict == verdict).count()
     }
 }
 
 impl Check {
-    fn new(check: &'static str, verdict: Verdict, message: impl Into<String>) -> Self {
+    fn new(check: &'static str, verdict: CheckVerdict, message: impl Into<String>) -> Self {
         Self {
             check,
             verdict,
@@ -90,61 +89,65 @@ impl Check {
     }
 
     fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Ok, message)
+        Self::new(check, CheckVerdict::Ok, message)
     }
 
     fn warn(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
-            ..Self::new(check, Verdict::Warn, message)
+            ..Self::new(check, CheckVerdict::Warn, message)
         }
     }
 
     fn fail(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
-            ..Self::new(check, Verdict::Fail, message)
+            ..Self::new(check, CheckVerdict::Fail, message)
         }
     }
 
     fn skip(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Skip, message)
+        Self::new(check, CheckVerdict::Skip, message)
     }
 }
 
-/// Looks at everything that this configuration is about.
-pub async fn examine(conn: &Connection, configuration: &Configuration, clock: &Clock) -> Report {
+/// Runs all checks that apply to the configuration.
+pub async fn run_checks(
+    conn: &Connection,
+    configuration: &Configuration,
+    clock: &Clock,
+) -> DoctorReport {
     let introduction = introduce(conn).await;
     let mut checks = vec![
-        here::configuration(configuration),
-        place::endpoint(conn, &introduction),
-        place::credentials(&introduction, conn.source.name()),
-        place::clock(&introduction),
+        local::configuration(configuration),
+        endpoint::endpoint(conn, &introduction),
+        endpoint::credentials(&introduction, conn.source.name()),
+        endpoint::clock(&introduction),
     ];
-    let survey = Survey::of(conn, &configuration.stack.name);
+    let deployed = Survey::of(conn, &configuration.stack.name);
     if introduction.caller.is_ok() {
         let organisation = Organisation::open(conn, &configuration.targets);
         let (instances, seen) = fleet::instances(&organisation, configuration).await;
         checks.push(instances);
-        checks.push(fleet::permissions(conn, &survey, &introduction, &seen).await);
+        checks.push(fleet::permissions(conn, &deployed, &introduction, &seen).await);
     } else {
-        let unknown = |check| Check::skip(check, "not looked at: nobody let us in");
+        let unknown = |check| Check::skip(check, "not checked: no valid credentials");
         checks.extend(["instances", "permissions"].map(unknown));
     }
     match configuration.daemon.driver {
         Driver::Daemon => checks.push(Check::skip(
             "stack",
-            "none is needed: `daemon.driver` is `daemon`",
+            "not needed: `daemon.driver` is `daemon`",
         )),
         Driver::Cloud => {
-            checks.push(deployed::code(&survey).await);
+            checks.push(deployed::code(&deployed).await);
             if introduction.caller.is_ok() {
-                checks.extend(deployed::stack(conn, &survey, configuration, clock).await);
+                checks.extend(deployed::stack(conn, &deployed, configuration, clock).await);
             } else {
-                checks.push(Check::skip("stack", "not looked at: nobody let us in"));
+                checks.push(Check::skip("stack", "not checked: no valid credentials"));
             }
         }
     }
-    checks.push(here::daemon(configuration).await);
-    Report { checks }
+    checks.push(local::daemon(configuration).await);
+    DoctorReport { checks }
 }

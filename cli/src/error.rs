@@ -1,4 +1,4 @@
-//! The edge: every error becomes a sentence, a hint and an exit code.
+//! Converts every error into a message, a hint and an exit code.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
@@ -18,34 +18,34 @@ use curfew_journal::JournalError;
 
 use crate::printable;
 
-/// How a command ends; the numbers are documented and stay.
+/// The exit codes of failed commands. The numbers are documented and stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Something failed, and was said.
+    /// An error occurred.
     Failed = 1,
-    /// The command line or the configuration is wrong.
+    /// The command line or the configuration is invalid.
     Usage = 2,
-    /// Nothing matched.
+    /// The selection matched nothing.
     NothingMatched = 3,
-    /// The credentials are missing or may not do this.
+    /// The credentials are missing or lack permission.
     NotAuthorised = 4,
-    /// The cloud can't be reached.
+    /// The endpoint cannot be reached.
     Unreachable = 5,
 }
 
-/// A command that did not do what was asked.
+/// The error that a command returns.
 #[derive(Debug)]
 pub struct CliError {
     exit: Exit,
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    /// What went wrong besides, each with its own hint.
+    /// Further errors, each with its own hint.
     more: Vec<Self>,
 }
 
 impl CliError {
-    /// An error of our own.
+    /// Creates an error without a source.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -56,28 +56,28 @@ impl CliError {
         }
     }
 
-    /// Says what to do about it.
+    /// Adds a hint about how to fix the error.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says first what it is about.
+    /// Prefixes the message with its subject.
     #[must_use]
     pub fn about(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
 
-    /// Ends the command with another exit code.
+    /// Replaces the exit code.
     #[must_use]
     pub fn exiting(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
     }
 
-    /// How the command ends.
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -92,27 +92,27 @@ impl CliError {
         }
     }
 
-    /// Writes it for a person, and returns the exit code.
+    /// Writes the error to `stderr` and returns the exit code.
     pub fn report(&self, stderr: &mut impl Write) -> ExitCode {
         let mut text = self.text();
         for more in &self.more {
             text.push_str(&more.text());
         }
-        // Nobody is left to tell when standard error is gone.
+        // A closed standard error leaves no place to report to.
         let _ = stderr.write_all(printable::lines(&text).as_bytes());
         ExitCode::from(self.exit as u8)
     }
 
     fn text(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
-        let mut told = self.message.clone();
+        let mut printed = self.message.clone();
         let mut cause = self.source.as_deref().and_then(StdError::source);
         while let Some(error) = cause {
             let sentence = error.to_string();
-            // Many errors repeat what they wrap; a person needs each fact once.
-            if !told.contains(&sentence) && !sentence.is_empty() {
+            // Many errors repeat the message of their source; print each message once.
+            if !printed.contains(&sentence) && !sentence.is_empty() {
                 let _ = writeln!(text, "  because: {sentence}");
-                told.push_str(&sentence);
+                printed.push_str(&sentence);
             }
             cause = error.source();
         }
@@ -138,7 +138,7 @@ impl From<ConfigurationError> for CliError {
 
 impl From<CloudError> for CliError {
     fn from(error: CloudError) -> Self {
-        // The SDK's own chain says the same again in more words.
+        // The source chain of the SDK repeats the message.
         Self {
             exit: exit_of(error.kind),
             message: error.to_string(),
@@ -165,8 +165,8 @@ impl From<AccountRegionError> for CliError {
     }
 }
 
-/// What is said of accounts and regions that did not answer, once the others' results are printed: each with its own hint. Where all
-/// failed in one way, so does the command.
+/// Fails if any account or region failed; to be called after the other results are printed. The exit code is the one that all
+/// failures have in common, otherwise [`Exit::Failed`].
 pub(crate) fn all_answered(failures: Vec<AccountRegionError>) -> Result<(), CliError> {
     let mut errors = failures.into_iter().map(CliError::from);
     let Some(mut first) = errors.next() else {
@@ -179,12 +179,12 @@ pub(crate) fn all_answered(failures: Vec<AccountRegionError>) -> Result<(), CliE
     Err(first)
 }
 
-/// What an error of a selection means when these account-regions did not answer: nothing is "not found" while it may be there.
+/// Converts a selection error when some account-regions failed. An instance is not reported as missing if it may be in one of those.
 pub(crate) fn selecting(error: SelectError, failures: Vec<AccountRegionError>) -> CliError {
     if !error.claims_absence() {
         return error.into();
     }
-    let what = format!("{error}, as far as accounts and regions answered");
+    let what = format!("{error}, in the accounts and regions that answered");
     match all_answered(failures) {
         Ok(()) => error.into(),
         Err(unanswered) => unanswered.about(&what),
@@ -219,7 +219,7 @@ impl From<DeployError> for CliError {
         match error {
             DeployError::Cloud(error) => error.into(),
             DeployError::NotDeployed { .. } => {
-                Self::wrap(Exit::NothingMatched, error).hint("`curfew deploy` deploys it")
+                Self::wrap(Exit::NothingMatched, error).hint("run `curfew deploy`")
             }
             error => {
                 let hint = error.hint();

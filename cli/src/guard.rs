@@ -1,4 +1,4 @@
-//! What `curfew deploy` shows and asks before it changes anything on AWS.
+//! The checks and prompts before `curfew deploy` changes anything.
 
 use std::io::{IsTerminal, Read, Write};
 
@@ -10,30 +10,29 @@ use curfew_core::published::Loss;
 use curfew_deploy::Deployment;
 use curfew_deploy::guard::{self, GuardError};
 
+use super::confirm::Prompt;
 use super::output::counted;
-use super::person::Person;
 use super::{CliError, Exit};
 
-const SAID_NO: &str = "nothing was deployed: you said no";
+const NOT_CONFIRMED: &str = "nothing was deployed: not confirmed";
 
-/// Whether a person is asked.
+/// Whether to prompt for confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asking {
-    /// Where it matters.
-    Allowed,
-    /// `--yes`.
-    Answered,
+pub(crate) enum Confirmation {
+    /// Prompt if the deployment needs confirmation.
+    Ask,
+    /// Continue without a prompt (`--yes`).
+    Assumed,
 }
 
-/// Shows whose account and region it is and what the stack costs, and asks where it would manage more instances than the configuration says
-/// is usual.
+/// Shows the account, the region and the cost of the stack. Prompts if it would manage more instances than `stack.confirm_above`.
 pub(crate) async fn before_deploying(
     configuration: &Configuration,
     connection: &Connection,
     clock: &Clock,
-    asking: Asking,
+    confirmation: Confirmation,
     progress: &dyn Progress,
-    person: &mut Person<impl Read + IsTerminal, impl Write>,
+    prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
     let Some(outlook) = guard::look(connection, configuration, clock).await? else {
         return Ok(());
@@ -50,55 +49,56 @@ pub(crate) async fn before_deploying(
     let are = if managed == 1 { "is" } else { "are" };
     let instances = counted(managed, "instance");
     progress.note(&format!("{instances} {are} managed"));
-    if managed <= usual || asking == Asking::Answered {
+    if managed <= usual || confirmation == Confirmation::Assumed {
         return Ok(());
     }
-    let told = format!(
+    let message = format!(
         "{instances} would be started and stopped by schedule, more than `stack.confirm_above` ({usual})"
     );
-    if !person.is_there() {
-        let hint = "say --yes, or look first with `curfew plan`";
-        return Err(CliError::new(Exit::Usage, told).hint(hint));
+    if !prompt.is_interactive() {
+        let hint = "pass --yes, or check with `curfew plan` first";
+        return Err(CliError::new(Exit::Usage, message).hint(hint));
     }
-    if person.confirms(&format!("{told}. Deploy? [y/N] ")) {
+    if prompt.confirm(&format!("{message}. Deploy? [y/N] ")) {
         return Ok(());
     }
-    Err(CliError::new(Exit::Failed, SAID_NO))
+    Err(CliError::new(Exit::Failed, NOT_CONFIRMED))
 }
 
-/// Shows which deployed schedules would be dropped that another file published, and asks.
+/// Prompts if the deployment would drop schedules that another file published.
 pub(crate) async fn before_dropping(
     connection: &Connection,
     deployment: &Deployment,
-    asking: Asking,
+    confirmation: Confirmation,
     progress: &dyn Progress,
-    person: &mut Person<impl Read + IsTerminal, impl Write>,
+    prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
     let (stack, document) = (&deployment.stack, &deployment.configuration_document);
     let loss = curfew_deploy::loss(connection, stack, document).await?;
-    loss.map_or(Ok(()), |loss| confirm(&loss, asking, progress, person))
+    loss.map_or(Ok(()), |loss| {
+        confirm(&loss, confirmation, progress, prompt)
+    })
 }
 
 fn confirm(
     loss: &Loss,
-    asking: Asking,
+    confirmation: Confirmation,
     progress: &dyn Progress,
-    person: &mut Person<impl Read + IsTerminal, impl Write>,
+    prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
-    let told = format!("this would drop {loss}");
-    if asking == Asking::Answered {
-        progress.note(&told);
+    let message = format!("this would drop {loss}");
+    if confirmation == Confirmation::Assumed {
+        progress.note(&message);
         return Ok(());
     }
-    if !person.is_there() {
-        let hint =
-            "say --yes if they are to go; otherwise name the file that has them with --config";
-        return Err(CliError::new(Exit::Usage, told).hint(hint));
+    if !prompt.is_interactive() {
+        let hint = "pass --yes to drop them, or pass the file that has them with --config";
+        return Err(CliError::new(Exit::Usage, message).hint(hint));
     }
-    if person.confirms(&format!("{told}. Deploy? [y/N] ")) {
+    if prompt.confirm(&format!("{message}. Deploy? [y/N] ")) {
         return Ok(());
     }
-    Err(CliError::new(Exit::Failed, SAID_NO))
+    Err(CliError::new(Exit::Failed, NOT_CONFIRMED))
 }
 
 impl From<GuardError> for CliError {
@@ -131,7 +131,7 @@ mod tests {
     use crate::progress::Lines;
     use curfew_config::{AwsConfiguration, Overrides};
 
-    /// The model in AWS's place, with three instances that are managed.
+    /// Connects to a model of AWS with three managed instances.
     async fn aws() -> Connection {
         let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
         for name in ["web", "db", "batch"] {
@@ -170,7 +170,7 @@ mod tests {
         .unwrap()
     }
 
-    /// A terminal at which somebody has typed this, and its keyboard, without which it would be gone.
+    /// Returns a pseudo-terminal with typed input, and its controlling side, which must stay open.
     fn terminal(typed: &str) -> (File, File) {
         let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&main).unwrap();
@@ -183,23 +183,33 @@ mod tests {
         (terminal, keyboard)
     }
 
-    /// What came of it, as a person reads it, after what was asked.
-    async fn asked(confirm_above: usize, asking: Asking, answers: File) -> (u8, String) {
+    /// Returns the exit code, and the prompt followed by the error.
+    async fn asked(
+        confirm_above: usize,
+        confirmation: Confirmation,
+        answers: File,
+    ) -> (u8, String) {
         let mut questions = Vec::new();
         let lines = Lines::new(Vec::new());
         let outcome = before_deploying(
             &configuration(confirm_above),
             &aws().await,
             &Clock::system(),
-            asking,
+            confirmation,
             &lines,
-            &mut Person::at(answers, &mut questions),
+            &mut Prompt::new(answers, &mut questions),
         )
         .await;
-        let told = String::from_utf8(lines.into_inner()).unwrap();
-        assert!(told.contains("note: AWS account 000000000000, eu-west-3, as "));
-        assert!(told.contains("note: the stack itself costs "), "{told}");
-        assert!(told.contains("note: 3 instances are managed\n"), "{told}");
+        let message = String::from_utf8(lines.into_inner()).unwrap();
+        assert!(message.contains("note: AWS account 000000000000, eu-west-3, as "));
+        assert!(
+            message.contains("note: the stack itself costs "),
+            "{message}"
+        );
+        assert!(
+            message.contains("note: 3 instances are managed\n"),
+            "{message}"
+        );
         let code = match outcome {
             Ok(()) => 0,
             Err(error) => {
@@ -213,40 +223,43 @@ mod tests {
     const QUESTION: &str = "3 instances would be started and stopped by schedule, more than `stack.confirm_above` (2). Deploy? [y/N] ";
 
     #[tokio::test]
-    async fn on_a_terminal_a_person_says_whether_so_many_instances_are_meant() {
+    async fn a_deployment_above_the_limit_prompts_on_a_terminal() {
         for yes in ["y\n", "Y\n", "yes\n"] {
             let (terminal, _keyboard) = terminal(yes);
-            let answer = asked(2, Asking::Allowed, terminal).await;
+            let answer = asked(2, Confirmation::Ask, terminal).await;
             assert_eq!(answer, (0, QUESTION.to_owned()), "{yes:?}");
         }
-        // The last ends the input.
+        // The last answer ends the input.
         for no in ["n\n", "\n", "yes, please\n", "\u{4}"] {
             let (terminal, _keyboard) = terminal(no);
-            let answer = asked(2, Asking::Allowed, terminal).await;
-            let told = format!("{QUESTION}error: nothing was deployed: you said no\n");
-            assert_eq!(answer, (1, told), "{no:?}");
+            let answer = asked(2, Confirmation::Ask, terminal).await;
+            let message = format!("{QUESTION}error: nothing was deployed: not confirmed\n");
+            assert_eq!(answer, (1, message), "{no:?}");
         }
     }
 
     #[tokio::test]
-    async fn where_nobody_can_be_asked_so_many_take_a_yes_beforehand() {
-        let nobody = || File::open("/dev/null").unwrap();
-        let (code, told) = asked(2, Asking::Allowed, nobody()).await;
+    async fn a_deployment_above_the_limit_without_a_terminal_needs_yes() {
+        let no_terminal = || File::open("/dev/null").unwrap();
+        let (code, message) = asked(2, Confirmation::Ask, no_terminal()).await;
         assert_eq!(code, 2);
-        insta::assert_snapshot!(told, @r"
+        insta::assert_snapshot!(message, @r"
         error: 3 instances would be started and stopped by schedule, more than `stack.confirm_above` (2)
-          hint: say --yes, or look first with `curfew plan`
+          hint: pass --yes, or check with `curfew plan` first
         ");
         let nothing = (0, String::new());
-        assert_eq!(asked(2, Asking::Answered, nobody()).await, nothing);
-        // As many as that are usual.
-        assert_eq!(asked(3, Asking::Allowed, nobody()).await, nothing);
+        assert_eq!(
+            asked(2, Confirmation::Assumed, no_terminal()).await,
+            nothing
+        );
+        // Three instances are within the limit.
+        assert_eq!(asked(3, Confirmation::Ask, no_terminal()).await, nothing);
         let (terminal, _keyboard) = terminal("n\n");
-        assert_eq!(asked(2, Asking::Answered, terminal).await, nothing);
+        assert_eq!(asked(2, Confirmation::Assumed, terminal).await, nothing);
     }
 
-    /// What came of a deployment that would drop a schedule, after what was asked and noted.
-    fn dropped(asking: Asking, answers: File) -> (u8, String) {
+    /// Returns the exit code of a deployment that would drop a schedule, and the prompt, the error and the notes.
+    fn dropped(confirmation: Confirmation, answers: File) -> (u8, String) {
         let loss = Loss {
             schedules: vec!["lab".to_owned()],
             publisher: Some("laptop:/home/alice/curfew.toml".to_owned()),
@@ -255,9 +268,9 @@ mod tests {
         let lines = Lines::new(Vec::new());
         let outcome = confirm(
             &loss,
-            asking,
+            confirmation,
             &lines,
-            &mut Person::at(answers, &mut questions),
+            &mut Prompt::new(answers, &mut questions),
         );
         let code = match outcome {
             Ok(()) => 0,
@@ -271,23 +284,23 @@ mod tests {
     }
 
     #[test]
-    fn what_another_file_published_is_dropped_on_a_persons_word_alone() {
-        const TOLD: &str =
+    fn dropping_schedules_of_another_file_needs_confirmation() {
+        const WARNING: &str =
             "this would drop the schedule `lab`, which `laptop:/home/alice/curfew.toml` published";
         let (at, _keyboard) = terminal("y\n");
-        let question = format!("{TOLD}. Deploy? [y/N] ");
-        assert_eq!(dropped(Asking::Allowed, at), (0, question.clone()));
+        let question = format!("{WARNING}. Deploy? [y/N] ");
+        assert_eq!(dropped(Confirmation::Ask, at), (0, question.clone()));
         let (at, _keyboard) = terminal("\n");
-        let told = format!("{question}error: nothing was deployed: you said no\n");
-        assert_eq!(dropped(Asking::Allowed, at), (1, told));
-        let nobody = || File::open("/dev/null").unwrap();
-        let (code, told) = dropped(Asking::Allowed, nobody());
+        let message = format!("{question}error: nothing was deployed: not confirmed\n");
+        assert_eq!(dropped(Confirmation::Ask, at), (1, message));
+        let no_terminal = || File::open("/dev/null").unwrap();
+        let (code, message) = dropped(Confirmation::Ask, no_terminal());
         assert_eq!(code, 2);
         assert!(
-            told.starts_with(&format!("error: {TOLD}\n  hint: say --yes")),
-            "{told}"
+            message.starts_with(&format!("error: {WARNING}\n  hint: pass --yes")),
+            "{message}"
         );
-        let noted = format!("note: {TOLD}\n");
-        assert_eq!(dropped(Asking::Answered, nobody()), (0, noted));
+        let noted = format!("note: {WARNING}\n");
+        assert_eq!(dropped(Confirmation::Assumed, no_terminal()), (0, noted));
     }
 }

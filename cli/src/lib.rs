@@ -1,23 +1,22 @@
-//! The command line: what it accepts, and where each command is.
+//! The command line: its arguments, and the dispatch to the commands.
 #![allow(
     clippy::doc_markdown,
-    reason = "these comments are the help text, where backticks are noise"
+    reason = "these comments are the help text, which has no markup"
 )]
 
 mod commands;
+mod confirm;
 mod csv;
 pub mod doctor;
 mod error;
-mod everywhere;
+mod fleet_view;
 mod guard;
 mod output;
-mod past;
-mod person;
 mod printable;
 pub mod progress;
-mod request;
-mod stack;
+mod start_stop;
 mod targets;
+mod time_arg;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -35,46 +34,50 @@ use self::commands::{
     member_role, next, notify, outputs, plan, resume, rules, run, savings, schema, simulate, start,
     status, stop, template, token, up,
 };
-use self::request::{ChangeArgs, RequestArgs};
+use self::start_stop::{ChangeArgs, RequestArgs};
 
 pub use error::{CliError, Exit};
 pub use output::{Format, Output};
 
-/// Starts and stops EC2 instances on time.
+/// Starts and stops EC2 instances on a schedule.
 ///
-/// Write the working hours of your instances in a TOML file; Curfew deploys a small serverless stack that keeps them, lets people
-/// override them over HTTP, and journals every change of state with its cause.
+/// Define the working hours of your instances in a TOML file. Curfew deploys a small serverless stack that applies them, accepts
+/// overrides over HTTP, and records every state transition with its cause.
 #[derive(Debug, Parser)]
-#[command(name = "curfew", version, max_term_width = 110, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+#[command(name = "curfew", version, max_term_width = 80, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 const AFTER_HELP: &str = "\
-Try it without an account:   curfew up
-Against AWS:                 curfew check curfew.toml && curfew --config curfew.toml deploy
-Exit codes:                  0 done · 1 something failed · 2 usage or configuration · 3 nothing matched
-                             4 not authorised · 5 cloud unreachable";
+Examples:
+  curfew up                            try Curfew without an AWS account
+  curfew check curfew.toml             validate a configuration file
+  curfew --config curfew.toml deploy   deploy to AWS
 
-/// Options that every command takes.
+Exit codes:
+  0 success         1 error            2 invalid usage or configuration
+  3 nothing matched 4 not authorised   5 endpoint unreachable";
+
+/// Options of every command.
 #[derive(Clone, Debug, Args)]
 struct Global {
-    /// The configuration file [default: ./curfew.toml, if it is yours alone (never for `run`), else /etc/curfew/curfew.toml]
+    /// Configuration file [default: ./curfew.toml if only you can write it (not for run), otherwise /etc/curfew/curfew.toml]
     #[arg(long, short, global = true, value_name = "FILE", env = "CURFEW_CONFIG")]
     config: Option<PathBuf>,
-    /// An AWS endpoint, such as LocalStack's http://localhost:4566 [default: AWS_ENDPOINT_URL, else AWS itself]
+    /// AWS endpoint, for example http://localhost:4566 for LocalStack [default: AWS_ENDPOINT_URL, otherwise AWS]
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// The AWS region [default: AWS_REGION, else the profile's]
+    /// AWS region [default: AWS_REGION, otherwise that of the profile]
     #[arg(long, global = true)]
     region: Option<String>,
-    /// A profile of the shared AWS files [default: AWS_PROFILE]
+    /// Profile of the shared AWS configuration [default: AWS_PROFILE]
     #[arg(long, global = true)]
     profile: Option<String>,
-    /// How to print results: a table for people, or one JSON document for programs; history and savings also as jsonl and csv
+    /// Output format; jsonl and csv for history and savings only
     #[arg(
         long,
         short,
@@ -83,83 +86,83 @@ struct Global {
         default_value = "table"
     )]
     output: Format,
-    /// Say more on standard error; twice for everything
+    /// Log more to standard error (-vv for everything)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Try everything here: an emulator, a demo fleet, the stack, and the daemon, until Ctrl-C
+enum CliCommand {
+    /// Try Curfew locally: run an emulator, a demo fleet, the stack and the daemon
     Up(up::UpArgs),
     /// Create or update the stack and its trigger rules
     Deploy(deploy::DeployArgs),
-    /// Remove the stack, its rules, and everything else that `deploy` made
+    /// Remove the stack, its rules and everything else that deploy created
     Destroy(destroy::DestroyArgs),
-    /// Print the stack's URL, ids and rules
+    /// Print the URL, the IDs and the rules of the stack
     Outputs,
     /// Run the daemon in the foreground
     Run(run::RunArgs),
-    /// Show what a pass would do now, and why not more
+    /// Show what Curfew would start or stop now, and why it would skip the rest
     Plan,
-    /// Make one pass now
+    /// Run one pass now
     Apply(apply::ApplyArgs),
-    /// Show the instances: their state, their schedule, and what is next
+    /// Show the instances with their state, schedule and next edge
     Status(status::StatusArgs),
     /// Start instances now
     Start(ChangeArgs),
     /// Stop instances now
     Stop(ChangeArgs),
-    /// End an override, and do what the schedule wants
+    /// End overrides and return instances to their schedule
     Resume(RequestArgs),
-    /// List the coming edges; needs no credentials
+    /// List the next edges of schedules (no credentials needed)
     Next(next::NextArgs),
-    /// Say what a schedule or an instance should be doing, and why
+    /// Explain the desired state of a schedule or an instance
     Explain(explain::ExplainArgs),
-    /// Show when schedules run, over a week or more, and what that saves; needs no credentials
+    /// Show the running hours of schedules and what they save (no credentials needed)
     Simulate(simulate::SimulateArgs),
-    /// Print the journalled transitions
+    /// Show the state transitions in the journal
     History(history::HistoryArgs),
-    /// Say how long instances were off, by the journal, and what that saved
+    /// Report stopped hours and estimated savings from the journal
     Savings(savings::SavingsArgs),
-    /// Try out whether notifications get through
+    /// Test notifications
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
-    /// Look for everything that keeps Curfew from working, and say what to do; changes nothing
+    /// Diagnose problems without changing anything
     Doctor,
-    /// Check a configuration file; needs no credentials
+    /// Validate a configuration file (no credentials needed)
     Check(check::CheckArgs),
-    /// Print the JSON schema of the configuration file, for editors
+    /// Print the JSON schema of the configuration file
     Schema,
-    /// Translate another tool's schedules into configuration; needs no credentials
+    /// Convert the schedules of another tool (no credentials needed)
     Import(import::ImportArgs),
-    /// Print the trigger rules, for tools that deploy in place of `deploy`; needs no credentials
+    /// Print the trigger rules for other deployment tools (no credentials needed)
     Rules,
-    /// Print the stack's CloudFormation template; needs no credentials
+    /// Print the CloudFormation template of the stack (no credentials needed)
     Template,
-    /// Print what the stack's SSM parameter holds: the configuration as the Lambda reads them; needs no credentials
+    /// Print the configuration as the Lambda reads it from SSM (no credentials needed)
     Document,
-    /// Print a CloudFormation template for the role in another account that Curfew manages; needs no credentials
+    /// Print the CloudFormation template of the role in member accounts (no credentials needed)
     MemberRole,
-    /// Make tokens for the HTTP API
+    /// Create tokens for the HTTP API
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Write the manual pages into a directory
+    /// Write the man pages to a directory
     #[command(hide = true)]
     Man {
-        /// The directory, which must be there
+        /// An existing directory
         directory: PathBuf,
     },
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions {
-        /// The shell
+        /// Shell to complete for
         shell: clap_complete::Shell,
     },
 }
 
-/// Runs the command line and says how it ended.
+/// Runs the command and returns its exit code. Errors are written to standard error.
 pub async fn main(cli: Cli) -> ExitCode {
-    if let Err(error) = has_format(&cli.command, cli.global.output) {
+    if let Err(error) = check_format(&cli.command, cli.global.output) {
         return error.report(&mut std::io::stderr());
     }
     let mut context = Context {
@@ -168,34 +171,34 @@ pub async fn main(cli: Cli) -> ExitCode {
         clock: Clock::system(),
     };
     let result = match cli.command {
-        Command::Up(args) => up::up(&mut context, args).await,
-        Command::Deploy(args) => deploy::deploy(&mut context, args).await,
-        Command::Destroy(args) => destroy::destroy(&mut context, args).await,
-        Command::Outputs => outputs::outputs(&mut context).await,
-        Command::Run(args) => run::run(&mut context, args).await,
-        Command::Plan => plan::plan(&mut context).await,
-        Command::Apply(args) => apply::apply(&mut context, args).await,
-        Command::Status(args) => status::status(&mut context, args).await,
-        Command::Start(args) => start::start(&mut context, args).await,
-        Command::Stop(args) => stop::stop(&mut context, args).await,
-        Command::Resume(args) => resume::resume(&mut context, args).await,
-        Command::Next(args) => next::next(&mut context, &args),
-        Command::Explain(args) => explain::explain(&mut context, args).await,
-        Command::Simulate(args) => simulate::simulate(&mut context, &args),
-        Command::History(args) => history::history(&mut context, &args),
-        Command::Savings(args) => savings::savings(&mut context, &args),
-        Command::Notify(command) => notify::notify(&mut context, command).await,
-        Command::Doctor => commands::doctor::doctor(&mut context).await,
-        Command::Check(args) => check::check(&mut context, args),
-        Command::Schema => schema::schema(&mut context),
-        Command::Import(args) => import::import(&mut context, args),
-        Command::Rules => rules::rules(&mut context),
-        Command::Template => template::template(&mut context),
-        Command::Document => document::document(&mut context),
-        Command::MemberRole => member_role::member_role(&mut context),
-        Command::Token(command) => token::token(&mut context, command),
-        Command::Man { directory } => man::man(&directory),
-        Command::Completions { shell } => completions::completions(&mut context, shell),
+        CliCommand::Up(args) => up::up(&mut context, args).await,
+        CliCommand::Deploy(args) => deploy::deploy(&mut context, args).await,
+        CliCommand::Destroy(args) => destroy::destroy(&mut context, args).await,
+        CliCommand::Outputs => outputs::outputs(&mut context).await,
+        CliCommand::Run(args) => run::run(&mut context, args).await,
+        CliCommand::Plan => plan::plan(&mut context).await,
+        CliCommand::Apply(args) => apply::apply(&mut context, args).await,
+        CliCommand::Status(args) => status::status(&mut context, args).await,
+        CliCommand::Start(args) => start::start(&mut context, args).await,
+        CliCommand::Stop(args) => stop::stop(&mut context, args).await,
+        CliCommand::Resume(args) => resume::resume(&mut context, args).await,
+        CliCommand::Next(args) => next::next(&mut context, &args),
+        CliCommand::Explain(args) => explain::explain(&mut context, args).await,
+        CliCommand::Simulate(args) => simulate::simulate(&mut context, &args),
+        CliCommand::History(args) => history::history(&mut context, &args),
+        CliCommand::Savings(args) => savings::savings(&mut context, &args),
+        CliCommand::Notify(command) => notify::notify(&mut context, command).await,
+        CliCommand::Doctor => commands::doctor::doctor(&mut context).await,
+        CliCommand::Check(args) => check::check(&mut context, args),
+        CliCommand::Schema => schema::schema(&mut context),
+        CliCommand::Import(args) => import::import(&mut context, args),
+        CliCommand::Rules => rules::rules(&mut context),
+        CliCommand::Template => template::template(&mut context),
+        CliCommand::Document => document::document(&mut context),
+        CliCommand::MemberRole => member_role::member_role(&mut context),
+        CliCommand::Token(command) => token::token(&mut context, command),
+        CliCommand::Man { directory } => man::man(&directory),
+        CliCommand::Completions { shell } => completions::completions(&mut context, shell),
     };
     warn_of_skew(&context.clock, &mut std::io::stderr());
     match result {
@@ -204,7 +207,7 @@ pub async fn main(cli: Cli) -> ExitCode {
     }
 }
 
-/// Tells who sits at a machine whose clock is off, once for a command. What runs for long logs it.
+/// Warns once per command if the clock of this machine is wrong. Long-running commands log it themselves.
 fn warn_of_skew(clock: &Clock, to: &mut impl std::io::Write) {
     let ahead = clock.ahead();
     if ahead.abs() < Clock::WORTH_TELLING {
@@ -212,27 +215,27 @@ fn warn_of_skew(clock: &Clock, to: &mut impl std::io::Write) {
     }
     let seconds = ahead.as_secs().unsigned_abs();
     let direction = if ahead.is_negative() { "fast" } else { "slow" };
-    // Where nobody reads, nobody is warned.
+    // A closed standard error is not a failure.
     let _gone = writeln!(
         to,
-        "warning: this machine's clock is {seconds} s {direction}; Curfew went by AWS's time\n\
+        "warning: this machine's clock is {seconds} s {direction}; Curfew used the time of AWS\n\
          hint: set the clock, for example with `timedatectl set-ntp true`"
     );
 }
 
-/// Only lists have lines: whoever asks for them of something else is told so before anything is done.
-fn has_format(command: &Command, format: Format) -> Result<(), CliError> {
-    let is_list = matches!(command, Command::History(_) | Command::Savings(_));
+/// Rejects JSON lines and CSV for commands that print no list, before the command runs.
+fn check_format(command: &CliCommand, format: Format) -> Result<(), CliError> {
+    let is_list = matches!(command, CliCommand::History(_) | CliCommand::Savings(_));
     match format {
         Format::Jsonl | Format::Csv if !is_list => {
             let message = "only `history` and `savings` print `jsonl` and `csv`";
-            Err(CliError::new(Exit::Usage, message).hint("write `-o json`"))
+            Err(CliError::new(Exit::Usage, message).hint("use `-o json`"))
         }
         _ => Ok(()),
     }
 }
 
-/// What every command is given.
+/// The options, the output and the clock of a command.
 #[derive(Debug)]
 struct Context {
     global: Global,
@@ -241,21 +244,21 @@ struct Context {
 }
 
 impl Context {
-    /// The configuration, from all layers.
+    /// Loads the configuration from all layers.
     fn configuration(&self) -> Result<Configuration, CliError> {
         Ok(curfew_config::load(&self.overrides(Lookup::Folder)?)?)
     }
 
-    /// How the configuration is read. Says which file counts where that was not named.
+    /// Returns the layers of the configuration. Prints the path of the file if it was not given.
     fn overrides(&self, lookup: Lookup) -> Result<Overrides, CliError> {
         let found = curfew_config::find(self.global.config.as_deref(), lookup)?;
         if found.is_unnamed {
-            let told = format!(
-                "note: the configuration is those of `{}`\n",
+            let note = format!(
+                "note: using the configuration in `{}`\n",
                 found.path.display()
             );
-            // Nobody is left to tell when standard error is gone.
-            let _gone = std::io::stderr().write_all(told.as_bytes());
+            // A closed standard error is not a failure.
+            let _gone = std::io::stderr().write_all(note.as_bytes());
         }
         Ok(Overrides {
             file: Some(found.path),
@@ -263,7 +266,7 @@ impl Context {
         })
     }
 
-    /// The layers over the file.
+    /// Returns the layers that the flags and the environment define.
     fn flags(&self) -> Overrides {
         Overrides {
             file: self.global.config.clone(),
@@ -279,7 +282,7 @@ impl Context {
         }
     }
 
-    /// The configuration, and the instances of every account and region that they name.
+    /// Loads the configuration and connects to its account-regions.
     async fn organisation(&self) -> Result<(Configuration, Organisation), CliError> {
         let configuration = self.configuration()?;
         let connection = self.connect(&configuration).await?;
@@ -287,7 +290,7 @@ impl Context {
         Ok((configuration, organisation))
     }
 
-    /// A connection as the configuration says.
+    /// Connects with the endpoint, region and profile of the configuration.
     async fn connect(&self, configuration: &Configuration) -> Result<Connection, CliError> {
         let AwsConfiguration {
             endpoint,

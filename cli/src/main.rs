@@ -1,4 +1,4 @@
-//! The `curfew` command: parses, wires, and maps errors to exit codes.
+//! The `curfew` binary: parses arguments and returns the exit code of the command.
 
 use std::process::ExitCode;
 

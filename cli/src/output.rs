@@ -1,4 +1,4 @@
-//! Results go to standard output, as a table or as one JSON document; everything else goes to standard error.
+//! Prints results to standard output as a table, JSON, JSON lines or CSV. Messages and progress go to standard error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,29 +11,29 @@ use serde::Serialize;
 use super::error::{CliError, Exit};
 use crate::printable;
 
-/// How results are printed.
+/// The format of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// A table for reading.
     Table,
-    /// For programs: one document, times in RFC 3339 UTC.
+    /// One JSON document, with times in RFC 3339 UTC.
     Json,
-    /// For programs that read line by line: one document for each item. Only `history` and `savings`.
+    /// One JSON document per line (`history` and `savings` only).
     Jsonl,
-    /// For spreadsheets: only `history` and `savings`.
+    /// Comma-separated values (`history` and `savings` only).
     Csv,
 }
 
-/// Who reads what is printed for people.
+/// The kind of stream that a table is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reader {
-    /// A person now: as wide as the terminal, and cut before nobody reads on.
+pub(crate) enum OutputTarget {
+    /// A terminal: tables fit its width, and long tables are truncated.
     Terminal,
-    /// A file or another program: everything, a line each.
+    /// A file or a pipe: tables are complete, one line per row.
     Pipe,
 }
 
-impl Reader {
+impl OutputTarget {
     fn of(stream: &impl IsTerminal) -> Self {
         if stream.is_terminal() {
             Self::Terminal
@@ -42,50 +42,50 @@ impl Reader {
         }
     }
 
-    /// Of standard error, where questions are asked.
+    /// Returns the target of standard error, where prompts are written.
     pub(crate) fn stderr() -> Self {
         Self::of(&io::stderr())
     }
 }
 
-/// Standard output.
+/// Writes results to standard output in one format.
 #[derive(Debug)]
 pub struct Output {
     format: Format,
 }
 
 impl Output {
-    /// Prints in `format`.
+    /// Creates an output that prints in `format`.
     pub fn new(format: Format) -> Self {
         Self { format }
     }
 
-    /// Who reads it.
-    #[expect(clippy::unused_self, reason = "it is this output's reader")]
-    pub(crate) fn reader(&self) -> Reader {
-        Reader::of(&io::stdout())
+    #[expect(
+        clippy::unused_self,
+        reason = "callers ask the output that they print to"
+    )]
+    pub(crate) fn target(&self) -> OutputTarget {
+        OutputTarget::of(&io::stdout())
     }
 
-    /// How it is printed.
     pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    /// Whether programs read it.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
-    /// Prints `data` as JSON, or what `people` makes of it.
+    /// Prints `data` as JSON, or the text that `render` returns for a table. Fails if standard output cannot be written.
     pub fn print<T: Serialize>(
         &self,
         data: &T,
-        people: impl FnOnce(&T) -> String,
+        render: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
         let text = match self.format {
-            // Tables have their cells escaped; what stands around them may have names in it, too.
-            Format::Table => printable::lines(&people(data)).into_owned(),
-            // Commands that print no list are not run for the other two.
+            // Table cells are escaped already, but the text around a table may contain names too.
+            Format::Table => printable::lines(&render(data)).into_owned(),
+            // `check_format` rejects JSON lines and CSV for commands that print no list.
             Format::Json | Format::Jsonl | Format::Csv => {
                 serde_json::to_string_pretty(data).expect("results are plain data")
             }
@@ -93,10 +93,10 @@ impl Output {
         self.raw(format!("{}\n", text.trim_end()).as_bytes())
     }
 
-    /// Prints bytes as they are.
+    /// Writes bytes unchanged. A closed pipe is not an error.
     pub fn raw(&self, bytes: &[u8]) -> Result<(), CliError> {
         match io::stdout().lock().write_all(bytes) {
-            // `curfew history | head` is no failure.
+            // `curfew history | head` closes the pipe early.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
                 Exit::Failed,
                 format!("standard output can't be written: {error}"),
@@ -106,38 +106,42 @@ impl Output {
     }
 }
 
-/// A table with a header; borderless, so that it pipes into other tools.
+/// Renders a table for standard output, without borders so that other tools can parse it.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    table_for(Reader::of(&io::stdout()), header, rows)
+    table_for(OutputTarget::of(&io::stdout()), header, rows)
 }
 
-/// The same of names and their numbers, which stand below each other digit by digit.
+/// Renders a table with every column except the first aligned right.
 pub(crate) fn table_of_numbers(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    let mut table = laid_out(Reader::of(&io::stdout()), header, rows);
+    let mut table = build_table(OutputTarget::of(&io::stdout()), header, rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     lines(&table)
 }
 
-/// A table for somebody else than standard output's reader.
+/// Renders a table for `target`.
 pub(crate) fn table_for(
-    reader: Reader,
+    target: OutputTarget,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    lines(&laid_out(reader, header, rows))
+    lines(&build_table(target, header, rows))
 }
 
-fn laid_out(reader: Reader, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+fn build_table(
+    target: OutputTarget,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_header(header.iter().map(|name| name.to_uppercase()));
-    if reader == Reader::Terminal {
+    if target == OutputTarget::Terminal {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table.add_rows(rows.into_iter().map(|row| {
@@ -161,7 +165,7 @@ fn lines(table: &Table) -> String {
         .collect()
 }
 
-/// `9,950`.
+/// Formats a number with thousands separators: `9,950`.
 pub(crate) fn count(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -174,18 +178,18 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// `1 step`, `9,950 steps`.
+/// Formats a number with its noun: `1 step`, `9,950 steps`.
 pub(crate) fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(number))
 }
 
-/// A cell that may be empty.
+/// Returns the text of an optional cell, or `-`.
 pub(crate) fn or_dash(text: Option<impl ToString>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| text.to_string())
 }
 
-/// An instant for people: in the schedule's zone, with how far away it is.
+/// Formats an instant in `zone`, followed by its distance from `now`.
 pub(crate) fn moment(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     let local = at.to_zoned(zone.clone());
     format!(
@@ -195,7 +199,7 @@ pub(crate) fn moment(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     )
 }
 
-/// The same for an instant that belongs to no schedule in particular: in the machine's zone, which is named.
+/// Formats an instant in the zone of this machine, with the name of the zone and its distance from `now`.
 pub(crate) fn moment_here(at: Timestamp, now: Timestamp) -> String {
     let local = at.to_zoned(TimeZone::system());
     format!(
@@ -225,13 +229,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_makes_no_row_of_its_own_and_commands_no_terminal() {
+    fn control_characters_in_table_cells_are_escaped() {
         let rows = [
             ["web\nstopped  prod", "\u{1b}[2J"],
             ["\u{202e}bew", "running"],
         ];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        insta::assert_snapshot!(table_for(Reader::Pipe, &["name", "state"], rows), @r"
+        insta::assert_snapshot!(table_for(OutputTarget::Pipe, &["name", "state"], rows), @r"
         NAME                STATE
         web\nstopped  prod  \u{1b}[2J
         \u{202e}bew         running
@@ -239,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn numbers_have_thousands_separators() {
         let counts = [0, 999, 1000, 9950, 1_234_567].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "9,950", "1,234,567"]);
         let steps = [0, 1, 9950].map(|number| counted(number, "step"));
@@ -247,17 +251,20 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_in_the_schedules_zone_and_relative_to_now() {
+    fn a_moment_is_formatted_in_the_given_zone_and_relative_to_now() {
         let zone = TimeZone::get("Europe/Paris").unwrap();
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        let tell = |at: &str| moment(at.parse().unwrap(), &zone, now);
+        let format = |at: &str| moment(at.parse().unwrap(), &zone, now);
         assert_eq!(
-            tell("2026-11-23T19:05:00Z"),
+            format("2026-11-23T19:05:00Z"),
             "Mon 23 Nov 20:05 (in 7 h 05 min)"
         );
-        assert_eq!(tell("2026-11-23T11:59:30Z"), "Mon 23 Nov 12:59 (30 s ago)");
         assert_eq!(
-            tell("2026-11-26T13:00:00Z"),
+            format("2026-11-23T11:59:30Z"),
+            "Mon 23 Nov 12:59 (30 s ago)"
+        );
+        assert_eq!(
+            format("2026-11-26T13:00:00Z"),
             "Thu 26 Nov 14:00 (in 3 d 1 h)"
         );
     }

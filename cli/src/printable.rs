@@ -1,15 +1,15 @@
-//! Text of others on a terminal: names that anybody with the right to tag may give, and sentences of AWS. What moves the cursor, changes
-//! the colour or the direction of writing, or can't be seen, is shown as an escape; everything else, in whatever script, stays as it is.
+//! Escapes untrusted text, such as instance names and AWS error messages, before it reaches a terminal. Characters that move the cursor,
+//! change the colour or the text direction, or are invisible become escape sequences. All other characters are unchanged, in any script.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// For one line or one cell: `two\nlines`, `\u{202e}moc.elpmaxe`.
+/// Escapes text for a single line or cell: `two\nlines`, `\u{202e}moc.elpmaxe`.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unprintable)
 }
 
-/// For text of several lines, which it keeps.
+/// Escapes text but keeps its line breaks.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_unprintable(c))
 }
@@ -33,7 +33,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters, and of the characters for layout those that hide or reorder others.
+/// Returns whether `c` is a control character, or a format character that hides or reorders others.
 /// <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>, <https://www.unicode.org/reports/tr36/#visual_spoofing>
 fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -42,7 +42,7 @@ fn is_unprintable(c: char) -> bool {
             '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
             // Line and paragraph separators, embeddings and overrides; invisible operators, isolates, and deprecated ones.
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            // Byte order mark, annotations, and tags, which spell text that nobody sees.
+            // Byte order mark, annotations, and tag characters, which encode invisible text.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_and_what_people_write_stays() {
+    fn control_characters_are_escaped_and_printable_text_is_unchanged() {
         for plain in [
             "web-1",
             "Serveur d’accès",

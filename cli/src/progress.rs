@@ -1,5 +1,5 @@
-//! What people see while something takes longer than a moment: a spinner on a terminal, plain lines elsewhere. Goes to
-//! standard error, or wherever it is told to; results are never written here.
+//! Shows the progress of long operations: a spinner on a terminal, plain lines otherwise. Progress goes to standard error by default;
+//! results are never written here.
 
 use std::io::{self, IsTerminal, Write};
 use std::pin::pin;
@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::printable::line;
 
-/// A spinner if standard error is a terminal, else plain lines on it.
+/// Returns a spinner if standard error is a terminal, otherwise plain lines.
 pub fn stderr() -> Box<dyn Progress> {
     if io::stderr().is_terminal() {
         Box::new(Spinner::default())
@@ -20,8 +20,8 @@ pub fn stderr() -> Box<dyn Progress> {
     }
 }
 
-/// A spinner if somebody watches, else nothing: for commands whose progress nobody reads afterwards.
-pub fn for_watchers() -> Box<dyn Progress> {
+/// Returns a spinner if standard error is a terminal, otherwise no progress: for commands whose progress is not worth logging.
+pub fn if_terminal() -> Box<dyn Progress> {
     if io::stderr().is_terminal() {
         Box::new(Spinner::default())
     } else {
@@ -29,87 +29,87 @@ pub fn for_watchers() -> Box<dyn Progress> {
     }
 }
 
-/// Waits for `work`, and shows that it goes on once it has taken longer than a moment; `result` says what came of it then.
-pub async fn patiently<T>(
+/// Awaits `work`. If it takes longer than a second, shows `step` as progress and the text of `result` at the end.
+pub async fn with_progress<T>(
     progress: &dyn Progress,
     step: &str,
     work: impl Future<Output = T>,
     result: impl FnOnce(&T) -> String,
 ) -> T {
-    /// Who gets an answer within a second has not begun to wonder.
-    const A_MOMENT: Duration = Duration::from_secs(1);
+    /// Users notice a delay after about a second.
+    const SHOWN_AFTER: Duration = Duration::from_secs(1);
     let mut work = pin!(work);
     tokio::select! {
         done = &mut work => return done,
-        () = tokio::time::sleep(A_MOMENT) => progress.begin(step),
+        () = tokio::time::sleep(SHOWN_AFTER) => progress.begin(step),
     }
     let done = work.await;
     progress.end(&result(&done));
     done
 }
 
-/// One line per step and detail, as they come: for pipes, logs and CI.
+/// Prints one line per step and detail: for pipes, logs and CI.
 #[derive(Debug)]
-pub struct Lines<W>(Mutex<Running<W>>);
+pub struct Lines<W>(Mutex<LineState<W>>);
 
 #[derive(Debug)]
-struct Running<W> {
+struct LineState<W> {
     writer: W,
     since: Option<Instant>,
 }
 
 impl<W: Write + Send> Lines<W> {
-    /// Writes to `writer`.
+    /// Creates progress lines that are written to `writer`.
     pub fn new(writer: W) -> Self {
-        Self(Mutex::new(Running {
+        Self(Mutex::new(LineState {
             writer,
             since: None,
         }))
     }
 
-    /// Where it wrote to.
+    /// Returns the writer.
     pub fn into_inner(self) -> W {
-        let running = self.0.into_inner();
-        running.unwrap_or_else(PoisonError::into_inner).writer
+        let state = self.0.into_inner();
+        state.unwrap_or_else(PoisonError::into_inner).writer
     }
 
-    fn with(&self, act: impl FnOnce(&mut Running<W>) -> io::Result<()>) {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever reads may have gone; that must not end what is under way.
-        let _gone = act(&mut running);
+    fn with(&self, act: impl FnOnce(&mut LineState<W>) -> io::Result<()>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A closed stream must not abort the operation.
+        let _gone = act(&mut state);
     }
 }
 
 impl<W: Write + Send> Progress for Lines<W> {
     fn begin(&self, step: &str) {
-        self.with(|running| {
-            running.since = Some(Instant::now());
-            writeln!(running.writer, "{} …", line(step))
+        self.with(|state| {
+            state.since = Some(Instant::now());
+            writeln!(state.writer, "{} …", line(step))
         });
     }
 
     fn detail(&self, text: &str) {
-        self.with(|running| writeln!(running.writer, "  {}", line(text)));
+        self.with(|state| writeln!(state.writer, "  {}", line(text)));
     }
 
     fn end(&self, result: &str) {
-        self.with(|running| {
-            let took = took(running.since.take().map(|since| since.elapsed()));
-            writeln!(running.writer, "{}{took}", line(result))
+        self.with(|state| {
+            let duration_suffix = duration_suffix(state.since.take().map(|since| since.elapsed()));
+            writeln!(state.writer, "{}{duration_suffix}", line(result))
         });
     }
 
     fn note(&self, text: &str) {
-        self.with(|running| writeln!(running.writer, "note: {}", line(text)));
+        self.with(|state| writeln!(state.writer, "note: {}", line(text)));
     }
 }
 
-/// One moving line on a terminal, replaced by each step's result.
+/// Shows an animated line on a terminal and replaces it with the result of each step.
 #[derive(Debug, Default)]
 pub struct Spinner(Mutex<Option<(ProgressBar, String)>>);
 
 impl Spinner {
-    /// Fast enough to look alive, slow enough for a serial console.
+    /// Smooth enough for a terminal, slow enough for a serial console.
     const TICK: Duration = Duration::from_millis(120);
 }
 
@@ -120,32 +120,37 @@ impl Progress for Spinner {
         let bar = ProgressBar::new_spinner().with_style(style);
         bar.set_message(line(step).into_owned());
         bar.enable_steady_tick(Self::TICK);
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((before, _)) = running.replace((bar, line(step).into_owned())) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((before, _)) = state.replace((bar, line(step).into_owned())) {
             before.finish_and_clear();
         }
     }
 
     fn detail(&self, text: &str) {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((bar, step)) = running.as_ref() {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bar, step)) = state.as_ref() {
             bar.set_message(format!("{step} · {}", line(text)));
         }
     }
 
     fn end(&self, result: &str) {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = running.take().map(|(bar, _)| {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = state.take().map(|(bar, _)| {
             bar.finish_and_clear();
             bar.elapsed()
         });
-        let _gone = writeln!(io::stderr(), "✓ {}{}", line(result), took(elapsed));
+        let _gone = writeln!(
+            io::stderr(),
+            "✓ {}{}",
+            line(result),
+            duration_suffix(elapsed)
+        );
     }
 
     fn note(&self, text: &str) {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let write = || writeln!(io::stderr(), "! {}", line(text));
-        let _gone = match running.as_ref() {
+        let _gone = match state.as_ref() {
             Some((bar, _)) => bar.suspend(write),
             None => write(),
         };
@@ -154,15 +159,15 @@ impl Progress for Spinner {
 
 impl Drop for Spinner {
     fn drop(&mut self) {
-        let running = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((bar, _)) = running.take() {
+        let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bar, _)) = state.take() {
             bar.finish_and_clear();
         }
     }
 }
 
-/// Only what took noticeable time says how long.
-fn took(elapsed: Option<Duration>) -> String {
+/// Returns the duration as a suffix, or an empty string below one second.
+fn duration_suffix(elapsed: Option<Duration>) -> String {
     match elapsed {
         Some(elapsed) if elapsed >= Duration::from_secs(1) => {
             format!(" ({:.1} s)", elapsed.as_secs_f64())
@@ -192,15 +197,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_quick_shows_nothing_and_what_takes_longer_does() {
+    async fn progress_is_shown_only_for_work_longer_than_a_second() {
         let lines = Lines::new(Vec::new());
         for milliseconds in [900, 1500] {
             let work = async {
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
                 milliseconds
             };
-            let done = patiently(&lines, "Looking", work, |took| {
-                format!("Looked for {took} ms")
+            let done = with_progress(&lines, "Checking", work, |duration_suffix| {
+                format!("Checked for {duration_suffix} ms")
             })
             .await;
             assert_eq!(done, milliseconds);
@@ -208,13 +213,16 @@ mod tests {
         let written = lines.into_inner();
         assert_eq!(
             String::from_utf8(written).unwrap(),
-            "Looking …\nLooked for 1500 ms\n"
+            "Checking …\nChecked for 1500 ms\n"
         );
     }
 
     #[test]
-    fn only_what_took_time_says_so() {
-        assert_eq!(took(Some(Duration::from_millis(900))), "");
-        assert_eq!(took(Some(Duration::from_millis(1250))), " (1.2 s)");
+    fn durations_are_shown_from_one_second() {
+        assert_eq!(duration_suffix(Some(Duration::from_millis(900))), "");
+        assert_eq!(
+            duration_suffix(Some(Duration::from_millis(1250))),
+            " (1.2 s)"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which instances a command is about: flags in, and what was named wrongly as an error with its exit code.
+//! The options that select instances, and the errors of a selection.
 
 use clap::Args;
 use curfew_aws::fleet::Scope;
@@ -8,25 +8,25 @@ use curfew_core::select::{InstanceSelector, SelectError, SelectionScope, TagFilt
 
 use super::{CliError, Exit};
 
-/// Which instances: by id, or by schedule and tags, which narrow each other.
+/// Selects instances by ID, or by schedule and tags combined.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// Instances by id
+    /// Instance IDs
     #[arg(value_name = "INSTANCE")]
     instances: Vec<InstanceId>,
-    /// Instances that this schedule manages; may be repeated
+    /// Select instances managed by this schedule (repeatable)
     #[arg(long, value_name = "NAME", conflicts_with = "instances")]
     schedule: Vec<ScheduleName>,
-    /// Instances with this tag, * and ? being wildcards; may be repeated, and then all must fit
+    /// Select instances with this tag; * and ? are wildcards (repeatable; all must match)
     #[arg(long, value_name = "KEY:VALUE", conflicts_with = "instances")]
     tag: Vec<TagFilter>,
-    /// All instances that fit, however many
+    /// Select all matching instances, however many
     #[arg(long, conflicts_with = "instances")]
     all: bool,
 }
 
 impl TargetArgs {
-    /// What has to be looked at.
+    /// Returns the scope of the observation that the selection needs.
     pub(crate) fn scope(&self) -> Scope {
         if self.instances.is_empty() {
             Scope::All
@@ -54,32 +54,33 @@ impl From<TargetArgs> for InstanceSelector {
 impl From<SelectError> for CliError {
     fn from(error: SelectError) -> Self {
         const STATUS: &str =
-            "`curfew status --all` lists every instance and says why it is left alone";
+            "`curfew status --all` lists every instance with the reason it is skipped";
         let (exit, hint) = match &error {
             SelectError::TargetNeeded { .. } => (
                 Exit::Usage,
-                "name one by its id, several with --schedule or --tag, or say --all".to_owned(),
+                "pass an instance ID, --schedule, --tag or --all".to_owned(),
             ),
             SelectError::TooMany { .. } => {
-                (Exit::Usage, "add --all if all of them are meant".to_owned())
+                (Exit::Usage, "pass --all to select all of them".to_owned())
             }
             SelectError::UnknownInstance { .. } => (
                 Exit::NothingMatched,
-                "nothing was done; check the id, the region and the account".to_owned(),
+                "nothing was changed; check the ID, the region and the account".to_owned(),
             ),
             SelectError::UnknownSchedule { known, .. } => (Exit::NothingMatched, one_of(known)),
             SelectError::NothingManaged => (
                 Exit::NothingMatched,
-                format!("give an instance the managing tag; {STATUS}"),
+                format!("add the schedule tag to an instance; {STATUS}"),
             ),
             SelectError::NotManaged { .. } => (
                 Exit::NothingMatched,
-                "nothing was done; Curfew only changes instances that a schedule manages"
+                "nothing was changed; Curfew only changes instances that a schedule manages"
                     .to_owned(),
             ),
             SelectError::Protected { .. } => (
                 Exit::NothingMatched,
-                "nothing was done; leave it out, or change what the reason names".to_owned(),
+                "nothing was changed; remove it from the selection, or resolve the reason"
+                    .to_owned(),
             ),
             SelectError::NothingMatched
             | SelectError::LeftAlone { .. }

@@ -1,4 +1,4 @@
-//! `curfew apply`.
+//! `curfew apply`: runs one pass.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -14,69 +14,73 @@ use curfew_core::step::{Step, StepAction};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::plan::{Look, cut, describe, look, next, tally};
+use super::plan::{PlannedPasses, cut, describe, next, plan_passes, tally};
+use crate::confirm::Prompt;
 use crate::error::all_answered;
-use crate::everywhere::{Placed, Places, Unanswered, carry_out, failure};
-use crate::output::{Reader, count, or_dash};
-use crate::person::Person;
+use crate::fleet_view::{InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure};
+use crate::output::{OutputTarget, count, or_dash};
 use crate::progress;
 use crate::{CliError, Context, Exit};
 
-/// How `apply` asks.
+/// The options of `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// Do not ask; needed where standard input is no terminal
+    /// Skip the confirmation prompt; required if standard input is not a terminal
     #[arg(long, short)]
     yes: bool,
 }
 
 pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
     let asks = !args.yes;
-    let mut person = Person::here();
-    if asks && !person.is_there() {
-        let message = "`curfew apply` asks before it acts, and standard input is no terminal";
-        let hint = "say --yes, or look first with `curfew plan`";
+    let mut prompt = Prompt::stdio();
+    if asks && !prompt.is_interactive() {
+        let message = "refusing to apply without confirmation: standard input is not a terminal";
+        let hint = "pass --yes, or check with `curfew plan` first";
         return Err(CliError::new(Exit::Usage, message).hint(hint));
     }
     let (configuration, organisation) = context.organisation().await?;
-    let progress = progress::for_watchers();
-    let mut seen = look(context, &configuration, &organisation, progress.as_ref()).await?;
+    let progress = progress::if_terminal();
+    let mut planned =
+        plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
     let mut unconfirmed = Vec::new();
-    if asks && !seen.plan.steps.is_empty() {
-        let question = describe(&seen.plan, &seen.places, Reader::stderr());
-        if !person.confirms(&format!("{question}\nDo this? [y/N] ")) {
-            return Err(CliError::new(Exit::Failed, "nothing was done"));
+    if asks && !planned.plan.steps.is_empty() {
+        let question = describe(&planned.plan, &planned.locations, OutputTarget::stderr());
+        if !prompt.confirm(&format!("{question}\nApply? [y/N] ")) {
+            return Err(CliError::new(
+                Exit::Failed,
+                "nothing was applied: not confirmed",
+            ));
         }
-        // Whoever was asked took their time: others may have acted, and an edge may have passed.
-        let asked = seen.plan;
-        seen = look(context, &configuration, &organisation, progress.as_ref()).await?;
-        let Reconfirmed { fresh, gone } = hold_to(&asked, &mut seen.plan);
-        seen.leave_out(&fresh);
-        if let Some(change) = told(&fresh, gone) {
-            // Whoever was asked reads this where they were asked.
+        // The fleet may have changed, or an edge may have passed, while the prompt waited.
+        let asked = planned.plan;
+        planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
+        let Reconfirmed { fresh, gone } = keep_confirmed(&asked, &mut planned.plan);
+        planned.leave_out(&fresh);
+        if let Some(change) = plan_changes(&fresh, gone) {
+            // Prompts are on standard error too.
             let _gone = writeln!(io::stderr(), "{change}");
         }
         unconfirmed = fresh;
     }
-    let passes = std::mem::take(&mut seen.passes);
+    let passes = std::mem::take(&mut planned.passes);
     let basis = PassTrigger::ROUTINE.basis(&configuration.schedule_set, &context.clock);
     let outcomes = carry_out(&organisation, passes, basis, progress.as_ref()).await;
     drop(progress);
-    report(context, &seen, &outcomes, &unconfirmed)?;
-    all_answered(seen.failures)
+    report(context, &planned, &outcomes, &unconfirmed)?;
+    all_answered(planned.failures)
 }
 
-/// What has changed in a plan since somebody said yes to it.
+/// The changes in a plan since its confirmation.
 #[derive(Debug, PartialEq)]
 struct Reconfirmed {
-    /// Steps that nobody was asked about.
+    /// The new steps, which are not confirmed.
     fresh: Vec<Step>,
-    /// How many steps that were asked about are not needed any more.
+    /// The number of confirmed steps that are not needed any more.
     gone: usize,
 }
 
-/// Takes out of `now` what was not `asked`: what is confirmed is what is done.
-fn hold_to(asked: &Plan, now: &mut Plan) -> Reconfirmed {
+/// Removes unconfirmed steps from the plan `now`, so that only confirmed steps are executed.
+fn keep_confirmed(asked: &Plan, now: &mut Plan) -> Reconfirmed {
     let same =
         |a: &Step, b: &Step| (&a.instance, a.action, &a.cause) == (&b.instance, b.action, &b.cause);
     let by_instance: BTreeMap<_, _> = asked
@@ -97,7 +101,7 @@ fn hold_to(asked: &Plan, now: &mut Plan) -> Reconfirmed {
     Reconfirmed { fresh, gone }
 }
 
-fn told(fresh: &[Step], gone: usize) -> Option<String> {
+fn plan_changes(fresh: &[Step], gone: usize) -> Option<String> {
     let steps = |number: usize, one: &str, several: &str| match number {
         0 => None,
         1 => Some(format!("1 {one}")),
@@ -106,8 +110,8 @@ fn told(fresh: &[Step], gone: usize) -> Option<String> {
     let said: Vec<String> = [
         steps(
             gone,
-            "step is not needed any more",
-            "steps are not needed any more",
+            "step is no longer needed",
+            "steps are no longer needed",
         ),
         steps(
             fresh.len(),
@@ -118,22 +122,22 @@ fn told(fresh: &[Step], gone: usize) -> Option<String> {
     .into_iter()
     .flatten()
     .collect();
-    let changed = "the plan has changed since the question";
+    let changed = "the plan has changed since the prompt";
     (!said.is_empty()).then(|| format!("{changed}: {}", said.join("; ")))
 }
 
-/// What became of a plan: the contract of `plan`, and how each step went.
+/// The JSON form of an applied plan: that of `plan`, with the result of each step.
 #[derive(Serialize)]
-struct Applied<'a> {
+struct AppliedPlan<'a> {
     at: Timestamp,
     steps: Vec<AppliedStep<'a>>,
-    skipped: Vec<Placed<'a, Skip>>,
-    /// What came up after the question, and so was not done.
+    skipped: Vec<WithAccount<'a, Skip>>,
+    /// The steps that were not confirmed and not executed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unconfirmed: Vec<Placed<'a, Step>>,
+    unconfirmed: Vec<WithAccount<'a, Step>>,
     next_edge: Option<Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unanswered: Vec<Unanswered>,
+    unanswered: Vec<UnansweredRegion>,
 }
 
 #[derive(Serialize)]
@@ -144,7 +148,7 @@ struct AppliedStep<'a> {
     account: Option<&'a AccountId>,
     result: &'static str,
     after: Option<InstanceState>,
-    /// Why it was dropped, if it was.
+    /// The reason if the step was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<&'a str>,
     error: Option<String>,
@@ -152,7 +156,7 @@ struct AppliedStep<'a> {
 }
 
 impl<'a> AppliedStep<'a> {
-    fn new(outcome: &'a Outcome, places: &'a Places) -> Self {
+    fn new(outcome: &'a Outcome, locations: &'a InstanceLocations) -> Self {
         let (result, after, error) = match &outcome.result {
             StepResult::Done { after } => ("done", Some(*after), None),
             StepResult::NotRemembered { after, error } => {
@@ -168,7 +172,7 @@ impl<'a> AppliedStep<'a> {
         };
         Self {
             step: &outcome.step,
-            account: places.account(&outcome.step.instance),
+            account: locations.account(&outcome.step.instance),
             result,
             after,
             because,
@@ -181,7 +185,7 @@ impl<'a> AppliedStep<'a> {
         let result = match (&self.error, self.after, self.because) {
             (Some(error), ..) => error.clone(),
             (None, Some(after), _) if self.step.action == StepAction::Record => {
-                format!("noted, still {after}")
+                format!("recorded, still {after}")
             }
             (None, Some(after), _) => format!("done, now {after}"),
             (None, None, Some(because)) => format!("dropped: {because}"),
@@ -199,29 +203,31 @@ impl<'a> AppliedStep<'a> {
 
 fn report(
     context: &mut Context,
-    seen: &Look,
+    planned: &PlannedPasses,
     outcomes: &[Outcome],
     unconfirmed: &[Step],
 ) -> Result<(), CliError> {
-    let Look { plan, places, .. } = seen;
-    let applied = Applied {
+    let PlannedPasses {
+        plan, locations, ..
+    } = planned;
+    let applied = AppliedPlan {
         at: plan.at,
         steps: outcomes
             .iter()
-            .map(|outcome| AppliedStep::new(outcome, places))
+            .map(|outcome| AppliedStep::new(outcome, locations))
             .collect(),
-        skipped: places.placed(&plan.skipped, |skip| &skip.instance),
-        unconfirmed: places.placed(unconfirmed, |step| &step.instance),
+        skipped: locations.with_accounts(&plan.skipped, |skip| &skip.instance),
+        unconfirmed: locations.with_accounts(unconfirmed, |step| &step.instance),
         next_edge: plan.next_edge,
-        unanswered: Unanswered::all(&seen.failures),
+        unanswered: UnansweredRegion::all(&planned.failures),
     };
-    let reader = context.output.reader();
+    let target = context.output.target();
     context
         .output
-        .print(&applied, |applied| summary(applied, places, reader))?;
+        .print(&applied, |applied| summary(applied, locations, target))?;
     failure(outcomes)?;
     let manages_none = outcomes.is_empty() && plan.skipped.iter().all(is_unmanaged);
-    if manages_none && seen.failures.is_empty() {
+    if manages_none && planned.failures.is_empty() {
         return Err(curfew_core::select::SelectError::NothingManaged.into());
     }
     Ok(())
@@ -234,16 +240,20 @@ fn is_unmanaged(skip: &Skip) -> bool {
     )
 }
 
-/// What was done, failures first, and the sum of it.
-fn summary(applied: &Applied<'_>, places: &Places, reader: Reader) -> String {
+/// Formats the results, failures first, and a summary.
+fn summary(
+    applied: &AppliedPlan<'_>,
+    locations: &InstanceLocations,
+    target: OutputTarget,
+) -> String {
     let mut steps: Vec<&AppliedStep<'_>> = applied.steps.iter().collect();
     steps.sort_by_key(|step| step.result == "done");
     let mut text = String::new();
     if !steps.is_empty() {
-        let header = places.header(&["instance", "name", "step", "cause", "result"]);
+        let header = locations.header(&["instance", "name", "step", "cause", "result"]);
         let rows = steps.iter();
-        let rows = rows.map(|step| places.row(&step.step.instance, step.row()));
-        text = cut(&header, rows, steps.len(), reader) + "\n";
+        let rows = rows.map(|step| locations.row(&step.step.instance, step.row()));
+        text = cut(&header, rows, steps.len(), target) + "\n";
     }
     let done = steps.iter().filter(|step| step.result == "done");
     let done = tally(done.map(|step| step.step.action.to_string()));
@@ -259,7 +269,7 @@ fn summary(applied: &Applied<'_>, places: &Places, reader: Reader) -> String {
     }
     if !applied.unconfirmed.is_empty() {
         parts.push(format!(
-            "{} not asked about",
+            "{} not confirmed",
             count(applied.unconfirmed.len())
         ));
     }

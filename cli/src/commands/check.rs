@@ -12,20 +12,20 @@ use serde::Serialize;
 use crate::output::counted;
 use crate::{CliError, Context};
 
-/// Check a configuration file, and report every error in it; and what of it never happens.
+/// Validate a configuration file and report all errors and warnings.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The configuration file [default: as for every command]
+    /// Configuration file [default: that of --config]
     file: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
-struct Checked {
+struct CheckResult {
     file: Option<PathBuf>,
     schedules: Vec<String>,
-    /// How many EventBridge rules the schedules and the heartbeat take.
+    /// The number of EventBridge rules for the schedules and the heartbeat.
     rules: usize,
-    /// What is allowed and may not be meant.
+    /// Valid settings that may be mistakes.
     warnings: Vec<Warning>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
     let idle = configuration.schedule_set.warnings(context.clock.now());
     let warnings = configuration.warnings.into_iter().chain(idle);
     let warnings = warnings.chain(many_rules(rules));
-    let checked = Checked {
+    let checked = CheckResult {
         file: configuration.file,
         schedules,
         rules,
@@ -63,32 +63,31 @@ pub(crate) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
             .collect(),
     };
     context.output.print(&checked, |checked| {
-        let file = checked
-            .file
-            .as_ref()
-            .map_or("the built-in defaults".to_owned(), |file| {
-                format!("`{}`", file.display())
-            });
-        let good = match checked.schedules.as_slice() {
-            [] => format!("{file} is good; it has no schedules yet"),
-            names => format!(
-                "{file} is good: {} ({})",
+        let file = checked.file.as_ref().map(|file| file.display());
+        let summary = match (file, checked.schedules.as_slice()) {
+            (None, []) => {
+                "no configuration file found; pass --config or create curfew.toml".to_owned()
+            }
+            (Some(file), []) => format!("`{file}` is valid; it has no schedules"),
+            (file, names) => format!(
+                "{} is valid: {} ({})",
+                file.map_or("the environment".to_owned(), |file| format!("`{file}`")),
                 counted(names.len(), "schedule"),
                 names.join(", ")
             ),
         };
-        checked.warnings.iter().fold(good, |text, warning| {
+        checked.warnings.iter().fold(summary, |text, warning| {
             format!("{text}\nwarning: `{}`: {}", warning.key, warning.message)
         })
     })
 }
 
-/// Says so when the schedules take most of a bus. Rules are shared by schedules whose edges are at the same minutes of the same days.
+/// Warns if the schedules need most of the rules of an event bus. Schedules with edges at the same minutes of the same days share rules.
 fn many_rules(rules: usize) -> Option<Problem> {
     (rules > TriggerRule::MANY).then(|| {
         let message = format!(
-            "the schedules take {rules} EventBridge rules, and a bus has 300 unless AWS raised that: edges at the same minutes of the same \
-             days share one"
+            "the schedules need {rules} EventBridge rules; the default quota of a bus is 300. Schedules with edges at the same minutes of the \
+             same days share rules"
         );
         Problem::new("schedules", message)
     })
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedules_that_take_most_of_a_bus_are_told() {
+    fn schedules_that_need_most_of_a_bus_are_reported() {
         assert_eq!(many_rules(200), None);
         assert!(
             many_rules(201)

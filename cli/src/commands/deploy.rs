@@ -1,5 +1,7 @@
 //! `curfew deploy`.
 
+mod preview;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,25 +11,25 @@ use curfew_deploy::guard::one_cloud;
 use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, Overlap, Reach};
 
-use crate::guard::{Asking, before_deploying, before_dropping};
-use crate::person::Person;
+use super::outputs;
+use crate::confirm::Prompt;
+use crate::guard::{Confirmation, before_deploying, before_dropping};
 use crate::progress;
-use crate::stack;
 use crate::{CliError, Context, Exit};
 
-/// What to deploy.
+/// The options of `deploy`.
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
-    /// Show what would change, and change nothing
+    /// Show what would change without changing it
     #[arg(long)]
     dry_run: bool,
-    /// The Lambda's code [default: the installed one, or the one that was built with this program]
+    /// Lambda code [default: the installed package, or the one built with this program]
     #[arg(long, value_name = "FILE")]
     lambda_zip: Option<PathBuf>,
-    /// Do not ask, however many instances would be managed, and whichever deployed schedules would be dropped
+    /// Skip all confirmation prompts
     #[arg(long, short)]
     yes: bool,
-    /// Deploy although another stack manages the same accounts and regions
+    /// Deploy even if another stack manages the same accounts and regions
     #[arg(long)]
     allow_overlap: bool,
 }
@@ -42,43 +44,44 @@ pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     }
     let progress = progress::stderr();
     if args.dry_run {
-        let mut preview =
+        let mut changes =
             curfew_deploy::preview(&connection, &deployment, progress.as_ref()).await?;
         let document = &deployment.configuration_document;
         let loss = curfew_deploy::loss(&connection, &deployment.stack, document).await?;
-        let warning = |loss| format!("this would drop {loss}: `curfew deploy` asks first");
-        preview.warnings.extend(loss.map(warning));
-        return context.output.print(&preview, stack::preview);
+        let warning =
+            |loss| format!("this would drop {loss}; `curfew deploy` prompts for confirmation");
+        changes.warnings.extend(loss.map(warning));
+        return context.output.print(&changes, preview::render);
     }
-    let asking = if args.yes {
-        Asking::Answered
+    let confirmation = if args.yes {
+        Confirmation::Assumed
     } else {
-        Asking::Allowed
+        Confirmation::Ask
     };
     before_deploying(
         &configuration,
         &connection,
         &context.clock,
-        asking,
+        confirmation,
         progress.as_ref(),
-        &mut Person::here(),
+        &mut Prompt::stdio(),
     )
     .await?;
     before_dropping(
         &connection,
         &deployment,
-        asking,
+        confirmation,
         progress.as_ref(),
-        &mut Person::here(),
+        &mut Prompt::stdio(),
     )
     .await?;
     let outputs = curfew_deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
     context.output.print(&outputs, |outputs| {
-        format!("{}\n{}", stack::outputs(outputs), stack::try_next(outputs))
+        format!("{}\n{}", outputs::list(outputs), outputs::examples(outputs))
     })
 }
 
-/// What the configuration ask for, here.
+/// Returns the deployment that the configuration describes. Fails if the API needs a token and none is configured.
 pub(crate) fn deployment(
     context: &Context,
     configuration: &Configuration,
@@ -89,8 +92,8 @@ pub(crate) fn deployment(
         let tokens = configuration.api.tokens.clone();
         if tokens.is_empty() {
             let message =
-                "`api.tokens` is empty, and so is `api.token_sha256`: the API asks for a token";
-            let hint = "`curfew token new` makes one; or set `[api] auth` to \"iam\"";
+                "the API requires a token, but `api.tokens` and `api.token_sha256` are empty";
+            let hint = "create one with `curfew token new`, or set `[api] auth` to \"iam\"";
             return Err(CliError::new(Exit::Usage, message).hint(hint));
         }
         Ok(Auth::Token(tokens))

@@ -9,19 +9,18 @@ use curfew_core::stack_name::StackName;
 use curfew_deploy::guard::one_cloud;
 use curfew_deploy::{Belongings, InstanceTags};
 
-use crate::output::Reader;
-use crate::person::Person;
+use crate::confirm::Prompt;
+use crate::output::{OutputTarget, count, table, table_for};
 use crate::progress;
-use crate::stack::{belongings, removed as show_removed};
 use crate::{CliError, Context, Exit};
 
-/// How `destroy` asks, and what it spares.
+/// The options of `destroy`.
 #[derive(Debug, Args)]
 pub(crate) struct DestroyArgs {
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     yes: bool,
-    /// Leave Curfew's own tags on the instances: another deployment goes on from there
+    /// Keep the curfew:* tags on the instances, for another deployment
     #[arg(long)]
     keep_tags: bool,
 }
@@ -39,10 +38,10 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
     };
     let found = curfew_deploy::belongings(&connection, stack, tags).await?;
     if !found.is_empty() {
-        // Standard output is for what was removed.
+        // Standard output lists the removed resources afterwards.
         let shown = format!(
-            "This will be removed:\n{}\n",
-            belongings(&found, Reader::stderr())
+            "These resources will be removed:\n{}\n",
+            confirmation_table(&found, OutputTarget::stderr())
         );
         let _gone = io::stderr().write_all(shown.as_bytes());
         if !args.yes {
@@ -51,21 +50,22 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
     }
     let progress = progress::stderr();
     let removed = curfew_deploy::destroy(&connection, stack, tags, progress.as_ref()).await?;
-    context.output.print(&removed, show_removed)?;
+    context.output.print(&removed, removed_table)?;
     if removed.failed.is_empty() {
         Ok(())
     } else {
-        let message = format!("not everything of `{stack}` could be removed");
-        Err(CliError::new(Exit::Failed, message).hint("what stays, and why, is said above"))
+        let message = format!("some resources of `{stack}` could not be removed");
+        Err(CliError::new(Exit::Failed, message)
+            .hint("the remaining resources and the reasons are listed above"))
     }
 }
 
-/// Lets a person decide; without one, nothing is removed.
+/// Prompts for confirmation. Fails if the answer is not yes or standard input is not a terminal.
 fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result<(), CliError> {
-    let refuse = |why: &str| CliError::new(Exit::Failed, format!("nothing was removed: {why}"));
-    let mut person = Person::here();
-    if !person.is_there() {
-        return Err(refuse("there is nobody to ask").hint("say --yes"));
+    let mut prompt = Prompt::stdio();
+    if !prompt.is_interactive() {
+        let message = "refusing to destroy without confirmation: standard input is not a terminal";
+        return Err(CliError::new(Exit::Failed, message).hint("pass --yes"));
     }
     let region = connection.region();
     let place = connection
@@ -76,11 +76,100 @@ fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result
         exceptions.extend(["note: ", sentence, "\n"]);
     }
     let question = format!(
-        "{exceptions}Remove all this of the stack `{stack}` in {place}? Instances stay. [y/N] "
+        "{exceptions}Remove these resources of the stack `{stack}` in {place}? Instances are kept. [y/N] "
     );
-    if person.confirms(&question) {
+    if prompt.confirm(&question) {
         Ok(())
     } else {
-        Err(refuse("you said no"))
+        Err(CliError::new(
+            Exit::Failed,
+            "nothing was removed: not confirmed",
+        ))
+    }
+}
+
+/// Formats the removed resources as a table.
+fn removed_table(removed: &Belongings) -> String {
+    if removed.is_empty() {
+        return "nothing to remove".to_owned();
+    }
+    table(&["removed", "name"], listed(removed))
+}
+
+/// Formats the resources that `destroy` would remove as a table.
+fn confirmation_table(found: &Belongings, target: OutputTarget) -> String {
+    table_for(target, &["what", "name"], listed(found))
+}
+
+fn listed(belongings: &Belongings) -> Vec<Vec<String>> {
+    /// Number of instances listed by ID. The rest are counted.
+    const NAMED: usize = 5;
+    let row = |kind: &str, name: &str| vec![kind.to_owned(), name.to_owned()];
+    let mut rows: Vec<_> = belongings
+        .rules
+        .iter()
+        .map(|name| row("rule", name))
+        .collect();
+    if let Some(stack) = &belongings.stack {
+        let name = format!("{stack}, with its function, API, queues, role and log group");
+        rows.push(row("stack", &name));
+    }
+    rows.extend(belongings.objects.iter().map(|key| row("code", key)));
+    rows.extend(belongings.bucket.iter().map(|name| row("bucket", name)));
+    rows.extend(
+        belongings
+            .parameters
+            .iter()
+            .map(|name| row("configuration", name)),
+    );
+    let instances = &belongings.instances;
+    if !instances.is_empty() {
+        let named: Vec<_> = instances
+            .iter()
+            .take(NAMED)
+            .map(ToString::to_string)
+            .collect();
+        let more = instances.len().saturating_sub(NAMED);
+        let more = if more > 0 {
+            format!(" and {} more", count(more))
+        } else {
+            String::new()
+        };
+        rows.push(row(
+            "tags `curfew:*`",
+            &format!("of {}{more}", named.join(", ")),
+        ));
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_resources_are_listed_and_instances_are_counted() {
+        let found = Belongings {
+            rules: vec!["curfew-demo-heartbeat-123456".to_owned()],
+            stack: Some("demo".parse().unwrap()),
+            bucket: Some("curfew-demo-000000000000-eu-west-3".to_owned()),
+            objects: vec!["lambda/0f.zip".to_owned()],
+            parameters: vec!["/curfew/demo/configuration".to_owned()],
+            instances: (0..1200)
+                .map(|number| format!("i-{number:017x}").parse().unwrap())
+                .collect(),
+            kept: Vec::new(),
+            failed: Vec::new(),
+        };
+        insta::assert_snapshot!(removed_table(&found), @"
+        REMOVED          NAME
+        rule             curfew-demo-heartbeat-123456
+        stack            demo, with its function, API, queues, role and log group
+        code             lambda/0f.zip
+        bucket           curfew-demo-000000000000-eu-west-3
+        configuration    /curfew/demo/configuration
+        tags `curfew:*`  of i-00000000000000000, i-00000000000000001, i-00000000000000002, i-00000000000000003, i-00000000000000004 and 1,195 more
+        ");
+        insta::assert_snapshot!(removed_table(&Belongings::default()), @"nothing to remove");
     }
 }

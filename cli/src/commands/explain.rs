@@ -1,4 +1,4 @@
-//! `curfew explain`: what a schedule or an instance should be doing, and why.
+//! `curfew explain`: the desired state of a schedule or an instance, and the reason.
 
 use clap::Args;
 use curfew_aws::fleet::Scope;
@@ -15,22 +15,22 @@ use serde::Serialize;
 
 use super::next::named;
 use crate::error::all_answered;
-use crate::everywhere;
+use crate::fleet_view;
 use crate::output::{moment, or_dash};
 use crate::printable;
 use crate::progress;
 use crate::{CliError, Context, Exit};
 
-/// What to explain.
+/// The options of `explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// An instance [default: --schedule]
+    /// Instance ID (or use --schedule)
     #[arg(required_unless_present = "schedule", conflicts_with = "schedule")]
     instance: Option<InstanceId>,
-    /// A schedule; needs no credentials
+    /// Schedule name (no credentials needed)
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// At this instant, as far as it depends on time alone [default: now]
+    /// Explain the schedule at this instant [default: now]
     #[arg(long, value_name = "INSTANT")]
     at: Option<Timestamp>,
 }
@@ -41,7 +41,9 @@ pub(crate) async fn explain(context: &mut Context, args: ExplainArgs) -> Result<
         Some(id) => instance(context, id, at).await,
         None => {
             let configuration = context.configuration()?;
-            let name = args.schedule.expect("clap asks for one or the other");
+            let name = args
+                .schedule
+                .expect("clap requires an instance or a schedule");
             schedule(context, named(&configuration, &name)?, at)
         }
     }
@@ -82,7 +84,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
     })
 }
 
-/// An instance, and what the journal knows of it.
+/// The explanation of an instance, and its transitions from the journal.
 #[derive(Serialize)]
 struct InstanceExplained {
     #[serde(flatten)]
@@ -94,18 +96,18 @@ struct InstanceExplained {
 async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
     let scope = Scope::Only([id.clone()].into());
-    let seen = {
-        let progress = progress::for_watchers();
-        everywhere::observe(&organisation, &scope, progress.as_ref()).await?
+    let fleet = {
+        let progress = progress::if_terminal();
+        fleet_view::observe(&organisation, &scope, progress.as_ref()).await?
     };
     let found = seen.fleet.instances;
     let Some(instance) = found.first() else {
-        // It may be where nobody answered.
-        all_answered(seen.failures)?;
-        let place = everywhere::place(&organisation);
+        // The instance may be in an account-region that failed.
+        all_answered(fleet.failures)?;
+        let place = fleet_view::place(&organisation);
         let message = format!("there is no instance `{id}` in {place}");
         return Err(CliError::new(Exit::NothingMatched, message)
-            .hint("check the id, the region and the account"));
+            .hint("check the ID, the region and the account"));
     };
     let world = World::unasked(&configuration.schedule_set, &found);
     let zone = configuration
@@ -123,7 +125,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         .print(&explained, |explained| describe(explained, &zone))
 }
 
-/// The journal is the daemon's; where it runs on another machine, there is none here.
+/// Reads the last transitions of an instance. Returns `None` if this machine has no journal.
 fn transitions(
     configuration: &Configuration,
     id: &InstanceId,
@@ -189,7 +191,7 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
     ];
     if let Some(retry) = &it.retry {
         let tries = format!(
-            "the {} was tried {} times, the last time in vain for {}; again {}",
+            "{} failed {} times, last with {}; next attempt {}",
             retry.action,
             retry.tries,
             retry.code,
@@ -199,15 +201,15 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
     }
     if let Some(fallback) = &it.fallback {
         let type_ = format!(
-            "{} until it can have {} again",
+            "{} until {} is available again",
             fallback.present, fallback.wanted
         );
         lines.push(("type", type_));
     }
     match transitions {
-        None => lines.push(("journal", "there is none on this machine".to_owned())),
+        None => lines.push(("journal", "none on this machine".to_owned())),
         Some(entries) if entries.is_empty() => {
-            lines.push(("journal", "no transition of it yet".to_owned()));
+            lines.push(("journal", "no transitions yet".to_owned()));
         }
         Some(entries) => lines.extend(entries.iter().map(|JournalEntry { transition, .. }| {
             let (from, to, cause) = (transition.from, transition.to, &transition.cause);

@@ -1,4 +1,4 @@
-//! `curfew history`: transitions, and with `--edges` what became of each edge.
+//! `curfew history`: the journalled transitions, or with `--edges` the outcome of each edge.
 
 mod edges;
 
@@ -17,38 +17,38 @@ use serde::Serialize;
 
 use crate::output::{Format, or_dash, table};
 use crate::progress;
-use crate::{CliError, Context, csv, past};
+use crate::{CliError, Context, csv, time_arg};
 
-/// Which transitions to print, or which edges.
+/// The options of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Instead of transitions, what became of each edge that the cloud was to apply (`daemon.driver = "cloud"`), and how soon
+    /// Show the outcome and the latency of each edge instead (with daemon.driver = "cloud")
     #[arg(long, conflicts_with = "to")]
     edges: bool,
-    /// Only this instance, by id or name; may be given several times
+    /// Show only this instance, by ID or name (repeatable)
     #[arg(long, value_name = "ID|NAME")]
     instance: Vec<String>,
-    /// Only what happened since: 2h, 30d, today, yesterday, 2026-11-01, 2026-11-01T08:00
+    /// Show entries from this time on: 2h, 30d, today, yesterday, 2026-11-01, 2026-11-01T08:00
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only what happened before
+    /// Show entries before this time
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// Only instances that this schedule managed
+    /// Show only instances managed by this schedule
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// Only by this cause: schedule, override, request, outside, or one of them whole, such as "override by alice"
+    /// Show only this cause: schedule, override, request, external, or in full, such as "override by alice"
     #[arg(long, value_name = "CAUSE", value_parser = cause)]
     cause: Option<String>,
-    /// Only to this state: running, stopped, pending, stopping, shutting-down, terminated
+    /// Show only transitions to this state: running, stopped, pending, stopping, shutting-down, terminated
     #[arg(long, value_name = "STATE")]
     to: Option<InstanceState>,
-    /// At most so many, the newest ones [default: 100; all for jsonl and csv]
+    /// Show at most this many entries, the newest [default: 100; all for jsonl and csv]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 }
 
-/// A screen or two of them.
+/// About two screens.
 const SHOWN: u32 = 100;
 
 pub(crate) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), CliError> {
@@ -65,16 +65,16 @@ pub(crate) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), C
     }
 }
 
-/// How entries of one sort are shown.
-struct View<T, const COLUMNS: usize> {
-    /// Where there are none.
+/// The presentation of one kind of entry.
+struct EntryView<T, const COLUMNS: usize> {
+    /// The text if there are no entries.
     nothing: &'static str,
-    /// What a table for people has, and a line of it.
+    /// The header of the table, and the row of an entry.
     header: &'static [&'static str],
     row: fn(&T) -> Vec<String>,
-    /// Where the instance of an entry is.
+    /// The region and the account of an entry.
     place: fn(&T) -> (&Region, &AccountId),
-    /// The same for CSV.
+    /// The header of the CSV document, and the cells of an entry.
     columns: [&'static str; COLUMNS],
     cells: fn(&T) -> [String; COLUMNS],
 }
@@ -82,7 +82,7 @@ struct View<T, const COLUMNS: usize> {
 fn print<T: Serialize, const COLUMNS: usize>(
     context: &mut Context,
     format: Format,
-    view: &View<T, COLUMNS>,
+    view: &EntryView<T, COLUMNS>,
     entries: &[T],
 ) -> Result<(), CliError> {
     match format {
@@ -95,19 +95,19 @@ fn print<T: Serialize, const COLUMNS: usize>(
             if entries.is_empty() {
                 view.nothing.to_owned()
             } else {
-                placed(view, entries)
+                with_accounts(view, entries)
             }
         }),
     }
 }
 
-/// A table for people. It says in which regions and accounts instances are as soon as there are several.
-fn placed<T, const COLUMNS: usize>(view: &View<T, COLUMNS>, entries: &[T]) -> String {
-    /// After an instance's id and its name.
+/// Renders a table, with columns for regions and accounts if there are several.
+fn with_accounts<T, const COLUMNS: usize>(view: &EntryView<T, COLUMNS>, entries: &[T]) -> String {
+    /// The index of the extra columns, after the ID and the name.
     const COLUMN: usize = 3;
-    let places = || entries.iter().map(view.place);
-    let regions: BTreeSet<&Region> = places().map(|(region, _)| region).collect();
-    let accounts: BTreeSet<&AccountId> = places().map(|(_, account)| account).collect();
+    let locations = || entries.iter().map(view.place);
+    let regions: BTreeSet<&Region> = locations().map(|(region, _)| region).collect();
+    let accounts: BTreeSet<&AccountId> = locations().map(|(_, account)| account).collect();
     let (several_regions, several_accounts) = (regions.len() > 1, accounts.len() > 1);
     let with = |mut row: Vec<String>, region: &str, account: &str| {
         if several_accounts {
@@ -158,15 +158,15 @@ impl HistoryArgs {
         let zone = TimeZone::system();
         let instant = |option, text: &Option<String>| {
             let text = text.as_deref();
-            text.map(|text| past::instant(option, text, now, &zone))
+            text.map(|text| time_arg::instant(option, text, now, &zone))
                 .transpose()
         };
         let since = instant("--since", &self.since)?;
         let until = instant("--until", &self.until)?;
         if let (Some(since), Some(until)) = (since, until) {
-            past::in_order(since, until)?;
+            time_arg::in_order(since, until)?;
         }
-        // One more than is shown tells whether there are more.
+        // One more than shown reveals whether there are more.
         let usual = is_cut(format).then_some(SHOWN + 1);
         Ok(HistoryFilter {
             since,
@@ -179,30 +179,31 @@ impl HistoryArgs {
         })
     }
 
-    /// The newest of them, and a note where there are more.
+    /// Keeps the newest entries and prints a note if there are more.
     fn cut<T>(&self, mut entries: Vec<T>, format: Format) -> Vec<T> {
         let left_out = entries.len().saturating_sub(SHOWN as usize);
         if self.limit.is_none() && is_cut(format) && left_out > 0 {
             entries.drain(..left_out);
-            let note = format!("these are the newest {SHOWN}: --limit shows more, -o jsonl all");
+            let note =
+                format!("showing the newest {SHOWN}; use --limit for more, or -o jsonl for all");
             progress::stderr().note(&note);
         }
         entries
     }
 }
 
-/// Whether only the newest are printed where nobody says how many: a line each is for programs, which take them all.
+/// Returns whether a format shows only the newest entries by default. Line formats are for programs and have all entries.
 fn is_cut(format: Format) -> bool {
     matches!(format, Format::Table | Format::Json)
 }
 
-/// A sort of cause, or a whole one.
+/// Validates a kind of cause or a full cause.
 fn cause(text: &str) -> Result<String, String> {
-    let is_sort = matches!(text, "schedule" | "override" | "request" | "external");
-    if is_sort || text.parse::<Cause>().is_ok() {
+    let is_kind = matches!(text, "schedule" | "override" | "request" | "external");
+    if is_kind || text.parse::<Cause>().is_ok() {
         return Ok(text.to_owned());
     }
-    Err(r#"write `schedule`, `override`, `request` or `external`, or one of them whole, such as "schedule office" or "override by alice""#.to_owned())
+    Err(r#"use `schedule`, `override`, `request` or `external`, or a full cause, such as "schedule office" or "override by alice""#.to_owned())
 }
 
 fn row(entry: &JournalEntry) -> Vec<String> {
@@ -224,7 +225,7 @@ fn row(entry: &JournalEntry) -> Vec<String> {
     ]
 }
 
-/// By the clock on the wall here, for people.
+/// Formats an instant in the zone of this machine.
 fn local(at: Timestamp) -> String {
     let at = at.to_zoned(TimeZone::system());
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
@@ -234,7 +235,7 @@ fn lines(entries: &[impl Serialize]) -> String {
     let mut lines = String::new();
     for entry in entries {
         let json = serde_json::to_string(entry).expect("an entry is plain data");
-        writeln!(lines, "{json}").expect("memory takes what is written to it");
+        writeln!(lines, "{json}").expect("writing to memory does not fail");
     }
     lines
 }

@@ -1,4 +1,4 @@
-//! `curfew import`: another tool's schedules as our configuration, on standard output.
+//! `curfew import`: converts the schedules of another tool to a configuration file.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,52 +9,54 @@ use curfew_import::Imported;
 
 use crate::{CliError, Context, Exit};
 
-/// Whose schedules.
+/// The options of `import`.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     #[command(subcommand)]
-    from: Source,
+    from: ImportSource,
 }
 
 #[derive(Debug, Subcommand)]
-enum Source {
-    /// Instance Scheduler on AWS: the JSON that its describe-schedules and describe-periods print (one after the other, in
-    /// any order), or a CloudFormation template in JSON
+enum ImportSource {
+    /// Convert Instance Scheduler on AWS: the output of describe-schedules and describe-periods, concatenated, or a CloudFormation
+    /// template in JSON
     InstanceScheduler {
-        /// The file; - is standard input
+        /// Input file, or - for standard input
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Cloud Custodian: the value of an off-hours tag, or a policy in JSON
+    /// Convert Cloud Custodian: the value of an off-hours tag, or a policy in JSON
     Custodian {
-        /// The value, such as 'off=(M-F,19);on=(M-F,7);tz=pt'; - reads it, or a policy, from standard input
+        /// Tag value, such as 'off=(M-F,19);on=(M-F,7);tz=pt', or - to read it or a policy from standard input
         value: String,
     },
 }
 
-/// Prints what could be translated. What could not is an error, after that.
+/// Prints the converted schedules, then fails if some could not be converted.
 pub(crate) fn import(context: &mut Context, args: ImportArgs) -> Result<(), CliError> {
     let imported = match args.from {
-        Source::InstanceScheduler { file } => curfew_import::instance_scheduler(&read(&file)?),
-        Source::Custodian { value } if value == "-" => {
+        ImportSource::InstanceScheduler { file } => {
+            curfew_import::instance_scheduler(&read(&file)?)
+        }
+        ImportSource::Custodian { value } if value == "-" => {
             curfew_import::custodian(&read(Path::new("-"))?)
         }
-        Source::Custodian { value } => curfew_import::custodian(&value),
+        ImportSource::Custodian { value } => curfew_import::custodian(&value),
     };
     let Imported { toml, refused } = imported.map_err(|problems| {
         CliError::new(
             Exit::Usage,
             format!("nothing was imported:{}", list(&problems)),
         )
-        .hint("docs/import.md says what is translated, and what is not")
+        .hint("see docs/import.md for what can be converted")
     })?;
     context.output.raw(toml.as_bytes())?;
     if refused.is_empty() {
         return Ok(());
     }
-    let message = format!("the rest was imported, but not:{}", list(&refused));
+    let message = format!("some schedules could not be imported:{}", list(&refused));
     Err(CliError::new(Exit::Failed, message)
-        .hint("they are at the head of the TOML too; docs/import.md has each reason"))
+        .hint("the TOML lists them at the top; see docs/import.md for the reasons"))
 }
 
 fn read(file: &Path) -> Result<String, CliError> {

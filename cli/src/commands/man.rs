@@ -1,4 +1,4 @@
-//! `curfew man`: the manual pages, for packages.
+//! `curfew man`: writes the man pages for packages.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use clap::CommandFactory as _;
 
 use crate::{Cli, CliError, Exit};
 
-/// One page for the program and one for each command, as packages want them.
+/// Writes one page for the program and one for each command.
 pub(crate) fn man(directory: &Path) -> Result<(), CliError> {
     let command = Cli::command();
     clap_mangen::generate_to(command, directory).map_err(|error| {
         let message = format!(
-            "manual pages can't be written into `{}`: {error}",
+            "man pages can't be written to `{}`: {error}",
             directory.display()
         );
         CliError::new(Exit::Failed, message)

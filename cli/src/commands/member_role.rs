@@ -1,4 +1,4 @@
-//! `curfew member-role`: the template for the role in another account that Curfew manages.
+//! `curfew member-role`: the CloudFormation template of the role in member accounts.
 
 use crate::{CliError, Context};
 

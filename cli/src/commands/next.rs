@@ -1,4 +1,4 @@
-//! `curfew next`: a question about time.
+//! `curfew next`: lists the next edges.
 
 use clap::Args;
 use curfew_config::Configuration;
@@ -10,22 +10,22 @@ use serde::Serialize;
 use crate::output::table;
 use crate::{CliError, Context, Exit};
 
-/// Which edges to list.
+/// The options of `next`.
 #[derive(Debug, Args)]
 pub(crate) struct NextArgs {
-    /// Only this schedule [default: all]
+    /// List only the edges of this schedule [default: all]
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// Edges after this instant [default: now]
+    /// List edges after this instant [default: now]
     #[arg(long, value_name = "INSTANT")]
     from: Option<Timestamp>,
-    /// How many
+    /// Number of edges
     #[arg(long, default_value_t = 10, value_name = "N")]
     count: usize,
 }
 
 #[derive(Serialize)]
-struct Coming {
+struct NextEdge {
     schedule: ScheduleName,
     action: Action,
     at: Timestamp,
@@ -42,7 +42,7 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
     let coming = |schedule: &&Schedule| {
         let (name, timetable) = (schedule.name.clone(), schedule.timetable.clone());
         let edges: Vec<Edge> = timetable.edges(from).take(args.count).collect();
-        edges.into_iter().map(move |Edge { at, action }| Coming {
+        edges.into_iter().map(move |Edge { at, action }| NextEdge {
             schedule: name.clone(),
             action,
             at,
@@ -52,11 +52,11 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
                 .to_string(),
         })
     };
-    let mut edges: Vec<Coming> = schedules.iter().flat_map(coming).collect();
+    let mut edges: Vec<NextEdge> = schedules.iter().flat_map(coming).collect();
     edges.sort_by(|a, b| (a.at, &a.schedule).cmp(&(b.at, &b.schedule)));
     edges.truncate(args.count);
     context.output.print(&edges, |edges| {
-        let row = |edge: &Coming| {
+        let row = |edge: &NextEdge| {
             vec![
                 edge.at.to_string(),
                 edge.local.clone(),
@@ -65,7 +65,7 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
             ]
         };
         if edges.is_empty() {
-            "no edges: nothing is ever started or stopped".to_owned()
+            "no edges".to_owned()
         } else {
             table(
                 &["at", "local", "action", "schedule"],
@@ -75,7 +75,7 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
     })
 }
 
-/// The schedule of that name, or an error that lists the names there are.
+/// Returns the schedule `name`. Fails with a list of the known names if there is none.
 pub(crate) fn named<'a>(
     configuration: &'a Configuration,
     name: &ScheduleName,

@@ -1,4 +1,4 @@
-//! `curfew notify`: whether notifications get through.
+//! `curfew notify`: tests notifications.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use serde::Serialize;
 use crate::output::{or_dash, table};
 use crate::{CliError, Context, Exit};
 
-/// What to do about notifications.
+/// The subcommands of `notify`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum NotifyCommand {
-    /// Send a test notice to every destination of the configuration, and say which took it
+    /// Send a test notification to every configured destination
     Test,
 }
 
-/// How a destination took its test.
+/// The result of a test notification.
 #[derive(Serialize)]
-struct Tested {
+struct DeliveryTest {
     destination: String,
     kinds: BTreeSet<Kind>,
     schedules: BTreeSet<ScheduleName>,
@@ -38,11 +38,10 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
     let mut configuration = context.configuration()?;
     if configuration.notify.is_empty() {
         let message = "the configuration has no `[[notify]]`";
-        return Err(CliError::new(Exit::NothingMatched, message).hint(
-            "docs/configuration.md shows how notifications are sent to a webhook or an SNS topic",
-        ));
+        return Err(CliError::new(Exit::NothingMatched, message)
+            .hint("see docs/configuration.md for webhooks and SNS topics"));
     }
-    // A webhook needs no region, and a topic names its own.
+    // Webhooks need no region, and the ARN of a topic contains one.
     let region = &mut configuration.aws.region;
     region.get_or_insert_with(|| "us-east-1".to_owned());
     let connection = context.connect(&configuration).await?;
@@ -50,7 +49,7 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
     let mut tested = Vec::new();
     for (delivery, wanted) in deliveries.iter().zip(&configuration.notify) {
         let result = delivery.test(context.clock.now()).await;
-        tested.push(Tested {
+        tested.push(DeliveryTest {
             destination: delivery.destination(),
             kinds: wanted.kinds.clone(),
             schedules: wanted.schedules.clone(),
@@ -59,7 +58,7 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
         });
     }
     context.output.print(&tested, |tested| {
-        let row = |one: &Tested| {
+        let row = |one: &DeliveryTest| {
             let kinds: Vec<&str> = one.kinds.iter().map(|kind| kind.as_str()).collect();
             let schedules: Vec<&str> = one.schedules.iter().map(ScheduleName::as_str).collect();
             let schedules = (!schedules.is_empty()).then(|| schedules.join(", "));
@@ -82,9 +81,8 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
         return Ok(());
     }
     let message = format!(
-        "{failed} of {} destinations did not take the notification",
+        "{failed} of {} destinations rejected the notification",
         tested.len()
     );
-    Err(CliError::new(Exit::Failed, message)
-        .hint("check the URL or the topic, and what it is allowed to be sent"))
+    Err(CliError::new(Exit::Failed, message).hint("check the URL or the topic and its permissions"))
 }

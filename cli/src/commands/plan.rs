@@ -1,4 +1,4 @@
-//! `curfew plan`: what a pass would do now.
+//! `curfew plan`: shows what a pass would do now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,36 +16,38 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::all_answered;
-use crate::everywhere::{LOOKING, Placed, Places, Unanswered, looked_at};
-use crate::output::{Reader, count, counted, moment_here, or_dash, table_for};
+use crate::fleet_view::{
+    InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count,
+};
+use crate::output::{OutputTarget, count, counted, moment_here, or_dash, table_for};
 use crate::progress;
 use crate::{CliError, Context};
 
 pub(crate) async fn plan(context: &mut Context) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
-    let progress = progress::for_watchers();
-    let seen = look(context, &configuration, &organisation, progress.as_ref()).await?;
+    let progress = progress::if_terminal();
+    let planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
     drop(progress);
-    let reader = context.output.reader();
-    let document = Document::of(&seen);
-    context
-        .output
-        .print(&document, |_| describe(&seen.plan, &seen.places, reader))?;
-    all_answered(seen.failures)
+    let target = context.output.target();
+    let document = PlanDocument::of(&planned);
+    context.output.print(&document, |_| {
+        describe(&planned.plan, &planned.locations, target)
+    })?;
+    all_answered(planned.failures)
 }
 
-/// What a pass would do now, and where.
-pub(super) struct Look {
-    /// Where each of its parts is to be done.
+/// The planned passes of all account-regions.
+pub(super) struct PlannedPasses {
+    /// The pass of each account-region.
     pub(super) passes: Vec<(AccountRegion, Pass)>,
-    /// All of it.
+    /// The combined plan.
     pub(super) plan: Plan,
-    pub(super) places: Places,
+    pub(super) locations: InstanceLocations,
     pub(super) failures: Vec<AccountRegionError>,
 }
 
-impl Look {
-    /// Does these steps nowhere.
+impl PlannedPasses {
+    /// Removes these steps from all passes.
     pub(super) fn leave_out(&mut self, steps: &[Step]) {
         let left_out: BTreeSet<&InstanceId> = steps.iter().map(|step| &step.instance).collect();
         for (_, pass) in &mut self.passes {
@@ -55,41 +57,44 @@ impl Look {
     }
 }
 
-pub(super) async fn look(
+pub(super) async fn plan_passes(
     context: &Context,
     configuration: &Configuration,
     organisation: &Organisation,
     progress: &dyn Progress,
-) -> Result<Look, CliError> {
+) -> Result<PlannedPasses, CliError> {
     let (schedule_set, clock) = (&configuration.schedule_set, &context.clock);
-    let looking = organisation.look(schedule_set, &PassTrigger::ROUTINE, clock, Deadline::NONE);
-    let survey = progress::patiently(progress, LOOKING, looking, |survey| {
-        let instances = survey.answers.iter().map(|(_, pass)| pass.instances.len());
-        looked_at(instances.sum())
+    let observing = organisation.look(schedule_set, &PassTrigger::ROUTINE, clock, Deadline::NONE);
+    let observed = progress::with_progress(progress, OBSERVING, observing, |observed| {
+        let instances = observed
+            .answers
+            .iter()
+            .map(|(_, pass)| pass.instances.len());
+        observed_count(instances.sum())
     });
-    let mut survey = survey.await;
-    let Some(plan) = survey.plan() else {
-        return Err(survey.failures.swap_remove(0).into());
+    let mut observed = observed.await;
+    let Some(plan) = observed.plan() else {
+        return Err(observed.failures.swap_remove(0).into());
     };
-    let answers = survey.answers.iter();
+    let answers = observed.answers.iter();
     let answers = answers.map(|(one, pass)| (one, pass.instances.as_slice()));
-    let places = Places::of(organisation, answers);
-    let answers = survey.answers.into_iter();
-    Ok(Look {
+    let locations = InstanceLocations::of(organisation, answers);
+    let answers = observed.answers.into_iter();
+    Ok(PlannedPasses {
         passes: answers
             .map(|(one, pass)| (one.account_region, pass))
             .collect(),
         plan,
-        places,
-        failures: survey.failures,
+        locations,
+        failures: observed.failures,
     })
 }
 
-/// Rows that people still read on a terminal; the rest is counted.
+/// The number of table rows shown on a terminal.
 const SHOWN: usize = 20;
 
-/// A plan for people. On a terminal what is alike is grouped and what is long is cut; a pipe gets a line for each instance.
-pub(super) fn describe(plan: &Plan, places: &Places, reader: Reader) -> String {
+/// Formats a plan. A terminal gets groups and truncated tables; a pipe gets one line per instance.
+pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: OutputTarget) -> String {
     let each = tally(plan.steps.iter().map(|step| step.action.to_string()));
     let left = count(plan.skipped.len());
     let mut text = match plan.steps.len() {
@@ -97,13 +102,13 @@ pub(super) fn describe(plan: &Plan, places: &Places, reader: Reader) -> String {
         some => format!("{}: {each}; {left} left alone\n", counted(some, "step")),
     };
     if !plan.steps.is_empty() {
-        let header = places.header(&["instance", "name", "state", "step", "cause", "note"]);
+        let header = locations.header(&["instance", "name", "state", "step", "cause", "note"]);
         let rows = plan.steps.iter();
-        let rows = rows.map(|step| places.row(&step.instance, step_row(step)));
-        text = text + "\n" + &cut(&header, rows, plan.steps.len(), reader);
+        let rows = rows.map(|step| locations.row(&step.instance, step_row(step)));
+        text = text + "\n" + &cut(&header, rows, plan.steps.len(), target);
     }
     if !plan.skipped.is_empty() {
-        text = text + "\n" + &left_alone(&plan.skipped, places, reader);
+        text = text + "\n" + &skipped_table(&plan.skipped, locations, target);
     }
     text + &next(plan.next_edge, plan.at)
 }
@@ -113,42 +118,42 @@ pub(super) fn next(edge: Option<Timestamp>, now: Timestamp) -> String {
     format!("\nNext edge: {}\n", or_dash(at))
 }
 
-/// `2 start, 9,950 stop`.
+/// Counts equal words: `2 start, 9,950 stop`.
 pub(super) fn tally(words: impl Iterator<Item = String>) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for word in words {
         *counts.entry(word).or_default() += 1;
     }
-    let told: Vec<String> = counts
+    let parts: Vec<String> = counts
         .into_iter()
         .map(|(word, number)| format!("{} {word}", count(number)))
         .collect();
-    told.join(", ")
+    parts.join(", ")
 }
 
-/// A table that ends, on a terminal, before nobody reads on.
+/// Renders a table, truncated on a terminal.
 pub(super) fn cut(
     header: &[&str],
     rows: impl Iterator<Item = Vec<String>>,
     all: usize,
-    reader: Reader,
+    target: OutputTarget,
 ) -> String {
-    match reader {
-        Reader::Pipe => table_for(reader, header, rows),
-        Reader::Terminal if all <= SHOWN => table_for(reader, header, rows),
-        Reader::Terminal => {
-            let shown = table_for(reader, header, rows.take(SHOWN));
+    match target {
+        OutputTarget::Pipe => table_for(target, header, rows),
+        OutputTarget::Terminal if all <= SHOWN => table_for(target, header, rows),
+        OutputTarget::Terminal => {
+            let shown = table_for(target, header, rows.take(SHOWN));
             format!(
-                "{shown}… and {} more; `-o json` has them all\n",
+                "{shown}… and {} more; use `-o json` for all\n",
                 count(all - SHOWN)
             )
         }
     }
 }
 
-fn left_alone(skipped: &[Skip], places: &Places, reader: Reader) -> String {
-    match reader {
-        Reader::Pipe => {
+fn skipped_table(skipped: &[Skip], locations: &InstanceLocations, target: OutputTarget) -> String {
+    match target {
+        OutputTarget::Pipe => {
             let row = |skip: &Skip| {
                 let row = vec![
                     skip.instance.to_string(),
@@ -156,51 +161,47 @@ fn left_alone(skipped: &[Skip], places: &Places, reader: Reader) -> String {
                     skip.state.to_string(),
                     skip.detail.clone(),
                 ];
-                places.row(&skip.instance, row)
+                locations.row(&skip.instance, row)
             };
-            let header = places.header(&["left alone", "name", "state", "because"]);
-            table_for(reader, &header, skipped.iter().map(row))
+            let header = locations.header(&["left alone", "name", "state", "because"]);
+            table_for(target, &header, skipped.iter().map(row))
         }
-        Reader::Terminal => {
+        OutputTarget::Terminal => {
             let groups = grouped(skipped);
-            let rows = groups.iter().map(|(because, account_regions)| {
-                vec![
-                    count(account_regions.len()),
-                    (*because).to_owned(),
-                    examples(account_regions),
-                ]
+            let rows = groups.iter().map(|(because, group)| {
+                vec![count(group.len()), (*because).to_owned(), examples(group)]
             });
             cut(
                 &["left alone", "because", "which"],
                 rows,
                 groups.len(),
-                reader,
+                target,
             )
         }
     }
 }
 
-/// By their sentence, the largest group first.
+/// Groups skips by their reason, the largest group first.
 fn grouped(skipped: &[Skip]) -> Vec<(&str, Vec<&Skip>)> {
     let mut groups: BTreeMap<&str, Vec<&Skip>> = BTreeMap::new();
     for skip in skipped {
         groups.entry(&skip.detail).or_default().push(skip);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, account_regions)| std::cmp::Reverse(account_regions.len()));
+    groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.len()));
     groups
 }
 
-/// A few of a group: all of a small fleet, and of a large one enough to see what sort it is.
-fn examples(account_regions: &[&Skip]) -> String {
+/// Lists the first instances of a group.
+fn examples(group: &[&Skip]) -> String {
     const FEW: usize = 3;
     let label = |skip: &&Skip| match &skip.name {
         Some(name) => format!("{} ({})", name.escape_debug(), skip.instance),
         None => skip.instance.to_string(),
     };
-    let mut labels: Vec<String> = account_regions.iter().take(FEW).map(label).collect();
-    if account_regions.len() > FEW {
-        labels.push(format!("and {} more", count(account_regions.len() - FEW)));
+    let mut labels: Vec<String> = group.iter().take(FEW).map(label).collect();
+    if group.len() > FEW {
+        labels.push(format!("and {} more", count(group.len() - FEW)));
     }
     labels.join(", ")
 }
@@ -216,32 +217,32 @@ fn step_row(step: &Step) -> Vec<String> {
     ]
 }
 
-/// A [`Plan`], with accounts where several are managed.
+/// The JSON form of a [`Plan`], with accounts if several are managed.
 #[derive(Serialize)]
-struct Document<'a> {
+struct PlanDocument<'a> {
     at: Timestamp,
-    steps: Vec<Placed<'a, Step>>,
-    skipped: Vec<Placed<'a, Skip>>,
+    steps: Vec<WithAccount<'a, Step>>,
+    skipped: Vec<WithAccount<'a, Skip>>,
     next_edge: Option<Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unanswered: Vec<Unanswered>,
+    unanswered: Vec<UnansweredRegion>,
 }
 
-impl<'a> Document<'a> {
-    fn of(seen: &'a Look) -> Self {
-        let places = &seen.places;
+impl<'a> PlanDocument<'a> {
+    fn of(planned: &'a PlannedPasses) -> Self {
+        let locations = &planned.locations;
         let Plan {
             at,
             steps,
             skipped,
             next_edge,
             outdated_at: _,
-        } = &seen.plan;
+        } = &planned.plan;
         Self {
-            unanswered: Unanswered::all(&seen.failures),
+            unanswered: UnansweredRegion::all(&planned.failures),
             at: *at,
-            steps: places.placed(steps, |step| &step.instance),
-            skipped: places.placed(skipped, |skip| &skip.instance),
+            steps: locations.with_accounts(steps, |step| &step.instance),
+            skipped: locations.with_accounts(skipped, |skip| &skip.instance),
             next_edge: *next_edge,
         }
     }

@@ -2,7 +2,7 @@
 
 use curfew_core::request::RequestKind;
 
-use crate::request::{RequestArgs, carry_out};
+use crate::start_stop::{RequestArgs, carry_out};
 use crate::{CliError, Context};
 
 pub(crate) async fn resume(context: &mut Context, args: RequestArgs) -> Result<(), CliError> {

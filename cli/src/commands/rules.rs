@@ -1,5 +1,5 @@
-//! `curfew rules`: of a deployment what changes with the schedules, for those who deploy by other means (docs/cloudformation.md). Calls
-//! nothing.
+//! `curfew rules`: the part of a deployment that changes with the schedules, for other deployment tools (docs/cloudformation.md).
+//! Makes no calls.
 
 use curfew_aws::rules::TriggerRule;
 use curfew_core::schedule::ScheduleName;
@@ -10,33 +10,33 @@ use serde::Serialize;
 use crate::output::{or_dash, table};
 use crate::{CliError, Context};
 
-/// As JSON it is a contract with scripts.
+/// The rules of a stack. Scripts rely on the JSON form.
 #[derive(Serialize)]
-struct TriggerRules {
+struct RulesDocument {
     stack: StackName,
-    /// The name of the Lambda that every rule wakes.
+    /// The name of the Lambda that the rules invoke.
     function: String,
-    rules: Vec<Rule>,
+    rules: Vec<RuleDefinition>,
 }
 
-/// One EventBridge rule, in EventBridge's words.
+/// An EventBridge rule, with the field names of EventBridge.
 #[derive(Serialize)]
-struct Rule {
-    /// Ends in a hash of the content: a rule with other content has another name.
+struct RuleDefinition {
+    /// The name, which ends in a hash of the content.
     name: String,
-    /// In UTC.
+    /// The schedule expression, in UTC.
     expression: String,
     state: &'static str,
     description: String,
     target: Target,
-    /// The schedules whose edges these are, for people; none for the heartbeat.
+    /// The schedules that need this rule, for information. Empty for the heartbeat.
     schedules: Vec<ScheduleName>,
 }
 
 #[derive(Serialize)]
 struct Target {
     id: &'static str,
-    /// The constant input, JSON as text.
+    /// The constant input of the invocation, as JSON text.
     input: String,
 }
 
@@ -44,8 +44,8 @@ pub(crate) fn rules(context: &mut Context) -> Result<(), CliError> {
     let configuration = context.configuration()?;
     let stack = configuration.stack.name.clone();
     let wanted = trigger_rules(&configuration, &context.clock);
-    let rules = wanted.iter().map(|rule| Rule::of(rule, &stack));
-    let triggers = TriggerRules {
+    let rules = wanted.iter().map(|rule| RuleDefinition::of(rule, &stack));
+    let triggers = RulesDocument {
         function: stack.prefix(),
         rules: rules.collect(),
         stack,
@@ -62,7 +62,7 @@ pub(crate) fn rules(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
-/// A few names; how many more there are.
+/// Lists the first names and the number of further ones.
 fn schedules(names: &[ScheduleName]) -> String {
     const NAMED: usize = 4;
     let mut words: Vec<String> = names.iter().take(NAMED).map(ToString::to_string).collect();
@@ -72,7 +72,7 @@ fn schedules(names: &[ScheduleName]) -> String {
     or_dash((!words.is_empty()).then(|| words.join(", ")))
 }
 
-impl Rule {
+impl RuleDefinition {
     fn of(rule: &TriggerRule, stack: &StackName) -> Self {
         Self {
             name: rule.name.clone(),

@@ -1,4 +1,4 @@
-//! `curfew run`, and how it is told to end.
+//! `curfew run`, and the signal handling of long-running commands.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use tracing::{info, warn};
 
 use crate::{CliError, Context, Exit};
 
-/// How the daemon runs.
+/// The options of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     log: LogLines,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogLines {
-    /// To journald with fields where systemd connected standard error to it, else as `human`.
+    /// Journald with fields if standard error is connected to it, otherwise human
     Auto,
-    /// One line for people.
+    /// One readable line per event
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 
@@ -61,41 +61,41 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliE
     configuration.log_warnings();
     let connection = context.connect(&configuration).await?;
     let reload = Arc::new(Notify::new());
-    // Whose terminal is gone has nobody left to run for; a service is asked to read its configuration again.
+    // A SIGHUP means a closed terminal in the foreground, and a reload in a service.
     let hang_up = if io::stderr().is_terminal() {
-        HangUp::Ends
+        HangupAction::Shutdown
     } else {
-        HangUp::Reloads(Arc::clone(&reload))
+        HangupAction::Reload(Arc::clone(&reload))
     };
     let shutdown = on_signal(hang_up)?;
-    let house = Daemon {
+    let daemon = Daemon {
         configuration: &configuration,
         overrides,
         connection: &connection,
         reload,
     };
-    house.watch_over(&context.clock, shutdown).await
+    daemon.run_until(&context.clock, shutdown).await
 }
 
-/// What this process and its children write is its user's alone, as under systemd: the journal says who did what, and the emulator keeps
-/// what is deployed.
+/// Makes new files readable by the current user only, as the systemd unit does: the journal has the actors of requests, and the
+/// emulator has the deployed configuration.
 pub(crate) fn keep_private() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// What the daemon is made from.
+/// The inputs of the daemon.
 pub(crate) struct Daemon<'a> {
     pub(crate) configuration: &'a Configuration,
-    /// How the configuration was read.
+    /// The layers of the configuration, for reloads.
     pub(crate) overrides: Overrides,
     pub(crate) connection: &'a Connection,
-    /// Asks it to read them again.
+    /// Triggers a reload of the configuration.
     pub(crate) reload: Arc<Notify>,
 }
 
 impl Daemon<'_> {
-    /// The daemon itself, until `shutdown`.
-    pub(crate) async fn watch_over(
+    /// Runs the daemon until `shutdown`. Fails if the daemon cannot start.
+    pub(crate) async fn run_until(
         self,
         clock: &Clock,
         shutdown: CancellationToken,
@@ -106,7 +106,7 @@ impl Daemon<'_> {
             connection,
             reload,
         } = self;
-        // Where the daemon drives, nothing is deployed.
+        // The driver `daemon` needs no stack.
         let stack = match configuration.daemon.driver {
             Driver::Cloud => Some(&configuration.stack.name),
             Driver::Daemon => None,
@@ -136,12 +136,12 @@ impl Daemon<'_> {
         };
         let schedule_set = Arc::new(configuration.schedule_set.clone());
         run::run(&configuration.daemon, schedule_set, ports, shutdown).await?;
-        info!("curfew has ended");
+        info!("curfew stopped");
         Ok(())
     }
 }
 
-/// Where EC2's state changes are read: where the daemon drives, nothing is deployed.
+/// Returns the queue of EC2 state changes, or `None` if polling is the only source.
 fn queue(configuration: &Configuration) -> Option<QueueAddress> {
     match (&configuration.daemon.queue, configuration.daemon.driver) {
         (QueueSetting::Url(url), _) => Some(QueueAddress::Url(url.clone())),
@@ -152,19 +152,19 @@ fn queue(configuration: &Configuration) -> Option<QueueAddress> {
     }
 }
 
-/// What a SIGHUP means.
-pub(crate) enum HangUp {
-    /// The end, as SIGINT and SIGTERM.
-    Ends,
-    /// That the configuration is to be read again.
-    Reloads(Arc<Notify>),
+/// The reaction to SIGHUP.
+pub(crate) enum HangupAction {
+    /// Shut down, as for SIGINT and SIGTERM.
+    Shutdown,
+    /// Reload the configuration.
+    Reload(Arc<Notify>),
 }
 
-/// How a process ends that was told twice: as a shell says of one that was interrupted.
+/// The exit code after a second signal: that of an interrupted process in a shell.
 const ABORTED: i32 = 130;
 
-/// Cancelled by the first SIGINT or SIGTERM; the second ends the process at once.
-pub(crate) fn on_signal(hang_up: HangUp) -> Result<CancellationToken, CliError> {
+/// Returns a token that the first SIGINT or SIGTERM cancels. A second signal exits at once.
+pub(crate) fn on_signal(hang_up: HangupAction) -> Result<CancellationToken, CliError> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             CliError::new(Exit::Failed, format!("signals can't be handled: {error}"))
@@ -184,17 +184,14 @@ pub(crate) fn on_signal(hang_up: HangUp) -> Result<CancellationToken, CliError> 
                     _ = interrupt.recv() => return "SIGINT",
                     _ = terminate.recv() => return "SIGTERM",
                     _ = hang_ups.recv() => match &hang_up {
-                        HangUp::Ends => return "SIGHUP",
-                        HangUp::Reloads(reload) => reload.notify_one(),
+                        HangupAction::Shutdown => return "SIGHUP",
+                        HangupAction::Reload(reload) => reload.notify_one(),
                     },
                 }
             }
         };
         let received = next().await;
-        info!(
-            signal = received,
-            "ending: finishing what is under way; a second signal aborts"
-        );
+        info!(signal = received, "shutting down; a second signal aborts");
         shutdown.cancel();
         let received = next().await;
         warn!(signal = received, "aborted");

@@ -1,4 +1,4 @@
-//! `curfew savings`: what the record says, where `simulate` says what the schedules would.
+//! `curfew savings`: stopped hours and savings from the journal. `simulate` estimates them from the schedules.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,40 +12,40 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::output::{Format, count, table_of_numbers};
-use crate::{CliError, Context, csv, past};
+use crate::{CliError, Context, csv, time_arg};
 
-/// What is asked.
+/// The options of `savings`.
 #[derive(Debug, Args)]
 pub(crate) struct SavingsArgs {
-    /// From then on: 30d, 2026-11-01, yesterday
+    /// Start of the report: 30d, 2026-11-01, yesterday
     #[arg(long, default_value = "30d", value_name = "WHEN")]
     since: String,
-    /// Up to then [default: now]
+    /// End of the report [default: now]
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// What makes a line
+    /// Group the report by this
     #[arg(long, default_value = "schedule", value_name = "WHAT")]
     by: Grouping,
-    /// Only this instance, by id or name; may be given several times
+    /// Include only this instance, by ID or name (repeatable)
     #[arg(long, value_name = "ID|NAME")]
     instance: Vec<String>,
-    /// Only while this schedule managed
+    /// Include only time managed by this schedule
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
 }
 
-/// What makes a line.
+/// How the report is grouped.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Grouping {
-    /// The schedule that managed the instances.
+    /// By the managing schedule
     Schedule,
-    /// The instance.
+    /// By instance
     Instance,
-    /// The month.
+    /// By month
     Month,
-    /// The account.
+    /// By account
     Account,
-    /// The region.
+    /// By region
     Region,
 }
 
@@ -62,18 +62,18 @@ impl From<Grouping> for By {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct SavingsReport {
     since: Timestamp,
     until: Timestamp,
-    /// When somebody first watched. What was before is in no line.
+    /// The start of the journal. Lines exclude the time before.
     recorded_since: Option<Timestamp>,
     by: &'static str,
-    lines: Vec<Row>,
-    total: Row,
+    lines: Vec<SavingsRow>,
+    total: SavingsRow,
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
+struct SavingsRow {
     name: String,
     instances: usize,
     on_hours: f64,
@@ -82,7 +82,7 @@ struct Row {
     off_share: Option<f64>,
     saved: Option<f64>,
     unpriced_off_hours: f64,
-    /// Where all of it is, if that is one region, and one account.
+    /// The region and the account of the row, if there is only one of each.
     region: Option<String>,
     account: Option<String>,
 }
@@ -90,11 +90,11 @@ struct Row {
 pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), CliError> {
     let configuration = context.configuration()?;
     let (now, zone) = (context.clock.now(), TimeZone::system());
-    let since = past::instant("--since", &args.since, now, &zone)?;
+    let since = time_arg::instant("--since", &args.since, now, &zone)?;
     let until = args.until.as_deref();
-    let until = until.map(|text| past::instant("--until", text, now, &zone));
+    let until = until.map(|text| time_arg::instant("--until", text, now, &zone));
     let until = until.transpose()?.unwrap_or(now).min(now);
-    past::in_order(since, until)?;
+    time_arg::in_order(since, until)?;
     let journal = Journal::read(&configuration.state_dir())?;
     let account = RecordedHistory {
         beginnings: journal.initial_states()?,
@@ -113,25 +113,26 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     let found = answer(&account, &question);
     let priced = !configuration.prices.is_empty();
     let lines = found.lines.iter();
-    let report = Report {
+    let report = SavingsReport {
         since,
         until,
         recorded_since: account.stretches.iter().map(|stretch| stretch.begun).min(),
-        by: word(args.by.into()),
+        by: grouping_name(args.by.into()),
         lines: lines
-            .map(|(name, line)| Row::of(name, line, priced))
+            .map(|(name, line)| SavingsRow::of(name, line, priced))
             .collect(),
-        total: Row::of("total", &found.total, priced),
+        total: SavingsRow::of("total", &found.total, priced),
     };
     match context.output.format() {
-        Format::Csv => context
-            .output
-            .raw(&csv::document(COLUMNS, report.lines.iter().map(Row::cells))),
+        Format::Csv => context.output.raw(&csv::document(
+            COLUMNS,
+            report.lines.iter().map(SavingsRow::cells),
+        )),
         Format::Jsonl => {
             let mut text = String::new();
             for row in &report.lines {
                 let json = serde_json::to_string(row).expect("a row is plain data");
-                writeln!(text, "{json}").expect("memory takes what is written to it");
+                writeln!(text, "{json}").expect("writing to memory does not fail");
             }
             context.output.raw(text.as_bytes())
         }
@@ -139,7 +140,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     }
 }
 
-fn word(by: By) -> &'static str {
+fn grouping_name(by: By) -> &'static str {
     match by {
         By::Schedule => "schedule",
         By::Instance => "instance",
@@ -196,7 +197,7 @@ impl Row {
 
     fn for_people(&self) -> Vec<String> {
         let share = self.off_share.map(|share| format!("{:.1}%", share * 100.0));
-        // What has no price at all has not saved nothing.
+        // Without any price the savings are unknown, not zero.
         let has_price = self.unpriced_off_hours < self.off_hours || self.off_hours == 0.0;
         let saved = self.saved.filter(|_| has_price);
         let saved = saved.map(|saved| format!("{saved:.2}"));
@@ -212,9 +213,9 @@ impl Row {
     }
 }
 
-fn for_people(report: &Report) -> String {
+fn for_people(report: &SavingsReport) -> String {
     if report.lines.is_empty() {
-        return "the record has nothing about that time".to_owned();
+        return "the journal has no data for this period".to_owned();
     }
     let header = [
         report.by,
@@ -226,12 +227,12 @@ fn for_people(report: &Report) -> String {
         "saved",
     ];
     let rows = report.lines.iter().chain([&report.total]);
-    // Of instances in several places, a line says in which; other lines have a name of their own.
+    // Only rows of instances have a region and an account; other rows group several.
     let (several_regions, several_accounts) = (
         report.total.region.is_none(),
         report.total.account.is_none(),
     );
-    let is_placed = report.by == word(By::Instance);
+    let is_placed = report.by == grouping_name(By::Instance);
     let mut header = header.to_vec();
     header.extend((is_placed && several_regions).then_some("region"));
     header.extend((is_placed && several_accounts).then_some("account"));
@@ -256,16 +257,16 @@ fn for_people(report: &Report) -> String {
     if let Some(begun) = report.recorded_since.filter(|begun| *begun > report.since) {
         let begun = begun.to_zoned(TimeZone::system());
         let begun = begun.strftime("%Y-%m-%d %H:%M");
-        say(format!("Nobody watched before {begun}."));
+        say(format!("No data before {begun}."));
     }
     if report.total.unknown_hours > 0.0 {
         let hours = report.total.unknown_hours;
         say(format!(
-            "{hours:.1} h are unknown: nobody watched then. They are not counted as off."
+            "{hours:.1} h have no data and are not counted as off."
         ));
     }
     match report.total.saved {
-        None => say("What an hour costs is not set: see [prices].".to_owned()),
+        None => say("No hourly prices are configured; see [prices].".to_owned()),
         Some(_) if report.total.unpriced_off_hours > 0.0 => {
             let hours = report.total.unpriced_off_hours;
             say(format!(
@@ -277,9 +278,9 @@ fn for_people(report: &Report) -> String {
     text
 }
 
-fn the_only(places: &BTreeSet<impl ToString>) -> Option<String> {
-    let mut places = places.iter();
-    let first = places.next().filter(|_| places.len() == 0)?;
+fn the_only(locations: &BTreeSet<impl ToString>) -> Option<String> {
+    let mut locations = locations.iter();
+    let first = locations.next().filter(|_| locations.len() == 0)?;
     Some(first.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! `curfew schema`: the JSON schema of the configuration file, for editors.
+//! `curfew schema`: the JSON schema of the configuration file.
 
 use crate::{CliError, Context};
 

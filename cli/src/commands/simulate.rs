@@ -1,4 +1,4 @@
-//! `curfew simulate`: when schedules run, on the terminal or as a picture.
+//! `curfew simulate`: the running hours of schedules, as text, SVG or HTML.
 
 mod facts;
 mod html;
@@ -23,28 +23,28 @@ use self::text::Glyphs;
 use super::next::named;
 use crate::{CliError, Context, Exit};
 
-/// What to simulate.
+/// The options of `simulate`.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// Only this schedule [default: all]
+    /// Simulate only this schedule [default: all]
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// From this date in the schedule's zone, or this instant, on [default: Monday of this week]
+    /// First date in the zone of the schedule, or an instant [default: Monday of this week]
     #[arg(long, value_name = "DATE|INSTANT")]
     from: Option<Bound>,
-    /// Through this date, or up to this instant [default: a week]
+    /// Last date, or an instant [default: a week after the first]
     #[arg(long, value_name = "DATE|INSTANT")]
     to: Option<Bound>,
-    /// Write a picture (.svg) or a page (.html) instead
+    /// Write an SVG image (.svg) or an HTML page (.html)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The instance type to tell money for [default: all that have a price]
+    /// Instance type to price [default: all types with a price]
     #[arg(long = "type", value_name = "TYPE")]
     instance_type: Option<String>,
-    /// How many instances to tell money for
+    /// Number of instances to price
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
-    /// Draw with ASCII only [default: when standard output is no terminal]
+    /// Use ASCII characters only [default: if standard output is not a terminal]
     #[arg(long)]
     ascii: bool,
 }
@@ -63,7 +63,7 @@ pub(crate) fn simulate(context: &mut Context, args: &SimulateArgs) -> Result<(),
     };
     if schedules.is_empty() {
         let error = CliError::new(Exit::NothingMatched, "the configuration has no schedules");
-        return Err(error.hint("name a file that has some: `--config FILE`"));
+        return Err(error.hint("pass a file with schedules: `--config FILE`"));
     }
     let prices = prices(&configuration, args)?;
     let now = context.clock.now();
@@ -113,7 +113,7 @@ fn prices(configuration: &Configuration, args: &SimulateArgs) -> Result<Vec<Pric
         Some(wanted) if prices.is_empty() => {
             let error = CliError::new(Exit::Usage, format!("there is no price for `{wanted}`"));
             Err(error.hint(format!(
-                "the configuration's [prices] say what an hour costs: `\"{wanted}\" = 0.0118`"
+                "add the hourly price to [prices]: `\"{wanted}\" = 0.0118`"
             )))
         }
         _ => Ok(prices),
@@ -128,7 +128,7 @@ fn glyphs(args: &SimulateArgs) -> Glyphs {
     }
 }
 
-/// A file to draw into.
+/// An output file and its renderer.
 #[derive(Debug)]
 struct Picture {
     file: PathBuf,
@@ -144,7 +144,7 @@ impl Picture {
                 Some("html" | "htm") => html::render,
                 _ => {
                     let message = format!(
-                        "`--out {}` is neither a picture (`.svg`) nor a page (`.html`)",
+                        "`--out {}` is neither an SVG image (`.svg`) nor an HTML page (`.html`)",
                         file.display()
                     );
                     return Err(CliError::new(Exit::Usage, message));
@@ -156,15 +156,16 @@ impl Picture {
         })
     }
 
-    /// Writes beside the file and renames: whoever looks sees the old picture or the new one, never half of it.
+    /// Writes a temporary file and renames it, so that readers never see a partial file.
     fn write(&self, simulations: &[Simulation]) -> Result<(), CliError> {
-        let mut beside = OsString::from(&self.file);
-        beside.push(format!(".{}.part", std::process::id()));
+        let mut temporary = OsString::from(&self.file);
+        temporary.push(format!(".{}.part", std::process::id()));
         let drawn = (self.render)(simulations);
-        let written = fs::write(&beside, drawn).and_then(|()| fs::rename(&beside, &self.file));
+        let written =
+            fs::write(&temporary, drawn).and_then(|()| fs::rename(&temporary, &self.file));
         written.map_err(|error| {
-            // It may not be there: creating it may be what failed.
-            let _ = fs::remove_file(&beside);
+            // The temporary file may not exist if creating it failed.
+            let _ = fs::remove_file(&temporary);
             let message = format!("`{}` can't be written: {error}", self.file.display());
             CliError::new(Exit::Failed, message)
         })

@@ -1,4 +1,4 @@
-//! `curfew status`: the same view as the API's `/status`, once or again and again.
+//! `curfew status`: the same view as `/status` of the API, once or repeatedly.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::error::{all_answered, selecting};
-use crate::everywhere::{self, Placed, Places, Unanswered};
-use crate::output::{Output, Reader, count, moment, moment_here, or_dash, table_for};
+use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount};
+use crate::output::{Output, OutputTarget, count, moment, moment_here, or_dash, table_for};
 use crate::printable;
 use crate::progress;
 use crate::targets::TargetArgs;
 use crate::{CliError, Context};
 
-/// Which instances to show.
+/// The options of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Look again and again, every five seconds or as said, until Ctrl-C; with `-o json` one document a line
+    /// Refresh every 5 seconds, or at the given interval; with -o json, print one document per line
     #[arg(long, value_name = "LENGTH", num_args = 0..=1, require_equals = true, default_missing_value = "5s",
           value_parser = interval)]
     watch: Option<Duration>,
 }
 
-/// At least a second: EC2 lets an account look a few times a second, and others look too.
+/// Parses the refresh interval. The minimum is one second, because EC2 limits the request rate of an account.
 fn interval(text: &str) -> Result<Duration, String> {
     let length = duration(text)?;
     if length < SignedDuration::from_secs(1) {
-        Err(format!("`{text}` is too short: at least 1s"))
+        Err(format!("`{text}` is too short; the minimum is 1s"))
     } else {
         Ok(length.unsigned_abs())
     }
@@ -46,9 +46,9 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
-    let progress = progress::for_watchers();
-    let look = async |progress: &dyn Progress| {
-        look(
+    let progress = progress::if_terminal();
+    let observe = async |progress: &dyn Progress| {
+        observe(
             context,
             &configuration,
             &organisation,
@@ -57,7 +57,7 @@ pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<()
         )
         .await
     };
-    let seen = look(progress.as_ref()).await?;
+    let seen = observe(progress.as_ref()).await?;
     drop(progress);
     let Some(every) = args.watch else {
         return show(&mut context.output, seen);
@@ -65,9 +65,9 @@ pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<()
     watch(&context.output, &seen)?;
     loop {
         tokio::time::sleep(every).await;
-        match look(&Silent).await {
+        match observe(&Silent).await {
             Ok(seen) => watch(&context.output, &seen)?,
-            // It was there a moment ago: it is worth looking again.
+            // The first observation succeeded, so the error may be transient.
             Err(error) => {
                 error.report(&mut std::io::stderr());
             }
@@ -75,44 +75,44 @@ pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<()
     }
 }
 
-/// What is seen, and for each instance the zone whose clock its times are told by.
-struct Look {
+/// The status of the selected instances, and the zone in which to show the times of each.
+struct StatusView {
     status: Status,
     zones: Vec<TimeZone>,
-    places: Places,
+    locations: InstanceLocations,
     failures: Vec<AccountRegionError>,
 }
 
-/// A [`Status`], with accounts where several are managed.
+/// The JSON form of a [`Status`], with accounts if several are managed.
 #[derive(Serialize)]
-struct Document<'a> {
+struct StatusDocument<'a> {
     at: Timestamp,
-    instances: Vec<Placed<'a, InstanceStatus>>,
+    instances: Vec<WithAccount<'a, InstanceStatus>>,
     unmanaged: usize,
     next_edge: Option<Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unanswered: Vec<Unanswered>,
+    unanswered: Vec<UnansweredRegion>,
 }
 
-impl Look {
-    fn document(&self) -> Document<'_> {
+impl StatusView {
+    fn document(&self) -> StatusDocument<'_> {
         let Status {
             at,
             instances,
             unmanaged,
             next_edge,
         } = &self.status;
-        Document {
+        StatusDocument {
             at: *at,
-            instances: self.places.placed(instances, |one| &one.id),
+            instances: self.locations.with_accounts(instances, |one| &one.id),
             unmanaged: *unmanaged,
             next_edge: *next_edge,
-            unanswered: Unanswered::all(&self.failures),
+            unanswered: UnansweredRegion::all(&self.failures),
         }
     }
 }
 
-async fn look(
+async fn observe(
     context: &Context,
     configuration: &Configuration,
     organisation: &Organisation,
@@ -123,7 +123,7 @@ async fn look(
         fleet,
         places,
         failures,
-    } = everywhere::observe(organisation, &targets.scope(), progress).await?;
+    } = fleet_view::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
     let world = World::unasked(&configuration.schedule_set, &fleet.instances);
     let targets = InstanceSelector::from(targets.clone());
@@ -132,10 +132,10 @@ async fn look(
         Ok(selected) => selected,
         Err(error) => return Err(selecting(error, failures)),
     };
-    Ok(Look {
+    Ok(StatusView {
         zones: shown.iter().map(zone).collect(),
         status: Status::of(shown, unmanaged, now),
-        places,
+        locations,
         failures,
     })
 }
@@ -147,41 +147,41 @@ fn zone(seen: &EvaluatedInstance<'_>) -> TimeZone {
     })
 }
 
-fn show(output: &mut Output, seen: Look) -> Result<(), CliError> {
-    let reader = output.reader();
-    output.print(&seen.document(), |_| describe(&seen, reader))?;
+fn show(output: &mut Output, seen: StatusView) -> Result<(), CliError> {
+    let target = output.target();
+    output.print(&seen.document(), |_| describe(&seen, target))?;
     all_answered(seen.failures)
 }
 
-/// Shows one look of many.
-fn watch(output: &Output, seen: &Look) -> Result<(), CliError> {
+/// Prints one refresh.
+fn watch(output: &Output, seen: &StatusView) -> Result<(), CliError> {
     if output.is_json() {
         let line = serde_json::to_string(&seen.document()).expect("a status is plain data");
         return output.raw(format!("{line}\n").as_bytes());
     }
-    let reader = output.reader();
-    let mut text = describe(seen, reader);
+    let target = output.target();
+    let mut text = describe(seen, target);
     for error in &seen.failures {
         text = format!("{error}\n{text}");
     }
     let text = printable::lines(&text).into_owned();
-    let text = match reader {
-        Reader::Pipe => text + "\n",
-        // Home and clear to the end: nothing flickers, and what scrolled away stays in the terminal's memory.
-        Reader::Terminal => format!("\x1b[H\x1b[J{}\n", fitting(&text, height())),
+    let text = match target {
+        OutputTarget::Pipe => text + "\n",
+        // Cursor home and clear to the end: avoids flicker and keeps the scrollback.
+        OutputTarget::Terminal => format!("\x1b[H\x1b[J{}\n", fitting(&text, height())),
     };
     output.raw(text.as_bytes())
 }
 
 fn height() -> usize {
-    /// A terminal that does not say how tall it is.
+    /// The height of a terminal that does not report one.
     const USUAL: u16 = 24;
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     let rows = size.map_or(USUAL, |size| size.ws_row);
     usize::from(if rows == 0 { USUAL } else { rows })
 }
 
-/// As many lines as fit; the end of the text, which sums it up, is always there.
+/// Truncates the text to `height` lines, but keeps the summary at the end.
 fn fitting(text: &str, height: usize) -> String {
     const SUM: usize = 2;
     let lines: Vec<&str> = text.trim_end().lines().collect();
@@ -199,9 +199,11 @@ fn fitting(text: &str, height: usize) -> String {
     all.join("\n")
 }
 
-fn describe(seen: &Look, reader: Reader) -> String {
-    let Look { status, places, .. } = seen;
-    let header = places.header(&[
+fn describe(seen: &StatusView, target: OutputTarget) -> String {
+    let StatusView {
+        status, locations, ..
+    } = seen;
+    let header = locations.header(&[
         "instance",
         "name",
         "state",
@@ -216,19 +218,16 @@ fn describe(seen: &Look, reader: Reader) -> String {
         .instances
         .iter()
         .zip(&seen.zones)
-        .map(|(one, zone)| places.row(&one.id, row(one, zone, status.at)));
+        .map(|(one, zone)| locations.row(&one.id, row(one, zone, status.at)));
     let text = if status.instances.is_empty() {
         "no instances\n".to_owned()
     } else {
-        table_for(reader, &header, rows)
+        table_for(target, &header, rows)
     };
     let shown = count(status.instances.len());
     let left_out = match status.unmanaged {
         0 => String::new(),
-        some => format!(
-            "; {} more that no schedule manages: --all shows them",
-            count(some)
-        ),
+        some => format!("; {} unmanaged (use --all to show them)", count(some)),
     };
     let next = status
         .next_edge
@@ -264,7 +263,7 @@ fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<String> {
     ]
 }
 
-/// Why it is as it is, where that is not plain from the rest of its row.
+/// Returns the reason for the state, unless the rest of the row shows it.
 fn note(one: &InstanceStatus) -> Option<&str> {
     use curfew_core::instance::InstanceState::{Running, Stopped};
     let plain = one.due.is_none()
@@ -280,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_counted_and_the_sum_stays() {
+    fn rows_that_do_not_fit_are_counted_and_the_summary_is_kept() {
         let text = "HEADER\na\nb\nc\nd\n\n4 shown\n";
         assert_eq!(fitting(text, 20), "HEADER\na\nb\nc\nd\n\n4 shown");
         assert_eq!(fitting(text, 6), "HEADER\na\n… and 3 more\n\n4 shown");
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_is_not_hammering() {
+    fn refresh_intervals_below_a_second_are_rejected() {
         assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
         assert!(interval("900ms").is_err());
     }

@@ -2,7 +2,7 @@
 
 use curfew_core::request::RequestKind;
 
-use crate::request::{ChangeArgs, change};
+use crate::start_stop::{ChangeArgs, change};
 use crate::{CliError, Context};
 
 pub(crate) async fn stop(context: &mut Context, args: ChangeArgs) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! `curfew token new`: a token for the HTTP API, shown once.
+//! `curfew token new`: creates a token for the HTTP API.
 
 use clap::Subcommand;
 use curfew_core::token::Tokens;
@@ -7,19 +7,19 @@ use sha2::{Digest, Sha256};
 
 use crate::{CliError, Context, Exit};
 
-/// What can be done with tokens.
+/// The subcommands of `token`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token, and show it once; only its digest goes into the configuration
+    /// Create a token and print it once; the configuration has only its digest
     New {
-        /// Who is to hold it: the name that holds, the log and the journal show [default: one token for everybody]
+        /// Name of the holder, shown in overrides, the log and the journal [default: a shared token]
         name: Option<String>,
     },
 }
 
-/// A token and its digest. The token is nowhere but on this screen.
+/// A token and its digest. The token is not stored anywhere.
 #[derive(Serialize)]
-struct Made {
+struct NewToken {
     name: Option<String>,
     token: String,
     token_sha256: String,
@@ -37,7 +37,7 @@ pub(crate) fn token(context: &mut Context, command: TokenCommand) -> Result<(), 
             .insert(name, &token_sha256)
             .map_err(|error| CliError::new(Exit::Usage, error.to_string()))?;
     }
-    let made = Made {
+    let made = NewToken {
         name,
         token,
         token_sha256,
@@ -45,8 +45,8 @@ pub(crate) fn token(context: &mut Context, command: TokenCommand) -> Result<(), 
     context.output.print(&made, show)
 }
 
-fn show(made: &Made) -> String {
-    let Made {
+fn show(made: &NewToken) -> String {
+    let NewToken {
         name,
         token,
         token_sha256,
@@ -54,14 +54,14 @@ fn show(made: &Made) -> String {
     let configuration = match name {
         None => format!("  [api]\n  auth = \"token\"\n  token_sha256 = \"{token_sha256}\""),
         Some(name) => {
-            // A dot or an at sign would need quotes; they do no harm to other names.
+            // Quotes are required for names with a dot or an at sign.
             format!(
                 "  [api]\n  auth = \"token\"\n\n  [api.tokens]\n  \"{name}\" = \"{token_sha256}\""
             )
         }
     };
     format!(
-        "The token, shown this once; keep it like a password:\n  {token}\n\nIn the configuration, before the next `curfew deploy`:\n{configuration}"
+        "Token (shown only once; store it like a password):\n  {token}\n\nAdd to the configuration before the next `curfew deploy`:\n{configuration}"
     )
 }
 

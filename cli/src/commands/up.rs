@@ -1,4 +1,4 @@
-//! `curfew up`: everything on this machine, until Ctrl-C.
+//! `curfew up`: runs the emulator, the demo and the daemon on this machine until Ctrl-C.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,29 +14,29 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::deploy::deployment;
-use super::run::{Daemon, HangUp, LogLines, keep_private, on_signal};
+use super::outputs;
+use super::run::{Daemon, HangupAction, LogLines, keep_private, on_signal};
 use crate::progress;
-use crate::stack::try_next;
 use crate::{CliError, Context, Exit};
 
 const DEMO: &str = include_str!("../../../config/examples/demo.toml");
 
-/// Before an emulator that ended by itself is started again: long enough not to spin, short enough not to be missed.
-const RESTART: Duration = Duration::from_secs(1);
+/// The delay before a crashed emulator is restarted: long enough to avoid a busy loop, short enough for a demo.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// How to try Curfew.
+/// The options of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// The port of the emulator, on this machine only
+    /// Local port of the emulator
     #[arg(long, default_value_t = Emulator::DEFAULT_PORT, value_name = "PORT")]
     port: u16,
-    /// The Python that runs the emulator
+    /// Python interpreter that runs the emulator
     #[arg(long, default_value = "python3", value_name = "COMMAND")]
     python: String,
-    /// Only install the emulator
+    /// Install the emulator and exit
     #[arg(long)]
     install_only: bool,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     log: LogLines,
 }
@@ -47,55 +47,58 @@ pub(crate) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     let mut overrides = context.flags();
     overrides.fallback = Some(("the demo configuration", DEMO));
     let configuration = curfew_config::load(&overrides)?;
-    let shutdown = on_signal(HangUp::Ends)?;
+    let shutdown = on_signal(HangupAction::Shutdown)?;
     let progress = progress::stderr();
     let cache = curfew_emulator::cache_directory().ok_or_else(|| {
         CliError::new(
             Exit::Usage,
-            "there is no place for the emulator: neither XDG_CACHE_HOME nor HOME is set",
+            "no directory for the emulator: neither XDG_CACHE_HOME nor HOME is set",
         )
     })?;
 
     let installing = Emulator::provision(&cache, &args.python, progress.as_ref());
-    let Some(installed) = unless(&shutdown, installing).await.transpose()? else {
+    let Some(installed) = unless_cancelled(&shutdown, installing).await.transpose()? else {
         return Ok(());
     };
     if args.install_only {
         progress.note("The emulator is installed.");
         return Ok(());
     }
-    let house = House {
+    let setup = LocalSetup {
         configuration: &configuration,
         overrides: &overrides,
         installed: &installed,
         port: args.port,
         progress: progress.as_ref(),
     };
-    let Some(emulator) = unless(&shutdown, house.start()).await.transpose()? else {
+    let Some(emulator) = unless_cancelled(&shutdown, setup.start())
+        .await
+        .transpose()?
+    else {
         return Ok(());
     };
-    let result = live(context, &house, emulator, &shutdown).await;
-    progress.note("Everything has ended.");
+    let result = serve(context, &setup, emulator, &shutdown).await;
+    progress.note("Stopped.");
     result
 }
 
-/// Deploys, says what to try, and stays until the shutdown; the emulator ends with it, whatever happens.
-async fn live(
+/// Deploys the demo and runs the daemon until the shutdown. Always stops the emulator at the end.
+async fn serve(
     context: &mut Context,
-    house: &House<'_>,
+    setup: &LocalSetup<'_>,
     emulator: Emulator,
     shutdown: &CancellationToken,
 ) -> Result<(), CliError> {
-    let (result, emulator) = match house.open(context, &emulator, shutdown).await {
+    let (result, emulator) = match setup.set_up(context, &emulator, shutdown).await {
         Ok(Some(connection)) => {
             let daemon = Daemon {
-                configuration: house.configuration,
-                overrides: house.overrides.clone(),
+                configuration: setup.configuration,
+                overrides: setup.overrides.clone(),
                 connection: &connection,
                 reload: Arc::default(),
             };
-            let daemon = daemon.watch_over(&context.clock, shutdown.clone());
-            let supervision = house.supervise(context, &connection, emulator, shutdown);
+            let daemon = daemon.run_until(&context.clock, shutdown.clone());
+            let supervision = setup.supervise(context, &connection, emulator, shutdown);
             tokio::join!(daemon, supervision)
         }
         Ok(None) => (Ok(()), Some(emulator)),
@@ -104,22 +107,22 @@ async fn live(
     let Some(emulator) = emulator else {
         return result;
     };
-    house.progress.begin("Ending the emulator");
+    setup.progress.begin("Stopping the emulator");
     let stopped = emulator.stop().await;
-    house
+    setup
         .progress
-        .end("The emulator has ended; its state is kept for the next time");
+        .end("Stopped the emulator; its state is saved");
     let unclean = |error| {
         CliError::new(
             Exit::Failed,
-            format!("the emulator did not end cleanly: {error}"),
+            format!("the emulator did not stop cleanly: {error}"),
         )
     };
     result.and_then(|()| stopped.map_err(unclean))
 }
 
-/// What is needed to set everything up, and to set it up again.
-struct House<'a> {
+/// The parameters of the local setup, kept for restarts of the emulator.
+struct LocalSetup<'a> {
     configuration: &'a Configuration,
     overrides: &'a Overrides,
     installed: &'a Installed,
@@ -127,14 +130,14 @@ struct House<'a> {
     progress: &'a dyn Progress,
 }
 
-impl House<'_> {
+impl LocalSetup<'_> {
     async fn start(&self) -> Result<Emulator, CliError> {
         let state = self.configuration.state_dir().join("emulator");
         Ok(Emulator::start(self.installed, &state, self.port, self.progress).await?)
     }
 
-    /// Everything up to the invitation; nothing, if the shutdown comes first.
-    async fn open(
+    /// Deploys the demo and prints the next steps. Returns `None` if the shutdown comes first.
+    async fn set_up(
         &self,
         context: &mut Context,
         emulator: &Emulator,
@@ -142,7 +145,7 @@ impl House<'_> {
     ) -> Result<Option<Connection>, CliError> {
         let connection = self.connect(emulator).await?;
         let connection = connection.correcting(&context.clock);
-        let Some(outputs) = unless(shutdown, self.furnish(context, &connection))
+        let Some(outputs) = unless_cancelled(shutdown, self.deploy_demo(context, &connection))
             .await
             .transpose()?
         else {
@@ -150,7 +153,7 @@ impl House<'_> {
         };
         context
             .output
-            .print(&outputs, |outputs| invitation(outputs, emulator))?;
+            .print(&outputs, |outputs| next_steps(outputs, emulator))?;
         Ok(Some(connection))
     }
 
@@ -171,8 +174,8 @@ impl House<'_> {
         .await?)
     }
 
-    /// The demo fleet and the stack; what is there already stays as it is.
-    async fn furnish(
+    /// Launches the demo fleet and deploys the stack. Keeps existing resources.
+    async fn deploy_demo(
         &self,
         context: &Context,
         connection: &Connection,
@@ -180,15 +183,15 @@ impl House<'_> {
         self.progress.begin("Launching the demo fleet");
         let launched = demo::launch(connection).await?;
         self.progress.end(&match launched.as_slice() {
-            [] => "The demo fleet is there".to_owned(),
+            [] => "The demo fleet is running".to_owned(),
             names => format!("Launched {}", names.join(", ")),
         });
         let deployment = deployment(context, self.configuration, connection, None)?;
         Ok(curfew_deploy::deploy(connection, &deployment, self.progress).await?)
     }
 
-    /// Starts the emulator again when it ends by itself, until the shutdown; what it had in memory is gone then, and is set up
-    /// anew. Returns the emulator that is to be ended, if one runs.
+    /// Restarts the emulator whenever it exits, until the shutdown. An exit loses the state in memory, so the demo is deployed
+    /// again. Returns the running emulator, if any.
     async fn supervise(
         &self,
         context: &Context,
@@ -197,51 +200,54 @@ impl House<'_> {
         shutdown: &CancellationToken,
     ) -> Option<Emulator> {
         loop {
-            let Some(ended) = unless(shutdown, emulator.ended()).await else {
+            let Some(ended) = unless_cancelled(shutdown, emulator.ended()).await else {
                 return Some(emulator);
             };
             let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            error!(%status, log = %emulator.log().display(), "the emulator ended by itself: it is started again");
-            // Whatever it left behind ends here, and its state and port are free again.
+            error!(%status, log = %emulator.log().display(), "emulator exited; restarting");
+            // Ends the remaining processes, which releases the state directory and the port.
             drop(emulator);
-            emulator = self.start_again(shutdown).await?;
-            match unless(shutdown, self.furnish(context, connection)).await {
-                Some(Ok(outputs)) => info!(api_url = outputs.api_url, "the emulator is up again"),
+            emulator = self.restart(shutdown).await?;
+            match unless_cancelled(shutdown, self.deploy_demo(context, connection)).await {
+                Some(Ok(outputs)) => info!(api_url = outputs.api_url, "emulator restarted"),
                 Some(Err(error)) => {
-                    error!(%error, "the emulator is up again, and the stack can't be deployed");
+                    error!(%error, "emulator restarted, but the stack could not be deployed");
                 }
                 None => return Some(emulator),
             }
         }
     }
 
-    /// Tries until it works; nothing, if the shutdown comes first.
-    async fn start_again(&self, shutdown: &CancellationToken) -> Option<Emulator> {
+    /// Retries until the emulator starts. Returns `None` if the shutdown comes first.
+    async fn restart(&self, shutdown: &CancellationToken) -> Option<Emulator> {
         loop {
-            unless(shutdown, tokio::time::sleep(RESTART)).await?;
-            match unless(shutdown, self.start()).await? {
+            unless_cancelled(shutdown, tokio::time::sleep(RESTART_DELAY)).await?;
+            match unless_cancelled(shutdown, self.start()).await? {
                 Ok(emulator) => return Some(emulator),
-                Err(error) => error!(%error, "the emulator can't be started again yet"),
+                Err(error) => error!(%error, "emulator could not be restarted yet"),
             }
         }
     }
 }
 
-/// What `work` comes to, or nothing if the shutdown comes first.
-async fn unless<T>(shutdown: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+/// Returns the result of `work`, or `None` if the shutdown comes first.
+async fn unless_cancelled<T>(
+    shutdown: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     shutdown.run_until_cancelled(work).await
 }
 
-fn invitation(outputs: &Outputs, emulator: &Emulator) -> String {
-    // As it was called: built here, it is not in the PATH.
+fn next_steps(outputs: &Outputs, emulator: &Emulator) -> String {
+    // Uses the name of the running program: a local build is not in the PATH.
     let curfew = std::env::args()
         .next()
         .unwrap_or_else(|| "curfew".to_owned());
     format!(
         "\nCurfew is up on {}\n\n{}\nIn another terminal:\n  export AWS_ENDPOINT_URL={} CURFEW_CONFIG=config/examples/demo.toml\n  \
-         {curfew} status\n  {curfew} history\n\nCtrl-C ends everything.\n",
+         {curfew} status\n  {curfew} history\n\nPress Ctrl-C to stop.\n",
         outputs.api_url,
-        try_next(outputs),
+        outputs::examples(outputs),
         emulator.endpoint(),
     )
 }

@@ -1,4 +1,4 @@
-//! What is in the cloud, or would be deployed there: the Lambda's code, the stack, its rules, configuration and queues.
+//! Checks the code of the Lambda, the stack, its rules, its configuration and its queues.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -10,58 +10,59 @@ use curfew_config::Configuration;
 use curfew_deploy::trigger_rules;
 use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey, is_no_queue};
 
-use super::{Check, Verdict};
+use super::{Check, CheckVerdict};
 
-const DEPLOY: &str = "`curfew deploy` brings it in step";
-/// More than an organisation of five hundred accounts sends at one edge; a daemon that reads takes ten at a time.
+const DEPLOY: &str = "run `curfew deploy` to update it";
+/// A backlog above what an organisation of five hundred accounts sends at one edge. A running daemon receives ten messages at a time.
 const MANY: u64 = 1000;
 
-pub(super) async fn code(survey: &Survey<'_>) -> Check {
-    match survey.code().await {
+pub(super) async fn code(deployed: &Survey<'_>) -> Check {
+    match deployed.code().await {
         Ok(code) => Check::ok(
             "code",
             format!("`{}`, {}", code.path.display(), code.architecture.as_str()),
         ),
-        // What is deployed works without it.
+        // The deployed stack works without local code.
         Err(error) => Check::warn("code", error.to_string(), error.hint()),
     }
 }
 
-/// The stack, and if it is there, what belongs to it.
+/// Checks the stack and, if it works, its rules, schedules and queues.
 pub(super) async fn stack(
     conn: &Connection,
-    survey: &Survey<'_>,
+    deployed: &Survey<'_>,
     configuration: &Configuration,
     clock: &Clock,
 ) -> Vec<Check> {
     let name = &configuration.stack.name;
-    let stack = match survey.standing().await {
+    let stack = match deployed.standing().await {
         Err(error) => failed("stack", &error),
         Ok(None) => Check::fail(
             "stack",
-            format!("`{name}` is not deployed here"),
-            "`curfew deploy`; or check the endpoint, the region and the account",
+            format!("`{name}` is not deployed"),
+            "run `curfew deploy`, or check the endpoint, the region and the account",
         ),
-        Ok(Some(standing)) => judge(name.as_str(), &standing),
+        Ok(Some(standing)) => classify(name.as_str(), &standing),
     };
-    if stack.verdict == Verdict::Fail {
+    if stack.verdict == CheckVerdict::Fail {
         return vec![stack];
     }
     vec![
         stack,
-        rules(survey, configuration, clock).await,
-        schedules(survey, configuration).await,
-        queues(conn, survey).await,
+        rules(deployed, configuration, clock).await,
+        schedules(deployed, configuration).await,
+        queues(conn, deployed).await,
     ]
 }
 
+/// Classifies a stack status.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
-fn judge(name: &str, standing: &Standing) -> Check {
+fn classify(name: &str, standing: &Standing) -> Check {
     let status = standing.status.as_str();
     let found = format!("`{name}` is {status}");
     if standing.deployer == Deployer::OtherTool {
-        const HINT: &str = "deploy it again with the tool that made it";
-        let found = format!("{found}, and was not made by `curfew deploy`");
+        const HINT: &str = "deploy it again with the tool that created it";
+        let found = format!("{found}, deployed by another tool");
         return match status {
             "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Check::ok("stack", found),
             "UPDATE_ROLLBACK_COMPLETE" => Check::warn("stack", found, HINT),
@@ -73,31 +74,31 @@ fn judge(name: &str, standing: &Standing) -> Check {
         "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Check::ok("stack", found),
         "UPDATE_ROLLBACK_COMPLETE" => Check::warn(
             "stack",
-            format!("{found}: the last update failed, and what was there before runs"),
-            "`curfew deploy` tries again and says what fails",
+            format!("{found}: the last update failed; the previous version is running"),
+            "run `curfew deploy` to try again and see the error",
         ),
         "REVIEW_IN_PROGRESS" => Check::fail(
             "stack",
-            format!("{found}: an interrupted deployment left its name"),
-            "`curfew deploy` completes it",
+            format!("{found}: a deployment was interrupted"),
+            "run `curfew deploy` to complete it",
         ),
         _ if status.ends_with("_IN_PROGRESS") => Check::warn(
             "stack",
-            format!("{found}: somebody deploys"),
-            "ask again when it has ended",
+            format!("{found}: a deployment is in progress"),
+            "run `curfew doctor` again when it has finished",
         ),
         _ => Check::fail(
             "stack",
             found,
-            "`curfew deploy` repairs it, or says what a person has to do",
+            "run `curfew deploy` to repair it or to see what to do",
         ),
     }
 }
 
-async fn rules(survey: &Survey<'_>, configuration: &Configuration, clock: &Clock) -> Check {
-    const HINT: &str = "`curfew deploy`, or a daemon that runs, brings them in step";
+async fn rules(deployed: &Survey<'_>, configuration: &Configuration, clock: &Clock) -> Check {
+    const HINT: &str = "run `curfew deploy` or the daemon to update them";
     let wanted = trigger_rules(configuration, clock);
-    let changes = match survey.rules(&wanted).await {
+    let changes = match deployed.rules(&wanted).await {
         Ok(changes) => changes,
         Err(error) => return failed("rules", &error),
     };
@@ -113,31 +114,34 @@ async fn rules(survey: &Survey<'_>, configuration: &Configuration, clock: &Clock
     let found = format!("{} in place, {missing} missing, {stale} stale", keep.len());
     match (missing, stale) {
         (0, 0) => Check::ok("rules", format!("{} in place", keep.len())),
-        // They wake the Lambda for nothing, which does no harm.
+        // Stale rules only cause extra invocations of the Lambda.
         (0, _) => Check::warn("rules", found, HINT),
         _ => Check::fail("rules", found, HINT),
     }
 }
 
-async fn schedules(survey: &Survey<'_>, configuration: &Configuration) -> Check {
-    match survey
+async fn schedules(deployed: &Survey<'_>, configuration: &Configuration) -> Check {
+    match deployed
         .has_configuration(&configuration.document.to_json())
         .await
     {
-        Ok(true) => Check::ok("schedules", "the Lambda's are those of the configuration"),
+        Ok(true) => Check::ok(
+            "schedules",
+            "the Lambda has the schedules of the configuration",
+        ),
         Ok(false) => Check::fail(
             "schedules",
-            "the Lambda's are others than the configuration'",
+            "the Lambda has other schedules than the configuration",
             DEPLOY,
         ),
         Err(error) => failed("schedules", &error.into()),
     }
 }
 
-async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
+async fn queues(conn: &Connection, deployed: &Survey<'_>) -> Check {
     let client = Client::new(&conn.sdk);
     let depth = async |queue| -> Result<u64, DeployError> {
-        let url = survey.queue_url(queue).await?;
+        let url = deployed.queue_url(queue).await?;
         let answer = client
             .get_queue_attributes()
             .queue_url(url)
@@ -146,7 +150,7 @@ async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
             .await
             .map_err(|error| CloudError::from_sdk("sqs:GetQueueAttributes", error));
         let answer = match answer {
-            // A stack of a release before has fewer queues.
+            // Stacks of earlier releases have fewer queues.
             Err(error) if is_no_queue(&error) && queue == StackQueue::FailedInvocations => {
                 return Ok(0);
             }
@@ -168,12 +172,12 @@ async fn queues(conn: &Connection, survey: &Survey<'_>) -> Check {
         })
     };
     match depths.await {
-        Ok(depths) => depths.judge(),
+        Ok(depths) => depths.check(),
         Err(error) => failed("queues", &error),
     }
 }
 
-/// Messages in each of the stack's queues.
+/// The number of messages in each queue of the stack.
 struct Depths {
     changes: u64,
     unread: u64,
@@ -183,7 +187,7 @@ struct Depths {
 }
 
 impl Depths {
-    fn judge(&self) -> Check {
+    fn check(&self) -> Check {
         let Self {
             changes,
             unread,
@@ -192,7 +196,7 @@ impl Depths {
             failed,
         } = self;
         let found = format!(
-            "{changes} state changes and {work} passes wait, {} dead letters",
+            "{changes} state changes and {work} passes waiting, {} dead letters",
             unread + undone + failed
         );
         let most_telling = match (failed, undone, unread, work, changes) {
@@ -216,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stack_is_judged_by_what_it_still_does() {
+    fn stack_statuses_are_classified() {
         let verdicts = [
             "CREATE_COMPLETE",
             "UPDATE_ROLLBACK_COMPLETE",
@@ -228,7 +232,7 @@ mod tests {
         .map(|status| {
             let by = |deployer| {
                 let status = status.to_owned();
-                judge("curfew", &Standing { status, deployer }).verdict
+                classify("curfew", &Standing { status, deployer }).verdict
             };
             (
                 by(Deployer::Curfew).as_str(),
@@ -249,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn dead_letters_are_told_and_so_is_a_queue_that_nobody_reads() {
-        let judged = |changes, unread, work, undone| {
+    fn dead_letters_and_backlogs_are_reported() {
+        let checked = |changes, unread, work, undone| {
             let depths = Depths {
                 changes,
                 unread,
@@ -258,14 +262,14 @@ mod tests {
                 undone,
                 failed: 0,
             };
-            let check = depths.judge();
+            let check = depths.check();
             (check.verdict.as_str(), check.hint.unwrap_or_default())
         };
-        assert_eq!(judged(3, 0, 999, 0), ("ok", String::new()));
-        assert!(judged(0, 0, 0, 1).1.contains("undone-work"));
-        assert!(judged(0, 2, 0, 0).1.contains("unread-state-changes"));
-        assert!(judged(0, 0, 1000, 0).1.contains("throttles"));
-        assert_eq!(judged(1000, 0, 0, 0).0, "warn");
+        assert_eq!(checked(3, 0, 999, 0), ("ok", String::new()));
+        assert!(checked(0, 0, 0, 1).1.contains("undone-work"));
+        assert!(checked(0, 2, 0, 0).1.contains("unread-state-changes"));
+        assert!(checked(0, 0, 1000, 0).1.contains("throttles"));
+        assert_eq!(checked(1000, 0, 0, 0).0, "warn");
         let failed = Depths {
             changes: 0,
             unread: 0,
@@ -273,10 +277,10 @@ mod tests {
             undone: 0,
             failed: 3,
         };
-        let check = failed.judge();
+        let check = failed.check();
         assert_eq!(
             check.message,
-            "0 state changes and 0 passes wait, 3 dead letters"
+            "0 state changes and 0 passes waiting, 3 dead letters"
         );
         assert!(check.hint.unwrap().contains("failed-invocations"));
     }

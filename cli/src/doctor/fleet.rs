@@ -1,4 +1,4 @@
-//! Whether the instances can be seen, and what may be done with them.
+//! Checks that the instances can be observed and which actions are permitted on them.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Tag;
@@ -15,25 +15,25 @@ use curfew_deploy::Survey;
 
 use super::Check;
 
-/// Whether every account and region answers, and the managed instances that were seen.
+/// Checks that every account and region responds. Returns the managed instances too.
 pub(super) async fn instances(
     organisation: &Organisation,
     configuration: &Configuration,
 ) -> (Check, Vec<Instance>) {
-    let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
-    let places = survey.answers.len() + survey.failures.len();
-    let seen = survey.answers.into_iter();
+    let observed = organisation.observe(&Scope::All, Deadline::NONE).await;
+    let locations = observed.answers.len() + observed.failures.len();
+    let seen = observed.answers.into_iter();
     let seen: Vec<Instance> = seen.flat_map(|(_, instances)| instances).collect();
     let all = seen.len();
     let mut managed = seen;
     managed.retain(|instance| configuration.schedule_set.schedule_for(instance).is_ok());
-    let found = format!("{all} seen, {} managed", managed.len());
-    let check = match survey.failures.first() {
+    let found = format!("{all} found, {} managed", managed.len());
+    let check = match observed.failures.first() {
         Some(first) => Check::fail(
             "instances",
             format!(
-                "{found}; {} of {places} accounts and regions can't be seen: {first}",
-                survey.failures.len()
+                "{found}; {} of {locations} accounts and regions failed: {first}",
+                observed.failures.len()
             ),
             first.hint(),
         ),
@@ -41,7 +41,7 @@ pub(super) async fn instances(
             "instances",
             found,
             format!(
-                "give one the tag `{}` with a schedule's name; `curfew explain INSTANCE` says why it is not managed",
+                "tag an instance with `{}` and the name of a schedule; `curfew explain INSTANCE` shows why it is not managed",
                 configuration.schedule_set.tag
             ),
         ),
@@ -50,20 +50,20 @@ pub(super) async fn instances(
     (check, managed)
 }
 
-/// What this caller may do with the managed instances of its own account, by EC2's trial calls.
+/// Checks with EC2 dry runs which actions the caller may perform on the managed instances of its account.
 ///
-/// Only AWS is asked: most emulators carry a trial call out. And only for what would change nothing even then: the start of an
-/// instance that runs, the stop of one that is stopped, a tag that it has already, the removal of one that it has not.
+/// Runs against AWS only, because most emulators ignore `DryRun`. Each call would change nothing even without it: starting a running
+/// instance, stopping a stopped one, adding a tag that exists, removing one that does not.
 pub(super) async fn permissions(
     conn: &Connection,
-    survey: &Survey<'_>,
+    deployed: &Survey<'_>,
     introduction: &Introduction,
     managed: &[Instance],
 ) -> Check {
-    if !survey.is_aws() {
+    if !deployed.is_aws() {
         return Check::skip(
             "permissions",
-            "not tried: emulators allow everything, and may carry a trial out",
+            "not checked: emulators permit everything and may ignore dry runs",
         );
     }
     let account = introduction.caller.as_ref().map(|caller| &caller.account);
@@ -75,10 +75,10 @@ pub(super) async fn permissions(
     let running = own(InstanceState::Running);
     let stopped = own(InstanceState::Stopped);
     let (mut denied, mut granted, mut open) = (Vec::new(), Vec::new(), Vec::new());
-    let mut note = |action: &'static str, answer: Option<Trial>| match answer {
-        Some(Trial::Granted) => granted.push(action),
-        Some(Trial::Denied(why)) => denied.push((action, why)),
-        None | Some(Trial::Unclear) => open.push(action),
+    let mut note = |action: &'static str, answer: Option<DryRun>| match answer {
+        Some(DryRun::Granted) => granted.push(action),
+        Some(DryRun::Denied(why)) => denied.push((action, why)),
+        None | Some(DryRun::Unclear) => open.push(action),
     };
     note(
         "ec2:StartInstances",
@@ -113,14 +113,14 @@ pub(super) async fn permissions(
 }
 
 fn verdict(granted: &[&str], denied: &[(&'static str, String)], open: &[&'static str]) -> Check {
-    const HINT: &str = "docs/iam.md has the policy, and why each action is in it";
+    const HINT: &str = "docs/iam.md has the policy and the reason for each action";
     let mut parts = Vec::new();
     if !granted.is_empty() {
         parts.push(format!("granted: {}", granted.join(", ")));
     }
     if !open.is_empty() {
         parts.push(format!(
-            "not tried, for want of an instance: {}",
+            "not checked for lack of an instance: {}",
             open.join(", ")
         ));
     }
@@ -138,14 +138,14 @@ fn verdict(granted: &[&str], denied: &[(&'static str, String)], open: &[&'static
     }
 }
 
-/// How a trial call ended.
-enum Trial {
+/// The result of a dry run.
+enum DryRun {
     Granted,
     Denied(String),
     Unclear,
 }
 
-impl Trial {
+impl DryRun {
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html>, `DryRun`.
     fn of(error: &CloudError) -> Self {
         match error.code.as_deref() {
@@ -160,29 +160,29 @@ fn client(conn: &Connection, instance: &Instance) -> Client {
     Client::new(&conn.in_region(instance.region.as_str()).sdk)
 }
 
-async fn start(client: &Client, instance: &Instance) -> Trial {
+async fn start(client: &Client, instance: &Instance) -> DryRun {
     let call = client
         .start_instances()
         .instance_ids(instance.id.to_string())
         .dry_run(true);
     match call.send().await {
-        Ok(_) => Trial::Unclear,
-        Err(error) => Trial::of(&CloudError::from_sdk("ec2:StartInstances", error)),
+        Ok(_) => DryRun::Unclear,
+        Err(error) => DryRun::of(&CloudError::from_sdk("ec2:StartInstances", error)),
     }
 }
 
-async fn stop(client: &Client, instance: &Instance) -> Trial {
+async fn stop(client: &Client, instance: &Instance) -> DryRun {
     let call = client
         .stop_instances()
         .instance_ids(instance.id.to_string())
         .dry_run(true);
     match call.send().await {
-        Ok(_) => Trial::Unclear,
-        Err(error) => Trial::of(&CloudError::from_sdk("ec2:StopInstances", error)),
+        Ok(_) => DryRun::Unclear,
+        Err(error) => DryRun::of(&CloudError::from_sdk("ec2:StopInstances", error)),
     }
 }
 
-async fn tag(client: &Client, instance: &Instance) -> Trial {
+async fn tag(client: &Client, instance: &Instance) -> DryRun {
     let present = instance.tags.get(LAST_TAG).cloned();
     let call = client
         .create_tags()
@@ -190,13 +190,13 @@ async fn tag(client: &Client, instance: &Instance) -> Trial {
         .tags(Tag::builder().key(LAST_TAG).set_value(present).build())
         .dry_run(true);
     match call.send().await {
-        Ok(_) => Trial::Unclear,
-        Err(error) => Trial::of(&CloudError::from_sdk("ec2:CreateTags", error)),
+        Ok(_) => DryRun::Unclear,
+        Err(error) => DryRun::of(&CloudError::from_sdk("ec2:CreateTags", error)),
     }
 }
 
-async fn untag(client: &Client, instance: &Instance) -> Trial {
-    /// Nothing of Curfew's is called so.
+async fn untag(client: &Client, instance: &Instance) -> DryRun {
+    /// A key that no instance has.
     const NO_TAG: &str = "curfew:doctor";
     let call = client
         .delete_tags()
@@ -204,7 +204,7 @@ async fn untag(client: &Client, instance: &Instance) -> Trial {
         .tags(Tag::builder().key(NO_TAG).build())
         .dry_run(true);
     match call.send().await {
-        Ok(_) => Trial::Unclear,
-        Err(error) => Trial::of(&CloudError::from_sdk("ec2:DeleteTags", error)),
+        Ok(_) => DryRun::Unclear,
+        Err(error) => DryRun::of(&CloudError::from_sdk("ec2:DeleteTags", error)),
     }
 }

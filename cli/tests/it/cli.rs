@@ -72,7 +72,7 @@ fn check_is_content_or_reports_everything_and_exits_with_2() {
     assert_eq!(good.json(&["check"])["schedules"], json!(["office"]));
     assert_eq!(
         good.prints(&["check"]),
-        "`curfew.toml` is good: 1 schedule (office)\n"
+        "`curfew.toml` is valid: 1 schedule (office)\n"
     );
     let bad = Place::with(
         "[schedules.office]\ntimezone = 'Mars'\nrunning = 'Mon-Fry 08:00-20:00'\nenforced = true\n",
@@ -99,7 +99,7 @@ fn check_warns_of_what_never_happens() {
     let warning = "the stop cron `0 18 31 2,4 *` never fires";
     assert_eq!(
         place.prints(&["check"]),
-        format!("`curfew.toml` is good: 1 schedule (x)\nwarning: `schedules.x`: {warning}\n")
+        format!("`curfew.toml` is valid: 1 schedule (x)\nwarning: `schedules.x`: {warning}\n")
     );
     assert_eq!(
         place.json(&["check"])["warnings"],
@@ -190,7 +190,7 @@ fn a_token_for_somebody_is_shown_once_with_the_configuration_that_know_it() {
     std::fs::write(place.file(), configuration.join("\n")).unwrap();
     place.json(&["check"]);
     let digest = configuration.last().unwrap().rsplit('"').nth(1).unwrap();
-    let token = after("The token, shown this once; keep it like a password:")[1];
+    let token = after("Token (shown only once; store it like a password):")[1];
     let of_token = Sha256::digest(token.as_bytes());
     let of_token = of_token
         .iter()

@@ -385,11 +385,11 @@ fn an_emulator_that_dies_is_started_again_and_nothing_is_lost_from_the_journal()
     let before = house.history();
 
     house.kill_emulator();
-    house.eventually("the emulator is up again", || {
-        up.log().contains("the emulator is up again")
+    house.eventually("emulator restarted", || {
+        up.log().contains("emulator restarted")
     });
     assert!(
-        up.log().contains("the emulator ended by itself"),
+        up.log().contains("emulator exited; restarting"),
         "{}",
         up.log()
     );

@@ -636,7 +636,7 @@ async fn a_person_can_try_it_and_sees_no_secret() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.starts_with("error: 1 of 2 destinations did not take the notification\n"),
+        stderr.starts_with("error: 1 of 2 destinations rejected the notification\n"),
         "{stderr}"
     );
     let stdout = String::from_utf8(output.stdout).unwrap();

@@ -63,7 +63,7 @@ fn money_needs_a_price_and_a_picture_needs_an_extension() {
     failing(
         &["--out", "week.png"],
         2,
-        "`--out week.png` is neither a picture (`.svg`) nor a page (`.html`)",
+        "`--out week.png` is neither an SVG image (`.svg`) nor an HTML page (`.html`)",
     );
     failing(
         &["--from", "2026-11-23", "--to", "2026-11-22"],

@@ -2,7 +2,7 @@
 
 pub(crate) mod minute;
 mod place;
-mod running;
+mod process;
 pub(crate) mod terminal;
 
 use std::fs;
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub(crate) use self::place::Place;
-use self::running::Running;
+use self::process::CurfewProcess;
 
 /// Everything that one test has to itself.
 pub(crate) struct House {
@@ -94,22 +94,22 @@ impl House {
     }
 
     /// `curfew up`, as far as its invitation.
-    pub(crate) fn up(&self) -> Running {
+    pub(crate) fn up(&self) -> CurfewProcess {
         let mut command = self.curfew();
         command.args(["up", "-o", "json", "--port", &self.port.to_string()]);
-        Running::start(command, &self.state.path().join("up.log"), true)
+        CurfewProcess::start(command, &self.state.path().join("up.log"), true)
     }
 
     /// `curfew run`.
-    pub(crate) fn run(&self) -> Running {
+    pub(crate) fn run(&self) -> CurfewProcess {
         self.run_with(&[])
     }
 
     /// The same where the environment has this too.
-    pub(crate) fn run_with(&self, environment: &[(&str, &str)]) -> Running {
+    pub(crate) fn run_with(&self, environment: &[(&str, &str)]) -> CurfewProcess {
         let mut command = self.curfew();
         command.envs(environment.iter().copied()).arg("run");
-        let running = Running::start(command, &self.state.path().join("run.log"), false);
+        let running = CurfewProcess::start(command, &self.state.path().join("run.log"), false);
         self.eventually("the daemon runs", || running.log().contains("curfew runs"));
         running
     }

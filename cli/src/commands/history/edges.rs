@@ -1,12 +1,12 @@
-//! What became of each edge.
+//! `curfew history --edges`: the outcome of each edge.
 
 use curfew_journal::{EdgeEntry, EdgeOutcome};
 
-use super::{View, local};
+use super::{EntryView, local};
 use crate::output::or_dash;
 
-pub(super) const VIEW: View<EdgeEntry, 12> = View {
-    nothing: "no edges were followed: the daemon does that with `daemon.driver = \"cloud\"`",
+pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
+    nothing: "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`",
     header: &[
         "edge", "instance", "name", "action", "cause", "outcome", "latency",
     ],
@@ -34,7 +34,7 @@ fn row(entry: &EdgeEntry) -> Vec<String> {
     let outcome = match it.outcome {
         EdgeOutcome::InTime => "in time",
         EdgeOutcome::Late => "late",
-        EdgeOutcome::Missed => "missed: the daemon did it",
+        EdgeOutcome::Missed => "missed, applied by the daemon",
         EdgeOutcome::NotApplied => "not applied",
     };
     vec![

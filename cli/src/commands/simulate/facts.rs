@@ -1,9 +1,9 @@
-//! What every rendering says in the same words.
+//! Sentences that all renderings share.
 
 use curfew_core::simulate::{Cost, Simulation, short};
 use jiff::Timestamp;
 
-/// The hours and what they save, in one line.
+/// Summarises the running hours and the share saved.
 pub(super) fn facts(simulation: &Simulation) -> String {
     let hours = format!(
         "runs {} h of {} h",
@@ -13,13 +13,13 @@ pub(super) fn facts(simulation: &Simulation) -> String {
     match simulation.percent_off {
         Some(percent) => format!("{hours}, {}% off", short(percent)),
         None => format!(
-            "{hours}, no opinion for {} h",
+            "{hours}, unmanaged for {} h",
             short(simulation.hours_unmanaged)
         ),
     }
 }
 
-/// What the instances of one price cost, in one line.
+/// Summarises the cost of the instances of one type.
 pub(super) fn sentence(cost: &Cost) -> String {
     format!(
         "{} x {} at {} an hour: {:.2} instead of {:.2}, saves {:.2}",
@@ -27,7 +27,7 @@ pub(super) fn sentence(cost: &Cost) -> String {
     )
 }
 
-/// An instant in the schedule's zone.
+/// Formats an instant in the zone of the schedule.
 pub(super) fn local(simulation: &Simulation, at: Timestamp, format: &str) -> String {
     at.to_zoned(simulation.zone.clone())
         .strftime(format)

@@ -1,4 +1,4 @@
-//! A simulation as a page: the picture, and the same as a table and lists. It loads nothing.
+//! Renders a simulation as a self-contained HTML page with an image, tables and lists.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25re
 td.number{text-align:right;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600}\
 @media(prefers-color-scheme:dark){body{color:#f2f1ec;background:#1a1a19}}";
 
-/// One page for all of them.
+/// Renders one page for all simulations.
 pub(super) fn render(simulations: &[Simulation]) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -33,7 +33,7 @@ pub(super) fn render(simulations: &[Simulation]) -> String {
 fn hours(page: &mut String, simulations: &[Simulation]) {
     page.push_str(
         "<table>\n<caption>Hours</caption>\n<tr><th scope=\"col\">schedule</th><th scope=\"col\">zone</th>\
-         <th scope=\"col\">running</th><th scope=\"col\">no opinion</th><th scope=\"col\">24×7</th><th scope=\"col\">off</th></tr>\n",
+         <th scope=\"col\">running</th><th scope=\"col\">unmanaged</th><th scope=\"col\">24×7</th><th scope=\"col\">off</th></tr>\n",
     );
     for simulation in simulations {
         let percent = simulation.percent_off;

@@ -1,4 +1,4 @@
-//! A simulation as one picture: self-contained, in the reader's light or dark colours, and readable without seeing it.
+//! Renders a simulation as a self-contained SVG image with light and dark colours and a text description.
 
 use std::fmt::Write as _;
 
@@ -7,15 +7,15 @@ use jiff::Timestamp;
 
 use super::facts::{facts, local, sentence};
 
-/// Widths and heights, in the picture's own units.
+/// Widths and heights in user units of the image.
 const LABEL: f64 = 96.0;
 const HOUR: f64 = 26.0;
 const ROW: f64 = 20.0;
 const BAR: f64 = 14.0;
 const HEADER: f64 = 64.0;
 const MARGIN: f64 = 16.0;
-/// Room to the right of a day, for its length when it is unusual.
-const BESIDE: f64 = 48.0;
+/// Space to the right of a day, for its length if it is not 24 hours.
+const RIGHT: f64 = 48.0;
 
 const STYLE: &str = "\
 .curfew{--ink:#1b1b1a;--soft:#65645f;--paper:#fcfcfb;--track:#e6e5e0;--on:#2a78d6;--open:#b9b7ae;--start:#0f7b57;--stop:#b3422f}\
@@ -25,17 +25,17 @@ const STYLE: &str = "\
 .curfew .paper{fill:var(--paper)}.curfew .track{fill:var(--track)}.curfew .on{fill:var(--on)}.curfew .open{fill:var(--open)}\
 .curfew .start{stroke:var(--start);stroke-width:2}.curfew .stop{stroke:var(--stop);stroke-width:2}";
 
-/// What the picture is called.
+/// The title of the image.
 pub(super) const TITLE: &str = "When instances run";
 
-/// All of them, one below the other.
+/// Renders all simulations, one below the other.
 pub(super) fn render(simulations: &[Simulation]) -> String {
     let hours = simulations
         .iter()
         .flat_map(|simulation| &simulation.days)
         .map(|day| in_hours(day.length()))
         .fold(24.0, f64::max);
-    let width = 2.0 * MARGIN + LABEL + hours * HOUR + BESIDE;
+    let width = 2.0 * MARGIN + LABEL + hours * HOUR + RIGHT;
     let mut body = String::new();
     let mut top = MARGIN;
     for simulation in simulations {
@@ -61,7 +61,7 @@ pub(super) fn render(simulations: &[Simulation]) -> String {
     )
 }
 
-/// One schedule below `top`; returns where it ends.
+/// Renders one schedule below `top`. Returns the y coordinate of its end.
 fn block(svg: &mut String, simulation: &Simulation, top: f64) -> f64 {
     let mut line = |class: &str, y: f64, text: &str| {
         let text = escape(text);
@@ -114,7 +114,7 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
             escape(title)
         );
     };
-    let told = |word: &str, interval: Interval| {
+    let title = |word: &str, interval: Interval| {
         format!(
             "{word} {} to {}",
             local(simulation, interval.from, "%a %H:%M"),
@@ -126,13 +126,13 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
         to: day.to,
     };
     if let Some(asked) = whole.within(simulation.from, simulation.to) {
-        bar(svg, "track", asked, &told("shown:", asked));
+        bar(svg, "track", asked, &title("shown:", asked));
     }
     for open in &day.unmanaged {
-        bar(svg, "open", *open, &told("no opinion", *open));
+        bar(svg, "open", *open, &title("unmanaged", *open));
     }
     for on in &day.running {
-        bar(svg, "on", *on, &told("running", *on));
+        bar(svg, "on", *on, &title("running", *on));
     }
     for edge in &day.edges {
         let (x, end) = (place(day, edge.at), y + BAR + 2.0);
@@ -153,12 +153,12 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
     }
 }
 
-/// How far to the right an instant of `day` is: as time passes, not as clocks show it.
+/// Returns the x coordinate of an instant of `day`, proportional to elapsed time.
 fn place(day: &Day, at: Timestamp) -> f64 {
     MARGIN + LABEL + in_hours(at.duration_since(day.from)) * HOUR
 }
 
-/// Text for an element or an attribute.
+/// Escapes text for an element or an attribute.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -168,7 +168,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // No other control character may stand in XML, not even escaped.
+            // XML permits no other control characters, not even escaped.
             other if other.is_control() && !"\t\n".contains(other) => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }

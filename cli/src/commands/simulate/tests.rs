@@ -1,4 +1,4 @@
-//! What people see of a simulation, and the file that it is written to.
+//! Tests of the renderings of a simulation, and of its output file.
 
 use curfew_core::timetable::Timetable;
 
@@ -24,7 +24,7 @@ const MARCH: &str = "2026-03-25T12:00:00Z";
 const OCTOBER: &str = "2026-10-25T12:00:00Z";
 
 #[test]
-fn people_see_a_line_for_each_day() {
+fn text_has_a_line_for_each_day() {
     let office = schedule("Mon-Thu 08:00-20:15; Fri 22:00-02:00; Sun 01:00-05:00 Europe/Paris");
     let span = Span::week_of(at(OCTOBER), office.timetable.time_zone()).unwrap();
     let price = Price {
@@ -46,7 +46,7 @@ fn people_see_a_line_for_each_day() {
                 runs 58 h of 169 h, 65.7% off
                 3 x t3.micro at 0.0118 an hour: 2.05 instead of 5.98, saves 3.93
 
-    █ running  ▌ part of the half hour  · stopped  ░ no opinion  ▲ start  ▼ stop; hours count from midnight
+    █ running  ▌ part of the half hour  · stopped  ░ unmanaged  ▲ start  ▼ stop; hours count from midnight
     "#);
     let ascii = text::render(&simulations, Glyphs::Ascii);
     assert!(ascii.is_ascii());
@@ -63,19 +63,19 @@ fn people_see_a_line_for_each_day() {
                 runs 58 h of 169 h, 65.7% off
                 3 x t3.micro at 0.0118 an hour: 2.05 instead of 5.98, saves 3.93
 
-    # running  / part of the half hour  . stopped  ? no opinion  + start  - stop; hours count from midnight
+    # running  / part of the half hour  . stopped  ? unmanaged  + start  - stop; hours count from midnight
     "#);
 }
 
 #[test]
-fn a_line_does_not_list_a_hundred_edges() {
+fn a_line_lists_few_edges() {
     let busy = week("start */15 * * * * UTC", MARCH);
     let text = text::render(&[busy], Glyphs::Ascii);
     assert!(text.contains("+01:15 and 90 more\n"), "{text}");
 }
 
 #[test]
-fn what_configuration_name_cannot_become_markup() {
+fn names_in_the_configuration_are_escaped_in_markup() {
     let office = schedule(OFFICE);
     let span = Span::week_of(at(MARCH), office.timetable.time_zone()).unwrap();
     let price = Price {
@@ -92,10 +92,10 @@ fn what_configuration_name_cannot_become_markup() {
 }
 
 #[test]
-fn a_picture_has_a_bar_for_each_run_of_each_day_and_loads_nothing() {
+fn an_image_has_a_bar_for_each_run_of_each_day_and_no_links() {
     let night = week("Mon-Wed 22:00-06:00 Europe/Paris", OCTOBER);
     let picture = svg::render(&[night]);
-    // Three nights, each on two days.
+    // Three nights on two days each.
     assert_eq!(picture.matches("class=\"on\"").count(), 6);
     assert_eq!(picture.matches("class=\"start\"").count(), 3);
     assert_eq!(picture.matches("class=\"stop\"").count(), 3);
@@ -106,7 +106,7 @@ fn a_picture_has_a_bar_for_each_run_of_each_day_and_loads_nothing() {
             .replace("http://www.w3.org/2000/svg", "")
             .contains("http")
     );
-    // Elements are closed in the order in which they were opened.
+    // Elements are properly nested.
     let mut open = Vec::new();
     for tag in picture.split('<').skip(1) {
         let name = tag.split([' ', '>', '/']).find(|name| !name.is_empty());
@@ -120,7 +120,7 @@ fn a_picture_has_a_bar_for_each_run_of_each_day_and_loads_nothing() {
 }
 
 #[test]
-fn the_extension_says_what_is_written_and_an_older_file_is_replaced() {
+fn the_extension_selects_the_format_and_an_existing_file_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     for (name, beginning) in [
         ("week.svg", "<svg "),
@@ -139,18 +139,18 @@ fn the_extension_says_what_is_written_and_an_older_file_is_replaced() {
 }
 
 #[test]
-fn an_unknown_extension_is_refused_in_one_sentence() {
+fn an_unknown_extension_is_rejected() {
     for name in ["week.png", "week", ".svg", "/dev/stdout"] {
         let error = Picture::at(Path::new(name)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("`--out {name}` is neither a picture (`.svg`) nor a page (`.html`)")
+            format!("`--out {name}` is neither an SVG image (`.svg`) nor an HTML page (`.html`)")
         );
     }
 }
 
 #[test]
-fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+fn a_failed_write_leaves_no_temporary_file() {
     let directory = tempfile::tempdir().unwrap();
     let taken = directory.path().join("week.svg");
     fs::create_dir(&taken).unwrap();

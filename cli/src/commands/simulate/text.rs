@@ -1,4 +1,4 @@
-//! A simulation on a terminal: a line for each day, a character for each half hour.
+//! Renders a simulation as text: one line per day, one character per half hour.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use curfew_core::timetable::{Action, Edge};
 
 use super::facts::{facts, local, sentence};
 
-/// Which characters to draw with.
+/// The character set of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Glyphs {
-    /// Blocks, for terminals.
+    /// Unicode blocks, for terminals.
     Blocks,
-    /// ASCII only, for everything else.
+    /// ASCII only, for files and pipes.
     Ascii,
 }
 
@@ -41,13 +41,13 @@ impl Glyphs {
     }
 }
 
-/// Edges listed next to a day; a cron of every quarter of an hour has 96, and JSON has them all.
+/// The number of edges listed per day. A quarter-hourly cron has 96; the JSON output has all.
 const EDGES_LISTED: usize = 6;
 
-/// `Mon 23 Nov`, and two spaces.
+/// The width of `Mon 23 Nov` and two spaces.
 const LABEL: usize = 12;
 
-/// All of them, one below the other, and the legend.
+/// Renders all simulations, one below the other, and the legend.
 pub(super) fn render(simulations: &[Simulation], glyphs: Glyphs) -> String {
     let mut text = String::new();
     for simulation in simulations {
@@ -79,7 +79,7 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
         let line = format!(
             "{:LABEL$}{cells:width$}  {}",
             day.date.strftime("%a %d %b").to_string(),
-            beside(simulation, day, glyphs)
+            annotations(simulation, day, glyphs)
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -92,8 +92,8 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
     }
 }
 
-/// The day's edges, and its length where it is unusual.
-fn beside(simulation: &Simulation, day: &Day, glyphs: Glyphs) -> String {
+/// Lists the edges of the day, and its length if it is not 24 hours.
+fn annotations(simulation: &Simulation, day: &Day, glyphs: Glyphs) -> String {
     let edge = |edge: &Edge| {
         let time = local(simulation, edge.at, "%H:%M");
         format!("{}{time}", glyphs.edge(edge.action))
@@ -112,7 +112,7 @@ fn beside(simulation: &Simulation, day: &Day, glyphs: Glyphs) -> String {
 fn legend(glyphs: Glyphs) -> String {
     let cell = |cell| glyphs.cell(cell);
     format!(
-        "{} running  {} part of the half hour  {} stopped  {} no opinion  {} start  {} stop; hours count from midnight\n",
+        "{} running  {} part of the half hour  {} stopped  {} unmanaged  {} start  {} stop; hours count from midnight\n",
         cell(Cell::Running),
         cell(Cell::Partly),
         cell(Cell::Stopped),

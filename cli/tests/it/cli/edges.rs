@@ -16,7 +16,7 @@ fn history_tells_of_edges_to_people_programs_and_spreadsheets() {
     let told = |arguments: &[&str]| place.prints(&[&["history", "--edges"], arguments].concat());
     assert_eq!(
         told(&[]),
-        "no edges were followed: the daemon does that with `daemon.driver = \"cloud\"`\n"
+        "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`\n"
     );
     let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
     let followed = |name: &str, outcome, seconds| EdgeRecord {

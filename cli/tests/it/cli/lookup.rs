@@ -76,7 +76,7 @@ fn the_folders_file_counts_and_is_said() {
         (code, stderr.as_str()),
         (
             0,
-            "note: the configuration is those of `/folder/curfew.toml`\n"
+            "note: using the configuration in `/folder/curfew.toml`\n"
         )
     );
     let rules: serde_json::Value = serde_json::from_str(&stdout).unwrap();

@@ -153,12 +153,12 @@ const MONDAY: [&str; 4] = [
 fn history_is_a_table_in_the_machines_zone_with_the_cause_of_each_change() {
     let story = Story::monday(OFFICE);
     insta::assert_snapshot!(story.place.prints(&["history"]), @r"
-    AT                   INSTANCE             NAME   FROM      TO        CAUSE                                          SCHEDULE
-    2025-11-03 08:00:02  i-0abc1234def567890  web    stopped   pending   schedule office                                office
-    2025-11-03 08:00:10  i-0abc1234def567890  web    pending   running   schedule office                                office
-    2025-11-03 13:00:00  i-0fed9876cba543210  batch  running   stopped   outside: arn:aws:iam::123456789012:user/alice  -
-    2025-11-03 20:00:01  i-0abc1234def567890  web    running   stopping  schedule office                                office
-    2025-11-03 20:00:30  i-0abc1234def567890  web    stopping  stopped   schedule office                                office
+    AT                   INSTANCE             NAME   FROM      TO        CAUSE                                           SCHEDULE
+    2025-11-03 08:00:02  i-0abc1234def567890  web    stopped   pending   schedule office                                 office
+    2025-11-03 08:00:10  i-0abc1234def567890  web    pending   running   schedule office                                 office
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  running   stopped   external: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:01  i-0abc1234def567890  web    running   stopping  schedule office                                 office
+    2025-11-03 20:00:30  i-0abc1234def567890  web    stopping  stopped   schedule office                                 office
     ");
 }
 
@@ -236,7 +236,7 @@ fn history_is_exported_a_line_each() {
     id,at,instance,name,from,to,cause,by,schedule,edge,evidence,instance_type,region,account
     1,2025-11-03T07:00:02Z,i-0abc1234def567890,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     2,2025-11-03T07:00:10Z,i-0abc1234def567890,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,outside,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
+    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,external,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
     4,2025-11-03T19:00:01Z,i-0abc1234def567890,web,running,stopping,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     5,2025-11-03T19:00:30Z,i-0abc1234def567890,web,stopping,stopped,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,'=1+1,running,stopped,override by bob,,,,event,m5.large,eu-west-3,123456789012
@@ -258,7 +258,7 @@ fn history_says_when_it_shows_only_the_newest_and_exports_all() {
     assert_eq!(table.lines().count(), 1 + 100, "with the header: {table}");
     assert_eq!(
         String::from_utf8(shown.stderr).unwrap(),
-        "note: these are the newest 100: --limit shows more, -o jsonl all\n"
+        "note: showing the newest 100; use --limit for more, or -o jsonl for all\n"
     );
     assert_eq!(story.history(&[]).len(), 100);
     assert_eq!(story.history(&["--limit", "101"]).len(), 101);
@@ -279,7 +279,7 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
     office            1  10.0   12.0        2.0  54.5%   6.00
     total             2  22.0   22.0        4.0  50.0%   6.00
 
-    4.0 h are unknown: nobody watched then. They are not counted as off.
+    4.0 h have no data and are not counted as off.
     10.0 h off are of types without a price in [prices].
     ");
     insta::assert_snapshot!(savings(&["--by", "instance", "-o", "csv"]), @r"
@@ -290,7 +290,7 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
     let story = Story::monday(OFFICE);
     let unpriced = story.place.prints(&[&["savings"], &MONDAY[..]].concat());
     assert!(
-        unpriced.contains("What an hour costs is not set: see [prices].\n"),
+        unpriced.contains("No hourly prices are configured; see [prices].\n"),
         "{unpriced}"
     );
 }
@@ -326,10 +326,10 @@ fn of_several_accounts_and_regions_the_record_says_which() {
     story.change(LAB, "running→stopped", at("12:30:00"), "external");
     let told = story.place.prints(&["history", "--to", "stopped"]);
     insta::assert_snapshot!(told, @r"
-    AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                          SCHEDULE
-    2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
-    2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  outside: arn:aws:iam::123456789012:user/alice  -
-    2025-11-03 20:00:30  i-0abc1234def567890  web    eu-west-3  123456789012  stopping  stopped  schedule office                                office
+    AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                           SCHEDULE
+    2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  external: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  external: arn:aws:iam::123456789012:user/alice  -
+    2025-11-03 20:00:30  i-0abc1234def567890  web    eu-west-3  123456789012  stopping  stopped  schedule office                                 office
     ");
     let savings = |by: &str| {
         let arguments = [&["savings"], &MONDAY[..], &["--by", by]].concat();
@@ -359,13 +359,13 @@ fn savings_say_when_the_record_begins_and_when_there_is_none() {
     assert!(!whole.contains("before"), "{whole}");
     let more = told("2025-10-01");
     assert!(
-        more.contains("\nNobody watched before 2025-11-03 01:00.\n"),
+        more.contains("\nNo data before 2025-11-03 01:00.\n"),
         "{more}"
     );
     let story = Story::begin(OFFICE);
     assert_eq!(
         story.place.prints(&["savings"]),
-        "the record has nothing about that time\n"
+        "the journal has no data for this period\n"
     );
 }
 
@@ -378,10 +378,10 @@ fn questions_that_cannot_be_meant_are_refused() {
         assert_eq!(code, 2, "{said}");
         assert_eq!(
             said,
-            "error: there is no time between `--since` (2025-11-03T23:00:00Z) and `--until` (2025-11-02T23:00:00Z)\n"
+            "error: `--since` (2025-11-03T23:00:00Z) must be before `--until` (2025-11-02T23:00:00Z)\n"
         );
     }
     let (code, said) = story.place.fails(&["history", "--cause", "nonsense"]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("write `schedule`, `override`"), "{said}");
+    assert!(said.contains("use `schedule`, `override`"), "{said}");
 }

@@ -109,7 +109,7 @@ fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
     let told = cloud.run(&["stop", "--tag", "Team:payments"]);
     let first = told.stderr.lines().next().unwrap();
     assert!(
-        first.starts_with("error: no managed instance fits what was named, as far as accounts and regions answered: in `us-east-1`"),
+        first.starts_with("error: no managed instance fits what was named, in the accounts and regions that answered: in `us-east-1`"),
         "{first}"
     );
     assert_eq!(cloud.changes(), 0);

@@ -35,8 +35,8 @@ fn without_a_terminal_it_wants_a_yes_beforehand() {
     let told = cloud.run(&["apply"]);
     assert_eq!((told.code, told.stdout.as_str()), (2, ""));
     insta::assert_snapshot!(told.stderr, @r#"
-    error: `curfew apply` asks before it acts, and standard input is no terminal
-      hint: say --yes, or look first with `curfew plan`
+    error: refusing to apply without confirmation: standard input is not a terminal
+      hint: pass --yes, or check with `curfew plan` first
     "#);
     assert_eq!(cloud.ec2.calls().len(), 0);
 }
@@ -45,15 +45,18 @@ fn without_a_terminal_it_wants_a_yes_beforehand() {
 fn on_a_terminal_it_asks_and_anything_but_yes_is_no() {
     let cloud = Cloud::with([due("web")]);
     let mut terminal = Terminal::run(cloud.curfew(&["apply"]));
-    terminal.until("Do this? [y/N] ").type_in("\n");
+    terminal.until("Apply? [y/N] ").type_in("\n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
     assert!(screen.contains("1 step: 1 stop; 0 left alone"), "{screen}");
-    assert!(screen.ends_with("error: nothing was done\n"), "{screen}");
+    assert!(
+        screen.ends_with("error: nothing was applied: not confirmed\n"),
+        "{screen}"
+    );
     assert_eq!(cloud.changes(), 0);
 
     let mut terminal = Terminal::run(cloud.curfew(&["apply"]));
-    terminal.until("Do this? [y/N] ").type_in("y\n");
+    terminal.until("Apply? [y/N] ").type_in("y\n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 0, "{screen}");
     assert_eq!(cloud.state("web"), "stopping");
@@ -63,7 +66,7 @@ fn on_a_terminal_it_asks_and_anything_but_yes_is_no() {
 fn what_was_confirmed_is_done_and_nothing_else() {
     let cloud = Cloud::with([due("web"), due("db")]);
     let mut terminal = Terminal::run(cloud.curfew(&["apply"]));
-    terminal.until("Do this? [y/N] ");
+    terminal.until("Apply? [y/N] ");
     // While the person thinks, somebody stops one, and another comes up.
     cloud.ec2.stop(&cloud.id("db")).unwrap();
     let late = due("late").launched_at(now() - SignedDuration::from_hours(1));
@@ -71,10 +74,10 @@ fn what_was_confirmed_is_done_and_nothing_else() {
     terminal.type_in("y\n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 0, "{screen}");
-    let said = "the plan has changed since the question: 1 step is not needed any more; 1 new step waits for the next `curfew apply`";
+    let said = "the plan has changed since the prompt: 1 step is no longer needed; 1 new step waits for the next `curfew apply`";
     assert!(screen.contains(said), "{screen}");
     assert!(
-        screen.contains("Done: 1 stop; 1 not asked about; 1 left alone"),
+        screen.contains("Done: 1 stop; 1 not confirmed; 1 left alone"),
         "{screen}"
     );
     assert_eq!(
@@ -116,7 +119,7 @@ fn where_nothing_is_managed_there_was_nothing_to_match() {
     );
     insta::assert_snapshot!(told.stderr, @r#"
     error: no schedule manages any instance here
-      hint: give an instance the managing tag; `curfew status --all` lists every instance and says why it is left alone
+      hint: add the schedule tag to an instance; `curfew status --all` lists every instance with the reason it is skipped
     "#);
 }
 
@@ -171,7 +174,7 @@ fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
         );
         let not_sent = "`ec2:CreateTags` was not sent: the pass ended before its turn came";
         assert_eq!(told.json()["steps"][1]["error"], not_sent, "{told:?}");
-        let said = "(db): its turn did not come before the plan's next edge";
+        let said = "(db): not started before the next edge of the plan";
         assert!(told.stderr.contains(said), "{told:?}");
         assert!(now() >= until, "it waited for the answers");
         let calls = cloud.ec2.calls();

@@ -53,15 +53,15 @@ fn a_healthy_fleet_without_a_daemon_is_told_in_a_dozen_lines() {
     ]);
     let told = cloud.run(&ALONE);
     assert_snapshot!(lines(&told), @"
-    ok    configuration     `curfew.toml`: 3 schedules
-    ok    endpoint     http://127.0.0.1:…, us-east-1
-    ok    credentials  arn:aws:iam::000000000000:user/curfew, account 000000000000, from nowhere: an emulator takes any keys
-    ok    clock        as the server's
-    ok    instances    2 seen, 1 managed
-    skip  permissions  not tried: emulators allow everything, and may carry a trial out
-    skip  stack        none is needed: `daemon.driver` is `daemon`
-    fail  daemon       none runs here, and nobody else makes the passes
-                       → `systemctl enable --now curfew`, or `curfew run`
+    ok    configuration  `curfew.toml`: 3 schedules
+    ok    endpoint       http://127.0.0.1:…, us-east-1
+    ok    credentials    arn:aws:iam::000000000000:user/curfew, account 000000000000, from nowhere: an emulator takes any keys
+    ok    clock          in sync with AWS
+    ok    instances      2 found, 1 managed
+    skip  permissions    not checked: emulators permit everything and may ignore dry runs
+    skip  stack          not needed: `daemon.driver` is `daemon`
+    fail  daemon         not running; without it no passes run, because `daemon.driver` is `daemon`
+                         → run `systemctl enable --now curfew` or `curfew run`
     ");
     assert_eq!(told.stderr, "error: 1 of 8 checks failed\n");
     assert_eq!(told.code, 1);
@@ -72,9 +72,9 @@ fn a_healthy_fleet_without_a_daemon_is_told_in_a_dozen_lines() {
     let told = cloud.run(&ALONE);
     assert_eq!(told.code, 0, "{told:?}");
     let daemon = told.stdout.lines().last().unwrap();
-    let process = format!("ok    daemon       process {}, ", std::process::id());
+    let process = format!("ok    daemon         process {}, ", std::process::id());
     assert!(daemon.starts_with(&process), "{daemon}");
-    assert!(daemon.contains("not asked whether it is ready"), "{daemon}");
+    assert!(daemon.contains("readiness not checked"), "{daemon}");
     assert_reads_only(&cloud);
 }
 
@@ -128,7 +128,7 @@ fn a_daemon_that_runs_is_asked_whether_it_is_ready() {
 
     let (code, told) = daemon(&cloud);
     assert_eq!(code, 0, "a warning: it may serve its metrics nowhere");
-    let silent = format!("; no word from it at {address}, whether it is ready\n");
+    let silent = format!("; did not respond to /readyz at {address}\n");
     assert!(
         told.starts_with("warn ") && told.contains(&silent),
         "{told}"
@@ -172,8 +172,8 @@ fn what_is_broken_is_named_with_what_to_do() {
     let told = cloud.run(&ALONE);
     assert_eq!(told.code, 1);
     assert_snapshot!(line(&told, "instances"), @"
-    fail  instances    0 seen, 0 managed; 1 of 1 accounts and regions can't be seen: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
-                       → grant this action to the role or user; docs/iam.md lists what Curfew needs and why
+    fail  instances      0 found, 0 managed; 1 of 1 accounts and regions failed: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
+                         → grant this action to the role or user; docs/iam.md lists what Curfew needs and why
     ");
 
     cloud
@@ -182,12 +182,12 @@ fn what_is_broken_is_named_with_what_to_do() {
     let told = cloud.run(&ALONE);
     assert_eq!(told.code, 1);
     assert_snapshot!(line(&told, "credentials"), @"
-    fail  credentials  `sts:GetCallerIdentity` found its credentials expired: The security token included in the request is expired
-                       → renew the credentials, for example with `aws sso login`
+    fail  credentials    `sts:GetCallerIdentity` found its credentials expired: The security token included in the request is expired
+                         → renew the credentials, for example with `aws sso login`
     ");
     assert_eq!(
         line(&told, "instances"),
-        "skip  instances    not looked at: nobody let us in\n"
+        "skip  instances      not checked: no valid credentials\n"
     );
     assert_reads_only(&cloud);
 
@@ -204,7 +204,7 @@ fn what_is_broken_is_named_with_what_to_do() {
         "{text}"
     );
     assert!(
-        text.contains("\n                     curfew.toml: `stack.nam`: "),
+        text.contains("\n                       curfew.toml: `stack.nam`: "),
         "{text}"
     );
     assert_eq!(text.lines().count(), 3, "{text}");
@@ -223,11 +223,11 @@ fn an_endpoint_that_is_not_there_is_said_to_be() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("fail  endpoint     http://127.0.0.1:1, us-east-1 does not answer:"),
+        text.contains("fail  endpoint       http://127.0.0.1:1, us-east-1 does not respond:"),
         "{text}"
     );
     assert!(
-        text.contains("skip  credentials  not known: nobody answers"),
+        text.contains("skip  credentials    not checked: the endpoint does not respond"),
         "{text}"
     );
 }

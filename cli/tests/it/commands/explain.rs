@@ -50,7 +50,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
     insta::assert_snapshot!(told.stdout.replace(web.as_str(), "i-web"), @r#"
     i-web (web) is running, in us-east-1 of account 000000000000
       schedule   year: its tag `Schedule` names it
-      hold       running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
+      override   running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
       applied    start Thu 01 Jan 05:30 (12 h 00 min ago), request by bob
       desired    running: the override by alice
       now        an override by alice keeps it running until 2199-01-01T00:00:00Z
@@ -78,13 +78,13 @@ fn without_a_journal_or_a_schedule_it_says_so() {
     insta::assert_snapshot!(told.stdout.replace(stray.as_str(), "i-stray"), @r#"
     i-stray (stray) is running, in us-east-1 of account 000000000000
       schedule   -
-      hold       -
+      override   -
       applied    -
       desired    unmanaged
       now        no schedule manages it: it has no managing tag, and no schedule's `match` takes it
       last edge  -
       next edge  -
-      journal    there is none on this machine
+      journal    none on this machine
     "#);
     let web = cloud.id("web");
     let explained = cloud.json(&["explain", web.as_str()]);
@@ -121,8 +121,8 @@ fn what_ec2_refused_and_a_stand_in_type_are_told() {
         .filter(|line| line.starts_with("  retry") || line.starts_with("  type"))
         .collect();
     let expected = [
-        "  retry      the start was tried 3 times, the last time in vain for InsufficientInstanceCapacity; again Thu 01 Jan 18:00 (in 30 min)",
-        "  type       t3a.micro until it can have t3.micro again",
+        "  retry      start failed 3 times, last with InsufficientInstanceCapacity; next attempt Thu 01 Jan 18:00 (in 30 min)",
+        "  type       t3a.micro until t3.micro is available again",
     ];
     assert_eq!(lines, expected, "{told:?}");
 }

@@ -61,7 +61,7 @@ fn a_terminal_gets_what_is_alike_in_one_line() {
         "{screen}"
     );
     assert!(
-        screen.contains("… and 5 more; `-o json` has them all"),
+        screen.contains("… and 5 more; use `-o json` for all"),
         "{screen}"
     );
     let alike = screen

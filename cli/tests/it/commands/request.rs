@@ -42,16 +42,16 @@ fn several_are_choices_and_nothing_is_done() {
     let told = cloud.run(&["stop"]);
     insta::assert_snapshot!(said(&cloud, &told), @r#"
     2: error: which one? Curfew manages 2 instances: `i-db` (db), `i-web` (web)
-      hint: name one by its id, several with --schedule or --tag, or say --all
+      hint: pass an instance ID, --schedule, --tag or --all
     "#);
     let stray = cloud.id("stray");
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", stray.as_str()])), @r#"
     3: error: `i-stray` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it
-      hint: nothing was done; Curfew only changes instances that a schedule manages
+      hint: nothing was changed; Curfew only changes instances that a schedule manages
     "#);
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "i-0abc1234def567890"])), @r#"
     3: error: there is no instance `i-0abc1234def567890`
-      hint: nothing was done; check the id, the region and the account
+      hint: nothing was changed; check the ID, the region and the account
     "#);
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--schedule", "ofice"])), @r#"
     3: error: there is no schedule `ofice`
@@ -59,7 +59,7 @@ fn several_are_choices_and_nothing_is_done() {
     "#);
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--tag", "Team:shop"])), @r#"
     3: error: no managed instance fits what was named
-      hint: `curfew status --all` lists every instance and says why it is left alone
+      hint: `curfew status --all` lists every instance with the reason it is skipped
     "#);
     assert_eq!(cloud.changes(), 0);
 }
@@ -100,7 +100,7 @@ fn a_fleet_is_only_changed_by_who_says_all() {
     let told = cloud.run(&["stop", "--schedule", "year"]);
     insta::assert_snapshot!(said(&cloud, &told), @r#"
     2: error: this is for 101 instances, more than 100
-      hint: add --all if all of them are meant
+      hint: pass --all to select all of them
     "#);
     assert_eq!(cloud.changes(), 0);
     let changes = cloud.json(&["stop", "--schedule", "year", "--all"]);
@@ -160,8 +160,8 @@ fn a_time_of_day_is_on_the_clock_of_the_managing_schedule() {
 
     let told = cloud.run(&["start", "--all", "--until", "22:00"]);
     insta::assert_snapshot!(said(&cloud, &told), @r#"
-    2: error: `--until` names a time on the clock, and these instances are managed in 2 zones: Europe/Paris, Asia/Kolkata
-      hint: write an instant, such as 2026-11-23T22:00:00+01:00, or a length with --for
+    2: error: `--until` is a wall time, but the schedules of these instances use 2 zones: Europe/Paris, Asia/Kolkata
+      hint: use an instant, such as 2026-11-23T22:00:00+01:00, or a duration with --for
     "#);
     let told = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);
     assert!(

@@ -44,7 +44,7 @@ fn it_shows_what_is_managed_and_counts_the_rest() {
     let told = cloud.run(&["status"]);
     assert!(
         told.stdout
-            .contains("\n2 shown; 1 more that no schedule manages: --all shows them; next edge: "),
+            .contains("\n2 shown; 1 unmanaged (use --all to show them); next edge: "),
         "{told:?}"
     );
     // The rows are in the schedules' zones; this one says whose.

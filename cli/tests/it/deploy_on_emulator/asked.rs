@@ -57,7 +57,7 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
     let told = String::from_utf8(alone.stderr).unwrap();
     assert_eq!(alone.status.code(), Some(1), "{told}");
     assert!(
-        told.ends_with("error: nothing was removed: there is nobody to ask\n  hint: say --yes\n"),
+        told.ends_with("error: refusing to destroy without confirmation: standard input is not a terminal\n  hint: pass --yes\n"),
         "{told}"
     );
     still_there(&conn).await;
@@ -65,12 +65,15 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
     for no in ["\n", "n\n", "\u{4}"] {
         let (code, screen) = answered(destroy(&[]), no).await;
         assert_eq!(code, 1, "{screen}");
-        assert!(screen.starts_with("This will be removed:\n"), "{screen}");
+        assert!(
+            screen.starts_with("These resources will be removed:\n"),
+            "{screen}"
+        );
         let stays = "note: instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 manages them too\n\
-                     Remove all this of the stack `demo` in ";
+                     Remove these resources of the stack `demo` in ";
         assert!(screen.contains(stays), "{screen}");
         assert!(
-            screen.ends_with("error: nothing was removed: you said no\n"),
+            screen.ends_with("error: nothing was removed: not confirmed\n"),
             "{screen}"
         );
         still_there(&conn).await;

@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use curfew::doctor::{self, Report, Verdict};
+use curfew::doctor::{self, CheckVerdict, DoctorReport};
 use curfew_aws::clock::Clock;
 use curfew_aws::progress::Silent;
 use curfew_deploy::trigger_rules;
@@ -14,7 +14,7 @@ use curfew_model::{Action, Denial, Launch, Model, Recorder, Request};
 use crate::doctor::world::{aws, configuration, connect};
 
 /// One line for each check but for those of this machine.
-fn verdicts(report: &Report) -> Vec<String> {
+fn verdicts(report: &DoctorReport) -> Vec<String> {
     let elsewhere = |name: &str| !["configuration", "code", "daemon"].contains(&name);
     let checks = report.checks.iter().filter(|one| elsewhere(one.check));
     checks
@@ -22,7 +22,7 @@ fn verdicts(report: &Report) -> Vec<String> {
         .collect()
 }
 
-fn message<'a>(report: &'a Report, check: &str) -> &'a str {
+fn message<'a>(report: &'a DoctorReport, check: &str) -> &'a str {
     let mut checks = report.checks.iter();
     &checks.find(|one| one.check == check).unwrap().message
 }
@@ -49,7 +49,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     let place = tempfile::tempdir().unwrap();
     let configuration = configuration(&place, "");
     let clock = Clock::system();
-    let look = async || doctor::examine(&conn, &configuration, &clock).await;
+    let look = async || doctor::run_checks(&conn, &configuration, &clock).await;
 
     demo::launch(&quiet).await.unwrap();
     let report = look().await;
@@ -64,7 +64,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
             "fail stack"
         ]
     );
-    assert_eq!(message(&report, "stack"), "`curfew` is not deployed here");
+    assert_eq!(message(&report, "stack"), "`curfew` is not deployed");
 
     let deployment = Deployment {
         stack: configuration.stack.name.clone(),
@@ -116,14 +116,14 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         .unwrap();
     let more = "[schedules.night]\ntimezone = \"UTC\"\nstop = \"0 22 * * *\"";
     let changed = crate::doctor::world::configuration(&place, more);
-    let report = doctor::examine(&conn, &changed, &clock).await;
+    let report = doctor::run_checks(&conn, &changed, &clock).await;
     assert_eq!(
         verdicts(&report)[5..],
         ["ok stack", "fail rules", "fail schedules", "warn queues"]
     );
     assert_eq!(
         message(&report, "queues"),
-        "0 state changes and 0 passes wait, 1 dead letters"
+        "0 state changes and 0 passes waiting, 1 dead letters"
     );
 
     assert!(recorder.calls().len() > 20, "{:?}", recorder.calls());
@@ -147,7 +147,7 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     let configuration = configuration(&place, "");
     let clock = Clock::system();
     let permissions = async || {
-        let report = doctor::examine(&conn, &configuration, &clock).await;
+        let report = doctor::run_checks(&conn, &configuration, &clock).await;
         let check = report
             .checks
             .into_iter()
@@ -157,7 +157,7 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     };
 
     let granted = "granted: ec2:StartInstances, ec2:StopInstances, ec2:CreateTags, ec2:DeleteTags";
-    assert_eq!(permissions().await, (Verdict::Ok, granted.to_owned()));
+    assert_eq!(permissions().await, (CheckVerdict::Ok, granted.to_owned()));
     let mut tried = 0;
     for call in ec2.calls() {
         match call.request {
@@ -193,7 +193,7 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
 
     ec2.deny(Denial::of(Action::StopInstances));
     let (verdict, told) = permissions().await;
-    assert_eq!(verdict, Verdict::Fail);
+    assert_eq!(verdict, CheckVerdict::Fail);
     assert!(
         told.starts_with("denied: ec2:StopInstances (You are not authorized"),
         "{told}"

@@ -1,4 +1,4 @@
-//! Times gone by, as people write them: `yesterday`, `2h`, `2026-11-01`.
+//! Parses the past times that options accept: `yesterday`, `2h`, `2026-11-01`.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -6,34 +6,34 @@ use jiff::{Span, Timestamp, ToSpan, Zoned};
 
 use super::{CliError, Exit};
 
-/// The instant that `text`, the value of `option`, means at `now`. Days are those of `zone`.
+/// Parses `text`, the value of `option`, relative to `now`. Dates and days are in `zone`. Fails if `text` is not a past time.
 pub(crate) fn instant(
     option: &str,
     text: &str,
     now: Timestamp,
     zone: &TimeZone,
 ) -> Result<Timestamp, CliError> {
-    read(text.trim(), &now.to_zoned(zone.clone())).ok_or_else(|| {
+    parse(text.trim(), &now.to_zoned(zone.clone())).ok_or_else(|| {
         let message = format!(
-            "`{option} {}` is no time in the past that can be told",
+            "`{option} {}` is not a time in the past",
             text.escape_debug()
         );
         CliError::new(Exit::Usage, message).hint(
-            "write `2h`, `30d`, `today`, `yesterday`, `2026-11-01`, `2026-11-01T08:00`, or `2026-11-01T08:00:00Z`",
+            "use `2h`, `30d`, `today`, `yesterday`, `2026-11-01`, `2026-11-01T08:00` or `2026-11-01T08:00:00Z`",
         )
     })
 }
 
-/// Whether there is any time from `since` on and before `until`.
+/// Fails unless `since` is before `until`.
 pub(crate) fn in_order(since: Timestamp, until: Timestamp) -> Result<(), CliError> {
     if since < until {
         return Ok(());
     }
-    let message = format!("there is no time between `--since` ({since}) and `--until` ({until})");
+    let message = format!("`--since` ({since}) must be before `--until` ({until})");
     Err(CliError::new(Exit::Usage, message))
 }
 
-fn read(text: &str, now: &Zoned) -> Option<Timestamp> {
+fn parse(text: &str, now: &Zoned) -> Option<Timestamp> {
     let zone = now.time_zone();
     let midnight = |date: Date| {
         Some(
@@ -77,7 +77,7 @@ fn read(text: &str, now: &Zoned) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Option<String> {
+    fn parsed(text: &str) -> Option<String> {
         let zone = TimeZone::get("Europe/Paris").unwrap();
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         instant("--since", text, now, &zone)
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_many_ways_and_days_are_those_of_the_zone() {
+    fn past_times_have_several_forms_and_dates_use_the_zone() {
         for (text, at) in [
             ("2h", "2026-11-24T10:00:00Z"),
             ("90d", "2026-08-26T11:00:00Z"),
@@ -99,12 +99,12 @@ mod tests {
             ("2026-11-01T08:00:00Z", "2026-11-01T08:00:00Z"),
             ("2026-11-01T08:00:00+02:00", "2026-11-01T06:00:00Z"),
         ] {
-            assert_eq!(told(text).as_deref(), Some(at), "{text}");
+            assert_eq!(parsed(text).as_deref(), Some(at), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_time_is_refused_with_examples() {
+    fn an_invalid_time_is_rejected() {
         for text in [
             "",
             "soon",
@@ -115,13 +115,13 @@ mod tests {
             "20:00",
             "2026-11",
         ] {
-            assert_eq!(told(text), None, "{text}");
+            assert_eq!(parsed(text), None, "{text}");
         }
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         let error = instant("--since", "soon", now, &TimeZone::UTC).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`--since soon` is no time in the past that can be told"
+            "`--since soon` is not a time in the past"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What people ask for beyond the schedules: what `curfew start`, `stop` and `resume` have in common.
+//! The shared implementation of `curfew start`, `stop` and `resume`.
 
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
@@ -15,39 +15,39 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::error::{all_answered, selecting};
-use crate::everywhere::{self, Placed, Places, Unanswered, failure};
-use crate::output::{Reader, moment_here, or_dash, table_for};
+use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount, failure};
+use crate::output::{OutputTarget, moment_here, or_dash, table_for};
 use crate::progress;
 use crate::targets::TargetArgs;
 use crate::{CliError, Context, Exit};
 
-/// Which instances, and for how long.
+/// The options of `start` and `stop`.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
     #[command(flatten)]
     request: RequestArgs,
-    /// Hold them there for a length of time: 90m, 2h, 1d [default: until the next edge]
+    /// Keep the state for this long: 90m, 2h, 1d [default: until the next edge]
     #[arg(long = "for", value_name = "LENGTH", value_parser = duration, conflicts_with = "until")]
     length: Option<SignedDuration>,
-    /// Hold them there until then: 22:00 or 2026-11-23T22:00 in the schedule's zone, or 2026-11-23T22:00:00Z
+    /// Keep the state until this time: 22:00 or 2026-11-23T22:00 in the zone of the schedule, or 2026-11-23T22:00:00Z
     #[arg(long, value_name = "WHEN")]
     until: Option<OverrideEnd>,
 }
 
-/// Which instances, by whom, and whether in earnest.
+/// The options of every request.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Only say what would be done
+    /// Show what would change without changing it
     #[arg(long)]
     dry_run: bool,
-    /// Who asks, as the instance's tag and the journal will name it [default: the user and the host]
+    /// Name of the requester for the tag and the journal [default: USER@HOST]
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
 
-/// Starts or stops them, and overrides them there as long as `args` say.
+/// Starts or stops the selected instances, with an override if `args` contain a duration or an end.
 pub(crate) async fn change(
     context: &mut Context,
     args: ChangeArgs,
@@ -68,29 +68,29 @@ pub(crate) async fn change(
     .await
 }
 
-/// What became of a request.
-struct Changes {
+/// The result of a request.
+struct RequestedChanges {
     at: Timestamp,
     instances: Vec<Change>,
 }
 
-/// The same for programs.
+/// The JSON output of a request.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ChangesDocument<'a> {
     at: Timestamp,
-    instances: Vec<Placed<'a, Change>>,
+    instances: Vec<WithAccount<'a, Change>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unanswered: Vec<Unanswered>,
+    unanswered: Vec<UnansweredRegion>,
 }
 
-/// Carries out what is asked of the instances that `args` name.
+/// Makes a request for the instances that `args` select, executes it, and prints the result.
 pub(crate) async fn carry_out(
     context: &mut Context,
     args: RequestArgs,
     ask: impl FnOnce(&Selection<'_, '_>, Timestamp) -> Result<RequestKind, CliError>,
 ) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
-    let progress = progress::for_watchers();
+    let progress = progress::if_terminal();
     let scope = args.targets.scope();
     let everywhere::Seen {
         fleet,
@@ -103,7 +103,7 @@ pub(crate) async fn carry_out(
     let failures = if found {
         failures
     } else {
-        // What is meant may be where nobody answered.
+        // A selected instance may be in an account-region that failed.
         all_answered(failures)?;
         Vec::new()
     };
@@ -137,12 +137,12 @@ pub(crate) async fn carry_out(
     let reader = context.output.reader();
     let document = Document {
         at: changes.at,
-        instances: places.placed(&changes.instances, |change| &change.id),
-        unanswered: Unanswered::all(&failures),
+        instances: locations.with_accounts(&changes.instances, |change| &change.id),
+        unanswered: UnansweredRegion::all(&failures),
     };
     context
         .output
-        .print(&document, |_| describe(&changes, &places, reader))?;
+        .print(&document, |_| describe(&changes, &locations, target))?;
     failure(&outcomes)?;
     refused(&changes, request.first_skip())?;
     all_answered(failures)
@@ -157,10 +157,7 @@ fn refused(changes: &Changes, first: Option<&Skip>) -> Result<(), CliError> {
     match first {
         Some(skip) if nothing => Err(CliError::new(
             Exit::NothingMatched,
-            format!(
-                "nothing was done about `{}`: {}",
-                skip.instance, skip.detail
-            ),
+            format!("nothing was changed: `{}`: {}", skip.instance, skip.detail),
         )),
         _ => Ok(()),
     }
@@ -202,18 +199,18 @@ fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
                 .map(|zone| zone.iana_name().unwrap_or("UTC"))
                 .collect();
             let message = format!(
-                "`--until` names a time on the clock, and these instances are managed in {} zones: {}",
+                "`--until` is a wall time, but the schedules of these instances use {} zones: {}",
                 several.len(),
                 names.join(", ")
             );
             Err(CliError::new(Exit::Usage, message).hint(
-                "write an instant, such as 2026-11-23T22:00:00+01:00, or a length with --for",
+                "use an instant, such as 2026-11-23T22:00:00+01:00, or a duration with --for",
             ))
         }
     }
 }
 
-/// `--by`, or else the user and the host: whoever reads the tag next month knows where to ask.
+/// Returns the actor of the request: `--by`, otherwise the user and the host.
 fn by(given: Option<&str>) -> Actor {
     match given {
         Some(who) => Actor::new(who),
@@ -227,7 +224,11 @@ fn by(given: Option<&str>) -> Actor {
     }
 }
 
-fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
+fn describe(
+    changes: &RequestedChanges,
+    locations: &InstanceLocations,
+    target: OutputTarget,
+) -> String {
     let row = |change: &Change| {
         let moment = |at| moment_here(at, changes.at);
         let override_ = change
@@ -241,14 +242,14 @@ fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
             change.id.to_string(),
             or_dash(change.name.as_ref()),
             change.before.to_string(),
-            word(change.result),
+            verdict_name(change.result),
             change.reason.clone(),
             or_dash(override_),
             or_dash(next),
         ];
-        places.row(&change.id, row)
+        locations.row(&change.id, row)
     };
-    let header = places.header(&[
+    let header = locations.header(&[
         "instance",
         "name",
         "before",
@@ -257,11 +258,14 @@ fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
         "override",
         "next edge",
     ]);
-    table_for(reader, &header, changes.instances.iter().map(row))
+    table_for(target, &header, changes.instances.iter().map(row))
 }
 
-/// The word that is in the JSON too.
-fn word(verdict: Verdict) -> String {
-    let word = serde_json::to_value(verdict).expect("a verdict is a word");
-    word.as_str().expect("a verdict is a word").to_owned()
+/// Returns the JSON name of the verdict.
+fn verdict_name(verdict: Verdict) -> String {
+    let verdict_name = serde_json::to_value(verdict).expect("a verdict is a verdict_name");
+    verdict_name
+        .as_str()
+        .expect("a verdict is a verdict_name")
+        .to_owned()
 }

@@ -1,4 +1,4 @@
-//! What is on this machine: the configuration, and the daemon.
+//! Checks the configuration and the daemon on this machine.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,9 +10,9 @@ use curfew_config::{Configuration, Driver};
 use curfew_journal::LOCK;
 use tokio::process::Command;
 
-use super::{Check, ready};
+use super::{Check, readiness};
 
-/// Where systemd keeps the state of `curfew.service`, which only the service itself is told.
+/// The state directory of `curfew.service`. systemd passes it to the service only.
 const SERVICE_STATE: &str = "/var/lib/curfew";
 
 pub(super) fn configuration(configuration: &Configuration) -> Check {
@@ -23,15 +23,17 @@ pub(super) fn configuration(configuration: &Configuration) -> Check {
     match configuration.schedule_set.schedules.len() {
         0 => Check::warn(
             "configuration",
-            format!("{place}: no schedules, so nothing but tags with hours in them manages"),
-            "write a schedule; docs/configuration.md and config/examples show how",
+            format!(
+                "{place}: no schedules; only instances with an inline schedule tag are managed"
+            ),
+            "add a schedule; see docs/configuration.md and config/examples",
         ),
         1 => Check::ok("configuration", format!("{place}: 1 schedule")),
         several => Check::ok("configuration", format!("{place}: {several} schedules")),
     }
 }
 
-/// Whether a daemon runs, by the lock that it holds, and whether it is ready, by its own word.
+/// Checks whether a daemon runs, by the lock that it holds, and whether it is ready.
 pub(super) async fn daemon(configuration: &Configuration) -> Check {
     let mut directories = vec![configuration.state_dir()];
     if configuration.daemon.state_dir.is_none() {
@@ -42,31 +44,31 @@ pub(super) async fn daemon(configuration: &Configuration) -> Check {
         match holder(&directory.join(LOCK)) {
             Ok(Some(process)) => {
                 let found = format!("process {process}, journal in `{}`", directory.display());
-                return ready::daemon(found, configuration).await;
+                return readiness::daemon(found, configuration).await;
             }
             Ok(None) => {}
             Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
         }
     }
     if hidden && service_is_active().await {
-        return ready::daemon("`curfew.service` is active".to_owned(), configuration).await;
+        return readiness::daemon("`curfew.service` is active".to_owned(), configuration).await;
     }
-    let hint = "`systemctl enable --now curfew`, or `curfew run`";
+    let hint = "run `systemctl enable --now curfew` or `curfew run`";
     match configuration.daemon.driver {
         Driver::Daemon => Check::fail(
             "daemon",
-            "none runs here, and nobody else makes the passes",
+            "not running; without it no passes run, because `daemon.driver` is `daemon`",
             hint,
         ),
         Driver::Cloud => Check::warn(
             "daemon",
-            "none runs here: schedules are kept, but nobody checks that, and nothing is journalled",
+            "not running: the schedules are applied, but not verified, and transitions are not journalled",
             hint,
         ),
     }
 }
 
-/// The process that holds a file's lock. Read from the kernel's list: to try the lock would be to hold it for a moment.
+/// Returns the process that holds the lock of a file. Reads `/proc/locks`, because trying the lock would hold it for a moment.
 fn holder(lock: &Path) -> std::io::Result<Option<u32>> {
     let file = fs::metadata(lock)?;
     let (device, inode) = (file.dev(), file.ino());
@@ -77,7 +79,7 @@ fn holder(lock: &Path) -> std::io::Result<Option<u32>> {
     );
     let locks = fs::read_to_string("/proc/locks")?;
     Ok(locks.lines().find_map(|line| {
-        // `1: FLOCK  ADVISORY  WRITE 4711 fe:00:8345 0 EOF`; a second one that waits has an arrow after the number.
+        // `1: FLOCK  ADVISORY  WRITE 4711 fe:00:8345 0 EOF`; a waiting process has an arrow after the number.
         let mut fields = line.split_whitespace().skip(1);
         let (kind, _, _) = (fields.next()?, fields.next()?, fields.next()?);
         let process = fields.next()?.parse().ok()?;
@@ -85,16 +87,16 @@ fn holder(lock: &Path) -> std::io::Result<Option<u32>> {
     }))
 }
 
-/// Its own directory is closed to others, but systemd tells everybody.
+/// Asks systemd whether the service is active: other users cannot read the state directory of the service.
 async fn service_is_active() -> bool {
-    let asked = Command::new("systemctl")
+    let status = Command::new("systemctl")
         .args(["is-active", "--quiet", "curfew.service"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .await;
-    asked.is_ok_and(|status| status.success())
+    status.is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]
@@ -102,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_holds_a_lock_is_seen_without_touching_it() {
+    fn the_holder_of_a_lock_is_found_without_locking() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(LOCK);
         assert_eq!(holder(&path).unwrap_err().kind(), ErrorKind::NotFound);

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A `curfew` that stays.
-pub(crate) struct Running {
+pub(crate) struct CurfewProcess {
     child: Child,
     log: PathBuf,
     outputs: Value,
 }
 
-impl Running {
+impl CurfewProcess {
     pub(super) fn start(mut command: Command, log: &Path, invited: bool) -> Self {
         let errors = File::options().create(true).append(true).open(log).unwrap();
         let mut child = command
@@ -73,7 +73,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for CurfewProcess {
     /// A test that fails leaves nothing behind either.
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -1,4 +1,4 @@
-//! Whether AWS, or what stands in for it, is there, knows us, and has our time.
+//! Checks the endpoint, the credentials and the clock.
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudErrorKind;
@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 
 use super::Check;
 
-/// From here on it is worth telling: an edge is to the minute.
-const WORTH_TELLING: SignedDuration = SignedDuration::from_mins(1);
+/// Edges have a precision of one minute, so smaller offsets do not matter.
+const WARN_AT: SignedDuration = SignedDuration::from_mins(1);
 /// *Signature Version 4*: "requests must reach AWS within five minutes of the time stamp".
-const REFUSED: SignedDuration = SignedDuration::from_mins(5);
+const FAIL_AT: SignedDuration = SignedDuration::from_mins(5);
 
 pub(super) fn endpoint(conn: &Connection, introduction: &Introduction) -> Check {
     let place = match conn.endpoint() {
@@ -20,14 +20,14 @@ pub(super) fn endpoint(conn: &Connection, introduction: &Introduction) -> Check 
     match &introduction.caller {
         Err(error) if error.kind == CloudErrorKind::Unreachable => Check::fail(
             "endpoint",
-            format!("{place} does not answer: {}", error.message),
+            format!("{place} does not respond: {}", error.message),
             error.hint(),
         ),
         _ => Check::ok("endpoint", place),
     }
 }
 
-/// Whose credentials they are, and where they come from.
+/// Reports the caller identity and the source of the credentials.
 pub(super) fn credentials(introduction: &Introduction, source: Option<String>) -> Check {
     match &introduction.caller {
         Ok(caller) => {
@@ -38,25 +38,25 @@ pub(super) fn credentials(introduction: &Introduction, source: Option<String>) -
             )
         }
         Err(error) if error.kind == CloudErrorKind::Unreachable => {
-            Check::skip("credentials", "not known: nobody answers")
+            Check::skip("credentials", "not checked: the endpoint does not respond")
         }
         Err(error) => Check::fail("credentials", error.to_string(), error.hint()),
     }
 }
 
 pub(super) fn clock(introduction: &Introduction) -> Check {
-    const HINT: &str = "set the clock, for example with `timedatectl set-ntp true`; Curfew goes by AWS's time meanwhile";
+    const HINT: &str = "set the clock, for example with `timedatectl set-ntp true`; until then Curfew uses the time of AWS";
     let Some(ahead) = introduction.clock else {
-        return Check::skip("clock", "not compared: no answer told the time");
+        return Check::skip("clock", "not checked: no response had a date");
     };
     let direction = if ahead.is_negative() { "slow" } else { "fast" };
     let message = format!("{} s {direction}", ahead.abs().as_secs());
     match ahead.abs() {
-        off if off < WORTH_TELLING => Check::ok("clock", "as the server's"),
-        off if off < REFUSED => Check::warn("clock", message, HINT),
+        off if off < WARN_AT => Check::ok("clock", "in sync with AWS"),
+        off if off < FAIL_AT => Check::warn("clock", message, HINT),
         _ => Check::fail(
             "clock",
-            format!("{message}, and AWS refuses signatures that are five minutes off"),
+            format!("{message}; AWS rejects signatures that are five minutes off"),
             HINT,
         ),
     }
@@ -67,11 +67,11 @@ mod tests {
     use curfew_aws::identity::Caller;
 
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::CheckVerdict;
 
     #[test]
-    fn a_clock_is_told_when_it_matters() {
-        let judged = |seconds: i64| {
+    fn clock_offsets_from_one_minute_are_reported() {
+        let checked = |seconds: i64| {
             let introduction = Introduction {
                 caller: Ok(Caller {
                     account: "000011112222".to_owned(),
@@ -82,13 +82,10 @@ mod tests {
             let check = clock(&introduction);
             (check.verdict, check.message)
         };
-        assert_eq!(judged(-59).0, Verdict::Ok);
-        assert_eq!(judged(90), (Verdict::Warn, "90 s fast".to_owned()));
-        let (verdict, message) = judged(-300);
-        assert_eq!(verdict, Verdict::Fail);
-        assert!(
-            message.starts_with("300 s slow, and AWS refuses"),
-            "{message}"
-        );
+        assert_eq!(checked(-59).0, CheckVerdict::Ok);
+        assert_eq!(checked(90), (CheckVerdict::Warn, "90 s fast".to_owned()));
+        let (verdict, message) = checked(-300);
+        assert_eq!(verdict, CheckVerdict::Fail);
+        assert!(message.starts_with("300 s slow; AWS rejects"), "{message}");
     }
 }

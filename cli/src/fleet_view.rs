@@ -1,4 +1,4 @@
-//! The instances of every account and region, seen as one fleet, and where each of them is.
+//! Combines the instances of all accounts and regions into one fleet, and records the location of each.
 
 use std::collections::HashMap;
 
@@ -27,16 +27,19 @@ pub(crate) struct Seen {
     pub(crate) failures: Vec<AccountRegionError>,
 }
 
-/// Looks for the instances of `scope` everywhere; fails if nobody answers.
+/// Observes the instances of `scope` in all account-regions. Fails if none of them responds.
 pub(crate) async fn observe(
     organisation: &Organisation,
     scope: &Scope,
     progress: &dyn Progress,
-) -> Result<Seen, CliError> {
-    let looking = organisation.observe(scope, Deadline::NONE);
-    let survey = progress::patiently(progress, LOOKING, looking, |survey| {
-        let instances = survey.answers.iter().map(|(_, instances)| instances.len());
-        looked_at(instances.sum())
+) -> Result<FleetView, CliError> {
+    let observing = organisation.observe(scope, Deadline::NONE);
+    let observed = progress::with_progress(progress, OBSERVING, observing, |observed| {
+        let instances = observed
+            .answers
+            .iter()
+            .map(|(_, instances)| instances.len());
+        observed_count(instances.sum())
     });
     let survey = survey.await;
     let none_answered = survey.answers.is_empty();
@@ -51,9 +54,9 @@ pub(crate) async fn observe(
     })
 }
 
-/// In a document: an account-region that did not answer, so that what is there is unknown.
+/// An account-region that failed, as JSON: the state of its instances is unknown.
 #[derive(Serialize)]
-pub(crate) struct Unanswered {
+pub(crate) struct UnansweredRegion {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<AccountId>,
     region: Region,
@@ -61,7 +64,7 @@ pub(crate) struct Unanswered {
     hint: String,
 }
 
-impl Unanswered {
+impl UnansweredRegion {
     pub(crate) fn all(failures: &[AccountRegionError]) -> Vec<Self> {
         let unanswered = failures.iter().map(|error| Self {
             account: error.account_region.account.clone(),
@@ -73,48 +76,47 @@ impl Unanswered {
     }
 }
 
-/// What is shown of a look that takes its time.
-pub(crate) const LOOKING: &str = "Looking at the instances";
+/// The progress text of an observation.
+pub(crate) const OBSERVING: &str = "Observing the instances";
 
-pub(crate) fn looked_at(instances: usize) -> String {
-    format!("Looked at {}", counted(instances, "instance"))
+pub(crate) fn observed_count(instances: usize) -> String {
+    format!("Observed {}", counted(instances, "instance"))
 }
 
-/// Where each instance is.
-pub(crate) struct Places {
-    of: HashMap<InstanceId, Place>,
-    /// Whether there is more than one place to be, answered or not.
+/// The location of each instance.
+pub(crate) struct InstanceLocations {
+    of: HashMap<InstanceId, InstanceLocation>,
+    /// Whether several account-regions are configured, including those that failed.
     several: bool,
-    /// Whether those are in more than one account.
+    /// Whether several accounts are configured.
     several_accounts: bool,
 }
 
-/// Where an instance is, and whose it is.
-struct Place {
+/// The account-region of an instance, and its account.
+struct InstanceLocation {
     account_region: AccountRegion,
     account: AccountId,
 }
 
-/// An entry about an instance in a document, with its account where several are managed. The HTTP API has the same entries and tells
-/// no accounts.
+/// A JSON entry about an instance, with its account if several accounts are managed. The HTTP API has the same entries without accounts.
 #[derive(Serialize)]
-pub(crate) struct Placed<'a, T> {
+pub(crate) struct WithAccount<'a, T> {
     #[serde(flatten)]
     entry: &'a T,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a AccountId>,
 }
 
-impl Places {
-    /// Of what each member showed.
+impl InstanceLocations {
+    /// Collects the locations from the observation of each account-region.
     pub(crate) fn of<'a>(
         organisation: &Organisation,
         seen: impl Iterator<Item = (&'a AccountRegionFleet, &'a [Instance])>,
     ) -> Self {
         let placed = seen.flat_map(|(one, instances)| {
-            let places = instances.iter();
-            places.map(|instance| {
-                let place = Place {
+            let locations = instances.iter();
+            locations.map(|instance| {
+                let place = InstanceLocation {
                     account_region: one.account_region.clone(),
                     account: instance.account.clone(),
                 };
@@ -129,29 +131,29 @@ impl Places {
         }
     }
 
-    /// An instance's account, where several are managed.
+    /// Returns the account of an instance if several accounts are managed.
     pub(crate) fn account(&self, instance: &InstanceId) -> Option<&AccountId> {
         let place = self.of.get(instance).filter(|_| self.several_accounts);
         place.map(|place| &place.account)
     }
 
-    /// A document's entries, each with its account where several are managed.
-    pub(crate) fn placed<'a, T>(
+    /// Adds accounts to JSON entries if several accounts are managed.
+    pub(crate) fn with_accounts<'a, T>(
         &'a self,
         entries: &'a [T],
         instance: impl Fn(&T) -> &InstanceId,
-    ) -> Vec<Placed<'a, T>> {
-        let placed = entries.iter().map(|entry| Placed {
+    ) -> Vec<WithAccount<'a, T>> {
+        let placed = entries.iter().map(|entry| WithAccount {
             entry,
             account: self.account(instance(entry)),
         });
         placed.collect()
     }
 
-    /// In a table of instances: after an instance's id and its name.
+    /// The index of the region column, after the ID and the name.
     const COLUMN: usize = 2;
 
-    /// A table's header. It has a column for where instances are as soon as there are several places.
+    /// Returns the header of a table, with a region column if there are several account-regions.
     pub(crate) fn header<'a>(&self, header: &[&'a str]) -> Vec<&'a str> {
         let mut header = header.to_vec();
         if self.several {
@@ -160,7 +162,7 @@ impl Places {
         header
     }
 
-    /// An instance's row under that header.
+    /// Returns the row of an instance for that header.
     pub(crate) fn row(&self, instance: &InstanceId, mut row: Vec<String>) -> Vec<String> {
         if self.several {
             let place = self.of.get(instance).map(|place| &place.account_region);
@@ -182,7 +184,7 @@ pub(crate) async fn carry_out_request(
     progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
 }
 
-/// Carries out what was decided, where its instances are, until its next edge.
+/// Executes passes in their account-regions, until the next edge of the plan.
 pub(crate) async fn carry_out(
     organisation: &Organisation,
     passes: Vec<(AccountRegion, Pass)>,
@@ -191,14 +193,14 @@ pub(crate) async fn carry_out(
 ) -> Vec<Outcome> {
     let steps = passes.iter().map(|(_, pass)| pass.plan.steps.len());
     let all = counted(steps.sum(), "step");
-    let step = format!("Carrying out {all}");
+    let step = format!("Executing {all}");
     let work = organisation.carry_out(passes, basis, Deadline::NONE);
-    let done = progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await;
+    let done = progress::with_progress(progress, &step, work, |_| format!("Executed {all}")).await;
     let outcomes = done.into_iter().flat_map(|(_, pass)| pass.outcomes);
     outcomes.collect()
 }
 
-/// Where was looked, in words.
+/// Describes the observed account-regions.
 pub(crate) fn place(organisation: &Organisation) -> String {
     match organisation.account_regions() {
         [only] => only.account_region.to_string(),
@@ -209,8 +211,8 @@ pub(crate) fn place(organisation: &Organisation) -> String {
     }
 }
 
-/// The error that stands for all steps that did not go as planned: the first one's sentence, and how many they are. Where
-/// all failed in one way, so does the command.
+/// Fails if a step failed, with the message of the first and the number of failed steps. The exit code is the one that all
+/// failures have in common, otherwise [`Exit::Failed`].
 pub(crate) fn failure(outcomes: &[Outcome]) -> Result<(), CliError> {
     let failed: Vec<CliError> = outcomes
         .iter()
@@ -220,18 +222,17 @@ pub(crate) fn failure(outcomes: &[Outcome]) -> Result<(), CliError> {
                 None => format!("`{}`", outcome.step.instance),
             };
             match &outcome.result {
-                // A newer word decided: that is no failure.
+                // A newer request or edge replaced the step.
                 StepResult::Done { .. } | StepResult::Dropped { .. } => None,
                 StepResult::Failed(error) => Some(CliError::from(error.repeated()).about(&label)),
                 StepResult::NotRemembered { error, .. } => {
-                    let label = format!("{label} is done, and could not be remembered");
+                    let label =
+                        format!("{label} was changed, but its state tag could not be written");
                     Some(CliError::from(error.repeated()).about(&label))
                 }
                 StepResult::OutOfTime => {
-                    let message =
-                        format!("{label}: its turn did not come before the plan's next edge");
-                    let hint =
-                        "from then on the plan is another one: look again with `curfew plan`";
+                    let message = format!("{label}: not started before the next edge of the plan");
+                    let hint = "the plan is different after an edge; check it with `curfew plan`";
                     Some(CliError::new(Exit::Failed, message).hint(hint))
                 }
             }
