@@ -20,10 +20,10 @@ use super::output::{count, counted, or_dash};
 use super::{CliError, Exit};
 use crate::progress;
 
-/// What was seen, and who did not answer.
-pub(crate) struct Seen {
+/// The observed instances with their locations, and the account-regions that failed.
+pub(crate) struct FleetView {
     pub(crate) fleet: ObservedFleet,
-    pub(crate) places: Places,
+    pub(crate) locations: InstanceLocations,
     pub(crate) failures: Vec<AccountRegionError>,
 }
 
@@ -41,14 +41,14 @@ pub(crate) async fn observe(
             .map(|(_, instances)| instances.len());
         observed_count(instances.sum())
     });
-    let survey = survey.await;
-    let none_answered = survey.answers.is_empty();
-    let (fleet, mut failures) = survey.into_fleet();
+    let observed = observed.await;
+    let none_answered = observed.answers.is_empty();
+    let (fleet, mut failures) = observed.into_fleet();
     if none_answered {
         all_answered(std::mem::take(&mut failures))?;
     }
-    Ok(Seen {
-        places: Places::of(organisation, fleet.account_regions()),
+    Ok(FleetView {
+        locations: InstanceLocations::of(organisation, fleet.account_regions()),
         fleet,
         failures,
     })
@@ -172,16 +172,16 @@ impl InstanceLocations {
     }
 }
 
-/// Carries out a request where its instances are: its tag is written first.
+/// Executes a request in the account-region of each instance. The tag of the request is written first.
 pub(crate) async fn carry_out_request(
     request: &DecidedRequest<'_, '_>,
     clock: &Clock,
     progress: &dyn Progress,
 ) -> Vec<Outcome> {
     let all = counted(request.steps(), "step");
-    let step = format!("Carrying out {all}");
+    let step = format!("Executing {all}");
     let work = request.carry_out(clock, Deadline::NONE);
-    progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
+    progress::with_progress(progress, &step, work, |_| format!("Executed {all}")).await
 }
 
 /// Executes passes in their account-regions, until the next edge of the plan.

@@ -92,11 +92,11 @@ pub(crate) async fn carry_out(
     let (configuration, organisation) = context.organisation().await?;
     let progress = progress::if_terminal();
     let scope = args.targets.scope();
-    let everywhere::Seen {
+    let fleet_view::FleetView {
         fleet,
-        places,
+        locations,
         failures,
-    } = everywhere::observe(&organisation, &scope, progress.as_ref()).await?;
+    } = fleet_view::observe(&organisation, &scope, progress.as_ref()).await?;
     let targets = InstanceSelector::from(args.targets);
     let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
     let found = !targets.are_unnamed() && targets.ids.iter().all(is_there);
@@ -119,23 +119,28 @@ pub(crate) async fn carry_out(
         Ok(selection) => selection,
         Err(error) => return Err(selecting(error, failures)),
     };
-    let wish = (ask(&selection, now)?, by(args.by.as_deref()));
-    let request =
-        DecidedRequest::decide(&selection, &configuration.schedule_set, &fleet, wish, now);
+    let kind = ask(&selection, now)?;
+    let request = DecidedRequest::decide(
+        &selection,
+        &configuration.schedule_set,
+        &fleet,
+        (kind, by(args.by.as_deref())),
+        now,
+    );
     let mut outcomes = Vec::new();
     let instances = if args.dry_run {
         request.dry_run()
     } else {
-        outcomes = everywhere::carry_out_request(&request, &context.clock, progress.as_ref()).await;
+        outcomes = fleet_view::carry_out_request(&request, &context.clock, progress.as_ref()).await;
         request.changes(&outcomes, ToString::to_string)
     };
     drop(progress);
-    let changes = Changes {
+    let changes = RequestedChanges {
         at: whole_second(now),
         instances,
     };
-    let reader = context.output.reader();
-    let document = Document {
+    let target = context.output.target();
+    let document = ChangesDocument {
         at: changes.at,
         instances: locations.with_accounts(&changes.instances, |change| &change.id),
         unanswered: UnansweredRegion::all(&failures),
@@ -148,8 +153,8 @@ pub(crate) async fn carry_out(
     all_answered(failures)
 }
 
-/// A request that came to nothing at all.
-fn refused(changes: &Changes, first: Option<&Skip>) -> Result<(), CliError> {
+/// Fails if every instance was skipped.
+fn refused(changes: &RequestedChanges, first: Option<&Skip>) -> Result<(), CliError> {
     let nothing = changes
         .instances
         .iter()
@@ -163,7 +168,7 @@ fn refused(changes: &Changes, first: Option<&Skip>) -> Result<(), CliError> {
     }
 }
 
-/// A wall time means the zone of the schedules that manage the instances: theirs is the clock that everybody looks at.
+/// Resolves the end of an override. A wall time is in the zone of the schedules that manage the instances.
 fn lasting(
     end: OverrideEnd,
     selection: &Selection<'_, '_>,

@@ -89,7 +89,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
 struct InstanceExplained {
     #[serde(flatten)]
     explanation: Explanation,
-    /// The last transitions, oldest first; nothing, where there is no journal.
+    /// The last transitions, oldest first, or `None` without a journal.
     transitions: Option<Vec<JournalEntry>>,
 }
 
@@ -100,7 +100,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         let progress = progress::if_terminal();
         fleet_view::observe(&organisation, &scope, progress.as_ref()).await?
     };
-    let found = seen.fleet.instances;
+    let found = fleet.fleet.instances;
     let Some(instance) = found.first() else {
         // The instance may be in an account-region that failed.
         all_answered(fleet.failures)?;
@@ -130,7 +130,7 @@ fn transitions(
     configuration: &Configuration,
     id: &InstanceId,
 ) -> Result<Option<Vec<JournalEntry>>, CliError> {
-    /// A day of a schedule and what people did to it.
+    /// About a day of scheduled transitions and overrides.
     const SHOWN: u32 = 5;
     let journal = match Journal::read(&configuration.state_dir()) {
         Err(JournalError::Missing { .. }) => return Ok(None),

@@ -128,7 +128,7 @@ fn with_accounts<T, const COLUMNS: usize>(view: &EntryView<T, COLUMNS>, entries:
     table(&header, rows)
 }
 
-const VIEW: View<JournalEntry, 14> = View {
+const VIEW: EntryView<JournalEntry, 14> = EntryView {
     nothing: "no transitions",
     header: &["at", "instance", "name", "from", "to", "cause", "schedule"],
     row,

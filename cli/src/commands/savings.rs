@@ -20,7 +20,7 @@ pub(crate) struct SavingsArgs {
     /// Start of the report: 30d, 2026-11-01, yesterday
     #[arg(long, default_value = "30d", value_name = "WHEN")]
     since: String,
-    /// End of the report [default: now]
+    /// OverrideEnd of the report [default: now]
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// Group the report by this
@@ -163,7 +163,7 @@ const COLUMNS: [&str; 10] = [
     "account",
 ];
 
-impl Row {
+impl SavingsRow {
     fn of(name: &str, line: &SavingsLine, priced: bool) -> Self {
         Self {
             name: name.to_owned(),

@@ -118,10 +118,10 @@ async fn observe(
     organisation: &Organisation,
     targets: &TargetArgs,
     progress: &dyn Progress,
-) -> Result<Look, CliError> {
-    let everywhere::Seen {
+) -> Result<StatusView, CliError> {
+    let fleet_view::FleetView {
         fleet,
-        places,
+        locations,
         failures,
     } = fleet_view::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
