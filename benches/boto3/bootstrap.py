@@ -1,4 +1,4 @@
-"""What Curfew's `GET /status` does at least, as one would write it with boto3: settings from SSM, instances from EC2, a JSON answer.
+"""What Curfew's `GET /status` does at least, as one would write it with boto3: configuration from SSM, instances from EC2, a JSON answer.
 
 It decides nothing: no time zones, no schedules, no next edge. The loop below stands for Lambda's own, and is leaner than that.
 """
@@ -16,17 +16,17 @@ SETTINGS_FOR_SECONDS = 60
 
 ssm = boto3.client("ssm")
 ec2 = boto3.client("ec2")
-settings = None
+configuration = None
 settings_read_at = 0.0
 
 
 def read_settings():
-    global settings, settings_read_at
-    if settings is None or time.monotonic() - settings_read_at > SETTINGS_FOR_SECONDS:
-        answer = ssm.get_parameter(Name=os.environ["CURFEW_SETTINGS_PARAMETER"])
-        settings = json.loads(answer["Parameter"]["Value"])
+    global configuration, settings_read_at
+    if configuration is None or time.monotonic() - settings_read_at > SETTINGS_FOR_SECONDS:
+        answer = ssm.get_parameter(Name=os.environ["CURFEW_CONFIGURATION_PARAMETER"])
+        configuration = json.loads(answer["Parameter"]["Value"])
         settings_read_at = time.monotonic()
-    return settings
+    return configuration
 
 
 def observe():

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 const INSTANCE: &str = include_str!("../answers/instance.xml");
-const SETTINGS: &str = include_str!("../answers/settings.json");
+const CONFIGURATION: &str = include_str!("../answers/configuration.json");
 
 /// The services, for as long as the runtime lives.
 pub struct Cloud {
@@ -29,7 +29,7 @@ pub struct Cloud {
 
 struct Answers {
     instances: Bytes,
-    settings: Bytes,
+    configuration: Bytes,
     described: AtomicUsize,
 }
 
@@ -65,14 +65,14 @@ impl Answers {
             instances += &INSTANCE.replace("{number}", &format!("{number:016x}"));
         }
         instances += "    </reservationSet>\n</DescribeInstancesResponse>\n";
-        let settings = serde_json::json!({"Parameter": {
-            "ARN": "arn:aws:ssm:eu-west-3:123456789012:parameter/curfew/curfew/settings",
-            "DataType": "text", "LastModifiedDate": 1_795_407_075.221, "Name": "/curfew/curfew/settings",
-            "Type": "String", "Value": SETTINGS, "Version": 1,
+        let configuration = serde_json::json!({"Parameter": {
+            "ARN": "arn:aws:ssm:eu-west-3:123456789012:parameter/curfew/curfew/configuration",
+            "DataType": "text", "LastModifiedDate": 1_795_407_075.221, "Name": "/curfew/curfew/configuration",
+            "Type": "String", "Value": CONFIGURATION, "Version": 1,
         }});
         Self {
             instances: instances.into(),
-            settings: settings.to_string().into(),
+            configuration: configuration.to_string().into(),
             described: AtomicUsize::new(0),
         }
     }
@@ -88,7 +88,7 @@ impl Answers {
                 .header(CONTENT_TYPE, "application/x-amz-json-1.1")
                 // On AWS the services are two hosts: nobody may use one's connection for the other.
                 .header(CONNECTION, "close")
-                .body(Full::new(self.settings.clone()))
+                .body(Full::new(self.configuration.clone()))
                 .expect("it is valid");
         }
         let body = body.collect().await.expect("clients send all of it");

@@ -117,7 +117,7 @@ impl Subject {
             )
             .env("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjE".repeat(50))
             .env("AWS_ENDPOINT_URL", &cloud.endpoint)
-            .env("CURFEW_SETTINGS_PARAMETER", "/curfew/curfew/settings")
+            .env("CURFEW_CONFIGURATION_PARAMETER", "/curfew/curfew/configuration")
             .env("CURFEW_AUTH", "token")
             .env("CURFEW_TOKENS", format!("token={TOKEN_SHA256}"))
             .stdin(Stdio::null())

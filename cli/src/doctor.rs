@@ -13,7 +13,7 @@ use curfew_aws::identity::introduce;
 use curfew_aws::organisation::Organisation;
 use serde::Serialize;
 
-use curfew_config::{Driver, Settings};
+use curfew_config::{Configuration, Driver};
 use curfew_deploy::Survey;
 
 /// What was found.
@@ -64,11 +64,11 @@ impl Verdict {
 }
 
 impl Report {
-    /// Where the settings can't be used, nothing else can be looked at.
-    pub fn of_bad_settings(problems: &str) -> Self {
-        let hint = "docs/settings.md lists every key";
+    /// Where the configuration can't be used, nothing else can be looked at.
+    pub fn of_bad_configuration(problems: &str) -> Self {
+        let hint = "docs/configuration.md lists every key";
         Self {
-            checks: vec![Check::fail("settings", problems, hint)],
+            checks: vec![Check::fail("configuration", problems, hint)],
         }
     }
 
@@ -112,26 +112,26 @@ impl Check {
     }
 }
 
-/// Looks at everything that these settings are about.
-pub async fn examine(conn: &Connection, settings: &Settings, clock: &Clock) -> Report {
+/// Looks at everything that this configuration is about.
+pub async fn examine(conn: &Connection, configuration: &Configuration, clock: &Clock) -> Report {
     let introduction = introduce(conn).await;
     let mut checks = vec![
-        here::settings(settings),
+        here::configuration(configuration),
         place::endpoint(conn, &introduction),
         place::credentials(&introduction, conn.source.name()),
         place::clock(&introduction),
     ];
-    let survey = Survey::of(conn, &settings.stack.name);
+    let survey = Survey::of(conn, &configuration.stack.name);
     if introduction.caller.is_ok() {
-        let organisation = Organisation::open(conn, &settings.membership);
-        let (instances, seen) = fleet::instances(&organisation, settings).await;
+        let organisation = Organisation::open(conn, &configuration.targets);
+        let (instances, seen) = fleet::instances(&organisation, configuration).await;
         checks.push(instances);
         checks.push(fleet::permissions(conn, &survey, &introduction, &seen).await);
     } else {
         let unknown = |check| Check::skip(check, "not looked at: nobody let us in");
         checks.extend(["instances", "permissions"].map(unknown));
     }
-    match settings.daemon.driver {
+    match configuration.daemon.driver {
         Driver::Daemon => checks.push(Check::skip(
             "stack",
             "none is needed: `daemon.driver` is `daemon`",
@@ -139,12 +139,12 @@ pub async fn examine(conn: &Connection, settings: &Settings, clock: &Clock) -> R
         Driver::Cloud => {
             checks.push(deployed::code(&survey).await);
             if introduction.caller.is_ok() {
-                checks.extend(deployed::stack(conn, &survey, settings, clock).await);
+                checks.extend(deployed::stack(conn, &survey, configuration, clock).await);
             } else {
                 checks.push(Check::skip("stack", "not looked at: nobody let us in"));
             }
         }
     }
-    checks.push(here::daemon(settings).await);
+    checks.push(here::daemon(configuration).await);
     Report { checks }
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use curfew_aws::connect::ConnectError;
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_aws::organisation::{MemberError, MemberFailure};
-use curfew_config::SettingsError;
+use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure};
+use curfew_config::ConfigurationError;
 use curfew_core::select::SelectError;
 use curfew_daemon::notify::OpenError;
 use curfew_daemon::run::RunError;
@@ -23,7 +23,7 @@ use crate::printable;
 pub enum Exit {
     /// Something failed, and was said.
     Failed = 1,
-    /// The command line or the settings are wrong.
+    /// The command line or the configuration is wrong.
     Usage = 2,
     /// Nothing matched.
     NothingMatched = 3,
@@ -129,8 +129,8 @@ impl fmt::Display for CliError {
     }
 }
 
-impl From<SettingsError> for CliError {
-    fn from(error: SettingsError) -> Self {
+impl From<ConfigurationError> for CliError {
+    fn from(error: ConfigurationError) -> Self {
         let hint = error.hint();
         Self::wrap(Exit::Usage, error).hint(hint)
     }
@@ -149,13 +149,13 @@ impl From<CloudError> for CliError {
     }
 }
 
-impl From<MemberError> for CliError {
-    fn from(error: MemberError) -> Self {
+impl From<AccountRegionError> for CliError {
+    fn from(error: AccountRegionError) -> Self {
         Self {
             exit: match &error.failure {
-                MemberFailure::Cloud(error) => exit_of(error.kind),
-                MemberFailure::OutOfTime => Exit::Failed,
-                MemberFailure::NoAnswer { .. } => Exit::Unreachable,
+                AccountRegionFailure::Cloud(error) => exit_of(error.kind),
+                AccountRegionFailure::OutOfTime => Exit::Failed,
+                AccountRegionFailure::NoAnswer { .. } => Exit::Unreachable,
             },
             message: error.to_string(),
             hint: Some(error.hint()),
@@ -167,7 +167,7 @@ impl From<MemberError> for CliError {
 
 /// What is said of accounts and regions that did not answer, once the others' results are printed: each with its own hint. Where all
 /// failed in one way, so does the command.
-pub(crate) fn all_answered(failures: Vec<MemberError>) -> Result<(), CliError> {
+pub(crate) fn all_answered(failures: Vec<AccountRegionError>) -> Result<(), CliError> {
     let mut errors = failures.into_iter().map(CliError::from);
     let Some(mut first) = errors.next() else {
         return Ok(());
@@ -180,7 +180,7 @@ pub(crate) fn all_answered(failures: Vec<MemberError>) -> Result<(), CliError> {
 }
 
 /// What an error of a selection means when these account-regions did not answer: nothing is "not found" while it may be there.
-pub(crate) fn selecting(error: SelectError, failures: Vec<MemberError>) -> CliError {
+pub(crate) fn selecting(error: SelectError, failures: Vec<AccountRegionError>) -> CliError {
     if !error.claims_absence() {
         return error.into();
     }

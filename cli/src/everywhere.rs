@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::{Basis, Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberError, MemberFleet, Organisation};
+use curfew_aws::organisation::{AccountRegionError, AccountRegionFleet, Organisation};
 use curfew_aws::pass::Pass;
 use curfew_aws::progress::Progress;
-use curfew_core::govern::Governance;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
-use curfew_core::membership::Member;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::Step;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ use crate::progress;
 pub(crate) struct Seen {
     pub(crate) instances: Vec<Instance>,
     pub(crate) places: Places,
-    pub(crate) failures: Vec<MemberError>,
+    pub(crate) failures: Vec<AccountRegionError>,
 }
 
 /// Looks for the instances of `scope` everywhere; fails if nobody answers.
@@ -72,10 +72,10 @@ pub(crate) struct Unanswered {
 }
 
 impl Unanswered {
-    pub(crate) fn all(failures: &[MemberError]) -> Vec<Self> {
+    pub(crate) fn all(failures: &[AccountRegionError]) -> Vec<Self> {
         let unanswered = failures.iter().map(|error| Self {
-            account: error.member.account.clone(),
-            region: error.member.region.clone(),
+            account: error.account_region.account.clone(),
+            region: error.account_region.region.clone(),
             message: error.to_string(),
             hint: error.hint(),
         });
@@ -101,11 +101,11 @@ pub(crate) struct Places {
 
 /// Where an instance is, and whose it is.
 struct Place {
-    member: Member,
+    account_region: AccountRegion,
     account: AccountId,
 }
 
-/// An entry about an instance in a document, with its account where several are governed. The HTTP API has the same entries and tells
+/// An entry about an instance in a document, with its account where several are managed. The HTTP API has the same entries and tells
 /// no accounts.
 #[derive(Serialize)]
 pub(crate) struct Placed<'a, T> {
@@ -119,33 +119,33 @@ impl Places {
     /// Of what each member showed.
     pub(crate) fn of<'a>(
         organisation: &Organisation,
-        seen: impl Iterator<Item = (&'a MemberFleet, &'a [Instance])>,
+        seen: impl Iterator<Item = (&'a AccountRegionFleet, &'a [Instance])>,
     ) -> Self {
         let placed = seen.flat_map(|(one, instances)| {
             let places = instances.iter();
             places.map(|instance| {
                 let place = Place {
-                    member: one.member.clone(),
+                    account_region: one.account_region.clone(),
                     account: instance.account.clone(),
                 };
                 (instance.id.clone(), place)
             })
         });
-        let members = organisation.members();
+        let account_regions = organisation.account_regions();
         Self {
             of: placed.collect(),
-            several: members.len() > 1,
-            several_accounts: members.iter().any(|one| one.account.is_some()),
+            several: account_regions.len() > 1,
+            several_accounts: account_regions.iter().any(|one| one.account.is_some()),
         }
     }
 
-    /// An instance's account, where several are governed.
+    /// An instance's account, where several are managed.
     pub(crate) fn account(&self, instance: &InstanceId) -> Option<&AccountId> {
         let place = self.of.get(instance).filter(|_| self.several_accounts);
         place.map(|place| &place.account)
     }
 
-    /// A document's entries, each with its account where several are governed.
+    /// A document's entries, each with its account where several are managed.
     pub(crate) fn placed<'a, T>(
         &'a self,
         entries: &'a [T],
@@ -173,7 +173,7 @@ impl Places {
     /// An instance's row under that header.
     pub(crate) fn row(&self, instance: &InstanceId, mut row: Vec<String>) -> Vec<String> {
         if self.several {
-            let place = self.of.get(instance).map(|place| &place.member);
+            let place = self.of.get(instance).map(|place| &place.account_region);
             row.insert(Self::COLUMN, or_dash(place));
         }
         row
@@ -183,7 +183,7 @@ impl Places {
     pub(crate) async fn carry_out_asked(
         &self,
         organisation: &Organisation,
-        governance: &Governance,
+        schedule_set: &ScheduleSet,
         clock: &Clock,
         instances: &[Instance],
         steps: Vec<Step>,
@@ -193,16 +193,19 @@ impl Places {
         let step = format!("Carrying out {all}");
         let steps = self.sorted(steps);
         let work =
-            organisation.carry_out_asked(governance, instances, steps, clock, Deadline::NONE);
+            organisation.carry_out_asked(schedule_set, instances, steps, clock, Deadline::NONE);
         progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
     }
 
-    fn sorted(&self, steps: Vec<Step>) -> Vec<(Member, Vec<Step>)> {
-        let mut sorted: BTreeMap<Member, Vec<Step>> = BTreeMap::new();
+    fn sorted(&self, steps: Vec<Step>) -> Vec<(AccountRegion, Vec<Step>)> {
+        let mut sorted: BTreeMap<AccountRegion, Vec<Step>> = BTreeMap::new();
         for step in steps {
             let place = self.of.get(&step.instance);
             let place = place.expect("a step is for an instance that was seen");
-            sorted.entry(place.member.clone()).or_default().push(step);
+            sorted
+                .entry(place.account_region.clone())
+                .or_default()
+                .push(step);
         }
         sorted.into_iter().collect()
     }
@@ -211,7 +214,7 @@ impl Places {
 /// Carries out what was decided, where its instances are, until its next edge.
 pub(crate) async fn carry_out(
     organisation: &Organisation,
-    passes: Vec<(Member, Pass)>,
+    passes: Vec<(AccountRegion, Pass)>,
     basis: Basis<'_>,
     progress: &dyn Progress,
 ) -> Vec<Outcome> {
@@ -226,9 +229,12 @@ pub(crate) async fn carry_out(
 
 /// Where was looked, in words.
 pub(crate) fn place(organisation: &Organisation) -> String {
-    match organisation.members() {
-        [only] => only.member.to_string(),
-        several => format!("the {} accounts and regions of the settings", several.len()),
+    match organisation.account_regions() {
+        [only] => only.account_region.to_string(),
+        several => format!(
+            "the {} accounts and regions of the configuration",
+            several.len()
+        ),
     }
 }
 

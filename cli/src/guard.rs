@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read, Write};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::progress::Progress;
-use curfew_config::Settings;
+use curfew_config::Configuration;
 use curfew_core::published::Loss;
 use curfew_deploy::Deployment;
 use curfew_deploy::guard::{self, GuardError};
@@ -25,17 +25,17 @@ pub(crate) enum Asking {
     Answered,
 }
 
-/// Shows whose account and region it is and what the stack costs, and asks where it would govern more instances than the settings say
+/// Shows whose account and region it is and what the stack costs, and asks where it would manage more instances than the configuration says
 /// is usual.
 pub(crate) async fn before_deploying(
-    settings: &Settings,
+    configuration: &Configuration,
     connection: &Connection,
     clock: &Clock,
     asking: Asking,
     progress: &dyn Progress,
     person: &mut Person<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
-    let Some(outlook) = guard::look(connection, settings, clock).await? else {
+    let Some(outlook) = guard::look(connection, configuration, clock).await? else {
         return Ok(());
     };
     progress.note(&format!(
@@ -46,11 +46,11 @@ pub(crate) async fn before_deploying(
     for error in &outlook.unseen {
         progress.note(&format!("{error}: its instances are not counted"));
     }
-    let (governed, usual) = (outlook.governed, settings.stack.confirm_above);
-    let are = if governed == 1 { "is" } else { "are" };
-    let instances = counted(governed, "instance");
-    progress.note(&format!("{instances} {are} governed"));
-    if governed <= usual || asking == Asking::Answered {
+    let (managed, usual) = (outlook.managed, configuration.stack.confirm_above);
+    let are = if managed == 1 { "is" } else { "are" };
+    let instances = counted(managed, "instance");
+    progress.note(&format!("{instances} {are} managed"));
+    if managed <= usual || asking == Asking::Answered {
         return Ok(());
     }
     let told = format!(
@@ -74,7 +74,7 @@ pub(crate) async fn before_dropping(
     progress: &dyn Progress,
     person: &mut Person<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
-    let (stack, document) = (&deployment.stack, &deployment.settings_document);
+    let (stack, document) = (&deployment.stack, &deployment.configuration_document);
     let loss = curfew_deploy::loss(connection, stack, document).await?;
     loss.map_or(Ok(()), |loss| confirm(&loss, asking, progress, person))
 }
@@ -129,9 +129,9 @@ mod tests {
 
     use super::*;
     use crate::progress::Lines;
-    use curfew_config::{AwsSettings, Overrides};
+    use curfew_config::{AwsConfiguration, Overrides};
 
-    /// The model in AWS's place, with three instances that are governed.
+    /// The model in AWS's place, with three instances that are managed.
     async fn aws() -> Connection {
         let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
         for name in ["web", "db", "batch"] {
@@ -153,7 +153,7 @@ mod tests {
         conn
     }
 
-    fn settings(confirm_above: usize) -> Settings {
+    fn configuration(confirm_above: usize) -> Configuration {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("curfew.toml");
         let text = format!(
@@ -164,7 +164,7 @@ mod tests {
         curfew_config::load(&Overrides {
             file: Some(file),
             fallback: None,
-            aws: AwsSettings::default(),
+            aws: AwsConfiguration::default(),
             environment: HashMap::new(),
         })
         .unwrap()
@@ -188,7 +188,7 @@ mod tests {
         let mut questions = Vec::new();
         let lines = Lines::new(Vec::new());
         let outcome = before_deploying(
-            &settings(confirm_above),
+            &configuration(confirm_above),
             &aws().await,
             &Clock::system(),
             asking,
@@ -199,7 +199,7 @@ mod tests {
         let told = String::from_utf8(lines.into_inner()).unwrap();
         assert!(told.contains("note: AWS account 000000000000, eu-west-3, as "));
         assert!(told.contains("note: the stack itself costs "), "{told}");
-        assert!(told.contains("note: 3 instances are governed\n"), "{told}");
+        assert!(told.contains("note: 3 instances are managed\n"), "{told}");
         let code = match outcome {
             Ok(()) => 0,
             Err(error) => {

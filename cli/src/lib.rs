@@ -28,7 +28,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 
-use curfew_config::{AwsSettings, Lookup, Overrides, Settings};
+use curfew_config::{AwsConfiguration, Configuration, Lookup, Overrides};
 
 use self::commands::{
     apply, check, completions, deploy, destroy, document, explain, history, import, man,
@@ -56,13 +56,13 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Try it without an account:   curfew up
 Against AWS:                 curfew check curfew.toml && curfew --config curfew.toml deploy
-Exit codes:                  0 done · 1 something failed · 2 usage or settings · 3 nothing matched
+Exit codes:                  0 done · 1 something failed · 2 usage or configuration · 3 nothing matched
                              4 not authorised · 5 cloud unreachable";
 
 /// Options that every command takes.
 #[derive(Clone, Debug, Args)]
 struct Global {
-    /// The settings file [default: ./curfew.toml, if it is yours alone (never for `run`), else /etc/curfew/curfew.toml]
+    /// The configuration file [default: ./curfew.toml, if it is yours alone (never for `run`), else /etc/curfew/curfew.toml]
     #[arg(long, short, global = true, value_name = "FILE", env = "CURFEW_CONFIG")]
     config: Option<PathBuf>,
     /// An AWS endpoint, such as LocalStack's http://localhost:4566 [default: AWS_ENDPOINT_URL, else AWS itself]
@@ -92,7 +92,7 @@ struct Global {
 enum Command {
     /// Try everything here: an emulator, a demo fleet, the stack, and the daemon, until Ctrl-C
     Up(up::UpArgs),
-    /// Create or update the stack and its wake-up rules
+    /// Create or update the stack and its trigger rules
     Deploy(deploy::DeployArgs),
     /// Remove the stack, its rules, and everything else that `deploy` made
     Destroy(destroy::DestroyArgs),
@@ -110,7 +110,7 @@ enum Command {
     Start(ChangeArgs),
     /// Stop instances now
     Stop(ChangeArgs),
-    /// End a hold, and do what the schedule wants
+    /// End an override, and do what the schedule wants
     Resume(RequestArgs),
     /// List the coming edges; needs no credentials
     Next(next::NextArgs),
@@ -122,24 +122,24 @@ enum Command {
     History(history::HistoryArgs),
     /// Say how long instances were off, by the journal, and what that saved
     Savings(savings::SavingsArgs),
-    /// Try out whether notices get through
+    /// Try out whether notifications get through
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
     /// Look for everything that keeps Curfew from working, and say what to do; changes nothing
     Doctor,
-    /// Check a settings file; needs no credentials
+    /// Check a configuration file; needs no credentials
     Check(check::CheckArgs),
-    /// Print the JSON schema of the settings file, for editors
+    /// Print the JSON schema of the configuration file, for editors
     Schema,
-    /// Translate another tool's schedules into settings; needs no credentials
+    /// Translate another tool's schedules into configuration; needs no credentials
     Import(import::ImportArgs),
-    /// Print the wake-up rules, for tools that deploy in place of `deploy`; needs no credentials
+    /// Print the trigger rules, for tools that deploy in place of `deploy`; needs no credentials
     Rules,
     /// Print the stack's CloudFormation template; needs no credentials
     Template,
-    /// Print what the stack's SSM parameter holds: the settings as the Lambda reads them; needs no credentials
+    /// Print what the stack's SSM parameter holds: the configuration as the Lambda reads them; needs no credentials
     Document,
-    /// Print a CloudFormation template for the role in another account that Curfew governs; needs no credentials
+    /// Print a CloudFormation template for the role in another account that Curfew manages; needs no credentials
     MemberRole,
     /// Make tokens for the HTTP API
     #[command(subcommand)]
@@ -241,17 +241,17 @@ struct Context {
 }
 
 impl Context {
-    /// The settings, from all layers.
-    fn settings(&self) -> Result<Settings, CliError> {
+    /// The configuration, from all layers.
+    fn configuration(&self) -> Result<Configuration, CliError> {
         Ok(curfew_config::load(&self.overrides(Lookup::Folder)?)?)
     }
 
-    /// How the settings are read. Says which file counts where that was not named.
+    /// How the configuration is read. Says which file counts where that was not named.
     fn overrides(&self, lookup: Lookup) -> Result<Overrides, CliError> {
         let found = curfew_config::find(self.global.config.as_deref(), lookup)?;
         if found.is_unnamed {
             let told = format!(
-                "note: the settings are those of `{}`\n",
+                "note: the configuration is those of `{}`\n",
                 found.path.display()
             );
             // Nobody is left to tell when standard error is gone.
@@ -268,7 +268,7 @@ impl Context {
         Overrides {
             file: self.global.config.clone(),
             fallback: None,
-            aws: AwsSettings {
+            aws: AwsConfiguration {
                 endpoint: self.global.endpoint_url.clone(),
                 region: self.global.region.clone(),
                 profile: self.global.profile.clone(),
@@ -279,21 +279,21 @@ impl Context {
         }
     }
 
-    /// The settings, and the instances of every account and region that they name.
-    async fn organisation(&self) -> Result<(Settings, Organisation), CliError> {
-        let settings = self.settings()?;
-        let connection = self.connect(&settings).await?;
-        let organisation = Organisation::open(&connection, &settings.membership);
-        Ok((settings, organisation))
+    /// The configuration, and the instances of every account and region that they name.
+    async fn organisation(&self) -> Result<(Configuration, Organisation), CliError> {
+        let configuration = self.configuration()?;
+        let connection = self.connect(&configuration).await?;
+        let organisation = Organisation::open(&connection, &configuration.targets);
+        Ok((configuration, organisation))
     }
 
-    /// A connection as the settings say.
-    async fn connect(&self, settings: &Settings) -> Result<Connection, CliError> {
-        let AwsSettings {
+    /// A connection as the configuration says.
+    async fn connect(&self, configuration: &Configuration) -> Result<Connection, CliError> {
+        let AwsConfiguration {
             endpoint,
             region,
             profile,
-        } = settings.aws.clone();
+        } = configuration.aws.clone();
         Ok(Connection::open(ConnectOptions {
             endpoint,
             region,

@@ -3,12 +3,12 @@
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
 use curfew_core::assess::assess;
+use curfew_core::configuration::duration;
 use curfew_core::decision::Decision;
 use curfew_core::instance::InstanceId;
-use curfew_core::memory::{Who, whole_second};
+use curfew_core::memory::{Actor, whole_second};
 use curfew_core::request::{Ask, End, Lasting, Request};
 use curfew_core::select::{Seen, Selection, Targets, for_change};
-use curfew_core::settings::duration;
 use curfew_core::skip::Skip;
 use curfew_core::step::Step;
 use curfew_core::world::World;
@@ -49,7 +49,7 @@ pub(crate) struct RequestArgs {
     by: Option<String>,
 }
 
-/// Starts or stops them, and holds them there as long as `args` say.
+/// Starts or stops them, and overrides them there as long as `args` say.
 pub(crate) async fn change(
     context: &mut Context,
     args: ChangeArgs,
@@ -91,7 +91,7 @@ pub(crate) async fn carry_out(
     args: RequestArgs,
     ask: impl FnOnce(&Selection<'_, '_>, Timestamp) -> Result<Ask, CliError>,
 ) -> Result<(), CliError> {
-    let (settings, organisation) = context.organisation().await?;
+    let (configuration, organisation) = context.organisation().await?;
     let progress = progress::for_watchers();
     let scope = args.targets.scope();
     let everywhere::Seen {
@@ -110,9 +110,14 @@ pub(crate) async fn carry_out(
         Vec::new()
     };
     let now = context.clock.now();
-    let world = World::unasked(&settings.governance, &instances);
+    let world = World::unasked(&configuration.schedule_set, &instances);
     let seen = Seen::all(&world, now);
-    let selection = match for_change(&targets, &seen, &settings.governance, settings.api.limit) {
+    let selection = match for_change(
+        &targets,
+        &seen,
+        &configuration.schedule_set,
+        configuration.api.limit,
+    ) {
         Ok(selection) => selection,
         Err(error) => return Err(selecting(error, failures)),
     };
@@ -150,7 +155,7 @@ pub(crate) async fn carry_out(
     } else {
         let carrying_out = places.carry_out_asked(
             &organisation,
-            &settings.governance,
+            &configuration.schedule_set,
             &context.clock,
             &instances,
             steps,
@@ -230,7 +235,7 @@ fn refused(changes: &Changes, left_alone: &[(&Seen<'_>, Skip)]) -> Result<(), Cl
     }
 }
 
-/// A wall time means the zone of the schedules that govern the instances: theirs is the clock that everybody looks at.
+/// A wall time means the zone of the schedules that manage the instances: theirs is the clock that everybody looks at.
 fn lasting(end: End, selection: &Selection<'_, '_>, now: Timestamp) -> Result<Lasting, CliError> {
     let zone = if end.needs_zone() {
         zone(selection)?
@@ -262,7 +267,7 @@ fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
                 .map(|zone| zone.iana_name().unwrap_or("UTC"))
                 .collect();
             let message = format!(
-                "`--until` names a time on the clock, and these instances are governed in {} zones: {}",
+                "`--until` names a time on the clock, and these instances are managed in {} zones: {}",
                 several.len(),
                 names.join(", ")
             );
@@ -274,15 +279,15 @@ fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
 }
 
 /// `--by`, or else the user and the host: whoever reads the tag next month knows where to ask.
-fn by(given: Option<&str>) -> Who {
+fn by(given: Option<&str>) -> Actor {
     match given {
-        Some(who) => Who::new(who),
+        Some(who) => Actor::new(who),
         None => {
             let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
             let user =
                 user.unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
             let system = rustix::system::uname();
-            Who::new(&format!("{user}@{}", system.nodename().to_string_lossy()))
+            Actor::new(&format!("{user}@{}", system.nodename().to_string_lossy()))
         }
     }
 }
@@ -290,10 +295,10 @@ fn by(given: Option<&str>) -> Who {
 fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
     let row = |change: &Change| {
         let moment = |at| moment_here(at, changes.at);
-        let hold = change
-            .hold
+        let override_ = change
+            .override_
             .as_ref()
-            .map(|hold| format!("{} until {}", hold.state, moment(hold.until)));
+            .map(|override_| format!("{} until {}", override_.state, moment(override_.until)));
         let next = change
             .next_edge
             .map(|edge| format!("{} {}", edge.action, moment(edge.at)));
@@ -303,7 +308,7 @@ fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
             change.before.to_string(),
             word(change.result),
             change.reason.clone(),
-            or_dash(hold),
+            or_dash(override_),
             or_dash(next),
         ];
         places.row(&change.id, row)
@@ -314,7 +319,7 @@ fn describe(changes: &Changes, places: &Places, reader: Reader) -> String {
         "before",
         "result",
         "reason",
-        "hold",
+        "override",
         "next edge",
     ]);
     table_for(reader, &header, changes.instances.iter().map(row))

@@ -90,7 +90,7 @@ fn rows(preview: &Preview) -> Vec<Row> {
     let mut rows = Vec::new();
     for (change, what) in [
         (preview.code, "the Lambda's code"),
-        (preview.settings, "the Lambda's settings"),
+        (preview.configuration, "the Lambda's configuration"),
     ] {
         let action = match change {
             DataChange::Keep => continue,
@@ -119,7 +119,7 @@ fn rows(preview: &Preview) -> Vec<Row> {
     let stale = preview.stale_code.iter();
     rows.extend(stale.map(|key| row(DELETE, key, "older code", String::new())));
     let rules = &preview.rules;
-    let kind = "wake-up rule";
+    let kind = "trigger rule";
     for rule in &rules.create {
         let replaces = rules.replace.contains(&rule.name);
         let action = if replaces { REPLACE } else { CREATE };
@@ -180,7 +180,7 @@ fn listed(belongings: &Belongings) -> Vec<Vec<String>> {
         belongings
             .parameters
             .iter()
-            .map(|name| row("settings", name)),
+            .map(|name| row("configuration", name)),
     );
     let instances = &belongings.instances;
     if !instances.is_empty() {
@@ -205,7 +205,7 @@ fn listed(belongings: &Belongings) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use curfew_aws::rules::{RuleChanges, WakeUpRule};
+    use curfew_aws::rules::{RuleChanges, TriggerRule};
 
     use super::*;
     use curfew_deploy::stack::{ResourceChange, StackChanges};
@@ -214,7 +214,7 @@ mod tests {
         Preview {
             code: DataChange::Keep,
             stale_code: Vec::new(),
-            settings: DataChange::Keep,
+            configuration: DataChange::Keep,
             stack: StackChanges {
                 intent: Intent::Keep,
                 status: Some("UPDATE_COMPLETE".to_owned()),
@@ -231,7 +231,7 @@ mod tests {
         let mut plan = nothing();
         plan.code = DataChange::Change;
         plan.stale_code = vec!["lambda/0f.zip".to_owned()];
-        plan.settings = DataChange::Create;
+        plan.configuration = DataChange::Create;
         plan.stack.intent = Intent::Update;
         plan.stack.parameters = vec![
             ParameterChange {
@@ -259,13 +259,13 @@ mod tests {
         })
         .to_vec();
         let stack = "demo".parse().unwrap();
-        plan.rules.create = vec![WakeUpRule::heartbeat(&stack, "rate(5 minutes)")];
+        plan.rules.create = vec![TriggerRule::heartbeat(&stack, "rate(5 minutes)")];
         plan.rules.delete = vec!["curfew-demo-old-stop-123456".to_owned()];
         plan.warnings = vec!["the bus is nearly full".to_owned()];
         insta::assert_snapshot!(preview(&plan), @"
         ACTION             WHAT                          KIND              DETAIL
         change             the Lambda's code             data
-        create             the Lambda's settings         data
+        create             the Lambda's configuration         data
         change             Auth                          parameter         none → token
         change             FleetPolicy                   parameter         - → xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
         change             Function                      AWS::Some::Thing  Code, Tags
@@ -273,8 +273,8 @@ mod tests {
         change or replace  Work                          AWS::Some::Thing  Code, Tags
         delete             IamDeployment                 AWS::Some::Thing  Code, Tags
         delete             lambda/0f.zip                 older code
-        create             curfew-demo-heartbeat-641d0e  wake-up rule      rate(5 minutes)
-        delete             curfew-demo-old-stop-123456   wake-up rule
+        create             curfew-demo-heartbeat-641d0e  trigger rule      rate(5 minutes)
+        delete             curfew-demo-old-stop-123456   trigger rule
 
         2 to create, 4 to change, 2 to replace, 3 to delete. Nothing was changed.
         note: the bus is nearly full
@@ -297,7 +297,7 @@ mod tests {
             stack: Some("demo".parse().unwrap()),
             bucket: Some("curfew-demo-000000000000-eu-west-3".to_owned()),
             objects: vec!["lambda/0f.zip".to_owned()],
-            parameters: vec!["/curfew/demo/settings".to_owned()],
+            parameters: vec!["/curfew/demo/configuration".to_owned()],
             instances: (0..1200)
                 .map(|number| format!("i-{number:017x}").parse().unwrap())
                 .collect(),
@@ -310,7 +310,7 @@ mod tests {
         stack            demo, with its function, API, queues, role and log group
         code             lambda/0f.zip
         bucket           curfew-demo-000000000000-eu-west-3
-        settings         /curfew/demo/settings
+        configuration         /curfew/demo/configuration
         tags `curfew:*`  of i-00000000000000000, i-00000000000000001, i-00000000000000002, i-00000000000000003, i-00000000000000004 and 1,195 more
         ");
         insta::assert_snapshot!(removed(&Belongings::default()), @"there was nothing to remove");

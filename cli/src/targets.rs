@@ -14,7 +14,7 @@ pub(crate) struct TargetArgs {
     /// Instances by id
     #[arg(value_name = "INSTANCE")]
     instances: Vec<InstanceId>,
-    /// Instances that this schedule governs; may be repeated
+    /// Instances that this schedule manages; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "instances")]
     schedule: Vec<ScheduleName>,
     /// Instances with this tag, * and ? being wildcards; may be repeated, and then all must fit
@@ -64,13 +64,13 @@ impl From<SelectError> for CliError {
                 "nothing was done; check the id, the region and the account".to_owned(),
             ),
             SelectError::UnknownSchedule { known, .. } => (Exit::NothingMatched, one_of(known)),
-            SelectError::NothingGoverned => (
+            SelectError::NothingManaged => (
                 Exit::NothingMatched,
-                format!("give an instance the governing tag; {STATUS}"),
+                format!("give an instance the managing tag; {STATUS}"),
             ),
-            SelectError::NotGoverned { .. } => (
+            SelectError::NotManaged { .. } => (
                 Exit::NothingMatched,
-                "nothing was done; Curfew only changes instances that a schedule governs"
+                "nothing was done; Curfew only changes instances that a schedule manages"
                     .to_owned(),
             ),
             SelectError::NeverTouched { .. } => (

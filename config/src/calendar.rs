@@ -28,7 +28,7 @@ const MAX_EVENTS: usize = 5000;
 /// The most events of a file that repeat. A rule that hardly ever matches takes some tens of milliseconds to expand.
 const MAX_RULES: usize = 200;
 
-/// The most dates that a file may stand for. They travel in the settings document; a day of every month until 2199 fits, and
+/// The most dates that a file may stand for. They travel in the configuration document; a day of every month until 2199 fits, and
 /// a day of every week does not.
 const MAX_DATES: usize = 2500;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::DaemonSettings;
+use super::DaemonConfiguration;
 use super::load::built_in;
 use super::raw::RawDaemon;
 
-impl Default for DaemonSettings {
-    /// What the compiled-in settings say.
+impl Default for DaemonConfiguration {
+    /// What the compiled-in configuration says.
     fn default() -> Self {
         built_in().daemon
     }
@@ -31,7 +31,7 @@ pub enum QueueSetting {
 pub(super) fn resolve(
     raw: RawDaemon,
     check: &mut impl FnMut(&str, Result<(), String>),
-) -> Option<DaemonSettings> {
+) -> Option<DaemonConfiguration> {
     let mut checked = |key: &str, result: Result<Duration, String>| {
         let value = result.as_ref().ok().copied();
         check(key, result.map(drop));
@@ -50,7 +50,7 @@ pub(super) fn resolve(
         let message = "`0` would keep nothing; write 1 or more".to_owned();
         check("daemon.journal_days", Err(message));
     }
-    Some(DaemonSettings {
+    Some(DaemonConfiguration {
         driver: raw.driver,
         poll: poll?,
         poll_quiet: poll_quiet?,
@@ -90,7 +90,7 @@ fn queue(text: &str) -> Result<QueueSetting, String> {
 }
 
 fn length(text: &str, least: Duration) -> Result<Duration, String> {
-    let length = curfew_core::settings::duration(text)?.unsigned_abs();
+    let length = curfew_core::configuration::duration(text)?.unsigned_abs();
     if length < least {
         Err(format!(
             "`{text}` is too short: at least {}s",

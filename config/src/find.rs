@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::SettingsError;
+use super::ConfigurationError;
 
 /// The configuration file of an installed Curfew.
 pub const DEFAULT_FILE: &str = "/etc/curfew/curfew.toml";
@@ -33,7 +33,7 @@ pub struct Found {
 
 /// Finds the file; `named` is what `--config` or `CURFEW_CONFIG` names. The folder's file is taken only where nobody else could have
 /// written it: if it and its folder belong to the caller (the folder may be root's), and no others may write them.
-pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<Found, SettingsError> {
+pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<Found, ConfigurationError> {
     find_in(named, lookup, Path::new("."), Path::new(DEFAULT_FILE))
 }
 
@@ -42,7 +42,7 @@ fn find_in(
     lookup: Lookup,
     folder: &Path,
     system: &Path,
-) -> Result<Found, SettingsError> {
+) -> Result<Found, ConfigurationError> {
     let found = |path: &Path, is_unnamed| {
         Ok(Found {
             path: path.to_owned(),
@@ -58,14 +58,14 @@ fn find_in(
         let here = std::path::absolute(&here).unwrap_or(here);
         return match distrust(&here) {
             Ok(None) => found(&here, true),
-            Ok(Some(reason)) => Err(SettingsError::NotTrusted { path: here, reason }),
-            Err(source) => Err(SettingsError::Unreadable { path: here, source }),
+            Ok(Some(reason)) => Err(ConfigurationError::NotTrusted { path: here, reason }),
+            Err(source) => Err(ConfigurationError::Unreadable { path: here, source }),
         };
     }
     if system.exists() {
         return found(system, false);
     }
-    Err(SettingsError::NoFile {
+    Err(ConfigurationError::NoFile {
         ignored: is_here.then_some(here),
     })
 }
@@ -126,7 +126,7 @@ mod tests {
         }
 
         fn write(&self, name: &str) {
-            fs::write(self.path(name), "[governing]\n").unwrap();
+            fs::write(self.path(name), "[managing]\n").unwrap();
             self.allow(name, 0o644);
         }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use curfew_core::problem::Problem;
 use jiff::tz::TimeZone;
 
-use super::RawSettings;
+use super::RawConfiguration;
 use super::calendar::{self, Days};
 
 /// What came of the holiday files.
@@ -23,8 +23,8 @@ pub(super) struct Holidays {
     pub(super) warnings: Vec<Problem>,
 }
 
-/// Replaces every holiday file by its dates. Paths are relative to `directory`, that of the settings file.
-pub(super) fn read_in(raw: &mut RawSettings, directory: &Path) -> Holidays {
+/// Replaces every holiday file by its dates. Paths are relative to `directory`, that of the configuration file.
+pub(super) fn read_in(raw: &mut RawConfiguration, directory: &Path) -> Holidays {
     let mut found = Holidays::default();
     let mut calendars = Calendars::default();
     for (name, schedule) in &mut raw.schedules {

@@ -1,6 +1,6 @@
-//! The settings: layers of raw values in, valid types out.
+//! The configuration: layers of raw values in, valid types out.
 //!
-//! Layers, later ones winning: `config/default.toml` (compiled in), the settings file, `CURFEW__SECTION__KEY` in the
+//! Layers, later ones winning: `config/default.toml` (compiled in), the configuration file, `CURFEW__SECTION__KEY` in the
 //! environment, flags. Raw structs deny unknown fields; every problem is reported, not only the first.
 
 mod calendar;
@@ -18,10 +18,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use curfew_core::govern::Governance;
-use curfew_core::membership::Membership;
+use curfew_core::account_regions::Targets;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::problem::Problem;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::Rate;
 use curfew_core::token::Tokens;
 use jiff::SignedDuration;
@@ -31,15 +31,15 @@ use serde::{Deserialize, Serialize};
 use curfew_core::stack_name::StackName;
 pub use daemon::QueueSetting;
 pub use find::{DEFAULT_FILE, Found, Lookup, find};
-pub use load::{Overrides, SettingsError, load};
-pub use notify::{Destination, NotifySettings, TopicArn, WebhookUrl};
-pub use raw::RawSettings;
+pub use load::{ConfigurationError, Overrides, load};
+pub use notify::{Destination, NotifyConfiguration, TopicArn, WebhookUrl};
+pub use raw::RawConfiguration;
 
 use self::holidays::Holidays;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct Configuration {
     /// The file they came from, if any.
     pub file: Option<PathBuf>,
     /// The same with the machine that it is on: what is published says so.
@@ -49,30 +49,30 @@ pub struct Settings {
     /// What of those files is left out, with the key that names the file.
     pub warnings: Vec<Problem>,
     /// The schedules, and how instances are bound to them.
-    pub governance: Governance,
-    /// The accounts and regions whose instances are governed.
-    pub membership: Membership,
-    /// The same as written: the Lambda's settings document, without its origin.
-    pub document: RawGovernance,
+    pub schedule_set: ScheduleSet,
+    /// The accounts and regions whose instances are managed.
+    pub targets: Targets,
+    /// The same as written: the Lambda's configuration document, without its origin.
+    pub document: RawScheduleSet,
     /// What an instance type costs per hour: finite, and not negative.
     pub prices: BTreeMap<String, f64>,
     /// What is deployed.
-    pub stack: StackSettings,
+    pub stack: StackConfiguration,
     /// How the HTTP API is reached.
-    pub api: ApiSettings,
+    pub api: ApiConfiguration,
     /// How `curfew run` works.
-    pub daemon: DaemonSettings,
+    pub daemon: DaemonConfiguration,
     /// Where `curfew run` tells how it is, over HTTP; nowhere, if it is not to.
     pub metrics: Option<SocketAddr>,
     /// Who is told what.
-    pub notify: Vec<NotifySettings>,
+    pub notify: Vec<NotifyConfiguration>,
     /// Where AWS is.
-    pub aws: AwsSettings,
+    pub aws: AwsConfiguration,
 }
 
 /// `[stack]`.
 #[derive(Clone, Debug)]
-pub struct StackSettings {
+pub struct StackConfiguration {
     /// The CloudFormation stack's name.
     pub name: StackName,
     /// How often a pass is made however quiet it is.
@@ -83,16 +83,16 @@ pub struct StackSettings {
     pub kms_keys: Vec<String>,
     /// The ARNs of the License Manager configurations with which the Lambda may start instances.
     pub licenses: Vec<String>,
-    /// How many instances may be governed on AWS before `deploy` asks.
+    /// How many instances may be managed on AWS before `deploy` asks.
     pub confirm_above: usize,
 }
 
 /// `[api]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiSettings {
+pub struct ApiConfiguration {
     /// Who may call it.
     pub auth: ApiAuth,
-    /// Who holds which token: the tokens themselves are nowhere in the settings.
+    /// Who holds which token: the tokens themselves are nowhere in the configuration.
     pub tokens: Tokens,
     /// The one other site whose pages may call it.
     pub cors_origin: Option<String>,
@@ -134,7 +134,7 @@ impl TryFrom<String> for ApiAuth {
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DaemonSettings {
+pub struct DaemonConfiguration {
     /// Who carries plans out.
     pub driver: Driver,
     /// How often states are looked up while something is under way.
@@ -180,7 +180,7 @@ impl TryFrom<String> for Driver {
 /// `[aws]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AwsSettings {
+pub struct AwsConfiguration {
     /// Instead of AWS's own endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -192,10 +192,10 @@ pub struct AwsSettings {
     pub profile: Option<String>,
 }
 
-impl Settings {
+impl Configuration {
     /// The document for the Lambda, as it is published: with the file that it comes from.
     pub fn publication(&self) -> String {
-        let document = RawGovernance {
+        let document = RawScheduleSet {
             origin: Some(self.origin.clone()),
             ..self.document.clone()
         };
@@ -210,7 +210,7 @@ impl Settings {
         }
     }
 
-    /// Where the journal is kept: the settings' directory, systemd's, or the user's.
+    /// Where the journal is kept: the configuration's directory, systemd's, or the user's.
     pub fn state_dir(&self) -> PathBuf {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         let user = std::env::var_os("XDG_STATE_HOME")
@@ -227,9 +227,9 @@ impl Settings {
     }
 }
 
-/// The JSON schema of the settings file: what `config/curfew.schema.json` holds.
+/// The JSON schema of the configuration file: what `config/curfew.schema.json` holds.
 pub fn schema() -> String {
-    let schema = curfew_core::schema::of::<RawSettings>();
+    let schema = curfew_core::schema::of::<RawConfiguration>();
     serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
 }
 
@@ -243,31 +243,31 @@ fn heartbeat(text: &str) -> Result<Option<Rate>, String> {
     }
 }
 
-/// Converts raw settings, collecting every problem.
+/// Converts raw configuration, collecting every problem.
 fn resolve(
-    raw: RawSettings,
+    raw: RawConfiguration,
     file: Option<PathBuf>,
     directory: &Path,
     origin: String,
     holidays: Holidays,
-) -> Result<Settings, Vec<Problem>> {
+) -> Result<Configuration, Vec<Problem>> {
     let mut problems = Vec::new();
-    let document = RawGovernance {
+    let document = RawScheduleSet {
         origin: None,
-        governing: raw.governing,
+        managing: raw.managing,
         schedules: raw.schedules,
         account: raw.account,
     };
-    let governance = document
+    let schedule_set = document
         .resolve()
         .map_err(|found| problems.extend(found))
         .ok();
-    let membership = document
-        .membership()
+    let targets = document
+        .targets()
         .map_err(|found| problems.extend(found))
         .ok();
     problems.extend(raw.prices.iter().filter_map(no_price));
-    let notify = notify::resolve(&raw.notify, directory, governance.as_ref(), &mut problems);
+    let notify = notify::resolve(&raw.notify, directory, schedule_set.as_ref(), &mut problems);
     let mut check = |key: &str, result: Result<(), String>| {
         if let Err(message) = result {
             problems.push(Problem::new(key, message));
@@ -300,16 +300,16 @@ fn resolve(
     }
     let daemon = daemon::resolve(raw.daemon, &mut check);
     let (
-        Some(governance),
-        Some(membership),
+        Some(schedule_set),
+        Some(targets),
         Ok(name),
         Ok(heartbeat),
         Some(daemon),
         Ok(metrics),
         true,
     ) = (
-        governance,
-        membership,
+        schedule_set,
+        targets,
         name,
         heartbeat,
         daemon,
@@ -319,16 +319,16 @@ fn resolve(
     else {
         return Err(problems);
     };
-    Ok(Settings {
+    Ok(Configuration {
         file,
         origin,
         holiday_files: holidays.files,
         warnings: holidays.warnings,
-        governance,
-        membership,
+        schedule_set,
+        targets,
         document,
         prices: raw.prices,
-        stack: StackSettings {
+        stack: StackConfiguration {
             name,
             heartbeat,
             permissions_boundary: raw.stack.permissions_boundary,
@@ -336,7 +336,7 @@ fn resolve(
             licenses: raw.stack.licenses,
             confirm_above: raw.stack.confirm_above,
         },
-        api: ApiSettings {
+        api: ApiConfiguration {
             auth: raw.api.auth,
             tokens,
             cors_origin: raw.api.cors_origin,

@@ -8,7 +8,7 @@ use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKin
 use curfew_core::problem::Problem;
 use curfew_files::read_text;
 
-use super::{AwsSettings, RawSettings, Settings, holidays, resolve};
+use super::{AwsConfiguration, Configuration, RawConfiguration, holidays, resolve};
 
 /// Schedules for two thousand accounts take a tenth of it; the Lambda unpacks no more.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -20,17 +20,17 @@ const DEFAULTS: &str = include_str!("../default.toml");
 pub struct Overrides {
     /// The file that counts.
     pub file: Option<PathBuf>,
-    /// Settings text that stands in for a file, with the name it goes by: the demo's.
+    /// Configuration text that stands in for a file, with the name it goes by: the demo's.
     pub fallback: Option<(&'static str, &'static str)>,
     /// `--endpoint-url`, `--region`, `--profile`.
-    pub aws: AwsSettings,
+    pub aws: AwsConfiguration,
     /// The environment: every variable that begins with `CURFEW__` counts.
     pub environment: HashMap<String, String>,
 }
 
-/// Settings that can't be used.
+/// Configuration that can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ConfigurationError {
     /// Nobody says which file counts.
     #[error(
         "there is no configuration file: none is named (--config, CURFEW_CONFIG), and `{}` is not there",
@@ -49,13 +49,13 @@ pub enum SettingsError {
         reason: &'static str,
     },
     /// There is nothing in the file.
-    #[error("the settings file `{}` is empty: it has no key at all", path.display())]
+    #[error("the configuration file `{}` is empty: it has no key at all", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// The file is not there, or can't be read.
-    #[error("the settings file `{}` can't be read", path.display())]
+    #[error("the configuration file `{}` can't be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum SettingsError {
     },
 }
 
-impl SettingsError {
+impl ConfigurationError {
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         match self {
@@ -86,16 +86,16 @@ impl SettingsError {
                 format!("`{}` is there: name it with --config", path.display())
             }
             Self::NoFile { ignored: None } => {
-                "write `curfew.toml` (docs/settings.md and config/examples show how), or name another file with --config".to_owned()
+                "write `curfew.toml` (docs/configuration.md and config/examples show how), or name another file with --config".to_owned()
             }
             Self::NotTrusted { path, .. } => {
                 format!("read it, and name it if it is meant: --config {}", path.display())
             }
             Self::Empty { .. } => {
-                "if the defaults are meant, and tags alone say when instances run, write `[governing]`".to_owned()
+                "if the defaults are meant, and tags alone say when instances run, write `[managing]`".to_owned()
             }
             Self::Unreadable { .. } | Self::NotToml { .. } | Self::Problems { .. } => {
-                "`curfew check FILE` checks a file; docs/settings.md lists every key".to_owned()
+                "`curfew check FILE` checks a file; docs/configuration.md lists every key".to_owned()
             }
         }
     }
@@ -103,8 +103,8 @@ impl SettingsError {
 
 fn list(problems: &[(String, Problem)]) -> String {
     let mut text = match problems.len() {
-        1 => "1 problem in the settings:".to_owned(),
-        several => format!("{several} problems in the settings:"),
+        1 => "1 problem in the configuration:".to_owned(),
+        several => format!("{several} problems in the configuration:"),
     };
     for (origin, problem) in problems {
         let _ = write!(text, "\n  {origin}: {problem}");
@@ -113,12 +113,12 @@ fn list(problems: &[(String, Problem)]) -> String {
 }
 
 /// Reads all layers and checks them.
-pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
+pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> {
     let (file, layer) = file_layer(overrides)?;
     let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     if let Some((origin, text)) = &layer {
         // Parsed by itself first, so that an error in its syntax names it.
-        let not_toml = |error: toml::de::Error| SettingsError::NotToml {
+        let not_toml = |error: toml::de::Error| ConfigurationError::NotToml {
             origin: origin.clone(),
             message: error.to_string(),
         };
@@ -126,7 +126,7 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
         // As a disk leaves it that is full. Whoever means the defaults says so with a table's name.
         if let Some(path) = file.as_ref().filter(|_| table.is_empty()) {
             let path = path.clone();
-            return Err(SettingsError::Empty { path });
+            return Err(ConfigurationError::Empty { path });
         }
         builder = builder.add_source(File::from_str(text, FileFormat::Toml));
     }
@@ -144,22 +144,24 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
             .set_override_option(format!("aws.{key}"), value.clone())
             .expect("a constant key is well-formed");
     }
-    let merged = builder.build().map_err(|error| SettingsError::NotToml {
-        origin: "the settings".to_owned(),
-        message: error.to_string(),
-    })?;
+    let merged = builder
+        .build()
+        .map_err(|error| ConfigurationError::NotToml {
+            origin: "the configuration".to_owned(),
+            message: error.to_string(),
+        })?;
     let origin = Origin {
         file: layer.as_ref().map(|(origin, text)| (origin.as_str(), text)),
         overrides,
     };
-    let locate = |problems: Vec<Problem>| SettingsError::Problems {
+    let locate = |problems: Vec<Problem>| ConfigurationError::Problems {
         problems: problems
             .into_iter()
             .map(|problem| (origin.of(&problem.key), problem))
             .collect(),
     };
     let (raw, mut problems) = read(merged.cache, &defaults());
-    let settings = match raw {
+    let configuration = match raw {
         Some(mut raw) => {
             let directory = file.as_deref().and_then(Path::parent);
             let directory = directory.unwrap_or(Path::new(".")).to_owned();
@@ -174,38 +176,39 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
     };
     // The layers are hash maps: by key, the same file gives the same list.
     problems.sort_by(|a, b| a.key.cmp(&b.key));
-    match settings {
-        Some(settings) if problems.is_empty() => Ok(settings),
+    match configuration {
+        Some(configuration) if problems.is_empty() => Ok(configuration),
         _ => Err(locate(problems)),
     }
 }
 
-/// The settings of who has none: the compiled-in layer alone.
-pub(super) fn built_in() -> Settings {
+/// The configuration of who has none: the compiled-in layer alone.
+pub(super) fn built_in() -> Configuration {
     let nothing = Overrides {
         fallback: Some(("nothing", "")),
         ..Overrides::default()
     };
-    load(&nothing).expect("the compiled-in settings are good: a test reads them")
+    load(&nothing).expect("the compiled-in configuration is good: a test reads them")
 }
 
 type Layer = Option<(String, String)>;
 
-fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), SettingsError> {
+fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), ConfigurationError> {
     if let Some(path) = &overrides.file {
-        let text = read_text(path, LARGEST_FILE).map_err(|source| SettingsError::Unreadable {
-            path: path.clone(),
-            source,
-        })?;
+        let text =
+            read_text(path, LARGEST_FILE).map_err(|source| ConfigurationError::Unreadable {
+                path: path.clone(),
+                source,
+            })?;
         Ok((Some(path.clone()), Some((path.display().to_string(), text))))
     } else if let Some((name, text)) = overrides.fallback {
         Ok((None, Some((name.to_owned(), text.to_owned()))))
     } else {
-        Err(SettingsError::NoFile { ignored: None })
+        Err(ConfigurationError::NoFile { ignored: None })
     }
 }
 
-/// The file that settings come from, with the machine that it is on: what is published carries it. The path is as it is named,
+/// The file that configuration come from, with the machine that it is on: what is published carries it. The path is as it is named,
 /// symbolic links and all: what is behind those changes with each release where configuration is deployed that way.
 fn publisher(file: Option<&Path>, overrides: &Overrides) -> String {
     let machine = rustix::system::uname();
@@ -226,15 +229,15 @@ fn defaults() -> Value {
         .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
         .build();
     defaults
-        .expect("the compiled-in settings are TOML: a test reads them")
+        .expect("the compiled-in configuration is TOML: a test reads them")
         .cache
 }
 
 /// Deserializes; a value that does not fit is noted and taken back, until what is left fits.
-fn read(mut root: Value, defaults: &Value) -> (Option<RawSettings>, Vec<Problem>) {
+fn read(mut root: Value, defaults: &Value) -> (Option<RawConfiguration>, Vec<Problem>) {
     let mut problems = Vec::new();
     loop {
-        match serde_path_to_error::deserialize::<_, RawSettings>(root.clone()) {
+        match serde_path_to_error::deserialize::<_, RawConfiguration>(root.clone()) {
             Ok(raw) => return (Some(raw), problems),
             Err(error) => {
                 let mut keys: Vec<String> = error.path().iter().map(ToString::to_string).collect();

@@ -1,17 +1,17 @@
-//! `[[notify]]`: where notices go, and which.
+//! `[[notify]]`: where notifications go, and which.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use curfew_core::govern::Governance;
 use curfew_core::problem::Problem;
 use curfew_core::schedule::{ScheduleName, one_of};
+use curfew_core::schedule_set::ScheduleSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The sorts of notice that a destination may ask for.
+/// The sorts of notification that a destination may ask for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -22,10 +22,10 @@ pub enum Kind {
     Transition,
     /// Something was tried and did not work, or can't be read.
     Failure,
-    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its hold or its enforced schedule.
+    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its override or its enforced schedule.
     Deviation,
-    /// A hold was placed, or has ended.
-    Hold,
+    /// An override was placed, or has ended.
+    Override,
     /// `curfew notify test`; every destination gets it.
     #[schemars(skip)]
     Test,
@@ -33,17 +33,22 @@ pub enum Kind {
 
 impl Kind {
     /// What a destination gets that asks for nothing in particular.
-    pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Deviation, Self::Hold];
+    pub const ALL: [Self; 4] = [
+        Self::Transition,
+        Self::Failure,
+        Self::Deviation,
+        Self::Override,
+    ];
 }
 
 impl Kind {
-    /// The word in the settings and in documents.
+    /// The word in the configuration and in documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Transition => "transition",
             Self::Failure => "failure",
             Self::Deviation => "deviation",
-            Self::Hold => "hold",
+            Self::Override => "override",
             Self::Test => "test",
         }
     }
@@ -57,9 +62,9 @@ impl TryFrom<String> for Kind {
             "transition" => Ok(Self::Transition),
             "failure" => Ok(Self::Failure),
             "deviation" => Ok(Self::Deviation),
-            "hold" => Ok(Self::Hold),
+            "override" => Ok(Self::Override),
             _ => Err(format!(
-                "found `{}`; allowed is `transition`, `failure`, `deviation` or `hold`",
+                "found `{}`; allowed is `transition`, `failure`, `deviation` or `override`",
                 text.escape_debug()
             )),
         }
@@ -68,22 +73,22 @@ impl TryFrom<String> for Kind {
 
 /// One destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotifySettings {
+pub struct NotifyConfiguration {
     /// Where.
     pub destination: Destination,
-    /// Which sorts of notice.
+    /// Which sorts of notification.
     pub kinds: BTreeSet<Kind>,
     /// Only of these schedules; none means of all.
     pub schedules: BTreeSet<ScheduleName>,
 }
 
-/// Where notices go.
+/// Where notifications go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// `type = "webhook"`, with `url`.
     Webhook(WebhookUrl),
     /// The same with `url_file`: the file that holds the URL. It is read where something is to be sent, since those who may only read the
-    /// settings need not be able to read it.
+    /// configuration need not be able to read it.
     WebhookIn(PathBuf),
     /// `type = "sns"`.
     Topic(TopicArn),
@@ -202,13 +207,13 @@ pub struct RawNotify {
     /// A webhook's URL, such as Slack's: it is like a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// A file that holds the webhook's URL and nothing else: its path, from the settings' folder on; or the name of a systemd credential.
+    /// A file that holds the webhook's URL and nothing else: its path, from the configuration's folder on; or the name of a systemd credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
     /// An SNS topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
-    /// Which sorts of notice; left out, all.
+    /// Which sorts of notification; left out, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<Vec<Kind>>,
     /// Only of these schedules; left out, of all.
@@ -255,13 +260,13 @@ impl TryFrom<String> for RawChannel {
     }
 }
 
-/// Checks every destination, and reports every problem. What is said of schedules needs `governance`, where that is good.
+/// Checks every destination, and reports every problem. What is said of schedules needs `schedule set`, where that is good.
 pub(super) fn resolve(
     raw: &[RawNotify],
     directory: &Path,
-    governance: Option<&Governance>,
+    schedule_set: Option<&ScheduleSet>,
     problems: &mut Vec<Problem>,
-) -> Vec<NotifySettings> {
+) -> Vec<NotifyConfiguration> {
     let mut resolved = Vec::new();
     for (index, one) in raw.iter().enumerate() {
         let mut found = Vec::new();
@@ -269,9 +274,9 @@ pub(super) fn resolve(
             destination(one, directory).map_err(|(key, message)| found.push((key, message)));
         let kinds = kinds(one).map_err(|message| found.push(("kinds", message)));
         let schedules =
-            schedules(one, governance).map_err(|message| found.push(("schedules", message)));
+            schedules(one, schedule_set).map_err(|message| found.push(("schedules", message)));
         if let (Ok(destination), Ok(kinds), Ok(schedules)) = (destination, kinds, schedules) {
-            resolved.push(NotifySettings {
+            resolved.push(NotifyConfiguration {
                 destination,
                 kinds,
                 schedules,
@@ -325,7 +330,7 @@ fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'stat
     }
 }
 
-/// Where a file is that holds a secret: among the service's credentials, which systemd hands to nobody else, or beside the settings.
+/// Where a file is that holds a secret: among the service's credentials, which systemd hands to nobody else, or beside the configuration.
 /// <https://systemd.io/CREDENTIALS/>
 fn place_of(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBuf {
     let credential = credentials.map(|folder| folder.join(file));
@@ -346,7 +351,7 @@ fn kinds(raw: &RawNotify) -> Result<BTreeSet<Kind>, String> {
 
 fn schedules(
     raw: &RawNotify,
-    governance: Option<&Governance>,
+    schedule_set: Option<&ScheduleSet>,
 ) -> Result<BTreeSet<ScheduleName>, String> {
     let Some(names) = &raw.schedules else {
         return Ok(BTreeSet::new());
@@ -358,10 +363,10 @@ fn schedules(
     for name in names {
         let name: ScheduleName = name.parse().map_err(|error| format!("{error}"))?;
         let is_inline = name == ScheduleName::inline();
-        if let Some(governance) = governance.filter(|_| !is_inline)
-            && !governance.schedules.contains_key(&name)
+        if let Some(schedule_set) = schedule_set.filter(|_| !is_inline)
+            && !schedule_set.schedules.contains_key(&name)
         {
-            let known: Vec<ScheduleName> = governance.schedules.keys().cloned().collect();
+            let known: Vec<ScheduleName> = schedule_set.schedules.keys().cloned().collect();
             return Err(format!("there is no schedule `{name}`; {}", one_of(&known)));
         }
         schedules.insert(name);
@@ -394,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secrets_file_is_a_credential_of_the_service_or_beside_the_settings() {
+    fn a_secrets_file_is_a_credential_of_the_service_or_beside_the_configuration() {
         let credentials = tempfile::tempdir().unwrap();
         std::fs::write(credentials.path().join("webhook"), "https://x/y").unwrap();
         let place = |file: &str, credentials: Option<&Path>| {

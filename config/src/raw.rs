@@ -1,27 +1,27 @@
-//! The settings as they are written.
+//! The configuration as they are written.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use curfew_core::membership::RawAccount;
-use curfew_core::settings::{RawGoverning, RawSchedule};
+use curfew_core::account_regions::RawAccount;
+use curfew_core::configuration::{RawManaging, RawSchedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::notify::RawNotify;
-use super::{ApiAuth, AwsSettings, Driver};
+use super::{ApiAuth, AwsConfiguration, Driver};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Curfew's settings")]
-pub struct RawSettings {
+#[schemars(title = "Curfew's configuration")]
+pub struct RawConfiguration {
     /// How instances are bound to schedules.
-    pub governing: RawGoverning,
+    pub managing: RawManaging,
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
-    /// Other accounts whose instances are governed too.
+    /// Other accounts whose instances are managed too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<RawAccount>,
     /// What an instance type costs per hour, in any one currency, for `curfew simulate` and `curfew savings`: `"t3.micro" = 0.0118`.
@@ -38,7 +38,7 @@ pub struct RawSettings {
     pub notify: Vec<RawNotify>,
     /// Where AWS is.
     #[serde(default)]
-    pub aws: AwsSettings,
+    pub aws: AwsConfiguration,
 }
 
 /// `[stack]`.
@@ -52,13 +52,13 @@ pub struct RawStack {
     /// The ARN of the policy that bounds what the Lambda's role may do, where the account wants one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions_boundary: Option<String>,
-    /// The ARNs of the customer-managed KMS keys of the governed instances' volumes: EC2 starts none without a grant on its key.
+    /// The ARNs of the customer-managed KMS keys of the managed instances' volumes: EC2 starts none without a grant on its key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kms_keys: Vec<String>,
-    /// The ARNs of the License Manager configurations that governed instances were launched with.
+    /// The ARNs of the License Manager configurations that managed instances were launched with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub licenses: Vec<String>,
-    /// How many instances `curfew deploy` lets the schedules govern on AWS without asking.
+    /// How many instances `curfew deploy` lets the schedules manage on AWS without asking.
     pub confirm_above: usize,
 }
 

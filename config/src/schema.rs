@@ -1,15 +1,15 @@
-//! `config/curfew.schema.json` is the schema of the settings file: generated, and compared here.
+//! `config/curfew.schema.json` is the schema of the configuration file: generated, and compared here.
 
 use std::path::{Path, PathBuf};
 
-use super::{Overrides, SettingsError, load};
+use super::{ConfigurationError, Overrides, load};
 
 fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[test]
-fn the_schema_in_the_repository_is_that_of_the_settings() {
+fn the_schema_in_the_repository_is_that_of_the_configuration() {
     let file = config("curfew.schema.json");
     let schema = super::schema();
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
@@ -27,12 +27,12 @@ fn every_example_is_good_as_a_whole() {
     let mut count = 0;
     for entry in std::fs::read_dir(config("examples")).unwrap() {
         let file = entry.unwrap().path();
-        let settings = load(&Overrides {
+        let configuration = load(&Overrides {
             file: Some(file.clone()),
             ..Overrides::default()
         });
-        match settings {
-            Ok(settings) => assert!(!settings.governance.schedules.is_empty()),
+        match configuration {
+            Ok(configuration) => assert!(!configuration.schedule_set.schedules.is_empty()),
             Err(error) => panic!("{}: {error}", file.display()),
         }
         count += 1;
@@ -61,6 +61,6 @@ fn the_packaged_file_is_refused_as_it_is_and_good_with_every_line_of_it() {
         })
     };
     let error = load(file).unwrap_err();
-    assert!(matches!(error, SettingsError::Empty { .. }), "{error}");
+    assert!(matches!(error, ConfigurationError::Empty { .. }), "{error}");
     load(all).unwrap();
 }

@@ -26,7 +26,7 @@ struct Inside {
     tasks: BTreeMap<String, Task>,
     sight: Option<Sight>,
     generation: u64,
-    settings_problem: Option<String>,
+    configuration_problem: Option<String>,
 }
 
 #[derive(Debug)]
@@ -55,8 +55,8 @@ enum Condition {
 pub(crate) struct Sight {
     /// When something is due next.
     pub(crate) next_edge: Option<Timestamp>,
-    /// How many instances a schedule governs.
-    pub(crate) governed: usize,
+    /// How many instances a schedule manages.
+    pub(crate) managed: usize,
 }
 
 impl Health {
@@ -110,15 +110,15 @@ impl Health {
                     || "no edge ahead".to_owned(),
                     |at| format!("next edge {}", at.round(jiff::Unit::Second).unwrap_or(at)),
                 );
-                match sight.governed {
-                    1 => format!("{next}; 1 instance governed"),
-                    governed => format!("{next}; {governed} instances governed"),
+                match sight.managed {
+                    1 => format!("{next}; 1 instance managed"),
+                    managed => format!("{next}; {managed} instances managed"),
                 }
             }
             _ => format!("not ready: {}", unready.join("; ")),
         };
-        let _ = write!(line, "; settings {}", inside.generation);
-        if let Some(problem) = &inside.settings_problem {
+        let _ = write!(line, "; configuration {}", inside.generation);
+        if let Some(problem) = &inside.configuration_problem {
             let _ = write!(line, " stay in force: {problem}");
         }
         line
@@ -162,11 +162,11 @@ impl Health {
         self.change(|inside| inside.sight = Some(sight));
     }
 
-    /// The settings in force, and why newer ones are not, if there are newer ones.
-    pub(crate) fn settings(&self, generation: u64, problem: Option<String>) {
+    /// The configuration in force, and why newer ones are not, if there are newer ones.
+    pub(crate) fn configuration(&self, generation: u64, problem: Option<String>) {
         self.change(|inside| {
             inside.generation = generation;
-            inside.settings_problem = problem;
+            inside.configuration_problem = problem;
         });
     }
 
@@ -268,22 +268,22 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_what_is_next_and_why_newer_settings_are_not_in_force() {
+    fn the_status_says_what_is_next_and_why_newer_configuration_is_not_in_force() {
         let health = Health::default();
         let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
-        health.settings(1, None);
+        health.configuration(1, None);
         assert_eq!(
             health.status(),
-            "not ready: no pass has been made yet; settings 1"
+            "not ready: no pass has been made yet; configuration 1"
         );
         reconcile.well();
         health.sees(Sight {
             next_edge: Some("2026-11-23T19:00:00.25Z".parse().unwrap()),
-            governed: 12,
+            managed: 12,
         });
-        let good = "next edge 2026-11-23T19:00:00Z; 12 instances governed; settings 1";
+        let good = "next edge 2026-11-23T19:00:00Z; 12 instances managed; configuration 1";
         assert_eq!(health.status(), good);
-        health.settings(1, Some("`/etc/curfew.toml` is not TOML".to_owned()));
+        health.configuration(1, Some("`/etc/curfew.toml` is not TOML".to_owned()));
         assert_eq!(
             health.status(),
             format!("{good} stay in force: `/etc/curfew.toml` is not TOML")

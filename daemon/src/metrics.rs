@@ -1,6 +1,6 @@
 //! What can be counted of the daemon, for Prometheus.
 //!
-//! Labels have few values: no instance, no text that somebody wrote, and of accounts and regions only those that the settings name. What each metric means, and what to do when it says
+//! Labels have few values: no instance, no text that somebody wrote, and of accounts and regions only those that the configuration names. What each metric means, and what to do when it says
 //! something is wrong, is in docs/monitoring.
 
 mod serve;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use curfew_aws::calls::Calls;
 use curfew_aws::execute::{Outcome, StepResult};
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::InstanceState;
-use curfew_core::membership::Member;
 use curfew_core::memory::Cause;
 use curfew_core::transition::Transition;
 use jiff::{SignedDuration, Timestamp};
@@ -40,13 +40,13 @@ pub struct Metrics {
     last_pass: Gauge,
     region_up: IntGaugeVec,
     region_last_pass: GaugeVec,
-    /// The account-regions that the settings name: the only ones that are told apart.
-    named: Arc<Mutex<BTreeSet<Member>>>,
+    /// The account-regions that the configuration names: the only ones that are told apart.
+    named: Arc<Mutex<BTreeSet<AccountRegion>>>,
     steps: IntCounterVec,
     edges: IntCounterVec,
     edge_latency: Histogram,
     instances: IntGaugeVec,
-    governed: IntGauge,
+    managed: IntGauge,
     next_edge: Gauge,
     transitions: IntCounterVec,
     journal_writes: IntCounterVec,
@@ -54,8 +54,8 @@ pub struct Metrics {
     dead_letters: IntGaugeVec,
     task_restarts: IntCounterVec,
     time_jumps: IntCounter,
-    settings_generation: IntGauge,
-    settings_refused: IntGauge,
+    configuration_generation: IntGauge,
+    configuration_refused: IntGauge,
     ready: IntGauge,
 }
 
@@ -106,9 +106,9 @@ impl Metrics {
                 "Instances that were seen, by state.",
                 &["state"],
             ),
-            governed: int_gauge(
-                "curfew_governed_instances",
-                "Instances that a schedule governs.",
+            managed: int_gauge(
+                "curfew_managed_instances",
+                "Instances that a schedule manages.",
             ),
             next_edge: gauge(
                 "curfew_next_edge_timestamp_seconds",
@@ -142,13 +142,13 @@ impl Metrics {
                 "curfew_time_jumps_total",
                 "Jumps of time that were noticed: the machine slept, or its clock was set.",
             ),
-            settings_generation: int_gauge(
-                "curfew_settings_generation",
-                "Which settings are in force; counts up from 1 with every change.",
+            configuration_generation: int_gauge(
+                "curfew_configuration_generation",
+                "Which configuration is in force; counts up from 1 with every change.",
             ),
-            settings_refused: int_gauge(
-                "curfew_settings_refused",
-                "1 while the settings files can't be used, and older settings are in force.",
+            configuration_refused: int_gauge(
+                "curfew_configuration_refused",
+                "1 while the configuration files can't be used, and older configuration is in force.",
             ),
             ready: int_gauge("curfew_ready", "1 while /readyz says so."),
             registry,
@@ -181,7 +181,7 @@ impl Metrics {
             Box::new(self.edges.clone()),
             Box::new(self.edge_latency.clone()),
             Box::new(self.instances.clone()),
-            Box::new(self.governed.clone()),
+            Box::new(self.managed.clone()),
             Box::new(self.next_edge.clone()),
             Box::new(self.transitions.clone()),
             Box::new(self.journal_writes.clone()),
@@ -189,8 +189,8 @@ impl Metrics {
             Box::new(self.dead_letters.clone()),
             Box::new(self.task_restarts.clone()),
             Box::new(self.time_jumps.clone()),
-            Box::new(self.settings_generation.clone()),
-            Box::new(self.settings_refused.clone()),
+            Box::new(self.configuration_generation.clone()),
+            Box::new(self.configuration_refused.clone()),
             Box::new(self.ready.clone()),
             Box::new(CallCounts::new(calls)),
         ]
@@ -203,10 +203,13 @@ impl Metrics {
         text.expect("names and labels are constants and plain")
     }
 
-    /// From now on these account-regions are told apart, and no others: labels come from the settings alone, so that they stay few.
-    pub(crate) fn keep_account_regions(&self, named: &BTreeSet<&Member>) {
+    /// From now on these account-regions are told apart, and no others: labels come from the configuration alone, so that they stay few.
+    pub(crate) fn keep_account_regions(&self, named: &BTreeSet<&AccountRegion>) {
         let mut known = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in known.iter().filter(|member| !named.contains(member)) {
+        for gone in known
+            .iter()
+            .filter(|account_region| !named.contains(account_region))
+        {
             let (account, region) = labels(gone);
             // Of one that has had no pass yet there is nothing to remove.
             let _ = self.region_up.remove_label_values(&[account, region]);
@@ -214,14 +217,17 @@ impl Metrics {
                 .region_last_pass
                 .remove_label_values(&[account, region]);
         }
-        *known = named.iter().map(|member| (*member).clone()).collect();
+        *known = named
+            .iter()
+            .map(|account_region| (*account_region).clone())
+            .collect();
     }
 
     /// A pass or check over an account-region: made at that instant, or failed.
-    pub(crate) fn account_region(&self, member: &Member, made: Option<Timestamp>) {
+    pub(crate) fn account_region(&self, account_region: &AccountRegion, made: Option<Timestamp>) {
         let outcome = if made.is_some() { "done" } else { "failed" };
         self.passes.with_label_values(&[outcome]).inc();
-        let (account, region) = labels(member);
+        let (account, region) = labels(account_region);
         let up = self.region_up.with_label_values(&[account, region]);
         up.set(i64::from(made.is_some()));
         if let Some(at) = made.map(unix) {
@@ -256,7 +262,7 @@ impl Metrics {
     pub(crate) fn fleet(
         &self,
         states: &BTreeMap<InstanceState, usize>,
-        governed: usize,
+        managed: usize,
         next: Option<Timestamp>,
     ) {
         for state in InstanceState::ALL {
@@ -264,8 +270,7 @@ impl Metrics {
             let gauge = self.instances.with_label_values(&[state.as_str()]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        self.governed
-            .set(i64::try_from(governed).unwrap_or(i64::MAX));
+        self.managed.set(i64::try_from(managed).unwrap_or(i64::MAX));
         self.next_edge.set(next.map_or(0.0, unix));
     }
 
@@ -273,9 +278,9 @@ impl Metrics {
         let to = transition.to;
         let cause = match transition.cause {
             Cause::Schedule(_) => "schedule",
-            Cause::Hold(_) => "hold",
+            Cause::Override(_) => "override",
             Cause::Request(_) => "request",
-            Cause::Outside | Cause::Adopted => "outside",
+            Cause::External | Cause::Adopted => "external",
         };
         self.transitions
             .with_label_values(&[to.as_str(), cause])
@@ -330,10 +335,10 @@ impl Metrics {
         self.time_jumps.get()
     }
 
-    pub(crate) fn settings(&self, generation: u64, refused: bool) {
-        self.settings_generation
+    pub(crate) fn configuration(&self, generation: u64, refused: bool) {
+        self.configuration_generation
             .set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.settings_refused.set(i64::from(refused));
+        self.configuration_refused.set(i64::from(refused));
     }
 
     fn ready(&self, ready: bool) {
@@ -359,10 +364,10 @@ fn unix(at: Timestamp) -> f64 {
 const REGION: [&str; 2] = ["account", "region"];
 
 /// The account is empty where it is the one whose credentials Curfew has.
-fn labels(member: &Member) -> (&str, &str) {
-    let account = member.account.as_ref();
+fn labels(account_region: &AccountRegion) -> (&str, &str) {
+    let account = account_region.account.as_ref();
     let account = account.map_or("", |account| account.as_str());
-    (account, member.region.as_str())
+    (account, account_region.region.as_str())
 }
 
 const GOOD: &str = "a name and a sentence";
@@ -512,12 +517,12 @@ mod tests {
     }
 
     #[test]
-    fn account_regions_are_told_apart_as_the_settings_name_them() {
-        let member = |account: Option<&str>| Member {
+    fn account_regions_are_told_apart_as_the_configuration_name_them() {
+        let account_region = |account: Option<&str>| AccountRegion {
             account: account.map(AccountId::new),
             region: Region::new("eu-west-3"),
         };
-        let (own, other) = (member(None), member(Some("111122223333")));
+        let (own, other) = (account_region(None), account_region(Some("111122223333")));
         let metrics = Metrics::default();
         metrics.keep_account_regions(&BTreeSet::from([&own, &other]));
         metrics.account_region(&own, Some(Timestamp::UNIX_EPOCH));

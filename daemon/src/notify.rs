@@ -1,16 +1,16 @@
-//! Telling people: notices go out to webhooks and SNS topics, and whatever becomes of them there delays nothing here.
+//! Telling people: notifications go out to webhooks and SNS topics, and whatever becomes of them there delays nothing here.
 //!
 //! ```text
 //! reconcile, watch ──▶ a bounded queue for each destination ──▶ deliver ──▶ webhook | topic
 //! ```
 //!
-//! The journal is the record. A queue that is full drops its oldest notices, counts them and says so; one destination's
+//! The journal is the record. A queue that is full drops its oldest notifications, counts them and says so; one destination's
 //! trouble is not another's.
 
 mod channel;
 mod deliver;
 mod message;
-mod notice;
+mod notification;
 #[cfg(test)]
 mod overheard;
 mod queue;
@@ -18,7 +18,7 @@ mod queue;
 use std::sync::{Arc, Weak};
 
 use curfew_aws::connect::Connection;
-use curfew_config::NotifySettings;
+use curfew_config::NotifyConfiguration;
 use curfew_core::schedule::ScheduleName;
 
 use self::channel::Channel;
@@ -26,11 +26,11 @@ use self::queue::Queue;
 
 pub use channel::{OpenError, SendError};
 pub use deliver::Delivery;
-pub use notice::{Notice, Subject};
+pub use notification::{Notification, Subject};
 #[cfg(test)]
 pub(crate) use overheard::Overheard;
 
-/// Takes notices, and never waits. The deliveries end once every clone of it is gone.
+/// Takes notifications, and never waits. The deliveries end once every clone of it is gone.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<Outlets>);
 
@@ -44,7 +44,7 @@ pub struct Bystander(Weak<Outlets>);
 /// One destination, as those see it who have something to tell.
 #[derive(Debug)]
 struct Outlet {
-    wanted: NotifySettings,
+    wanted: NotifyConfiguration,
     queue: Arc<Queue>,
 }
 
@@ -59,11 +59,11 @@ impl Notifier {
         Bystander(Arc::downgrade(&self.0))
     }
 
-    /// Puts the notice into the queue of every destination that wants it.
-    pub fn tell(&self, notice: &Notice) {
+    /// Puts the notification into the queue of every destination that wants it.
+    pub fn tell(&self, notification: &Notification) {
         for outlet in &self.0.0 {
-            if wants(&outlet.wanted, notice) {
-                outlet.queue.push(notice.clone());
+            if wants(&outlet.wanted, notification) {
+                outlet.queue.push(notification.clone());
             }
         }
     }
@@ -71,9 +71,9 @@ impl Notifier {
 
 impl Bystander {
     /// Likewise, while anybody else has something to tell.
-    pub fn tell(&self, notice: &Notice) {
+    pub fn tell(&self, notification: &Notification) {
         if let Some(outlets) = self.0.upgrade() {
-            Notifier(outlets).tell(notice);
+            Notifier(outlets).tell(notification);
         }
     }
 }
@@ -87,25 +87,25 @@ impl Drop for Outlets {
 }
 
 /// What is not about any schedule, such as a region that does not answer, is for everybody.
-fn wants(wanted: &NotifySettings, notice: &Notice) -> bool {
-    let schedule = notice.schedule.as_ref().map(ScheduleName::as_str);
+fn wants(wanted: &NotifyConfiguration, notification: &Notification) -> bool {
+    let schedule = notification.schedule.as_ref().map(ScheduleName::as_str);
     let of_schedule = wanted.schedules.is_empty()
         || schedule.is_none_or(|schedule| {
             let mut names = wanted.schedules.iter();
             names.any(|name| name.as_str() == schedule)
         });
-    wanted.kinds.contains(&notice.kind) && of_schedule
+    wanted.kinds.contains(&notification.kind) && of_schedule
 }
 
-/// The destinations of the settings: where notices go in, and the deliveries that bring them out. Reads the files that hold webhooks'
+/// The destinations of the configuration: where notifications go in, and the deliveries that bring them out. Reads the files that override webhooks'
 /// URLs, and makes no call.
 pub fn open(
-    settings: &[NotifySettings],
+    configuration: &[NotifyConfiguration],
     connection: &Connection,
 ) -> Result<(Notifier, Vec<Delivery>), OpenError> {
     let mut outlets = Vec::new();
     let mut deliveries = Vec::new();
-    for wanted in settings {
+    for wanted in configuration {
         let queue = Arc::new(Queue::default());
         deliveries.push(Delivery {
             channel: Channel::open(&wanted.destination, connection)?,
@@ -125,15 +125,15 @@ mod tests {
 
     use super::*;
     use curfew_config::notify::Kind;
-    use curfew_config::{Destination, NotifySettings};
+    use curfew_config::{Destination, NotifyConfiguration};
 
     #[tokio::test(start_paused = true)]
     async fn a_bystander_tells_while_others_may_and_keeps_no_delivery_waiting() {
         let (notifier, overheard) = Overheard::new();
         let bystander = notifier.bystander();
-        let trial = Notice {
+        let trial = Notification {
             kind: Kind::Failure,
-            ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+            ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
         bystander.tell(&trial);
         drop(notifier);
@@ -147,22 +147,25 @@ mod tests {
 
     #[test]
     fn a_destination_gets_the_kinds_and_schedules_that_it_wants() {
-        let wanted = NotifySettings {
+        let wanted = NotifyConfiguration {
             destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
             kinds: BTreeSet::from([Kind::Failure]),
             schedules: BTreeSet::from(["office".parse().unwrap()]),
         };
-        let notice = |kind, schedule: Option<&str>| Notice {
+        let notification = |kind, schedule: Option<&str>| Notification {
             kind,
             schedule: schedule.map(|name| name.parse().unwrap()),
-            ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+            ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
-        assert!(wants(&wanted, &notice(Kind::Failure, Some("office"))));
+        assert!(wants(&wanted, &notification(Kind::Failure, Some("office"))));
         assert!(
-            wants(&wanted, &notice(Kind::Failure, None)),
+            wants(&wanted, &notification(Kind::Failure, None)),
             "a region that fails is of every schedule"
         );
-        assert!(!wants(&wanted, &notice(Kind::Failure, Some("lab"))));
-        assert!(!wants(&wanted, &notice(Kind::Hold, Some("office"))));
+        assert!(!wants(&wanted, &notification(Kind::Failure, Some("lab"))));
+        assert!(!wants(
+            &wanted,
+            &notification(Kind::Override, Some("office"))
+        ));
     }
 }

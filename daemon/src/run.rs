@@ -1,7 +1,7 @@
 //! `curfew run`: one process, tasks with one owner each, joined by a token and a tracker.
 //!
 //! ```text
-//!  SIGHUP, files ──▶ reload ──▶ settings in force, which every task reads anew
+//!  SIGHUP, files ──▶ reload ──▶ configuration in force, which every task reads anew
 //!
 //! alarm, jolts ──▶ reconcile ──▶ EC2     alarm: wakes a pass at the next edge; jolts: when time made a jump
 //!        ▲           │ next edge         reconcile: makes the passes, or checks that the cloud made them
@@ -16,7 +16,7 @@
 //!  all ──▶ health ──▶ herald ──▶ systemd
 //! ```
 //!
-//! Wake-ups carry no decision: every pass looks at EC2 afresh. So a task that dies is simply started again.
+//! Triggers carry no decision: every pass looks at EC2 afresh. So a task that dies is simply started again.
 
 mod alarm;
 mod audit;
@@ -42,8 +42,8 @@ use std::sync::Arc;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::organisation::Organisation;
-use curfew_config::{DaemonSettings, Driver};
-use curfew_core::govern::Governance;
+use curfew_config::{DaemonConfiguration, Driver};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_journal::{FollowedEdge, JournalError, Keeper};
 use tokio::sync::{Mutex, mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ use self::reload::Reloading;
 use self::supervise::Tasks;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
-use crate::notify::{Delivery, Notice, Notifier};
+use crate::notify::{Delivery, Notification, Notifier};
 use crate::systemd::ServiceManager;
 
 pub use alarm::AlarmError;
@@ -73,14 +73,14 @@ pub use watch::{
     SourceError, Tempo, Told, Unreadable,
 };
 
-/// What the daemon runs on, besides its settings: everything that touches the outside.
+/// What the daemon runs on, besides its configuration: everything that touches the outside.
 #[derive(Debug)]
 pub struct Ports {
     /// The time.
     pub clock: Clock,
     /// The time since the boot.
     pub stopwatch: Stopwatch,
-    /// The instances of every governed account and region.
+    /// The instances of every managed account and region.
     pub organisation: Organisation,
     /// The directory of the journal, where transitions are kept.
     pub state_dir: PathBuf,
@@ -98,7 +98,7 @@ pub struct Ports {
     pub deliveries: Vec<Delivery>,
     /// Who started the daemon and wants to know how it is.
     pub manager: ServiceManager,
-    /// How to read the settings again, where they may change.
+    /// How to read the configuration again, where they may change.
     pub reload: Option<Reload>,
     /// How it is: for whoever else asks.
     pub health: Health,
@@ -109,7 +109,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// A daemon that nobody waits for, that tells nobody anything and whose settings stay.
+    /// A daemon that nobody waits for, that tells nobody anything and whose configuration stays.
     pub fn quiet(clock: Clock, organisation: Organisation, state_dir: PathBuf) -> Self {
         Self {
             clock,
@@ -150,8 +150,8 @@ pub enum RunError {
 
 /// Runs until `shutdown` is cancelled, then lets every task finish what it is at.
 pub async fn run(
-    settings: &DaemonSettings,
-    governance: Arc<Governance>,
+    configuration: &DaemonConfiguration,
+    schedule_set: Arc<ScheduleSet>,
     ports: Ports,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
@@ -174,17 +174,17 @@ pub async fn run(
     } = ports;
     // What waiting can't mend is for whoever starts the daemon, and not for the log.
     if let Some(replaced) = Keeper::open(&state_dir)?.take_replaced() {
-        notifier.tell(&Notice::journal_replaced(&replaced, clock.now()));
+        notifier.tell(&Notification::journal_replaced(&replaced, clock.now()));
     }
     let scheduler = alarm::Scheduler::start().await?;
-    let (driver, manager) = (settings.driver, Arc::new(manager));
+    let (driver, manager) = (configuration.driver, Arc::new(manager));
     let keeps_rules = rules.is_some();
-    let (in_force, current) = in_force::begin(settings, governance, organisation, rules);
-    health.settings(1, None);
-    metrics.settings(1, false);
+    let (in_force, current) = in_force::begin(configuration, schedule_set, organisation, rules);
+    health.configuration(1, None);
+    metrics.configuration(1, false);
     info!(
         ?driver,
-        poll_seconds = settings.poll.as_secs(),
+        poll_seconds = configuration.poll.as_secs(),
         "curfew runs"
     );
 
@@ -315,7 +315,7 @@ impl Making {
             let triggers = triggers.clone();
             let (scheduler, jolts) = (scheduler.clone(), Jolts::new(&clock, stopwatch.clone()));
             async move {
-                let (wake, wake_ups) = mpsc::channel(reconcile::WAKE_UPS);
+                let (wake, trigger_reasons) = mpsc::channel(reconcile::TRIGGER_REASONS);
                 let reconcile = reconcile::Reconcile {
                     alarm: Alarm::new(&scheduler, wake, clock.clone()),
                     driver,
@@ -333,7 +333,7 @@ impl Making {
                     health,
                     pulse,
                 };
-                reconcile.run(wake_ups, shutdown).await;
+                reconcile.run(trigger_reasons, shutdown).await;
                 Ok(())
             }
         });
@@ -428,13 +428,13 @@ impl Making {
                 let now = Arc::clone(&current.borrow_and_update());
                 let ledger = Ledger::new(keeper.sightings(), &now).beside(acts);
                 let ledger = watch::listening(ledger, &keeper, desk.events.as_ref(), &clock);
-                let governance = Arc::clone(&now.governance);
+                let schedule_set = Arc::clone(&now.schedule_set);
                 let (notifier, metrics) = (desk.notifier.clone(), desk.metrics.clone());
                 let watcher = watch::Watcher {
                     ledger,
                     keeper,
                     clock,
-                    watched: watch::Watched::new(notifier, metrics, governance),
+                    watched: watch::Watched::new(notifier, metrics, schedule_set),
                     signals: desk.signals.clone(),
                     retention: now.retention,
                     housekeeping: watch::Housekeeping::default(),
@@ -468,7 +468,7 @@ impl Making {
     fn rules(&self, tasks: &Tasks) {
         let (clock, current) = (self.clock.clone(), self.current.clone());
         let shutdown = self.shutdown.clone();
-        let missing = Some("the wake-up rules have not been registered yet");
+        let missing = Some("the trigger rules have not been registered yet");
         tasks.keep("rules", missing, move |pulse| {
             let (clock, mut current) = (clock.clone(), current.clone());
             let shutdown = shutdown.clone();
@@ -489,7 +489,7 @@ impl Making {
 
     fn reload(&self, tasks: &Tasks, reloading: Reloading) {
         let shutdown = self.shutdown.clone();
-        // It outlives the task, and with it which settings are in force.
+        // It outlives the task, and with it which configuration is in force.
         let reloading = Arc::new(Mutex::new(reloading));
         tasks.keep("reload", None, move |pulse| {
             let (reloading, shutdown) = (Arc::clone(&reloading), shutdown.clone());

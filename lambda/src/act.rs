@@ -9,9 +9,9 @@ use curfew_aws::fleet::Scope;
 use curfew_core::assess::assess;
 use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::memory::{Who, whole_second};
+use curfew_core::memory::{Actor, whole_second};
 use curfew_core::request::{Ask, Request};
-use curfew_core::schedule::Firmness;
+use curfew_core::schedule::Enforcement;
 use curfew_core::select::{Seen, Targets, for_change, for_status};
 use curfew_core::status::Status;
 use curfew_core::step::Step;
@@ -23,9 +23,9 @@ use tracing::{info, warn};
 use crate::answer::{Changes, Overview, PassReport, ScheduleStatus, Schedules, Timeline};
 use crate::app::App;
 use crate::command::{Days, Mode};
+use crate::configuration::FRESH;
 use crate::event::StateChange;
 use crate::refusal::{Code, Refusal};
-use crate::settings::FRESH;
 
 impl App {
     pub(crate) async fn status(
@@ -37,20 +37,24 @@ impl App {
         if !targets.ids.is_empty() {
             sight.suffices(targets)?;
         }
-        let (governance, now) = (&sight.governance, sight.now);
-        let world = World::unasked(governance, &sight.instances);
-        let (shown, ungoverned) = for_status(targets, Seen::all(&world, now), governance)
+        let (schedule_set, now) = (&sight.schedule_set, sight.now);
+        let world = World::unasked(schedule_set, &sight.instances);
+        let (shown, unmanaged) = for_status(targets, Seen::all(&world, now), schedule_set)
             .map_err(|error| sight.selecting(error))?;
         Ok(Overview {
-            status: Status::of(shown, ungoverned, now),
+            status: Status::of(shown, unmanaged, now),
             unanswered: sight.unanswered,
         })
     }
 
     pub(crate) async fn schedules(&self, days: Option<Days>) -> Result<Schedules, Refusal> {
-        let governance = self.settings.current(&self.clock, FRESH).await?.governance;
+        let schedule_set = self
+            .configuration
+            .current(&self.clock, FRESH)
+            .await?
+            .schedule_set;
         let now = self.clock.now();
-        let schedules = governance.schedules.values().map(|schedule| {
+        let schedules = schedule_set.schedules.values().map(|schedule| {
             let timetable = &schedule.timetable;
             ScheduleStatus {
                 name: schedule.name.clone(),
@@ -59,7 +63,7 @@ impl App {
                     .iana_name()
                     .unwrap_or("UTC")
                     .to_owned(),
-                enforce: schedule.firmness == Firmness::Enforced,
+                enforce: schedule.enforcement == Enforcement::Enforced,
                 desired: timetable.desired(now),
                 because: timetable.because(now),
                 last_edge: timetable.last_edge(now),
@@ -78,15 +82,15 @@ impl App {
         ask: Ask,
         targets: &Targets,
         mode: Mode,
-        by: Who,
+        by: Actor,
         deadline: Deadline,
     ) -> Result<Changes, Refusal> {
         let sight = self.look(targets, deadline.for_looking()).await?;
         sight.suffices(targets)?;
-        let (governance, instances, now) = (&sight.governance, &sight.instances, sight.now);
-        let world = World::unasked(governance, instances);
+        let (schedule_set, instances, now) = (&sight.schedule_set, &sight.instances, sight.now);
+        let world = World::unasked(schedule_set, instances);
         let seen = Seen::all(&world, now);
-        let selection = for_change(targets, &seen, governance, self.request_limit)
+        let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| sight.selecting(error))?;
         let request = Request {
             ask,
@@ -151,7 +155,7 @@ impl App {
         Ok(changes)
     }
 
-    /// Logs the change. A pass follows only where something wants another state at every moment: an active hold, or a schedule
+    /// Logs the change. A pass follows only where something wants another state at every moment: an active override, or a schedule
     /// that is enforced; anything else waits for its edge, and changes in flight for their end.
     pub(crate) async fn state_changed(
         &self,
@@ -169,17 +173,18 @@ impl App {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         }
-        let in_force = self.settings.current(&self.clock, FRESH).await?;
-        let organisation = self.members.of(&in_force.membership);
+        let in_force = self.configuration.current(&self.clock, FRESH).await?;
+        let organisation = self.account_regions.of(&in_force.targets);
         // Only the home region's changes come here: the other members have their passes.
-        let Some(home) = organisation.member(&self.members.home_member()) else {
+        let Some(home) = organisation.account_region(&self.account_regions.home_account_region())
+        else {
             info!(instance = %id, %to, at, region, "transition");
             return Ok(None);
         };
         let scope = Scope::Only([id.clone()].into());
         let instances = home.fleet().observe(&scope).await?;
-        let (governance, now) = (&in_force.governance, self.clock.now());
-        let world = World::unasked(governance, &instances);
+        let (schedule_set, now) = (&in_force.schedule_set, self.clock.now());
+        let world = World::unasked(schedule_set, &instances);
         let Some(seen) = Seen::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
             return Ok(None);
@@ -191,11 +196,11 @@ impl App {
             instance = %id, name, %to, at, region,
             schedule = schedule.map(|schedule| schedule.name.as_str()),
             last = assessment.last.as_ref().map(ToString::to_string),
-            hold = assessment.hold.as_ref().map(ToString::to_string),
+            override_ = assessment.override_.as_ref().map(ToString::to_string),
             "transition"
         );
-        let firm = assessment.hold.is_some()
-            || schedule.is_some_and(|schedule| schedule.firmness == Firmness::Enforced);
+        let firm = assessment.override_.is_some()
+            || schedule.is_some_and(|schedule| schedule.enforcement == Enforcement::Enforced);
         let contradicts = matches!(
             (seen.instance.state, assessment.desired),
             (InstanceState::Running, Desired::Stopped) | (InstanceState::Stopped, Desired::Running)
@@ -205,7 +210,7 @@ impl App {
         }
         let work = Work {
             instance: Some(id.clone()),
-            ..Work::over(home.member.clone(), minute_of(now))
+            ..Work::over(home.account_region.clone(), minute_of(now))
         };
         Ok(Some(self.undo(event, &work, deadline).await?))
     }

@@ -136,7 +136,7 @@ pub struct Overview {
     pub unanswered: Vec<Refusal>,
 }
 
-/// The answer to a wake-up: what its pass did.
+/// The answer to a trigger: what its pass did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassReport {
     /// The instant of the decisions.

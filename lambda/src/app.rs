@@ -3,20 +3,20 @@
 use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 
+use crate::account_regions::Members;
 use crate::auth::Auth;
-use crate::members::Members;
-use crate::settings::Settings;
+use crate::configuration::Configuration;
 use crate::work_queue::WorkQueue;
 
 /// The function with everything it needs: one per execution environment.
 #[derive(Debug)]
 pub struct App {
     /// Where the instances are.
-    pub members: Members,
+    pub account_regions: Members,
     /// Who else can be given work, if the stack has a queue.
     pub queue: Option<WorkQueue>,
-    /// What governs them.
-    pub settings: Settings,
+    /// What manages them.
+    pub configuration: Configuration,
     /// What tells the time.
     pub clock: Clock,
     /// Who may ask over HTTP.

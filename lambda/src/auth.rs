@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use curfew_core::memory::Who;
+use curfew_core::memory::Actor;
 use curfew_core::token::Tokens;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -29,7 +29,7 @@ impl Auth {
         request: &Request,
         route: Route,
         cors_origin: Option<&str>,
-    ) -> Result<Who, Refusal> {
+    ) -> Result<Actor, Refusal> {
         if !route.is_guarded() {
             return Ok(who(request, "anybody"));
         }
@@ -54,7 +54,7 @@ impl Auth {
                     return refuse("the request has no token", hint);
                 };
                 match holder(tokens, token) {
-                    Some(name) => Ok(Who::new(name)),
+                    Some(name) => Ok(Actor::new(name)),
                     None => refuse("the token is not one that was deployed", hint),
                 }
             }
@@ -191,17 +191,17 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The name that reaches the hold, the log and the journal: the identity that signed, or how and from where it came.
-fn who(request: &Request, otherwise: &str) -> Who {
+/// The name that reaches the override, the log and the journal: the identity that signed, or how and from where it came.
+fn who(request: &Request, otherwise: &str) -> Actor {
     let name = request
         .caller
         .as_deref()
         .and_then(|arn| arn.rsplit(['/', ':']).next())
         .filter(|name| !name.is_empty());
     match (name, otherwise, request.source_ip.as_deref()) {
-        (Some(name), ..) => Who::new(name),
-        (None, "http", Some(address)) => Who::new(&format!("http {address}")),
-        (None, otherwise, _) => Who::new(otherwise),
+        (Some(name), ..) => Actor::new(name),
+        (None, "http", Some(address)) => Actor::new(&format!("http {address}")),
+        (None, otherwise, _) => Actor::new(otherwise),
     }
 }
 

@@ -5,10 +5,10 @@ use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectError, Connection, Trust};
 use tracing::debug;
 
+use crate::account_regions::Members;
 use crate::app::App;
 use crate::config::{Config, ConfigError, emulator_endpoint};
-use crate::members::Members;
-use crate::settings::{FRESH, Settings};
+use crate::configuration::{Configuration, FRESH};
 use crate::work_queue::WorkQueue;
 
 /// An environment in which the function can't start.
@@ -32,11 +32,11 @@ pub fn open() -> Result<App, BootError> {
     let config = Config::read(env, cloud)?;
     Ok(App {
         cloud,
-        members: Members::new(&connection),
+        account_regions: Members::new(&connection),
         queue: config
             .work_queue
             .map(|url| WorkQueue::new(&connection, url)),
-        settings: Settings::new(&connection, config.settings_parameter),
+        configuration: Configuration::new(&connection, config.configuration_parameter),
         clock,
         auth: config.auth,
         cors_origin: config.cors_origin,
@@ -45,13 +45,13 @@ pub fn open() -> Result<App, BootError> {
 }
 
 impl App {
-    /// Reads the settings before anybody asks for them. Whether that went well, the first event finds out: it waits for the same
+    /// Reads the configuration before anybody asks for them. Whether that went well, the first event finds out: it waits for the same
     /// call, or makes another.
     pub async fn warm_up(&self) {
-        if let Err(error) = self.settings.current(&self.clock, FRESH).await {
+        if let Err(error) = self.configuration.current(&self.clock, FRESH).await {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "settings not read ahead of the first event"
+                "configuration not read ahead of the first event"
             );
         }
     }

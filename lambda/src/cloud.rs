@@ -30,7 +30,7 @@ impl From<&CloudError> for Refusal {
             Code::Throttled => "ask again in a few seconds",
             Code::WrongState => "ask again when it has settled",
             Code::NoCapacity => {
-                "ask again later, or for a while (`for=2h`): a hold is tried again at each pass"
+                "ask again later, or for a while (`for=2h`): an override is tried again at each pass"
             }
             _ => error.hint(),
         };

@@ -1,10 +1,10 @@
 //! What is asked for: a route and its parameters, from a query, a body or a direct command, as valid types.
 
+use curfew_core::configuration::duration;
 use curfew_core::instance::InstanceId;
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::select::{Reach, TagFilter, Targets};
-use curfew_core::settings::duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -161,7 +161,7 @@ fn tag(text: &str) -> Result<TagFilter, Refusal> {
     })
 }
 
-/// How long a start or stop lasts: `for` a while or `until` an instant makes it a hold.
+/// How long a start or stop lasts: `for` a while or `until` an instant makes it an override.
 fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refusal> {
     let length = parameters.one("for", |text| {
         duration(text)

@@ -9,8 +9,8 @@ use crate::auth::Auth;
 /// What the stack tells the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The name of the SSM parameter with the settings.
-    pub settings_parameter: String,
+    /// The name of the SSM parameter with the configuration.
+    pub configuration_parameter: String,
     /// The address of the queue by which the function hands on work, if the stack has one.
     pub work_queue: Option<String>,
     /// Who may ask over HTTP.
@@ -72,7 +72,7 @@ impl Config {
         };
         Ok(Self {
             request_limit,
-            settings_parameter: needed("CURFEW_SETTINGS_PARAMETER")?,
+            configuration_parameter: needed("CURFEW_CONFIGURATION_PARAMETER")?,
             work_queue: get("CURFEW_WORK_QUEUE").filter(|url| !url.is_empty()),
             auth,
             cors_origin: get("CURFEW_CORS_ORIGIN").filter(|origin| !origin.is_empty()),

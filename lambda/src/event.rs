@@ -27,7 +27,7 @@ pub enum Invocation {
         parameters: Map<String, Value>,
     },
     /// A rule or timer fired.
-    WakeUp(Trigger),
+    PassTrigger(Trigger),
     /// The same for one account and region.
     Work(Work),
     /// Messages of the work queue.
@@ -124,20 +124,22 @@ impl Invocation {
             }
             Some(_) => Err(broken("`command` is not text")),
             None => Transformed::deserialize(event)
-                .map(|transformed| Self::WakeUp(Trigger::of_time(&transformed.at)))
+                .map(|transformed| Self::PassTrigger(Trigger::of_time(&transformed.at)))
                 .map_err(|_| broken("no `requestContext`, `detail-type` or `command`")),
         }
     }
 }
 
 impl Invocation {
-    /// A wake-up for everything, or for one account and region. It is a pass whatever else stands there, so that what it can't
+    /// A trigger for everything, or for one account and region. It is a pass whatever else stands there, so that what it can't
     /// take is refused: a `dry_run` would be ignored, and an `instance` would not be the only one.
     fn wake(parameters: Map<String, Value>) -> Result<Self, String> {
-        if parameters.contains_key("member") {
+        if parameters.contains_key("account_region") {
             return Work::deserialize(Value::Object(parameters))
                 .map(Self::Work)
-                .map_err(|_| "a wake-up of one `member` that Curfew did not write".to_owned());
+                .map_err(|_| {
+                    "a trigger of one `account_region` that Curfew did not write".to_owned()
+                });
         }
         if let Some(key) = parameters
             .keys()
@@ -148,7 +150,7 @@ impl Invocation {
                 quoted(key)
             ));
         }
-        Trigger::of_fields(&parameters).map(Self::WakeUp)
+        Trigger::of_fields(&parameters).map(Self::PassTrigger)
     }
 }
 
@@ -242,7 +244,7 @@ impl Bus {
     fn read(self) -> Result<Invocation, String> {
         match (self.source.as_str(), self.detail_type.as_str()) {
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
-                Ok(Invocation::WakeUp(Trigger::of_time(&self.time)))
+                Ok(Invocation::PassTrigger(Trigger::of_time(&self.time)))
             }
             ("aws.ec2", "EC2 Instance State-change Notification") => {
                 let text = |key: &str| self.detail.get(key).and_then(Value::as_str);
@@ -295,7 +297,10 @@ mod tests {
             "resources": ["arn:aws:events:eu-west-3:123456789012:rule/curfew-curfew-edges-3f2a9c"],
         });
         let at = "2026-11-23T19:00:00Z".parse().unwrap();
-        assert_eq!(read(&event), Ok(Invocation::WakeUp(Trigger::Event(at))));
+        assert_eq!(
+            read(&event),
+            Ok(Invocation::PassTrigger(Trigger::Event(at)))
+        );
     }
 
     #[test]
@@ -303,17 +308,17 @@ mod tests {
         let edges = "cron(0 19 ? * MON-FRI *)".parse().unwrap();
         assert_eq!(
             read(&json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"})),
-            Ok(Invocation::WakeUp(Trigger::Edges(Box::new(edges))))
+            Ok(Invocation::PassTrigger(Trigger::Edges(Box::new(edges))))
         );
         assert_eq!(
             read(&json!({"command": "wake", "schedule": "office"})),
-            Ok(Invocation::WakeUp(Trigger::Schedule(
+            Ok(Invocation::PassTrigger(Trigger::Schedule(
                 "office".parse().unwrap()
             )))
         );
         assert_eq!(
             read(&json!({"command": "wake"})),
-            Ok(Invocation::WakeUp(Trigger::Now))
+            Ok(Invocation::PassTrigger(Trigger::Now))
         );
         insta::assert_snapshot!(
             read(&json!({"command": "wake", "schedule": "../x"})).unwrap_err(),
@@ -326,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_that_asks_for_what_it_does_not_take_is_none() {
-        let member = json!({"region": "eu-west-3"});
+    fn a_trigger_that_asks_for_what_it_does_not_take_is_none() {
+        let account_region = json!({"region": "eu-west-3"});
         let told = [
             json!({"command": "wake", "dry_run": true}),
             json!({"command": "wake", "instance": "i-0abc1234def567890"}),
@@ -336,7 +341,7 @@ mod tests {
             json!({"command": "wake", "schedule": ["office"]}),
             json!({"command": "wake", "schedule": "office", "cron": "cron(0 19 ? * MON-FRI *)"}),
             json!({"command": "wake", "page": "token"}),
-            json!({"command": "wake", "member": member, "dry_run": true}),
+            json!({"command": "wake", "account_region": account_region, "dry_run": true}),
         ]
         .map(|event| read(&event).unwrap_err());
         insta::assert_snapshot!(told.join("\n"), @r"
@@ -347,7 +352,7 @@ mod tests {
         no event that Curfew knows: `schedule` is not text (keys `command`, `schedule`)
         no event that Curfew knows: `cron` and `schedule` both say what it is for (keys `command`, `cron`, `schedule`)
         no event that Curfew knows: `wake` takes `cron` or `schedule` alone, and not `page` (keys `command`, `page`)
-        no event that Curfew knows: a wake-up of one `member` that Curfew did not write (keys `command`, `dry_run`, `member`)
+        no event that Curfew knows: a trigger of one `account_region` that Curfew did not write (keys `command`, `dry_run`, `account_region`)
         ");
     }
 

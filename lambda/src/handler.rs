@@ -1,6 +1,6 @@
 //! The function: an event comes in, an answer goes out, whatever the event is.
 
-use curfew_core::memory::Who;
+use curfew_core::memory::Actor;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{Instrument as _, error, info, info_span, warn};
@@ -8,6 +8,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use crate::answer::{Health, Problem};
 use crate::app::App;
 use crate::command::Command;
+use crate::configuration::FRESH;
 use crate::event::{Invocation, UnknownEvent};
 use crate::http::{Request, Response};
 use crate::invocation_context::{Call, in_time};
@@ -16,7 +17,6 @@ use crate::openapi;
 use crate::page;
 use crate::refusal::{Code, Refusal, quoted};
 use crate::route::Route;
-use crate::settings::FRESH;
 
 /// An invocation that is not answered but fails, so that Lambda counts it, and tries again where that is its custom.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub struct Failure {
 }
 
 impl App {
-    /// Takes an event and answers it. HTTP requests and direct commands are always answered, if need be with an error; wake-ups
+    /// Takes an event and answers it. HTTP requests and direct commands are always answered, if need be with an error; triggers
     /// and events that nobody understands fail instead, since nobody reads their answer.
     pub async fn handle(&self, event: &Value, call: &Call) -> Result<Value, Failure> {
         let span = info_span!("invocation", request_id = call.request_id);
@@ -71,7 +71,7 @@ impl App {
                 );
                 Ok(document)
             }
-            Invocation::WakeUp(trigger) => {
+            Invocation::PassTrigger(trigger) => {
                 let pass = self.wake(&trigger, call.deadline());
                 report(in_time(call, Box::pin(pass)).await)
             }
@@ -102,7 +102,7 @@ impl App {
             )
         })?;
         let command = Command::of_fields(route, parameters, self.clock.now())?;
-        self.answer(command, Who::new("direct"), call).await
+        self.answer(command, Actor::new("direct"), call).await
     }
 
     async fn http(&self, request: &Request, call: &Call) -> Response {
@@ -132,7 +132,7 @@ impl App {
             method = request.method,
             status = response.status,
             refused = refused.as_deref(),
-            by = by.as_ref().map(Who::as_str),
+            by = by.as_ref().map(Actor::as_str),
             caller = request.caller,
             source_ip = request.source_ip.as_deref().filter(|_| refused.is_some()),
             "request answered"
@@ -143,7 +143,7 @@ impl App {
     async fn requested(
         &self,
         request: &Request,
-        admitted: Result<(Route, Who), Refusal>,
+        admitted: Result<(Route, Actor), Refusal>,
         call: &Call,
     ) -> Result<Answer, Refusal> {
         let (route, by) = admitted?;
@@ -193,14 +193,14 @@ impl App {
         }
     }
 
-    async fn answer(&self, command: Command, by: Who, call: &Call) -> Result<Answer, Refusal> {
+    async fn answer(&self, command: Command, by: Actor, call: &Call) -> Result<Answer, Refusal> {
         match command {
             Command::Status(targets) => {
                 Ok(Answer::of(&self.status(&targets, call.deadline()).await?))
             }
             Command::Schedules(days) => Ok(Answer::of(&self.schedules(days).await?)),
             Command::Healthz => {
-                self.settings.current(&self.clock, FRESH).await?;
+                self.configuration.current(&self.clock, FRESH).await?;
                 Ok(Answer::of(&Health {
                     status: "ok",
                     version: env!("CARGO_PKG_VERSION"),

@@ -54,7 +54,7 @@ pub struct UnderWay(());
 impl UnderWay {
     /// Begins an invocation, with Lambda's id for it.
     pub fn begin(event: &Document, request_id: &str) -> Self {
-        Self::hold(Some(Invocation {
+        Self::override_(Some(Invocation {
             request_id: request_id.to_owned(),
             // What API Gateway and function URLs send, and nobody else.
             over_http: event.last_values().get("requestContext").is_some(),
@@ -62,14 +62,14 @@ impl UnderWay {
         Self(())
     }
 
-    fn hold(invocation: Option<Invocation>) {
+    fn override_(invocation: Option<Invocation>) {
         *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) = invocation;
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        Self::hold(None);
+        Self::override_(None);
     }
 }
 

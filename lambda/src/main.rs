@@ -31,7 +31,7 @@ async fn main() -> Result<(), Error> {
                 error_message: failure.message,
             })
     }));
-    // The first event is asked for while the settings are on their way.
+    // The first event is asked for while the configuration is on their way.
     tokio::join!(app.warm_up(), events).1
 }
 

@@ -42,15 +42,18 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_message_is_a_wake_up_like_any_other() {
-        let member = json!({"account": "111122223333", "region": "eu-west-3"});
+    fn a_message_is_a_trigger_like_any_other() {
+        let account_region = json!({"account": "111122223333", "region": "eu-west-3"});
         let work = Work {
             page: Some("token".to_owned()),
             part: 2,
-            ..Work::over(serde_json::from_value(member).unwrap(), AT.parse().unwrap())
+            ..Work::over(
+                serde_json::from_value(account_region).unwrap(),
+                AT.parse().unwrap(),
+            )
         };
         let message: Value = serde_json::from_str(&work.to_message()).unwrap();
-        insta::assert_snapshot!(message, @r#"{"at":"2026-11-23T19:00:00Z","command":"wake","member":{"account":"111122223333","region":"eu-west-3"},"page":"token","part":2}"#);
+        insta::assert_snapshot!(message, @r#"{"at":"2026-11-23T19:00:00Z","command":"wake","account_region":{"account":"111122223333","region":"eu-west-3"},"page":"token","part":2}"#);
         assert_eq!(Invocation::read(&message), Ok(Invocation::Work(work)));
     }
 

@@ -15,9 +15,9 @@ pub(crate) enum Parameter {
     Tag,
     /// Whether everything that fits is meant.
     All,
-    /// How long a hold lasts.
+    /// How long an override lasts.
     For,
-    /// When a hold ends.
+    /// When an override ends.
     Until,
     /// Whether nothing is to be done.
     DryRun,

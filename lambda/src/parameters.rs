@@ -281,7 +281,7 @@ mod tests {
         `all` is `yes`; it is `true` or `false`
         `all` is there 2 times; it has one value
         `instance` can't be combined with `schedule` or `tag`; name instances by their ids, or by schedule and tags
-        `schedule`: `none` can't name a schedule: in an instance's tag it means that no schedule governs it; `/schedules` lists the names
+        `schedule`: `none` can't name a schedule: in an instance's tag it means that no schedule manages it; `/schedules` lists the names
         `tag` is `Environment`; it is a key and a value, such as `tag=Environment:dev*`
         `for`: `-2h` is not a length of time: it must be more than nothing; such as `for=2h`
         `for`: `99999h` is too long: at most 31 days (`31d`); such as `for=2h`
@@ -289,7 +289,7 @@ mod tests {
         `for` and `until` both say how long; use one of them
         `until` is `2026-11-23T22:00:00 01:00`, which is not an instant in RFC 3339; such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`
         `until` is `2026-11-23T18:00:00Z`, which is over already; it is 2026-11-23T18:00:00Z now
-        `until` is `2027-11-23T18:00:00Z`, which is too far away; a hold lasts 31 days at most
+        `until` is `2027-11-23T18:00:00Z`, which is too far away; an override lasts 31 days at most
         `resume` has no parameter `for`; it takes `instance`, `schedule`, `tag`, `all`, `dry_run`
         `status` has no parameter `dry_run`; it takes `instance`, `schedule`, `tag`, `all`
         `healthz` has no parameter `verbose`; it takes no parameters

@@ -42,14 +42,14 @@ pub enum Code {
     UnknownPath,
     /// 404: no such instance in this account and region.
     UnknownInstance,
-    /// 404: no such schedule in the settings.
+    /// 404: no such schedule in the configuration.
     UnknownSchedule,
-    /// 404: nothing fits the schedule or tags named, or nothing is governed at all.
+    /// 404: nothing fits the schedule or tags named, or nothing is managed at all.
     NothingMatched,
     /// 405: the path exists, and not for this method.
     MethodNotAllowed,
-    /// 409: no schedule governs the instance.
-    NotGoverned,
+    /// 409: no schedule manages the instance.
+    NotManaged,
     /// 409: Curfew never touches such an instance.
     NeverTouched,
     /// 409: the instance is between two states, or in one that forbids the call.
@@ -70,8 +70,8 @@ pub enum Code {
     CloudFailed,
     /// 503: Curfew's own credentials are missing, unknown or expired.
     NoCredentials,
-    /// 503: there are no settings to decide by.
-    NoSettings,
+    /// 503: there are no configuration to decide by.
+    NoConfiguration,
     /// 503: time ran out before everything was done; the next pass goes on.
     OutOfTime,
     /// 500: a defect of Curfew.
@@ -91,20 +91,20 @@ impl Code {
             | Self::NothingMatched
             | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::NotGoverned | Self::NeverTouched | Self::WrongState | Self::Refused => 409,
+            Self::NotManaged | Self::NeverTouched | Self::WrongState | Self::Refused => 409,
             Self::Throttled => 429,
             Self::Internal => 500,
             Self::NoCapacity
             | Self::Unreachable
             | Self::CloudFailed
             | Self::NoCredentials
-            | Self::NoSettings
+            | Self::NoConfiguration
             | Self::OutOfTime => 503,
         }
     }
 
     /// After how many seconds trying again makes sense, where it does by itself: EC2's buckets refill within seconds, room
-    /// and settings come back within a pass.
+    /// and configuration come back within a pass.
     pub fn retry_after(self) -> Option<u32> {
         match self.status() {
             429 => Some(5),
@@ -176,9 +176,9 @@ impl From<SelectError> for Refusal {
                 Code::TargetNeeded,
                 "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or say `all=true`".to_owned(),
             ),
-            SelectError::NothingGoverned => (
+            SelectError::NothingManaged => (
                 Code::NothingMatched,
-                format!("give an instance the governing tag; {STATUS}"),
+                format!("give an instance the managing tag; {STATUS}"),
             ),
             SelectError::TooMany { .. } => (
                 Code::TooMany,
@@ -190,9 +190,9 @@ impl From<SelectError> for Refusal {
             ),
             SelectError::UnknownSchedule { known, .. } => (Code::UnknownSchedule, one_of(known)),
             SelectError::NothingMatched => (Code::NothingMatched, STATUS.to_owned()),
-            SelectError::NotGoverned { .. } => (
-                Code::NotGoverned,
-                "nothing was done; Curfew only changes instances that a schedule governs".to_owned(),
+            SelectError::NotManaged { .. } => (
+                Code::NotManaged,
+                "nothing was done; Curfew only changes instances that a schedule manages".to_owned(),
             ),
             SelectError::NeverTouched { .. } => (
                 Code::NeverTouched,

@@ -17,7 +17,7 @@ pub enum Route {
     Start,
     /// Stop instances.
     Stop,
-    /// End holds.
+    /// End overrides.
     Resume,
     /// What the schedules are.
     Schedules,

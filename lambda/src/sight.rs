@@ -1,4 +1,4 @@
-//! What is seen before anything is answered or done: the settings, and the instances of every member.
+//! What is seen before anything is answered or done: the configuration, and the instances of every member.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,33 +8,35 @@ use curfew_aws::clock::Clock;
 use curfew_aws::error::presentable;
 use curfew_aws::execute::{Deadline, Outcome};
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
+use curfew_aws::organisation::{
+    AccountRegionError, AccountRegionFailure, AccountRegionFleet, Organisation,
+};
 use curfew_aws::side_by_side::side_by_side;
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::select::{Reach, SelectError, Targets};
 use curfew_core::step::Step;
 use jiff::Timestamp;
 
 use crate::app::App;
+use crate::configuration::FRESH;
 use crate::refusal::{Code, Refusal};
-use crate::settings::FRESH;
 
 /// What is seen.
 #[derive(Debug)]
 pub(crate) struct Sight {
-    pub(crate) governance: Arc<Governance>,
+    pub(crate) schedule_set: Arc<ScheduleSet>,
     /// Every member's, one after the other.
     pub(crate) instances: Vec<Instance>,
     /// Whose they are.
-    places: Vec<(MemberFleet, Range<usize>)>,
+    places: Vec<(AccountRegionFleet, Range<usize>)>,
     /// What went wrong where no answer came: what is there is unknown.
     pub(crate) unanswered: Vec<Refusal>,
     pub(crate) now: Timestamp,
 }
 
 impl App {
-    /// The settings and the instances that `targets` may mean. Fails only if nobody answers.
+    /// The configuration and the instances that `targets` may mean. Fails only if nobody answers.
     pub(crate) async fn look(
         &self,
         targets: &Targets,
@@ -45,19 +47,19 @@ impl App {
         } else {
             Scope::Only(targets.ids.clone())
         };
-        let settings = self.settings.current(&self.clock, FRESH);
-        let home = self.members.home();
-        let (in_force, early) = if self.members.are_home_alone() {
+        let configuration = self.configuration.current(&self.clock, FRESH);
+        let home = self.account_regions.home();
+        let (in_force, early) = if self.account_regions.are_home_alone() {
             // Asked for at the same time: neither waits for the other's connection.
-            let (in_force, seen) = tokio::join!(settings, home.observe(&scope, deadline));
+            let (in_force, seen) = tokio::join!(configuration, home.observe(&scope, deadline));
             (in_force?, Some(seen))
         } else {
-            (settings.await?, None)
+            (configuration.await?, None)
         };
         let survey = match early {
-            Some(seen) if self.members.is_home_alone(&in_force.membership) => seen,
+            Some(seen) if self.account_regions.is_home_alone(&in_force.targets) => seen,
             _ => {
-                let organisation = self.members.of(&in_force.membership);
+                let organisation = self.account_regions.of(&in_force.targets);
                 organisation.observe(&scope, deadline).await
             }
         };
@@ -74,7 +76,7 @@ impl App {
             places.push((one, from..instances.len()));
         }
         Ok(Sight {
-            governance: in_force.governance,
+            schedule_set: in_force.schedule_set,
             instances,
             places,
             unanswered,
@@ -141,29 +143,29 @@ impl Sight {
                 (!steps.is_empty()).then_some((one, here, steps))
             })
             .collect();
-        let governance = &*self.governance;
+        let schedule_set = &*self.schedule_set;
         let work = work.into_iter().map(|(one, here, steps)| {
-            asked::carry_out(one.fleet(), governance, here, steps, clock, deadline)
+            asked::carry_out(one.fleet(), schedule_set, here, steps, clock, deadline)
         });
         let outcomes = side_by_side(work, Organisation::SIDE_BY_SIDE).await;
         outcomes.into_iter().flatten().collect()
     }
 }
 
-impl From<&MemberError> for Refusal {
-    fn from(error: &MemberError) -> Self {
+impl From<&AccountRegionError> for Refusal {
+    fn from(error: &AccountRegionError) -> Self {
         let mut refusal = match &error.failure {
-            MemberFailure::Cloud(cloud) => Self::from(&**cloud),
-            MemberFailure::OutOfTime => Self::new(Code::OutOfTime, "", "ask again"),
-            MemberFailure::NoAnswer { .. } => Self::new(Code::Unreachable, "", error.hint()),
+            AccountRegionFailure::Cloud(cloud) => Self::from(&**cloud),
+            AccountRegionFailure::OutOfTime => Self::new(Code::OutOfTime, "", "ask again"),
+            AccountRegionFailure::NoAnswer { .. } => Self::new(Code::Unreachable, "", error.hint()),
         };
         refusal.message = presentable(&error.to_string());
         refusal
     }
 }
 
-impl From<MemberError> for Refusal {
-    fn from(error: MemberError) -> Self {
+impl From<AccountRegionError> for Refusal {
+    fn from(error: AccountRegionError) -> Self {
         Self::from(&error)
     }
 }

@@ -4,7 +4,7 @@
 //! The queue is FIFO and the account-region is the group: no two passes that triggers made happen run side by side over one
 //! account-region. The minute of the trigger is what messages are deduplicated by: triggers that meet are one pass.
 //!
-//! A message carries no decision, like any wake-up: delivered twice, late or after a change of the settings, it makes a pass that
+//! A message carries no decision, like any trigger: delivered twice, late or after a change of the configuration, it makes a pass that
 //! finds what it finds.
 
 use std::time::Duration;
@@ -14,12 +14,12 @@ use curfew_aws::cloud::Cloud;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::{PageToken, Scope};
-use curfew_aws::organisation::{MemberFailure, MemberFleet, Organisation};
+use curfew_aws::organisation::{AccountRegionFailure, AccountRegionFleet, Organisation};
 use curfew_aws::pages::PageTokens;
-use curfew_aws::pass::{WakeUp, pass, pass_page};
+use curfew_aws::pass::{PassTrigger, pass, pass_page};
 use curfew_aws::side_by_side::side_by_side;
-use curfew_core::govern::Governance;
 use curfew_core::memory::whole_second;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::{fired_for, minute_of};
 use curfew_core::work::Work;
 use jiff::{SignedDuration, Timestamp};
@@ -28,11 +28,11 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::answer::PassReport;
 use crate::app::App;
+use crate::configuration;
 use crate::event::{Invocation, Trigger};
 use crate::invocation_context::{Call, in_time};
 use crate::message::Message;
 use crate::refusal::{Code, Refusal};
-use crate::settings;
 
 impl App {
     /// A trigger for everything: a message for each account and region, and no call of EC2. Without a queue, or if it can't be sent to, the
@@ -43,19 +43,19 @@ impl App {
         deadline: Deadline,
     ) -> Result<PassReport, Refusal> {
         let in_force = self
-            .settings
-            .current(&self.clock, settings::FRESH_FOR_WORK)
+            .configuration
+            .current(&self.clock, configuration::FRESH_FOR_WORK)
             .await?;
-        let at = self.minute(trigger, &in_force.governance);
-        let organisation = self.members.of(&in_force.membership);
-        let members = organisation.members().iter();
-        let work: Vec<Work> = members
-            .map(|one| Work::over(one.member.clone(), at))
+        let at = self.minute(trigger, &in_force.schedule_set);
+        let organisation = self.account_regions.of(&in_force.targets);
+        let account_regions = organisation.account_regions().iter();
+        let work: Vec<Work> = account_regions
+            .map(|one| Work::over(one.account_region.clone(), at))
             .collect();
         if let Some(queue) = &self.queue {
             match queue.send(&work).await {
                 Ok(()) => {
-                    info!(members = work.len(), %at, "work handed on");
+                    info!(account_regions = work.len(), %at, "work handed on");
                     return Ok(PassReport {
                         queued: work.len(),
                         ..PassReport::empty(whole_second(self.clock.now()))
@@ -66,19 +66,19 @@ impl App {
                 }
             }
         }
-        self.everywhere(&in_force.governance, &organisation, &work, deadline)
+        self.everywhere(&in_force.schedule_set, &organisation, &work, deadline)
             .await
     }
 
     /// The minute that a trigger is for.
-    fn minute(&self, trigger: &Trigger, governance: &Governance) -> Timestamp {
+    fn minute(&self, trigger: &Trigger, schedule_set: &ScheduleSet) -> Timestamp {
         let now = self.clock.now();
         let early = self.early();
         let named = match trigger {
             Trigger::Edges(cron) => fired_for(cron, now, early),
             Trigger::Event(at) => Some(minute_of(*at)),
             Trigger::Schedule(name) => {
-                let schedule = governance.schedules.get(name);
+                let schedule = schedule_set.schedules.get(name);
                 let next = schedule.and_then(|schedule| schedule.timetable.next_edge(now));
                 next.map(|edge| minute_of(edge.at))
             }
@@ -99,19 +99,23 @@ impl App {
         }
     }
 
-    /// The passes of all members in one invocation. One that fails is reported; if every one fails, so does the wake-up.
+    /// The passes of all members in one invocation. One that fails is reported; if every one fails, so does the trigger.
     async fn everywhere(
         &self,
-        governance: &Governance,
+        schedule_set: &ScheduleSet,
         organisation: &Organisation,
         work: &[Work],
         deadline: Deadline,
     ) -> Result<PassReport, Refusal> {
-        let passes = organisation.members().iter().zip(work).map(|(one, work)| {
-            let span = info_span!("member", member = %one.member);
-            let pass = self.pages(governance, organisation, one, work, deadline);
-            answered(organisation, one, deadline, pass).instrument(span)
-        });
+        let passes = organisation
+            .account_regions()
+            .iter()
+            .zip(work)
+            .map(|(one, work)| {
+                let span = info_span!("account_region", account_region = %one.account_region);
+                let pass = self.pages(schedule_set, organisation, one, work, deadline);
+                answered(organisation, one, deadline, pass).instrument(span)
+            });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for outcome in side_by_side(passes, Organisation::SIDE_BY_SIDE).await {
             match outcome {
@@ -142,13 +146,13 @@ impl App {
                 );
                 continue;
             };
-            let span = info_span!("member", member = %work.member);
+            let span = info_span!("account_region", account_region = %work.account_region);
             let pass = self.work(&work, call.deadline()).instrument(span);
             match in_time(call, Box::pin(pass)).await {
                 Ok(report) => total.add(&report),
                 Err(refusal) => {
                     let receipts = message.receives;
-                    error!(member = %work.member, code = ?refusal.code, error = %refusal, receipts, "pass failed");
+                    error!(account_region = %work.account_region, code = ?refusal.code, error = %refusal, receipts, "pass failed");
                     total.unanswered.push(refusal);
                 }
             }
@@ -163,15 +167,15 @@ impl App {
         deadline: Deadline,
     ) -> Result<PassReport, Refusal> {
         let in_force = self
-            .settings
-            .current(&self.clock, settings::FRESH_FOR_WORK)
+            .configuration
+            .current(&self.clock, configuration::FRESH_FOR_WORK)
             .await?;
-        let organisation = self.members.of(&in_force.membership);
-        let Some(one) = organisation.member(&work.member) else {
-            warn!(member = %work.member, "the settings don't have this member any more: nothing is done there");
+        let organisation = self.account_regions.of(&in_force.targets);
+        let Some(one) = organisation.account_region(&work.account_region) else {
+            warn!(account_region = %work.account_region, "the configuration doesn't have this member any more: nothing is done there");
             return Ok(PassReport::empty(whole_second(self.clock.now())));
         };
-        let pass = self.pages(&in_force.governance, &organisation, one, work, deadline);
+        let pass = self.pages(&in_force.schedule_set, &organisation, one, work, deadline);
         answered(&organisation, one, deadline, pass).await
     }
 
@@ -188,19 +192,19 @@ impl App {
     /// Page by page, as far as time goes; the rest is handed on.
     async fn pages(
         &self,
-        governance: &Governance,
+        schedule_set: &ScheduleSet,
         organisation: &Organisation,
-        one: &MemberFleet,
+        one: &AccountRegionFleet,
         work: &Work,
         deadline: Deadline,
     ) -> Result<PassReport, Refusal> {
         let clock = self.clock_for(work);
         if let Some(instance) = &work.instance {
-            let wake_up = WakeUp {
+            let trigger = PassTrigger {
                 scope: Scope::Only([instance.clone()].into()),
-                ..WakeUp::ROUTINE
+                ..PassTrigger::ROUTINE
             };
-            let pass = pass(one.fleet(), governance, wake_up, &clock, deadline).await;
+            let pass = pass(one.fleet(), schedule_set, trigger, &clock, deadline).await;
             let pass = pass.map_err(|error| organisation.failed(one, error))?;
             return Ok(PassReport::of(&pass));
         }
@@ -214,7 +218,7 @@ impl App {
         loop {
             let pass = pass_page(
                 one.fleet(),
-                governance,
+                schedule_set,
                 None,
                 page.as_ref(),
                 &clock,
@@ -223,7 +227,7 @@ impl App {
             let (pass, next) = match pass.await {
                 Err(error) if page.is_some() && !begun_again && is_stale(&error) => {
                     // What is done already costs a look.
-                    info!(member = %one.member, "a page's token is not good any more: beginning again");
+                    info!(account_region = %one.account_region, "a page's token is not good any more: beginning again");
                     begun_again = true;
                     tokens = PageTokens::new("ec2:DescribeInstances");
                     page = None;
@@ -271,7 +275,7 @@ impl App {
     /// Hands on what is left; how many messages that took.
     async fn hand_on(&self, rest: Work) -> Result<usize, Refusal> {
         let Some(queue) = &self.queue else {
-            warn!(member = %rest.member, "time ran out, and there is no queue for the rest: the next pass goes on");
+            warn!(account_region = %rest.account_region, "time ran out, and there is no queue for the rest: the next pass goes on");
             return Ok(0);
         };
         queue.send(&[rest]).await?;
@@ -305,7 +309,7 @@ impl App {
 /// What a member answers, by the end of the time: one that never does takes nothing from the others.
 async fn answered(
     organisation: &Organisation,
-    one: &MemberFleet,
+    one: &AccountRegionFleet,
     deadline: Deadline,
     pass: impl Future<Output = Result<PassReport, Refusal>>,
 ) -> Result<PassReport, Refusal> {
@@ -320,7 +324,7 @@ async fn answered(
         Err(_) => {
             let after = begun.elapsed();
             Err(organisation
-                .failed(one, MemberFailure::NoAnswer { after })
+                .failed(one, AccountRegionFailure::NoAnswer { after })
                 .into())
         }
     }

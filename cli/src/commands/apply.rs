@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Outcome, StepResult};
-use curfew_aws::pass::WakeUp;
+use curfew_aws::pass::PassTrigger;
 use curfew_core::instance::{AccountId, InstanceState};
 use curfew_core::plan::Plan;
 use curfew_core::skip::{Skip, SkipReason};
@@ -38,9 +38,9 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         let hint = "say --yes, or look first with `curfew plan`";
         return Err(CliError::new(Exit::Usage, message).hint(hint));
     }
-    let (settings, organisation) = context.organisation().await?;
+    let (configuration, organisation) = context.organisation().await?;
     let progress = progress::for_watchers();
-    let mut seen = look(context, &settings, &organisation, progress.as_ref()).await?;
+    let mut seen = look(context, &configuration, &organisation, progress.as_ref()).await?;
     let mut unconfirmed = Vec::new();
     if asks && !seen.plan.steps.is_empty() {
         let question = describe(&seen.plan, &seen.places, Reader::stderr());
@@ -49,7 +49,7 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         }
         // Whoever was asked took their time: others may have acted, and an edge may have passed.
         let asked = seen.plan;
-        seen = look(context, &settings, &organisation, progress.as_ref()).await?;
+        seen = look(context, &configuration, &organisation, progress.as_ref()).await?;
         let Reconfirmed { fresh, gone } = hold_to(&asked, &mut seen.plan);
         seen.leave_out(&fresh);
         if let Some(change) = told(&fresh, gone) {
@@ -59,7 +59,7 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         unconfirmed = fresh;
     }
     let passes = std::mem::take(&mut seen.passes);
-    let basis = WakeUp::ROUTINE.basis(&settings.governance, &context.clock);
+    let basis = PassTrigger::ROUTINE.basis(&configuration.schedule_set, &context.clock);
     let outcomes = carry_out(&organisation, passes, basis, progress.as_ref()).await;
     drop(progress);
     report(context, &seen, &outcomes, &unconfirmed)?;
@@ -220,17 +220,17 @@ fn report(
         .output
         .print(&applied, |applied| summary(applied, places, reader))?;
     failure(outcomes)?;
-    let governs_none = outcomes.is_empty() && plan.skipped.iter().all(is_ungoverned);
-    if governs_none && seen.failures.is_empty() {
-        return Err(curfew_core::select::SelectError::NothingGoverned.into());
+    let manages_none = outcomes.is_empty() && plan.skipped.iter().all(is_unmanaged);
+    if manages_none && seen.failures.is_empty() {
+        return Err(curfew_core::select::SelectError::NothingManaged.into());
     }
     Ok(())
 }
 
-fn is_ungoverned(skip: &Skip) -> bool {
+fn is_unmanaged(skip: &Skip) -> bool {
     matches!(
         skip.reason,
-        SkipReason::Ungoverned | SkipReason::OptedOut { .. }
+        SkipReason::Unmanaged | SkipReason::OptedOut { .. }
     )
 }
 

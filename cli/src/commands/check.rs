@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use curfew_aws::rules::WakeUpRule;
+use curfew_aws::rules::TriggerRule;
 use curfew_config::{Lookup, Overrides};
 use curfew_core::problem::Problem;
-use curfew_deploy::wake_up_rules;
+use curfew_deploy::trigger_rules;
 use serde::Serialize;
 
 use crate::output::counted;
 use crate::{CliError, Context};
 
-/// Check a settings file, and report every error in it; and what of it never happens.
+/// Check a configuration file, and report every error in it; and what of it never happens.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The settings file [default: as for every command]
+    /// The configuration file [default: as for every command]
     file: Option<PathBuf>,
 }
 
@@ -43,19 +43,19 @@ pub(crate) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
         },
         None => context.overrides(Lookup::Folder)?,
     };
-    let settings = curfew_config::load(&overrides)?;
-    let schedules = settings
-        .governance
+    let configuration = curfew_config::load(&overrides)?;
+    let schedules = configuration
+        .schedule_set
         .schedules
         .keys()
         .map(ToString::to_string)
         .collect();
-    let rules = wake_up_rules(&settings, &context.clock).len();
-    let idle = settings.governance.warnings(context.clock.now());
-    let warnings = settings.warnings.into_iter().chain(idle);
+    let rules = trigger_rules(&configuration, &context.clock).len();
+    let idle = configuration.schedule_set.warnings(context.clock.now());
+    let warnings = configuration.warnings.into_iter().chain(idle);
     let warnings = warnings.chain(many_rules(rules));
     let checked = Checked {
-        file: settings.file,
+        file: configuration.file,
         schedules,
         rules,
         warnings: warnings
@@ -85,7 +85,7 @@ pub(crate) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
 
 /// Says so when the schedules take most of a bus. Rules are shared by schedules whose edges are at the same minutes of the same days.
 fn many_rules(rules: usize) -> Option<Problem> {
-    (rules > WakeUpRule::MANY).then(|| {
+    (rules > TriggerRule::MANY).then(|| {
         let message = format!(
             "the schedules take {rules} EventBridge rules, and a bus has 300 unless AWS raised that: edges at the same minutes of the same \
              days share one"

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::connect::Connection;
-use curfew_config::{ApiAuth, Settings};
+use curfew_config::{ApiAuth, Configuration};
 use curfew_deploy::guard::one_cloud;
-use curfew_deploy::wake_up_rules;
+use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, Overlap, Reach};
 
 use crate::guard::{Asking, before_deploying, before_dropping};
@@ -24,19 +24,19 @@ pub(crate) struct DeployArgs {
     /// The Lambda's code [default: the installed one, or the one that was built with this program]
     #[arg(long, value_name = "FILE")]
     lambda_zip: Option<PathBuf>,
-    /// Do not ask, however many instances would be governed, and whichever deployed schedules would be dropped
+    /// Do not ask, however many instances would be managed, and whichever deployed schedules would be dropped
     #[arg(long, short)]
     yes: bool,
-    /// Deploy although another stack governs the same accounts and regions
+    /// Deploy although another stack manages the same accounts and regions
     #[arg(long)]
     allow_overlap: bool,
 }
 
 pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let connection = context.connect(&settings).await?;
+    let configuration = context.configuration()?;
+    let connection = context.connect(&configuration).await?;
     one_cloud(&connection)?;
-    let mut deployment = deployment(context, &settings, &connection, args.lambda_zip)?;
+    let mut deployment = deployment(context, &configuration, &connection, args.lambda_zip)?;
     if args.allow_overlap {
         deployment.overlap = Overlap::Allowed;
     }
@@ -44,7 +44,7 @@ pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     if args.dry_run {
         let mut preview =
             curfew_deploy::preview(&connection, &deployment, progress.as_ref()).await?;
-        let document = &deployment.settings_document;
+        let document = &deployment.configuration_document;
         let loss = curfew_deploy::loss(&connection, &deployment.stack, document).await?;
         let warning = |loss| format!("this would drop {loss}: `curfew deploy` asks first");
         preview.warnings.extend(loss.map(warning));
@@ -56,7 +56,7 @@ pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
         Asking::Allowed
     };
     before_deploying(
-        &settings,
+        &configuration,
         &connection,
         &context.clock,
         asking,
@@ -78,15 +78,15 @@ pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     })
 }
 
-/// What the settings ask for, here.
+/// What the configuration ask for, here.
 pub(crate) fn deployment(
     context: &Context,
-    settings: &Settings,
+    configuration: &Configuration,
     connection: &Connection,
     lambda_zip: Option<PathBuf>,
 ) -> Result<Deployment, CliError> {
     let token = || {
-        let tokens = settings.api.tokens.clone();
+        let tokens = configuration.api.tokens.clone();
         if tokens.is_empty() {
             let message =
                 "`api.tokens` is empty, and so is `api.token_sha256`: the API asks for a token";
@@ -96,21 +96,21 @@ pub(crate) fn deployment(
         Ok(Auth::Token(tokens))
     };
     Ok(Deployment {
-        stack: settings.stack.name.clone(),
-        auth: match settings.api.auth {
+        stack: configuration.stack.name.clone(),
+        auth: match configuration.api.auth {
             ApiAuth::Auto if connection.is_local() => Auth::None,
             ApiAuth::None => Auth::None,
             ApiAuth::Auto | ApiAuth::Token => token()?,
             ApiAuth::Iam => Auth::Iam,
         },
-        cors_origin: settings.api.cors_origin.clone(),
-        request_limit: settings.api.limit,
-        settings_document: settings.publication(),
-        rules: wake_up_rules(settings, &context.clock),
-        reach: Reach::of(&settings.governance)
-            .across(&settings.membership)
-            .starting_with(&settings.stack.kms_keys, &settings.stack.licenses),
-        permissions_boundary: settings.stack.permissions_boundary.clone(),
+        cors_origin: configuration.api.cors_origin.clone(),
+        request_limit: configuration.api.limit,
+        configuration_document: configuration.publication(),
+        rules: trigger_rules(configuration, &context.clock),
+        reach: Reach::of(&configuration.schedule_set)
+            .across(&configuration.targets)
+            .starting_with(&configuration.stack.kms_keys, &configuration.stack.licenses),
+        permissions_boundary: configuration.stack.permissions_boundary.clone(),
         lambda_zip,
         overlap: Overlap::Refused,
     })

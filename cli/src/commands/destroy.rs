@@ -27,11 +27,11 @@ pub(crate) struct DestroyArgs {
 }
 
 pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let connection = context.connect(&settings).await?;
+    let configuration = context.configuration()?;
+    let connection = context.connect(&configuration).await?;
     one_cloud(&connection)?;
-    let stack = &settings.stack.name;
-    let organisation = Organisation::open(&connection, &settings.membership);
+    let stack = &configuration.stack.name;
+    let organisation = Organisation::open(&connection, &configuration.targets);
     let tags = if args.keep_tags {
         InstanceTags::Keep
     } else {

@@ -19,17 +19,17 @@ struct Parameter {
 }
 
 pub(crate) fn document(context: &mut Context) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let stored = Stored::new(&settings.document.to_json()).map_err(DeployError::from)?;
+    let configuration = context.configuration()?;
+    let stored = Stored::new(&configuration.document.to_json()).map_err(DeployError::from)?;
     // As text there is room for one value alone.
     if !stored.parts.is_empty() && !context.output.is_json() {
         let message = format!(
-            "the settings take {} SSM parameters",
+            "the configuration takes {} SSM parameters",
             stored.parts.len() + 1
         );
         return Err(CliError::new(Exit::Usage, message).hint("`-o json` prints them all"));
     }
-    let name = format!("/curfew/{}/settings", settings.stack.name);
+    let name = format!("/curfew/{}/configuration", configuration.stack.name);
     let parts = stored.parts.into_iter().map(|(suffix, value)| Parameter {
         name: format!("{name}/{suffix}"),
         value,

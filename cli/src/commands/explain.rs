@@ -2,7 +2,7 @@
 
 use clap::Args;
 use curfew_aws::fleet::Scope;
-use curfew_config::Settings;
+use curfew_config::Configuration;
 use curfew_core::explain::Explanation;
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{Schedule, ScheduleName};
@@ -40,9 +40,9 @@ pub(crate) async fn explain(context: &mut Context, args: ExplainArgs) -> Result<
     match args.instance {
         Some(id) => instance(context, id, at).await,
         None => {
-            let settings = context.settings()?;
+            let configuration = context.configuration()?;
             let name = args.schedule.expect("clap asks for one or the other");
-            schedule(context, named(&settings, &name)?, at)
+            schedule(context, named(&configuration, &name)?, at)
         }
     }
 }
@@ -92,7 +92,7 @@ struct InstanceExplained {
 }
 
 async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Result<(), CliError> {
-    let (settings, organisation) = context.organisation().await?;
+    let (configuration, organisation) = context.organisation().await?;
     let scope = Scope::Only([id.clone()].into());
     let seen = {
         let progress = progress::for_watchers();
@@ -107,16 +107,16 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         return Err(CliError::new(Exit::NothingMatched, message)
             .hint("check the id, the region and the account"));
     };
-    let world = World::unasked(&settings.governance, &found);
-    let zone = settings
-        .governance
+    let world = World::unasked(&configuration.schedule_set, &found);
+    let zone = configuration
+        .schedule_set
         .schedule_for(instance)
         .map_or(TimeZone::UTC, |schedule| {
             schedule.timetable.time_zone().clone()
         });
     let explained = InstanceExplained {
         explanation: Explanation::of(instance, &world, at),
-        transitions: transitions(&settings, &id)?,
+        transitions: transitions(&configuration, &id)?,
     };
     context
         .output
@@ -124,10 +124,13 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
 }
 
 /// The journal is the daemon's; where it runs on another machine, there is none here.
-fn transitions(settings: &Settings, id: &InstanceId) -> Result<Option<Vec<Entry>>, CliError> {
+fn transitions(
+    configuration: &Configuration,
+    id: &InstanceId,
+) -> Result<Option<Vec<Entry>>, CliError> {
     /// A day of a schedule and what people did to it.
     const SHOWN: u32 = 5;
-    let journal = match Journal::read(&settings.state_dir()) {
+    let journal = match Journal::read(&configuration.state_dir()) {
         Err(JournalError::Missing { .. }) => return Ok(None),
         journal => journal?,
     };
@@ -145,15 +148,19 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         transitions,
     } = explained;
     let moment = |at| moment(at, zone, it.at);
-    let governed = match (&it.schedule, &it.governed) {
+    let managed = match (&it.schedule, &it.managed) {
         (Some(name), Some(claim)) if it.enforce => format!("{name}, enforced: {claim}"),
         (Some(name), Some(claim)) => format!("{name}: {claim}"),
         _ => "-".to_owned(),
     };
-    let hold = it
-        .hold
-        .as_ref()
-        .map(|hold| format!("{} until {} by {}", hold.state, moment(hold.until), hold.by));
+    let override_ = it.override_.as_ref().map(|override_| {
+        format!(
+            "{} until {} by {}",
+            override_.state,
+            moment(override_.until),
+            override_.by
+        )
+    });
     let last = it.last.as_ref().map(|last| {
         let pending = if last.pending {
             ", not confirmed yet"
@@ -172,8 +179,8 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         None => it.desired.to_string(),
     };
     let mut lines = vec![
-        ("schedule", governed),
-        ("hold", or_dash(hold)),
+        ("schedule", managed),
+        ("override", or_dash(override_)),
         ("applied", or_dash(last)),
         ("desired", because),
         ("now", it.verdict.clone()),

@@ -34,7 +34,7 @@ pub(crate) struct HistoryArgs {
     /// Only what happened before
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// Only instances that this schedule governed
+    /// Only instances that this schedule managed
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
     /// Only by this cause: schedule, override, request, outside, or one of them whole, such as "override by alice"
@@ -52,9 +52,9 @@ pub(crate) struct HistoryArgs {
 const SHOWN: u32 = 100;
 
 pub(crate) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), CliError> {
-    let settings = context.settings()?;
+    let configuration = context.configuration()?;
     let format = context.output.format();
-    let journal = Journal::read(&settings.state_dir())?;
+    let journal = Journal::read(&configuration.state_dir())?;
     let filter = args.filter(context, format)?;
     if args.edges {
         let entries = args.cut(journal.edges(&filter)?, format);
@@ -198,11 +198,11 @@ fn is_cut(format: Format) -> bool {
 
 /// A sort of cause, or a whole one.
 fn cause(text: &str) -> Result<String, String> {
-    let is_sort = matches!(text, "schedule" | "override" | "request" | "outside");
+    let is_sort = matches!(text, "schedule" | "override" | "request" | "external");
     if is_sort || text.parse::<Cause>().is_ok() {
         return Ok(text.to_owned());
     }
-    Err(r#"write `schedule`, `override`, `request` or `outside`, or one of them whole, such as "schedule office" or "override by alice""#.to_owned())
+    Err(r#"write `schedule`, `override`, `request` or `external`, or one of them whole, such as "schedule office" or "override by alice""#.to_owned())
 }
 
 fn row(entry: &Entry) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! `curfew import`: another tool's schedules as our settings, on standard output.
+//! `curfew import`: another tool's schedules as our configuration, on standard output.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `curfew member-role`: the template for the role in another account that Curfew governs.
+//! `curfew member-role`: the template for the role in another account that Curfew manages.
 
 use crate::{CliError, Context};
 

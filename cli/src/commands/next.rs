@@ -1,7 +1,7 @@
 //! `curfew next`: a question about time.
 
 use clap::Args;
-use curfew_config::Settings;
+use curfew_config::Configuration;
 use curfew_core::schedule::{Schedule, ScheduleName, one_of};
 use curfew_core::timetable::{Action, Edge};
 use jiff::Timestamp;
@@ -33,11 +33,11 @@ struct Coming {
 }
 
 pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliError> {
-    let settings = context.settings()?;
+    let configuration = context.configuration()?;
     let from = args.from.unwrap_or_else(|| context.clock.now());
     let schedules: Vec<&Schedule> = match &args.schedule {
-        Some(name) => vec![named(&settings, name)?],
-        None => settings.governance.schedules.values().collect(),
+        Some(name) => vec![named(&configuration, name)?],
+        None => configuration.schedule_set.schedules.values().collect(),
     };
     let coming = |schedule: &&Schedule| {
         let (name, timetable) = (schedule.name.clone(), schedule.timetable.clone());
@@ -77,15 +77,24 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
 
 /// The schedule of that name, or an error that lists the names there are.
 pub(crate) fn named<'a>(
-    settings: &'a Settings,
+    configuration: &'a Configuration,
     name: &ScheduleName,
 ) -> Result<&'a Schedule, CliError> {
-    settings.governance.schedules.get(name).ok_or_else(|| {
-        let known: Vec<ScheduleName> = settings.governance.schedules.keys().cloned().collect();
-        CliError::new(
-            Exit::NothingMatched,
-            format!("there is no schedule `{name}`"),
-        )
-        .hint(one_of(&known))
-    })
+    configuration
+        .schedule_set
+        .schedules
+        .get(name)
+        .ok_or_else(|| {
+            let known: Vec<ScheduleName> = configuration
+                .schedule_set
+                .schedules
+                .keys()
+                .cloned()
+                .collect();
+            CliError::new(
+                Exit::NothingMatched,
+                format!("there is no schedule `{name}`"),
+            )
+            .hint(one_of(&known))
+        })
 }

@@ -1,4 +1,4 @@
-//! `curfew notify`: whether notices get through.
+//! `curfew notify`: whether notifications get through.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::output::{or_dash, table};
 use crate::{CliError, Context, Exit};
 
-/// What to do about notices.
+/// What to do about notifications.
 #[derive(Debug, Subcommand)]
 pub(crate) enum NotifyCommand {
-    /// Send a test notice to every destination of the settings, and say which took it
+    /// Send a test notice to every destination of the configuration, and say which took it
     Test,
 }
 
@@ -35,19 +35,20 @@ pub(crate) async fn notify(context: &mut Context, command: NotifyCommand) -> Res
 }
 
 async fn test(context: &mut Context) -> Result<(), CliError> {
-    let mut settings = context.settings()?;
-    if settings.notify.is_empty() {
-        let message = "the settings have no `[[notify]]`";
-        return Err(CliError::new(Exit::NothingMatched, message)
-            .hint("docs/settings.md shows how notices are sent to a webhook or an SNS topic"));
+    let mut configuration = context.configuration()?;
+    if configuration.notify.is_empty() {
+        let message = "the configuration has no `[[notify]]`";
+        return Err(CliError::new(Exit::NothingMatched, message).hint(
+            "docs/configuration.md shows how notifications are sent to a webhook or an SNS topic",
+        ));
     }
     // A webhook needs no region, and a topic names its own.
-    let region = &mut settings.aws.region;
+    let region = &mut configuration.aws.region;
     region.get_or_insert_with(|| "us-east-1".to_owned());
-    let connection = context.connect(&settings).await?;
-    let (_notifier, deliveries) = notify::open(&settings.notify, &connection)?;
+    let connection = context.connect(&configuration).await?;
+    let (_notifier, deliveries) = notify::open(&configuration.notify, &connection)?;
     let mut tested = Vec::new();
-    for (delivery, wanted) in deliveries.iter().zip(&settings.notify) {
+    for (delivery, wanted) in deliveries.iter().zip(&configuration.notify) {
         let result = delivery.test(context.clock.now()).await;
         tested.push(Tested {
             destination: delivery.destination(),
@@ -81,7 +82,7 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
         return Ok(());
     }
     let message = format!(
-        "{failed} of {} destinations did not take the notice",
+        "{failed} of {} destinations did not take the notification",
         tested.len()
     );
     Err(CliError::new(Exit::Failed, message)

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_aws::execute::Deadline;
-use curfew_aws::organisation::{MemberError, Organisation};
-use curfew_aws::pass::{Pass, WakeUp};
+use curfew_aws::organisation::{AccountRegionError, Organisation};
+use curfew_aws::pass::{Pass, PassTrigger};
 use curfew_aws::progress::Progress;
-use curfew_config::Settings;
+use curfew_config::Configuration;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::InstanceId;
-use curfew_core::membership::Member;
 use curfew_core::plan::Plan;
 use curfew_core::skip::Skip;
 use curfew_core::step::Step;
@@ -22,9 +22,9 @@ use crate::progress;
 use crate::{CliError, Context};
 
 pub(crate) async fn plan(context: &mut Context) -> Result<(), CliError> {
-    let (settings, organisation) = context.organisation().await?;
+    let (configuration, organisation) = context.organisation().await?;
     let progress = progress::for_watchers();
-    let seen = look(context, &settings, &organisation, progress.as_ref()).await?;
+    let seen = look(context, &configuration, &organisation, progress.as_ref()).await?;
     drop(progress);
     let reader = context.output.reader();
     let document = Document::of(&seen);
@@ -37,11 +37,11 @@ pub(crate) async fn plan(context: &mut Context) -> Result<(), CliError> {
 /// What a pass would do now, and where.
 pub(super) struct Look {
     /// Where each of its parts is to be done.
-    pub(super) passes: Vec<(Member, Pass)>,
+    pub(super) passes: Vec<(AccountRegion, Pass)>,
     /// All of it.
     pub(super) plan: Plan,
     pub(super) places: Places,
-    pub(super) failures: Vec<MemberError>,
+    pub(super) failures: Vec<AccountRegionError>,
 }
 
 impl Look {
@@ -57,12 +57,12 @@ impl Look {
 
 pub(super) async fn look(
     context: &Context,
-    settings: &Settings,
+    configuration: &Configuration,
     organisation: &Organisation,
     progress: &dyn Progress,
 ) -> Result<Look, CliError> {
-    let (governance, clock) = (&settings.governance, &context.clock);
-    let looking = organisation.look(governance, &WakeUp::ROUTINE, clock, Deadline::NONE);
+    let (schedule_set, clock) = (&configuration.schedule_set, &context.clock);
+    let looking = organisation.look(schedule_set, &PassTrigger::ROUTINE, clock, Deadline::NONE);
     let survey = progress::patiently(progress, LOOKING, looking, |survey| {
         let instances = survey.answers.iter().map(|(_, pass)| pass.instances.len());
         looked_at(instances.sum())
@@ -76,7 +76,9 @@ pub(super) async fn look(
     let places = Places::of(organisation, answers);
     let answers = survey.answers.into_iter();
     Ok(Look {
-        passes: answers.map(|(one, pass)| (one.member, pass)).collect(),
+        passes: answers
+            .map(|(one, pass)| (one.account_region, pass))
+            .collect(),
         plan,
         places,
         failures: survey.failures,
@@ -161,11 +163,11 @@ fn left_alone(skipped: &[Skip], places: &Places, reader: Reader) -> String {
         }
         Reader::Terminal => {
             let groups = grouped(skipped);
-            let rows = groups.iter().map(|(because, members)| {
+            let rows = groups.iter().map(|(because, account_regions)| {
                 vec![
-                    count(members.len()),
+                    count(account_regions.len()),
                     (*because).to_owned(),
-                    examples(members),
+                    examples(account_regions),
                 ]
             });
             cut(
@@ -185,20 +187,20 @@ fn grouped(skipped: &[Skip]) -> Vec<(&str, Vec<&Skip>)> {
         groups.entry(&skip.detail).or_default().push(skip);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    groups.sort_by_key(|(_, account_regions)| std::cmp::Reverse(account_regions.len()));
     groups
 }
 
 /// A few of a group: all of a small fleet, and of a large one enough to see what sort it is.
-fn examples(members: &[&Skip]) -> String {
+fn examples(account_regions: &[&Skip]) -> String {
     const FEW: usize = 3;
     let label = |skip: &&Skip| match &skip.name {
         Some(name) => format!("{} ({})", name.escape_debug(), skip.instance),
         None => skip.instance.to_string(),
     };
-    let mut labels: Vec<String> = members.iter().take(FEW).map(label).collect();
-    if members.len() > FEW {
-        labels.push(format!("and {} more", count(members.len() - FEW)));
+    let mut labels: Vec<String> = account_regions.iter().take(FEW).map(label).collect();
+    if account_regions.len() > FEW {
+        labels.push(format!("and {} more", count(account_regions.len() - FEW)));
     }
     labels.join(", ")
 }
@@ -214,7 +216,7 @@ fn step_row(step: &Step) -> Vec<String> {
     ]
 }
 
-/// A [`Plan`], with accounts where several are governed.
+/// A [`Plan`], with accounts where several are managed.
 #[derive(Serialize)]
 struct Document<'a> {
     at: Timestamp,

@@ -1,10 +1,10 @@
 //! `curfew rules`: of a deployment what changes with the schedules, for those who deploy by other means (docs/cloudformation.md). Calls
 //! nothing.
 
-use curfew_aws::rules::WakeUpRule;
+use curfew_aws::rules::TriggerRule;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::stack_name::StackName;
-use curfew_deploy::wake_up_rules;
+use curfew_deploy::trigger_rules;
 use serde::Serialize;
 
 use crate::output::{or_dash, table};
@@ -12,7 +12,7 @@ use crate::{CliError, Context};
 
 /// As JSON it is a contract with scripts.
 #[derive(Serialize)]
-struct WakeUps {
+struct TriggerRules {
     stack: StackName,
     /// The name of the Lambda that every rule wakes.
     function: String,
@@ -41,17 +41,17 @@ struct Target {
 }
 
 pub(crate) fn rules(context: &mut Context) -> Result<(), CliError> {
-    let settings = context.settings()?;
-    let stack = settings.stack.name.clone();
-    let wanted = wake_up_rules(&settings, &context.clock);
+    let configuration = context.configuration()?;
+    let stack = configuration.stack.name.clone();
+    let wanted = trigger_rules(&configuration, &context.clock);
     let rules = wanted.iter().map(|rule| Rule::of(rule, &stack));
-    let wake_ups = WakeUps {
+    let triggers = TriggerRules {
         function: stack.prefix(),
         rules: rules.collect(),
         stack,
     };
-    context.output.print(&wake_ups, |wake_ups| {
-        let rows = wake_ups.rules.iter().map(|rule| {
+    context.output.print(&triggers, |triggers| {
+        let rows = triggers.rules.iter().map(|rule| {
             vec![
                 rule.name.clone(),
                 rule.expression.clone(),
@@ -73,14 +73,14 @@ fn schedules(names: &[ScheduleName]) -> String {
 }
 
 impl Rule {
-    fn of(rule: &WakeUpRule, stack: &StackName) -> Self {
+    fn of(rule: &TriggerRule, stack: &StackName) -> Self {
         Self {
             name: rule.name.clone(),
             expression: rule.expression.clone(),
             state: "ENABLED",
-            description: WakeUpRule::description(stack),
+            description: TriggerRule::description(stack),
             target: Target {
-                id: WakeUpRule::TARGET,
+                id: TriggerRule::TARGET,
                 input: rule.input().to_owned(),
             },
             schedules: rule.schedules.clone(),

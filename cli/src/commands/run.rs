@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
-use curfew_config::{Driver, Lookup, Overrides, QueueSetting, Settings};
+use curfew_config::{Configuration, Driver, Lookup, Overrides, QueueSetting};
 use curfew_daemon::logging::{self, LogFormat};
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::notify;
@@ -56,11 +56,11 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliE
     keep_private();
     logging::init(args.log.into(), context.global.verbose);
     let overrides = context.overrides(Lookup::System)?;
-    let settings = curfew_config::load(&overrides)?;
-    settings.log_warnings();
-    let connection = context.connect(&settings).await?;
+    let configuration = curfew_config::load(&overrides)?;
+    configuration.log_warnings();
+    let connection = context.connect(&configuration).await?;
     let reload = Arc::new(Notify::new());
-    // Whose terminal is gone has nobody left to run for; a service is asked to read its settings again.
+    // Whose terminal is gone has nobody left to run for; a service is asked to read its configuration again.
     let hang_up = if io::stderr().is_terminal() {
         HangUp::Ends
     } else {
@@ -68,7 +68,7 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Result<(), CliE
     };
     let shutdown = on_signal(hang_up)?;
     let house = Daemon {
-        settings: &settings,
+        configuration: &configuration,
         overrides,
         connection: &connection,
         reload,
@@ -84,8 +84,8 @@ pub(crate) fn keep_private() {
 
 /// What the daemon is made from.
 pub(crate) struct Daemon<'a> {
-    pub(crate) settings: &'a Settings,
-    /// How the settings were read.
+    pub(crate) configuration: &'a Configuration,
+    /// How the configuration was read.
     pub(crate) overrides: Overrides,
     pub(crate) connection: &'a Connection,
     /// Asks it to read them again.
@@ -100,23 +100,23 @@ impl Daemon<'_> {
         shutdown: CancellationToken,
     ) -> Result<(), CliError> {
         let Self {
-            settings,
+            configuration,
             overrides,
             connection,
             reload,
         } = self;
         // Where the daemon drives, nothing is deployed.
-        let stack = match settings.daemon.driver {
-            Driver::Cloud => Some(&settings.stack.name),
+        let stack = match configuration.daemon.driver {
+            Driver::Cloud => Some(&configuration.stack.name),
             Driver::Daemon => None,
         };
-        let (notifier, deliveries) = notify::open(&settings.notify, connection)?;
-        let organisation = Organisation::open(connection, &settings.membership);
+        let (notifier, deliveries) = notify::open(&configuration.notify, connection)?;
+        let organisation = Organisation::open(connection, &configuration.targets);
         let ports = Ports {
-            events: queue(settings).map(|address| EventQueue::new(connection, address)),
+            events: queue(configuration).map(|address| EventQueue::new(connection, address)),
             rules: stack.map(|_| RuleKeeper {
                 connection: connection.clone(),
-                settings: settings.clone(),
+                configuration: configuration.clone(),
             }),
             triggers: stack.map(|stack| Triggers::of_stack(connection, stack)),
             dead_letters: stack.map(|stack| DeadLetterQueues::of_stack(connection, stack)),
@@ -124,27 +124,29 @@ impl Daemon<'_> {
             deliveries,
             manager: ServiceManager::from_environment(),
             metrics: Metrics::new(connection.calls.clone()),
-            listen: settings.metrics,
+            listen: configuration.metrics,
             reload: Some(Reload {
                 overrides,
-                settings: settings.clone(),
+                configuration: configuration.clone(),
                 connection: connection.clone(),
                 asked: reload,
             }),
-            ..Ports::quiet(clock.clone(), organisation, settings.state_dir())
+            ..Ports::quiet(clock.clone(), organisation, configuration.state_dir())
         };
-        let governance = Arc::new(settings.governance.clone());
-        run::run(&settings.daemon, governance, ports, shutdown).await?;
+        let schedule_set = Arc::new(configuration.schedule_set.clone());
+        run::run(&configuration.daemon, schedule_set, ports, shutdown).await?;
         info!("curfew has ended");
         Ok(())
     }
 }
 
 /// Where EC2's state changes are read: where the daemon drives, nothing is deployed.
-fn queue(settings: &Settings) -> Option<QueueAddress> {
-    match (&settings.daemon.queue, settings.daemon.driver) {
+fn queue(configuration: &Configuration) -> Option<QueueAddress> {
+    match (&configuration.daemon.queue, configuration.daemon.driver) {
         (QueueSetting::Url(url), _) => Some(QueueAddress::Url(url.clone())),
-        (QueueSetting::Stack, Driver::Cloud) => Some(QueueAddress::of_stack(&settings.stack.name)),
+        (QueueSetting::Stack, Driver::Cloud) => {
+            Some(QueueAddress::of_stack(&configuration.stack.name))
+        }
         (QueueSetting::Stack, Driver::Daemon) | (QueueSetting::Off, _) => None,
     }
 }
@@ -153,7 +155,7 @@ fn queue(settings: &Settings) -> Option<QueueAddress> {
 pub(crate) enum HangUp {
     /// The end, as SIGINT and SIGTERM.
     Ends,
-    /// That the settings are to be read again.
+    /// That the configuration is to be read again.
     Reloads(Arc<Notify>),
 }
 

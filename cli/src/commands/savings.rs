@@ -29,7 +29,7 @@ pub(crate) struct SavingsArgs {
     /// Only this instance, by id or name; may be given several times
     #[arg(long, value_name = "ID|NAME")]
     instance: Vec<String>,
-    /// Only while this schedule governed
+    /// Only while this schedule managed
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct SavingsArgs {
 /// What makes a line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Grouping {
-    /// The schedule that governed the instances.
+    /// The schedule that managed the instances.
     Schedule,
     /// The instance.
     Instance,
@@ -88,14 +88,14 @@ struct Row {
 }
 
 pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), CliError> {
-    let settings = context.settings()?;
+    let configuration = context.configuration()?;
     let (now, zone) = (context.clock.now(), TimeZone::system());
     let since = past::instant("--since", &args.since, now, &zone)?;
     let until = args.until.as_deref();
     let until = until.map(|text| past::instant("--until", text, now, &zone));
     let until = until.transpose()?.unwrap_or(now).min(now);
     past::in_order(since, until)?;
-    let journal = Journal::read(&settings.state_dir())?;
+    let journal = Journal::read(&configuration.state_dir())?;
     let account = Account {
         beginnings: journal.beginnings()?,
         entries: journal.history(&Filter::default())?,
@@ -107,11 +107,11 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
         by: args.by.into(),
         instances: args.instance.clone(),
         schedule: args.schedule.clone(),
-        prices: settings.prices.clone(),
+        prices: configuration.prices.clone(),
         zone,
     };
     let found = answer(&account, &question);
-    let priced = !settings.prices.is_empty();
+    let priced = !configuration.prices.is_empty();
     let lines = found.lines.iter();
     let report = Report {
         since,

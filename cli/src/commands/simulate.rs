@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use curfew_config::Settings;
+use curfew_config::Configuration;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::simulate::{Bound, Price, Simulation, Span};
 use jiff::Timestamp;
@@ -56,16 +56,16 @@ struct Simulated {
 
 pub(crate) fn simulate(context: &mut Context, args: &SimulateArgs) -> Result<(), CliError> {
     let picture = args.out.as_deref().map(Picture::at).transpose()?;
-    let settings = context.settings()?;
+    let configuration = context.configuration()?;
     let schedules: Vec<&Schedule> = match &args.schedule {
-        Some(name) => vec![named(&settings, name)?],
-        None => settings.governance.schedules.values().collect(),
+        Some(name) => vec![named(&configuration, name)?],
+        None => configuration.schedule_set.schedules.values().collect(),
     };
     if schedules.is_empty() {
-        let error = CliError::new(Exit::NothingMatched, "the settings have no schedules");
+        let error = CliError::new(Exit::NothingMatched, "the configuration has no schedules");
         return Err(error.hint("name a file that has some: `--config FILE`"));
     }
-    let prices = prices(&settings, args)?;
+    let prices = prices(&configuration, args)?;
     let now = context.clock.now();
     let schedules = schedules
         .into_iter()
@@ -93,13 +93,13 @@ fn span(schedule: &Schedule, args: &SimulateArgs, now: Timestamp) -> Result<Span
         .map_err(|error| CliError::new(Exit::Usage, error.to_string()))
 }
 
-fn prices(settings: &Settings, args: &SimulateArgs) -> Result<Vec<Price>, CliError> {
+fn prices(configuration: &Configuration, args: &SimulateArgs) -> Result<Vec<Price>, CliError> {
     let wanted = |instance_type: &str| {
         args.instance_type
             .as_deref()
             .is_none_or(|wanted| wanted == instance_type)
     };
-    let prices: Vec<Price> = settings
+    let prices: Vec<Price> = configuration
         .prices
         .iter()
         .filter(|(instance_type, _)| wanted(instance_type))
@@ -113,7 +113,7 @@ fn prices(settings: &Settings, args: &SimulateArgs) -> Result<Vec<Price>, CliErr
         Some(wanted) if prices.is_empty() => {
             let error = CliError::new(Exit::Usage, format!("there is no price for `{wanted}`"));
             Err(error.hint(format!(
-                "the settings' [prices] say what an hour costs: `\"{wanted}\" = 0.0118`"
+                "the configuration's [prices] say what an hour costs: `\"{wanted}\" = 0.0118`"
             )))
         }
         _ => Ok(prices),

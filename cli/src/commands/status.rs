@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use curfew_aws::organisation::{MemberError, Organisation};
+use curfew_aws::organisation::{AccountRegionError, Organisation};
 use curfew_aws::progress::{Progress, Silent};
-use curfew_config::Settings;
+use curfew_config::Configuration;
+use curfew_core::configuration::duration;
 use curfew_core::select::{Seen, Targets, for_status};
-use curfew_core::settings::duration;
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::Desired;
 use curfew_core::world::World;
@@ -45,10 +45,17 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<(), CliError> {
-    let (settings, organisation) = context.organisation().await?;
+    let (configuration, organisation) = context.organisation().await?;
     let progress = progress::for_watchers();
     let look = async |progress: &dyn Progress| {
-        look(context, &settings, &organisation, &args.targets, progress).await
+        look(
+            context,
+            &configuration,
+            &organisation,
+            &args.targets,
+            progress,
+        )
+        .await
     };
     let seen = look(progress.as_ref()).await?;
     drop(progress);
@@ -73,15 +80,15 @@ struct Look {
     status: Status,
     zones: Vec<TimeZone>,
     places: Places,
-    failures: Vec<MemberError>,
+    failures: Vec<AccountRegionError>,
 }
 
-/// A [`Status`], with accounts where several are governed.
+/// A [`Status`], with accounts where several are managed.
 #[derive(Serialize)]
 struct Document<'a> {
     at: Timestamp,
     instances: Vec<Placed<'a, InstanceStatus>>,
-    ungoverned: usize,
+    unmanaged: usize,
     next_edge: Option<Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unanswered: Vec<Unanswered>,
@@ -92,13 +99,13 @@ impl Look {
         let Status {
             at,
             instances,
-            ungoverned,
+            unmanaged,
             next_edge,
         } = &self.status;
         Document {
             at: *at,
             instances: self.places.placed(instances, |one| &one.id),
-            ungoverned: *ungoverned,
+            unmanaged: *unmanaged,
             next_edge: *next_edge,
             unanswered: Unanswered::all(&self.failures),
         }
@@ -107,7 +114,7 @@ impl Look {
 
 async fn look(
     context: &Context,
-    settings: &Settings,
+    configuration: &Configuration,
     organisation: &Organisation,
     targets: &TargetArgs,
     progress: &dyn Progress,
@@ -118,16 +125,16 @@ async fn look(
         failures,
     } = everywhere::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
-    let world = World::unasked(&settings.governance, &instances);
+    let world = World::unasked(&configuration.schedule_set, &instances);
     let targets = Targets::from(targets.clone());
     let seen = Seen::all(&world, now);
-    let (shown, ungoverned) = match for_status(&targets, seen, &settings.governance) {
+    let (shown, unmanaged) = match for_status(&targets, seen, &configuration.schedule_set) {
         Ok(selected) => selected,
         Err(error) => return Err(selecting(error, failures)),
     };
     Ok(Look {
         zones: shown.iter().map(zone).collect(),
-        status: Status::of(shown, ungoverned, now),
+        status: Status::of(shown, unmanaged, now),
         places,
         failures,
     })
@@ -201,7 +208,7 @@ fn describe(seen: &Look, reader: Reader) -> String {
         "schedule",
         "desired",
         "last cause",
-        "hold",
+        "override",
         "next edge",
         "note",
     ]);
@@ -216,10 +223,10 @@ fn describe(seen: &Look, reader: Reader) -> String {
         table_for(reader, &header, rows)
     };
     let shown = count(status.instances.len());
-    let left_out = match status.ungoverned {
+    let left_out = match status.unmanaged {
         0 => String::new(),
         some => format!(
-            "; {} more that no schedule governs: --all shows them",
+            "; {} more that no schedule manages: --all shows them",
             count(some)
         ),
     };
@@ -233,12 +240,12 @@ fn describe(seen: &Look, reader: Reader) -> String {
 }
 
 fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<String> {
-    let hold = one.hold.as_ref().map(|hold| {
+    let override_ = one.override_.as_ref().map(|override_| {
         format!(
             "{} until {} by {}",
-            hold.state,
-            moment(hold.until, zone, now),
-            hold.by
+            override_.state,
+            moment(override_.until, zone, now),
+            override_.by
         )
     });
     let next = one
@@ -251,7 +258,7 @@ fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<String> {
         or_dash(one.schedule.as_ref()),
         one.desired.to_string(),
         or_dash(one.last.as_ref().map(|last| &last.cause)),
-        or_dash(hold),
+        or_dash(override_),
         or_dash(next),
         or_dash(note(one)),
     ]

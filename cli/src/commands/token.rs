@@ -10,7 +10,7 @@ use crate::{CliError, Context, Exit};
 /// What can be done with tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token, and show it once; only its digest goes into the settings
+    /// Make a token, and show it once; only its digest goes into the configuration
     New {
         /// Who is to hold it: the name that holds, the log and the journal show [default: one token for everybody]
         name: Option<String>,
@@ -51,7 +51,7 @@ fn show(made: &Made) -> String {
         token,
         token_sha256,
     } = made;
-    let settings = match name {
+    let configuration = match name {
         None => format!("  [api]\n  auth = \"token\"\n  token_sha256 = \"{token_sha256}\""),
         Some(name) => {
             // A dot or an at sign would need quotes; they do no harm to other names.
@@ -61,7 +61,7 @@ fn show(made: &Made) -> String {
         }
     };
     format!(
-        "The token, shown this once; keep it like a password:\n  {token}\n\nIn the settings, before the next `curfew deploy`:\n{settings}"
+        "The token, shown this once; keep it like a password:\n  {token}\n\nIn the configuration, before the next `curfew deploy`:\n{configuration}"
     )
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::progress::Progress;
-use curfew_config::{Overrides, Settings};
+use curfew_config::{Configuration, Overrides};
 use curfew_daemon::logging;
 use curfew_deploy::Outputs;
 use curfew_emulator::{Emulator, Installed, demo};
@@ -45,8 +45,8 @@ pub(crate) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     keep_private();
     logging::init(args.log.into(), context.global.verbose);
     let mut overrides = context.flags();
-    overrides.fallback = Some(("the demo settings", DEMO));
-    let settings = curfew_config::load(&overrides)?;
+    overrides.fallback = Some(("the demo configuration", DEMO));
+    let configuration = curfew_config::load(&overrides)?;
     let shutdown = on_signal(HangUp::Ends)?;
     let progress = progress::stderr();
     let cache = curfew_emulator::cache_directory().ok_or_else(|| {
@@ -65,7 +65,7 @@ pub(crate) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
         return Ok(());
     }
     let house = House {
-        settings: &settings,
+        configuration: &configuration,
         overrides: &overrides,
         installed: &installed,
         port: args.port,
@@ -89,7 +89,7 @@ async fn live(
     let (result, emulator) = match house.open(context, &emulator, shutdown).await {
         Ok(Some(connection)) => {
             let daemon = Daemon {
-                settings: house.settings,
+                configuration: house.configuration,
                 overrides: house.overrides.clone(),
                 connection: &connection,
                 reload: Arc::default(),
@@ -120,7 +120,7 @@ async fn live(
 
 /// What is needed to set everything up, and to set it up again.
 struct House<'a> {
-    settings: &'a Settings,
+    configuration: &'a Configuration,
     overrides: &'a Overrides,
     installed: &'a Installed,
     port: u16,
@@ -129,7 +129,7 @@ struct House<'a> {
 
 impl House<'_> {
     async fn start(&self) -> Result<Emulator, CliError> {
-        let state = self.settings.state_dir().join("emulator");
+        let state = self.configuration.state_dir().join("emulator");
         Ok(Emulator::start(self.installed, &state, self.port, self.progress).await?)
     }
 
@@ -157,7 +157,7 @@ impl House<'_> {
     async fn connect(&self, emulator: &Emulator) -> Result<Connection, CliError> {
         let endpoint = Some(emulator.endpoint());
         let region = self
-            .settings
+            .configuration
             .aws
             .region
             .clone()
@@ -183,7 +183,7 @@ impl House<'_> {
             [] => "The demo fleet is there".to_owned(),
             names => format!("Launched {}", names.join(", ")),
         });
-        let deployment = deployment(context, self.settings, connection, None)?;
+        let deployment = deployment(context, self.configuration, connection, None)?;
         Ok(curfew_deploy::deploy(connection, &deployment, self.progress).await?)
     }
 

@@ -1,4 +1,4 @@
-//! What is in the cloud, or would be deployed there: the Lambda's code, the stack, its rules, settings and queues.
+//! What is in the cloud, or would be deployed there: the Lambda's code, the stack, its rules, configuration and queues.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -6,8 +6,8 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::RuleChanges;
-use curfew_config::Settings;
-use curfew_deploy::wake_up_rules;
+use curfew_config::Configuration;
+use curfew_deploy::trigger_rules;
 use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey, is_no_queue};
 
 use super::{Check, Verdict};
@@ -31,10 +31,10 @@ pub(super) async fn code(survey: &Survey<'_>) -> Check {
 pub(super) async fn stack(
     conn: &Connection,
     survey: &Survey<'_>,
-    settings: &Settings,
+    configuration: &Configuration,
     clock: &Clock,
 ) -> Vec<Check> {
-    let name = &settings.stack.name;
+    let name = &configuration.stack.name;
     let stack = match survey.standing().await {
         Err(error) => failed("stack", &error),
         Ok(None) => Check::fail(
@@ -49,8 +49,8 @@ pub(super) async fn stack(
     }
     vec![
         stack,
-        rules(survey, settings, clock).await,
-        schedules(survey, settings).await,
+        rules(survey, configuration, clock).await,
+        schedules(survey, configuration).await,
         queues(conn, survey).await,
     ]
 }
@@ -94,9 +94,9 @@ fn judge(name: &str, standing: &Standing) -> Check {
     }
 }
 
-async fn rules(survey: &Survey<'_>, settings: &Settings, clock: &Clock) -> Check {
+async fn rules(survey: &Survey<'_>, configuration: &Configuration, clock: &Clock) -> Check {
     const HINT: &str = "`curfew deploy`, or a daemon that runs, brings them in step";
-    let wanted = wake_up_rules(settings, clock);
+    let wanted = trigger_rules(configuration, clock);
     let changes = match survey.rules(&wanted).await {
         Ok(changes) => changes,
         Err(error) => return failed("rules", &error),
@@ -119,12 +119,15 @@ async fn rules(survey: &Survey<'_>, settings: &Settings, clock: &Clock) -> Check
     }
 }
 
-async fn schedules(survey: &Survey<'_>, settings: &Settings) -> Check {
-    match survey.has_settings(&settings.document.to_json()).await {
-        Ok(true) => Check::ok("schedules", "the Lambda's are those of the settings"),
+async fn schedules(survey: &Survey<'_>, configuration: &Configuration) -> Check {
+    match survey
+        .has_configuration(&configuration.document.to_json())
+        .await
+    {
+        Ok(true) => Check::ok("schedules", "the Lambda's are those of the configuration"),
         Ok(false) => Check::fail(
             "schedules",
-            "the Lambda's are others than the settings'",
+            "the Lambda's are others than the configuration'",
             DEPLOY,
         ),
         Err(error) => failed("schedules", &error.into()),

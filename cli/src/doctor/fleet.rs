@@ -8,26 +8,26 @@ use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::identity::Introduction;
 use curfew_aws::organisation::Organisation;
-use curfew_config::Settings;
+use curfew_config::Configuration;
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::memory::LAST_TAG;
 use curfew_deploy::Survey;
 
 use super::Check;
 
-/// Whether every account and region answers, and the governed instances that were seen.
+/// Whether every account and region answers, and the managed instances that were seen.
 pub(super) async fn instances(
     organisation: &Organisation,
-    settings: &Settings,
+    configuration: &Configuration,
 ) -> (Check, Vec<Instance>) {
     let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
     let places = survey.answers.len() + survey.failures.len();
     let seen = survey.answers.into_iter();
     let seen: Vec<Instance> = seen.flat_map(|(_, instances)| instances).collect();
     let all = seen.len();
-    let mut governed = seen;
-    governed.retain(|instance| settings.governance.schedule_for(instance).is_ok());
-    let found = format!("{all} seen, {} governed", governed.len());
+    let mut managed = seen;
+    managed.retain(|instance| configuration.schedule_set.schedule_for(instance).is_ok());
+    let found = format!("{all} seen, {} managed", managed.len());
     let check = match survey.failures.first() {
         Some(first) => Check::fail(
             "instances",
@@ -37,20 +37,20 @@ pub(super) async fn instances(
             ),
             first.hint(),
         ),
-        None if governed.is_empty() => Check::warn(
+        None if managed.is_empty() => Check::warn(
             "instances",
             found,
             format!(
-                "give one the tag `{}` with a schedule's name; `curfew explain INSTANCE` says why it is not governed",
-                settings.governance.tag
+                "give one the tag `{}` with a schedule's name; `curfew explain INSTANCE` says why it is not managed",
+                configuration.schedule_set.tag
             ),
         ),
         None => Check::ok("instances", found),
     };
-    (check, governed)
+    (check, managed)
 }
 
-/// What this caller may do with the governed instances of its own account, by EC2's trial calls.
+/// What this caller may do with the managed instances of its own account, by EC2's trial calls.
 ///
 /// Only AWS is asked: most emulators carry a trial call out. And only for what would change nothing even then: the start of an
 /// instance that runs, the stop of one that is stopped, a tag that it has already, the removal of one that it has not.
@@ -58,7 +58,7 @@ pub(super) async fn permissions(
     conn: &Connection,
     survey: &Survey<'_>,
     introduction: &Introduction,
-    governed: &[Instance],
+    managed: &[Instance],
 ) -> Check {
     if !survey.is_aws() {
         return Check::skip(
@@ -68,7 +68,7 @@ pub(super) async fn permissions(
     }
     let account = introduction.caller.as_ref().map(|caller| &caller.account);
     let own = |state| {
-        let mut candidates = governed.iter();
+        let mut candidates = managed.iter();
         candidates
             .find(|one| one.state == state && account.is_ok_and(|id| one.account.as_str() == id))
     };

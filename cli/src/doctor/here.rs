@@ -1,4 +1,4 @@
-//! What is on this machine: the settings, and the daemon.
+//! What is on this machine: the configuration, and the daemon.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use curfew_config::{Driver, Settings};
+use curfew_config::{Configuration, Driver};
 use curfew_journal::LOCK;
 use tokio::process::Command;
 
@@ -15,26 +15,26 @@ use super::{Check, ready};
 /// Where systemd keeps the state of `curfew.service`, which only the service itself is told.
 const SERVICE_STATE: &str = "/var/lib/curfew";
 
-pub(super) fn settings(settings: &Settings) -> Check {
-    let place = match &settings.file {
+pub(super) fn configuration(configuration: &Configuration) -> Check {
+    let place = match &configuration.file {
         Some(file) => format!("`{}`", file.display()),
         None => "the built-in defaults".to_owned(),
     };
-    match settings.governance.schedules.len() {
+    match configuration.schedule_set.schedules.len() {
         0 => Check::warn(
-            "settings",
-            format!("{place}: no schedules, so nothing but tags with hours in them governs"),
-            "write a schedule; docs/settings.md and config/examples show how",
+            "configuration",
+            format!("{place}: no schedules, so nothing but tags with hours in them manages"),
+            "write a schedule; docs/configuration.md and config/examples show how",
         ),
-        1 => Check::ok("settings", format!("{place}: 1 schedule")),
-        several => Check::ok("settings", format!("{place}: {several} schedules")),
+        1 => Check::ok("configuration", format!("{place}: 1 schedule")),
+        several => Check::ok("configuration", format!("{place}: {several} schedules")),
     }
 }
 
 /// Whether a daemon runs, by the lock that it holds, and whether it is ready, by its own word.
-pub(super) async fn daemon(settings: &Settings) -> Check {
-    let mut directories = vec![settings.state_dir()];
-    if settings.daemon.state_dir.is_none() {
+pub(super) async fn daemon(configuration: &Configuration) -> Check {
+    let mut directories = vec![configuration.state_dir()];
+    if configuration.daemon.state_dir.is_none() {
         directories.push(PathBuf::from(SERVICE_STATE));
     }
     let mut hidden = false;
@@ -42,17 +42,17 @@ pub(super) async fn daemon(settings: &Settings) -> Check {
         match holder(&directory.join(LOCK)) {
             Ok(Some(process)) => {
                 let found = format!("process {process}, journal in `{}`", directory.display());
-                return ready::daemon(found, settings).await;
+                return ready::daemon(found, configuration).await;
             }
             Ok(None) => {}
             Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
         }
     }
     if hidden && service_is_active().await {
-        return ready::daemon("`curfew.service` is active".to_owned(), settings).await;
+        return ready::daemon("`curfew.service` is active".to_owned(), configuration).await;
     }
     let hint = "`systemctl enable --now curfew`, or `curfew run`";
-    match settings.daemon.driver {
+    match configuration.daemon.driver {
         Driver::Daemon => Check::fail(
             "daemon",
             "none runs here, and nobody else makes the passes",

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use curfew_config::{Driver, Settings};
+use curfew_config::{Configuration, Driver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -27,8 +27,8 @@ enum Answer {
 }
 
 /// The check of a daemon that was found to run.
-pub(super) async fn daemon(found: String, settings: &Settings) -> Check {
-    let Some(address) = settings.metrics.filter(|address| address.port() != 0) else {
+pub(super) async fn daemon(found: String, configuration: &Configuration) -> Check {
+    let Some(address) = configuration.metrics.filter(|address| address.port() != 0) else {
         let unknown = "not asked whether it is ready, for want of `daemon.metrics`";
         return Check::ok("daemon", format!("{found}; {unknown}"));
     };
@@ -39,13 +39,13 @@ pub(super) async fn daemon(found: String, settings: &Settings) -> Check {
             return Check::warn(
                 "daemon",
                 format!("{found}; no word from it at {address}, whether it is ready"),
-                "its log says where its metrics are served, or why not; settings may have changed since it began",
+                "its log says where its metrics are served, or why not; configuration may have changed since it began",
             );
         }
     };
     let message = format!("{found}; not ready: {}", reasons.join("; "));
     let hint = "its log says more: `journalctl -u curfew`";
-    match settings.daemon.driver {
+    match configuration.daemon.driver {
         Driver::Daemon => Check::fail("daemon", message, hint),
         Driver::Cloud => Check::warn("daemon", message, hint),
     }

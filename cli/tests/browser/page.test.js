@@ -65,17 +65,17 @@ test("keep up for two hours, and resume", async (t) => {
   await page.getByRole("menuitem").filter({ hasText: "2 hours" }).click();
   await heard(page, "batch-1 runs");
   assert.equal(await state(id), "running");
-  const { hold } = await status("batch-1");
-  assert.equal(hold.state, "running");
-  const length = Date.parse(hold.until) - Date.now();
-  assert.ok(1.9 * HOUR < length && length < 2.1 * HOUR, hold.until);
+  const { override: override_ } = await status("batch-1");
+  assert.equal(override_.state, "running");
+  const length = Date.parse(override_.until) - Date.now();
+  assert.ok(1.9 * HOUR < length && length < 2.1 * HOUR, override_.until);
   const batch = line(page, "batch-1");
   await batch.getByText(/^Kept up by http /).waitFor();
   await batch.getByText(/^in (2\sh|1\sh 59\smin), then /).waitFor();
-  await picture(page, "hold");
+  await picture(page, "override");
   await page.getByRole("button", { name: "Resume the schedule of batch-1" }).click();
   await batch.getByText("Hold", { exact: true }).waitFor({ state: "detached" });
-  assert.equal((await status("batch-1")).hold, null);
+  assert.equal((await status("batch-1")).override, null);
 });
 
 test("by keyboard alone", async (t) => {
@@ -105,7 +105,7 @@ test("by keyboard alone", async (t) => {
   assert.match(await focused(), /^2 hours/);
   await page.keyboard.press("Enter");
   await heard(page, "web-1 is kept as asked");
-  assert.equal((await status("web-1")).hold.state, "running");
+  assert.equal((await status("web-1")).override.state, "running");
   assert.equal(await focused(), "Keep up web-1");
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(), "Stop web-1");
@@ -113,7 +113,7 @@ test("by keyboard alone", async (t) => {
   assert.equal(await focused(), "Resume the schedule of web-1");
   await page.keyboard.press("Space");
   await page.getByRole("button", { name: "Resume the schedule of web-1" }).waitFor({ state: "hidden" });
-  assert.equal((await status("web-1")).hold, null);
+  assert.equal((await status("web-1")).override, null);
   assert.equal(await state(id), "running");
   assert.equal(await focused(), "Stop web-1", "the focus did not go with the button");
 });

@@ -151,7 +151,7 @@ fn without_a_region_the_way_out_is_named() {
 }
 
 #[test]
-fn what_is_imported_is_good_settings() {
+fn what_is_imported_is_good_configuration() {
     let place = Place::with("");
     let output = place
         .curfew(&["import", "custodian", "off=(M-F,19);on=(M-F,7);tz=pt"])
@@ -163,7 +163,7 @@ fn what_is_imported_is_good_settings() {
 }
 
 #[test]
-fn only_the_tokens_digest_is_for_the_settings() {
+fn only_the_tokens_digest_is_for_the_configuration() {
     let made = Place::with("").json(&["token", "new"]);
     let token = made["token"].as_str().unwrap();
     let digest = Sha256::digest(token.as_bytes());
@@ -175,7 +175,7 @@ fn only_the_tokens_digest_is_for_the_settings() {
 }
 
 #[test]
-fn a_token_for_somebody_is_shown_once_with_the_settings_that_know_it() {
+fn a_token_for_somebody_is_shown_once_with_the_configuration_that_know_it() {
     let place = Place::with("");
     let output = place
         .curfew(&["token", "new", "alice@example.com"])
@@ -186,10 +186,10 @@ fn a_token_for_somebody_is_shown_once_with_the_settings_that_know_it() {
         let lines = text.lines().map(str::trim);
         lines.skip_while(|found| *found != line).collect()
     };
-    let settings = after("[api]");
-    std::fs::write(place.file(), settings.join("\n")).unwrap();
+    let configuration = after("[api]");
+    std::fs::write(place.file(), configuration.join("\n")).unwrap();
     place.json(&["check"]);
-    let digest = settings.last().unwrap().rsplit('"').nth(1).unwrap();
+    let digest = configuration.last().unwrap().rsplit('"').nth(1).unwrap();
     let token = after("The token, shown this once; keep it like a password:")[1];
     let of_token = Sha256::digest(token.as_bytes());
     let of_token = of_token

@@ -75,12 +75,12 @@ impl House {
             chance: fastrand::Rng::with_seed(seed),
             ec2,
         };
-        house.write_settings(now);
+        house.write_configuration(now);
         house
     }
 
     /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns.
-    fn write_settings(&self, now: Timestamp) {
+    fn write_configuration(&self, now: Timestamp) {
         let mut text = format!(
             "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\nmetrics = ''\n",
             self.queue

@@ -13,7 +13,7 @@ use serde_json::Value;
 fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
     let house = House::new();
     let due = NextMinute::after(Duration::from_secs(40));
-    house.settings(&format!(
+    house.configuration(&format!(
         r#"
         [stack]
         heartbeat = "off"
@@ -44,7 +44,7 @@ fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
     };
     let (web, batch) = (id("web-1"), id("batch-1"));
 
-    // Several are governed: the answer names the choices, and nothing is done.
+    // Several are managed: the answer names the choices, and nothing is done.
     let (status, body) = House::get(&format!("{url}/stop"));
     assert_eq!(
         (status, body["error"]["code"].as_str()),
@@ -101,11 +101,11 @@ fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
     assert_eq!(house.processes(), Vec::<String>::new());
 }
 
-/// An organisation: two accounts, three regions, and no daemon. The rule's wake-up becomes a message for each account and region,
+/// An organisation: two accounts, three regions, and no daemon. The rule's trigger becomes a message for each account and region,
 /// which the work queue delivers to the Lambda again. The emulator gives out a role's credentials without asking whom the role
 /// trusts; that is shown by `crates/aws/tests/it/organisation.rs`.
 #[test]
-fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
+fn a_trigger_reaches_every_account_and_region_through_the_work_queue() {
     const PAYMENTS: &str = "111122223333";
     let house = House::new();
     let endpoint = house.emulator();
@@ -114,9 +114,9 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
     let home = place(None, "us-east-1");
     let role = place(Some(PAYMENTS), "us-east-1").make_member_role("000000000000", "between-us");
     assert_eq!(role, format!("arn:aws:iam::{PAYMENTS}:role/curfew-member"));
-    house.settings(&format!(
+    house.configuration(&format!(
         r#"
-        [governing]
+        [managing]
         regions = ["us-east-1", "eu-west-3"]
         [[account]]
         id = "{PAYMENTS}"
@@ -143,13 +143,13 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
         place.stop(&batch);
         (place, office, batch)
     };
-    let members = [
+    let account_regions = [
         furnished(None, "us-east-1"),
         furnished(None, "eu-west-3"),
         furnished(Some(PAYMENTS), "us-east-1"),
         furnished(Some(PAYMENTS), "eu-central-1"),
     ];
-    // Regions that the settings name, but not of this account.
+    // Regions that the configuration names, but not of this account.
     let strangers = [
         furnished(None, "eu-central-1"),
         furnished(Some(PAYMENTS), "eu-west-3"),
@@ -161,13 +161,13 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
             && !known.contains_key("curfew:last")
             && !too.contains_key("curfew:last")
     };
-    assert!(members.iter().all(untouched), "nothing is due yet");
+    assert!(account_regions.iter().all(untouched), "nothing is due yet");
     assert!(
         due.is_ahead(),
         "this machine is too slow for this test: it took a minute to get here"
     );
 
-    for (number, (place, office, batch)) in members.iter().enumerate() {
+    for (number, (place, office, batch)) in account_regions.iter().enumerate() {
         house.eventually(&format!("member {number} is reached"), || {
             let ((office, known), (batch, too)) = (place.look(office), place.look(batch));
             (office.as_str(), batch.as_str()) == ("stopped", "running")
@@ -181,7 +181,7 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
     assert_eq!(home.messages("curfew-curfew-undone-work.fifo"), 0);
     assert!(strangers.iter().all(untouched), "nobody named them");
 
-    // Each of the two rules' wake-ups made four messages and did nothing else; what was done, was done for a message.
+    // Each of the two rules' triggers made four messages and did nothing else; what was done, was done for a message.
     let log = house.function_log();
     let said = |what: &'static str| log.iter().filter(move |line| line["message"] == what);
     let handed_on: Vec<&Value> = said("work handed on")
@@ -194,7 +194,7 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
         .map(|spans| {
             spans
                 .iter()
-                .find_map(|span| span["member"].as_str())
+                .find_map(|span| span["account_region"].as_str())
                 .unwrap()
         })
         .collect();
@@ -217,7 +217,7 @@ fn a_wake_up_reaches_every_account_and_region_through_the_work_queue() {
 fn the_own_account_is_refused_as_another() {
     let house = House::new();
     house.emulator();
-    house.settings(
+    house.configuration(
         r#"
         [[account]]
         id = "000000000000"
@@ -238,7 +238,7 @@ fn the_own_account_is_refused_as_another() {
     house.stop_emulator();
 }
 
-/// With a token each, who asked is in the hold and the journal, and the token is nowhere but with them.
+/// With a token each, who asked is in the override and the journal, and the token is nowhere but with them.
 #[test]
 fn who_asked_by_token_is_journalled_and_the_token_is_not() {
     let house = House::new();
@@ -247,7 +247,7 @@ fn who_asked_by_token_is_journalled_and_the_token_is_not() {
         made["token"].as_str().unwrap(),
         made["token_sha256"].as_str().unwrap(),
     );
-    house.settings(&format!(
+    house.configuration(&format!(
         r#"
         [api]
         auth = "token"
@@ -285,7 +285,7 @@ fn who_asked_by_token_is_journalled_and_the_token_is_not() {
     });
     let (status, body) = House::get_by(&format!("{url}/status?instance={web}"), token);
     assert_eq!(
-        (status, body["instances"][0]["hold"]["by"].as_str()),
+        (status, body["instances"][0]["override"]["by"].as_str()),
         (200, Some("alice")),
         "{body}"
     );
@@ -305,7 +305,7 @@ fn the_daemon_stops_on_time_without_any_cloud() {
     let house = House::new();
     let due = NextMinute::after(Duration::from_secs(15));
     let endpoint = house.emulator_with_the_demo_fleet();
-    house.settings(&format!(
+    house.configuration(&format!(
         r#"
         [aws]
         endpoint = "{endpoint}"
@@ -338,8 +338,9 @@ fn the_daemon_stops_on_time_without_any_cloud() {
 #[test]
 fn a_second_up_finds_everything_again_and_destroy_leaves_nothing() {
     let house = House::new();
-    house
-        .settings("[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'");
+    house.configuration(
+        "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'",
+    );
     let mut first = house.up();
     let url = first.api_url();
     let ids = house.ids();
@@ -373,7 +374,7 @@ fn a_second_up_finds_everything_again_and_destroy_leaves_nothing() {
 #[test]
 fn an_emulator_that_dies_is_started_again_and_nothing_is_lost_from_the_journal() {
     let house = House::new();
-    house.settings(
+    house.configuration(
         "[daemon]\npoll = '1s'\n[schedules.office]\ntimezone = 'UTC'\nstop = '0 0 1 1 *'",
     );
     let mut up = house.up();

@@ -140,7 +140,7 @@ async fn ring(events: &aws_sdk_eventbridge::Client) {
 }
 
 /// Two schedules that want a stop in all the year but one minute. One of them is enforced, and has the demo's `batch-1`.
-const SETTINGS: &str = "
+const CONFIGURATION: &str = "
 [schedules.office]
 timezone = 'UTC'
 start = '0 0 1 1 *'
@@ -167,7 +167,7 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     .await
     .unwrap();
     demo::launch(&conn).await.unwrap();
-    std::fs::write(emulator.directory.path().join("curfew.toml"), SETTINGS).unwrap();
+    std::fs::write(emulator.directory.path().join("curfew.toml"), CONFIGURATION).unwrap();
     let outputs = emulator.curfew(&["--config", "curfew.toml", "deploy", "-o", "json"]);
     let outputs: serde_json::Value = serde_json::from_str(&outputs).unwrap();
     let api = outputs["api_url"].as_str().unwrap();

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
-use curfew_config::{DaemonSettings, Driver, QueueSetting};
-use curfew_core::membership::Membership;
+use curfew_config::{DaemonConfiguration, Driver, QueueSetting};
+use curfew_core::account_regions::Targets;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::memory::LAST_TAG;
-use curfew_core::settings::RawGovernance;
 use curfew_daemon::run::{Ports, run};
 use curfew_model::{Action, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
@@ -116,9 +116,9 @@ fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
     let mut lines = unit
         .lines()
         .filter_map(|line| line.strip_prefix("Environment="));
-    let settings = lines.find(|settings| settings.starts_with("MALLOC"));
-    let settings = settings.expect("the unit says something").split(' ');
-    settings.filter_map(|setting| setting.split_once('='))
+    let configuration = lines.find(|configuration| configuration.starts_with("MALLOC"));
+    let configuration = configuration.expect("the unit says something").split(' ');
+    configuration.filter_map(|setting| setting.split_once('='))
 }
 
 fn minutes(variable: &str, usual: usize) -> usize {
@@ -139,11 +139,11 @@ impl World {
         let program = std::env::var("FOOTPRINT_PROGRAM")
             .unwrap_or_else(|_| env!("CARGO_BIN_EXE_curfew").to_owned());
         let ec2 = Model::new(Clock::system().now());
-        let mut settings = "[daemon]\ndriver = 'daemon'\n".to_owned();
+        let mut configuration = "[daemon]\ndriver = 'daemon'\n".to_owned();
         for number in 0..SCHEDULES {
             let rules = schedule(number);
             writeln!(
-                settings,
+                configuration,
                 "[schedules.s{number}]\ntimezone = 'Europe/Paris'\n{rules}"
             )
             .unwrap();
@@ -154,7 +154,7 @@ impl World {
         }
         let server = serve_with(ec2.clone(), TimeSource::Wall).await;
         let state = tempfile::tempdir().unwrap();
-        fs::write(state.path().join("curfew.toml"), settings).unwrap();
+        fs::write(state.path().join("curfew.toml"), configuration).unwrap();
         let daemon = Daemon(
             Command::new(program)
                 .env_clear()
@@ -240,22 +240,24 @@ async fn latency() -> SignedDuration {
     };
     let connection = Connection::open(options).await.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let organisation = Organisation::open(&connection, &Membership::default());
+    let organisation = Organisation::open(&connection, &Targets::default());
     let ports = Ports::quiet(clock.clone(), organisation, state.path().to_owned());
     let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
-    let governance = RawGovernance::from_json(document)
+    let schedule_set = RawScheduleSet::from_json(document)
         .unwrap()
         .resolve()
         .unwrap();
-    let settings = DaemonSettings {
+    let configuration = DaemonConfiguration {
         driver: Driver::Daemon,
         queue: QueueSetting::Off,
-        ..DaemonSettings::default()
+        ..DaemonConfiguration::default()
     };
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let daemon =
-        tokio::spawn(async move { run(&settings, Arc::new(governance), ports, token).await });
+        tokio::spawn(
+            async move { run(&configuration, Arc::new(schedule_set), ports, token).await },
+        );
     while ec2.calls_of(Action::StopInstances).is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

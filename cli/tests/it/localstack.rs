@@ -45,7 +45,7 @@ fn everything_works_from_the_first_deployment_to_the_last_trace() {
     changes_nothing_when_deployed_again(&tenant, &deployed);
     stops_and_starts_by_url(&tenant, &api);
     let edges = replaces_the_rules_of_a_changed_schedule(&tenant, &deployed);
-    is_woken_by_a_rule(&tenant, &edges);
+    is_triggered_by_a_rule(&tenant, &edges);
     is_removed_to_the_last_trace(&tenant, &api);
 
     drop(tenant);
@@ -93,7 +93,7 @@ fn changes_nothing_when_deployed_again(tenant: &Tenant, deployed: &Value) {
 }
 
 fn stops_and_starts_by_url(tenant: &Tenant, api: &str) {
-    // Two are governed: the answer names the choices, and nothing is done.
+    // Two are managed: the answer names the choices, and nothing is done.
     let (code, body) = House::get(&format!("{api}/stop"));
     assert_eq!(
         (code, body["error"]["code"].as_str()),
@@ -133,7 +133,7 @@ fn replaces_the_rules_of_a_changed_schedule(tenant: &Tenant, deployed: &Value) -
     edges
 }
 
-fn is_woken_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
+fn is_triggered_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
     tenant.reaches(&tenant.web, "stopped");
     let (_, tags) = tenant.place.look(&tenant.web);
     // Pending or not: a later pass sees that the stop has settled.
@@ -192,12 +192,12 @@ impl Tenant {
         }
     }
 
-    /// Writes settings with this in their one schedule.
+    /// Writes configuration with this in their one schedule.
     fn schedule(&self, edges: &str) {
         let (stack, tag) = (&self.stack, &self.tag);
-        self.house.settings(&format!(
+        self.house.configuration(&format!(
             r#"
-            [governing]
+            [managing]
             tag = "{tag}"
             [stack]
             name = "{stack}"

@@ -1,4 +1,4 @@
-//! Notices on their way out: to a local web server that fails in every way, and to a stub of SNS.
+//! Notifications on their way out: to a local web server that fails in every way, and to a stub of SNS.
 
 mod inbox;
 
@@ -13,12 +13,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 use curfew_config::notify::Kind;
-use curfew_config::{DaemonSettings, Destination, Driver, NotifySettings, QueueSetting};
-use curfew_core::govern::Governance;
+use curfew_config::{DaemonConfiguration, Destination, Driver, NotifyConfiguration, QueueSetting};
+use curfew_core::account_regions::Targets;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
-use curfew_core::membership::Membership;
-use curfew_core::settings::RawGovernance;
-use curfew_daemon::notify::{Delivery, Notice, Notifier, Subject, open};
+use curfew_core::schedule_set::ScheduleSet;
+use curfew_daemon::notify::{Delivery, Notification, Notifier, Subject, open};
 use curfew_daemon::run::{DeadLetterQueues, Ports, run};
 use curfew_journal::FILE;
 use curfew_model::{
@@ -43,39 +43,39 @@ async fn connection(endpoint: &str) -> Connection {
     Connection::open(options).await.unwrap()
 }
 
-fn everything(destination: Destination) -> NotifySettings {
-    NotifySettings {
+fn everything(destination: Destination) -> NotifyConfiguration {
+    NotifyConfiguration {
         destination,
         kinds: Kind::ALL.into(),
         schedules: BTreeSet::new(),
     }
 }
 
-fn webhook(inbox: &Inbox) -> NotifySettings {
+fn webhook(inbox: &Inbox) -> NotifyConfiguration {
     everything(Destination::Webhook(inbox.url().parse().unwrap()))
 }
 
-fn topic() -> NotifySettings {
+fn topic() -> NotifyConfiguration {
     let arn = "arn:aws:sns:eu-west-3:111122223333:curfew";
     everything(Destination::Topic(arn.parse().unwrap()))
 }
 
-fn looking_often(driver: Driver) -> DaemonSettings {
-    DaemonSettings {
+fn looking_often(driver: Driver) -> DaemonConfiguration {
+    DaemonConfiguration {
         driver,
         poll: Duration::from_millis(200),
         poll_quiet: Duration::from_millis(200),
         queue: QueueSetting::Off,
-        ..DaemonSettings::default()
+        ..DaemonConfiguration::default()
     }
 }
 
-fn notice(name: &str) -> Notice {
-    Notice {
+fn notification(name: &str) -> Notification {
+    Notification {
         kind: Kind::Deviation,
         subject: Subject::Named(name.to_owned()),
         what: format!("{name} happened"),
-        ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+        ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
     }
 }
 
@@ -88,9 +88,9 @@ struct Post {
 }
 
 impl Post {
-    async fn of(settings: &[NotifySettings], endpoint: &str) -> Self {
+    async fn of(configuration: &[NotifyConfiguration], endpoint: &str) -> Self {
         let connection = connection(endpoint).await;
-        let (notifier, deliveries) = open(settings, &connection).unwrap();
+        let (notifier, deliveries) = open(configuration, &connection).unwrap();
         let shutdown = CancellationToken::new();
         let begin = |delivery: Delivery| tokio::spawn(delivery.run(shutdown.clone()));
         Self {
@@ -117,8 +117,8 @@ impl Post {
 async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
     let inbox = Inbox::open().await;
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notice("a"));
-    post.notifier.tell(&notice("b"));
+    post.notifier.tell(&notification("a"));
+    post.notifier.tell(&notification("b"));
     post.end().await;
     let letters = inbox.letters();
     assert_eq!(letters.len(), 1, "{letters:?}");
@@ -126,7 +126,10 @@ async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
         letters[0]["text"],
         "Deviation: a: a happened\nDeviation: b: b happened"
     );
-    assert_eq!(letters[0]["curfew"]["notices"][1]["kind"], "deviation");
+    assert_eq!(
+        letters[0]["curfew"]["notifications"][1]["kind"],
+        "deviation"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +142,7 @@ async fn a_webhook_that_fails_is_tried_again_and_others_do_not_wait_for_it() {
         "http://127.0.0.1:9",
     )
     .await;
-    post.notifier.tell(&notice("a"));
+    post.notifier.tell(&notification("a"));
     healthy.until(1).await;
     assert_eq!(failing.letters().len(), 0);
     failing.until(1).await;
@@ -153,7 +156,7 @@ async fn who_asks_for_patience_is_given_it() {
     let inbox = Inbox::open().await;
     inbox.will([Reply::Patience(3)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notice("a"));
+    post.notifier.tell(&notification("a"));
     inbox.until_asked(1).await;
     let asked = Instant::now();
     inbox.until(1).await;
@@ -170,9 +173,9 @@ async fn what_is_refused_is_dropped_and_the_next_one_is_sent() {
     let inbox = Inbox::open().await;
     inbox.will([Reply::Status(404)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notice("a"));
+    post.notifier.tell(&notification("a"));
     inbox.until_asked(1).await;
-    post.notifier.tell(&notice("b"));
+    post.notifier.tell(&notification("b"));
     inbox.until(1).await;
     assert_eq!(inbox.letters()[0]["text"], "Deviation: b: b happened");
     post.end().await;
@@ -190,7 +193,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_and_the_end_not_for_long() {
     .await;
     let begun = Instant::now();
     for number in 0..150 {
-        post.notifier.tell(&notice(&number.to_string()));
+        post.notifier.tell(&notification(&number.to_string()));
     }
     assert!(
         begun.elapsed() < Duration::from_secs(1),
@@ -209,19 +212,21 @@ async fn a_full_queue_loses_the_oldest_and_says_how_many() {
     let inbox = Inbox::open().await;
     inbox.will([Reply::Status(500)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notice("first"));
+    post.notifier.tell(&notification("first"));
     inbox.until_asked(1).await;
     for number in 0..10_007 {
-        post.notifier.tell(&notice(&number.to_string()));
+        post.notifier.tell(&notification(&number.to_string()));
     }
     inbox.until(2).await;
     let letters = inbox.letters();
     assert_eq!(letters[0]["text"], "Deviation: first: first happened");
     assert_eq!(letters[1]["curfew"]["dropped"], 7);
-    assert_eq!(letters[1]["curfew"]["notices"][0]["subject"], "7");
+    assert_eq!(letters[1]["curfew"]["notifications"][0]["subject"], "7");
     let text = letters[1]["text"].as_str().unwrap();
     assert!(
-        text.ends_with("7 notices before these were dropped; `curfew history` has the transitions"),
+        text.ends_with(
+            "7 notifications before these were dropped; `curfew history` has the transitions"
+        ),
         "{text}"
     );
     post.shutdown.cancel();
@@ -232,7 +237,7 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
     let sns = Inbox::open().await;
     sns.will([Reply::Status(500)]);
     let post = Post::of(&[topic()], &sns.endpoint()).await;
-    post.notifier.tell(&notice("a"));
+    post.notifier.tell(&notification("a"));
     sns.until(1).await;
     let calls = post.calls.clone();
     post.end().await;
@@ -260,10 +265,10 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
     assert_eq!(bodies["email"], "Deviation: a: a happened");
     let facts: serde_json::Value =
         serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
-    assert_eq!(facts["notices"][0]["kind"], "deviation");
+    assert_eq!(facts["notifications"][0]["kind"], "deviation");
 }
 
-/// The whole daemon: an edge, a hold, and a start that EC2 has no room for.
+/// The whole daemon: an edge, an override, and a start that EC2 has no room for.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let state = tempfile::tempdir().unwrap();
@@ -273,7 +278,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let clock = Clock::telling(move || system.now() + shift);
     let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
                                      "night": {"timezone": "Europe/Paris", "start": "0 20 * * *"}}}"#;
-    let governance = RawGovernance::from_json(document)
+    let schedule_set = RawScheduleSet::from_json(document)
         .unwrap()
         .resolve()
         .unwrap();
@@ -298,17 +303,19 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let inbox = Inbox::open().await;
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
-    let organisation = Organisation::open(&connection, &Membership::default());
+    let organisation = Organisation::open(&connection, &Targets::default());
     let ports = Ports {
         notifier,
         deliveries,
         ..Ports::quiet(clock.clone(), organisation, state.path().to_owned())
     };
-    let settings = looking_often(Driver::Daemon);
+    let configuration = looking_often(Driver::Daemon);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let daemon =
-        tokio::spawn(async move { run(&settings, Arc::new(governance), ports, token).await });
+        tokio::spawn(
+            async move { run(&configuration, Arc::new(schedule_set), ports, token).await },
+        );
 
     inbox.until_told("to stopped: schedule office", &ec2).await;
     inbox
@@ -340,8 +347,8 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
 }
 
 /// No schedules.
-fn nobody() -> Arc<Governance> {
-    Arc::new(Governance {
+fn nobody() -> Arc<ScheduleSet> {
+    Arc::new(ScheduleSet {
         tag: "Schedule".to_owned(),
         schedules: std::collections::BTreeMap::new(),
     })
@@ -354,7 +361,7 @@ async fn the_daemon_tells_that_its_journal_was_broken() {
     let inbox = Inbox::open().await;
     let connection = connection("http://127.0.0.1:9").await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
-    let organisation = Organisation::open(&connection, &Membership::default());
+    let organisation = Organisation::open(&connection, &Targets::default());
     let ports = Ports {
         notifier,
         deliveries,
@@ -362,8 +369,8 @@ async fn the_daemon_tells_that_its_journal_was_broken() {
     };
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let settings = looking_often(Driver::Cloud);
-    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    let configuration = looking_often(Driver::Cloud);
+    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
     inbox.until(1).await;
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
@@ -372,7 +379,7 @@ async fn the_daemon_tells_that_its_journal_was_broken() {
     assert!(told.starts_with(begins), "{told}");
     let kept = state.path().join(format!("{FILE}.broken-1"));
     assert_eq!(
-        inbox.letters()[0]["curfew"]["notices"][0]["kept"],
+        inbox.letters()[0]["curfew"]["notifications"][0]["kept"],
         kept.to_str().unwrap()
     );
 }
@@ -388,17 +395,17 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     let inbox = Inbox::open().await;
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
-    let organisation = Organisation::open(&connection, &Membership::default());
+    let organisation = Organisation::open(&connection, &Targets::default());
     let ports = Ports {
         notifier,
         deliveries,
         ..Ports::quiet(clock, organisation, state.path().to_owned())
     };
     let health = ports.health.clone();
-    let settings = looking_often(Driver::Cloud);
+    let configuration = looking_often(Driver::Cloud);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
     until("it is ready", || health.unready().is_empty()).await;
 
     let other = rusqlite::Connection::open(state.path().join(FILE)).unwrap();
@@ -411,7 +418,7 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     inbox
         .until_told("the journal can be written again", &ec2)
         .await;
-    inbox.until_told("to stopped: outside", &ec2).await;
+    inbox.until_told("to stopped: external", &ec2).await;
     until("it is ready again", || health.unready().is_empty()).await;
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
@@ -422,15 +429,17 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     assert!(told.contains("none was lost"), "{told}");
 }
 
-/// The notices so far that are about this subject: whether each of them tells of a recovery.
+/// The notifications so far that are about this subject: whether each of them tells of a recovery.
 fn recoveries(inbox: &Inbox, subject: &str) -> Vec<bool> {
     let letters = inbox.letters();
-    let notices = letters
+    let notifications = letters
         .iter()
-        .filter_map(|letter| letter["curfew"]["notices"].as_array())
+        .filter_map(|letter| letter["curfew"]["notifications"].as_array())
         .flatten();
-    let about = notices.filter(|notice| notice["subject"] == subject);
-    about.map(|notice| notice["recovered"] == true).collect()
+    let about = notifications.filter(|notification| notification["subject"] == subject);
+    about
+        .map(|notification| notification["recovered"] == true)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -448,7 +457,7 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
     let inbox = Inbox::open().await;
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
-    let organisation = Organisation::open(&connection, &Membership::default());
+    let organisation = Organisation::open(&connection, &Targets::default());
     let mut queues = DeadLetterQueues::of_stack(&connection, &"curfew".parse().unwrap());
     queues.interval = Duration::from_millis(200);
     let ports = Ports {
@@ -464,10 +473,10 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
         let of = "curfew_dead_letters{queue=\"curfew-curfew-failed-invocations\"} ";
         lines.any(|line| line.strip_prefix(of) == Some(messages))
     };
-    let settings = looking_often(Driver::Cloud);
+    let configuration = looking_often(Driver::Cloud);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
 
     until("the empty queue is counted", || counts("0")).await;
     ec2.send(&queue, "an event and its error");
@@ -531,7 +540,7 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
     let inbox = Inbox::open().await;
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
-    let both = Membership {
+    let both = Targets {
         regions: Some([LOST, OTHER].map(Region::new).to_vec()),
         accounts: Vec::new(),
     };
@@ -546,10 +555,10 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
         let up = format!("curfew_account_region_up{{account=\"\",region=\"{OTHER}\"}} 1");
         metrics.text().lines().any(|line| line == up)
     };
-    let settings = looking_often(Driver::Daemon);
+    let configuration = looking_often(Driver::Daemon);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let daemon = tokio::spawn(async move { run(&settings, nobody(), ports, token).await });
+    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
 
     until("the first is told to fail", || {
         recoveries(&inbox, LOST) == [false]
@@ -591,12 +600,12 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
 async fn a_person_can_try_it_and_sees_no_secret() {
     let (slack, sns) = (Inbox::open().await, Inbox::open().await);
     let directory = tempfile::tempdir().unwrap();
-    let settings = format!(
+    let configuration = format!(
         "[[notify]]\ntype = 'webhook'\nurl = '{}'\nkinds = ['failure']\n[[notify]]\ntype = 'sns'\n\
          topic_arn = 'arn:aws:sns:eu-west-3:111122223333:curfew'\n",
         slack.url()
     );
-    std::fs::write(directory.path().join("curfew.toml"), settings).unwrap();
+    std::fs::write(directory.path().join("curfew.toml"), configuration).unwrap();
     let curfew = |endpoint: String| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
         command.env_clear().current_dir(directory.path()).args([
@@ -627,7 +636,7 @@ async fn a_person_can_try_it_and_sees_no_secret() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.starts_with("error: 1 of 2 destinations did not take the notice\n"),
+        stderr.starts_with("error: 1 of 2 destinations did not take the notification\n"),
         "{stderr}"
     );
     let stdout = String::from_utf8(output.stdout).unwrap();

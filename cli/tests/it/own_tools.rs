@@ -16,7 +16,7 @@ const GUIDE: &str = include_str!("../../../docs/cloudformation.md");
 #[test]
 fn rules_are_printed_for_other_tools() {
     let house = House::new();
-    house.settings(
+    house.configuration(
         r#"
         [stack]
         name = "team-a"
@@ -89,8 +89,9 @@ fn rules_are_printed_for_other_tools() {
 #[test]
 fn the_guides_example_is_what_is_printed() {
     let house = House::new();
-    house
-        .settings("[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'");
+    house.configuration(
+        "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'",
+    );
     let begin = "```json\n";
     let example = &GUIDE[GUIDE.find(begin).unwrap() + begin.len()..];
     let example: Value = serde_json::from_str(&example[..example.find("```").unwrap()]).unwrap();
@@ -107,12 +108,12 @@ fn the_guides_example_is_what_is_printed() {
 #[test]
 fn the_document_is_printed_in_as_many_parameters_as_it_takes() {
     let house = House::new();
-    house.settings("[schedules.office]\ntimezone = 'UTC'\nstop = '0 20 * * *'");
+    house.configuration("[schedules.office]\ntimezone = 'UTC'\nstop = '0 20 * * *'");
     let (code, text) = house.prints(&["document"]);
     assert_eq!(code, 0);
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["schedules"]["office"]["stop"], "0 20 * * *");
-    let parameter = json!({ "name": "/curfew/curfew/settings", "value": text.trim_end() });
+    let parameter = json!({ "name": "/curfew/curfew/configuration", "value": text.trim_end() });
     assert_eq!(
         house.json(&["document"]),
         json!({ "parameters": [parameter] })
@@ -122,7 +123,7 @@ fn the_document_is_printed_in_as_many_parameters_as_it_takes() {
     let ids: Vec<String> = (0..1500)
         .map(|_| format!("i-{:017x}", fastrand::u128(..(1 << 68))))
         .collect();
-    house.settings(&format!(
+    house.configuration(&format!(
         "[schedules.office]\ntimezone = 'UTC'\nstop = '0 20 * * *'\nmatch = {{ ids = {ids:?} }}"
     ));
     let printed = house.json(&["document"]);
@@ -132,7 +133,7 @@ fn the_document_is_printed_in_as_many_parameters_as_it_takes() {
     let texts =
         |one: &Value| [&one["name"], &one["value"]].map(|it| it.as_str().unwrap().to_owned());
     let [name, value] = texts(last);
-    assert_eq!(name, "/curfew/curfew/settings");
+    assert_eq!(name, "/curfew/curfew/configuration");
     let Contents::InParts(known) = Contents::of(&value).unwrap() else {
         panic!("{value}")
     };
@@ -156,7 +157,7 @@ fn the_template_the_document_and_the_rules_are_enough() {
     let house = House::new();
     let endpoint = house.emulator();
     let place = Place::new(&endpoint, None, "us-east-1");
-    house.settings(
+    house.configuration(
         r#"
         [stack]
         heartbeat = "off"
@@ -169,7 +170,7 @@ fn the_template_the_document_and_the_rules_are_enough() {
 
     place.upload("my-artifacts", "curfew/1.zip", zipped_lambda());
     let document = house.prints(&["document"]).1;
-    place.put_parameter("/curfew/curfew/settings", document.trim_end());
+    place.put_parameter("/curfew/curfew/configuration", document.trim_end());
     let template = house.prints(&["template"]).1;
     let mut parameters = vec![("CodeBucket", "my-artifacts"), ("CodeKey", "curfew/1.zip")];
     let for_emulators = [

@@ -36,7 +36,7 @@ fn the_pages_sums_with_wall_times_are_right() {
 fn the_page_shows_and_changes_the_fleet() {
     let Ok(browser) = Browser::find() else { return };
     let house = House::new();
-    house.settings(&format!("{}\n[api]\nauth = 'none'\nlimit = 2", schedules()));
+    house.configuration(&format!("{}\n[api]\nauth = 'none'\nlimit = 2", schedules()));
     let mut up = house.up();
     browser.run("page.test.js", &[("CURFEW_API_URL", &up.api_url())]);
     up.end();
@@ -47,7 +47,7 @@ fn the_page_shows_and_changes_the_fleet() {
 fn the_page_asks_for_the_token() {
     let Ok(browser) = Browser::find() else { return };
     let house = House::new();
-    house.settings(&format!(
+    house.configuration(&format!(
         "{}\n[api]\nauth = 'token'\ntoken_sha256 = '{HASH}'",
         schedules()
     ));
@@ -70,7 +70,7 @@ fn the_page_asks_for_the_token() {
 fn the_page_says_how_to_sign() {
     let Ok(browser) = Browser::find() else { return };
     let house = House::new();
-    house.settings(&format!("{}\n[api]\nauth = 'iam'", schedules()));
+    house.configuration(&format!("{}\n[api]\nauth = 'iam'", schedules()));
     let mut up = house.up();
     browser.run("signed.test.js", &[("CURFEW_API_URL", &up.api_url())]);
     up.end();

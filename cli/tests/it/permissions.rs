@@ -179,7 +179,7 @@ fn instance() -> String {
     own("ec2", "instance/i-0123456789abcdef0")
 }
 
-/// Of an instance that a schedule governs.
+/// Of an instance that a schedule manages.
 fn tagged(action: &str) -> Question {
     Question::of(action, &instance()).with("aws:ResourceTag/Schedule", "office")
 }
@@ -200,12 +200,12 @@ fn pass(service: &str) -> Question {
 }
 
 #[test]
-fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack() {
+fn who_runs_curfew_may_act_on_what_is_managed_and_change_nothing_of_the_stack() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
     let stack = own("cloudformation", "stack/curfew/0f1e2d3c");
-    let settings = own("ssm", "parameter/curfew/curfew/settings");
+    let configuration = own("ssm", "parameter/curfew/curfew/configuration");
     let allowed = [
         tagged("ec2:StopInstances"),
         tagged("ec2:DeleteTags").with("aws:TagKeys", ["curfew:override"].as_slice()),
@@ -220,8 +220,8 @@ fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack()
             "events:PutRule",
             &own("events", "rule/curfew-curfew-edges-3f2a9c"),
         ),
-        Question::of("ssm:PutParameter", &settings),
-        Question::of("ssm:PutParameter", &format!("{settings}/a")),
+        Question::of("ssm:PutParameter", &configuration),
+        Question::of("ssm:PutParameter", &format!("{configuration}/a")),
         Question::of(
             "sqs:GetQueueAttributes",
             &own("sqs", "curfew-curfew-undone-work.fifo"),
@@ -238,7 +238,7 @@ fn who_runs_curfew_may_act_on_what_is_governed_and_change_nothing_of_the_stack()
         Question::of("events:PutRule", &own("events", "rule/nightly-billing")),
         Question::of(
             "ssm:PutParameter",
-            &own("ssm", "parameter/curfew/other/settings"),
+            &own("ssm", "parameter/curfew/other/configuration"),
         ),
         Question::of("sqs:ReceiveMessage", &own("sqs", "orders")),
         pass("lambda.amazonaws.com"),
@@ -263,7 +263,7 @@ fn who_deploys_may_make_the_stack_and_nothing_else() {
         Question::of("s3:PutBucketTagging", &bucket),
         Question::of(
             "ssm:GetParameter",
-            &format!("arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/curfew/live/settings"),
+            &format!("arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/curfew/live/configuration"),
         ),
         Question::of(
             "lambda:PutFunctionEventInvokeConfig",

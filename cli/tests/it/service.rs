@@ -1,4 +1,4 @@
-//! `curfew run` as a service: a service manager that listens at a socket, signals, and settings files that change.
+//! `curfew run` as a service: a service manager that listens at a socket, signals, and configuration files that change.
 
 mod daemon;
 
@@ -16,7 +16,7 @@ use rustix::process::Signal;
 /// Whom a day that never ends keeps up.
 const ALWAYS: &str = "running = 'Mon-Sun 00:00-24:00'";
 
-fn settings(timetable: &str) -> String {
+fn configuration(timetable: &str) -> String {
     format!(
         "[schedules.office]\ntimezone = 'UTC'\n{timetable}\n[daemon]\ndriver = 'daemon'\npoll = '1s'\nmetrics = '127.0.0.1:0'\n"
     )
@@ -49,7 +49,7 @@ fn fleet() -> (Model, InstanceId) {
 fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge() {
     let (model, web) = fleet();
     let ec2 = Ec2::serve(&model);
-    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
     let before = service.hears("READY=1");
     assert!(
         before
@@ -57,18 +57,18 @@ fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge
             .any(|news| news.contains("STATUS=not ready: ")),
         "{before:?}"
     );
-    service.hears("1 instance governed; settings 1");
+    service.hears("1 instance managed; configuration 1");
 
-    service.settings(&settings(&stopped_just_now()));
+    service.configuration(&configuration(&stopped_just_now()));
     service.signal(Signal::HUP);
     let reloading = service.hears("RELOADING=1\nMONOTONIC_USEC=").pop().unwrap();
     let usec = reloading.rsplit_once('=').unwrap().1;
     assert!(usec.parse::<u64>().unwrap() > 0, "{reloading}");
     service.hears("READY=1");
-    service.eventually("the edge of the new settings is applied", || {
+    service.eventually("the edge of the new configuration is applied", || {
         model.state(&web) != InstanceState::Running
     });
-    service.hears("settings 2");
+    service.hears("configuration 2");
 
     service.signal(Signal::TERM);
     service.hears("STOPPING=1");
@@ -76,19 +76,22 @@ fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge
 }
 
 #[test]
-fn a_bad_file_keeps_the_settings_and_says_why_and_a_good_one_is_taken_up_without_a_signal() {
+fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_without_a_signal() {
     let (model, web) = fleet();
     let ec2 = Ec2::serve(&model);
-    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
     service.hears("READY=1");
 
-    service.settings(&settings("runing = 'Mon-Fri 08:00-20:00'"));
-    let status = service.hears("settings 1 stay in force: ").pop().unwrap();
+    service.configuration(&configuration("runing = 'Mon-Fri 08:00-20:00'"));
+    let status = service
+        .hears("configuration 1 stay in force: ")
+        .pop()
+        .unwrap();
     assert!(status.contains("did you mean `running`?"), "{status}");
     assert!(service.log().contains("those of before stay in force"));
     assert_eq!(model.state(&web), InstanceState::Running);
 
-    service.settings(&settings(&format!(
+    service.configuration(&configuration(&format!(
         "{}\nexcept = ['holidays.ics']",
         stopped_just_now()
     )));
@@ -98,10 +101,10 @@ fn a_bad_file_keeps_the_settings_and_says_why_and_a_good_one_is_taken_up_without
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n\
          DTSTART;VALUE=DATE:20200101\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
     );
-    service.eventually("the edge of the good settings is applied", || {
+    service.eventually("the edge of the good configuration is applied", || {
         model.state(&web) != InstanceState::Running
     });
-    service.hears("settings 2");
+    service.hears("configuration 2");
     service.signal(Signal::INT);
     assert_eq!(service.ends(), Some(0));
 }
@@ -110,13 +113,13 @@ fn a_bad_file_keeps_the_settings_and_says_why_and_a_good_one_is_taken_up_without
 fn what_needs_a_restart_is_named_and_the_rest_is_taken_up() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
-    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
     service.hears("READY=1");
-    let text = settings(ALWAYS).replace("'daemon'", "'cloud'");
-    service.settings(&format!(
+    let text = configuration(ALWAYS).replace("'daemon'", "'cloud'");
+    service.configuration(&format!(
         "{text}grace = '7m'\n[[notify]]\ntype = 'webhook'\nurl = 'http://127.0.0.1:9/x'\n"
     ));
-    service.hears("settings 2");
+    service.hears("configuration 2");
     let log = service.log();
     let told = log
         .lines()
@@ -134,7 +137,7 @@ fn the_watchdog_is_fed() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
     let often = Some(Duration::from_millis(200));
-    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), often);
+    let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), often);
     for _ in 0..5 {
         service.hears("WATCHDOG=1");
     }
@@ -146,7 +149,7 @@ fn the_watchdog_is_fed() {
 fn without_an_answer_it_is_not_ready_the_first_signal_says_what_it_waits_for_and_the_second_aborts()
 {
     let nobody = Silent::listen();
-    let service = Service::start(&nobody.endpoint, &settings(ALWAYS), None);
+    let service = Service::start(&nobody.endpoint, &configuration(ALWAYS), None);
     nobody.is_asked();
     service.signal(Signal::TERM);
     let before = service.hears("STATUS=finishing: ");
@@ -163,7 +166,7 @@ fn without_an_answer_it_is_not_ready_the_first_signal_says_what_it_waits_for_and
 fn it_answers_how_it_is_and_says_in_words_what_is_missing() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
-    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
     service.hears("READY=1");
     service.eventually("it is ready", || {
         service.get("/readyz") == (200, "ready\n".to_owned())
@@ -174,15 +177,15 @@ fn it_answers_how_it_is_and_says_in_words_what_is_missing() {
     for line in [
         "# TYPE curfew_edge_latency_seconds histogram",
         "curfew_ready 1",
-        "curfew_governed_instances 1",
-        "curfew_settings_generation 1",
+        "curfew_managed_instances 1",
+        "curfew_configuration_generation 1",
     ] {
         assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
     }
     assert_eq!(service.get("/").0, 404);
 
     let nobody = Silent::listen();
-    let waiting = Service::start(&nobody.endpoint, &settings(ALWAYS), None);
+    let waiting = Service::start(&nobody.endpoint, &configuration(ALWAYS), None);
     nobody.is_asked();
     let (status, why) = waiting.get("/readyz");
     assert_eq!(status, 503);
@@ -198,7 +201,7 @@ fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
     let address = taken.local_addr().unwrap();
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
-    let text = settings(ALWAYS).replace("127.0.0.1:0", &address.to_string());
+    let text = configuration(ALWAYS).replace("127.0.0.1:0", &address.to_string());
     let service = Service::start(&ec2.endpoint, &text, None);
     service.hears("READY=1");
     service.eventually("it says so", || {
@@ -217,7 +220,7 @@ fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
 fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_said_of_them() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
-    let service = Service::start(&ec2.endpoint, &settings(ALWAYS), None);
+    let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
     service.hears("READY=1");
     service.signal(Signal::TERM);
     assert_eq!(service.ends(), Some(0));
@@ -230,7 +233,7 @@ fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_sa
     };
     assert_eq!(of_queues(&model), 0, "the daemon drives: it has no queues");
 
-    let cloud = settings(ALWAYS).replace("'daemon'", "'cloud'\nqueue = 'off'");
+    let cloud = configuration(ALWAYS).replace("'daemon'", "'cloud'\nqueue = 'off'");
     let service = Service::start(&ec2.endpoint, &cloud, None);
     service.eventually("it has asked for three queues", || of_queues(&model) >= 3);
     service.signal(Signal::TERM);

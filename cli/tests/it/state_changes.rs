@@ -31,7 +31,7 @@ fn a_state_change_in_the_stacks_queue_is_journalled_and_what_makes_no_sense_is_s
     let house = House::new();
     let endpoint = house.emulator();
     let home = Place::new(&endpoint, None, "us-east-1");
-    house.settings(&format!(
+    house.configuration(&format!(
         r#"
         [aws]
         endpoint = "{endpoint}"

@@ -48,7 +48,7 @@ impl House {
 
     fn asking_of(port: u16, endpoint: String) -> Self {
         let state = tempfile::tempdir().unwrap();
-        fs::write(state.path().join("curfew.toml"), "[governing]\n").unwrap();
+        fs::write(state.path().join("curfew.toml"), "[managing]\n").unwrap();
         Self {
             state,
             port,
@@ -61,7 +61,7 @@ impl House {
         self.port
     }
 
-    pub(crate) fn settings(&self, text: &str) {
+    pub(crate) fn configuration(&self, text: &str) {
         fs::write(self.state.path().join("curfew.toml"), text).unwrap();
     }
 
@@ -185,7 +185,7 @@ impl House {
         known.is_ok_and(|known| known.contains_key(&id.parse().unwrap()))
     }
 
-    /// The files of this house that hold `text`: the journal, logs, and what the emulator keeps.
+    /// The files of this house that override `text`: the journal, logs, and what the emulator keeps.
     pub(crate) fn files_with(&self, text: &str) -> Vec<PathBuf> {
         let holds = |path: &Path| {
             let bytes = fs::read(path).unwrap_or_default();

@@ -1,3 +1,3 @@
 //! The configuration as its callers see it.
 
-mod settings;
+mod configuration;

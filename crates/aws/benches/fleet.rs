@@ -26,8 +26,8 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Fleet;
 use curfew_aws::pace::Pace;
-use curfew_aws::pass::{WakeUp, pass};
-use curfew_core::settings::RawGovernance;
+use curfew_aws::pass::{PassTrigger, pass};
+use curfew_core::configuration::RawScheduleSet;
 use serde::{Deserialize, Serialize};
 
 use self::model::Service;
@@ -140,17 +140,23 @@ async fn one_pass() {
     };
     let connection = Connection::open(options).await.expect("a connection");
     let fleet = Fleet::new(&connection).at_pace(Pace::unlimited());
-    let settings = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
-    let governance = RawGovernance::from_json(settings)
-        .expect("settings")
+    let configuration = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
+    let schedule_set = RawScheduleSet::from_json(configuration)
+        .expect("configuration")
         .resolve()
-        .expect("valid settings");
+        .expect("valid configuration");
     let now = NOW.parse().expect("an instant");
     let clock = Clock::telling(move || now);
     let began = Instant::now();
-    let done = pass(&fleet, &governance, WakeUp::ROUTINE, &clock, Deadline::NONE)
-        .await
-        .expect("a pass");
+    let done = pass(
+        &fleet,
+        &schedule_set,
+        PassTrigger::ROUTINE,
+        &clock,
+        Deadline::NONE,
+    )
+    .await
+    .expect("a pass");
     assert_eq!(done.failures(), 0);
     let run = Run {
         stopped: done.outcomes.len(),

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::plan::Plan;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::{Step, StepAction};
 use tokio::time::Instant;
 
@@ -20,16 +20,16 @@ use crate::pass::Pass;
 /// look at those instances alone, and then a pass over them. What can't be said is not done.
 pub async fn carry_out(
     fleet: &Fleet,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
     instances: &[Instance],
     steps: Vec<Step>,
     clock: &Clock,
     deadline: Deadline,
 ) -> Vec<Outcome> {
     let basis = Basis {
-        governance,
+        schedule_set,
         request: None,
-        woken_for: None,
+        triggered_for: None,
         clock,
     };
     let asked = Plan {

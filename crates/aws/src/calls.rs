@@ -106,9 +106,9 @@ impl Intercept for Calls {
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
         _components: &RuntimeComponents,
-        settings: &mut ConfigBag,
+        configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(asked) = settings.load::<Metadata>() {
+        if let Some(asked) = configuration.load::<Metadata>() {
             let call = Call {
                 service: asked.service().to_owned(),
                 action: asked.name().to_owned(),

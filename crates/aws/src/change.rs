@@ -3,7 +3,7 @@
 
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
-use curfew_core::memory::Hold;
+use curfew_core::memory::Override;
 use curfew_core::request::Ask;
 use curfew_core::skip::Skip;
 use curfew_core::step::{Remember, RetryChange, Step, StepAction};
@@ -37,8 +37,9 @@ pub struct Change {
     pub reason: String,
     /// When something is next due for it, and what.
     pub next_edge: Option<Edge>,
-    /// The hold that is in force now.
-    pub hold: Option<Hold>,
+    /// The override that is in force now.
+    #[serde(rename = "override")]
+    pub override_: Option<Override>,
 }
 
 /// What became of a request for one instance.
@@ -60,7 +61,7 @@ pub enum Verdict {
     Hibernated,
     /// No call was needed: it was as asked. A request that lasts until the next edge is remembered all the same.
     Unchanged,
-    /// No call was needed, and the hold is in force.
+    /// No call was needed, and the override is in force.
     Held,
     /// No call was needed to give it back to its schedule.
     Resumed,
@@ -90,7 +91,7 @@ impl Verdict {
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
             (StepAction::Record, _) => match (&step.word, ask) {
                 (_, Some(Ask::Resume)) => Self::Resumed,
-                (Some(word), _) if word.hold.is_some() && word.request.is_none() => Self::Held,
+                (Some(word), _) if word.override_.is_some() && word.request.is_none() => Self::Held,
                 _ => Self::Unchanged,
             },
         }
@@ -110,7 +111,7 @@ impl Change {
             action: None,
             reason: skip.detail.clone(),
             next_edge: assessment.next_edge,
-            hold: assessment.hold.clone(),
+            override_: assessment.override_.clone(),
         }
     }
 
@@ -210,7 +211,9 @@ impl Change {
             ..world.clone()
         };
         let Assessment {
-            hold, next_edge, ..
+            override_,
+            next_edge,
+            ..
         } = assess(&later, &unasked, now);
         Self {
             id: instance.id.clone(),
@@ -225,7 +228,7 @@ impl Change {
                 None => step.cause.to_string(),
             },
             next_edge,
-            hold,
+            override_,
         }
     }
 }
@@ -239,9 +242,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    use curfew_core::govern::Governance;
     use curfew_core::instance::{AccountId, CapacitySource, Hibernation, Purchase, RootDevice};
-    use curfew_core::memory::{Cause, Who};
+    use curfew_core::memory::{Actor, Cause};
+    use curfew_core::schedule_set::ScheduleSet;
 
     fn made(action: StepAction, before: InstanceState, after: InstanceState) -> Change {
         let instance = Instance {
@@ -263,15 +266,15 @@ mod tests {
             transition_reason: None,
         };
         let outcome = Outcome {
-            step: Step::new(&instance, action, Cause::Request(Who::new("alice"))),
+            step: Step::new(&instance, action, Cause::Request(Actor::new("alice"))),
             result: StepResult::Done { after },
             said: true,
         };
-        let governance = Governance {
-            tag: Governance::DEFAULT_TAG.to_owned(),
+        let schedule_set = ScheduleSet {
+            tag: ScheduleSet::DEFAULT_TAG.to_owned(),
             schedules: BTreeMap::new(),
         };
-        let world = World::unasked(&governance, std::slice::from_ref(&instance));
+        let world = World::unasked(&schedule_set, std::slice::from_ref(&instance));
         Change::made(
             &instance,
             &outcome,

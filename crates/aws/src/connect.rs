@@ -19,7 +19,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use curfew_core::membership::Account;
+use curfew_core::account_regions::Account;
 use rustls::RootCertStore;
 
 pub use self::credentials::CredentialSource;
@@ -47,7 +47,7 @@ pub struct ConnectOptions {
 /// A way to AWS, from which the service clients are made.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The SDK's settings.
+    /// The SDK's configuration.
     pub sdk: SdkConfig,
     /// The calls that are made by way of it, and of every connection made from it.
     pub calls: Calls,

@@ -1,4 +1,4 @@
-//! The settings on their way to the Lambda: how a document becomes the values of SSM parameters, and a document again. The calls
+//! The configuration on their way to the Lambda: how a document becomes the values of SSM parameters, and a document again. The calls
 //! are made elsewhere.
 //!
 //! A parameter that costs nothing holds 4 KB, a dearer one 8. So what is small stays readable in the console; what is larger is
@@ -33,7 +33,7 @@ const IN_PARTS: &str = "parts:";
 pub struct Stored {
     /// The value of the parameter that the Lambda knows by name. To be written last.
     pub value: String,
-    /// The parameters that hold the document where that one only names them: the end of the name, and the value.
+    /// The parameters that override the document where that one only names them: the end of the name, and the value.
     pub parts: Vec<(String, String)>,
 }
 
@@ -42,7 +42,7 @@ pub struct Stored {
 pub enum TooLarge {
     /// For the parameters.
     #[error(
-        "the settings take {size} bytes when compressed, {} more than the {LARGEST} that {MOST_PARTS} SSM parameters hold",
+        "the configuration takes {size} bytes when compressed, {} more than the {LARGEST} that {MOST_PARTS} SSM parameters hold",
         .size - LARGEST
     )]
     Compressed {
@@ -51,7 +51,7 @@ pub enum TooLarge {
     },
     /// For the Lambda.
     #[error(
-        "the settings take {size} bytes, {} more than the {LARGEST_DOCUMENT} that the Lambda unpacks",
+        "the configuration takes {size} bytes, {} more than the {LARGEST_DOCUMENT} that the Lambda unpacks",
         .size - LARGEST_DOCUMENT
     )]
     Unpacked {
@@ -74,7 +74,7 @@ pub enum Contents {
     InParts(Parts),
 }
 
-/// The parameters that hold a document.
+/// The parameters that override a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     hash: String,
@@ -221,7 +221,7 @@ mod tests {
         });
         let accounts: Vec<_> = accounts.collect();
         format!(
-            r#"{{"version":"1.0","governing":{{"tag":"Schedule"}},"schedules":{{}},"account":[{}]}}"#,
+            r#"{{"version":"1.0","managing":{{"tag":"Schedule"}},"schedules":{{}},"account":[{}]}}"#,
             accounts.join(",")
         )
     }
@@ -278,11 +278,11 @@ mod tests {
         let more = format!("{} more than the 40960 that 10", size - 40960);
         assert!(error.to_string().contains(&more), "{error}");
         let error = Stored::new(&" ".repeat(5 << 20)).unwrap_err();
-        insta::assert_snapshot!(error, @"the settings take 5242880 bytes, 1048576 more than the 4194304 that the Lambda unpacks");
+        insta::assert_snapshot!(error, @"the configuration takes 5242880 bytes, 1048576 more than the 4194304 that the Lambda unpacks");
     }
 
     #[test]
-    fn what_is_damaged_is_not_taken_for_settings() {
+    fn what_is_damaged_is_not_taken_for_configuration() {
         let stored = Stored::new(&accounts(500)).unwrap();
         let damaged = |change: &dyn Fn(&mut Stored)| {
             let mut stored = stored.clone();

@@ -18,11 +18,11 @@ mod types;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::plan::{Plan, plan};
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::{Step, StepAction, WithoutMemory};
 use curfew_core::world::World;
 use jiff::Timestamp;
@@ -58,11 +58,11 @@ const SIDE_BY_SIDE: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
     /// The schedules.
-    pub governance: &'a Governance,
+    pub schedule_set: &'a ScheduleSet,
     /// What a person or program asked for.
     pub request: Option<&'a Request>,
     /// The schedule that a rule or timer named.
-    pub woken_for: Option<&'a ScheduleName>,
+    pub triggered_for: Option<&'a ScheduleName>,
     /// Tells the instant of a decision.
     pub clock: &'a Clock,
 }
@@ -71,16 +71,16 @@ impl Basis<'_> {
     /// The plan for what is seen, at an instant.
     pub fn plan(&self, instances: &[Instance], at: Timestamp) -> Plan {
         let Self {
-            governance,
+            schedule_set,
             request,
-            woken_for,
+            triggered_for,
             clock: _,
         } = *self;
         let world = World {
-            governance,
+            schedule_set,
             instances,
             request,
-            woken_for,
+            triggered_for,
         };
         plan(&world, at)
     }

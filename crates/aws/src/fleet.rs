@@ -60,7 +60,7 @@ impl Fleet {
     /// The fleet in the connection's region, at EC2's published pace. Clones share the pace; whoever makes a second fleet of
     /// the same account and region shares it by [`Self::at_pace`].
     pub fn new(connection: &Connection) -> Self {
-        let settings = aws_sdk_ec2::config::Builder::from(&connection.sdk)
+        let configuration = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(connection.calls.clone())
             .interceptor(connection.clock_watch.clone())
             .retry_classifier(SignAnew)
@@ -68,7 +68,7 @@ impl Fleet {
             .retry_classifier(AskAgain)
             .retry_classifier(NoRoom);
         Self {
-            client: Client::from_conf(settings.build()),
+            client: Client::from_conf(configuration.build()),
             region: Region::new(connection.region()),
             pace: Pace::published(),
             own_memory: OwnMemory::default(),

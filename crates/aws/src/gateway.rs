@@ -1,4 +1,4 @@
-//! API Gateway's settings of an account and region.
+//! API Gateway's configuration of an account and region.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;

@@ -86,7 +86,7 @@ impl Intercept for DateWatch {
         &self,
         _context: &BeforeTransmitInterceptorContextRef<'_>,
         components: &RuntimeComponents,
-        _settings: &mut ConfigBag,
+        _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         self.seen().sent = components.time_source().map(|time| time.now());
         Ok(())
@@ -96,7 +96,7 @@ impl Intercept for DateWatch {
         &self,
         context: &BeforeDeserializationInterceptorContextRef<'_>,
         components: &RuntimeComponents,
-        _settings: &mut ConfigBag,
+        _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
         let server = date

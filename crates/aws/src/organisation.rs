@@ -1,4 +1,4 @@
-//! Every governed account and region, each with its fleet: passes side by side, of which one may fail without the others.
+//! Every managed account and region, each with its fleet: passes side by side, of which one may fail without the others.
 
 mod error;
 mod execute;
@@ -6,9 +6,9 @@ mod survey;
 
 use std::sync::{Arc, OnceLock};
 
-use curfew_core::govern::Governance;
+use curfew_core::account_regions::{Account, AccountRegion, Targets};
 use curfew_core::instance::{Instance, Region};
-use curfew_core::membership::{Account, Member, Membership};
+use curfew_core::schedule_set::ScheduleSet;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -16,25 +16,25 @@ use crate::connect::Connection;
 use crate::error::CloudError;
 use crate::execute::Deadline;
 use crate::fleet::{Fleet, Scope};
-use crate::pass::{Pass, WakeUp, look, pass};
+use crate::pass::{Pass, PassTrigger, look, pass};
 use crate::side_by_side::side_by_side;
 
-pub use error::{MemberError, MemberFailure};
+pub use error::{AccountRegionError, AccountRegionFailure};
 pub use survey::{Survey, Whole};
 
-/// Every governed account and region.
+/// Every managed account and region.
 #[derive(Clone, Debug)]
 pub struct Organisation {
-    members: Arc<[MemberFleet]>,
+    account_regions: Arc<[AccountRegionFleet]>,
     /// Whether there is more than one, these or others: then people need to be told where an instance is.
     several: bool,
 }
 
 /// One account and region, and the way to its instances.
 #[derive(Clone, Debug)]
-pub struct MemberFleet {
+pub struct AccountRegionFleet {
     /// Which.
-    pub member: Member,
+    pub account_region: AccountRegion,
     /// The account, where it is not our own.
     pub account: Option<Arc<Account>>,
     gate: Arc<Gate>,
@@ -55,7 +55,7 @@ impl Organisation {
 
     /// All members of `membership`, by way of `connection`, whose own region is home. Makes no call, and no client either before
     /// somebody asks for one: a thousand of them take a small function a second.
-    pub fn open(connection: &Connection, membership: &Membership) -> Self {
+    pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
         let gate = || {
             Arc::new(Gate {
@@ -63,10 +63,10 @@ impl Organisation {
                 inside: OnceLock::new(),
             })
         };
-        let mut members = Vec::new();
+        let mut account_regions = Vec::new();
         let mut add = |account: Option<Arc<Account>>, gate: &Arc<Gate>, region: &Region| {
-            members.push(MemberFleet {
-                member: Member {
+            account_regions.push(AccountRegionFleet {
+                account_region: AccountRegion {
                     account: account.as_ref().map(|account| account.id.clone()),
                     region: region.clone(),
                 },
@@ -76,39 +76,44 @@ impl Organisation {
             });
         };
         let own = gate();
-        for region in membership.regions(&home) {
+        for region in targets.regions(&home) {
             add(None, &own, region);
         }
-        for account in &membership.accounts {
+        for account in &targets.accounts {
             let (account, gate) = (Arc::new(account.clone()), gate());
             for region in &account.regions {
                 add(Some(Arc::clone(&account)), &gate, region);
             }
         }
         Self {
-            several: members.len() > 1,
-            members: members.into(),
+            several: account_regions.len() > 1,
+            account_regions: account_regions.into(),
         }
     }
 
     /// The same without some of its members.
     #[must_use]
-    pub fn only(&self, keep: impl Fn(&Member) -> bool) -> Self {
-        let members = self.members.iter().filter(|one| keep(&one.member));
+    pub fn only(&self, keep: impl Fn(&AccountRegion) -> bool) -> Self {
+        let account_regions = self
+            .account_regions
+            .iter()
+            .filter(|one| keep(&one.account_region));
         Self {
-            members: members.cloned().collect(),
+            account_regions: account_regions.cloned().collect(),
             several: self.several,
         }
     }
 
     /// The members, the own account's first.
-    pub fn members(&self) -> &[MemberFleet] {
-        &self.members
+    pub fn account_regions(&self) -> &[AccountRegionFleet] {
+        &self.account_regions
     }
 
     /// One member.
-    pub fn member(&self, member: &Member) -> Option<&MemberFleet> {
-        self.members.iter().find(|one| one.member == *member)
+    pub fn account_region(&self, account_region: &AccountRegion) -> Option<&AccountRegionFleet> {
+        self.account_regions
+            .iter()
+            .find(|one| one.account_region == *account_region)
     }
 
     /// Whether there is more than one: then people need to be told where an instance is.
@@ -125,20 +130,20 @@ impl Organisation {
     /// Looks and decides everywhere, and does nothing.
     pub async fn look(
         &self,
-        governance: &Governance,
-        wake_up: &WakeUp<'_>,
+        schedule_set: &ScheduleSet,
+        trigger: &PassTrigger<'_>,
         clock: &Clock,
         deadline: Deadline,
     ) -> Survey<Pass> {
-        let ask = |fleet| in_time(deadline, look(fleet, governance, wake_up.clone(), clock));
+        let ask = |fleet| in_time(deadline, look(fleet, schedule_set, trigger.clone(), clock));
         self.survey(ask).await
     }
 
     /// A pass everywhere.
     pub async fn pass(
         &self,
-        governance: &Governance,
-        wake_up: &WakeUp<'_>,
+        schedule_set: &ScheduleSet,
+        trigger: &PassTrigger<'_>,
         clock: &Clock,
         deadline: Deadline,
     ) -> Survey<Pass> {
@@ -146,7 +151,7 @@ impl Organisation {
         let ask = |fleet| {
             begun_in_time(
                 deadline,
-                pass(fleet, governance, wake_up.clone(), clock, deadline),
+                pass(fleet, schedule_set, trigger.clone(), clock, deadline),
             )
         };
         self.survey(ask).await
@@ -155,16 +160,16 @@ impl Organisation {
     /// Asks every member; whom time does not reach any more has failed.
     async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> Survey<T>
     where
-        F: Future<Output = Result<T, MemberFailure>>,
+        F: Future<Output = Result<T, AccountRegionFailure>>,
     {
-        let members = self.members.iter();
-        let work: Vec<_> = members.map(|one| ask(one.fleet())).collect();
+        let account_regions = self.account_regions.iter();
+        let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
         let outcomes = side_by_side(work, Self::SIDE_BY_SIDE).await;
         let mut survey = Survey {
             answers: Vec::new(),
             failures: Vec::new(),
         };
-        for (one, outcome) in self.members.iter().zip(outcomes) {
+        for (one, outcome) in self.account_regions.iter().zip(outcomes) {
             match outcome {
                 Ok(answer) => survey.answers.push((one.clone(), answer)),
                 Err(failure) => survey.failures.push(self.failed(one, failure)),
@@ -174,8 +179,12 @@ impl Organisation {
     }
 
     /// Says where something failed, unless there is only one place.
-    pub fn failed(&self, one: &MemberFleet, failure: impl Into<MemberFailure>) -> MemberError {
-        MemberError::new(one, failure.into(), self.spans_several())
+    pub fn failed(
+        &self,
+        one: &AccountRegionFleet,
+        failure: impl Into<AccountRegionFailure>,
+    ) -> AccountRegionError {
+        AccountRegionError::new(one, failure.into(), self.spans_several())
     }
 }
 
@@ -183,9 +192,9 @@ impl Organisation {
 async fn begun_in_time<T>(
     deadline: Deadline,
     asked: impl Future<Output = Result<T, CloudError>>,
-) -> Result<T, MemberFailure> {
+) -> Result<T, AccountRegionFailure> {
     if deadline.has_passed() {
-        return Err(MemberFailure::OutOfTime);
+        return Err(AccountRegionFailure::OutOfTime);
     }
     Ok(asked.await?)
 }
@@ -194,7 +203,7 @@ async fn begun_in_time<T>(
 async fn in_time<T>(
     deadline: Deadline,
     asked: impl Future<Output = Result<T, CloudError>>,
-) -> Result<T, MemberFailure> {
+) -> Result<T, AccountRegionFailure> {
     let asked = begun_in_time(deadline, asked);
     let Some(by) = deadline.begin() else {
         return asked.await;
@@ -202,18 +211,18 @@ async fn in_time<T>(
     let begun = Instant::now();
     match tokio::time::timeout_at(by, asked).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(MemberFailure::NoAnswer {
+        Err(_) => Err(AccountRegionFailure::NoAnswer {
             after: begun.elapsed(),
         }),
     }
 }
 
-impl MemberFleet {
+impl AccountRegionFleet {
     /// Its instances. Makes no call: a role is assumed when its first instance is asked for.
     pub fn fleet(&self) -> &Fleet {
         self.fleet.get_or_init(|| {
             let inside = self.gate.inside(self.account.as_deref());
-            Fleet::new(&inside.in_region(self.member.region.as_str()))
+            Fleet::new(&inside.in_region(self.account_region.region.as_str()))
         })
     }
 }

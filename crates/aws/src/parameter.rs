@@ -1,4 +1,4 @@
-//! Parameters of SSM, in which a function's settings are.
+//! Parameters of SSM, in which a function's configuration is.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
 //! One pass: observe → plan → execute → record. The Lambda, the daemon and the command line all run this one.
 
-use curfew_core::govern::Governance;
 use curfew_core::instance::Instance;
 use curfew_core::plan::Plan;
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
@@ -16,7 +16,7 @@ use crate::fleet::{Fleet, Observation, PageToken, Scope};
 
 /// What makes a pass happen, and over what. It carries no decision.
 #[derive(Clone, Debug)]
-pub struct WakeUp<'a> {
+pub struct PassTrigger<'a> {
     /// Which instances are looked at.
     pub scope: Scope,
     /// What a person or program asked for.
@@ -25,7 +25,7 @@ pub struct WakeUp<'a> {
     pub schedule: Option<&'a ScheduleName>,
 }
 
-impl WakeUp<'_> {
+impl PassTrigger<'_> {
     /// A look at everything, for no particular reason.
     pub const ROUTINE: Self = Self {
         scope: Scope::All,
@@ -33,12 +33,12 @@ impl WakeUp<'_> {
         schedule: None,
     };
 
-    /// What a pass of this wake-up decides by.
-    pub fn basis<'b>(&'b self, governance: &'b Governance, clock: &'b Clock) -> Basis<'b> {
+    /// What a pass of this trigger decides by.
+    pub fn basis<'b>(&'b self, schedule_set: &'b ScheduleSet, clock: &'b Clock) -> Basis<'b> {
         Basis {
-            governance,
+            schedule_set,
             request: self.request.as_ref(),
-            woken_for: self.schedule,
+            triggered_for: self.schedule,
             clock,
         }
     }
@@ -124,28 +124,28 @@ impl Pass {
 /// Looks and decides, and does nothing.
 pub async fn look(
     fleet: &Fleet,
-    governance: &Governance,
-    wake_up: WakeUp<'_>,
+    schedule_set: &ScheduleSet,
+    trigger: PassTrigger<'_>,
     clock: &Clock,
 ) -> Result<Pass, CloudError> {
-    let seen = fleet.look(&wake_up.scope).await?;
-    let basis = wake_up.basis(governance, clock);
+    let seen = fleet.look(&trigger.scope).await?;
+    let basis = trigger.basis(schedule_set, clock);
     Ok(Pass::decide(seen, basis, clock.now()))
 }
 
 /// Looks, decides, and does it.
 pub async fn pass(
     fleet: &Fleet,
-    governance: &Governance,
-    wake_up: WakeUp<'_>,
+    schedule_set: &ScheduleSet,
+    trigger: PassTrigger<'_>,
     clock: &Clock,
     deadline: Deadline,
 ) -> Result<Pass, CloudError> {
     let span = info_span!("pass", region = %fleet.region());
     async {
         // Boxed: the layers around them nest deeper than the compiler lays out in one piece.
-        let mut pass = Box::pin(look(fleet, governance, wake_up.clone(), clock)).await?;
-        let basis = wake_up.basis(governance, clock);
+        let mut pass = Box::pin(look(fleet, schedule_set, trigger.clone(), clock)).await?;
+        let basis = trigger.basis(schedule_set, clock);
         Box::pin(pass.carry_out(fleet, basis, deadline)).await;
         Ok(pass)
     }
@@ -157,7 +157,7 @@ pub async fn pass(
 /// pass is whole: whoever has no time left goes on with the next page later, or leaves it to somebody else.
 pub async fn pass_page(
     fleet: &Fleet,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
     schedule: Option<&ScheduleName>,
     from: Option<&PageToken>,
     clock: &Clock,
@@ -166,11 +166,11 @@ pub async fn pass_page(
     let span = info_span!("pass", region = %fleet.region());
     async {
         let page = fleet.observe_page(from).await?;
-        let wake_up = WakeUp {
+        let trigger = PassTrigger {
             schedule,
-            ..WakeUp::ROUTINE
+            ..PassTrigger::ROUTINE
         };
-        let basis = wake_up.basis(governance, clock);
+        let basis = trigger.basis(schedule_set, clock);
         let mut pass = Pass::decide(page.seen, basis, clock.now());
         Box::pin(pass.carry_out(fleet, basis, deadline)).await;
         Ok((pass, page.next))

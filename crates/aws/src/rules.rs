@@ -19,7 +19,7 @@ use crate::pages::PageTokens;
 
 /// A rule as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WakeUpRule {
+pub struct TriggerRule {
     /// `curfew-STACK-edges-HASH` or `curfew-STACK-heartbeat-HASH`.
     pub name: String,
     /// EventBridge's schedule expression, in UTC.
@@ -29,7 +29,7 @@ pub struct WakeUpRule {
     input: String,
 }
 
-impl WakeUpRule {
+impl TriggerRule {
     /// The id of the one target that a rule has: the Lambda.
     pub const TARGET: &'static str = "curfew";
 
@@ -104,9 +104,9 @@ pub struct RuleChanges {
     /// To be removed before the rest: same name, other content, by somebody's hand.
     pub replace: Vec<String>,
     /// To be made, with their target.
-    pub create: Vec<WakeUpRule>,
+    pub create: Vec<TriggerRule>,
     /// To be given the target that they lack.
-    pub complete: Vec<WakeUpRule>,
+    pub complete: Vec<TriggerRule>,
     /// To be removed: no schedule has these edges any more.
     pub delete: Vec<String>,
     /// As they should be.
@@ -124,7 +124,7 @@ impl RuleChanges {
 }
 
 /// Compares what is with what should be.
-pub fn difference(existing: &[ExistingRule], wanted: &[WakeUpRule]) -> RuleChanges {
+pub fn difference(existing: &[ExistingRule], wanted: &[TriggerRule]) -> RuleChanges {
     let existing: BTreeMap<&str, &ExistingRule> = existing
         .iter()
         .map(|rule| (rule.name.as_str(), rule))
@@ -189,7 +189,7 @@ impl Rules {
     }
 
     /// Makes the rules as they should be. Makes no writing call where they already are; interrupted, the next call completes it.
-    pub async fn reconcile(&self, wanted: &[WakeUpRule]) -> Result<RuleReport, CloudError> {
+    pub async fn reconcile(&self, wanted: &[TriggerRule]) -> Result<RuleReport, CloudError> {
         let (existing, on_bus) = self.observe().await?;
         let changes = difference(&existing, wanted);
         let mut warnings = Vec::new();
@@ -211,7 +211,7 @@ impl Rules {
     }
 
     /// What [`reconcile`](Self::reconcile) would do, and warn of.
-    pub async fn preview(&self, wanted: &[WakeUpRule]) -> Result<RuleReport, CloudError> {
+    pub async fn preview(&self, wanted: &[TriggerRule]) -> Result<RuleReport, CloudError> {
         let (existing, on_bus) = self.observe().await?;
         let changes = difference(&existing, wanted);
         let warnings = nearly_full(on_bus, &changes).into_iter().collect();
@@ -293,10 +293,10 @@ impl Rules {
     }
 
     fn mark(&self) -> String {
-        WakeUpRule::description(&self.stack)
+        TriggerRule::description(&self.stack)
     }
 
-    async fn put(&self, rule: &WakeUpRule) -> Result<(), CloudError> {
+    async fn put(&self, rule: &TriggerRule) -> Result<(), CloudError> {
         self.client
             .put_rule()
             .name(&rule.name)
@@ -309,9 +309,9 @@ impl Rules {
         Ok(())
     }
 
-    async fn aim(&self, rule: &WakeUpRule) -> Result<(), CloudError> {
+    async fn aim(&self, rule: &TriggerRule) -> Result<(), CloudError> {
         let target = Target::builder()
-            .id(WakeUpRule::TARGET)
+            .id(TriggerRule::TARGET)
             .arn(&self.function_arn)
             .input(rule.input())
             .build()
@@ -414,11 +414,11 @@ mod tests {
         "demo".parse().unwrap()
     }
 
-    fn rule(expression: &str) -> WakeUpRule {
-        WakeUpRule::for_edges(&stack(), expression, vec!["office".parse().unwrap()])
+    fn rule(expression: &str) -> TriggerRule {
+        TriggerRule::for_edges(&stack(), expression, vec!["office".parse().unwrap()])
     }
 
-    fn existing(rule: &WakeUpRule, wakes: Wakes) -> ExistingRule {
+    fn existing(rule: &TriggerRule, wakes: Wakes) -> ExistingRule {
         ExistingRule {
             name: rule.name.clone(),
             expression: Some(rule.expression.clone()),
@@ -433,7 +433,7 @@ mod tests {
     fn what_is_there_already_is_left_alone() {
         let wanted = [
             rule(MORNING),
-            WakeUpRule::heartbeat(&stack(), "rate(5 minutes)"),
+            TriggerRule::heartbeat(&stack(), "rate(5 minutes)"),
         ];
         let there = wanted.clone().map(|rule| existing(&rule, Wakes::Us));
         assert!(difference(&there, &wanted).is_empty());
@@ -481,7 +481,7 @@ mod tests {
     fn a_rule_is_the_same_whichever_schedules_have_its_edges() {
         let one = rule(MORNING);
         let lab = vec!["office".parse().unwrap(), "lab".parse().unwrap()];
-        let more = WakeUpRule::for_edges(&stack(), MORNING, lab);
+        let more = TriggerRule::for_edges(&stack(), MORNING, lab);
         assert!(difference(&[existing(&one, Wakes::Us)], &[more]).is_empty());
     }
 
@@ -492,7 +492,7 @@ mod tests {
             r#"{"command":"wake","cron":"cron(0 19 ? * MON-FRI *)"}"#
         );
         assert_eq!(
-            WakeUpRule::heartbeat(&stack(), "rate(5 minutes)").input(),
+            TriggerRule::heartbeat(&stack(), "rate(5 minutes)").input(),
             r#"{"command":"wake"}"#
         );
     }

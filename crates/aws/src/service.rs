@@ -90,7 +90,7 @@ impl ProvideErrorMetadata for ServiceError {
 }
 
 impl Action {
-    /// The way to this action by a connection's settings, counted among its `calls`. `read` fails where an answer of success is not whole, and the call is
+    /// The way to this action by a connection's configuration, counted among its `calls`. `read` fails where an answer of success is not whole, and the call is
     /// made again.
     pub(crate) fn by<O>(
         self,
@@ -107,7 +107,7 @@ impl Action {
             .behavior_version(BehaviorVersion::latest())
             .runtime_plugin(
                 StaticRuntimePlugin::new()
-                    .with_config(self.settings(sdk).freeze())
+                    .with_config(self.configuration(sdk).freeze())
                     .with_runtime_components(self.components(sdk).with_interceptor(calls.clone())),
             );
         if let Some(http) = sdk.http_client() {
@@ -125,19 +125,19 @@ impl Action {
             .build()
     }
 
-    fn settings(self, sdk: &SdkConfig) -> Layer {
-        let mut settings = Layer::new("curfew");
-        settings.store_put(AuthSchemeOptionResolverParams::new(()));
-        settings.store_put(EndpointResolverParams::new(()));
-        settings.store_put(SigV4OperationSigningConfig::default());
-        settings.store_put(SigningName::from_static(self.host));
+    fn configuration(self, sdk: &SdkConfig) -> Layer {
+        let mut configuration = Layer::new("curfew");
+        configuration.store_put(AuthSchemeOptionResolverParams::new(()));
+        configuration.store_put(EndpointResolverParams::new(()));
+        configuration.store_put(SigV4OperationSigningConfig::default());
+        configuration.store_put(SigningName::from_static(self.host));
         if let Some(region) = sdk.region() {
-            settings.store_put(SigningRegion::from(region.clone()));
+            configuration.store_put(SigningRegion::from(region.clone()));
         }
-        settings.store_put(ApiMetadata::new(self.host, env!("CARGO_PKG_VERSION")));
-        // Credentials, and settings that are nobody's business: in no log, at whatever level.
-        settings.store_put(SensitiveOutput);
-        settings
+        configuration.store_put(ApiMetadata::new(self.host, env!("CARGO_PKG_VERSION")));
+        // Credentials, and configuration that are nobody's business: in no log, at whatever level.
+        configuration.store_put(SensitiveOutput);
+        configuration
     }
 
     /// What the SDK has for each of its clients, in its order.

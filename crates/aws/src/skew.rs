@@ -57,10 +57,10 @@ impl Intercept for ClockWatch {
         &self,
         _context: &BeforeTransmitInterceptorContextRef<'_>,
         components: &RuntimeComponents,
-        settings: &mut ConfigBag,
+        configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(now) = self.now(components) {
-            settings.interceptor_state().store_put(Sent(now));
+            configuration.interceptor_state().store_put(Sent(now));
         }
         Ok(())
     }
@@ -69,14 +69,14 @@ impl Intercept for ClockWatch {
         &self,
         context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         components: &RuntimeComponents,
-        settings: &mut ConfigBag,
+        configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
         let server = date
             .and_then(|date| DateTime::from_str(date, Format::HttpDate).ok())
             .and_then(|date| SystemTime::try_from(date).ok());
         let (Some(server), Some(Sent(sent)), Some(received)) =
-            (server, settings.load::<Sent>(), self.now(components))
+            (server, configuration.load::<Sent>(), self.now(components))
         else {
             return Ok(());
         };

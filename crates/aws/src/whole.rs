@@ -1,8 +1,8 @@
 //! An answer of EC2 that breaks off is no answer.
 //!
 //! The SDK reads a document that ends in its middle as one that says less: an instance without the tags that were lost, or a fleet
-//! without an instance. A decision taken on that would undo what a person did, or ignore a hold. A transport that knows its
-//! answer's length notices; a proxy in between may not.
+//! without an instance. A decision taken on that would undo what a person did, or ignore an override. A transport that knows its
+//! answer's length notifications; a proxy in between may not.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -37,7 +37,7 @@ impl Intercept for WholeAnswer {
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
         _components: &RuntimeComponents,
-        _settings: &mut ConfigBag,
+        _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         Ok(check(context.response())?)
     }

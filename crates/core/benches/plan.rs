@@ -1,15 +1,15 @@
-//! What a plan costs: the whole fleet, judged afresh at every wake-up, inside a function that is paid by the millisecond.
+//! What a plan costs: the whole fleet, judged afresh at every trigger, inside a function that is paid by the millisecond.
 
 use std::collections::BTreeMap;
 
-use curfew_core::govern::Governance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::{
     AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
 use curfew_core::memory::LAST_TAG;
 use curfew_core::plan::{Plan, plan};
 use curfew_core::schedule::Pattern;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::world::World;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -56,15 +56,15 @@ fn inline_at_an_edge(bencher: Bencher<'_, '_>, instances: usize) {
 }
 
 fn measure(bencher: Bencher<'_, '_>, instances: usize, bound: Bound, now: &str) {
-    let governance = governance();
+    let schedule_set = schedule_set();
     let fleet = fleet(instances, bound);
     let now: Timestamp = now.parse().unwrap();
     let decide = || -> Plan {
         let world = World {
-            governance: &governance,
+            schedule_set: &schedule_set,
             instances: &fleet,
             request: None,
-            woken_for: None,
+            triggered_for: None,
         };
         plan(black_box(&world), black_box(now))
     };
@@ -76,7 +76,7 @@ fn measure(bencher: Bencher<'_, '_>, instances: usize, bound: Bound, now: &str) 
 }
 
 /// Office hours of teams in several zones, some of them enforced; each takes its team's instances.
-fn governance() -> Governance {
+fn schedule_set() -> ScheduleSet {
     let zones = [
         "Europe/Paris",
         "Europe/London",
@@ -84,7 +84,7 @@ fn governance() -> Governance {
         "America/New_York",
         "Australia/Lord_Howe",
     ];
-    let mut raw = RawGovernance::default();
+    let mut raw = RawScheduleSet::default();
     for number in 0..SCHEDULES {
         let zone = zones[number % zones.len()];
         let enforce = number % 4 == 0;
@@ -95,8 +95,8 @@ fn governance() -> Governance {
         raw.schedules
             .insert(format!("team-{number}"), toml::from_str(&schedule).unwrap());
     }
-    let mut governance = raw.resolve().unwrap();
-    for (name, schedule) in &mut governance.schedules {
+    let mut schedule_set = raw.resolve().unwrap();
+    for (name, schedule) in &mut schedule_set.schedules {
         let tags = [
             ("Environment", "dev*".to_owned()),
             ("Team", format!("{name}?")),
@@ -105,7 +105,7 @@ fn governance() -> Governance {
             .map(|(key, pattern)| (key.to_owned(), Pattern::new(pattern)))
             .into();
     }
-    governance
+    schedule_set
 }
 
 fn fleet(instances: usize, bound: Bound) -> Vec<Instance> {

@@ -48,11 +48,11 @@ fn desired(bencher: divan::Bencher, text: &str) {
 }
 
 #[divan::bench(args = SCHEDULES)]
-fn wake_ups(bencher: divan::Bencher, text: &str) {
+fn triggers(bencher: divan::Bencher, text: &str) {
     let timetable = schedule(text);
     let now = now();
     bencher
-        .bench_local(|| curfew_core::timetable::wake_ups([black_box(&timetable)], black_box(now)));
+        .bench_local(|| curfew_core::timetable::triggers([black_box(&timetable)], black_box(now)));
 }
 
 #[divan::bench]

@@ -1,4 +1,4 @@
-//! One instance, looked at from every side: what governs it, what its tags remember, what is due, and so what to do.
+//! One instance, looked at from every side: what manages it, what its tags remember, what is due, and so what to do.
 
 mod asked;
 mod decide;
@@ -16,7 +16,7 @@ use self::judge::Judge;
 use self::recall::Recalled;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
-use crate::memory::{Cause, Fallback, Hold, Last, Requested, Retry};
+use crate::memory::{Cause, Fallback, Last, Override, Requested, Retry};
 use crate::owner::Owner;
 use crate::request::Request;
 use crate::schedule::Schedule;
@@ -29,10 +29,10 @@ use crate::world::World;
 /// The judgement on one instance at one instant, with what it rests on.
 #[derive(Clone, Debug)]
 pub struct Assessment<'a> {
-    /// The schedule that governs it, if one does.
+    /// The schedule that manages it, if one does.
     pub schedule: Option<Cow<'a, Schedule>>,
-    /// The hold in force.
-    pub hold: Option<Hold>,
+    /// The override in force.
+    pub override_: Option<Override>,
     /// The request that stands on an enforced schedule until its next edge.
     pub request: Option<Requested>,
     /// The newest word applied to it.
@@ -41,11 +41,11 @@ pub struct Assessment<'a> {
     pub retry: Option<Retry>,
     /// The fallback type that it has, and the one that it gets back.
     pub fallback: Option<Fallback>,
-    /// What its hold, or a request that stands, or else its schedule, wants now.
+    /// What its override, or a request that stands, or else its schedule, wants now.
     pub desired: Desired,
     /// The next edge for it, or another try of what came to nothing, once the decision is carried out.
     pub next_edge: Option<Edge>,
-    /// When something is next due for it: the next edge, or the end of its hold where that changes nothing.
+    /// When something is next due for it: the next edge, or the end of its override where that changes nothing.
     pub next_due: Option<Timestamp>,
     /// What to do.
     pub decision: Decision,
@@ -53,7 +53,7 @@ pub struct Assessment<'a> {
 
 /// Judges one instance of `world` at `now`.
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
-    let view = world.governance.schedule_for(instance).map(View::new);
+    let view = world.schedule_set.schedule_for(instance).map(View::new);
     let borrowed = view.as_ref().map_err(Clone::clone);
     let judged = decide(instance, borrowed, world, now);
     let recalled = Recalled::of(instance, now);
@@ -64,7 +64,7 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
     Assessment {
         retry: recalled.refused().cloned(),
         fallback,
-        hold: judged.hold,
+        override_: judged.override_,
         request: judged.request,
         last: recalled.last.ok().flatten(),
         desired: judged.desired,
@@ -78,8 +78,8 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
 /// What becomes of one instance, and when to look again.
 pub(crate) struct Judged {
     pub(crate) decision: Decision,
-    /// The hold in force.
-    pub(crate) hold: Option<Hold>,
+    /// The override in force.
+    pub(crate) override_: Option<Override>,
     /// The request that stands on an enforced schedule.
     pub(crate) request: Option<Requested>,
     pub(crate) desired: Desired,
@@ -96,11 +96,13 @@ impl Judged {
         scheduled: Desired,
         now: Timestamp,
     ) -> Self {
-        let hold = Recalled::of(instance, now).active_hold(now).cloned();
+        let override_ = Recalled::of(instance, now).active_override(now).cloned();
         Self {
             decision: Decision::Skip(skip(instance, reason)),
-            desired: hold.as_ref().map_or(scheduled, |hold| hold.state.desired()),
-            hold,
+            desired: override_
+                .as_ref()
+                .map_or(scheduled, |override_| override_.state.desired()),
+            override_,
             request: None,
             next_edge: None,
             next_due: None,
@@ -109,7 +111,7 @@ impl Judged {
     }
 }
 
-/// What to do about an instance that `view` governs (or why nothing does), and when something is next due for it.
+/// What to do about an instance that `view` manages (or why nothing does), and when something is next due for it.
 pub(crate) fn decide(
     instance: &Instance,
     view: Result<&View<'_>, SkipReason>,
@@ -134,7 +136,7 @@ pub(crate) fn decide(
     let owner = Owner::of(instance);
     let is_named = view.schedule().matcher.ids.contains(&instance.id)
         || request.is_some()
-        || recalled.active_hold(now).is_some();
+        || recalled.active_override(now).is_some();
     // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
     // an override in force, or by a request, and then for that request alone, until it is done.
     let left_to = |owner: &Owner| {

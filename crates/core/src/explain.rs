@@ -1,14 +1,14 @@
-//! Why one instance is as it is: what governs it, what it remembers, what a pass would do now, and what comes next.
+//! Why one instance is as it is: what manages it, what it remembers, what a pass would do now, and what comes next.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
-use crate::govern::Claim;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Fallback, Hold, Last, Retry};
-use crate::schedule::{Firmness, ScheduleName};
+use crate::memory::{Fallback, Last, Override, Retry};
+use crate::schedule::{Enforcement, ScheduleName};
+use crate::schedule_set::Claim;
 use crate::skip::Skip;
 use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
@@ -29,21 +29,22 @@ pub struct Explanation {
     pub state: InstanceState,
     /// The instant that this is about.
     pub at: Timestamp,
-    /// The schedule that governs it.
+    /// The schedule that manages it.
     pub schedule: Option<ScheduleName>,
-    /// How that schedule came to govern it.
-    pub governed: Option<Claim>,
+    /// How that schedule came to manage it.
+    pub managed: Option<Claim>,
     /// Whether that schedule wins at every pass.
     pub enforce: bool,
-    /// The hold in force.
-    pub hold: Option<Hold>,
+    /// The override in force.
+    #[serde(rename = "override")]
+    pub override_: Option<Override>,
     /// The newest edge or request applied to it.
     pub last: Option<Last>,
     /// What EC2 refused lately, and when it is tried again.
     pub retry: Option<Retry>,
     /// The fallback type that it has, and the one that it gets back.
     pub fallback: Option<Fallback>,
-    /// What its hold, or else its schedule, wants.
+    /// What its override, or else its schedule, wants.
     pub desired: Desired,
     /// Why that is wanted: one sentence.
     pub because: Option<String>,
@@ -64,7 +65,7 @@ impl Explanation {
     pub fn of(instance: &Instance, world: &World<'_>, now: Timestamp) -> Self {
         let Assessment {
             schedule,
-            hold,
+            override_,
             request,
             last,
             retry,
@@ -80,8 +81,8 @@ impl Explanation {
             Decision::Skip(skip) => (None, Some(skip)),
         };
         let schedule = schedule.as_deref();
-        let because = match (&hold, &request) {
-            (Some(hold), _) => Some(format!("the override by {}", hold.by)),
+        let because = match (&override_, &request) {
+            (Some(override_), _) => Some(format!("the override by {}", override_.by)),
             (None, Some(request)) => Some(format!("the request by {}", request.by)),
             (None, None) => schedule.map(|schedule| schedule.timetable.because(now)),
         };
@@ -93,11 +94,11 @@ impl Explanation {
             state: instance.state,
             at: now,
             schedule: schedule.map(|schedule| schedule.name.clone()),
-            governed: world.governance.claim_on(instance),
-            enforce: schedule.is_some_and(|schedule| schedule.firmness == Firmness::Enforced),
+            managed: world.schedule_set.claim_on(instance),
+            enforce: schedule.is_some_and(|schedule| schedule.enforcement == Enforcement::Enforced),
             last_edge: schedule.and_then(|schedule| schedule.timetable.last_edge(now)),
             because,
-            hold,
+            override_,
             last,
             retry,
             fallback,
@@ -131,8 +132,8 @@ pub fn verdict(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configuration::RawScheduleSet;
     use crate::example;
-    use crate::settings::RawGovernance;
 
     fn explained(tags: &[(&str, &str)], now: &str) -> Explanation {
         let document = r#"{"schedules": {
@@ -140,7 +141,7 @@ mod tests {
             "lab": {"timezone": "UTC", "stop": "0 22 * * *", "enforce": true, "match": {"tags": {"Team": "lab*"}}},
             "named": {"timezone": "UTC", "stop": "0 22 * * *", "match": {"ids": ["i-0abc1234def567890"], "tags": {"Only": "ids"}}}
         }}"#;
-        let governance = RawGovernance::from_json(document)
+        let schedule_set = RawScheduleSet::from_json(document)
             .unwrap()
             .resolve()
             .unwrap();
@@ -152,15 +153,15 @@ mod tests {
             instance.id = "i-00000000".parse().unwrap();
         }
         let instances = [instance];
-        let world = World::unasked(&governance, &instances);
+        let world = World::unasked(&schedule_set, &instances);
         Explanation::of(&instances[0], &world, now.parse().unwrap())
     }
 
     #[test]
-    fn it_says_how_the_schedule_came_to_govern_the_instance() {
+    fn it_says_how_the_schedule_came_to_manage_the_instance() {
         let claim = |tags: &[(&str, &str)]| {
             explained(tags, "2026-11-23T12:00:00Z")
-                .governed
+                .managed
                 .unwrap()
                 .to_string()
         };
@@ -178,13 +179,13 @@ mod tests {
         );
         assert_eq!(claim(&[]), "the schedule's `match` lists it");
         assert_eq!(
-            explained(&[("Schedule", "none")], "2026-11-23T12:00:00Z").governed,
+            explained(&[("Schedule", "none")], "2026-11-23T12:00:00Z").managed,
             None
         );
     }
 
     #[test]
-    fn a_hold_is_the_reason_while_it_lasts() {
+    fn an_override_is_the_reason_while_it_lasts() {
         let held = [
             ("Schedule", "office"),
             (
@@ -214,13 +215,13 @@ mod tests {
           "state": "running",
           "at": "2026-11-23T19:00:00Z",
           "schedule": "office",
-          "governed": {
+          "managed": {
             "by": "tag",
             "key": "Schedule",
             "value": "office"
           },
           "enforce": false,
-          "hold": null,
+          "override": null,
           "last": null,
           "retry": null,
           "fallback": null,

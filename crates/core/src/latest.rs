@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::assess::Assessment;
 use crate::instance::Instance;
 use crate::memory::Cause;
-use crate::schedule::Firmness;
+use crate::schedule::Enforcement;
 use crate::timetable::Action;
 use crate::transition::{direction, wants};
 
@@ -22,7 +22,7 @@ pub struct Latest {
     pub cause: Option<Cause>,
 }
 
-/// A change that EC2 dates within this of an edge is that edge's. A pass follows its wake-up within seconds, and a heartbeat
+/// A change that EC2 dates within this of an edge is that edge's. A pass follows its trigger within seconds, and a heartbeat
 /// that catches it up within minutes; a longer time would take what a person did later for the schedule's doing.
 const PROMPT: SignedDuration = SignedDuration::from_mins(15);
 
@@ -54,7 +54,7 @@ impl Latest {
             (Some(at), Some(_)) => (at, standing_cause(assessment, action, at)),
             (Some(at), None) => {
                 let cause = standing_cause(assessment, action, at);
-                (at, cause.or(Some(Cause::Outside)))
+                (at, cause.or(Some(Cause::External)))
             }
         };
         Some(Self { at, action, cause })
@@ -63,15 +63,20 @@ impl Latest {
 
 /// What wanted this at every moment when it happened, and needs no new memory for it.
 fn standing_cause(assessment: &Assessment<'_>, action: Action, at: Timestamp) -> Option<Cause> {
-    if let Some(hold) = assessment.hold.as_ref().filter(|hold| hold.since <= at) {
-        return wants(hold.state.desired(), action).then(|| Cause::Hold(hold.by.clone()));
+    if let Some(override_) = assessment
+        .override_
+        .as_ref()
+        .filter(|override_| override_.since <= at)
+    {
+        return wants(override_.state.desired(), action)
+            .then(|| Cause::Override(override_.by.clone()));
     }
     if let Some(request) = assessment.request.as_ref().filter(|one| one.at <= at) {
         return (request.action == action).then(|| Cause::Request(request.by.clone()));
     }
     let schedule = assessment.schedule.as_deref()?;
-    let enforces =
-        schedule.firmness == Firmness::Enforced && wants(schedule.timetable.desired(at), action);
+    let enforces = schedule.enforcement == Enforcement::Enforced
+        && wants(schedule.timetable.desired(at), action);
     enforces.then(|| Cause::Schedule(schedule.name.clone()))
 }
 
@@ -83,21 +88,21 @@ mod tests {
 
     use crate::assess::assess;
     use crate::example;
-    use crate::govern::Governance;
     use crate::instance::InstanceState;
-    use crate::memory::{HOLD_TAG, LAST_TAG};
+    use crate::memory::{LAST_TAG, OVERRIDE_TAG};
+    use crate::schedule_set::ScheduleSet;
     use crate::world::World;
 
     const NOW: &str = "2026-11-23T20:00:00Z";
 
     fn told(instance: &Instance) -> String {
-        let governance = Governance {
-            tag: Governance::DEFAULT_TAG.to_owned(),
+        let schedule_set = ScheduleSet {
+            tag: ScheduleSet::DEFAULT_TAG.to_owned(),
             schedules: BTreeMap::new(),
         };
         let instances = std::slice::from_ref(instance);
         let now = NOW.parse().unwrap();
-        let assessment = assess(instance, &World::unasked(&governance, instances), now);
+        let assessment = assess(instance, &World::unasked(&schedule_set, instances), now);
         match Latest::of(instance, &assessment) {
             None => "nothing".to_owned(),
             Some(Latest { at, action, cause }) => {
@@ -149,7 +154,7 @@ mod tests {
         let start = "2026-11-23T07:00:00Z start schedule office";
         assert_eq!(
             told(&stopped("2026-11-23 16:00:00 GMT", start)),
-            "2026-11-23T16:00:00Z stop: outside"
+            "2026-11-23T16:00:00Z stop: external"
         );
     }
 
@@ -157,8 +162,8 @@ mod tests {
     fn what_is_held_is_the_holds() {
         let start = "2026-11-23T07:00:00Z start schedule office";
         let mut instance = stopped("2026-11-23 16:00:00 GMT", start);
-        let hold = "stopped since 2026-11-23T15:59:58Z until 2026-11-23T22:00:00Z by bob";
-        instance.tags.insert(HOLD_TAG.into(), hold.into());
+        let override_ = "stopped since 2026-11-23T15:59:58Z until 2026-11-23T22:00:00Z by bob";
+        instance.tags.insert(OVERRIDE_TAG.into(), override_.into());
         assert_eq!(
             told(&instance),
             "2026-11-23T16:00:00Z stop: override by bob"
@@ -187,8 +192,8 @@ mod tests {
             "2026-11-23T18:52:00Z",
             "2026-11-23T07:00:00Z start schedule office",
         );
-        let hold = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
-        instance.tags.insert(HOLD_TAG.into(), hold.into());
+        let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
+        instance.tags.insert(OVERRIDE_TAG.into(), override_.into());
         assert_eq!(told(&instance), "2026-11-23T18:52:00Z start: nobody knows");
         let request = "2026-11-23T18:52:01Z start request by alice";
         assert_eq!(

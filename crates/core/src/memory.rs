@@ -24,11 +24,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::ScheduleName;
-use crate::timetable::{Action, EARLY_WAKE_UP};
+use crate::timetable::{Action, EARLY_TRIGGER};
 
 pub use self::fallback::Fallback;
 pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};
-pub use self::people::{Held, Hold, Requested, hold_in_force};
+pub use self::people::{Override, OverrideState, Requested, override_in_force};
 pub use self::retry::{NextTry, ReasonCode, Retry};
 
 /// The tag that holds the newest word applied to an instance. Only passes write it.
@@ -36,13 +36,13 @@ pub const LAST_TAG: &str = "curfew:last";
 /// The tag that holds a person's plain start or stop. Only people's requests write it.
 pub const REQUEST_TAG: &str = "curfew:request";
 /// The tag that holds a timed override. Only people's requests write it.
-pub const HOLD_TAG: &str = "curfew:override";
+pub const OVERRIDE_TAG: &str = "curfew:override";
 /// The tag that says when what EC2 refused is tried again.
 pub const RETRY_TAG: &str = "curfew:retry";
 /// The tag that holds the type an instance is meant to have, while it has another.
 pub const TYPE_TAG: &str = "curfew:type";
 /// All tags that Curfew may write to an instance, and the only ones. Permissions name them together, as `curfew:*`.
-pub const TAGS: [&str; 5] = [LAST_TAG, REQUEST_TAG, HOLD_TAG, RETRY_TAG, TYPE_TAG];
+pub const TAGS: [&str; 5] = [LAST_TAG, REQUEST_TAG, OVERRIDE_TAG, RETRY_TAG, TYPE_TAG];
 
 /// Why an instance changed, or is about to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,12 +51,12 @@ pub const TAGS: [&str; 5] = [LAST_TAG, REQUEST_TAG, HOLD_TAG, RETRY_TAG, TYPE_TA
 pub enum Cause {
     /// An edge of this schedule, or its wish while it is enforced.
     Schedule(ScheduleName),
-    /// A hold that this person (or program) placed.
-    Hold(Who),
+    /// An override that this person (or program) placed.
+    Override(Actor),
     /// A start or stop that this person (or program) asked for.
-    Request(Who),
+    Request(Actor),
     /// Not Curfew: the console, another tool, AWS itself.
-    Outside,
+    External,
     /// The first pass that saw the instance: what its schedule said before counts as dealt with.
     Adopted,
 }
@@ -66,9 +66,9 @@ impl Cause {
     /// newer than what was found at first sight.
     pub fn rank(&self) -> u8 {
         match self {
-            Self::Outside | Self::Adopted => 0,
+            Self::External | Self::Adopted => 0,
             Self::Schedule(_) => 1,
-            Self::Hold(_) | Self::Request(_) => 2,
+            Self::Override(_) | Self::Request(_) => 2,
         }
     }
 }
@@ -77,9 +77,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Schedule(name) => write!(f, "schedule {name}"),
-            Self::Hold(who) => write!(f, "override by {who}"),
+            Self::Override(who) => write!(f, "override by {who}"),
             Self::Request(who) => write!(f, "request by {who}"),
-            Self::Outside => f.write_str("outside"),
+            Self::External => f.write_str("external"),
             Self::Adopted => f.write_str("adopted"),
         }
     }
@@ -93,24 +93,24 @@ impl FromStr for Cause {
             MalformedTag::new(
                 "a cause",
                 text,
-                "`schedule NAME`, `override by WHO`, `request by WHO`, `outside` or `adopted`",
+                "`schedule NAME`, `override by WHO`, `request by WHO`, `external` or `adopted`",
             )
         };
         let who = |rest: &str| {
             if rest.trim().is_empty() {
                 Err(malformed())
             } else {
-                Ok(Who::new(rest))
+                Ok(Actor::new(rest))
             }
         };
         if let Some(name) = text.strip_prefix("schedule ") {
             Ok(Self::Schedule(name.parse().map_err(|_| malformed())?))
         } else if let Some(rest) = text.strip_prefix("override by ") {
-            Ok(Self::Hold(who(rest)?))
+            Ok(Self::Override(who(rest)?))
         } else if let Some(rest) = text.strip_prefix("request by ") {
             Ok(Self::Request(who(rest)?))
-        } else if text == "outside" {
-            Ok(Self::Outside)
+        } else if text == "external" {
+            Ok(Self::External)
         } else if text == "adopted" {
             Ok(Self::Adopted)
         } else {
@@ -193,7 +193,7 @@ impl Last {
     /// early.
     pub fn may_explain(&self, at: Timestamp) -> bool {
         let early = match self.cause {
-            Cause::Schedule(_) => EARLY_WAKE_UP,
+            Cause::Schedule(_) => EARLY_TRIGGER,
             _ => SignedDuration::ZERO,
         };
         self.at.duration_since(at) <= early
@@ -270,9 +270,9 @@ pub fn whole_second(at: Timestamp) -> Timestamp {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
-pub struct Who(String);
+pub struct Actor(String);
 
-impl Who {
+impl Actor {
     /// Longer names are cut: a tag's value has 256 characters, and the rest of it needs about 60.
     const MAX_CHARACTERS: usize = 64;
 
@@ -304,7 +304,7 @@ impl Who {
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -343,9 +343,9 @@ mod tests {
         prop_oneof![
             "[a-z][a-z0-9_-]{0,20}"
                 .prop_filter_map("reserved", |name| name.parse().ok().map(Cause::Schedule)),
-            ".{1,80}".prop_map(|who| Cause::Hold(Who::new(&who))),
-            ".{1,80}".prop_map(|who| Cause::Request(Who::new(&who))),
-            Just(Cause::Outside),
+            ".{1,80}".prop_map(|who| Cause::Override(Actor::new(&who))),
+            ".{1,80}".prop_map(|who| Cause::Request(Actor::new(&who))),
+            Just(Cause::External),
             Just(Cause::Adopted),
         ]
     }
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn at_one_instant_rank_decides() {
         let ranked: [&[&str]; 3] = [
-            &["stop adopted", "start outside"],
+            &["stop adopted", "start external"],
             &["start schedule office"],
             &["stop override by bob", "start request by alice"],
         ];

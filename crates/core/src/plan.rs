@@ -1,6 +1,6 @@
 //! `plan(&World, now) -> Plan`: the whole of Curfew's judgement, as a pure function.
 //!
-//! A wake-up may be late, doubled or missing: a plan is made afresh from what EC2 says. Execution makes no choices, and a plan
+//! A trigger may be late, doubled or missing: a plan is made afresh from what EC2 says. Execution makes no choices, and a plan
 //! made after a successful one has no steps.
 
 use jiff::Timestamp;
@@ -41,9 +41,9 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
         outdated_at: None,
     };
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
-    let mut views = Views::new(world.governance);
+    let mut views = Views::new(world.schedule_set);
     for instance in world.instances {
-        let judged = decide(instance, views.governing(instance), world, now);
+        let judged = decide(instance, views.managing(instance), world, now);
         plan.next_edge = earlier(plan.next_edge, judged.next_due);
         plan.outdated_at = earlier(plan.outdated_at, judged.outdated_at);
         match judged.decision {

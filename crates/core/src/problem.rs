@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One thing that is wrong in the settings or in an inline schedule.
+/// One thing that is wrong in the configuration or in an inline schedule.
 ///
 /// Problems are collected, not thrown: someone who fixes a file wants to see all of them at once.
 ///

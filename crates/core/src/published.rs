@@ -1,11 +1,11 @@
-//! What a deployment's settings document tells before another replaces it: which schedules it has, and which file they come from.
+//! What a deployment's configuration document tells before another replaces it: which schedules it has, and which file they come from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// A settings document that is deployed, or would be. Read leniently: another version may have written it.
+/// A configuration document that is deployed, or would be. Read leniently: another version may have written it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// The file that it was published from, with the machine that this is on: `build-7:/etc/curfew/curfew.toml`. None where its

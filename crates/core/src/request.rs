@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::instance::{Instance, InstanceId};
-use crate::memory::{HOLD_TAG, Hold, REQUEST_TAG, Requested, Who, whole_second};
+use crate::memory::{Actor, OVERRIDE_TAG, Override, REQUEST_TAG, Requested, whole_second};
 use crate::timetable::instant_of_wall;
 
 /// One request for some of the instances of a pass.
@@ -19,7 +19,7 @@ pub struct Request {
     /// The instances it is asked for.
     pub targets: BTreeSet<InstanceId>,
     /// Who asked.
-    pub by: Who,
+    pub by: Actor,
 }
 
 impl Request {
@@ -36,7 +36,7 @@ pub struct Spoken {
     /// A new value for `curfew:request`.
     pub request: Option<Requested>,
     /// A new value for `curfew:override`.
-    pub hold: Option<Hold>,
+    pub override_: Option<Override>,
 }
 
 impl Spoken {
@@ -44,8 +44,11 @@ impl Spoken {
     pub fn tags(&self) -> Vec<(&'static str, String)> {
         let request = self.request.as_ref();
         let request = request.map(|request| (REQUEST_TAG, request.to_string()));
-        let hold = self.hold.as_ref().map(|hold| (HOLD_TAG, hold.to_string()));
-        request.into_iter().chain(hold).collect()
+        let override_ = self
+            .override_
+            .as_ref()
+            .map(|override_| (OVERRIDE_TAG, override_.to_string()));
+        request.into_iter().chain(override_).collect()
     }
 
     /// Puts this into tags that were read after it was written, where they do not show it yet and nothing newer either: EC2's
@@ -53,17 +56,17 @@ impl Spoken {
     pub fn complete(&self, tags: &mut BTreeMap<String, String>) {
         let request = tags.get(REQUEST_TAG);
         let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
-        let hold = tags.get(HOLD_TAG);
-        let hold = hold.and_then(|value| value.trim().parse::<Hold>().ok());
+        let override_ = tags.get(OVERRIDE_TAG);
+        let override_ = override_.and_then(|value| value.trim().parse::<Override>().ok());
         if let Some(said) = &self.request
             && request.is_none_or(|request| request.at < said.at)
         {
             tags.insert(REQUEST_TAG.to_owned(), said.to_string());
         }
-        if let Some(said) = &self.hold
-            && hold.is_none_or(|hold| hold.since < said.since)
+        if let Some(said) = &self.override_
+            && override_.is_none_or(|override_| override_.since < said.since)
         {
-            tags.insert(HOLD_TAG.to_owned(), said.to_string());
+            tags.insert(OVERRIDE_TAG.to_owned(), said.to_string());
         }
     }
 
@@ -87,7 +90,7 @@ pub enum Ask {
         /// The end, exclusive.
         until: Timestamp,
     },
-    /// End the hold and any request before, and do what the schedule wants now.
+    /// End the override and any request before, and do what the schedule wants now.
     Resume,
 }
 
@@ -96,30 +99,30 @@ pub enum Ask {
 pub enum Lasting {
     /// Like any edge: until the next one.
     NextEdge,
-    /// A hold until this instant, exclusive.
+    /// An override until this instant, exclusive.
     Until(Timestamp),
 }
 
-/// The longest hold: the same bound that a length of time in the settings has. A hold that nobody remembers is a machine that
+/// The longest hold: the same bound that a length of time in the configuration has. An override that nobody remembers is a machine that
 /// nobody stops.
-const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(31 * 24);
+const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 impl Lasting {
-    /// A hold from `now` for `length`: at most a second longer, never shorter, since tags carry whole seconds.
+    /// An override from `now` for `length`: at most a second longer, never shorter, since tags carry whole seconds.
     pub fn length(length: SignedDuration, now: Timestamp) -> Self {
         Self::Until(whole_second(
             now + length + SignedDuration::from_nanos(999_999_999),
         ))
     }
 
-    /// A hold from `now` until `until`, down to the second.
+    /// An override from `now` until `until`, down to the second.
     pub fn until(until: Timestamp, now: Timestamp) -> Result<Self, BadEnd> {
         let until = whole_second(until);
         if until <= now {
             Err(BadEnd::Over {
                 now: whole_second(now),
             })
-        } else if until.duration_since(now) > LONGEST_HOLD {
+        } else if until.duration_since(now) > LONGEST_OVERRIDE {
             Err(BadEnd::TooFar)
         } else {
             Ok(Self::Until(until))
@@ -127,7 +130,7 @@ impl Lasting {
     }
 }
 
-/// An instant that can't be the end of a hold.
+/// An instant that can't be the end of an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadEnd {
     /// It has passed.
@@ -146,12 +149,12 @@ impl BadEnd {
     pub fn hint(self) -> String {
         match self {
             Self::Over { now } => format!("it is {now} now"),
-            Self::TooFar => "a hold lasts 31 days at most".to_owned(),
+            Self::TooFar => "an override lasts 31 days at most".to_owned(),
         }
     }
 }
 
-/// The end of a hold as people write it: a time of day, a day and a time, or an instant.
+/// The end of an override as people write it: a time of day, a day and a time, or an instant.
 ///
 /// ```
 /// use curfew_core::request::End;
@@ -223,7 +226,7 @@ impl FromStr for End {
     }
 }
 
-/// Not an end of a hold.
+/// Not an end of an override.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is neither a time (`22:00`), nor a day and a time (`2026-11-23T22:00`), nor an instant (`2026-11-23T22:00:00Z`)", .0.escape_debug())]
 pub struct MalformedEnd(String);
@@ -304,13 +307,13 @@ mod tests {
         let held = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:00Z by alice";
         let of_request = Spoken {
             request: Some(requested.parse().unwrap()),
-            hold: None,
+            override_: None,
         };
-        let of_hold = Spoken {
+        let of_override = Spoken {
             request: None,
-            hold: Some(held.parse().unwrap()),
+            override_: Some(held.parse().unwrap()),
         };
-        let shown_hold =
+        let shown_override =
             |since: &str| format!("stopped since {since} until 2026-11-24T20:00:00Z by bob");
         let shown_request = |at: &str| format!("{at} start by bob");
         for (said, key, value, shown) in [
@@ -320,7 +323,7 @@ mod tests {
                 requested,
                 &shown_request as &dyn Fn(&str) -> String,
             ),
-            (&of_hold, HOLD_TAG, held, &shown_hold),
+            (&of_override, OVERRIDE_TAG, held, &shown_override),
         ] {
             let completed = |shown: Option<String>| {
                 let mut tags: BTreeMap<String, String> = shown
@@ -345,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_over_a_month_at_most_and_never_over_already() {
+    fn an_override_is_over_a_month_at_most_and_never_over_already() {
         let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
         let until = |text: &str| {
             Lasting::until(text.parse().unwrap(), now)
@@ -357,7 +360,7 @@ mod tests {
         );
         assert_eq!(
             until("2027-01-01T00:00:00Z").unwrap_err(),
-            "too far away: a hold lasts 31 days at most"
+            "too far away: an override lasts 31 days at most"
         );
         assert_eq!(
             until("2026-11-23T18:00:01Z"),
@@ -380,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_may_last_exactly_31_days_and_not_a_second_more() {
+    fn an_override_may_last_exactly_31_days_and_not_a_second_more() {
         let now: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
         let until = |text: &str| Lasting::until(text.parse().unwrap(), now);
         assert_eq!(until("2026-11-23T18:00:00Z"), Err(BadEnd::Over { now }));

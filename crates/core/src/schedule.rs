@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::instance::{Instance, InstanceId, InstanceType};
 use crate::timetable::Timetable;
 
-/// A named rule that says when the instances it governs should run.
+/// A named rule that says when the instances it manages should run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Its name in the settings, or [`ScheduleName::inline`].
+    /// Its name in the configuration, or [`ScheduleName::inline`].
     pub name: ScheduleName,
     /// When it wants what.
     pub timetable: Timetable,
     /// How firmly it is applied.
-    pub firmness: Firmness,
+    pub enforcement: Enforcement,
     /// An edge older than this is not applied any more.
     pub catch_up: SignedDuration,
     /// What becomes of an instance that Curfew has never acted on.
@@ -42,7 +42,7 @@ impl Schedule {
         Self {
             name,
             timetable,
-            firmness: Firmness::OncePerEdge,
+            enforcement: Enforcement::OncePerEdge,
             catch_up: Self::DEFAULT_CATCH_UP,
             adopt: Adopt::NextEdge,
             stop_by: StopBy::Stopping,
@@ -54,7 +54,7 @@ impl Schedule {
 
 /// How firmly a schedule is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmness {
+pub enum Enforcement {
     /// Each edge once per instance: what a person changes afterwards stays until the next edge.
     OncePerEdge,
     /// The schedule wins at every pass (`enforce = true`).
@@ -218,7 +218,7 @@ enum Piece {
 pub struct ScheduleName(String);
 
 impl ScheduleName {
-    /// The value of the governing tag that opts an instance out.
+    /// The value of the managing tag that opts an instance out.
     pub const NONE: &'static str = "none";
 
     /// The name that a schedule written in an instance's own tag goes by.
@@ -288,7 +288,7 @@ pub enum BadScheduleName {
     Malformed(String),
     /// `none` opts an instance out.
     #[error(
-        "`{0}` can't name a schedule: in an instance's tag it means that no schedule governs it"
+        "`{0}` can't name a schedule: in an instance's tag it means that no schedule manages it"
     )]
     Reserved(String),
 }
@@ -296,7 +296,7 @@ pub enum BadScheduleName {
 /// The names that could have been meant, for a sentence.
 pub fn one_of(known: &[ScheduleName]) -> String {
     if known.is_empty() {
-        "the settings have no schedules".into()
+        "the configuration has no schedules".into()
     } else {
         format!("there is {}", names(known))
     }
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn known_names_are_listed_where_there_are_any() {
         let name = |name: &str| name.parse().unwrap();
-        assert_eq!(one_of(&[]), "the settings have no schedules");
+        assert_eq!(one_of(&[]), "the configuration has no schedules");
         assert_eq!(one_of(&[name("a"), name("b")]), "there is `a`, `b`");
     }
 

@@ -1,11 +1,11 @@
-//! The JSON schema of settings as people write them, for editors that complete and check. Only with the feature `schema`.
+//! The JSON schema of configuration as people write them, for editors that complete and check. Only with the feature `schema`.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-/// The schema of a settings file with the keys of `T`.
+/// The schema of a configuration file with the keys of `T`.
 ///
 /// No key is required, since a file only says what differs from the defaults, and none may be null, since TOML has no
 /// null. It is draft 7: the newest that TOML editors know.

@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
-use crate::govern::Governance;
 use crate::instance::{Instance, InstanceId};
 use crate::schedule::{Pattern, ScheduleName};
+use crate::schedule_set::ScheduleSet;
 use crate::skip::{Skip, SkipReason};
 use crate::world::World;
 
@@ -21,7 +21,7 @@ use crate::world::World;
 pub struct Targets {
     /// Exactly these.
     pub ids: BTreeSet<InstanceId>,
-    /// Governed by one of these.
+    /// Managed by one of these.
     pub schedules: BTreeSet<ScheduleName>,
     /// Carrying all of these.
     pub tags: Vec<TagFilter>,
@@ -45,7 +45,7 @@ pub enum Reach {
     /// Only what is named, and not very many at once.
     #[default]
     Named,
-    /// Everything that fits, however many; a status then shows ungoverned instances too.
+    /// Everything that fits, however many; a status then shows unmanaged instances too.
     All,
 }
 
@@ -114,11 +114,11 @@ impl<'a> Seen<'a> {
     /// Whether it can be asked for at all.
     pub fn standing(&self) -> Standing<'_> {
         let skip = match &self.assessment.decision {
-            Decision::Step(_) => return Standing::Governed,
+            Decision::Step(_) => return Standing::Managed,
             Decision::Skip(skip) => skip,
         };
         match &skip.reason {
-            SkipReason::Ungoverned | SkipReason::OptedOut { .. } => Standing::Ungoverned(skip),
+            SkipReason::Unmanaged | SkipReason::OptedOut { .. } => Standing::Unmanaged(skip),
             SkipReason::UnknownSchedule { .. }
             | SkipReason::MalformedSchedule { .. }
             | SkipReason::Ambiguous { .. }
@@ -129,16 +129,16 @@ impl<'a> Seen<'a> {
             | SkipReason::Gone => Standing::NeverTouched(skip),
             SkipReason::Owned(_) => Standing::Owned(skip),
             SkipReason::InFlight
-            | SkipReason::HeldIgnored { .. }
-            | SkipReason::Held { .. }
-            | SkipReason::MalformedHold { .. }
+            | SkipReason::OverrideIgnored { .. }
+            | SkipReason::OverrideState { .. }
+            | SkipReason::MalformedOverride { .. }
             | SkipReason::MalformedRequest { .. }
             | SkipReason::NoMemory
             | SkipReason::WaitingToRetry { .. }
             | SkipReason::AsDesired
             | SkipReason::LeftAlone
             | SkipReason::TooLate { .. }
-            | SkipReason::NothingDue => Standing::Governed,
+            | SkipReason::NothingDue => Standing::Managed,
         }
     }
 
@@ -160,14 +160,14 @@ impl<'a> Seen<'a> {
 /// Whether an instance can be asked for at all.
 #[derive(Clone, Copy, Debug)]
 pub enum Standing<'a> {
-    /// A schedule governs it.
-    Governed,
-    /// A schedule should govern it, and Curfew never touches such an instance, or can't tell which schedule is meant.
+    /// A schedule manages it.
+    Managed,
+    /// A schedule should manage it, and Curfew never touches such an instance, or can't tell which schedule is meant.
     NeverTouched(&'a Skip),
-    /// A schedule should govern it, and another tool manages it: only its id names it.
+    /// A schedule should manage it, and another tool manages it: only its id names it.
     Owned(&'a Skip),
-    /// No schedule governs it.
-    Ungoverned(&'a Skip),
+    /// No schedule manages it.
+    Unmanaged(&'a Skip),
 }
 
 /// The instances that a change is for.
@@ -179,7 +179,7 @@ pub struct Selection<'s, 'a> {
     pub skipped: Vec<&'s Seen<'a>>,
 }
 
-/// Instances per command that does not say all, unless the settings say otherwise: one batch of EC2's. A typo in a tag then
+/// Instances per command that does not say all, unless the configuration says otherwise: one batch of EC2's. A typo in a tag then
 /// costs a sentence, not a fleet.
 pub const DEFAULT_LIMIT: usize = 100;
 
@@ -187,13 +187,13 @@ pub const DEFAULT_LIMIT: usize = 100;
 pub fn for_change<'s, 'a>(
     targets: &Targets,
     seen: &'s [Seen<'a>],
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
     limit: usize,
 ) -> Result<Selection<'s, 'a>, SelectError> {
     let selection = if targets.are_unnamed() {
         the_only_one(seen)?
     } else if targets.ids.is_empty() {
-        by_fit(targets, seen, governance)?
+        by_fit(targets, seen, schedule_set)?
     } else {
         by_id(targets, seen)?
     };
@@ -211,15 +211,15 @@ fn by_id<'s, 'a>(
     known(targets, seen)?;
     for one in seen {
         match one.standing() {
-            Standing::Governed | Standing::Owned(_) => {}
+            Standing::Managed | Standing::Owned(_) => {}
             Standing::NeverTouched(skip) => {
                 return Err(SelectError::NeverTouched {
                     which: one.choice(),
                     detail: skip.detail.clone(),
                 });
             }
-            Standing::Ungoverned(skip) => {
-                return Err(SelectError::NotGoverned {
+            Standing::Unmanaged(skip) => {
+                return Err(SelectError::NotManaged {
                     which: one.choice(),
                     detail: skip.detail.clone(),
                 });
@@ -247,17 +247,17 @@ fn known(targets: &Targets, seen: &[Seen<'_>]) -> Result<(), SelectError> {
     }
 }
 
-/// Refuses schedules that the settings do not have.
-fn known_schedules(targets: &Targets, governance: &Governance) -> Result<(), SelectError> {
+/// Refuses schedules that the configuration do not have.
+fn known_schedules(targets: &Targets, schedule_set: &ScheduleSet) -> Result<(), SelectError> {
     let unknown = targets
         .schedules
         .iter()
-        .find(|name| !governance.schedules.contains_key(*name) && name.as_str() != "inline");
+        .find(|name| !schedule_set.schedules.contains_key(*name) && name.as_str() != "inline");
     match unknown {
         None => Ok(()),
         Some(name) => Err(SelectError::UnknownSchedule {
             name: name.clone(),
-            known: governance.schedules.keys().cloned().collect(),
+            known: schedule_set.schedules.keys().cloned().collect(),
         }),
     }
 }
@@ -265,20 +265,20 @@ fn known_schedules(targets: &Targets, governance: &Governance) -> Result<(), Sel
 fn by_fit<'s, 'a>(
     targets: &Targets,
     seen: &'s [Seen<'a>],
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known_schedules(targets, governance)?;
+    known_schedules(targets, schedule_set)?;
     let mut selection = Selection {
         chosen: Vec::new(),
         skipped: Vec::new(),
     };
     for one in seen.iter().filter(|one| one.fits(targets)) {
         match one.standing() {
-            Standing::Governed => selection.chosen.push(one),
+            Standing::Managed => selection.chosen.push(one),
             Standing::NeverTouched(_) | Standing::Owned(_) => selection.skipped.push(one),
-            // Who names a tag means every instance that has it; who says "all" means all that Curfew governs.
-            Standing::Ungoverned(_) if !targets.tags.is_empty() => selection.skipped.push(one),
-            Standing::Ungoverned(_) => {}
+            // Who names a tag means every instance that has it; who says "all" means all that Curfew manages.
+            Standing::Unmanaged(_) if !targets.tags.is_empty() => selection.skipped.push(one),
+            Standing::Unmanaged(_) => {}
         }
     }
     if selection.chosen.is_empty() {
@@ -291,10 +291,10 @@ fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
     match skipped {
         [] => SelectError::NothingMatched,
         [one] => {
-            let (Standing::NeverTouched(skip) | Standing::Owned(skip) | Standing::Ungoverned(skip)) =
+            let (Standing::NeverTouched(skip) | Standing::Owned(skip) | Standing::Unmanaged(skip)) =
                 one.standing()
             else {
-                unreachable!("what is governed is chosen, not skipped")
+                unreachable!("what is managed is chosen, not skipped")
             };
             SelectError::LeftAlone {
                 which: one.choice(),
@@ -308,18 +308,18 @@ fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
 }
 
 fn the_only_one<'s, 'a>(seen: &'s [Seen<'a>]) -> Result<Selection<'s, 'a>, SelectError> {
-    let governed: Vec<&Seen<'a>> = seen
+    let managed: Vec<&Seen<'a>> = seen
         .iter()
-        .filter(|one| matches!(one.standing(), Standing::Governed))
+        .filter(|one| matches!(one.standing(), Standing::Managed))
         .collect();
-    match governed.as_slice() {
-        [] => Err(SelectError::NothingGoverned),
+    match managed.as_slice() {
+        [] => Err(SelectError::NothingManaged),
         [_] => Ok(Selection {
-            chosen: governed,
+            chosen: managed,
             skipped: Vec::new(),
         }),
         several => Err(SelectError::TargetNeeded {
-            governed: several.len(),
+            managed: several.len(),
             choices: several
                 .iter()
                 .take(SelectError::CHOICES)
@@ -329,19 +329,19 @@ fn the_only_one<'s, 'a>(seen: &'s [Seen<'a>]) -> Result<Selection<'s, 'a>, Selec
     }
 }
 
-/// The instances that a status shows, and how many it leaves out because no schedule governs them.
+/// The instances that a status shows, and how many it leaves out because no schedule manages them.
 pub fn for_status<'a>(
     targets: &Targets,
     seen: Vec<Seen<'a>>,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
 ) -> Result<(Vec<Seen<'a>>, usize), SelectError> {
     known(targets, &seen)?;
-    known_schedules(targets, governance)?;
+    known_schedules(targets, schedule_set)?;
     let all = targets.reach == Reach::All || !targets.ids.is_empty();
     let (shown, left_out): (Vec<_>, Vec<_>) = seen
         .into_iter()
         .filter(|one| one.fits(targets))
-        .partition(|one| all || !matches!(one.standing(), Standing::Ungoverned(_)));
+        .partition(|one| all || !matches!(one.standing(), Standing::Unmanaged(_)));
     Ok((shown, left_out.len()))
 }
 
@@ -349,17 +349,17 @@ pub fn for_status<'a>(
 /// shell's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// Nothing was named, and several instances are governed.
-    #[error("which one? Curfew governs {governed} instances: {}", listed(choices, *governed))]
+    /// Nothing was named, and several instances are managed.
+    #[error("which one? Curfew manages {managed} instances: {}", listed(choices, *managed))]
     TargetNeeded {
         /// How many.
-        governed: usize,
+        managed: usize,
         /// The first of them.
         choices: Vec<Choice>,
     },
-    /// Nothing was named, and nothing is governed.
-    #[error("no schedule governs any instance here")]
-    NothingGoverned,
+    /// Nothing was named, and nothing is managed.
+    #[error("no schedule manages any instance here")]
+    NothingManaged,
     /// More instances than one command changes that does not say all.
     #[error("this is for {found} instances, more than {limit}")]
     TooMany {
@@ -376,7 +376,7 @@ pub enum SelectError {
         /// How many others it does not know either.
         more: usize,
     },
-    /// The settings have no such schedule.
+    /// The configuration has no such schedule.
     #[error("there is no schedule `{name}`")]
     UnknownSchedule {
         /// The name.
@@ -385,11 +385,11 @@ pub enum SelectError {
         known: Vec<ScheduleName>,
     },
     /// Nothing fits the schedules and tags that were named.
-    #[error("no governed instance fits what was named")]
+    #[error("no managed instance fits what was named")]
     NothingMatched,
-    /// No schedule governs an instance that was named by its id.
+    /// No schedule manages an instance that was named by its id.
     #[error("{which}: {detail}")]
-    NotGoverned {
+    NotManaged {
         /// The instance.
         which: Choice,
         /// Why not.
@@ -428,13 +428,13 @@ impl SelectError {
         match self {
             Self::UnknownInstance { .. }
             | Self::NothingMatched
-            | Self::NothingGoverned
+            | Self::NothingManaged
             | Self::LeftAlone { .. }
             | Self::AllLeftAlone { .. } => true,
             Self::TargetNeeded { .. }
             | Self::TooMany { .. }
             | Self::UnknownSchedule { .. }
-            | Self::NotGoverned { .. }
+            | Self::NotManaged { .. }
             | Self::NeverTouched { .. } => false,
         }
     }

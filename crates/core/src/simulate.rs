@@ -100,7 +100,7 @@ impl Interval {
 pub struct Price {
     /// The instance type, such as `t3.micro`.
     pub instance_type: String,
-    /// Per instance and hour, in whatever currency the settings use.
+    /// Per instance and hour, in whatever currency the configuration use.
     pub per_hour: f64,
     /// How many instances.
     pub count: u32,

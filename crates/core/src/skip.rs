@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Held, LAST_TAG, ReasonCode, Who};
+use crate::memory::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::owner::{Owner, OwnerKind};
 use crate::schedule::{ScheduleName, names, one_of};
 use crate::timetable::{Action, Edge};
@@ -32,13 +32,13 @@ pub struct Skip {
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum SkipReason {
     /// No tag names a schedule and no schedule takes it.
-    Ungoverned,
+    Unmanaged,
     /// Its tag says `none`.
     OptedOut {
-        /// The governing tag's key.
+        /// The managing tag's key.
         tag: String,
     },
-    /// Its tag names a schedule that the settings do not have.
+    /// Its tag names a schedule that the configuration do not have.
     UnknownSchedule {
         /// The name in the tag.
         #[serde(rename = "schedule")]
@@ -48,7 +48,7 @@ pub enum SkipReason {
     },
     /// Its tag holds a schedule that can't be read.
     MalformedSchedule {
-        /// The governing tag's key.
+        /// The managing tag's key.
         tag: String,
         /// What is wrong with it.
         problems: Vec<String>,
@@ -78,25 +78,25 @@ pub enum SkipReason {
     },
     /// It has as many tags as AWS allows, and none of them is `curfew:last`: what is done could not be remembered.
     NoMemory,
-    /// A hold keeps hands off.
-    HeldIgnored {
-        /// The hold's end.
+    /// An override keeps hands off.
+    OverrideIgnored {
+        /// The override's end.
         until: Timestamp,
         /// Who placed it.
-        by: Who,
+        by: Actor,
     },
-    /// A hold keeps it as it is.
-    Held {
+    /// An override keeps it as it is.
+    OverrideState {
         /// At what.
-        #[serde(rename = "held")]
-        state: Held,
-        /// The hold's end.
+        #[serde(rename = "overridden")]
+        state: OverrideState,
+        /// The override's end.
         until: Timestamp,
         /// Who placed it.
-        by: Who,
+        by: Actor,
     },
     /// Its hold can't be read, so nobody knows what was meant: hands off until someone mends or removes the tag.
-    MalformedHold {
+    MalformedOverride {
         /// What is wrong with it.
         problem: String,
     },
@@ -143,8 +143,8 @@ pub enum SkipReason {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SkipCode {
-    /// No schedule governs it.
-    Ungoverned,
+    /// No schedule manages it.
+    Unmanaged,
     /// Its tag opts it out.
     OptedOut,
     /// Its tag names a schedule that does not exist.
@@ -185,12 +185,12 @@ pub enum SkipCode {
     UnknownState,
     /// What is done to it could not be remembered.
     NoMemory,
-    /// A hold keeps hands off.
-    HeldIgnored,
-    /// A hold keeps it as it is.
-    Held,
+    /// An override keeps hands off.
+    OverrideIgnored,
+    /// An override keeps it as it is.
+    OverrideState,
     /// Its hold can't be read.
-    MalformedHold,
+    MalformedOverride,
     /// What was asked for it can't be read.
     MalformedRequest,
     /// What was tried came to nothing, and it is not time yet to try again.
@@ -209,7 +209,7 @@ impl SkipReason {
     /// The code alone.
     pub fn code(&self) -> SkipCode {
         match self {
-            Self::Ungoverned => SkipCode::Ungoverned,
+            Self::Unmanaged => SkipCode::Unmanaged,
             Self::OptedOut { .. } => SkipCode::OptedOut,
             Self::UnknownSchedule { .. } => SkipCode::UnknownSchedule,
             Self::MalformedSchedule { .. } => SkipCode::MalformedSchedule,
@@ -221,9 +221,9 @@ impl SkipReason {
             Self::Gone => SkipCode::Gone,
             Self::UnknownState { .. } => SkipCode::UnknownState,
             Self::NoMemory => SkipCode::NoMemory,
-            Self::HeldIgnored { .. } => SkipCode::HeldIgnored,
-            Self::Held { .. } => SkipCode::Held,
-            Self::MalformedHold { .. } => SkipCode::MalformedHold,
+            Self::OverrideIgnored { .. } => SkipCode::OverrideIgnored,
+            Self::OverrideState { .. } => SkipCode::OverrideState,
+            Self::MalformedOverride { .. } => SkipCode::MalformedOverride,
             Self::MalformedRequest { .. } => SkipCode::MalformedRequest,
             Self::WaitingToRetry { .. } => SkipCode::WaitingToRetry,
             Self::AsDesired => SkipCode::AsDesired,
@@ -248,51 +248,103 @@ impl SkipReason {
     pub fn detail(&self, instance: &Instance) -> String {
         let state = instance.state;
         match self {
-            Self::Ungoverned => "no schedule governs it: it has no governing tag, and no schedule's `match` takes it".into(),
+            Self::Unmanaged => {
+                "no schedule manages it: it has no managing tag, and no schedule's `match` takes it"
+                    .into()
+            }
             Self::OptedOut { tag } => format!("its tag `{tag}` opts it out"),
             Self::UnknownSchedule { name, known } => {
-                format!("its tag names the schedule `{name}`, which does not exist; {}", one_of(known))
+                format!(
+                    "its tag names the schedule `{name}`, which does not exist; {}",
+                    one_of(known)
+                )
             }
             Self::MalformedSchedule { tag, problems } => {
-                format!("its tag `{tag}` is neither a schedule's name nor a schedule: {}", problems.join("; "))
+                format!(
+                    "its tag `{tag}` is neither a schedule's name nor a schedule: {}",
+                    problems.join("; ")
+                )
             }
             Self::Ambiguous { schedules } => {
-                format!("several schedules take it ({}); name one in its tag", names(schedules))
+                format!(
+                    "several schedules take it ({}); name one in its tag",
+                    names(schedules)
+                )
             }
-            Self::InstanceStore => "its root volume is instance store, which does not survive a stop".into(),
+            Self::InstanceStore => {
+                "its root volume is instance store, which does not survive a stop".into()
+            }
             Self::OneTimeSpot => "it is a one-time Spot instance, which can't be stopped".into(),
-            Self::UnknownSpot { problem } => format!("it is a Spot instance, and whether it may be stopped is unknown: {problem}"),
+            Self::UnknownSpot { problem } => format!(
+                "it is a Spot instance, and whether it may be stopped is unknown: {problem}"
+            ),
             Self::InFlight => format!("it is {state}; a later pass looks again"),
             Self::Gone => format!("it is {state}"),
             Self::UnknownState { word } => {
-                format!("its state is `{}`, which Curfew does not know; it is left alone", word.escape_debug())
+                format!(
+                    "its state is `{}`, which Curfew does not know; it is left alone",
+                    word.escape_debug()
+                )
             }
             Self::NoMemory => {
-                format!("it has 50 tags, so that nothing can be remembered on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`")
+                format!(
+                    "it has 50 tags, so that nothing can be remembered on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`"
+                )
             }
-            Self::HeldIgnored { until, by } => format!("{by} asked for hands off until {until}"),
-            Self::Held { state, until, by } => format!("{by} holds it {state} until {until}"),
-            Self::MalformedHold { problem } => format!("{problem}; mend or remove it"),
-            Self::MalformedRequest { problem } => format!("{problem}; mend or remove it, or ask again"),
-            Self::WaitingToRetry { action, tries, code, until } => {
-                let times = if *tries == 1 { "once".to_owned() } else { format!("{tries} times") };
+            Self::OverrideIgnored { until, by } => {
+                format!("{by} asked for hands off until {until}")
+            }
+            Self::OverrideState { state, until, by } => {
+                format!("{by} holds it {state} until {until}")
+            }
+            Self::MalformedOverride { problem } => format!("{problem}; mend or remove it"),
+            Self::MalformedRequest { problem } => {
+                format!("{problem}; mend or remove it, or ask again")
+            }
+            Self::WaitingToRetry {
+                action,
+                tries,
+                code,
+                until,
+            } => {
+                let times = if *tries == 1 {
+                    "once".to_owned()
+                } else {
+                    format!("{tries} times")
+                };
                 let why = match &instance.state_reason {
                     Some(reason) if reason.code == code.as_str() => reason.explained(),
                     _ => code.as_str().to_owned(),
                 };
-                format!("its {action} was tried {times} and came to nothing ({why}); it is tried again at {until}")
+                format!(
+                    "its {action} was tried {times} and came to nothing ({why}); it is tried again at {until}"
+                )
             }
             Self::AsDesired => format!("it is {state}, as it should be"),
-            Self::LeftAlone => format!("someone made it {state} since the last edge; that stays until the next edge"),
-            Self::TooLate { edge, tries: Some(tries), code: Some(code) } => {
-                format!("its {} of {} is given up, after {tries}x {code}", edge.action, edge.at)
+            Self::LeftAlone => format!(
+                "someone made it {state} since the last edge; that stays until the next edge"
+            ),
+            Self::TooLate {
+                edge,
+                tries: Some(tries),
+                code: Some(code),
+            } => {
+                format!(
+                    "its {} of {} is given up, after {tries}x {code}",
+                    edge.action, edge.at
+                )
             }
             Self::TooLate { edge, .. } => {
-                format!("its {} of {} was missed by more than the catch-up limit", edge.action, edge.at)
+                format!(
+                    "its {} of {} was missed by more than the catch-up limit",
+                    edge.action, edge.at
+                )
             }
             Self::NothingDue => "its schedule has asked for nothing since it was first seen".into(),
             Self::Owned(owner) => {
-                format!("{owner} manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same")
+                format!(
+                    "{owner} manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same"
+                )
             }
         }
     }

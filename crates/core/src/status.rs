@@ -12,7 +12,7 @@ use crate::decision::Decision;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::latest::Latest;
-use crate::memory::{Fallback, Hold, Last, Retry, whole_second};
+use crate::memory::{Fallback, Last, Override, Retry, whole_second};
 use crate::schedule::ScheduleName;
 use crate::select::Seen;
 use crate::skip::SkipCode;
@@ -27,15 +27,15 @@ pub struct Status {
     pub at: Timestamp,
     /// One entry per instance.
     pub instances: Vec<InstanceStatus>,
-    /// How many instances no schedule governs and this answer leaves out; who asks for all sees them.
-    pub ungoverned: usize,
+    /// How many instances no schedule manages and this answer leaves out; who asks for all sees them.
+    pub unmanaged: usize,
     /// The earliest instant at which something is due for one of the instances.
     pub next_edge: Option<Timestamp>,
 }
 
 impl Status {
-    /// What was seen at `now`, besides `ungoverned` instances that are left out.
-    pub fn of(seen: Vec<Seen<'_>>, ungoverned: usize, now: Timestamp) -> Self {
+    /// What was seen at `now`, besides `unmanaged` instances that are left out.
+    pub fn of(seen: Vec<Seen<'_>>, unmanaged: usize, now: Timestamp) -> Self {
         let mut sentences = Sentences::default();
         let instances: Vec<InstanceStatus> = seen
             .into_iter()
@@ -48,7 +48,7 @@ impl Status {
                 .filter_map(|one| one.next_edge.map(|edge| edge.at))
                 .min(),
             instances,
-            ungoverned,
+            unmanaged,
         }
     }
 }
@@ -67,18 +67,19 @@ pub struct InstanceStatus {
     pub instance_type: String,
     /// Its state.
     pub state: InstanceState,
-    /// The schedule that governs it.
+    /// The schedule that manages it.
     pub schedule: Option<ScheduleName>,
-    /// What its hold, or else its schedule, wants now.
+    /// What its override, or else its schedule, wants now.
     pub desired: Desired,
-    /// Why that is wanted: one sentence. Nothing where no schedule governs it.
+    /// Why that is wanted: one sentence. Nothing where no schedule manages it.
     pub because: Option<String>,
     /// The newest edge or request applied to it, with its cause.
     pub last: Option<Last>,
     /// How it came to its present state, as far as it tells itself.
     pub changed: Option<Latest>,
-    /// The hold in force.
-    pub hold: Option<Hold>,
+    /// The override in force.
+    #[serde(rename = "override")]
+    pub override_: Option<Override>,
     /// When something is next due for it, and what.
     pub next_edge: Option<Edge>,
     /// What came to nothing, such as a start for want of capacity, and when it is tried again.
@@ -118,7 +119,7 @@ impl InstanceStatus {
             because,
             last: assessment.last,
             changed,
-            hold: assessment.hold,
+            override_: assessment.override_,
             next_edge: assessment.next_edge,
             retry: assessment.retry,
             fallback: assessment.fallback,
@@ -135,8 +136,8 @@ struct Sentences(BTreeMap<ScheduleName, String>);
 
 impl Sentences {
     fn because(&mut self, assessment: &Assessment<'_>, now: Timestamp) -> Option<String> {
-        if let Some(hold) = &assessment.hold {
-            return Some(format!("the override by {}", hold.by));
+        if let Some(override_) = &assessment.override_ {
+            return Some(format!("the override by {}", override_.by));
         }
         if let Some(request) = &assessment.request {
             return Some(format!("the request by {}", request.by));

@@ -28,7 +28,7 @@ impl Tokens {
     pub const SHARED: &str = "token";
     /// All of a Lambda's environment is 4 kB, and twenty of the longest take half of that. More people than that are IAM's business.
     pub const MOST: usize = 20;
-    /// A name as long as this is still read in a hold's tag, which cuts names of twice the length.
+    /// A name as long as this is still read in an override's tag, which cuts names of twice the length.
     const LONGEST_NAME: usize = 32;
 
     /// Adds who holds the token with this digest: 64 hexadecimal digits.

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::cause::{cause, evidence, is_under_way};
-use crate::govern::Governance;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use crate::memory::{Cause, LAST_TAG};
 use crate::schedule::ScheduleName;
+use crate::schedule_set::ScheduleSet;
 use crate::timetable::{Action, Desired};
 
 pub use self::evidence::{Evidence, UnknownEvidence};
@@ -33,7 +33,7 @@ pub struct Transition {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
-    /// The schedule that governs the instance.
+    /// The schedule that manages the instance.
     pub schedule: Option<ScheduleName>,
     /// Where.
     pub region: Region,
@@ -69,7 +69,7 @@ pub struct Sighting {
     /// Since when it is known to be in this state: what EC2 tells of earlier times is part of it already.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// The schedule that governed it at that time.
+    /// The schedule that managed it at that time.
     #[serde(default)]
     pub schedule: Option<ScheduleName>,
     /// Its type at that time.
@@ -78,7 +78,7 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// What is to be remembered of an instance that is in its state for `cause`; since when, and governed by what, is for the
+    /// What is to be remembered of an instance that is in its state for `cause`; since when, and managed by what, is for the
     /// watcher to add.
     pub fn of(instance: &Instance, cause: Option<Cause>) -> Self {
         Self {
@@ -100,15 +100,15 @@ impl Sighting {
 pub fn transition(
     before: &Sighting,
     after: &Instance,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
     now: Timestamp,
 ) -> Option<Transition> {
     if before.state == after.state {
         return None;
     }
     let evidence = evidence(before, after);
-    let schedule = governance.schedule_for(after).ok();
-    let (cause, edge) = cause(before, after, evidence, governance, now);
+    let schedule = schedule_set.schedule_for(after).ok();
+    let (cause, edge) = cause(before, after, evidence, schedule_set, now);
     let found = Transition {
         instance: after.id.clone(),
         name: after.name().map(str::to_owned),
@@ -121,7 +121,7 @@ pub fn transition(
         account: after.account.clone(),
         edge,
         evidence: Evidence::Look,
-        by: outside_reason(after),
+        by: external_reason(after),
         instance_type: Some(after.instance_type.clone()),
     };
     Some(found.without_blame())
@@ -135,7 +135,7 @@ pub fn told(
     to: InstanceState,
     at: Timestamp,
     after: Option<&Instance>,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
 ) -> Transition {
     let told = Transition {
         instance: id.clone(),
@@ -143,7 +143,7 @@ pub fn told(
         from: before.state,
         to,
         at,
-        cause: Cause::Outside,
+        cause: Cause::External,
         schedule: before.schedule.clone(),
         region: before.region.clone(),
         account: before.account.clone(),
@@ -153,7 +153,7 @@ pub fn told(
         instance_type: before.instance_type.clone(),
     };
     match (after, before.cause.clone()) {
-        (Some(after), _) => explained(told, before, after, governance),
+        (Some(after), _) => explained(told, before, after, schedule_set),
         (None, Some(cause)) if is_under_way(before.state, to) => Transition { cause, ..told },
         (None, _) => told,
     }
@@ -164,21 +164,21 @@ pub fn explained(
     transition: Transition,
     before: &Sighting,
     after: &Instance,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
 ) -> Transition {
     let at = transition.at;
     let then = Instance {
         state: transition.to,
         ..after.clone()
     };
-    let (cause, edge) = cause(before, &then, Some(at), governance, at);
-    let schedule = governance.schedule_for(after).ok();
+    let (cause, edge) = cause(before, &then, Some(at), schedule_set, at);
+    let schedule = schedule_set.schedule_for(after).ok();
     Transition {
         name: after.name().map(str::to_owned),
         cause,
         edge,
         schedule: schedule.map(|schedule| schedule.name.clone()),
-        by: transition.by.or_else(|| outside_reason(&then)),
+        by: transition.by.or_else(|| external_reason(&then)),
         instance_type: Some(after.instance_type.clone()),
         ..transition
     }
@@ -192,9 +192,9 @@ pub fn inferred(
     to: InstanceState,
     at: Timestamp,
     after: &Instance,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
 ) -> Transition {
-    let told = told(id, before, to, at, Some(after), governance);
+    let told = told(id, before, to, at, Some(after), schedule_set);
     Transition {
         evidence: Evidence::Inference,
         // What EC2 says now is about what came later.
@@ -207,13 +207,13 @@ impl Transition {
     /// Whoever is told of beside Curfew's own cause is Curfew.
     #[must_use]
     pub fn without_blame(self) -> Self {
-        let by = self.by.filter(|_| self.cause == Cause::Outside);
+        let by = self.by.filter(|_| self.cause == Cause::External);
         Self { by, ..self }
     }
 }
 
 /// EC2's reason for a stop or an end that it was not asked for, if it gives one.
-fn outside_reason(after: &Instance) -> Option<String> {
+fn external_reason(after: &Instance) -> Option<String> {
     let stops = direction(after.state) != Some(Action::Start);
     let reason = after.state_reason.as_ref().filter(|_| stops)?;
     Some(reason.code.clone())
@@ -227,7 +227,7 @@ pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Tran
         from: before.state,
         to: InstanceState::Terminated,
         at: now,
-        cause: Cause::Outside,
+        cause: Cause::External,
         schedule: None,
         region: before.region.clone(),
         account: before.account.clone(),

@@ -1,4 +1,4 @@
-//! Schedules as one plan sees them: which one governs an instance, and what it says around `now`, each worked out once
+//! Schedules as one plan sees them: which one manages an instance, and what it says around `now`, each worked out once
 //! however many instances ask.
 //!
 //! A plan for 10,000 instances asks 50 schedules the same few questions; only the answers for distinct instants and the
@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use crate::govern::{Governance, only_taker};
 use crate::instance::{Instance, InstanceId};
 use crate::schedule::{Pattern, Schedule};
+use crate::schedule_set::{ScheduleSet, only_taker};
 use crate::skip::SkipReason;
 use crate::timetable::{Desired, Edge};
 
@@ -67,7 +67,7 @@ fn answer<T: Copy>(answers: &Answers<T>, at: Timestamp, ask: impl FnOnce() -> T)
 
 /// All views of one plan.
 pub(crate) struct Views<'a> {
-    governance: &'a Governance,
+    schedule_set: &'a ScheduleSet,
     claims: Claims<'a>,
     made: Vec<View<'a>>,
     by_tag: HashMap<&'a str, Result<usize, SkipReason>>,
@@ -75,19 +75,19 @@ pub(crate) struct Views<'a> {
 }
 
 impl<'a> Views<'a> {
-    pub(crate) fn new(governance: &'a Governance) -> Self {
+    pub(crate) fn new(schedule_set: &'a ScheduleSet) -> Self {
         Self {
-            governance,
-            claims: Claims::new(governance),
+            schedule_set,
+            claims: Claims::new(schedule_set),
             made: Vec::new(),
             by_tag: HashMap::new(),
             by_schedule: HashMap::new(),
         }
     }
 
-    /// The same answer as [`Governance::schedule_for`].
-    pub(crate) fn governing(&mut self, instance: &'a Instance) -> Result<&View<'a>, SkipReason> {
-        let index = if let Some(value) = self.governance.tag_value(instance) {
+    /// The same answer as [`schedule set::schedule_for`].
+    pub(crate) fn managing(&mut self, instance: &'a Instance) -> Result<&View<'a>, SkipReason> {
+        let index = if let Some(value) = self.schedule_set.tag_value(instance) {
             self.in_tag(value)?
         } else {
             let takers = self.claims.takers(instance);
@@ -100,7 +100,7 @@ impl<'a> Views<'a> {
         if let Some(known) = self.by_tag.get(value) {
             return known.clone();
         }
-        let found = match self.governance.schedule_in_tag(value) {
+        let found = match self.schedule_set.schedule_in_tag(value) {
             Ok(Cow::Borrowed(schedule)) => Ok(self.of(schedule)),
             Ok(written) => Ok(self.add(written)),
             Err(reason) => Err(reason),
@@ -147,11 +147,11 @@ struct Key<'a> {
 type Set = Vec<u64>;
 
 impl<'a> Claims<'a> {
-    fn new(governance: &'a Governance) -> Self {
+    fn new(schedule_set: &'a ScheduleSet) -> Self {
         let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
         let mut by_key: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         let mut asking = Vec::new();
-        for schedule in governance.schedules.values() {
+        for schedule in schedule_set.schedules.values() {
             for id in &schedule.matcher.ids {
                 by_id.entry(id).or_default().push(schedule);
             }
@@ -250,7 +250,7 @@ mod tests {
     proptest! {
         /// More schedules than a word has bits, some of which take most instances.
         #[test]
-        fn all_together_are_governed_as_each_alone(
+        fn all_together_are_managed_as_each_alone(
             matchers in proptest::collection::vec((0_usize..100, matcher()), 0..6),
             fleet in proptest::collection::vec(proptest::collection::btree_map("[ABS]", "[ab]{0,2}|s7[0-9]", 0..3), 1..5),
         ) {
@@ -263,19 +263,19 @@ mod tests {
                 }
                 (name, schedule)
             });
-            let mut governance = Governance { tag: "S".into(), schedules: schedules.collect() };
+            let mut schedule_set = ScheduleSet { tag: "S".into(), schedules: schedules.collect() };
             for (number, matcher) in matchers {
                 let name = format!("s{number}");
-                governance.schedules.get_mut(name.as_str()).unwrap().matcher = matcher;
+                schedule_set.schedules.get_mut(name.as_str()).unwrap().matcher = matcher;
             }
             let fleet: Vec<Instance> = fleet
                 .into_iter()
                 .map(|tags| Instance { tags, ..example::instance("web") })
                 .collect();
-            let mut views = Views::new(&governance);
+            let mut views = Views::new(&schedule_set);
             for instance in &fleet {
-                let together = views.governing(instance).map(|view| view.schedule().name.clone());
-                let alone = governance.schedule_for(instance).map(|schedule| schedule.name.clone());
+                let together = views.managing(instance).map(|view| view.schedule().name.clone());
+                let alone = schedule_set.schedule_for(instance).map(|schedule| schedule.name.clone());
                 prop_assert_eq!(together, alone);
             }
         }

@@ -4,15 +4,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::account_regions::AccountRegion;
 use crate::instance::InstanceId;
-use crate::membership::Member;
 
 /// A pass over one account and region, or over what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Work {
     /// Where.
-    pub member: Member,
+    pub account_region: AccountRegion,
     /// The minute that its trigger is for: the pass decides at the later of its clock and this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -34,9 +34,9 @@ fn is_none(count: &u32) -> bool {
 
 impl Work {
     /// A pass over everything there, for a trigger of that minute.
-    pub fn over(member: Member, at: Timestamp) -> Self {
+    pub fn over(account_region: AccountRegion, at: Timestamp) -> Self {
         Self {
-            member,
+            account_region,
             at: Some(at),
             page: None,
             part: 0,
@@ -44,7 +44,7 @@ impl Work {
         }
     }
 
-    /// The message: what a direct wake-up looks like too.
+    /// The message: what a direct trigger looks like too.
     pub fn to_message(&self) -> String {
         let mut message = json!(self);
         message["command"] = "wake".into();
@@ -53,7 +53,7 @@ impl Work {
 
     /// The group of its messages, which are worked on one after the other: its account-region.
     pub fn group(&self) -> String {
-        let Member { account, region } = &self.member;
+        let AccountRegion { account, region } = &self.account_region;
         let account = account.as_ref().map_or("own", |account| account.as_str());
         format!("{account}/{region}")
     }

@@ -3,7 +3,7 @@
 use curfew_aws::connect::Connection;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberFleet, Organisation};
+use curfew_aws::organisation::{AccountRegionFleet, Organisation};
 use curfew_aws::progress::Progress;
 use curfew_aws::rules::Rules;
 use curfew_core::instance::{Instance, InstanceId};
@@ -12,9 +12,9 @@ use curfew_core::stack_name::StackName;
 use serde::Serialize;
 
 use super::bucket::{self, Bucket};
+use super::configuration::ConfigurationParameter;
 use super::overlap::{AccountRegion, Neighbours};
 use super::place::Account;
-use super::settings::SettingsParameter;
 use super::stack::Stack;
 use super::{DeployError, event_bridge};
 
@@ -29,7 +29,7 @@ pub struct Belongings {
     pub bucket: Option<String>,
     /// The keys of the Lambda's code in it.
     pub objects: Vec<String>,
-    /// The SSM parameters with the settings.
+    /// The SSM parameters with the configuration.
     pub parameters: Vec<String>,
     /// The instances that carry Curfew's memory, in tags. They lose the tags and nothing else.
     pub instances: Vec<InstanceId>,
@@ -104,18 +104,18 @@ pub async fn destroy(
     // After the Lambda, which would have written them again; and before the last that tells that the deployment was here, so that
     // an interrupted removal is completed by the next.
     let mut tagged = place.tagged(tags, &found, &neighbours).await;
-    if !tagged.members.is_empty() {
+    if !tagged.account_regions.is_empty() {
         progress.detail("tags of instances");
     }
     let instances = tagged.remove(progress).await;
     let mut kept = report.warnings;
     let (bucket, parameters) = if tagged.failed.is_empty() {
-        progress.detail("bucket and settings");
+        progress.detail("bucket and configuration");
         let bucket = place.bucket.remove(&found.bucket).await?;
         (bucket, place.parameter.remove().await?)
     } else {
         kept.push(
-            "the bucket and the settings stay until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
+            "the bucket and the configuration stays until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
                 .to_owned(),
         );
         (bucket::Removed::default(), Vec::new())
@@ -155,7 +155,7 @@ struct Place<'a> {
     stack: Stack<'a>,
     rules: Rules,
     bucket: Bucket,
-    parameter: SettingsParameter,
+    parameter: ConfigurationParameter,
 }
 
 /// What there is of a deployment, without the tags on instances.
@@ -175,7 +175,7 @@ impl Found {
 
 /// The instances that carry Curfew's tags.
 struct Tagged {
-    members: Vec<(MemberFleet, Vec<Instance>)>,
+    account_regions: Vec<(AccountRegionFleet, Vec<Instance>)>,
     kept: Vec<String>,
     failed: Vec<String>,
 }
@@ -192,7 +192,7 @@ impl<'a> Place<'a> {
             stack,
             rules: Rules::new(client, name.clone(), account.function_arn(conn, name)),
             bucket: Bucket::new(conn, name, &account),
-            parameter: SettingsParameter::new(conn, name),
+            parameter: ConfigurationParameter::new(conn, name),
             account,
         })
     }
@@ -211,16 +211,18 @@ impl<'a> Place<'a> {
         let InstanceTags::Remove(organisation) = tags else {
             return Ok(Neighbours::default());
         };
-        let members = organisation.members().iter();
-        let places = members.map(|one| self.account_region(one)).collect();
+        let account_regions = organisation.account_regions().iter();
+        let places = account_regions
+            .map(|one| self.account_region(one))
+            .collect();
         Ok(Neighbours::find(self.conn, self.name, &self.account, &places).await?)
     }
 
-    fn account_region(&self, one: &MemberFleet) -> AccountRegion {
-        let account = one.member.account.as_ref();
+    fn account_region(&self, one: &AccountRegionFleet) -> AccountRegion {
+        let account = one.account_region.account.as_ref();
         AccountRegion {
             account: account.map_or_else(|| self.account.id.clone(), |id| id.as_str().to_owned()),
-            region: one.member.region.as_str().to_owned(),
+            region: one.account_region.region.as_str().to_owned(),
         }
     }
 
@@ -231,7 +233,7 @@ impl<'a> Place<'a> {
         neighbours: &Neighbours,
     ) -> Tagged {
         let mut tagged = Tagged {
-            members: Vec::new(),
+            account_regions: Vec::new(),
             kept: Vec::new(),
             failed: Vec::new(),
         };
@@ -258,10 +260,10 @@ impl<'a> Place<'a> {
                 continue;
             }
             match neighbours.objection(&self.account_region(&one)) {
-                None => tagged.members.push((one, instances)),
+                None => tagged.account_regions.push((one, instances)),
                 Some(why) => tagged.kept.push(format!(
                     "instances in {} keep their `curfew:` tags, {why}",
-                    one.member
+                    one.account_region
                 )),
             }
         }
@@ -274,14 +276,17 @@ impl Tagged {
     const BATCH: usize = 500;
 
     fn ids(&self) -> Vec<InstanceId> {
-        let instances = self.members.iter().flat_map(|(_, instances)| instances);
+        let instances = self
+            .account_regions
+            .iter()
+            .flat_map(|(_, instances)| instances);
         instances.map(|instance| instance.id.clone()).collect()
     }
 
     /// Removes the tags; answers with the instances that lost them.
     async fn remove(&mut self, progress: &dyn Progress) -> Vec<InstanceId> {
         let mut removed = Vec::new();
-        for (one, instances) in &self.members {
+        for (one, instances) in &self.account_regions {
             for instances in instances.chunks(Self::BATCH) {
                 let ids: Vec<_> = instances.iter().map(|one| one.id.clone()).collect();
                 match one.fleet().untag(&ids, &TAGS).await {
@@ -289,7 +294,7 @@ impl Tagged {
                     Err(error) => self.failed.push(format!(
                         "{} instances in {} keep their `curfew:` tags: {error}",
                         ids.len(),
-                        one.member
+                        one.account_region
                     )),
                 }
                 for instance in instances {

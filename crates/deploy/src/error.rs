@@ -2,8 +2,8 @@
 
 use curfew_aws::document::TooLarge;
 use curfew_aws::error::CloudError;
+use curfew_core::configuration::DocumentVersion;
 use curfew_core::published::Loss;
-use curfew_core::settings::DocumentVersion;
 use curfew_core::stack_name::StackName;
 
 use super::artifact::ArtifactError;
@@ -24,9 +24,9 @@ pub enum DeployError {
         /// The stack.
         stack: StackName,
     },
-    /// The settings don't fit.
+    /// The configuration doesn't fit.
     #[error(transparent)]
-    SettingsTooLarge(#[from] TooLarge),
+    ConfigurationTooLarge(#[from] TooLarge),
     /// The policy doesn't fit.
     #[error(
         "the policy for the instances that the schedules match takes {size} bytes, {} more than CloudFormation's {LONGEST_PARAMETER}",
@@ -37,14 +37,14 @@ pub enum DeployError {
         size: usize,
     },
     /// A daemon drops no schedules that a person may still want.
-    #[error("`{stack}` keeps what is deployed: these settings would drop {loss}")]
+    #[error("`{stack}` keeps what is deployed: this configuration would drop {loss}")]
     WouldDrop {
         /// The stack.
         stack: StackName,
         /// What would go.
         loss: Loss,
     },
-    /// Its instances would be governed twice.
+    /// Its instances would be managed twice.
     #[error("`[[account]]` names {account}, which is the account that is deployed into")]
     OwnAccount {
         /// Its id.
@@ -59,16 +59,16 @@ pub enum DeployError {
         holds: String,
     },
     /// Two deployments would decide over the same instances.
-    #[error("`{stack}` would govern what another deployment governs already: {}", .others.join("; "))]
+    #[error("`{stack}` would manage what another deployment manages already: {}", .others.join("; "))]
     Shared {
         /// The stack.
         stack: StackName,
         /// The other stacks, with where they are and what they share with it, one sentence each.
         others: Vec<String>,
     },
-    /// The settings are newer than the code that would read them.
+    /// The configuration is newer than the code that would read them.
     #[error(
-        "the deployed code of `{stack}` reads settings of version {}.x, and these are of version {document}",
+        "the deployed code of `{stack}` reads configuration of version {}.x, and this one is of version {document}",
         .reads.major
     )]
     OldCode {
@@ -169,17 +169,17 @@ impl DeployError {
             Self::Cloud(error) => error.hint(),
             Self::Artifact(error) => error.hint(),
             Self::Open { .. } => "set `[api] auth` to \"token\" or \"iam\"",
-            Self::SettingsTooLarge(_) => {
+            Self::ConfigurationTooLarge(_) => {
                 "split the schedules over two stacks, or shorten lists of dates and ids"
             }
             Self::ReachTooLarge { .. } => {
-                "govern instances by their tag rather than by long `match` tables"
+                "manage instances by their tag rather than by long `match` tables"
             }
             Self::WouldDrop { .. } => {
                 "if they are to go, `curfew deploy` with this file shows it and asks; otherwise name the file that has them"
             }
             Self::OwnAccount { .. } => {
-                "name its regions in `[governing] regions` and take it out; or deploy with the credentials of the account that is meant"
+                "name its regions in `[managing] regions` and take it out; or deploy with the credentials of the account that is meant"
             }
             Self::ForeignBucket { .. } => {
                 "move these objects elsewhere, or choose another name in `[stack] name`"
@@ -188,7 +188,7 @@ impl DeployError {
                 "name other regions or accounts, or remove the other stack; where the two take different instances by tag, say --allow-overlap"
             }
             Self::OldCode { .. } => {
-                "`curfew deploy` brings the code up to date, and then the settings"
+                "`curfew deploy` brings the code up to date, and then the configuration"
             }
             Self::ForeignStack { .. } => "choose another name in `[stack] name`",
             Self::StuckStack { .. } => {

@@ -12,8 +12,8 @@ use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
 use curfew_aws::identity::{Caller, introduce};
-use curfew_aws::organisation::{MemberError, Organisation};
-use curfew_config::Settings;
+use curfew_aws::organisation::{AccountRegionError, Organisation};
+use curfew_config::Configuration;
 
 use self::cost::{Cost, Load};
 
@@ -40,10 +40,10 @@ pub struct Outlook {
     pub caller: Caller,
     /// In which region.
     pub region: String,
-    /// How many instances the schedules govern now.
-    pub governed: usize,
+    /// How many instances the schedules manage now.
+    pub managed: usize,
     /// Accounts and regions where that could not be told.
-    pub unseen: Vec<MemberError>,
+    pub unseen: Vec<AccountRegionError>,
     /// What the stack itself costs.
     pub cost: Cost,
 }
@@ -112,7 +112,7 @@ impl GuardError {
 /// nothing can be lost.
 pub async fn look(
     conn: &Connection,
-    settings: &Settings,
+    configuration: &Configuration,
     clock: &Clock,
 ) -> Result<Option<Outlook>, GuardError> {
     let cloud = Cloud::of(conn);
@@ -123,7 +123,7 @@ pub async fn look(
     let credentials = provider.provide_credentials().await;
     let credentials = credentials.map_err(GuardError::NoCredentials)?;
     let key = credentials.access_key_id();
-    match (cloud, &settings.aws.profile, conn.endpoint()) {
+    match (cloud, &configuration.aws.profile, conn.endpoint()) {
         (Cloud::Emulator | Cloud::ThisMachine, Some(profile), Some(endpoint)) if is_of_aws(key) => {
             return Err(GuardError::RealKeys {
                 endpoint: endpoint.to_owned(),
@@ -140,18 +140,18 @@ pub async fn look(
         (Cloud::Aws, _, _) => {}
     }
     let caller = introduce(conn).await.caller?;
-    let organisation = Organisation::open(conn, &settings.membership);
+    let organisation = Organisation::open(conn, &configuration.targets);
     let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
     let seen = survey.answers.iter().flat_map(|(_, instances)| instances);
-    let governed = seen.filter(|one| settings.governance.schedule_for(one).is_ok());
+    let managed = seen.filter(|one| configuration.schedule_set.schedule_for(one).is_ok());
     Ok(Some(Outlook {
         caller,
         region: conn.region().to_owned(),
-        governed: governed.count(),
+        managed: managed.count(),
         unseen: survey.failures,
         cost: Cost::of(&Load::of(
-            settings,
-            organisation.members().len(),
+            configuration,
+            organisation.account_regions().len(),
             clock.now(),
         )),
     }))

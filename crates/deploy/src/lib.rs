@@ -3,6 +3,7 @@
 
 pub mod artifact;
 mod bucket;
+mod configuration;
 mod data_change;
 mod destroy;
 mod error;
@@ -18,14 +19,13 @@ mod reach;
 #[cfg(test)]
 mod recorder;
 mod rules;
-mod settings;
 pub mod stack;
 mod survey;
 
 use std::path::PathBuf;
 
 use curfew_aws::connect::Connection;
-use curfew_aws::rules::{Rules, WakeUpRule};
+use curfew_aws::rules::{Rules, TriggerRule};
 use curfew_core::stack_name::StackName;
 use curfew_core::token::Tokens;
 
@@ -38,13 +38,13 @@ pub use self::preview::{Preview, preview};
 pub use self::publish::{loss, publish};
 pub use self::queues::{COUNT_INTERVAL, StackQueue, is_no_queue};
 pub use self::reach::Reach;
-pub use self::rules::wake_up_rules;
+pub use self::rules::trigger_rules;
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
 pub use self::survey::{Deployer, Standing, Survey};
 use curfew_aws::progress::Progress;
 
-/// A CloudFormation template for the role in an account that Curfew governs from another.
+/// A CloudFormation template for the role in an account that Curfew manages from another.
 pub const MEMBER_ROLE: &str = include_str!("member-role.yaml");
 
 /// What to deploy.
@@ -59,20 +59,20 @@ pub struct Deployment {
     /// How many instances one request may change that does not say all.
     pub request_limit: usize,
     /// What the Lambda reads: the schedules, as JSON.
-    pub settings_document: String,
+    pub configuration_document: String,
     /// The rules that wake the Lambda: at the schedules' edges, and the heartbeat.
-    pub rules: Vec<WakeUpRule>,
+    pub rules: Vec<TriggerRule>,
     /// Which instances the Lambda may act on.
     pub reach: Reach,
     /// The ARN of the policy that bounds what the Lambda's role may do.
     pub permissions_boundary: Option<String>,
     /// The Lambda's code; otherwise it is looked for.
     pub lambda_zip: Option<PathBuf>,
-    /// What becomes of it where another deployment governs the same accounts and regions.
+    /// What becomes of it where another deployment manages the same accounts and regions.
     pub overlap: Overlap,
 }
 
-/// What becomes of a deployment that would govern accounts and regions which another one governs.
+/// What becomes of a deployment that would manage accounts and regions which another one manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
     /// It is refused.

@@ -5,7 +5,7 @@ use std::env;
 use aws_sdk_cloudformation::types::Stack as Description;
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
-use curfew_core::settings::DocumentVersion;
+use curfew_core::configuration::DocumentVersion;
 use serde::Serialize;
 
 /// What a deployment is reached by. As JSON it is a contract with scripts.
@@ -37,7 +37,7 @@ pub(super) struct StackOutputs {
     pub(super) function: String,
     pub(super) function_arn: String,
     queue_url: String,
-    /// The version of the settings that the deployed code reads.
+    /// The version of the configuration that the deployed code reads.
     pub(super) reads: DocumentVersion,
 }
 

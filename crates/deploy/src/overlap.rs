@@ -1,6 +1,6 @@
-//! Which accounts and regions deployments govern, and which of them two deployments would share.
+//! Which accounts and regions deployments manage, and which of them two deployments would share.
 //!
-//! Other deployments are looked for in the own account, in the region that is deployed into and in those that the settings name. One
+//! Other deployments are looked for in the own account, in the region that is deployed into and in those that the configuration names. One
 //! that is at home elsewhere, or in another account, is not found.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,13 +8,13 @@ use std::fmt;
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_core::account_regions::Targets;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
-use curfew_core::membership::Membership;
-use curfew_core::settings::RawGovernance;
 use curfew_core::stack_name::StackName;
 
+use super::configuration::ConfigurationParameter;
 use super::place::Account;
-use super::settings::SettingsParameter;
 use super::stack::Stack;
 
 /// One region of one account.
@@ -24,12 +24,12 @@ pub(super) struct AccountRegion {
     pub(super) region: String,
 }
 
-/// What a deployment governs.
+/// What a deployment manages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Governed {
+pub(super) enum Managed {
     /// These.
     Known(BTreeSet<AccountRegion>),
-    /// Its settings can't be read, and the sentence says why.
+    /// Its configuration can't be read, and the sentence says why.
     Unknown(String),
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Neighbour {
     pub(super) stack: StackName,
     /// The region that it is deployed into.
     pub(super) home: String,
-    pub(super) governs: Governed,
+    pub(super) manages: Managed,
 }
 
 /// The other deployments, as far as they can be found.
@@ -51,26 +51,28 @@ pub(super) struct Neighbours {
 }
 
 /// The accounts and regions of a membership.
-fn governed(membership: &Membership, account: &str, home: &str) -> BTreeSet<AccountRegion> {
-    let members = membership.members(&Region::new(home));
-    let places = members.into_iter().map(|member| AccountRegion {
-        account: member
-            .account
-            .map_or_else(|| account.to_owned(), |account| account.as_str().to_owned()),
-        region: member.region.as_str().to_owned(),
-    });
+fn managed(targets: &Targets, account: &str, home: &str) -> BTreeSet<AccountRegion> {
+    let account_regions = targets.account_regions(&Region::new(home));
+    let places = account_regions
+        .into_iter()
+        .map(|account_region| AccountRegion {
+            account: account_region
+                .account
+                .map_or_else(|| account.to_owned(), |account| account.as_str().to_owned()),
+            region: account_region.region.as_str().to_owned(),
+        });
     places.collect()
 }
 
-/// The accounts and regions that a settings document names.
-pub(super) fn governed_by_document(document: &str, account: &str, home: &str) -> Governed {
-    let raw = match RawGovernance::from_json(document) {
+/// The accounts and regions that a configuration document names.
+pub(super) fn managed_by_document(document: &str, account: &str, home: &str) -> Managed {
+    let raw = match RawScheduleSet::from_json(document) {
         Ok(raw) => raw,
-        Err(error) => return Governed::Unknown(error.to_string()),
+        Err(error) => return Managed::Unknown(error.to_string()),
     };
-    match raw.membership() {
-        Ok(membership) => Governed::Known(governed(&membership, account, home)),
-        Err(problems) => Governed::Unknown(
+    match raw.targets() {
+        Ok(targets) => Managed::Known(managed(&targets, account, home)),
+        Err(problems) => Managed::Unknown(
             problems
                 .first()
                 .map_or_else(String::new, ToString::to_string),
@@ -78,17 +80,17 @@ pub(super) fn governed_by_document(document: &str, account: &str, home: &str) ->
     }
 }
 
-/// What the stack's published settings name; none if nothing is published.
-pub(super) async fn governed_by_stack(
+/// What the stack's published configuration names; none if nothing is published.
+pub(super) async fn managed_by_stack(
     conn: &Connection,
     stack: &StackName,
     account: &str,
-) -> Option<Governed> {
-    match SettingsParameter::new(conn, stack).read().await {
+) -> Option<Managed> {
+    match ConfigurationParameter::new(conn, stack).read().await {
         Ok(None) => None,
-        Ok(Some(Ok(document))) => Some(governed_by_document(&document, account, conn.region())),
-        Ok(Some(Err(_))) => Some(Governed::Unknown("its settings are damaged".to_owned())),
-        Err(error) => Some(Governed::Unknown(error.to_string())),
+        Ok(Some(Ok(document))) => Some(managed_by_document(&document, account, conn.region())),
+        Ok(Some(Err(_))) => Some(Managed::Unknown("its configuration is damaged".to_owned())),
+        Err(error) => Some(Managed::Unknown(error.to_string())),
     }
 }
 
@@ -120,12 +122,12 @@ impl Neighbours {
                 if region == home && stack == *own {
                     continue;
                 }
-                // One without settings governs nothing yet.
-                if let Some(governs) = governed_by_stack(&there, &stack, &account.id).await {
+                // One without configuration manages nothing yet.
+                if let Some(manages) = managed_by_stack(&there, &stack, &account.id).await {
                     neighbours.found.push(Neighbour {
                         stack,
                         home: region.clone(),
-                        governs,
+                        manages,
                     });
                 }
             }
@@ -135,14 +137,14 @@ impl Neighbours {
 
     /// What the others share with these places, one sentence for each of them.
     pub(super) fn shared(&self, places: &BTreeSet<AccountRegion>) -> Vec<String> {
-        let sentence = |neighbour: &Neighbour| match &neighbour.governs {
+        let sentence = |neighbour: &Neighbour| match &neighbour.manages {
             _ if places.is_empty() => None,
-            Governed::Unknown(why) => Some(format!(
-                "{neighbour} may govern the same, and it can't be told: {why}"
+            Managed::Unknown(why) => Some(format!(
+                "{neighbour} may manage the same, and it can't be told: {why}"
             )),
-            Governed::Known(theirs) => {
+            Managed::Known(theirs) => {
                 let shared: BTreeSet<_> = theirs.intersection(places).collect();
-                (!shared.is_empty()).then(|| format!("{neighbour} governs {}", listed(shared)))
+                (!shared.is_empty()).then(|| format!("{neighbour} manages {}", listed(shared)))
             }
         };
         self.found.iter().filter_map(sentence).collect()
@@ -155,15 +157,15 @@ impl Neighbours {
                 "because they may be those of another deployment, and it can't be looked up whether there is one in {region}: {error}"
             ));
         }
-        let governing = |neighbour: &&Neighbour| match &neighbour.governs {
-            Governed::Known(places) => places.contains(place),
-            Governed::Unknown(_) => true,
+        let managing = |neighbour: &&Neighbour| match &neighbour.manages {
+            Managed::Known(places) => places.contains(place),
+            Managed::Unknown(_) => true,
         };
-        let neighbour = self.found.iter().find(governing)?;
-        Some(match &neighbour.governs {
-            Governed::Known(_) => format!("because {neighbour} governs them too"),
-            Governed::Unknown(why) => {
-                format!("because {neighbour} may govern them too, and it can't be told: {why}")
+        let neighbour = self.found.iter().find(managing)?;
+        Some(match &neighbour.manages {
+            Managed::Known(_) => format!("because {neighbour} manages them too"),
+            Managed::Unknown(why) => {
+                format!("because {neighbour} may manage them too, and it can't be told: {why}")
             }
         })
     }
@@ -203,31 +205,31 @@ mod tests {
 
     fn document(regions: &str) -> String {
         format!(
-            r#"{{"governing":{{"tag":"Schedule"{regions}}},"schedules":{{}},
+            r#"{{"managing":{{"tag":"Schedule"{regions}}},"schedules":{{}},
                 "account":[{{"id":"111122223333","role_arn":"arn:aws:iam::111122223333:role/curfew-member","regions":["eu-west-1"]}}]}}"#
         )
     }
 
     fn places(document: &str) -> BTreeSet<AccountRegion> {
-        match governed_by_document(document, OWN, "eu-west-3") {
-            Governed::Known(places) => places,
-            Governed::Unknown(why) => panic!("{why}"),
+        match managed_by_document(document, OWN, "eu-west-3") {
+            Managed::Known(places) => places,
+            Managed::Unknown(why) => panic!("{why}"),
         }
     }
 
-    fn neighbours(governs: Governed) -> Neighbours {
+    fn neighbours(manages: Managed) -> Neighbours {
         Neighbours {
             found: vec![Neighbour {
                 stack: "live".parse().unwrap(),
                 home: "us-east-1".to_owned(),
-                governs,
+                manages,
             }],
             unseen: Vec::new(),
         }
     }
 
     #[test]
-    fn a_deployment_without_regions_governs_the_one_that_it_is_in() {
+    fn a_deployment_without_regions_manages_the_one_that_it_is_in() {
         let told: Vec<_> = places(&document(""))
             .into_iter()
             .map(|place| format!("{} {}", place.account, place.region))
@@ -237,10 +239,10 @@ mod tests {
 
     #[test]
     fn what_two_deployments_share_is_said_by_account_and_region() {
-        let live = neighbours(Governed::Known(places(&document(
+        let live = neighbours(Managed::Known(places(&document(
             r#","regions":["eu-west-1","eu-west-3","us-east-1"]"#,
         ))));
-        insta::assert_snapshot!(live.shared(&places(&document(""))).join("\n"), @"the stack `live` in us-east-1 governs eu-west-3 of account 000011112222; eu-west-1 of account 111122223333");
+        insta::assert_snapshot!(live.shared(&places(&document(""))).join("\n"), @"the stack `live` in us-east-1 manages eu-west-3 of account 000011112222; eu-west-1 of account 111122223333");
         let elsewhere = AccountRegion {
             account: OWN.to_owned(),
             region: "sa-east-1".to_owned(),
@@ -253,19 +255,19 @@ mod tests {
         };
         assert_eq!(
             live.objection(&here).as_deref(),
-            Some("because the stack `live` in us-east-1 governs them too")
+            Some("because the stack `live` in us-east-1 manages them too")
         );
     }
 
     #[test]
     fn what_can_not_be_told_counts_as_shared() {
-        let why = match governed_by_document(r#"{"version":"9.0"}"#, OWN, "eu-west-3") {
-            Governed::Unknown(why) => why,
-            Governed::Known(places) => panic!("{places:?}"),
+        let why = match managed_by_document(r#"{"version":"9.0"}"#, OWN, "eu-west-3") {
+            Managed::Unknown(why) => why,
+            Managed::Known(places) => panic!("{places:?}"),
         };
-        let newer = neighbours(Governed::Unknown(why));
+        let newer = neighbours(Managed::Unknown(why));
         let here = places(&document(""));
-        insta::assert_snapshot!(newer.shared(&here).join("\n"), @"the stack `live` in us-east-1 may govern the same, and it can't be told: the settings document is of version 9.0, and this code reads versions up to 1.x");
+        insta::assert_snapshot!(newer.shared(&here).join("\n"), @"the stack `live` in us-east-1 may manage the same, and it can't be told: the configuration document is of version 9.0, and this code reads versions up to 1.x");
         assert_eq!(newer.shared(&BTreeSet::new()), [""; 0], "nothing is added");
         assert!(newer.objection(here.first().unwrap()).is_some());
     }

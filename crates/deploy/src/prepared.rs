@@ -12,10 +12,10 @@ use curfew_aws::rules::Rules;
 
 use super::artifact::{Artifact, ArtifactError};
 use super::bucket::{self, Bucket};
+use super::configuration::ConfigurationParameter;
 use super::data_change::DataChange;
-use super::overlap::{Governed, Neighbours, governed_by_document, governed_by_stack};
+use super::overlap::{Managed, Neighbours, managed_by_document, managed_by_stack};
 use super::place::Account;
-use super::settings::SettingsParameter;
 use super::stack::{Applied, Parameters, Stack};
 use super::{
     Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, Overlap, event_bridge, stack_outputs,
@@ -27,7 +27,7 @@ pub(super) struct Prepared<'a> {
     deployment: &'a Deployment,
     pub(super) artifact: Artifact,
     pub(super) bucket: Bucket,
-    pub(super) settings: SettingsParameter,
+    pub(super) configuration: ConfigurationParameter,
     stored: Stored,
     pub(super) stack: Stack<'a>,
     pub(super) rules: Rules,
@@ -49,8 +49,8 @@ impl<'a> Prepared<'a> {
                 stack: stack.clone(),
             });
         }
-        let settings = SettingsParameter::new(conn, stack);
-        let stored = Stored::new(&deployment.settings_document)?;
+        let configuration = ConfigurationParameter::new(conn, stack);
+        let stored = Stored::new(&deployment.configuration_document)?;
         let artifact = load(deployment.lambda_zip.clone()).await?;
         match cloud {
             Cloud::Aws => artifact.check_for_lambda()?,
@@ -93,7 +93,7 @@ impl<'a> Prepared<'a> {
             deployment,
             artifact,
             bucket,
-            settings,
+            configuration,
             stored,
             stack: cloudformation,
             rules,
@@ -128,13 +128,13 @@ impl<'a> Prepared<'a> {
         }
         let ran_before = self.stack.code_key().await?;
         // Code goes before configuration: what runs from here on reads what was published for the release before, which could not
-        // read what is published next. Where the update fails, the settings stay as they are.
+        // read what is published next. Where the update fails, the configuration stays as they are.
         let applied = self.stack.apply(&self.parameters, progress).await?;
-        let document = &self.deployment.settings_document;
-        let rewritten = !self.settings.holds(document).await?;
+        let document = &self.deployment.configuration_document;
+        let rewritten = !self.configuration.holds(document).await?;
         if rewritten {
-            progress.detail("writing the settings");
-            self.settings.put(&self.stored).await?;
+            progress.detail("writing the configuration");
+            self.configuration.put(&self.stored).await?;
         }
         // Before the rules: a rule that wakes nothing would only fail.
         let found = stack_outputs(self.conn, &self.deployment.stack).await?;
@@ -147,7 +147,7 @@ impl<'a> Prepared<'a> {
         for key in &pruned {
             progress.note(&format!("removed older code: `{key}`"));
         }
-        self.settings.prune().await?;
+        self.configuration.prune().await?;
 
         let stack = &self.deployment.stack;
         let nothing_changed = !claimed
@@ -179,8 +179,8 @@ pub(super) async fn load(explicit: Option<PathBuf>) -> Result<Artifact, Artifact
     .expect("reading the code does not panic")
 }
 
-/// The other deployments that govern accounts and regions which this one would add to what it governs, one sentence each. What it
-/// governs already was allowed before, when it or the other one came.
+/// The other deployments that manage accounts and regions which this one would add to what it manages, one sentence each. What it
+/// manages already was allowed before, when it or the other one came.
 async fn shared(
     conn: &Connection,
     deployment: &Deployment,
@@ -188,13 +188,13 @@ async fn shared(
     progress: &dyn Progress,
 ) -> Result<Vec<String>, DeployError> {
     let stack = &deployment.stack;
-    let document = &deployment.settings_document;
+    let document = &deployment.configuration_document;
     // Documents that can't be read are refused where they are made.
-    let Governed::Known(wanted) = governed_by_document(document, &account.id, conn.region()) else {
+    let Managed::Known(wanted) = managed_by_document(document, &account.id, conn.region()) else {
         return Ok(Vec::new());
     };
     let mut added = wanted.clone();
-    if let Some(Governed::Known(before)) = governed_by_stack(conn, stack, &account.id).await {
+    if let Some(Managed::Known(before)) = managed_by_stack(conn, stack, &account.id).await {
         added.retain(|place| !before.contains(place));
     }
     if added.is_empty() {

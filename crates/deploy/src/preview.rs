@@ -19,7 +19,7 @@ pub struct Preview {
     /// The keys of older code in the bucket, which would go.
     pub stale_code: Vec<String>,
     /// The schedules that the Lambda knows.
-    pub settings: DataChange,
+    pub configuration: DataChange,
     /// The stack, with its resources.
     pub stack: StackChanges,
     /// The rules.
@@ -37,7 +37,7 @@ pub async fn preview(
 ) -> Result<Preview, DeployError> {
     let prepared = Prepared::new(conn, deployment, progress).await?;
     let rules = prepared.rules.preview(&deployment.rules).await?;
-    let document = &deployment.settings_document;
+    let document = &deployment.configuration_document;
     let (found, code) = prepared.code().await?;
     let runs = prepared.stack.code_key().await?;
     let stale_code = Bucket::stale(&prepared.artifact, runs.as_deref(), &found);
@@ -52,7 +52,7 @@ pub async fn preview(
     Ok(Preview {
         code,
         stale_code,
-        settings: prepared.settings.compare(document).await?,
+        configuration: prepared.configuration.compare(document).await?,
         stack: prepared.stack.preview(&prepared.parameters).await?,
         rules: rules.changes,
         warnings,

@@ -1,24 +1,24 @@
-//! The part of a deployment that is data: the schedules' rules and the Lambda's settings. A changed schedule needs no stack update.
+//! The part of a deployment that is data: the schedules' rules and the Lambda's configuration. A changed schedule needs no stack update.
 
 use curfew_aws::connect::Connection;
 use curfew_aws::document::Stored;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::function::look_up;
-use curfew_aws::rules::{RuleReport, Rules, WakeUpRule};
+use curfew_aws::rules::{RuleReport, Rules, TriggerRule};
+use curfew_core::configuration::DocumentVersion;
 use curfew_core::published::{Loss, Published, say_the_same};
-use curfew_core::settings::DocumentVersion;
 use curfew_core::stack_name::StackName;
 
-use super::settings::SettingsParameter;
+use super::configuration::ConfigurationParameter;
 use super::{DeployError, event_bridge, stack_outputs};
 
-/// Brings the settings and rules of a stack that is there up to date, and writes only what differs. Nobody confirms it: a document that
+/// Brings the configuration and rules of a stack that is there up to date, and writes only what differs. Nobody confirms it: a document that
 /// would drop schedules which another file published is refused, and nothing is written. Fails, too, where the stack or its function is gone.
 pub async fn publish(
     conn: &Connection,
     stack: &StackName,
     document: &str,
-    wanted: &[WakeUpRule],
+    wanted: &[TriggerRule],
 ) -> Result<RuleReport, DeployError> {
     let found = stack_outputs(conn, stack).await?;
     // Code goes before configuration: a daemon of a newer release leaves alone what the deployed code could not read.
@@ -40,14 +40,14 @@ pub async fn publish(
         Err(error) if error.kind == CloudErrorKind::Denied => {}
         looked => looked?,
     }
-    let parameter = SettingsParameter::new(conn, stack);
+    let parameter = ConfigurationParameter::new(conn, stack);
     let stored = Stored::new(document)?;
     let deployed = parameter.read().await?.and_then(Result::ok);
     if let Some(loss) = lost(deployed.as_deref(), document) {
         let stack = stack.clone();
         return Err(DeployError::WouldDrop { stack, loss });
     }
-    // The settings first: a rule of a schedule that the Lambda does not know yet would wake it for nothing. Where two files say the
+    // The configuration first: a rule of a schedule that the Lambda does not know yet would wake it for nothing. Where two files say the
     // same, the one that published it stays its publisher.
     if !deployed.is_some_and(|deployed| say_the_same(&deployed, document)) {
         parameter.put(&stored).await?;
@@ -64,7 +64,7 @@ pub async fn loss(
     stack: &StackName,
     document: &str,
 ) -> Result<Option<Loss>, CloudError> {
-    let deployed = SettingsParameter::new(conn, stack).read().await?;
+    let deployed = ConfigurationParameter::new(conn, stack).read().await?;
     let deployed = deployed.and_then(Result::ok);
     Ok(lost(deployed.as_deref(), document))
 }

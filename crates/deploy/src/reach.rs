@@ -1,17 +1,17 @@
-//! Which instances the Lambda may start, stop and tag: the ones that the schedules govern, said in IAM's words.
+//! Which instances the Lambda may start, stop and tag: the ones that the schedules manage, said in IAM's words.
 
 use std::collections::BTreeSet;
 
-use curfew_core::govern::Governance;
+use curfew_core::account_regions::{RoleArn, Targets};
 use curfew_core::instance::Region;
-use curfew_core::membership::{Membership, RoleArn};
 use curfew_core::schedule::{Matcher, Pattern};
+use curfew_core::schedule_set::ScheduleSet;
 use serde_json::{Map, Value, json};
 
 use super::LONGEST_PARAMETER;
 use super::place::Account;
 
-/// The instances that the schedules govern.
+/// The instances that the schedules manage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// The key of the tag that names a schedule: `Schedule`.
@@ -42,11 +42,11 @@ pub enum Types {
 
 impl Reach {
     /// What these schedules need.
-    pub fn of(governance: &Governance) -> Self {
-        let schedules = || governance.schedules.values();
+    pub fn of(schedule_set: &ScheduleSet) -> Self {
+        let schedules = || schedule_set.schedules.values();
         let keeps = schedules().all(|schedule| schedule.fallback_types.is_empty());
         Self {
-            tag: governance.tag.clone(),
+            tag: schedule_set.tag.clone(),
             matchers: schedules()
                 .map(|schedule| schedule.matcher.clone())
                 .collect(),
@@ -57,10 +57,10 @@ impl Reach {
 
     /// The same in these accounts and regions.
     #[must_use]
-    pub fn across(self, membership: &Membership) -> Self {
-        let accounts = membership.accounts.iter();
+    pub fn across(self, targets: &Targets) -> Self {
+        let accounts = targets.accounts.iter();
         Self {
-            regions: membership.regions.clone().unwrap_or_default(),
+            regions: targets.regions.clone().unwrap_or_default(),
             roles: accounts.map(|account| account.role.clone()).collect(),
             ..self
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_governed_instances_are_within_reach() {
+    fn only_managed_instances_are_within_reach() {
         let mut by_tag = Matcher::default();
         by_tag
             .tags

@@ -3,16 +3,16 @@
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
-use curfew_aws::rules::{RuleChanges, Rules, WakeUpRule};
+use curfew_aws::rules::{RuleChanges, Rules, TriggerRule};
 use curfew_core::stack_name::StackName;
 
 use curfew_core::published::say_the_same;
 
 use super::artifact::{Artifact, ArtifactError};
+use super::configuration::ConfigurationParameter;
 use super::outputs::of_stack;
 use super::prepared::load;
 use super::queues::StackQueue;
-use super::settings::SettingsParameter;
 use super::stack::{Stack, is_ours};
 use super::{DeployError, event_bridge, stack_outputs};
 
@@ -86,16 +86,16 @@ impl<'a> Survey<'a> {
     }
 
     /// What would bring the rules in step with `wanted`.
-    pub async fn rules(&self, wanted: &[WakeUpRule]) -> Result<RuleChanges, DeployError> {
+    pub async fn rules(&self, wanted: &[TriggerRule]) -> Result<RuleChanges, DeployError> {
         let found = stack_outputs(self.conn, self.stack).await?;
         let client = event_bridge(self.conn);
         let rules = Rules::new(client, self.stack.clone(), found.function_arn);
         Ok(rules.preview(wanted).await?.changes)
     }
 
-    /// Whether the Lambda's settings are just these, whichever file they were published from.
-    pub async fn has_settings(&self, document: &str) -> Result<bool, CloudError> {
-        let parameter = SettingsParameter::new(self.conn, self.stack);
+    /// Whether the Lambda's configuration is just these, whichever file they were published from.
+    pub async fn has_configuration(&self, document: &str) -> Result<bool, CloudError> {
+        let parameter = ConfigurationParameter::new(self.conn, self.stack);
         let deployed = parameter.read().await?.and_then(Result::ok);
         Ok(deployed.is_some_and(|deployed| say_the_same(&deployed, document)))
     }

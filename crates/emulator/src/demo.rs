@@ -1,4 +1,4 @@
-//! The demo fleet: what `curfew up` puts into an empty emulator. The schedules that govern it are in
+//! The demo fleet: what `curfew up` puts into an empty emulator. The schedules that manage it are in
 //! `config/examples/demo.toml`.
 
 use std::collections::BTreeSet;

@@ -16,7 +16,7 @@ const CONSTRAINTS: &str = include_str!("constraints.txt");
 const PACKAGE: &str = "ministack==1.5.33";
 /// What `ministack` itself asks for.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
-/// Settings of the person's own Python that would lead an installation elsewhere. Where to download from, and through which
+/// Configuration of the person's own Python that would lead an installation elsewhere. Where to download from, and through which
 /// proxy, stays theirs to say.
 const LEADING_ELSEWHERE: [&str; 8] = [
     "PYTHONHOME",

@@ -196,7 +196,7 @@ impl ParsedDocuments {
                 "Imported from Instance Scheduler on AWS ({}) by `curfew import instance-scheduler`.",
                 origins.join(", ")
             ),
-            "Both read an instance's schedule from its tag `Schedule`; if your stack's tag is another, set `governing.tag`."
+            "Both read an instance's schedule from its tag `Schedule`; if your stack's tag is another, set `managing.tag`."
                 .to_owned(),
             "Clock changes: an edge happens once here. There, one in the hour that occurs twice happens twice.".to_owned(),
         ];

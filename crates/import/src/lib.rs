@@ -26,7 +26,7 @@ pub use self::instance_scheduler::instance_scheduler;
 /// The result of translating another tool's schedules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// Configuration that [`RawGovernance`](curfew_core::settings::RawGovernance) reads and resolves, with comments.
+    /// Configuration that [`RawScheduleSet`](curfew_core::configuration::RawScheduleSet) reads and resolves, with comments.
     /// The first lines name its source; the same input gives the same text.
     pub toml: String,
     /// The schedules and properties that could not be translated, each under its name in the other tool. The TOML lists

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use curfew_core::configuration::{RawSchedule, RawScheduleSet};
 use curfew_core::problem::Problem;
 use curfew_core::schedule::{Adopt, ScheduleName};
-use curfew_core::settings::{RawGovernance, RawSchedule};
 use curfew_core::timetable::OneOrMany;
 
 use crate::Imported;
@@ -98,9 +98,9 @@ pub(super) fn finish(
 }
 
 fn check(name: &str, raw: &RawSchedule) -> Result<(), Vec<Problem>> {
-    let alone = RawGovernance {
+    let alone = RawScheduleSet {
         schedules: BTreeMap::from([(name.to_owned(), raw.clone())]),
-        ..RawGovernance::default()
+        ..RawScheduleSet::default()
     };
     alone.resolve().map(drop)
 }

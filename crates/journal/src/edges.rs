@@ -24,9 +24,9 @@ pub struct FollowedEdge {
     pub name: Option<String>,
     /// What the edge says.
     pub action: Action,
-    /// Whose edge it is: a schedule's, or a hold's end.
+    /// Whose edge it is: a schedule's, or an override's end.
     pub cause: Cause,
-    /// The schedule that governs the instance.
+    /// The schedule that manages the instance.
     pub schedule: Option<ScheduleName>,
     /// What became of it.
     pub outcome: EdgeOutcome,

@@ -28,7 +28,7 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Instances of one of these ids or names, if there is any.
     pub instances: Vec<String>,
-    /// Only what this schedule governed.
+    /// Only what this schedule managed.
     pub schedule: Option<ScheduleName>,
     /// Only causes of this sort (`schedule`, `override`, `request`, `outside`), or this very cause (`override by alice`).
     pub cause: Option<String>,

@@ -1,6 +1,6 @@
 //! The journal: every transition, and what became of every edge, kept in SQLite next to what was last seen of each instance.
 //!
-//! One process writes it, in transactions that hold a transition and the sighting it leads to, so that a kill -9 at any moment
+//! One process writes it, in transactions that override a transition and the sighting it leads to, so that a kill -9 at any moment
 //! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) come and go beside it.
 
 mod edges;
@@ -79,7 +79,7 @@ pub struct Beginning {
     pub state: InstanceState,
     /// When.
     pub at: Timestamp,
-    /// The schedule that governed it.
+    /// The schedule that managed it.
     pub schedule: Option<ScheduleName>,
     /// Its type.
     pub instance_type: Option<String>,

@@ -34,7 +34,7 @@ pub struct Question {
     pub by: By,
     /// Only these instances, by id or name, if any are named.
     pub instances: Vec<String>,
-    /// Only while this schedule governed them.
+    /// Only while this schedule managed them.
     pub schedule: Option<ScheduleName>,
     /// What an hour of each type costs.
     pub prices: BTreeMap<String, f64>,
@@ -45,7 +45,7 @@ pub struct Question {
 /// What makes a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The schedule that governed the instances.
+    /// The schedule that managed the instances.
     Schedule,
     /// The instance.
     Instance,

@@ -342,7 +342,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
     );
     assert_eq!(
         seconds(Filter {
-            cause: text("outside"),
+            cause: text("external"),
             ..all()
         }),
         [0; 0]
@@ -427,7 +427,7 @@ fn whoever_called_is_named_beside_the_change_that_followed_and_beside_no_other()
     let mut journal = Journal::open(directory.path()).unwrap();
     let outside = |at: &str| {
         let mut record = record(at);
-        record.transition.as_mut().unwrap().cause = "outside".parse().unwrap();
+        record.transition.as_mut().unwrap().cause = "external".parse().unwrap();
         record
     };
     let records = [

@@ -177,8 +177,8 @@ impl Model {
 /// Queues and roles.
 impl Model {
     /// A new queue of this account and region; its address.
-    pub fn create_queue(&self, home: &Home, name: &str, settings: QueueSettings) -> String {
-        self.world().create_queue(home, name, settings)
+    pub fn create_queue(&self, home: &Home, name: &str, configuration: QueueSettings) -> String {
+        self.world().create_queue(home, name, configuration)
     }
 
     /// Delivers every change of state in the queue's account and region to it from now on, as `EventBridge` does with a rule for

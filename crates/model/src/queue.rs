@@ -206,7 +206,7 @@ pub struct QueueCounts {
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) home: Home,
-    pub(crate) settings: QueueSettings,
+    pub(crate) configuration: QueueSettings,
     pub(crate) listening: bool,
     pub(crate) messages: Vec<Message>,
     /// What was sent to a FIFO queue lately, by group and deduplication id: the message and when.

@@ -36,12 +36,12 @@ impl World {
         &mut self,
         home: &Home,
         name: &str,
-        settings: QueueSettings,
+        configuration: QueueSettings,
     ) -> String {
         let url = url_of(home, name);
         let queue = Queue {
             home: home.clone(),
-            settings,
+            configuration,
             listening: false,
             messages: Vec::new(),
             sent: HashMap::new(),
@@ -169,7 +169,7 @@ impl World {
         check_range("DelaySeconds", i64::from(entry.delay), 0, MAX_DELAY.into())?;
         let now = self.now;
         let queue = self.queue(home, url)?;
-        if queue.settings.order == Order::Standard {
+        if queue.configuration.order == Order::Standard {
             return Ok(self.put(url, entry.body.clone(), entry.delay));
         }
         let group = entry.group.clone();
@@ -231,11 +231,11 @@ impl World {
         )?;
         let now = self.now;
         let queue = self.queue(home, url)?;
-        let settings = queue.settings.clone();
+        let configuration = queue.configuration.clone();
         queue
             .messages
-            .retain(|message| now.duration_since(message.sent_at) < settings.retention);
-        if let Some(redrive) = &settings.redrive {
+            .retain(|message| now.duration_since(message.sent_at) < configuration.retention);
+        if let Some(redrive) = &configuration.redrive {
             let dead: Vec<Message> = queue
                 .messages
                 .extract_if(.., |message| {
@@ -246,7 +246,7 @@ impl World {
                 self.put(&redrive.dead_letters, message.body, 0);
             }
         }
-        let hidden = visibility.map_or(settings.visibility, |seconds| {
+        let hidden = visibility.map_or(configuration.visibility, |seconds| {
             SignedDuration::from_secs(seconds.into())
         });
         let queue = self.queue(home, url)?;

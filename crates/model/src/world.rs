@@ -336,7 +336,7 @@ impl World {
         self.shelves.get(self.homes.get(id)?.as_ref())?.get(id)
     }
 
-    /// An instance that is known to exist, to be changed. Answers that hold it keep what they saw.
+    /// An instance that is known to exist, to be changed. Answers that override it keep what they saw.
     pub(crate) fn change(&mut self, id: &InstanceId) -> &mut Instance {
         self.homes
             .get(id)

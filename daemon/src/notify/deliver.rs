@@ -1,4 +1,4 @@
-//! Bringing one destination's notices out, one message after the other, until they are taken or refused for good.
+//! Bringing one destination's notifications out, one message after the other, until they are taken or refused for good.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::Notice;
+use super::Notification;
 use super::channel::{Channel, SendError};
 use super::message::Message;
 use super::queue::{Batch, Queue};
@@ -37,13 +37,13 @@ impl Delivery {
     /// Sends a trial at once, past the queue, and only once.
     pub async fn test(&self, now: Timestamp) -> Result<(), SendError> {
         let batch = Batch {
-            notices: vec![Notice::test(now)],
+            notifications: vec![Notification::test(now)],
             dropped: 0,
         };
         self.channel.send(&Message::of(&batch)).await
     }
 
-    /// Delivers until every notifier is gone and its notices are out, or for a bounded time after the shutdown.
+    /// Delivers until every notifier is gone and its notifications are out, or for a bounded time after the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
         let patience = async {
             shutdown.cancelled().await;
@@ -55,7 +55,7 @@ impl Delivery {
         }
         let left = self.queue.left();
         if left > 0 {
-            warn!(destination = %self.channel, notices = left, "notices were not delivered before the end");
+            warn!(destination = %self.channel, notifications = left, "notifications were not delivered before the end");
         }
     }
 
@@ -63,7 +63,7 @@ impl Delivery {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
             if batch.dropped > 0 {
-                warn!(destination = %self.channel, dropped = batch.dropped, "notices were dropped: the queue was full");
+                warn!(destination = %self.channel, dropped = batch.dropped, "notifications were dropped: the queue was full");
             }
             self.deliver(&Message::of(&batch), &mut backoff).await;
             self.queue.done();
@@ -72,19 +72,19 @@ impl Delivery {
 
     async fn deliver(&self, message: &Message, backoff: &mut Backoff) {
         let destination = &self.channel;
-        let notices = message.notices;
+        let notifications = message.notifications;
         loop {
             let error = match self.channel.send(message).await {
                 Ok(()) => {
                     if backoff.after_success() {
-                        info!(%destination, "notices are delivered again");
+                        info!(%destination, "notifications are delivered again");
                     }
                     return;
                 }
                 Err(error) => error,
             };
             if !error.is_transient() {
-                error!(%destination, error = error.told(), notices, "notices were refused, and are dropped");
+                error!(%destination, error = error.told(), notifications, "notifications were refused, and are dropped");
                 return;
             }
             let wait = jittered(backoff.after_failure());
@@ -95,8 +95,8 @@ impl Delivery {
             let wait = wait.max(asked);
             let (failures, retry_seconds) = (backoff.failures(), wait.as_secs_f64());
             let dropped = self.queue.dropped();
-            warn!(%destination, error = error.told(), notices, failures, retry_seconds, waiting = self.queue.left(), dropped,
-                  "notices can't be delivered; tried again");
+            warn!(%destination, error = error.told(), notifications, failures, retry_seconds, waiting = self.queue.left(), dropped,
+                  "notifications can't be delivered; tried again");
             sleep(wait).await;
         }
     }

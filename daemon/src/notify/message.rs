@@ -1,9 +1,9 @@
-//! From notices to one message: a text for people, and the same for programs.
+//! From notifications to one message: a text for people, and the same for programs.
 
 use curfew_config::notify::Kind;
 use serde_json::{Value, json};
 
-use super::notice::Notice;
+use super::notification::Notification;
 use super::queue::Batch;
 
 /// What is sent, in the forms that the channels need.
@@ -11,25 +11,29 @@ use super::queue::Batch;
 pub(super) struct Message {
     /// One line for each thing that happened.
     pub(super) text: String,
-    /// How many notices are in it.
-    pub(super) notices: usize,
+    /// How many notifications are in it.
+    pub(super) notifications: usize,
     notes: Value,
     dropped: u64,
 }
 
 impl Message {
     pub(super) fn of(batch: &Batch) -> Self {
-        let mut lines: Vec<String> = grouped(&batch.notices).iter().map(line).collect();
+        let mut lines: Vec<String> = grouped(&batch.notifications).iter().map(line).collect();
         if batch.dropped > 0 {
             lines.push(format!(
-                "{} notices before these were dropped; `curfew history` has the transitions",
+                "{} notifications before these were dropped; `curfew history` has the transitions",
                 batch.dropped
             ));
         }
         Self {
             text: lines.join("\n"),
-            notices: batch.notices.len(),
-            notes: batch.notices.iter().map(Notice::document).collect(),
+            notifications: batch.notifications.len(),
+            notes: batch
+                .notifications
+                .iter()
+                .map(Notification::document)
+                .collect(),
             dropped: batch.dropped,
         }
     }
@@ -48,7 +52,7 @@ impl Message {
 
     /// For programs.
     pub(super) fn structured(&self) -> Value {
-        json!({"notices": self.notes, "dropped": self.dropped})
+        json!({"notifications": self.notes, "dropped": self.dropped})
     }
 
     /// For the subject of an e-mail: SNS takes up to 100 printable ASCII characters.
@@ -63,31 +67,31 @@ impl Message {
     }
 }
 
-/// Notices of the same sort that say the same, in the order of the first of each.
-fn grouped(notices: &[Notice]) -> Vec<Vec<&Notice>> {
-    let mut groups: Vec<Vec<&Notice>> = Vec::new();
-    let same = |a: &Notice, b: &Notice| (a.kind, &a.what) == (b.kind, &b.what);
-    for notice in notices {
-        match groups.iter_mut().find(|group| same(group[0], notice)) {
-            Some(group) => group.push(notice),
-            None => groups.push(vec![notice]),
+/// Notifications of the same sort that say the same, in the order of the first of each.
+fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
+    let mut groups: Vec<Vec<&Notification>> = Vec::new();
+    let same = |a: &Notification, b: &Notification| (a.kind, &a.what) == (b.kind, &b.what);
+    for notification in notifications {
+        match groups.iter_mut().find(|group| same(group[0], notification)) {
+            Some(group) => group.push(notification),
+            None => groups.push(vec![notification]),
         }
     }
     groups
 }
 
-fn line(group: &Vec<&Notice>) -> String {
+fn line(group: &Vec<&Notification>) -> String {
     /// Names that are still read in one line; the rest is counted.
     const NAMED: usize = 5;
     let mark = match group[0].kind {
         Kind::Failure => "Failure: ",
         Kind::Deviation => "Deviation: ",
-        Kind::Transition | Kind::Hold | Kind::Test => "",
+        Kind::Transition | Kind::Override | Kind::Test => "",
     };
     let mut labels: Vec<String> = group
         .iter()
         .take(NAMED)
-        .map(|notice| notice.subject.label())
+        .map(|notification| notification.subject.label())
         .collect();
     if group.len() > NAMED {
         labels.push(format!("and {} more", group.len() - NAMED));
@@ -101,8 +105,8 @@ mod tests {
     use crate::notify::Subject;
     use curfew_core::instance::{AccountId, Region};
 
-    fn stopped(number: u8, name: &str) -> Notice {
-        Notice {
+    fn stopped(number: u8, name: &str) -> Notification {
+        Notification {
             kind: Kind::Transition,
             subject: Subject::Instance {
                 id: format!("i-{number:08x}").parse().unwrap(),
@@ -111,42 +115,48 @@ mod tests {
                 account: AccountId::new("123456789012"),
             },
             what: "went from stopping to stopped: schedule office".to_owned(),
-            ..Notice::test("2026-11-23T19:00:00Z".parse().unwrap())
+            ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         }
     }
 
     #[test]
     fn what_happened_to_many_is_one_line() {
-        let mut notices: Vec<Notice> = (0..7).map(|n| stopped(n, "web")).collect();
-        notices.push(Notice {
+        let mut notifications: Vec<Notification> = (0..7).map(|n| stopped(n, "web")).collect();
+        notifications.push(Notification {
             kind: Kind::Deviation,
             what: "found running, which contradicts the override by alice".to_owned(),
             ..stopped(9, "db")
         });
         let message = Message::of(&Batch {
-            notices,
+            notifications,
             dropped: 3,
         });
         insta::assert_snapshot!(message.text, @r#"
         web (i-00000000), web (i-00000001), web (i-00000002), web (i-00000003), web (i-00000004), and 2 more: went from stopping to stopped: schedule office
         Deviation: db (i-00000009): found running, which contradicts the override by alice
-        3 notices before these were dropped; `curfew history` has the transitions
+        3 notifications before these were dropped; `curfew history` has the transitions
         "#);
-        assert_eq!(message.structured()["notices"].as_array().unwrap().len(), 8);
+        assert_eq!(
+            message.structured()["notifications"]
+                .as_array()
+                .unwrap()
+                .len(),
+            8
+        );
     }
 
     #[test]
     fn a_webhook_gets_a_text_and_facts_that_nobody_can_take_for_markup() {
-        let notices = vec![stopped(1, "<!channel> & co")];
+        let notifications = vec![stopped(1, "<!channel> & co")];
         let message = Message::of(&Batch {
-            notices,
+            notifications,
             dropped: 0,
         });
         insta::assert_json_snapshot!(message.slack(), @r#"
         {
           "curfew": {
             "dropped": 0,
-            "notices": [
+            "notifications": [
               {
                 "account": "123456789012",
                 "at": "2026-11-23T19:00:00Z",
@@ -168,7 +178,7 @@ mod tests {
     #[test]
     fn a_subject_is_short_and_plain() {
         let message = Message::of(&Batch {
-            notices: vec![stopped(1, &"é".repeat(200))],
+            notifications: vec![stopped(1, &"é".repeat(200))],
             dropped: 0,
         });
         assert_eq!(message.subject(), "?".repeat(100));

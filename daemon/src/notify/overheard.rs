@@ -1,12 +1,12 @@
-//! A notifier whose notices a test reads.
+//! A notifier whose notifications a test reads.
 
 use curfew_config::notify::Kind;
-use curfew_config::{Destination, NotifySettings};
+use curfew_config::{Destination, NotifyConfiguration};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::Queue;
-use super::{Notice, Notifier, Outlet, Outlets};
+use super::{Notification, Notifier, Outlet, Outlets};
 
 /// A destination that takes everything, and is never called.
 pub(crate) struct Overheard(Arc<Queue>);
@@ -15,7 +15,7 @@ impl Overheard {
     pub(crate) fn new() -> (Notifier, Self) {
         let queue = Arc::new(Queue::default());
         let outlet = Outlet {
-            wanted: NotifySettings {
+            wanted: NotifyConfiguration {
                 destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
                 kinds: Kind::ALL.into(),
                 schedules: [].into(),
@@ -31,7 +31,7 @@ impl Overheard {
         const SILENCE: Duration = Duration::from_secs(2);
         let mut told = Vec::new();
         while let Ok(Some(batch)) = tokio::time::timeout(SILENCE, self.0.next()).await {
-            told.extend(batch.notices.iter().map(Notice::sentence));
+            told.extend(batch.notifications.iter().map(Notification::sentence));
             self.0.done();
         }
         told

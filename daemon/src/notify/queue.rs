@@ -1,4 +1,4 @@
-//! Notices that wait for one destination: so many and no more.
+//! Notifications that wait for one destination: so many and no more.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::Notice;
+use super::Notification;
 
-/// Notices that may wait: an edge of a whole large fleet, some 5 MB. What a dead destination has missed beyond that is in the
+/// Notifications that may wait: an edge of a whole large fleet, some 5 MB. What a dead destination has missed beyond that is in the
 /// journal; more would only make it longer until the news are new again.
 const CAPACITY: usize = 10_000;
 
-/// Notices in one message. Slack cuts a text at 40,000 characters and SNS refuses 256 KB: a hundred are a fourth of that.
+/// Notifications in one message. Slack cuts a text at 40,000 characters and SNS refuses 256 KB: a hundred are a fourth of that.
 const BATCH: usize = 100;
 
 /// After the first notice, wait for what else the same edge brings: fifty instances that stop are one message, not fifty, and a
@@ -27,10 +27,10 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inside {
-    waiting: VecDeque<Notice>,
-    /// Notices that are being delivered.
+    waiting: VecDeque<Notification>,
+    /// Notifications that are being delivered.
     under_way: usize,
-    /// Notices dropped since the last message said so.
+    /// Notifications dropped since the last message said so.
     dropped: u64,
     closed: bool,
 }
@@ -38,20 +38,20 @@ struct Inside {
 /// What goes into one message.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Batch {
-    pub(super) notices: Vec<Notice>,
+    pub(super) notifications: Vec<Notification>,
     /// How many others were dropped before them.
     pub(super) dropped: u64,
 }
 
 impl Queue {
-    /// Adds a notice; a full queue drops its oldest one.
-    pub(super) fn push(&self, notice: Notice) {
+    /// Adds a notification; a full queue drops its oldest one.
+    pub(super) fn push(&self, notification: Notification) {
         let mut inside = self.lock();
         if inside.waiting.len() == CAPACITY {
             inside.waiting.pop_front();
             inside.dropped += 1;
         }
-        inside.waiting.push_back(notice);
+        inside.waiting.push_back(notification);
         drop(inside);
         self.changed.notify_one();
     }
@@ -62,7 +62,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The next notices, oldest first, once there are some; none, when there will be no more.
+    /// The next notifications, oldest first, once there are some; none, when there will be no more.
     pub(super) async fn next(&self) -> Option<Batch> {
         loop {
             let (is_empty, closed) = {
@@ -81,10 +81,13 @@ impl Queue {
         }
         let mut inside = self.lock();
         let some = inside.waiting.len().min(BATCH);
-        let notices: Vec<Notice> = inside.waiting.drain(..some).collect();
-        inside.under_way = notices.len();
+        let notifications: Vec<Notification> = inside.waiting.drain(..some).collect();
+        inside.under_way = notifications.len();
         let dropped = std::mem::take(&mut inside.dropped);
-        Some(Batch { notices, dropped })
+        Some(Batch {
+            notifications,
+            dropped,
+        })
     }
 
     /// The last batch has been dealt with.
@@ -92,7 +95,7 @@ impl Queue {
         self.lock().under_way = 0;
     }
 
-    /// How many notices have not been dealt with.
+    /// How many notifications have not been dealt with.
     pub(super) fn left(&self) -> usize {
         let inside = self.lock();
         inside.waiting.len() + inside.under_way
@@ -114,21 +117,21 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
 
-    fn notice(number: i64) -> Notice {
-        Notice::test(Timestamp::from_second(number).unwrap())
+    fn notification(number: i64) -> Notification {
+        Notification::test(Timestamp::from_second(number).unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_together_goes_together_and_the_oldest_is_dropped_first() {
         let queue = Queue::default();
         for number in 0..10_150 {
-            queue.push(notice(number));
+            queue.push(notification(number));
         }
         assert_eq!((queue.left(), queue.dropped()), (CAPACITY, 150));
         let batch = queue.next().await.unwrap();
         assert_eq!(batch.dropped, 150);
-        assert_eq!(batch.notices.len(), BATCH);
-        assert_eq!(batch.notices[0], notice(150));
+        assert_eq!(batch.notifications.len(), BATCH);
+        assert_eq!(batch.notifications[0], notification(150));
         assert_eq!(queue.left(), CAPACITY, "until they are delivered");
         queue.done();
         assert_eq!((queue.left(), queue.dropped()), (CAPACITY - BATCH, 0));
@@ -137,9 +140,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_closed_queue_is_emptied_and_then_ends() {
         let queue = Queue::default();
-        queue.push(notice(1));
+        queue.push(notification(1));
         queue.close();
-        assert_eq!(queue.next().await.unwrap().notices, [notice(1)]);
+        assert_eq!(queue.next().await.unwrap().notifications, [notification(1)]);
         assert_eq!(queue.next().await, None);
     }
 }

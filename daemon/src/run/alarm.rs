@@ -54,7 +54,7 @@ impl Scheduler {
 
 /// Why a pass is made. It decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WakeReason {
+pub(super) enum TriggerReason {
     /// The instant that the alarm was armed for.
     Alarm {
         /// That instant.
@@ -66,12 +66,16 @@ pub(super) enum WakeReason {
 pub(super) struct Alarm {
     scheduler: JobScheduler,
     armed: Option<(Timestamp, Uuid)>,
-    wake: mpsc::Sender<WakeReason>,
+    wake: mpsc::Sender<TriggerReason>,
     clock: Clock,
 }
 
 impl Alarm {
-    pub(super) fn new(scheduler: &Scheduler, wake: mpsc::Sender<WakeReason>, clock: Clock) -> Self {
+    pub(super) fn new(
+        scheduler: &Scheduler,
+        wake: mpsc::Sender<TriggerReason>,
+        clock: Clock,
+    ) -> Self {
         Self {
             scheduler: scheduler.0.clone(),
             armed: None,
@@ -88,7 +92,7 @@ impl Alarm {
         if let Some((_, job)) = self.armed.take()
             && let Err(error) = self.scheduler.remove(&job).await
         {
-            // It has fired and removed itself, and waits out its last stretch. A wake-up too many is harmless.
+            // It has fired and removed itself, and waits out its last stretch. A trigger too many is harmless.
             debug!(%error, "the alarm's job is gone already");
         }
         let Some(at) = at else { return Ok(()) };
@@ -104,8 +108,8 @@ impl Alarm {
                 {
                     tokio::time::sleep(rest.min(LEAD)).await;
                 }
-                // A full channel holds wake-ups enough: they all lead to the same pass.
-                let _ = wake.try_send(WakeReason::Alarm { at });
+                // A full channel holds triggers enough: they all lead to the same pass.
+                let _ = wake.try_send(TriggerReason::Alarm { at });
             })
         });
         let job = job.map_err(|source| AlarmError {
@@ -151,7 +155,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn it_goes_off_at_its_instant_and_can_be_set_anew_even_while_it_is_going_off() {
         let clock = Clock::system();
-        let (wake, mut wake_ups) = mpsc::channel(4);
+        let (wake, mut trigger_reasons) = mpsc::channel(4);
         let scheduler = Scheduler::start().await.unwrap();
         let mut alarm = Alarm::new(&scheduler, wake, clock.clone());
         let first = clock.now() + 1500.milliseconds();
@@ -161,7 +165,10 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1200)).await;
         alarm.arm(Some(second)).await.unwrap();
         for at in [first, second] {
-            assert_eq!(wake_ups.recv().await, Some(WakeReason::Alarm { at }));
+            assert_eq!(
+                trigger_reasons.recv().await,
+                Some(TriggerReason::Alarm { at })
+            );
             assert!(clock.now() >= at, "never early");
         }
     }
@@ -173,7 +180,7 @@ mod tests {
         until("the scheduler has begun", || at_work() > 5).await;
         let before = at_work();
         for bug in 0..3 {
-            let (wake, _wake_ups) = mpsc::channel(4);
+            let (wake, _trigger_reasons) = mpsc::channel(4);
             let here = scheduler.clone();
             let dying = tokio::spawn(async move {
                 let clock = Clock::system();
@@ -192,12 +199,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_alarm_that_was_switched_off_stays_silent() {
         let clock = Clock::system();
-        let (wake, mut wake_ups) = mpsc::channel(4);
+        let (wake, mut trigger_reasons) = mpsc::channel(4);
         let scheduler = Scheduler::start().await.unwrap();
         let mut alarm = Alarm::new(&scheduler, wake, clock.clone());
         alarm.arm(Some(clock.now() + 4.seconds())).await.unwrap();
         alarm.arm(None).await.unwrap();
-        let silence = tokio::time::timeout(Duration::from_secs(5), wake_ups.recv()).await;
+        let silence = tokio::time::timeout(Duration::from_secs(5), trigger_reasons.recv()).await;
         assert!(silence.is_err(), "{silence:?}");
     }
 }

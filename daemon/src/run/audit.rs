@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Edge};
 use curfew_core::transition::direction;
@@ -38,7 +38,7 @@ impl Audit {
         &mut self,
         pass: &Pass,
         grace: Duration,
-        governance: &Governance,
+        schedule_set: &ScheduleSet,
     ) -> Vec<FollowedEdge> {
         let mut applied = Vec::new();
         let mut newest = HashMap::new();
@@ -76,7 +76,7 @@ impl Audit {
                     outcome,
                     at: pass.at,
                 };
-                applied.push(found.of(instance, governance));
+                applied.push(found.of(instance, schedule_set));
             }
         }
         // Of a region that did not answer this time, the next look tells.
@@ -100,7 +100,7 @@ impl Audit {
         &mut self,
         pass: &Pass,
         grace: Duration,
-        governance: &Governance,
+        schedule_set: &ScheduleSet,
         now: Timestamp,
     ) -> Vec<FollowedEdge> {
         let instances = pass.instances.iter().map(|one| (&one.id, one));
@@ -129,7 +129,7 @@ impl Audit {
                     outcome,
                     at: now,
                 };
-                done.push(found.of(instance, governance));
+                done.push(found.of(instance, schedule_set));
             }
         }
         done
@@ -145,8 +145,8 @@ struct Found {
 }
 
 impl Found {
-    fn of(self, instance: &Instance, governance: &Governance) -> FollowedEdge {
-        let schedule = governance.schedule_for(instance).ok();
+    fn of(self, instance: &Instance, schedule_set: &ScheduleSet) -> FollowedEdge {
+        let schedule = schedule_set.schedule_for(instance).ok();
         FollowedEdge {
             edge: self.edge.at,
             instance: instance.id.clone(),
@@ -155,7 +155,7 @@ impl Found {
             cause: self.cause,
             schedule: schedule.map(|schedule| schedule.name.clone()),
             outcome: self.outcome,
-            // An early wake-up is no negative latency.
+            // An early trigger is no negative latency.
             at: self.at.max(self.edge.at),
             region: instance.region.clone(),
             account: instance.account.clone(),
@@ -229,7 +229,7 @@ fn is_only_announced(last: &Last, instance: &Instance) -> bool {
     last.pending && direction(instance.state) != Some(last.action)
 }
 
-/// What people ask for is applied by whoever was asked, at once; only edges and the ends of holds are waited for.
+/// What people ask for is applied by whoever was asked, at once; only edges and the ends of overrides are waited for.
 fn is_edge(cause: &Cause) -> bool {
     matches!(cause, Cause::Schedule(_))
 }
@@ -245,8 +245,8 @@ mod tests {
 
     const GRACE: Duration = Duration::from_mins(2);
 
-    fn governance() -> Governance {
-        fixture::governance(fixture::OFFICE)
+    fn schedule_set() -> ScheduleSet {
+        fixture::schedule_set(fixture::OFFICE)
     }
 
     fn instance(number: u8, state: InstanceState, last: &str) -> Instance {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn look(instances: Vec<Instance>, now: &str) -> Pass {
-        let plan = plan(&World::unasked(&governance(), &instances), at(now));
+        let plan = plan(&World::unasked(&schedule_set(), &instances), at(now));
         Pass {
             at: at(now),
             instances,
@@ -275,12 +275,12 @@ mod tests {
         let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
         let first = look(vec![running(1), running(2), running(3)], "19:59:30");
         assert_eq!(
-            audit.look(&first, GRACE, &governance()),
+            audit.look(&first, GRACE, &schedule_set()),
             [],
             "it may be hours old"
         );
         let second = look(vec![stopped(1), stopped(2), running(3)], "20:00:05");
-        let applied = audit.look(&second, GRACE, &governance());
+        let applied = audit.look(&second, GRACE, &schedule_set());
         assert_eq!(applied.len(), 2);
         for one in &applied {
             assert_eq!((one.edge, one.at), (at("20:00:00"), at("20:00:05")));
@@ -290,13 +290,13 @@ mod tests {
         let metrics = Metrics::default();
         tell(&applied, &metrics);
         let third = look(vec![stopped(1), stopped(2), stopped(3)], "20:02:30");
-        tell(&audit.look(&third, GRACE, &governance()), &metrics);
+        tell(&audit.look(&third, GRACE, &schedule_set()), &metrics);
         let text = metrics.text();
         for counted in ["{outcome=\"in_time\"} 2", "{outcome=\"late\"} 1"] {
             let line = format!("curfew_edges_total{counted}");
             assert!(text.contains(&line), "{line}: {text}");
         }
-        assert_eq!(audit.look(&third, GRACE, &governance()), []);
+        assert_eq!(audit.look(&third, GRACE, &schedule_set()), []);
     }
 
     #[test]
@@ -306,22 +306,22 @@ mod tests {
         for before in [vec![running(MORNING)], vec![]] {
             let mut audit = Audit::default();
             for before in before {
-                audit.look(&look(before, "19:59:30"), GRACE, &governance());
+                audit.look(&look(before, "19:59:30"), GRACE, &schedule_set());
             }
             let denied = look(running(&pending), "20:00:05");
-            assert_eq!(audit.look(&denied, GRACE, &governance()), []);
+            assert_eq!(audit.look(&denied, GRACE, &schedule_set()), []);
             let still_denied = look(running(&pending), "20:02:05");
-            assert_eq!(audit.look(&still_denied, GRACE, &governance()), []);
+            assert_eq!(audit.look(&still_denied, GRACE, &schedule_set()), []);
             let stopping = vec![instance(1, InstanceState::Stopping, &pending)];
             let applied = look(stopping, "20:03:00");
-            let applied = audit.look(&applied, GRACE, &governance());
+            let applied = audit.look(&applied, GRACE, &schedule_set());
             assert_eq!(applied.len(), 1);
             assert_eq!(applied[0].outcome, EdgeOutcome::Late);
             let stopped = look(
                 vec![instance(1, InstanceState::Stopped, EVENING)],
                 "20:03:30",
             );
-            assert_eq!(audit.look(&stopped, GRACE, &governance()), []);
+            assert_eq!(audit.look(&stopped, GRACE, &schedule_set()), []);
         }
     }
 
@@ -330,9 +330,9 @@ mod tests {
         let mut audit = Audit::default();
         let asked = "2026-11-23T12:00:00Z stop request alice";
         let running = vec![instance(1, InstanceState::Running, MORNING)];
-        audit.look(&look(running, "11:00:00"), GRACE, &governance());
+        audit.look(&look(running, "11:00:00"), GRACE, &schedule_set());
         let stopped = vec![instance(1, InstanceState::Stopped, asked)];
-        let applied = audit.look(&look(stopped, "12:00:01"), GRACE, &governance());
+        let applied = audit.look(&look(stopped, "12:00:01"), GRACE, &schedule_set());
         assert_eq!(applied, []);
     }
 
@@ -341,7 +341,7 @@ mod tests {
         let mut audit = Audit::default();
         let running = |number| instance(number, InstanceState::Running, MORNING);
         let mut pass = look(vec![running(1), running(2)], "20:02:00");
-        audit.look(&pass, GRACE, &governance());
+        audit.look(&pass, GRACE, &schedule_set());
         let late = pass.plan.steps.clone();
         assert_eq!(audit.newly_missed(&late), 2);
         let denied = CloudError::new("ec2:StopInstances", CloudErrorKind::Denied, "no");
@@ -359,7 +359,7 @@ mod tests {
                 said: false,
             })
             .collect();
-        let did = audit.did(&pass, GRACE, &governance(), at("20:02:01"));
+        let did = audit.did(&pass, GRACE, &schedule_set(), at("20:02:01"));
         let outcomes: Vec<_> = did.iter().map(|one| (one.outcome, one.at)).collect();
         let now = at("20:02:01");
         assert_eq!(
@@ -371,7 +371,7 @@ mod tests {
         // What the daemon has done is no news, and what it could not do is, once the cloud has done it.
         let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
         let after = look(vec![stopped(1), stopped(2)], "20:04:00");
-        let applied = audit.look(&after, GRACE, &governance());
+        let applied = audit.look(&after, GRACE, &schedule_set());
         assert_eq!(applied.len(), 1);
         assert_eq!(applied[0].instance, late[1].instance);
         assert_eq!(applied[0].outcome, EdgeOutcome::Late);

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::sqs::{config, none_without_queue, queue_url};
 use crate::metrics::Metrics;
-use crate::notify::{Notice, Notifier};
+use crate::notify::{Notification, Notifier};
 
 /// While a cause is not mended, every trigger may leave another dead letter, in each account-region: more of them are told again after
 /// this long only.
@@ -155,7 +155,8 @@ impl DeadLetters {
             None if messages == 0 => {}
             Some(_) if messages == 0 => {
                 info!(queue = name, "dead letters are gone");
-                self.notifier.tell(&Notice::no_dead_letters(name, now));
+                self.notifier
+                    .tell(&Notification::no_dead_letters(name, now));
                 self.told.remove(&queue);
             }
             // Fewer: those that come after that are new again.
@@ -167,8 +168,8 @@ impl DeadLetters {
                 let new = messages - before.map_or(0, |told| told.messages);
                 let hint = queue.advice();
                 warn!(queue = name, messages, new, hint, "dead letters found");
-                let notice = Notice::dead_letters(name, messages, new, hint, now);
-                self.notifier.tell(&notice);
+                let notification = Notification::dead_letters(name, messages, new, hint, now);
+                self.notifier.tell(&notification);
                 self.told.insert(queue, Told { messages, at: now });
             }
         }

@@ -1,10 +1,10 @@
 //! Instances, schedules and a day, for the tests of the daemon's tasks.
 
-use curfew_core::govern::Governance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::{
     AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 
 /// `office` alone.
@@ -12,8 +12,8 @@ pub(super) const OFFICE: &str =
     r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
 
 /// The schedules of a document.
-pub(super) fn governance(document: &str) -> Governance {
-    RawGovernance::from_json(document)
+pub(super) fn schedule_set(document: &str) -> ScheduleSet {
+    RawScheduleSet::from_json(document)
         .unwrap()
         .resolve()
         .unwrap()

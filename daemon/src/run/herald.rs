@@ -120,7 +120,7 @@ mod tests {
         };
         let running = tokio::spawn(herald.run(health.begins("herald", None), shutdown.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let first = "STATUS=not ready: no pass has been made yet; settings 0".to_owned();
+        let first = "STATUS=not ready: no pass has been made yet; configuration 0".to_owned();
         assert_eq!(listening.heard(), [first, "WATCHDOG=1".to_owned()]);
 
         reconcile.well();

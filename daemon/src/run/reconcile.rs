@@ -1,6 +1,6 @@
 //! Passes: made here (`driver = "daemon"`), or checked here (`driver = "cloud"`).
 //!
-//! Each account-region has its own passes, one at a time, its own backoff and its own notices: one that hangs or fails delays nothing in
+//! Each account-region has its own passes, one at a time, its own backoff and its own notifications: one that hangs or fails delays nothing in
 //! another.
 
 mod region;
@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
-use curfew_aws::organisation::{MemberError, MemberFailure, MemberFleet, Organisation};
-use curfew_aws::pass::{Pass, WakeUp, look, pass};
+use curfew_aws::organisation::{
+    AccountRegionError, AccountRegionFailure, AccountRegionFleet, Organisation,
+};
+use curfew_aws::pass::{Pass, PassTrigger, look, pass};
 use curfew_config::Driver;
-use curfew_core::membership::Member;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::minute_of;
 use curfew_core::work::Work;
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use self::region::{RegionState, Summary};
-use super::alarm::{Alarm, WakeReason};
+use super::alarm::{Alarm, TriggerReason};
 use super::audit::{self, is_late};
 use super::in_force::{Current, InForce};
 use super::jolt::{Jolt, Jolts};
@@ -35,10 +37,10 @@ use super::trigger::Triggers;
 use super::watch::{Acts, Eyes, Look};
 use crate::health::{Health, Pulse, Sight};
 use crate::metrics::Metrics;
-use crate::notify::{Notice, Notifier};
+use crate::notify::{Notification, Notifier};
 
-/// Wake-ups that may wait: they all lead to the same passes, so a few are as good as many.
-pub(super) const WAKE_UPS: usize = 16;
+/// Triggers that may wait: they all lead to the same passes, so a few are as good as many.
+pub(super) const TRIGGER_REASONS: usize = 16;
 
 /// However quiet it is, look again after this long: holds placed elsewhere, tags changed, instances launched. A minute is twelve
 /// `DescribeInstances` in the time of the cloud's own heartbeat, far below what EC2 allows.
@@ -48,7 +50,7 @@ const ROUTINE: Duration = Duration::from_mins(1);
 const WORTH_TELLING: u32 = 3;
 
 /// A pass begins nothing more after this long, and the next one goes on at once: so a shutdown never waits for the thousand starts
-/// that EC2's pace spreads over eight minutes, and changed settings are taken up in between.
+/// that EC2's pace spreads over eight minutes, and changed configuration is taken up in between.
 const PASS: Duration = Duration::from_mins(1);
 
 /// A pass is over by then, or hangs: [`PASS`], and a look at a hundred thousand instances before it when EC2 is slow.
@@ -79,8 +81,8 @@ pub(super) struct Reconcile {
     pub(super) metrics: Metrics,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
-    /// What is known of each account-region that the settings name.
-    pub(super) regions: BTreeMap<Member, RegionState>,
+    /// What is known of each account-region that the configuration names.
+    pub(super) regions: BTreeMap<AccountRegion, RegionState>,
     pub(super) places: Places,
 }
 
@@ -113,22 +115,22 @@ enum Task {
 
 /// What became of it.
 struct Done {
-    member: Member,
+    account_region: AccountRegion,
     task: Task,
     begun: (Instant, Timestamp),
     now: Arc<InForce>,
-    outcome: Result<Pass, MemberError>,
+    outcome: Result<Pass, AccountRegionError>,
 }
 
 impl Reconcile {
     pub(super) async fn run(
         mut self,
-        mut wake_ups: mpsc::Receiver<WakeReason>,
+        mut trigger_reasons: mpsc::Receiver<TriggerReason>,
         shutdown: CancellationToken,
     ) {
         let mut passes: JoinSet<Done> = JoinSet::new();
         // Converge first: edges may have been missed while nobody was there.
-        self.take_up_settings();
+        self.take_up_configuration();
         while !shutdown.is_cancelled() {
             self.begin_due(&mut passes);
             self.arm().await;
@@ -138,15 +140,15 @@ impl Reconcile {
                 () = shutdown.cancelled() => break,
                 Some(done) = passes.join_next(), if !passes.is_empty() => self.take(ended(done), &mut passes),
                 () = tokio::time::sleep_until(due) => debug!("woken by routine"),
-                Some(WakeReason::Alarm { at }) = wake_ups.recv() => {
+                Some(TriggerReason::Alarm { at }) = trigger_reasons.recv() => {
                     self.alarm.spent();
                     debug!(%at, "woken by the alarm");
                     self.all_due(|region| region.next.is_some_and(|next| next <= at));
                 }
-                jolt = self.jolts.next() => self.notice(jolt),
+                jolt = self.jolts.next() => self.notification(jolt),
                 Ok(()) = self.current.changed() => {
-                    debug!("woken by new settings");
-                    self.take_up_settings();
+                    debug!("woken by new configuration");
+                    self.take_up_configuration();
                 }
             }
         }
@@ -156,15 +158,17 @@ impl Reconcile {
         }
     }
 
-    /// Goes by the settings in force from now on: passes over everything, and nothing more where they name nothing.
-    fn take_up_settings(&mut self) {
+    /// Goes by the configuration in force from now on: passes over everything, and nothing more where they name nothing.
+    fn take_up_configuration(&mut self) {
         let now = Arc::clone(&self.current.borrow_and_update());
-        let members = now.organisation.members().iter();
-        let named: BTreeSet<&Member> = members.map(|one| &one.member).collect();
-        self.regions.retain(|member, _| named.contains(member));
+        let account_regions = now.organisation.account_regions().iter();
+        let named: BTreeSet<&AccountRegion> =
+            account_regions.map(|one| &one.account_region).collect();
+        self.regions
+            .retain(|account_region, _| named.contains(account_region));
         self.metrics.keep_account_regions(&named);
-        for member in named {
-            let region = self.regions.entry(member.clone());
+        for account_region in named {
+            let region = self.regions.entry(account_region.clone());
             region.or_insert_with(RegionState::new).wake();
         }
     }
@@ -195,10 +199,10 @@ impl Reconcile {
     /// Begins a pass or check wherever one is due.
     fn begin_due(&mut self, passes: &mut JoinSet<Done>) {
         let now = Arc::clone(&self.current.borrow());
-        for one in now.organisation.members() {
+        for one in now.organisation.account_regions() {
             let is_due = self
                 .regions
-                .get(&one.member)
+                .get(&one.account_region)
                 .is_some_and(|region| region.under_way.is_none() && region.due <= Instant::now());
             if is_due {
                 let task = match self.driver {
@@ -212,12 +216,12 @@ impl Reconcile {
 
     fn begin(
         &mut self,
-        one: &MemberFleet,
+        one: &AccountRegionFleet,
         task: Task,
         now: &Arc<InForce>,
         passes: &mut JoinSet<Done>,
     ) {
-        let Some(region) = self.regions.get_mut(&one.member) else {
+        let Some(region) = self.regions.get_mut(&one.account_region) else {
             return;
         };
         region.under_way = Some(Instant::now());
@@ -229,21 +233,21 @@ impl Reconcile {
         };
         let (places, clock) = (Arc::clone(places), self.clock.clone());
         let (one, now) = (one.clone(), Arc::clone(now));
-        let span = info_span!("member", member = %one.member);
+        let span = info_span!("account_region", account_region = %one.account_region);
         let work = async move {
             let place = places.acquire().await;
             let begun = (Instant::now(), clock.now());
-            let (fleet, governance) = (one.fleet(), &now.governance);
+            let (fleet, schedule_set) = (one.fleet(), &now.schedule_set);
             let outcome = if let Task::Pass { .. } = task {
                 let deadline = Deadline::at(Instant::now() + PASS);
-                pass(fleet, governance, WakeUp::ROUTINE, &clock, deadline).await
+                pass(fleet, schedule_set, PassTrigger::ROUTINE, &clock, deadline).await
             } else {
-                look(fleet, governance, WakeUp::ROUTINE, &clock).await
+                look(fleet, schedule_set, PassTrigger::ROUTINE, &clock).await
             };
             drop(place);
             Done {
                 outcome: outcome.map_err(|error| now.organisation.failed(&one, error)),
-                member: one.member,
+                account_region: one.account_region,
                 task,
                 begun,
                 now,
@@ -255,41 +259,43 @@ impl Reconcile {
     /// Takes what became of a pass or check.
     fn take(&mut self, done: Done, passes: &mut JoinSet<Done>) {
         let Done {
-            member,
+            account_region,
             task,
             begun,
             now,
             outcome,
         } = done;
-        // The settings may have dropped it meanwhile; what was done there is journalled all the same.
+        // The configuration may have dropped it meanwhile; what was done there is journalled all the same.
         if let (Ok(pass), Task::Pass { .. }) = (&outcome, &task) {
             self.note(pass);
         }
-        let Some(region) = self.regions.get_mut(&member) else {
+        let Some(region) = self.regions.get_mut(&account_region) else {
             return;
         };
         region.under_way = None;
         match (outcome, task) {
-            (Err(error), _) => self.failed(&member, &error),
-            (Ok(seen), Task::Check) => self.check(&member, seen, begun, now, passes),
+            (Err(error), _) => self.failed(&account_region, &error),
+            (Ok(seen), Task::Check) => self.check(&account_region, seen, begun, now, passes),
             (Ok(seen), Task::Ask { late, sent: true }) => {
                 region.asked = newest_edge(&late);
-                self.wait_for_the_cloud(&member, seen, begun, &now);
+                self.wait_for_the_cloud(&account_region, seen, begun, &now);
             }
-            (Ok(_), Task::Ask { late, sent: false }) => self.step_in(&member, late, &now, passes),
+            (Ok(_), Task::Ask { late, sent: false }) => {
+                self.step_in(&account_region, late, &now, passes)
+            }
             (Ok(done), Task::Pass { late }) => {
                 let next = match self.driver {
                     Driver::Daemon => done.plan.next_edge,
                     Driver::Cloud => {
                         let at = self.clock.now();
-                        let did = region.audit.did(&done, now.grace, &now.governance, at);
+                        let did = region.audit.did(&done, now.grace, &now.schedule_set, at);
                         let next = region.next_look(&done, now.grace, self.triggers.is_some());
                         self.follow(did);
                         next
                     }
                 };
-                self.tell(&member, &done, &late, &now);
-                self.conclude(&member, next, begun, done);
+                self.tell(&account_region, &done, &late, &now);
+                self.conclude(&account_region, next, begun, done);
             }
         }
     }
@@ -297,16 +303,16 @@ impl Reconcile {
     /// What a look shows of the cloud's passes: where one is missing, the cloud is asked for it, and at last it is made here.
     fn check(
         &mut self,
-        member: &Member,
+        account_region: &AccountRegion,
         seen: Pass,
         begun: (Instant, Timestamp),
         now: Arc<InForce>,
         passes: &mut JoinSet<Done>,
     ) {
-        let Some(region) = self.regions.get_mut(member) else {
+        let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
-        let applied = region.audit.look(&seen, now.grace, &now.governance);
+        let applied = region.audit.look(&seen, now.grace, &now.schedule_set);
         audit::tell(&applied, &self.metrics);
         let steps = seen.plan.steps.iter();
         let late = steps
@@ -315,7 +321,7 @@ impl Reconcile {
         let late: Vec<Step> = late.cloned().collect();
         let standing = &region.standing;
         let contradicted =
-            steps.filter(|step| standing.has_outlasted(step, &seen, &now.governance));
+            steps.filter(|step| standing.has_outlasted(step, &seen, &now.schedule_set));
         let contradicted: Vec<Step> = contradicted.cloned().collect();
         let asked = region.asked;
         self.follow(applied);
@@ -328,68 +334,71 @@ impl Reconcile {
             .iter()
             .any(|step| is_late(step, now.grace * 2, seen.at));
         match &self.triggers {
-            _ if !contradicted.is_empty() || overdue => self.step_in(member, late, &now, passes),
-            _ if late.is_empty() => self.wait_for_the_cloud(member, seen, begun, &now),
+            _ if !contradicted.is_empty() || overdue => {
+                self.step_in(account_region, late, &now, passes)
+            }
+            _ if late.is_empty() => self.wait_for_the_cloud(account_region, seen, begun, &now),
             Some(_) if asked >= newest_edge(&late) => {
-                self.wait_for_the_cloud(member, seen, begun, &now);
+                self.wait_for_the_cloud(account_region, seen, begun, &now);
             }
             Some(triggers) => {
                 let triggers = triggers.clone();
-                self.ask(triggers, member, late, (seen, begun), now, passes);
+                self.ask(triggers, account_region, late, (seen, begun), now, passes);
             }
-            None => self.step_in(member, late, &now, passes),
+            None => self.step_in(account_region, late, &now, passes),
         }
     }
 
     /// The cloud has what it needs: what is there is told, and looked at again.
     fn wait_for_the_cloud(
         &mut self,
-        member: &Member,
+        account_region: &AccountRegion,
         seen: Pass,
         begun: (Instant, Timestamp),
         now: &InForce,
     ) {
-        self.tell(member, &seen, &[], now);
-        let region = self.regions.get(member);
+        self.tell(account_region, &seen, &[], now);
+        let region = self.regions.get(account_region);
         let next =
             region.and_then(|region| region.next_look(&seen, now.grace, self.triggers.is_some()));
-        self.conclude(member, next, begun, seen);
+        self.conclude(account_region, next, begun, seen);
     }
 
     /// Sends the cloud a trigger for the newest edge that it is `late` with.
     fn ask(
         &mut self,
         triggers: Triggers,
-        member: &Member,
+        account_region: &AccountRegion,
         late: Vec<Step>,
         (seen, begun): (Pass, (Instant, Timestamp)),
         now: Arc<InForce>,
         passes: &mut JoinSet<Done>,
     ) {
-        let (Some(region), Some(edge)) = (self.regions.get_mut(member), newest_edge(&late)) else {
+        let (Some(region), Some(edge)) = (self.regions.get_mut(account_region), newest_edge(&late))
+        else {
             return;
         };
         region.under_way = Some(Instant::now());
-        let member = member.clone();
+        let account_region = account_region.clone();
         passes.spawn(async move {
-            let work = Work::over(member.clone(), minute_of(edge));
+            let work = Work::over(account_region.clone(), minute_of(edge));
             let sent = match tokio::time::timeout(ASKING, triggers.send(&work)).await {
                 Ok(Ok(true)) => {
-                    info!(%member, %edge, "the cloud did not apply an edge in time: it gets another trigger");
+                    info!(%account_region, %edge, "the cloud did not apply an edge in time: it gets another trigger");
                     true
                 }
                 Ok(Ok(false)) => false,
                 Ok(Err(error)) => {
-                    warn!(%member, %error, hint = error.hint(), "the cloud can't be sent a trigger");
+                    warn!(%account_region, %error, hint = error.hint(), "the cloud can't be sent a trigger");
                     false
                 }
                 Err(_) => {
-                    warn!(%member, "the cloud can't be sent a trigger: its queue does not answer");
+                    warn!(%account_region, "the cloud can't be sent a trigger: its queue does not answer");
                     false
                 }
             };
             Done {
-                member,
+                account_region,
                 task: Task::Ask { late, sent },
                 begun,
                 now,
@@ -401,7 +410,7 @@ impl Reconcile {
     /// Makes the pass that the cloud has not made.
     fn step_in(
         &mut self,
-        member: &Member,
+        account_region: &AccountRegion,
         late: Vec<Step>,
         now: &Arc<InForce>,
         passes: &mut JoinSet<Done>,
@@ -411,17 +420,17 @@ impl Reconcile {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
                   "the cloud did not apply an edge in time: the daemon does");
         }
-        if let Some(region) = self.regions.get_mut(member) {
+        if let Some(region) = self.regions.get_mut(account_region) {
             let missed = region.audit.newly_missed(&late);
             self.metrics.edges(EdgeOutcome::Missed, missed);
         }
-        if let Some(one) = now.organisation.member(member).cloned() {
+        if let Some(one) = now.organisation.account_region(account_region).cloned() {
             self.begin(&one, Task::Pass { late }, now, passes);
         }
     }
 
-    fn failed(&mut self, member: &Member, error: &MemberError) {
-        let Some(region) = self.regions.get_mut(member) else {
+    fn failed(&mut self, account_region: &AccountRegion, error: &AccountRegionError) {
+        let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
         let wait = region.backoff.after_failure();
@@ -430,15 +439,15 @@ impl Reconcile {
         (region.seen, region.answers) = (None, Some(false));
         let (failures, retry_seconds) = (region.backoff.failures(), wait.as_secs());
         error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
-        if let MemberFailure::Cloud(cloud) = &error.failure
+        if let AccountRegionFailure::Cloud(cloud) = &error.failure
             && failures == WORTH_TELLING
         {
             region.told = true;
-            let (place, now) = (member.to_string(), self.clock.now());
+            let (place, now) = (account_region.to_string(), self.clock.now());
             self.notifier
-                .tell(&Notice::unreachable(&place, cloud, failures, now));
+                .tell(&Notification::unreachable(&place, cloud, failures, now));
         }
-        self.metrics.account_region(member, None);
+        self.metrics.account_region(account_region, None);
         self.sum_up();
         let all_fail = |region: &RegionState| region.answers == Some(false);
         if self.regions.values().all(all_fail) {
@@ -449,21 +458,21 @@ impl Reconcile {
     /// What a pass that had nothing to do has seen still holds, so that polling need not look.
     fn conclude(
         &mut self,
-        member: &Member,
+        account_region: &AccountRegion,
         next: Option<Timestamp>,
         (instant, begun): (Instant, Timestamp),
         pass: Pass,
     ) {
-        let Some(region) = self.regions.get_mut(member) else {
+        let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
         if region.backoff.after_success() {
-            info!(%member, "EC2 answers again");
+            info!(%account_region, "EC2 answers again");
         }
         let now = self.clock.now();
         if std::mem::take(&mut region.told) {
-            let place = member.to_string();
-            self.notifier.tell(&Notice::reachable(&place, now));
+            let place = account_region.to_string();
+            self.notifier.tell(&Notification::reachable(&place, now));
         }
         region.answers = Some(true);
         region.next = next;
@@ -473,11 +482,11 @@ impl Reconcile {
             ROUTINE
         };
         region.due = Instant::now() + wait;
-        self.metrics.account_region(member, Some(now));
+        self.metrics.account_region(account_region, Some(now));
         self.pulse.well();
         if pass.plan.steps.is_empty() {
             let look = Look {
-                member: member.clone(),
+                account_region: account_region.clone(),
                 begun,
                 instances: pass.instances,
             };
@@ -492,14 +501,14 @@ impl Reconcile {
         }
     }
 
-    fn tell(&mut self, member: &Member, pass: &Pass, late: &[Step], now: &InForce) {
-        let Some(region) = self.regions.get_mut(member) else {
+    fn tell(&mut self, account_region: &AccountRegion, pass: &Pass, late: &[Step], now: &InForce) {
+        let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
-        for notice in region.standing.news(pass, late, &now.governance) {
-            self.notifier.tell(&notice);
+        for notification in region.standing.news(pass, late, &now.schedule_set) {
+            self.notifier.tell(&notification);
         }
-        region.seen = Some(Summary::of(pass, &now.governance));
+        region.seen = Some(Summary::of(pass, &now.schedule_set));
         self.sum_up();
     }
 
@@ -510,10 +519,10 @@ impl Reconcile {
             .values()
             .filter_map(|region| region.seen.as_ref());
         let sum = Summary::sum(seen);
-        self.metrics.fleet(&sum.states, sum.governed, sum.next_edge);
+        self.metrics.fleet(&sum.states, sum.managed, sum.next_edge);
         self.health.sees(Sight {
             next_edge: sum.next_edge,
-            governed: sum.governed,
+            managed: sum.managed,
         });
     }
 
@@ -528,7 +537,7 @@ impl Reconcile {
     }
 
     /// What was to be waited for may be due already, or again: the passes that follow say when.
-    fn notice(&mut self, jolt: Jolt) {
+    fn notification(&mut self, jolt: Jolt) {
         self.metrics.time_jumped();
         warn!(%jolt, "time made a jump: looking at once");
         for region in self.regions.values_mut() {

@@ -1,7 +1,7 @@
-//! Settings that change while the daemon runs: read anew at a SIGHUP, and when one of their files is another.
+//! Configuration that change while the daemon runs: read anew at a SIGHUP, and when one of their files is another.
 //!
 //! Files are looked at every few seconds rather than watched: editors and configuration management replace them by renaming, behind
-//! symbolic links and on network file systems, all of which a look sees. Settings that can't be used leave those in force that are.
+//! symbolic links and on network file systems, all of which a look sees. Configuration that can't be used leave those in force that are.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
-use curfew_config::{Overrides, Settings};
+use curfew_config::{Configuration, Overrides};
 use curfew_deploy::DeployError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -29,16 +29,16 @@ use crate::systemd::{News, ServiceManager};
 /// is not read half-written: within four seconds.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// While the settings can't be used, they are tried again after so long: a file that they name may come that was never there.
+/// While the configuration can't be used, they are tried again after so long: a file that they name may come that was never there.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// How to read the settings again.
+/// How to read the configuration again.
 #[derive(Debug)]
 pub struct Reload {
     /// How they were read at the start.
     pub overrides: Overrides,
     /// What they said at the start.
-    pub settings: Settings,
+    pub configuration: Configuration,
     /// The way to the accounts and regions that they name.
     pub connection: Connection,
     /// Somebody asks for it: SIGHUP.
@@ -50,7 +50,7 @@ type Files = Vec<(PathBuf, Option<Version>)>;
 
 pub(super) struct Reloading {
     overrides: Overrides,
-    settings: Settings,
+    configuration: Configuration,
     connection: Connection,
     asked: Arc<Notify>,
     in_force: watch::Sender<Arc<InForce>>,
@@ -64,7 +64,7 @@ pub(super) struct Reloading {
     waiting: Vec<&'static str>,
 }
 
-/// Why the settings are read again.
+/// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Because {
     /// Somebody asked, and is answered.
@@ -84,7 +84,7 @@ impl Reloading {
     ) -> Self {
         Self {
             overrides: reload.overrides,
-            settings: reload.settings,
+            configuration: reload.configuration,
             connection: reload.connection,
             asked: reload.asked,
             in_force,
@@ -133,7 +133,7 @@ impl Reloading {
 
     /// The files that count, and what tells one version of each from another.
     async fn files(&self) -> Files {
-        let holidays = self.settings.holiday_files.iter();
+        let holidays = self.configuration.holiday_files.iter();
         let files: Vec<PathBuf> = self
             .overrides
             .file
@@ -153,7 +153,7 @@ impl Reloading {
         .await
     }
 
-    /// Takes the settings up, or says why not. An error is one that the daemon is not ready for: it watches over other schedules than
+    /// Takes the configuration up, or says why not. An error is one that the daemon is not ready for: it watches over other schedules than
     /// those that are deployed.
     async fn reload(&mut self, because: Because) -> Result<(), String> {
         // Before it was ready there is nothing that the manager could call a reload.
@@ -166,9 +166,9 @@ impl Reloading {
         }
         let overrides = self.overrides.clone();
         let result = match apart(move || curfew_config::load(&overrides)).await {
-            Ok(settings) => match self.loss(&settings).await {
+            Ok(configuration) => match self.loss(&configuration).await {
                 None => {
-                    self.take(settings, because);
+                    self.take(configuration, because);
                     Ok(())
                 }
                 Some(error) => {
@@ -187,26 +187,27 @@ impl Reloading {
             }
         };
         let generation = self.in_force.borrow().generation;
-        self.health.settings(generation, self.problem.clone());
-        self.metrics.settings(generation, self.problem.is_some());
+        self.health.configuration(generation, self.problem.clone());
+        self.metrics
+            .configuration(generation, self.problem.is_some());
         if let Some(manager) = &manager {
             manager.tell(&[News::Ready, News::Status(&self.health.status())]);
         }
         result
     }
 
-    /// What the cloud would lose by these settings that another file published. Where the cloud does not say, nothing: it is asked again
+    /// What the cloud would lose by this configuration that another file published. Where the cloud does not say, nothing: it is asked again
     /// before anything is published.
-    async fn loss(&self, found: &Settings) -> Option<DeployError> {
+    async fn loss(&self, found: &Configuration) -> Option<DeployError> {
         let rules = self.in_force.borrow().rules.clone()?;
-        let has_all = |settings: &Settings| {
-            let mut names = self.settings.document.schedules.keys();
-            names.all(|name| settings.document.schedules.contains_key(name))
+        let has_all = |configuration: &Configuration| {
+            let mut names = self.configuration.document.schedules.keys();
+            names.all(|name| configuration.document.schedules.contains_key(name))
         };
         if has_all(found) {
             return None;
         }
-        let stack = &self.settings.stack.name;
+        let stack = &self.configuration.stack.name;
         let loss = curfew_deploy::loss(&rules.connection, stack, &found.publication()).await;
         let loss = loss.ok().flatten()?;
         let stack = stack.clone();
@@ -218,59 +219,59 @@ impl Reloading {
             let generation = self.in_force.borrow().generation;
             error!(
                 error = text,
-                generation, "the settings can't be used: those of before stay in force"
+                generation, "the configuration can't be used: those of before stay in force"
             );
         }
         self.problem = Some(text);
     }
 
-    fn take(&mut self, mut found: Settings, because: Because) {
+    fn take(&mut self, mut found: Configuration, because: Because) {
         if self.problem.take().is_some() {
-            info!("the settings can be used again");
+            info!("the configuration can be used again");
         }
-        let waiting = keep_what_needs_a_restart(&mut found, &self.settings);
+        let waiting = keep_what_needs_a_restart(&mut found, &self.configuration);
         if !waiting.is_empty() && (because == Because::Asked || waiting != self.waiting) {
             let keys = waiting.join(", ");
             warn!(keys, "some settings only change with a restart");
         }
         self.waiting = waiting;
-        if found.warnings != self.settings.warnings {
+        if found.warnings != self.configuration.warnings {
             found.log_warnings();
         }
-        if is_the_same(&found, &self.settings) {
+        if is_the_same(&found, &self.configuration) {
             if because == Because::Asked {
-                info!("the settings were read again: nothing has changed");
+                info!("the configuration was read again: nothing has changed");
             }
-            self.settings = found;
+            self.configuration = found;
             return;
         }
         let before = Arc::clone(&self.in_force.borrow());
-        let organisation = if found.membership == self.settings.membership {
+        let organisation = if found.targets == self.configuration.targets {
             before.organisation.clone()
         } else {
             if before.rules.is_some() {
                 // The role and the work queue are the stack's, and know the accounts and regions that were there when it was made.
                 warn!("the accounts or regions have changed: `curfew deploy` tells the stack");
             }
-            Organisation::open(&self.connection, &found.membership)
+            Organisation::open(&self.connection, &found.targets)
         };
         let generation = before.generation + 1;
-        let schedules = found.governance.schedules.len();
-        info!(generation, schedules, "settings are in force");
+        let schedules = found.schedule_set.schedules.len();
+        info!(generation, schedules, "configuration is in force");
         let rules = before.rules.as_ref().map(|rules| RuleKeeper {
             connection: rules.connection.clone(),
-            settings: found.clone(),
+            configuration: found.clone(),
         });
         self.in_force.send_replace(Arc::new(InForce {
             generation,
-            governance: Arc::new(found.governance.clone()),
+            schedule_set: Arc::new(found.schedule_set.clone()),
             organisation,
             tempo: Tempo::of(&found.daemon),
             retention: found.daemon.retention,
             grace: found.daemon.grace,
             rules,
         }));
-        self.settings = found;
+        self.configuration = found;
     }
 }
 
@@ -281,7 +282,10 @@ async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 /// Puts back what a running daemon can't change, and names it.
-fn keep_what_needs_a_restart(found: &mut Settings, running: &Settings) -> Vec<&'static str> {
+fn keep_what_needs_a_restart(
+    found: &mut Configuration,
+    running: &Configuration,
+) -> Vec<&'static str> {
     let mut keys = Vec::new();
     keep(&mut found.aws, &running.aws, "aws", &mut keys);
     keep(&mut found.notify, &running.notify, "notify", &mut keys);
@@ -322,10 +326,10 @@ fn keep<T: PartialEq + Clone>(
 }
 
 /// Whether nothing differs that the daemon goes by.
-fn is_the_same(one: &Settings, other: &Settings) -> bool {
+fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
     one.document == other.document
-        && one.governance == other.governance
-        && one.membership == other.membership
+        && one.schedule_set == other.schedule_set
+        && one.targets == other.targets
         && one.stack.heartbeat == other.stack.heartbeat
         && one.daemon == other.daemon
 }
@@ -370,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_while_the_settings_are_read_is_seen_by_the_next_look() {
+    fn what_changes_while_the_configuration_is_read_is_seen_by_the_next_look() {
         let folder = tempfile::tempdir().unwrap();
         let look = |names: &[&str]| -> Files {
             let paths = names.iter().map(|name| folder.path().join(name));

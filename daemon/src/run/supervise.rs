@@ -15,7 +15,7 @@ use super::RunError;
 use crate::backoff::Backoff;
 use crate::health::{Health, Pulse};
 use crate::metrics::Metrics;
-use crate::notify::{Bystander, Notice};
+use crate::notify::{Bystander, Notification};
 use crate::systemd::{News, ServiceManager};
 
 /// A task that has been at work for so long is not the one that kept dying: its next death is a first one.
@@ -140,7 +140,7 @@ impl Keeper {
                     ended = &mut running => break ended,
                     () = self.abandon.cancelled() => return,
                     () = tokio::time::sleep_until(begun + SETTLED), if told => {
-                        notifier.tell(&Notice::recovered(task, clock.now()));
+                        notifier.tell(&Notification::recovered(task, clock.now()));
                         told = false;
                     }
                 }
@@ -166,7 +166,7 @@ impl Keeper {
             health.is_down(task, &why);
             metrics.task_restarted(task);
             if deaths == WORTH_TELLING {
-                notifier.tell(&Notice::dying(task, &why, deaths, clock.now()));
+                notifier.tell(&Notification::dying(task, &why, deaths, clock.now()));
                 told = true;
             }
             self.shutdown

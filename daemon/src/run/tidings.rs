@@ -1,19 +1,19 @@
-//! What there is to tell of a look or a pass: problems, once each while they last, and holds that come and go.
+//! What there is to tell of a look or a pass: problems, once each while they last, and overrides that come and go.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::memory::{Cause, LAST_TAG, Last};
-use curfew_core::schedule::{Firmness, ScheduleName};
+use curfew_core::schedule::{Enforcement, ScheduleName};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
 use curfew_core::step::{RetryChange, Step, StepAction};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::notify::Notice;
+use crate::notify::Notification;
 
 /// Problems that are there at every look until somebody mends them: each is told once, when it has lasted long enough to be one.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct Problem {
 }
 
 impl Standing {
-    /// Tells a deviation that has lasted for `patience`: who has just placed a hold, or mends by itself within seconds, is none.
+    /// Tells a deviation that has lasted for `patience`: who has just placed an override, or mends by itself within seconds, is none.
     pub(super) fn lasting(patience: Duration) -> Self {
         Self {
             patience: SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX),
@@ -49,7 +49,12 @@ impl Standing {
     }
 
     /// Whether a step mends a contradiction that the cloud has had all the patience for.
-    pub(super) fn has_outlasted(&self, step: &Step, pass: &Pass, governance: &Governance) -> bool {
+    pub(super) fn has_outlasted(
+        &self,
+        step: &Step,
+        pass: &Pass,
+        schedule_set: &ScheduleSet,
+    ) -> bool {
         let key = (step.instance.clone(), Sort::Contradicts);
         let lasts = self.known.get(&key);
         let lasts = lasts.is_some_and(|problem| self.judged_at(problem) <= pass.at);
@@ -57,7 +62,7 @@ impl Standing {
         lasts
             && instances
                 .find(|one| one.id == step.instance)
-                .is_some_and(|instance| contradicts(instance, step, governance))
+                .is_some_and(|instance| contradicts(instance, step, schedule_set))
     }
 
     /// When the next contradiction will have lasted for too long.
@@ -83,52 +88,56 @@ impl Standing {
         &mut self,
         pass: &Pass,
         late: &[Step],
-        governance: &Governance,
-    ) -> Vec<Notice> {
+        schedule_set: &ScheduleSet,
+    ) -> Vec<Notification> {
         let now = pass.at;
         let by_id: HashMap<&InstanceId, &Instance> =
             pass.instances.iter().map(|one| (&one.id, one)).collect();
-        let mut found: BTreeMap<Key, Notice> = BTreeMap::new();
-        let mut add = |id: &InstanceId, sort, notice: &dyn Fn(&Instance) -> Option<Notice>| {
-            if let Some((instance, notice)) = by_id
-                .get(id)
-                .and_then(|instance| Some((*instance, notice(instance)?)))
-            {
-                let key = (id.clone(), sort);
-                found.insert(key, notice.of_schedule(schedule(governance, instance)));
-            }
-        };
+        let mut found: BTreeMap<Key, Notification> = BTreeMap::new();
+        let mut add =
+            |id: &InstanceId, sort, notification: &dyn Fn(&Instance) -> Option<Notification>| {
+                if let Some((instance, notification)) = by_id
+                    .get(id)
+                    .and_then(|instance| Some((*instance, notification(instance)?)))
+                {
+                    let key = (id.clone(), sort);
+                    found.insert(
+                        key,
+                        notification.of_schedule(schedule(schedule_set, instance)),
+                    );
+                }
+            };
         for step in late {
             add(&step.instance, Sort::Missed, &|instance| {
-                Some(Notice::missed(instance, step, now))
+                Some(Notification::missed(instance, step, now))
             });
         }
         for step in &pass.plan.steps {
             add(&step.instance, Sort::Failed, &|instance| {
                 let why = fell_back(instance, step)?;
-                Some(Notice::fell_back(instance, step, why, now))
+                Some(Notification::fell_back(instance, step, why, now))
             });
             add(&step.instance, Sort::Contradicts, &|instance| {
-                contradicts(instance, step, governance)
-                    .then(|| Notice::contradicts(instance, step, now))
+                contradicts(instance, step, schedule_set)
+                    .then(|| Notification::contradicts(instance, step, now))
             });
         }
         for skip in &pass.plan.skipped {
             let sort = match skip.reason {
-                SkipReason::MalformedHold { .. }
+                SkipReason::MalformedOverride { .. }
                 | SkipReason::MalformedRequest { .. }
                 | SkipReason::MalformedSchedule { .. } => Sort::Unreadable,
                 SkipReason::WaitingToRetry { .. } => Sort::Failed,
                 _ => continue,
             };
             add(&skip.instance, sort, &|instance| {
-                Some(Notice::left_alone(instance, skip, now))
+                Some(Notification::left_alone(instance, skip, now))
             });
         }
         for Outcome { step, result, .. } in &pass.outcomes {
             if let StepResult::Failed(error) | StepResult::NotRemembered { error, .. } = result {
                 add(&step.instance, Sort::Failed, &|instance| {
-                    Some(Notice::failed(instance, step, error, now))
+                    Some(Notification::failed(instance, step, error, now))
                 });
             }
         }
@@ -141,14 +150,14 @@ impl Standing {
     /// What was not found any more is over; of an instance that EC2 is still moving, nobody knows yet.
     fn new_among(
         &mut self,
-        found: BTreeMap<Key, Notice>,
+        found: BTreeMap<Key, Notification>,
         undecided: &BTreeSet<&InstanceId>,
         now: Timestamp,
-    ) -> Vec<Notice> {
+    ) -> Vec<Notification> {
         self.known
             .retain(|key, _| found.contains_key(key) || undecided.contains(&key.0));
         let mut news = Vec::new();
-        for (key, notice) in found {
+        for (key, notification) in found {
             // Only a contradiction mends by itself; what was missed or failed has.
             let patience = match key.1 {
                 Sort::Contradicts => self.patience,
@@ -160,15 +169,15 @@ impl Standing {
             });
             if !problem.told && now.duration_since(problem.since) >= patience {
                 problem.told = true;
-                news.push(notice);
+                news.push(notification);
             }
         }
         news
     }
 }
 
-pub(super) fn schedule(governance: &Governance, instance: &Instance) -> Option<ScheduleName> {
-    let schedule = governance.schedule_for(instance).ok()?;
+pub(super) fn schedule(schedule_set: &ScheduleSet, instance: &Instance) -> Option<ScheduleName> {
+    let schedule = schedule_set.schedule_for(instance).ok()?;
     Some(schedule.name.clone())
 }
 
@@ -183,12 +192,12 @@ fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
     step.note.as_deref().filter(|_| again)
 }
 
-/// Whether a step puts right what somebody else did: against a hold, or against an enforced schedule whose edge was applied.
-fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> bool {
+/// Whether a step puts right what somebody else did: against an override, or against an enforced schedule whose edge was applied.
+fn contradicts(instance: &Instance, step: &Step, schedule_set: &ScheduleSet) -> bool {
     if step.action == StepAction::Record {
         return false;
     }
-    if let Cause::Hold(_) = &step.cause {
+    if let Cause::Override(_) = &step.cause {
         return true;
     }
     let last: Option<Last> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
@@ -197,12 +206,12 @@ fn contradicts(instance: &Instance, step: &Step, governance: &Governance) -> boo
     };
     match &step.cause {
         Cause::Schedule(_) | Cause::Request(_) => {
-            let enforced = governance
+            let enforced = schedule_set
                 .schedule_for(instance)
-                .is_ok_and(|schedule| schedule.firmness == Firmness::Enforced);
+                .is_ok_and(|schedule| schedule.enforcement == Enforcement::Enforced);
             enforced && step.edge.is_none_or(|edge| done.at >= edge.at)
         }
-        Cause::Hold(_) | Cause::Outside | Cause::Adopted => false,
+        Cause::Override(_) | Cause::External | Cause::Adopted => false,
     }
 }
 
@@ -211,16 +220,16 @@ mod tests {
     use super::*;
     use crate::run::fixture::{self, at};
     use curfew_core::instance::InstanceState;
-    use curfew_core::memory::HOLD_TAG;
+    use curfew_core::memory::OVERRIDE_TAG;
     use curfew_core::plan::plan;
     use curfew_core::world::World;
 
-    fn governance() -> Governance {
+    fn schedule_set() -> ScheduleSet {
         let document = r#"{"schedules": {
             "office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"},
             "strict": {"timezone": "UTC", "running": "Mon-Sun 00:00-24:00", "enforce": true}
         }}"#;
-        fixture::governance(document)
+        fixture::schedule_set(document)
     }
 
     fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
@@ -230,8 +239,8 @@ mod tests {
 
     fn look(instance: &Instance, now: &str) -> Pass {
         let instances = vec![instance.clone()];
-        let governance = governance();
-        let plan = plan(&World::unasked(&governance, &instances), at(now));
+        let schedule_set = schedule_set();
+        let plan = plan(&World::unasked(&schedule_set, &instances), at(now));
         Pass {
             at: at(now),
             instances,
@@ -242,8 +251,10 @@ mod tests {
     }
 
     fn told(standing: &mut Standing, pass: &Pass) -> Vec<String> {
-        let news = standing.news(pass, &[], &governance());
-        news.iter().map(|notice| notice.what.clone()).collect()
+        let news = standing.news(pass, &[], &schedule_set());
+        news.iter()
+            .map(|notification| notification.what.clone())
+            .collect()
     }
 
     #[test]
@@ -254,7 +265,7 @@ mod tests {
             &[
                 ("Schedule", "office"),
                 (
-                    HOLD_TAG,
+                    OVERRIDE_TAG,
                     "stopped since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice",
                 ),
                 (LAST_TAG, "2026-11-23T11:00:00Z stop override by alice"),
@@ -338,7 +349,7 @@ mod tests {
         let mut standing = Standing::lasting(Duration::ZERO);
         let broken = instance(
             InstanceState::Running,
-            &[("Schedule", "office"), (HOLD_TAG, "soon")],
+            &[("Schedule", "office"), (OVERRIDE_TAG, "soon")],
         );
         let said = told(&mut standing, &look(&broken, "12:00:00"));
         assert!(

@@ -72,7 +72,7 @@ pub(super) struct Inbox {
 pub(super) struct Incoming<'a> {
     /// What it is to write.
     pub(super) inbox: &'a mut Inbox,
-    /// The settings to judge it by.
+    /// The configuration to judge it by.
     pub(super) current: Current,
 }
 
@@ -98,8 +98,8 @@ impl Watcher {
                 () = shutdown.cancelled() => break,
                 Ok(()) = current.changed() => {
                     let now = Arc::clone(&current.borrow_and_update());
-                    self.watched.govern(&now.governance);
-                    self.ledger.govern(&now);
+                    self.watched.manage(&now.schedule_set);
+                    self.ledger.manage(&now);
                     self.retention = now.retention;
                 }
                 Some(seen) = inbox.sightings.recv() => {

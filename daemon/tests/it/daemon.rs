@@ -8,12 +8,12 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
-use curfew_config::{DaemonSettings, Driver, QueueSetting};
-use curfew_core::govern::Governance;
+use curfew_config::{DaemonConfiguration, Driver, QueueSetting};
+use curfew_core::account_regions::Targets;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
-use curfew_core::membership::Membership;
-use curfew_core::memory::{HOLD_TAG, LAST_TAG};
-use curfew_core::settings::RawGovernance;
+use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_daemon::health::Health;
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::run::{Ports, RunError, Triggers, run};
@@ -28,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 const EDGE: &str = "2026-11-23T19:00:00Z";
 
-fn governance() -> Arc<Governance> {
+fn schedule_set() -> Arc<ScheduleSet> {
     let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
     Arc::new(
-        RawGovernance::from_json(document)
+        RawScheduleSet::from_json(document)
             .unwrap()
             .resolve()
             .unwrap(),
@@ -55,14 +55,14 @@ fn since_the_edge(clock: &Clock) -> SignedDuration {
     clock.now().duration_since(EDGE.parse().unwrap())
 }
 
-fn settings(driver: Driver, grace: Duration) -> DaemonSettings {
-    DaemonSettings {
+fn configuration(driver: Driver, grace: Duration) -> DaemonConfiguration {
+    DaemonConfiguration {
         driver,
         poll: Duration::from_millis(100),
         poll_quiet: Duration::from_millis(100),
         queue: QueueSetting::Off,
         grace,
-        ..DaemonSettings::default()
+        ..DaemonConfiguration::default()
     }
 }
 
@@ -88,9 +88,14 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn begin(ec2: &Model, clock: &Clock, state: &Path, settings: DaemonSettings) -> Self {
-        let home = Membership::default();
-        Self::begin_in(ec2, clock, state, settings, home).await
+    async fn begin(
+        ec2: &Model,
+        clock: &Clock,
+        state: &Path,
+        configuration: DaemonConfiguration,
+    ) -> Self {
+        let home = Targets::default();
+        Self::begin_in(ec2, clock, state, configuration, home).await
     }
 
     /// The same in these regions.
@@ -98,10 +103,10 @@ impl Daemon {
         ec2: &Model,
         clock: &Clock,
         state: &Path,
-        settings: DaemonSettings,
-        membership: Membership,
+        configuration: DaemonConfiguration,
+        targets: Targets,
     ) -> Self {
-        Self::begin_with(ec2, clock, state, settings, membership, |_| None).await
+        Self::begin_with(ec2, clock, state, configuration, targets, |_| None).await
     }
 
     /// The same in front of a stack, whose Lambda does nothing by itself.
@@ -111,19 +116,19 @@ impl Daemon {
         state: &Path,
         grace: Duration,
     ) -> Self {
-        let (settings, home) = (settings(Driver::Cloud, grace), Membership::default());
+        let (configuration, home) = (configuration(Driver::Cloud, grace), Targets::default());
         let triggers = |connection: &Connection| {
             Some(Triggers::of_stack(connection, &"curfew".parse().unwrap()))
         };
-        Self::begin_with(ec2, clock, state, settings, home, triggers).await
+        Self::begin_with(ec2, clock, state, configuration, home, triggers).await
     }
 
     async fn begin_with(
         ec2: &Model,
         clock: &Clock,
         state: &Path,
-        settings: DaemonSettings,
-        membership: Membership,
+        configuration: DaemonConfiguration,
+        targets: Targets,
         triggers: impl FnOnce(&Connection) -> Option<Triggers>,
     ) -> Self {
         let server = serve_with(ec2.clone(), TimeSource::Held).await;
@@ -135,7 +140,7 @@ impl Daemon {
         let connection = Connection::open(options).await.unwrap();
         // From here on, it can be read.
         drop(Journal::open(state).unwrap());
-        let organisation = Organisation::open(&connection, &membership);
+        let organisation = Organisation::open(&connection, &targets);
         let ports = Ports {
             metrics: Metrics::new(connection.calls.clone()),
             triggers: triggers(&connection),
@@ -144,7 +149,8 @@ impl Daemon {
         let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
-        let task = tokio::spawn(async move { run(&settings, governance(), ports, token).await });
+        let task =
+            tokio::spawn(async move { run(&configuration, schedule_set(), ports, token).await });
         Self {
             shutdown,
             task,
@@ -167,22 +173,25 @@ impl Daemon {
 }
 
 /// Two regions, of which `eu-west-1` hangs: it accepts calls and never answers.
-fn one_that_hangs(ec2: &Model) -> Membership {
+fn one_that_hangs(ec2: &Model) -> Targets {
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     ec2.fault(hangs.in_region("eu-west-1"));
-    Membership {
+    Targets {
         regions: Some(["eu-west-1", "us-east-1"].map(Region::new).to_vec()),
         accounts: Vec::new(),
     }
 }
 
-async fn the_edge_is_on_time_while_another_region_hangs(settings: DaemonSettings, most: i64) {
+async fn the_edge_is_on_time_while_another_region_hangs(
+    configuration: DaemonConfiguration,
+    most: i64,
+) {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_secs(4));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let membership = one_that_hangs(&ec2);
-    let daemon = Daemon::begin_in(&ec2, &clock, state.path(), settings, membership).await;
+    let targets = one_that_hangs(&ec2);
+    let daemon = Daemon::begin_in(&ec2, &clock, state.path(), configuration, targets).await;
     until("the instance is stopped", || {
         ec2.state(&web) != InstanceState::Running
     })
@@ -203,14 +212,14 @@ async fn the_edge_is_on_time_while_another_region_hangs(settings: DaemonSettings
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_is_applied_on_time_while_another_account_region_hangs() {
-    let settings = settings(Driver::Daemon, Duration::ZERO);
-    the_edge_is_on_time_while_another_region_hangs(settings, 5).await;
+    let configuration = configuration(Driver::Daemon, Duration::ZERO);
+    the_edge_is_on_time_while_another_region_hangs(configuration, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missed_edge_is_made_up_for_on_time_while_another_account_region_hangs() {
-    let settings = settings(Driver::Cloud, Duration::from_secs(2));
-    the_edge_is_on_time_while_another_region_hangs(settings, 8).await;
+    let configuration = configuration(Driver::Cloud, Duration::from_secs(2));
+    the_edge_is_on_time_while_another_region_hangs(configuration, 8).await;
 }
 
 fn edges(state: &Path) -> Vec<EdgeEntry> {
@@ -235,8 +244,8 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
     let clock = clock_before_the_edge(Duration::from_secs(4));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
 
     until("the instance is stopped", || {
         ec2.state(&web) != InstanceState::Running
@@ -264,8 +273,8 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
     let clock = clock_before_the_edge(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let settings = settings(Driver::Cloud, Duration::from_secs(3));
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Cloud, Duration::from_secs(3));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
 
     until("the daemon acts", || {
         ec2.state(&web) != InstanceState::Running
@@ -286,12 +295,12 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
 
 /// The queue by which the Lambda of a stack is given work. Nothing takes it from there.
 fn work_queue(ec2: &Model) -> String {
-    let settings = QueueSettings {
+    let configuration = QueueSettings {
         order: Order::Fifo,
         ..QueueSettings::default()
     };
     let home = Home::new("000000000000", "us-east-1");
-    ec2.create_queue(&home, "curfew-curfew-work.fifo", settings)
+    ec2.create_queue(&home, "curfew-curfew-work.fifo", configuration)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,8 +317,8 @@ async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_b
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(since_the_morning("web"));
     let queue = work_queue(&ec2);
-    let settings = Duration::try_from(grace).unwrap();
-    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), settings).await;
+    let configuration = Duration::try_from(grace).unwrap();
+    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), configuration).await;
 
     let checks = "curfew_passes_total{outcome=\"done\"}";
     daemon.counts(checks, "1").await;
@@ -318,8 +327,9 @@ async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_b
     daemon.counts(checks, "2").await;
     let messages = ec2.messages(&queue);
     let work: serde_json::Value = serde_json::from_str(&messages[0].body).unwrap();
-    let member = serde_json::json!({"region": "us-east-1"});
-    let wanted = serde_json::json!({"command": "wake", "at": EDGE, "member": member});
+    let account_region = serde_json::json!({"region": "us-east-1"});
+    let wanted =
+        serde_json::json!({"command": "wake", "at": EDGE, "account_region": account_region});
     assert_eq!(
         work, wanted,
         "a pass over this account-region for the edge's minute"
@@ -386,8 +396,8 @@ async fn acts_without_a_trigger(spoil: impl FnOnce(&Model)) {
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(since_the_morning("web"));
     spoil(&ec2);
-    let settings = Duration::try_from(grace).unwrap();
-    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), settings).await;
+    let configuration = Duration::try_from(grace).unwrap();
+    let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), configuration).await;
     until("the daemon acts", || {
         ec2.state(&web) != InstanceState::Running
     })
@@ -427,8 +437,8 @@ async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_i
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
     ec2.deny(Denial::of(Action::StopInstances));
-    let settings = settings(Driver::Cloud, Duration::from_secs(3));
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Cloud, Duration::from_secs(3));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     let outcomes = || -> Vec<EdgeOutcome> {
         let edges = edges(state.path());
         edges.iter().map(|entry| entry.followed.outcome).collect()
@@ -458,8 +468,8 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
     let begin = async || {
-        let settings = settings(Driver::Cloud, Duration::from_mins(1));
-        Daemon::begin(&ec2, &clock, state.path(), settings).await
+        let configuration = configuration(Driver::Cloud, Duration::from_mins(1));
+        Daemon::begin(&ec2, &clock, state.path(), configuration).await
     };
     let daemon = begin().await;
     until("the first look is journalled", || {
@@ -491,8 +501,8 @@ async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
     let web = ec2.launch(office("web"));
     // Each failing pass tries three times itself.
     ec2.fault(Fault::error(Action::DescribeInstances, 503, "Unavailable").times(9));
-    let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     until("the edge is applied all the same", || {
         ec2.state(&web) != InstanceState::Running
     })
@@ -516,8 +526,8 @@ async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journall
         assert!(bug.is_err(), "a bug in the clock");
         told.now()
     });
-    let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     until("the edge is applied and journalled all the same", || {
         ec2.advance(SignedDuration::from_secs(1));
         let causes = causes(state.path());
@@ -549,8 +559,8 @@ async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_appli
     let (clock, hours) = clock_to_set(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     until("the first pass is made", || {
         daemon.health.unready().is_empty()
     })
@@ -581,8 +591,8 @@ async fn an_edge_that_the_cloud_applies_is_followed() {
     let clock = clock_before_the_edge(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let settings = settings(Driver::Cloud, Duration::from_hours(1));
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Cloud, Duration::from_hours(1));
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     until("the first look is taken", || {
         daemon.health.unready().is_empty()
     })
@@ -617,12 +627,18 @@ async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
-    let hold = "stopped since 2026-11-23T12:00:00Z until 2026-11-24T18:00:00Z by alice";
-    let web = ec2.launch(office("web").tag(HOLD_TAG, hold));
+    let override_ = "stopped since 2026-11-23T12:00:00Z until 2026-11-24T18:00:00Z by alice";
+    let web = ec2.launch(office("web").tag(OVERRIDE_TAG, override_));
     let grace = Duration::from_secs(3);
     let begun = clock.now();
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings(Driver::Cloud, grace)).await;
-    until("the hold is kept", || {
+    let daemon = Daemon::begin(
+        &ec2,
+        &clock,
+        state.path(),
+        configuration(Driver::Cloud, grace),
+    )
+    .await;
+    until("the override is kept", || {
         ec2.state(&web) != InstanceState::Running
     })
     .await;
@@ -641,8 +657,8 @@ async fn calls_are_counted_by_how_they_went() {
     ec2.fault(Fault::error(action, 503, "RequestLimitExceeded").times(1));
     ec2.fault(Fault::error(action, 500, "InternalError").times(1));
     ec2.fault(Fault::error(action, 403, "UnauthorizedOperation").times(1));
-    let settings = settings(Driver::Daemon, Duration::ZERO);
-    let daemon = Daemon::begin(&ec2, &clock, state.path(), settings).await;
+    let configuration = configuration(Driver::Daemon, Duration::ZERO);
+    let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     for outcome in ["throttled", "failed", "refused"] {
         let metric = format!(
             "curfew_api_calls_total{{action=\"DescribeInstances\",outcome=\"{outcome}\",service=\"EC2\"}}"
@@ -652,7 +668,7 @@ async fn calls_are_counted_by_how_they_went() {
     daemon
         .counts("curfew_instances{state=\"running\"}", "1")
         .await;
-    daemon.counts("curfew_governed_instances", "1").await;
+    daemon.counts("curfew_managed_instances", "1").await;
     daemon
         .counts("curfew_next_edge_timestamp_seconds", "1795460400")
         .await;

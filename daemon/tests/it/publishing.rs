@@ -1,4 +1,4 @@
-//! The daemon that registers the wake-up rules: not ready before it has, and its calls are counted. In AWS's place is as much of
+//! The daemon that registers the trigger rules: not ready before it has, and its calls are counted. In AWS's place is as much of
 //! CloudFormation, SSM and EventBridge as it asks for.
 
 use std::collections::HashMap;
@@ -14,12 +14,12 @@ use axum::response::{IntoResponse, Response};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
-use curfew_config::{AwsSettings, Overrides, Settings};
-use curfew_core::membership::Membership;
+use curfew_config::{AwsConfiguration, Configuration, Overrides};
+use curfew_core::account_regions::Targets;
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::run::{Ports, Reload, RuleKeeper, run};
 use curfew_deploy::publish;
-use curfew_deploy::wake_up_rules;
+use curfew_deploy::trigger_rules;
 use curfew_model::{Model, TimeSource, serve_with, until};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -141,11 +141,11 @@ async fn connection(endpoint: String) -> Connection {
     Connection::open(options).await.unwrap()
 }
 
-fn settings(place: &tempfile::TempDir) -> Settings {
-    settings_with(place, "office")
+fn configuration(place: &tempfile::TempDir) -> Configuration {
+    configuration_with(place, "office")
 }
 
-fn settings_with(place: &tempfile::TempDir, schedule: &str) -> Settings {
+fn configuration_with(place: &tempfile::TempDir, schedule: &str) -> Configuration {
     let file = place.path().join("curfew.toml");
     let text = format!(
         "[schedules.{schedule}]\ntimezone = 'UTC'\nrunning = 'Mon-Fri 08:00-20:00'\n[daemon]\nqueue = 'off'\n"
@@ -154,7 +154,7 @@ fn settings_with(place: &tempfile::TempDir, schedule: &str) -> Settings {
     curfew_config::load(&Overrides {
         file: Some(file),
         fallback: None,
-        aws: AwsSettings::default(),
+        aws: AwsConfiguration::default(),
         environment: HashMap::new(),
     })
     .unwrap()
@@ -163,7 +163,7 @@ fn settings_with(place: &tempfile::TempDir, schedule: &str) -> Settings {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() {
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place);
+    let configuration = configuration(&place);
     let clock = Clock::system();
     let ec2 = Model::new(clock.now());
     let server = serve_with(ec2, TimeSource::Held).await;
@@ -171,12 +171,12 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     let cloud = connection(services.serve().await).await;
     let organisation = Organisation::open(
         &connection(server.endpoint.clone()).await,
-        &Membership::default(),
+        &Targets::default(),
     );
     let ports = Ports {
         rules: Some(RuleKeeper {
             connection: cloud.clone(),
-            settings: settings.clone(),
+            configuration: configuration.clone(),
         }),
         metrics: Metrics::new(cloud.calls.clone()),
         ..Ports::quiet(clock, organisation, place.path().to_owned())
@@ -184,12 +184,13 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let governance = Arc::new(settings.governance.clone());
-    let daemon = tokio::spawn(async move { run(&settings.daemon, governance, ports, token).await });
+    let schedule_set = Arc::new(configuration.schedule_set.clone());
+    let daemon =
+        tokio::spawn(async move { run(&configuration.daemon, schedule_set, ports, token).await });
 
     let unready = [
-        "the wake-up rules have not been registered yet",
-        "the wake-up rules can't be registered: the stack `curfew` is not deployed here",
+        "the trigger rules have not been registered yet",
+        "the trigger rules can't be registered: the stack `curfew` is not deployed here",
     ];
     until("it says why it is not ready", || {
         health.unready() == unready
@@ -227,7 +228,7 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     assert_eq!(counts("EventBridge", "PutTargets", "done"), rules, "{text}");
 }
 
-/// A daemon with these settings, where that document is deployed.
+/// A daemon with this configuration, where that document is deployed.
 struct Publishing {
     services: Services,
     health: curfew_daemon::health::Health,
@@ -238,7 +239,11 @@ struct Publishing {
 }
 
 impl Publishing {
-    async fn begin(place: &tempfile::TempDir, settings: Settings, deployed: Value) -> Self {
+    async fn begin(
+        place: &tempfile::TempDir,
+        configuration: Configuration,
+        deployed: Value,
+    ) -> Self {
         let clock = Clock::system();
         let server = serve_with(Model::new(clock.now()), TimeSource::Held).await;
         let services = Services::default();
@@ -251,29 +256,31 @@ impl Publishing {
         let ports = Ports {
             rules: Some(RuleKeeper {
                 connection: cloud.clone(),
-                settings: settings.clone(),
+                configuration: configuration.clone(),
             }),
             reload: Some(Reload {
                 overrides: Overrides {
-                    file: settings.file.clone(),
+                    file: configuration.file.clone(),
                     ..Overrides::default()
                 },
-                settings: settings.clone(),
+                configuration: configuration.clone(),
                 connection: fleet.clone(),
                 asked: Arc::clone(&asked),
             }),
             ..Ports::quiet(
                 clock,
-                Organisation::open(&fleet, &Membership::default()),
+                Organisation::open(&fleet, &Targets::default()),
                 place.path().to_owned(),
             )
         };
         let health = ports.health.clone();
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
-        let governance = Arc::new(settings.governance.clone());
+        let schedule_set = Arc::new(configuration.schedule_set.clone());
         let daemon =
-            tokio::spawn(async move { run(&settings.daemon, governance, ports, token).await });
+            tokio::spawn(
+                async move { run(&configuration.daemon, schedule_set, ports, token).await },
+            );
         Self {
             services,
             health,
@@ -322,18 +329,18 @@ fn document(origin: &str, schedules: &[&str]) -> Value {
         .iter()
         .map(|name| ((*name).to_owned(), schedule.clone()));
     let schedules: serde_json::Map<String, Value> = schedules.collect();
-    json!({"origin": origin, "governing": {"tag": "Schedule"}, "schedules": schedules})
+    json!({"origin": origin, "managing": {"tag": "Schedule"}, "schedules": schedules})
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_file_published_is_not_dropped_and_the_daemon_says_why() {
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place);
+    let configuration = configuration(&place);
     let other = document("laptop:/home/alice/curfew.toml", &["lab", "office"]);
-    let publishing = Publishing::begin(&place, settings, other.clone()).await;
+    let publishing = Publishing::begin(&place, configuration, other.clone()).await;
     publishing
         .is_not_ready(
-            "`curfew` keeps what is deployed: these settings would drop the schedule `lab`, which \
+            "`curfew` keeps what is deployed: this configuration would drop the schedule `lab`, which \
              `laptop:/home/alice/curfew.toml` published",
         )
         .await;
@@ -345,10 +352,10 @@ async fn what_another_file_published_is_not_dropped_and_the_daemon_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_that_published_may_drop_a_schedule_and_says_that_it_did() {
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place);
-    let origin = settings.origin.clone();
+    let configuration = configuration(&place);
+    let origin = configuration.origin.clone();
     let publishing =
-        Publishing::begin(&place, settings, document(&origin, &["lab", "office"])).await;
+        Publishing::begin(&place, configuration, document(&origin, &["lab", "office"])).await;
     publishing.is_ready().await;
     assert_eq!(publishing.schedules(), ["office"]);
     publishing.end().await;
@@ -357,10 +364,10 @@ async fn the_file_that_published_may_drop_a_schedule_and_says_that_it_did() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() {
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place);
-    let mut same: Value = serde_json::from_str(&settings.document.to_json()).unwrap();
+    let configuration = configuration(&place);
+    let mut same: Value = serde_json::from_str(&configuration.document.to_json()).unwrap();
     same["origin"] = json!("laptop:/home/alice/curfew.toml");
-    let publishing = Publishing::begin(&place, settings, same.clone()).await;
+    let publishing = Publishing::begin(&place, configuration, same.clone()).await;
     publishing.is_ready().await;
     let parameter = publishing
         .services
@@ -377,13 +384,13 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
     std::fs::write(&file, before.replace("office", "lab")).unwrap();
     publishing.asked.notify_one();
     publishing
-        .is_not_ready("these settings would drop the schedule `office`, which `laptop:")
+        .is_not_ready("this configuration would drop the schedule `office`, which `laptop:")
         .await;
     assert!(
         publishing
             .health
             .status()
-            .contains("settings 1 stay in force")
+            .contains("configuration 1 stay in force")
     );
     assert_eq!(publishing.schedules(), ["office"]);
     // A full disk leaves nothing of it.
@@ -406,23 +413,23 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
 
 async fn published(services: &Services, cloud: &Connection) -> Result<usize, String> {
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place);
+    let configuration = configuration(&place);
     let clock = Clock::system();
-    let wanted = wake_up_rules(&settings, &clock);
-    let document = settings.document.to_json();
-    let publishing = publish(cloud, &settings.stack.name, &document, &wanted);
+    let wanted = trigger_rules(&configuration, &clock);
+    let document = configuration.document.to_json();
+    let publishing = publish(cloud, &configuration.stack.name, &document, &wanted);
     let report = publishing.await.map_err(|error| error.to_string())?;
     assert_eq!(services.rules.lock().unwrap().len(), wanted.len());
     Ok(report.changes.create.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_are_not_published_for_code_that_could_not_read_them() {
+async fn configuration_is_not_published_for_code_that_could_not_read_them() {
     let services = Services::default();
     services.deployed.store(true, Ordering::Relaxed);
     let cloud = connection(services.serve().await).await;
     let refused = published(&services, &cloud).await.unwrap_err();
-    insta::assert_snapshot!(refused, @"the deployed code of `curfew` reads settings of version 0.x, and these are of version 1.0");
+    insta::assert_snapshot!(refused, @"the deployed code of `curfew` reads configuration of version 0.x, and this one is of version 1.0");
     assert!(services.parameter.lock().unwrap().is_none());
     assert_eq!(services.rules.lock().unwrap().len(), 0);
     // Of this release, and of one whose documents are newer in the minor and in the major.

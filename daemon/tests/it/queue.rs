@@ -8,10 +8,10 @@ use curfew_aws::calls::CallOutcome;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
-use curfew_config::{DaemonSettings, Driver, QueueSetting};
-use curfew_core::govern::Governance;
+use curfew_config::{DaemonConfiguration, Driver, QueueSetting};
+use curfew_core::account_regions::Targets;
 use curfew_core::instance::InstanceState as State;
-use curfew_core::membership::Membership;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::transition::Evidence;
 use curfew_daemon::run::{EventQueue, Ports, QueueAddress, RunError, run};
 use curfew_journal::{Entry, FILE, Filter, Journal};
@@ -49,11 +49,11 @@ impl House {
         });
         let web = ec2.launch(Launch::new("web"));
         let home = Home::clone(&ec2.instance(&web).home);
-        let settings = QueueSettings {
+        let configuration = QueueSettings {
             visibility: SignedDuration::from_secs(1),
             ..QueueSettings::default()
         };
-        let queue = ec2.create_queue(&home, "state-changes", settings);
+        let queue = ec2.create_queue(&home, "state-changes", configuration);
         ec2.deliver_events_to(&queue);
         let server = serve_with(ec2.clone(), TimeSource::Wall).await;
         let options = ConnectOptions {
@@ -73,18 +73,18 @@ impl House {
 
     /// Looks are rare: what is journalled soon, an event has told.
     fn daemon(&self) -> Daemon {
-        let settings = DaemonSettings {
+        let configuration = DaemonConfiguration {
             driver: Driver::Cloud,
             poll: Duration::from_secs(1),
             poll_quiet: Duration::from_mins(10),
             queue: QueueSetting::Url(self.queue.clone()),
-            ..DaemonSettings::default()
+            ..DaemonConfiguration::default()
         };
         let address = QueueAddress::Url(self.queue.clone());
         let mut events = EventQueue::new(&self.connection, address);
         events.patience = Duration::from_secs(1);
         events.visibility = Duration::from_secs(1);
-        let organisation = Organisation::open(&self.connection, &Membership::default());
+        let organisation = Organisation::open(&self.connection, &Targets::default());
         let state = self.state.path().to_owned();
         let ports = Ports {
             events: Some(events),
@@ -92,11 +92,12 @@ impl House {
         };
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
-        let governance = Arc::new(Governance {
+        let schedule_set = Arc::new(ScheduleSet {
             tag: "Schedule".to_owned(),
             schedules: std::collections::BTreeMap::new(),
         });
-        let task = tokio::spawn(async move { run(&settings, governance, ports, token).await });
+        let task =
+            tokio::spawn(async move { run(&configuration, schedule_set, ports, token).await });
         Daemon { shutdown, task }
     }
 
@@ -217,7 +218,7 @@ async fn while_the_journal_cannot_be_written_messages_are_kept_where_they_are_sa
     let house = House::new().await;
     let daemon = house.daemon();
     house.is_known().await;
-    let held = hold(house.state.path());
+    let held = override_(house.state.path());
     house.ec2.stop(&house.web).unwrap();
     let received = || {
         let messages = house.ec2.messages(&house.queue);
@@ -239,7 +240,7 @@ async fn while_the_journal_cannot_be_written_messages_are_kept_where_they_are_sa
 }
 
 /// Another program that holds the journal's file.
-fn hold(state: &Path) -> rusqlite::Connection {
+fn override_(state: &Path) -> rusqlite::Connection {
     let other = rusqlite::Connection::open(state.join(FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     other

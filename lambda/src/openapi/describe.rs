@@ -15,10 +15,10 @@ use crate::route::{Effect, Route};
 
 /// The OpenAPI document of this API, indented, with a line's end.
 pub fn describe() -> String {
-    let mut settings = SchemaSettings::draft2020_12().for_serialize();
-    settings.definitions_path = "/components/schemas".into();
-    settings.meta_schema = None;
-    let mut schemas = settings.into_generator();
+    let mut configuration = SchemaSettings::draft2020_12().for_serialize();
+    configuration.definitions_path = "/components/schemas".into();
+    configuration.meta_schema = None;
+    let mut schemas = configuration.into_generator();
     let paths: Map<String, Value> = Route::ALL
         .into_iter()
         .map(|route| (route.path().to_owned(), path(route, &mut schemas)))
@@ -121,9 +121,9 @@ fn summary(route: Route, method: &str) -> &'static str {
         (Route::Status, _) => "How the instances are, why, and what is next",
         (Route::Start, _) => "Start instances, until the next edge or for a while",
         (Route::Stop, _) => "Stop instances, until the next edge or for a while",
-        (Route::Resume, _) => "End holds, and do what the schedules want",
+        (Route::Resume, _) => "End overrides, and do what the schedules want",
         (Route::Schedules, _) => "What the schedules are, and what they want",
-        (Route::Healthz, _) => "Whether the function works and has its settings",
+        (Route::Healthz, _) => "Whether the function works and has its configuration",
     }
 }
 
@@ -171,7 +171,7 @@ fn meaning(parameter: Parameter) -> &'static str {
         Parameter::Instance => {
             "An instance's id; repeatable. Not together with `schedule` or `tag`."
         }
-        Parameter::Schedule => "Instances that this schedule governs; repeatable.",
+        Parameter::Schedule => "Instances that this schedule manages; repeatable.",
         Parameter::Tag => {
             "Instances that carry this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must fit."
         }
@@ -290,7 +290,7 @@ fn refused(route: Route, schemas: &mut SchemaGenerator) -> Value {
 fn codes(route: Route, method: &str) -> Vec<Code> {
     use Code::{
         BadBody, BadParameter, CloudFailed, Denied, Forbidden, Internal, NeverTouched, NoCapacity,
-        NoCredentials, NoSettings, NotFound, NotGoverned, NothingMatched, OutOfTime, Refused,
+        NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Refused,
         TargetNeeded, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
         Unreachable, WrongState,
     };
@@ -303,14 +303,14 @@ fn codes(route: Route, method: &str) -> Vec<Code> {
         CloudFailed,
         NoCredentials,
     ];
-    let settings = [BadParameter, TooMany, NoSettings, OutOfTime, Internal];
+    let configuration = [BadParameter, TooMany, NoConfiguration, OutOfTime, Internal];
     let mut codes: Vec<Code> = match route {
         Route::Page | Route::OpenApi => return Vec::new(),
-        Route::Healthz => settings.to_vec(),
-        Route::Schedules => [&settings[..], &[Unauthorized]].concat(),
+        Route::Healthz => configuration.to_vec(),
+        Route::Schedules => [&configuration[..], &[Unauthorized]].concat(),
         Route::Status => {
             let own = [Unauthorized, UnknownInstance, UnknownSchedule];
-            [&settings[..], &own, &cloud].concat()
+            [&configuration[..], &own, &cloud].concat()
         }
         Route::Start | Route::Stop | Route::Resume => {
             let own = [
@@ -320,12 +320,12 @@ fn codes(route: Route, method: &str) -> Vec<Code> {
                 UnknownInstance,
                 UnknownSchedule,
                 NothingMatched,
-                NotGoverned,
+                NotManaged,
                 NeverTouched,
                 WrongState,
                 NoCapacity,
             ];
-            [&settings[..], &own, &cloud].concat()
+            [&configuration[..], &own, &cloud].concat()
         }
     };
     if method == "POST" {

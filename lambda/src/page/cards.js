@@ -14,7 +14,7 @@ class Line {
     this.why = make("div", { className: "why small soft" });
     this.until = make("div", { className: "until" });
     this.note = make("div", { className: "small soft" });
-    this.held = make("span", { className: "held" }, "Hold");
+    this.badge = make("span", { className: "overridden" }, "Override");
     button("resume", { onclick: () => act("resume", [this.one], this) }, "Resume");
     button("turn", { onclick: () => act(this.verb, [this.one], this) });
     button("keep", { ariaHasPopup: "menu", ariaExpanded: "false", onclick: () => openMenu(this.keep, (hours) => act("start", [this.one], this, hours)) }, "Keep up");
@@ -37,11 +37,11 @@ class Line {
     say(this.id, whereabouts(one, regions));
     say(this.state, STATES[one.state] ?? one.state);
     this.state.className = `state ${one.state in STATES ? one.state : ""}`;
-    if (one.hold) this.state.append(this.held);
+    if (one.override) this.state.append(this.badge);
     tellIn(this.why, why(one, now));
     const next = until(one, now, zone);
     say(this.until, next?.text ?? "No edge ahead");
-    this.until.classList.toggle("none", !next?.moves && !one.hold);
+    this.until.classList.toggle("none", !next?.moves && !one.override);
     say(this.note, next?.note ?? "");
     this.node.classList.toggle("awry", needsLook(one));
     if (changed) flash(this.node);
@@ -50,8 +50,8 @@ class Line {
     say(this.turn, up ? "Stop" : "Start");
     this.acts.hidden = !touchable(one);
     // What has the focus must not vanish under it.
-    if (!one.hold && document.activeElement === this.resume) this.turn.focus();
-    this.resume.hidden = !one.hold;
+    if (!one.override && document.activeElement === this.resume) this.turn.focus();
+    this.resume.hidden = !one.override;
     this.nameButtons();
     this.busy(this.isBusy);
   }
@@ -79,7 +79,7 @@ class Line {
   }
 }
 
-// What no schedule governs is only looked at.
+// What no schedule manages is only looked at.
 function touchable(one) {
   return Boolean(one.schedule);
 }

@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 
 // A look costs one invocation and one describe call. Instances on their way arrive within seconds; anything else is in no hurry.
 const CALM = 20_000, EAGER = 3_000, SLOWEST = 120_000;
-// What the schedules say changes with the settings, and at midnight the week does.
+// What the schedules say changes with the configuration, and at midnight the week does.
 const SCHEDULES_FRESH = 5 * MINUTE;
 
 let fleet = null; // the newest answer to `/status`
@@ -15,7 +15,7 @@ let lookedAt = 0;
 let failures = 0;
 let timer = null;
 let looking = null;
-let beyond = false; // whether instances that nothing governs are shown
+let beyond = false; // whether instances that nothing manages are shown
 let shownKind = "all";
 const cards = new Map();
 const now = () => Date.now() + skew;
@@ -106,7 +106,7 @@ const KINDS = {
   stopped: ["Stopped", (one) => one.state === "stopped"],
   moving: ["On the way", inFlight],
   awry: ["Needs a look", needsLook],
-  held: ["On hold", (one) => Boolean(one.hold)],
+  overridden: ["Overridden", (one) => Boolean(one.override)],
 };
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const NO_SCHEDULE = "No schedule", OWN_SCHEDULE = "Schedules in their own tags";
@@ -118,12 +118,12 @@ function show() {
     const text = [one.name, one.id, one.instance_type, one.region, one.schedule, one.state].join(" ").toLowerCase();
     return KINDS[shownKind][1](one) && words.every((word) => text.includes(word));
   };
-  const governed = fleet.instances.filter(touchable);
-  say($("big"), inShort(governed));
-  document.title = `${governed.filter((one) => one.state === "running").length}/${governed.length} running · Curfew`;
+  const managed = fleet.instances.filter(touchable);
+  say($("big"), inShort(managed));
+  document.title = `${managed.filter((one) => one.state === "running").length}/${managed.length} running · Curfew`;
   $("answer").classList.remove("waiting");
-  const next = nextUp(governed, at);
-  $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.who), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [governed.length ? "No edge ahead." : guide()]));
+  const next = nextUp(managed, at);
+  $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.who), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [managed.length ? "No edge ahead." : guide()]));
   showChips();
 
   const groups = new Map(schedules.schedules.map((schedule) => [schedule.name, { schedule, all: [] }]));
@@ -150,16 +150,16 @@ function show() {
   place($("groups"), placed);
   $("empty").hidden = fitting > 0 || !fleet.instances.length;
   say($("empty"), "No instance fits. Clear the filter to see all of them.");
-  $("beyond").hidden = !fleet.ungoverned && !beyond;
-  say($("beyond").firstChild, beyond ? "" : `${count(fleet.ungoverned, "instance")} without a schedule ${fleet.ungoverned === 1 ? "is" : "are"} not shown.`);
-  say($("beyond").lastChild, beyond ? "Hide instances without a schedule" : fleet.ungoverned === 1 ? "Show it" : "Show them");
+  $("beyond").hidden = !fleet.unmanaged && !beyond;
+  say($("beyond").firstChild, beyond ? "" : `${count(fleet.unmanaged, "instance")} without a schedule ${fleet.unmanaged === 1 ? "is" : "are"} not shown.`);
+  say($("beyond").lastChild, beyond ? "Hide instances without a schedule" : fleet.unmanaged === 1 ? "Show it" : "Show them");
   showLately(at);
   showAge();
 }
 
 function guide() {
   const name = schedules.schedules[0]?.name;
-  return name ? `Tag an instance Schedule=${name}, and it shows up here.` : "The settings have no schedules; the next deploy of settings that have some brings them here.";
+  return name ? `Tag an instance Schedule=${name}, and it shows up here.` : "The configuration has no schedules; the next deploy of configuration that have some brings them here.";
 }
 
 function showChips() {
@@ -207,8 +207,8 @@ async function act(verb, targets, place, hours) {
   // What came of it is shown at once; the next look tells the rest.
   const came = new Map(done.map((one) => [one.id, one]));
   fleet.instances = fleet.instances.map((one) => {
-    const { after, next_edge, hold, reason } = came.get(one.id) ?? {};
-    return after ? { ...one, state: after, desired: after, next_edge, hold, reason, due: null, skip: null, changed: null } : one;
+    const { after, next_edge, override, reason } = came.get(one.id) ?? {};
+    return after ? { ...one, state: after, desired: after, next_edge, override, reason, due: null, skip: null, changed: null } : one;
   });
   place.busy(false);
   show();

@@ -3,7 +3,7 @@
 const STATES = { running: "Running", stopped: "Stopped", pending: "Starting", stopping: "Stopping", "shutting-down": "Terminating", terminated: "Terminated", other: "In an unknown state" };
 const RESULTS = {
   starting: "is starting", started: "runs", stopping: "is stopping", stopped: "is stopped", hibernating: "is going to hibernate", hibernated: "hibernates",
-  unchanged: "was as asked already", held: "is kept as asked", resumed: "follows its schedule again", postponed: "changes when it has settled",
+  unchanged: "was as asked already", overridden: "is kept as asked", resumed: "follows its schedule again", postponed: "changes when it has settled",
   recorded: "is recorded, and changes with a later pass", skipped: "is left as it is", failed: "failed", planned: "would change",
 };
 const DONE = { start: "started", stop: "stopped" };
@@ -24,9 +24,9 @@ const list = (names, most = 3) => {
 
 // Why it is as it is.
 function why(one, now) {
-  const { hold, changed, reason } = one;
+  const { override, changed, reason } = one;
   if (one.retry) return retrying(one.retry, now);
-  if (hold) return { running: `Kept up by ${hold.by}`, stopped: `Kept stopped by ${hold.by}`, ignored: `Hands off, says ${hold.by}` }[hold.state] ?? inWords(reason, now);
+  if (override) return { running: `Kept up by ${override.by}`, stopped: `Kept stopped by ${override.by}`, ignored: `Hands off, says ${override.by}` }[override.state] ?? inWords(reason, now);
   // Where it is as something wanted it, the schedule or a person since, the latest change often tells what.
   const explains = one.state === one.desired || ["as_desired", "left_alone"].includes(one.skip) || one.due === "record";
   if (explains && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
@@ -41,7 +41,7 @@ function retrying({ action, tries, code, next }, now) {
 
 // `started by schedule office`, `stopped on request by alice`, `started for an override by bob`, `started outside of Curfew`.
 function cause({ cause, action }) {
-  const how = cause === "outside" ? "outside of Curfew" : cause.startsWith("request ") ? `on ${cause}` : cause.startsWith("override ") ? `for an ${cause}` : `by ${cause}`;
+  const how = cause === "external" ? "outside of Curfew" : cause.startsWith("request ") ? `on ${cause}` : cause.startsWith("override ") ? `for an ${cause}` : `by ${cause}`;
   return `${DONE[action]} ${how}`;
 }
 
@@ -50,8 +50,8 @@ function until(one, now, zone) {
   const up = one.state === "running" || one.state === "pending";
   const next = one.next_edge && { at: Date.parse(one.next_edge.at), action: one.next_edge.action };
   const moves = Boolean(next) && (next.action === "start") !== up;
-  if (one.hold) {
-    const end = Date.parse(one.hold.until);
+  if (one.override) {
+    const end = Date.parse(one.override.until);
     const then = next?.at !== end ? "then as its schedule says" : moves ? `then ${DONE[next.action]} by its schedule` : `then kept ${up ? "running" : "stopped"} by its schedule`;
     return { moves, text: `Until ${moments(end, now, zone)}`, note: `in ${length(end - now)}, ${then}` };
   }
@@ -64,7 +64,7 @@ function until(one, now, zone) {
 function inShort(instances) {
   const running = instances.filter((one) => one.state === "running").length;
   const moving = instances.filter(inFlight).length;
-  if (!instances.length) return "No instance is governed yet";
+  if (!instances.length) return "No instance is managed yet";
   const main = running === instances.length ? (running === 1 ? `${label(instances[0])} is running` : `All ${running} are running`)
     : running === 0 && !moving ? (instances.length === 1 ? `${label(instances[0])} is stopped` : `All ${instances.length} are stopped`)
     : `${running} of ${instances.length} ${running === 1 ? "is" : "are"} running`;

@@ -2,16 +2,16 @@
 
 mod access;
 mod asked;
+mod configuration;
 mod contract;
 mod delivery;
 mod events;
 mod failures;
-mod holds;
 mod hostile;
 mod log;
 mod mutation;
+mod overrides;
 mod parameter_store;
 mod places;
-mod settings;
 mod targets;
 mod world;

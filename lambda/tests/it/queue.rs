@@ -39,23 +39,23 @@ async fn five_hundred_accounts_are_through_in_seconds() {
     assert!(all < one * 8, "{one:?}, {all:?}");
 }
 
-/// One wake-up of an organisation of so many accounts, and another a minute later that finds nothing to do; how long the first
+/// One trigger of an organisation of so many accounts, and another a minute later that finds nothing to do; how long the first
 /// one took.
 async fn through(accounts: usize) -> Duration {
     let cloud = Cloud::of(accounts).await;
-    let members = accounts * 2;
+    let account_regions = accounts * 2;
     let begun = Instant::now();
     let answer = cloud.invoke(&rule()).await;
-    assert_eq!(answer["queued"], members);
+    assert_eq!(answer["queued"], account_regions);
     let handed_on = begun.elapsed().as_secs_f64();
     cloud.drain().await;
     let through = begun.elapsed();
     assert_eq!(cloud.running(), 0);
     assert_eq!(cloud.ec2.messages(&cloud.undone), []);
     let stops = || cloud.ec2.calls_of(Action::StopInstances).len();
-    assert_eq!(stops(), members);
+    assert_eq!(stops(), account_regions);
     println!(
-        "{accounts} accounts: {members} members, {handed_on:.1} s to hand on, {:.1} s to the end, {} invocations in {} environments",
+        "{accounts} accounts: {account_regions} members, {handed_on:.1} s to hand on, {:.1} s to the end, {} invocations in {} environments",
         through.as_secs_f64(),
         cloud.invocations(),
         cloud.environments().await,
@@ -63,7 +63,7 @@ async fn through(accounts: usize) -> Duration {
     tokio::time::sleep(Duration::from_mins(1)).await;
     cloud.invoke(&rule()).await;
     cloud.drain().await;
-    assert_eq!(stops(), members, "a pass after a pass is empty");
+    assert_eq!(stops(), account_regions, "a pass after a pass is empty");
     through
 }
 
@@ -122,7 +122,7 @@ async fn an_invocation_that_crashes_three_times_leaves_a_dead_letter_and_the_acc
     assert_eq!(cloud.running(), 1);
     let dead = cloud.ec2.messages(&cloud.undone);
     assert_eq!(dead.len(), 1);
-    insta::assert_snapshot!(dead[0].body, @r#"{"at":"2035-11-26T19:00:00Z","command":"wake","member":{"account":"000000000001","region":"eu-west-3"}}"#);
+    insta::assert_snapshot!(dead[0].body, @r#"{"at":"2035-11-26T19:00:00Z","command":"wake","account_region":{"account":"000000000001","region":"eu-west-3"}}"#);
     cloud.invoke(&json!({"command": "wake"})).await;
     cloud.drain().await;
     assert_eq!(cloud.running(), 0, "the next trigger makes the pass");
@@ -216,7 +216,7 @@ async fn passes_that_are_made_at_once_name_who_did_not_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_is_too_large_for_one_invocation_is_continued_by_others() {
+async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_others() {
     // A busy hour: calls take their time. And EC2 lets an account stop a thousand instances at once, then twenty a second.
     let slow = [
         (Action::DescribeInstances, Duration::from_secs(2)),
@@ -239,11 +239,12 @@ async fn a_member_that_is_too_large_for_one_invocation_is_continued_by_others() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_is_taken_out_of_the_settings_is_left_alone_by_messages_that_wait() {
+async fn a_account_region_that_is_taken_out_of_the_configuration_is_left_alone_by_messages_that_wait()
+ {
     let cloud = Cloud::of(2).await;
     cloud.invoke(&rule()).await;
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 4);
-    // Environments have read the settings less than a minute ago.
+    // Environments have read the configuration less than a minute ago.
     tokio::time::sleep(Duration::from_secs(6)).await;
     cloud.take_out_account("000000000002");
     cloud.drain().await;

@@ -75,7 +75,7 @@ fn a_line_does_not_list_a_hundred_edges() {
 }
 
 #[test]
-fn what_settings_name_cannot_become_markup() {
+fn what_configuration_name_cannot_become_markup() {
     let office = schedule(OFFICE);
     let span = Span::week_of(at(MARCH), office.timetable.time_zone()).unwrap();
     let price = Price {

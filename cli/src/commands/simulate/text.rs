@@ -27,7 +27,7 @@ impl Glyphs {
             (Cell::Stopped, Self::Ascii) => '.',
             (Cell::Unmanaged, Self::Blocks) => '░',
             (Cell::Unmanaged, Self::Ascii) => '?',
-            (Cell::Outside, _) => ' ',
+            (Cell::External, _) => ' ',
         }
     }
 

@@ -55,14 +55,14 @@ fn nothing_is_done_without_a_file() {
         assert_eq!(
             stderr,
             "error: there is no configuration file: none is named (--config, CURFEW_CONFIG), and `/etc/curfew/curfew.toml` is not there\n  \
-             hint: write `curfew.toml` (docs/settings.md and config/examples show how), or name another file with --config\n",
+             hint: write `curfew.toml` (docs/configuration.md and config/examples show how), or name another file with --config\n",
             "{command}"
         );
     }
     let (code, stdout, _) = curfew(folder.path(), &["doctor"]);
     assert_eq!(code, 2);
     assert!(
-        stdout.starts_with("fail  settings     there is no configuration file"),
+        stdout.starts_with("fail  configuration     there is no configuration file"),
         "{stdout}"
     );
 }
@@ -74,7 +74,10 @@ fn the_folders_file_counts_and_is_said() {
     let (code, stdout, stderr) = curfew(folder.path(), &["-o", "json", "rules"]);
     assert_eq!(
         (code, stderr.as_str()),
-        (0, "note: the settings are those of `/folder/curfew.toml`\n")
+        (
+            0,
+            "note: the configuration is those of `/folder/curfew.toml`\n"
+        )
     );
     let rules: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(rules["rules"][0]["schedules"][0], "office", "{stdout}");
@@ -128,12 +131,12 @@ fn a_file_without_a_key_and_what_is_no_file_are_refused() {
         assert_eq!(code, 2);
         assert!(
             stderr.starts_with(
-                "error: the settings file `empty.toml` is empty: it has no key at all\n  hint: "
+                "error: the configuration file `empty.toml` is empty: it has no key at all\n  hint: "
             ),
             "{stderr}"
         );
     }
-    fs::write(&empty, "[governing]\n").unwrap();
+    fs::write(&empty, "[managing]\n").unwrap();
     assert_eq!(curfew(folder.path(), &["check", "empty.toml"]).0, 0);
 
     let made = Command::new("mkfifo")
@@ -167,7 +170,7 @@ fn a_file_without_a_key_and_what_is_no_file_are_refused() {
         stderr.contains("  because: it has more than 4096 KiB\n"),
         "{stderr}"
     );
-    // What the settings name is no better.
+    // What the configuration names is no better.
     for (made, named) in [("pipe", "pipe.ics"), ("large.toml", "large.ics")] {
         fs::rename(folder.path().join(made), folder.path().join(named)).unwrap();
         fs::write(&empty, format!("{OFFICE}only = ['{named}']\n")).unwrap();

@@ -6,13 +6,13 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A directory with settings, which the program keeps its state in too.
+/// A directory with configuration, which the program keeps its state in too.
 pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub(crate) fn with(settings: &str) -> Self {
+    pub(crate) fn with(configuration: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        std::fs::write(place.file(), settings).unwrap();
+        std::fs::write(place.file(), configuration).unwrap();
         place
     }
 

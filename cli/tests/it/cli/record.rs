@@ -27,23 +27,23 @@ struct Story {
 }
 
 impl Story {
-    fn begin(settings: &str) -> Self {
-        let place = Place::with(settings);
+    fn begin(configuration: &str) -> Self {
+        let place = Place::with(configuration);
         let journal = Journal::open(place.state()).unwrap();
         Self { place, journal }
     }
 
-    /// A Monday, from midnight to midnight in UTC. The schedule runs `web` from 7 to 19; `batch`, which nobody governs, is stopped
+    /// A Monday, from midnight to midnight in UTC. The schedule runs `web` from 7 to 19; `batch`, which nobody manages, is stopped
     /// by alice at noon. From 14 to 16 nobody watches.
-    fn monday(settings: &str) -> Self {
-        let mut story = Self::begin(settings);
+    fn monday(configuration: &str) -> Self {
+        let mut story = Self::begin(configuration);
         let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
         story.first(WEB, InstanceState::Stopped, at("00:00:00"));
         story.first(BATCH, InstanceState::Running, at("00:00:00"));
         let office = "schedule office";
         story.change(WEB, "stopped→pending", at("07:00:02"), office);
         story.change(WEB, "pending→running", at("07:00:10"), office);
-        story.change(BATCH, "running→stopped", at("12:00:00"), "outside");
+        story.change(BATCH, "running→stopped", at("12:00:00"), "external");
         story.change(WEB, "running→stopping", at("19:00:01"), office);
         story.change(WEB, "stopping→stopped", at("19:00:30"), office);
         let midnight = at("00:00:00").checked_add(24.hours()).unwrap();
@@ -67,7 +67,7 @@ impl Story {
             from: from.parse().unwrap(),
             to: sighting.state,
             at,
-            by: (cause == Cause::Outside).then(|| "arn:aws:iam::123456789012:user/alice".into()),
+            by: (cause == Cause::External).then(|| "arn:aws:iam::123456789012:user/alice".into()),
             cause,
             schedule: sighting.schedule.clone(),
             region: sighting.region.clone(),
@@ -178,7 +178,7 @@ fn history_shows_what_every_filter_lets_through() {
     assert_eq!(story.history(&["--cause", "schedule"]), web);
     assert_eq!(story.history(&["--cause", "schedule office"]), web);
     assert_eq!(story.history(&["--schedule", "office"]), web);
-    assert_eq!(story.history(&["--cause", "outside"]), batch);
+    assert_eq!(story.history(&["--cause", "external"]), batch);
     assert_eq!(story.history(&["--cause", "override"]), [""; 0]);
     let both = ["--instance", "web", "--instance", BATCH, "--to", "stopped"];
     assert_eq!(story.history(&both), [batch[0], web[3]]);
@@ -186,7 +186,7 @@ fn history_shows_what_every_filter_lets_through() {
     // At noon in UTC it is 13:00 here, and what happens then is not before it.
     assert_eq!(story.history(&["--until", "2025-11-03T13:00"]), begin);
     assert_eq!(
-        story.history(&["--since", "2025-11-03T13:00", "--cause", "outside"]),
+        story.history(&["--since", "2025-11-03T13:00", "--cause", "external"]),
         batch
     );
     let nothing = story.place.prints(&["history", "--since", "2025-11-04"]);
@@ -251,7 +251,7 @@ fn history_says_when_it_shows_only_the_newest_and_exports_all() {
     for minute in 1..=101 {
         let states = ["stopped→running", "running→stopped"][minute % 2];
         let at = begin.checked_add(i64::try_from(minute).unwrap().minutes());
-        story.change(WEB, states, at.unwrap(), "outside");
+        story.change(WEB, states, at.unwrap(), "external");
     }
     let shown = story.place.curfew(&["history"]).output().unwrap();
     let table = String::from_utf8(shown.stdout).unwrap();
@@ -323,7 +323,7 @@ fn of_several_accounts_and_regions_the_record_says_which() {
     let mut story = Story::monday(OFFICE);
     let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
     story.first(LAB, InstanceState::Running, at("00:00:00"));
-    story.change(LAB, "running→stopped", at("12:30:00"), "outside");
+    story.change(LAB, "running→stopped", at("12:30:00"), "external");
     let told = story.place.prints(&["history", "--to", "stopped"]);
     insta::assert_snapshot!(told, @r"
     AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                          SCHEDULE

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use curfew_model::{Action, Denial, Fault, Launch, Role, Symptom};
 use serde_json::{Value, json};
 
-use crate::commands::cloud::{Cloud, SETTINGS, due, idle, lines};
+use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines};
 
 const PAYMENTS: &str = "111122223333";
 
@@ -19,7 +19,7 @@ fn organisation(home: Launch, payments: Launch) -> Cloud {
         "[[account]]\nid = '{PAYMENTS}'\nrole_arn = 'arn:aws:iam::{PAYMENTS}:role/curfew-member'\nregions = ['us-east-1']\n"
     );
     let file = cloud.directory.path().join("curfew.toml");
-    fs::write(file, format!("{SETTINGS}\n{account}")).unwrap();
+    fs::write(file, format!("{CONFIGURATION}\n{account}")).unwrap();
     cloud
 }
 
@@ -77,8 +77,8 @@ fn one_account_is_not_told_at_every_instance() {
 fn most_of_it_refused() -> Cloud {
     let cloud = organisation(due("web"), due("billing").tag("Team", "payments"));
     let file = cloud.directory.path().join("curfew.toml");
-    let settings = fs::read_to_string(&file).unwrap();
-    let more = settings.replace(
+    let configuration = fs::read_to_string(&file).unwrap();
+    let more = configuration.replace(
         "regions = ['us-east-1']",
         "regions = ['us-east-1', 'eu-west-3']",
     );
@@ -109,7 +109,7 @@ fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
     let told = cloud.run(&["stop", "--tag", "Team:payments"]);
     let first = told.stderr.lines().next().unwrap();
     assert!(
-        first.starts_with("error: no governed instance fits what was named, as far as accounts and regions answered: in `us-east-1`"),
+        first.starts_with("error: no managed instance fits what was named, as far as accounts and regions answered: in `us-east-1`"),
         "{first}"
     );
     assert_eq!(cloud.changes(), 0);

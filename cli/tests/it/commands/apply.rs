@@ -6,7 +6,7 @@ use curfew_model::{Action, Denial, Fault, Launch, Symptom};
 use jiff::{SignedDuration, Unit};
 use serde_json::json;
 
-use crate::commands::cloud::{Cloud, SETTINGS, due, idle, lines, now};
+use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines, now};
 use crate::support::terminal::Terminal;
 
 #[test]
@@ -106,21 +106,21 @@ fn what_fails_is_named_and_the_others_go_on() {
 }
 
 #[test]
-fn where_nothing_is_governed_there_was_nothing_to_match() {
+fn where_nothing_is_managed_there_was_nothing_to_match() {
     let cloud = Cloud::with([Launch::new("stray")]);
     let told = cloud.run(&["apply", "--yes", "-o", "json"]);
     assert_eq!(told.code, 3, "{told:?}");
     assert_eq!(
         lines(&told.json()["skipped"], &["reason"]),
-        ["stray | ungoverned"]
+        ["stray | unmanaged"]
     );
     insta::assert_snapshot!(told.stderr, @r#"
-    error: no schedule governs any instance here
-      hint: give an instance the governing tag; `curfew status --all` lists every instance and says why it is left alone
+    error: no schedule manages any instance here
+      hint: give an instance the managing tag; `curfew status --all` lists every instance and says why it is left alone
     "#);
 }
 
-/// The edge is the end of a hold of `web`. The first look takes so long that a second one has to be made before each call: that of
+/// The edge is the end of an override of `web`. The first look takes so long that a second one has to be made before each call: that of
 /// `db`, whose start is due as well, is answered after the edge, and so is the stop of `web`.
 #[test]
 fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
@@ -142,7 +142,7 @@ fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
         ]);
         let day = due.strftime("[schedules.day]\ntimezone = 'UTC'\nstart = '%M %H * * *'\n");
         let file = cloud.directory.path().join("curfew.toml");
-        std::fs::write(file, format!("{SETTINGS}\n{day}")).unwrap();
+        std::fs::write(file, format!("{CONFIGURATION}\n{day}")).unwrap();
         let before = cloud.tag("web", "curfew:last");
         let slow = |action, answer| Fault::on(action, Symptom::Latency(answer));
         let first = Duration::from_millis(5_200);

@@ -1,4 +1,4 @@
-//! A model of EC2 behind HTTP, settings, and the program.
+//! A model of EC2 behind HTTP, configuration, and the program.
 
 use std::process::{Command, Output};
 
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 /// `night` has a stop each half hour, so that one is due and the next is seldom close (a pass ends there), `year` nothing but on New
 /// Year's day, `strict` wants its instances running.
-pub(crate) const SETTINGS: &str = r#"
+pub(crate) const CONFIGURATION: &str = r#"
 [schedules.night]
 timezone = "Europe/Paris"
 stop = "7,37 * * * *"
@@ -43,7 +43,7 @@ impl Cloud {
         }
         let server = runtime.block_on(serve_with(ec2.clone(), TimeSource::Wall));
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("curfew.toml"), SETTINGS).unwrap();
+        std::fs::write(directory.path().join("curfew.toml"), CONFIGURATION).unwrap();
         Self {
             ec2,
             directory,

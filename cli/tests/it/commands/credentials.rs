@@ -100,7 +100,7 @@ fn a_profile_that_is_named_goes_before_keys_in_the_environment_and_one_that_is_n
         person.credentials(with_keys(&mut named)),
         of(OF_PROFILE, profile)
     );
-    // The settings name it likewise.
+    // The configuration names it likewise.
     let mut set = person.doctor(&[]);
     set.env("CURFEW__AWS__PROFILE", "ops");
     assert_eq!(

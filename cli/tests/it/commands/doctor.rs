@@ -20,11 +20,11 @@ fn cloud(launches: impl IntoIterator<Item = Launch>) -> Cloud {
 
 fn cloud_with(launches: impl IntoIterator<Item = Launch>, more: &str) -> Cloud {
     let cloud = Cloud::with(launches);
-    let settings = format!(
+    let configuration = format!(
         "{}\n[daemon]\ndriver = \"daemon\"\n{more}\n",
-        crate::commands::cloud::SETTINGS
+        crate::commands::cloud::CONFIGURATION
     );
-    std::fs::write(cloud.directory.path().join("curfew.toml"), settings).unwrap();
+    std::fs::write(cloud.directory.path().join("curfew.toml"), configuration).unwrap();
     cloud
 }
 
@@ -53,11 +53,11 @@ fn a_healthy_fleet_without_a_daemon_is_told_in_a_dozen_lines() {
     ]);
     let told = cloud.run(&ALONE);
     assert_snapshot!(lines(&told), @"
-    ok    settings     `curfew.toml`: 3 schedules
+    ok    configuration     `curfew.toml`: 3 schedules
     ok    endpoint     http://127.0.0.1:…, us-east-1
     ok    credentials  arn:aws:iam::000000000000:user/curfew, account 000000000000, from nowhere: an emulator takes any keys
     ok    clock        as the server's
-    ok    instances    2 seen, 1 governed
+    ok    instances    2 seen, 1 managed
     skip  permissions  not tried: emulators allow everything, and may carry a trial out
     skip  stack        none is needed: `daemon.driver` is `daemon`
     fail  daemon       none runs here, and nobody else makes the passes
@@ -152,7 +152,7 @@ fn programs_get_a_document() {
     assert_eq!(
         verdicts,
         [
-            "settings ok",
+            "configuration ok",
             "endpoint ok",
             "credentials ok",
             "clock ok",
@@ -172,7 +172,7 @@ fn what_is_broken_is_named_with_what_to_do() {
     let told = cloud.run(&ALONE);
     assert_eq!(told.code, 1);
     assert_snapshot!(line(&told, "instances"), @"
-    fail  instances    0 seen, 0 governed; 1 of 1 accounts and regions can't be seen: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
+    fail  instances    0 seen, 0 managed; 1 of 1 accounts and regions can't be seen: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
                        → grant this action to the role or user; docs/iam.md lists what Curfew needs and why
     ");
 
@@ -200,7 +200,7 @@ fn what_is_broken_is_named_with_what_to_do() {
     assert_eq!(told.code, 2);
     let text = &told.stdout;
     assert!(
-        text.starts_with("fail  settings     1 problem in the settings:\n"),
+        text.starts_with("fail  configuration     1 problem in the configuration:\n"),
         "{text}"
     );
     assert!(

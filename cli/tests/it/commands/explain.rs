@@ -42,8 +42,8 @@ fn it_tells_everything_that_the_decision_rests_on() {
 
     let at = "2026-01-01T12:00:00Z";
     let explained = cloud.json(&["explain", web.as_str(), "--at", at]);
-    assert_eq!(explained["governed"]["by"], "tag");
-    assert_eq!(explained["hold"]["by"], "alice");
+    assert_eq!(explained["managed"]["by"], "tag");
+    assert_eq!(explained["override"]["by"], "alice");
     assert_eq!(explained["last"]["cause"], "request by bob");
     assert_eq!(explained["transitions"][0]["to"], "running");
     let told = cloud.run(&["explain", web.as_str(), "--at", at]);
@@ -81,7 +81,7 @@ fn without_a_journal_or_a_schedule_it_says_so() {
       hold       -
       applied    -
       desired    unmanaged
-      now        no schedule governs it: it has no governing tag, and no schedule's `match` takes it
+      now        no schedule manages it: it has no managing tag, and no schedule's `match` takes it
       last edge  -
       next edge  -
       journal    there is none on this machine
@@ -108,11 +108,11 @@ fn what_ec2_refused_and_a_stand_in_type_are_told() {
         )
         .tag("curfew:last", "2025-12-31T18:30:00Z start schedule year pending")
         .tag("curfew:type", "t3.micro as t3a.micro")]);
-    let settings = crate::commands::cloud::SETTINGS.replace(
+    let configuration = crate::commands::cloud::CONFIGURATION.replace(
         "start = \"0 0 1 1 *\"",
         "start = \"0 0 1 1 *\"\nfallback_types = ['t3a.micro']",
     );
-    std::fs::write(cloud.directory.path().join("curfew.toml"), settings).unwrap();
+    std::fs::write(cloud.directory.path().join("curfew.toml"), configuration).unwrap();
     let web = cloud.id("web");
     let told = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
     let lines: Vec<&str> = told

@@ -3,7 +3,7 @@
 use curfew_model::{Action, CredentialFault, Denial, Fault, Launch};
 use serde_json::json;
 
-use crate::commands::cloud::{Cloud, SETTINGS, due, idle, lines};
+use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines};
 use crate::support::terminal::Terminal;
 
 #[test]
@@ -26,7 +26,7 @@ fn everything_looked_at_has_a_step_or_a_reason() {
             "batch | as_desired",
             "misspelt | unknown_schedule",
             "of-a-group | auto_scaling_group",
-            "stray | ungoverned"
+            "stray | unmanaged"
         ]
     );
     assert!(plan["next_edge"].is_string(), "{plan}");
@@ -106,8 +106,9 @@ fn tables_say_where_instances_are_once_there_are_several_places() {
     assert!(!here.contains("REGION"), "{here}");
 
     let path = cloud.directory.path().join("curfew.toml");
-    let settings = format!("{SETTINGS}\n[governing]\nregions = ['us-east-1', 'eu-west-3']\n");
-    std::fs::write(path, settings).unwrap();
+    let configuration =
+        format!("{CONFIGURATION}\n[managing]\nregions = ['us-east-1', 'eu-west-3']\n");
+    std::fs::write(path, configuration).unwrap();
     for command in [
         &["status"][..],
         &["plan"],

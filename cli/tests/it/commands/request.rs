@@ -22,7 +22,7 @@ fn said(cloud: &Cloud, told: &Told) -> String {
 }
 
 #[test]
-fn the_only_governed_instance_needs_no_name() {
+fn the_only_managed_instance_needs_no_name() {
     let cloud = Cloud::with([idle("web"), Launch::new("stray")]);
     let changes = cloud.json(&["stop"]);
     assert_eq!(
@@ -41,13 +41,13 @@ fn several_are_choices_and_nothing_is_done() {
     let cloud = Cloud::with([idle("web"), idle("db"), Launch::new("stray")]);
     let told = cloud.run(&["stop"]);
     insta::assert_snapshot!(said(&cloud, &told), @r#"
-    2: error: which one? Curfew governs 2 instances: `i-db` (db), `i-web` (web)
+    2: error: which one? Curfew manages 2 instances: `i-db` (db), `i-web` (web)
       hint: name one by its id, several with --schedule or --tag, or say --all
     "#);
     let stray = cloud.id("stray");
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", stray.as_str()])), @r#"
-    3: error: `i-stray` (stray): no schedule governs it: it has no governing tag, and no schedule's `match` takes it
-      hint: nothing was done; Curfew only changes instances that a schedule governs
+    3: error: `i-stray` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it
+      hint: nothing was done; Curfew only changes instances that a schedule manages
     "#);
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "i-0abc1234def567890"])), @r#"
     3: error: there is no instance `i-0abc1234def567890`
@@ -58,7 +58,7 @@ fn several_are_choices_and_nothing_is_done() {
       hint: there is `night`, `strict`, `year`
     "#);
     insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--tag", "Team:shop"])), @r#"
-    3: error: no governed instance fits what was named
+    3: error: no managed instance fits what was named
       hint: `curfew status --all` lists every instance and says why it is left alone
     "#);
     assert_eq!(cloud.changes(), 0);
@@ -109,16 +109,16 @@ fn a_fleet_is_only_changed_by_who_says_all() {
 }
 
 #[test]
-fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
+fn an_override_lasts_as_long_as_was_said_and_resume_ends_it() {
     let cloud = Cloud::with([idle("web")]);
     let before = now();
     let changes = cloud.json(&["stop", "--for", "2h", "--by", "bob the builder"]);
-    let hold = &changes["instances"][0]["hold"];
+    let override_ = &changes["instances"][0]["override"];
     assert_eq!(
-        (&hold["state"], &hold["by"]),
+        (&override_["state"], &override_["by"]),
         (&json!("stopped"), &json!("bob the builder"))
     );
-    let until: Timestamp = hold["until"].as_str().unwrap().parse().unwrap();
+    let until: Timestamp = override_["until"].as_str().unwrap().parse().unwrap();
     let length = until.duration_since(before);
     assert!(
         length >= SignedDuration::from_hours(2) && length < SignedDuration::from_mins(121),
@@ -134,7 +134,7 @@ fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
     cloud.ec2.advance(5.minutes());
     let changes = cloud.json(&["resume"]);
     assert_eq!(
-        lines(&changes["instances"], &["result", "hold"]),
+        lines(&changes["instances"], &["result", "override"]),
         ["web | resumed | null"]
     );
     let request = cloud.tag("web", "curfew:request").unwrap();
@@ -142,14 +142,14 @@ fn a_hold_lasts_as_long_as_was_said_and_resume_ends_it() {
 }
 
 #[test]
-fn a_time_of_day_is_on_the_clock_of_the_governing_schedule() {
+fn a_time_of_day_is_on_the_clock_of_the_managing_schedule() {
     let cloud = Cloud::with([idle("web"), due("db")]);
     let kolkata = TimeZone::get("Asia/Kolkata").unwrap();
     // The minute that the clock there has just shown: the next one is tomorrow's.
     let local = now().to_zoned(kolkata.clone());
     let text = local.strftime("%H:%M").to_string();
     let changes = cloud.json(&["start", "--schedule", "year", "--until", &text]);
-    let until: Timestamp = changes["instances"][0]["hold"]["until"]
+    let until: Timestamp = changes["instances"][0]["override"]["until"]
         .as_str()
         .unwrap()
         .parse()
@@ -160,7 +160,7 @@ fn a_time_of_day_is_on_the_clock_of_the_governing_schedule() {
 
     let told = cloud.run(&["start", "--all", "--until", "22:00"]);
     insta::assert_snapshot!(said(&cloud, &told), @r#"
-    2: error: `--until` names a time on the clock, and these instances are governed in 2 zones: Europe/Paris, Asia/Kolkata
+    2: error: `--until` names a time on the clock, and these instances are managed in 2 zones: Europe/Paris, Asia/Kolkata
       hint: write an instant, such as 2026-11-23T22:00:00+01:00, or a length with --for
     "#);
     let told = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);

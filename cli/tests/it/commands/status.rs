@@ -10,7 +10,7 @@ use crate::commands::cloud::{Cloud, due, idle, lines};
 use crate::support::terminal::Terminal;
 
 #[test]
-fn it_shows_what_is_governed_and_counts_the_rest() {
+fn it_shows_what_is_managed_and_counts_the_rest() {
     let cloud = Cloud::with([
         due("web"),
         idle("batch")
@@ -35,16 +35,16 @@ fn it_shows_what_is_governed_and_counts_the_rest() {
             "web | running | night | unmanaged | stop | a pass would stop it (schedule night)",
         ]
     );
-    assert_eq!(status["ungoverned"], 1);
+    assert_eq!(status["unmanaged"], 1);
     assert_eq!(status["instances"][0]["instance_type"], "t3.micro");
     assert_eq!(status["instances"][0]["region"], "us-east-1");
     let all = cloud.json(&["status", "--all"]);
     assert_eq!(all["instances"].as_array().unwrap().len(), 3);
-    assert_eq!(all["ungoverned"], json!(0));
+    assert_eq!(all["unmanaged"], json!(0));
     let told = cloud.run(&["status"]);
     assert!(
         told.stdout
-            .contains("\n2 shown; 1 more that no schedule governs: --all shows them; next edge: "),
+            .contains("\n2 shown; 1 more that no schedule manages: --all shows them; next edge: "),
         "{told:?}"
     );
     // The rows are in the schedules' zones; this one says whose.

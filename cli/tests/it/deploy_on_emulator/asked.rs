@@ -66,7 +66,7 @@ async fn what_goes_and_what_stays_is_said_before_a_person_decides() {
         let (code, screen) = answered(destroy(&[]), no).await;
         assert_eq!(code, 1, "{screen}");
         assert!(screen.starts_with("This will be removed:\n"), "{screen}");
-        let stays = "note: instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 governs them too\n\
+        let stays = "note: instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 manages them too\n\
                      Remove all this of the stack `demo` in ";
         assert!(screen.contains(stays), "{screen}");
         assert!(

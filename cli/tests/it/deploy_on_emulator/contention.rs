@@ -29,7 +29,7 @@ async fn deployments_at_once_come_to_the_same_end() {
 }
 
 #[tokio::test]
-async fn deployments_of_different_settings_at_once_end_with_one_of_them() {
+async fn deployments_of_different_configuration_at_once_end_with_one_of_them() {
     let lab = Lab::open().await;
     let (one, _) = lab.connect().await;
     let (other, calls) = lab.connect().await;

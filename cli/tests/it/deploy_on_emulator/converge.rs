@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use curfew_aws::progress::Silent;
-use curfew_core::settings::RawGovernance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_deploy::{Auth, Belongings, DeployError, Deployment, Overlap};
 use curfew_model::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -66,7 +66,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
         removed.bucket.as_deref(),
         Some("curfew-demo-000000000000-eu-west-3")
     );
-    assert_eq!(removed.parameters, ["/curfew/demo/settings"]);
+    assert_eq!(removed.parameters, ["/curfew/demo/configuration"]);
     assert!(matches!(
         curfew_deploy::outputs(&conn, &stack).await,
         Err(DeployError::NotDeployed { .. })
@@ -116,8 +116,8 @@ async fn the_code_that_runs_and_the_one_before_are_kept() {
     lab.close().await;
 }
 
-/// Settings that one parameter does not hold, even compressed.
-fn large_settings(first: u64) -> String {
+/// Configuration that one parameter does not hold, even compressed.
+fn large_configuration(first: u64) -> String {
     let mut noise = first;
     let accounts = (0..500).map(|_| {
         noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -129,7 +129,7 @@ fn large_settings(first: u64) -> String {
 }
 
 #[tokio::test]
-async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
+async fn large_configuration_is_switched_at_once_and_leave_no_parts_behind() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
@@ -147,7 +147,7 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     let small = parameters().await;
     assert_eq!(small.len(), 1);
 
-    wanted.settings_document = large_settings(1);
+    wanted.configuration_document = large_configuration(1);
     calls.take();
     deploy(&conn, &wanted).await;
     let large = parameters().await;
@@ -158,7 +158,7 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     assert_eq!(calls.take_writing(), [""; 0]);
 
     // Cut off before the last call, the Lambda still reads what it read before.
-    wanted.settings_document = large_settings(2);
+    wanted.configuration_document = large_configuration(2);
     calls.cut(Some(Cut::AfterWriting(parts)));
     curfew_deploy::deploy(&conn, &wanted, &Silent)
         .await
@@ -176,8 +176,8 @@ async fn large_settings_are_switched_at_once_and_leave_no_parts_behind() {
     let after = parameters().await;
     assert_eq!(after.len(), 1 + parts);
     assert_ne!(
-        after["/curfew/demo/settings"],
-        large["/curfew/demo/settings"]
+        after["/curfew/demo/configuration"],
+        large["/curfew/demo/configuration"]
     );
     let removed = destroy(&conn, &wanted.stack).await.unwrap();
     assert_eq!(removed.parameters, after.into_keys().collect::<Vec<_>>());
@@ -239,14 +239,14 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
     deploy(&conn, &live).await;
     let (there, calls) = lab.connect_to("us-east-1").await;
     let mut second = deployment("demo");
-    second.settings_document =
-        r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
+    second.configuration_document =
+        r#"{"schedules":{},"managing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
     let refused = curfew_deploy::deploy(&there, &second, &Silent)
         .await
         .unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "`demo` would govern what another deployment governs already: the stack `live` in eu-west-3 governs eu-west-3 of account \
+        "`demo` would manage what another deployment manages already: the stack `live` in eu-west-3 manages eu-west-3 of account \
          000000000000"
     );
     assert_eq!(calls.take_writing(), [""; 0]);
@@ -256,16 +256,16 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
     assert_eq!(
         shown.warnings,
         [
-            "the stack `live` in eu-west-3 governs eu-west-3 of account 000000000000: `deploy` would refuse that without --allow-overlap"
+            "the stack `live` in eu-west-3 manages eu-west-3 of account 000000000000: `deploy` would refuse that without --allow-overlap"
         ]
     );
 
     // Elsewhere it disturbs nobody.
-    second.settings_document = r#"{"schedules":{}}"#.to_owned();
+    second.configuration_document = r#"{"schedules":{}}"#.to_owned();
     deploy(&there, &second).await;
-    // What it governs already stays its own affair, and so do changes of the first.
-    second.settings_document =
-        r#"{"schedules":{},"governing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
+    // What it manages already stays its own affair, and so do changes of the first.
+    second.configuration_document =
+        r#"{"schedules":{},"managing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
     let refused = curfew_deploy::deploy(&there, &second, &Silent)
         .await
         .unwrap_err();
@@ -288,7 +288,8 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
 const UNVERSIONED: &str = include_str!("../../../../crates/core/tests/documents/1c3eaff.json");
 
 #[tokio::test]
-async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_them_as_they_are() {
+async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leaves_them_as_they_are()
+ {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let folder = tempfile::tempdir().unwrap();
@@ -300,19 +301,22 @@ async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_th
         path
     };
     let older = Deployment {
-        settings_document: UNVERSIONED.to_owned(),
+        configuration_document: UNVERSIONED.to_owned(),
         lambda_zip: Some(program(0)),
         ..deployment("demo")
     };
     let newer = Deployment {
-        settings_document: RawGovernance::from_json(UNVERSIONED).unwrap().to_json(),
+        configuration_document: RawScheduleSet::from_json(UNVERSIONED).unwrap().to_json(),
         lambda_zip: Some(program(1)),
         ..deployment("demo")
     };
     deploy(&conn, &older).await;
     let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
     let published = async || {
-        let parameter = ssm.get_parameter().name("/curfew/demo/settings").send();
+        let parameter = ssm
+            .get_parameter()
+            .name("/curfew/demo/configuration")
+            .send();
         parameter.await.unwrap().parameter.unwrap().value.unwrap()
     };
     assert_eq!(published().await, UNVERSIONED);
@@ -334,7 +338,7 @@ async fn code_goes_before_settings_upward_and_back_and_a_failed_update_leaves_th
             place("cloudformation:ExecuteChangeSet") < place("ssm:PutParameter"),
             "{writing:?}"
         );
-        assert_eq!(published().await, wanted.settings_document);
+        assert_eq!(published().await, wanted.configuration_document);
     }
     lab.close().await;
 }

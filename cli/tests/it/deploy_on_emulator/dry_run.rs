@@ -19,7 +19,7 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
         .await
         .unwrap();
     assert_eq!(
-        (plan.code, plan.settings),
+        (plan.code, plan.configuration),
         (DataChange::Create, DataChange::Create)
     );
     assert_eq!(
@@ -80,7 +80,7 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     assert_eq!(calls.take_writing(), [""; 0]);
     assert_eq!(plan.stack.intent, Intent::Keep);
     assert_eq!(
-        (plan.code, plan.settings),
+        (plan.code, plan.configuration),
         (DataChange::Keep, DataChange::Keep)
     );
     assert!(plan.rules.is_empty());
@@ -88,12 +88,12 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     // Other access is another stack, another schedule is another rule.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
     wanted.rules[1] = rule(&wanted.stack, "cron(0 19 ? * MON-FRI *)");
-    wanted.settings_document = r#"{"schedules":{"office":{}}}"#.to_owned();
+    wanted.configuration_document = r#"{"schedules":{"office":{}}}"#.to_owned();
     let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
         .await
         .unwrap();
     assert_eq!(
-        (plan.code, plan.settings),
+        (plan.code, plan.configuration),
         (DataChange::Keep, DataChange::Change)
     );
     assert_eq!(plan.stack.intent, Intent::Update);

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::progress::Silent;
-use curfew_aws::rules::WakeUpRule;
+use curfew_aws::rules::TriggerRule;
 use curfew_core::stack_name::StackName;
 use curfew_deploy::{
     Auth, Belongings, DeployError, Deployment, InstanceTags, Outputs, Overlap, Reach,
@@ -93,10 +93,10 @@ impl Lab {
     }
 }
 
-/// The program itself, in a folder with settings for `demo`: a schedule with two edges. Nothing of the environment reaches it.
+/// The program itself, in a folder with configuration for `demo`: a schedule with two edges. Nothing of the environment reaches it.
 pub(crate) fn curfew(folder: &Path, arguments: &[&str]) -> Command {
-    const SETTINGS: &str = "[stack]\nname = \"demo\"\n[schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n";
-    fs::write(folder.join("curfew.toml"), SETTINGS).unwrap();
+    const CONFIGURATION: &str = "[stack]\nname = \"demo\"\n[schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n";
+    fs::write(folder.join("curfew.toml"), CONFIGURATION).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
     command
         .args(["--config", "curfew.toml"])
@@ -127,8 +127,8 @@ pub(crate) fn processes_in(directory: &Path) -> Vec<u32> {
         .collect()
 }
 
-pub(crate) fn rule(stack: &StackName, expression: &str) -> WakeUpRule {
-    WakeUpRule::for_edges(stack, expression, vec!["office".parse().unwrap()])
+pub(crate) fn rule(stack: &StackName, expression: &str) -> TriggerRule {
+    TriggerRule::for_edges(stack, expression, vec!["office".parse().unwrap()])
 }
 
 pub(crate) fn deployment(stack: &str) -> Deployment {
@@ -137,11 +137,11 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
         auth: Auth::None,
         cors_origin: None,
         request_limit: 100,
-        settings_document: r#"{"schedules":{}}"#.to_owned(),
+        configuration_document: r#"{"schedules":{}}"#.to_owned(),
         rules: vec![
             rule(&stack, "cron(0 6 ? * MON-FRI *)"),
             rule(&stack, "cron(0 18 ? * MON-FRI *)"),
-            WakeUpRule::heartbeat(&stack, "rate(5 minutes)"),
+            TriggerRule::heartbeat(&stack, "rate(5 minutes)"),
         ],
         reach: Reach {
             tag: "Schedule".to_owned(),

@@ -6,8 +6,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use curfew_aws::organisation::Organisation;
 use curfew_aws::progress::Silent;
+use curfew_core::account_regions::Targets;
 use curfew_core::instance::Region;
-use curfew_core::membership::Membership;
 use curfew_deploy::{Belongings, DeployError, InstanceTags};
 use curfew_emulator::demo;
 use curfew_model::is_writing;
@@ -72,10 +72,10 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     remember(&conn).await;
     let tagged = fleet(&conn).await;
     deploy(&conn, &wanted).await;
-    let organisation = Organisation::open(&conn, &Membership::default());
+    let organisation = Organisation::open(&conn, &Targets::default());
     let all = InstanceTags::Remove(&organisation);
 
-    // Another stack here may govern the same instances.
+    // Another stack here may manage the same instances.
     let other = beside_others("other");
     deploy(&conn, &other).await;
     let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
@@ -85,7 +85,7 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     assert_eq!(
         found.kept,
         [
-            "instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 governs them too"
+            "instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 manages them too"
         ]
     );
     destroy(&conn, &other.stack).await.unwrap();
@@ -131,7 +131,7 @@ async fn tags_stay_where_nobody_may_look_for_other_deployments() {
     remember(&conn).await;
     let before = fleet(&conn).await;
     deploy(&conn, &wanted).await;
-    let organisation = Organisation::open(&conn, &Membership::default());
+    let organisation = Organisation::open(&conn, &Targets::default());
     let all = InstanceTags::Remove(&organisation);
     calls.refuse(looking_at_all_stacks);
 
@@ -162,11 +162,11 @@ async fn tags_stay_where_nobody_may_look_for_other_deployments() {
     lab.close().await;
 }
 
-/// All that governs the demo fleet, seen from another region.
-fn from_elsewhere() -> Membership {
-    Membership {
+/// All that manages the demo fleet, seen from another region.
+fn from_elsewhere() -> Targets {
+    Targets {
         regions: Some(vec![Region::new("eu-west-3")]),
-        ..Membership::default()
+        ..Targets::default()
     }
 }
 
@@ -180,7 +180,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     remember(&home).await;
     let before = fleet(&home).await;
 
-    // The right settings and the wrong region.
+    // The right configuration and the wrong region.
     let (wrong, calls) = lab.connect_to("us-east-1").await;
     let organisation = Organisation::open(&wrong, &from_elsewhere());
     let all = InstanceTags::Remove(&organisation);
@@ -202,8 +202,8 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
 
     // A stack of the same name there knows of the one at home.
     let mut there = deployment("demo");
-    there.settings_document =
-        r#"{"schedules":{},"governing":{"regions":["us-east-1"]}}"#.to_owned();
+    there.configuration_document =
+        r#"{"schedules":{},"managing":{"regions":["us-east-1"]}}"#.to_owned();
     deploy(&wrong, &there).await;
     let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
@@ -211,7 +211,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     assert_eq!(
         removed.kept,
         [
-            "instances in eu-west-3 keep their `curfew:` tags, because the stack `demo` in eu-west-3 governs them too"
+            "instances in eu-west-3 keep their `curfew:` tags, because the stack `demo` in eu-west-3 manages them too"
         ]
     );
     assert_eq!(fleet(&home).await, before);
@@ -235,7 +235,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
     let before = fleet(&conn).await;
     remember(&conn).await;
     deploy(&conn, &wanted).await;
-    let organisation = Organisation::open(&conn, &Membership::default());
+    let organisation = Organisation::open(&conn, &Targets::default());
     let all = InstanceTags::Remove(&organisation);
     calls.refuse(untagging);
     let removed = curfew_deploy::destroy(&conn, &wanted.stack, all, &Silent)
@@ -246,7 +246,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
     assert_eq!(
         removed.kept,
         [
-            "the bucket and the settings stay until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
+            "the bucket and the configuration stays until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
         ]
     );
     calls.refuse(|_| None);
@@ -254,7 +254,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
         .await
         .unwrap();
     assert_eq!(removed.instances.len(), before.len());
-    assert_eq!(removed.parameters, ["/curfew/demo/settings"]);
+    assert_eq!(removed.parameters, ["/curfew/demo/configuration"]);
     assert_eq!(removed.failed, [""; 0]);
     assert_eq!(fleet(&conn).await, before);
     lab.close().await;
@@ -333,7 +333,7 @@ async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
     assert_eq!(
         refused.to_string(),
         format!(
-            "the bucket `{BUCKET}` is not Curfew's: it has no tag `curfew:stack` and holds an object that Curfew did not make, \
+            "the bucket `{BUCKET}` is not Curfew's: it has no tag `curfew:stack` and overrides an object that Curfew did not make, \
              `terraform.tfstate`"
         )
     );

@@ -6,16 +6,16 @@ use std::net::TcpListener;
 use curfew::doctor::{self, Report, Verdict};
 use curfew_aws::clock::Clock;
 use curfew_aws::progress::Silent;
-use curfew_deploy::wake_up_rules;
+use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, Overlap, Reach};
 use curfew_emulator::{Emulator, cache_directory, demo};
 use curfew_model::{Action, Denial, Launch, Model, Recorder, Request};
 
-use crate::doctor::world::{aws, connect, settings};
+use crate::doctor::world::{aws, configuration, connect};
 
 /// One line for each check but for those of this machine.
 fn verdicts(report: &Report) -> Vec<String> {
-    let elsewhere = |name: &str| !["settings", "code", "daemon"].contains(&name);
+    let elsewhere = |name: &str| !["configuration", "code", "daemon"].contains(&name);
     let checks = report.checks.iter().filter(|one| elsewhere(one.check));
     checks
         .map(|check| format!("{} {}", check.verdict.as_str(), check.check))
@@ -47,9 +47,9 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     let http = recorder.around(conn.sdk.http_client().unwrap());
     conn.sdk = conn.sdk.into_builder().http_client(http).build();
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place, "");
+    let configuration = configuration(&place, "");
     let clock = Clock::system();
-    let look = async || doctor::examine(&conn, &settings, &clock).await;
+    let look = async || doctor::examine(&conn, &configuration, &clock).await;
 
     demo::launch(&quiet).await.unwrap();
     let report = look().await;
@@ -67,13 +67,13 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     assert_eq!(message(&report, "stack"), "`curfew` is not deployed here");
 
     let deployment = Deployment {
-        stack: settings.stack.name.clone(),
+        stack: configuration.stack.name.clone(),
         auth: Auth::None,
         cors_origin: None,
         request_limit: 100,
-        settings_document: settings.document.to_json(),
-        rules: wake_up_rules(&settings, &clock),
-        reach: Reach::of(&settings.governance),
+        configuration_document: configuration.document.to_json(),
+        rules: trigger_rules(&configuration, &clock),
+        reach: Reach::of(&configuration.schedule_set),
         // Any executable of this machine can be deployed.
         permissions_boundary: None,
         overlap: Overlap::Refused,
@@ -92,7 +92,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         format!("{} in place", outputs.rules.len())
     );
 
-    // Somebody takes a rule away, a daemon could not read an event, and the settings have changed.
+    // Somebody takes a rule away, a daemon could not read an event, and the configuration has changed.
     let events = aws_sdk_eventbridge::Client::new(&quiet.sdk);
     let rule = outputs.rules[0].as_str();
     events
@@ -115,7 +115,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         .await
         .unwrap();
     let more = "[schedules.night]\ntimezone = \"UTC\"\nstop = \"0 22 * * *\"";
-    let changed = crate::doctor::world::settings(&place, more);
+    let changed = crate::doctor::world::configuration(&place, more);
     let report = doctor::examine(&conn, &changed, &clock).await;
     assert_eq!(
         verdicts(&report)[5..],
@@ -144,10 +144,10 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     let stopped = ec2.launch(launch("batch").stopped()).to_string();
     let conn = aws(&ec2).await;
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place, "");
+    let configuration = configuration(&place, "");
     let clock = Clock::system();
     let permissions = async || {
-        let report = doctor::examine(&conn, &settings, &clock).await;
+        let report = doctor::examine(&conn, &configuration, &clock).await;
         let check = report
             .checks
             .into_iter()

@@ -5,7 +5,7 @@ use curfew_aws::clock::Clock;
 use curfew_deploy::guard::{GuardError, look};
 use curfew_model::{Action, Denial, Launch, Model};
 
-use crate::doctor::world::{aws, connect, settings};
+use crate::doctor::world::{aws, configuration, connect};
 
 fn office(count: usize) -> Model {
     let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
@@ -21,15 +21,15 @@ fn office(count: usize) -> Model {
 async fn who_where_how_many_and_how_much_is_told_before_anything_changes() {
     let ec2 = office(51);
     let place = tempfile::tempdir().unwrap();
-    let settings = settings(&place, "");
-    let outlook = look(&aws(&ec2).await, &settings, &Clock::system())
+    let configuration = configuration(&place, "");
+    let outlook = look(&aws(&ec2).await, &configuration, &Clock::system())
         .await
         .unwrap();
     let outlook = outlook.expect("this is AWS");
     assert_eq!(outlook.caller.arn, "arn:aws:iam::000000000000:user/curfew");
     assert_eq!(outlook.region, "eu-west-3");
-    assert_eq!(outlook.governed, 51);
-    assert!(outlook.governed > settings.stack.confirm_above);
+    assert_eq!(outlook.managed, 51);
+    assert!(outlook.managed > configuration.stack.confirm_above);
     assert_eq!(outlook.unseen.len(), 0);
     let total = outlook.cost.total();
     assert!((0.2..0.6).contains(&total), "cents: {}", outlook.cost);
@@ -40,11 +40,11 @@ async fn who_where_how_many_and_how_much_is_told_before_anything_changes() {
 
     // Who may not see them is not kept from deploying, but told.
     ec2.deny(Denial::of(Action::DescribeInstances));
-    let outlook = look(&aws(&ec2).await, &settings, &Clock::system())
+    let outlook = look(&aws(&ec2).await, &configuration, &Clock::system())
         .await
         .unwrap();
     let outlook = outlook.unwrap();
-    assert_eq!((outlook.governed, outlook.unseen.len()), (0, 1));
+    assert_eq!((outlook.managed, outlook.unseen.len()), (0, 1));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn an_emulators_keys_are_refused_on_aws() {
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build();
     let place = tempfile::tempdir().unwrap();
-    let refused = look(&conn, &settings(&place, ""), &Clock::system())
+    let refused = look(&conn, &configuration(&place, ""), &Clock::system())
         .await
         .unwrap_err();
     assert!(
@@ -82,16 +82,18 @@ async fn a_profile_with_keys_of_aws_is_refused_on_an_emulator() {
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build();
     let place = tempfile::tempdir().unwrap();
-    let mut settings = settings(&place, "");
+    let mut configuration = configuration(&place, "");
     // Keys in the environment were put there for this; an emulator that enforces them makes such ones.
     assert!(
-        look(&conn, &settings, &Clock::system())
+        look(&conn, &configuration, &Clock::system())
             .await
             .unwrap()
             .is_none()
     );
-    settings.aws.profile = Some("production".to_owned());
-    let refused = look(&conn, &settings, &Clock::system()).await.unwrap_err();
+    configuration.aws.profile = Some("production".to_owned());
+    let refused = look(&conn, &configuration, &Clock::system())
+        .await
+        .unwrap_err();
     assert_eq!(
         refused.to_string(),
         "`http://127.0.0.1:4566` is an emulator on this machine, and the profile `production` has keys of AWS"

@@ -1,10 +1,10 @@
-//! Settings, and the model in AWS's place.
+//! Configuration, and the model in AWS's place.
 
 use std::collections::HashMap;
 
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_config::{AwsSettings, Overrides, Settings};
+use curfew_config::{AwsConfiguration, Configuration, Overrides};
 use curfew_model::{Model, TimeSource, direct};
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ running = "Mon-Fri 08:00-20:00"
 "#;
 
 /// One schedule and `more`; the state is in the directory, too.
-pub(crate) fn settings(directory: &TempDir, more: &str) -> Settings {
+pub(crate) fn configuration(directory: &TempDir, more: &str) -> Configuration {
     let file = directory.path().join("curfew.toml");
     let state = directory.path().join("state");
     let state = state.display();
@@ -24,7 +24,7 @@ pub(crate) fn settings(directory: &TempDir, more: &str) -> Settings {
     curfew_config::load(&Overrides {
         file: Some(file),
         fallback: None,
-        aws: AwsSettings::default(),
+        aws: AwsConfiguration::default(),
         environment: HashMap::new(),
     })
     .unwrap()

@@ -64,11 +64,11 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn start(endpoint: &str, settings: &str, watchdog: Option<Duration>) -> Self {
+    pub(crate) fn start(endpoint: &str, configuration: &str, watchdog: Option<Duration>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(state.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        fs::write(state.path().join("curfew.toml"), settings).unwrap();
+        fs::write(state.path().join("curfew.toml"), configuration).unwrap();
         let log = fs::File::create(state.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
         command
@@ -113,12 +113,12 @@ impl Service {
         }
     }
 
-    /// Replaces the settings file as editors do: by another file of that name.
-    pub(crate) fn settings(&self, text: &str) {
+    /// Replaces the configuration file as editors do: by another file of that name.
+    pub(crate) fn configuration(&self, text: &str) {
         self.write("curfew.toml", text);
     }
 
-    /// Puts a file beside the settings, all at once.
+    /// Puts a file beside the configuration, all at once.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let new = self.path("new");
         fs::write(&new, text).unwrap();

@@ -98,7 +98,7 @@ fn tls(roots: RootCertStore) -> ClientConfig {
     config
 }
 
-/// The same connections for whoever asks, whatever the settings: those are ours to begin with.
+/// The same connections for whoever asks, whatever the configuration: those are ours to begin with.
 #[derive(Debug)]
 struct Pool {
     connector: SharedHttpConnector,
@@ -334,8 +334,8 @@ mod tests {
         request: HttpRequest,
     ) -> Result<String, ConnectorError> {
         let components = RuntimeComponentsBuilder::for_tests().build().unwrap();
-        let settings = HttpConnectorSettings::default();
-        let connector = client.http_connector(&settings, &components);
+        let configuration = HttpConnectorSettings::default();
+        let connector = client.http_connector(&configuration, &components);
         let answer = connector.call(request).await?;
         let body = aws_smithy_types::byte_stream::ByteStream::new(answer.into_body());
         let bytes = body.collect().await.unwrap().into_bytes();

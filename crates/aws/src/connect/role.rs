@@ -9,7 +9,7 @@ use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use curfew_core::membership::Account;
+use curfew_core::account_regions::Account;
 
 use crate::calls::Calls;
 use crate::service::{Action, Call, Document, Protocol};
@@ -37,7 +37,7 @@ pub(super) struct AssumedRole {
 }
 
 impl AssumedRole {
-    /// The role of that account, assumed by whoever these settings are of.
+    /// The role of that account, assumed by whoever this configuration is of.
     pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: Account) -> Self {
         Self {
             assume: ASSUME_ROLE.by(sdk, calls, read),

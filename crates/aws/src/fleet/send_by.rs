@@ -64,7 +64,7 @@ impl Intercept for SendBy {
         &self,
         _context: &BeforeTransmitInterceptorContextRef<'_>,
         _components: &RuntimeComponents,
-        _settings: &mut ConfigBag,
+        _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if Instant::now() < self.by {
             return Ok(());

@@ -40,7 +40,7 @@ impl Intercept for OnlyWhatIsRead {
         &self,
         context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _components: &RuntimeComponents,
-        _settings: &mut ConfigBag,
+        _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
         // What EC2 refuses with is short, and all of it is read.

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use curfew_core::membership::{Account, Member};
+use curfew_core::account_regions::{Account, AccountRegion};
 
-use super::MemberFleet;
+use super::AccountRegionFleet;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::service::ServiceError;
 
 /// A member that could not be asked, or not in time.
 #[derive(Debug)]
-pub struct MemberError {
+pub struct AccountRegionError {
     /// Where.
-    pub member: Member,
+    pub account_region: AccountRegion,
     /// What.
-    pub failure: MemberFailure,
+    pub failure: AccountRegionFailure,
     /// Whose, where it is not our own.
     account: Option<Arc<Account>>,
     /// The place in words; empty where there is only one.
@@ -28,7 +28,7 @@ pub struct MemberError {
 
 /// Why a member could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub enum MemberFailure {
+pub enum AccountRegionFailure {
     /// A call failed.
     #[error(transparent)]
     Cloud(Box<CloudError>),
@@ -43,19 +43,26 @@ pub enum MemberFailure {
     },
 }
 
-impl MemberError {
-    pub(super) fn new(one: &MemberFleet, failure: MemberFailure, several: bool) -> Self {
+impl AccountRegionError {
+    pub(super) fn new(
+        one: &AccountRegionFleet,
+        failure: AccountRegionFailure,
+        several: bool,
+    ) -> Self {
         let account = one.account.as_ref();
         let place = match account.map(|account| (&account.id, &account.name)) {
             _ if !several => String::new(),
-            None => format!("in `{}`: ", one.member.region),
-            Some((id, None)) => format!("in `{}` of account `{id}`: ", one.member.region),
+            None => format!("in `{}`: ", one.account_region.region),
+            Some((id, None)) => format!("in `{}` of account `{id}`: ", one.account_region.region),
             Some((id, Some(name))) => {
-                format!("in `{}` of account `{id}` ({name}): ", one.member.region)
+                format!(
+                    "in `{}` of account `{id}` ({name}): ",
+                    one.account_region.region
+                )
             }
         };
         Self {
-            member: one.member.clone(),
+            account_region: one.account_region.clone(),
             account: one.account.clone(),
             failure,
             place,
@@ -65,18 +72,18 @@ impl MemberError {
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         let error = match &self.failure {
-            MemberFailure::Cloud(error) => error,
-            MemberFailure::OutOfTime => return "the next pass goes on".to_owned(),
-            MemberFailure::NoAnswer { .. } => {
+            AccountRegionFailure::Cloud(error) => error,
+            AccountRegionFailure::OutOfTime => return "the next pass goes on".to_owned(),
+            AccountRegionFailure::NoAnswer { .. } => {
                 return "ask again; if it lasts, check the region's endpoint and the network"
                     .to_owned();
             }
         };
-        let region = &self.member.region;
+        let region = &self.account_region.region;
         let role = self.account.as_ref().map(|account| &account.role);
         match (role, error.kind) {
             (Some(role), CloudErrorKind::Denied) if error.operation == ASSUME_ROLE => format!(
-                "the role `{role}` must exist, and trust this account with the external id of the settings; `curfew \
+                "the role `{role}` must exist, and trust this account with the external id of the configuration; `curfew \
                  member-role` prints a template for it"
             ),
             (Some(role), CloudErrorKind::Denied) => format!(
@@ -95,19 +102,19 @@ impl MemberError {
     /// Whether trying again may help without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         match &self.failure {
-            MemberFailure::Cloud(error) => error.is_transient(),
-            MemberFailure::OutOfTime | MemberFailure::NoAnswer { .. } => true,
+            AccountRegionFailure::Cloud(error) => error.is_transient(),
+            AccountRegionFailure::OutOfTime | AccountRegionFailure::NoAnswer { .. } => true,
         }
     }
 }
 
-impl fmt::Display for MemberError {
+impl fmt::Display for AccountRegionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.place, self.failure)
     }
 }
 
-impl StdError for MemberError {
+impl StdError for AccountRegionError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.failure.source()
     }
@@ -115,7 +122,7 @@ impl StdError for MemberError {
 
 const ASSUME_ROLE: &str = "sts:AssumeRole";
 
-impl From<CloudError> for MemberFailure {
+impl From<CloudError> for AccountRegionFailure {
     /// A role that can't be assumed shows as a call without credentials: what STS said is somewhere below it.
     fn from(error: CloudError) -> Self {
         let mut below: Option<&(dyn StdError + 'static)> = match &error.source {

@@ -1,19 +1,19 @@
 //! What all members answered, and who did not.
 
-use curfew_core::membership::Member;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::plan::Plan;
 use jiff::Timestamp;
 
-use super::{MemberError, MemberFleet};
+use super::{AccountRegionError, AccountRegionFleet};
 use crate::pass::Pass;
 
 /// What all members answered, and who did not: one failing account or region takes nothing from the others.
 #[derive(Debug)]
 pub struct Survey<T> {
     /// The answers, in the order of the members.
-    pub answers: Vec<(MemberFleet, T)>,
+    pub answers: Vec<(AccountRegionFleet, T)>,
     /// The others.
-    pub failures: Vec<MemberError>,
+    pub failures: Vec<AccountRegionError>,
 }
 
 /// The passes of all members as one.
@@ -22,9 +22,9 @@ pub struct Whole {
     /// Everything seen, planned and done.
     pub pass: Pass,
     /// Who answered, and with how many instances: in the order of the pass's instances.
-    pub members: Vec<(Member, usize)>,
+    pub account_regions: Vec<(AccountRegion, usize)>,
     /// Who did not answer.
-    pub failures: Vec<MemberError>,
+    pub failures: Vec<AccountRegionError>,
 }
 
 impl Survey<Pass> {
@@ -35,15 +35,16 @@ impl Survey<Pass> {
     }
 
     /// All passes as one, of the latest instant of theirs; the failures, if nobody answered.
-    pub fn whole(self) -> Result<Whole, Vec<MemberError>> {
+    pub fn whole(self) -> Result<Whole, Vec<AccountRegionError>> {
         let answers = self.answers.iter();
-        let members = answers.map(|(one, pass)| (one.member.clone(), pass.instances.len()));
-        let members = members.collect();
+        let account_regions =
+            answers.map(|(one, pass)| (one.account_region.clone(), pass.instances.len()));
+        let account_regions = account_regions.collect();
         let passes = self.answers.into_iter().map(|(_, pass)| pass);
         match passes.reduce(joined) {
             Some(pass) => Ok(Whole {
                 pass,
-                members,
+                account_regions,
                 failures: self.failures,
             }),
             None => Err(self.failures),

@@ -5,11 +5,11 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, WakeUp, pass};
-use curfew_core::govern::Governance;
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG, Who};
+use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_core::configuration::RawScheduleSet;
+use curfew_core::memory::{Actor, LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG};
 use curfew_core::request::{Ask, Lasting, Request};
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{
     Action, Denial, InstanceId, InstanceState, Launch, Model, Server, StateReason, serve,
 };
@@ -22,7 +22,7 @@ const ZONE: &str = "eu-west-3a";
 struct Setting {
     ec2: Model,
     fleet: Fleet,
-    governance: Governance,
+    schedule_set: ScheduleSet,
     _server: Server,
 }
 
@@ -36,19 +36,19 @@ impl Setting {
             ..ConnectOptions::default()
         };
         let fleet = Fleet::new(&Connection::open(options).await.unwrap());
-        let settings = r#"{"schedules": {
+        let configuration = r#"{"schedules": {
             "office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
             "spare": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00",
                       "fallback_types": ["m5a.large", "m6i.large"]}
         }}"#;
-        let governance = RawGovernance::from_json(settings)
+        let schedule_set = RawScheduleSet::from_json(configuration)
             .unwrap()
             .resolve()
             .unwrap();
         Self {
             ec2,
             fleet,
-            governance,
+            schedule_set,
             _server: server,
         }
     }
@@ -75,16 +75,16 @@ impl Setting {
     }
 
     async fn pass(&self) -> Pass {
-        self.wake(WakeUp::ROUTINE).await
+        self.wake(PassTrigger::ROUTINE).await
     }
 
-    async fn wake(&self, wake_up: WakeUp<'_>) -> Pass {
+    async fn wake(&self, trigger: PassTrigger<'_>) -> Pass {
         let ec2 = self.ec2.clone();
         let clock = Clock::telling(move || ec2.now());
         pass(
             &self.fleet,
-            &self.governance,
-            wake_up,
+            &self.schedule_set,
+            trigger,
             &clock,
             Deadline::NONE,
         )
@@ -222,9 +222,9 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
     setting.ec2.clear_calls();
     setting.pass().await;
     assert_eq!(setting.calls(Action::StopInstances), 0);
-    let wake_up = asking(&protected, Ask::Stop(Lasting::NextEdge));
+    let trigger = asking(&protected, Ask::Stop(Lasting::NextEdge));
     assert_eq!(
-        failures(&setting.wake(wake_up).await),
+        failures(&setting.wake(trigger).await),
         [CloudErrorKind::Refused]
     );
     assert_eq!(setting.calls(Action::StopInstances), 1);
@@ -237,20 +237,20 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
         "what was refused is not applied"
     );
     // It runs, so that a start is no more than remembered.
-    let wake_up = asking(&protected, Ask::Start(Lasting::NextEdge));
-    assert!(failures(&setting.wake(wake_up).await).is_empty());
+    let trigger = asking(&protected, Ask::Start(Lasting::NextEdge));
+    assert!(failures(&setting.wake(trigger).await).is_empty());
     assert_eq!(setting.ec2.tag(&protected, RETRY_TAG), None);
     assert_eq!(setting.ec2.state(&protected), InstanceState::Running);
 }
 
-fn asking(id: &InstanceId, ask: Ask) -> WakeUp<'static> {
+fn asking(id: &InstanceId, ask: Ask) -> PassTrigger<'static> {
     let target: curfew_core::instance::InstanceId = id.as_str().parse().unwrap();
-    WakeUp {
+    PassTrigger {
         scope: Scope::Only([target.clone()].into()),
         request: Some(Request {
             ask,
             targets: [target].into(),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         }),
         schedule: None,
     }
@@ -275,7 +275,7 @@ async fn a_requested_start_without_room_stays_due() {
 }
 
 #[tokio::test]
-async fn a_hold_without_room_is_placed_and_waits() {
+async fn an_override_without_room_is_placed_and_waits() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "office");
     setting.no_room_for(&["m5.large"]);
@@ -286,7 +286,7 @@ async fn a_hold_without_room_is_placed_and_waits() {
     assert!(
         setting
             .ec2
-            .tag(&web, HOLD_TAG)
+            .tag(&web, OVERRIDE_TAG)
             .unwrap()
             .starts_with("running since 2026-11-23T07:00:05Z until")
     );

@@ -7,10 +7,10 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberFailure, Organisation, Survey};
-use curfew_aws::pass::{Pass, WakeUp, pass_page};
-use curfew_core::govern::Governance;
-use curfew_core::settings::RawGovernance;
+use curfew_aws::organisation::{AccountRegionFailure, Organisation, Survey};
+use curfew_aws::pass::{Pass, PassTrigger, pass_page};
+use curfew_core::configuration::RawScheduleSet;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{
     Action, CredentialFault, Denial, Fault, InstanceId, InstanceState, Launch, Model, Role,
     Symptom, TimeSource, direct,
@@ -24,8 +24,8 @@ const HOME: &str = "000000000000";
 const PAYMENTS: &str = "111122223333";
 const RESEARCH: &str = "444455556666";
 
-const SETTINGS: &str = r#"{
-    "governing": {"tag": "Schedule", "regions": ["eu-west-3", "us-east-1"]},
+const CONFIGURATION: &str = r#"{
+    "managing": {"tag": "Schedule", "regions": ["eu-west-3", "us-east-1"]},
     "schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}},
     "account": [
         {"id": "111122223333", "name": "payments", "role_arn": "arn:aws:iam::111122223333:role/curfew-member",
@@ -37,7 +37,7 @@ const SETTINGS: &str = r#"{
 struct Setting {
     ec2: Model,
     clock: Clock,
-    governance: Governance,
+    schedule_set: ScheduleSet,
     organisation: Organisation,
 }
 
@@ -66,17 +66,17 @@ impl Setting {
             .http_client(direct(ec2.clone(), TimeSource::Tokio))
             .time_source(ModelTime(ec2.clone()))
             .build();
-        let raw = RawGovernance::from_json(SETTINGS).unwrap();
+        let raw = RawScheduleSet::from_json(CONFIGURATION).unwrap();
         let time = ec2.clone();
         Self {
             clock: Clock::telling(move || time.now()),
-            governance: raw.resolve().unwrap(),
-            organisation: Organisation::open(&connection, &raw.membership().unwrap()),
+            schedule_set: raw.resolve().unwrap(),
+            organisation: Organisation::open(&connection, &raw.targets().unwrap()),
             ec2,
         }
     }
 
-    /// The roles that the settings name, and an instance of the office in each member.
+    /// The roles that the configuration names, and an instance of the office in each member.
     async fn furnished() -> Self {
         let setting = Self::new().await;
         let payments = Role::new(PAYMENTS, "curfew-member").trusting(HOME);
@@ -86,13 +86,13 @@ impl Setting {
         setting
             .ec2
             .add_role(Role::new(RESEARCH, "curfew-member").trusting(HOME));
-        for member in setting.organisation.members() {
-            let account = member
-                .member
+        for account_region in setting.organisation.account_regions() {
+            let account = account_region
+                .account_region
                 .account
                 .as_ref()
                 .map_or(HOME, |account| account.as_str());
-            setting.office(account, member.member.region.as_str());
+            setting.office(account, account_region.account_region.region.as_str());
         }
         setting
     }
@@ -110,9 +110,9 @@ impl Setting {
     }
 
     async fn pass(&self) -> Survey<Pass> {
-        let routine = WakeUp::ROUTINE;
+        let routine = PassTrigger::ROUTINE;
         self.organisation
-            .pass(&self.governance, &routine, &self.clock, Deadline::NONE)
+            .pass(&self.schedule_set, &routine, &self.clock, Deadline::NONE)
             .await
     }
 
@@ -127,7 +127,8 @@ impl Setting {
 
 /// `failure; hint`, one a line.
 fn told<T>(survey: &Survey<T>) -> String {
-    let line = |error: &curfew_aws::organisation::MemberError| format!("{error}; {}", error.hint());
+    let line =
+        |error: &curfew_aws::organisation::AccountRegionError| format!("{error}; {}", error.hint());
     survey
         .failures
         .iter()
@@ -203,8 +204,8 @@ async fn a_failing_account_and_a_failing_region_are_told_apart_and_stop_nobody_e
     assert_eq!(setting.running(), ["111122223333-eu-west-3"]);
     insta::assert_snapshot!(told(&survey), @r"
     in `us-east-1`: `ec2:DescribeInstances` got no answer: connection reset; check the endpoint, the region's name and the network; Curfew tries again at the next pass
-    in `eu-west-3` of account `111122223333` (payments): `sts:AssumeRole` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::111122223333:role/curfew-member; the role `arn:aws:iam::111122223333:role/curfew-member` must exist, and trust this account with the external id of the settings; `curfew member-role` prints a template for it
-    in `eu-central-1` of account `111122223333` (payments): `sts:AssumeRole` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::111122223333:role/curfew-member; the role `arn:aws:iam::111122223333:role/curfew-member` must exist, and trust this account with the external id of the settings; `curfew member-role` prints a template for it
+    in `eu-west-3` of account `111122223333` (payments): `sts:AssumeRole` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::111122223333:role/curfew-member; the role `arn:aws:iam::111122223333:role/curfew-member` must exist, and trust this account with the external id of the configuration; `curfew member-role` prints a template for it
+    in `eu-central-1` of account `111122223333` (payments): `sts:AssumeRole` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::111122223333:role/curfew-member; the role `arn:aws:iam::111122223333:role/curfew-member` must exist, and trust this account with the external id of the configuration; `curfew member-role` prints a template for it
     ");
 }
 
@@ -236,7 +237,7 @@ async fn whom_time_does_not_reach_is_reported_and_the_next_pass_goes_on() {
     assert_eq!((survey.answers.len(), survey.failures.len()), (0, 5));
     assert!(matches!(
         survey.failures[0].failure,
-        MemberFailure::OutOfTime
+        AccountRegionFailure::OutOfTime
     ));
     assert_eq!(setting.ec2.calls().len(), 0);
     assert_eq!(told(&setting.pass().await), "");
@@ -248,12 +249,12 @@ async fn a_large_region_is_passed_over_page_by_page() {
     for _ in 0..2500 {
         setting.office(HOME, "eu-west-3");
     }
-    let fleet = setting.organisation.members()[0].fleet();
+    let fleet = setting.organisation.account_regions()[0].fleet();
     let (mut pages, mut from) = (Vec::new(), None);
     loop {
         let page = pass_page(
             fleet,
-            &setting.governance,
+            &setting.schedule_set,
             None,
             from.as_ref(),
             &setting.clock,

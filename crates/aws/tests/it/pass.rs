@@ -7,10 +7,10 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, WakeUp, pass};
-use curfew_core::govern::Governance;
+use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::memory::LAST_TAG;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{Action, Denial, InstanceState, Launch, Model, Server, SpotKind, serve};
 use jiff::ToSpan;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ const BEFORE_THE_EDGE: &str = "2026-11-23T18:59:50Z";
 struct Setting {
     ec2: Model,
     fleet: Fleet,
-    governance: Governance,
+    schedule_set: ScheduleSet,
     _server: Server,
 }
 
@@ -31,14 +31,14 @@ impl Setting {
         let server = serve(ec2.clone()).await;
         let fleet = fleet_at(&server.endpoint).await;
         let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
-        let governance = RawGovernance::from_json(document)
+        let schedule_set = RawScheduleSet::from_json(document)
             .unwrap()
             .resolve()
             .unwrap();
         Self {
             ec2,
             fleet,
-            governance,
+            schedule_set,
             _server: server,
         }
     }
@@ -52,8 +52,8 @@ impl Setting {
         let clock = Clock::telling(move || ec2.now());
         pass(
             &self.fleet,
-            &self.governance,
-            WakeUp::ROUTINE,
+            &self.schedule_set,
+            PassTrigger::ROUTINE,
             &clock,
             deadline,
         )
@@ -271,7 +271,7 @@ async fn what_must_not_be_touched_is_skipped_with_its_reason() {
     let expected = [
         ("ephemeral", "instance_store"),
         ("grouped", "auto_scaling_group"),
-        ("nobodys", "ungoverned"),
+        ("nobodys", "unmanaged"),
         ("one-time", "one_time_spot"),
         ("operated", "operator"),
     ];

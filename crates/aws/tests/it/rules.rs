@@ -1,4 +1,4 @@
-//! Keeping the wake-up rules, against an event bus as AWS documents it: pages, rules with targets that can't be deleted, and rules of
+//! Keeping the trigger rules, against an event bus as AWS documents it: pages, rules with targets that can't be deleted, and rules of
 //! others. The emulators are laxer.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::rules::{Rules, WakeUpRule};
+use curfew_aws::rules::{Rules, TriggerRule};
 use curfew_core::stack_name::StackName;
 use serde_json::{Value, json};
 
@@ -211,10 +211,10 @@ fn stack() -> StackName {
 }
 
 /// A stop at each of so many minutes of a day.
-fn wanted(count: usize) -> Vec<WakeUpRule> {
+fn wanted(count: usize) -> Vec<TriggerRule> {
     let rules = (0..count).map(|minute| {
         let expression = format!("cron({} {} ? * MON-FRI *)", minute % 60, minute / 60);
-        WakeUpRule::for_edges(&stack(), &expression, vec!["office".parse().unwrap()])
+        TriggerRule::for_edges(&stack(), &expression, vec!["office".parse().unwrap()])
     });
     rules.collect()
 }

@@ -19,8 +19,8 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::parameter::ParameterStore;
 use curfew_aws::queue::{FifoMessage, Queue};
+use curfew_core::account_regions::Account;
 use curfew_core::instance::AccountId;
-use curfew_core::membership::Account;
 
 /// What a service was sent: where, the headers that are no accident, and the body.
 #[derive(Debug, PartialEq)]
@@ -88,10 +88,10 @@ impl HttpConnector for Service {
     }
 }
 
-/// A connection with these settings.
+/// A connection with this configuration.
 async fn connection(sdk: SdkConfig) -> Connection {
     let options = ConnectOptions {
-        // No roots are read for it; the settings have none.
+        // No roots are read for it; the configuration has none.
         endpoint: Some("http://127.0.0.1:1".to_owned()),
         region: sdk.region().map(ToString::to_string),
         ..ConnectOptions::default()
@@ -290,7 +290,7 @@ async fn told(service: &Service) -> Result<String, CloudError> {
     let sdk = service.connection("eu-west-3").into_builder();
     let connection = connection(sdk.retry_config(retries).build()).await;
     ParameterStore::new(&connection)
-        .value("/curfew/settings")
+        .value("/curfew/configuration")
         .await
 }
 

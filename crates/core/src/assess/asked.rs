@@ -7,7 +7,7 @@ use super::recall::Recalled;
 use super::words::{wanted, wanted_after};
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, Held, Hold, Requested, instant_of_person, whole_second};
+use crate::memory::{Cause, Override, OverrideState, Requested, instant_of_person, whole_second};
 use crate::request::{Ask, Lasting, Request, Spoken};
 use crate::step::{Step, StepAction};
 use crate::timetable::Action;
@@ -30,11 +30,11 @@ pub(super) fn spoken(
             action,
             by: by(),
         }),
-        hold: None,
+        override_: None,
     };
     let timed = |state, until| Spoken {
         request: None,
-        hold: Some(Hold {
+        override_: Some(Override {
             state,
             since: at,
             until: whole_second(until),
@@ -45,20 +45,20 @@ pub(super) fn spoken(
     let mut word = match request.ask {
         Ask::Start(Lasting::NextEdge) => plain(Action::Start),
         Ask::Stop(Lasting::NextEdge) => plain(Action::Stop),
-        Ask::Start(Lasting::Until(until)) => timed(Held::Running, until),
-        Ask::Stop(Lasting::Until(until)) => timed(Held::Stopped, until),
-        Ask::Ignore { until } => timed(Held::Ignored, until),
+        Ask::Start(Lasting::Until(until)) => timed(OverrideState::Running, until),
+        Ask::Stop(Lasting::Until(until)) => timed(OverrideState::Stopped, until),
+        Ask::Ignore { until } => timed(OverrideState::Ignored, until),
         Ask::Resume => {
-            let wanted = match recalled.active_hold(at) {
-                Some(hold) => wanted_after(view, hold, at),
+            let wanted = match recalled.active_override(at) {
+                Some(override_) => wanted_after(view, override_, at),
                 None => wanted(view.desired(at)),
             };
             plain(wanted.unwrap_or(as_it_is))
         }
     };
     // What can't be read would keep hands off for good: whoever asks replaces it.
-    if recalled.hold.is_err() && word.hold.is_none() {
-        word.hold = timed(Held::Ignored, at).hold;
+    if recalled.override_.is_err() && word.override_.is_none() {
+        word.override_ = timed(OverrideState::Ignored, at).override_;
     }
     if recalled.request.is_err() && word.request.is_none() {
         word.request = plain(as_it_is).request;
@@ -80,9 +80,12 @@ impl Judge<'_> {
     /// Where nothing can be done or remembered yet: the word alone makes a later pass do it.
     fn only_said(&self, word: &Spoken) -> Step {
         let newest = self.newest().map(|newest| newest.word);
-        let by = word.hold.as_ref().map(|hold| Cause::Hold(hold.by.clone()));
+        let by = word
+            .override_
+            .as_ref()
+            .map(|override_| Cause::Override(override_.by.clone()));
         let cause = newest.as_ref().map(|word| word.cause.clone()).or(by);
-        let mut step = self.blank_step(StepAction::Record, cause.unwrap_or(Cause::Outside));
+        let mut step = self.blank_step(StepAction::Record, cause.unwrap_or(Cause::External));
         self.remark_on_waiting(&mut step);
         step
     }

@@ -6,14 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Judged;
 use super::judge::Judge;
-use super::words::{Holds, Kind, Newest, Word, wanted_after};
+use super::words::{Kind, Newest, Repetition, Word, wanted_after};
 use crate::decision::Decision;
 use crate::instance::{Hibernation, StateReason};
-use crate::memory::{Cause, Held, LAST_TAG, Last};
+use crate::memory::{Cause, LAST_TAG, Last, OverrideState};
 use crate::schedule::StopBy;
 use crate::skip::SkipReason;
 use crate::step::{Step, StepAction, WithoutMemory};
-use crate::timetable::{Action, Desired, EARLY_WAKE_UP, Edge};
+use crate::timetable::{Action, Desired, EARLY_TRIGGER, Edge};
 
 /// A word is pending until the state that it asks for is seen this long after its instant and after the state's own date. A call
 /// that was sent on what was seen before may arrive until then: 5 seconds that an observation may be old, as much for a call's
@@ -27,14 +27,15 @@ const MOST_TAGS: usize = 50;
 impl Judge<'_> {
     pub(super) fn judge(&self) -> Judged {
         let newest = self.newest();
-        let hold = self.recalled.active_hold(self.reading);
+        let override_ = self.recalled.active_override(self.reading);
         let request = self.recalled.requested().filter(|_| {
             newest.as_ref().is_some_and(|newest| {
-                newest.holds == Holds::Always && matches!(newest.word.cause, Cause::Request(_))
+                newest.repetition == Repetition::Always
+                    && matches!(newest.word.cause, Cause::Request(_))
             })
         });
-        let desired = match (hold, request) {
-            (Some(hold), _) => hold.state.desired(),
+        let desired = match (override_, request) {
+            (Some(override_), _) => override_.state.desired(),
             (None, Some(request)) => match request.action {
                 Action::Start => Desired::Running,
                 Action::Stop => Desired::Stopped,
@@ -43,7 +44,7 @@ impl Judge<'_> {
         };
         let decision = self.decide(newest.as_ref());
         let mut judged = Judged {
-            hold: hold.cloned(),
+            override_: override_.cloned(),
             request: request.cloned(),
             desired,
             next_edge: None,
@@ -55,7 +56,7 @@ impl Judge<'_> {
         judged
     }
 
-    /// When something is next due, once the decision is carried out: what waits to be tried again, the end of the hold, or the
+    /// When something is next due, once the decision is carried out: what waits to be tried again, the end of the override, or the
     /// next edge. Under a tag of a person that can't be read, nothing is.
     fn look_ahead(&self, judged: &mut Judged) {
         let reason = match &judged.decision {
@@ -63,22 +64,24 @@ impl Judge<'_> {
             Decision::Step(_) => None,
         };
         let waiting = match reason {
-            Some(SkipReason::MalformedHold { .. } | SkipReason::MalformedRequest { .. }) => return,
+            Some(SkipReason::MalformedOverride { .. } | SkipReason::MalformedRequest { .. }) => {
+                return;
+            }
             Some(SkipReason::WaitingToRetry { action, until, .. }) => Some(Edge {
                 at: *until,
                 action: *action,
             }),
             _ => None,
         };
-        let edge = match &judged.hold {
-            Some(hold) => {
-                judged.outdated_at = Some(hold.until);
-                match wanted_after(self.view, hold, hold.until) {
+        let edge = match &judged.override_ {
+            Some(override_) => {
+                judged.outdated_at = Some(override_.until);
+                match wanted_after(self.view, override_, override_.until) {
                     Some(action) => Some(Edge {
-                        at: hold.until,
+                        at: override_.until,
                         action,
                     }),
-                    None => self.view.next_edge(hold.until),
+                    None => self.view.next_edge(override_.until),
                 }
             }
             None => {
@@ -93,20 +96,20 @@ impl Judge<'_> {
     }
 
     fn decide(&self, newest: Option<&Newest>) -> Decision {
-        if let Err(problem) = &self.recalled.hold {
+        if let Err(problem) = &self.recalled.override_ {
             let problem = problem.clone();
-            return self.skip(SkipReason::MalformedHold { problem });
+            return self.skip(SkipReason::MalformedOverride { problem });
         }
         if let Err(problem) = &self.recalled.request {
             let problem = problem.clone();
             return self.skip(SkipReason::MalformedRequest { problem });
         }
-        if let Some(hold) = self.recalled.active_hold(self.reading)
-            && hold.state == Held::Ignored
+        if let Some(override_) = self.recalled.active_override(self.reading)
+            && override_.state == OverrideState::Ignored
         {
-            return self.skip(SkipReason::HeldIgnored {
-                until: hold.until,
-                by: hold.by.clone(),
+            return self.skip(SkipReason::OverrideIgnored {
+                until: override_.until,
+                by: override_.by.clone(),
             });
         }
         let first = self.first_sight(newest.map(|newest| &newest.word));
@@ -130,11 +133,11 @@ impl Judge<'_> {
             let is_older = remembered
                 .as_ref()
                 .is_some_and(|remembered| newest.word.key() < remembered.key());
-            newest.holds == Holds::Always || !is_older
+            newest.repetition == Repetition::Always || !is_older
         };
-        let (word, holds) = match (newest.filter(known), &remembered) {
-            (Some(newest), _) => (&newest.word, newest.holds),
-            (None, Some(remembered)) => (remembered, Holds::Once),
+        let (word, repetition) = match (newest.filter(known), &remembered) {
+            (Some(newest), _) => (&newest.word, newest.repetition),
+            (None, Some(remembered)) => (remembered, Repetition::Once),
             (None, None) => return self.without_earlier_tries(self.skip(SkipReason::NothingDue)),
         };
         let (order, pending) = match (&remembered, last) {
@@ -155,10 +158,10 @@ impl Judge<'_> {
                 Decision::Step(self.record(word, action, !settled))
             };
         }
-        let is_due = match (holds, order) {
-            (Holds::Always, _) => true,
-            (Holds::Once, Ordering::Equal) => pending,
-            (Holds::Once, order) => order == Ordering::Greater,
+        let is_due = match (repetition, order) {
+            (Repetition::Always, _) => true,
+            (Repetition::Once, Ordering::Equal) => pending,
+            (Repetition::Once, order) => order == Ordering::Greater,
         };
         if !is_due {
             let reason = match last {
@@ -168,7 +171,7 @@ impl Judge<'_> {
             return self.without_earlier_tries(self.skip(reason));
         }
         let is_repeated = order == Ordering::Equal && pending;
-        if holds == Holds::Once {
+        if repetition == Repetition::Once {
             if let Some(why) = self.dealt_with_by_others(word, action, is_repeated) {
                 let mut step = self.record(word, action, false);
                 step.remark(why.to_owned());
@@ -179,10 +182,10 @@ impl Judge<'_> {
             }
         }
         let mut step = self.call(word, action, order);
-        if holds == Holds::Always {
+        if repetition == Repetition::Always {
             step.without_memory = WithoutMemory::Act;
         }
-        self.trying(step, word, action, is_repeated, holds)
+        self.trying(step, word, action, is_repeated, repetition)
     }
 
     /// A word that was applied, as its memory has it.
@@ -193,18 +196,18 @@ impl Judge<'_> {
             kind,
             action: Some(last.action),
             cause: match &last.cause {
-                Cause::Adopted | Cause::Outside => self.by_schedule(),
+                Cause::Adopted | Cause::External => self.by_schedule(),
                 cause => cause.clone(),
             },
         }
     }
 
     fn as_it_should_be(&self) -> SkipReason {
-        match self.recalled.active_hold(self.reading) {
-            Some(hold) => SkipReason::Held {
-                state: hold.state,
-                until: hold.until,
-                by: hold.by.clone(),
+        match self.recalled.active_override(self.reading) {
+            Some(override_) => SkipReason::OverrideState {
+                state: override_.state,
+                until: override_.until,
+                by: override_.by.clone(),
             },
             None => SkipReason::AsDesired,
         }
@@ -251,7 +254,7 @@ impl Judge<'_> {
     fn was_shut_down_from_inside(&self, word: Timestamp) -> bool {
         let reason = self.instance.state_reason.as_ref();
         let launched = self.instance.launched_at;
-        launched.is_some_and(|launched| word.duration_since(launched) <= EARLY_WAKE_UP)
+        launched.is_some_and(|launched| word.duration_since(launched) <= EARLY_TRIGGER)
             && reason.is_some_and(|reason| reason.code == StateReason::SHUT_DOWN_FROM_INSIDE)
     }
 
@@ -362,9 +365,9 @@ impl Judge<'_> {
     }
 }
 
-/// The edge that a step applies: also a request is one, and the end of a hold; a hold in force is none.
+/// The edge that a step applies: also a request is one, and the end of an override; an override in force is none.
 fn edge_of(word: &Word, action: Action) -> Option<Edge> {
-    let is_held = matches!(word.cause, Cause::Hold(_));
+    let is_held = matches!(word.cause, Cause::Override(_));
     (!is_held).then_some(Edge {
         at: word.at,
         action,

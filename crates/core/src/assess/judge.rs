@@ -10,7 +10,7 @@ use crate::memory::{Cause, instant_of_pass};
 use crate::schedule::Schedule;
 use crate::skip::SkipReason;
 use crate::step::{Step, StepAction};
-use crate::timetable::{Action, EARLY_WAKE_UP};
+use crate::timetable::{Action, EARLY_TRIGGER};
 use crate::transition::direction;
 use crate::view::View;
 use crate::world::World;
@@ -22,7 +22,7 @@ pub(super) struct Judge<'a> {
     /// When the instance was observed.
     pub(super) now: Timestamp,
     /// The instant that everything is asked about: `now`, the newest instant in the tags, or the edge up to a minute later that
-    /// a wake-up was early for.
+    /// a trigger was early for.
     pub(super) reading: Timestamp,
 }
 
@@ -34,8 +34,8 @@ impl<'a> Judge<'a> {
         world: &World<'a>,
         now: Timestamp,
     ) -> Self {
-        let within_reach = |at: &Timestamp| *at > now && at.duration_since(now) <= EARLY_WAKE_UP;
-        let early_edge = (world.woken_for == Some(&view.schedule().name))
+        let within_reach = |at: &Timestamp| *at > now && at.duration_since(now) <= EARLY_TRIGGER;
+        let early_edge = (world.triggered_for == Some(&view.schedule().name))
             .then(|| view.next_edge(now))
             .flatten()
             .map(|edge| edge.at)

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::instance::{Instance, InstanceType};
 use crate::memory::{
-    CLOCKS_APART, Cause, Fallback, HOLD_TAG, Hold, LAST_TAG, Last, MalformedTag, REQUEST_TAG,
-    RETRY_TAG, Requested, Retry, TYPE_TAG,
+    CLOCKS_APART, Cause, Fallback, LAST_TAG, Last, MalformedTag, OVERRIDE_TAG, Override,
+    REQUEST_TAG, RETRY_TAG, Requested, Retry, TYPE_TAG,
 };
 use crate::schedule::Schedule;
 
@@ -15,7 +15,7 @@ pub(super) struct Recalled {
     pub(super) last: Result<Option<Last>, String>,
     /// The newest plain start or stop that a person asked for.
     pub(super) request: Result<Option<Requested>, String>,
-    pub(super) hold: Result<Option<Hold>, String>,
+    pub(super) override_: Result<Option<Override>, String>,
     /// What EC2 refused lately.
     pub(super) retry: Result<Option<Retry>, String>,
     /// The type it is meant to have.
@@ -32,8 +32,12 @@ impl Recalled {
             request: tag(REQUEST_TAG)
                 .map(|value| dated(REQUEST_TAG, value, now, |request: &Requested| request.at))
                 .transpose(),
-            hold: tag(HOLD_TAG)
-                .map(|value| dated(HOLD_TAG, value, now, |hold: &Hold| hold.since))
+            override_: tag(OVERRIDE_TAG)
+                .map(|value| {
+                    dated(OVERRIDE_TAG, value, now, |override_: &Override| {
+                        override_.since
+                    })
+                })
                 .transpose(),
             retry: tag(RETRY_TAG).map(|value| retry(value, now)).transpose(),
             fallback: tag(TYPE_TAG).map(str::parse).transpose(),
@@ -60,16 +64,17 @@ impl Recalled {
         })
     }
 
-    /// The hold that no newer request has ended: in force, or over since its end.
-    pub(super) fn valid_hold(&self) -> Option<&Hold> {
-        let hold = self.hold.as_ref().ok()?.as_ref()?;
-        let ended = self.requested().is_some_and(|one| one.at > hold.since);
-        (!ended).then_some(hold)
+    /// The override that no newer request has ended: in force, or over since its end.
+    pub(super) fn valid_override(&self) -> Option<&Override> {
+        let override_ = self.override_.as_ref().ok()?.as_ref()?;
+        let ended = self.requested().is_some_and(|one| one.at > override_.since);
+        (!ended).then_some(override_)
     }
 
-    /// The hold in force.
-    pub(super) fn active_hold(&self, now: Timestamp) -> Option<&Hold> {
-        self.valid_hold().filter(|hold| hold.is_active(now))
+    /// The override in force.
+    pub(super) fn active_override(&self, now: Timestamp) -> Option<&Override> {
+        self.valid_override()
+            .filter(|override_| override_.is_active(now))
     }
 
     /// What EC2 refused lately, if the tag is there and can be read.

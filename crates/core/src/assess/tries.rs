@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::judge::Judge;
-use super::words::{Holds, Word};
+use super::words::{Repetition, Word};
 use crate::decision::Decision;
 use crate::memory::{Cause, NextTry, ReasonCode, Retry};
 use crate::skip::SkipReason;
 use crate::step::{FallbackChange, Remember, RetryChange, Step, StepAction};
-use crate::timetable::{Action, EARLY_WAKE_UP};
+use crate::timetable::{Action, EARLY_TRIGGER};
 
 impl Judge<'_> {
     /// What is remembered of earlier tries of the same.
@@ -31,7 +31,7 @@ impl Judge<'_> {
         word: &Word,
         action: Action,
         is_repeated: bool,
-        holds: Holds,
+        repetition: Repetition,
     ) -> Decision {
         let earlier = self.tried_before(word, action);
         if let Some(retry) = earlier.filter(|retry| self.reading < retry.next) {
@@ -43,11 +43,11 @@ impl Judge<'_> {
             });
         }
         let next = NextTry::at(self.reading, word.at, action, earlier);
-        let came_to_nothing = match holds {
+        let came_to_nothing = match repetition {
             _ if is_repeated => self.came_to_nothing(action),
             // Where the word is done, and held to at every pass, only EC2's word tells of a try.
-            Holds::Always => self.failed_start(action),
-            Holds::Once => None,
+            Repetition::Always => self.failed_start(action),
+            Repetition::Once => None,
         };
         if is_repeated {
             step.remark(self.why_again(action, came_to_nothing.as_ref()));
@@ -102,7 +102,7 @@ impl Judge<'_> {
             return decision;
         };
         let cause = match &skip.reason {
-            SkipReason::Held { by, .. } => Cause::Hold(by.clone()),
+            SkipReason::OverrideState { by, .. } => Cause::Override(by.clone()),
             _ => self.by_schedule(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);
@@ -131,9 +131,9 @@ impl Judge<'_> {
         Decision::Step(step)
     }
 
-    /// An early wake-up tried an edge that a pass in the minute before it does not see yet.
+    /// An early trigger tried an edge that a pass in the minute before it does not see yet.
     fn is_yet_to_come(&self, edge: Timestamp) -> bool {
-        edge > self.reading && edge.duration_since(self.reading) <= EARLY_WAKE_UP
+        edge > self.reading && edge.duration_since(self.reading) <= EARLY_TRIGGER
     }
 
     fn forgotten(&self) -> RetryChange {

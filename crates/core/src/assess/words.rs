@@ -1,14 +1,14 @@
 //! The words that want something of an instance, and which of them is the newest.
 //!
-//! The newest decides, among a schedule's edges, requests, and the ends of holds. A hold in force outranks all edges; only a
-//! request or hold that is newer than its beginning ends it.
+//! The newest decides, among a schedule's edges, requests, and the ends of overrides. An override in force outranks all edges; only a
+//! request or override that is newer than its beginning ends it.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::judge::Judge;
-use crate::memory::{Cause, Hold, Last, whole_second};
-use crate::schedule::{Adopt, Firmness};
-use crate::timetable::{Action, Desired, EARLY_WAKE_UP};
+use crate::memory::{Cause, Last, Override, whole_second};
+use crate::schedule::{Adopt, Enforcement};
+use crate::timetable::{Action, Desired, EARLY_TRIGGER};
 use crate::view::View;
 
 /// What wants something of an instance from an instant on.
@@ -16,7 +16,7 @@ use crate::view::View;
 pub(super) struct Word {
     pub(super) at: Timestamp,
     pub(super) kind: Kind,
-    /// Nothing where the schedule wants nothing at the end of a hold: the state stays as it is.
+    /// Nothing where the schedule wants nothing at the end of an override: the state stays as it is.
     pub(super) action: Option<Action>,
     pub(super) cause: Cause,
 }
@@ -26,9 +26,9 @@ pub(super) struct Word {
 pub(super) enum Kind {
     /// An edge of the schedule.
     Edge,
-    /// The end of a hold.
+    /// The end of an override.
     End,
-    /// A request or a hold.
+    /// A request or an override.
     Person,
 }
 
@@ -42,12 +42,12 @@ impl Word {
 #[derive(Clone, Debug)]
 pub(super) struct Newest {
     pub(super) word: Word,
-    pub(super) holds: Holds,
+    pub(super) repetition: Repetition,
 }
 
 /// How often a word is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum Repetition {
     /// Once: what is changed afterwards stays.
     Once,
     /// At every pass.
@@ -56,16 +56,16 @@ pub(super) enum Holds {
 
 impl Judge<'_> {
     pub(super) fn newest(&self) -> Option<Newest> {
-        if let Some(hold) = self.recalled.active_hold(self.reading) {
+        if let Some(override_) = self.recalled.active_override(self.reading) {
             let word = Word {
-                at: hold.since,
+                at: override_.since,
                 kind: Kind::Person,
-                action: wanted(hold.state.desired()),
-                cause: Cause::Hold(hold.by.clone()),
+                action: wanted(override_.state.desired()),
+                cause: Cause::Override(override_.by.clone()),
             };
             return Some(Newest {
                 word,
-                holds: Holds::Always,
+                repetition: Repetition::Always,
             });
         }
         let request = self.recalled.requested().map(|request| Word {
@@ -74,23 +74,30 @@ impl Judge<'_> {
             action: Some(request.action),
             cause: Cause::Request(request.by.clone()),
         });
-        let end = self.recalled.valid_hold().map(|hold| self.end_of(hold));
+        let end = self
+            .recalled
+            .valid_override()
+            .map(|override_| self.end_of(override_));
         let words = self.edge().into_iter().chain(request).chain(end);
         let word = words.max_by_key(Word::key)?;
         let always = match word.kind {
-            Kind::Person => self.schedule().firmness == Firmness::Enforced,
+            Kind::Person => self.schedule().enforcement == Enforcement::Enforced,
             // What an enforced schedule does not want at every moment is applied once.
             Kind::Edge | Kind::End => self.enforced().is_some() && word.action == self.enforced(),
         };
-        let holds = if always { Holds::Always } else { Holds::Once };
-        Some(Newest { word, holds })
+        let repetition = if always {
+            Repetition::Always
+        } else {
+            Repetition::Once
+        };
+        Some(Newest { word, repetition })
     }
 
     /// What an enforced schedule wants; nothing while it has no opinion, and then its edges are applied once each.
     pub(super) fn enforced(&self) -> Option<Action> {
-        match self.schedule().firmness {
-            Firmness::Enforced => wanted(self.view.desired(self.reading)),
-            Firmness::OncePerEdge => None,
+        match self.schedule().enforcement {
+            Enforcement::Enforced => wanted(self.view.desired(self.reading)),
+            Enforcement::OncePerEdge => None,
         }
     }
 
@@ -133,26 +140,33 @@ impl Judge<'_> {
         known.unwrap_or_else(|| whole_second(self.reading))
     }
 
-    /// The end of a hold is a word like any other: what the schedule wants at that instant. Where it wants nothing then, an edge
-    /// that passed during the hold is what it still wants: who keeps an instance up until 22:00 over a stop at 20:00 means it
+    /// The end of an override is a word like any other: what the schedule wants at that instant. Where it wants nothing then, an edge
+    /// that passed during the override is what it still wants: who keeps an instance up until 22:00 over a stop at 20:00 means it
     /// to be stopped at 22:00.
-    fn end_of(&self, hold: &Hold) -> Word {
+    fn end_of(&self, override_: &Override) -> Word {
         Word {
-            at: hold.end(),
+            at: override_.end(),
             kind: Kind::End,
-            action: wanted_after(self.view, hold, hold.end()),
+            action: wanted_after(self.view, override_, override_.end()),
             cause: self.by_schedule(),
         }
     }
 
     /// Where a memory stands among words.
     pub(super) fn key_of(&self, last: &Last) -> (Timestamp, Kind) {
-        let hold = self.recalled.hold.as_ref().ok().and_then(Option::as_ref);
+        let override_ = self
+            .recalled
+            .override_
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref);
         let kind = match last.cause {
-            Cause::Hold(_) | Cause::Request(_) => Kind::Person,
-            // At the end of a hold an edge is what the end is.
-            Cause::Schedule(_) if hold.is_some_and(|hold| hold.end() == last.at) => Kind::End,
-            Cause::Schedule(_) | Cause::Adopted | Cause::Outside => Kind::Edge,
+            Cause::Override(_) | Cause::Request(_) => Kind::Person,
+            // At the end of an override an edge is what the end is.
+            Cause::Schedule(_) if override_.is_some_and(|override_| override_.end() == last.at) => {
+                Kind::End
+            }
+            Cause::Schedule(_) | Cause::Adopted | Cause::External => Kind::Edge,
         };
         (last.at, kind)
     }
@@ -171,7 +185,7 @@ impl Judge<'_> {
             Some(edge) => {
                 let launched = self.instance.launched_at;
                 let recent = launched.is_some_and(|launched| edge.at > launched)
-                    && self.reading.duration_since(edge.at) <= EARLY_WAKE_UP;
+                    && self.reading.duration_since(edge.at) <= EARLY_TRIGGER;
                 let due = is_missing && (recent || self.converges());
                 (if due { edge.at - second } else { edge.at }, edge.action)
             }
@@ -186,11 +200,11 @@ impl Judge<'_> {
     }
 }
 
-/// What the schedule wants when a hold ends `at` an instant.
-pub(super) fn wanted_after(view: &View<'_>, hold: &Hold, at: Timestamp) -> Option<Action> {
+/// What the schedule wants when an override ends `at` an instant.
+pub(super) fn wanted_after(view: &View<'_>, override_: &Override, at: Timestamp) -> Option<Action> {
     wanted(view.desired(at)).or_else(|| {
         let edge = view.last_edge(at)?;
-        (edge.at > hold.since).then_some(edge.action)
+        (edge.at > override_.since).then_some(edge.action)
     })
 }
 

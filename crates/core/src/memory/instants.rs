@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{HOLD_TAG, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, whole_second};
+use super::{LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, Requested, whole_second};
 
 /// How far ahead of the present an instant in a tag may be: the clock that it was taken from may run fast. Beyond that it is an
 /// error, which believed would leave the instance alone until then. Longer delays its mending; shorter would let two clocks
@@ -51,14 +51,14 @@ impl Known {
         let tag = |key| tags.get(key).map(|value| value.trim());
         let last: Option<Last> = tag(LAST_TAG).and_then(|value| value.parse().ok());
         let request: Option<Requested> = tag(REQUEST_TAG).and_then(|value| value.parse().ok());
-        let hold: Option<Hold> = tag(HOLD_TAG).and_then(|value| value.parse().ok());
+        let override_: Option<Override> = tag(OVERRIDE_TAG).and_then(|value| value.parse().ok());
         Self {
             words: [
                 last.map(|last| last.at),
                 request.map(|request| request.at),
-                hold.as_ref().map(|hold| hold.since),
+                override_.as_ref().map(|override_| override_.since),
             ],
-            until: hold.map(|hold| hold.end()),
+            until: override_.map(|override_| override_.end()),
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
             (LAST_TAG.to_owned(), format!("{last} stop schedule office")),
             (REQUEST_TAG.to_owned(), format!("{request} start by alice")),
             (
-                HOLD_TAG.to_owned(),
+                OVERRIDE_TAG.to_owned(),
                 format!("running since {since} until {until} by bob"),
             ),
         ])

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{HOLD_TAG, MalformedTag, REQUEST_TAG, Who};
+use super::{Actor, MalformedTag, OVERRIDE_TAG, REQUEST_TAG};
 use crate::timetable::{Action, Desired};
 
 /// A plain start or stop that a person asked for: the value of `curfew:request`.
@@ -28,7 +28,7 @@ pub struct Requested {
     /// What was asked for.
     pub action: Action,
     /// Who asked.
-    pub by: Who,
+    pub by: Actor,
 }
 
 impl fmt::Display for Requested {
@@ -51,7 +51,7 @@ impl FromStr for Requested {
                     "stop" => Action::Stop,
                     _ => return None,
                 },
-                by: Some(Who::new(by)).filter(|_| !by.trim().is_empty())?,
+                by: Some(Actor::new(by)).filter(|_| !by.trim().is_empty())?,
             })
         };
         read().ok_or_else(|| {
@@ -72,30 +72,30 @@ impl FromStr for Requested {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Hold {
+pub struct Override {
     /// What the instance is held at.
-    pub state: Held,
+    pub state: OverrideState,
     /// Since when: the person's instant.
     pub since: Timestamp,
-    /// The end, exclusive: at this instant the hold is over.
+    /// The end, exclusive: at this instant the override is over.
     pub until: Timestamp,
     /// Who placed it.
-    pub by: Who,
+    pub by: Actor,
 }
 
-impl Hold {
-    /// Whether the hold is in force at `now`, unless a newer request has ended it.
+impl Override {
+    /// Whether the override is in force at `now`, unless a newer request has ended it.
     pub fn is_active(&self, now: Timestamp) -> bool {
         now < self.until
     }
 
-    /// When the hold ends: never before it began, whatever the tag says.
+    /// When the override ends: never before it began, whatever the tag says.
     pub fn end(&self) -> Timestamp {
         self.until.max(self.since)
     }
 }
 
-impl fmt::Display for Hold {
+impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             state,
@@ -107,13 +107,13 @@ impl fmt::Display for Hold {
     }
 }
 
-impl FromStr for Hold {
+impl FromStr for Override {
     type Err = MalformedTag;
 
     fn from_str(text: &str) -> Result<Self, MalformedTag> {
         let malformed = || {
             MalformedTag::new(
-                HOLD_TAG,
+                OVERRIDE_TAG,
                 text,
                 "`running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`",
             )
@@ -122,9 +122,9 @@ impl FromStr for Hold {
         let (since, rest) = rest.split_once(" until ").ok_or_else(malformed)?;
         let (until, by) = rest.split_once(" by ").ok_or_else(malformed)?;
         let state = match state {
-            "running" => Held::Running,
-            "stopped" => Held::Stopped,
-            "ignored" => Held::Ignored,
+            "running" => OverrideState::Running,
+            "stopped" => OverrideState::Stopped,
+            "ignored" => OverrideState::Ignored,
             _ => return Err(malformed()),
         };
         let since = since.parse().map_err(|_| malformed())?;
@@ -136,32 +136,32 @@ impl FromStr for Hold {
                 state,
                 since,
                 until,
-                by: Who::new(by),
+                by: Actor::new(by),
             })
         }
     }
 }
 
-/// The hold in force at `now`, by a resource's tags: neither over nor ended by a newer request.
-pub fn hold_in_force(
+/// The override in force at `now`, by a resource's tags: neither over nor ended by a newer request.
+pub fn override_in_force(
     tags: &BTreeMap<String, String>,
     now: Timestamp,
-) -> Result<Option<Hold>, MalformedTag> {
-    let Some(value) = tags.get(HOLD_TAG) else {
+) -> Result<Option<Override>, MalformedTag> {
+    let Some(value) = tags.get(OVERRIDE_TAG) else {
         return Ok(None);
     };
-    let hold: Hold = value.trim().parse()?;
+    let override_: Override = value.trim().parse()?;
     let request = tags.get(REQUEST_TAG);
     let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
-    let ended = request.is_some_and(|request| request.at > hold.since);
-    Ok(Some(hold).filter(|hold| !ended && hold.is_active(now)))
+    let ended = request.is_some_and(|request| request.at > override_.since);
+    Ok(Some(override_).filter(|override_| !ended && override_.is_active(now)))
 }
 
-/// What a hold keeps an instance at.
+/// What an override keeps an instance at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum Held {
+pub enum OverrideState {
     /// Running, whatever the schedule says.
     Running,
     /// Stopped, whatever the schedule says.
@@ -170,8 +170,8 @@ pub enum Held {
     Ignored,
 }
 
-impl Held {
-    /// The desired state under this hold; `ignored` has no opinion.
+impl OverrideState {
+    /// The desired state under this override; `ignored` has no opinion.
     pub fn desired(self) -> Desired {
         match self {
             Self::Running => Desired::Running,
@@ -181,7 +181,7 @@ impl Held {
     }
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for OverrideState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Running => "running",
@@ -202,24 +202,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_hold_is_read_back(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
-            let state = [Held::Running, Held::Stopped, Held::Ignored][usize::try_from(which).unwrap()];
-            let hold = Hold { state, since, until, by: Who::new(&by) };
-            prop_assert_eq!(hold.to_string().parse::<Hold>().unwrap(), hold.clone());
-            prop_assert!(hold.to_string().len() <= 256 && hold.end() >= since);
+        fn an_override_is_read_back(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
+            let state = [OverrideState::Running, OverrideState::Stopped, OverrideState::Ignored][usize::try_from(which).unwrap()];
+            let override_ = Override { state, since, until, by: Actor::new(&by) };
+            prop_assert_eq!(override_.to_string().parse::<Override>().unwrap(), override_.clone());
+            prop_assert!(override_.to_string().len() <= 256 && override_.end() >= since);
         }
 
         #[test]
         fn a_request_is_read_back(at in instant(), start: bool, by in ".{1,80}") {
             let action = if start { Action::Start } else { Action::Stop };
-            let request = Requested { at, action, by: Who::new(&by) };
+            let request = Requested { at, action, by: Actor::new(&by) };
             prop_assert_eq!(request.to_string().parse::<Requested>().unwrap(), request.clone());
             prop_assert!(request.to_string().len() <= 256);
         }
 
         #[test]
         fn no_tag_text_panics(text in ".{0,120}") {
-            let _ = (text.parse::<Hold>().is_ok(), text.parse::<Requested>().is_ok());
+            let _ = (text.parse::<Override>().is_ok(), text.parse::<Requested>().is_ok());
         }
     }
 
@@ -232,7 +232,7 @@ mod tests {
             "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by ",
             "up since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice",
         ] {
-            let error = bad.parse::<Hold>().unwrap_err().to_string();
+            let error = bad.parse::<Override>().unwrap_err().to_string();
             assert!(
                 error.starts_with("the tag `curfew:override` is `"),
                 "{error}"
@@ -254,26 +254,27 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_in_force_until_its_end_or_a_newer_request() {
+    fn an_override_is_in_force_until_its_end_or_a_newer_request() {
         let now = "2026-11-23T20:00:00Z".parse().unwrap();
-        let in_force = |hold: &str, request: &str| {
-            let tags = [(HOLD_TAG, hold), (REQUEST_TAG, request)]
+        let in_force = |override_: &str, request: &str| {
+            let tags = [(OVERRIDE_TAG, override_), (REQUEST_TAG, request)]
                 .into_iter()
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect();
-            hold_in_force(&tags, now).map(|hold| hold.map(|hold| hold.to_string()))
+            override_in_force(&tags, now)
+                .map(|override_| override_.map(|override_| override_.to_string()))
         };
-        let hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:01Z by alice";
+        let override_ = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:01Z by alice";
         for (request, expected) in [
-            ("", Some(hold)),
-            ("2026-11-23T17:59:59Z stop by bob", Some(hold)),
-            ("2026-11-23T18:00:00Z stop by bob", Some(hold)),
+            ("", Some(override_)),
+            ("2026-11-23T17:59:59Z stop by bob", Some(override_)),
+            ("2026-11-23T18:00:00Z stop by bob", Some(override_)),
             ("2026-11-23T18:00:01Z stop by bob", None),
-            ("unreadable", Some(hold)),
+            ("unreadable", Some(override_)),
         ] {
             assert_eq!(
-                in_force(hold, request).unwrap().as_deref(),
+                in_force(override_, request).unwrap().as_deref(),
                 expected,
                 "{request}"
             );
@@ -285,10 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_ends_at_its_instant() {
+    fn an_override_ends_at_its_instant() {
         let text = "stopped since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by bob";
-        let hold: Hold = text.parse().unwrap();
-        assert!(hold.is_active("2026-11-23T21:59:59Z".parse().unwrap()));
-        assert!(!hold.is_active("2026-11-23T22:00:00Z".parse().unwrap()));
+        let override_: Override = text.parse().unwrap();
+        assert!(override_.is_active("2026-11-23T21:59:59Z".parse().unwrap()));
+        assert!(!override_.is_active("2026-11-23T22:00:00Z".parse().unwrap()));
     }
 }

@@ -39,7 +39,7 @@ pub enum Cell {
     /// None of it, and for some of it no opinion.
     Unmanaged,
     /// Not in the span.
-    Outside,
+    External,
 }
 
 /// A day as it is on clocks that don't change.
@@ -98,7 +98,7 @@ fn cells(day: &Day, span: Span) -> Vec<Cell> {
             let to = from.checked_add(CELL).map_or(day.to, |to| to.min(day.to));
             let cell = Interval { from, to };
             let Some(asked) = cell.within(span.from(), span.to()) else {
-                return Cell::Outside;
+                return Cell::External;
             };
             let part = within(&day.running, from, to);
             match part.as_slice() {

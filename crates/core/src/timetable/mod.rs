@@ -1,6 +1,6 @@
 //! What a schedule says about time: its edges, and what it wants between them. No matching of instances, no policy.
 //!
-//! A [`Timetable`] is made from settings ([`RawTimetable::resolve`]), from a tag's value
+//! A [`Timetable`] is made from configuration ([`RawTimetable::resolve`]), from a tag's value
 //! ([`Timetable::parse_inline`]), or from other timetables ([`Timetable::any_of`]), and answers four questions: when is the
 //! next edge, when was the last one, what is wanted at an instant, and which UTC rules wake something up in time for every
 //! edge.
@@ -54,8 +54,8 @@ mod inline;
 mod rate;
 mod raw;
 mod rules;
+mod trigger_cron;
 mod union;
-mod wakeup;
 mod window;
 mod zone;
 
@@ -71,7 +71,7 @@ pub use self::dates::DateRule;
 pub use self::rate::Rate;
 pub use self::raw::{OneOrMany, RawTimetable, RawWindow};
 use self::rules::Rules;
-pub use self::wakeup::{EARLY_WAKE_UP, WakeUp, fired_for, minute_of, wake_ups};
+pub use self::trigger_cron::{EARLY_TRIGGER, TriggerCron, fired_for, minute_of, triggers};
 pub use self::window::Window;
 pub use self::zone::time_zone_names;
 use crate::problem::Problem;

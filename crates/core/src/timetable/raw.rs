@@ -1,4 +1,4 @@
-//! A timetable as it stands in settings, and the way from there to a valid one.
+//! A timetable as it stands in configuration, and the way from there to a valid one.
 
 use serde::{Deserialize, Serialize};
 
@@ -217,7 +217,7 @@ impl RawTimetable {
         if *self == alone {
             Problem::new(
                 format!("{path}.any_of"),
-                "names other schedules, which only a file of settings has",
+                "names other schedules, which only a file of configuration has",
             )
         } else {
             Problem::new(

@@ -29,12 +29,12 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Whether it wants something between its edges: it has windows, or both starts and stops.
-    pub(super) fn has_opinion(&self) -> bool {
+    pub(super) fn has_desired_state(&self) -> bool {
         !self.coverage.is_empty() || (!self.starts.is_empty() && !self.stops.is_empty())
     }
 
     pub(super) fn desired(&self, at: Timestamp) -> Desired {
-        if !self.has_opinion() {
+        if !self.has_desired_state() {
             return Desired::Unmanaged;
         }
         match self.last_edge(at).map(|edge| edge.action) {

@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Sighting, direction, wants};
-use crate::govern::Governance;
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, HOLD_TAG, Hold, LAST_TAG, Last, REQUEST_TAG, Requested};
-use crate::schedule::Firmness;
+use crate::memory::{Cause, LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, Requested};
+use crate::schedule::Enforcement;
+use crate::schedule_set::ScheduleSet;
 use crate::timetable::Action;
 
 /// How late an edge may have been applied whose memory a newer one has replaced: three of the usual heartbeats.
@@ -36,11 +36,11 @@ pub(super) fn cause(
     before: &Sighting,
     after: &Instance,
     evidence: Option<Timestamp>,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
     now: Timestamp,
 ) -> (Cause, Option<Timestamp>) {
     let Some(direction) = direction(after.state) else {
-        return (Cause::Outside, None);
+        return (Cause::External, None);
     };
     let under_way = is_under_way(before.state, after.state);
     if let (true, Some(cause)) = (under_way, &before.cause) {
@@ -51,7 +51,7 @@ pub(super) fn cause(
         .get(LAST_TAG)
         .and_then(|value| value.parse().ok());
     let earlier: Option<Last> = before.last.as_deref().and_then(|value| value.parse().ok());
-    if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, governance) {
+    if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, schedule_set) {
         return edge;
     }
     if let Some(last) = newest.filter(|last| last.action == direction) {
@@ -65,9 +65,9 @@ pub(super) fn cause(
             return (last.cause, Some(last.at));
         }
     }
-    let hold: Option<Hold> = after
+    let override_: Option<Override> = after
         .tags
-        .get(HOLD_TAG)
+        .get(OVERRIDE_TAG)
         .and_then(|value| value.parse().ok());
     let at = evidence.unwrap_or(now);
     let request: Option<Requested> = after
@@ -75,17 +75,20 @@ pub(super) fn cause(
         .get(REQUEST_TAG)
         .and_then(|value| value.parse().ok());
     let request = request.filter(|request| request.at <= at);
-    let explains = |hold: &Hold| {
-        let ended = request.as_ref().is_some_and(|one| one.at > hold.since);
-        hold.since <= at && hold.is_active(at) && !ended && wants(hold.state.desired(), direction)
+    let explains = |override_: &Override| {
+        let ended = request.as_ref().is_some_and(|one| one.at > override_.since);
+        override_.since <= at
+            && override_.is_active(at)
+            && !ended
+            && wants(override_.state.desired(), direction)
     };
-    if let Some(hold) = hold.filter(explains) {
-        return (Cause::Hold(hold.by), None);
+    if let Some(override_) = override_.filter(explains) {
+        return (Cause::Override(override_.by), None);
     }
-    let enforced = governance.schedule_for(after).ok();
-    let enforced = enforced.filter(|schedule| schedule.firmness == Firmness::Enforced);
+    let enforced = schedule_set.schedule_for(after).ok();
+    let enforced = enforced.filter(|schedule| schedule.enforcement == Enforcement::Enforced);
     let Some(schedule) = enforced else {
-        return (Cause::Outside, None);
+        return (Cause::External, None);
     };
     // On an enforced schedule a request is held to until the next edge.
     let edge = schedule.timetable.last_edge(at).map(|edge| edge.at);
@@ -94,21 +97,21 @@ pub(super) fn cause(
         None if wants(schedule.timetable.desired(at), direction) => {
             (Cause::Schedule(schedule.name.clone()), None)
         }
-        _ => (Cause::Outside, None),
+        _ => (Cause::External, None),
     }
 }
 
-/// The edge of the governing schedule that explains a change which is older than what stands in `curfew:last` by now: when events
+/// The edge of the managing schedule that explains a change which is older than what stands in `curfew:last` by now: when events
 /// are read late, newer edges have overwritten the memory of those that caused them.
 fn replaced(
     after: &Instance,
     newest: Option<&Last>,
     direction: Action,
     evidence: Option<Timestamp>,
-    governance: &Governance,
+    schedule_set: &ScheduleSet,
 ) -> Option<(Cause, Option<Timestamp>)> {
     let at = evidence.filter(|at| newest.is_some_and(|newest| newest.at > *at))?;
-    let schedule = governance.schedule_for(after).ok()?;
+    let schedule = schedule_set.schedule_for(after).ok()?;
     let edge = schedule.timetable.last_edge(at)?;
     let explains = edge.action == direction && at.duration_since(edge.at) <= APPLIED_WITHIN;
     explains.then(|| (Cause::Schedule(schedule.name.clone()), Some(edge.at)))

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::example;
-use crate::memory::HOLD_TAG;
-use crate::schedule::Firmness;
+use crate::memory::OVERRIDE_TAG;
+use crate::schedule::Enforcement;
 
 const NOW: &str = "2026-11-23T19:00:10Z";
 
-fn nobody() -> Governance {
-    Governance {
+fn nobody() -> ScheduleSet {
+    ScheduleSet {
         tag: "Schedule".into(),
         schedules: BTreeMap::new(),
     }
 }
 
 /// This schedule alone, of 08:00 to 20:00 in Paris.
-fn governed_by(name: &str, firmness: Firmness) -> Governance {
+fn managed_by(name: &str, enforcement: Enforcement) -> ScheduleSet {
     let timetable = crate::timetable::Timetable::parse_inline("08:00-20:00 Europe/Paris");
     let mut schedule = crate::schedule::Schedule::new(name.parse().unwrap(), timetable.unwrap());
-    schedule.firmness = firmness;
-    Governance {
+    schedule.enforcement = enforcement;
+    ScheduleSet {
         schedules: BTreeMap::from([(schedule.name.clone(), schedule)]),
         ..nobody()
     }
@@ -79,7 +79,7 @@ fn an_old_memory_tag_explains_nothing() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     assert_eq!(
         seen(&running_with(last), &stopped_with(last)).cause,
-        Cause::Outside
+        Cause::External
     );
 }
 
@@ -98,7 +98,7 @@ fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
     let before = Sighting::of(&stopped_with(settled), None);
     assert_eq!(
         seen(&before, &after).cause,
-        Cause::Outside,
+        Cause::External,
         "once it was seen running, another start is somebody else's"
     );
 }
@@ -106,12 +106,12 @@ fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
 #[test]
 fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
     let last = "2026-11-22T19:00:00Z stop schedule strict";
-    let governance = governed_by("strict", Firmness::Enforced);
+    let schedule_set = managed_by("strict", Enforcement::Enforced);
     let mut before = running_with(last);
     let mut after = stopped_with(last);
     after.tags.insert("Schedule".into(), "strict".into());
     let seen_at = |before: &Sighting, after: &Instance, now: &str| {
-        let found = transition(before, after, &governance, now.parse().unwrap());
+        let found = transition(before, after, &schedule_set, now.parse().unwrap());
         found.unwrap().cause.to_string()
     };
     assert_eq!(
@@ -120,7 +120,7 @@ fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
     );
     assert_eq!(
         seen_at(&before, &after, "2026-11-23T12:00:00Z"),
-        "outside",
+        "external",
         "it wants it running then"
     );
     before.state = InstanceState::Stopped;
@@ -137,7 +137,7 @@ fn a_start_that_falls_back_is_not_a_stop_by_its_edge() {
     let mut pending = stopped_with(last);
     pending.state = InstanceState::Pending;
     let before = Sighting::of(&pending, Some("schedule office".parse().unwrap()));
-    assert_eq!(seen(&before, &stopped_with(last)).cause, Cause::Outside);
+    assert_eq!(seen(&before, &stopped_with(last)).cause, Cause::External);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_stop_that_ec2_dates_before_the_edge_was_not_the_edges() {
     let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
     let found = seen(&before, &after);
-    assert_eq!(found.cause, Cause::Outside);
+    assert_eq!(found.cause, Cause::External);
     assert_eq!(found.at, "2026-11-23T18:40:00Z".parse().unwrap());
 }
 
@@ -163,11 +163,11 @@ fn the_end_of_a_change_has_the_cause_of_its_beginning() {
 }
 
 #[test]
-fn a_hold_in_force_explains_what_it_wants() {
+fn an_override_in_force_explains_what_it_wants() {
     let last = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with(last);
     after.tags.insert(
-        HOLD_TAG.into(),
+        OVERRIDE_TAG.into(),
         "stopped since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob".into(),
     );
     assert_eq!(
@@ -175,13 +175,13 @@ fn a_hold_in_force_explains_what_it_wants() {
         "override by bob"
     );
     after.tags.insert(
-        HOLD_TAG.into(),
+        OVERRIDE_TAG.into(),
         "stopped since 2026-11-23T12:00:00Z until 2026-11-23T18:00:00Z by bob".into(),
     );
     assert_eq!(
         seen(&running_with(last), &after).cause,
-        Cause::Outside,
-        "that hold is over"
+        Cause::External,
+        "that override is over"
     );
 }
 
@@ -198,7 +198,7 @@ fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
     let unseen = told(&after.id, &before, to, at, None, &nobody());
     assert_eq!(
         unseen.cause,
-        Cause::Outside,
+        Cause::External,
         "without a look nobody knows yet"
     );
     assert_eq!(
@@ -211,14 +211,14 @@ fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
 
 #[test]
 fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
-    let governance = governed_by("office", Firmness::OncePerEdge);
+    let schedule_set = managed_by("office", Enforcement::OncePerEdge);
     let before = running_with("2026-11-20T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T07:00:00Z start schedule office");
     after.tags.insert("Schedule".into(), "office".into());
     let cause_at = |at: &str| {
         let to = InstanceState::Stopping;
         let at = at.parse().unwrap();
-        told(&after.id, &before, to, at, Some(&after), &governance).cause
+        told(&after.id, &before, to, at, Some(&after), &schedule_set).cause
     };
     assert_eq!(
         cause_at("2026-11-20T19:00:02Z").to_string(),
@@ -228,10 +228,10 @@ fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
         cause_at("2026-11-20T19:15:00Z").to_string(),
         "schedule office"
     );
-    assert_eq!(cause_at("2026-11-20T19:15:01Z"), Cause::Outside);
+    assert_eq!(cause_at("2026-11-20T19:15:01Z"), Cause::External);
     assert_eq!(
         cause_at("2026-11-20T07:01:00Z"),
-        Cause::Outside,
+        Cause::External,
         "that edge is a start"
     );
 
@@ -245,9 +245,9 @@ fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
         InstanceState::Stopping,
         at,
         Some(&after),
-        &governance,
+        &schedule_set,
     );
-    assert_eq!(stopping.cause, Cause::Outside);
+    assert_eq!(stopping.cause, Cause::External);
 }
 
 #[test]
@@ -268,31 +268,31 @@ fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
 #[test]
 fn a_cause_is_claimed_only_for_what_came_after_it() {
     // Launched at 18:52, held at 18:56, and seen running for the first time after that.
-    let hold = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
+    let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
     let mut launched = example::instance("web");
     launched.launched_at = Some("2026-11-23T18:52:00Z".parse().unwrap());
     let mut before = Sighting::of(&launched, None);
     before.state = InstanceState::Pending;
-    launched.tags.insert(HOLD_TAG.into(), hold.into());
+    launched.tags.insert(OVERRIDE_TAG.into(), override_.into());
     let found = seen(&before, &launched);
     assert_eq!(
         (found.cause, found.at),
-        (Cause::Outside, launched.launched_at.unwrap())
+        (Cause::External, launched.launched_at.unwrap())
     );
     let recorded = "2026-11-23T18:56:00Z start override by alice";
     launched.tags.insert(LAST_TAG.into(), recorded.into());
-    assert_eq!(seen(&before, &launched).cause, Cause::Outside);
+    assert_eq!(seen(&before, &launched).cause, Cause::External);
 
     // Stopped at 18:40 in the console, and asked to stop, which was nothing to do, before anybody looked.
     let earlier = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with("2026-11-23T18:40:30Z stop request by alice");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
-    assert_eq!(seen(&running_with(earlier), &after).cause, Cause::Outside);
+    assert_eq!(seen(&running_with(earlier), &after).cause, Cause::External);
 }
 
 #[test]
 fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
-    let governance = governed_by("strict", Firmness::Enforced);
+    let schedule_set = managed_by("strict", Enforcement::Enforced);
     let last = "2026-11-23T10:00:00Z stop request by alice";
     let mut after = stopped_with(last);
     after.tags.insert("Schedule".into(), "strict".into());
@@ -304,13 +304,13 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
         let found = transition(
             &running_with(last),
             &after,
-            &governance,
+            &schedule_set,
             now.parse().unwrap(),
         );
         found.unwrap().cause.to_string()
     };
     assert_eq!(cause_at("2026-11-23T12:00:00Z"), "request by alice");
-    assert_eq!(cause_at("2026-11-23T09:00:00Z"), "outside", "before it");
+    assert_eq!(cause_at("2026-11-23T09:00:00Z"), "external", "before it");
     assert_eq!(
         cause_at("2026-11-23T19:30:00Z"),
         "schedule strict",
@@ -322,7 +322,7 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
             .tags
             .insert(crate::memory::REQUEST_TAG.into(), request.into());
         let now = "2026-11-23T19:30:00Z".parse().unwrap();
-        let found = transition(&running_with(last), &after, &governance, now);
+        let found = transition(&running_with(last), &after, &schedule_set, now);
         found.unwrap().cause.to_string()
     };
     assert_eq!(
@@ -336,19 +336,19 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
     );
     assert_eq!(
         asked_for("2026-11-23T19:00:01Z start by alice"),
-        "outside",
+        "external",
         "neither the request nor the schedule behind it stopped it"
     );
 }
 
 /// What was known of a running instance, and the instance as it was looked up after EC2 told that it stops: by then it has another name and
-/// type, a schedule governs it, and it is on its way up again.
-fn renamed_since() -> (Sighting, Instance, Governance) {
+/// type, a schedule manages it, and it is on its way up again.
+fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
     let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
     before.name = Some("old".into());
     before.instance_type = Some("t3.nano".into());
     before.schedule = Some("day".parse().unwrap());
-    let governance = governed_by("office", Firmness::OncePerEdge);
+    let schedule_set = managed_by("office", Enforcement::OncePerEdge);
     let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     after.state = InstanceState::Pending;
     after.instance_type = "t3.large".into();
@@ -357,12 +357,12 @@ fn renamed_since() -> (Sighting, Instance, Governance) {
         code: "Server.InternalError".into(),
         message: "a host failed".into(),
     });
-    (before, after, governance)
+    (before, after, schedule_set)
 }
 
 #[test]
 fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
-    let (mut before, after, governance) = renamed_since();
+    let (mut before, after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let expected = Transition {
         instance: after.id.clone(),
@@ -370,7 +370,7 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
         from: InstanceState::Running,
         to: InstanceState::Stopping,
         at,
-        cause: Cause::Outside,
+        cause: Cause::External,
         schedule: Some("day".parse().unwrap()),
         region: after.region.clone(),
         account: after.account.clone(),
@@ -379,13 +379,13 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
         by: None,
         instance_type: Some("t3.nano".into()),
     };
-    let of = |before: &Sighting, to| told(&after.id, before, to, at, None, &governance);
+    let of = |before: &Sighting, to| told(&after.id, before, to, at, None, &schedule_set);
     assert_eq!(of(&before, InstanceState::Stopping), expected);
 
     // The cause of a change that is under way is that of its end as well, and of nothing else.
     let cause: Cause = "request by alice".parse().unwrap();
     before.cause = Some(cause.clone());
-    assert_eq!(of(&before, InstanceState::Stopping).cause, Cause::Outside);
+    assert_eq!(of(&before, InstanceState::Stopping).cause, Cause::External);
     before.state = InstanceState::Stopping;
     assert_eq!(
         of(&before, InstanceState::Stopped),
@@ -400,7 +400,7 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
 
 #[test]
 fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
-    let (before, mut after, governance) = renamed_since();
+    let (before, mut after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
     let expected = Transition {
@@ -419,11 +419,11 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
         instance_type: Some("t3.large".into()),
     };
     assert_eq!(
-        told(&after.id, &before, to, at, Some(&after), &governance),
+        told(&after.id, &before, to, at, Some(&after), &schedule_set),
         expected
     );
     assert_eq!(
-        inferred(&after.id, &before, to, at, &after, &governance),
+        inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
             evidence: Evidence::Inference,
             ..expected.clone()
@@ -432,28 +432,31 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
 
     // Where Curfew was not, there is who it was: by the event itself, else by EC2's reason, which an inference has not.
     after.tags.remove(LAST_TAG);
-    let outside = Transition {
-        cause: Cause::Outside,
+    let external = Transition {
+        cause: Cause::External,
         edge: None,
         by: Some("Server.InternalError".into()),
         ..expected
     };
     assert_eq!(
-        told(&after.id, &before, to, at, Some(&after), &governance),
-        outside
+        told(&after.id, &before, to, at, Some(&after), &schedule_set),
+        external
     );
     let principal = Some("arn:aws:iam::123456789012:user/bob".to_owned());
     let named = Transition {
         by: principal.clone(),
-        ..outside.clone()
+        ..external.clone()
     };
-    assert_eq!(explained(named, &before, &after, &governance).by, principal);
     assert_eq!(
-        inferred(&after.id, &before, to, at, &after, &governance),
+        explained(named, &before, &after, &schedule_set).by,
+        principal
+    );
+    assert_eq!(
+        inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
             evidence: Evidence::Inference,
             by: None,
-            ..outside
+            ..external
         }
     );
 }
@@ -483,7 +486,7 @@ fn a_memory_is_new_if_its_instant_or_its_action_is() {
             "2026-11-23T19:00:00Z stop request by bob pending",
             "request by bob",
         ),
-        ("2026-11-23T19:00:00Z stop request by bob", "outside"),
+        ("2026-11-23T19:00:00Z stop request by bob", "external"),
         ("unreadable", "request by bob"),
     ] {
         assert_eq!(stopped_by(before, &[(LAST_TAG, last)]), cause, "{before}");
@@ -491,40 +494,44 @@ fn a_memory_is_new_if_its_instant_or_its_action_is() {
     let other = "2026-11-23T19:00:00Z start request by bob";
     assert_eq!(
         stopped_by(last, &[(LAST_TAG, other)]),
-        "outside",
+        "external",
         "a memory of a start explains no stop"
     );
 }
 
 #[test]
-fn a_hold_explains_what_it_wants_from_its_beginning_until_a_newer_request() {
+fn an_override_explains_what_it_wants_from_its_beginning_until_a_newer_request() {
     let before = "2026-11-23T07:00:00Z start schedule office";
-    let by_hold = |hold: &str, request: &str| {
-        let tags = [(HOLD_TAG, hold), (crate::memory::REQUEST_TAG, request)];
+    let by_override = |override_: &str, request: &str| {
+        let tags = [
+            (OVERRIDE_TAG, override_),
+            (crate::memory::REQUEST_TAG, request),
+        ];
         stopped_by(before, &tags)
     };
-    let hold = "stopped since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob";
+    let override_ = "stopped since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob";
     for (request, cause) in [
         ("2026-11-23T11:59:59Z start by alice", "override by bob"),
         ("2026-11-23T12:00:00Z start by alice", "override by bob"),
-        ("2026-11-23T12:00:01Z start by alice", "outside"),
+        ("2026-11-23T12:00:01Z start by alice", "external"),
         // A request that is yet to come has ended nothing.
         ("2026-11-23T19:00:11Z start by alice", "override by bob"),
-        ("2026-11-23T19:00:10Z start by alice", "outside"),
+        ("2026-11-23T19:00:10Z start by alice", "external"),
     ] {
-        assert_eq!(by_hold(hold, request), cause, "{request}");
+        assert_eq!(by_override(override_, request), cause, "{request}");
     }
     let since = |since: &str| {
-        by_hold(
+        by_override(
             &format!("stopped since {since} until 2026-11-23T22:00:00Z by bob"),
             "",
         )
     };
     assert_eq!(since("2026-11-23T19:00:10Z"), "override by bob");
-    assert_eq!(since("2026-11-23T19:00:11Z"), "outside");
+    assert_eq!(since("2026-11-23T19:00:11Z"), "external");
     for state in ["running", "ignored"] {
-        let hold = format!("{state} since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob");
-        assert_eq!(by_hold(&hold, ""), "outside", "{state}");
+        let override_ =
+            format!("{state} since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob");
+        assert_eq!(by_override(&override_, ""), "external", "{state}");
     }
 }
 
@@ -602,7 +609,7 @@ fn a_change_that_is_under_way_goes_on_in_one_direction() {
             state: from,
             ..Sighting::of(&after, Some(cause.clone()))
         };
-        let expected = if goes_on { &cause } else { &Cause::Outside };
+        let expected = if goes_on { &cause } else { &Cause::External };
         assert_eq!(&seen(&before, &after).cause, expected, "{from:?} → {to:?}");
     }
 }
@@ -619,7 +626,7 @@ fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
             from: InstanceState::Running,
             to: InstanceState::Terminated,
             at: now,
-            cause: Cause::Outside,
+            cause: Cause::External,
             schedule: None,
             region: after.region.clone(),
             account: after.account.clone(),

@@ -26,8 +26,8 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use curfew_core::govern::Governance;
-use curfew_core::schedule::{Firmness, Schedule};
+use curfew_core::schedule::{Enforcement, Schedule};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::Timetable;
 
 use crate::machine::Pace;
@@ -64,7 +64,7 @@ const PLAIN: Scenario = Scenario {
         failures: 0,
         falls: 0,
     },
-    firmness: Firmness::OncePerEdge,
+    enforcement: Enforcement::OncePerEdge,
     first_sight: false,
     early: false,
     pace: Pace::AtOnce,
@@ -76,12 +76,12 @@ const BOUND: usize = 20_000_000;
 fn explored(scenario: Scenario) -> Report<Violation> {
     let timetable = Timetable::parse_inline("Mon-Sun 08:00-08:02 UTC").expect("a timetable");
     let mut schedule = Schedule::new("office".parse().expect("a name"), timetable);
-    schedule.firmness = scenario.firmness;
-    let governance = Governance {
-        tag: Governance::DEFAULT_TAG.to_owned(),
+    schedule.enforcement = scenario.enforcement;
+    let schedule_set = ScheduleSet {
+        tag: ScheduleSet::DEFAULT_TAG.to_owned(),
         schedules: BTreeMap::from([(schedule.name.clone(), schedule)]),
     };
-    let shell = Shell::new(governance, scenario.rules);
+    let shell = Shell::new(schedule_set, scenario.rules);
     explore(&mut Exploration::new(scenario, shell), BOUND)
 }
 
@@ -143,7 +143,7 @@ fn an_override_that_keeps_hands_off() {
 fn an_enforced_schedule() {
     for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
         holds(Scenario {
-            firmness: Firmness::Enforced,
+            enforcement: Enforcement::Enforced,
             instants,
             depth: Depth {
                 words: 1,
@@ -229,10 +229,10 @@ fn states_that_take_time() {
 #[test]
 #[ignore = "some minutes, with --release"]
 fn everything_at_once_over_both_edges() {
-    for (firmness, early) in [
-        (Firmness::OncePerEdge, false),
-        (Firmness::Enforced, false),
-        (Firmness::OncePerEdge, true),
+    for (enforcement, early) in [
+        (Enforcement::OncePerEdge, false),
+        (Enforcement::Enforced, false),
+        (Enforcement::OncePerEdge, true),
     ] {
         holds(Scenario {
             instants: &AROUND_BOTH,
@@ -250,7 +250,7 @@ fn everything_at_once_over_both_edges() {
                 failures: 1,
                 ..NOTHING
             },
-            firmness,
+            enforcement,
             early,
             ..PLAIN
         });

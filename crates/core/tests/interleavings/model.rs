@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use curfew_core::memory::{Cause, LAST_TAG, Last};
-use curfew_core::schedule::Firmness;
+use curfew_core::schedule::Enforcement;
 use curfew_core::timetable::Action;
 
 use crate::machine::{Machine, Pace, Power, Second, StoppedBy, instant, second};
@@ -20,7 +20,7 @@ pub(crate) struct Scenario {
     pub(crate) instants: &'static [Second],
     pub(crate) vocabulary: &'static [Spoken],
     pub(crate) depth: Depth,
-    pub(crate) firmness: Firmness,
+    pub(crate) enforcement: Enforcement,
     /// Whether the instance was never looked at before.
     pub(crate) first_sight: bool,
     /// Whether rules fire before their edge.
@@ -284,7 +284,7 @@ impl Exploration {
             .newest(self.reading(state.machine, &state.said, decided));
         let again = calls
             && !word.in_force
-            && self.scenario.firmness == Firmness::OncePerEdge
+            && self.scenario.enforcement == Enforcement::OncePerEdge
             && (word.at, word.rank) <= state.done;
         let pass = Pass::UnderWay(UnderWay {
             step,
@@ -510,11 +510,11 @@ fn refuses(power: Power, action: Action) -> bool {
 /// What kind of word a memory is of.
 fn rank(last: &Last, said: &Said) -> Rank {
     match last.cause {
-        Cause::Hold(_) | Cause::Request(_) => Rank::Person,
+        Cause::Override(_) | Cause::Request(_) => Rank::Person,
         Cause::Schedule(_) if said.kept.is_some_and(|kept| kept.until == second(last.at)) => {
             Rank::EndOfOverride
         }
-        Cause::Schedule(_) | Cause::Adopted | Cause::Outside => Rank::Edge,
+        Cause::Schedule(_) | Cause::Adopted | Cause::External => Rank::Edge,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use curfew_core::govern::Governance;
-use curfew_core::memory::{HOLD_TAG, Hold, LAST_TAG, Last, REQUEST_TAG, RETRY_TAG, Requested, Who};
+use curfew_core::memory::{
+    Actor, LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, RETRY_TAG, Requested,
+};
 use curfew_core::plan::{Plan, plan};
 use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
 use curfew_core::step::{Remember, RetryChange, Step};
 use curfew_core::timetable::Action;
@@ -78,7 +80,7 @@ pub(crate) enum Kept {
 
 /// Core, and what has been asked of it so far: `plan` is pure, so that an answer is worked out once.
 pub(crate) struct Shell {
-    governance: Governance,
+    schedule_set: ScheduleSet,
     rules: Rules,
     pub(crate) tags: TagSets,
     steps: Vec<KnownStep>,
@@ -93,9 +95,9 @@ struct KnownStep {
 }
 
 impl Shell {
-    pub(crate) fn new(governance: Governance, rules: Rules) -> Self {
+    pub(crate) fn new(schedule_set: ScheduleSet, rules: Rules) -> Self {
         Self {
-            governance,
+            schedule_set,
             rules,
             tags: TagSets::default(),
             steps: Vec::new(),
@@ -110,10 +112,10 @@ impl Shell {
         }
         let tags = self.tags.get(machine.tags);
         let instances = [machine.observed(tags)];
-        let name = self.governance.schedules.keys().next();
+        let name = self.schedule_set.schedules.keys().next();
         let world = World {
-            woken_for: name.filter(|_| trigger == Trigger::Schedule),
-            ..World::unasked(&self.governance, &instances)
+            triggered_for: name.filter(|_| trigger == Trigger::Schedule),
+            ..World::unasked(&self.schedule_set, &instances)
         };
         let Plan {
             steps,
@@ -122,7 +124,8 @@ impl Shell {
             ..
         } = plan(&world, instant(now));
         let override_is_over = override_in(tags).is_some_and(|kept| second(kept.until) <= now);
-        let also_deletes = (override_is_over && !self.rules.keeps_peoples_tags).then_some(HOLD_TAG);
+        let also_deletes =
+            (override_is_over && !self.rules.keeps_peoples_tags).then_some(OVERRIDE_TAG);
         let waits = |reason: &SkipReason| matches!(reason, SkipReason::WaitingToRetry { .. });
         let planned = Planned {
             ends: outdated_at.map_or(Second::MAX, second),
@@ -229,11 +232,11 @@ impl Shell {
         let request = Request {
             ask,
             targets: [instances[0].id.clone()].into(),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         };
         let asked = World {
             request: Some(&request),
-            ..World::unasked(&self.governance, &instances)
+            ..World::unasked(&self.schedule_set, &instances)
         };
         let plan = plan(&asked, instant(now));
         let step = plan.steps.first().expect("a person's word is a step");
@@ -273,8 +276,8 @@ pub(crate) fn last_in(set: &[(String, String)]) -> Option<Last> {
     )
 }
 
-fn override_in(tags: &BTreeMap<String, String>) -> Option<Hold> {
-    read(tags.get(HOLD_TAG))
+fn override_in(tags: &BTreeMap<String, String>) -> Option<Override> {
+    read(tags.get(OVERRIDE_TAG))
 }
 
 fn request_in(tags: &BTreeMap<String, String>) -> Option<Requested> {

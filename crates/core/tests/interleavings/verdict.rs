@@ -3,7 +3,7 @@
 use std::fmt;
 
 use curfew_core::memory::Cause;
-use curfew_core::schedule::Firmness;
+use curfew_core::schedule::Enforcement;
 
 use crate::machine::{Machine, Second, second};
 use crate::model::{Exploration, FRESH, State};
@@ -112,7 +112,7 @@ impl Exploration {
         if word.in_force {
             return (!followed).then_some(Violation::OverrideNotFollowed);
         }
-        if self.scenario.firmness == Firmness::Enforced {
+        if self.scenario.enforcement == Enforcement::Enforced {
             return (!followed).then_some(Violation::WordNotFollowed);
         }
         match state.changed.filter(|changed| changed.word == word) {

@@ -1,6 +1,6 @@
 //! Windows that end on a named day: their edges, what an excepted day takes out of them, and their UTC rules.
 
-use curfew_core::timetable::{RawTimetable, Timetable, wake_ups};
+use curfew_core::timetable::{RawTimetable, Timetable, triggers};
 use jiff::Timestamp;
 
 fn edges(text: &str, from: &str, count: usize) -> Vec<String> {
@@ -144,7 +144,7 @@ fn a_window_may_be_a_minute_short_of_a_week_and_crosses_months() {
 fn utc_rules_fire_on_the_day_on_which_it_ends() {
     let rules = |text: &str| -> Vec<String> {
         let timetable = Timetable::parse_inline(text).unwrap();
-        let rules = wake_ups([&timetable], "2026-06-01T00:00:00Z".parse().unwrap());
+        let rules = triggers([&timetable], "2026-06-01T00:00:00Z".parse().unwrap());
         rules.into_iter().map(|rule| rule.expression).collect()
     };
     assert_eq!(

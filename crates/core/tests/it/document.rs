@@ -1,10 +1,10 @@
-//! The settings document between two releases: what is older is read, what is newer in the minor too, and what is newer in the
+//! The configuration document between two releases: what is older is read, what is newer in the minor too, and what is newer in the
 //! major is refused.
 
-use curfew_core::settings::{DocumentError, DocumentVersion, RawGovernance};
+use curfew_core::configuration::{DocumentError, DocumentVersion, RawScheduleSet};
 use serde_json::{Value, json};
 
-/// What the release before documents had versions published (commit 1c3eaff), for settings that use every key.
+/// What the release before documents had versions published (commit 1c3eaff), for configuration that use every key.
 const UNVERSIONED: &str = include_str!("../documents/1c3eaff.json");
 
 fn changed(change: impl FnOnce(&mut Value)) -> String {
@@ -15,38 +15,38 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn a_document_without_a_version_is_read_and_written_again_with_one() {
-    let read = RawGovernance::from_json(UNVERSIONED).unwrap();
-    let governance = read.resolve().unwrap();
-    assert_eq!(governance.schedules.len(), 3);
-    assert_eq!(read.membership().unwrap().accounts.len(), 1);
+    let read = RawScheduleSet::from_json(UNVERSIONED).unwrap();
+    let schedule_set = read.resolve().unwrap();
+    assert_eq!(schedule_set.schedules.len(), 3);
+    assert_eq!(read.targets().unwrap().accounts.len(), 1);
     let written = read.to_json();
     assert!(
-        written.starts_with(r#"{"version":"1.0","governing""#),
+        written.starts_with(r#"{"version":"1.0","managing""#),
         "{written}"
     );
-    let again = RawGovernance::from_json(&written).unwrap();
+    let again = RawScheduleSet::from_json(&written).unwrap();
     assert_eq!(again, read);
-    assert_eq!(again.resolve().unwrap(), governance);
+    assert_eq!(again.resolve().unwrap(), schedule_set);
 }
 
 #[test]
 fn fields_of_a_newer_minor_are_ignored_wherever_they_stand() {
-    let known = RawGovernance::from_json(UNVERSIONED).unwrap();
+    let known = RawScheduleSet::from_json(UNVERSIONED).unwrap();
     let newer = |version: &str| {
         changed(|document| {
             document["version"] = json!(version);
             document["prices"] = json!({ "currency": "EUR" });
-            document["governing"]["kinds"] = json!(["instance"]);
+            document["managing"]["kinds"] = json!(["instance"]);
             document["schedules"]["lab"]["warn"] = json!("15m");
             document["schedules"]["lab"]["window"][0]["note"] = json!("Saturdays");
             document["schedules"]["lab"]["match"]["names"] = json!(["web-*"]);
             document["account"][0]["owner"] = json!({ "team": "payments" });
         })
     };
-    assert_eq!(RawGovernance::from_json(&newer("1.7")).unwrap(), known);
+    assert_eq!(RawScheduleSet::from_json(&newer("1.7")).unwrap(), known);
     // The same fields in a document of a version that is known are a mistake.
     for version in ["1.0", "0.0"] {
-        let error = RawGovernance::from_json(&newer(version)).unwrap_err();
+        let error = RawScheduleSet::from_json(&newer(version)).unwrap_err();
         assert!(matches!(error, DocumentError::Malformed(_)), "{error}");
     }
 }
@@ -57,21 +57,21 @@ fn what_a_newer_minor_says_in_known_fields_is_still_checked() {
         document["version"] = json!("1.7");
         document["schedules"]["lab"]["adopt"] = json!({ "after": "1h" });
     });
-    let error = RawGovernance::from_json(&wrong).unwrap_err().to_string();
-    insta::assert_snapshot!(error, @"`settings document`: invalid type: map, expected a string");
+    let error = RawScheduleSet::from_json(&wrong).unwrap_err().to_string();
+    insta::assert_snapshot!(error, @"`configuration document`: invalid type: map, expected a string");
 }
 
 #[test]
 fn a_newer_major_is_refused_whatever_else_it_says() {
     for document in [
         r#"{"version":"2.0","schedules":{}}"#,
-        r#"{"version":"2.5","settings":[]}"#,
+        r#"{"version":"2.5","configuration":[]}"#,
     ] {
-        let error = RawGovernance::from_json(document).unwrap_err();
+        let error = RawScheduleSet::from_json(document).unwrap_err();
         assert!(matches!(error, DocumentError::Newer { .. }), "{error}");
     }
-    let error = RawGovernance::from_json(r#"{"version":"2.0"}"#).unwrap_err();
-    insta::assert_snapshot!(error, @"the settings document is of version 2.0, and this code reads versions up to 1.x");
+    let error = RawScheduleSet::from_json(r#"{"version":"2.0"}"#).unwrap_err();
+    insta::assert_snapshot!(error, @"the configuration document is of version 2.0, and this code reads versions up to 1.x");
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn where_a_document_comes_from_decides_nothing() {
     let with_origin = changed(|document| {
         document["origin"] = json!("ops-1:/etc/curfew/curfew.toml");
     });
-    let with_origin = RawGovernance::from_json(&with_origin).unwrap();
-    let without = RawGovernance::from_json(UNVERSIONED).unwrap();
+    let with_origin = RawScheduleSet::from_json(&with_origin).unwrap();
+    let without = RawScheduleSet::from_json(UNVERSIONED).unwrap();
     assert_ne!(
         with_origin, without,
         "it is kept, for whoever publishes next"
     );
     assert_eq!(with_origin.resolve(), without.resolve());
-    assert_eq!(with_origin.membership(), without.membership());
+    assert_eq!(with_origin.targets(), without.targets());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_version_that_is_none_is_malformed() {
         json!(null),
     ] {
         let document = changed(|document| document["version"] = version.clone());
-        let error = RawGovernance::from_json(&document).unwrap_err();
+        let error = RawScheduleSet::from_json(&document).unwrap_err();
         assert!(
             matches!(error, DocumentError::Malformed(_)),
             "{version}: {error}"

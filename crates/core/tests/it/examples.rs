@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use curfew_core::govern::Governance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::Edge;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -31,16 +31,16 @@ fn text(name: &str) -> String {
 }
 
 /// The part that decides; the rest is the daemon's.
-fn governance(name: &str) -> Governance {
+fn schedule_set(name: &str) -> ScheduleSet {
     let mut table: toml::Table = text(name).parse().unwrap();
-    table.retain(|key, _| ["governing", "schedules", "account"].contains(&key));
-    let raw: RawGovernance = table.try_into().unwrap();
+    table.retain(|key, _| ["managing", "schedules", "account"].contains(&key));
+    let raw: RawScheduleSet = table.try_into().unwrap();
     raw.resolve().unwrap()
 }
 
 /// The next edges of one schedule after `from`, in its own zone.
 fn next(name: &str, schedule: &str, from: &str, count: usize) -> String {
-    let timetable = &governance(name).schedules[schedule].timetable;
+    let timetable = &schedule_set(name).schedules[schedule].timetable;
     let from: Timestamp = from.parse().unwrap();
     let mut lines = String::new();
     for Edge { at, action } in timetable.edges(from).take(count) {
@@ -55,12 +55,12 @@ fn next(name: &str, schedule: &str, from: &str, count: usize) -> String {
 }
 
 #[test]
-fn organisation_governs_five_places_in_three_accounts() {
+fn organisation_manages_five_places_in_three_accounts() {
     let table: toml::Table = text("organisation").parse().unwrap();
-    let raw: RawGovernance = table.try_into().unwrap();
-    let membership = raw.membership().unwrap();
-    let members = membership.members(&Region::new("eu-west-1"));
-    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let raw: RawScheduleSet = table.try_into().unwrap();
+    let targets = raw.targets().unwrap();
+    let account_regions = targets.account_regions(&Region::new("eu-west-1"));
+    let account_regions: Vec<String> = account_regions.iter().map(ToString::to_string).collect();
     let expected = [
         "eu-west-3",
         "us-east-1",
@@ -68,7 +68,7 @@ fn organisation_governs_five_places_in_three_accounts() {
         "eu-central-1 of account 111122223333",
         "us-west-2 of account 444455556666",
     ];
-    assert_eq!(members, expected);
+    assert_eq!(account_regions, expected);
 }
 
 /// Monday, 01:00 in Paris; Sunday evening in New York.
@@ -118,9 +118,9 @@ fn known(value: &toml::Value, schema: &Value, root: &Value, path: &str) {
                 known(value, below, root, &path);
             }
         }
-        toml::Value::Array(members) if schema.get("items").is_some() => {
-            for member in members {
-                known(member, &schema["items"], root, path);
+        toml::Value::Array(account_regions) if schema.get("items").is_some() => {
+            for account_region in account_regions {
+                known(account_region, &schema["items"], root, path);
             }
         }
         _ => {}
@@ -241,7 +241,7 @@ fn the_lab_is_open_late_and_closed_on_holidays() {
 }
 
 #[test]
-fn the_demo_has_three_ways_of_being_governed() {
+fn the_demo_has_three_ways_of_being_managed() {
     insta::assert_snapshot!(next("demo", "office", NOW, 2), @r"
     start Mon 2026-11-23 08:00 CET
     stop  Mon 2026-11-23 20:00 CET

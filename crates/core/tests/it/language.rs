@@ -1,7 +1,7 @@
 //! What people write: what is understood, how it prints, what is refused and why, and that nothing panics.
 
 use curfew_core::timetable::{
-    Cron, DateRule, Desired, Rate, RawTimetable, Timetable, Window, wake_ups,
+    Cron, DateRule, Desired, Rate, RawTimetable, Timetable, Window, triggers,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -511,7 +511,7 @@ proptest! {
                     timetable.next_edge(instant);
                     timetable.last_edge(instant);
                     timetable.because(instant);
-                    wake_ups([&timetable], instant);
+                    triggers([&timetable], instant);
                 }
             }
         }

@@ -1,18 +1,18 @@
 //! What core decides, seen from outside.
 
+mod account_regions;
 mod any_of;
 mod brute_force;
+mod configuration;
 mod croner;
 mod days_long;
 mod decision;
 mod document;
 mod examples;
 mod language;
-mod membership;
 mod python;
 #[cfg(feature = "schema")]
 mod schema;
-mod settings;
 mod simulate;
 mod support;
 mod zones;

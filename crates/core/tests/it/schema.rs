@@ -1,6 +1,6 @@
 //! The schema in the repository, as far as it is this crate's: what a schedule is.
 
-use curfew_core::settings::RawGovernance;
+use curfew_core::configuration::RawScheduleSet;
 use serde_json::Value;
 
 fn whole() -> Value {
@@ -9,13 +9,13 @@ fn whole() -> Value {
 
 #[test]
 fn the_schema_in_the_repository_says_what_a_schedule_is() {
-    let (whole, ours) = (whole(), curfew_core::schema::of::<RawGovernance>());
+    let (whole, ours) = (whole(), curfew_core::schema::of::<RawScheduleSet>());
     let definitions = ours["definitions"].as_object().unwrap();
     let names: Vec<_> = definitions.keys().map(String::as_str).collect();
     for name in [
         "Adopt",
         "RawAccount",
-        "RawGoverning",
+        "RawManaging",
         "RawMatcher",
         "RawSchedule",
         "RawWindow",

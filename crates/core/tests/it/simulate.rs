@@ -81,7 +81,7 @@ fn a_span_inside_a_day_leaves_the_rest_of_it_outside() {
     };
     let cells = |cell| day.cells.iter().filter(|found| **found == cell).count();
     // 09:15 to 19:00 of running and 19:00 to 20:00 of it; the first cell's other half is not asked about.
-    assert_eq!(cells(Cell::Outside), 18 + 8);
+    assert_eq!(cells(Cell::External), 18 + 8);
     assert_eq!(cells(Cell::Running), 22);
     assert_eq!(cells(Cell::Partly), 0);
     assert!((simulation.hours - 10.75).abs() < 1e-9);
@@ -323,7 +323,7 @@ proptest! {
         }
         let listed: usize = simulation.days.iter().map(|day| day.edges.len()).sum();
         prop_assert_eq!(listed, simulation.edges.len());
-        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != Cell::Outside);
+        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != Cell::External);
         prop_assert!(outside.is_some_and(|leading| leading <= 50));
     }
 }

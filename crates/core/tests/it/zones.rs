@@ -1,6 +1,6 @@
 //! Zones that break schedulers, by name; and every IANA zone at once for the UTC rules.
 
-use curfew_core::timetable::{Cron, Desired, Timetable, time_zone_names, wake_ups};
+use curfew_core::timetable::{Cron, Desired, Timetable, time_zone_names, triggers};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
@@ -170,7 +170,7 @@ fn the_zone_database_needs_nothing_of_the_machine() {
 /// The rules of these timetables, as timetables of their own: they are evaluated through the calculus itself, in UTC, which the oracles
 /// prove.
 fn rules(timetables: &[Timetable], now: Timestamp) -> Vec<Timetable> {
-    let rules = wake_ups(timetables, now).into_iter();
+    let rules = triggers(timetables, now).into_iter();
     rules
         .map(|rule| {
             let expression = rule.expression;
@@ -192,7 +192,7 @@ fn fires(rules: &[Timetable], at: Timestamp) -> bool {
 }
 
 /// Edges in the next 400 days, and whether a rule fires at their minute.
-fn assert_woken(timetables: &[Timetable], now: Timestamp, edges: usize) {
+fn assert_triggered(timetables: &[Timetable], now: Timestamp, edges: usize) {
     let rules = rules(timetables, now);
     let until = now + (400 * 24).hours();
     for timetable in timetables {
@@ -275,7 +275,7 @@ proptest! {
         days in 0_i64..4000,
     ) {
         let now = at("2024-01-01T00:00:00Z") + (days * 24).hours();
-        assert_woken(&[schedule(&format!("{body} {name}"))], now, 120);
+        assert_triggered(&[schedule(&format!("{body} {name}"))], now, 120);
     }
 
     #[test]
@@ -285,13 +285,13 @@ proptest! {
     ) {
         let now = at("2024-01-01T00:00:00Z") + (days * 24).hours();
         let several: Vec<Timetable> = several.iter().map(|(name, body)| schedule(&format!("{body} {name}"))).collect();
-        assert_woken(&several, now, 60);
+        assert_triggered(&several, now, 60);
     }
 }
 
 fn expressions(texts: &[&str]) -> Vec<String> {
     let timetables: Vec<Timetable> = texts.iter().map(|text| schedule(text)).collect();
-    wake_ups(&timetables, at("2026-11-23T00:00:00Z"))
+    triggers(&timetables, at("2026-11-23T00:00:00Z"))
         .into_iter()
         .map(|rule| format!("{} {:?}", rule.expression, rule.timetables))
         .collect()

@@ -1,6 +1,6 @@
 //! What the stack itself costs a month: cents, and which. Estimated upwards, at AWS's prices of us-east-1, without the free tier.
 
-use curfew_config::{Driver, Settings};
+use curfew_config::{Configuration, Driver};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::queues::COUNT_INTERVAL;
@@ -33,15 +33,15 @@ const API_REQUEST: f64 = 3.50e-6;
 /// <https://aws.amazon.com/cloudwatch/pricing/>, ingestion; keeping it for a month is a sixteenth of that.
 const LOG_GB: f64 = 0.53;
 /// <https://aws.amazon.com/eventbridge/pricing/>: schedules and the events of AWS's services cost nothing.
-const WAKE_UP: f64 = 0.0;
+const TRIGGER: f64 = 0.0;
 
 /// What the stack does in a month.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
-    /// Wake-ups by rules: the heartbeat's, and one for each edge of each schedule.
-    pub wake_ups: f64,
+    /// Triggers by rules: the heartbeat's, and one for each edge of each schedule.
+    pub triggers: f64,
     /// Accounts and regions.
-    pub members: usize,
+    pub account_regions: usize,
     /// Whether a daemon reads the state changes.
     pub daemon: bool,
 }
@@ -54,24 +54,24 @@ pub struct Cost {
 }
 
 impl Load {
-    /// Of these settings, in the month that begins now.
-    pub fn of(settings: &Settings, members: usize, now: Timestamp) -> Self {
+    /// Of this configuration, in the month that begins now.
+    pub fn of(configuration: &Configuration, account_regions: usize, now: Timestamp) -> Self {
         let end = now + MONTH;
-        let schedules = settings.governance.schedules.values();
+        let schedules = configuration.schedule_set.schedules.values();
         let edges: usize = schedules
             .map(|schedule| {
                 let edges = schedule.timetable.edges(now);
                 edges.take_while(|edge| edge.at < end).count()
             })
             .sum();
-        let beat = settings.stack.heartbeat.as_ref();
+        let beat = configuration.stack.heartbeat.as_ref();
         let beats = beat.map_or(0.0, |rate| {
             MONTH.as_secs_f64() / rate.duration().as_secs_f64()
         });
         Self {
-            wake_ups: beats + f64::from(u32::try_from(edges).unwrap_or(u32::MAX)),
-            members,
-            daemon: settings.daemon.driver == Driver::Cloud,
+            triggers: beats + f64::from(u32::try_from(edges).unwrap_or(u32::MAX)),
+            account_regions,
+            daemon: configuration.daemon.driver == Driver::Cloud,
         }
     }
 }
@@ -80,11 +80,11 @@ impl Cost {
     /// Of this much work.
     pub fn of(load: &Load) -> Self {
         // One member is worked for at once; several get a message each.
-        let messages = match load.members {
+        let messages = match load.account_regions {
             0 | 1 => 0.0,
-            several => load.wake_ups * f64::from(u32::try_from(several).unwrap_or(u32::MAX)),
+            several => load.triggers * f64::from(u32::try_from(several).unwrap_or(u32::MAX)),
         };
-        let invocations = load.wake_ups + messages + REQUESTS;
+        let invocations = load.triggers + messages + REQUESTS;
         let polls = if load.daemon {
             POLLS * (POLLERS + 1.0) + COUNTS
         } else {
@@ -92,7 +92,7 @@ impl Cost {
         };
         Self {
             items: [
-                ("wake-ups", load.wake_ups * WAKE_UP),
+                ("triggers", load.triggers * TRIGGER),
                 (
                     "invocations",
                     invocations * (INVOCATION + PASS * MEMORY * GB_SECOND),
@@ -127,10 +127,10 @@ impl std::fmt::Display for Cost {
 mod tests {
     use super::*;
 
-    fn load(wake_ups: f64, members: usize) -> Load {
+    fn load(triggers: f64, account_regions: usize) -> Load {
         Load {
-            wake_ups,
-            members,
+            triggers,
+            account_regions,
             daemon: true,
         }
     }

@@ -3,7 +3,7 @@
 mod cloudformation;
 
 use curfew_aws::progress::Silent;
-use curfew_core::settings::DocumentVersion;
+use curfew_core::configuration::DocumentVersion;
 
 use self::cloudformation::CloudFormation;
 use super::*;

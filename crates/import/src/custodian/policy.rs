@@ -32,7 +32,7 @@ const REFUSED_LIMITS: [(&str, &str); 6] = [
     ),
     (
         "region",
-        "limits the policy to a region; Curfew's regions are in `[governing] regions`, for all schedules",
+        "limits the policy to a region; Curfew's regions are in `[managing] regions`, for all schedules",
     ),
     (
         "start",
@@ -266,7 +266,7 @@ fn check_resource(from: &mut Properties<'_>) {
             Some("ec2" | "aws.ec2") => {}
             Some(other) => from.refuse(
                 "resource",
-                format!("is `{other}`; Curfew governs EC2 instances only"),
+                format!("is `{other}`; Curfew manages EC2 instances only"),
             ),
             None => from.refuse("resource", "is not a string"),
         }

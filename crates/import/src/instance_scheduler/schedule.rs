@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_core::problem::Problem;
-use curfew_core::schedule::{Adopt, Firmness};
+use curfew_core::schedule::{Adopt, Enforcement};
 use curfew_core::timetable::Action;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(super) struct SourceSchedule {
     always: Option<Action>,
     /// `stop_new_instances`: the handling of instances that it never acted on.
     adopt: Adopt,
-    firmness: Firmness,
+    enforcement: Enforcement,
     retain_running: bool,
     hibernate: bool,
     /// Names of SSM maintenance windows during which instances run.
@@ -150,9 +150,9 @@ impl SourceSchedule {
                 Some(false) => Adopt::NextEdge,
                 _ => Adopt::Converge,
             },
-            firmness: match from.flag("enforced") {
-                Some(true) => Firmness::Enforced,
-                _ => Firmness::OncePerEdge,
+            enforcement: match from.flag("enforced") {
+                Some(true) => Enforcement::Enforced,
+                _ => Enforcement::OncePerEdge,
             },
             retain_running: from.flag("retain_running") == Some(true),
             hibernate: from.flag("hibernate") == Some(true),
@@ -216,7 +216,7 @@ impl SourceSchedule {
             notes: self.notes.clone(),
             ..Draft::default()
         };
-        draft.raw.enforce = self.firmness == Firmness::Enforced;
+        draft.raw.enforce = self.enforcement == Enforcement::Enforced;
         draft.raw.adopt = self.adopt;
         draft.raw.hibernate = self.hibernate;
         if self.timezone.is_none() {
@@ -232,7 +232,7 @@ impl SourceSchedule {
                  would start it at once during a period.",
             );
         }
-        if self.retain_running && self.firmness == Firmness::OncePerEdge {
+        if self.retain_running && self.enforcement == Enforcement::OncePerEdge {
             draft.note(
                 "`retain_running` is not translated: an instance that was started by hand before a period is stopped at \
                  its end. To keep one running, set an override: `curfew start --for 12h`.",

@@ -1,6 +1,6 @@
 //! Translates values of Cloud Custodian's off-hours tag: the examples of its documentation, and refused values.
 
-use curfew_core::settings::RawGovernance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::timetable::Timetable;
 use curfew_import::{Imported, custodian};
 use jiff::Timestamp;
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 fn imported(text: &str) -> Imported {
     let imported = custodian(text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
-    let raw: RawGovernance = toml::from_str(&imported.toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&imported.toml).unwrap();
     raw.resolve().unwrap();
     imported
 }
 
 fn timetable(text: &str, name: &str) -> Timetable {
-    let raw: RawGovernance = toml::from_str(&imported(text).toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&imported(text).toml).unwrap();
     raw.resolve().unwrap().schedules[name].timetable.clone()
 }
 
@@ -203,7 +203,7 @@ proptest! {
 
 fn check(text: &str) -> Result<(), TestCaseError> {
     if let Ok(imported) = custodian(text) {
-        let raw: RawGovernance =
+        let raw: RawScheduleSet =
             toml::from_str(&imported.toml).map_err(|e| TestCaseError::fail(e.to_string()))?;
         prop_assert!(raw.resolve().is_ok(), "{}", imported.toml);
     }

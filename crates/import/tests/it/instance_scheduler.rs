@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use curfew_core::settings::RawGovernance;
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::timetable::Desired;
 use curfew_import::{Imported, instance_scheduler};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 fn imported(text: &str) -> Imported {
     let imported = instance_scheduler(text).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let raw: RawGovernance = toml::from_str(&imported.toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&imported.toml).unwrap();
     raw.resolve().unwrap();
     imported
 }
@@ -51,7 +51,7 @@ fn the_samples_of_the_solution() {
     insta::assert_snapshot!(imported.toml, @r#"
     # Imported from Instance Scheduler on AWS (`describe-periods`, `describe-schedules`) by `curfew import instance-scheduler`.
     # Both read an instance's schedule from its tag `Schedule`; if your stack's tag is another, set
-    # `governing.tag`.
+    # `managing.tag`.
     # Clock changes: an edge happens once here. There, one in the hour that occurs twice happens twice.
     # Periods that no schedule here uses: `first-monday-in-quarter`.
     #
@@ -129,7 +129,7 @@ fn a_template_with_everything() {
     insta::assert_snapshot!(imported(template).toml, @r#"
     # Imported from Instance Scheduler on AWS (a CloudFormation template) by `curfew import instance-scheduler`.
     # Both read an instance's schedule from its tag `Schedule`; if your stack's tag is another, set
-    # `governing.tag`.
+    # `managing.tag`.
     # Clock changes: an edge happens once here. There, one in the hour that occurs twice happens twice.
 
     # a full sample
@@ -157,7 +157,7 @@ fn an_override_holds_at_all_times() {
     for (status, wanted) in [("Running", Desired::Running), ("stopped", Desired::Stopped)] {
         let text = json!({"Schedules": [{"Name": "it", "OverrideStatus": status, "Periods": []}]})
             .to_string();
-        let raw: RawGovernance = toml::from_str(&imported(&text).toml).unwrap();
+        let raw: RawScheduleSet = toml::from_str(&imported(&text).toml).unwrap();
         let it = raw.resolve().unwrap().schedules["it"].clone();
         for year in ["1999", "2024", "2026"] {
             assert_eq!(
@@ -281,7 +281,7 @@ proptest! {
 
 fn check(text: &str) -> Result<(), TestCaseError> {
     if let Ok(imported) = instance_scheduler(text) {
-        let raw: RawGovernance = toml::from_str(&imported.toml)
+        let raw: RawScheduleSet = toml::from_str(&imported.toml)
             .map_err(|error| TestCaseError::fail(format!("{error}\n{}", imported.toml)))?;
         prop_assert!(raw.resolve().is_ok(), "{}", imported.toml);
         prop_assert_eq!(instance_scheduler(text), Ok(imported));

@@ -1,7 +1,7 @@
 //! Periods of Instance Scheduler keep their edges: edge cases, and generated weeks of plain weekdays.
 
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule::Schedule;
-use curfew_core::settings::RawGovernance;
 use curfew_core::timetable::{Action, Desired};
 use curfew_import::instance_scheduler;
 use jiff::{Timestamp, ToSpan as _};
@@ -14,7 +14,7 @@ fn schedule(zone: &str, periods: &[Value]) -> (Schedule, String) {
         "Name": "it", "NoStackPrefix": "True", "Timezone": zone, "Periods": periods,
     }});
     let toml = instance_scheduler(&template.to_string()).unwrap().toml;
-    let raw: RawGovernance = toml::from_str(&toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&toml).unwrap();
     let schedule = raw.resolve().unwrap().schedules["it"].clone();
     (schedule, toml.replace("\n# ", " "))
 }
@@ -215,7 +215,7 @@ fn a_day_to_its_last_minute_is_a_whole_day() {
         toml.contains("`entire-day` ends at 23:59, the latest end"),
         "{toml}"
     );
-    let raw: RawGovernance = toml::from_str(&toml).unwrap();
+    let raw: RawScheduleSet = toml::from_str(&toml).unwrap();
     let running = &raw.resolve().unwrap().schedules["running"].timetable;
     let monday = "2026-06-01T00:00:00Z".parse().unwrap();
     assert_eq!(running.next_edge(monday), None);

@@ -1,7 +1,7 @@
 //! Translates Cloud Custodian's policies. No policy becomes a start or a stop that Cloud Custodian does not make: every
 //! key is translated, kept as a comment, or refused by name, and each has a test.
 
-use curfew_core::settings::{RawGovernance, RawSchedule};
+use curfew_core::configuration::{RawSchedule, RawScheduleSet};
 use curfew_core::timetable::{Action, Timetable};
 use curfew_import::{Imported, custodian};
 use jiff::Timestamp;
@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 fn imported(policies: &Value) -> Imported {
     let imported =
         custodian(&policies.to_string()).unwrap_or_else(|problems| panic!("{problems:?}"));
-    settings(&imported).resolve().unwrap();
+    configuration(&imported).resolve().unwrap();
     imported
 }
 
-fn settings(imported: &Imported) -> RawGovernance {
+fn configuration(imported: &Imported) -> RawScheduleSet {
     toml::from_str(&imported.toml).unwrap()
 }
 
 fn schedule(policies: &Value, name: &str) -> RawSchedule {
-    settings(&imported(policies)).schedules[name].clone()
+    configuration(&imported(policies)).schedules[name].clone()
 }
 
 fn timetable(policies: &Value, name: &str) -> Timetable {
-    let governance = settings(&imported(policies)).resolve().unwrap();
-    governance.schedules[name].timetable.clone()
+    let schedule_set = configuration(&imported(policies)).resolve().unwrap();
+    schedule_set.schedules[name].timetable.clone()
 }
 
 fn problems(policies: &Value) -> String {
@@ -360,7 +360,7 @@ fn every_key_of_a_policy_is_translated_noted_or_refused() {
         (
             "resource",
             json!("asg"),
-            "`night.resource`: is `asg`; Curfew governs EC2",
+            "`night.resource`: is `asg`; Curfew manages EC2",
         ),
         (
             "resource",
@@ -473,7 +473,10 @@ fn every_key_of_a_filter_is_translated_or_refused() {
         let found = imported(&policy);
         assert_eq!(refused(&found), "", "{policy}");
         assert!(found.toml.contains(line), "{policy}: {}", found.toml);
-        assert!(settings(&found).schedules.contains_key(name), "{policy}");
+        assert!(
+            configuration(&found).schedules.contains_key(name),
+            "{policy}"
+        );
     }
     for (more, why) in [
         (
@@ -515,7 +518,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     let fallback = json!({"fallback-schedule": "off=(M-F,20);on=(M-F,6);tz=pt"});
     let off = filtering(stopping(json!({})), fallback.clone());
     let found = imported(&off);
-    let schedules = settings(&found).schedules;
+    let schedules = configuration(&found).schedules;
     let names: Vec<_> = schedules.keys().map(String::as_str).collect();
     assert_eq!(names, ["maid_offhours", "maid_offhours-fallback"]);
     // An `offhour` policy starts nothing, whatever its fallback contains.
@@ -546,7 +549,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     assert!(untagged.stop.is_empty());
     // Opted out, as without a fallback.
     let off = filtering(stopping(json!({})), json!({"fallback-schedule": "off"}));
-    assert_eq!(settings(&imported(&off)).schedules.len(), 1);
+    assert_eq!(configuration(&imported(&off)).schedules.len(), 1);
 }
 
 #[test]
@@ -691,8 +694,8 @@ proptest! {
         let acts = action == wanted || action["type"] == wanted;
         if let Ok(imported) = custodian(&text) {
             prop_assert!(acts, "{}", imported.toml);
-            let governance = settings(&imported).resolve().map_err(|_| TestCaseError::fail("our own TOML"))?;
-            for schedule in governance.schedules.values() {
+            let schedule_set = configuration(&imported).resolve().map_err(|_| TestCaseError::fail("our own TOML"))?;
+            for schedule in schedule_set.schedules.values() {
                 let edges = schedule.timetable.edges("2026-01-01T00:00:00Z".parse().unwrap()).take(9);
                 let other = if off { Action::Start } else { Action::Stop };
                 prop_assert!(edges.into_iter().all(|edge| edge.action != other), "{}", imported.toml);
@@ -703,7 +706,7 @@ proptest! {
     #[test]
     fn no_document_panics(document in any_json()) {
         if let Ok(imported) = custodian(&document.to_string()) {
-            prop_assert!(settings(&imported).resolve().is_ok(), "{}", imported.toml);
+            prop_assert!(configuration(&imported).resolve().is_ok(), "{}", imported.toml);
         }
     }
 }

@@ -37,7 +37,7 @@ fn entry(to: InstanceState, when: &str) -> Entry {
         from: InstanceState::Running,
         to,
         at: at(when),
-        cause: Cause::Outside,
+        cause: Cause::External,
         schedule: Some("office".parse().unwrap()),
         region,
         account,

@@ -145,11 +145,11 @@ struct Recording {
 impl HttpClient for Recording {
     fn http_connector(
         &self,
-        settings: &HttpConnectorSettings,
+        configuration: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         SharedHttpConnector::new(RecordingConnector {
-            inner: self.inner.http_connector(settings, components),
+            inner: self.inner.http_connector(configuration, components),
             recorder: self.recorder.clone(),
         })
     }

@@ -96,14 +96,14 @@ async fn a_long_poll_ends_with_the_state_change_that_it_waited_for() {
 async fn a_message_that_nobody_finishes_comes_back_and_then_is_dead() {
     let ec2 = model();
     let dead = ec2.create_queue(&home(), "dead", QueueSettings::default());
-    let settings = QueueSettings {
+    let configuration = QueueSettings {
         redrive: Some(Redrive {
             max_receives: 2,
             dead_letters: dead.clone(),
         }),
         ..QueueSettings::default()
     };
-    let work = ec2.create_queue(&home(), "work", settings);
+    let work = ec2.create_queue(&home(), "work", configuration);
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Held));
     let sent = sqs.send_message().queue_url(&work).message_body("one");
     let id = sent.send().await.unwrap().message_id.unwrap();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use curfew_aws::pass::Pass;
-use curfew_core::govern::Governance;
 use curfew_core::instance::InstanceState;
+use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -81,23 +81,23 @@ impl RegionState {
 pub(in crate::run) struct Summary {
     /// How many instances are in each state.
     pub(super) states: BTreeMap<InstanceState, usize>,
-    /// How many a schedule governs.
-    pub(super) governed: usize,
+    /// How many a schedule manages.
+    pub(super) managed: usize,
     /// When something is due next.
     pub(super) next_edge: Option<Timestamp>,
 }
 
 impl Summary {
-    pub(super) fn of(pass: &Pass, governance: &Governance) -> Self {
+    pub(super) fn of(pass: &Pass, schedule_set: &ScheduleSet) -> Self {
         let mut states = BTreeMap::new();
         for instance in &pass.instances {
             *states.entry(instance.state).or_default() += 1;
         }
         let instances = pass.instances.iter();
-        let governed = instances.filter(|one| governance.schedule_for(one).is_ok());
+        let managed = instances.filter(|one| schedule_set.schedule_for(one).is_ok());
         Self {
             states,
-            governed: governed.count(),
+            managed: managed.count(),
             next_edge: pass.plan.next_edge,
         }
     }
@@ -108,7 +108,7 @@ impl Summary {
             for (state, count) in &one.states {
                 *sum.states.entry(*state).or_default() += count;
             }
-            sum.governed += one.governed;
+            sum.managed += one.managed;
             sum.next_edge = [sum.next_edge, one.next_edge].into_iter().flatten().min();
         }
         sum

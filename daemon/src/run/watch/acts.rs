@@ -65,7 +65,7 @@ impl Acts {
             -PASS <= later && later <= CHANGE
         };
         match act.filter(fits) {
-            Some(act) if transition.cause == Cause::Outside => Transition {
+            Some(act) if transition.cause == Cause::External => Transition {
                 cause: act.cause.clone(),
                 edge: act.edge,
                 by: None,

@@ -152,8 +152,8 @@ fn shape(document: &Value) -> String {
         Value::Object(_) => "an object",
     };
     match document {
-        Value::Object(members) => {
-            let keys = members.iter().take(KEYS);
+        Value::Object(account_regions) => {
+            let keys = account_regions.iter().take(KEYS);
             let keys: Vec<String> = keys
                 .map(|(key, value)| format!("{}: {}", key.escape_debug(), sort(value)))
                 .collect();

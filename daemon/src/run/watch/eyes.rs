@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use curfew_core::membership::Member;
+use curfew_core::account_regions::AccountRegion;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::source::{Look, Seen};
 
 /// When the newest look at each account-region was begun that has been shown.
-pub(super) type Newest = BTreeMap<Member, Instant>;
+pub(super) type Newest = BTreeMap<AccountRegion, Instant>;
 
 /// Where a pass shows what it has seen, and polling learns that it need not look. Clones are the same.
 #[derive(Clone, Debug)]
@@ -33,18 +33,20 @@ impl Eyes {
     /// Shows a look that was begun at `begun`, unless it is outdated or would have to wait: then polling looks.
     pub(in crate::run) fn show(&self, begun: Instant, look: Look) {
         if let Ok(place) = self.seen.try_reserve()
-            && self.has_news(&look.member, begun)
+            && self.has_news(&look.account_region, begun)
         {
             place.send(Seen::Everything(vec![look]));
         }
     }
 
     /// Whether no look at this account-region has been shown that was begun later; from now on, this one has been.
-    pub(super) fn has_news(&self, member: &Member, begun: Instant) -> bool {
+    pub(super) fn has_news(&self, account_region: &AccountRegion, begun: Instant) -> bool {
         self.newest.send_if_modified(|newest| {
-            let news = newest.get(member).is_none_or(|newest| *newest < begun);
+            let news = newest
+                .get(account_region)
+                .is_none_or(|newest| *newest < begun);
             if news {
-                newest.insert(member.clone(), begun);
+                newest.insert(account_region.clone(), begun);
             }
             news
         })

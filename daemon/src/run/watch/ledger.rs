@@ -13,9 +13,9 @@ mod looks;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use curfew_core::govern::Governance;
 use curfew_core::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::transition::Sighting;
 use jiff::{SignedDuration, Timestamp};
 
@@ -36,7 +36,7 @@ const BRIDGED_BY_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
 #[derive(Debug)]
 pub struct Ledger {
     known: HashMap<InstanceId, Known>,
-    governance: Arc<Governance>,
+    schedule_set: Arc<ScheduleSet>,
     /// The other accounts: what is not theirs is the own account's.
     others: HashSet<AccountId>,
     /// The own account, once one of its instances was seen.
@@ -54,18 +54,18 @@ impl Ledger {
     /// Goes on from what the journal knows: what changed while nobody watched is found at the first look, or told by the events
     /// that have waited.
     pub(in crate::run) fn new(known: HashMap<InstanceId, Sighting>, now: &InForce) -> Self {
-        let mut ledger = Self::of(known, Arc::clone(&now.governance));
-        ledger.govern(now);
+        let mut ledger = Self::of(known, Arc::clone(&now.schedule_set));
+        ledger.manage(now);
         ledger
     }
 
-    fn of(known: HashMap<InstanceId, Sighting>, governance: Arc<Governance>) -> Self {
+    fn of(known: HashMap<InstanceId, Sighting>, schedule_set: Arc<ScheduleSet>) -> Self {
         let known = known
             .into_iter()
             .map(|(id, sighting)| (id, Known::new(sighting)));
         Self {
             known: known.collect(),
-            governance,
+            schedule_set,
             others: HashSet::new(),
             own: None,
             flow: Flow::Absent,
@@ -77,12 +77,12 @@ impl Ledger {
         }
     }
 
-    /// Goes by other settings from now on.
-    pub(in crate::run) fn govern(&mut self, now: &InForce) {
-        self.governance = Arc::clone(&now.governance);
-        let members = now.organisation.members().iter();
-        self.others = members
-            .filter_map(|one| one.member.account.clone())
+    /// Goes by other configuration from now on.
+    pub(in crate::run) fn manage(&mut self, now: &InForce) {
+        self.schedule_set = Arc::clone(&now.schedule_set);
+        let account_regions = now.organisation.account_regions().iter();
+        self.others = account_regions
+            .filter_map(|one| one.account_region.account.clone())
             .collect();
     }
 
@@ -108,7 +108,7 @@ impl Ledger {
         match seen {
             Seen::Everything(looks) => {
                 for look in &looks {
-                    if look.member.account.is_none() {
+                    if look.account_region.account.is_none() {
                         let owner = look.instances.first().map(|one| one.account.clone());
                         self.own = owner.or(self.own.take());
                     }
@@ -149,15 +149,19 @@ impl Ledger {
         let events_tell = self.flow.tells(now);
         let caught_up = self.flow.has_passed(Timestamp::MIN, now);
         let watch = |look: &Look| {
-            let account = look.member.account.clone().or_else(|| self.own.clone())?;
-            let home =
-                look.member.account.is_none() && self.home.as_ref() == Some(&look.member.region);
+            let account = look
+                .account_region
+                .account
+                .clone()
+                .or_else(|| self.own.clone())?;
+            let home = look.account_region.account.is_none()
+                && self.home.as_ref() == Some(&look.account_region.region);
             let bridges = if home && events_tell {
                 BRIDGED_BY_EVENTS
             } else {
                 BRIDGED
             };
-            let region = look.member.region.clone();
+            let region = look.account_region.region.clone();
             (caught_up || !home).then_some(Watch {
                 account,
                 region,
@@ -212,7 +216,7 @@ impl Ledger {
     }
 
     fn schedule(&self, instance: &Instance) -> Option<ScheduleName> {
-        let schedule = self.governance.schedule_for(instance).ok()?;
+        let schedule = self.schedule_set.schedule_for(instance).ok()?;
         Some(schedule.name.clone())
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberFleet, Organisation, Survey};
-use curfew_config::DaemonSettings;
-use curfew_core::govern::Governance;
+use curfew_aws::organisation::{AccountRegionFleet, Organisation, Survey};
+use curfew_config::DaemonConfiguration;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::Instance;
-use curfew_core::membership::Member;
+use curfew_core::schedule_set::ScheduleSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -47,11 +47,11 @@ pub struct Tempo {
 }
 
 impl Tempo {
-    /// As the settings say.
-    pub(in crate::run) fn of(settings: &DaemonSettings) -> Self {
+    /// As the configuration says.
+    pub(in crate::run) fn of(configuration: &DaemonConfiguration) -> Self {
         Self {
-            busy: settings.poll,
-            quiet: settings.poll_quiet,
+            busy: configuration.poll,
+            quiet: configuration.poll_quiet,
         }
     }
 }
@@ -69,7 +69,7 @@ pub(in crate::run) struct Mood {
 #[derive(Debug)]
 pub struct Polling {
     organisation: Organisation,
-    governance: Arc<Governance>,
+    schedule_set: Arc<ScheduleSet>,
     clock: Clock,
     tempo: Tempo,
     eyes: Eyes,
@@ -80,7 +80,7 @@ pub struct Polling {
     last: Option<Instant>,
     lively_until: Option<Instant>,
     /// Those that did not answer last time, which is said once, and when each is looked at again.
-    silent: HashMap<Member, Silence>,
+    silent: HashMap<AccountRegion, Silence>,
 }
 
 /// An account-region that does not answer.
@@ -103,7 +103,7 @@ impl Polling {
     ) -> Self {
         Self {
             organisation: now.organisation.clone(),
-            governance: Arc::clone(&now.governance),
+            schedule_set: Arc::clone(&now.schedule_set),
             clock,
             tempo: now.tempo,
             newest: eyes.newest(),
@@ -118,12 +118,12 @@ impl Polling {
     /// When to look, after a look of ours that was begun at `own`.
     fn due(&mut self, own: Instant) -> Instant {
         let newest = self.newest.borrow_and_update().clone();
-        let members = self.organisation.members().iter();
-        let newest: Vec<Option<Instant>> = members
-            .filter(|one| !self.silent.contains_key(&one.member))
+        let account_regions = self.organisation.account_regions().iter();
+        let newest: Vec<Option<Instant>> = account_regions
+            .filter(|one| !self.silent.contains_key(&one.account_region))
             .map(|one| {
                 newest
-                    .get(&one.member)
+                    .get(&one.account_region)
                     .filter(|newest| **newest > own)
                     .copied()
             })
@@ -152,17 +152,17 @@ impl Polling {
         } else {
             quiet
         };
-        around_edges(&self.governance, self.clock.now(), Tempo { busy, quiet })
+        around_edges(&self.schedule_set, self.clock.now(), Tempo { busy, quiet })
     }
 
     /// Says once each who does not answer and who does again; the former are looked at later and later.
     fn tell(&mut self, survey: &Survey<Vec<Instance>>) {
         for (one, _) in &survey.answers {
-            self.answers(&one.member);
+            self.answers(&one.account_region);
         }
         for error in &survey.failures {
             let now = Instant::now();
-            let silence = self.silent.entry(error.member.clone());
+            let silence = self.silent.entry(error.account_region.clone());
             let silence = silence.or_insert_with(|| {
                 warn!(%error, hint = error.hint(), "instances can't be watched");
                 Silence {
@@ -176,9 +176,9 @@ impl Polling {
         }
     }
 
-    fn answers(&mut self, member: &Member) {
-        if self.silent.remove(member).is_some() {
-            info!(%member, "instances can be watched again");
+    fn answers(&mut self, account_region: &AccountRegion) {
+        if self.silent.remove(account_region).is_some() {
+            info!(%account_region, "instances can be watched again");
         }
     }
 
@@ -186,14 +186,14 @@ impl Polling {
     async fn look(&mut self) -> Survey<Vec<Instance>> {
         let now = Instant::now();
         let newest = self.newest.borrow().clone();
-        let shown: Vec<Member> = self
+        let shown: Vec<AccountRegion> = self
             .silent
             .iter()
-            .filter(|(member, silence)| newest.get(*member) > Some(&silence.failed))
-            .map(|(member, _)| member.clone())
+            .filter(|(account_region, silence)| newest.get(*account_region) > Some(&silence.failed))
+            .map(|(account_region, _)| account_region.clone())
             .collect();
-        for member in shown {
-            self.answers(&member);
+        for account_region in shown {
+            self.answers(&account_region);
         }
         let silent = &self.silent;
         let has_turn = |silence: &Silence| silence.again <= now;
@@ -239,15 +239,15 @@ impl Sightings for Polling {
         self.last = Some(instant);
         let begun = self.clock.now();
         let mut survey = self.look().await;
-        let everything = survey.failures.len() == self.organisation.members().len();
+        let everything = survey.failures.len() == self.organisation.account_regions().len();
         if everything && survey.answers.is_empty() && !survey.failures.is_empty() {
             return Err(survey.failures.swap_remove(0).into());
         }
         self.tell(&survey);
-        let news = |one: &MemberFleet| self.eyes.has_news(&one.member, instant);
+        let news = |one: &AccountRegionFleet| self.eyes.has_news(&one.account_region, instant);
         let looks = survey.answers.into_iter().filter(|(one, _)| news(one));
         let looks = looks.map(|(one, instances)| Look {
-            member: one.member,
+            account_region: one.account_region,
             begun,
             instances,
         });
@@ -256,9 +256,9 @@ impl Sightings for Polling {
 }
 
 /// How long to wait at `now` where nothing else is under way: often for a while after an edge, and never past the next one.
-fn around_edges(governance: &Governance, now: Timestamp, tempo: Tempo) -> Duration {
+fn around_edges(schedule_set: &ScheduleSet, now: Timestamp, tempo: Tempo) -> Duration {
     let timetables = || {
-        governance
+        schedule_set
             .schedules
             .values()
             .map(|schedule| &schedule.timetable)
@@ -283,9 +283,9 @@ fn around_edges(governance: &Governance, now: Timestamp, tempo: Tempo) -> Durati
 mod tests {
     use super::*;
     use curfew_aws::connect::{ConnectOptions, Connection};
+    use curfew_core::account_regions::Targets;
+    use curfew_core::configuration::RawScheduleSet;
     use curfew_core::instance::Region;
-    use curfew_core::membership::Membership;
-    use curfew_core::settings::RawGovernance;
     use tokio::sync::mpsc;
 
     const QUIET: Tempo = Tempo {
@@ -303,7 +303,7 @@ mod tests {
 
     fn look() -> Look {
         Look {
-            member: Member {
+            account_region: AccountRegion {
                 account: None,
                 region: Region::new("us-east-1"),
             },
@@ -323,8 +323,8 @@ mod tests {
         let eyes = Eyes::new(seen);
         let (in_charge, mood) = watch::channel(Mood::default());
         let polling = Polling {
-            organisation: Organisation::open(&connection, &Membership::default()),
-            governance: Arc::new(RawGovernance::default().resolve().unwrap()),
+            organisation: Organisation::open(&connection, &Targets::default()),
+            schedule_set: Arc::new(RawScheduleSet::default().resolve().unwrap()),
             clock: Clock::system(),
             tempo: QUIET,
             newest: eyes.newest(),
@@ -373,14 +373,14 @@ mod tests {
         assert!(shown.try_recv().is_err(), "there was no room");
         eyes.show(earlier, look());
         assert!(shown.try_recv().is_err(), "it is outdated");
-        assert!(!eyes.has_news(&look().member, earlier));
+        assert!(!eyes.has_news(&look().account_region, earlier));
     }
 
     #[test]
     fn it_is_looked_often_after_an_edge_and_never_past_the_next_one() {
         let document =
             r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
-        let governance = RawGovernance::from_json(document)
+        let schedule_set = RawScheduleSet::from_json(document)
             .unwrap()
             .resolve()
             .unwrap();
@@ -390,7 +390,7 @@ mod tests {
         };
         let wait = |at: &str| {
             let now = format!("2026-11-23T{at}Z").parse().unwrap();
-            around_edges(&governance, now, tempo).as_secs()
+            around_edges(&schedule_set, now, tempo).as_secs()
         };
         assert_eq!(wait("12:00:00"), 60);
         assert_eq!(wait("19:59:30"), 35, "five seconds after the edge");

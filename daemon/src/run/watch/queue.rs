@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{MemberFleet, Organisation};
+use curfew_aws::organisation::{AccountRegionFleet, Organisation};
 use curfew_core::instance::{InstanceId, Region};
 use curfew_core::stack_name::StackName;
 use curfew_deploy::StackQueue;
@@ -106,7 +106,7 @@ const SET_ASIDE: u32 = 10;
 pub(in crate::run) struct Queue {
     events: EventQueue,
     /// Where the instances are.
-    home: Option<MemberFleet>,
+    home: Option<AccountRegionFleet>,
     url: Option<String>,
     begun: bool,
     /// Whether the journal takes what is received. While it does not, messages are safer where they are.
@@ -143,9 +143,10 @@ impl Queue {
         writable: watch::Receiver<bool>,
         receipts: mpsc::UnboundedSender<Receipt>,
     ) -> Self {
-        let members = organisation.members().iter();
-        let mut own = members
-            .filter(|one| one.member.account.is_none() && one.member.region == events.region);
+        let account_regions = organisation.account_regions().iter();
+        let mut own = account_regions.filter(|one| {
+            one.account_region.account.is_none() && one.account_region.region == events.region
+        });
         Self {
             home: own.next().cloned(),
             events,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use curfew_aws::error::CloudError;
-use curfew_aws::organisation::MemberError;
+use curfew_aws::organisation::AccountRegionError;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::Instance;
-use curfew_core::membership::Member;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub enum Seen {
 #[derive(Clone, Debug)]
 pub struct Look {
     /// Which.
-    pub member: Member,
+    pub account_region: AccountRegion,
     /// When it was begun: what it found is no older.
     pub begun: Timestamp,
     /// Its instances.
@@ -65,7 +65,7 @@ pub trait Sightings: Send {
 pub enum SourceError {
     /// EC2, in some account and region.
     #[error(transparent)]
-    Member(#[from] MemberError),
+    AccountRegion(#[from] AccountRegionError),
     /// The queue of state changes.
     #[error("the queue of state changes: {0}")]
     Queue(CloudError),
@@ -75,7 +75,7 @@ impl SourceError {
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Member(error) => error.hint(),
+            Self::AccountRegion(error) => error.hint(),
             Self::Queue(error) => error.hint().to_owned(),
         }
     }

@@ -3,17 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use curfew_core::govern::Governance;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::membership::Member;
-use curfew_core::memory::{Cause, Hold, hold_in_force};
+use curfew_core::memory::{Cause, Override, override_in_force};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::transition::Transition;
 use curfew_journal::{Entry, Written};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Look, Seen};
 use crate::metrics::Metrics;
-use crate::notify::{Notice, Notifier};
+use crate::notify::{Notification, Notifier};
 use crate::run::tidings::schedule;
 
 /// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
@@ -22,8 +22,8 @@ use crate::run::tidings::schedule;
 pub(in crate::run) struct Watched {
     notifier: Notifier,
     metrics: Metrics,
-    governance: Arc<Governance>,
-    holds: Holds,
+    schedule_set: Arc<ScheduleSet>,
+    overrides: Overrides,
     under_way: UnderWay,
     /// Since when the journal can't be written.
     unwritable: Option<Timestamp>,
@@ -33,21 +33,21 @@ impl Watched {
     pub(in crate::run) fn new(
         notifier: Notifier,
         metrics: Metrics,
-        governance: Arc<Governance>,
+        schedule_set: Arc<ScheduleSet>,
     ) -> Self {
         Self {
             notifier,
             metrics,
-            governance,
-            holds: Holds::default(),
+            schedule_set,
+            overrides: Overrides::default(),
             under_way: UnderWay::default(),
             unwritable: None,
         }
     }
 
     /// Goes by other schedules from now on.
-    pub(in crate::run) fn govern(&mut self, governance: &Arc<Governance>) {
-        self.governance = Arc::clone(governance);
+    pub(in crate::run) fn manage(&mut self, schedule_set: &Arc<ScheduleSet>) {
+        self.schedule_set = Arc::clone(schedule_set);
     }
 
     /// A look at instances.
@@ -62,26 +62,30 @@ impl Watched {
         match seen {
             Seen::Everything(looks) => {
                 for Look {
-                    member, instances, ..
+                    account_region,
+                    instances,
+                    ..
                 } in looks
                 {
-                    news.extend(
-                        self.holds
-                            .news(Some(member), instances, &self.governance, now),
-                    );
-                    self.holds.forget_all_but(member, instances);
-                    self.under_way.forget_all_but(&self.holds);
+                    news.extend(self.overrides.news(
+                        Some(account_region),
+                        instances,
+                        &self.schedule_set,
+                        now,
+                    ));
+                    self.overrides.forget_all_but(account_region, instances);
+                    self.under_way.forget_all_but(&self.overrides);
                 }
             }
             Seen::Told(told) => {
                 news.extend(
-                    self.holds
-                        .news(None, &told.instances, &self.governance, now),
+                    self.overrides
+                        .news(None, &told.instances, &self.schedule_set, now),
                 );
             }
         }
-        for notice in news {
-            self.notifier.tell(&notice);
+        for notification in news {
+            self.notifier.tell(&notification);
         }
     }
 
@@ -89,17 +93,19 @@ impl Watched {
     pub(in crate::run) fn wrote(&mut self, written: &Written, waiting: usize, now: Timestamp) {
         self.metrics.journal_written(written.trouble.is_none());
         if let Some(replaced) = &written.replaced {
-            self.notifier.tell(&Notice::journal_replaced(replaced, now));
+            self.notifier
+                .tell(&Notification::journal_replaced(replaced, now));
         }
         match (&written.trouble, self.unwritable) {
             (Some(error), None) => {
-                self.notifier.tell(&Notice::unwritable(error, waiting, now));
+                self.notifier
+                    .tell(&Notification::unwritable(error, waiting, now));
                 self.unwritable = Some(now);
             }
             (None, Some(since)) => {
                 let (kept, lost) = (written.entries.len(), written.lost);
                 self.notifier
-                    .tell(&Notice::writable(since, kept, lost, now));
+                    .tell(&Notification::writable(since, kept, lost, now));
                 self.unwritable = None;
             }
             (Some(_), Some(_)) | (None, None) => {}
@@ -113,8 +119,8 @@ impl Watched {
             if let Some(latency) = self.under_way.latency(&entry.transition) {
                 self.metrics.edge_done(latency);
             }
-            if let Some(notice) = Notice::transition(&entry.transition) {
-                self.notifier.tell(&notice);
+            if let Some(notification) = Notification::transition(&entry.transition) {
+                self.notifier.tell(&notification);
             }
         }
     }
@@ -141,7 +147,7 @@ impl UnderWay {
             InstanceState::Running | InstanceState::Stopped => {
                 let begun = self.0.remove(id);
                 // The same cause, or it turned back: then nothing was reached.
-                let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Hold(_));
+                let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Override(_));
                 let edge = transition.edge.or(begun).filter(|_| reached)?;
                 Some(transition.at.duration_since(edge))
             }
@@ -153,67 +159,68 @@ impl UnderWay {
     }
 
     /// Those that are not there any more have no end to wait for.
-    fn forget_all_but(&mut self, there: &Holds) {
+    fn forget_all_but(&mut self, there: &Overrides) {
         self.0.retain(|id, _| there.0.contains_key(id));
     }
 }
 
-/// The holds that were there at the last look.
+/// The overrides that were there at the last look.
 #[derive(Debug, Default)]
-struct Holds(HashMap<InstanceId, Known>);
+struct Overrides(HashMap<InstanceId, Known>);
 
 /// What was last seen of an instance.
 #[derive(Debug)]
 struct Known {
     /// Where a look has found it; an event does not tell.
-    member: Option<Member>,
-    hold: Option<Hold>,
+    account_region: Option<AccountRegion>,
+    override_: Option<Override>,
 }
 
-impl Holds {
-    /// The holds that came and went since the last look at these instances. An instance that is seen for the first time has no
-    /// news: its hold may be days old.
+impl Overrides {
+    /// The overrides that came and went since the last look at these instances. An instance that is seen for the first time has no
+    /// news: its override may be days old.
     fn news(
         &mut self,
-        member: Option<&Member>,
+        account_region: Option<&AccountRegion>,
         instances: &[Instance],
-        governance: &Governance,
+        schedule_set: &ScheduleSet,
         now: Timestamp,
-    ) -> Vec<Notice> {
+    ) -> Vec<Notification> {
         let mut news = Vec::new();
         for instance in instances {
             // Where it can't be read, nobody knows what it says now.
-            let Ok(hold) = hold_in_force(&instance.tags, now) else {
+            let Ok(override_) = override_in_force(&instance.tags, now) else {
                 continue;
             };
             let known = Known {
-                member: member.cloned(),
-                hold: hold.clone(),
+                account_region: account_region.cloned(),
+                override_: override_.clone(),
             };
             let Some(before) = self.0.insert(instance.id.clone(), known) else {
                 continue;
             };
-            if let (None, Some(known)) = (member, self.0.get_mut(&instance.id)) {
-                known.member = before.member;
+            if let (None, Some(known)) = (account_region, self.0.get_mut(&instance.id)) {
+                known.account_region = before.account_region;
             }
-            let notice = match (before.hold, hold) {
-                (before, Some(hold)) if before.as_ref() != Some(&hold) => {
-                    Notice::held(instance, &hold, now)
+            let notification = match (before.override_, override_) {
+                (before, Some(override_)) if before.as_ref() != Some(&override_) => {
+                    Notification::held(instance, &override_, now)
                 }
-                (Some(before), None) => Notice::released(instance, &before, now),
+                (Some(before), None) => Notification::released(instance, &before, now),
                 _ => continue,
             };
-            news.push(notice.of_schedule(schedule(governance, instance)));
+            news.push(notification.of_schedule(schedule(schedule_set, instance)));
         }
         news
     }
 
     /// An account-region shows all that is there: what it does not show is gone. Of one that does not answer nothing is forgotten: what
     /// changed there meanwhile is news when it does.
-    fn forget_all_but(&mut self, member: &Member, instances: &[Instance]) {
+    fn forget_all_but(&mut self, account_region: &AccountRegion, instances: &[Instance]) {
         let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
-        self.0
-            .retain(|id, known| known.member.as_ref() != Some(member) || there.contains(id));
+        self.0.retain(|id, known| {
+            known.account_region.as_ref() != Some(account_region) || there.contains(id)
+        });
     }
 }
 
@@ -222,11 +229,11 @@ mod tests {
     use super::*;
     use crate::notify::Overheard;
     use crate::run::fixture::{self, at};
-    use curfew_core::memory::{HOLD_TAG, REQUEST_TAG};
+    use curfew_core::memory::{OVERRIDE_TAG, REQUEST_TAG};
     use curfew_journal::{JournalError, Replaced};
 
-    fn governance() -> Governance {
-        fixture::governance(fixture::OFFICE)
+    fn schedule_set() -> ScheduleSet {
+        fixture::schedule_set(fixture::OFFICE)
     }
 
     fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
@@ -237,7 +244,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_journal_that_cannot_be_written_is_told_once_and_what_was_lost_when_it_can_again() {
         let (notifier, overheard) = Overheard::new();
-        let mut watched = Watched::new(notifier, Metrics::default(), Arc::new(governance()));
+        let mut watched = Watched::new(notifier, Metrics::default(), Arc::new(schedule_set()));
         let failed = || Written {
             trouble: Some(JournalError::Taken {
                 path: "/var/lib/curfew/journal.sqlite".into(),
@@ -290,25 +297,30 @@ mod tests {
 
     #[test]
     fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
-        let hold = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
+        let override_ = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
         // A newer request ends it, and no pass removes a person's tag.
         let free = instance(
             InstanceState::Running,
             &[
                 ("Schedule", "office"),
-                (HOLD_TAG, hold),
+                (OVERRIDE_TAG, override_),
                 (REQUEST_TAG, "2026-11-23T12:00:30Z start by alice"),
             ],
         );
         let upheld = instance(
             InstanceState::Running,
-            &[("Schedule", "office"), (HOLD_TAG, hold)],
+            &[("Schedule", "office"), (OVERRIDE_TAG, override_)],
         );
-        let mut holds = Holds::default();
+        let mut overrides = Overrides::default();
         let mut news = |instance: &Instance, now: &str| {
-            let news = holds.news(None, std::slice::from_ref(instance), &governance(), at(now));
+            let news = overrides.news(
+                None,
+                std::slice::from_ref(instance),
+                &schedule_set(),
+                at(now),
+            );
             news.iter()
-                .map(Notice::sentence)
+                .map(Notification::sentence)
                 .collect::<Vec<_>>()
                 .join("; ")
         };
@@ -360,12 +372,21 @@ mod tests {
         // Seen at rest at once, as on an emulator.
         assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
         // Somebody else's change has no edge, and neither has a start that falls back.
-        assert_eq!(latency(Stopped, Pending, "21:00:00", None, "outside"), None);
-        assert_eq!(latency(Pending, Running, "21:01:00", None, "outside"), None);
+        assert_eq!(
+            latency(Stopped, Pending, "21:00:00", None, "external"),
+            None
+        );
+        assert_eq!(
+            latency(Pending, Running, "21:01:00", None, "external"),
+            None
+        );
         assert_eq!(
             latency(Stopped, Pending, "08:00:05", Some("08:00:00"), office),
             None
         );
-        assert_eq!(latency(Pending, Stopped, "08:00:30", None, "outside"), None);
+        assert_eq!(
+            latency(Pending, Stopped, "08:00:30", None, "external"),
+            None
+        );
     }
 }

@@ -26,7 +26,7 @@ async fn status_tells_how_an_instance_is_and_why() {
           "desired": "running",
           "due": null,
           "fallback": null,
-          "hold": null,
+          "override": null,
           "id": "i-0e220a8397b1dcdaf",
           "instance_type": "t3.micro",
           "last": {
@@ -50,13 +50,13 @@ async fn status_tells_how_an_instance_is_and_why() {
       ],
       "next_edge": "2026-11-23T19:00:00Z",
       "request_id": "c0ffee",
-      "ungoverned": 0
+      "unmanaged": 0
     }
     "#);
 }
 
 #[tokio::test]
-async fn status_shows_what_no_schedule_governs_only_when_asked() {
+async fn status_shows_what_no_schedule_manages_only_when_asked() {
     let world = World::with([
         at_work("web"),
         Launch::new("stray"),
@@ -71,16 +71,16 @@ async fn status_shows_what_no_schedule_governs_only_when_asked() {
     of-a-group | office | running | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
     web | office | running | it is running, as it should be
     ");
-    assert_eq!(answer.body["ungoverned"], 2);
+    assert_eq!(answer.body["unmanaged"], 2);
     let all = world.get("/status?all=true").await;
     insta::assert_snapshot!(all.of_instances(&["schedule", "reason"]).join("\n"), @r"
     misspelt | null | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
     of-a-group | office | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
     opted-out | null | its tag `Schedule` opts it out
-    stray | null | no schedule governs it: it has no governing tag, and no schedule's `match` takes it
+    stray | null | no schedule manages it: it has no managing tag, and no schedule's `match` takes it
     web | office | it is running, as it should be
     ");
-    assert_eq!(all.body["ungoverned"], 0);
+    assert_eq!(all.body["unmanaged"], 0);
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_stop_is_done_answered_and_remembered() {
           "action": "stop",
           "after": "stopping",
           "before": "running",
-          "hold": null,
+          "override": null,
           "id": "i-0e220a8397b1dcdaf",
           "name": "web",
           "next_edge": {
@@ -147,7 +147,7 @@ async fn a_dry_run_tells_and_does_nothing() {
     let answer = world
         .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
         .await;
-    insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "hold", "next_edge"]).join("\n"), @r#"
+    insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "override", "next_edge"]).join("\n"), @r#"
     db | planned | record | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
     web | planned | stop | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
     "#);
@@ -241,14 +241,17 @@ async fn schedules_tell_what_they_want_in_the_days_to_come() {
 }
 
 #[tokio::test]
-async fn health_is_that_the_settings_can_be_read() {
+async fn health_is_that_the_configuration_can_be_read() {
     let world = World::with([]).await;
     let answer = world.get("/healthz").await;
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")));
     assert!(world.ec2.calls().is_empty(), "EC2's health is not ours");
     let world = World::with([]).await;
     world.ssm.put(None);
-    assert_eq!(world.get("/healthz").await.refusal(), (503, "no_settings"));
+    assert_eq!(
+        world.get("/healthz").await.refusal(),
+        (503, "no_configuration")
+    );
 }
 
 #[tokio::test]

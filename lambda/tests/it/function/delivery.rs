@@ -83,7 +83,7 @@ async fn an_hour_late_is_in_time_and_once() {
 
 #[tokio::test]
 async fn an_event_that_comes_again_an_hour_later_does_not_undo_what_somebody_did_meanwhile() {
-    // By hand, by a request, and by a hold.
+    // By hand, by a request, and by an override.
     for how in ["console", "/start", "/start?for=8h"] {
         let world = World::with([at_work("web")]).await;
         world.ec2.advance(SignedDuration::from_hours(1));
@@ -179,9 +179,9 @@ async fn a_request_that_a_client_repeats_is_carried_out_once() {
         world.ec2.advance(SignedDuration::from_secs(30));
     }
     assert_eq!(acts(&world), (1, 0));
-    let hold = world.tag("web", "curfew:override").unwrap();
+    let override_ = world.tag("web", "curfew:override").unwrap();
     assert!(
-        hold.ends_with("until 2026-11-23T22:00:00Z by http 127.0.0.1"),
-        "{hold}"
+        override_.ends_with("until 2026-11-23T22:00:00Z by http 127.0.0.1"),
+        "{override_}"
     );
 }

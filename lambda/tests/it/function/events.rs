@@ -1,4 +1,4 @@
-//! Wake-ups: late, doubled, early or in vain, the decision is the same.
+//! Triggers: late, doubled, early or in vain, the decision is the same.
 
 use curfew_aws::cloud::Cloud;
 use curfew_model::{Action, Launch};
@@ -142,7 +142,7 @@ async fn on_aws_no_rule_counts_early_but_for_what_a_clock_may_be_behind() {
 async fn no_message_makes_a_pass_decide_for_a_time_to_come() {
     let world = World::with([at_work("web")]).await;
     let home = json!({"region": "us-east-1"});
-    let far = json!({"command": "wake", "member": home, "at": "2026-11-23T19:00:00Z"});
+    let far = json!({"command": "wake", "account_region": home, "at": "2026-11-23T19:00:00Z"});
     world.send(&far).await.unwrap();
     let event = json!({
         "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": "2026-11-23T19:00:00Z",
@@ -210,7 +210,7 @@ async fn a_state_change_against_an_enforced_schedule_is_undone() {
 }
 
 #[tokio::test]
-async fn a_state_change_against_a_hold_is_undone() {
+async fn a_state_change_against_an_override_is_undone() {
     let world = World::with([at_work("web")]).await;
     world.get("/stop?for=1h").await;
     world.ec2.advance(SignedDuration::from_mins(1));

@@ -43,8 +43,8 @@ async fn a_failed_call_leaves_its_hold_in_force() {
     let world = World::with([at_work("web").stop_protection()]).await;
     let answer = world.get("/stop?for=2h").await;
     assert_eq!(answer.status, 202, "{}", answer.text);
-    let hold = answer.body["instances"][0]["hold"]["until"].as_str();
-    assert_eq!(hold, Some("2026-11-23T20:00:00Z"), "{}", answer.text);
+    let override_ = answer.body["instances"][0]["override"]["until"].as_str();
+    assert_eq!(override_, Some("2026-11-23T20:00:00Z"), "{}", answer.text);
     assert!(world.tag("web", "curfew:override").is_some());
 }
 

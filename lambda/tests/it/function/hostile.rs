@@ -144,7 +144,7 @@ async fn tags_that_anybody_may_write_are_shown_as_text() {
         Launch::new("zone").tag("Schedule", "Mon-Fri 08:00-20:00 Mars/Olympus"),
         Launch::new("tag").tag("Schedule", hostile),
         at_work("last").tag("curfew:last", hostile),
-        at_work("hold").tag("curfew:override", hostile),
+        at_work("override").tag("curfew:override", hostile),
     ])
     .await;
     let answer = world.get("/status").await;

@@ -25,7 +25,7 @@ struct Shelf {
 }
 
 impl ParameterStore {
-    pub(crate) const NAME: &str = "/curfew/settings";
+    pub(crate) const NAME: &str = "/curfew/configuration";
 
     /// Puts a value there, or takes it away.
     pub(crate) fn put(&self, value: Option<String>) {

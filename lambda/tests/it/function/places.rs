@@ -13,9 +13,9 @@ use super::world::{World, at_work, request, schedules};
 async fn one_that_hangs() -> World {
     let lab = at_work("lab").region("eu-west-3").tag("Team", "research");
     let world = World::with([at_work("web"), lab]).await;
-    let mut settings = schedules();
-    settings["governing"] = json!({"tag": "Schedule", "regions": ["us-east-1", "eu-west-3"]});
-    world.ssm.put(Some(settings.to_string()));
+    let mut configuration = schedules();
+    configuration["managing"] = json!({"tag": "Schedule", "regions": ["us-east-1", "eu-west-3"]});
+    world.ssm.put(Some(configuration.to_string()));
     let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
     world.ec2.fault(hangs.in_region("eu-west-3"));
     world

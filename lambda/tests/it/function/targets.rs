@@ -23,7 +23,7 @@ async fn without_a_target_several_instances_are_choices() {
         ],
         "code": "target_needed",
         "hint": "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or say `all=true`",
-        "message": "which one? Curfew governs 2 instances: `i-006c45d188009454f` (db), `i-0e220a8397b1dcdaf` (web)"
+        "message": "which one? Curfew manages 2 instances: `i-006c45d188009454f` (db), `i-0e220a8397b1dcdaf` (web)"
       },
       "request_id": "c0ffee"
     }
@@ -32,10 +32,10 @@ async fn without_a_target_several_instances_are_choices() {
 }
 
 #[tokio::test]
-async fn without_a_target_nothing_governed_is_nothing_found() {
+async fn without_a_target_nothing_managed_is_nothing_found() {
     let world = World::with([Launch::new("stray")]).await;
     let answer = world.get("/stop").await;
-    insta::assert_snapshot!(answer.told(), @"404 nothing_matched: no schedule governs any instance here; give an instance the governing tag; `/status?all=true` lists every instance and says why it is left alone");
+    insta::assert_snapshot!(answer.told(), @"404 nothing_matched: no schedule manages any instance here; give an instance the managing tag; `/status?all=true` lists every instance and says why it is left alone");
     assert_eq!(world.changes(), 0);
 }
 
@@ -74,7 +74,7 @@ async fn what_is_never_touched_is_refused_with_its_reason() {
         told.push(answer.told().replace(id.as_str(), "ID"));
     }
     insta::assert_snapshot!(told.join("\n"), @r"
-    409 not_governed: `ID` (stray): no schedule governs it: it has no governing tag, and no schedule's `match` takes it; nothing was done; Curfew only changes instances that a schedule governs
+    409 not_managed: `ID` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it; nothing was done; Curfew only changes instances that a schedule manages
     409 never_touched: `ID` (misspelt): its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`; nothing was done; leave it out, or change what the reason names
     409 never_touched: `ID` (scratch): its root volume is instance store, which does not survive a stop; nothing was done; leave it out, or change what the reason names
     409 never_touched: `ID` (spot): it is a one-time Spot instance, which can't be stopped; nothing was done; leave it out, or change what the reason names
@@ -154,8 +154,8 @@ async fn what_fits_nothing_says_what_there_is() {
     }
     insta::assert_snapshot!(told.join("\n"), @r"
     404 unknown_schedule: there is no schedule `ofice`; there is `lab`, `office`
-    404 nothing_matched: no governed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
-    404 nothing_matched: no governed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
+    404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
+    404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance and says why it is left alone
     409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance and says why it is left alone
     409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance and says why it is left alone
     ");

@@ -6,12 +6,12 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
+use curfew_lambda::account_regions::Members;
 use curfew_lambda::app::App;
 use curfew_lambda::auth::Auth;
+use curfew_lambda::configuration::Configuration;
 use curfew_lambda::handler::Failure;
 use curfew_lambda::invocation_context::Call;
-use curfew_lambda::members::Members;
-use curfew_lambda::settings::Settings;
 use curfew_model::{InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// `office` governs by tag; `lab` is enforced.
+/// `office` manages by tag; `lab` is enforced.
 pub(crate) fn schedules() -> Value {
     json!({"schedules": {
         "office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"},
@@ -56,7 +56,7 @@ pub(crate) fn at_work(name: &str) -> Launch {
 }
 
 impl World {
-    /// With these instances, and the settings of [`schedules`].
+    /// With these instances, and the configuration of [`schedules`].
     pub(crate) async fn with(launches: impl IntoIterator<Item = Launch>) -> Self {
         let ec2 = Model::new(NOW.parse().unwrap());
         // What the function is not allowed on AWS, no test may see it do.
@@ -71,9 +71,9 @@ impl World {
         let store = connection(ssm.serve().await).await;
         let time = ec2.clone();
         let app = App {
-            members: Members::new(&connection(server.endpoint.clone()).await),
+            account_regions: Members::new(&connection(server.endpoint.clone()).await),
             queue: None,
-            settings: Settings::new(&store, ParameterStore::NAME),
+            configuration: Configuration::new(&store, ParameterStore::NAME),
             clock: Clock::telling(move || time.now()),
             auth: Auth::None,
             cors_origin: None,

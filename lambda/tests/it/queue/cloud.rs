@@ -16,11 +16,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud as Kind;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_core::select::DEFAULT_LIMIT;
+use curfew_lambda::account_regions::Members;
 use curfew_lambda::app::App;
 use curfew_lambda::auth::Auth;
+use curfew_lambda::configuration::Configuration;
 use curfew_lambda::invocation_context::Call;
-use curfew_lambda::members::Members;
-use curfew_lambda::settings::Settings;
 use curfew_lambda::work_queue::WorkQueue;
 use curfew_model::{
     Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
@@ -48,7 +48,7 @@ const MORE_POLLERS_EACH: Duration = Duration::from_millis(200);
 const MAXIMUM_CONCURRENCY: usize = 100;
 const BATCH: i64 = 1;
 
-/// An organisation and the stack that governs it.
+/// An organisation and the stack that manages it.
 pub(crate) struct Cloud {
     pub(crate) ec2: Model,
     /// What the function calls.
@@ -57,7 +57,7 @@ pub(crate) struct Cloud {
     pub(crate) undone: String,
     connection: Connection,
     store: Connection,
-    settings: Parameter,
+    configuration: Parameter,
     idle: Mutex<Vec<App>>,
     invocations: AtomicUsize,
 }
@@ -73,18 +73,18 @@ impl Cloud {
         accounts: usize,
         slow: impl IntoIterator<Item = (Action, Duration)>,
     ) -> Arc<Self> {
-        let settings = json!({
-            "governing": {"tag": "Schedule", "regions": []},
+        let configuration = json!({
+            "managing": {"tag": "Schedule", "regions": []},
             "schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}},
         });
-        Self::with(accounts, slow, settings).await
+        Self::with(accounts, slow, configuration).await
     }
 
-    /// The same with these settings, to which the accounts are added.
+    /// The same with this configuration, to which the accounts are added.
     pub(crate) async fn with(
         accounts: usize,
         slow: impl IntoIterator<Item = (Action, Duration)>,
-        mut settings_document: Value,
+        mut configuration_document: Value,
     ) -> Arc<Self> {
         // In the future: the SDK compares the end of credentials with the machine's clock.
         let ec2 = Model::new("2035-11-26T19:00:30Z".parse().unwrap());
@@ -98,12 +98,12 @@ impl Cloud {
             max_receives: 3,
             dead_letters: undone.clone(),
         };
-        let settings = QueueSettings {
+        let configuration = QueueSettings {
             visibility: SignedDuration::from_secs(60),
             redrive: Some(redrive),
             ..fifo
         };
-        let work = ec2.create_queue(&home, "work.fifo", settings);
+        let work = ec2.create_queue(&home, "work.fifo", configuration);
         let mut listed = Vec::new();
         for number in 1..=accounts {
             let id = format!("{number:012}");
@@ -116,7 +116,7 @@ impl Cloud {
                 "id": id, "role_arn": role, "external_id": "curfew-7d1f4c", "regions": REGIONS,
             }));
         }
-        settings_document["account"] = listed.into();
+        configuration_document["account"] = listed.into();
         for (action, latency) in slow {
             ec2.fault(Fault::on(action, Symptom::Latency(latency)));
         }
@@ -131,8 +131,8 @@ impl Cloud {
         let recorder = Recorder::default();
         let http = recorder.around(direct(ec2.clone(), TimeSource::Held));
         let connection = connection(http).await;
-        let settings = Parameter(Arc::new(std::sync::Mutex::new(settings_document)));
-        let http = recorder.around(parameter_store(settings.clone()));
+        let configuration = Parameter(Arc::new(std::sync::Mutex::new(configuration_document)));
+        let http = recorder.around(parameter_store(configuration.clone()));
         let store = self::connection(http).await;
         Arc::new(Self {
             ec2,
@@ -141,7 +141,7 @@ impl Cloud {
             undone,
             connection,
             store,
-            settings,
+            configuration,
             idle: Mutex::default(),
             invocations: AtomicUsize::new(0),
         })
@@ -174,9 +174,9 @@ impl Cloud {
     fn environment(&self) -> App {
         let time = self.ec2.clone();
         App {
-            members: Members::new(&self.connection),
+            account_regions: Members::new(&self.connection),
             queue: Some(WorkQueue::new(&self.connection, &self.work)),
-            settings: Settings::new(&self.store, "/curfew/curfew/settings"),
+            configuration: Configuration::new(&self.store, "/curfew/curfew/configuration"),
             clock: Clock::telling(move || time.now()),
             auth: Auth::Iam,
             cors_origin: None,
@@ -247,10 +247,10 @@ impl Cloud {
         self.ec2.call(&lambda, Request::Queue(call)).unwrap()
     }
 
-    /// Somebody removes an account from the settings.
+    /// Somebody removes an account from the configuration.
     pub(crate) fn take_out_account(&self, id: &str) {
-        let mut settings = self.settings.0.lock().unwrap();
-        let accounts = settings["account"].as_array_mut().unwrap();
+        let mut configuration = self.configuration.0.lock().unwrap();
+        let accounts = configuration["account"].as_array_mut().unwrap();
         accounts.retain(|account| account["id"] != id);
     }
 

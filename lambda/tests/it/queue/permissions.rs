@@ -65,11 +65,11 @@ async fn cloud() -> Arc<Cloud> {
     let hours = |running: &str| json!({"timezone": "Europe/Paris", "running": running});
     let mut night = hours("Mon-Fri 20:00-06:00");
     night["fallback_types"] = json!(["m6i.large"]);
-    let settings = json!({
-        "governing": {"tag": "Schedule", "regions": [REGIONS[0]]},
+    let configuration = json!({
+        "managing": {"tag": "Schedule", "regions": [REGIONS[0]]},
         "schedules": {"office": hours("Mon-Fri 08:00-20:00"), "night": night},
     });
-    let cloud = Cloud::with(1, [], settings).await;
+    let cloud = Cloud::with(1, [], configuration).await;
     for (account, role) in [(HOME, own_role()), (MEMBER, member_role())] {
         let granted = role.grants();
         cloud.ec2.grant_only(account, &granted);
@@ -112,7 +112,7 @@ async fn live(cloud: &Arc<Cloud>) {
         cloud
             .ec2
             .launch(launch("tried", "office").tag("curfew:retry", refused));
-        held.push(cloud.ec2.launch(launch("held", "office")).to_string());
+        held.push(cloud.ec2.launch(launch("overridden", "office")).to_string());
     }
     for _ in 0..2 {
         cloud.invoke(&json!({"command": "wake"})).await;
@@ -213,8 +213,8 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
     let keys = |action: &str, keys: &[&str]| tagged(action, &here).with("aws:TagKeys", keys);
     // The member's trust decides as well.
     let assuming = |external_id: &str| {
-        let member = format!("arn:aws:iam::{MEMBER}:role/curfew-member");
-        Question::of("sts:AssumeRole", &member)
+        let account_region = format!("arn:aws:iam::{MEMBER}:role/curfew-member");
+        Question::of("sts:AssumeRole", &account_region)
             .with("sts:ExternalId", external_id)
             .where_resource_says(member_role().trust)
     };
@@ -230,7 +230,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
             .with("ec2:Attribute/InstanceType", "m6i.large"),
         Question::of(
             "ssm:GetParameter",
-            &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/curfew/settings"),
+            &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/curfew/configuration"),
         ),
         Question::of(
             "sqs:SendMessage",
@@ -252,7 +252,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
         tagged("ec2:StopInstances", &instance(HOME, REGIONS[1])),
         tagged("ec2:StopInstances", &instance("999999999999", REGIONS[0])),
         tagged("ec2:StartInstances", &instance("999999999999", REGIONS[0])),
-        // Tags that are not Curfew's; and those of an instance that is not governed.
+        // Tags that are not Curfew's; and those of an instance that is not managed.
         keys("ec2:CreateTags", &["Schedule"]),
         keys("ec2:CreateTags", &["curfew:last", "Name"]),
         keys("ec2:DeleteTags", &["Name"]),
@@ -274,11 +274,11 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
         Question::of("iam:PassRole", &format!("arn:aws:iam::{HOME}:role/any")),
         Question::of(
             "ssm:GetParameter",
-            &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/other/settings"),
+            &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/other/configuration"),
         ),
         Question::of(
             "ssm:PutParameter",
-            &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/curfew/settings"),
+            &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/curfew/configuration"),
         ),
         Question::of(
             "sqs:SendMessage",
@@ -302,7 +302,7 @@ fn the_roles_conditions_hold_by_an_independent_evaluator() {
 }
 
 #[test]
-fn a_member_role_reaches_its_own_account_alone() {
+fn a_account_region_role_reaches_its_own_account_alone() {
     const INSTANCE: &str = "arn:aws:ec2:us-east-1:000000000000:instance/i-0123456789abcdef0";
     let Ok(simulator) = PolicySimulator::find() else {
         return;
@@ -411,7 +411,7 @@ fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() 
             REGIONS[0]
         )
     };
-    let member = Template::read(MEMBER_ROLE, REGIONS[0])
+    let account_region = Template::read(MEMBER_ROLE, REGIONS[0])
         .with("CurfewAccount", HOME)
         .with("ExternalId", EXTERNAL_ID)
         .with("KmsKeys", &format!("{},{}", key("1a"), key("1b")))
@@ -425,7 +425,10 @@ fn a_key_may_be_granted_to_services_of_aws_alone_and_a_license_used_by_starts() 
     let statements = statements.as_array().unwrap().iter().map(Value::to_string);
     let own = stack().with("FleetPolicy", &statements.collect::<Vec<_>>().join(","));
     let grant = |arn: &str| Question::of("kms:CreateGrant", arn).where_key_trusts_account();
-    for policies in [member.role("Role").policies, own.role("Role").policies] {
+    for policies in [
+        account_region.role("Role").policies,
+        own.role("Role").policies,
+    ] {
         let allowed = [
             grant(&key("1a")).with("kms:GrantIsForAWSResource", "true"),
             grant(&key("1b")).with("kms:GrantIsForAWSResource", "true"),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use curfew_core::settings::RawGovernance;
-use curfew_core::timetable::wake_ups;
+use curfew_core::configuration::RawScheduleSet;
+use curfew_core::timetable::triggers;
 use curfew_model::{Action, InstanceState, Launch, Outcome, Throttling};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -57,9 +57,9 @@ async fn evening(instances: usize, schedules: usize) -> Evening {
             (format!("team-{number}"), hours)
         })
         .collect();
-    let settings =
-        json!({"governing": {"tag": "Schedule", "regions": [REGIONS[0]]}, "schedules": named});
-    let cloud = Cloud::with(0, [], settings.clone()).await;
+    let configuration =
+        json!({"managing": {"tag": "Schedule", "regions": [REGIONS[0]]}, "schedules": named});
+    let cloud = Cloud::with(0, [], configuration.clone()).await;
     cloud.ec2.throttle(Throttling::published());
     for number in 0..instances {
         let launch = Launch::new(format!("web-{number}"))
@@ -69,16 +69,16 @@ async fn evening(instances: usize, schedules: usize) -> Evening {
             .launched_at("2035-11-26T04:00:05Z".parse().unwrap());
         cloud.ec2.launch(launch);
     }
-    let governance = RawGovernance::from_json(&settings.to_string())
+    let schedule_set = RawScheduleSet::from_json(&configuration.to_string())
         .unwrap()
         .resolve()
         .unwrap();
-    let timetables = governance
+    let timetables = schedule_set
         .schedules
         .values()
         .map(|schedule| &schedule.timetable);
     let edge = "2035-11-26T19:00:00Z".parse().unwrap();
-    let firing: Vec<String> = wake_ups(timetables, edge)
+    let firing: Vec<String> = triggers(timetables, edge)
         .into_iter()
         .map(|rule| rule.expression)
         .collect();

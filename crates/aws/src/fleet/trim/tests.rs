@@ -177,13 +177,13 @@ type Reading = (Vec<(Instance, Option<String>)>, Option<String>);
 /// The SDK's reading of an answer that arrives in these parts; none where it finds that it can't be read.
 fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
     let connector = SharedHttpConnector::new(Answering(parts));
-    let settings = aws_sdk_ec2::Config::builder()
+    let configuration = aws_sdk_ec2::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(SdkRegion::new("eu-west-3"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .retry_config(RetryConfig::disabled())
         .http_client(http_client_fn(move |_, _| connector.clone()));
-    let call = Client::from_conf(settings.build()).describe_instances();
+    let call = Client::from_conf(configuration.build()).describe_instances();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

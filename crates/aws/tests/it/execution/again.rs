@@ -6,8 +6,8 @@ use std::time::Duration;
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::{PageToken, Scope};
-use curfew_aws::pass::{Pass, WakeUp, look, pass};
-use curfew_core::memory::Who;
+use curfew_aws::pass::{Pass, PassTrigger, look, pass};
+use curfew_core::memory::Actor;
 use curfew_core::request::{Ask, Lasting, Request as Asked};
 use curfew_model::{
     Action, Answer, Call, Caller, Durations, Fault, InstanceId, InstanceState, Launch, Query,
@@ -25,15 +25,15 @@ impl World {
         let request = Asked {
             ask,
             targets: targets.collect(),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         };
-        let wake_up = WakeUp {
+        let trigger = PassTrigger {
             scope: Scope::Only(request.targets.clone()),
             request: Some(request),
             schedule: None,
         };
-        let (fleet, governance) = (&self.fleet, &self.governance);
-        let done = pass(fleet, governance, wake_up, &self.clock(), Deadline::NONE).await;
+        let (fleet, schedule_set) = (&self.fleet, &self.schedule_set);
+        let done = pass(fleet, schedule_set, trigger, &self.clock(), Deadline::NONE).await;
         let done = done.unwrap();
         assert_eq!(done.failures(), 0, "{:?}", done.outcomes);
         done
@@ -194,11 +194,11 @@ async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_s
     let ids = world.launch(1_200, |plain| plain.tag("Schedule", "dawn").stopped());
     let edge: Timestamp = "2026-11-24T07:01:00Z".parse().unwrap();
     // As `curfew apply` does it: a look, and then its steps without any deadline of the caller's.
-    let (governance, clock) = (&world.governance, world.clock());
-    let seen = look(&world.fleet, governance, WakeUp::ROUTINE, &clock).await;
+    let (schedule_set, clock) = (&world.schedule_set, world.clock());
+    let seen = look(&world.fleet, schedule_set, PassTrigger::ROUTINE, &clock).await;
     let mut done = seen.unwrap();
     assert_eq!(done.plan.next_edge, Some(edge));
-    let basis = WakeUp::ROUTINE.basis(governance, &clock);
+    let basis = PassTrigger::ROUTINE.basis(schedule_set, &clock);
     done.carry_out(&world.fleet, basis, Deadline::NONE).await;
     let left = world.count(&ids, InstanceState::Stopped);
     assert!((100..=120).contains(&left), "{left}");

@@ -3,8 +3,8 @@
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;
 use curfew_aws::fleet::Scope;
-use curfew_aws::pass::{Pass, WakeUp};
-use curfew_core::memory::{LAST_TAG, RETRY_TAG, Who};
+use curfew_aws::pass::{Pass, PassTrigger};
+use curfew_core::memory::{Actor, LAST_TAG, RETRY_TAG};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::step::StepAction;
 use curfew_model::{
@@ -56,7 +56,7 @@ async fn a_spot_instance_without_capacity_keeps_no_other_off() {
 async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
     let world = World::at(EVENING).await;
     let ids = fleet(&world, SPOT_DESCRIBE_DENIED, "office");
-    let governed = world.launch(1, |plain| plain.spot(SpotKind::Persistent));
+    let managed = world.launch(1, |plain| plain.spot(SpotKind::Persistent));
     let pass = world.pass().await;
     assert_eq!(pass.failures(), 0);
     assert_eq!(world.ec2.state(&ids[0]), InstanceState::Stopping);
@@ -70,8 +70,8 @@ async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
         })
         .collect();
     let expected = [
-        (ids[1].as_str(), "\"ungoverned\"".to_owned()),
-        (governed[0].as_str(), "\"unknown_spot\"".to_owned()),
+        (ids[1].as_str(), "\"unmanaged\"".to_owned()),
+        (managed[0].as_str(), "\"unknown_spot\"".to_owned()),
     ];
     assert!(
         expected.iter().all(|one| skipped.contains(one)),
@@ -79,7 +79,7 @@ async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
     );
     let why =
         pass.plan.skipped.iter().find_map(|skip| {
-            (skip.instance.as_str() == governed[0].as_str()).then_some(&skip.detail)
+            (skip.instance.as_str() == managed[0].as_str()).then_some(&skip.detail)
         });
     assert_eq!(
         why.unwrap(),
@@ -89,7 +89,7 @@ async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
     // Once it is granted, the stop that was due is made up for.
     world.ec2.clear_faults();
     world.pass().await;
-    assert_eq!(world.ec2.state(&governed[0]), InstanceState::Stopping);
+    assert_eq!(world.ec2.state(&managed[0]), InstanceState::Stopping);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,16 +149,16 @@ async fn by_hand_as_well() {
     let fault = Fault::on(Action::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let target: curfew_core::instance::InstanceId = running[0].as_str().parse().unwrap();
-    let wake_up = WakeUp {
+    let trigger = PassTrigger {
         scope: Scope::Only([target.clone()].into()),
         request: Some(Request {
             ask: Ask::Stop(Lasting::NextEdge),
             targets: [target].into(),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         }),
         schedule: None,
     };
-    let pass = world.wake(wake_up).await;
+    let pass = world.wake(trigger).await;
     assert_eq!(pass.failures(), 0);
     assert_eq!(world.count(&running, InstanceState::Stopping), 1);
     assert!(

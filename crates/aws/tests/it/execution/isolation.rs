@@ -3,7 +3,7 @@
 use curfew_aws::clock::Clock;
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
-use curfew_aws::pass::{WakeUp, look};
+use curfew_aws::pass::{PassTrigger, look};
 use curfew_model::{Action, ApiError, Denial, Fault, InstanceState, Launch, SpotKind, Symptom};
 use jiff::ToSpan;
 
@@ -58,14 +58,19 @@ async fn instances_that_vanish_meanwhile_are_told_apart_in_one_step() {
     let gone = world.launch(3, |plain| plain);
     let begun = world.ec2.now();
     let clock = Clock::telling(move || begun);
-    let mut seen = look(&world.fleet, &world.governance, WakeUp::ROUTINE, &clock)
-        .await
-        .unwrap();
+    let mut seen = look(
+        &world.fleet,
+        &world.schedule_set,
+        PassTrigger::ROUTINE,
+        &clock,
+    )
+    .await
+    .unwrap();
     for id in &gone {
         world.ec2.terminate(id).unwrap();
     }
     world.ec2.advance(2.hours());
-    let basis = WakeUp::ROUTINE.basis(&world.governance, &clock);
+    let basis = PassTrigger::ROUTINE.basis(&world.schedule_set, &clock);
     seen.carry_out(&world.fleet, basis, Deadline::NONE).await;
     let lost = seen.outcomes.iter().filter(|outcome| {
         matches!(&outcome.result, StepResult::Failed(error) if error.kind == CloudErrorKind::NotFound)

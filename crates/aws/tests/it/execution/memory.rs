@@ -8,7 +8,7 @@ use jiff::ToSpan;
 
 use super::world::{EVENING, World, names};
 
-/// 48 tags, the one that governs, and the memory.
+/// 48 tags, the one that manages, and the memory.
 fn full(plain: Launch) -> Launch {
     // Its name is one of them.
     (0..47).fold(plain, |launch, number| launch.tag(format!("t{number}"), ""))
@@ -189,11 +189,11 @@ async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hold_that_cannot_be_placed_changes_nothing() {
+async fn an_override_that_cannot_be_placed_changes_nothing() {
     use curfew_aws::clock::Clock;
     use curfew_aws::execute::Deadline;
-    use curfew_aws::pass::{WakeUp, pass};
-    use curfew_core::memory::Who;
+    use curfew_aws::pass::{PassTrigger, pass};
+    use curfew_core::memory::Actor;
     use curfew_core::request::{Ask, Lasting, Request};
 
     let world = World::at(EVENING).await;
@@ -203,18 +203,18 @@ async fn a_hold_that_cannot_be_placed_changes_nothing() {
     let request = Request {
         ask: Ask::Stop(Lasting::Until("2026-11-23T23:00:00Z".parse().unwrap())),
         targets: targets.map(|id| id.as_str().parse().unwrap()).collect(),
-        by: Who::new("alice"),
+        by: Actor::new("alice"),
     };
-    let wake_up = WakeUp {
+    let trigger = PassTrigger {
         request: Some(request),
-        ..WakeUp::ROUTINE
+        ..PassTrigger::ROUTINE
     };
     let ec2 = world.ec2.clone();
     let clock = Clock::telling(move || ec2.now());
     let done = pass(
         &world.fleet,
-        &world.governance,
-        wake_up,
+        &world.schedule_set,
+        trigger,
         &clock,
         Deadline::NONE,
     )
@@ -223,9 +223,9 @@ async fn a_hold_that_cannot_be_placed_changes_nothing() {
     assert_eq!(done.failures(), 1);
     assert_eq!(world.count(&laden, InstanceState::Running), 1);
     assert_eq!(world.count(&good, InstanceState::Stopping), 1);
-    let hold = world.ec2.tag(&good[0], "curfew:override").unwrap();
+    let override_ = world.ec2.tag(&good[0], "curfew:override").unwrap();
     assert_eq!(
-        hold,
+        override_,
         "stopped since 2026-11-23T19:00:15Z until 2026-11-23T23:00:00Z by alice"
     );
 }

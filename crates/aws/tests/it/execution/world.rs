@@ -8,9 +8,9 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::Fleet;
-use curfew_aws::pass::{Pass, WakeUp, pass};
-use curfew_core::govern::Governance;
-use curfew_core::settings::RawGovernance;
+use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_core::configuration::RawScheduleSet;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{
     Action, Call, InstanceId, InstanceState, Launch, Model, Outcome, TimeSource, direct,
 };
@@ -27,7 +27,7 @@ pub(crate) const MORNING: &str = "2026-11-24T07:00:15Z";
 pub(crate) struct World {
     pub(crate) ec2: Model,
     pub(crate) fleet: Fleet,
-    pub(crate) governance: Governance,
+    pub(crate) schedule_set: ScheduleSet,
     names: AtomicU64,
 }
 
@@ -47,14 +47,14 @@ impl World {
             "dawn": {"timezone": "Europe/Paris", "running": "Mon-Fri 06:00-08:01"},
             "lab": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00", "hibernate": true}
         }}"#;
-        let governance = RawGovernance::from_json(document)
+        let schedule_set = RawScheduleSet::from_json(document)
             .unwrap()
             .resolve()
             .unwrap();
         Self {
             ec2,
             fleet: Fleet::new(&connection),
-            governance,
+            schedule_set,
             names: AtomicU64::new(0),
         }
     }
@@ -83,17 +83,17 @@ impl World {
     }
 
     pub(crate) async fn pass_until(&self, deadline: Deadline) -> Pass {
-        self.make(WakeUp::ROUTINE, deadline).await
+        self.make(PassTrigger::ROUTINE, deadline).await
     }
 
     /// A pass that was asked for.
-    pub(crate) async fn wake(&self, wake_up: WakeUp<'_>) -> Pass {
-        self.make(wake_up, Deadline::NONE).await
+    pub(crate) async fn wake(&self, trigger: PassTrigger<'_>) -> Pass {
+        self.make(trigger, Deadline::NONE).await
     }
 
-    async fn make(&self, wake_up: WakeUp<'_>, deadline: Deadline) -> Pass {
+    async fn make(&self, trigger: PassTrigger<'_>, deadline: Deadline) -> Pass {
         let clock = self.clock();
-        pass(&self.fleet, &self.governance, wake_up, &clock, deadline)
+        pass(&self.fleet, &self.schedule_set, trigger, &clock, deadline)
             .await
             .unwrap()
     }

@@ -4,8 +4,8 @@ use aws_smithy_async::time::StaticTimeSource;
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{WakeUp, pass};
-use curfew_core::memory::{LAST_TAG, Who};
+use curfew_aws::pass::{PassTrigger, pass};
+use curfew_core::memory::{Actor, LAST_TAG};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_model::{
     Action, ClockCheck, CredentialFault, Denial, InstanceState, Launch, Model, TimeSource, direct,
@@ -118,17 +118,24 @@ async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_ed
     let before_the_edge = "2026-11-24T18:58:30Z".parse().unwrap();
     setting.ec2.set_now(before_the_edge);
     let target = web.as_str().parse().unwrap();
-    let wake_up = WakeUp {
+    let trigger = PassTrigger {
         scope: Scope::Only([target].into()),
         request: Some(Request {
             ask: Ask::Start(Lasting::NextEdge),
             targets: [web.as_str().parse().unwrap()].into(),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         }),
         schedule: None,
     };
-    let governance = &setting.governance;
-    let asked = pass(&setting.fleet, governance, wake_up, &clock, Deadline::NONE).await;
+    let schedule_set = &setting.schedule_set;
+    let asked = pass(
+        &setting.fleet,
+        schedule_set,
+        trigger,
+        &clock,
+        Deadline::NONE,
+    )
+    .await;
     let asked = asked.unwrap();
     assert_eq!(asked.failures(), 0, "{:?}", asked.outcomes);
     assert_eq!(asked.at, before_the_edge, "as AWS has it");

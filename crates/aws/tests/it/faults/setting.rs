@@ -9,10 +9,10 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Fleet;
-use curfew_aws::pass::{Pass, WakeUp, pass};
-use curfew_core::govern::Governance;
+use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::memory::LAST_TAG;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{InstanceId, InstanceState, Launch, Model, TimeSource, direct};
 use jiff::ToSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -28,7 +28,7 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 pub(crate) struct Setting {
     pub(crate) ec2: Model,
     pub(crate) fleet: Fleet,
-    pub(crate) governance: Governance,
+    pub(crate) schedule_set: ScheduleSet,
     log: Log,
     _logging: tracing::subscriber::DefaultGuard,
 }
@@ -48,7 +48,7 @@ impl Setting {
 
     pub(crate) fn of(ec2: Model, fleet: Fleet) -> Self {
         let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
-        let governance = RawGovernance::from_json(document)
+        let schedule_set = RawScheduleSet::from_json(document)
             .unwrap()
             .resolve()
             .unwrap();
@@ -65,7 +65,7 @@ impl Setting {
         Self {
             ec2,
             fleet,
-            governance,
+            schedule_set,
             log,
             _logging: logging,
         }
@@ -77,8 +77,8 @@ impl Setting {
         let clock = Clock::telling(move || ec2.now());
         pass(
             &self.fleet,
-            &self.governance,
-            WakeUp::ROUTINE,
+            &self.schedule_set,
+            PassTrigger::ROUTINE,
             &clock,
             Deadline::NONE,
         )

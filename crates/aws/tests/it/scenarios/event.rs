@@ -1,11 +1,11 @@
-//! What can happen to a fleet: time, wake-ups, people, requests, and everything that goes wrong between Curfew and EC2.
+//! What can happen to a fleet: time, triggers, people, requests, and everything that goes wrong between Curfew and EC2.
 
 use curfew_model::{Action, ApiError, CredentialFault, Symptom};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::history::{FLEET, GOVERNED, WAKING};
+use super::history::{FLEET, MANAGED, WAKING};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) enum Event {
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     /// The schedule whose rule woke it, and by how many seconds before its next edge, unless at any time.
-    pub(crate) woken_for: Option<(usize, Option<i64>)>,
+    pub(crate) triggered_for: Option<(usize, Option<i64>)>,
     /// What goes wrong with its calls.
     pub(crate) faults: Vec<Fault>,
     /// What somebody does between its look and its first call.
@@ -93,26 +93,30 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         3 => (0..FLEET.len(), wish()).prop_map(|(which, wish)| Event::Asked(which, wish)),
         2 => trouble().prop_map(Event::Trouble),
         2 => Just(Event::Mended),
-        1 => (0..GOVERNED).prop_map(Event::NextStartFallsBack),
+        1 => (0..MANAGED).prop_map(Event::NextStartFallsBack),
     ]
 }
 
 fn pass() -> impl Strategy<Value = Pass> {
     let early = prop_oneof![Just(None), (0_i64..=60).prop_map(Some)];
-    let woken_for = proptest::option::of((0..WAKING.len(), early));
+    let triggered_for = proptest::option::of((0..WAKING.len(), early));
     let faults = prop_oneof![
         3 => Just(Vec::new()),
         2 => proptest::collection::vec(fault(), 1..3),
     ];
     let meanwhile = proptest::option::weighted(0.15, (0..FLEET.len(), deed()));
-    (woken_for, faults, meanwhile, proptest::bool::weighted(0.05)).prop_map(
-        |(woken_for, faults, meanwhile, hurried)| Pass {
-            woken_for,
+    (
+        triggered_for,
+        faults,
+        meanwhile,
+        proptest::bool::weighted(0.05),
+    )
+        .prop_map(|(triggered_for, faults, meanwhile, hurried)| Pass {
+            triggered_for,
             faults,
             meanwhile,
             hurried,
-        },
-    )
+        })
 }
 
 fn fault() -> impl Strategy<Value = Fault> {

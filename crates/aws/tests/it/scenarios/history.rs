@@ -6,7 +6,7 @@ use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::pass::Pass;
 use curfew_core::instance::InstanceId as CoreId;
-use curfew_core::memory::{LAST_TAG, Who};
+use curfew_core::memory::{Actor, LAST_TAG};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::skip::Skip;
@@ -20,7 +20,7 @@ use tokio::time::{Duration, Instant};
 
 use super::event::{self, Deed, Event, Trouble, Wish, event};
 use super::promises::{Promises, assert_as_wanted, code, is_pending};
-use super::world::{World, governed};
+use super::world::{World, managed};
 
 const SCHEDULES: &str = r#"{ "schedules": {
     "office": { "timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00" },
@@ -32,7 +32,7 @@ const SCHEDULES: &str = r#"{ "schedules": {
 /// The schedules that rules wake for.
 pub(crate) const WAKING: [&str; 4] = ["office", "strict", "night-stop", "deep"];
 
-/// One instance for each of these values of the governing tag; the last ones are never touched.
+/// One instance for each of these values of the managing tag; the last ones are never touched.
 pub(crate) const FLEET: [&str; 13] = [
     "office",
     "office",
@@ -48,8 +48,8 @@ pub(crate) const FLEET: [&str; 13] = [
     "office", // on instance store
     "office", // one-time Spot
 ];
-/// The governed ones.
-pub(crate) const GOVERNED: usize = 7;
+/// The managed ones.
+pub(crate) const MANAGED: usize = 7;
 
 /// How many tags of its own an instance may have.
 const TAGS: usize = 50;
@@ -78,7 +78,7 @@ fn cases() -> u32 {
     asked.and_then(|cases| cases.parse().ok()).unwrap_or(48)
 }
 
-async fn live(start: i64, running: [bool; GOVERNED], events: &[Event]) {
+async fn live(start: i64, running: [bool; MANAGED], events: &[Event]) {
     let begin: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let now = begin + SignedDuration::from_mins(start);
     let mut history = History::begin(now, running).await;
@@ -95,13 +95,13 @@ struct History {
 }
 
 impl History {
-    async fn begin(now: Timestamp, running: [bool; GOVERNED]) -> Self {
+    async fn begin(now: Timestamp, running: [bool; MANAGED]) -> Self {
         let world = World::new(SCHEDULES, now).await;
         let ids: Vec<InstanceId> = FLEET
             .iter()
             .enumerate()
             .map(|(place, tag)| {
-                let launch = governed(&format!("{place}"), tag).launched_at(now - 3.hours());
+                let launch = managed(&format!("{place}"), tag).launched_at(now - 3.hours());
                 let launch = match running.get(place) {
                     Some(false) => launch.stopped(),
                     _ => launch,
@@ -144,12 +144,12 @@ impl History {
     }
 
     async fn pass(&mut self, pass: &event::Pass) {
-        let schedule = pass.woken_for.map(|(which, early)| {
+        let schedule = pass.triggered_for.map(|(which, early)| {
             let schedule: ScheduleName = WAKING[which].parse().unwrap();
             (schedule, early)
         });
         if let Some((schedule, Some(early))) = &schedule {
-            let timetable = &self.world.governance.schedules[schedule.as_str()].timetable;
+            let timetable = &self.world.schedule_set.schedules[schedule.as_str()].timetable;
             let edge = timetable.next_edge(self.world.now()).unwrap().at;
             let by_our_clock = edge - SignedDuration::from_secs(*early);
             let at = by_our_clock - self.world.clock_fast;
@@ -253,7 +253,7 @@ impl History {
                 .somebody_changed(&self.world, &id, plan.as_ref());
         }
         match deed {
-            // Who was governed otherwise, or has lost its memory, may be acted on anew.
+            // Who was managed otherwise, or has lost its memory, may be acted on anew.
             Deed::Reschedule(_) | Deed::Forget | Deed::Scribble => self.promises.begin_anew(&id),
             _ => {}
         }
@@ -299,7 +299,7 @@ impl History {
         let request = Request {
             ask,
             targets: [target].into(),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         };
         self.promises.nothing_is_wished(&self.ids[which]);
         // What is asked for is all that such a pass does about it.
@@ -332,14 +332,14 @@ impl History {
         self.world.clock_fast = SignedDuration::ZERO;
     }
 
-    /// Everything is mended and comes to rest: then nothing is left to do, and all is as its hold or its schedule wants it.
+    /// Everything is mended and comes to rest: then nothing is left to do, and all is as its override or its schedule wants it.
     async fn end(mut self) {
         self.mend();
         for which in 0..self.ids.len() {
             self.deed(which, Deed::FreeTags);
         }
         let undisturbed = event::Pass {
-            woken_for: None,
+            triggered_for: None,
             faults: Vec::new(),
             meanwhile: None,
             hurried: false,

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_aws::execute::StepResult;
 use curfew_aws::pass::Pass;
-use curfew_core::memory::{Cause, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, hold_in_force};
+use curfew_core::memory::{
+    Cause, LAST_TAG, Last, Override, REQUEST_TAG, Requested, override_in_force,
+};
 use curfew_core::plan::Plan;
-use curfew_core::schedule::{Firmness, Schedule, ScheduleName};
+use curfew_core::schedule::{Enforcement, Schedule, ScheduleName};
 use curfew_core::skip::Skip;
 use curfew_core::timetable::{Action, Desired};
 use curfew_model::{AUTO_SCALING_TAG, Instance, InstanceId, InstanceState, RootDevice, SpotKind};
 use jiff::{SignedDuration, Timestamp};
 
-use super::history::{Before, FLEET, GOVERNED};
+use super::history::{Before, FLEET, MANAGED};
 use super::world::World;
 
 /// What there is to watch over.
@@ -72,7 +74,7 @@ impl Promises {
         };
         // Within 15 seconds of a word, nothing tells this from a call that crossed it.
         let settled = last(world, id).is_some_and(|last| !last.pending);
-        if all_was_done && settled && schedule.firmness == Firmness::OncePerEdge {
+        if all_was_done && settled && schedule.enforcement == Enforcement::OncePerEdge {
             let now = world.now();
             let since = last(world, id).map_or(now, |last| last.at.max(now));
             let until = schedule.timetable.next_edge(since).map(|edge| edge.at);
@@ -86,9 +88,9 @@ impl Promises {
         world: &World,
         before: &Before,
         pass: Option<&Pass>,
-        woken_for: Option<&ScheduleName>,
+        triggered_for: Option<&ScheduleName>,
     ) {
-        assert_only_governed_are_touched(world, before, self.asked.as_ref());
+        assert_only_managed_are_touched(world, before, self.asked.as_ref());
         let transitions = world.ec2.transitions();
         let mut moved = BTreeSet::new();
         for transition in &transitions[before.transitions..] {
@@ -103,13 +105,13 @@ impl Promises {
             }
             let pass = pass.expect("a pass that could not look does nothing");
             assert!(moved.insert(id.clone()), "{id} was moved twice in one pass");
-            self.check_action(world, before, pass, id, action, woken_for);
+            self.check_action(world, before, pass, id, action, triggered_for);
         }
         if let Some(pass) = pass {
             let unasked =
                 |id: &&InstanceId| !self.away.contains(*id) && self.asked.as_ref() != Some(id);
-            let governed = before.instances.iter().filter(|(_, one)| is_governed(one));
-            for id in governed.map(|(id, _)| id).filter(unasked) {
+            let managed = before.instances.iter().filter(|(_, one)| is_managed(one));
+            for id in managed.map(|(id, _)| id).filter(unasked) {
                 assert_applied_or_reported(world, pass, id);
             }
         }
@@ -124,7 +126,7 @@ impl Promises {
         pass: &Pass,
         id: &InstanceId,
         action: Action,
-        woken_for: Option<&ScheduleName>,
+        triggered_for: Option<&ScheduleName>,
     ) {
         let outcome = pass
             .outcomes
@@ -132,7 +134,7 @@ impl Promises {
             .find(|outcome| outcome.step.instance.as_str() == id.as_str())
             .unwrap_or_else(|| panic!("{id}: {action} without a step"));
         let step = &outcome.step;
-        let by_name = woken_for.is_some_and(|name| step.cause == Cause::Schedule(name.clone()));
+        let by_name = triggered_for.is_some_and(|name| step.cause == Cause::Schedule(name.clone()));
         let early = SignedDuration::from_secs(if by_name { 60 } else { 0 });
         if let Some(until) = self.wishes.get(id) {
             assert!(
@@ -140,9 +142,9 @@ impl Promises {
                 "a person's change is undone before the next edge, {until:?}: {outcome:#?}"
             );
         }
-        let held = hold_in_force(&before.instances[id].tags, pass.at + early);
+        let held = override_in_force(&before.instances[id].tags, pass.at + early);
         if let (Ok(Some(_)), Cause::Schedule(_)) = (held, &step.cause) {
-            panic!("a hold is broken: {outcome:#?}");
+            panic!("an override is broken: {outcome:#?}");
         }
         let Some(schedule) = schedule(world, &before.instances[id]) else {
             assert!(is_owned(&before.instances[id]), "{outcome:#?}");
@@ -150,7 +152,7 @@ impl Promises {
         };
         let Some(edge) = step
             .edge
-            .filter(|_| schedule.firmness == Firmness::OncePerEdge)
+            .filter(|_| schedule.enforcement == Enforcement::OncePerEdge)
         else {
             return;
         };
@@ -167,16 +169,16 @@ impl Promises {
     }
 }
 
-/// When everything is mended and at rest: as its hold wants it, or its schedule where that is enforced.
+/// When everything is mended and at rest: as its override wants it, or its schedule where that is enforced.
 pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
     let instance = world.ec2.instance(id);
-    if !is_governed(&instance) {
+    if !is_managed(&instance) {
         return;
     }
-    let schedule = schedule(world, &instance).expect("it is governed");
-    let wanted = match (hold(world, id), schedule.firmness) {
-        (Some(hold), _) => hold.state.desired(),
-        (None, Firmness::Enforced) => {
+    let schedule = schedule(world, &instance).expect("it is managed");
+    let wanted = match (override_(world, id), schedule.enforcement) {
+        (Some(override_), _) => override_.state.desired(),
+        (None, Enforcement::Enforced) => {
             let request = instance.tags.get(REQUEST_TAG);
             let request = request.and_then(|tag| tag.parse::<Requested>().ok());
             let edge = schedule.timetable.last_edge(world.now());
@@ -187,7 +189,7 @@ pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
                 None => schedule.timetable.desired(world.now()),
             }
         }
-        (None, Firmness::OncePerEdge) => Desired::Unmanaged,
+        (None, Enforcement::OncePerEdge) => Desired::Unmanaged,
     };
     match wanted {
         Desired::Running => assert_eq!(instance.state, InstanceState::Running, "{instance:#?}"),
@@ -196,9 +198,9 @@ pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
     }
 }
 
-/// No call that changes anything names an instance that no schedule governs, or that must never be touched.
+/// No call that changes anything names an instance that no schedule manages, or that must never be touched.
 /// What another tool manages is touched only by its name: by a request for it, or by an override that holds it.
-fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Option<&InstanceId>) {
+fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option<&InstanceId>) {
     for call in world.ec2.calls() {
         let Some(request) = &call.request else {
             continue;
@@ -210,10 +212,10 @@ fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Optio
             let instance = before.instances.get(id.as_str());
             let is_named = |instance: &Instance| {
                 let id = &instance.id;
-                asked == Some(id) || hold(world, id).is_some() || has_open_request(instance)
+                asked == Some(id) || override_(world, id).is_some() || has_open_request(instance)
             };
             assert!(
-                instance.is_some_and(|one| is_governed(one) || is_owned(one) && is_named(one)),
+                instance.is_some_and(|one| is_managed(one) || is_owned(one) && is_named(one)),
                 "{} of {instance:#?}",
                 call.name
             );
@@ -222,8 +224,8 @@ fn assert_only_governed_are_touched(world: &World, before: &Before, asked: Optio
 }
 
 /// Told apart from Curfew's own judgement: by the tags that this fleet knows.
-fn is_governed(instance: &Instance) -> bool {
-    may_be_governed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
+fn is_managed(instance: &Instance) -> bool {
+    may_be_managed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
 }
 
 /// Whether a person's request is in its tags that is not recorded as done.
@@ -234,14 +236,14 @@ fn has_open_request(instance: &Instance) -> bool {
     request.is_some_and(|request| last.is_none_or(|last| last.at < request.at || last.pending))
 }
 
-/// Whether a schedule would govern it if a group did not own it.
+/// Whether a schedule would manage it if a group did not own it.
 fn is_owned(instance: &Instance) -> bool {
-    may_be_governed(instance) && instance.tags.contains_key(AUTO_SCALING_TAG)
+    may_be_managed(instance) && instance.tags.contains_key(AUTO_SCALING_TAG)
 }
 
-fn may_be_governed(instance: &Instance) -> bool {
+fn may_be_managed(instance: &Instance) -> bool {
     let tag = instance.tags.get("Schedule").map_or("", String::as_str);
-    FLEET[..GOVERNED].contains(&tag)
+    FLEET[..MANAGED].contains(&tag)
         && instance.root == RootDevice::Ebs
         && instance
             .spot
@@ -260,7 +262,10 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
         .iter()
         .find(|seen| seen.id.as_str() == id.as_str());
     let seen = seen.unwrap_or_else(|| panic!("{id} was not seen"));
-    let schedule = world.governance.schedule_for(seen).expect("it is governed");
+    let schedule = world
+        .schedule_set
+        .schedule_for(seen)
+        .expect("it is managed");
     let Some(edge) = schedule.timetable.last_edge(pass.at) else {
         return;
     };
@@ -274,7 +279,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
     if moving.contains(&seen.state.to_string().as_str()) {
         return;
     }
-    let is_held = hold(world, id).is_some_and(|hold| hold.is_active(pass.at));
+    let is_held = override_(world, id).is_some_and(|override_| override_.is_active(pass.at));
     if is_held || remembered.as_ref().is_some_and(|last| last.at >= edge.at) {
         return;
     }
@@ -308,7 +313,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
         Some("as_desired") => done_by_others && (too_old || launched_after),
         Some("nothing_due") => launched_after,
         Some(_) => false,
-        // The step that removed an ended hold says in its note what else there is.
+        // The step that removed an ended override says in its note what else there is.
         None => too_old || launched_after,
     };
     assert!(
@@ -334,8 +339,8 @@ fn schedule(world: &World, instance: &Instance) -> Option<Schedule> {
     let tag = instance
         .tags
         .get("Schedule")
-        .filter(|_| is_governed(instance))?;
-    let named = world.governance.schedules.get(tag.as_str()).cloned();
+        .filter(|_| is_managed(instance))?;
+    let named = world.schedule_set.schedules.get(tag.as_str()).cloned();
     named.or_else(|| {
         let timetable = curfew_core::timetable::Timetable::parse_inline(tag).ok()?;
         Some(Schedule::new(ScheduleName::inline(), timetable))
@@ -359,9 +364,9 @@ fn last(world: &World, id: &InstanceId) -> Option<Last> {
         .ok()
 }
 
-/// The hold that there is, in force by Curfew's clock.
-fn hold(world: &World, id: &InstanceId) -> Option<Hold> {
+/// The override that there is, in force by Curfew's clock.
+fn override_(world: &World, id: &InstanceId) -> Option<Override> {
     let instances = world.ec2.instances();
     let instance = instances.iter().find(|one| one.id == *id)?;
-    hold_in_force(&instance.tags, world.now()).ok()?
+    override_in_force(&instance.tags, world.now()).ok()?
 }

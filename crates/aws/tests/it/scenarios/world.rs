@@ -7,12 +7,12 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, WakeUp, look, pass};
-use curfew_core::govern::Governance;
+use curfew_aws::pass::{Pass, PassTrigger, look, pass};
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::plan::Plan;
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{Launch, Model, TimeSource, direct};
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,7 +21,7 @@ const REGION: &str = "eu-west-3";
 /// EC2, and the way that Curfew has to it.
 pub(crate) struct World {
     pub(crate) ec2: Model,
-    pub(crate) governance: Arc<Governance>,
+    pub(crate) schedule_set: Arc<ScheduleSet>,
     fleet: Fleet,
     /// By how much Curfew's clock is fast.
     pub(crate) clock_fast: SignedDuration,
@@ -30,7 +30,7 @@ pub(crate) struct World {
 impl World {
     /// Schedules as JSON, and an empty region at this instant.
     pub(crate) async fn new(schedules: &str, now: Timestamp) -> Self {
-        let governance = RawGovernance::from_json(schedules).unwrap();
+        let schedule_set = RawScheduleSet::from_json(schedules).unwrap();
         let ec2 = Model::new(now);
         let options = ConnectOptions {
             // Nobody listens there: the model answers before anything is connected.
@@ -44,7 +44,7 @@ impl World {
         Self {
             fleet: Fleet::new(&connection),
             ec2,
-            governance: Arc::new(governance.resolve().unwrap()),
+            schedule_set: Arc::new(schedule_set.resolve().unwrap()),
             clock_fast: SignedDuration::ZERO,
         }
     }
@@ -69,15 +69,15 @@ impl World {
         request: Option<Request>,
         deadline: Deadline,
     ) -> Result<Pass, CloudError> {
-        let wake_up = WakeUp {
+        let trigger = PassTrigger {
             scope: Scope::All,
             request,
             schedule,
         };
         pass(
             &self.fleet,
-            &self.governance,
-            wake_up,
+            &self.schedule_set,
+            trigger,
             &self.clock(),
             deadline,
         )
@@ -88,8 +88,8 @@ impl World {
     pub(crate) async fn look(&self) -> Result<Plan, CloudError> {
         let seen = look(
             &self.fleet,
-            &self.governance,
-            WakeUp::ROUTINE,
+            &self.schedule_set,
+            PassTrigger::ROUTINE,
             &self.clock(),
         )
         .await?;
@@ -97,8 +97,8 @@ impl World {
     }
 }
 
-/// An instance here, launched in the year before, whose governing tag says this.
-pub(crate) fn governed(name: &str, schedule: &str) -> Launch {
+/// An instance here, launched in the year before, whose managing tag says this.
+pub(crate) fn managed(name: &str, schedule: &str) -> Launch {
     Launch::new(name)
         .region(REGION)
         .tag("Schedule", schedule)

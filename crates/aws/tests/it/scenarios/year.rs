@@ -7,7 +7,7 @@ use curfew_core::timetable::{Action, Desired};
 use curfew_model::{InstanceId, InstanceState, Model};
 use jiff::{SignedDuration, Timestamp};
 
-use super::world::{World, governed};
+use super::world::{World, managed};
 
 const SCHEDULES: &str = r#"{ "schedules": {
     "office": {
@@ -27,7 +27,7 @@ const SCHEDULES: &str = r#"{ "schedules": {
         "stop": "cron(30 5 ? * SUN *)"
     }
 } }"#;
-const GOVERNED: [&str; 3] = ["office", "lab", "sundays"];
+const MANAGED: [&str; 3] = ["office", "lab", "sundays"];
 
 /// Between two looks when nothing is due. A real heartbeat comes every five minutes; each of these stands for 72 of them, which
 /// would find the same and make the year last minutes.
@@ -42,25 +42,25 @@ async fn a_year_is_carried_out_edge_by_edge() {
         "2027-01-01T00:00:00+01:00".parse().unwrap(),
     );
     let world = World::new(SCHEDULES, from).await;
-    let ids: BTreeMap<&str, InstanceId> = GOVERNED
+    let ids: BTreeMap<&str, InstanceId> = MANAGED
         .iter()
         .map(|schedule| {
             (
                 *schedule,
-                world.ec2.launch(governed(schedule, schedule).stopped()),
+                world.ec2.launch(managed(schedule, schedule).stopped()),
             )
         })
         .collect();
-    let edges: BTreeSet<Timestamp> = GOVERNED
+    let edges: BTreeSet<Timestamp> = MANAGED
         .iter()
         .flat_map(|schedule| edges(&world, schedule, from, to))
         .map(|(at, _)| at)
         .collect();
     let heartbeats = std::iter::successors(Some(from), |at| Some(*at + HEARTBEAT));
-    let mut wake_ups = edges.clone();
-    wake_ups.extend(heartbeats.take_while(|at| *at < to));
+    let mut triggers = edges.clone();
+    triggers.extend(heartbeats.take_while(|at| *at < to));
 
-    for at in wake_ups {
+    for at in triggers {
         world.ec2.set_now(at);
         let done = world.routine().await;
         assert_eq!(done.failures(), 0, "{at}");
@@ -122,7 +122,7 @@ async fn settle(world: &World) {
 }
 
 fn edges(world: &World, schedule: &str, from: Timestamp, to: Timestamp) -> Vec<Change> {
-    world.governance.schedules[schedule]
+    world.schedule_set.schedules[schedule]
         .timetable
         .edges(from)
         .take_while(|edge| edge.at < to)
@@ -132,7 +132,7 @@ fn edges(world: &World, schedule: &str, from: Timestamp, to: Timestamp) -> Vec<C
 
 /// The changes that a schedule's edges make to an instance that is stopped at first.
 fn expected(world: &World, schedule: &str, from: Timestamp, to: Timestamp) -> Vec<Change> {
-    let timetable = &world.governance.schedules[schedule].timetable;
+    let timetable = &world.schedule_set.schedules[schedule].timetable;
     let begins = match timetable.desired(from) {
         Desired::Running => Action::Start,
         Desired::Stopped | Desired::Unmanaged => Action::Stop,

@@ -6,13 +6,13 @@ use curfew_core::step::StepAction;
 use jiff::SignedDuration;
 
 use crate::support::{
-    Cloud, Evidence, SETTINGS, SETTLING, Trouble, detail, governance, note, paris, said, scenario,
-    scenario_on,
+    CONFIGURATION, Cloud, Evidence, SETTLING, Trouble, detail, note, paris, said, scenario,
+    scenario_on, schedule_set,
 };
 
 #[test]
 fn an_edge_is_applied_once() {
-    scenario(SETTINGS, "2026-11-23 18:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 18:30", |cloud| {
         let web = cloud.running("office");
         assert_eq!(said(&cloud.pass()), "as_desired");
         cloud.until("2026-11-23 20:00:10");
@@ -33,7 +33,7 @@ fn an_edge_is_applied_once() {
 
 #[test]
 fn a_start_counts_when_it_is_seen_running() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00");
         assert_eq!(said(&cloud.pass()), "start: schedule office");
@@ -53,7 +53,7 @@ fn a_start_counts_when_it_is_seen_running() {
 
 #[test]
 fn an_edge_with_nothing_to_do_is_remembered_so_that_a_later_change_is_a_persons() {
-    scenario(SETTINGS, "2026-11-23 19:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 20:00");
         assert_eq!(said(&cloud.pass()), "record: schedule office");
@@ -66,7 +66,7 @@ fn an_edge_with_nothing_to_do_is_remembered_so_that_a_later_change_is_a_persons(
 
 #[test]
 fn an_edge_missed_by_an_outage_is_caught_up() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 08:05").pass();
@@ -82,7 +82,7 @@ fn an_edge_missed_by_an_outage_is_caught_up() {
 
 #[test]
 fn of_several_missed_edges_only_the_newest_is_applied() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 08:05").pass();
@@ -94,13 +94,13 @@ fn of_several_missed_edges_only_the_newest_is_applied() {
 
 #[test]
 fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.office]
         timezone = "Europe/Paris"
         running = "Mon-Fri 08:00-20:00"
         catch_up = "90m"
     "#;
-    scenario(settings, "2026-11-23 19:00", |cloud| {
+    scenario(configuration, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 21:30:01");
         let plan = cloud.pass();
@@ -111,7 +111,7 @@ fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
         );
         assert_eq!(cloud.state(&web), Running);
     });
-    scenario(settings, "2026-11-23 19:00", |cloud| {
+    scenario(configuration, "2026-11-23 19:00", |cloud| {
         cloud.running("office");
         cloud.until("2026-11-23 21:30");
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
@@ -120,7 +120,7 @@ fn an_edge_is_applied_up_to_its_catch_up_limit_and_not_after() {
 
 #[test]
 fn an_edge_that_is_too_late_but_was_done_by_others_is_nothing_to_complain_about() {
-    scenario(SETTINGS, "2026-11-27 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-27 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-27 22:00").person_stops(&web);
         cloud.until("2026-11-29 12:00");
@@ -130,7 +130,7 @@ fn an_edge_that_is_too_late_but_was_done_by_others_is_nothing_to_complain_about(
 
 #[test]
 fn tagging_a_running_machine_does_not_stop_it_for_an_edge_of_before() {
-    scenario(SETTINGS, "2026-11-23 20:05", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 20:05", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         let plan = cloud.pass();
         assert_eq!(said(&plan), "record: adopted");
@@ -149,7 +149,7 @@ fn what_was_launched_just_before_an_edge_gets_that_edge() {
         ("2026-11-23 20:01:00", "stop: schedule office"),
         ("2026-11-23 20:01:01", "record: adopted"),
     ] {
-        scenario(SETTINGS, "2026-11-23 19:58", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:58", |cloud| {
             let web = cloud.add("web", Running, &[("Schedule", "office")]);
             cloud.machine(&web).instance.launched_at = Some(cloud.now);
             cloud.until(seen);
@@ -157,7 +157,7 @@ fn what_was_launched_just_before_an_edge_gets_that_edge() {
         });
     }
     // Launched at the edge, it came after it.
-    scenario(SETTINGS, "2026-11-23 20:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 20:00", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         assert_eq!(
@@ -169,7 +169,7 @@ fn what_was_launched_just_before_an_edge_gets_that_edge() {
 
 #[test]
 fn what_is_still_being_launched_at_an_edge_is_stopped_when_it_runs() {
-    scenario(SETTINGS, "2026-11-23 19:59:50", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:59:50", |cloud| {
         let web = cloud.add("web", Pending, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         cloud.until("2026-11-23 20:00:05");
@@ -183,7 +183,7 @@ fn what_is_still_being_launched_at_an_edge_is_stopped_when_it_runs() {
 
 #[test]
 fn the_first_memory_is_written_before_the_call() {
-    scenario(SETTINGS, "2026-11-23 19:58", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:58", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         cloud.until("2026-11-23 20:00:05").trouble = Some(Trouble::CrashBeforeCalls);
@@ -213,7 +213,7 @@ fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
         }
         web
     };
-    scenario(SETTINGS, "2026-11-23 19:58", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:58", |cloud| {
         let web = full(cloud, "office");
         cloud.machine(&web).instance.launched_at = Some(cloud.now);
         cloud.until("2026-11-23 20:00:05");
@@ -228,7 +228,7 @@ fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
         assert_eq!(said(&cloud.pass()), "stop: schedule office");
     });
     let mut cloud = Cloud::new(
-        governance(SETTINGS),
+        schedule_set(CONFIGURATION),
         paris("2026-11-23 21:00"),
         Evidence::Kept,
     );
@@ -241,7 +241,7 @@ fn where_nothing_can_be_remembered_only_what_is_wanted_at_every_pass_is_done() {
 #[test]
 fn what_the_console_did_after_a_missed_edge_stays() {
     // A missed 20:00, a console start at 22:00, and a pass at 22:05 leave it running.
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.stopped("office");
         cloud
             .machine(&web)
@@ -260,7 +260,7 @@ fn what_the_console_did_after_a_missed_edge_stays() {
     });
     // The same for a stop after a missed start, and not where the schedule is enforced.
     for (schedule, expected) in [("office", "record"), ("strict", "start")] {
-        scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.running(schedule);
             cloud
                 .machine(&web)
@@ -275,7 +275,7 @@ fn what_the_console_did_after_a_missed_edge_stays() {
     }
     // Within 15 seconds it may have been a call that crossed the edge.
     for (started, expected) in [("20:00:15", "stop"), ("20:00:16", "record")] {
-        scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.stopped("office");
             cloud
                 .machine(&web)
@@ -292,14 +292,14 @@ fn what_the_console_did_after_a_missed_edge_stays() {
 /// `week-long-window.toml`: the edge is older than the catch-up limit when the first try comes.
 #[test]
 fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.office]
         timezone = "UTC"
         start = "0 8 * * THU"
         stop = "0 19 * * SUN"
         adopt = "converge"
     "#;
-    scenario_on(Evidence::Kept, settings, "2026-11-28 12:00", |cloud| {
+    scenario_on(Evidence::Kept, configuration, "2026-11-28 12:00", |cloud| {
         let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
         let mut tries = 0;
         let first = cloud.now;
@@ -325,7 +325,7 @@ fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
         );
     });
     // Refused, and not even remembered as tried, it is converged all the same.
-    scenario_on(Evidence::Kept, settings, "2026-11-28 12:00", |cloud| {
+    scenario_on(Evidence::Kept, configuration, "2026-11-28 12:00", |cloud| {
         let web = cloud.add("web", Stopped, &[("Schedule", "office")]);
         cloud.trouble = Some(Trouble::CallsFail);
         cloud.pass();
@@ -337,7 +337,7 @@ fn a_start_that_fell_back_is_tried_for_a_day_from_its_first_try() {
 
 #[test]
 fn what_was_launched_at_15_00_is_not_stopped_for_last_nights_edge() {
-    scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         // Launched on Sunday at 15:00; the newest edge is Friday's stop.
         let web = cloud.running("office");
         let plan = cloud.pass();
@@ -352,7 +352,7 @@ fn what_was_launched_at_15_00_is_not_stopped_for_last_nights_edge() {
 
 #[test]
 fn adopting_by_convergence_brings_it_to_the_desired_state_at_once() {
-    scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         let web = cloud.running("eager");
         assert_eq!(said(&cloud.pass()), "stop: schedule eager");
         assert_eq!(
@@ -368,7 +368,7 @@ fn adopting_by_convergence_brings_it_to_the_desired_state_at_once() {
 
 #[test]
 fn adopting_by_convergence_tries_again_until_it_works() {
-    scenario(SETTINGS, "2026-11-22 16:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-22 16:00", |cloud| {
         cloud.running("eager");
         cloud.trouble = Some(Trouble::CallsFail);
         assert_eq!(said(&cloud.pass()), "stop: schedule eager");
@@ -379,8 +379,8 @@ fn adopting_by_convergence_tries_again_until_it_works() {
 }
 
 #[test]
-fn an_instance_without_memory_or_launch_time_is_governed_from_the_next_edge() {
-    scenario(SETTINGS, "2026-11-23 20:00:30", |cloud| {
+fn an_instance_without_memory_or_launch_time_is_managed_from_the_next_edge() {
+    scenario(CONFIGURATION, "2026-11-23 20:00:30", |cloud| {
         let web = cloud.add("web", Running, &[("Schedule", "office")]);
         cloud.machine(&web).instance.launched_at = None;
         assert_eq!(said(&cloud.pass()), "record: adopted");
@@ -394,7 +394,7 @@ fn an_instance_without_memory_or_launch_time_is_governed_from_the_next_edge() {
 
 #[test]
 fn a_start_that_fell_back_is_tried_again_with_ec2s_reason() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.machine(&web).next_start_falls_back();
         cloud.until("2026-11-23 08:00").pass();
@@ -417,7 +417,7 @@ fn a_start_that_fell_back_is_tried_again_with_ec2s_reason() {
 
 #[test]
 fn an_enforced_start_that_fell_back_says_so_too() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("strict");
         cloud.pass();
         cloud.machine(&web).next_start_falls_back();
@@ -435,25 +435,30 @@ fn an_enforced_start_that_fell_back_says_so_too() {
 
 #[test]
 fn without_a_reason_a_start_that_fell_back_is_tried_again_all_the_same() {
-    scenario_on(Evidence::Missing, SETTINGS, "2026-11-23 07:30", |cloud| {
-        let web = cloud.stopped("office");
-        cloud.machine(&web).next_start_falls_back();
-        cloud.until("2026-11-23 08:00").pass();
-        let plan = cloud.wait(SETTLING).pass();
-        assert_eq!(said(&plan), "start: schedule office");
-        assert_eq!(note(&plan), "an earlier start did not lead to running");
-    });
+    scenario_on(
+        Evidence::Missing,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = cloud.stopped("office");
+            cloud.machine(&web).next_start_falls_back();
+            cloud.until("2026-11-23 08:00").pass();
+            let plan = cloud.wait(SETTLING).pass();
+            assert_eq!(said(&plan), "start: schedule office");
+            assert_eq!(note(&plan), "an earlier start did not lead to running");
+        },
+    );
 }
 
 #[test]
 fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.office]
         timezone = "Europe/Paris"
         running = "Mon-Fri 08:00-20:00"
         catch_up = "1h"
     "#;
-    scenario(settings, "2026-11-23 07:30", |cloud| {
+    scenario(configuration, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00");
         for _ in 0..13 {
@@ -484,7 +489,7 @@ fn a_start_that_keeps_falling_back_is_given_up_at_the_catch_up_limit() {
 
 #[test]
 fn an_instance_that_was_shut_down_from_inside_did_run() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         cloud.wait(SignedDuration::from_secs(25));
@@ -499,7 +504,7 @@ fn an_instance_that_was_shut_down_from_inside_did_run() {
 
 #[test]
 fn a_start_that_a_user_stopped_before_it_was_verified_is_not_tried_again() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         cloud
@@ -521,7 +526,7 @@ fn a_stop_within_15_seconds_of_a_start_is_mended_and_a_later_one_is_a_persons() 
         ("07:00:15", "start: schedule office"),
         ("07:00:16", "record: schedule office"),
     ] {
-        scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+        scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped("office");
             cloud.until("2026-11-23 08:00").pass();
             cloud.wait(SignedDuration::from_secs(25)).person_stops(&web);
@@ -542,7 +547,7 @@ fn a_stop_within_15_seconds_of_a_start_is_mended_and_a_later_one_is_a_persons() 
 
 #[test]
 fn a_start_edge_waits_for_a_stop_that_is_under_way() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 07:59:50").person_stops(&web);
         cloud.until("2026-11-23 08:00:05");
@@ -554,7 +559,7 @@ fn a_start_edge_waits_for_a_stop_that_is_under_way() {
 
 #[test]
 fn a_refused_call_leaves_the_edge_due() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").trouble = Some(Trouble::CallsFail);
         let before = cloud.last(&web).to_owned();
@@ -568,7 +573,7 @@ fn a_refused_call_leaves_the_edge_due() {
 #[test]
 fn a_crash_before_the_memory_is_written_costs_no_second_call() {
     for (state, time) in [(Running, "2026-11-23 20:00"), (Stopped, "2026-11-24 08:00")] {
-        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.add("web", state, &[("Schedule", "office")]);
             let before = "2026-11-22T19:00:00Z stop request by alice";
             cloud.machine(&web).tag(LAST_TAG, before);
@@ -585,7 +590,7 @@ fn a_crash_before_the_memory_is_written_costs_no_second_call() {
 
 #[test]
 fn who_can_hibernate_does_and_the_rest_is_stopped_with_a_note() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.office]
         timezone = "Europe/Paris"
         running = "Mon-Fri 08:00-20:00"
@@ -599,7 +604,7 @@ fn who_can_hibernate_does_and_the_rest_is_stopped_with_a_note() {
             "stopped plainly: it was not launched with hibernation enabled",
         ),
     ] {
-        scenario(settings, "2026-11-23 19:00", |cloud| {
+        scenario(configuration, "2026-11-23 19:00", |cloud| {
             let web = cloud.running("office");
             cloud.machine(&web).instance.hibernation = hibernation;
             let plan = cloud.until("2026-11-23 20:00").pass();
@@ -611,7 +616,7 @@ fn who_can_hibernate_does_and_the_rest_is_stopped_with_a_note() {
 #[test]
 fn what_is_terminated_or_on_its_way_there_is_gone() {
     for state in [ShuttingDown, Terminated] {
-        scenario(SETTINGS, "2026-11-23 20:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 20:00", |cloud| {
             let gone: InstanceState = state;
             cloud.add("web", gone, &[("Schedule", "strict")]);
             let plan = cloud.pass();
@@ -623,7 +628,7 @@ fn what_is_terminated_or_on_its_way_there_is_gone() {
 
 #[test]
 fn a_state_that_ec2_has_not_documented_is_named_and_left_alone() {
-    scenario(SETTINGS, "2026-11-23 20:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 20:00", |cloud| {
         let web = cloud.add("web", Other, &[("Schedule", "strict")]);
         cloud.machine(&web).instance.state_word = Some("quarantined".into());
         let plan = cloud.pass();

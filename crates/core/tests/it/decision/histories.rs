@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 
 use curfew_core::decision::Decision;
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
-use curfew_core::memory::{Cause, HOLD_TAG, Held, Hold, Last, REQUEST_TAG, Requested, Retry};
+use curfew_core::memory::{
+    Cause, Last, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, Requested, Retry,
+};
 use curfew_core::plan::Plan;
 use curfew_core::request::{Ask, Lasting};
-use curfew_core::schedule::{Firmness, Schedule};
+use curfew_core::schedule::{Enforcement, Schedule};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired, Edge};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{Cloud, Evidence, SETTINGS, Trouble, governance, paris};
+use crate::support::{CONFIGURATION, Cloud, Evidence, Trouble, paris, schedule_set};
 
-/// One instance for each of these values of the governing tag; the last ones are never touched.
+/// One instance for each of these values of the managing tag; the last ones are never touched.
 const FLEET: [&str; 11] = [
     "office",
     "spare",
@@ -31,7 +33,7 @@ const FLEET: [&str; 11] = [
     "offcie",
     "Mon-Fri 08:00-25:00 Europe/Paris",
 ];
-const GOVERNED: usize = 7;
+const MANAGED: usize = 7;
 
 /// What every instance is meant to be, and what one of `spare` may be instead.
 const OWN_TYPE: &str = "t3.micro";
@@ -50,10 +52,10 @@ const WAKING: [&str; 4] = ["office", "strict", "night-stop", "eager"];
 enum Event {
     Wait(SignedDuration),
     Pass,
-    /// A wake-up by a schedule's rule, now.
-    WokenFor(usize),
+    /// A trigger by a schedule's rule, now.
+    TriggeredFor(usize),
     /// Time passes until so many seconds before a schedule's next edge, whose rule then fires.
-    WokenEarlyFor(usize, i64),
+    TriggeredEarlyFor(usize, i64),
     PersonStarts(usize),
     PersonStops(usize),
     Asked(usize, Wish),
@@ -99,15 +101,15 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => seconds.prop_map(|seconds| Event::Wait(SignedDuration::from_secs(seconds))),
         8 => Just(Event::Pass),
-        2 => (0..WAKING.len()).prop_map(Event::WokenFor),
-        3 => (0..WAKING.len(), 0_i64..=60).prop_map(|(which, early)| Event::WokenEarlyFor(which, early)),
+        2 => (0..WAKING.len()).prop_map(Event::TriggeredFor),
+        3 => (0..WAKING.len(), 0_i64..=60).prop_map(|(which, early)| Event::TriggeredEarlyFor(which, early)),
         4 => (0..FLEET.len()).prop_map(Event::PersonStarts),
         4 => (0..FLEET.len()).prop_map(Event::PersonStops),
         4 => (0..FLEET.len(), wish).prop_map(|(which, wish)| Event::Asked(which, wish)),
-        1 => (0..GOVERNED).prop_map(Event::NextStartFallsBack),
-        1 => (0..GOVERNED).prop_map(Event::NextStartFindsNoRoom),
+        1 => (0..MANAGED).prop_map(Event::NextStartFallsBack),
+        1 => (0..MANAGED).prop_map(Event::NextStartFindsNoRoom),
         3 => room.prop_map(Event::Full),
-        1 => (0..GOVERNED, any::<bool>()).prop_map(|(which, on)| Event::Protected(which, on)),
+        1 => (0..MANAGED, any::<bool>()).prop_map(|(which, on)| Event::Protected(which, on)),
         2 => trouble.prop_map(Event::Trouble),
     ]
 }
@@ -144,7 +146,11 @@ struct History {
 
 impl History {
     fn begin(evidence: Evidence, from: Timestamp, running: [bool; 11]) -> Self {
-        let mut cloud = Cloud::new(governance(&format!("{SETTINGS}{SPARE}")), from, evidence);
+        let mut cloud = Cloud::new(
+            schedule_set(&format!("{CONFIGURATION}{SPARE}")),
+            from,
+            evidence,
+        );
         let ids = FLEET
             .iter()
             .zip(running)
@@ -166,9 +172,9 @@ impl History {
         match event {
             Event::Wait(time) => self.until(self.cloud.now + *time),
             Event::Pass => self.pass(None),
-            Event::WokenFor(which) => self.pass(Some(WAKING[*which])),
-            Event::WokenEarlyFor(which, early) => {
-                let timetable = &self.cloud.governance.schedules[WAKING[*which]].timetable;
+            Event::TriggeredFor(which) => self.pass(Some(WAKING[*which])),
+            Event::TriggeredEarlyFor(which, early) => {
+                let timetable = &self.cloud.schedule_set.schedules[WAKING[*which]].timetable;
                 let edge = timetable.next_edge(self.cloud.now).unwrap().at;
                 let at = edge - SignedDuration::from_secs(*early);
                 self.until(at.max(self.cloud.now));
@@ -215,14 +221,14 @@ impl History {
         self.until(self.cloud.now + Retry::LONGEST_WAIT);
         self.cloud.come_to_rest();
         let now = self.cloud.now;
-        for id in &self.ids[..GOVERNED] {
+        for id in &self.ids[..MANAGED] {
             let seen = self.cloud.assess(id);
-            let held = seen.hold.map(|hold| hold.state.desired());
-            let schedule = schedule(&self.cloud.governance, &self.cloud.machines[id].instance);
-            let wanted = match (held, schedule.firmness) {
+            let held = seen.override_.map(|override_| override_.state.desired());
+            let schedule = schedule(&self.cloud.schedule_set, &self.cloud.machines[id].instance);
+            let wanted = match (held, schedule.enforcement) {
                 (Some(held), _) => held,
-                (None, Firmness::Enforced) => seen.desired,
-                (None, Firmness::OncePerEdge) => Desired::Unmanaged,
+                (None, Enforcement::Enforced) => seen.desired,
+                (None, Enforcement::OncePerEdge) => Desired::Unmanaged,
             };
             self.assert_the_newest_word_is_recorded(id);
             let retry: Option<Retry> = self.cloud.retry(id).parse().ok();
@@ -288,9 +294,9 @@ impl History {
         }
         let last = last(&self.cloud, &id);
         self.wishes.remove(&id);
-        if all_was_done && which < GOVERNED {
-            let schedule = schedule(&self.cloud.governance, &self.cloud.machines[&id].instance);
-            if schedule.firmness == Firmness::OncePerEdge {
+        if all_was_done && which < MANAGED {
+            let schedule = schedule(&self.cloud.schedule_set, &self.cloud.machines[&id].instance);
+            if schedule.enforcement == Enforcement::OncePerEdge {
                 let now = self.cloud.now;
                 let since = last.as_ref().map_or(now, |last| last.at.max(now));
                 let until = schedule.timetable.next_edge(since).map(|edge| edge.at);
@@ -321,28 +327,32 @@ impl History {
         self.watch(None, |cloud| cloud.ask(&id, ask));
     }
 
-    fn pass(&mut self, woken_for: Option<&str>) {
+    fn pass(&mut self, triggered_for: Option<&str>) {
         let smooth = self.cloud.trouble.is_none();
-        let plan = self.watch(woken_for, |cloud| match woken_for {
-            Some(schedule) => cloud.woken_for(schedule),
+        let plan = self.watch(triggered_for, |cloud| match triggered_for {
+            Some(schedule) => cloud.triggered_for(schedule),
             None => cloud.pass(),
         });
         if smooth {
-            for id in &self.ids[..GOVERNED] {
+            for id in &self.ids[..MANAGED] {
                 self.assert_applied_or_reported(id, &plan);
             }
         }
     }
 
     /// Lets a pass happen and checks what it must never do.
-    fn watch(&mut self, woken_for: Option<&str>, pass: impl FnOnce(&mut Cloud) -> Plan) -> Plan {
+    fn watch(
+        &mut self,
+        triggered_for: Option<&str>,
+        pass: impl FnOnce(&mut Cloud) -> Plan,
+    ) -> Plan {
         let trouble = self.cloud.trouble;
         let before = self.cloud.machines.clone();
         let plan = pass(&mut self.cloud);
-        for id in &self.ids[GOVERNED..] {
+        for id in &self.ids[MANAGED..] {
             assert_eq!(
                 before[id].instance, self.cloud.machines[id].instance,
-                "what nothing governs is not touched"
+                "what nothing manages is not touched"
             );
         }
         self.assert_the_wanted_type_is_never_lost();
@@ -356,8 +366,8 @@ impl History {
             if !no_calls.contains(&trouble) {
                 self.assert_not_asked_again_too_soon(step, refused, trouble);
             }
-            self.assert_no_wish_is_undone(step, woken_for);
-            assert_no_hold_is_broken(&before[&step.instance].instance, step, self.cloud.now);
+            self.assert_no_wish_is_undone(step, triggered_for);
+            assert_no_override_is_broken(&before[&step.instance].instance, step, self.cloud.now);
             if !no_calls.contains(&trouble) && !refused {
                 self.assert_first_action_of_its_edge(step);
             }
@@ -368,7 +378,7 @@ impl History {
         plan
     }
 
-    /// As long as the same is due, each refusal makes for a longer wait. An early wake-up may come up to a minute before.
+    /// As long as the same is due, each refusal makes for a longer wait. An early trigger may come up to a minute before.
     fn assert_not_asked_again_too_soon(
         &mut self,
         step: &Step,
@@ -395,7 +405,7 @@ impl History {
     }
 
     fn assert_the_wanted_type_is_never_lost(&self) {
-        for id in &self.ids[..GOVERNED] {
+        for id in &self.ids[..MANAGED] {
             let (present, tag) = self.cloud.types(id);
             let is_spare = *id == self.ids[1];
             let on_record = is_spare && present == OTHER_TYPE && tag == "t3.micro as t3a.micro";
@@ -406,14 +416,16 @@ impl History {
     /// Every word of a person is recorded in the end, unless a newer one or hands off came before.
     fn assert_the_newest_word_is_recorded(&self, id: &InstanceId) {
         let seen = self.cloud.assess(id);
-        if matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::HeldIgnored { .. } | SkipReason::TooLate { .. }))
+        if matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::OverrideIgnored { .. } | SkipReason::TooLate { .. }))
         {
             return;
         }
         let request = self.cloud.request(id).parse::<Requested>().ok();
-        let hold = self.cloud.hold(id).parse::<Hold>().ok();
-        let hold = hold.filter(|hold| hold.state != Held::Ignored);
-        let newest = request.map(|one| one.at).max(hold.map(|hold| hold.since));
+        let override_ = self.cloud.override_(id).parse::<Override>().ok();
+        let override_ = override_.filter(|override_| override_.state != OverrideState::Ignored);
+        let newest = request
+            .map(|one| one.at)
+            .max(override_.map(|override_| override_.since));
         let last = last(&self.cloud, id);
         assert!(
             newest.is_none_or(|newest| last.is_some_and(|last| last.at >= newest && !last.pending)),
@@ -422,11 +434,11 @@ impl History {
         );
     }
 
-    fn assert_no_wish_is_undone(&self, step: &Step, woken_for: Option<&str>) {
+    fn assert_no_wish_is_undone(&self, step: &Step, triggered_for: Option<&str>) {
         let Some(until) = self.wishes.get(&step.instance) else {
             return;
         };
-        let by_name = step.cause.to_string() == format!("schedule {}", woken_for.unwrap_or(""));
+        let by_name = step.cause.to_string() == format!("schedule {}", triggered_for.unwrap_or(""));
         let early = SignedDuration::from_secs(if by_name { 60 } else { 0 });
         assert!(
             until.is_some_and(|until| self.cloud.now + early >= until),
@@ -436,12 +448,12 @@ impl History {
 
     fn assert_first_action_of_its_edge(&mut self, step: &Step) {
         let schedule = schedule(
-            &self.cloud.governance,
+            &self.cloud.schedule_set,
             &self.cloud.machines[&step.instance].instance,
         );
         let Some(Edge { at, action }) = step
             .edge
-            .filter(|_| schedule.firmness != Firmness::Enforced)
+            .filter(|_| schedule.enforcement != Enforcement::Enforced)
         else {
             return;
         };
@@ -458,7 +470,7 @@ impl History {
     fn assert_applied_or_reported(&self, id: &InstanceId, plan: &Plan) {
         let now = self.cloud.now;
         let instance = &self.cloud.machines[id].instance;
-        let schedule = schedule(&self.cloud.governance, instance);
+        let schedule = schedule(&self.cloud.schedule_set, instance);
         let Some(edge) = schedule.timetable.last_edge(now) else {
             return;
         };
@@ -471,7 +483,9 @@ impl History {
         if request.is_ok_and(|request| request.at >= edge.at) {
             return;
         }
-        if last.as_ref().is_some_and(|last| last.at >= edge.at) || hold(&self.cloud, id).is_some() {
+        if last.as_ref().is_some_and(|last| last.at >= edge.at)
+            || override_(&self.cloud, id).is_some()
+        {
             return;
         }
         let done_by_others = match edge.action {
@@ -492,38 +506,44 @@ impl History {
             Some(SkipReason::AsDesired) => done_by_others && (too_old || launched_after),
             Some(SkipReason::NothingDue) => launched_after,
             Some(_) => false,
-            // The step that removed an ended hold says in its note what else there is.
+            // The step that removed an ended override says in its note what else there is.
             None => too_old || launched_after,
         };
         assert!(reported, "{edge:?} of {instance:#?} in {plan:#?}");
     }
 }
 
-/// An early wake-up may end a hold up to a minute before its end; nothing else may act against a hold in force.
-fn assert_no_hold_is_broken(before: &Instance, step: &Step, now: Timestamp) {
-    let hold = before.tags.get(HOLD_TAG).map(|hold| hold.parse::<Hold>());
-    if let (Some(Ok(hold)), Cause::Schedule(_)) = (hold, &step.cause) {
+/// An early trigger may end an override up to a minute before its end; nothing else may act against an override in force.
+fn assert_no_override_is_broken(before: &Instance, step: &Step, now: Timestamp) {
+    let override_ = before
+        .tags
+        .get(OVERRIDE_TAG)
+        .map(|override_| override_.parse::<Override>());
+    if let (Some(Ok(override_)), Cause::Schedule(_)) = (override_, &step.cause) {
         let request = before.tags.get(REQUEST_TAG);
         let request = request.and_then(|request| request.parse::<Requested>().ok());
-        if request.is_some_and(|request| request.at > hold.since) {
+        if request.is_some_and(|request| request.at > override_.since) {
             return;
         }
         let early = step.edge.is_some_and(|edge| edge.at > now);
         let by = SignedDuration::from_secs(if early { 60 } else { 0 });
-        assert!(!hold.is_active(now + by), "a hold is broken: {step:#?}");
+        assert!(
+            !override_.is_active(now + by),
+            "an override is broken: {step:#?}"
+        );
     }
 }
 
-fn schedule(governance: &Governance, instance: &Instance) -> Schedule {
-    governance.schedule_for(instance).unwrap().into_owned()
+fn schedule(schedule_set: &ScheduleSet, instance: &Instance) -> Schedule {
+    schedule_set.schedule_for(instance).unwrap().into_owned()
 }
 
 fn last(cloud: &Cloud, id: &InstanceId) -> Option<Last> {
     cloud.last(id).parse().ok()
 }
 
-/// The hold in force.
-fn hold(cloud: &Cloud, id: &InstanceId) -> Option<Hold> {
-    let hold: Hold = cloud.hold(id).parse().ok()?;
-    hold.is_active(cloud.now).then_some(hold)
+/// The override in force.
+fn override_(cloud: &Cloud, id: &InstanceId) -> Option<Override> {
+    let override_: Override = cloud.override_(id).parse().ok()?;
+    override_.is_active(cloud.now).then_some(override_)
 }

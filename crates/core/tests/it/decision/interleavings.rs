@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use curfew_core::instance::InstanceState::{Pending, Running, Stopped, Stopping};
 use curfew_core::instance::{InstanceId, InstanceState};
 use curfew_core::memory::{
-    Cause, HOLD_TAG, Held, Hold, LAST_TAG, Last, REQUEST_TAG, Requested, Retry,
+    Cause, LAST_TAG, Last, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, Requested, Retry,
 };
 use curfew_core::plan::Plan;
 use curfew_core::request::{Ask, Lasting};
-use curfew_core::schedule::Firmness;
+use curfew_core::schedule::Enforcement;
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{Cloud, Evidence, SETTINGS, SETTLING, governance, paris};
+use crate::support::{CONFIGURATION, Cloud, Evidence, SETTLING, paris, schedule_set};
 
 const SCHEDULES: [&str; 5] = ["office", "strict", "night-stop", "eager", "endless"];
 
@@ -137,7 +137,11 @@ impl Story {
         running: bool,
         known: bool,
     ) -> Self {
-        let mut cloud = Cloud::new(governance(&format!("{SETTINGS}{ENDLESS}")), from, evidence);
+        let mut cloud = Cloud::new(
+            schedule_set(&format!("{CONFIGURATION}{ENDLESS}")),
+            from,
+            evidence,
+        );
         let state = if running { Running } else { Stopped };
         let tags = [("Schedule", schedule)];
         let id = cloud.add("web", state, &tags);
@@ -281,15 +285,15 @@ impl Story {
 
     fn people(&self) -> (String, String) {
         let request = self.cloud.request(&self.id).to_owned();
-        (request, self.cloud.hold(&self.id).to_owned())
+        (request, self.cloud.override_(&self.id).to_owned())
     }
 
     /// A word that is done, and not held to at every pass, is never called for again.
     fn assert_not_called_again(&self, step: &Step) {
         let last = self.cloud.last(&self.id).parse::<Last>().ok();
         let firm = self.cloud.assess(&self.id);
-        let schedule = &self.cloud.governance.schedules[self.schedule];
-        let held = firm.hold.is_some() || schedule.firmness == Firmness::Enforced;
+        let schedule = &self.cloud.schedule_set.schedules[self.schedule];
+        let held = firm.override_.is_some() || schedule.enforcement == Enforcement::Enforced;
         if let (Some(last), Some(edge), false) = (last, step.edge, held) {
             let is_call = step.action != StepAction::Record;
             let again = !last.pending && last.cause != Cause::Adopted && edge.at <= last.at;
@@ -331,7 +335,7 @@ impl Story {
             self.cloud.wait(Retry::LONGEST_WAIT);
         }
         self.cloud.calls.clear();
-        // An edge, or the end of a hold, may come while it settles.
+        // An edge, or the end of an override, may come while it settles.
         while self.comes_to_an_end_within(SETTLING * 2) {
             self.cloud.wait(SETTLING);
         }
@@ -365,12 +369,12 @@ impl Story {
         self.cloud.request(&self.id).parse().ok()
     }
 
-    fn hold(&self) -> Option<Hold> {
-        let hold: Hold = self.cloud.hold(&self.id).parse().ok()?;
+    fn override_(&self) -> Option<Override> {
+        let override_: Override = self.cloud.override_(&self.id).parse().ok()?;
         let ended = self
             .request()
-            .is_some_and(|request| request.at > hold.since);
-        (!ended).then_some(hold)
+            .is_some_and(|request| request.at > override_.since);
+        (!ended).then_some(override_)
     }
 
     /// The newest word, worked out from the tags and the timetable alone: its instant, its rank, and the state that it wants.
@@ -379,20 +383,22 @@ impl Story {
             Action::Start => Running,
             Action::Stop => Stopped,
         };
-        let timetable = &self.cloud.governance.schedules[self.schedule].timetable;
+        let timetable = &self.cloud.schedule_set.schedules[self.schedule].timetable;
         let now = self.cloud.now;
-        let hold = self.hold();
-        if let Some(hold) = hold.as_ref().filter(|hold| now < hold.until) {
-            let wanted = match hold.state {
-                Held::Running => Some(Running),
-                Held::Stopped => Some(Stopped),
-                Held::Ignored => None,
+        let override_ = self.override_();
+        if let Some(override_) = override_.as_ref().filter(|override_| now < override_.until) {
+            let wanted = match override_.state {
+                OverrideState::Running => Some(Running),
+                OverrideState::Stopped => Some(Stopped),
+                OverrideState::Ignored => None,
             };
-            return Some((hold.since, 2, wanted));
+            return Some((override_.since, 2, wanted));
         }
-        let end = hold.map(|hold| {
-            let at = hold.until.max(hold.since);
-            let passed = timetable.last_edge(at).filter(|edge| edge.at > hold.since);
+        let end = override_.map(|override_| {
+            let at = override_.until.max(override_.since);
+            let passed = timetable
+                .last_edge(at)
+                .filter(|edge| edge.at > override_.since);
             let wanted = match timetable.desired(at) {
                 Desired::Running => Some(Running),
                 Desired::Stopped => Some(Stopped),
@@ -410,10 +416,10 @@ impl Story {
     }
 
     fn wanted(&self) -> Option<InstanceState> {
-        let schedule = &self.cloud.governance.schedules[self.schedule];
+        let schedule = &self.cloud.schedule_set.schedules[self.schedule];
         match self.newest() {
             Some((_, _, wanted)) => wanted,
-            None if schedule.firmness == Firmness::Enforced => {
+            None if schedule.enforcement == Enforcement::Enforced => {
                 match schedule.timetable.desired(self.cloud.now) {
                     Desired::Running => Some(Running),
                     Desired::Stopped => Some(Stopped),
@@ -427,9 +433,11 @@ impl Story {
     /// Whether nothing excuses another state: what is wanted at every pass has no excuse; else a change at the console may stay, and
     /// so does what was there at first sight.
     fn must_be(&self, wanted: InstanceState, quiet: Timestamp) -> bool {
-        let schedule = &self.cloud.governance.schedules[self.schedule];
-        let held = self.hold().is_some_and(|hold| self.cloud.now < hold.until);
-        let enforced = schedule.firmness == Firmness::Enforced
+        let schedule = &self.cloud.schedule_set.schedules[self.schedule];
+        let held = self
+            .override_()
+            .is_some_and(|override_| self.cloud.now < override_.until);
+        let enforced = schedule.enforcement == Enforcement::Enforced
             && schedule.timetable.desired(self.cloud.now) != Desired::Unmanaged;
         if held || enforced {
             return true;
@@ -478,11 +486,13 @@ fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, Stri
         let last = tags.get(LAST_TAG).and_then(|tag| tag.parse::<Last>().ok());
         let request = tags.get(REQUEST_TAG);
         let request = request.and_then(|tag| tag.parse::<Requested>().ok());
-        let hold = tags.get(HOLD_TAG).and_then(|tag| tag.parse::<Hold>().ok());
+        let override_ = tags
+            .get(OVERRIDE_TAG)
+            .and_then(|tag| tag.parse::<Override>().ok());
         let words = [
             last.map(|last| last.at),
             request.map(|request| request.at),
-            hold.map(|hold| hold.since),
+            override_.map(|override_| override_.since),
         ];
         words.into_iter().flatten().collect()
     };
@@ -494,7 +504,7 @@ fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, Stri
 fn a_call_is_refused_while_it_is_in_flight_here() {
     // The races above are worth something only as long as machines here can be called at rest and not on their way.
     let mut cloud = Cloud::new(
-        governance(SETTINGS),
+        schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
         Evidence::Kept,
     );

@@ -1,17 +1,17 @@
 //! What scripts read: the JSON of a plan.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
+use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 
-use crate::support::{Cloud, Evidence, SETTINGS, governance, paris};
+use crate::support::{CONFIGURATION, Cloud, Evidence, paris, schedule_set};
 
 #[test]
 fn a_plan_is_one_json_document_with_steps_and_reasons() {
     let now = paris("2026-11-23 20:00:10");
-    let mut cloud = Cloud::new(governance(SETTINGS), now, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, Evidence::Kept);
     let office = ("Schedule", "office");
     let held = (
-        HOLD_TAG,
+        OVERRIDE_TAG,
         "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice",
     );
     cloud.add("web", Running, &[office]);
@@ -20,7 +20,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
     cloud.add("cache", Stopping, &[office]);
     for machine in cloud.machines.values_mut() {
         machine.instance.launched_at = Some(paris("2026-11-02 15:00"));
-        let held = machine.instance.tags.contains_key(HOLD_TAG);
+        let held = machine.instance.tags.contains_key(OVERRIDE_TAG);
         machine.tag(
             LAST_TAG,
             if held {
@@ -54,8 +54,8 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
           "name": "build",
           "region": "eu-west-3",
           "state": "running",
-          "reason": "held",
-          "held": "running",
+          "reason": "overridden",
+          "overridden": "running",
           "until": "2026-11-23T21:00:00Z",
           "by": "alice",
           "detail": "alice holds it running until 2026-11-23T21:00:00Z"
@@ -93,10 +93,10 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
 #[test]
 fn no_reason_repeats_a_key_of_its_skip() {
     let now = paris("2026-11-23 20:00:10");
-    let mut cloud = Cloud::new(governance(SETTINGS), now, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, Evidence::Kept);
     let held = |what| {
         (
-            HOLD_TAG,
+            OVERRIDE_TAG,
             match what {
                 Running => "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice",
                 Stopped => "ignored since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice",

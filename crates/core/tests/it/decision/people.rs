@@ -3,11 +3,11 @@
 use curfew_core::instance::InstanceState::*;
 use jiff::SignedDuration;
 
-use crate::support::{SETTINGS, SETTLING, detail, said, scenario};
+use crate::support::{CONFIGURATION, SETTLING, detail, said, scenario};
 
 #[test]
 fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").pass();
         cloud.until("2026-11-23 20:05").pass();
@@ -32,7 +32,7 @@ fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
 
 #[test]
 fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 08:05").pass();
@@ -48,7 +48,7 @@ fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
 
 #[test]
 fn an_enforced_schedule_wins_at_every_pass() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
         assert_eq!(said(&cloud.pass()), "as_desired");
         cloud.until("2026-11-23 20:00").pass();
@@ -73,7 +73,7 @@ fn an_enforced_schedule_wins_at_every_pass() {
 
 #[test]
 fn an_enforced_schedule_knows_no_catch_up_limit() {
-    scenario(SETTINGS, "2026-11-27 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-27 19:00", |cloud| {
         cloud.running("strict");
         cloud.until("2026-11-29 12:00");
         assert_eq!(said(&cloud.pass()), "stop: schedule strict");
@@ -82,13 +82,13 @@ fn an_enforced_schedule_knows_no_catch_up_limit() {
 
 #[test]
 fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.night-stop]
         timezone = "Europe/Paris"
         stop = "0 20 * * *"
         enforce = true
     "#;
-    scenario(settings, "2026-11-23 19:00", |cloud| {
+    scenario(configuration, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
         assert_eq!(said(&cloud.pass()), "nothing_due");
         cloud.until("2026-11-23 20:00");
@@ -106,21 +106,21 @@ fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
 
 #[test]
 fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.launch-party]
         timezone = "Europe/Paris"
         running = "18:00-23:00"
         only = ["2027-03-01"]
         enforce = true
     "#;
-    scenario(settings, "2026-11-23 12:00", |cloud| {
+    scenario(configuration, "2026-11-23 12:00", |cloud| {
         cloud.stopped("launch-party");
         assert_eq!(said(&cloud.pass()), "record: schedule launch-party");
         assert_eq!(said(&cloud.pass()), "as_desired");
         cloud.wait(SETTLING).pass();
         assert_eq!(said(&cloud.pass()), "as_desired");
     });
-    scenario(settings, "2026-11-23 12:00:00.5", |cloud| {
+    scenario(configuration, "2026-11-23 12:00:00.5", |cloud| {
         let web = cloud.running("launch-party");
         assert_eq!(said(&cloud.pass()), "stop: schedule launch-party");
         assert_eq!(

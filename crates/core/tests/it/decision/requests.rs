@@ -6,11 +6,11 @@ use curfew_core::request::{Ask, Lasting};
 use curfew_core::timetable::Desired;
 use jiff::SignedDuration;
 
-use crate::support::{SETTINGS, SETTLING, Trouble, note, paris, said, scenario};
+use crate::support::{CONFIGURATION, SETTLING, Trouble, note, paris, said, scenario};
 
 #[test]
 fn a_plain_start_lasts_until_the_next_edge() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.pass();
         assert_eq!(said(&cloud.ask_start(&web)), "start: request by alice");
@@ -29,7 +29,7 @@ fn a_plain_start_lasts_until_the_next_edge() {
 
 #[test]
 fn a_plain_stop_lasts_until_the_next_edge() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();
         assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
@@ -43,7 +43,7 @@ fn a_plain_stop_lasts_until_the_next_edge() {
 
 #[test]
 fn a_request_supersedes_an_edge_that_was_missed() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00:30");
         assert_eq!(said(&cloud.ask_start(&web)), "record: request by alice");
@@ -54,7 +54,7 @@ fn a_request_supersedes_an_edge_that_was_missed() {
 
 #[test]
 fn a_request_in_the_second_of_an_edge_comes_after_it() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00:00.7");
         cloud.ask_start(&web);
@@ -73,11 +73,11 @@ fn a_request_in_the_second_of_an_edge_comes_after_it() {
 
 #[test]
 fn on_an_enforced_schedule_a_request_stands_until_the_next_edge() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("strict");
         cloud.pass();
         assert_eq!(said(&cloud.ask_start(&web)), "start: request by alice");
-        assert_eq!(cloud.hold(&web), "");
+        assert_eq!(cloud.override_(&web), "");
         cloud.wait(SETTLING).pass();
         for _ in 0..60 {
             cloud.wait(SignedDuration::from_mins(5));
@@ -98,7 +98,7 @@ fn on_an_enforced_schedule_a_request_stands_until_the_next_edge() {
 
 #[test]
 fn where_an_enforced_schedule_has_no_next_edge_a_request_has_no_end() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.finished]
         timezone = "Europe/Paris"
         running = "08:00-20:00"
@@ -111,7 +111,7 @@ fn where_an_enforced_schedule_has_no_next_edge_a_request_has_no_end() {
         enforce = true
     "#;
     for (schedule, state) in [("finished", Stopped), ("endless", Running)] {
-        scenario(settings, "2026-11-23 12:00", |cloud| {
+        scenario(configuration, "2026-11-23 12:00", |cloud| {
             let web = cloud.add("web", state, &[("Schedule", schedule)]);
             cloud.pass();
             cloud.wait(SETTLING).pass();
@@ -129,12 +129,12 @@ fn where_an_enforced_schedule_has_no_next_edge_a_request_has_no_end() {
 }
 
 #[test]
-fn a_request_supersedes_an_older_hold() {
+fn a_request_supersedes_an_older_override() {
     for ask in [
         Ask::Stop(Lasting::NextEdge),
         Ask::Stop(Lasting::Until(paris("2026-11-23 15:00"))),
     ] {
-        scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
             let web = cloud.running("office");
             cloud.ask(&web, Ask::Start(Lasting::Until(paris("2026-11-25 12:00"))));
             let plan = cloud.ask(&web, ask);
@@ -147,13 +147,13 @@ fn a_request_supersedes_an_older_hold() {
 
 #[test]
 fn a_request_supersedes_tags_that_cant_be_read() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
         cloud.machine(&web).tag("curfew:last", "?");
         assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
         assert_eq!(
-            cloud.hold(&web),
+            cloud.override_(&web),
             "ignored since 2026-11-23T11:00:00Z until 2026-11-23T11:00:00Z by alice"
         );
         assert_eq!(
@@ -165,7 +165,7 @@ fn a_request_supersedes_tags_that_cant_be_read() {
 
 #[test]
 fn a_start_asked_for_while_it_is_stopping_is_made_when_it_has_stopped() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").pass();
         cloud.wait(SignedDuration::from_secs(5));
@@ -184,7 +184,7 @@ fn a_start_asked_for_while_it_is_stopping_is_made_when_it_has_stopped() {
 
 #[test]
 fn a_request_for_what_is_already_under_way_is_only_remembered() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.person_starts(&web);
         let plan = cloud.ask_start(&web);
@@ -206,7 +206,7 @@ fn a_request_for_what_is_already_under_way_is_only_remembered() {
 
 #[test]
 fn a_plain_stop_of_what_is_pending_is_made_when_it_runs() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.person_starts(&web);
         let plan = cloud.ask_stop(&web);
@@ -222,7 +222,7 @@ fn a_plain_stop_of_what_is_pending_is_made_when_it_runs() {
 
 #[test]
 fn a_requested_start_that_falls_back_is_tried_again() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("night-stop");
         cloud.machine(&web).next_start_falls_back();
         cloud.ask_start(&web);
@@ -239,7 +239,7 @@ fn a_requested_start_that_falls_back_is_tried_again() {
 
 #[test]
 fn a_request_whose_call_fails_is_recorded_and_made_by_a_later_pass() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.trouble = Some(Trouble::CallsFail);
         cloud.ask_stop(&web);
@@ -256,7 +256,7 @@ fn a_request_whose_call_fails_is_recorded_and_made_by_a_later_pass() {
 
 #[test]
 fn a_request_that_no_pass_saw_for_a_day_is_given_up_and_said_so() {
-    scenario(SETTINGS, "2026-11-28 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-28 12:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.trouble = Some(Trouble::CallsFail);
         cloud.ask_start(&web);
@@ -270,7 +270,7 @@ fn a_request_that_no_pass_saw_for_a_day_is_given_up_and_said_so() {
 fn a_call_that_was_sent_before_a_person_spoke_is_mended_by_the_next_pass() {
     // A start for an edge, planned before alice asks for a stop, arrives after her stop had nothing to do.
     for schedule in ["office", "strict"] {
-        scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped(schedule);
             cloud.until("2026-11-23 08:00:10");
             assert_eq!(said(&cloud.ask_stop(&web)), "record: request by alice");

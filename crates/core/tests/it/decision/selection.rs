@@ -9,15 +9,15 @@ use curfew_core::select::{
 use curfew_core::world::World;
 use jiff::Timestamp;
 
-use crate::support::{Cloud, Evidence, SETTINGS, governance, paris};
+use crate::support::{CONFIGURATION, Cloud, Evidence, paris, schedule_set};
 
 const GROUP: &str = "aws:autoscaling:groupName";
 
-/// Seven instances: `one` and `two` are governed by `office`, `three` by `strict`; `lost` is by none, `out` opts out; `store` can't be
+/// Seven instances: `one` and `two` are managed by `office`, `three` by `strict`; `lost` is by none, `out` opts out; `store` can't be
 /// stopped, and a group owns `member`. All but `three` carry `Team=web`.
 fn fleet() -> Cloud {
     let mut cloud = Cloud::new(
-        governance(SETTINGS),
+        schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
         Evidence::Kept,
     );
@@ -30,7 +30,7 @@ fn fleet() -> Cloud {
     let store = cloud.add("store", Running, &[("Schedule", "office"), team]);
     cloud.machine(&store).instance.root_device = RootDevice::InstanceStore;
     cloud.add(
-        "member",
+        "account_region",
         Running,
         &[("Schedule", "office"), (GROUP, "workers"), team],
     );
@@ -84,7 +84,7 @@ fn change_of(
     limit: usize,
 ) -> Result<(Vec<String>, Vec<String>), SelectError> {
     on_seen(cloud, targets, |seen, _| {
-        let selection = for_change(targets, &seen, &cloud.governance, limit)?;
+        let selection = for_change(targets, &seen, &cloud.schedule_set, limit)?;
         let names = |seen: &[&Seen<'_>]| -> Vec<String> {
             seen.iter()
                 .map(|one| one.instance.name().unwrap().to_owned())
@@ -105,7 +105,7 @@ fn on_seen<T>(
         .map(|machine| machine.instance.clone())
         .filter(|instance| named(targets, instance))
         .collect();
-    let world = World::unasked(&cloud.governance, &instances);
+    let world = World::unasked(&cloud.schedule_set, &instances);
     then(Seen::all(&world, cloud.now), cloud.now)
 }
 
@@ -135,15 +135,15 @@ fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
 fn ids_choose_exactly_those_and_reach_what_another_tool_owns() {
     assert_eq!(
         changed(&ids(&[TWO, MEMBER])),
-        (vec!["two".into(), "member".into()], vec![])
+        (vec!["two".into(), "account_region".into()], vec![])
     );
 }
 
 #[test]
-fn ids_of_what_is_not_governed_or_never_touched_refuse_the_whole_command() {
+fn ids_of_what_is_not_managed_or_never_touched_refuse_the_whole_command() {
     assert_eq!(
         refused(&ids(&[ONE, LOST])),
-        "`i-00000004` (lost): no schedule governs it: it has no governing tag, and no schedule's `match` takes it (absence: false)"
+        "`i-00000004` (lost): no schedule manages it: it has no managing tag, and no schedule's `match` takes it (absence: false)"
     );
     assert_eq!(
         refused(&ids(&[ONE, OUT])),
@@ -168,12 +168,12 @@ fn unknown_ids_are_counted_and_the_first_is_named() {
 }
 
 #[test]
-fn a_schedule_chooses_what_it_governs_and_skips_what_is_never_touched() {
+fn a_schedule_chooses_what_it_manages_and_skips_what_is_never_touched() {
     assert_eq!(
         changed(&schedule("office")),
         (
             vec!["one".into(), "two".into()],
-            vec!["store".into(), "member".into()]
+            vec!["store".into(), "account_region".into()]
         )
     );
     assert_eq!(
@@ -182,26 +182,31 @@ fn a_schedule_chooses_what_it_governs_and_skips_what_is_never_touched() {
     );
     assert_eq!(
         refused(&schedule("inline")),
-        "no governed instance fits what was named (absence: true)"
+        "no managed instance fits what was named (absence: true)"
     );
 }
 
 #[test]
-fn a_tag_skips_what_is_not_governed_as_well() {
+fn a_tag_skips_what_is_not_managed_as_well() {
     assert_eq!(
         changed(&tag("Team:w?b")),
         (
             vec!["one".into(), "two".into()],
-            vec!["lost".into(), "out".into(), "store".into(), "member".into()]
+            vec![
+                "lost".into(),
+                "out".into(),
+                "store".into(),
+                "account_region".into()
+            ]
         )
     );
     assert_eq!(
         refused(&tag("Team:w")),
-        "no governed instance fits what was named (absence: true)"
+        "no managed instance fits what was named (absence: true)"
     );
     assert_eq!(
         refused(&tag("Team:data")),
-        "no governed instance fits what was named (absence: true)"
+        "no managed instance fits what was named (absence: true)"
     );
 }
 
@@ -217,17 +222,17 @@ fn schedules_and_tags_narrow_each_other() {
     );
     assert_eq!(
         refused(&targets("strict", "Team:web")),
-        "no governed instance fits what was named (absence: true)"
+        "no managed instance fits what was named (absence: true)"
     );
 }
 
 #[test]
-fn all_means_all_that_is_governed() {
+fn all_means_all_that_is_managed() {
     assert_eq!(
         changed(&everything()),
         (
             vec!["one".into(), "two".into(), "three".into()],
-            vec!["store".into(), "member".into()]
+            vec!["store".into(), "account_region".into()]
         )
     );
 }
@@ -257,12 +262,12 @@ fn more_than_the_limit_needs_the_word_all() {
 }
 
 #[test]
-fn where_nothing_is_named_the_only_governed_instance_is_meant() {
+fn where_nothing_is_named_the_only_managed_instance_is_meant() {
     let mut cloud = fleet();
     let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "which one? Curfew governs 3 instances: `i-00000001` (one), `i-00000002` (two), `i-00000003` (three)"
+        "which one? Curfew manages 3 instances: `i-00000001` (one), `i-00000002` (two), `i-00000003` (three)"
     );
     assert_eq!(error.choices().len(), 3);
     assert!(!error.claims_absence());
@@ -277,7 +282,7 @@ fn where_nothing_is_named_the_only_governed_instance_is_meant() {
 
     cloud.machines.remove(&THREE.parse().unwrap());
     let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
-    assert_eq!(error.to_string(), "no schedule governs any instance here");
+    assert_eq!(error.to_string(), "no schedule manages any instance here");
     assert!(error.claims_absence());
     assert!(error.choices().is_empty());
 }
@@ -285,7 +290,7 @@ fn where_nothing_is_named_the_only_governed_instance_is_meant() {
 #[test]
 fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
     let mut cloud = Cloud::new(
-        governance(SETTINGS),
+        schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
         Evidence::Kept,
     );
@@ -307,7 +312,7 @@ fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
 fn shown(targets: &Targets) -> Result<(Vec<String>, usize), SelectError> {
     let cloud = fleet();
     on_seen(&cloud, targets, |seen, _| {
-        let (shown, left_out) = for_status(targets, seen, &cloud.governance)?;
+        let (shown, left_out) = for_status(targets, seen, &cloud.schedule_set)?;
         let names = shown
             .iter()
             .map(|one| one.instance.name().unwrap().to_owned())
@@ -317,17 +322,28 @@ fn shown(targets: &Targets) -> Result<(Vec<String>, usize), SelectError> {
 }
 
 #[test]
-fn a_status_leaves_out_and_counts_what_no_schedule_governs_unless_it_is_named() {
+fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() {
     let names =
         |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
     assert_eq!(
         shown(&Targets::default()).unwrap(),
-        (names(&["one", "two", "three", "store", "member"]), 2)
+        (
+            names(&["one", "two", "three", "store", "account_region"]),
+            2
+        )
     );
     assert_eq!(
         shown(&everything()).unwrap(),
         (
-            names(&["one", "two", "three", "lost", "out", "store", "member"]),
+            names(&[
+                "one",
+                "two",
+                "three",
+                "lost",
+                "out",
+                "store",
+                "account_region"
+            ]),
             0
         )
     );
@@ -335,7 +351,7 @@ fn a_status_leaves_out_and_counts_what_no_schedule_governs_unless_it_is_named() 
     assert_eq!(shown(&tag("Name:l*")).unwrap(), (names(&[]), 1));
     assert_eq!(
         shown(&schedule("office")).unwrap(),
-        (names(&["one", "two", "store", "member"]), 0)
+        (names(&["one", "two", "store", "account_region"]), 0)
     );
     assert!(matches!(
         shown(&schedule("offcie")),

@@ -1,11 +1,11 @@
 //! Single decisions at their bounds: what one pass decides of one instance, from its tags, its state and EC2's dates.
 
 use curfew_core::instance::{InstanceState, InstanceState::*, StateReason};
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG, RETRY_TAG};
+use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
 use curfew_core::step::RetryChange;
 use curfew_core::timetable::Desired;
 
-use crate::support::{Cloud, Evidence, SETTINGS, governance, note, paris, said};
+use crate::support::{CONFIGURATION, Cloud, Evidence, note, paris, said, schedule_set};
 
 /// One instance on Monday 23 November 2026, or another day; Paris is an hour ahead of the tags.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ struct Case<'a> {
     reason: Option<&'a str>,
     last: Option<&'a str>,
     request: Option<&'a str>,
-    hold: Option<&'a str>,
+    override_: Option<&'a str>,
     retry: Option<&'a str>,
 }
 
@@ -32,7 +32,7 @@ const RUNNING: Case<'_> = Case {
     reason: None,
     last: None,
     request: None,
-    hold: None,
+    override_: None,
     retry: None,
 };
 
@@ -43,13 +43,13 @@ const STOPPED: Case<'_> = Case {
 
 impl Case<'_> {
     fn cloud(&self, now: &str) -> Cloud {
-        let mut cloud = Cloud::new(governance(SETTINGS), paris(now), Evidence::Kept);
+        let mut cloud = Cloud::new(schedule_set(CONFIGURATION), paris(now), Evidence::Kept);
         let web = cloud.add("web", self.state, &[("Schedule", self.schedule)]);
         let machine = cloud.machine(&web);
         for (key, value) in [
             (LAST_TAG, self.last),
             (REQUEST_TAG, self.request),
-            (HOLD_TAG, self.hold),
+            (OVERRIDE_TAG, self.override_),
             (RETRY_TAG, self.retry),
         ] {
             if let Some(value) = value {
@@ -115,15 +115,15 @@ fn a_pending_word_that_nothing_shows_any_more_is_applied_all_the_same() {
         ..RUNNING
     };
     assert_eq!(done.at("2026-11-23 21:00"), "left_alone");
-    // Neither is it forgotten for the end of an older hold, where the schedule wants nothing.
-    let after_a_hold = Case {
+    // Neither is it forgotten for the end of an older override, where the schedule wants nothing.
+    let after_an_override = Case {
         schedule: "night-stop",
         last: Some("2026-11-23T14:00:01Z stop request by alice pending"),
-        hold: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T14:00:00Z by bob"),
+        override_: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T14:00:00Z by bob"),
         ..RUNNING
     };
     assert_eq!(
-        after_a_hold.at("2026-11-23 16:00"),
+        after_an_override.at("2026-11-23 16:00"),
         "stop: request by alice"
     );
 }
@@ -194,7 +194,7 @@ fn an_end_that_leaves_the_state_as_it_is_needs_no_settling() {
     let over = Case {
         schedule: "night-stop",
         last: Some("2026-11-23T10:00:00Z start override by alice"),
-        hold: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T14:00:00Z by alice"),
+        override_: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T14:00:00Z by alice"),
         ..RUNNING
     };
     assert_eq!(
@@ -388,7 +388,7 @@ fn at_first_sight_an_edge_of_the_last_minute_is_due_if_it_came_after_the_launch(
 }
 
 #[test]
-fn an_edge_at_the_very_beginning_of_a_hold_is_not_due_at_its_end() {
+fn an_edge_at_the_very_beginning_of_an_override_is_not_due_at_its_end() {
     for (since, expected) in [
         (
             "2026-11-23T19:00:00Z",
@@ -400,11 +400,11 @@ fn an_edge_at_the_very_beginning_of_a_hold_is_not_due_at_its_end() {
         ),
     ] {
         let last = format!("{since} start override by alice");
-        let hold = format!("running since {since} until 2026-11-23T21:00:00Z by alice");
+        let override_ = format!("running since {since} until 2026-11-23T21:00:00Z by alice");
         let over = Case {
             schedule: "night-stop",
             last: Some(&last),
-            hold: Some(&hold),
+            override_: Some(&override_),
             ..RUNNING
         };
         assert_eq!(over.at("2026-11-23 22:00:30"), expected, "{since}");
@@ -412,11 +412,11 @@ fn an_edge_at_the_very_beginning_of_a_hold_is_not_due_at_its_end() {
 }
 
 #[test]
-fn only_a_newer_request_ends_a_hold() {
-    let hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice";
+fn only_a_newer_request_ends_an_override() {
+    let override_ = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice";
     for (request, expected) in [
-        ("2026-11-23T17:59:59Z stop by bob", "held"),
-        ("2026-11-23T18:00:00Z stop by bob", "held"),
+        ("2026-11-23T17:59:59Z stop by bob", "overridden"),
+        ("2026-11-23T18:00:00Z stop by bob", "overridden"),
         (
             "2026-11-23T18:00:01Z stop by bob",
             "stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]",
@@ -424,7 +424,7 @@ fn only_a_newer_request_ends_a_hold() {
     ] {
         let case = Case {
             last: Some("2026-11-23T18:00:00Z start override by alice"),
-            hold: Some(hold),
+            override_: Some(override_),
             request: Some(request),
             ..RUNNING
         };
@@ -587,19 +587,22 @@ fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
         "2026-11-20T19:00:00Z stop 1x Code first 2026-11-20T19:00:00Z next 2026-11-20T19:01:00Z";
     let held = Case {
         last: Some("2026-11-23T10:00:00Z start override by alice"),
-        hold: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T22:00:00Z by alice"),
+        override_: Some("running since 2026-11-23T10:00:00Z until 2026-11-23T22:00:00Z by alice"),
         retry: Some(stale),
         ..RUNNING
     };
     assert_eq!(held.at("2026-11-23 12:00"), "record: override by alice");
     assert_eq!(held.retry_at("2026-11-23 12:00"), "record: clears it");
-    let scheduled = Case { hold: None, ..held };
+    let scheduled = Case {
+        override_: None,
+        ..held
+    };
     assert_eq!(scheduled.at("2026-11-23 12:00"), "record: schedule office");
 }
 
 #[test]
 fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.party]
         timezone = "Europe/Paris"
         running = "18:00-23:00"
@@ -608,7 +611,7 @@ fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
     "#;
     let dated = |edge: &str, action: &str| {
         let mut cloud = Cloud::new(
-            governance(settings),
+            schedule_set(configuration),
             paris("2026-11-23 12:00"),
             Evidence::Kept,
         );

@@ -1,12 +1,12 @@
 //! What EC2 refuses is tried again with patience, said so meanwhile, and forgotten when it is no longer due.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::{HOLD_TAG, RETRY_TAG};
+use curfew_core::memory::{OVERRIDE_TAG, RETRY_TAG};
 use curfew_core::request::{Ask, Lasting};
 use jiff::SignedDuration;
 
 use crate::support::{
-    Cloud, Evidence, SETTINGS, SETTLING, detail, note, paris, said, scenario, scenario_on,
+    CONFIGURATION, Cloud, Evidence, SETTLING, detail, note, paris, said, scenario, scenario_on,
 };
 
 const TYPE: &str = "t3.micro";
@@ -29,7 +29,7 @@ fn tries_within(cloud: &mut Cloud, span: i64) -> Vec<i64> {
 
 #[test]
 fn a_start_without_capacity_is_remembered_and_tried_again() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 08:00");
@@ -68,13 +68,13 @@ fn a_start_without_capacity_is_remembered_and_tried_again() {
 
 #[test]
 fn tries_come_further_apart_until_the_catch_up_limit() {
-    let settings = r#"
+    let configuration = r#"
         [schedules.office]
         timezone = "Europe/Paris"
         running = "Mon-Fri 08:00-20:00"
         catch_up = "2h"
     "#;
-    scenario(settings, "2026-11-23 07:30", |cloud| {
+    scenario(configuration, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 08:00");
@@ -96,7 +96,7 @@ fn tries_come_further_apart_until_the_catch_up_limit() {
 #[test]
 fn a_broken_volume_is_not_started_every_minute() {
     for evidence in [Evidence::Kept, Evidence::Missing] {
-        scenario_on(evidence, SETTINGS, "2026-11-23 07:30", |cloud| {
+        scenario_on(evidence, CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped("office");
             cloud.until("2026-11-23 08:00");
             let mut starts = Vec::new();
@@ -121,7 +121,7 @@ fn a_broken_volume_is_not_started_every_minute() {
 
 #[test]
 fn a_newer_edge_supersedes_what_was_refused() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 19:59").pass();
@@ -137,7 +137,7 @@ fn a_newer_edge_supersedes_what_was_refused() {
 
 #[test]
 fn what_somebody_else_brought_about_is_no_longer_tried() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 08:00").pass();
@@ -153,7 +153,7 @@ fn what_somebody_else_brought_about_is_no_longer_tried() {
 
 #[test]
 fn a_stop_that_ec2_refuses_waits_too() {
-    scenario(SETTINGS, "2026-11-23 19:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:30", |cloud| {
         let web = cloud.running("office");
         cloud.protected.insert(web.clone());
         cloud.until("2026-11-23 20:00");
@@ -174,7 +174,7 @@ fn a_stop_that_ec2_refuses_waits_too() {
 
 #[test]
 fn a_requested_stop_that_ec2_refuses_is_tried_again() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.protected.insert(web.clone());
         cloud.ask_stop(&web);
@@ -190,7 +190,7 @@ fn a_requested_stop_that_ec2_refuses_is_tried_again() {
 
 #[test]
 fn a_requested_start_without_capacity_stays_due_like_any_edge() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.machine(&web).tag(
             RETRY_TAG,
@@ -218,8 +218,8 @@ fn a_requested_start_without_capacity_stays_due_like_any_edge() {
 }
 
 #[test]
-fn a_hold_without_capacity_waits_and_a_new_request_does_not() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+fn an_override_without_capacity_waits_and_a_new_request_does_not() {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.pass();
         cloud.full.insert(TYPE.into());
@@ -232,7 +232,7 @@ fn a_hold_without_capacity_waits_and_a_new_request_does_not() {
         assert_eq!(
             cloud.retry(&web),
             "2026-11-23T20:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T20:00:00Z next 2026-11-23T20:01:00Z",
-            "the hold's beginning tells for what it is"
+            "the override's beginning tells for what it is"
         );
         assert_eq!(said(&cloud.pass()), "waiting_to_retry");
         assert_eq!(tries_within(cloud, 10), [1, 3, 8]);
@@ -250,16 +250,16 @@ fn a_hold_without_capacity_waits_and_a_new_request_does_not() {
         let plan = cloud.wait(SETTLING).pass();
         assert_eq!(said(&plan), "record: override by alice");
         assert_eq!(cloud.retry(&web), "");
-        assert_eq!(said(&cloud.pass()), "held");
+        assert_eq!(said(&cloud.pass()), "overridden");
     });
 }
 
 #[test]
-fn a_hold_does_not_start_a_broken_volume_every_minute() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 21:00", |cloud| {
+fn an_override_does_not_start_a_broken_volume_every_minute() {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("office");
         cloud.machine(&web).tag(
-            HOLD_TAG,
+            OVERRIDE_TAG,
             "running since 2026-11-23T19:59:00Z until 2026-11-24T00:00:00Z by alice",
         );
         let mut starts = 0;
@@ -274,11 +274,11 @@ fn a_hold_does_not_start_a_broken_volume_every_minute() {
 }
 
 #[test]
-fn the_end_of_a_hold_stays_due_while_ec2_refuses_it() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn the_end_of_an_override_stays_due_while_ec2_refuses_it() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
-        let hold = "stopped since 2026-11-23T10:00:00Z until 2026-11-23T12:00:00Z by alice";
-        cloud.machine(&web).tag(HOLD_TAG, hold);
+        let override_ = "stopped since 2026-11-23T10:00:00Z until 2026-11-23T12:00:00Z by alice";
+        cloud.machine(&web).tag(OVERRIDE_TAG, override_);
         cloud.full.insert(TYPE.into());
         cloud.until("2026-11-23 13:00");
         assert_eq!(said(&cloud.pass()), "start: schedule office");
@@ -288,16 +288,16 @@ fn the_end_of_a_hold_stays_due_while_ec2_refuses_it() {
             said(&cloud.wait(minutes(1)).pass()),
             "start: schedule office"
         );
-        assert_eq!(cloud.hold(&web), hold);
+        assert_eq!(cloud.override_(&web), override_);
     });
 }
 
 #[test]
-fn a_hold_that_someone_ended_stays_ended_while_ec2_refuses_what_follows() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn an_override_that_someone_ended_stays_ended_while_ec2_refuses_what_follows() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.stopped("office");
-        let hold = "stopped since 2026-11-23T10:00:00Z until 2026-11-24T12:00:00Z by bob";
-        cloud.machine(&web).tag(HOLD_TAG, hold);
+        let override_ = "stopped since 2026-11-23T10:00:00Z until 2026-11-24T12:00:00Z by bob";
+        cloud.machine(&web).tag(OVERRIDE_TAG, override_);
         cloud.full.insert(TYPE.into());
         assert_eq!(
             said(&cloud.ask(&web, Ask::Resume)),
@@ -322,8 +322,8 @@ fn an_enforced_schedule_waits_as_well_be_its_edge_dated_or_not() {
         running = "00:00-24:00"
         enforce = true
     "#;
-    for settings in [SETTINGS, endless] {
-        scenario(settings, "2026-11-23 12:00", |cloud| {
+    for configuration in [CONFIGURATION, endless] {
+        scenario(configuration, "2026-11-23 12:00", |cloud| {
             cloud.stopped("strict");
             cloud.full.insert(TYPE.into());
             assert_eq!(tries_within(cloud, 20), [0, 1, 3, 8, 18]);
@@ -333,10 +333,10 @@ fn an_enforced_schedule_waits_as_well_be_its_edge_dated_or_not() {
 
 #[test]
 fn an_early_try_that_was_refused_is_remembered_until_its_edge() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.full.insert(TYPE.into());
-        cloud.until("2026-11-23 07:59:05").woken_for("office");
+        cloud.until("2026-11-23 07:59:05").triggered_for("office");
         let retry = "2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z";
         assert_eq!(cloud.retry(&web), retry);
         cloud.until("2026-11-23 07:59:30").pass();
@@ -364,7 +364,7 @@ fn a_memory_that_cant_be_right_is_removed() {
             "its start that EC2 refused (Code) is no longer due",
         ),
     ] {
-        scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
             let web = cloud.running("office");
             cloud.machine(&web).tag(RETRY_TAG, text);
             let plan = cloud.pass();
@@ -378,14 +378,14 @@ fn a_memory_that_cant_be_right_is_removed() {
 
 #[test]
 fn hands_off_means_this_memory_too() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(RETRY_TAG, "later");
         cloud.machine(&web).tag(
-            HOLD_TAG,
+            OVERRIDE_TAG,
             "ignored since 2026-11-23T10:00:00Z until 2026-11-23T12:00:00Z by alice",
         );
-        assert_eq!(said(&cloud.pass()), "held_ignored");
+        assert_eq!(said(&cloud.pass()), "override_ignored");
         assert_eq!(cloud.retry(&web), "later");
         cloud.until("2026-11-23 14:00").pass();
     });

@@ -1,13 +1,13 @@
 //! Fallback types: others are tried while there is no room for the wanted one, which the instance gets back.
 
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Hibernation, InstanceId, InstanceType, Purchase};
 use curfew_core::memory::TYPE_TAG;
-use curfew_core::settings::RawGovernance;
 
 use crate::support::{Cloud, Evidence, SETTLING, Trouble, note, said, scenario, scenario_on};
 
-const SETTINGS: &str = r#"
+const CONFIGURATION: &str = r#"
     [schedules.office]
     timezone = "Europe/Paris"
     running = "Mon-Fri 08:00-20:00"
@@ -30,7 +30,7 @@ fn order(cloud: &Cloud) -> String {
 
 #[test]
 fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large", "m5a.large"]);
         cloud.until("2026-11-23 08:00");
         assert_eq!(order(cloud), "m5.large m5a.large m6i.large");
@@ -66,7 +66,7 @@ fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
 
 #[test]
 fn where_no_type_has_room_it_keeps_its_own_and_waits() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large", "m5a.large", "m6i.large"]);
         cloud.until("2026-11-23 08:00").pass();
         assert_eq!(cloud.types(&web), ("m5.large", ""));
@@ -79,7 +79,7 @@ fn where_no_type_has_room_it_keeps_its_own_and_waits() {
 
 #[test]
 fn requests_and_holds_may_fall_back_too() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.ask_start(&web);
         assert_eq!(cloud.types(&web), ("m5a.large", "m5.large as m5a.large"));
@@ -88,7 +88,7 @@ fn requests_and_holds_may_fall_back_too() {
 
 #[test]
 fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).next_start_finds_no_room();
         cloud.until("2026-11-23 08:00").pass();
@@ -103,7 +103,7 @@ fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
         assert_eq!(cloud.state(&web), Running);
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
     });
-    scenario_on(Evidence::Kept, SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).next_start_falls_back();
         cloud.until("2026-11-23 08:00").pass();
@@ -118,7 +118,7 @@ fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
 
 #[test]
 fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
         let plan = cloud.until("2026-11-23 08:00").pass();
@@ -129,7 +129,7 @@ fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
         assert_eq!(cloud.types(&web), ("m5.large", ""));
         assert_eq!(said(&cloud.pass()), "waiting_to_retry");
     });
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.machine(&web).instance.hibernation = Hibernation::Configured;
         let plan = cloud.until("2026-11-23 08:00").pass();
@@ -142,18 +142,18 @@ fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
 
 #[test]
 fn types_are_tried_by_starts_that_have_a_choice() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
         let plan = cloud.until("2026-11-23 20:00").look();
         assert_eq!(said(&plan), "stop: schedule office");
         assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
     });
-    for settings in [
-        crate::support::SETTINGS,
-        &SETTINGS.replace(r#""m5a.large", "m6i.large""#, r#""m5.large""#),
+    for configuration in [
+        crate::support::CONFIGURATION,
+        &CONFIGURATION.replace(r#""m5a.large", "m6i.large""#, r#""m5.large""#),
     ] {
-        scenario(settings, "2026-11-23 07:30", |cloud| {
+        scenario(configuration, "2026-11-23 07:30", |cloud| {
             stopped(cloud, &[]);
             let plan = cloud.until("2026-11-23 08:00").look();
             assert_eq!(said(&plan), "start: schedule office");
@@ -161,7 +161,7 @@ fn types_are_tried_by_starts_that_have_a_choice() {
         });
     }
     // Without a choice there is nothing to say of what keeps it from another type.
-    scenario(crate::support::SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(crate::support::CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
         assert_eq!(note(&cloud.until("2026-11-23 08:00").look()), "");
@@ -170,7 +170,7 @@ fn types_are_tried_by_starts_that_have_a_choice() {
 
 #[test]
 fn a_type_that_somebody_else_chose_is_kept() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.instance_type = "r5.large".into();
         cloud.machine(&web).tag(TYPE_TAG, "m5.large as m5a.large");
@@ -188,14 +188,14 @@ fn a_type_that_somebody_else_chose_is_kept() {
 }
 
 #[test]
-fn the_wanted_type_comes_back_also_when_the_settings_have_no_fallbacks_any_more() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+fn the_wanted_type_comes_back_also_when_the_configuration_have_no_fallbacks_any_more() {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 20:00").pass();
-        let without = SETTINGS.replace("fallback_types", "# fallback_types");
-        let raw: RawGovernance = toml::from_str(&without).unwrap();
-        cloud.governance = raw.resolve().unwrap();
+        let without = CONFIGURATION.replace("fallback_types", "# fallback_types");
+        let raw: RawScheduleSet = toml::from_str(&without).unwrap();
+        cloud.schedule_set = raw.resolve().unwrap();
         cloud.until("2026-11-24 08:00");
         assert_eq!(order(cloud), "m5.large m5a.large");
         cloud.full.clear();
@@ -206,7 +206,7 @@ fn the_wanted_type_comes_back_also_when_the_settings_have_no_fallbacks_any_more(
 
 #[test]
 fn a_crash_leaves_the_wanted_type_on_record() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.until("2026-11-23 08:00").trouble = Some(Trouble::CrashBeforeMemory);
         cloud.pass();
@@ -220,7 +220,7 @@ fn a_crash_leaves_the_wanted_type_on_record() {
 
 #[test]
 fn a_memory_that_cant_be_read_is_removed() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(TYPE_TAG, "m5.large");
         let plan = cloud.pass();

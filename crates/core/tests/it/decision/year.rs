@@ -6,7 +6,7 @@ use curfew_core::instance::InstanceState::*;
 use curfew_core::timetable::{Action, Edge};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::{Cloud, Evidence, SETTLING, governance, paris};
+use crate::support::{Cloud, Evidence, SETTLING, paris, schedule_set};
 
 const OFFICE: &str = r#"
     [schedules.office]
@@ -46,8 +46,8 @@ fn by_the_timetable(from: Timestamp, to: Timestamp) -> Year {
 }
 
 fn edges(from: Timestamp, to: Timestamp) -> Vec<Edge> {
-    let governance = governance(OFFICE);
-    let timetable = &governance.schedules["office"].timetable;
+    let schedule_set = schedule_set(OFFICE);
+    let timetable = &schedule_set.schedules["office"].timetable;
     timetable
         .edges(from)
         .take_while(|edge| edge.at < to)
@@ -56,7 +56,7 @@ fn edges(from: Timestamp, to: Timestamp) -> Vec<Edge> {
 
 /// A year with passes at those instants. An instance counts as running from its start's call to its stop's.
 fn by_passes(from: Timestamp, passes: impl IntoIterator<Item = Timestamp>) -> Year {
-    let mut cloud = Cloud::new(governance(OFFICE), from, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(OFFICE), from, Evidence::Kept);
     let web = cloud.stopped("office");
     let mut year = Year::default();
     let mut since = from;

@@ -9,16 +9,16 @@ mod machine;
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_core::assess::{Assessment, assess};
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::decision::Decision;
-use curfew_core::govern::Governance;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
 use curfew_core::memory::{
-    Cause, Fallback, HOLD_TAG, LAST_TAG, Last, REQUEST_TAG, RETRY_TAG, TYPE_TAG, Who,
+    Actor, Cause, Fallback, LAST_TAG, Last, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG,
 };
 use curfew_core::plan::{Plan, plan};
 use curfew_core::request::{Ask, Lasting, Request};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::settings::RawGovernance;
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::{FallbackChange, Remember, RetryChange, Step, StepAction, TypesToTry};
 use curfew_core::world::World;
 use jiff::tz::TimeZone;
@@ -29,8 +29,8 @@ pub(crate) use self::machine::{Evidence, Machine};
 /// Longer than any start or stop takes here.
 pub(crate) const SETTLING: SignedDuration = SignedDuration::from_secs(61);
 
-/// The settings of most scenarios: one schedule of each kind.
-pub(crate) const SETTINGS: &str = r#"
+/// The configuration of most scenarios: one schedule of each kind.
+pub(crate) const CONFIGURATION: &str = r#"
     [schedules.office]
     timezone = "Europe/Paris"
     running = "Mon-Fri 08:00-20:00"
@@ -50,9 +50,9 @@ pub(crate) const SETTINGS: &str = r#"
     adopt = "converge"
 "#;
 
-/// The schedules in a settings text.
-pub(crate) fn governance(settings: &str) -> Governance {
-    let raw: RawGovernance = toml::from_str(settings).unwrap();
+/// The schedules in a configuration text.
+pub(crate) fn schedule_set(configuration: &str) -> ScheduleSet {
+    let raw: RawScheduleSet = toml::from_str(configuration).unwrap();
     raw.resolve().unwrap()
 }
 
@@ -79,7 +79,7 @@ pub(crate) enum Trouble {
 /// EC2, and Curfew at work on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cloud {
-    pub(crate) governance: Governance,
+    pub(crate) schedule_set: ScheduleSet,
     pub(crate) now: Timestamp,
     pub(crate) evidence: Evidence,
     pub(crate) machines: BTreeMap<InstanceId, Machine>,
@@ -94,28 +94,28 @@ pub(crate) struct Cloud {
 
 /// Runs a scenario on a Monday in November, as AWS and as an emulator would have it. At its end everything settles, and
 /// planning again after that success must be empty.
-pub(crate) fn scenario(settings: &str, from: &str, run: impl Fn(&mut Cloud)) {
+pub(crate) fn scenario(configuration: &str, from: &str, run: impl Fn(&mut Cloud)) {
     for evidence in [Evidence::Kept, Evidence::Missing] {
-        scenario_on(evidence, settings, from, &run);
+        scenario_on(evidence, configuration, from, &run);
     }
 }
 
 /// Like [`scenario`], where EC2's own evidence makes the difference.
 pub(crate) fn scenario_on(
     evidence: Evidence,
-    settings: &str,
+    configuration: &str,
     from: &str,
     run: impl Fn(&mut Cloud),
 ) {
-    let mut cloud = Cloud::new(governance(settings), paris(from), evidence);
+    let mut cloud = Cloud::new(schedule_set(configuration), paris(from), evidence);
     run(&mut cloud);
     cloud.come_to_rest();
 }
 
 impl Cloud {
-    pub(crate) fn new(governance: Governance, now: Timestamp, evidence: Evidence) -> Self {
+    pub(crate) fn new(schedule_set: ScheduleSet, now: Timestamp, evidence: Evidence) -> Self {
         Self {
-            governance,
+            schedule_set,
             now,
             evidence,
             machines: BTreeMap::new(),
@@ -206,8 +206,8 @@ impl Cloud {
     }
 
     /// `curfew:override` as it stands.
-    pub(crate) fn hold(&self, id: &InstanceId) -> &str {
-        self.tag(id, HOLD_TAG)
+    pub(crate) fn override_(&self, id: &InstanceId) -> &str {
+        self.tag(id, OVERRIDE_TAG)
     }
 
     /// `curfew:retry` as it stands.
@@ -259,7 +259,7 @@ impl Cloud {
         let request = Request {
             ask,
             targets: BTreeSet::from([id.clone()]),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         };
         for step in self.decide(Some(&request), None).steps {
             for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
@@ -270,7 +270,7 @@ impl Cloud {
 
     /// What is judged of a machine now.
     pub(crate) fn assess(&self, id: &InstanceId) -> Assessment<'_> {
-        let world = World::unasked(&self.governance, &[]);
+        let world = World::unasked(&self.schedule_set, &[]);
         assess(&self.machines[id].instance, &world, self.now)
     }
 
@@ -280,7 +280,7 @@ impl Cloud {
     }
 
     /// A pass that the rule of a schedule woke.
-    pub(crate) fn woken_for(&mut self, schedule: &str) -> Plan {
+    pub(crate) fn triggered_for(&mut self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
         self.carry_out(self.decide(None, Some(&schedule)))
     }
@@ -290,7 +290,7 @@ impl Cloud {
         let request = Request {
             ask,
             targets: BTreeSet::from([id.clone()]),
-            by: Who::new("alice"),
+            by: Actor::new("alice"),
         };
         self.carry_out(self.decide(Some(&request), None))
     }
@@ -333,21 +333,21 @@ impl Cloud {
     pub(crate) fn quick_pass(&mut self) {
         let instances = self.observe();
         let world = World {
-            governance: &self.governance,
+            schedule_set: &self.schedule_set,
             instances: &instances,
             request: None,
-            woken_for: None,
+            triggered_for: None,
         };
         self.carry_out(plan(&world, self.now));
     }
 
-    fn decide(&self, request: Option<&Request>, woken_for: Option<&ScheduleName>) -> Plan {
+    fn decide(&self, request: Option<&Request>, triggered_for: Option<&ScheduleName>) -> Plan {
         let instances = self.observe();
         let world = World {
-            governance: &self.governance,
+            schedule_set: &self.schedule_set,
             instances: &instances,
             request,
-            woken_for,
+            triggered_for,
         };
         let decided = plan(&world, self.now);
         assert_eq!(decided, plan(&world, self.now), "a plan is deterministic");

@@ -64,7 +64,7 @@ impl Ledger {
             }
             if one.transition.evidence != Evidence::Inference {
                 let transition = one.transition.clone();
-                let transition = explained(transition, &one.before, instance, &self.governance);
+                let transition = explained(transition, &one.before, instance, &self.schedule_set);
                 one.transition = self.attribute(transition);
             }
             previous = Some(one.transition.cause.clone());
@@ -125,7 +125,7 @@ impl Ledger {
             soon && call.to.contains(&found.to) && call.instances.contains(&found.instance)
         };
         match self.calls.iter().find(fits) {
-            Some(call) if found.cause == Cause::Outside => Transition {
+            Some(call) if found.cause == Cause::External => Transition {
                 by: Some(call.by.clone()),
                 ..found
             },
@@ -135,7 +135,7 @@ impl Ledger {
 }
 
 fn is_explained(transition: &Transition) -> bool {
-    transition.cause != Cause::Outside
+    transition.cause != Cause::External
         || transition.evidence == Evidence::Inference
         || direction(transition.to).is_none()
 }

@@ -112,7 +112,7 @@ impl Ledger {
             state,
             at,
             instance,
-            &self.governance,
+            &self.schedule_set,
         );
         self.commit(found, Some(id), Source::Event(instance, at), now, records);
     }

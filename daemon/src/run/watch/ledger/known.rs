@@ -2,7 +2,7 @@
 
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::memory::{LAST_TAG, Last};
-use curfew_core::timetable::{Action, EARLY_WAKE_UP};
+use curfew_core::timetable::{Action, EARLY_TRIGGER};
 use curfew_core::transition::{Sighting, Transition, direction};
 use jiff::{Timestamp, Unit};
 
@@ -149,7 +149,7 @@ impl Known {
         }
         let tag = instance.tags.get(LAST_TAG);
         let last = tag.and_then(|tag| tag.parse::<Last>().ok());
-        let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_WAKE_UP);
+        let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
         if looked || by_then {
             sighting.last = tag.cloned();
         }

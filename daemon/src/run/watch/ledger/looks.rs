@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::membership::Member;
 use curfew_core::timetable::Action;
 use curfew_core::transition::{Sighting, direction, disappearance, inferred, transition};
 use curfew_journal::Record;
@@ -100,7 +100,7 @@ impl Ledger {
         let Some(known) = self.known.get(id) else {
             return;
         };
-        if let Some(found) = transition(&known.sighting, instance, &self.governance, now) {
+        if let Some(found) = transition(&known.sighting, instance, &self.schedule_set, now) {
             self.commit(found, None, Source::Look(instance, begun), now, records);
         }
     }
@@ -129,7 +129,7 @@ impl Ledger {
             missing,
             at,
             instance,
-            &self.governance,
+            &self.schedule_set,
         );
         self.commit(found, None, Source::Between(at), now, records);
     }
@@ -145,7 +145,7 @@ impl Ledger {
             .filter(|(_, known)| {
                 looks
                     .iter()
-                    .any(|look| self.covers(&look.member, &known.sighting))
+                    .any(|look| self.covers(&look.account_region, &known.sighting))
             })
             .map(|(id, _)| id.clone())
             .collect();
@@ -173,11 +173,11 @@ impl Ledger {
         }
     }
 
-    fn covers(&self, member: &Member, sighting: &Sighting) -> bool {
-        let account = match (&member.account, &self.own) {
+    fn covers(&self, account_region: &AccountRegion, sighting: &Sighting) -> bool {
+        let account = match (&account_region.account, &self.own) {
             (Some(account), _) | (None, Some(account)) => sighting.account == *account,
             (None, None) => !self.others.contains(&sighting.account),
         };
-        account && sighting.region == member.region
+        account && sighting.region == account_region.region
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use curfew_core::membership::Member;
+use curfew_core::account_regions::AccountRegion;
 use curfew_core::memory::LAST_TAG;
 use curfew_core::transition::Transition;
 
@@ -30,11 +30,11 @@ struct Story {
 impl Story {
     /// `web` runs, and the queue, if there is one, has told of things before and has nothing more.
     fn begin(queue: bool) -> Self {
-        let governance = Arc::new(Governance {
+        let schedule_set = Arc::new(ScheduleSet {
             tag: "Schedule".into(),
             schedules: BTreeMap::new(),
         });
-        let mut ledger = Ledger::of(HashMap::new(), governance);
+        let mut ledger = Ledger::of(HashMap::new(), schedule_set);
         if queue {
             ledger = ledger.listening(Region::new("eu-west-3"), true, at("11:59:00"));
         }
@@ -56,12 +56,12 @@ impl Story {
     }
 
     fn look(&mut self, now: &str, instance: &Instance) {
-        let member = Member {
+        let account_region = AccountRegion {
             account: None,
             region: Region::new("eu-west-3"),
         };
         let look = Look {
-            member,
+            account_region,
             begun: at(now),
             instances: vec![instance.clone()],
         };
@@ -129,7 +129,7 @@ fn a_change_that_nothing_explains_is_looked_at_twice() {
     let mut story = Story::begin(false);
     story.look("19:00:01", &instance(InstanceState::Stopping, START));
     story.look("19:00:04", &instance(InstanceState::Stopping, START));
-    assert_eq!(story.told(), "running→stopping 19:00:01 outside (look)");
+    assert_eq!(story.told(), "running→stopping 19:00:01 external (look)");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_stop_and_start_that_no_look_saw_are_inferred_from_the_launch_time() {
     story.look("13:00:10", &again);
     assert_eq!(
         story.told(),
-        "running→stopped 12:30:00 outside (inference)\nstopped→running 12:30:00 outside (look)"
+        "running→stopped 12:30:00 external (inference)\nstopped→running 12:30:00 external (look)"
     );
 }
 
@@ -245,8 +245,8 @@ fn a_run_that_no_look_saw_is_inferred_from_the_launch_time() {
     assert_eq!(
         lines,
         [
-            "stopped→running 20:00:00 outside (inference)",
-            "running→stopped 20:30:00 outside (look)"
+            "stopped→running 20:00:00 external (inference)",
+            "running→stopped 20:30:00 external (look)"
         ]
     );
 }
@@ -274,7 +274,7 @@ fn events_that_waited_for_days_tell_all_of_it_and_the_looks_wait_for_them() {
     story.look("20:00:12", &now);
     assert_eq!(
         story.told(),
-        "running→stopping 19:00:01 outside (event)\nstopping→stopped 19:00:31 outside (event)\n\
+        "running→stopping 19:00:01 external (event)\nstopping→stopped 19:00:31 external (event)\n\
          stopped→pending 19:30:00 request by alice (event)\npending→running 19:30:08 request by alice (event)"
     );
 }
@@ -294,12 +294,12 @@ fn a_queue_that_never_tells_keeps_nothing_back() {
 #[test]
 fn an_instance_that_two_looks_miss_is_gone_and_one_that_ends_by_event_is_gone_at_once() {
     let nobody = |story: &mut Story, now: &str| {
-        let member = Member {
+        let account_region = AccountRegion {
             account: None,
             region: Region::new("eu-west-3"),
         };
         let look = Look {
-            member,
+            account_region,
             begun: at(now),
             instances: Vec::new(),
         };
@@ -309,7 +309,7 @@ fn an_instance_that_two_looks_miss_is_gone_and_one_that_ends_by_event_is_gone_at
     nobody(&mut story, "12:00:10");
     assert_eq!(story.told(), "");
     nobody(&mut story, "12:00:20");
-    assert_eq!(story.told(), "running→terminated 12:00:10 outside (look)");
+    assert_eq!(story.told(), "running→terminated 12:00:10 external (look)");
 
     let mut story = Story::begin(true);
     let ended = instance(InstanceState::Terminated, START);
@@ -319,7 +319,7 @@ fn an_instance_that_two_looks_miss_is_gone_and_one_that_ends_by_event_is_gone_at
     nobody(&mut story, "12:10:50");
     assert_eq!(
         story.told(),
-        "running→shutting-down 12:10:00 outside (event)\nshutting-down→terminated 12:10:30 outside (event)"
+        "running→shutting-down 12:10:00 external (event)\nshutting-down→terminated 12:10:30 external (event)"
     );
 }
 
@@ -360,7 +360,7 @@ fn what_cannot_be_looked_at_is_written_all_the_same() {
     story.tell("12:30:02", &[("stopping", "12:30:01")], None);
     assert_eq!(story.told(), "");
     story.tell("12:31:02", &[], None);
-    assert_eq!(story.told(), "running→stopping 12:30:01 outside (event)");
+    assert_eq!(story.told(), "running→stopping 12:30:01 external (event)");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Which accounts and regions are governed, and as whom another account is entered. Raw values in, valid types out.
+//! Which accounts and regions are managed, and as whom another account is entered. Raw values in, valid types out.
 //!
-//! Accounts and regions are named by the settings, never listed by a call: what is governed is decided by who writes the
-//! settings, not by what a role happens to see.
+//! Accounts and regions are named by the configuration, never listed by a call: what is managed is decided by who writes the
+//! configuration, not by what a role happens to see.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 
 /// One account and region: what a pass is made over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Member {
+pub struct AccountRegion {
     /// The account; none for the one whose credentials Curfew has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
@@ -22,7 +22,7 @@ pub struct Member {
     pub region: Region,
 }
 
-impl fmt::Display for Member {
+impl fmt::Display for AccountRegion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.account {
             Some(account) => write!(f, "{} of account {account}", self.region),
@@ -31,9 +31,9 @@ impl fmt::Display for Member {
     }
 }
 
-/// Every account and region that is governed.
+/// Every account and region that is managed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership {
+pub struct Targets {
     /// The own account's regions; where nothing is said, the region that Curfew itself is in.
     pub regions: Option<Vec<Region>>,
     /// The other accounts.
@@ -52,11 +52,11 @@ pub struct Account {
     /// What the role's trust policy wants to hear besides, so that nobody else gets Curfew to act there.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>
     pub external_id: Option<String>,
-    /// Its governed regions: at least one.
+    /// Its managed regions: at least one.
     pub regions: Vec<Region>,
 }
 
-impl Membership {
+impl Targets {
     /// The own account's regions; `home` is the one that Curfew itself is in.
     pub fn regions<'a>(&'a self, home: &'a Region) -> &'a [Region] {
         match &self.regions {
@@ -66,13 +66,13 @@ impl Membership {
     }
 
     /// Every member, the own account's first.
-    pub fn members(&self, home: &Region) -> Vec<Member> {
-        let own = self.regions(home).iter().map(|region| Member {
+    pub fn account_regions(&self, home: &Region) -> Vec<AccountRegion> {
+        let own = self.regions(home).iter().map(|region| AccountRegion {
             account: None,
             region: region.clone(),
         });
         let others = self.accounts.iter().flat_map(|account| {
-            account.regions.iter().map(|region| Member {
+            account.regions.iter().map(|region| AccountRegion {
                 account: Some(account.id.clone()),
                 region: region.clone(),
             })
@@ -171,21 +171,21 @@ pub struct RawAccount {
     /// The external id that the role's trust policy asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// The regions in which its instances are governed.
+    /// The regions in which its instances are managed.
     pub regions: Vec<String>,
 }
 
-/// Checks `governing.regions` and every `[[account]]`, and reports every problem, not only the first.
+/// Checks `managing.regions` and every `[[account]]`, and reports every problem, not only the first.
 pub(crate) fn resolve(
     regions: Option<&[String]>,
     accounts: &[RawAccount],
-) -> Result<Membership, Vec<Problem>> {
+) -> Result<Targets, Vec<Problem>> {
     let mut problems = Vec::new();
     if accounts.is_empty() && regions.is_some_and(<[String]>::is_empty) {
-        let message = "no region and no account is named, so nothing would be governed; name one, or leave this out";
-        problems.push(Problem::new("governing.regions", message));
+        let message = "no region and no account is named, so nothing would be managed; name one, or leave this out";
+        problems.push(Problem::new("managing.regions", message));
     }
-    let regions = regions.map(|regions| self::regions("governing.regions", regions, &mut problems));
+    let regions = regions.map(|regions| self::regions("managing.regions", regions, &mut problems));
     let mut ids = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut resolved = Vec::new();
@@ -257,7 +257,7 @@ pub(crate) fn resolve(
         }
     }
     if problems.is_empty() {
-        Ok(Membership {
+        Ok(Targets {
             regions,
             accounts: resolved,
         })

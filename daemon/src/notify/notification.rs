@@ -5,7 +5,7 @@ mod own;
 use curfew_aws::error::CloudError;
 use curfew_config::notify::Kind;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
-use curfew_core::memory::Hold;
+use curfew_core::memory::Override;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::skip::Skip;
 use curfew_core::step::Step;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Notice {
+pub struct Notification {
     /// Of what sort.
     pub kind: Kind,
     /// When it happened, or was seen.
@@ -73,7 +73,7 @@ impl Subject {
     }
 }
 
-impl Notice {
+impl Notification {
     /// An instance came to rest in another state; nothing while it is on its way, since its arrival follows.
     pub fn transition(transition: &Transition) -> Option<Self> {
         use curfew_core::instance::InstanceState::{Pending, ShuttingDown, Stopping};
@@ -154,7 +154,7 @@ impl Notice {
         }
     }
 
-    /// An instance that is not as its hold or its enforced schedule wants it.
+    /// An instance that is not as its override or its enforced schedule wants it.
     pub fn contradicts(instance: &Instance, step: &Step, at: Timestamp) -> Self {
         Self {
             what: format!(
@@ -169,17 +169,20 @@ impl Notice {
     }
 
     /// A new hold.
-    pub fn held(instance: &Instance, hold: &Hold, at: Timestamp) -> Self {
+    pub fn held(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
         Self {
-            what: format!("held {} until {} by {}", hold.state, hold.until, hold.by),
-            facts: facts(json!({"event": "placed", "hold": hold})),
-            ..Self::about(instance, Kind::Hold, at)
+            what: format!(
+                "held {} until {} by {}",
+                override_.state, override_.until, override_.by
+            ),
+            facts: facts(json!({"event": "placed", "override": override_})),
+            ..Self::about(instance, Kind::Override, at)
         }
     }
 
-    /// A hold that is over.
-    pub fn released(instance: &Instance, hold: &Hold, at: Timestamp) -> Self {
-        let (how, event) = if hold.is_active(at) {
+    /// An override that is over.
+    pub fn released(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
+        let (how, event) = if override_.is_active(at) {
             ("was ended early", "resumed")
         } else {
             ("is over", "expired")
@@ -187,10 +190,10 @@ impl Notice {
         Self {
             what: format!(
                 "free again: the override by {} ({} until {}) {how}",
-                hold.by, hold.state, hold.until
+                override_.by, override_.state, override_.until
             ),
-            facts: facts(json!({"event": event, "hold": hold})),
-            ..Self::about(instance, Kind::Hold, at)
+            facts: facts(json!({"event": event, "override": override_})),
+            ..Self::about(instance, Kind::Override, at)
         }
     }
 

@@ -1,4 +1,4 @@
-//! The settings' way to the Lambda: one SSM parameter, replaced as a whole, and where it is too small, others that it names.
+//! The configuration's way to the Lambda: one SSM parameter, replaced as a whole, and where it is too small, others that it names.
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::Builder;
@@ -12,17 +12,17 @@ use curfew_core::stack_name::StackName;
 use super::data_change::DataChange;
 
 /// A stack's parameters.
-pub(super) struct SettingsParameter {
+pub(super) struct ConfigurationParameter {
     client: Client,
     pub(super) name: String,
 }
 
-impl SettingsParameter {
+impl ConfigurationParameter {
     pub(super) fn new(conn: &Connection, stack: &StackName) -> Self {
         let config = Builder::from(&conn.sdk).interceptor(conn.calls.clone());
         Self {
             client: Client::from_conf(config.build()),
-            name: format!("/curfew/{stack}/settings"),
+            name: format!("/curfew/{stack}/configuration"),
         }
     }
 

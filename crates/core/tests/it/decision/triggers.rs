@@ -1,27 +1,29 @@
-//! Wake-ups that are early, doubled, late or for somebody else; and the days on which the clocks change.
+//! Triggers that are early, doubled, late or for somebody else; and the days on which the clocks change.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{Ask, Lasting};
 use jiff::SignedDuration;
 
-use crate::support::{Cloud, Evidence, SETTINGS, SETTLING, governance, paris, said, scenario};
+use crate::support::{
+    CONFIGURATION, Cloud, Evidence, SETTLING, paris, said, scenario, schedule_set,
+};
 
 #[test]
-fn an_early_wake_up_applies_the_edge_it_names_and_passes_in_between_do_not_undo_it() {
+fn an_early_trigger_applies_the_edge_it_names_and_passes_in_between_do_not_undo_it() {
     for schedule in ["office", "strict"] {
-        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             cloud.pass();
             cloud.until("2026-11-23 19:59:00");
             assert_eq!(
-                said(&cloud.woken_for(schedule)),
+                said(&cloud.triggered_for(schedule)),
                 format!("stop: schedule {schedule}")
             );
             let done = format!("2026-11-23T19:00:00Z stop schedule {schedule}");
             assert_eq!(cloud.last(&web), format!("{done} pending"));
             cloud.until("2026-11-23 19:59:40");
             assert_eq!(said(&cloud.pass()), "as_desired");
-            assert_eq!(said(&cloud.woken_for(schedule)), "as_desired");
+            assert_eq!(said(&cloud.triggered_for(schedule)), "as_desired");
             cloud.until("2026-11-23 20:00:14");
             assert_eq!(said(&cloud.pass()), "as_desired");
             cloud.until("2026-11-23 20:00:15").pass();
@@ -34,10 +36,10 @@ fn an_early_wake_up_applies_the_edge_it_names_and_passes_in_between_do_not_undo_
 #[test]
 fn an_early_start_is_verified_before_its_edge() {
     for schedule in ["office", "strict"] {
-        scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
             let web = cloud.stopped(schedule);
             cloud.pass();
-            cloud.until("2026-11-23 07:59:10").woken_for(schedule);
+            cloud.until("2026-11-23 07:59:10").triggered_for(schedule);
             cloud.until("2026-11-23 07:59:50");
             assert_eq!(said(&cloud.pass()), "as_desired");
             cloud.until("2026-11-23 08:00:14");
@@ -51,11 +53,13 @@ fn an_early_start_is_verified_before_its_edge() {
 }
 
 #[test]
-fn an_early_wake_up_counts_for_its_own_schedule_and_its_own_minute_only() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn an_early_trigger_counts_for_its_own_schedule_and_its_own_minute_only() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.until("2026-11-23 19:58:59").woken_for("office");
-        cloud.until("2026-11-23 19:59:00").woken_for("night-stop");
+        cloud.until("2026-11-23 19:58:59").triggered_for("office");
+        cloud
+            .until("2026-11-23 19:59:00")
+            .triggered_for("night-stop");
         cloud.until("2026-11-23 19:59:30").pass();
         assert_eq!(cloud.state(&web), Running);
         assert!(cloud.calls.is_empty());
@@ -63,13 +67,16 @@ fn an_early_wake_up_counts_for_its_own_schedule_and_its_own_minute_only() {
 }
 
 #[test]
-fn an_early_wake_up_ends_the_hold_that_lasts_until_its_edge() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn an_early_trigger_ends_the_override_that_lasts_until_its_edge() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("strict");
         cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 20:00"))));
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 19:59:30");
-        assert_eq!(said(&cloud.woken_for("strict")), "record: schedule strict");
+        assert_eq!(
+            said(&cloud.triggered_for("strict")),
+            "record: schedule strict"
+        );
         cloud.until("2026-11-23 19:59:45");
         assert_eq!(said(&cloud.pass()), "as_desired");
     });
@@ -77,28 +84,28 @@ fn an_early_wake_up_ends_the_hold_that_lasts_until_its_edge() {
 
 #[test]
 fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();
-        cloud.until("2026-11-23 19:59:10").woken_for("office");
+        cloud.until("2026-11-23 19:59:10").triggered_for("office");
         cloud.until("2026-11-23 19:59:50");
         assert_eq!(said(&cloud.ask_start(&web)), "start: request by alice");
         cloud.until("2026-11-23 20:01").pass();
         assert_eq!(cloud.state(&web), Running);
     });
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
         cloud.pass();
-        cloud.until("2026-11-23 19:59:10").woken_for("strict");
+        cloud.until("2026-11-23 19:59:10").triggered_for("strict");
         cloud.until("2026-11-23 19:59:50").ask_start(&web);
         assert_eq!(cloud.request(&web), "2026-11-23T19:00:01Z start by alice");
         cloud.until("2026-11-23 20:01").pass();
         cloud.until("2026-11-23 20:02").pass();
         assert_eq!(cloud.state(&web), Running);
     });
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.until("2026-11-23 19:59:10").woken_for("office");
+        cloud.until("2026-11-23 19:59:10").triggered_for("office");
         cloud.until("2026-11-23 19:59:45");
         cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 23:00"))));
         assert_eq!(
@@ -110,18 +117,18 @@ fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
 }
 
 #[test]
-fn doubled_late_and_foreign_wake_ups_change_nothing() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn doubled_late_and_foreign_triggers_change_nothing() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00:00");
-        cloud.woken_for("office");
-        cloud.woken_for("office");
+        cloud.triggered_for("office");
+        cloud.triggered_for("office");
         cloud.wait(SETTLING).pass();
         cloud.person_starts(&web).wait(SETTLING);
-        // The stop rule again, an hour late; a wake-up for the morning's start, out of order; one for another schedule.
+        // The stop rule again, an hour late; a trigger for the morning's start, out of order; one for another schedule.
         cloud.until("2026-11-23 21:00");
         for schedule in ["office", "office", "night-stop", "gone"] {
-            assert_eq!(said(&cloud.woken_for(schedule)), "left_alone");
+            assert_eq!(said(&cloud.triggered_for(schedule)), "left_alone");
         }
         assert_eq!(
             cloud.calls,
@@ -136,7 +143,7 @@ fn three_days(
     state: curfew_core::instance::InstanceState,
     from: &str,
 ) -> Vec<String> {
-    let mut cloud = Cloud::new(governance(SETTINGS), paris(from), Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), paris(from), Evidence::Kept);
     let web = cloud.add("web", state, &[("Schedule", schedule)]);
     let end = cloud.now + SignedDuration::from_hours(72);
     while cloud.now < end {
@@ -187,7 +194,7 @@ fn the_clocks_go_back_and_each_edge_is_applied_once() {
     );
     // What someone starts between the two is not stopped by the second.
     let mut cloud = Cloud::new(
-        governance(SETTINGS),
+        schedule_set(CONFIGURATION),
         paris("2026-10-25 01:30"),
         Evidence::Kept,
     );

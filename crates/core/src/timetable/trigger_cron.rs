@@ -5,8 +5,8 @@
 //! about everything.
 //!
 //! AWS's rules know no time zone. Each source of edges is translated under every offset that its zone has in the
-//! next 400 days; what can't be said exactly in UTC is said more widely, because a wake-up too many costs one empty pass
-//! and a wake-up too few is a bug. Widened are: `L`, `W` and `#` (to the days or weekdays they can name), two day fields
+//! next 400 days; what can't be said exactly in UTC is said more widely, because a trigger too many costs one empty pass
+//! and a trigger too few is a bug. Widened are: `L`, `W` and `#` (to the days or weekdays they can name), two day fields
 //! at once (to the rarer one), and months and years (to their neighbours) where the zone's offset moves a time across
 //! midnight. Weekdays are written by name, because `LocalStack` reads AWS's numbers as Unix ones.
 
@@ -29,13 +29,13 @@ use super::window::Window;
 /// takes in more of a zone's future offsets, and means more rules.
 const HORIZON_HOURS: i64 = 400 * 24;
 
-/// A scheduled wake-up that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
-/// minute early, AWS never does. Longer would let a wake-up for one edge apply the next.
-pub const EARLY_WAKE_UP: SignedDuration = SignedDuration::from_secs(60);
+/// A scheduled trigger that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
+/// minute early, AWS never does. Longer would let a trigger for one edge apply the next.
+pub const EARLY_TRIGGER: SignedDuration = SignedDuration::from_secs(60);
 
 /// A rule that wakes a pass when edges are due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WakeUp {
+pub struct TriggerCron {
     /// When, in UTC and AWS's syntax, with weekdays by name: `cron(0 18 ? * MON-FRI *)`.
     pub expression: String,
     /// The timetables for whose edges it fires, by their places in what was compiled, ascending. For people alone.
@@ -54,10 +54,10 @@ pub struct WakeUp {
 /// let rules: Vec<_> = rules.iter().map(|rule| (rule.expression.as_str(), &rule.timetables[..])).collect();
 /// assert_eq!(rules, [("cron(0 5-7,18,19 ? * MON-FRI *)", &[0, 1][..])]);
 /// ```
-pub fn wake_ups<'a>(
+pub fn triggers<'a>(
     timetables: impl IntoIterator<Item = &'a Timetable>,
     now: Timestamp,
-) -> Vec<WakeUp> {
+) -> Vec<TriggerCron> {
     let now = clamp(now);
     let until = now.checked_add(HORIZON_HOURS.hours()).unwrap_or(now);
     let mut pieces = Pieces::default();
@@ -83,12 +83,12 @@ pub fn wake_ups<'a>(
             moved.extend(moving.map(|(jump, _)| (jump, timetable)));
         }
     }
-    let mut wake_ups = pieces.print();
+    let mut triggers = pieces.print();
     for (jump, timetable) in moved {
-        fire_at(jump, timetable, &mut wake_ups);
+        fire_at(jump, timetable, &mut triggers);
     }
-    wake_ups.sort();
-    wake_ups
+    triggers.sort();
+    triggers
 }
 
 /// Whether a gap moves an edge to `jump`.
@@ -98,19 +98,19 @@ fn moves_to(rules: &Rules, jump: Timestamp) -> bool {
 }
 
 /// Adds a rule for that minute of that date, unless another one fires then.
-fn fire_at(at: Timestamp, timetable: usize, wake_ups: &mut Vec<WakeUp>) {
+fn fire_at(at: Timestamp, timetable: usize, triggers: &mut Vec<TriggerCron>) {
     let wall = wall_at(&TimeZone::UTC, at);
-    let fires = |rule: &WakeUp| {
+    let fires = |rule: &TriggerCron| {
         let cron = rule.expression.parse::<Cron>();
         cron.is_ok_and(|cron| cron.is_at(wall))
     };
-    match wake_ups.iter_mut().find(|rule| fires(rule)) {
+    match triggers.iter_mut().find(|rule| fires(rule)) {
         Some(rule) => {
             if let Err(place) = rule.timetables.binary_search(&timetable) {
                 rule.timetables.insert(place, timetable);
             }
         }
-        None => wake_ups.push(WakeUp {
+        None => triggers.push(TriggerCron {
             expression: format!(
                 "cron({} {} {} {} ? {})",
                 wall.minute % 60,
@@ -385,7 +385,7 @@ impl Pieces {
         }
     }
 
-    fn print(self) -> Vec<WakeUp> {
+    fn print(self) -> Vec<TriggerCron> {
         type Alike = Vec<(Day, BTreeSet<usize>)>;
         // What differs in the weekday only, or in the day of the month only, becomes one rule as well.
         let mut merged: BTreeMap<(u64, u64, DaysOfYear), Alike> = BTreeMap::new();
@@ -404,7 +404,7 @@ impl Pieces {
                 _ => same.push((day, timetables)),
             }
         }
-        let mut wake_ups: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let mut triggers: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for ((minutes, hours, days), each_day) in merged {
             for (day, timetables) in each_day {
                 let time = format!("{} {}", numbers(minutes, 0, 59), numbers(hours, 0, 23));
@@ -412,13 +412,13 @@ impl Pieces {
                     day,
                     ..days.clone()
                 };
-                let same = wake_ups.entry(format!("cron({time} {days})")).or_default();
+                let same = triggers.entry(format!("cron({time} {days})")).or_default();
                 same.extend(timetables);
             }
         }
-        let wake_ups = wake_ups.into_iter();
-        wake_ups
-            .map(|(expression, timetables)| WakeUp {
+        let triggers = triggers.into_iter();
+        triggers
+            .map(|(expression, timetables)| TriggerCron {
                 expression,
                 timetables: timetables.into_iter().collect(),
             })

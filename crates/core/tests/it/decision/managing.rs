@@ -1,23 +1,25 @@
-//! Which schedule governs an instance, what is never touched, and tags that can't be read.
+//! Which schedule manages an instance, what is never touched, and tags that can't be read.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
-use curfew_core::memory::{HOLD_TAG, LAST_TAG, REQUEST_TAG};
+use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 use curfew_core::request::{Ask, Lasting};
 use curfew_core::skip::SkipCode;
 use curfew_core::timetable::Desired;
 
-use crate::support::{Cloud, SETTINGS, SETTLING, detail, governance, note, paris, said, scenario};
+use crate::support::{
+    CONFIGURATION, Cloud, SETTLING, detail, note, paris, said, scenario, schedule_set,
+};
 
 /// What is said of a running machine with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
 fn in_the_evening(
-    settings: &str,
+    configuration: &str,
     tags: &[(&str, &str)],
     prepare: impl Fn(&mut Cloud),
     reason: &str,
     sentence: &str,
 ) {
-    scenario(settings, "2026-11-23 19:00", |cloud| {
+    scenario(configuration, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, tags);
         prepare(cloud);
         cloud.until("2026-11-23 20:00:10");
@@ -29,31 +31,31 @@ fn in_the_evening(
 }
 
 #[test]
-fn without_a_tag_or_a_match_it_is_ungoverned() {
+fn without_a_tag_or_a_match_it_is_unmanaged() {
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &[("Schedule", "  ")],
         |_| {},
-        "ungoverned",
-        "no schedule governs it: it has no governing tag, and no schedule's `match` takes it",
+        "unmanaged",
+        "no schedule manages it: it has no managing tag, and no schedule's `match` takes it",
     );
 }
 
 #[test]
-fn where_no_schedule_governs_an_override_wants_nothing() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
-        let hold = "running since 2026-11-23T17:00:00Z until 2026-11-23T22:00:00Z by alice";
-        let web = cloud.add("web", Stopped, &[(HOLD_TAG, hold)]);
+fn where_no_schedule_manages_an_override_wants_nothing() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
+        let override_ = "running since 2026-11-23T17:00:00Z until 2026-11-23T22:00:00Z by alice";
+        let web = cloud.add("web", Stopped, &[(OVERRIDE_TAG, override_)]);
         let seen = cloud.assess(&web);
         assert_eq!(seen.desired, Desired::Unmanaged);
-        assert_eq!(seen.hold.unwrap().to_string(), hold);
-        assert_eq!(said(&cloud.pass()), "ungoverned");
+        assert_eq!(seen.override_.unwrap().to_string(), override_);
+        assert_eq!(said(&cloud.pass()), "unmanaged");
     });
 }
 
 #[test]
 fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
-    let governance = governance(
+    let schedule_set = schedule_set(
         r#"
         [schedules.office]
         timezone = "Europe/Paris"
@@ -64,7 +66,7 @@ fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
         stop = "cron(0 20 * * ? 2020)"
         "#,
     );
-    let warnings = governance.warnings(paris("2026-11-23 19:00"));
+    let warnings = schedule_set.warnings(paris("2026-11-23 19:00"));
     let keys: Vec<&str> = warnings
         .iter()
         .map(|warning| warning.key.as_str())
@@ -75,7 +77,7 @@ fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
 #[test]
 fn none_opts_out() {
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &[("Schedule", "None")],
         |_| {},
         "opted_out",
@@ -86,7 +88,7 @@ fn none_opts_out() {
 #[test]
 fn an_unknown_schedule_is_named_with_those_that_exist() {
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &[("Schedule", "offcie")],
         |_| {},
         "unknown_schedule",
@@ -96,8 +98,8 @@ fn an_unknown_schedule_is_named_with_those_that_exist() {
 }
 
 #[test]
-fn a_schedule_in_the_tag_governs() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn a_schedule_in_the_tag_manages() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running(" Mon-Fri 08:00-20:00 Europe/Paris ");
         cloud.until("2026-11-23 20:00");
         assert_eq!(said(&cloud.pass()), "stop: schedule inline");
@@ -111,7 +113,7 @@ fn a_schedule_in_the_tag_governs() {
 #[test]
 fn a_schedule_in_the_tag_that_cant_be_read_is_explained() {
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &[("Schedule", "Mon-Fri 08:00-25:00 Europe/Pariss")],
         |_| {},
         "malformed_schedule",
@@ -122,7 +124,7 @@ fn a_schedule_in_the_tag_that_cant_be_read_is_explained() {
 }
 
 const MATCHERS: &str = r#"
-    [governing]
+    [managing]
     tag = "Hours"
 
     [schedules.dev]
@@ -137,7 +139,7 @@ const MATCHERS: &str = r#"
 "#;
 
 #[test]
-fn a_match_governs_and_the_tag_comes_first() {
+fn a_match_manages_and_the_tag_comes_first() {
     for (tags, by) in [
         (vec![("Environment", "dev-2")], "dev"),
         (vec![("Team", "blue"), ("Tier", "1")], "blue"),
@@ -169,8 +171,8 @@ fn half_a_match_is_none() {
         MATCHERS,
         &[("Team", "blue"), ("Tier", "10"), ("Schedule", "dev")],
         |_| {},
-        "ungoverned",
-        "no schedule governs it: it has no governing tag, and no schedule's `match` takes it",
+        "unmanaged",
+        "no schedule manages it: it has no managing tag, and no schedule's `match` takes it",
     );
 }
 
@@ -227,7 +229,7 @@ fn what_another_tool_manages_is_left_to_it() {
         ),
     ] {
         in_the_evening(
-            SETTINGS,
+            CONFIGURATION,
             &[("Schedule", "strict"), (key, value)],
             |_| {},
             reason,
@@ -238,7 +240,7 @@ fn what_another_tool_manages_is_left_to_it() {
         );
     }
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &[("Schedule", "strict")],
         |cloud| {
             for machine in cloud.machines.values_mut() {
@@ -270,19 +272,19 @@ fn what_is_managed_and_named_by_its_id_is_acted_on() {
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         assert_eq!(plan.skipped[0].reason.code(), SkipCode::AutoScalingGroup);
     });
-    // A request and a hold name it as well; what the schedule wants afterwards is not theirs to say.
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    // A request and an override name it as well; what the schedule wants afterwards is not theirs to say.
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
         let until = Lasting::Until(paris("2026-11-23 21:00"));
         let plan = cloud.ask(&web, Ask::Stop(until));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         cloud.pass();
-        assert_eq!(said(&cloud.look()), "held");
+        assert_eq!(said(&cloud.look()), "overridden");
         cloud.until("2026-11-23 21:00:10");
         assert_eq!(said(&cloud.look()), "auto_scaling_group");
     });
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
         let plan = cloud.ask(&web, Ask::Stop(Lasting::NextEdge));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
@@ -305,20 +307,20 @@ fn what_would_not_survive_a_stop_is_never_stopped() {
         }
     };
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &tags,
         each(|instance| instance.root_device = RootDevice::InstanceStore),
         "instance_store",
         "its root volume is instance store, which does not survive a stop",
     );
     in_the_evening(
-        SETTINGS,
+        CONFIGURATION,
         &tags,
         each(|instance| instance.purchase = Purchase::OneTimeSpot),
         "one_time_spot",
         "it is a one-time Spot instance, which can't be stopped",
     );
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
         cloud.until("2026-11-23 20:00");
@@ -328,7 +330,7 @@ fn what_would_not_survive_a_stop_is_never_stopped() {
 
 #[test]
 fn what_is_never_touched_has_no_next_edge() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         assert_eq!(
             cloud.look().next_edge.unwrap().to_string(),
@@ -341,7 +343,7 @@ fn what_is_never_touched_has_no_next_edge() {
 
 #[test]
 fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(LAST_TAG, "yesterday");
         let plan = cloud.pass();
@@ -359,7 +361,7 @@ fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
 
 #[test]
 fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("strict");
         cloud.machine(&web).tag(LAST_TAG, "");
         let plan = cloud.pass();
@@ -375,7 +377,7 @@ fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
 
 #[test]
 fn a_memory_of_the_far_future_is_no_memory() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud
             .machine(&web)
@@ -396,7 +398,7 @@ fn a_memory_of_the_far_future_is_no_memory() {
 
 #[test]
 fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.stopped("office");
         cloud
             .until("2026-11-23 19:51")
@@ -418,7 +420,7 @@ fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
         ("2026-11-23 19:00", "as_desired"),
         ("2026-11-23 18:59", "record: adopted"),
     ] {
-        scenario(SETTINGS, time, |cloud| {
+        scenario(CONFIGURATION, time, |cloud| {
             let web = cloud.stopped("office");
             cloud
                 .machine(&web)
@@ -429,21 +431,21 @@ fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
 }
 
 #[test]
-fn a_hold_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
+fn an_override_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
     for schedule in ["office", "strict"] {
-        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
-            cloud.machine(&web).tag(HOLD_TAG, "till tomorrow");
+            cloud.machine(&web).tag(OVERRIDE_TAG, "till tomorrow");
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "malformed_hold");
+            assert_eq!(said(&plan), "malformed_override");
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:override` is `till tomorrow`, which Curfew can't read; \
                  it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; mend or remove it"
             );
             assert_eq!(plan.next_edge, None, "nothing is due for it until then");
-            cloud.machine(&web).instance.tags.remove(HOLD_TAG);
+            cloud.machine(&web).instance.tags.remove(OVERRIDE_TAG);
             assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
         });
     }
@@ -452,7 +454,7 @@ fn a_hold_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
 #[test]
 fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
     for schedule in ["office", "strict"] {
-        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             cloud.machine(&web).tag(REQUEST_TAG, "please stop");
             cloud.until("2026-11-23 20:00");
@@ -467,8 +469,8 @@ fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
             assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
         });
     }
-    // Also by a hold, which replaces it.
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    // Also by an override, which replaces it.
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud
             .machine(&web)
@@ -482,9 +484,9 @@ fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
 }
 
 #[test]
-fn a_request_for_what_is_not_governed_does_nothing() {
+fn a_request_for_what_is_not_managed_does_nothing() {
     for schedule in ["none", "offcie", ""] {
-        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             assert!(cloud.ask_stop(&web).steps.is_empty());
             assert_eq!(cloud.state(&web), Running);

@@ -1,26 +1,28 @@
-//! Which accounts and regions are governed, as people write it.
+//! Which accounts and regions are managed, as people write it.
 
+use curfew_core::account_regions::{RoleArn, Targets};
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
-use curfew_core::membership::{Membership, RoleArn};
-use curfew_core::settings::RawGovernance;
 
-fn raw(text: &str) -> RawGovernance {
+fn raw(text: &str) -> RawScheduleSet {
     toml::from_str(text).unwrap()
 }
 
-fn membership(text: &str) -> Membership {
-    raw(text).membership().unwrap()
+fn targets(text: &str) -> Targets {
+    raw(text).targets().unwrap()
 }
 
-fn members(text: &str) -> Vec<String> {
+fn account_regions(text: &str) -> Vec<String> {
     let home = Region::new("us-east-1");
-    let members = membership(text).members(&home).into_iter();
-    members.map(|member| member.to_string()).collect()
+    let account_regions = targets(text).account_regions(&home).into_iter();
+    account_regions
+        .map(|account_region| account_region.to_string())
+        .collect()
 }
 
 /// All problems of `text`, one a line.
 fn problems(text: &str) -> String {
-    let problems = raw(text).membership().unwrap_err().into_iter();
+    let problems = raw(text).targets().unwrap_err().into_iter();
     let lines: Vec<String> = problems.map(|problem| problem.to_string()).collect();
     lines.join("\n")
 }
@@ -34,14 +36,14 @@ const PAYMENTS: &str = r#"
 
 #[test]
 fn where_nothing_is_said_the_home_region_is_the_only_member() {
-    assert_eq!(members(""), ["us-east-1"]);
+    assert_eq!(account_regions(""), ["us-east-1"]);
 }
 
 #[test]
 fn the_own_account_comes_first_and_only_with_the_regions_that_are_named() {
     assert_eq!(
-        members(&format!(
-            "[governing]\nregions = ['eu-west-1', 'eu-west-2']\n{PAYMENTS}"
+        account_regions(&format!(
+            "[managing]\nregions = ['eu-west-1', 'eu-west-2']\n{PAYMENTS}"
         )),
         [
             "eu-west-1",
@@ -55,19 +57,19 @@ fn the_own_account_comes_first_and_only_with_the_regions_that_are_named() {
 #[test]
 fn an_account_that_only_watches_over_others_names_no_region_of_its_own() {
     assert_eq!(
-        members(&format!("[governing]\nregions = []\n{PAYMENTS}")),
+        account_regions(&format!("[managing]\nregions = []\n{PAYMENTS}")),
         [
             "eu-west-3 of account 111122223333",
             "eu-central-1 of account 111122223333"
         ]
     );
-    insta::assert_snapshot!(problems("[governing]\nregions = []"), @"`governing.regions`: no region and no account is named, so nothing would be governed; name one, or leave this out");
+    insta::assert_snapshot!(problems("[managing]\nregions = []"), @"`managing.regions`: no region and no account is named, so nothing would be managed; name one, or leave this out");
 }
 
 #[test]
 fn everything_wrong_is_reported_with_its_place() {
     let text = r#"
-        [governing]
+        [managing]
         regions = ["eu-west-3", "Paris", "eu-west-3"]
 
         [[account]]
@@ -95,8 +97,8 @@ fn everything_wrong_is_reported_with_its_place() {
         regions = ["us-gov-east-1"]
     "#;
     insta::assert_snapshot!(problems(text), @r"
-    `governing.regions[1]`: `Paris` is not a region, such as `eu-west-3`
-    `governing.regions[2]`: `eu-west-3` is named twice
+    `managing.regions[1]`: `Paris` is not a region, such as `eu-west-3`
+    `managing.regions[2]`: `eu-west-3` is named twice
     `account[0].id`: `1111-2222-3333` is not an account's id: twelve digits
     `account[0].role_arn`: `curfew-member` is not a role's ARN, such as `arn:aws:iam::111122223333:role/curfew-member`
     `account[0].external_id`: an external id has 2 to 1224 letters, digits and `+=,.@:/-_`
@@ -112,12 +114,12 @@ fn everything_wrong_is_reported_with_its_place() {
 
 #[test]
 fn what_the_lambda_is_told_is_the_same_membership() {
-    let written = raw(&format!("[governing]\nregions = ['eu-west-1']\n{PAYMENTS}"));
-    let told = RawGovernance::from_json(&written.to_json()).unwrap();
-    assert_eq!(told.membership(), written.membership());
+    let written = raw(&format!("[managing]\nregions = ['eu-west-1']\n{PAYMENTS}"));
+    let told = RawScheduleSet::from_json(&written.to_json()).unwrap();
+    assert_eq!(told.targets(), written.targets());
     assert_eq!(
         raw("").to_json(),
-        r#"{"version":"1.0","governing":{"tag":"Schedule"},"schedules":{}}"#
+        r#"{"version":"1.0","managing":{"tag":"Schedule"},"schedules":{}}"#
     );
 }
 

@@ -1,37 +1,37 @@
-//! The accounts and regions that the settings name, kept between invocations: a role that is assumed already needs no call.
+//! The accounts and regions that the configuration names, kept between invocations: a role that is assumed already needs no call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
+use curfew_core::account_regions::{AccountRegion, Targets};
 use curfew_core::instance::Region;
-use curfew_core::membership::{Member, Membership};
 
-/// The members that the settings were last seen to have.
+/// The members that the configuration was last seen to have.
 #[derive(Debug)]
 pub struct Members {
     connection: Connection,
-    /// The own account in the function's own region: all there is, where the settings say nothing.
+    /// The own account in the function's own region: all there is, where the configuration says nothing.
     home: Organisation,
     known: Mutex<Known>,
 }
 
-/// What is known of the settings' members.
+/// What is known of the configuration's members.
 #[derive(Clone, Debug)]
 struct Known {
-    membership: Arc<Membership>,
+    targets: Arc<Targets>,
     organisation: Organisation,
 }
 
 impl Members {
     /// Members that are reached by way of `connection`.
     pub fn new(connection: &Connection) -> Self {
-        let membership = Arc::new(Membership::default());
-        let home = Organisation::open(connection, &membership);
+        let targets = Arc::new(Targets::default());
+        let home = Organisation::open(connection, &targets);
         Self {
             connection: connection.clone(),
             known: Mutex::new(Known {
-                membership,
+                targets,
                 organisation: home.clone(),
             }),
             home,
@@ -44,37 +44,37 @@ impl Members {
     }
 
     /// The member whose state changes EventBridge tells the function of.
-    pub(crate) fn home_member(&self) -> Member {
-        Member {
+    pub(crate) fn home_account_region(&self) -> AccountRegion {
+        AccountRegion {
             account: None,
             region: Region::new(self.connection.region()),
         }
     }
 
-    /// Whether the settings that were last seen have no other member than the home one.
+    /// Whether the configuration that were last seen have no other member than the home one.
     pub(crate) fn are_home_alone(&self) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_home_alone(&known.membership)
+        self.is_home_alone(&known.targets)
     }
 
     /// All members of `membership`.
-    pub(crate) fn of(&self, membership: &Arc<Membership>) -> Organisation {
+    pub(crate) fn of(&self, targets: &Arc<Targets>) -> Organisation {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.membership != *membership {
+        if known.targets != *targets {
             *known = Known {
-                membership: Arc::clone(membership),
-                organisation: if self.is_home_alone(membership) {
+                targets: Arc::clone(targets),
+                organisation: if self.is_home_alone(targets) {
                     self.home.clone()
                 } else {
-                    Organisation::open(&self.connection, membership)
+                    Organisation::open(&self.connection, targets)
                 },
             };
         }
         known.organisation.clone()
     }
 
-    pub(crate) fn is_home_alone(&self, membership: &Membership) -> bool {
+    pub(crate) fn is_home_alone(&self, targets: &Targets) -> bool {
         let home = Region::new(self.connection.region());
-        membership.accounts.is_empty() && membership.regions(&home) == [home.clone()]
+        targets.accounts.is_empty() && targets.regions(&home) == [home.clone()]
     }
 }

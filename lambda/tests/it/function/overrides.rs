@@ -11,10 +11,10 @@ fn wake(schedule: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_hold_outlives_the_edge_and_ends_like_one() {
+async fn an_override_outlives_the_edge_and_ends_like_one() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/start?for=3h").await;
-    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "hold", "next_edge"]).join("\n"), @r#"web | held | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
+    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "override", "next_edge"]).join("\n"), @r#"web | overridden | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
     assert_eq!(
         world.tag("web", "curfew:override").as_deref(),
         Some("running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by http 127.0.0.1")
@@ -24,11 +24,15 @@ async fn a_hold_outlives_the_edge_and_ends_like_one() {
     assert_eq!(world.state("web"), "running", "held over the stop at 20:00");
     world.ec2.advance(SignedDuration::from_hours(2));
     world.send(&wake("office")).await.unwrap();
-    assert_eq!(world.state("web"), "stopping", "the hold's end is an edge");
+    assert_eq!(
+        world.state("web"),
+        "stopping",
+        "the override's end is an edge"
+    );
 }
 
 #[tokio::test]
-async fn resume_ends_the_hold_and_does_what_the_schedule_wants() {
+async fn resume_ends_the_override_and_does_what_the_schedule_wants() {
     let world = World::with([at_work("web")]).await;
     world
         .post("/stop", r#"{"until": "2026-11-23T23:30:00+01:00"}"#)
@@ -40,7 +44,7 @@ async fn resume_ends_the_hold_and_does_what_the_schedule_wants() {
     world.ec2.advance(SignedDuration::from_mins(10));
     let answer = world.post("/resume", "").await;
     assert_eq!(
-        answer.of_instances(&["before", "result", "hold"]),
+        answer.of_instances(&["before", "result", "override"]),
         ["web | stopped | starting | null"]
     );
     assert_eq!(
@@ -78,9 +82,9 @@ async fn a_stop_of_an_instance_that_is_just_starting_waits_until_it_runs() {
     let plain = world.get("/stop").await;
     insta::assert_snapshot!(plain.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | request by http 127.0.0.1: it is pending now; a later pass makes it stopped");
     assert_eq!(plain.status, 200);
-    let hold = world.get("/stop?for=1h").await;
-    insta::assert_snapshot!(hold.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | override by http 127.0.0.1: it is pending now; a later pass makes it stopped");
-    assert_eq!(hold.status, 200);
+    let override_ = world.get("/stop?for=1h").await;
+    insta::assert_snapshot!(override_.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | override by http 127.0.0.1: it is pending now; a later pass makes it stopped");
+    assert_eq!(override_.status, 200);
     world.ec2.advance(SignedDuration::from_mins(1));
     world.send(&wake("office")).await.unwrap();
     assert_eq!(

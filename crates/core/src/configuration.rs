@@ -1,6 +1,6 @@
-//! The part of the settings that decides: the schedules and how they are bound to instances. Raw values in, valid types out.
+//! The part of the configuration that decides: the schedules and how they are bound to instances. Raw values in, valid types out.
 //!
-//! The daemon reads it from its settings file; the Lambda gets the same, as one JSON document, from a parameter.
+//! The daemon reads it from its configuration file; the Lambda gets the same, as one JSON document, from a parameter.
 
 mod document;
 
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::govern::Governance;
+use crate::account_regions::{self, RawAccount, Targets};
 use crate::instance::{InstanceId, InstanceType};
-use crate::membership::{self, Membership, RawAccount};
 use crate::memory::TAGS;
 use crate::problem::Problem;
-use crate::schedule::{Adopt, Firmness, Matcher, Pattern, Schedule, ScheduleName, StopBy};
+use crate::schedule::{Adopt, Enforcement, Matcher, Pattern, Schedule, ScheduleName, StopBy};
+use crate::schedule_set::ScheduleSet;
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
 
 pub use self::document::{BadVersion, DocumentError, DocumentVersion};
@@ -27,39 +27,39 @@ const MAX_FALLBACK_TYPES: usize = 8;
 const INCLUDE_ASG: &str = "a schedule does not act on members of Auto Scaling groups: the group terminates a member that is \
     stopped and launches another, and what was on it is lost; remove the key (single members can be named in `match.ids`)";
 
-/// `[governing]`, `[schedules.*]` and `[[account]]`, as written.
+/// `[managing]`, `[schedules.*]` and `[[account]]`, as written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct RawGovernance {
+pub struct RawScheduleSet {
     /// In a document that is published: the file that it comes from, with the machine that this is on. Decides nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// How instances are bound to schedules.
     #[serde(default)]
-    pub governing: RawGoverning,
+    pub managing: RawManaging,
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
-    /// Other accounts whose instances are governed too.
+    /// Other accounts whose instances are managed too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<RawAccount>,
 }
 
-/// `[governing]`.
+/// `[managing]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct RawGoverning {
+pub struct RawManaging {
     /// The key of the tag by which an instance names its schedule.
     #[serde(default = "default_tag")]
     pub tag: String,
-    /// The regions of the own account whose instances are governed; where nothing is said, the one that Curfew is in.
+    /// The regions of the own account whose instances are managed; where nothing is said, the one that Curfew is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regions: Option<Vec<String>>,
 }
 
-impl Default for RawGoverning {
+impl Default for RawManaging {
     fn default() -> Self {
         Self {
             tag: default_tag(),
@@ -69,7 +69,7 @@ impl Default for RawGoverning {
 }
 
 fn default_tag() -> String {
-    Governance::DEFAULT_TAG.to_owned()
+    ScheduleSet::DEFAULT_TAG.to_owned()
 }
 
 /// `[schedules.NAME]`.
@@ -170,34 +170,34 @@ impl RawSchedule {
     }
 }
 
-impl RawGovernance {
+impl RawScheduleSet {
     /// Reads the document that the Lambda gets: of this version, an older one, or one that is newer in the minor only.
     pub fn from_json(text: &str) -> Result<Self, DocumentError> {
         document::read(text)
     }
 
-    /// The document that the Lambda gets, of [`DocumentVersion::CURRENT`]: the same for the same settings.
+    /// The document that the Lambda gets, of [`DocumentVersion::CURRENT`]: the same for the same configuration.
     pub fn to_json(&self) -> String {
         document::write(self)
     }
 
-    /// Checks which accounts and regions are governed, and reports every problem, not only the first.
-    pub fn membership(&self) -> Result<Membership, Vec<Problem>> {
-        membership::resolve(self.governing.regions.as_deref(), &self.account)
+    /// Checks which accounts and regions are managed, and reports every problem, not only the first.
+    pub fn targets(&self) -> Result<Targets, Vec<Problem>> {
+        account_regions::resolve(self.managing.regions.as_deref(), &self.account)
     }
 
     /// Checks everything that decides, and reports every problem, not only the first.
-    pub fn resolve(&self) -> Result<Governance, Vec<Problem>> {
+    pub fn resolve(&self) -> Result<ScheduleSet, Vec<Problem>> {
         let mut problems = Vec::new();
-        let tag = self.governing.tag.trim().to_owned();
+        let tag = self.managing.tag.trim().to_owned();
         if !(1..=128).contains(&tag.chars().count()) {
             problems.push(Problem::new(
-                "governing.tag",
+                "managing.tag",
                 "a tag's key has 1 to 128 characters",
             ));
         } else if TAGS.contains(&tag.as_str()) {
             let message = format!("`{tag}` is where Curfew keeps its memory; name another tag");
-            problems.push(Problem::new("governing.tag", message));
+            problems.push(Problem::new("managing.tag", message));
         }
         let mut resolver = Resolver {
             raw: self,
@@ -213,7 +213,7 @@ impl RawGovernance {
             }
         }
         if resolver.problems.is_empty() {
-            Ok(Governance { tag, schedules })
+            Ok(ScheduleSet { tag, schedules })
         } else {
             Err(resolver.problems)
         }
@@ -222,7 +222,7 @@ impl RawGovernance {
 
 /// Resolves schedules that are made of other schedules, once each.
 struct Resolver<'a> {
-    raw: &'a RawGovernance,
+    raw: &'a RawScheduleSet,
     /// What each schedule says by itself; nothing where it has problems.
     own: BTreeMap<&'a str, Option<Timetable>>,
     /// The schedules that each is made of in the end, each once: through several levels of `any_of` one comes up again and
@@ -267,10 +267,10 @@ impl<'a> Resolver<'a> {
             return None;
         }
         let mut schedule = Schedule::new(parsed_name.ok()?, timetable?);
-        schedule.firmness = if raw.enforce {
-            Firmness::Enforced
+        schedule.enforcement = if raw.enforce {
+            Enforcement::Enforced
         } else {
-            Firmness::OncePerEdge
+            Enforcement::OncePerEdge
         };
         schedule.catch_up = catch_up;
         schedule.adopt = raw.adopt;
@@ -289,12 +289,12 @@ impl<'a> Resolver<'a> {
             return self.own(name, raw);
         }
         let parts = self.parts(name, raw)?;
-        let members: Vec<_> = parts
+        let account_regions: Vec<_> = parts
             .iter()
             .map(|part| self.own(part, &self.raw.schedules[*part]))
             .collect();
-        let members = members.into_iter().collect::<Option<Vec<_>>>()?;
-        Some(Timetable::any_of(members))
+        let account_regions = account_regions.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Timetable::any_of(account_regions))
     }
 
     fn own(&mut self, name: &'a str, raw: &'a RawSchedule) -> Option<Timetable> {
@@ -319,9 +319,9 @@ impl<'a> Resolver<'a> {
         let key = format!("schedules.{name}.any_of");
         let mut parts = Some(Vec::new());
         self.path.push(name);
-        for member in &raw.any_of {
-            let found = match self.member(name, member) {
-                Ok((member, raw)) => self.parts(member, raw),
+        for account_region in &raw.any_of {
+            let found = match self.account_region(name, account_region) {
+                Ok((account_region, raw)) => self.parts(account_region, raw),
                 Err(message) => {
                     self.problems.push(Problem::new(key.clone(), message));
                     None
@@ -342,9 +342,13 @@ impl<'a> Resolver<'a> {
     }
 
     /// The schedule that `name` names as its member, unless there is none or it contains `name` itself.
-    fn member(&self, name: &str, member: &str) -> Result<(&'a str, &'a RawSchedule), String> {
+    fn account_region(
+        &self,
+        name: &str,
+        account_region: &str,
+    ) -> Result<(&'a str, &'a RawSchedule), String> {
         let schedules = &self.raw.schedules;
-        let Some((member, raw)) = schedules.get_key_value(member) else {
+        let Some((account_region, raw)) = schedules.get_key_value(account_region) else {
             let others: Vec<_> = schedules
                 .keys()
                 .filter(|known| *known != name)
@@ -357,15 +361,15 @@ impl<'a> Resolver<'a> {
             };
             return Err(format!(
                 "there is no schedule `{}`; there is {others}",
-                member.escape_debug()
+                account_region.escape_debug()
             ));
         };
-        if self.path.contains(&member.as_str()) {
+        if self.path.contains(&account_region.as_str()) {
             return Err(format!(
-                "`{member}` is made of `{name}` itself; a schedule can't contain itself"
+                "`{account_region}` is made of `{name}` itself; a schedule can't contain itself"
             ));
         }
-        Ok((member, raw))
+        Ok((account_region, raw))
     }
 
     fn fallback_types(&mut self, key: &str, raw: &[String]) -> Vec<InstanceType> {

@@ -1,4 +1,4 @@
-//! Which schedule governs which instance.
+//! Which schedule manages which instance.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,15 +15,15 @@ use crate::timetable::Timetable;
 
 /// All schedules, and the tag by which an instance names its own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Governance {
-    /// The key of the governing tag; tag keys are case-sensitive.
+pub struct ScheduleSet {
+    /// The key of the managing tag; tag keys are case-sensitive.
     pub tag: String,
     /// Every schedule by its name.
     pub schedules: BTreeMap<ScheduleName, Schedule>,
 }
 
-impl Governance {
-    /// The governing tag's key, unless the settings say otherwise.
+impl ScheduleSet {
+    /// The managing tag's key, unless the configuration says otherwise.
     pub const DEFAULT_TAG: &'static str = "Schedule";
 
     /// What of the schedules never happens after `now`, each with its key: see [`Timetable::never_happens`].
@@ -40,7 +40,7 @@ impl Governance {
             .collect()
     }
 
-    /// The schedule that governs an instance, or why none does. The instance's tag comes first: a schedule's name, a schedule
+    /// The schedule that manages an instance, or why none does. The instance's tag comes first: a schedule's name, a schedule
     /// written out, or `none`; then the schedules' matchers, of which exactly one must take it.
     pub fn schedule_for(&self, instance: &Instance) -> Result<Cow<'_, Schedule>, SkipReason> {
         if let Some(value) = self.tag_value(instance) {
@@ -54,7 +54,7 @@ impl Governance {
         only_taker(&takers).map(Cow::Borrowed)
     }
 
-    /// How the schedule that governs an instance came to do so; none where none does.
+    /// How the schedule that manages an instance came to do so; none where none does.
     pub fn claim_on(&self, instance: &Instance) -> Option<Claim> {
         let schedule = self.schedule_for(instance).ok()?;
         let Some(value) = self.tag_value(instance) else {
@@ -74,13 +74,13 @@ impl Governance {
         })
     }
 
-    /// What the governing tag says; a blank tag says nothing.
+    /// What the managing tag says; a blank tag says nothing.
     pub(crate) fn tag_value<'i>(&self, instance: &'i Instance) -> Option<&'i str> {
         let value = instance.tags.get(&self.tag)?.trim();
         (!value.is_empty()).then_some(value)
     }
 
-    /// The schedule that a tag names or holds.
+    /// The schedule that a tag names or overrides.
     pub(crate) fn schedule_in_tag(&self, value: &str) -> Result<Cow<'_, Schedule>, SkipReason> {
         if value.eq_ignore_ascii_case(ScheduleName::NONE) {
             return Err(SkipReason::OptedOut {
@@ -109,7 +109,7 @@ impl Governance {
     }
 }
 
-/// How a schedule came to govern an instance.
+/// How a schedule came to manage an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Claim {
@@ -158,7 +158,7 @@ impl fmt::Display for Claim {
 /// Of the schedules whose matchers take an instance, there must be one: several are never guessed between.
 pub(crate) fn only_taker<'a>(takers: &[&'a Schedule]) -> Result<&'a Schedule, SkipReason> {
     match takers {
-        [] => Err(SkipReason::Ungoverned),
+        [] => Err(SkipReason::Unmanaged),
         [schedule] => Ok(*schedule),
         several => Err(SkipReason::Ambiguous {
             schedules: several

@@ -1,4 +1,4 @@
-//! The settings that decide, as the daemon wrote them: one JSON document in one SSM parameter, or where that is too small, in the
+//! The configuration that decide, as the daemon wrote them: one JSON document in one SSM parameter, or where that is too small, in the
 //! parts that it names.
 
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use curfew_aws::connect::Connection;
 use curfew_aws::document::{Contents, Parts};
 use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_aws::parameter::ParameterStore;
-use curfew_core::govern::Governance;
-use curfew_core::membership::Membership;
-use curfew_core::settings::{DocumentError, RawGovernance};
+use curfew_core::account_regions::Targets;
+use curfew_core::configuration::{DocumentError, RawScheduleSet};
+use curfew_core::schedule_set::ScheduleSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::refusal::{Code, Refusal};
 
-/// How long settings are used before they are read again. A minute is the grain of every schedule, so a change is in force by
+/// How long configuration is used before they are read again. A minute is the grain of every schedule, so a change is in force by
 /// the next edge; longer delays changes, shorter adds a call of about 10 ms to more invocations.
 pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
@@ -26,21 +26,21 @@ pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
 /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>
 pub const FRESH_FOR_WORK: SignedDuration = SignedDuration::from_secs(5);
 
-/// Where the settings come from, and the last good ones.
+/// Where the configuration come from, and the last good ones.
 #[derive(Debug)]
-pub struct Settings {
+pub struct Configuration {
     store: ParameterStore,
     parameter: String,
     known: Mutex<Option<Known>>,
 }
 
-/// What the settings say.
+/// What the configuration says.
 #[derive(Clone, Debug)]
 pub struct InForce {
     /// The schedules, and how instances are bound to them.
-    pub governance: Arc<Governance>,
-    /// The accounts and regions whose instances are governed.
-    pub membership: Arc<Membership>,
+    pub schedule_set: Arc<ScheduleSet>,
+    /// The accounts and regions whose instances are managed.
+    pub targets: Arc<Targets>,
 }
 
 #[derive(Debug)]
@@ -52,17 +52,17 @@ struct Known {
     asked_at: Timestamp,
 }
 
-/// Settings that can't be used.
+/// Configuration that can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ConfigurationError {
     /// There is no such parameter.
-    #[error("the settings parameter `{parameter}` does not exist")]
+    #[error("the configuration parameter `{parameter}` does not exist")]
     Missing {
         /// Its name.
         parameter: String,
     },
     /// The parameter could not be read.
-    #[error("the settings parameter `{parameter}` can't be read")]
+    #[error("the configuration parameter `{parameter}` can't be read")]
     Unread {
         /// Its name.
         parameter: String,
@@ -70,15 +70,15 @@ pub enum SettingsError {
         source: CloudError,
     },
     /// It is for newer code.
-    #[error("the settings parameter `{parameter}` is for a newer release: {source}")]
+    #[error("the configuration parameter `{parameter}` is for a newer release: {source}")]
     Newer {
         /// Its name.
         parameter: String,
         /// Which, and what this code reads.
         source: DocumentError,
     },
-    /// It was read and is no settings document.
-    #[error("the settings parameter `{parameter}` is not valid: {problems}")]
+    /// It was read and is no configuration document.
+    #[error("the configuration parameter `{parameter}` is not valid: {problems}")]
     Invalid {
         /// Its name.
         parameter: String,
@@ -87,8 +87,8 @@ pub enum SettingsError {
     },
 }
 
-impl Settings {
-    /// The settings in that parameter. Nothing is read yet.
+impl Configuration {
+    /// The configuration in that parameter. Nothing is read yet.
     pub fn new(connection: &Connection, parameter: impl Into<String>) -> Self {
         Self {
             store: ParameterStore::new(connection),
@@ -97,12 +97,12 @@ impl Settings {
         }
     }
 
-    /// The settings, read at most `fresh` ago, or the last good ones where none can be had.
+    /// The configuration, read at most `fresh` ago, or the last good ones where none can be had.
     pub async fn current(
         &self,
         clock: &Clock,
         fresh: SignedDuration,
-    ) -> Result<InForce, SettingsError> {
+    ) -> Result<InForce, ConfigurationError> {
         let now = clock.now();
         let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref() {
@@ -123,7 +123,7 @@ impl Settings {
             (Err(error), Some(last_good)) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "settings not read: the last good ones stay in force"
+                    "configuration not read: the last good ones stay in force"
                 );
                 last_good.asked_at = now;
                 Ok(last_good.in_force.clone())
@@ -133,30 +133,30 @@ impl Settings {
     }
 
     /// Reads them; what is known already is not read again, part by part, where the parameter says that it is the same.
-    async fn read(&self, known: Option<&Known>) -> Result<(InForce, Contents), SettingsError> {
+    async fn read(&self, known: Option<&Known>) -> Result<(InForce, Contents), ConfigurationError> {
         let mut contents = self.contents().await?;
         if let Some(known) = known.filter(|known| known.contents == contents) {
             return Ok((known.in_force.clone(), contents));
         }
         let text = match self.document(&contents).await {
-            // Newer settings have been written since, and the older parts are gone.
-            Err(SettingsError::Missing { .. }) => {
+            // Newer configuration has been written since, and the older parts are gone.
+            Err(ConfigurationError::Missing { .. }) => {
                 contents = self.contents().await?;
                 self.document(&contents).await?
             }
             document => document?,
         };
-        let raw = RawGovernance::from_json(&text).map_err(|error| match error {
-            DocumentError::Newer { .. } => SettingsError::Newer {
+        let raw = RawScheduleSet::from_json(&text).map_err(|error| match error {
+            DocumentError::Newer { .. } => ConfigurationError::Newer {
                 parameter: self.parameter.clone(),
                 source: error,
             },
             DocumentError::Malformed(problem) => self.invalid(problem.to_string()),
         })?;
-        let resolved = raw.resolve().and_then(|governance| {
+        let resolved = raw.resolve().and_then(|schedule_set| {
             Ok(InForce {
-                governance: Arc::new(governance),
-                membership: Arc::new(raw.membership()?),
+                schedule_set: Arc::new(schedule_set),
+                targets: Arc::new(raw.targets()?),
             })
         });
         let in_force = resolved.map_err(|problems| {
@@ -166,19 +166,19 @@ impl Settings {
         Ok((in_force, contents))
     }
 
-    async fn document(&self, contents: &Contents) -> Result<String, SettingsError> {
+    async fn document(&self, contents: &Contents) -> Result<String, ConfigurationError> {
         match contents {
             Contents::Whole(document) => Ok(document.clone()),
             Contents::InParts(parts) => self.joined(parts).await,
         }
     }
 
-    async fn contents(&self) -> Result<Contents, SettingsError> {
+    async fn contents(&self) -> Result<Contents, ConfigurationError> {
         let value = self.value(&self.parameter).await?;
         Contents::of(&value).map_err(|error| self.invalid(error.to_string()))
     }
 
-    async fn joined(&self, parts: &Parts) -> Result<String, SettingsError> {
+    async fn joined(&self, parts: &Parts) -> Result<String, ConfigurationError> {
         let mut values = Vec::new();
         for name in parts.names(&self.parameter) {
             values.push(self.value(&name).await?);
@@ -188,39 +188,39 @@ impl Settings {
             .map_err(|error| self.invalid(error.to_string()))
     }
 
-    async fn value(&self, parameter: &str) -> Result<String, SettingsError> {
+    async fn value(&self, parameter: &str) -> Result<String, ConfigurationError> {
         let value = self.store.value(parameter).await;
         value.map_err(|source| {
             let parameter = parameter.to_owned();
             match source.kind {
-                CloudErrorKind::NotFound => SettingsError::Missing { parameter },
-                _ => SettingsError::Unread { parameter, source },
+                CloudErrorKind::NotFound => ConfigurationError::Missing { parameter },
+                _ => ConfigurationError::Unread { parameter, source },
             }
         })
     }
 
-    fn invalid(&self, problems: String) -> SettingsError {
-        SettingsError::Invalid {
+    fn invalid(&self, problems: String) -> ConfigurationError {
+        ConfigurationError::Invalid {
             parameter: self.parameter.clone(),
             problems,
         }
     }
 }
 
-impl From<SettingsError> for Refusal {
-    fn from(error: SettingsError) -> Self {
+impl From<ConfigurationError> for Refusal {
+    fn from(error: ConfigurationError) -> Self {
         let hint = match &error {
-            SettingsError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
-            SettingsError::Unread { source, .. } => format!("{source}; {}", source.hint()),
-            SettingsError::Newer { .. } => {
+            ConfigurationError::Missing { .. } => "`curfew deploy` writes it".to_owned(),
+            ConfigurationError::Unread { source, .. } => format!("{source}; {}", source.hint()),
+            ConfigurationError::Newer { .. } => {
                 "`curfew deploy` of that release brings the function's code up to date".to_owned()
             }
-            SettingsError::Invalid { .. } => {
+            ConfigurationError::Invalid { .. } => {
                 "`curfew check` finds such mistakes before they are deployed".to_owned()
             }
         };
         Self::new(
-            Code::NoSettings,
+            Code::NoConfiguration,
             presentable(&error.to_string()),
             presentable(&hint),
         )

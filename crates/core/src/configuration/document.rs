@@ -1,4 +1,4 @@
-//! The settings document: what the command line and the daemon publish, and the Lambda reads. It carries a version, because the
+//! The configuration document: what the command line and the daemon publish, and the Lambda reads. It carries a version, because the
 //! code on its two ends is deployed at different times.
 //!
 //! [`DocumentVersion::CURRENT`] changes with the document: the minor when a reader may ignore what is new, the major when a reader
@@ -14,14 +14,14 @@ use serde::de::{Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
-use super::{RawGovernance, RawGoverning, RawSchedule};
-use crate::membership::RawAccount;
+use super::{RawManaging, RawSchedule, RawScheduleSet};
+use crate::account_regions::RawAccount;
 use crate::problem::Problem;
 
-/// The version of a settings document, written `1.0`.
+/// The version of a configuration document, written `1.0`.
 ///
 /// ```
-/// use curfew_core::settings::DocumentVersion;
+/// use curfew_core::configuration::DocumentVersion;
 ///
 /// let version: DocumentVersion = "1.3".parse().unwrap();
 /// assert!(DocumentVersion::CURRENT.reads(version), "newer in the minor");
@@ -91,12 +91,12 @@ impl From<DocumentVersion> for String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// It is newer than the reader.
-    #[error("the settings document is of version {found}, and this code reads versions up to {}.x", DocumentVersion::CURRENT.major)]
+    #[error("the configuration document is of version {found}, and this code reads versions up to {}.x", DocumentVersion::CURRENT.major)]
     Newer {
         /// Its version.
         found: DocumentVersion,
     },
-    /// It is no settings document.
+    /// It is no configuration document.
     #[error(transparent)]
     Malformed(#[from] Problem),
 }
@@ -107,7 +107,7 @@ struct Written<'a> {
     version: DocumentVersion,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'a str>,
-    governing: &'a RawGoverning,
+    managing: &'a RawManaging,
     schedules: &'a BTreeMap<String, RawSchedule>,
     #[serde(skip_serializing_if = "slice_is_empty")]
     account: &'a [RawAccount],
@@ -117,22 +117,23 @@ fn slice_is_empty(accounts: &&[RawAccount]) -> bool {
     accounts.is_empty()
 }
 
-/// The settings as a document of this version: the same text for the same settings.
-pub(super) fn write(settings: &RawGovernance) -> String {
+/// The configuration as a document of this version: the same text for the same configuration.
+pub(super) fn write(configuration: &RawScheduleSet) -> String {
     let written = Written {
         version: DocumentVersion::CURRENT,
-        origin: settings.origin.as_deref(),
-        governing: &settings.governing,
-        schedules: &settings.schedules,
-        account: &settings.account,
+        origin: configuration.origin.as_deref(),
+        managing: &configuration.managing,
+        schedules: &configuration.schedules,
+        account: &configuration.account,
     };
     serde_json::to_string(&written)
         .expect("strings, lists and maps with string keys are always JSON")
 }
 
 /// Reads a document of this version, of an older one, or of one that is newer in the minor.
-pub(super) fn read(text: &str) -> Result<RawGovernance, DocumentError> {
-    let malformed = |error: serde_json::Error| Problem::new("settings document", error.to_string());
+pub(super) fn read(text: &str) -> Result<RawScheduleSet, DocumentError> {
+    let malformed =
+        |error: serde_json::Error| Problem::new("configuration document", error.to_string());
     let mut document: Value = serde_json::from_str(text).map_err(malformed)?;
     let mut version = DocumentVersion::UNNAMED;
     if let Value::Object(fields) = &mut document
@@ -152,13 +153,13 @@ pub(super) fn read(text: &str) -> Result<RawGovernance, DocumentError> {
         value: document,
         unknown,
     };
-    Ok(RawGovernance::deserialize(node).map_err(malformed)?)
+    Ok(RawScheduleSet::deserialize(node).map_err(malformed)?)
 }
 
 /// What becomes of a field that a structure does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnknownFields {
-    /// The structure decides: those of the settings refuse it.
+    /// The structure decides: those of the configuration refuse it.
     Refused,
     /// It is left out before the structure sees it.
     Ignored,
@@ -181,9 +182,9 @@ impl<'de> Deserializer<'de> for Node {
                 let fields = fields.into_iter().map(|(key, value)| (key, within(value)));
                 visitor.visit_map(MapDeserializer::new(fields))
             }
-            Value::Array(members) => {
-                visitor.visit_seq(SeqDeserializer::new(members.into_iter().map(within)))
-            }
+            Value::Array(account_regions) => visitor.visit_seq(SeqDeserializer::new(
+                account_regions.into_iter().map(within),
+            )),
             plain => plain.deserialize_any(visitor),
         }
     }
@@ -221,7 +222,7 @@ impl<'de> Deserializer<'de> for Node {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        // The settings' own are words; what one would carry is not looked into.
+        // The configuration's own are words; what one would carry is not looked into.
         self.value.deserialize_enum(name, variants, visitor)
     }
 

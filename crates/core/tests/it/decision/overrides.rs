@@ -3,7 +3,7 @@
 use curfew_core::instance::InstanceState::*;
 use curfew_core::request::{Ask, Lasting};
 
-use crate::support::{SETTINGS, SETTLING, Trouble, detail, note, paris, said, scenario};
+use crate::support::{CONFIGURATION, SETTLING, Trouble, detail, note, paris, said, scenario};
 
 fn running_until(time: &str) -> Ask {
     Ask::Start(Lasting::Until(paris(time)))
@@ -18,14 +18,15 @@ fn ignored_until(time: &str) -> Ask {
 }
 
 #[test]
-fn a_hold_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
+fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
     for schedule in ["office", "strict"] {
-        scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+        scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             let plan = cloud.ask(&web, running_until("2026-11-23 22:00"));
             assert_eq!(said(&plan), "record: override by alice");
-            let hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice";
-            assert_eq!(cloud.hold(&web), hold);
+            let override_ =
+                "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice";
+            assert_eq!(cloud.override_(&web), override_);
             assert_eq!(
                 cloud.last(&web),
                 "2026-11-23T18:00:00Z start override by alice pending"
@@ -33,28 +34,32 @@ fn a_hold_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
             cloud.wait(SETTLING).pass();
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "held");
+            assert_eq!(said(&plan), "overridden");
             assert_eq!(
                 detail(&plan),
                 "alice holds it running until 2026-11-23T21:00:00Z"
             );
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
             assert_eq!(plan.outdated_at, plan.next_edge);
-            // A person does not win against a hold.
+            // A person does not win against an override.
             cloud.person_stops(&web).wait(SETTLING);
             assert_eq!(said(&cloud.pass()), "start: override by alice");
             cloud.until("2026-11-23 21:59:59");
-            assert_eq!(said(&cloud.pass()), "held");
+            assert_eq!(said(&cloud.pass()), "overridden");
             cloud.until("2026-11-23 22:00");
             assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
-            assert_eq!(cloud.hold(&web), hold, "it is a person's, and inert");
+            assert_eq!(
+                cloud.override_(&web),
+                override_,
+                "it is a person's, and inert"
+            );
         });
     }
 }
 
 #[test]
-fn the_end_of_a_hold_is_the_next_edge_as_soon_as_the_hold_is_planned() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn the_end_of_an_override_is_the_next_edge_as_soon_as_the_override_is_planned() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         let plan = cloud.ask(&web, stopped_until("2026-11-23 13:00"));
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 13:00")));
@@ -65,47 +70,47 @@ fn the_end_of_a_hold_is_the_next_edge_as_soon_as_the_hold_is_planned() {
 }
 
 #[test]
-fn a_hold_keeps_it_stopped_over_the_edge() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn an_override_keeps_it_stopped_over_the_edge() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         let plan = cloud.ask(&web, stopped_until("2026-11-24 10:00"));
         assert_eq!(said(&plan), "stop: override by alice");
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "held");
+        assert_eq!(said(&cloud.pass()), "overridden");
         cloud.until("2026-11-24 10:00");
         assert_eq!(said(&cloud.pass()), "start: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-24T09:00:00Z start schedule office pending",
-            "the end of the hold is the edge"
+            "the end of the override is the edge"
         );
     });
 }
 
 #[test]
 fn ignored_is_hands_off_whatever_people_do() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
         let plan = cloud.ask(&web, ignored_until("2026-11-24 12:00"));
         assert_eq!(said(&plan), "record: override by alice");
         cloud.until("2026-11-23 20:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "held_ignored");
+        assert_eq!(said(&plan), "override_ignored");
         assert_eq!(
             detail(&plan),
             "alice asked for hands off until 2026-11-24T11:00:00Z"
         );
         cloud.person_stops(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "held_ignored");
+        assert_eq!(said(&cloud.pass()), "override_ignored");
         cloud.until("2026-11-24 12:00");
         assert_eq!(said(&cloud.pass()), "start: schedule strict");
     });
 }
 
 #[test]
-fn a_hold_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the_pass() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn an_override_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the_pass() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 13:00"));
         let plan = cloud.wait(SETTLING).pass();
@@ -123,14 +128,14 @@ fn a_hold_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the_pass
 }
 
 #[test]
-fn an_edge_of_a_stop_only_schedule_that_passed_during_the_hold_is_due_at_its_end() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn an_edge_of_a_stop_only_schedule_that_passed_during_the_override_is_due_at_its_end() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 21:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "held");
+        assert_eq!(said(&plan), "overridden");
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 22:00")),
@@ -146,8 +151,8 @@ fn an_edge_of_a_stop_only_schedule_that_passed_during_the_hold_is_due_at_its_end
 }
 
 #[test]
-fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_hold_is_not_due_again() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_override_is_not_due_again() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.until("2026-11-23 20:00").pass();
         cloud.wait(SETTLING);
@@ -159,8 +164,8 @@ fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_hold_is_not_due_a
 }
 
 #[test]
-fn the_end_of_a_hold_missed_by_an_outage_is_caught_up() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn the_end_of_an_override_missed_by_an_outage_is_caught_up() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-24 03:00");
@@ -169,8 +174,8 @@ fn the_end_of_a_hold_missed_by_an_outage_is_caught_up() {
 }
 
 #[test]
-fn an_ended_hold_waits_while_its_instance_is_in_flight() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn an_ended_override_waits_while_its_instance_is_in_flight() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, stopped_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 21:59:50").person_starts(&web);
@@ -183,7 +188,7 @@ fn an_ended_hold_waits_while_its_instance_is_in_flight() {
 
 #[test]
 fn an_end_that_was_applied_is_inert() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 22:00").pass();
@@ -195,13 +200,13 @@ fn an_end_that_was_applied_is_inert() {
 }
 
 #[test]
-fn a_second_hold_within_a_second_and_one_over_the_end_of_another_stand() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn a_second_override_within_a_second_and_one_over_the_end_of_another_stand() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, stopped_until("2026-11-23 22:00"));
         cloud.ask(&web, running_until("2026-11-23 23:00"));
         assert_eq!(
-            cloud.hold(&web),
+            cloud.override_(&web),
             "running since 2026-11-23T18:00:01Z until 2026-11-23T22:00:00Z by alice",
             "a second after the first"
         );
@@ -214,14 +219,14 @@ fn a_second_hold_within_a_second_and_one_over_the_end_of_another_stand() {
         cloud.until("2026-11-23 23:00").pass();
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 02:59");
-        assert_eq!(said(&cloud.pass()), "held");
+        assert_eq!(said(&cloud.pass()), "overridden");
         assert_eq!(cloud.state(&web), Running);
     });
 }
 
 #[test]
-fn a_plain_stop_ends_a_long_hold_for_good() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn a_plain_stop_ends_a_long_override_for_good() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-25 12:00"));
         cloud.until("2026-11-23 14:00");
@@ -232,7 +237,7 @@ fn a_plain_stop_ends_a_long_hold_for_good() {
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 20:00")),
-            "the end of the hold is none"
+            "the end of the override is none"
         );
         cloud.until("2026-11-24 08:00");
         assert_eq!(said(&cloud.pass()), "start: schedule office");
@@ -244,15 +249,15 @@ fn a_plain_stop_ends_a_long_hold_for_good() {
         assert_eq!(
             cloud.last(&web),
             "2026-11-25T07:00:00Z start schedule office",
-            "the end of the hold is no word any more"
+            "the end of the override is no word any more"
         );
     });
 }
 
 #[test]
-fn a_hold_over_an_edge_at_its_very_end_leaves_that_edge_due() {
+fn an_override_over_an_edge_at_its_very_end_leaves_that_edge_due() {
     // A stop at 20:00 without an opinion afterwards, and "keep it up until 20:00".
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, running_until("2026-11-23 20:00"));
         cloud.until("2026-11-23 20:00");
@@ -261,8 +266,8 @@ fn a_hold_over_an_edge_at_its_very_end_leaves_that_edge_due() {
 }
 
 #[test]
-fn the_end_of_a_hold_is_applied_although_the_memory_cant_be_read() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn the_end_of_an_override_is_applied_although_the_memory_cant_be_read() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, running_until("2026-11-23 22:00"));
         cloud.machine(&web).tag("curfew:last", "?");
@@ -274,8 +279,8 @@ fn the_end_of_a_hold_is_applied_although_the_memory_cant_be_read() {
 }
 
 #[test]
-fn a_hold_is_placed_first_so_that_a_failed_call_is_tried_again() {
-    scenario(SETTINGS, "2026-11-23 19:00", |cloud| {
+fn an_override_is_placed_first_so_that_a_failed_call_is_tried_again() {
+    scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.trouble = Some(Trouble::CallsFail);
         cloud.ask(&web, stopped_until("2026-11-23 19:30"));
@@ -285,8 +290,8 @@ fn a_hold_is_placed_first_so_that_a_failed_call_is_tried_again() {
 }
 
 #[test]
-fn a_hold_asked_for_in_flight_is_kept_by_a_later_pass() {
-    scenario(SETTINGS, "2026-11-23 07:30", |cloud| {
+fn an_override_asked_for_in_flight_is_kept_by_a_later_pass() {
+    scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         let plan = cloud.ask(&web, stopped_until("2026-11-23 10:00"));
@@ -303,9 +308,9 @@ fn a_hold_asked_for_in_flight_is_kept_by_a_later_pass() {
 }
 
 #[test]
-fn a_hold_that_stops_an_instance_ends_the_start_before_it() {
-    // On a schedule without an opinion nothing is due at the end of this hold: not the start that was never verified either.
-    scenario(SETTINGS, "2026-11-23 09:00", |cloud| {
+fn an_override_that_stops_an_instance_ends_the_start_before_it() {
+    // On a schedule without an opinion nothing is due at the end of this override: not the start that was never verified either.
+    scenario(CONFIGURATION, "2026-11-23 09:00", |cloud| {
         let web = cloud.stopped("night-stop");
         cloud.ask_start(&web);
         cloud.wait(SETTLING);
@@ -316,8 +321,8 @@ fn a_hold_that_stops_an_instance_ends_the_start_before_it() {
 }
 
 #[test]
-fn resuming_ends_the_hold_and_does_what_the_schedule_wants() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+fn resuming_ends_the_override_and_does_what_the_schedule_wants() {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
@@ -328,7 +333,7 @@ fn resuming_ends_the_hold_and_does_what_the_schedule_wants() {
         assert_eq!(cloud.request(&web), "2026-11-23T13:00:00Z start by alice");
         cloud.wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "record: request by alice");
-        // Without a hold it gives the schedule back what somebody changed by hand.
+        // Without an override it gives the schedule back what somebody changed by hand.
         cloud.person_stops(&web).wait(SETTLING);
         assert_eq!(said(&cloud.pass()), "left_alone");
         assert_eq!(
@@ -340,7 +345,7 @@ fn resuming_ends_the_hold_and_does_what_the_schedule_wants() {
 
 #[test]
 fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
@@ -358,8 +363,8 @@ fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
 }
 
 #[test]
-fn resuming_mends_a_hold_that_cant_be_read() {
-    scenario(SETTINGS, "2026-11-23 21:00", |cloud| {
+fn resuming_mends_an_override_that_cant_be_read() {
+    scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
         assert_eq!(
@@ -367,7 +372,7 @@ fn resuming_mends_a_hold_that_cant_be_read() {
             "stop: request by alice"
         );
         assert_eq!(
-            cloud.hold(&web),
+            cloud.override_(&web),
             "ignored since 2026-11-23T20:00:00Z until 2026-11-23T20:00:00Z by alice"
         );
     });
@@ -375,7 +380,7 @@ fn resuming_mends_a_hold_that_cant_be_read() {
 
 #[test]
 fn resuming_in_flight_is_finished_by_a_later_pass() {
-    scenario(SETTINGS, "2026-11-23 12:00", |cloud| {
+    scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();
         cloud.ask(&web, stopped_until("2026-11-24 12:00"));

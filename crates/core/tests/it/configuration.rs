@@ -1,18 +1,18 @@
-//! The settings that decide: every problem is reported, and what is accepted says what it means.
+//! The configuration that decide: every problem is reported, and what is accepted says what it means.
 
-use curfew_core::govern::Governance;
+use curfew_core::configuration::{RawScheduleSet, duration};
 use curfew_core::instance::InstanceType;
-use curfew_core::schedule::{Adopt, Firmness, Schedule, StopBy};
-use curfew_core::settings::{RawGovernance, duration};
+use curfew_core::schedule::{Adopt, Enforcement, Schedule, StopBy};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::Desired;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-fn raw(text: &str) -> RawGovernance {
+fn raw(text: &str) -> RawScheduleSet {
     toml::from_str(text).unwrap()
 }
 
-fn resolved(text: &str) -> Governance {
+fn resolved(text: &str) -> ScheduleSet {
     raw(text).resolve().unwrap()
 }
 
@@ -21,30 +21,30 @@ fn problems(text: &str) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// The settings of a schedule with one line more.
+/// The configuration of a schedule with one line more.
 fn office_with(line: &str) -> String {
     format!("[schedules.office]\ntimezone = \"Europe/Paris\"\nrunning = \"08:00-20:00\"\n{line}")
 }
 
 #[test]
 fn what_is_not_said_has_its_default() {
-    let governance = resolved(&office_with(""));
-    assert_eq!(governance.tag, "Schedule");
-    let office = &governance.schedules["office"];
+    let schedule_set = resolved(&office_with(""));
+    assert_eq!(schedule_set.tag, "Schedule");
+    let office = &schedule_set.schedules["office"];
     assert_eq!(
         *office,
         Schedule::new("office".parse().unwrap(), office.timetable.clone())
     );
-    assert_eq!(office.firmness, Firmness::OncePerEdge);
+    assert_eq!(office.enforcement, Enforcement::OncePerEdge);
     assert_eq!(office.catch_up, SignedDuration::from_hours(24));
     assert_eq!(office.adopt, Adopt::NextEdge);
 }
 
 #[test]
 fn what_is_said_is_taken() {
-    let governance = resolved(
+    let schedule_set = resolved(
         r#"
-        [governing]
+        [managing]
         tag = " Hours "
 
         [schedules.office]
@@ -58,9 +58,9 @@ fn what_is_said_is_taken() {
         match = { ids = ["i-0abc1234"], tags = { Environment = "dev*" } }
         "#,
     );
-    assert_eq!(governance.tag, "Hours");
-    let office = &governance.schedules["office"];
-    assert_eq!(office.firmness, Firmness::Enforced);
+    assert_eq!(schedule_set.tag, "Hours");
+    let office = &schedule_set.schedules["office"];
+    assert_eq!(office.enforcement, Enforcement::Enforced);
     assert_eq!(office.catch_up, SignedDuration::from_hours(30));
     assert_eq!(office.adopt, Adopt::Converge);
     assert_eq!(office.stop_by, StopBy::Hibernating);
@@ -79,7 +79,7 @@ fn every_problem_is_reported_and_not_only_the_first() {
     assert_eq!(
         problems(
             r#"
-            [governing]
+            [managing]
             tag = ""
 
             [schedules."bad name"]
@@ -94,7 +94,7 @@ fn every_problem_is_reported_and_not_only_the_first() {
             "#
         ),
         [
-            "`governing.tag`: a tag's key has 1 to 128 characters",
+            "`managing.tag`: a tag's key has 1 to 128 characters",
             "`schedules.bad name.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?",
             "`schedules.bad name`: `bad name` is not a schedule name: \
              1 to 32 letters, digits, `-` and `_`, beginning with a letter or digit",
@@ -152,15 +152,15 @@ fn fallback_types_are_few_different_and_well_formed() {
 }
 
 #[test]
-fn the_governing_tag_is_not_where_the_memory_is() {
+fn the_managing_tag_is_not_where_the_memory_is() {
     let key_of = |length: usize| {
         let tag = "é".repeat(length);
-        format!("[governing]\ntag = \"{tag}\"")
+        format!("[managing]\ntag = \"{tag}\"")
     };
     assert_eq!(resolved(&key_of(128)).tag.chars().count(), 128);
     assert_eq!(
         problems(&key_of(129)),
-        ["`governing.tag`: a tag's key has 1 to 128 characters"]
+        ["`managing.tag`: a tag's key has 1 to 128 characters"]
     );
     for tag in [
         "curfew:last",
@@ -169,9 +169,9 @@ fn the_governing_tag_is_not_where_the_memory_is() {
         "curfew:type",
     ] {
         assert_eq!(
-            problems(&format!("[governing]\ntag = \"{tag}\"")),
+            problems(&format!("[managing]\ntag = \"{tag}\"")),
             [format!(
-                "`governing.tag`: `{tag}` is where Curfew keeps its memory; name another tag"
+                "`managing.tag`: `{tag}` is where Curfew keeps its memory; name another tag"
             )]
         );
     }
@@ -184,7 +184,7 @@ fn none_and_inline_are_taken() {
         assert_eq!(
             problems(&named(name)),
             [format!(
-                "`schedules.{name}`: `{name}` can't name a schedule: in an instance's tag it means that no schedule governs it"
+                "`schedules.{name}`: `{name}` can't name a schedule: in an instance's tag it means that no schedule manages it"
             )]
         );
     }
@@ -240,7 +240,7 @@ const TWO_OFFICES: &str = r#"
 
 #[test]
 fn any_of_runs_when_one_of_them_wants_it() {
-    let governance = resolved(&format!(
+    let schedule_set = resolved(&format!(
         "{TWO_OFFICES}
         [schedules.any]
         any_of = [\"office-eu\", \"office-in\"]
@@ -251,7 +251,7 @@ fn any_of_runs_when_one_of_them_wants_it() {
     for name in ["any", "again"] {
         let desired = |at: &str| {
             let at: Timestamp = at.parse().unwrap();
-            governance.schedules[name].timetable.desired(at)
+            schedule_set.schedules[name].timetable.desired(at)
         };
         assert_eq!(desired("2026-11-23T02:29:59Z"), Desired::Stopped);
         assert_eq!(desired("2026-11-23T02:30:00Z"), Desired::Running, "India");
@@ -259,14 +259,14 @@ fn any_of_runs_when_one_of_them_wants_it() {
         assert_eq!(desired("2026-11-23T19:00:00Z"), Desired::Stopped);
     }
     assert_eq!(
-        governance.schedules["again"].firmness,
-        Firmness::Enforced,
+        schedule_set.schedules["again"].enforcement,
+        Enforcement::Enforced,
         "policies are its own"
     );
 }
 
 #[test]
-fn an_unknown_member_is_named_with_those_that_exist() {
+fn an_unknown_account_region_is_named_with_those_that_exist() {
     assert_eq!(
         problems(&format!(
             "{TWO_OFFICES}
@@ -305,7 +305,7 @@ fn a_circle_is_reported_once() {
 }
 
 #[test]
-fn any_of_stands_alone_and_a_broken_member_is_reported_once() {
+fn any_of_stands_alone_and_a_broken_account_region_is_reported_once() {
     assert_eq!(
         problems(
             r#"
@@ -344,7 +344,7 @@ fn what_comes_up_again_and_again_counts_once() {
                 .concat()
         })
         .collect();
-    let governance = resolved(&format!(
+    let schedule_set = resolved(&format!(
         "{TWO_OFFICES}
         [schedules.l0]
         any_of = [\"office-eu\"]
@@ -355,8 +355,8 @@ fn what_comes_up_again_and_again_counts_once() {
         any_of = [\"office-eu\", \"office-in\"]"
     ));
     assert_eq!(
-        governance.schedules["l39"].timetable,
-        governance.schedules["both"].timetable
+        schedule_set.schedules["l39"].timetable,
+        schedule_set.schedules["both"].timetable
     );
 }
 
@@ -364,7 +364,7 @@ fn what_comes_up_again_and_again_counts_once() {
 fn unknown_keys_are_refused_wherever_they_stand() {
     for (text, key) in [
         ("schedule = 1", "schedule"),
-        ("[governing]\ntags = \"Hours\"", "tags"),
+        ("[managing]\ntags = \"Hours\"", "tags"),
         (office_with("enforced = true").as_str(), "enforced"),
         (
             office_with("match = { tag = { Team = \"blue\" } }").as_str(),
@@ -375,7 +375,7 @@ fn unknown_keys_are_refused_wherever_they_stand() {
             "start",
         ),
     ] {
-        let error = toml::from_str::<RawGovernance>(text)
+        let error = toml::from_str::<RawScheduleSet>(text)
             .unwrap_err()
             .to_string();
         assert!(
@@ -383,11 +383,11 @@ fn unknown_keys_are_refused_wherever_they_stand() {
             "{text}: {error}"
         );
     }
-    let error = RawGovernance::from_json(r#"{"schedulez":{}}"#).unwrap_err();
+    let error = RawScheduleSet::from_json(r#"{"schedulez":{}}"#).unwrap_err();
     assert!(
         error
             .to_string()
-            .starts_with("`settings document`: unknown field `schedulez`"),
+            .starts_with("`configuration document`: unknown field `schedulez`"),
         "{error}"
     );
 }
@@ -395,7 +395,7 @@ fn unknown_keys_are_refused_wherever_they_stand() {
 #[test]
 fn the_lambdas_document_says_what_the_file_says() {
     let text = r#"
-        [governing]
+        [managing]
         tag = "Hours"
 
         [schedules.lab]
@@ -419,7 +419,7 @@ fn the_lambdas_document_says_what_the_file_says() {
     "#;
     let raw = raw(text);
     let document = raw.to_json();
-    let read = RawGovernance::from_json(&document).unwrap();
+    let read = RawScheduleSet::from_json(&document).unwrap();
     assert_eq!(read, raw);
     assert_eq!(read.to_json(), document);
     assert_eq!(read.resolve(), raw.resolve());
@@ -435,18 +435,18 @@ proptest! {
         name in "\\PC{0,40}",
         line in prop_oneof!["\\PC{0,30}", "[A-Za-z0-9:,;* -]{0,30}"],
         limit in "\\PC{0,12}",
-        members in proptest::collection::vec("[abc]", 0..4),
+        account_regions in proptest::collection::vec("[abc]", 0..4),
         others in proptest::collection::vec("[abc]", 0..4),
     ) {
-        let mut raw = RawGovernance::default();
+        let mut raw = RawScheduleSet::default();
         let schedule = raw.schedules.entry(name).or_default();
         schedule.timezone = Some("Europe/Paris".to_owned());
         schedule.catch_up = Some(limit);
         schedule.only.push(line);
-        raw.schedules.entry("a".to_owned()).or_default().any_of = members;
+        raw.schedules.entry("a".to_owned()).or_default().any_of = account_regions;
         raw.schedules.entry("b".to_owned()).or_default().any_of = others;
         let problems = raw.resolve().unwrap_err();
         prop_assert!(problems.iter().all(|problem| !problem.message.is_empty()));
-        prop_assert_eq!(RawGovernance::from_json(&raw.to_json()).unwrap(), raw);
+        prop_assert_eq!(RawScheduleSet::from_json(&raw.to_json()).unwrap(), raw);
     }
 }

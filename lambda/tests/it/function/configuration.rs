@@ -1,13 +1,13 @@
-//! Where the decisions' settings come from, and what happens without them.
+//! Where the decisions' configuration come from, and what happens without them.
 
-use curfew_lambda::settings::FRESH;
+use curfew_lambda::configuration::FRESH;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use super::world::{World, at_work, schedules};
 
 #[tokio::test]
-async fn settings_are_read_once_and_then_while_they_are_fresh() {
+async fn configuration_is_read_once_and_then_while_they_are_fresh() {
     let world = World::with([at_work("web")]).await;
     for _ in 0..3 {
         assert_eq!(world.get("/status").await.status, 200);
@@ -19,7 +19,7 @@ async fn settings_are_read_once_and_then_while_they_are_fresh() {
 }
 
 #[tokio::test]
-async fn without_settings_nothing_is_decided() {
+async fn without_configuration_nothing_is_decided() {
     for broken in [
         None,
         Some(""),
@@ -30,28 +30,28 @@ async fn without_settings_nothing_is_decided() {
         world.ssm.put(broken.map(str::to_owned));
         assert_eq!(
             world.get("/stop").await.refusal(),
-            (503, "no_settings"),
+            (503, "no_configuration"),
             "{broken:?}"
         );
         let failure = world.send(&json!({"command": "wake"})).await.unwrap_err();
-        assert_eq!(failure.kind, "no_settings");
+        assert_eq!(failure.kind, "no_configuration");
         assert_eq!(world.changes(), 0);
     }
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_settings_is_told() {
+async fn what_is_wrong_with_the_configuration_is_told() {
     let world = World::with([]).await;
     world.ssm.put(Some(
         r#"{"schedules": {"x": {"timezone": "Europe/Pariss", "start": "0 8 * * 9"}}}"#.to_owned(),
     ));
-    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_settings: the settings parameter `/curfew/settings` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; `curfew check` finds such mistakes before they are deployed");
+    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; `curfew check` finds such mistakes before they are deployed");
     world.ssm.put(None);
-    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_settings: the settings parameter `/curfew/settings` does not exist; `curfew deploy` writes it");
+    insta::assert_snapshot!(world.get("/status").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` does not exist; `curfew deploy` writes it");
 }
 
 #[tokio::test]
-async fn broken_settings_leave_the_last_good_ones_in_force() {
+async fn broken_configuration_leave_the_last_good_ones_in_force() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some("{".to_owned()));
@@ -77,7 +77,7 @@ fn of_version(version: &str) -> String {
 }
 
 #[tokio::test]
-async fn settings_for_a_newer_release_are_refused_and_the_last_good_ones_stay() {
+async fn configuration_for_a_newer_release_are_refused_and_the_last_good_ones_stay() {
     let world = World::with([at_work("web")]).await;
     assert_eq!(world.get("/status").await.status, 200);
     world.ssm.put(Some(of_version("2.0")));
@@ -90,12 +90,12 @@ async fn settings_for_a_newer_release_are_refused_and_the_last_good_ones_stay() 
     // One that has just started has none to go on with.
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("2.0")));
-    insta::assert_snapshot!(world.get("/stop").await.told(), @"503 no_settings: the settings parameter `/curfew/settings` is for a newer release: the settings document is of version 2.0, and this code reads versions up to 1.x; `curfew deploy` of that release brings the function's code up to date");
+    insta::assert_snapshot!(world.get("/stop").await.told(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; `curfew deploy` of that release brings the function's code up to date");
     assert_eq!(world.changes(), 0);
 }
 
 #[tokio::test]
-async fn settings_that_are_newer_in_the_minor_are_read_without_what_is_new() {
+async fn a_configuration_that_is_newer_in_the_minor_are_read_without_what_is_new() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("1.9")));
     let names = world.get("/schedules").await.body["schedules"].to_string();
@@ -103,7 +103,7 @@ async fn settings_that_are_newer_in_the_minor_are_read_without_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_newer_than_the_cache_has_the_settings_read_again() {
+async fn a_rule_that_is_newer_than_the_cache_has_the_configuration_read_again() {
     let world = World::with([at_work("web")]).await;
     world.get("/status").await;
     world.ec2.advance(SignedDuration::from_secs(6));
@@ -132,7 +132,7 @@ fn many_schedules(first: u32) -> String {
 }
 
 #[tokio::test]
-async fn settings_in_parts_are_put_together() {
+async fn configuration_in_parts_are_put_together() {
     let world = World::with([at_work("web")]).await;
     let parts = world.ssm.put_document(&many_schedules(1));
     assert!(parts > 1, "{parts}");
@@ -142,7 +142,7 @@ async fn settings_in_parts_are_put_together() {
 }
 
 #[tokio::test]
-async fn settings_that_are_replaced_while_they_are_read_are_read_again() {
+async fn a_configuration_that_is_replaced_while_they_are_read_are_read_again() {
     for reads in 1..3 {
         let world = World::with([at_work("web")]).await;
         world.ssm.put_document(&many_schedules(1));
@@ -156,13 +156,15 @@ async fn settings_that_are_replaced_while_they_are_read_are_read_again() {
 }
 
 #[tokio::test]
-async fn settings_that_lack_a_part_decide_nothing() {
+async fn configuration_that_lack_a_part_decide_nothing() {
     let world = World::with([at_work("web")]).await;
     world.ssm.put_document(&many_schedules(1));
     world.ssm.take_last_part();
     let told = world.get("/stop").await.told();
     assert!(
-        told.starts_with("503 no_settings: the settings parameter `/curfew/settings/"),
+        told.starts_with(
+            "503 no_configuration: the configuration parameter `/curfew/configuration/"
+        ),
         "{told}"
     );
     assert_eq!(world.changes(), 0);

@@ -1,4 +1,4 @@
-//! Notices about Curfew's own work: places that don't answer, the journal, dead letters, the daemon's tasks. They concern no schedule, and so
+//! Notifications about Curfew's own work: places that don't answer, the journal, dead letters, the daemon's tasks. They concern no schedule, and so
 //! everybody who asks for failures.
 
 use std::error::Error as _;
@@ -9,12 +9,12 @@ use curfew_journal::{JournalError, Replaced};
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
 
-use super::{Notice, Subject, facts};
+use super::{Notification, Subject, facts};
 
 /// Who it happened to, where that is nobody but us.
 const CURFEW: &str = "Curfew";
 
-impl Notice {
+impl Notification {
     /// A place that does not answer.
     pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
         Self {

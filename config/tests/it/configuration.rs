@@ -1,9 +1,9 @@
-//! Settings files as people write them, right and wrong.
+//! Configuration files as people write them, right and wrong.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use curfew_config::{AwsSettings, Driver, Overrides, Settings, SettingsError, load};
+use curfew_config::{AwsConfiguration, Configuration, ConfigurationError, Driver, Overrides, load};
 
 fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
     let directory = tempfile::tempdir().unwrap();
@@ -18,7 +18,7 @@ fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
     )
 }
 
-fn settings(text: &str) -> Result<Settings, SettingsError> {
+fn configuration(text: &str) -> Result<Configuration, ConfigurationError> {
     let (_directory, overrides) = with_file(text);
     load(&overrides)
 }
@@ -34,30 +34,33 @@ fn problems(text: &str) -> String {
 
 #[test]
 fn a_file_with_a_tables_name_alone_has_the_defaults_and_an_empty_one_is_refused() {
-    let settings = settings("[governing]").unwrap();
-    assert_eq!(settings.governance.tag, "Schedule");
-    assert_eq!(settings.daemon.driver, Driver::Cloud);
+    let configuration = configuration("[managing]").unwrap();
+    assert_eq!(configuration.schedule_set.tag, "Schedule");
+    assert_eq!(configuration.daemon.driver, Driver::Cloud);
     assert_eq!(
-        settings.stack.heartbeat.unwrap().to_string(),
+        configuration.stack.heartbeat.unwrap().to_string(),
         "rate(5 minutes)"
     );
-    let told = "the settings file `/etc/curfew.toml` is empty: it has no key at all";
+    let told = "the configuration file `/etc/curfew.toml` is empty: it has no key at all";
     assert_eq!(problems(""), told);
-    assert_eq!(problems("# [governing]\n"), told);
+    assert_eq!(problems("# [managing]\n"), told);
 }
 
 #[test]
 fn what_is_published_says_which_file_it_comes_from() {
-    let (directory, overrides) = with_file("[governing]");
-    let settings = load(&overrides).unwrap();
+    let (directory, overrides) = with_file("[managing]");
+    let configuration = load(&overrides).unwrap();
     let file = directory.path().join("curfew.toml");
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
-    assert_eq!(settings.origin, format!("{machine}:{}", file.display()));
-    let published: serde_json::Value = serde_json::from_str(&settings.publication()).unwrap();
-    assert_eq!(published["origin"], settings.origin);
+    assert_eq!(
+        configuration.origin,
+        format!("{machine}:{}", file.display())
+    );
+    let published: serde_json::Value = serde_json::from_str(&configuration.publication()).unwrap();
+    assert_eq!(published["origin"], configuration.origin);
     // What others deploy is the same on each machine.
-    assert!(!settings.document.to_json().contains("origin"));
+    assert!(!configuration.document.to_json().contains("origin"));
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
         colour = "red"
     "#;
     insta::assert_snapshot!(problems(text), @r#"
-    7 problems in the settings:
+    7 problems in the configuration:
       /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
       /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
       /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
@@ -90,7 +93,7 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
 
 #[test]
 fn a_tag_keeps_its_case() {
-    let settings = settings(
+    let configuration = configuration(
         r#"
         [schedules.office]
         timezone = "Europe/Paris"
@@ -99,7 +102,7 @@ fn a_tag_keeps_its_case() {
     "#,
     )
     .unwrap();
-    let office = &settings.governance.schedules["office"];
+    let office = &configuration.schedule_set.schedules["office"];
     assert_eq!(
         office.matcher.tags.keys().collect::<Vec<_>>(),
         ["Environment"]
@@ -108,9 +111,9 @@ fn a_tag_keeps_its_case() {
 
 #[test]
 fn prices_are_by_instance_type_dot_and_all() {
-    let settings =
-        settings("[prices]\n't3.micro' = 0.0118\n'p5.48xlarge' = 98\nspare = 0").unwrap();
-    let prices: Vec<(&str, f64)> = settings
+    let configuration =
+        configuration("[prices]\n't3.micro' = 0.0118\n'p5.48xlarge' = 98\nspare = 0").unwrap();
+    let prices: Vec<(&str, f64)> = configuration
         .prices
         .iter()
         .map(|(instance_type, price)| (instance_type.as_str(), *price))
@@ -124,7 +127,7 @@ fn a_price_is_a_finite_number_from_zero_on() {
     let found = problems("[prices]\n't3.micro' = -0.01\n't3.small' = inf\n't3.large' = nan");
     assert_eq!(
         found,
-        "3 problems in the settings:\n  \
+        "3 problems in the configuration:\n  \
          /etc/curfew.toml: `prices.t3.large`: `NaN` is not a price per hour; write 0 or more\n  \
          /etc/curfew.toml: `prices.t3.micro`: `-0.01` is not a price per hour; write 0 or more\n  \
          /etc/curfew.toml: `prices.t3.small`: `inf` is not a price per hour; write 0 or more"
@@ -142,9 +145,9 @@ fn the_environment_is_over_the_file_and_flags_are_over_the_environment() {
     let read = load(&overrides).unwrap();
     assert_eq!(read.aws.region.as_deref(), Some("eu-west-2"));
     assert_eq!(read.daemon.poll.as_secs(), 20);
-    overrides.aws = AwsSettings {
+    overrides.aws = AwsConfiguration {
         region: Some("eu-west-3".to_owned()),
-        ..AwsSettings::default()
+        ..AwsConfiguration::default()
     };
     assert_eq!(
         load(&overrides).unwrap().aws.region.as_deref(),
@@ -153,7 +156,7 @@ fn the_environment_is_over_the_file_and_flags_are_over_the_environment() {
 }
 
 #[test]
-fn a_holiday_file_beside_the_settings_becomes_dates() {
+fn a_holiday_file_beside_the_configuration_becomes_dates() {
     let (directory, overrides) = with_file(
         "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['holidays.ics', '12-24']",
     );
@@ -239,11 +242,11 @@ fn a_calendar_that_would_end_the_process_is_refused() {
 
 #[test]
 fn a_wrong_value_from_the_environment_names_the_variable() {
-    let (_directory, mut overrides) = with_file("[governing]");
+    let (_directory, mut overrides) = with_file("[managing]");
     overrides.environment =
         HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]);
     insta::assert_snapshot!(load(&overrides).unwrap_err(), @r"
-    1 problem in the settings:
+    1 problem in the configuration:
       CURFEW__DAEMON__DRIVER: `daemon.driver`: found `cluod`; allowed is `cloud` or `daemon`
     ");
 }
@@ -268,7 +271,7 @@ fn a_file_that_is_not_there_is_named() {
     let error = load(&overrides).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the settings file `/nonexistent/curfew.toml` can't be read"
+        "the configuration file `/nonexistent/curfew.toml` can't be read"
     );
 }
 
@@ -279,26 +282,26 @@ fn accounts_and_regions_are_read_and_their_mistakes_are_placed() {
             "[[account]]\nid = '111122223333'\nrole_arn = 'arn:aws:iam::111122223333:role/curfew-member'\n{more}"
         )
     };
-    let good = settings(&account("regions = ['eu-west-3', 'us-east-1']")).unwrap();
-    assert_eq!(good.membership.accounts[0].regions.len(), 2);
+    let good = configuration(&account("regions = ['eu-west-3', 'us-east-1']")).unwrap();
+    assert_eq!(good.targets.accounts[0].regions.len(), 2);
     assert_eq!(good.document.account.len(), 1);
     insta::assert_snapshot!(problems(&account("region = 'eu-west-3'\nregions = []")), @r"
-    1 problem in the settings:
+    1 problem in the configuration:
       /etc/curfew.toml: `account[0].region`: `region` is not a key here; did you mean `regions`? (allowed: `id`, `name`, `role_arn`, `external_id`, `regions`)
     ");
     insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = 'eu-west-3'"), @r#"
-    1 problem in the settings:
+    1 problem in the configuration:
       /etc/curfew.toml: `account[0].regions`: invalid type: string "eu-west-3", expected a sequence
     "#);
     insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = ['eu-west-3']"), @r"
-    1 problem in the settings:
+    1 problem in the configuration:
       /etc/curfew.toml: `account[0]`: `role_arn` is missing
     ");
 }
 
 #[test]
 fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
-    let good = settings(
+    let good = configuration(
         r#"
         [schedules.office]
         timezone = "Europe/Paris"
@@ -339,20 +342,20 @@ fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
         url_file = "webhook"
     "#;
     insta::assert_snapshot!(problems(bad), @r#"
-    6 problems in the settings:
+    6 problems in the configuration:
       /etc/curfew.toml: `notify[0].kinds`: an empty list asks for nothing; leave it out for everything
       /etc/curfew.toml: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
-      /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the settings have no schedules
+      /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the configuration has no schedules
       /etc/curfew.toml: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
       /etc/curfew.toml: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
       /etc/curfew.toml: `notify[3].url_file`: `url` is there too: a webhook has one of them
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'mail'"), @r#"
-    1 problem in the settings:
+    1 problem in the configuration:
       /etc/curfew.toml: `notify[0].type`: found `mail`; allowed is `webhook` or `sns`
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nkinds = ['failures']"), @r#"
-    1 problem in the settings:
-      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `deviation` or `hold`
+    1 problem in the configuration:
+      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `deviation` or `override`
     "#);
 }
