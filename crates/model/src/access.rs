@@ -4,43 +4,43 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::action::{Action, Service};
-use crate::caller::Caller;
+use crate::action::{ApiAction, Service};
+use crate::caller::ApiCaller;
 use crate::error::ApiError;
-use crate::filter::Pattern;
-use crate::ids::{Home, Scope};
-use crate::instance::{Instance, instance_arn};
-use crate::request::{RegionLine, Request};
+use crate::filter::WildcardPattern;
+use crate::ids::{Home, HomeFilter};
+use crate::instance::{Ec2Instance, instance_arn};
+use crate::request::{ApiRequest, RegionLine};
 
 /// A hole in the caller's policy: the action is refused with `UnauthorizedOperation`, for every instance or, as with a
 /// condition on `aws:ResourceTag`, for some. Describe actions have no resource-level permissions (*Actions, resources, and
 /// condition keys for Amazon EC2*), so a denial with a condition never touches them.
 #[derive(Debug, Clone)]
 pub struct Denial {
-    action: Action,
-    scope: Scope,
-    condition: Option<Condition>,
+    action: ApiAction,
+    scope: HomeFilter,
+    condition: Option<TagCondition>,
 }
 
 #[derive(Debug, Clone)]
-struct Condition {
+struct TagCondition {
     key: String,
-    value: Pattern,
-    denied: Denied,
+    value: WildcardPattern,
+    denied: DeniedWhen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Denied {
+enum DeniedWhen {
     WithTag,
     WithoutTag,
 }
 
 impl Denial {
     /// Denies this action in every account and region.
-    pub fn of(action: Action) -> Self {
+    pub fn of(action: ApiAction) -> Self {
         Self {
             action,
-            scope: Scope::default(),
+            scope: HomeFilter::default(),
             condition: None,
         }
     }
@@ -62,10 +62,10 @@ impl Denial {
     /// Only for instances with this tag, its value a pattern of IAM's `StringLike`.
     #[must_use]
     pub fn if_tagged(mut self, key: impl Into<String>, value: &str) -> Self {
-        self.condition = Some(Condition {
+        self.condition = Some(TagCondition {
             key: key.into(),
-            value: Pattern::new(value),
-            denied: Denied::WithTag,
+            value: WildcardPattern::new(value),
+            denied: DeniedWhen::WithTag,
         });
         self
     }
@@ -73,28 +73,28 @@ impl Denial {
     /// For every instance but those with this tag: a policy that allows only what carries it.
     #[must_use]
     pub fn unless_tagged(mut self, key: impl Into<String>, value: &str) -> Self {
-        self.condition = Some(Condition {
+        self.condition = Some(TagCondition {
             key: key.into(),
-            value: Pattern::new(value),
-            denied: Denied::WithoutTag,
+            value: WildcardPattern::new(value),
+            denied: DeniedWhen::WithoutTag,
         });
         self
     }
 
-    fn concerns(&self, home: &Home, action: Action) -> bool {
+    fn concerns(&self, home: &Home, action: ApiAction) -> bool {
         self.action == action && self.scope.covers(home)
     }
 }
 
-impl Condition {
-    fn denies(&self, instance: &Instance) -> bool {
+impl TagCondition {
+    fn denies(&self, instance: &Ec2Instance) -> bool {
         let tagged = instance
             .tags
             .get(&self.key)
             .is_some_and(|value| self.value.matches(value));
         match self.denied {
-            Denied::WithTag => tagged,
-            Denied::WithoutTag => !tagged,
+            DeniedWhen::WithTag => tagged,
+            DeniedWhen::WithoutTag => !tagged,
         }
     }
 }
@@ -179,7 +179,7 @@ impl Access {
     /// Whether the caller is let in at all: EC2 answers a region that the account has not enabled as it answers bad keys.
     pub(crate) fn authenticate(
         &self,
-        caller: &Caller,
+        caller: &ApiCaller,
         service: Service,
         now: Timestamp,
     ) -> Result<(), ApiError> {
@@ -204,8 +204,8 @@ impl Access {
     pub(crate) fn authorize<'a>(
         &self,
         home: &Home,
-        request: &Request,
-        targets: impl Fn() -> Vec<&'a Instance>,
+        request: &ApiRequest,
+        targets: impl Fn() -> Vec<&'a Ec2Instance>,
     ) -> Result<(), ApiError> {
         let action = request.action();
         for denial in &self.denials {
@@ -256,7 +256,7 @@ impl Access {
     }
 }
 
-impl Action {
+impl ApiAction {
     /// Whether it only reads.
     pub fn is_describe(self) -> bool {
         self.name().starts_with("Describe")

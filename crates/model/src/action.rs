@@ -28,14 +28,14 @@ macro_rules! actions {
     ($($service:ident { $($name:ident),+ $(,)? })+) => {
         /// An action that the model knows. Every other one is answered with `InvalidAction`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Action {
+        pub enum ApiAction {
             $($(
                 #[doc = concat!(stringify!($service), "'s `", stringify!($name), "`.")]
                 $name,
             )+)+
         }
 
-        impl Action {
+        impl ApiAction {
             /// Every action.
             pub const ALL: &[Self] = &[$($(Self::$name),+),+];
 
@@ -87,7 +87,7 @@ actions!(
     }
 );
 
-impl Action {
+impl ApiAction {
     /// The permission that it takes, such as `ec2:StopInstances`: several calls share one where there is a form for many
     /// (*Actions, resources, and condition keys for Amazon SQS*).
     pub fn permission(self) -> String {
@@ -108,7 +108,7 @@ impl Action {
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for ApiAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
 use crate::fault::{Fault, Symptom};
-use crate::ids::InstanceId;
+use crate::ids::Ec2InstanceId;
 use crate::instance::SpotKind;
 use crate::launch::Launch;
 use crate::model::Model;
@@ -20,7 +20,7 @@ use crate::model::Model;
 /// A fleet as a file describes it.
 #[derive(Debug, Clone)]
 pub struct Case {
-    instances: Vec<Member>,
+    instances: Vec<CaseInstance>,
     /// What `DescribeSpotInstanceRequests` answers instead of a result.
     spot_error: Option<ApiError>,
     /// Spot requests by id; what is not listed is one-time.
@@ -29,7 +29,7 @@ pub struct Case {
 
 /// One instance of a case.
 #[derive(Debug, Clone, Default)]
-struct Member {
+struct CaseInstance {
     tags: BTreeMap<String, String>,
     /// The tags replace those that instances of the case have otherwise.
     replaces_tags: bool,
@@ -85,7 +85,7 @@ impl Case {
                 }
                 index => {
                     let index: usize = index.parse().map_err(|_| bad())?;
-                    members.insert(index, Member::read(value)?);
+                    members.insert(index, CaseInstance::read(value)?);
                 }
             }
         }
@@ -98,19 +98,19 @@ impl Case {
 
     /// Adds the fleet to a model: instances like `plain`, each with what the case says of it, and its faults. Their ids, in the
     /// order of their indices; `more` instances without anything special come after those that the case lists.
-    pub fn put_into(&self, model: &Model, plain: &Launch, more: usize) -> Vec<InstanceId> {
+    pub fn put_into(&self, model: &Model, plain: &Launch, more: usize) -> Vec<Ec2InstanceId> {
         if let Some(error) = &self.spot_error {
             let symptom = Symptom::Error(error.clone());
-            model.fault(Fault::on(Action::DescribeSpotInstanceRequests, symptom));
+            model.fault(Fault::on(ApiAction::DescribeSpotInstanceRequests, symptom));
         }
-        let others = std::iter::repeat_n(Member::default(), more);
+        let others = std::iter::repeat_n(CaseInstance::default(), more);
         let members = self.instances.iter().cloned().chain(others);
         members
             .map(|member| self.launch(model, plain.clone(), &member))
             .collect()
     }
 
-    fn launch(&self, model: &Model, mut launch: Launch, member: &Member) -> InstanceId {
+    fn launch(&self, model: &Model, mut launch: Launch, member: &CaseInstance) -> Ec2InstanceId {
         if member.replaces_tags {
             launch.tags.clear();
         }
@@ -133,16 +133,16 @@ impl Case {
             Fault::on(action, Symptom::Error(error.clone())).for_instance(&id)
         };
         if let Some(error) = &member.start_error {
-            model.fault(fault(Action::StartInstances, error));
+            model.fault(fault(ApiAction::StartInstances, error));
         }
         if let Some(error) = &member.hibernate_error {
-            model.fault(fault(Action::StopInstances, error).hibernating());
+            model.fault(fault(ApiAction::StopInstances, error).hibernating());
         }
         id
     }
 }
 
-impl Member {
+impl CaseInstance {
     fn read(value: &Value) -> Result<Self, BadCase> {
         let fields = value
             .as_object()

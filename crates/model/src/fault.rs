@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
-use crate::ids::{Chance, Home, InstanceId, Scope};
-use crate::request::{Answer, Request, StopMode};
+use crate::ids::{Ec2InstanceId, Home, HomeFilter, SeededRandom};
+use crate::request::{ApiRequest, ApiResponse, StopMode};
 
 /// Something that goes wrong with a call.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    action: Option<Action>,
-    scope: Scope,
-    instance: Option<InstanceId>,
+    action: Option<ApiAction>,
+    scope: HomeFilter,
+    instance: Option<Ec2InstanceId>,
     hibernating: bool,
     skip: u32,
     times: Option<u32>,
@@ -37,7 +37,7 @@ pub enum Symptom {
     /// EC2 does it, and the answer ends in the middle of its XML.
     Truncated,
     /// EC2 does it, and its answer says nothing of these instances, which are to be changed or described.
-    LeavesOut(BTreeSet<InstanceId>),
+    LeavesOut(BTreeSet<Ec2InstanceId>),
     /// EC2 does it, and its page names this one as the next, whatever comes next.
     NamesPage(String),
 }
@@ -56,15 +56,15 @@ impl Symptom {
     }
 
     /// What becomes of the answer to a call that was carried out.
-    pub(crate) fn spoil(&self, answer: &mut Answer) {
+    pub(crate) fn alter(&self, answer: &mut ApiResponse) {
         match (self, answer) {
-            (Self::LeavesOut(ids), Answer::Changes(changes)) => {
+            (Self::LeavesOut(ids), ApiResponse::Changes(changes)) => {
                 changes.retain(|change| !ids.contains(&change.id));
             }
-            (Self::LeavesOut(ids), Answer::Instances(page)) => {
+            (Self::LeavesOut(ids), ApiResponse::Instances(page)) => {
                 page.items.retain(|instance| !ids.contains(&instance.id));
             }
-            (Self::NamesPage(token), Answer::Instances(page)) => {
+            (Self::NamesPage(token), ApiResponse::Instances(page)) => {
                 page.next_token = Some(token.clone());
             }
             _ => {}
@@ -74,7 +74,7 @@ impl Symptom {
 
 impl Fault {
     /// A fault of calls of this action, each time until told otherwise.
-    pub fn on(action: Action, symptom: Symptom) -> Self {
+    pub fn on(action: ApiAction, symptom: Symptom) -> Self {
         Self {
             action: Some(action),
             ..Self::everywhere(symptom)
@@ -85,7 +85,7 @@ impl Fault {
     pub fn everywhere(symptom: Symptom) -> Self {
         Self {
             action: None,
-            scope: Scope::default(),
+            scope: HomeFilter::default(),
             instance: None,
             hibernating: false,
             skip: 0,
@@ -96,7 +96,7 @@ impl Fault {
     }
 
     /// An error of this code and status.
-    pub fn error(action: Action, status: u16, code: &'static str) -> Self {
+    pub fn error(action: ApiAction, status: u16, code: &'static str) -> Self {
         let message = "The model was told to answer this.";
         Self::on(
             action,
@@ -107,7 +107,7 @@ impl Fault {
     /// Only of calls that name this instance, alone or among others: EC2 refuses the whole call for its sake. `{id}` in an
     /// error's sentence becomes the instance's id.
     #[must_use]
-    pub fn for_instance(mut self, id: &InstanceId) -> Self {
+    pub fn for_instance(mut self, id: &Ec2InstanceId) -> Self {
         if let Symptom::Error(error) = &mut self.symptom {
             error.message = error.message.replace("{id}", id.as_str());
         }
@@ -157,19 +157,19 @@ impl Fault {
         self
     }
 
-    fn strikes(
+    fn matches(
         &mut self,
         home: &Home,
-        action: Action,
-        request: Option<&Request>,
-        chance: &mut Chance,
+        action: ApiAction,
+        request: Option<&ApiRequest>,
+        chance: &mut SeededRandom,
     ) -> bool {
-        let names = |id: &InstanceId| {
+        let names = |id: &Ec2InstanceId| {
             request.is_some_and(|request| request.ids().iter().any(|one| one == id.as_str()))
         };
         let hibernates = matches!(
             request,
-            Some(Request::StopInstances(_, StopMode::Hibernate, _))
+            Some(ApiRequest::StopInstances(_, StopMode::Hibernate, _))
         );
         let concerned = self.times != Some(0)
             && self.action.is_none_or(|wanted| wanted == action)
@@ -186,9 +186,9 @@ impl Fault {
 
 /// The faults in force, in the order in which they were added.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(Vec<Fault>);
+pub(crate) struct ActiveFaults(Vec<Fault>);
 
-impl Faults {
+impl ActiveFaults {
     pub(crate) fn add(&mut self, fault: Fault) {
         self.0.push(fault);
     }
@@ -198,17 +198,17 @@ impl Faults {
     }
 
     /// The first fault that strikes this call; one that has struck often enough is gone.
-    pub(crate) fn strike(
+    pub(crate) fn take_matching(
         &mut self,
         home: &Home,
-        action: Action,
-        request: Option<&Request>,
-        chance: &mut Chance,
+        action: ApiAction,
+        request: Option<&ApiRequest>,
+        chance: &mut SeededRandom,
     ) -> Option<Symptom> {
         let striking = self
             .0
             .iter_mut()
-            .position(|fault| fault.strikes(home, action, request, chance))?;
+            .position(|fault| fault.matches(home, action, request, chance))?;
         let fault = &mut self.0[striking];
         let symptom = fault.symptom.clone();
         fault.times = fault.times.map(|times| times - 1);

@@ -8,21 +8,21 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::ApiError;
-use crate::instance::{Hibernation, Instance, RootDevice};
+use crate::instance::{Ec2Instance, HibernationOption, RootDeviceType};
 
 /// `FilterLimitExceeded`: how many values one call's filters may have together.
 const MAX_VALUES: usize = 200;
 
 /// One filter of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter {
+pub struct DescribeFilter {
     /// Such as `instance-state-name` or `tag:Schedule`.
     pub name: String,
     /// Any of these.
     pub values: Vec<String>,
 }
 
-impl Filter {
+impl DescribeFilter {
     /// A filter from its name and values.
     pub fn new(
         name: impl Into<String>,
@@ -36,7 +36,7 @@ impl Filter {
 }
 
 /// What can be filtered by, for one kind of resource.
-pub(crate) trait Field: Sized {
+pub(crate) trait FilterField: Sized {
     /// What the field belongs to.
     type Of: ?Sized;
 
@@ -44,14 +44,14 @@ pub(crate) trait Field: Sized {
     fn named(name: &str) -> Option<Self>;
 
     /// Whether any value of the field is wanted.
-    fn any(&self, of: &Self::Of, wanted: &Wanted) -> bool;
+    fn any(&self, of: &Self::Of, wanted: &FilterValues) -> bool;
 }
 
 /// A call's filters, ready to be asked about many resources.
-pub(crate) struct Filters<F>(Vec<(F, Wanted)>);
+pub(crate) struct CompiledFilters<F>(Vec<(F, FilterValues)>);
 
-impl<F: Field> Filters<F> {
-    pub(crate) fn compile(filters: &[Filter]) -> Result<Self, ApiError> {
+impl<F: FilterField> CompiledFilters<F> {
+    pub(crate) fn compile(filters: &[DescribeFilter]) -> Result<Self, ApiError> {
         if filters
             .iter()
             .map(|filter| filter.values.len())
@@ -70,7 +70,7 @@ impl<F: Field> Filters<F> {
             .map(|filter| {
                 let field =
                     F::named(&filter.name).ok_or_else(|| ApiError::unknown_filter(&filter.name))?;
-                Ok((field, Wanted::new(&filter.values)))
+                Ok((field, FilterValues::new(&filter.values)))
             })
             .collect::<Result<_, _>>()
             .map(Self)
@@ -82,12 +82,12 @@ impl<F: Field> Filters<F> {
 }
 
 /// The values of one filter: most are plain, and a call may have 200 of them to be looked for in 100,000 instances.
-pub(crate) struct Wanted {
+pub(crate) struct FilterValues {
     plain: HashSet<String>,
-    patterns: Vec<Pattern>,
+    patterns: Vec<WildcardPattern>,
 }
 
-impl Wanted {
+impl FilterValues {
     fn new(values: &[String]) -> Self {
         let (patterns, plain): (Vec<_>, Vec<_>) = values
             .iter()
@@ -96,7 +96,7 @@ impl Wanted {
             plain: plain.into_iter().cloned().collect(),
             patterns: patterns
                 .into_iter()
-                .map(|text| Pattern::new(text))
+                .map(|text| WildcardPattern::new(text))
                 .collect(),
         }
     }
@@ -108,25 +108,25 @@ impl Wanted {
 
 /// A value with wildcards: `*` is any run of characters, `?` is one, and `\` takes the next character literally.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<Piece>);
+pub(crate) struct WildcardPattern(Vec<PatternPiece>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+enum PatternPiece {
     Character(char),
     One,
     Run,
 }
 
-impl Pattern {
+impl WildcardPattern {
     pub(crate) fn new(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
             pieces.push(match character {
-                '*' => Piece::Run,
-                '?' => Piece::One,
-                '\\' => Piece::Character(characters.next().unwrap_or('\\')),
-                other => Piece::Character(other),
+                '*' => PatternPiece::Run,
+                '?' => PatternPiece::One,
+                '\\' => PatternPiece::Character(characters.next().unwrap_or('\\')),
+                other => PatternPiece::Character(other),
             });
         }
         Self(pieces)
@@ -139,12 +139,12 @@ impl Pattern {
         let mut resume = None;
         while at < value.len() {
             match self.0.get(piece) {
-                Some(Piece::Run) => {
+                Some(PatternPiece::Run) => {
                     resume = Some((piece + 1, at));
                     piece += 1;
                 }
-                Some(Piece::One) => (piece, at) = (piece + 1, at + 1),
-                Some(Piece::Character(character)) if *character == value[at] => {
+                Some(PatternPiece::One) => (piece, at) = (piece + 1, at + 1),
+                Some(PatternPiece::Character(character)) if *character == value[at] => {
                     (piece, at) = (piece + 1, at + 1);
                 }
                 _ => {
@@ -156,7 +156,9 @@ impl Pattern {
                 }
             }
         }
-        self.0[piece..].iter().all(|piece| *piece == Piece::Run)
+        self.0[piece..]
+            .iter()
+            .all(|piece| *piece == PatternPiece::Run)
     }
 }
 
@@ -185,8 +187,8 @@ pub(crate) enum InstanceField {
     VpcId,
 }
 
-impl Field for InstanceField {
-    type Of = Instance;
+impl FilterField for InstanceField {
+    type Of = Ec2Instance;
 
     fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -214,11 +216,11 @@ impl Field for InstanceField {
         })
     }
 
-    fn any(&self, of: &Instance, wanted: &Wanted) -> bool {
+    fn any(&self, of: &Ec2Instance, wanted: &FilterValues) -> bool {
         let value: Cow<'_, str> = match self {
             Self::Architecture => ARCHITECTURE.into(),
             Self::AvailabilityZone => of.zone.as_str().into(),
-            Self::HibernationConfigured => (of.hibernation == Hibernation::Configured)
+            Self::HibernationConfigured => (of.hibernation == HibernationOption::Configured)
                 .to_string()
                 .into(),
             Self::ImageId => of.image.as_str().into(),
@@ -263,7 +265,7 @@ impl Field for InstanceField {
 /// Every instance of the model is of this architecture.
 pub(crate) const ARCHITECTURE: &str = "x86_64";
 
-impl RootDevice {
+impl RootDeviceType {
     /// EC2's name for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -282,7 +284,7 @@ pub(crate) enum TagField {
     Value,
 }
 
-impl Field for TagField {
+impl FilterField for TagField {
     type Of = (String, String, String);
 
     fn named(name: &str) -> Option<Self> {
@@ -295,7 +297,7 @@ impl Field for TagField {
         })
     }
 
-    fn any(&self, (resource, key, value): &Self::Of, wanted: &Wanted) -> bool {
+    fn any(&self, (resource, key, value): &Self::Of, wanted: &FilterValues) -> bool {
         match self {
             Self::Key => wanted.is(key),
             Self::ResourceId => wanted.is(resource),
@@ -315,8 +317,8 @@ pub(crate) enum SpotField {
     Kind,
 }
 
-impl Field for SpotField {
-    type Of = Instance;
+impl FilterField for SpotField {
+    type Of = Ec2Instance;
 
     fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -329,7 +331,7 @@ impl Field for SpotField {
         })
     }
 
-    fn any(&self, of: &Instance, wanted: &Wanted) -> bool {
+    fn any(&self, of: &Ec2Instance, wanted: &FilterValues) -> bool {
         of.spot.as_ref().is_some_and(|spot| match self {
             Self::InstanceId => wanted.is(of.id.as_str()),
             Self::State => wanted.is(spot.state),
@@ -364,7 +366,7 @@ mod tests {
             ("a*b*c", "abbb", false),
         ] {
             assert_eq!(
-                Pattern::new(pattern).matches(value),
+                WildcardPattern::new(pattern).matches(value),
                 expected,
                 "{pattern:?} on {value:?}"
             );

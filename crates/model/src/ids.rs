@@ -9,9 +9,9 @@ use crate::error::ApiError;
 
 /// The id of an instance, `i-` and 8 or 17 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(Arc<str>);
+pub struct Ec2InstanceId(Arc<str>);
 
-impl InstanceId {
+impl Ec2InstanceId {
     pub(crate) fn numbered(number: u64) -> Self {
         Self(format!("i-0{number:016x}").into())
     }
@@ -22,25 +22,25 @@ impl InstanceId {
     }
 }
 
-impl fmt::Display for InstanceId {
+impl fmt::Display for Ec2InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl AsRef<str> for InstanceId {
+impl AsRef<str> for Ec2InstanceId {
     fn as_ref(&self) -> &str {
         &self.0
     }
 }
 
-impl Borrow<str> for InstanceId {
+impl Borrow<str> for Ec2InstanceId {
     fn borrow(&self) -> &str {
         &self.0
     }
 }
 
-impl FromStr for InstanceId {
+impl FromStr for Ec2InstanceId {
     type Err = ApiError;
 
     /// Refuses with `InvalidInstanceID.Malformed`, as EC2 does before it looks whether the instance exists.
@@ -85,12 +85,12 @@ impl Default for Home {
 
 /// Some accounts and regions: all of them, until narrowed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scope {
+pub(crate) struct HomeFilter {
     pub(crate) account: Option<String>,
     pub(crate) region: Option<String>,
 }
 
-impl Scope {
+impl HomeFilter {
     pub(crate) fn covers(&self, home: &Home) -> bool {
         let covers =
             |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|w| w == name);
@@ -102,11 +102,11 @@ impl Scope {
 ///
 /// `SplitMix64`: a counter through a mixing function, so that no two draws of one seed are the same number.
 #[derive(Debug, Clone)]
-pub(crate) struct Chance {
+pub(crate) struct SeededRandom {
     state: u64,
 }
 
-impl Chance {
+impl SeededRandom {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_id_has_eight_or_seventeen_hexadecimal_digits() {
         for good in ["i-12345678", "i-0123456789abcdef0"] {
-            assert_eq!(good.parse::<InstanceId>().unwrap().as_str(), good);
+            assert_eq!(good.parse::<Ec2InstanceId>().unwrap().as_str(), good);
         }
         for bad in [
             "",
@@ -155,25 +155,25 @@ mod tests {
             "x-12345678",
             "i-zzzzzzzz",
         ] {
-            let error = bad.parse::<InstanceId>().unwrap_err();
+            let error = bad.parse::<Ec2InstanceId>().unwrap_err();
             assert_eq!(error.code, "InvalidInstanceID.Malformed", "{bad:?}");
         }
     }
 
     #[test]
     fn new_ids_are_well_formed_and_differ() {
-        let mut chance = Chance::seeded(7);
+        let mut chance = SeededRandom::seeded(7);
         let (one, two) = (
-            InstanceId::numbered(chance.draw()),
-            InstanceId::numbered(chance.draw()),
+            Ec2InstanceId::numbered(chance.draw()),
+            Ec2InstanceId::numbered(chance.draw()),
         );
         assert_ne!(one, two);
-        assert_eq!(one.as_str().parse::<InstanceId>().unwrap(), one);
+        assert_eq!(one.as_str().parse::<Ec2InstanceId>().unwrap(), one);
     }
 
     #[test]
     fn a_percentage_is_kept_over_many_draws() {
-        let mut chance = Chance::seeded(1);
+        let mut chance = SeededRandom::seeded(1);
         let hits = (0..10_000).filter(|_| chance.happens(30)).count();
         assert!((2_800..3_200).contains(&hits), "{hits} of 10,000");
         assert!(!(0..100).any(|_| chance.happens(0)));

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ids::{Home, InstanceId};
+use crate::ids::{Ec2InstanceId, Home};
 
 /// The states of *Amazon EC2 instance state changes* (EC2 User Guide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum InstanceState {
+pub enum Ec2InstanceState {
     /// On its way to running.
     Pending,
     /// Billed and reachable.
@@ -25,7 +25,7 @@ pub enum InstanceState {
     Stopped,
 }
 
-impl InstanceState {
+impl Ec2InstanceState {
     /// EC2's number for the state (`InstanceState` in the API Reference).
     pub fn code(self) -> u16 {
         match self {
@@ -51,7 +51,7 @@ impl InstanceState {
     }
 }
 
-impl fmt::Display for InstanceState {
+impl fmt::Display for Ec2InstanceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -59,14 +59,14 @@ impl fmt::Display for InstanceState {
 
 /// Why an instance came to be in its state; the codes of `StateReason` in the API Reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateReason {
+pub struct Ec2StateReason {
     /// Such as `Client.UserInitiatedShutdown`.
     pub code: String,
     /// The code and a sentence.
     pub message: String,
 }
 
-impl StateReason {
+impl Ec2StateReason {
     /// A reason of any code, its message in EC2's form `CODE: SENTENCE`.
     pub fn new(code: &str, sentence: &str) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl StateReason {
 
 /// Where the root volume is. An instance with an instance-store root can't be stopped (`StopInstances`, API Reference).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RootDevice {
+pub enum RootDeviceType {
     /// A network volume that outlives a stop.
     Ebs,
     /// A disk of the host.
@@ -131,7 +131,7 @@ pub enum RootDevice {
 
 /// Whether hibernation was enabled at launch; it can't be changed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hibernation {
+pub enum HibernationOption {
     /// `HibernationOptions.Configured` is true.
     Configured,
     /// It is not, and a hibernating stop is refused.
@@ -194,14 +194,14 @@ pub struct Placement {
 
 /// What shares capacity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Pool {
+pub(crate) struct ModelCapacityPool {
     pub(crate) instance_type: String,
     pub(crate) zone: String,
     pub(crate) spot: bool,
     pub(crate) placement: Placement,
 }
 
-impl Pool {
+impl ModelCapacityPool {
     /// Of instances on demand, placed anywhere in the zone.
     pub(crate) fn plain(instance_type: &str, zone: &str) -> Self {
         Self {
@@ -215,9 +215,9 @@ impl Pool {
 
 /// An instance as the service knows it. A value: changing it changes nothing in the model.
 #[derive(Debug, Clone)]
-pub struct Instance {
+pub struct Ec2Instance {
     /// Its id.
-    pub id: InstanceId,
+    pub id: Ec2InstanceId,
     /// Its account and region.
     pub home: Arc<Home>,
     /// The launch it came from.
@@ -231,9 +231,9 @@ pub struct Instance {
     /// Its address in the VPC.
     pub private_ip: String,
     /// Where its root volume is.
-    pub root: RootDevice,
+    pub root: RootDeviceType,
     /// Whether it can hibernate.
-    pub hibernation: Hibernation,
+    pub hibernation: HibernationOption,
     /// Whether a stop is refused.
     pub stop_protection: StopProtection,
     /// The request behind a Spot Instance.
@@ -243,7 +243,7 @@ pub struct Instance {
     /// Elements at the end of its description.
     pub xml: String,
     /// Its state.
-    pub state: InstanceState,
+    pub state: Ec2InstanceState,
     /// The word and the number that describe its state, where they are none that EC2 documents.
     pub(crate) described_as: Option<(&'static str, u16)>,
     /// When it was last started (`Instance.LaunchTime`: "the time that the instance was last launched").
@@ -251,7 +251,7 @@ pub struct Instance {
     /// EC2's `StateTransitionReason`, such as `User initiated (2026-11-23 19:00:00 GMT)`; empty while it runs.
     pub transition_reason: String,
     /// EC2's `StateReason`.
-    pub state_reason: Option<StateReason>,
+    pub state_reason: Option<Ec2StateReason>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// Since when it has been running, while it is.
@@ -259,10 +259,10 @@ pub struct Instance {
     /// Whether it has ever been running: a first `pending` can't be stopped, a later one can.
     pub(crate) ever_ran: bool,
     /// Which scheduled change of state counts; an older one is stale.
-    pub(crate) settles: u64,
+    pub(crate) scheduled_change: u64,
 }
 
-impl Instance {
+impl Ec2Instance {
     /// The VPC, one per account and region as every account has by default.
     pub fn vpc(&self) -> String {
         format!("vpc-{:08x}", fold(&[&self.home.account, &self.home.region]))
@@ -273,8 +273,8 @@ impl Instance {
         format!("subnet-{:08x}", fold(&[&self.home.account, &self.zone]))
     }
 
-    pub(crate) fn pool(&self) -> Pool {
-        Pool {
+    pub(crate) fn pool(&self) -> ModelCapacityPool {
+        ModelCapacityPool {
             instance_type: self.instance_type.clone(),
             zone: self.zone.clone(),
             spot: self.spot.is_some(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::ids::Home;
 use crate::instance::{
-    Hibernation, InstanceState, Placement, RootDevice, SpotKind, StopProtection,
+    Ec2InstanceState, HibernationOption, Placement, RootDeviceType, SpotKind, StopProtection,
 };
 
 /// The tag by which EC2 shows that an Auto Scaling group owns an instance (*Tag Auto Scaling groups and instances*).
@@ -23,10 +23,10 @@ pub struct Launch {
     pub(crate) instance_type: String,
     pub(crate) zone: Option<String>,
     pub(crate) image: String,
-    pub(crate) state: InstanceState,
+    pub(crate) state: Ec2InstanceState,
     pub(crate) launched_at: Option<Timestamp>,
-    pub(crate) root: RootDevice,
-    pub(crate) hibernation: Hibernation,
+    pub(crate) root: RootDeviceType,
+    pub(crate) hibernation: HibernationOption,
     pub(crate) stop_protection: StopProtection,
     pub(crate) spot: Option<SpotKind>,
     pub(crate) spot_request: Option<String>,
@@ -51,10 +51,10 @@ impl Launch {
             instance_type: "t3.micro".to_owned(),
             zone: None,
             image: "ami-0c0ffee0c0ffee000".to_owned(),
-            state: InstanceState::Running,
+            state: Ec2InstanceState::Running,
             launched_at: None,
-            root: RootDevice::Ebs,
-            hibernation: Hibernation::NotConfigured,
+            root: RootDeviceType::Ebs,
+            hibernation: HibernationOption::NotConfigured,
             stop_protection: StopProtection::Off,
             spot: None,
             spot_request: None,
@@ -108,7 +108,7 @@ impl Launch {
     /// Stopped by somebody, at its launch time.
     #[must_use]
     pub fn stopped(mut self) -> Self {
-        self.state = InstanceState::Stopped;
+        self.state = Ec2InstanceState::Stopped;
         self
     }
 
@@ -122,14 +122,14 @@ impl Launch {
     /// Enabled for hibernation.
     #[must_use]
     pub fn hibernation(mut self) -> Self {
-        self.hibernation = Hibernation::Configured;
+        self.hibernation = HibernationOption::Configured;
         self
     }
 
     /// With its root volume on the host: it can't be stopped.
     #[must_use]
     pub fn instance_store(mut self) -> Self {
-        self.root = RootDevice::InstanceStore;
+        self.root = RootDeviceType::InstanceStore;
         self
     }
 

@@ -50,7 +50,6 @@ mod instance;
 mod launch;
 mod lifecycle;
 mod model;
-mod patience;
 mod policy;
 mod queue;
 mod record;
@@ -62,34 +61,38 @@ mod sts;
 mod tags;
 mod template;
 mod throttle;
+mod wait_until;
 mod world;
 
 pub use access::{ClockCheck, CredentialFault, Denial};
-pub use action::{Action, Service};
-pub use caller::Caller;
+pub use action::{ApiAction, Service};
+pub use caller::ApiCaller;
 pub use case::{BadCase, Case};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
-pub use filter::Filter;
+pub use filter::DescribeFilter;
 pub use http::{
-    Cut, Recorder, Refusing, Server, TimeSource, direct, is_writing, serve, serve_with,
+    Cut, Refusing, SdkCallRecorder, Server, TimeSource, direct, is_writing, serve, serve_with,
 };
-pub use ids::{Home, InstanceId};
+pub use ids::{Ec2InstanceId, Home};
 pub use instance::{
-    Hibernation, Instance, InstanceState, Placement, RootDevice, SpotKind, SpotRequest,
-    StateReason, StopProtection,
+    Ec2Instance, Ec2InstanceState, Ec2StateReason, HibernationOption, Placement, RootDeviceType,
+    SpotKind, SpotRequest, StopProtection,
 };
 pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
-pub use patience::until;
-pub use policy::{NoSimulator, PolicySimulator, Question};
-pub use queue::{Batch, Entry, Message, Order, QueueCall, QueueCounts, QueueSettings, Redrive};
-pub use record::{Call, Outcome, Transition};
-pub use request::{
-    Answer, AttributeChange, Health, Page, Patience, Query, RegionLine, RegionScope, Request,
-    StateChange, StatusScope, StopMode, TagLine,
+pub use policy::{NoSimulator, PolicyQuestion, PolicySimulator};
+pub use queue::{
+    BatchResult, MessageEntry, QueueAttributes, QueueCall, QueueCounts, QueueMessage, QueueType,
+    Redrive,
 };
-pub use role::{Credentials, Identity, Role, TokenCall};
+pub use record::{RecordedCall, RecordedOutcome, StateTransition};
+pub use request::{
+    ApiRequest, ApiResponse, AttributeChange, DescribeQuery, InstanceStateChange, RegionLine,
+    RegionScope, ResultPage, ShutdownMode, StatusChecks, StatusScope, StopMode, TagLine,
+};
+pub use role::{Credentials, Role, StsIdentity, TokenCall};
 pub use template::{Template, TemplateRole, actions_of};
-pub use throttle::{Bucket, Throttling};
+pub use throttle::{Throttling, TokenBucket};
+pub use wait_until::wait_until;
 pub use world::Durations;

@@ -7,26 +7,26 @@ use jiff::{Timestamp, TimestampArithmetic};
 use serde_json::Value;
 
 use crate::access::{ClockCheck, CredentialFault, Denial};
-use crate::action::Action;
-use crate::caller::Caller;
+use crate::action::ApiAction;
+use crate::caller::ApiCaller;
 use crate::error::ApiError;
 use crate::fault::Fault;
-use crate::ids::{Home, InstanceId};
-use crate::instance::{Instance, InstanceState, Pool, StateReason};
+use crate::ids::{Ec2InstanceId, Home};
+use crate::instance::{Ec2Instance, Ec2InstanceState, Ec2StateReason, ModelCapacityPool};
 use crate::launch::Launch;
-use crate::queue::{Message, QueueCall, QueueSettings};
-use crate::record::{Call, Transition};
-use crate::request::{Answer, Patience, Request, StopMode};
+use crate::queue::{QueueAttributes, QueueCall, QueueMessage};
+use crate::record::{RecordedCall, StateTransition};
+use crate::request::{ApiRequest, ApiResponse, ShutdownMode, StopMode};
 use crate::role::Role;
 use crate::service::Reply;
 use crate::throttle::{Throttle, Throttling};
-use crate::world::{Dates, Durations, World};
+use crate::world::{DateRecording, Durations, ModelWorld};
 
 /// A model of EC2 in memory, in virtual time. Clones are handles on the same world, so that a test and a
 /// [`Server`](crate::Server) share it; nothing in it reads a clock, and the same seed and calls give the same world.
 #[derive(Debug, Clone)]
 pub struct Model {
-    world: Arc<Mutex<World>>,
+    world: Arc<Mutex<ModelWorld>>,
 }
 
 /// The world at its start, and how it behaves.
@@ -39,12 +39,12 @@ impl Model {
     /// An empty world with other names and other chance than [`new`](Self::new)'s.
     pub fn seeded(now: Timestamp, seed: u64) -> Self {
         Self {
-            world: Arc::new(Mutex::new(World::new(now, seed))),
+            world: Arc::new(Mutex::new(ModelWorld::new(now, seed))),
         }
     }
 
     /// Adds an instance, as part of what the test finds: no call, no transition, no event.
-    pub fn launch(&self, launch: Launch) -> InstanceId {
+    pub fn launch(&self, launch: Launch) -> Ec2InstanceId {
         self.world().place(launch, None)
     }
 
@@ -55,20 +55,22 @@ impl Model {
 
     /// Dates no start and no stop from now on, as the embedded emulator: `LaunchTime` never moves, and no reason has a date.
     pub fn date_nothing(&self) {
-        self.world().dates = Dates::Missing;
+        self.world().dates = DateRecording::Missing;
     }
 
     /// Changes how long this instance takes, from the next change on: a state that is slow for one id.
-    pub fn set_durations_of(&self, id: &InstanceId, durations: Durations) {
-        self.world().paces.insert(id.clone(), durations);
+    pub fn set_durations_of(&self, id: &Ec2InstanceId, durations: Durations) {
+        self.world()
+            .durations_by_instance
+            .insert(id.clone(), durations);
     }
 
     /// Limits how many more instances of this type can start in this zone, on demand and without any placement. A start takes a
     /// place, a stop gives one back; a call that needs more places than there are starts nothing, so splitting it finds those
     /// that fit.
     pub fn set_capacity(&self, instance_type: &str, zone: &str, free: u32) {
-        let pool = Pool::plain(instance_type, zone);
-        self.world().room.insert(pool, free);
+        let pool = ModelCapacityPool::plain(instance_type, zone);
+        self.world().free_capacity.insert(pool, free);
     }
 
     /// The same for the instances that share capacity with this one: of its type, zone, purchase option and placement.
@@ -76,19 +78,19 @@ impl Model {
     /// # Panics
     ///
     /// When there is no such instance.
-    pub fn set_capacity_like(&self, id: &InstanceId, free: u32) {
+    pub fn set_capacity_like(&self, id: &Ec2InstanceId, free: u32) {
         let pool = self.instance(id).pool();
-        self.world().room.insert(pool, free);
+        self.world().free_capacity.insert(pool, free);
     }
 
     /// Takes the limit of [`set_capacity`](Self::set_capacity) away again.
     pub fn clear_capacity(&self, instance_type: &str, zone: &str) {
-        let pool = Pool::plain(instance_type, zone);
-        self.world().room.remove(&pool);
+        let pool = ModelCapacityPool::plain(instance_type, zone);
+        self.world().free_capacity.remove(&pool);
     }
 
     /// Lets the instance's next start be accepted and then fall back to stopped for this reason. Once per call of this.
-    pub fn fail_next_start(&self, id: &InstanceId, reason: StateReason) {
+    pub fn fail_next_start(&self, id: &Ec2InstanceId, reason: Ec2StateReason) {
         self.world()
             .failing_starts
             .entry(id.clone())
@@ -97,12 +99,12 @@ impl Model {
     }
 
     /// Lets the instance's next stop hang in `stopping` until somebody forces it.
-    pub fn hang_next_stop(&self, id: &InstanceId) {
+    pub fn hang_next_stop(&self, id: &Ec2InstanceId) {
         self.world().stuck.push(id.clone());
     }
 
     /// Describes the instance's state by a word that EC2 does not document, whatever it is, from now on.
-    pub fn describe_state_as(&self, id: &InstanceId, state: &'static str) {
+    pub fn describe_state_as(&self, id: &Ec2InstanceId, state: &'static str) {
         /// Beyond every number that the API Reference lists.
         const UNDOCUMENTED: u16 = 96;
         let mut world = self.world();
@@ -128,7 +130,7 @@ impl Model {
 
     /// Denies this account's callers every action that takes a permission which is not among these.
     pub fn grant_only(&self, account: &str, permissions: &BTreeSet<String>) {
-        for action in Action::ALL {
+        for action in ApiAction::ALL {
             if !permissions.contains(&action.permission()) {
                 self.deny(Denial::of(*action).in_account(account));
             }
@@ -177,7 +179,7 @@ impl Model {
 /// Queues and roles.
 impl Model {
     /// A new queue of this account and region; its address.
-    pub fn create_queue(&self, home: &Home, name: &str, configuration: QueueSettings) -> String {
+    pub fn create_queue(&self, home: &Home, name: &str, configuration: QueueAttributes) -> String {
         self.world().create_queue(home, name, configuration)
     }
 
@@ -188,7 +190,7 @@ impl Model {
     ///
     /// When there is no such queue.
     pub fn deliver_events_to(&self, url: &str) {
-        self.world().listen(url);
+        self.world().subscribe_queue(url);
     }
 
     /// Puts a message into a queue as anybody might: an event a second time, or one that makes no sense.
@@ -201,7 +203,7 @@ impl Model {
     }
 
     /// What is in a queue, hidden or not.
-    pub fn messages(&self, url: &str) -> Vec<Message> {
+    pub fn messages(&self, url: &str) -> Vec<QueueMessage> {
         self.world().messages(url)
     }
 
@@ -264,31 +266,31 @@ impl Model {
 /// EC2's rules, its transitions and its events.
 impl Model {
     /// Starts an instance.
-    pub fn start(&self, id: &InstanceId) -> Result<(), ApiError> {
+    pub fn start(&self, id: &Ec2InstanceId) -> Result<(), ApiError> {
         let mut world = self.world();
         let home = home_of(&world, id)?;
         world.start(&home, &[id.to_string()]).map(drop)
     }
 
     /// Stops an instance.
-    pub fn stop(&self, id: &InstanceId) -> Result<(), ApiError> {
+    pub fn stop(&self, id: &Ec2InstanceId) -> Result<(), ApiError> {
         let mut world = self.world();
         let home = home_of(&world, id)?;
         let ids = [id.to_string()];
         world
-            .stop(&home, &ids, StopMode::Plain, Patience::Graceful)
+            .stop(&home, &ids, StopMode::Plain, ShutdownMode::Graceful)
             .map(drop)
     }
 
     /// Terminates an instance.
-    pub fn terminate(&self, id: &InstanceId) -> Result<(), ApiError> {
+    pub fn terminate(&self, id: &Ec2InstanceId) -> Result<(), ApiError> {
         let mut world = self.world();
         let home = home_of(&world, id)?;
         world.terminate(&home, &[id.to_string()]).map(drop)
     }
 
     /// Adds or overwrites a tag; `aws:` keys too, as AWS's own services do.
-    pub fn set_tag(&self, id: &InstanceId, key: &str, value: &str) {
+    pub fn set_tag(&self, id: &Ec2InstanceId, key: &str, value: &str) {
         let mut world = self.world();
         if world.find(id).is_some() {
             let tags = &mut world.change(id).tags;
@@ -297,7 +299,7 @@ impl Model {
     }
 
     /// Removes a tag.
-    pub fn remove_tag(&self, id: &InstanceId, key: &str) {
+    pub fn remove_tag(&self, id: &Ec2InstanceId, key: &str) {
         let mut world = self.world();
         if world.find(id).is_some() {
             world.change(id).tags.remove(key);
@@ -305,7 +307,7 @@ impl Model {
     }
 
     /// Stops a running instance for a reason of its own or of AWS's, past every protection.
-    pub fn interrupt(&self, id: &InstanceId, reason: StateReason) {
+    pub fn interrupt(&self, id: &Ec2InstanceId, reason: Ec2StateReason) {
         let mut world = self.world();
         if world.find(id).is_some() {
             world.stop_for(id, reason);
@@ -318,7 +320,7 @@ impl Model {
     /// Makes a call as a client would, with credentials, permissions, token buckets, faults and the log. What happens to an
     /// answer on its way back needs a way, so it does not happen here; a call that a fault loses on its way there is answered
     /// with `ServiceUnavailable`.
-    pub fn call(&self, caller: &Caller, request: Request) -> Result<Answer, ApiError> {
+    pub fn call(&self, caller: &ApiCaller, request: ApiRequest) -> Result<ApiResponse, ApiError> {
         let name = request.action().name();
         let reply = self.receive(caller, name, Ok(request));
         reply.answer.unwrap_or_else(|| {
@@ -332,15 +334,15 @@ impl Model {
 
     pub(crate) fn receive(
         &self,
-        caller: &Caller,
+        caller: &ApiCaller,
         name: &str,
-        request: Result<Request, ApiError>,
+        request: Result<ApiRequest, ApiError>,
     ) -> Reply {
         self.world().receive(caller, name, request)
     }
 
     /// Looks once more for a long poll, which is one call however often it looks.
-    pub(crate) fn look_again(&self, home: &Home, call: &QueueCall) -> Option<Answer> {
+    pub(crate) fn receive_again(&self, home: &Home, call: &QueueCall) -> Option<ApiResponse> {
         self.world().queue_call(home, call).ok()
     }
 
@@ -358,7 +360,7 @@ impl Model {
     /// # Panics
     ///
     /// When there is no such instance.
-    pub fn state(&self, id: &InstanceId) -> InstanceState {
+    pub fn state(&self, id: &Ec2InstanceId) -> Ec2InstanceState {
         self.instance(id).state
     }
 
@@ -367,7 +369,7 @@ impl Model {
     /// # Panics
     ///
     /// When there is no such instance: never was, or terminated more than an hour ago.
-    pub fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+    pub fn instance(&self, id: &Ec2InstanceId) -> Arc<Ec2Instance> {
         match self.world().find(id) {
             Some(instance) => Arc::clone(instance),
             None => panic!("the model has no instance `{id}`"),
@@ -375,17 +377,17 @@ impl Model {
     }
 
     /// Every instance, of every account and region.
-    pub fn instances(&self) -> Vec<Arc<Instance>> {
+    pub fn instances(&self) -> Vec<Arc<Ec2Instance>> {
         self.world().all().cloned().collect()
     }
 
     /// A tag of an instance.
-    pub fn tag(&self, id: &InstanceId, key: &str) -> Option<String> {
+    pub fn tag(&self, id: &Ec2InstanceId, key: &str) -> Option<String> {
         self.instance(id).tags.get(key).cloned()
     }
 
     /// Every change of state so far.
-    pub fn transitions(&self) -> Vec<Transition> {
+    pub fn transitions(&self) -> Vec<StateTransition> {
         self.world().transitions.clone()
     }
 
@@ -403,12 +405,12 @@ impl Model {
     }
 
     /// Every call so far, whatever became of it.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<RecordedCall> {
         self.world().calls.clone()
     }
 
     /// Every call of this action so far.
-    pub fn calls_of(&self, action: Action) -> Vec<Call> {
+    pub fn calls_of(&self, action: ApiAction) -> Vec<RecordedCall> {
         let world = self.world();
         world
             .calls
@@ -421,10 +423,10 @@ impl Model {
     /// How often instances or their tags were changed over the API, or tried to be.
     pub fn changes(&self) -> usize {
         [
-            Action::StartInstances,
-            Action::StopInstances,
-            Action::CreateTags,
-            Action::DeleteTags,
+            ApiAction::StartInstances,
+            ApiAction::StopInstances,
+            ApiAction::CreateTags,
+            ApiAction::DeleteTags,
         ]
         .map(|action| self.calls_of(action).len())
         .iter()
@@ -436,13 +438,13 @@ impl Model {
         self.world().calls.clear();
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    fn world(&self) -> MutexGuard<'_, ModelWorld> {
         // A test that failed while it held the world has said so already; the others may still look at it.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn home_of(world: &World, id: &InstanceId) -> Result<Home, ApiError> {
+fn home_of(world: &ModelWorld, id: &Ec2InstanceId) -> Result<Home, ApiError> {
     world
         .find(id)
         .map(|instance| instance.home.as_ref().clone())

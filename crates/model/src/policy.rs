@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// A question to IAM: may the role do this?
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct PolicyQuestion {
     action: String,
     resource: String,
     account: String,
@@ -18,7 +18,7 @@ pub struct Question {
     resource_policy: Option<Value>,
 }
 
-impl Question {
+impl PolicyQuestion {
     /// Whether this action on this resource is allowed, in the account that the resource's ARN names.
     pub fn of(action: &str, resource: &str) -> Self {
         let account = resource.split(':').nth(4).unwrap_or_default();
@@ -98,7 +98,7 @@ impl PolicySimulator {
         &self,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) {
         self.assert_answer("Allowed", policies, boundary, questions);
     }
@@ -108,7 +108,7 @@ impl PolicySimulator {
         &self,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) {
         self.assert_answer("ImplicitlyDenied", policies, boundary, questions);
     }
@@ -118,7 +118,7 @@ impl PolicySimulator {
         expected: &str,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) {
         let answers = self.ask(policies, boundary, questions);
         let others = answers.iter().zip(questions);
@@ -140,7 +140,7 @@ impl PolicySimulator {
         &self,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) -> Vec<String> {
         let questions: Vec<Value> = questions
             .iter()

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
 use crate::ids::Home;
 
 /// How a queue behaves; the defaults are those of `CreateQueue`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueSettings {
+pub struct QueueAttributes {
     /// How long a received message stays hidden.
     pub visibility: SignedDuration,
     /// How long a message is kept.
@@ -23,12 +23,12 @@ pub struct QueueSettings {
     /// Where a message goes that was received too often.
     pub redrive: Option<Redrive>,
     /// In which order messages are received.
-    pub order: Order,
+    pub order: QueueType,
 }
 
 /// The two types of queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum QueueType {
     /// None that is promised, and each message at least once.
     #[default]
     Standard,
@@ -37,13 +37,13 @@ pub enum Order {
     Fifo,
 }
 
-impl Default for QueueSettings {
+impl Default for QueueAttributes {
     fn default() -> Self {
         Self {
             visibility: SignedDuration::from_secs(30),
             retention: SignedDuration::from_hours(4 * 24),
             redrive: None,
-            order: Order::Standard,
+            order: QueueType::Standard,
         }
     }
 }
@@ -59,7 +59,7 @@ pub struct Redrive {
 
 /// A message in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct QueueMessage {
     /// The same however often it is received.
     pub id: String,
     /// What was sent.
@@ -74,7 +74,7 @@ pub struct Message {
     pub group: Option<String>,
 }
 
-impl Message {
+impl QueueMessage {
     /// What its receiver has to show to delete it: another one at each receipt.
     pub fn receipt(&self) -> String {
         format!("{}/{}", self.id, self.receives)
@@ -89,14 +89,14 @@ pub enum QueueCall {
         /// The queue.
         url: String,
         /// The message.
-        entry: Entry,
+        entry: MessageEntry,
     },
     /// Adds several.
     SendBatch {
         /// The queue.
         url: String,
         /// The messages.
-        entries: Vec<Entry>,
+        entries: Vec<MessageEntry>,
     },
     /// Takes messages, which stay in the queue, hidden.
     Receive {
@@ -146,7 +146,7 @@ pub enum QueueCall {
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Entry {
+pub struct MessageEntry {
     /// Its name in a batch.
     pub name: String,
     /// The message.
@@ -168,23 +168,23 @@ impl QueueCall {
         }
     }
 
-    pub(crate) fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> ApiAction {
         match self {
-            Self::Send { .. } => Action::SendMessage,
-            Self::SendBatch { .. } => Action::SendMessageBatch,
-            Self::Receive { .. } => Action::ReceiveMessage,
-            Self::Delete { .. } => Action::DeleteMessage,
-            Self::DeleteBatch { .. } => Action::DeleteMessageBatch,
-            Self::ChangeVisibility { .. } => Action::ChangeMessageVisibility,
-            Self::Url { .. } => Action::GetQueueUrl,
-            Self::Counts { .. } => Action::GetQueueAttributes,
+            Self::Send { .. } => ApiAction::SendMessage,
+            Self::SendBatch { .. } => ApiAction::SendMessageBatch,
+            Self::Receive { .. } => ApiAction::ReceiveMessage,
+            Self::Delete { .. } => ApiAction::DeleteMessage,
+            Self::DeleteBatch { .. } => ApiAction::DeleteMessageBatch,
+            Self::ChangeVisibility { .. } => ApiAction::ChangeMessageVisibility,
+            Self::Url { .. } => ApiAction::GetQueueUrl,
+            Self::Counts { .. } => ApiAction::GetQueueAttributes,
         }
     }
 }
 
 /// What became of a batch: by the names of its entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
+pub struct BatchResult {
     /// Done; a sent message's id, else nothing more to say.
     pub done: Vec<(String, Option<String>)>,
     /// Refused.
@@ -204,14 +204,14 @@ pub struct QueueCounts {
 
 /// A queue.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct SqsQueue {
     pub(crate) home: Home,
-    pub(crate) configuration: QueueSettings,
-    pub(crate) listening: bool,
-    pub(crate) messages: Vec<Message>,
+    pub(crate) configuration: QueueAttributes,
+    pub(crate) subscribed: bool,
+    pub(crate) messages: Vec<QueueMessage>,
     /// What was sent to a FIFO queue lately, by group and deduplication id: the message and when.
     pub(crate) sent: HashMap<(String, String), (String, Timestamp)>,
 }
 
 /// Every queue by its address.
-pub(crate) type Queues = BTreeMap<String, Queue>;
+pub(crate) type SqsQueues = BTreeMap<String, SqsQueue>;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::action::Action;
-use crate::filter::Filter;
-use crate::ids::InstanceId;
-use crate::instance::{Instance, InstanceState, StopProtection};
+use crate::action::ApiAction;
+use crate::filter::DescribeFilter;
+use crate::ids::Ec2InstanceId;
+use crate::instance::{Ec2Instance, Ec2InstanceState, StopProtection};
 use crate::launch::Launch;
-use crate::queue::{Batch, Message, QueueCall, QueueCounts};
-use crate::role::{Credentials, Identity, TokenCall};
+use crate::queue::{BatchResult, QueueCall, QueueCounts, QueueMessage};
+use crate::role::{Credentials, StsIdentity, TokenCall};
 
 /// How to stop: `StopInstances`' parameter `Hibernate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum StopMode {
 
 /// `StopInstances`' parameter `Force`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum ShutdownMode {
     /// Wait for the operating system.
     Graceful,
     /// Don't; the way out for an instance that is stuck in `stopping`.
@@ -48,11 +48,11 @@ pub enum RegionScope {
 
 /// What every paged describe takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Query {
+pub struct DescribeQuery {
     /// These only; not together with paging.
     pub ids: Vec<String>,
     /// All of these must match.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<DescribeFilter>,
     /// 5 to 1000; without it, one answer with everything.
     pub max_results: Option<i64>,
     /// Where the last answer ended.
@@ -70,7 +70,7 @@ pub enum AttributeChange {
 
 /// A call of one action.
 #[derive(Debug, Clone)]
-pub enum Request {
+pub enum ApiRequest {
     /// Launches instances; in any account and region but the caller's, nothing is ever launched.
     RunInstances {
         /// What to launch.
@@ -81,13 +81,13 @@ pub enum Request {
         max: u32,
     },
     /// Describes instances.
-    DescribeInstances(Query),
+    DescribeInstances(DescribeQuery),
     /// Describes status checks.
-    DescribeInstanceStatus(Query, StatusScope),
+    DescribeInstanceStatus(DescribeQuery, StatusScope),
     /// Starts.
     StartInstances(Vec<String>),
     /// Stops.
-    StopInstances(Vec<String>, StopMode, Patience),
+    StopInstances(Vec<String>, StopMode, ShutdownMode),
     /// Terminates.
     TerminateInstances(Vec<String>),
     /// Changes one attribute of one instance.
@@ -97,35 +97,35 @@ pub enum Request {
     /// Removes tags: by key, or by key and value; all of them when none is named.
     DeleteTags(Vec<String>, Vec<(String, Option<String>)>),
     /// Describes tags.
-    DescribeTags(Query),
+    DescribeTags(DescribeQuery),
     /// Describes Spot Instance requests.
-    DescribeSpotInstanceRequests(Query),
+    DescribeSpotInstanceRequests(DescribeQuery),
     /// Describes regions.
-    DescribeRegions(Query, RegionScope),
+    DescribeRegions(DescribeQuery, RegionScope),
     /// Asks whether the caller may, and does nothing.
-    DryRun(Box<Request>),
+    DryRun(Box<ApiRequest>),
     /// Asks something of a queue.
     Queue(QueueCall),
     /// Asks who somebody is, or to be somebody else.
     Token(TokenCall),
 }
 
-impl Request {
+impl ApiRequest {
     /// The action called.
-    pub fn action(&self) -> Action {
+    pub fn action(&self) -> ApiAction {
         match self {
-            Self::RunInstances { .. } => Action::RunInstances,
-            Self::DescribeInstances(_) => Action::DescribeInstances,
-            Self::DescribeInstanceStatus(..) => Action::DescribeInstanceStatus,
-            Self::StartInstances(_) => Action::StartInstances,
-            Self::StopInstances(..) => Action::StopInstances,
-            Self::TerminateInstances(_) => Action::TerminateInstances,
-            Self::ModifyInstanceAttribute(..) => Action::ModifyInstanceAttribute,
-            Self::CreateTags(..) => Action::CreateTags,
-            Self::DeleteTags(..) => Action::DeleteTags,
-            Self::DescribeTags(_) => Action::DescribeTags,
-            Self::DescribeSpotInstanceRequests(_) => Action::DescribeSpotInstanceRequests,
-            Self::DescribeRegions(..) => Action::DescribeRegions,
+            Self::RunInstances { .. } => ApiAction::RunInstances,
+            Self::DescribeInstances(_) => ApiAction::DescribeInstances,
+            Self::DescribeInstanceStatus(..) => ApiAction::DescribeInstanceStatus,
+            Self::StartInstances(_) => ApiAction::StartInstances,
+            Self::StopInstances(..) => ApiAction::StopInstances,
+            Self::TerminateInstances(_) => ApiAction::TerminateInstances,
+            Self::ModifyInstanceAttribute(..) => ApiAction::ModifyInstanceAttribute,
+            Self::CreateTags(..) => ApiAction::CreateTags,
+            Self::DeleteTags(..) => ApiAction::DeleteTags,
+            Self::DescribeTags(_) => ApiAction::DescribeTags,
+            Self::DescribeSpotInstanceRequests(_) => ApiAction::DescribeSpotInstanceRequests,
+            Self::DescribeRegions(..) => ApiAction::DescribeRegions,
             Self::DryRun(request) => request.action(),
             Self::Queue(call) => call.action(),
             Self::Token(call) => call.action(),
@@ -154,18 +154,18 @@ impl Request {
 
 /// One instance's line in the answer to a start, stop or terminate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateChange {
+pub struct InstanceStateChange {
     /// The instance.
-    pub id: InstanceId,
+    pub id: Ec2InstanceId,
     /// Its state before the call.
-    pub previous: InstanceState,
+    pub previous: Ec2InstanceState,
     /// Its state after it.
-    pub current: InstanceState,
+    pub current: Ec2InstanceState,
 }
 
 /// A part of an answer, and where the next one starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct ResultPage<T> {
     /// The items.
     pub items: Vec<T>,
     /// Absent on the last page.
@@ -174,9 +174,9 @@ pub struct Page<T> {
 
 /// The two status checks of an instance, which always agree here (`InstanceStatus` in the API Reference).
 #[derive(Debug, Clone)]
-pub struct Health {
+pub struct StatusChecks {
     /// The instance.
-    pub instance: Arc<Instance>,
+    pub instance: Arc<Ec2Instance>,
     /// `initializing`, `ok`, or `not-applicable` when it doesn't run.
     pub status: &'static str,
 }
@@ -203,29 +203,29 @@ pub struct RegionLine {
 
 /// What an action answers when it succeeds.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum ApiResponse {
     /// Of `RunInstances`.
-    Launched(Vec<Arc<Instance>>),
+    Launched(Vec<Arc<Ec2Instance>>),
     /// Of `DescribeInstances`.
-    Instances(Page<Arc<Instance>>),
+    Instances(ResultPage<Arc<Ec2Instance>>),
     /// Of `DescribeInstanceStatus`.
-    Statuses(Page<Health>),
+    Statuses(ResultPage<StatusChecks>),
     /// Of `StartInstances`, `StopInstances` and `TerminateInstances`.
-    Changes(Vec<StateChange>),
+    Changes(Vec<InstanceStateChange>),
     /// Of the actions that only say that they did it.
     Done,
     /// Of `DescribeTags`.
-    Tags(Page<TagLine>),
+    Tags(ResultPage<TagLine>),
     /// Of `DescribeSpotInstanceRequests`: the instances behind the requests.
-    SpotRequests(Page<Arc<Instance>>),
+    SpotRequests(ResultPage<Arc<Ec2Instance>>),
     /// Of `DescribeRegions`.
     Regions(Vec<RegionLine>),
     /// Of `SendMessage`: the message's id.
     Sent(String),
     /// Of `ReceiveMessage`.
-    Received(Vec<Message>),
+    Received(Vec<QueueMessage>),
     /// Of SQS's batch actions, entry by entry.
-    Batch(Batch),
+    Batch(BatchResult),
     /// Of `GetQueueUrl`.
     QueueUrl(String),
     /// Of `GetQueueAttributes`.
@@ -233,5 +233,5 @@ pub enum Answer {
     /// Of `AssumeRole`.
     Credentials(Credentials),
     /// Of `GetCallerIdentity`.
-    Identity(Identity),
+    Identity(StsIdentity),
 }

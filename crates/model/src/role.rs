@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use crate::action::Action;
+use crate::action::ApiAction;
 
 /// A role, and who may take it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,10 +74,10 @@ pub enum TokenCall {
 }
 
 impl TokenCall {
-    pub(crate) fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> ApiAction {
         match self {
-            Self::AssumeRole { .. } => Action::AssumeRole,
-            Self::Identity => Action::GetCallerIdentity,
+            Self::AssumeRole { .. } => ApiAction::AssumeRole,
+            Self::Identity => ApiAction::GetCallerIdentity,
         }
     }
 }
@@ -94,12 +94,12 @@ pub struct Credentials {
     /// When they end, in the model's time: an SDK that compares this with its own clock has to be given the model's.
     pub expires_at: Timestamp,
     /// Whose they are.
-    pub identity: Identity,
+    pub identity: StsIdentity,
 }
 
 /// Whose credentials some are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct StsIdentity {
     /// The account.
     pub account: String,
     /// The user's or session's resource name.
@@ -112,7 +112,7 @@ pub struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct Roles {
     pub(crate) roles: BTreeMap<String, Role>,
-    pub(crate) given: HashMap<String, Credentials>,
+    pub(crate) issued: HashMap<String, Credentials>,
 }
 
 impl Roles {

@@ -5,10 +5,13 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::ApiError;
-use crate::ids::{Chance, Home, uuid};
-use crate::queue::{Batch, Entry, Message, Order, Queue, QueueCall, QueueCounts, QueueSettings};
-use crate::request::Answer;
-use crate::world::World;
+use crate::ids::{Home, SeededRandom, uuid};
+use crate::queue::{
+    BatchResult, MessageEntry, QueueAttributes, QueueCall, QueueCounts, QueueMessage, QueueType,
+    SqsQueue,
+};
+use crate::request::ApiResponse;
+use crate::world::ModelWorld;
 
 /// *Message quotas*: "The maximum is 1,048,576 bytes (1 MiB)".
 const MAX_BODY: usize = 1024 * 1024;
@@ -31,18 +34,18 @@ fn url_of(home: &Home, name: &str) -> String {
     )
 }
 
-impl World {
+impl ModelWorld {
     pub(crate) fn create_queue(
         &mut self,
         home: &Home,
         name: &str,
-        configuration: QueueSettings,
+        configuration: QueueAttributes,
     ) -> String {
         let url = url_of(home, name);
-        let queue = Queue {
+        let queue = SqsQueue {
             home: home.clone(),
             configuration,
-            listening: false,
+            subscribed: false,
             messages: Vec::new(),
             sent: HashMap::new(),
         };
@@ -51,22 +54,22 @@ impl World {
     }
 
     /// From now on, the queue gets every change of state of its account and region.
-    pub(crate) fn listen(&mut self, url: &str) {
+    pub(crate) fn subscribe_queue(&mut self, url: &str) {
         self.queues
             .get_mut(url)
             .expect("a queue that listens was created")
-            .listening = true;
+            .subscribed = true;
     }
 
     /// What EC2 tells `EventBridge`, and a rule there the queues.
-    pub(crate) fn tell_queues(&mut self) {
+    pub(crate) fn deliver_to_queues(&mut self) {
         let Some(transition) = self.transitions.last() else {
             return;
         };
         let listeners: Vec<String> = self
             .queues
             .iter()
-            .filter(|(_, queue)| queue.listening && queue.home == *transition.home)
+            .filter(|(_, queue)| queue.subscribed && queue.home == *transition.home)
             .map(|(url, _)| url.clone())
             .collect();
         if listeners.is_empty() {
@@ -80,16 +83,20 @@ impl World {
     }
 
     /// Everything in a queue, hidden or not.
-    pub(crate) fn messages(&self, url: &str) -> Vec<Message> {
+    pub(crate) fn messages(&self, url: &str) -> Vec<QueueMessage> {
         self.queues
             .get(url)
             .map(|queue| queue.messages.clone())
             .unwrap_or_default()
     }
 
-    pub(crate) fn queue_call(&mut self, home: &Home, call: &QueueCall) -> Result<Answer, ApiError> {
+    pub(crate) fn queue_call(
+        &mut self,
+        home: &Home,
+        call: &QueueCall,
+    ) -> Result<ApiResponse, ApiError> {
         match call {
-            QueueCall::Send { url, entry } => self.send(home, url, entry).map(Answer::Sent),
+            QueueCall::Send { url, entry } => self.send(home, url, entry).map(ApiResponse::Sent),
             QueueCall::SendBatch { url, entries } => {
                 let entries = entries.iter().map(|entry| (entry.name.as_str(), entry));
                 self.batch(entries, |world, entry| {
@@ -103,9 +110,9 @@ impl World {
                 wait,
             } => self
                 .receive_messages(home, url, *max, *visibility, *wait)
-                .map(Answer::Received),
+                .map(ApiResponse::Received),
             QueueCall::Delete { url, receipt } => {
-                self.delete(home, url, receipt).map(|()| Answer::Done)
+                self.delete(home, url, receipt).map(|()| ApiResponse::Done)
             }
             QueueCall::DeleteBatch { url, entries } => {
                 let entries = entries
@@ -121,15 +128,15 @@ impl World {
                 seconds,
             } => self
                 .change_visibility(home, url, receipt, *seconds)
-                .map(|()| Answer::Done),
+                .map(|()| ApiResponse::Done),
             QueueCall::Url { name } => {
                 let url = url_of(home, name);
                 self.queue(home, &url)?;
-                Ok(Answer::QueueUrl(url))
+                Ok(ApiResponse::QueueUrl(url))
             }
             QueueCall::Counts { url } => {
                 let now = self.now;
-                Ok(Answer::Counts(self.queue(home, url)?.counts(now)))
+                Ok(ApiResponse::Counts(self.queue(home, url)?.counts(now)))
             }
         }
     }
@@ -138,7 +145,7 @@ impl World {
         &mut self,
         entries: impl ExactSizeIterator<Item = (&'a str, &'a T)>,
         mut each: impl FnMut(&mut Self, &'a T) -> Result<Option<String>, ApiError>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         match entries.len() {
             0 => return Err(ApiError::queue("EmptyBatchRequest")),
             many if many > MAX_MESSAGES => {
@@ -146,17 +153,17 @@ impl World {
             }
             _ => {}
         }
-        let mut batch = Batch::default();
+        let mut batch = BatchResult::default();
         for (name, entry) in entries {
             match each(self, entry) {
                 Ok(id) => batch.done.push((name.to_owned(), id)),
                 Err(error) => batch.failed.push((name.to_owned(), error)),
             }
         }
-        Ok(Answer::Batch(batch))
+        Ok(ApiResponse::Batch(batch))
     }
 
-    fn send(&mut self, home: &Home, url: &str, entry: &Entry) -> Result<String, ApiError> {
+    fn send(&mut self, home: &Home, url: &str, entry: &MessageEntry) -> Result<String, ApiError> {
         self.queue(home, url)?;
         if entry.body.is_empty() {
             return Err(ApiError::missing_parameter("MessageBody"));
@@ -169,7 +176,7 @@ impl World {
         check_range("DelaySeconds", i64::from(entry.delay), 0, MAX_DELAY.into())?;
         let now = self.now;
         let queue = self.queue(home, url)?;
-        if queue.configuration.order == Order::Standard {
+        if queue.configuration.order == QueueType::Standard {
             return Ok(self.put(url, entry.body.clone(), entry.delay));
         }
         let group = entry.group.clone();
@@ -197,11 +204,11 @@ impl World {
     /// Adds a message to a queue that exists.
     pub(crate) fn put(&mut self, url: &str, body: String, delay: u32) -> String {
         self.sent += 1;
-        let mut names = Chance::seeded(self.seed.rotate_left(32) ^ self.sent);
+        let mut names = SeededRandom::seeded(self.seed.rotate_left(32) ^ self.sent);
         let id = uuid(names.draw(), names.draw());
         let now = self.now;
         let queue = self.queues.get_mut(url).expect("the queue exists");
-        queue.messages.push(Message {
+        queue.messages.push(QueueMessage {
             id: id.clone(),
             body,
             sent_at: now,
@@ -219,7 +226,7 @@ impl World {
         max: i64,
         visibility: Option<u32>,
         wait: u32,
-    ) -> Result<Vec<Message>, ApiError> {
+    ) -> Result<Vec<QueueMessage>, ApiError> {
         check_range("MaxNumberOfMessages", max, 1, 10)?;
         check_range("WaitTimeSeconds", wait.into(), 0, MAX_WAIT.into())?;
         let seconds = visibility.unwrap_or_default();
@@ -236,7 +243,7 @@ impl World {
             .messages
             .retain(|message| now.duration_since(message.sent_at) < configuration.retention);
         if let Some(redrive) = &configuration.redrive {
-            let dead: Vec<Message> = queue
+            let dead: Vec<QueueMessage> = queue
                 .messages
                 .extract_if(.., |message| {
                     message.visible_at <= now && message.receives >= redrive.max_receives
@@ -311,7 +318,7 @@ impl World {
     }
 
     /// A queue of the caller's own account and region.
-    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut Queue, ApiError> {
+    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut SqsQueue, ApiError> {
         self.queues
             .get_mut(url)
             .filter(|queue| queue.home == *home)
@@ -319,9 +326,9 @@ impl World {
     }
 }
 
-impl Queue {
+impl SqsQueue {
     fn counts(&self, now: Timestamp) -> QueueCounts {
-        let count = |wanted: fn(&Message, Timestamp) -> bool| {
+        let count = |wanted: fn(&QueueMessage, Timestamp) -> bool| {
             self.messages
                 .iter()
                 .filter(|message| wanted(message, now))

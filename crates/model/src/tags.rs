@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use crate::error::ApiError;
-use crate::ids::{Home, InstanceId};
+use crate::ids::{Ec2InstanceId, Home};
 use crate::lifecycle::MAX_IDS;
-use crate::world::World;
+use crate::world::ModelWorld;
 
 /// How many tags of its own a resource can have.
 const MAX_TAGS: usize = 50;
@@ -14,7 +14,7 @@ const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
 const RESERVED: &str = "aws:";
 
-impl World {
+impl ModelWorld {
     /// `CreateTags`: adds or overwrites, on all the resources or on none.
     pub(crate) fn create_tags(
         &mut self,
@@ -83,7 +83,7 @@ impl World {
         Ok(())
     }
 
-    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<InstanceId>, ApiError> {
+    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<Ec2InstanceId>, ApiError> {
         match resources.len() {
             0 => return Err(ApiError::missing_parameter("ResourceId")),
             many if many > MAX_IDS => {
@@ -95,7 +95,7 @@ impl World {
         }
         if let Some(bad) = resources
             .iter()
-            .find(|id| id.parse::<InstanceId>().is_err())
+            .find(|id| id.parse::<Ec2InstanceId>().is_err())
         {
             return Err(ApiError::client(
                 "InvalidID",

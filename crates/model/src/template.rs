@@ -130,16 +130,16 @@ impl Template {
 
     /// Whether a condition of the template holds.
     fn holds(&self, name: &str) -> bool {
-        self.judge(&self.body["Conditions"][name])
+        self.evaluate(&self.body["Conditions"][name])
     }
 
-    fn judge(&self, condition: &Yaml) -> bool {
+    fn evaluate(&self, condition: &Yaml) -> bool {
         let Yaml::Tagged(tagged) = condition else {
             panic!("a condition is a function: {condition:?}");
         };
         match tagged.tag.to_string().as_str() {
             "!Equals" => self.resolve(&tagged.value[0]) == self.resolve(&tagged.value[1]),
-            "!Not" => !self.judge(&tagged.value[0]),
+            "!Not" => !self.evaluate(&tagged.value[0]),
             other => panic!("the condition {other} is not known here"),
         }
     }

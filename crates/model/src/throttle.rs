@@ -9,21 +9,21 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
 use crate::ids::Home;
-use crate::request::{Query, Request};
+use crate::request::{ApiRequest, DescribeQuery};
 
 /// The size of a bucket and how many tokens come back each second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
+pub struct TokenBucket {
     /// How many tokens it holds at most, and at first.
     pub capacity: u32,
     /// How many come back per second.
     pub refill: u32,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A bucket from its two figures.
     pub const fn new(capacity: u32, refill: u32) -> Self {
         Self { capacity, refill }
@@ -33,8 +33,8 @@ impl Bucket {
 /// Which figures are in force.
 #[derive(Debug, Clone, Default)]
 pub struct Throttling {
-    requests: HashMap<Action, Bucket>,
-    resources: HashMap<Action, Bucket>,
+    requests: HashMap<ApiAction, TokenBucket>,
+    resources: HashMap<ApiAction, TokenBucket>,
 }
 
 impl Throttling {
@@ -45,51 +45,55 @@ impl Throttling {
 
     /// Another bucket for this action's requests, such as a raised limit.
     #[must_use]
-    pub fn requests(mut self, action: Action, bucket: Bucket) -> Self {
+    pub fn requests(mut self, action: ApiAction, bucket: TokenBucket) -> Self {
         self.requests.insert(action, bucket);
         self
     }
 
     /// Another bucket for the instances that this action moves.
     #[must_use]
-    pub fn resources(mut self, action: Action, bucket: Bucket) -> Self {
+    pub fn resources(mut self, action: ApiAction, bucket: TokenBucket) -> Self {
         self.resources.insert(action, bucket);
         self
     }
 
     /// None for the other services, which the page says nothing of.
-    fn request_bucket(&self, action: Action, breadth: Breadth) -> Option<Bucket> {
+    fn request_bucket(&self, action: ApiAction, breadth: Breadth) -> Option<TokenBucket> {
         if let Some(bucket) = self.requests.get(&action) {
             return Some(*bucket);
         }
         Some(match action {
-            Action::DescribeInstances
-            | Action::DescribeInstanceStatus
-            | Action::DescribeSpotInstanceRequests
+            ApiAction::DescribeInstances
+            | ApiAction::DescribeInstanceStatus
+            | ApiAction::DescribeSpotInstanceRequests
                 if breadth == Breadth::Everything =>
             {
-                Bucket::new(50, 10)
+                TokenBucket::new(50, 10)
             }
-            Action::DescribeInstances
-            | Action::DescribeInstanceStatus
-            | Action::DescribeSpotInstanceRequests
-            | Action::DescribeTags
-            | Action::DescribeRegions => Bucket::new(100, 20),
-            Action::StopInstances | Action::ModifyInstanceAttribute => Bucket::new(50, 5),
-            Action::StartInstances | Action::RunInstances => Bucket::new(5, 2),
-            Action::TerminateInstances => Bucket::new(100, 5),
-            Action::CreateTags | Action::DeleteTags => Bucket::new(100, 10),
+            ApiAction::DescribeInstances
+            | ApiAction::DescribeInstanceStatus
+            | ApiAction::DescribeSpotInstanceRequests
+            | ApiAction::DescribeTags
+            | ApiAction::DescribeRegions => TokenBucket::new(100, 20),
+            ApiAction::StopInstances | ApiAction::ModifyInstanceAttribute => {
+                TokenBucket::new(50, 5)
+            }
+            ApiAction::StartInstances | ApiAction::RunInstances => TokenBucket::new(5, 2),
+            ApiAction::TerminateInstances => TokenBucket::new(100, 5),
+            ApiAction::CreateTags | ApiAction::DeleteTags => TokenBucket::new(100, 10),
             _ => return None,
         })
     }
 
-    fn resource_bucket(&self, action: Action) -> Option<Bucket> {
+    fn resource_bucket(&self, action: ApiAction) -> Option<TokenBucket> {
         if let Some(bucket) = self.resources.get(&action) {
             return Some(*bucket);
         }
         match action {
-            Action::StartInstances | Action::RunInstances => Some(Bucket::new(1000, 2)),
-            Action::StopInstances | Action::TerminateInstances => Some(Bucket::new(1000, 20)),
+            ApiAction::StartInstances | ApiAction::RunInstances => Some(TokenBucket::new(1000, 2)),
+            ApiAction::StopInstances | ApiAction::TerminateInstances => {
+                Some(TokenBucket::new(1000, 20))
+            }
             _ => None,
         }
     }
@@ -103,22 +107,22 @@ enum Breadth {
 }
 
 impl Breadth {
-    fn of(request: &Request) -> Self {
+    fn of(request: &ApiRequest) -> Self {
         match request {
-            Request::DescribeInstances(query)
-            | Request::DescribeInstanceStatus(query, _)
-            | Request::DescribeSpotInstanceRequests(query)
+            ApiRequest::DescribeInstances(query)
+            | ApiRequest::DescribeInstanceStatus(query, _)
+            | ApiRequest::DescribeSpotInstanceRequests(query)
                 if is_everything(query) =>
             {
                 Self::Everything
             }
-            Request::DryRun(request) => Self::of(request),
+            ApiRequest::DryRun(request) => Self::of(request),
             _ => Self::Selected,
         }
     }
 }
 
-fn is_everything(query: &Query) -> bool {
+fn is_everything(query: &DescribeQuery) -> bool {
     query.ids.is_empty()
         && query.filters.is_empty()
         && query.max_results.is_none()
@@ -129,19 +133,19 @@ fn is_everything(query: &Query) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Throttle {
     figures: Throttling,
-    requests: HashMap<(Home, Action, Breadth), Level>,
-    resources: HashMap<(Home, Action), Level>,
+    requests: HashMap<(Home, ApiAction, Breadth), BucketLevel>,
+    resources: HashMap<(Home, ApiAction), BucketLevel>,
 }
 
 /// Tokens in thousandths, so that a rate per second is the same number per millisecond.
 #[derive(Debug, Clone, Copy)]
-struct Level {
+struct BucketLevel {
     thousandths: i64,
     at: Timestamp,
 }
 
-impl Level {
-    fn full(bucket: Bucket, at: Timestamp) -> Self {
+impl BucketLevel {
+    fn full(bucket: TokenBucket, at: Timestamp) -> Self {
         Self {
             thousandths: i64::from(bucket.capacity) * 1000,
             at,
@@ -149,7 +153,7 @@ impl Level {
     }
 
     /// Takes the tokens when all of them are there, else none.
-    fn take(&mut self, bucket: Bucket, tokens: usize, now: Timestamp) -> bool {
+    fn take(&mut self, bucket: TokenBucket, tokens: usize, now: Timestamp) -> bool {
         let waited = (now.as_millisecond() - self.at.as_millisecond()).max(0);
         let refilled = waited
             .saturating_mul(i64::from(bucket.refill))
@@ -181,7 +185,7 @@ impl Throttle {
     pub(crate) fn admit(
         &mut self,
         home: &Home,
-        request: &Request,
+        request: &ApiRequest,
         now: Timestamp,
     ) -> Result<(), ApiError> {
         let action = request.action();
@@ -192,7 +196,7 @@ impl Throttle {
         let level = self
             .requests
             .entry((home.clone(), action, breadth))
-            .or_insert_with(|| Level::full(bucket, now));
+            .or_insert_with(|| BucketLevel::full(bucket, now));
         if !level.take(bucket, 1, now) {
             return Err(ApiError::throttled(home, action, "request"));
         }
@@ -200,13 +204,13 @@ impl Throttle {
             return Ok(());
         };
         let instances = match request {
-            Request::RunInstances { max, .. } => usize::try_from(*max).unwrap_or(usize::MAX),
+            ApiRequest::RunInstances { max, .. } => usize::try_from(*max).unwrap_or(usize::MAX),
             request => request.ids().len(),
         };
         let level = self
             .resources
             .entry((home.clone(), action))
-            .or_insert_with(|| Level::full(bucket, now));
+            .or_insert_with(|| BucketLevel::full(bucket, now));
         if level.take(bucket, instances, now) {
             Ok(())
         } else {

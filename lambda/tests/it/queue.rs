@@ -12,7 +12,7 @@ mod stampede;
 
 use std::time::Duration;
 
-use curfew_model::{Action, Denial, Fault, InstanceState, Symptom};
+use curfew_model::{ApiAction, Denial, Ec2InstanceState, Fault, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ async fn through(accounts: usize) -> Duration {
     let through = begun.elapsed();
     assert_eq!(cloud.running(), 0);
     assert_eq!(cloud.ec2.messages(&cloud.undone), []);
-    let stops = || cloud.ec2.calls_of(Action::StopInstances).len();
+    let stops = || cloud.ec2.calls_of(ApiAction::StopInstances).len();
     assert_eq!(stops(), account_regions);
     println!(
         "{accounts} accounts: {account_regions} members, {handed_on:.1} s to hand on, {:.1} s to the end, {} invocations in {} environments",
@@ -70,7 +70,7 @@ async fn through(accounts: usize) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_not_notice() {
     let cloud = Cloud::of(6).await;
-    let denied = Denial::of(Action::DescribeInstances);
+    let denied = Denial::of(ApiAction::DescribeInstances);
     cloud.ec2.deny(denied.in_account("000000000004"));
     cloud.invoke(&rule()).await;
     cloud.drain().await;
@@ -90,7 +90,7 @@ async fn a_broken_account_is_done_with_until_the_next_trigger_and_the_others_do_
 #[tokio::test(start_paused = true)]
 async fn an_account_region_that_never_answers_holds_up_no_other() {
     let cloud = Cloud::of(6).await;
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000004"));
     let begun = Instant::now();
     cloud.invoke(&rule()).await;
@@ -99,7 +99,7 @@ async fn an_account_region_that_never_answers_holds_up_no_other() {
     let transitions = cloud.ec2.transitions();
     let last = transitions
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     let last = last.map(|one| one.at).max().unwrap();
     let late = last.duration_since("2035-11-26T19:00:30Z".parse().unwrap());
     assert!(late.as_secs() < 5, "{late}");
@@ -137,7 +137,7 @@ async fn triggers_that_meet_are_one_pass_over_each_account_region() {
         let answer = cloud.invoke(&trigger).await;
         assert_eq!(answer["queued"], 6);
     }
-    let looked = || cloud.ec2.calls_of(Action::DescribeInstances).len();
+    let looked = || cloud.ec2.calls_of(ApiAction::DescribeInstances).len();
     assert_eq!(looked(), 0, "a trigger asks nothing of EC2");
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 6);
     cloud.drain().await;
@@ -148,7 +148,7 @@ async fn triggers_that_meet_are_one_pass_over_each_account_region() {
 
 #[tokio::test(start_paused = true)]
 async fn passes_over_one_account_region_are_made_one_after_the_other() {
-    let slow = [(Action::DescribeInstances, Duration::from_secs(3))];
+    let slow = [(ApiAction::DescribeInstances, Duration::from_secs(3))];
     let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
     cloud.invoke(&rule()).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
@@ -173,7 +173,7 @@ async fn a_message_that_comes_twice_changes_nothing_twice() {
     let transitions = cloud.ec2.transitions();
     let stopping = transitions
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     assert_eq!(stopping.count(), 10, "each instance once");
     assert_eq!(
         cloud.ec2.messages(&cloud.undone),
@@ -185,7 +185,7 @@ async fn a_message_that_comes_twice_changes_nothing_twice() {
 #[tokio::test(start_paused = true)]
 async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
     let cloud = Cloud::of(3).await;
-    cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
+    cloud.ec2.deny(Denial::of(ApiAction::SendMessageBatch));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(
         (&answer["queued"], &answer["steps"]),
@@ -197,8 +197,8 @@ async fn where_the_queue_can_not_be_sent_to_the_passes_are_made_at_once() {
 #[tokio::test(start_paused = true)]
 async fn passes_that_are_made_at_once_name_who_did_not_answer() {
     let cloud = Cloud::of(3).await;
-    cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    cloud.ec2.deny(Denial::of(ApiAction::SendMessageBatch));
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(cloud.running(), 1);
@@ -219,8 +219,8 @@ async fn passes_that_are_made_at_once_name_who_did_not_answer() {
 async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_others() {
     // A busy hour: calls take their time. And EC2 lets an account stop a thousand instances at once, then twenty a second.
     let slow = [
-        (Action::DescribeInstances, Duration::from_secs(2)),
-        (Action::StopInstances, Duration::from_secs(1)),
+        (ApiAction::DescribeInstances, Duration::from_secs(2)),
+        (ApiAction::StopInstances, Duration::from_secs(1)),
     ];
     let cloud = Cloud::where_some_calls_are_slow(1, slow).await;
     for _ in 0..2_499 {
@@ -234,7 +234,7 @@ async fn a_account_region_that_is_too_large_for_one_invocation_is_continued_by_o
     let transitions = cloud.ec2.transitions();
     let stopping = transitions
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     assert_eq!(stopping.count(), 2_501, "each instance once");
 }
 

@@ -14,10 +14,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 /// The calls that went through a client, as `ec2:DescribeInstances`.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<Recorded>>);
+pub struct SdkCallRecorder(Arc<Mutex<RecorderState>>);
 
 #[derive(Debug, Default)]
-struct Recorded {
+struct RecorderState {
     calls: Vec<String>,
     cut: Option<Cut>,
     refusing: Option<Refusing>,
@@ -35,7 +35,7 @@ pub enum Cut {
 /// The answer to a call that is refused; nothing, if it is let through.
 pub type Refusing = fn(&HttpRequest) -> Option<HttpResponse>;
 
-impl Recorder {
+impl SdkCallRecorder {
     /// A client that does what `inner` does and notes each call, retries included.
     pub fn around(&self, inner: SharedHttpClient) -> SharedHttpClient {
         SharedHttpClient::new(Recording {
@@ -90,7 +90,7 @@ impl Recorder {
     }
 
     /// Notes a call, and answers it if it is not let through.
-    fn note(&self, request: &HttpRequest) -> Option<Result<HttpResponse, ConnectorError>> {
+    fn record_reason(&self, request: &HttpRequest) -> Option<Result<HttpResponse, ConnectorError>> {
         let mut recorded = self.recorded();
         let mut call = name_of(request);
         let cut_off = || Some(Err(ConnectorError::user("cut off".into())));
@@ -112,7 +112,7 @@ impl Recorder {
         refusal.map(Ok)
     }
 
-    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+    fn recorded(&self) -> MutexGuard<'_, RecorderState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,7 +139,7 @@ fn permission(call: &str) -> String {
 #[derive(Debug)]
 struct Recording {
     inner: SharedHttpClient,
-    recorder: Recorder,
+    recorder: SdkCallRecorder,
 }
 
 impl HttpClient for Recording {
@@ -158,12 +158,12 @@ impl HttpClient for Recording {
 #[derive(Debug)]
 struct RecordingConnector {
     inner: SharedHttpConnector,
-    recorder: Recorder,
+    recorder: SdkCallRecorder,
 }
 
 impl HttpConnector for RecordingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        match self.recorder.note(&request) {
+        match self.recorder.record_reason(&request) {
             Some(answer) => HttpConnectorFuture::ready(answer),
             None => self.inner.call(request),
         }

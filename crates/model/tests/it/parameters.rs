@@ -1,7 +1,8 @@
 //! Every parameter that the query protocol carries, seen by what it does.
 
 use curfew_model::{
-    Action, Hibernation, InstanceState, Launch, Outcome, SpotKind, StopProtection, serve,
+    ApiAction, Ec2InstanceState, HibernationOption, Launch, RecordedOutcome, SpotKind,
+    StopProtection, serve,
 };
 use jiff::ToSpan;
 
@@ -46,7 +47,7 @@ async fn a_launch_is_what_its_parameters_say() {
         "<item><key>Name</key><value>web</value></item>"
     );
     let instance = ec2.instance(&rich.one("instanceId").parse().unwrap());
-    assert_eq!(instance.hibernation, Hibernation::Configured);
+    assert_eq!(instance.hibernation, HibernationOption::Configured);
     assert_eq!(instance.stop_protection, StopProtection::On);
     let spot = instance.spot.as_ref().unwrap();
     assert_eq!(spot.kind, SpotKind::Persistent);
@@ -73,14 +74,14 @@ async fn a_stop_can_hibernate_force_or_only_be_asked_about() {
 
     let asked = client.call("StopInstances", &stop("DryRun=true")).await;
     assert_eq!(asked.error(), (412, "DryRunOperation"));
-    assert_eq!(ec2.state(&id), InstanceState::Running);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Running);
 
     client.call("StopInstances", &stop("Hibernate=true")).await;
     let reason = ec2.instance(&id).state_reason.clone().unwrap();
     assert_eq!(reason.code, "Client.UserInitiatedHibernate");
     client.call("StopInstances", &stop("Force=true")).await;
     ec2.advance(5.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopped);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopped);
 }
 
 #[tokio::test]
@@ -202,12 +203,12 @@ async fn a_call_that_can_not_be_read_is_logged_too() {
     client.call("DescribeInstances", "MaxResults=many").await;
     client.call("DescribeVpcs", "").await;
     let calls = ec2.calls();
-    assert_eq!(calls[0].name, Action::DescribeInstances.name());
+    assert_eq!(calls[0].name, ApiAction::DescribeInstances.name());
     assert!(calls[0].request.is_none() && calls[0].ids().is_empty());
     assert_eq!(calls[1].name, "DescribeVpcs");
     assert_eq!(
         calls[1].outcome,
-        Outcome::Refused("InvalidAction".to_owned())
+        RecordedOutcome::Refused("InvalidAction".to_owned())
     );
     assert_eq!(
         calls[1].home.account, "000000000000",

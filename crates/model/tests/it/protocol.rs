@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use curfew_model::{Action, Fault, InstanceId, InstanceState, Launch, Outcome, Symptom, serve};
+use curfew_model::{
+    ApiAction, Ec2InstanceId, Ec2InstanceState, Fault, Launch, RecordedOutcome, Symptom, serve,
+};
 use jiff::ToSpan;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -26,7 +28,7 @@ async fn a_stop_and_a_start_look_as_ec2_shows_them() {
     assert_eq!(stop.all("code"), ["64", "16"]);
 
     ec2.advance(29.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopping);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopping);
     ec2.advance(1.second());
     let stopped = client
         .call("DescribeInstances", &format!("InstanceId.1={id}"))
@@ -112,12 +114,12 @@ async fn region_and_account_come_from_the_signature() {
     assert_eq!(calls[2].ids(), [here.to_string()]);
     assert_eq!(
         calls[2].outcome,
-        Outcome::Refused("InvalidInstanceID.NotFound".to_owned())
+        RecordedOutcome::Refused("InvalidInstanceID.NotFound".to_owned())
     );
-    assert_eq!(calls[1].outcome, Outcome::Done);
+    assert_eq!(calls[1].outcome, RecordedOutcome::Done);
     assert_eq!(calls[1].request_id, reply.one("requestId"));
     assert_ne!(calls[0].request_id, calls[1].request_id);
-    assert_eq!(ec2.calls_of(Action::DescribeInstances).len(), 3);
+    assert_eq!(ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
 }
 
 #[tokio::test]
@@ -213,7 +215,7 @@ async fn lists_are_read_by_number_not_by_place() {
     let reply = Client::new(&server)
         .call("StopInstances", &parameters.join("&"))
         .await;
-    let expected: Vec<_> = ids.iter().map(InstanceId::as_str).collect();
+    let expected: Vec<_> = ids.iter().map(Ec2InstanceId::as_str).collect();
     assert_eq!(reply.all("instanceId"), expected);
 }
 

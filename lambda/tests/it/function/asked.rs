@@ -1,7 +1,7 @@
 //! What people and programs ask for over HTTP, and what they get.
 
 use curfew_lambda::auth::Auth;
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -121,7 +121,7 @@ async fn a_stop_is_done_answered_and_remembered() {
         again.of_instances(&["before", "result"]),
         ["web | stopping | unchanged"]
     );
-    assert_eq!(world.ec2.calls_of(Action::StopInstances).len(), 1);
+    assert_eq!(world.ec2.calls_of(ApiAction::StopInstances).len(), 1);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_request_for_an_instance_looks_at_no_other() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let path = format!("/stop?instance={}", world.id("db"));
     assert_eq!(world.get(&path).await.status, 200);
-    let looked = world.ec2.calls_of(Action::DescribeInstances);
+    let looked = world.ec2.calls_of(ApiAction::DescribeInstances);
     // To choose, once what was asked for is recorded, and right before `curfew:last` is written.
     assert_eq!(looked.len(), 3);
     let asked = format!("{:?}", looked[0].request);

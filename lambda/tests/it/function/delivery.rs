@@ -1,7 +1,7 @@
 //! EventBridge delivers at least once: an event that comes twice, out of order or an hour late changes nothing that one delivery in
 //! time would not have changed.
 
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -45,7 +45,10 @@ fn orders<T: Clone>(events: &[T]) -> Vec<Vec<T>> {
 
 fn acts(world: &World) -> (usize, usize) {
     let calls = |action| world.ec2.calls_of(action).len();
-    (calls(Action::StopInstances), calls(Action::StartInstances))
+    (
+        calls(ApiAction::StopInstances),
+        calls(ApiAction::StartInstances),
+    )
 }
 
 #[tokio::test]

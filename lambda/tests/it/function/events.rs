@@ -1,7 +1,7 @@
 //! Triggers: late, doubled, early or in vain, the decision is the same.
 
 use curfew_aws::cloud::Cloud;
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn every_form_of_a_scheduled_event_stops_what_is_due_and_only_once() {
             world.send(&event).await.unwrap();
         }
         assert_eq!(
-            world.ec2.calls_of(Action::StopInstances).len(),
+            world.ec2.calls_of(ApiAction::StopInstances).len(),
             1,
             "{event}"
         );
@@ -177,7 +177,7 @@ async fn a_state_change_is_looked_at_and_left_alone_unless_something_holds() {
     );
     assert_eq!(world.changes(), 0);
     assert_eq!(
-        world.ec2.calls_of(Action::DescribeInstances).len(),
+        world.ec2.calls_of(ApiAction::DescribeInstances).len(),
         1,
         "`stopping` needs no look"
     );
@@ -203,7 +203,7 @@ async fn a_state_change_against_an_enforced_schedule_is_undone() {
         world.send(event).await.unwrap();
     }
     assert_eq!(
-        world.ec2.calls_of(Action::StartInstances).len(),
+        world.ec2.calls_of(ApiAction::StartInstances).len(),
         1,
         "late and doubled events change nothing"
     );

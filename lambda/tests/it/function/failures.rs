@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew_lambda::invocation_context::Call;
-use curfew_model::{Action, Denial, Fault, Symptom};
+use curfew_model::{ApiAction, Denial, Fault, Symptom};
 
 use super::world::{World, at_work, request};
 
@@ -60,7 +60,7 @@ async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
         let world = World::with([at_work("web")]).await;
         world
             .ec2
-            .fault(Fault::error(Action::StopInstances, status, code));
+            .fault(Fault::error(ApiAction::StopInstances, status, code));
         let answer = world.get("/stop").await;
         assert_eq!(answer.status, 202, "{code}: {}", answer.text);
         assert_eq!(
@@ -93,7 +93,7 @@ async fn each_sort_of_failure_to_record_has_its_status() {
         let world = World::with([at_work("web")]).await;
         world
             .ec2
-            .fault(Fault::error(Action::CreateTags, status, code));
+            .fault(Fault::error(ApiAction::CreateTags, status, code));
         let answer = world.get("/stop").await;
         told.push(format!(
             "{code}: {} Retry-After {}",
@@ -116,7 +116,7 @@ async fn each_sort_of_failure_to_record_has_its_status() {
 #[tokio::test]
 async fn a_role_that_may_not_look_says_so() {
     let world = World::with([at_work("web")]).await;
-    world.ec2.deny(Denial::of(Action::DescribeInstances));
+    world.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     let answer = world.get("/status").await;
     insta::assert_snapshot!(answer.told(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
     assert!(!answer.text.contains("000000000000"), "{}", answer.text);
@@ -125,7 +125,7 @@ async fn a_role_that_may_not_look_says_so() {
 #[tokio::test]
 async fn what_cant_be_recorded_is_not_done() {
     let world = World::with([at_work("web")]).await;
-    world.ec2.deny(Denial::of(Action::CreateTags));
+    world.ec2.deny(Denial::of(ApiAction::CreateTags));
     let answer = world.get("/stop").await;
     assert_eq!(answer.refusal(), (403, "denied"));
     assert_eq!(
@@ -140,7 +140,7 @@ async fn an_answer_comes_before_lambda_gives_up() {
     let world = World::with([at_work("web")]).await;
     world
         .ec2
-        .fault(Fault::on(Action::DescribeInstances, Symptom::Hang));
+        .fault(Fault::on(ApiAction::DescribeInstances, Symptom::Hang));
     let call = Call::new("c0ffee", Duration::from_secs(1));
     let began = tokio::time::Instant::now();
     let envelope = world

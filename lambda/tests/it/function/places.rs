@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew_lambda::invocation_context::Call;
-use curfew_model::{Action, Fault, Launch, Symptom};
+use curfew_model::{ApiAction, Fault, Launch, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ async fn one_that_hangs() -> World {
     let mut configuration = schedules();
     configuration["managing"] = json!({"tag": "Schedule", "regions": ["us-east-1", "eu-west-3"]});
     world.ssm.put(Some(configuration.to_string()));
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     world.ec2.fault(hangs.in_region("eu-west-3"));
     world
 }

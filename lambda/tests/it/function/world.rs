@@ -12,7 +12,7 @@ use curfew_lambda::auth::Auth;
 use curfew_lambda::configuration::Configuration;
 use curfew_lambda::handler::Failure;
 use curfew_lambda::invocation_context::Call;
-use curfew_model::{InstanceId, Launch, Model, Server, Template};
+use curfew_model::{Ec2InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
 use super::parameter_store::ParameterStore;
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// The instance of this name.
-    pub(crate) fn id(&self, name: &str) -> InstanceId {
+    pub(crate) fn id(&self, name: &str) -> Ec2InstanceId {
         let instances = self.ec2.instances();
         let found = instances
             .iter()

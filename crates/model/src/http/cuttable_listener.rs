@@ -14,32 +14,32 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The connection that a call came over, for its handler.
 #[derive(Debug, Clone)]
-pub(super) struct Line(Arc<AtomicBool>);
+pub(super) struct ConnectionHandle(Arc<AtomicBool>);
 
-impl Line {
+impl ConnectionHandle {
     /// Cuts the connection instead of sending what the handler answers next.
     pub(super) fn reset(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionHandle {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         Self(Arc::clone(&stream.io().cut))
     }
 }
 
 /// A listener whose connections can be cut.
 #[derive(Debug)]
-pub(super) struct Listener(pub(super) TcpListener);
+pub(super) struct CuttableListener(pub(super) TcpListener);
 
-impl axum::serve::Listener for Listener {
-    type Io = Connection;
+impl axum::serve::Listener for CuttableListener {
+    type Io = CuttableConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (CuttableConnection, SocketAddr) {
         let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        let connection = Connection {
+        let connection = CuttableConnection {
             stream,
             cut: Arc::default(),
         };
@@ -53,12 +53,12 @@ impl axum::serve::Listener for Listener {
 
 /// A connection that ends in a reset, at the next write after it was cut.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct CuttableConnection {
     stream: TcpStream,
     cut: Arc<AtomicBool>,
 }
 
-impl Connection {
+impl CuttableConnection {
     fn check(&self) -> io::Result<()> {
         if !self.cut.load(Ordering::Acquire) {
             return Ok(());
@@ -69,7 +69,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for CuttableConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -79,7 +79,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for CuttableConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -7,14 +7,14 @@ use std::time::Duration;
 /// # Panics
 ///
 /// If it does not hold by then, with what was waited for.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
-    let patience = Duration::from_mins(1);
+pub async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let timeout = Duration::from_mins(1);
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(patience, wait)
+    tokio::time::timeout(timeout, wait)
         .await
-        .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"));
+        .unwrap_or_else(|_| panic!("not within {timeout:?}: {what}"));
 }
