@@ -1,7 +1,9 @@
-//! Reading, in pages: `MaxResults` from 5 to 1000, not together with ids (`DescribeInstances`, `DescribeInstanceStatus`, `DescribeTags`,
-//! `DescribeSpotInstanceRequests` in the API Reference). Without `MaxResults` one answer holds everything, as it does at AWS.
+//! The describe actions, in pages: `MaxResults` from 5 to 1000, not together with ids (`DescribeInstances`,
+//! `DescribeInstanceStatus`, `DescribeTags`, `DescribeSpotInstanceRequests` in the API Reference). Without `MaxResults`
+//! one response holds everything, as on AWS.
 //!
-//! A page is found by walking on from the last id of the one before, so that its cost is its own length, not the fleet's.
+//! A page continues after the last id of the previous one, so that its cost depends on its own length, not on the
+//! fleet's.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -273,7 +275,7 @@ fn page_size(query: &DescribeQuery, ids: &str) -> Result<usize, ApiError> {
     }
 }
 
-/// A token is opaque to callers: nobody should be tempted to read or make one.
+/// Encodes a token so that it is opaque to callers.
 fn write_token(place: &str) -> String {
     use std::fmt::Write as _;
     place.bytes().fold(String::new(), |mut token, byte| {

@@ -1,7 +1,7 @@
-//! EC2's error codes, and those of SQS and STS, each with its sentence.
+//! The error codes of EC2, SQS and STS, each with its message.
 //!
-//! Codes come from the page *Error codes for the Amazon EC2 API*. Sentences are the ones that AWS is seen to send, because
-//! programs in this field take ids out of them; where AWS's wording is not public, the constructor says so.
+//! Codes come from the page *Error codes for the Amazon EC2 API*. Messages are those observed on AWS, because clients
+//! parse ids out of them; where AWS's wording is not public, the constructor says so.
 
 use jiff::Timestamp;
 
@@ -105,7 +105,7 @@ impl ApiError {
         )
     }
 
-    /// AWS itself stopped it, and AWS alone starts it again (*Spot Instance interruptions*, EC2 User Guide).
+    /// AWS stopped the instance, and only AWS starts it again (*Spot Instance interruptions*, EC2 User Guide).
     pub(crate) fn spot_not_startable(id: &Ec2InstanceId) -> Self {
         Self::client(
             "IncorrectSpotRequestState",
@@ -125,7 +125,7 @@ impl ApiError {
         )
     }
 
-    /// The code is AWS's; of the sentence only its end, `: ID`, is known (AWS's own Instance Scheduler cuts the id out there).
+    /// The code is AWS's; of the message only the end, `: ID`, is known (AWS's Instance Scheduler parses the id there).
     pub(crate) fn not_configured_for_hibernation(id: &Ec2InstanceId) -> Self {
         Self::client(
             "UnsupportedHibernationConfiguration",
@@ -210,7 +210,7 @@ impl ApiError {
         )
     }
 
-    /// What services other than EC2 say to a caller who may not.
+    /// The denial of a service other than EC2.
     pub(crate) fn access_denied(home: &Home, action: ApiAction, resource: &str) -> Self {
         let (account, service) = (&home.account, action.service().name());
         Self::with_status(
@@ -227,7 +227,7 @@ impl ApiError {
         )
     }
 
-    /// Credentials that the service does not know, or not in this region.
+    /// Credentials that are unknown to the service, or not enabled in this region.
     pub(crate) fn unknown_key(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::with_status(
@@ -243,7 +243,7 @@ impl ApiError {
         }
     }
 
-    /// An error of SQS, under the name that it had in the query protocol: clients still go by that.
+    /// An error of SQS, under its name in the query protocol, which clients still use.
     pub(crate) fn queue(code: &'static str) -> Self {
         let message = match code {
             "AWS.SimpleQueueService.NonExistentQueue" => "The specified queue does not exist.",

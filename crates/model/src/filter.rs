@@ -1,8 +1,8 @@
-//! Server-side filters: names from each describe action's page in the API Reference, `*` and `?` in values as *List and filter
-//! using the CLI and API* (EC2 User Guide) has them, AND between filters, OR between values, case-sensitive.
+//! Server-side filters: names from each describe action's page in the API Reference, `*` and `?` in values as in *List
+//! and filter using the CLI and API* (EC2 User Guide), AND between filters, OR between values, case-sensitive.
 //!
-//! A name that is not here is refused with AWS's error for an unknown filter, also where AWS knows it and the model doesn't:
-//! a filter that silently matched everything would make a caller's mistake look like a large fleet.
+//! An unknown name is refused with AWS's error, also if AWS knows the filter and the model does not: a filter that
+//! silently matched everything would turn a caller's mistake into a large fleet.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,20 +10,20 @@ use std::collections::HashSet;
 use crate::error::ApiError;
 use crate::instance::{Ec2Instance, HibernationOption, RootDeviceType};
 
-/// `FilterLimitExceeded`: how many values one call's filters may have together.
+/// The most values that one call's filters may have together (`FilterLimitExceeded`).
 const MAX_VALUES: usize = 200;
 
 /// One filter of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribeFilter {
-    /// Such as `instance-state-name` or `tag:Schedule`.
+    /// The name, such as `instance-state-name` or `tag:Schedule`.
     pub name: String,
-    /// Any of these.
+    /// The values, one of which must match.
     pub values: Vec<String>,
 }
 
 impl DescribeFilter {
-    /// A filter from its name and values.
+    /// Creates a filter from its name and values.
     pub fn new(
         name: impl Into<String>,
         values: impl IntoIterator<Item = impl Into<String>>,
@@ -35,19 +35,19 @@ impl DescribeFilter {
     }
 }
 
-/// What can be filtered by, for one kind of resource.
+/// A field that one kind of resource can be filtered by.
 pub(crate) trait FilterField: Sized {
-    /// What the field belongs to.
+    /// The resource that has the field.
     type Of: ?Sized;
 
-    /// The field that a filter's name means.
+    /// Returns the field for a filter's name.
     fn named(name: &str) -> Option<Self>;
 
-    /// Whether any value of the field is wanted.
+    /// Returns whether any value of the field matches.
     fn any(&self, of: &Self::Of, wanted: &FilterValues) -> bool;
 }
 
-/// A call's filters, ready to be asked about many resources.
+/// The filters of a call, compiled for matching many resources.
 pub(crate) struct CompiledFilters<F>(Vec<(F, FilterValues)>);
 
 impl<F: FilterField> CompiledFilters<F> {
@@ -81,7 +81,7 @@ impl<F: FilterField> CompiledFilters<F> {
     }
 }
 
-/// The values of one filter: most are plain, and a call may have 200 of them to be looked for in 100,000 instances.
+/// The values of one filter. Most have no wildcards, and a call may match 200 of them against 100,000 instances.
 pub(crate) struct FilterValues {
     plain: HashSet<String>,
     patterns: Vec<WildcardPattern>,
@@ -106,7 +106,7 @@ impl FilterValues {
     }
 }
 
-/// A value with wildcards: `*` is any run of characters, `?` is one, and `\` takes the next character literally.
+/// A value with wildcards: `*` matches any run of characters, `?` matches one, and `\` escapes the next character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WildcardPattern(Vec<PatternPiece>);
 
@@ -135,7 +135,8 @@ impl WildcardPattern {
     pub(crate) fn matches(&self, value: &str) -> bool {
         let value: Vec<char> = value.chars().collect();
         let (mut piece, mut at) = (0, 0);
-        // Where to resume when what follows the last `*` didn't fit: after the star, one character further on.
+        // The position to resume at when the text after the last `*` didn't match: after the star, one character
+        // further.
         let mut resume = None;
         while at < value.len() {
             match self.0.get(piece) {
@@ -162,7 +163,7 @@ impl WildcardPattern {
     }
 }
 
-/// The filters of `DescribeInstances` and of `DescribeInstanceStatus` that the model knows.
+/// The filters of `DescribeInstances` and `DescribeInstanceStatus` that the model implements.
 pub(crate) enum InstanceField {
     Architecture,
     AvailabilityZone,
@@ -262,11 +263,11 @@ impl FilterField for InstanceField {
     }
 }
 
-/// Every instance of the model is of this architecture.
+/// The architecture of every instance.
 pub(crate) const ARCHITECTURE: &str = "x86_64";
 
 impl RootDeviceType {
-    /// EC2's name for it.
+    /// EC2's name of the type.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ebs => "ebs",
@@ -275,7 +276,7 @@ impl RootDeviceType {
     }
 }
 
-/// The filters of `DescribeTags`, over an instance's id and one of its tags.
+/// The filters of `DescribeTags`, on an instance's id and one of its tags.
 pub(crate) enum TagField {
     Key,
     ResourceId,
@@ -308,7 +309,7 @@ impl FilterField for TagField {
     }
 }
 
-/// The filters of `DescribeSpotInstanceRequests` that the model knows, over the instance behind the request.
+/// The filters of `DescribeSpotInstanceRequests` that the model implements, on the instance of the request.
 pub(crate) enum SpotField {
     InstanceId,
     State,

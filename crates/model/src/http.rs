@@ -30,32 +30,32 @@ use self::exchange::{ExchangeOutcome, IncomingRequest, exchange};
 pub use self::recorder::{Cut, Refusing, SdkCallRecorder, is_writing};
 use crate::model::Model;
 
-/// How the model's time moves while calls arrive.
+/// How the model's time advances while calls arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSource {
-    /// It doesn't: the test moves it.
+    /// Only the test advances it.
     Held,
-    /// Each call takes this long, so that a client that polls gets somewhere.
+    /// Each call advances it by this much, so that a polling client makes progress.
     Step(SignedDuration),
-    /// It follows the machine's clock.
+    /// It follows the system clock.
     Wall,
-    /// It passes as tokio's does, which a paused test moves: what a client sleeps, the model sees pass. The test may move it
-    /// besides.
+    /// It follows tokio's time, which a paused test advances: the model sees a client's sleep. The test may advance it
+    /// further.
     Tokio,
 }
 
-/// A model that listens on a free port of the loopback interface until this is dropped.
+/// A model served on a free port of the loopback interface until this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    /// Such as `http://127.0.0.1:40123`: what an SDK takes as its endpoint.
+    /// The endpoint for an SDK, such as `http://127.0.0.1:40123`.
     pub endpoint: String,
-    /// What `endpoint` says.
+    /// The address of `endpoint`.
     pub address: SocketAddr,
-    /// Everything that serves waits for this to be gone.
+    /// Dropping it stops the server.
     _open: watch::Sender<()>,
 }
 
-/// Serves a model whose time the test moves.
+/// Serves a model whose time only the test advances.
 ///
 /// # Panics
 ///
@@ -64,7 +64,7 @@ pub async fn serve(model: Model) -> Server {
     serve_with(model, TimeSource::Held).await
 }
 
-/// Serves a model whose time moves like this.
+/// Serves a model with this time source.
 ///
 /// # Panics
 ///
@@ -90,12 +90,12 @@ pub async fn serve_with(model: Model, time: TimeSource) -> Server {
     }
 }
 
-/// What a handler needs.
+/// The state of a handler.
 #[derive(Debug, Clone)]
 struct RequestHandler {
     model: Model,
     time: TimeSource,
-    /// Up to when tokio's time was told to the model.
+    /// The instant of tokio's time that the model was last advanced to.
     synced_at: Arc<Mutex<Instant>>,
     closed: watch::Receiver<()>,
 }
@@ -110,7 +110,7 @@ impl RequestHandler {
         }
     }
 
-    /// Moves the model's time on to this call.
+    /// Advances the model's time to this call.
     fn advance_time(&self) {
         match self.time {
             TimeSource::Held => {}
@@ -146,7 +146,7 @@ async fn answer_call(
         ExchangeOutcome::Silence => {
             closed_by_server(face.closed).await;
             line.reset();
-            // Nobody reads this.
+            // The response is discarded.
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
         ExchangeOutcome::Reset => {
@@ -167,7 +167,7 @@ async fn answer_call(
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a server that is told to follow the machine's clock has to read it, here and nowhere else"
+    reason = "a server with `TimeSource::Wall` reads the system clock, here only"
 )]
 fn wall_time() -> Timestamp {
     Timestamp::now()

@@ -1,4 +1,4 @@
-//! Names of things: instances, and the account and region that own them; and where new names come from.
+//! Ids of instances, their accounts and regions, and the generation of ids.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -16,7 +16,7 @@ impl Ec2InstanceId {
         Self(format!("i-0{number:016x}").into())
     }
 
-    /// The id as EC2 writes it.
+    /// Returns the id as EC2 writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,7 +43,7 @@ impl Borrow<str> for Ec2InstanceId {
 impl FromStr for Ec2InstanceId {
     type Err = ApiError;
 
-    /// Refuses with `InvalidInstanceID.Malformed`, as EC2 does before it looks whether the instance exists.
+    /// Fails with `InvalidInstanceID.Malformed`, which EC2 checks before existence.
     fn from_str(text: &str) -> Result<Self, ApiError> {
         let digits = text.strip_prefix("i-").unwrap_or_default();
         let hexadecimal = digits
@@ -57,7 +57,7 @@ impl FromStr for Ec2InstanceId {
     }
 }
 
-/// The account and region that a resource lives in, or that a call is for. EC2 never looks beyond it.
+/// The account and region that owns a resource, or that a call addresses. EC2 sees nothing beyond it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Home {
     /// The twelve digits of the account.
@@ -67,7 +67,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// A home from its two names.
+    /// Creates a home from account and region.
     pub fn new(account: impl Into<String>, region: impl Into<String>) -> Self {
         Self {
             account: account.into(),
@@ -77,13 +77,13 @@ impl Home {
 }
 
 impl Default for Home {
-    /// Account 000000000000 in `us-east-1`, where the emulators put what names neither.
+    /// Account 000000000000 in `us-east-1`, the default of the emulators.
     fn default() -> Self {
         Self::new("000000000000", "us-east-1")
     }
 }
 
-/// Some accounts and regions: all of them, until narrowed.
+/// A set of accounts and regions: all, until narrowed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HomeFilter {
     pub(crate) account: Option<String>,
@@ -98,9 +98,9 @@ impl HomeFilter {
     }
 }
 
-/// The model's only source of chance: the same seed and the same calls give the same names and the same faults.
+/// The model's only source of randomness: the same seed and calls give the same ids and faults.
 ///
-/// `SplitMix64`: a counter through a mixing function, so that no two draws of one seed are the same number.
+/// `SplitMix64`: a counter through a mixing function, so that no two draws of a seed are equal.
 #[derive(Debug, Clone)]
 pub(crate) struct SeededRandom {
     state: u64,
@@ -119,13 +119,13 @@ impl SeededRandom {
         mixed ^ (mixed >> 31)
     }
 
-    /// True in `percent` of 100 draws.
+    /// Returns true in `percent` of 100 draws.
     pub(crate) fn happens(&mut self, percent: u8) -> bool {
         self.draw() % 100 < u64::from(percent)
     }
 }
 
-/// The text of a UUID, version 4 in form, made of two draws.
+/// Formats a UUID of version 4 from two draws.
 pub(crate) fn uuid(high: u64, low: u64) -> String {
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",

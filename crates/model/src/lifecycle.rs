@@ -1,8 +1,8 @@
-//! Launching, starting, stopping, terminating: which states allow it, what is refused, what it looks like afterwards.
+//! Launch, start, stop and terminate: which states allow them, what is refused, and the resulting state.
 //!
-//! Sources: `StartInstances`, `StopInstances`, `TerminateInstances`, `ModifyInstanceAttribute` and `RunInstances` in the API Reference;
-//! *Amazon EC2 instance state changes*, *Hibernate your Amazon EC2 instance*, *Troubleshoot* in the EC2 User Guide. A call with
-//! several instances is checked for all of them before any is touched.
+//! Sources: `StartInstances`, `StopInstances`, `TerminateInstances`, `ModifyInstanceAttribute` and `RunInstances` in
+//! the API Reference; *Amazon EC2 instance state changes*, *Hibernate your Amazon EC2 instance*, *Troubleshoot* in the
+//! EC2 User Guide. A call with several instances is checked for all of them before any changes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::record::StateTransition;
 use crate::request::{AttributeChange, InstanceStateChange, ShutdownMode, StopMode};
 use crate::world::{DateRecording, ModelWorld};
 
-/// What one call may name at most (`TerminateInstances`, `CreateTags`: "up to 1000").
+/// The most ids in a call (`TerminateInstances`, `CreateTags`: "up to 1000").
 pub(crate) const MAX_IDS: usize = 1000;
 
 impl ModelWorld {
-    /// `StartInstances`. One that runs, or is on its way to, stays as it is and is listed all the same.
+    /// `StartInstances`. A running or pending instance does not change and is listed.
     pub(crate) fn start(
         &mut self,
         home: &Home,
@@ -60,7 +60,7 @@ impl ModelWorld {
         Ok(self.changing(ids, Self::begin_start))
     }
 
-    /// `StopInstances`. One that is stopped, or is on its way to, stays as it is and is listed all the same.
+    /// `StopInstances`. A stopped or stopping instance does not change and is listed.
     pub(crate) fn stop(
         &mut self,
         home: &Home,
@@ -82,7 +82,7 @@ impl ModelWorld {
         }))
     }
 
-    /// `TerminateInstances`; again and again if one likes.
+    /// `TerminateInstances`; may be repeated.
     pub(crate) fn terminate(
         &mut self,
         home: &Home,
@@ -94,7 +94,7 @@ impl ModelWorld {
         }))
     }
 
-    /// `RunInstances`: as many as there is room for, if that is enough; they come up like a start.
+    /// `RunInstances`: launches as many as capacity allows, if at least `min`; they start like stopped ones.
     pub(crate) fn run(
         &mut self,
         home: &Home,
@@ -145,7 +145,7 @@ impl ModelWorld {
         Ok(launched)
     }
 
-    /// `ModifyInstanceAttribute`, for the attributes that Curfew cares about.
+    /// `ModifyInstanceAttribute`, for the attributes that Curfew uses.
     pub(crate) fn modify(
         &mut self,
         home: &Home,
@@ -172,7 +172,7 @@ impl ModelWorld {
         Ok(())
     }
 
-    /// Somebody or something other than the API stops an instance: its own shutdown, AWS, a Spot interruption.
+    /// Stops an instance other than through the API: its own shutdown, AWS, a Spot interruption.
     pub(crate) fn stop_for(&mut self, id: &Ec2InstanceId, reason: Ec2StateReason) {
         self.begin_stop(id, StopMode::Plain, ShutdownMode::Graceful, reason);
     }
@@ -290,7 +290,7 @@ impl ModelWorld {
             && let Some(stuck) = self.stuck.iter().position(|stuck| stuck == id)
         {
             self.stuck.swap_remove(stuck);
-            // Its way to `running`, if it was on one, is off as well.
+            // A scheduled change to `running` is cancelled too.
             self.change(id).scheduled_change = 0;
             return;
         }
@@ -321,7 +321,7 @@ fn ids_of(instances: &[&Ec2Instance]) -> Vec<Ec2InstanceId> {
         .collect()
 }
 
-/// Whether this has the form of an instance type, FAMILY.SIZE.
+/// Returns whether the text has the form of an instance type, FAMILY.SIZE.
 fn is_type(text: &str) -> bool {
     text.split_once('.').is_some_and(|(family, size)| {
         [family, size].iter().all(|part| {

@@ -1,4 +1,4 @@
-//! What happened: the calls that arrived, the states that changed, and the events that AWS would have sent about them.
+//! The record of a test: calls, state transitions, and the events that AWS would have sent.
 
 use std::sync::Arc;
 
@@ -10,64 +10,64 @@ use crate::ids::{Ec2InstanceId, Home, SeededRandom, uuid};
 use crate::instance::{Ec2InstanceState, instance_arn};
 use crate::request::ApiRequest;
 
-/// One call as it arrived.
+/// A recorded call.
 #[derive(Debug, Clone)]
 pub struct RecordedCall {
-    /// The `requestId` of the answer.
+    /// The `requestId` of the response.
     pub request_id: String,
-    /// The name that was asked for, known or not.
+    /// The requested action name, known or not.
     pub name: String,
-    /// The account and region it was for.
+    /// The addressed account and region.
     pub home: Home,
-    /// The call, unless it could not be understood.
+    /// The request, unless it was invalid.
     pub request: Option<ApiRequest>,
-    /// When, in the model's time.
+    /// The model's time.
     pub at: Timestamp,
-    /// How it ended.
+    /// The outcome.
     pub outcome: RecordedOutcome,
 }
 
 impl RecordedCall {
-    /// The ids it named.
+    /// The ids in the request.
     pub fn ids(&self) -> &[String] {
         self.request.as_ref().map_or(&[], ApiRequest::ids)
     }
 
-    /// Whether it was a call of this action.
+    /// Returns whether it is a call of this action.
     pub fn is(&self, action: ApiAction) -> bool {
         self.name == action.name()
     }
 }
 
-/// How a call ended, on the service's side.
+/// The outcome of a call in the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordedOutcome {
-    /// It was done; the answer may still have been lost on the way.
+    /// The call took effect; the response may have been lost.
     Done,
-    /// It was refused with this code, and nothing changed.
+    /// The call was refused with this code and had no effect.
     Refused(String),
-    /// The service never saw it: the connection was cut or hung before.
+    /// The request was lost.
     Lost,
 }
 
-/// A change of an instance's state.
+/// A transition of an instance's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateTransition {
     /// The instance.
     pub instance: Ec2InstanceId,
-    /// Its account and region.
+    /// The owning account and region.
     pub home: Arc<Home>,
-    /// The state before; absent for a launch.
+    /// The previous state; `None` for a launch.
     pub from: Option<Ec2InstanceState>,
-    /// The state after.
+    /// The new state.
     pub to: Ec2InstanceState,
-    /// When.
+    /// The time of the transition.
     pub at: Timestamp,
 }
 
 impl StateTransition {
-    /// The event that EC2 sends to `EventBridge` (*State change events for Amazon EC2 instances*, EC2 User Guide); its time
-    /// is in whole seconds. The number names the event: events delivered twice carry the same id.
+    /// The event that EC2 sends to `EventBridge` (*State change events for Amazon EC2 instances*, EC2 User Guide), with
+    /// its time in whole seconds. The number determines the event id, so that a duplicated delivery has the same id.
     pub(crate) fn event(&self, seed: u64, number: u64) -> Value {
         let mut chance = SeededRandom::seeded(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95));
         json!({

@@ -1,4 +1,4 @@
-//! What can be asked of the model, and what it answers: the actions that Curfew and its tests use.
+//! The requests and responses of the implemented actions.
 
 use std::sync::Arc;
 
@@ -10,91 +10,91 @@ use crate::launch::Launch;
 use crate::queue::{BatchResult, QueueCall, QueueCounts, QueueMessage};
 use crate::role::{Credentials, StsIdentity, TokenCall};
 
-/// How to stop: `StopInstances`' parameter `Hibernate`.
+/// The `Hibernate` parameter of `StopInstances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Shut down.
+    /// Shuts down.
     Plain,
-    /// Write memory to the root volume first; refused for an instance that isn't configured for it.
+    /// Hibernates; refused for an instance that isn't configured for it.
     Hibernate,
 }
 
-/// `StopInstances`' parameter `Force`.
+/// The `Force` parameter of `StopInstances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShutdownMode {
-    /// Wait for the operating system.
+    /// Waits for the operating system to shut down.
     Graceful,
-    /// Don't; the way out for an instance that is stuck in `stopping`.
+    /// Stops without waiting; needed for an instance stuck in `stopping`.
     Forced,
 }
 
-/// Which instances `DescribeInstanceStatus` looks at.
+/// The instances that `DescribeInstanceStatus` returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusScope {
-    /// The running ones, its default.
+    /// Running instances, the default.
     Running,
-    /// All (`IncludeAllInstances`).
+    /// All instances (`IncludeAllInstances`).
     All,
 }
 
-/// Which regions `DescribeRegions` answers when none is named.
+/// The regions that `DescribeRegions` returns if none is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegionScope {
-    /// Those that the account can use, its default.
+    /// Enabled regions, the default.
     Enabled,
-    /// All (`AllRegions`).
+    /// All regions (`AllRegions`).
     All,
 }
 
-/// What every paged describe takes.
+/// The common parameters of the paged describe actions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DescribeQuery {
-    /// These only; not together with paging.
+    /// Limits the result to these ids; not together with paging.
     pub ids: Vec<String>,
-    /// All of these must match.
+    /// The filters, all of which must match.
     pub filters: Vec<DescribeFilter>,
-    /// 5 to 1000; without it, one answer with everything.
+    /// The page size, 5 to 1000; without it, one response has everything.
     pub max_results: Option<i64>,
-    /// Where the last answer ended.
+    /// The token of the previous page.
     pub next_token: Option<String>,
 }
 
-/// What `ModifyInstanceAttribute` can change here.
+/// The attributes that `ModifyInstanceAttribute` supports here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttributeChange {
-    /// The type, while stopped.
+    /// The instance type, only while stopped.
     InstanceType(String),
     /// `disableApiStop`.
     StopProtection(StopProtection),
 }
 
-/// A call of one action.
+/// A request of one action.
 #[derive(Debug, Clone)]
 pub enum ApiRequest {
-    /// Launches instances; in any account and region but the caller's, nothing is ever launched.
+    /// Launches instances in the caller's account and region.
     RunInstances {
-        /// What to launch.
+        /// The instance to launch.
         launch: Box<Launch>,
-        /// Fewer is an error.
+        /// The minimum count.
         min: u32,
-        /// As many as there is room for, up to this.
+        /// The maximum count, as capacity allows.
         max: u32,
     },
     /// Describes instances.
     DescribeInstances(DescribeQuery),
     /// Describes status checks.
     DescribeInstanceStatus(DescribeQuery, StatusScope),
-    /// Starts.
+    /// Starts instances.
     StartInstances(Vec<String>),
-    /// Stops.
+    /// Stops instances.
     StopInstances(Vec<String>, StopMode, ShutdownMode),
-    /// Terminates.
+    /// Terminates instances.
     TerminateInstances(Vec<String>),
     /// Changes one attribute of one instance.
     ModifyInstanceAttribute(String, AttributeChange),
     /// Adds or overwrites tags.
     CreateTags(Vec<String>, Vec<(String, String)>),
-    /// Removes tags: by key, or by key and value; all of them when none is named.
+    /// Removes tags by key, or by key and value; all of them if none is given.
     DeleteTags(Vec<String>, Vec<(String, Option<String>)>),
     /// Describes tags.
     DescribeTags(DescribeQuery),
@@ -102,16 +102,16 @@ pub enum ApiRequest {
     DescribeSpotInstanceRequests(DescribeQuery),
     /// Describes regions.
     DescribeRegions(DescribeQuery, RegionScope),
-    /// Asks whether the caller may, and does nothing.
+    /// Checks permissions without an effect.
     DryRun(Box<ApiRequest>),
-    /// Asks something of a queue.
+    /// A call of SQS.
     Queue(QueueCall),
-    /// Asks who somebody is, or to be somebody else.
+    /// A call of STS.
     Token(TokenCall),
 }
 
 impl ApiRequest {
-    /// The action called.
+    /// Returns the action.
     pub fn action(&self) -> ApiAction {
         match self {
             Self::RunInstances { .. } => ApiAction::RunInstances,
@@ -132,7 +132,7 @@ impl ApiRequest {
         }
     }
 
-    /// The ids that the call names.
+    /// Returns the ids in the request.
     pub fn ids(&self) -> &[String] {
         match self {
             Self::RunInstances { .. } | Self::Queue(_) | Self::Token(_) => &[],
@@ -152,39 +152,39 @@ impl ApiRequest {
     }
 }
 
-/// One instance's line in the answer to a start, stop or terminate.
+/// The state change of an instance in the response to a start, stop or termination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceStateChange {
     /// The instance.
     pub id: Ec2InstanceId,
-    /// Its state before the call.
+    /// The state before the call.
     pub previous: Ec2InstanceState,
-    /// Its state after it.
+    /// The state after the call.
     pub current: Ec2InstanceState,
 }
 
-/// A part of an answer, and where the next one starts.
+/// A page of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultPage<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Absent on the last page.
+    /// The token of the next page; `None` on the last one.
     pub next_token: Option<String>,
 }
 
-/// The two status checks of an instance, which always agree here (`InstanceStatus` in the API Reference).
+/// The two status checks of an instance, which are always equal here (`InstanceStatus` in the API Reference).
 #[derive(Debug, Clone)]
 pub struct StatusChecks {
     /// The instance.
     pub instance: Arc<Ec2Instance>,
-    /// `initializing`, `ok`, or `not-applicable` when it doesn't run.
+    /// `initializing`, `ok`, or `not-applicable` while it isn't running.
     pub status: &'static str,
 }
 
-/// One tag of one resource.
+/// A tag of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagLine {
-    /// The instance that has it.
+    /// The id of the resource.
     pub resource: String,
     /// Its key.
     pub key: String,
@@ -192,16 +192,16 @@ pub struct TagLine {
     pub value: String,
 }
 
-/// A region and whether the account can use it.
+/// A region and its opt-in status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionLine {
-    /// Such as `eu-west-1`.
+    /// The name, such as `eu-west-1`.
     pub name: String,
     /// `opt-in-not-required`, `opted-in` or `not-opted-in`.
     pub opt_in: &'static str,
 }
 
-/// What an action answers when it succeeds.
+/// The result of a successful action.
 #[derive(Debug, Clone)]
 pub enum ApiResponse {
     /// Of `RunInstances`.
@@ -212,11 +212,11 @@ pub enum ApiResponse {
     Statuses(ResultPage<StatusChecks>),
     /// Of `StartInstances`, `StopInstances` and `TerminateInstances`.
     Changes(Vec<InstanceStateChange>),
-    /// Of the actions that only say that they did it.
+    /// Of actions without a result.
     Done,
     /// Of `DescribeTags`.
     Tags(ResultPage<TagLine>),
-    /// Of `DescribeSpotInstanceRequests`: the instances behind the requests.
+    /// Of `DescribeSpotInstanceRequests`: the instances of the requests.
     SpotRequests(ResultPage<Arc<Ec2Instance>>),
     /// Of `DescribeRegions`.
     Regions(Vec<RegionLine>),
@@ -224,7 +224,7 @@ pub enum ApiResponse {
     Sent(String),
     /// Of `ReceiveMessage`.
     Received(Vec<QueueMessage>),
-    /// Of SQS's batch actions, entry by entry.
+    /// Of SQS's batch actions.
     Batch(BatchResult),
     /// Of `GetQueueUrl`.
     QueueUrl(String),

@@ -1,4 +1,4 @@
-//! A call's way through the service: the edge (faults, credentials, token buckets, permissions), then the action, then the log.
+//! The processing of a call: faults, credentials, token buckets, permissions, then the action, then the log.
 
 use crate::action::{ApiAction, Service};
 use crate::caller::ApiCaller;
@@ -11,21 +11,21 @@ use crate::request::{ApiRequest, ApiResponse};
 use crate::role::TokenCall;
 use crate::world::ModelWorld;
 
-/// What became of a call that came over a wire.
+/// The result of a call over a transport.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// EC2's name for the call.
+    /// The request id.
     pub(crate) request_id: String,
-    /// The account and region that the call was for.
+    /// The addressed account and region.
     pub(crate) home: Home,
-    /// What the service answers, unless it never saw the call.
+    /// The response, unless the request was lost.
     pub(crate) answer: Option<Result<ApiResponse, ApiError>>,
-    /// What happens to the answer on its way.
+    /// The fault to apply to the response.
     pub(crate) symptom: Option<Symptom>,
 }
 
 impl ModelWorld {
-    /// A call over a wire, where anything can happen to it.
+    /// Processes a call over a transport, subject to faults.
     pub(crate) fn receive(
         &mut self,
         caller: &ApiCaller,
@@ -35,10 +35,10 @@ impl ModelWorld {
         let action = ApiAction::named(name);
         let service = action.map_or(Service::Ec2, ApiAction::service);
         let (caller, problem) = self.identify(caller, service);
-        let asked = request.as_ref().ok();
+        let parsed = request.as_ref().ok();
         let symptom = action.and_then(|action| {
             self.faults
-                .take_matching(&caller.home, action, asked, &mut self.chance)
+                .take_matching(&caller.home, action, parsed, &mut self.chance)
         });
         let mut answer = match &symptom {
             Some(Symptom::Error(error)) => Some(Err(error.clone())),
@@ -136,7 +136,7 @@ impl ModelWorld {
         }
     }
 
-    /// Those of the ids that exist, for the policy to look at: whether the rest exist is the action's own question.
+    /// Returns the instances of the ids that exist, for the permission check; the action itself reports missing ones.
     fn named(&self, home: &Home, ids: &[String]) -> Vec<&Ec2Instance> {
         let Some(here) = self.instances_of(home) else {
             return Vec::new();

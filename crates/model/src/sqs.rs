@@ -1,4 +1,4 @@
-//! What SQS does: what becomes of a call to a queue.
+//! The actions of SQS.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,18 +15,19 @@ use crate::world::ModelWorld;
 
 /// *Message quotas*: "The maximum is 1,048,576 bytes (1 MiB)".
 const MAX_BODY: usize = 1024 * 1024;
-/// `ReceiveMessage` and the batch actions: at most this many messages.
+/// The most messages of `ReceiveMessage` and the batch actions.
 const MAX_MESSAGES: usize = 10;
-/// `ChangeMessageVisibility`: up to twelve hours.
+/// The longest visibility timeout: twelve hours (`ChangeMessageVisibility`).
 const MAX_VISIBILITY: u32 = 43_200;
-/// `SendMessage`: up to a quarter of an hour.
+/// The longest delay: 15 minutes (`SendMessage`).
 const MAX_DELAY: u32 = 900;
-/// *Exactly-once processing*: a deduplication id counts for so long, whatever became of its message.
+/// The lifetime of a deduplication id, independent of its message (*Exactly-once processing*).
 const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
-/// `ReceiveMessage`: the longest of long polls.
+/// The longest wait of a long poll (`ReceiveMessage`).
 const MAX_WAIT: u32 = 20;
 
-/// The address of a queue, as AWS forms it. A client with an endpoint of its own sends it along and talks to the endpoint.
+/// Returns the URL of a queue in AWS's form. A client with a custom endpoint sends it as a parameter and connects to
+/// the endpoint.
 fn url_of(home: &Home, name: &str) -> String {
     format!(
         "https://sqs.{}.amazonaws.com/{}/{name}",
@@ -53,7 +54,7 @@ impl ModelWorld {
         url
     }
 
-    /// From now on, the queue gets every change of state of its account and region.
+    /// Sends every state change of the queue's account and region to the queue from now on.
     pub(crate) fn subscribe_queue(&mut self, url: &str) {
         self.queues
             .get_mut(url)
@@ -61,7 +62,7 @@ impl ModelWorld {
             .subscribed = true;
     }
 
-    /// What EC2 tells `EventBridge`, and a rule there the queues.
+    /// Sends the last transition to the subscribed queues, like an `EventBridge` rule.
     pub(crate) fn deliver_to_queues(&mut self) {
         let Some(transition) = self.transitions.last() else {
             return;
@@ -82,7 +83,7 @@ impl ModelWorld {
         }
     }
 
-    /// Everything in a queue, hidden or not.
+    /// Returns all messages of a queue, hidden ones included.
     pub(crate) fn messages(&self, url: &str) -> Vec<QueueMessage> {
         self.queues
             .get(url)
@@ -201,7 +202,7 @@ impl ModelWorld {
         Ok(message)
     }
 
-    /// Adds a message to a queue that exists.
+    /// Adds a message to an existing queue.
     pub(crate) fn put(&mut self, url: &str, body: String, delay: u32) -> String {
         self.sent += 1;
         let mut names = SeededRandom::seeded(self.seed.rotate_left(32) ^ self.sent);
@@ -257,7 +258,7 @@ impl ModelWorld {
             SignedDuration::from_secs(seconds.into())
         });
         let queue = self.queue(home, url)?;
-        // While one of a group is worked on, the others of it wait.
+        // While a message of a group is in flight, later ones of the group wait.
         let mut busy: HashSet<String> = HashSet::new();
         Ok(queue
             .messages
@@ -281,8 +282,8 @@ impl ModelWorld {
             .collect())
     }
 
-    /// With the receipt of an earlier time, "the request succeeds, but the message might not be deleted" (`DeleteMessage`):
-    /// here it is not.
+    /// Deletes a message. With an old receipt, "the request succeeds, but the message might not be deleted"
+    /// (`DeleteMessage`): here it is not.
     fn delete(&mut self, home: &Home, url: &str, receipt: &str) -> Result<(), ApiError> {
         check_receipt(receipt)?;
         let queue = self.queue(home, url)?;
@@ -317,7 +318,7 @@ impl ModelWorld {
         Ok(())
     }
 
-    /// A queue of the caller's own account and region.
+    /// Returns a queue of the caller's account and region.
     fn queue(&mut self, home: &Home, url: &str) -> Result<&mut SqsQueue, ApiError> {
         self.queues
             .get_mut(url)

@@ -1,4 +1,4 @@
-//! What STS does with roles: who a caller is, and the temporary credentials that it gives.
+//! The actions of STS: caller identities and temporary credentials.
 
 use jiff::SignedDuration;
 
@@ -9,11 +9,11 @@ use crate::ids::{Home, SeededRandom};
 use crate::role::{Credentials, StsIdentity};
 use crate::world::ModelWorld;
 
-/// `AssumeRole`: from a quarter of an hour to twelve hours.
+/// The allowed session durations of `AssumeRole` in seconds.
 const DURATIONS: std::ops::RangeInclusive<i64> = 900..=43_200;
 
 impl ModelWorld {
-    /// The caller with the account that its credentials are of, and what is wrong with them, if they are temporary.
+    /// Resolves temporary credentials to their account; the error is set if they are unknown or expired.
     pub(crate) fn identify(
         &self,
         caller: &ApiCaller,
@@ -53,7 +53,7 @@ impl ModelWorld {
                 format!("Value '{seconds}' at 'durationSeconds' failed to satisfy constraint"),
             ));
         }
-        // A role that doesn't exist is refused in the same words: nobody is told which roles there are.
+        // A missing role gets the same error as a denied one, as on AWS.
         let known = self
             .roles
             .roles

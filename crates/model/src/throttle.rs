@@ -1,9 +1,9 @@
-//! EC2's two kinds of token bucket, with the figures of *Request throttling for the Amazon EC2 API* (EC2 Developer Guide):
-//! one token per request for each action, and for the actions that move instances one token per instance besides. Buckets are
-//! per account and region; the page calls both figures adjustable, so they are values here.
+//! EC2's two kinds of token bucket, with the figures of *Request throttling for the Amazon EC2 API* (EC2 Developer
+//! Guide): one token per request for each action, and additionally one token per instance for the actions that change
+//! instances. Buckets are per account and region; both figures are adjustable at AWS, so they are values here.
 //!
-//! The page gives some actions figures of their own, which a reader of its table of categories misses: `StartInstances` may be
-//! called 5 times at once and twice a second after that, not 50 and 5 times as other mutating actions.
+//! Some actions have their own figures, which are not in the page's table of categories: `StartInstances` has a burst
+//! of 5 and 2 per second, not the 50 and 5 of other mutating actions.
 
 use std::collections::HashMap;
 
@@ -14,23 +14,23 @@ use crate::error::ApiError;
 use crate::ids::Home;
 use crate::request::{ApiRequest, DescribeQuery};
 
-/// The size of a bucket and how many tokens come back each second.
+/// The capacity and refill rate of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenBucket {
-    /// How many tokens it holds at most, and at first.
+    /// The maximum and initial number of tokens.
     pub capacity: u32,
-    /// How many come back per second.
+    /// The tokens added per second.
     pub refill: u32,
 }
 
 impl TokenBucket {
-    /// A bucket from its two figures.
+    /// Creates a bucket.
     pub const fn new(capacity: u32, refill: u32) -> Self {
         Self { capacity, refill }
     }
 }
 
-/// Which figures are in force.
+/// The figures of the buckets.
 #[derive(Debug, Clone, Default)]
 pub struct Throttling {
     requests: HashMap<ApiAction, TokenBucket>,
@@ -38,26 +38,26 @@ pub struct Throttling {
 }
 
 impl Throttling {
-    /// AWS's published figures.
+    /// Returns AWS's published figures.
     pub fn published() -> Self {
         Self::default()
     }
 
-    /// Another bucket for this action's requests, such as a raised limit.
+    /// Sets the request bucket of an action, such as a raised limit.
     #[must_use]
     pub fn requests(mut self, action: ApiAction, bucket: TokenBucket) -> Self {
         self.requests.insert(action, bucket);
         self
     }
 
-    /// Another bucket for the instances that this action moves.
+    /// Sets the resource bucket of an action.
     #[must_use]
     pub fn resources(mut self, action: ApiAction, bucket: TokenBucket) -> Self {
         self.resources.insert(action, bucket);
         self
     }
 
-    /// None for the other services, which the page says nothing of.
+    /// Returns the request bucket; `None` for other services, which the page does not cover.
     fn request_bucket(&self, action: ApiAction, breadth: Breadth) -> Option<TokenBucket> {
         if let Some(bucket) = self.requests.get(&action) {
             return Some(*bucket);
@@ -99,7 +99,7 @@ impl Throttling {
     }
 }
 
-/// Whether a describe says what it wants: neither filters nor pages take from a smaller bucket.
+/// Whether a describe is unfiltered and unpaged, which uses a smaller bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Breadth {
     Everything,
@@ -129,7 +129,7 @@ fn is_everything(query: &DescribeQuery) -> bool {
         && query.next_token.is_none()
 }
 
-/// The buckets that are in use.
+/// The buckets in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Throttle {
     figures: Throttling,
@@ -137,7 +137,7 @@ pub(crate) struct Throttle {
     resources: HashMap<(Home, ApiAction), BucketLevel>,
 }
 
-/// Tokens in thousandths, so that a rate per second is the same number per millisecond.
+/// The level in thousandths of a token, so that a rate per second is the same number per millisecond.
 #[derive(Debug, Clone, Copy)]
 struct BucketLevel {
     thousandths: i64,
@@ -152,7 +152,7 @@ impl BucketLevel {
         }
     }
 
-    /// Takes the tokens when all of them are there, else none.
+    /// Takes the tokens if enough are left, else none.
     fn take(&mut self, bucket: TokenBucket, tokens: usize, now: Timestamp) -> bool {
         let waited = (now.as_millisecond() - self.at.as_millisecond()).max(0);
         let refilled = waited
@@ -180,8 +180,8 @@ impl Throttle {
         }
     }
 
-    /// Takes a call's tokens, or refuses it. A refused call has still used its request token up; AWS doesn't say whether a
-    /// call that is refused for another reason afterwards gets its tokens back, and here it doesn't.
+    /// Takes a call's tokens, or refuses the call. A refused call has used its request token; whether AWS returns the
+    /// tokens of a call that fails later is undocumented, and here it does not.
     pub(crate) fn admit(
         &mut self,
         home: &Home,

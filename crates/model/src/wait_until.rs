@@ -1,12 +1,12 @@
-//! Waiting for what happens beside a test.
+//! Waits for conditions that other tasks bring about.
 
 use std::time::Duration;
 
-/// Waits until `condition` holds, looking again and again; on a busy machine as long as a minute.
+/// Polls `condition` until it holds, for at most one minute.
 ///
 /// # Panics
 ///
-/// If it does not hold by then, with what was waited for.
+/// If the condition does not hold by then; the message has `what`.
 pub async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let timeout = Duration::from_mins(1);
     let wait = async {

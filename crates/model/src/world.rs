@@ -1,4 +1,4 @@
-//! Everything that exists, and the passing of time over it. One thread at a time; no clock, no I/O.
+//! The state of the model and its changes over time. Single-threaded; no clock, no I/O.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,25 +18,26 @@ use crate::record::{RecordedCall, StateTransition};
 use crate::role::Roles;
 use crate::throttle::Throttle;
 
-/// How long instances take. The defaults are what small Linux instances are commonly seen to need; AWS promises none of them,
-/// except the hour for which a terminated instance stays visible (`TerminateInstances`, API Reference).
+/// The durations of state changes. The defaults are typical of small Linux instances; AWS guarantees none of them,
+/// except the hour for which a terminated instance remains visible (`TerminateInstances`, API Reference).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Durations {
     /// From `pending` to `running`.
     pub pending: SignedDuration,
     /// From `stopping` to `stopped`.
     pub stopping: SignedDuration,
-    /// The same when hibernating: memory has to be written out.
+    /// From `stopping` to `stopped` with hibernation, which writes memory to disk.
     pub hibernating: SignedDuration,
-    /// The same when forced.
+    /// From `stopping` to `stopped` with force.
     pub forced: SignedDuration,
     /// From `shutting-down` to `terminated`.
     pub shutting_down: SignedDuration,
-    /// From `terminated` to gone.
+    /// From `terminated` to removal.
     pub visible: SignedDuration,
-    /// How long status checks of a running instance say `initializing`.
+    /// The time for which status checks of a running instance are `initializing`.
     pub checking: SignedDuration,
-    /// How long after its start an instance refuses to hibernate (*Troubleshoot hibernation*: "about two minutes for Linux").
+    /// The time after a start during which an instance refuses to hibernate (*Troubleshoot hibernation*: "about two
+    /// minutes for Linux").
     pub hibernation_ready: SignedDuration,
 }
 
@@ -55,10 +56,10 @@ impl Default for Durations {
     }
 }
 
-/// Instances of one account and region, by id: the order of pages.
+/// The instances of one account and region by id, the order of pages.
 pub(crate) type InstancesById = BTreeMap<Ec2InstanceId, Arc<Ec2Instance>>;
 
-/// A change that time will bring.
+/// A change scheduled for later.
 #[derive(Debug)]
 pub(crate) enum ScheduledChange {
     Settle {
@@ -68,12 +69,12 @@ pub(crate) enum ScheduledChange {
     Vanish,
 }
 
-/// What becomes of `LaunchTime` and `StateTransitionReason`.
+/// Whether `LaunchTime` and `StateTransitionReason` are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DateRecording {
-    /// Both are kept, as AWS does.
+    /// Both are recorded, as on AWS.
     Kept,
-    /// The one never moves and the other is empty, as on the embedded emulator.
+    /// `LaunchTime` never changes and the reason is empty, as on the embedded emulator.
     Missing,
 }
 
@@ -87,24 +88,24 @@ pub(crate) struct ModelWorld {
     pub(crate) faults: ActiveFaults,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) calls: Vec<RecordedCall>,
-    /// How many calls there have been, forgotten ones too.
+    /// The number of calls, cleared ones included.
     pub(crate) received: u64,
     pub(crate) transitions: Vec<StateTransition>,
-    /// How many transitions have had their event taken.
+    /// The number of transitions returned by `drain_events`.
     pub(crate) drained: usize,
     pub(crate) queues: SqsQueues,
-    /// How many messages have been sent.
+    /// The number of messages sent.
     pub(crate) sent: u64,
     pub(crate) roles: Roles,
-    /// Free places, where they are limited.
+    /// Free capacity, where it is limited.
     pub(crate) free_capacity: HashMap<ModelCapacityPool, u32>,
-    /// What the next starts of an instance come to after they were accepted.
+    /// The failures of the next starts of an instance, after they are accepted.
     pub(crate) failing_starts: HashMap<Ec2InstanceId, VecDeque<Ec2StateReason>>,
-    /// Instances whose next stop doesn't end by itself.
+    /// Instances whose next stop hangs.
     pub(crate) stuck: Vec<Ec2InstanceId>,
-    /// How long single instances take, where that differs.
+    /// The durations of single instances, where they differ.
     pub(crate) durations_by_instance: HashMap<Ec2InstanceId, Durations>,
-    /// Whether starts and stops are dated.
+    /// Whether dates of starts and stops are recorded.
     pub(crate) dates: DateRecording,
     homes: HashMap<Ec2InstanceId, Arc<Home>>,
     instances_by_home: BTreeMap<Home, InstancesById>,
@@ -141,7 +142,7 @@ impl ModelWorld {
         }
     }
 
-    /// Lets time pass up to `then`: what falls due on the way happens at its own instant, in order.
+    /// Advances time to `then`; each scheduled change happens at its own instant, in order.
     pub(crate) fn pass(&mut self, then: Timestamp) {
         while let Some(first) = self.due.first_entry()
             && first.key().0 <= then
@@ -166,12 +167,12 @@ impl ModelWorld {
         self.now = then;
     }
 
-    /// The instant of the next change that time will bring.
+    /// Returns the instant of the next scheduled change.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.due.keys().next().map(|(at, _)| *at)
     }
 
-    /// How long the instance takes.
+    /// Returns the durations of an instance.
     pub(crate) fn durations_of(&self, id: &Ec2InstanceId) -> Durations {
         self.durations_by_instance
             .get(id)
@@ -179,7 +180,7 @@ impl ModelWorld {
             .unwrap_or(self.durations)
     }
 
-    /// Schedules an instance's next state; whatever was scheduled before is off.
+    /// Schedules an instance's next state and cancels the previous schedule.
     pub(crate) fn schedule_state(
         &mut self,
         id: &Ec2InstanceId,
@@ -198,7 +199,7 @@ impl ModelWorld {
         self.scheduled
     }
 
-    /// Moves an instance to a state and does what goes with it: the record, the room it takes, its Spot request.
+    /// Changes an instance's state, and with it the record, capacity and Spot request.
     pub(crate) fn enter_state(&mut self, id: &Ec2InstanceId, to: Ec2InstanceState) {
         let limited = !self.free_capacity.is_empty();
         let now = self.now;
@@ -218,7 +219,7 @@ impl ModelWorld {
             };
         }
         let home = Arc::clone(&instance.home);
-        // Mostly nothing is limited, and then a fleet that moves need not be named.
+        // The pool is computed only if any capacity is limited, to save time for large fleets.
         let pool = limited.then(|| instance.pool());
         if let Some(free) = pool.and_then(|pool| self.free_capacity.get_mut(&pool)) {
             match (occupies(from), occupies(to)) {
@@ -240,7 +241,7 @@ impl ModelWorld {
         }
     }
 
-    /// Records why, in both of EC2's forms.
+    /// Records the reason in both of EC2's forms.
     pub(crate) fn record_reason(&mut self, id: &Ec2InstanceId, reason: Ec2StateReason) {
         let (now, dates) = (self.now, self.dates);
         let instance = self.change(id);
@@ -254,7 +255,7 @@ impl ModelWorld {
         instance.state_reason = Some(reason);
     }
 
-    /// Puts an instance into the world as a test describes it, without a trace of how it came there.
+    /// Adds an instance as a test describes it, without a record of its launch.
     pub(crate) fn place(&mut self, launch: Launch, reservation: Option<Arc<str>>) -> Ec2InstanceId {
         let number = self.chance.draw();
         let id = Ec2InstanceId::numbered(number);
@@ -323,29 +324,29 @@ impl ModelWorld {
         id
     }
 
-    /// The name of a new reservation: the launch that instances came from.
+    /// Returns a new reservation id.
     pub(crate) fn reservation(&mut self) -> Arc<str> {
         format!("r-0{:016x}", self.chance.draw()).into()
     }
 
-    /// What an account has in a region.
+    /// Returns the instances of an account and region.
     pub(crate) fn instances_of(&self, home: &Home) -> Option<&InstancesById> {
         self.instances_by_home.get(home)
     }
 
-    /// Everything that exists.
+    /// Returns all instances.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Ec2Instance>> {
         self.instances_by_home.values().flat_map(BTreeMap::values)
     }
 
-    /// An instance, wherever it is.
+    /// Returns an instance of any account and region.
     pub(crate) fn find(&self, id: &Ec2InstanceId) -> Option<&Arc<Ec2Instance>> {
         self.instances_by_home
             .get(self.homes.get(id)?.as_ref())?
             .get(id)
     }
 
-    /// An instance that is known to exist, to be changed. Answers that override it keep what they saw.
+    /// Returns an existing instance for changing. Responses that hold a copy are not affected.
     pub(crate) fn change(&mut self, id: &Ec2InstanceId) -> &mut Ec2Instance {
         self.homes
             .get(id)
@@ -363,8 +364,9 @@ impl ModelWorld {
         }
     }
 
-    /// The instances of these ids, each once, in the order given. All have to be well formed, then all have to exist: EC2
-    /// answers the first failing question for the whole call and does nothing (*Error codes*, `InvalidInstanceID`).
+    /// Returns the instances of these ids in the given order, without duplicates. All ids must be well-formed and
+    /// exist: EC2 reports the first failed check for the whole call and has no effect (*Error codes*,
+    /// `InvalidInstanceID`).
     pub(crate) fn resolve(
         &self,
         home: &Home,
@@ -394,7 +396,7 @@ impl ModelWorld {
     }
 }
 
-/// Whether an instance in this state takes a place of its type in its zone.
+/// Returns whether an instance in this state uses capacity.
 fn occupies(state: Ec2InstanceState) -> bool {
     !matches!(
         state,
@@ -402,7 +404,8 @@ fn occupies(state: Ec2InstanceState) -> bool {
     )
 }
 
-/// The state and status of a Spot request by the state of its instance (*Spot request status codes*, EC2 User Guide).
+/// Returns the state and status of a Spot request for the state of its instance (*Spot request status codes*, EC2 User
+/// Guide).
 fn spot_status(kind: SpotKind, state: Ec2InstanceState) -> (&'static str, &'static str) {
     match (state, kind) {
         (Ec2InstanceState::Pending | Ec2InstanceState::Running, _) => ("active", "fulfilled"),

@@ -1,4 +1,4 @@
-//! Connections that a handler can cut: an HTTP answer can't say "the connection was reset", so the transport has to do it.
+//! A listener whose connections can be reset.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The connection that a call came over, for its handler.
+/// A handle for the connection of a call.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionHandle(Arc<AtomicBool>);
 
 impl ConnectionHandle {
-    /// Cuts the connection instead of sending what the handler answers next.
+    /// Resets the connection instead of sending the handler's response.
     pub(super) fn reset(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -51,7 +51,7 @@ impl axum::serve::Listener for CuttableListener {
     }
 }
 
-/// A connection that ends in a reset, at the next write after it was cut.
+/// A connection that is reset at the first write after it was cut.
 #[derive(Debug)]
 pub(super) struct CuttableConnection {
     stream: TcpStream,
@@ -63,7 +63,7 @@ impl CuttableConnection {
         if !self.cut.load(Ordering::Acquire) {
             return Ok(());
         }
-        // Closing a socket that may not linger sends a reset, not an orderly end.
+        // Closing a socket with zero linger sends a reset instead of a FIN.
         self.stream.set_zero_linger()?;
         Err(io::ErrorKind::ConnectionReset.into())
     }

@@ -1,5 +1,5 @@
-//! The same service without sockets: in tokio's time alone, so that a test on paused time is exact. A socket's bytes take none of
-//! that time, and a runtime that waits for them lets a paused clock run to the next time-out instead.
+//! The service without sockets, in tokio's time alone, so that a test on paused time is exact. With sockets, I/O takes
+//! none of that time, and a runtime that waits for I/O advances a paused clock to the next timeout.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -15,7 +15,7 @@ use super::outgoing::OutgoingResponse;
 use super::{RequestHandler, TimeSource};
 use crate::model::Model;
 
-/// What an SDK can take as its HTTP client, whatever its endpoint: every request is answered by the model.
+/// Returns an HTTP client for an SDK that answers every request from the model, whatever the endpoint.
 ///
 /// ```
 /// # let ec2 = curfew_model::Model::new("2026-11-23T18:00:00Z".parse().unwrap());
@@ -31,7 +31,7 @@ pub fn direct(model: Model, time: TimeSource) -> SharedHttpClient {
     http_client_fn(move |_, _| connector.clone())
 }
 
-/// A way to the model that is open as long as somebody has it.
+/// A connector to the model that stays open until it is dropped.
 #[derive(Debug)]
 struct Direct {
     face: RequestHandler,

@@ -1,4 +1,4 @@
-//! Answers as XML, element by element as the API Reference shows them in its examples.
+//! EC2's responses in XML, element by element as in the examples of the API Reference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::request::{
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
-/// The answer to a call of EC2.
+/// The response to a call of EC2.
 pub(super) fn outgoing(
     action: &str,
     request_id: &str,
@@ -36,7 +36,7 @@ pub(super) fn outgoing(
     }
 }
 
-/// The answer to an action that succeeded.
+/// The response to an action that succeeded.
 fn render(action: &str, request_id: &str, answer: &ApiResponse, home: &Home) -> String {
     let mut xml = Xml::new();
     xml.spaced_element(&format!("{action}Response"), Some(NAMESPACE), |xml| {
@@ -67,14 +67,14 @@ fn render(action: &str, request_id: &str, answer: &ApiResponse, home: &Home) -> 
                 next_token(xml, page);
             }
             ApiResponse::Regions(regions) => xml.items("regionInfo", regions, region),
-            // The other services' answers, which they write themselves.
+            // The responses of other services, which have their own writers.
             _ => {}
         }
     });
     xml.finish()
 }
 
-/// The answer to one that did not.
+/// The response to an action that failed.
 fn render_error(error: &ApiError, request_id: &str) -> String {
     let mut xml = Xml::new();
     xml.element("Response", |xml| {
@@ -95,7 +95,7 @@ fn next_token<T>(xml: &mut Xml, page: &ResultPage<T>) {
     }
 }
 
-/// Instances under the launches they came from; a launch can be on several pages.
+/// Groups instances by reservation; a reservation can span several pages.
 fn reservations(xml: &mut Xml, instances: &[Arc<Ec2Instance>], home: &Home) {
     let mut by_launch: BTreeMap<&str, Vec<&Ec2Instance>> = BTreeMap::new();
     for it in instances {

@@ -1,4 +1,4 @@
-//! One request and its answer, whatever they came over: who asks, which service, what becomes of it on its way.
+//! One request and its response, independent of the transport: caller, service, and faults.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -14,10 +14,10 @@ use crate::ids::Home;
 use crate::queue::QueueCall;
 use crate::request::{ApiRequest, ApiResponse};
 
-/// How often a long poll looks again. AWS answers as soon as something is there; a test should not wait to see it.
+/// The interval at which a long poll checks for messages. AWS responds at once; a test should not wait noticeably.
 const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What a service reads of a request.
+/// The parts of a request that a service reads.
 pub(super) struct IncomingRequest {
     authorization: Option<String>,
     signed_at: Option<Timestamp>,
@@ -27,12 +27,12 @@ pub(super) struct IncomingRequest {
     body: Vec<u8>,
 }
 
-/// How an exchange ends.
+/// The result of an exchange.
 pub(super) enum ExchangeOutcome {
     Answered(OutgoingResponse),
     /// The connection is reset.
     Reset,
-    /// Nothing ever comes, until the server is gone.
+    /// There is no response until the server is dropped.
     Silence,
 }
 
@@ -48,7 +48,7 @@ impl IncomingRequest {
         }
     }
 
-    /// `KEY/DATE/REGION/SERVICE/aws4_request`, which says whose call it is. Nobody verifies the signature.
+    /// The credential scope, `KEY/DATE/REGION/SERVICE/aws4_request`. The signature is not verified.
     fn scope(&self) -> impl Iterator<Item = &str> {
         self.authorization
             .as_deref()
@@ -67,8 +67,8 @@ impl IncomingRequest {
         }
     }
 
-    /// A key of twelve digits is the account, as on the emulators; one of temporary credentials is looked up; any other is of
-    /// account 000000000000.
+    /// Identifies the caller. A key of twelve digits is the account, as on the emulators; temporary credentials are
+    /// looked up; any other key belongs to account 000000000000.
     fn caller(&self) -> ApiCaller {
         let mut caller = ApiCaller {
             signed_at: self.signed_at,
@@ -95,7 +95,7 @@ impl IncomingRequest {
         if let Some(target) = &self.target {
             return sqs::parse(target, &self.body);
         }
-        // What isn't a form names no action, and is answered so.
+        // A body that isn't a form names no action, which is an error.
         let form: Vec<(String, String)> = form_urlencoded::parse(&self.body).into_owned().collect();
         match self.service() {
             Service::Sts => sts::parse(&form),
@@ -104,7 +104,7 @@ impl IncomingRequest {
     }
 }
 
-/// Lets the model answer a request.
+/// Passes a request to the model and returns its response, with the effects of faults.
 pub(super) async fn exchange(face: &RequestHandler, incoming: &IncomingRequest) -> ExchangeOutcome {
     face.advance_time();
     let model = &face.model;
@@ -145,7 +145,7 @@ pub(super) async fn exchange(face: &RequestHandler, incoming: &IncomingRequest) 
 }
 
 impl RequestHandler {
-    /// Waits, as a long poll does, until there is a message or the poll's time is over.
+    /// Waits, as a long poll does, until there is a message or the wait time is over.
     async fn wait_for_message(
         &self,
         home: &Home,
@@ -171,7 +171,7 @@ impl RequestHandler {
     }
 }
 
-/// Reads `20261123T190000Z`.
+/// Parses `20261123T190000Z`.
 fn read_signing_time(text: &str) -> Option<Timestamp> {
     jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text)
         .ok()?

@@ -1,4 +1,5 @@
-//! Reading EC2's query protocol: parameters by name, lists as `Name.1`, structures as `Name.Member` (*Query requests*, API Reference).
+//! Parses EC2's query protocol: parameters by name, lists as `Name.1`, structures as `Name.Member` (*Query requests*,
+//! API Reference).
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ use crate::request::{
     ApiRequest, AttributeChange, DescribeQuery, RegionScope, ShutdownMode, StatusScope, StopMode,
 };
 
-/// The version of the API that the model speaks.
+/// The version of the API that the model implements.
 const VERSION: &str = "2016-11-15";
 
-/// The name of the action that was asked for, and the call, if it can be understood.
+/// Returns the name of the action, and the request if it is valid.
 pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<ApiRequest, ApiError>) {
     let parameters = QueryParameters(
         parameters
@@ -128,7 +129,7 @@ fn run(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
     };
     let mut launch = Launch::unnamed()
         .image(required("ImageId")?)
-        // What EC2 takes when nobody says (RunInstances, API Reference).
+        // EC2's default (RunInstances, API Reference).
         .instance_type(parameters.get("InstanceType").unwrap_or("m1.small"));
     launch.zone = parameters
         .get("Placement.AvailabilityZone")
@@ -171,7 +172,7 @@ fn modify(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
     let id = parameters
         .get("InstanceId")
         .ok_or_else(|| ApiError::missing_parameter("InstanceId"))?;
-    // EC2 takes an attribute by its own parameter, or by name.
+    // EC2 accepts an attribute by its own parameter, or by name.
     let named = |attribute: &str, parameter: &str| {
         let by_name = parameters.get("Attribute") == Some(attribute);
         parameters
@@ -228,7 +229,7 @@ fn boolean(text: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// The parameters of one call by name.
+/// The parameters of one call, by name.
 struct QueryParameters<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> QueryParameters<'a> {
@@ -261,7 +262,7 @@ impl<'a> QueryParameters<'a> {
             .collect()
     }
 
-    /// The numbers that follow a list's name, in order.
+    /// The numbers after a list's name, in order.
     fn indices(&self, name: &str) -> Vec<u32> {
         let prefix = format!("{name}.");
         let mut indices: Vec<u32> = self

@@ -1,6 +1,6 @@
 //! SQS's JSON protocol: the action in a header, its members as JSON, errors under two names (*Amazon SQS JSON protocol*).
 //!
-//! MD5 sums of bodies are left out: none of the SDKs that are used here asks for them.
+//! MD5 sums of bodies are omitted: the SDKs in use do not require them.
 
 use serde_json::{Map, Value, json};
 
@@ -9,13 +9,13 @@ use crate::error::ApiError;
 use crate::queue::{BatchResult, MessageEntry, QueueCall, QueueMessage};
 use crate::request::{ApiRequest, ApiResponse};
 
-/// What comes before the action's name in `X-Amz-Target`.
+/// The prefix of the action's name in `X-Amz-Target`.
 const PREFIX: &str = "AmazonSQS.";
 
 pub(super) fn parse(target: &str, body: &[u8]) -> (String, Result<ApiRequest, ApiError>) {
     let name = target.strip_prefix(PREFIX).unwrap_or(target).to_owned();
     let members = serde_json::from_slice::<Map<String, Value>>(body)
-        .map_err(|_| ApiError::client("SerializationException", "The body is no JSON object."));
+        .map_err(|_| ApiError::client("SerializationException", "The body is not a JSON object."));
     let call = members.and_then(|members| read(&name, &JsonMembers(&members)));
     (name, call.map(ApiRequest::Queue))
 }
@@ -62,7 +62,7 @@ fn read(name: &str, members: &JsonMembers<'_>) -> Result<QueueCall, ApiError> {
     })
 }
 
-/// The members of one structure.
+/// The members of a JSON structure.
 struct JsonMembers<'a>(&'a Map<String, Value>);
 
 impl JsonMembers<'_> {
@@ -80,7 +80,7 @@ impl JsonMembers<'_> {
             .map(|value| {
                 value
                     .as_i64()
-                    .ok_or_else(|| ApiError::invalid_value(format!("{name} is no number")))
+                    .ok_or_else(|| ApiError::invalid_value(format!("{name} is not a number")))
             })
             .transpose()
     }
@@ -145,7 +145,7 @@ pub(super) fn outgoing(
     }
 }
 
-/// The name of an error in the JSON protocol, by its name in the query protocol.
+/// Maps an error's name in the query protocol to its name in the JSON protocol.
 fn shape(code: &str) -> &str {
     match code {
         "AWS.SimpleQueueService.NonExistentQueue" => "QueueDoesNotExist",

@@ -8,7 +8,7 @@ use crate::role::{Credentials, TokenCall};
 
 const VERSION: &str = "2011-06-15";
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-/// `AssumeRole`: an hour, when nobody says.
+/// The default session duration of `AssumeRole`.
 const SECONDS: i64 = 3600;
 
 pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, ApiError>) {

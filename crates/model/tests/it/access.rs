@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::{code, model, stop};
 
 #[tokio::test]
-async fn a_clock_ten_minutes_off_is_refused_and_told_the_time() {
+async fn a_signature_ten_minutes_off_is_refused_with_the_time() {
     let ec2 = model();
     let server = serve(ec2.clone()).await;
     let late = Client::new(&server).signed("20261123T175000Z");
@@ -27,7 +27,7 @@ async fn a_clock_ten_minutes_off_is_refused_and_told_the_time() {
 }
 
 #[test]
-fn a_denied_action_names_itself_and_nothing_happens() {
+fn a_denied_action_is_named_and_has_no_effect() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     ec2.deny(Denial::of(ApiAction::StopInstances));
@@ -51,7 +51,7 @@ fn a_denied_action_names_itself_and_nothing_happens() {
 }
 
 #[test]
-fn a_condition_on_tags_denies_the_call_for_one_member() {
+fn a_condition_on_tags_denies_the_whole_call_for_one_instance() {
     let ec2 = model();
     let ours = ec2.launch(Launch::new("ours").tag("managed", "curfew-1"));
     let theirs = ec2.launch(Launch::new("theirs"));
@@ -71,7 +71,7 @@ fn a_condition_on_tags_denies_the_call_for_one_member() {
 }
 
 #[test]
-fn a_condition_on_tags_never_touches_a_describe() {
+fn a_condition_on_tags_does_not_affect_a_describe() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     let ask = || {
@@ -88,7 +88,7 @@ fn a_condition_on_tags_never_touches_a_describe() {
 }
 
 #[test]
-fn a_denial_keeps_to_its_account_and_region() {
+fn a_denial_is_limited_to_its_account_and_region() {
     let ec2 = model();
     ec2.deny(
         Denial::of(ApiAction::DescribeInstances)
@@ -126,7 +126,7 @@ fn rejected_credentials_fail_every_call_until_they_are_renewed() {
 }
 
 #[test]
-fn a_region_that_is_unknown_or_not_enabled_does_not_let_anyone_in() {
+fn an_unknown_or_disabled_region_rejects_credentials() {
     let ec2 = model();
     let ask = |region| {
         let request = ApiRequest::DescribeInstances(DescribeQuery::default());
@@ -139,7 +139,7 @@ fn a_region_that_is_unknown_or_not_enabled_does_not_let_anyone_in() {
 }
 
 #[test]
-fn a_dry_run_tells_whether_one_may_and_does_nothing() {
+fn a_dry_run_checks_permissions_and_does_nothing() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     let ask = || {

@@ -50,7 +50,7 @@ fn page(size: i64, next_token: Option<String>) -> DescribeQuery {
 }
 
 #[test]
-fn pages_together_hold_everything_once() {
+fn pages_contain_every_instance_once() {
     let ec2 = model();
     let all: BTreeSet<_> = (0..12).map(|_| ec2.launch(Launch::unnamed())).collect();
     let (mut seen, mut sizes, mut token) = (BTreeSet::new(), Vec::new(), None);
@@ -72,7 +72,7 @@ fn pages_together_hold_everything_once() {
 }
 
 #[test]
-fn pages_are_of_what_the_filters_leave() {
+fn pages_contain_only_filtered_instances() {
     let ec2 = model();
     for n in 0..20 {
         let odd = if n % 2 == 1 { "odd" } else { "even" };
@@ -88,7 +88,7 @@ fn pages_are_of_what_the_filters_leave() {
 }
 
 #[test]
-fn a_page_goes_on_where_the_last_one_ended_whatever_happened_between() {
+fn a_page_continues_after_the_previous_one_despite_changes() {
     let ec2 = model();
     let all: BTreeSet<_> = (0..10).map(|_| ec2.launch(Launch::unnamed())).collect();
     let (first, token) = describe(&ec2, page(5, None)).unwrap();
@@ -134,7 +134,7 @@ fn page_sizes_have_limits_and_exclude_ids() {
 }
 
 #[test]
-fn named_instances_have_to_exist() {
+fn ids_must_exist() {
     let ec2 = model();
     let id = ec2.launch(Launch::unnamed());
     let ask = |other: &str| {
@@ -231,7 +231,7 @@ fn an_unknown_filter_is_an_error_and_so_are_too_many_values() {
 }
 
 #[tokio::test]
-async fn filters_and_pages_work_on_the_wire() {
+async fn filters_and_pages_work_over_http() {
     let ec2 = model();
     let ids: Vec<_> = (0..7)
         .map(|n| ec2.launch(Launch::new(format!("web-{n}"))))
@@ -331,7 +331,7 @@ fn spot_requests_are_described_by_id_and_filter() {
 }
 
 #[test]
-fn statuses_are_of_at_most_a_hundred_named_instances() {
+fn status_checks_accept_at_most_a_hundred_ids() {
     let ec2 = model();
     let ids: Vec<_> = (0..101)
         .map(|_| ec2.launch(Launch::unnamed()).to_string())
@@ -349,7 +349,7 @@ fn statuses_are_of_at_most_a_hundred_named_instances() {
 }
 
 #[test]
-fn regions_are_those_that_are_enabled_unless_all_are_asked_for() {
+fn only_enabled_regions_are_described_unless_all_are_requested() {
     let ec2 = model();
     let ask = |names: &[&str], scope| {
         let query = DescribeQuery {

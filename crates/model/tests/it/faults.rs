@@ -1,4 +1,4 @@
-//! Injected faults, and that they end.
+//! Injected faults and their end.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::{code, model};
 
 #[tokio::test]
-async fn an_error_strikes_so_many_times_and_does_nothing() {
+async fn an_error_applies_a_number_of_times_and_has_no_effect() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     ec2.fault(Fault::error(ApiAction::StopInstances, 503, "Unavailable").times(2));
@@ -46,7 +46,7 @@ async fn an_error_strikes_so_many_times_and_does_nothing() {
 }
 
 #[test]
-fn a_fault_keeps_to_its_action_account_region_and_turn() {
+fn a_fault_is_limited_to_its_action_account_region_and_count() {
     let ec2 = model();
     ec2.fault(
         Fault::error(ApiAction::DescribeInstances, 500, "InternalError")
@@ -84,7 +84,7 @@ fn a_fault_keeps_to_its_action_account_region_and_turn() {
 }
 
 #[test]
-fn chance_follows_the_seed() {
+fn random_faults_follow_the_seed() {
     let run = |seed| {
         let ec2 = Model::seeded("2026-11-23T18:00:00Z".parse().unwrap(), seed);
         ec2.fault(Fault::error(ApiAction::DescribeInstances, 500, "InternalError").percent(40));
@@ -102,7 +102,7 @@ fn chance_follows_the_seed() {
 }
 
 #[tokio::test]
-async fn a_reset_before_does_nothing_and_one_after_does_it() {
+async fn a_reset_before_the_call_has_no_effect_and_one_after_has() {
     for (symptom, state, outcome) in [
         (
             Symptom::Reset,
@@ -130,7 +130,7 @@ async fn a_reset_before_does_nothing_and_one_after_does_it() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_ends_in_the_middle_of_its_xml_after_the_deed() {
+async fn a_truncated_response_ends_in_the_middle_of_its_xml() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     ec2.fault(Fault::on(ApiAction::StopInstances, Symptom::Truncated).times(1));
@@ -147,7 +147,7 @@ async fn a_truncated_answer_ends_in_the_middle_of_its_xml_after_the_deed() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_late_and_a_hanging_one_never_comes() {
+async fn latency_delays_a_response_and_a_hang_suppresses_it() {
     let ec2 = model();
     let late = Duration::from_millis(150);
     ec2.fault(Fault::everywhere(Symptom::Latency(late)).times(1));
@@ -186,7 +186,7 @@ async fn a_server_can_let_time_pass_with_each_call_or_with_the_clock() {
 }
 
 #[test]
-fn without_a_wire_a_lost_call_is_an_error_and_a_broken_answer_arrives() {
+fn without_http_a_lost_request_is_an_error_and_the_response_is_intact() {
     let ec2 = model();
     let ask = |symptom| {
         ec2.fault(Fault::everywhere(symptom).times(1));

@@ -1,4 +1,4 @@
-//! Which states allow what, how long things take, and that a call does all of it or nothing.
+//! Allowed state changes, durations, and the atomicity of calls.
 
 use curfew_model::{
     ApiCaller, ApiRequest, AttributeChange, Durations, Ec2InstanceState, Ec2StateReason, Launch,
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, ToSpan};
 use crate::{code, model, start, stop, stop_by, terminate};
 
 #[test]
-fn a_start_of_what_runs_and_a_stop_of_what_is_stopped_change_nothing() {
+fn starting_a_running_and_stopping_a_stopped_instance_change_nothing() {
     let ec2 = model();
     let (up, down) = (
         ec2.launch(Launch::new("up")),
@@ -29,7 +29,7 @@ fn a_start_of_what_runs_and_a_stop_of_what_is_stopped_change_nothing() {
 }
 
 #[test]
-fn a_call_on_the_way_there_is_a_repetition_not_an_error() {
+fn a_repeated_call_during_a_transition_is_no_error() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     stop(&ec2, &[&id]).unwrap();
@@ -46,7 +46,7 @@ fn a_call_on_the_way_there_is_a_repetition_not_an_error() {
 }
 
 #[test]
-fn what_is_stopping_can_not_be_started() {
+fn a_stopping_instance_can_not_be_started() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     stop(&ec2, &[&id]).unwrap();
@@ -60,7 +60,7 @@ fn what_is_stopping_can_not_be_started() {
 }
 
 #[test]
-fn what_is_terminated_stays_so_and_is_gone_after_an_hour() {
+fn a_terminated_instance_is_removed_after_an_hour() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     assert_eq!(terminate(&ec2, &[&id]).unwrap(), ["running->shutting-down"]);
@@ -118,7 +118,7 @@ fn a_first_pending_can_not_be_stopped_a_later_one_can() {
 }
 
 #[test]
-fn one_bad_member_fails_the_whole_call_and_nothing_changes() {
+fn one_invalid_instance_fails_the_whole_call() {
     let ec2 = model();
     let good = ec2.launch(Launch::new("good"));
     let protected = ec2.launch(Launch::new("protected").stop_protection());
@@ -150,7 +150,7 @@ fn one_bad_member_fails_the_whole_call_and_nothing_changes() {
 }
 
 #[test]
-fn malformed_is_asked_before_unknown_and_unknown_ones_are_all_named() {
+fn malformed_ids_are_checked_first_and_all_unknown_ids_are_named() {
     let ec2 = model();
     let ask = |ids: &[&str]| {
         let ids = ids.iter().map(ToString::to_string).collect();
@@ -170,7 +170,7 @@ fn malformed_is_asked_before_unknown_and_unknown_ones_are_all_named() {
 }
 
 #[test]
-fn durations_are_the_tests_to_choose() {
+fn durations_can_be_set() {
     let ec2 = model();
     ec2.set_durations(Durations {
         pending: SignedDuration::from_mins(5),
@@ -187,7 +187,7 @@ fn durations_are_the_tests_to_choose() {
 }
 
 #[test]
-fn a_stuck_stop_ends_when_somebody_forces_it() {
+fn a_hanging_stop_ends_with_a_forced_one() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("stuck"));
     ec2.hang_next_stop(&id);
@@ -215,7 +215,7 @@ fn a_stuck_stop_ends_when_somebody_forces_it() {
 }
 
 #[test]
-fn an_accepted_start_can_fall_back_to_stopped_and_says_why() {
+fn an_accepted_start_can_fall_back_to_stopped_with_a_reason() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("encrypted").stopped());
     ec2.fail_next_start(&id, Ec2StateReason::kms_key());
@@ -275,7 +275,7 @@ fn stop_protection_can_be_lifted() {
 }
 
 #[test]
-fn a_launch_comes_up_and_says_so() {
+fn a_launch_starts_with_events() {
     let ec2 = model();
     let run = ApiRequest::RunInstances {
         launch: Box::new(Launch::new("new")),

@@ -1,4 +1,4 @@
-//! The model's rules, one file per family: over HTTP where the wire matters, through `Model::call` where it doesn't.
+//! Tests of the model, one file per topic: over HTTP for the protocol, through `Model::call` for the rest.
 
 mod access;
 mod client;
@@ -52,7 +52,7 @@ fn terminate(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiErro
     ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
-/// The changes as `previous->current`.
+/// Returns the state changes as `previous->current`.
 fn changes(answer: ApiResponse) -> Vec<String> {
     let ApiResponse::Changes(changes) = answer else {
         panic!("not changes of state: {answer:?}");
@@ -61,7 +61,7 @@ fn changes(answer: ApiResponse) -> Vec<String> {
     changes.into_iter().map(text).collect()
 }
 
-/// The code of the error that this is.
+/// Returns the code of an error.
 fn code<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
     result.expect_err("an error").code.into_owned()
 }

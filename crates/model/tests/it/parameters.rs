@@ -1,4 +1,4 @@
-//! Every parameter that the query protocol carries, seen by what it does.
+//! Every parameter of the query protocol, tested by its effect.
 
 use curfew_model::{
     ApiAction, Ec2InstanceState, HibernationOption, Launch, RecordedOutcome, SpotKind,
@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::model;
 
 #[tokio::test]
-async fn a_launch_is_what_its_parameters_say() {
+async fn a_launch_follows_its_parameters() {
     let ec2 = model();
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server).region("eu-west-1");
@@ -64,7 +64,7 @@ async fn a_launch_is_what_its_parameters_say() {
 }
 
 #[tokio::test]
-async fn a_stop_can_hibernate_force_or_only_be_asked_about() {
+async fn a_stop_can_hibernate_be_forced_or_be_a_dry_run() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").hibernation());
     let server = serve(ec2.clone()).await;
@@ -85,7 +85,7 @@ async fn a_stop_can_hibernate_force_or_only_be_asked_about() {
 }
 
 #[tokio::test]
-async fn statuses_say_what_was_checked() {
+async fn status_checks_have_their_details() {
     let ec2 = model();
     let up = ec2.launch(Launch::new("up"));
     let down = ec2.launch(Launch::new("down").stopped());
@@ -196,7 +196,7 @@ async fn the_other_describes_have_their_elements() {
 }
 
 #[tokio::test]
-async fn a_call_that_can_not_be_read_is_logged_too() {
+async fn an_invalid_request_is_recorded_too() {
     let ec2 = model();
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server).account("12345");

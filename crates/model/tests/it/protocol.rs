@@ -1,4 +1,4 @@
-//! The query protocol on the wire: what an SDK sends and what it has to find in the answer.
+//! The query protocol: what an SDK sends and needs in the response.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::model;
 
 #[tokio::test]
-async fn a_stop_and_a_start_look_as_ec2_shows_them() {
+async fn a_stop_and_a_start_have_the_xml_of_ec2() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").tag("Schedule", "office"));
     let server = serve(ec2.clone()).await;
@@ -123,7 +123,7 @@ async fn region_and_account_come_from_the_signature() {
 }
 
 #[tokio::test]
-async fn what_is_not_modelled_is_refused() {
+async fn unsupported_actions_are_refused() {
     let server = serve(model()).await;
     let client = Client::new(&server);
     let other = client.call("DescribeVpcs", "").await;
@@ -174,7 +174,7 @@ async fn what_is_not_modelled_is_refused() {
 }
 
 #[tokio::test]
-async fn text_survives_form_and_xml() {
+async fn text_is_unchanged_by_form_and_xml_encoding() {
     let ec2 = model();
     let id = ec2.launch(Launch::unnamed());
     let server = serve(ec2.clone()).await;
@@ -202,7 +202,7 @@ async fn text_survives_form_and_xml() {
 }
 
 #[tokio::test]
-async fn lists_are_read_by_number_not_by_place() {
+async fn lists_are_ordered_by_number() {
     let ec2 = model();
     let ids: Vec<_> = (0..12).map(|_| ec2.launch(Launch::unnamed())).collect();
     let server = serve(ec2.clone()).await;
@@ -220,7 +220,7 @@ async fn lists_are_read_by_number_not_by_place() {
 }
 
 #[tokio::test]
-async fn a_dropped_server_lets_go_of_its_port_and_of_hanging_calls() {
+async fn a_dropped_server_releases_its_port_and_hanging_calls() {
     let ec2 = model();
     ec2.fault(Fault::everywhere(Symptom::Hang));
     let server = serve(ec2.clone()).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{model, stop};
 
 #[test]
-fn every_transition_is_kept_with_its_own_instant() {
+fn every_transition_is_recorded_with_its_instant() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").region("eu-west-1"));
     ec2.advance(90.seconds());
@@ -96,7 +96,7 @@ fn changes_of_many_instances_happen_in_order_of_time() {
 }
 
 #[test]
-fn calls_are_logged_with_what_they_asked_and_when() {
+fn calls_are_recorded_with_request_and_time() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     ec2.stop(&id).unwrap();

@@ -1,5 +1,5 @@
-//! That the model is no obstacle to a benchmark on it. The bound is generous, for an unoptimised build on a busy machine; what
-//! it catches is work that grows with the square of the fleet.
+//! The speed of the model in benchmarks. The limit is generous for an unoptimised build on a busy machine; it detects
+//! quadratic work.
 
 use std::time::{Duration, Instant};
 

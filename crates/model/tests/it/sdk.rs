@@ -28,7 +28,7 @@ fn keys(account: &str) -> Credentials {
     Credentials::new(account, "secret", None, None, "test")
 }
 
-/// A client's configuration; every service's builder has the same methods.
+/// Returns a client's configuration; every service's builder has the same methods.
 macro_rules! client {
     ($service:ident, $http:expr, $credentials:expr) => {
         $service::Client::from_conf(
@@ -93,7 +93,7 @@ async fn a_long_poll_ends_with_the_state_change_that_it_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_nobody_finishes_comes_back_and_then_is_dead() {
+async fn a_message_that_is_not_deleted_returns_and_becomes_a_dead_letter() {
     let ec2 = model();
     let dead = ec2.create_queue(&home(), "dead", QueueAttributes::default());
     let configuration = QueueAttributes {
@@ -139,7 +139,7 @@ async fn a_message_that_nobody_finishes_comes_back_and_then_is_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_tell_of_each_entry_and_counts_of_each_state() {
+async fn batches_report_each_entry_and_counts_each_state() {
     let ec2 = model();
     let url = ec2.create_queue(&home(), "work", QueueAttributes::default());
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Held));
@@ -203,7 +203,7 @@ async fn batches_tell_of_each_entry_and_counts_of_each_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_not_there_and_one_that_may_not_be_read_are_told_apart() {
+async fn a_missing_queue_and_a_denied_one_have_different_errors() {
     let ec2 = model();
     let url = ec2.create_queue(&home(), "changes", QueueAttributes::default());
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Held));
@@ -222,7 +222,7 @@ async fn a_queue_that_is_not_there_and_one_that_may_not_be_read_are_told_apart()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_lets_an_account_act_in_another_until_its_session_ends() {
+async fn an_assumed_role_acts_in_another_account_until_it_expires() {
     let ec2 = model();
     let web = ec2.launch(
         Launch::new("web")
@@ -286,7 +286,7 @@ async fn a_role_lets_an_account_act_in_another_until_its_session_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_clock_waits_for_nothing_and_sees_every_time_out() {
+async fn timeouts_elapse_on_a_paused_clock() {
     let ec2 = model();
     let client = ec2_client(&direct(ec2.clone(), TimeSource::Tokio), keys(HERE));
     ec2.fault(Fault::on(ApiAction::DescribeInstances, Symptom::Hang).times(2));

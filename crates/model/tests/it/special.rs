@@ -1,4 +1,4 @@
-//! Capacity, hibernation, Spot, Auto Scaling, status checks, and stops that nobody asked for.
+//! Capacity, hibernation, Spot, Auto Scaling, status checks, and stops other than through the API.
 
 use curfew_model::{
     AUTO_SCALING_TAG, ApiAction, ApiCaller, ApiError, ApiRequest, ApiResponse, Case, DescribeQuery,
@@ -17,7 +17,7 @@ fn hibernate(
 }
 
 #[test]
-fn a_start_that_needs_more_room_than_there_is_starts_nothing() {
+fn a_start_beyond_the_capacity_starts_nothing() {
     let ec2 = model();
     let large = |name| {
         ec2.launch(
@@ -55,7 +55,7 @@ fn a_start_that_needs_more_room_than_there_is_starts_nothing() {
 }
 
 #[test]
-fn a_launch_takes_what_room_there_is_if_it_is_enough() {
+fn a_launch_uses_the_free_capacity_if_it_suffices() {
     let ec2 = model();
     ec2.set_capacity("t3.micro", "us-east-1a", 3);
     let run = |min, max| {
@@ -131,7 +131,7 @@ fn only_spot_instances_of_persistent_requests_can_be_stopped() {
 }
 
 #[test]
-fn what_aws_took_back_aws_alone_starts() {
+fn an_interrupted_spot_instance_can_not_be_started() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("spot").spot(SpotKind::Persistent));
     ec2.interrupt(&id, Ec2StateReason::spot_interruption());
@@ -146,7 +146,7 @@ fn what_aws_took_back_aws_alone_starts() {
 }
 
 #[test]
-fn a_stop_from_inside_or_by_aws_passes_every_protection_and_says_so() {
+fn a_stop_by_the_instance_or_aws_ignores_protection_and_has_a_reason() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").stop_protection());
     ec2.interrupt(&id, Ec2StateReason::instance_shutdown());
@@ -161,7 +161,7 @@ fn a_stop_from_inside_or_by_aws_passes_every_protection_and_says_so() {
 }
 
 #[test]
-fn an_auto_scaling_group_shows_as_its_tag() {
+fn an_auto_scaling_group_is_a_tag() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").auto_scaling_group("blue"));
     assert_eq!(ec2.tag(&id, AUTO_SCALING_TAG).as_deref(), Some("blue"));
@@ -191,7 +191,7 @@ fn status_checks_take_two_minutes_and_need_a_running_instance() {
 }
 
 #[test]
-fn what_shares_capacity_is_limited_apart() {
+fn capacity_pools_are_limited_separately() {
     let ec2 = model();
     let kinds: [fn(Launch) -> Launch; 5] = [
         |plain| plain,
@@ -282,7 +282,7 @@ fn one_instance_can_be_slow() {
 }
 
 #[test]
-fn a_case_says_what_each_instance_is_and_what_is_answered_for_it() {
+fn a_case_defines_instances_and_their_errors() {
     let ec2 = model();
     let case = r#"{
         "0": {"tags": {"Name": "spot"}, "start_error": ["Blocked", "no", 401],

@@ -1,4 +1,4 @@
-//! The rules of tags.
+//! The rules of EC2 tags.
 
 use curfew_model::{ApiCaller, ApiError, ApiRequest, Ec2InstanceId, Launch, Model};
 
@@ -23,7 +23,7 @@ fn delete(ec2: &Model, id: &Ec2InstanceId, tags: &[(&str, Option<&str>)]) -> Res
 }
 
 #[test]
-fn fifty_tags_fit_and_awss_own_do_not_count() {
+fn fifty_user_tags_are_allowed() {
     let ec2 = model();
     let mut full = Launch::unnamed().auto_scaling_group("blue");
     for n in 0..50 {
@@ -109,7 +109,7 @@ fn unknown_resources_are_refused() {
 }
 
 #[test]
-fn an_answer_keeps_what_it_saw() {
+fn a_response_is_a_snapshot() {
     let ec2 = model();
     let id = ec2.launch(Launch::unnamed());
     let before = ec2.instance(&id);

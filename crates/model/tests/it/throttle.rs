@@ -9,7 +9,7 @@ use jiff::{SignedDuration, ToSpan};
 use crate::client::Client;
 use crate::model;
 
-/// How many calls in a row are let through.
+/// Returns how many calls in a row succeed.
 fn burst(ec2: &Model, caller: &ApiCaller, request: &ApiRequest) -> usize {
     (0..10_000)
         .take_while(|_| match ec2.call(caller, request.clone()) {
@@ -75,7 +75,7 @@ fn every_action_has_the_burst_that_aws_publishes() {
 }
 
 #[test]
-fn tokens_come_back_at_the_published_rate_and_never_above_the_brim() {
+fn tokens_refill_at_the_published_rate_up_to_the_capacity() {
     let ec2 = model();
     ec2.throttle(Throttling::published());
     let caller = ApiCaller::default();
@@ -112,7 +112,7 @@ fn buckets_are_per_account_and_region_and_action() {
 }
 
 #[test]
-fn instances_are_counted_too_and_what_is_too_much_is_refused_whole() {
+fn instances_use_tokens_and_a_call_beyond_them_is_refused() {
     let ec2 = model();
     let ids: Vec<Ec2InstanceId> = (0..1500)
         .map(|_| ec2.launch(Launch::unnamed().stopped()))
@@ -151,7 +151,7 @@ fn instances_are_counted_too_and_what_is_too_much_is_refused_whole() {
 }
 
 #[test]
-fn figures_can_be_raised_and_throttling_is_off_until_it_is_on() {
+fn figures_can_be_raised_and_throttling_is_off_by_default() {
     let ec2 = model();
     let start = ApiRequest::StartInstances(vec!["i-00000001".to_owned()]);
     for _ in 0..200 {
@@ -170,7 +170,7 @@ fn figures_can_be_raised_and_throttling_is_off_until_it_is_on() {
 }
 
 #[tokio::test]
-async fn a_throttled_call_is_a_503_on_the_wire() {
+async fn a_throttled_call_is_a_503_over_http() {
     let ec2 = model();
     ec2.throttle(
         Throttling::published().requests(ApiAction::DescribeInstances, TokenBucket::new(1, 1)),
