@@ -1,14 +1,14 @@
-//! Any bytes as an event: as they are where they are JSON, and as the parts of an HTTP request otherwise. Nothing panics, what is
-//! refused is told in one harmless line, and nobody who has no token asks for a change.
+//! Reads any bytes as an event: directly if they are JSON, else as the parts of an HTTP request. Nothing panics, each
+//! error is one line without control characters, and a request without a token is never admitted.
 //!
 //!     cargo +nightly fuzz run event -- -max_total_time=60 -dict=fuzz/event.dict
 
 #![no_main]
-// These files are the Lambda's own; what of them is for its other modules is not used here.
+// Modules of the Lambda, of which only a part is used here.
 #![allow(dead_code, unused_imports)]
 
-// By their paths rather than by their crate, which would bring the AWS SDK along: ten minutes of building, with instrumentation,
-// for code that none of this calls.
+// Included by path rather than by crate, which would build the AWS SDK with instrumentation (ten minutes) for code that
+// is not called.
 #[path = "../../lambda/src/auth.rs"]
 mod auth;
 #[path = "../../lambda/src/command.rs"]
@@ -49,48 +49,48 @@ static TOKEN: LazyLock<Auth> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     match serde_json::from_slice(bytes) {
-        Ok(event) => take(&event),
+        Ok(event) => check(&event),
         Err(_) => {
             let text = String::from_utf8_lossy(bytes);
             let mut parts = text.splitn(4, '\n');
             let [method, path, query, body] = [(); 4].map(|()| parts.next().unwrap_or_default());
-            take(&through_rest_api(method, path, query, body));
-            take(&through_function_url(method, path, query, body));
+            check(&through_rest_api(method, path, query, body));
+            check(&through_function_url(method, path, query, body));
         }
     }
 });
 
-fn take(event: &Value) {
+fn check(event: &Value) {
     let now = Timestamp::from_second(1_795_456_800).expect("it is an instant");
     match Invocation::read(event) {
         Err(unknown) => harmless(&unknown.to_string()),
         Ok(Invocation::Http(request)) => {
-            let Ok(route) = Route::of(&request).map_err(told) else {
+            let Ok(route) = Route::of(&request).map_err(check_message) else {
                 return;
             };
             if route.is_guarded() {
-                let admitted = TOKEN.admit(&request, route, None).map_err(told);
-                assert!(admitted.is_err(), "nobody's token has this digest: {request:?}");
+                let admitted = TOKEN.admit(&request, route, None).map_err(check_message);
+                assert!(admitted.is_err(), "no token has this digest: {request:?}");
             }
-            let command = Command::of_request(route, &request, now).map_err(told);
+            let command = Command::of_request(route, &request, now).map_err(check_message);
             let changes = matches!(command, Ok(Command::Change { .. }));
             assert!(!changes || route.effect() == Effect::Changes, "{command:?}");
             assert!(!changes || request.method != "HEAD", "{command:?}");
         }
         Ok(Invocation::Direct { command, parameters }) => {
             if let Some(route) = Route::commanded(&command) {
-                let _ = Command::of_fields(route, &parameters, now).map_err(told);
+                let _ = Command::of_fields(route, &parameters, now).map_err(check_message);
             }
         }
         Ok(_) => {}
     }
 }
 
-fn told(refusal: Refusal) {
+fn check_message(refusal: Refusal) {
     harmless(&refusal.to_string());
 }
 
-/// What somebody wrote is repeated, and must not begin another line of the log.
+/// The message repeats input, which must not begin another line of the log.
 fn harmless(sentence: &str) {
     assert!(!sentence.contains(|c: char| c.is_control()), "{sentence:?}");
     assert!(sentence.len() < 4096, "{sentence}");
