@@ -30,7 +30,7 @@ pub async fn calls(cloud: &Cloud, root_pem: Option<String>, count: usize) -> Vec
         let runtime = runtime.expect("there are files to be had");
         let _ = done.send(runtime.block_on(over(port, root_pem, count)));
     });
-    taken.await.expect("the thread ends by itself")
+    taken.await.expect("the thread does not panic")
 }
 
 async fn over(port: u16, root_pem: Option<String>, count: usize) -> Vec<Duration> {

@@ -71,7 +71,7 @@ pub fn milliseconds(time: Duration) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody has that much memory")]
+#[expect(clippy::cast_precision_loss, reason = "memory sizes are far below 2^52")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 /// A request of the program, with its time.
 pub enum Moment {
     /// The program requested an event.
-    Asked(Instant),
+    Requested(Instant),
     /// The program responded to an event.
     Answered(Instant, Bytes),
     /// The program reported an error.
@@ -94,7 +94,7 @@ impl Desk {
         let is_next = path.ends_with("/invocation/next");
         let is_response = path.ends_with("/response");
         if is_next {
-            self.note(Moment::Asked(Instant::now()));
+            self.note(Moment::Requested(Instant::now()));
             return self.hand_out().await;
         }
         let body = request
@@ -115,7 +115,7 @@ impl Desk {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "a deadline is told by the wall clock"
+        reason = "the deadline is in wall-clock time"
     )]
     async fn hand_out(&self) -> Response<Full<Bytes>> {
         let Some(event) = self.events.lock().await.recv().await else {

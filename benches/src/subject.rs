@@ -65,10 +65,10 @@ impl Subject {
         api.send(&event);
         let began = Instant::now();
         let program = Running(self.start(cloud, &api));
-        let Moment::Asked(asked) = api.next().await else {
-            panic!("{} answered what it had not asked for", self.name);
+        let Moment::Requested(requested) = api.next().await else {
+            panic!("{} responded without an event", self.name);
         };
-        let ready = asked - began;
+        let ready = requested - began;
         let answered = self.answer(&mut api, fleet).await - began;
         let busy = program.busy();
         let mut run = Run {
@@ -79,7 +79,7 @@ impl Subject {
             peak: 0,
         };
         for _ in 0..warm {
-            assert!(matches!(api.next().await, Moment::Asked(_)));
+            assert!(matches!(api.next().await, Moment::Requested(_)));
             let sent = Instant::now();
             api.send(&event);
             run.warm.push(self.answer(&mut api, fleet).await - sent);
@@ -88,7 +88,7 @@ impl Subject {
         assert_eq!(
             cloud.described() - described,
             1 + warm,
-            "{} asks EC2 for every answer",
+            "{} calls EC2 for every response",
             self.name
         );
         run
@@ -135,7 +135,7 @@ impl Subject {
         let (at, answer) = match api.next().await {
             Moment::Answered(at, answer) => (at, answer),
             Moment::Failed(why) => panic!("{}: {}", self.name, String::from_utf8_lossy(&why)),
-            Moment::Asked(_) => panic!("{} asked again before it answered", self.name),
+            Moment::Requested(_) => panic!("{} requested an event before it responded", self.name),
         };
         let envelope: Value = serde_json::from_slice(&answer).expect("answers are JSON");
         assert_eq!(envelope["statusCode"], 200, "{}: {envelope}", self.name);

@@ -44,7 +44,7 @@ pub enum EmulatorError {
     Python {
         /// The requested interpreter.
         python: OsString,
-        /// The cause.
+        /// The underlying I/O error.
         source: io::Error,
     },
     /// Python is older than the emulator needs.
@@ -61,7 +61,7 @@ pub enum EmulatorError {
         /// The log of the installation.
         log: PathBuf,
     },
-    /// pip failed.
+    /// `pip install` failed.
     #[error("the emulator could not be downloaded: {reason} (see `{}`)", .log.display())]
     Download {
         /// The error reported by pip.
@@ -74,13 +74,13 @@ pub enum EmulatorError {
     Directory {
         /// The directory or file.
         path: PathBuf,
-        /// The cause.
+        /// The underlying I/O error.
         source: io::Error,
     },
     /// Another program listens on the port.
     #[error("port {port} is taken by another program")]
     PortTaken {
-        /// The port.
+        /// The number of the port.
         port: u16,
     },
     /// Another curfew process runs its emulator on the same state.

@@ -5,9 +5,9 @@ use std::fmt;
 /// A service that the model implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
-    /// EC2.
+    /// Amazon EC2, for instances.
     Ec2,
-    /// SQS.
+    /// Amazon SQS, for queues.
     Sqs,
     /// STS: roles and caller identities.
     Sts,
@@ -36,7 +36,7 @@ macro_rules! actions {
         }
 
         impl ApiAction {
-            /// Every action.
+            /// All implemented actions.
             pub const ALL: &[Self] = &[$($(Self::$name),+),+];
 
             /// AWS's name of the action.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 pub struct ApiError {
     /// The error code, such as `IncorrectInstanceState`.
     pub code: Cow<'static, str>,
-    /// The message.
+    /// The message for the caller.
     pub message: String,
     /// The HTTP status: 4xx for errors of the caller, 5xx for errors of the service, which include capacity and
     /// throttling.

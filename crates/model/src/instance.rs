@@ -11,15 +11,15 @@ use crate::ids::{Ec2InstanceId, Home};
 /// The states of *Amazon EC2 instance state changes* (EC2 User Guide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ec2InstanceState {
-    /// Starting.
+    /// Started and not running yet.
     Pending,
     /// Running and billed.
     Running,
-    /// Terminating.
+    /// On the way to terminated.
     ShuttingDown,
     /// Terminated; still described for about an hour.
     Terminated,
-    /// Stopping.
+    /// On the way to stopped.
     Stopping,
     /// Stopped; can be started again.
     Stopped,
@@ -182,7 +182,7 @@ pub struct SpotRequest {
     pub created: Timestamp,
 }
 
-/// The placement of an instance besides its zone; together with type, zone and purchase option it determines the shared
+/// The placement of an instance within its zone; together with type, zone and purchase option it determines the shared
 /// capacity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Placement {
@@ -240,7 +240,7 @@ pub struct Ec2Instance {
     pub stop_protection: StopProtection,
     /// The request of a Spot Instance.
     pub spot: Option<SpotRequest>,
-    /// The placement besides the zone.
+    /// The placement within the zone.
     pub placement: Placement,
     /// XML elements to append to the description.
     pub xml: String,
@@ -252,9 +252,9 @@ pub struct Ec2Instance {
     pub launch_time: Timestamp,
     /// EC2's `StateTransitionReason`, such as `User initiated (2026-11-23 19:00:00 GMT)`; empty while it runs.
     pub transition_reason: String,
-    /// EC2's `StateReason`.
+    /// The `StateReason` as EC2 describes it.
     pub state_reason: Option<Ec2StateReason>,
-    /// The tags.
+    /// The tags by key.
     pub tags: BTreeMap<String, String>,
     /// The start of the current run, while it is running.
     pub running_since: Option<Timestamp>,
@@ -284,7 +284,7 @@ impl Ec2Instance {
         }
     }
 
-    /// The ARN.
+    /// Returns the ARN of the instance.
     pub fn arn(&self) -> String {
         instance_arn(&self.home, self.id.as_str())
     }

@@ -119,7 +119,7 @@ impl Launch {
         self
     }
 
-    /// Configures hibernation.
+    /// Enables the instance for hibernation.
     #[must_use]
     pub fn hibernation(mut self) -> Self {
         self.hibernation = HibernationOption::Configured;

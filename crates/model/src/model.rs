@@ -216,7 +216,7 @@ impl Model {
     }
 }
 
-/// Time.
+/// Control of virtual time.
 impl Model {
     /// The current time of the model.
     pub fn now(&self) -> Timestamp {
@@ -355,7 +355,7 @@ impl Model {
     }
 }
 
-/// Results.
+/// The results that a test reads.
 impl Model {
     /// Returns the state of an instance.
     ///

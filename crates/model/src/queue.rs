@@ -63,7 +63,7 @@ pub struct Redrive {
 pub struct QueueMessage {
     /// The id, which does not change between receives.
     pub id: String,
-    /// The body.
+    /// The body of the message.
     pub body: String,
     /// The time of sending.
     pub sent_at: Timestamp,
@@ -87,21 +87,21 @@ impl QueueMessage {
 pub enum QueueCall {
     /// Sends a message.
     Send {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// The message.
+        /// The message body.
         entry: MessageEntry,
     },
     /// Sends several messages.
     SendBatch {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// The messages.
+        /// The messages to send.
         entries: Vec<MessageEntry>,
     },
     /// Receives messages, which remain hidden in the queue.
     Receive {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
         /// The maximum number of messages.
         max: i64,
@@ -112,35 +112,35 @@ pub enum QueueCall {
     },
     /// Deletes a message.
     Delete {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// Its receipt.
+        /// The receipt handle of the message.
         receipt: String,
     },
     /// Deletes several messages, by the ids of their entries.
     DeleteBatch {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
         /// Entry id and receipt handle.
         entries: Vec<(String, String)>,
     },
     /// Changes the visibility timeout of a message; 0 makes it visible.
     ChangeVisibility {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// Its receipt.
+        /// The receipt handle of the message.
         receipt: String,
         /// The timeout in seconds from now.
         seconds: u32,
     },
     /// Gets the URL of a queue.
     Url {
-        /// The queue's name.
+        /// The name of the queue.
         name: String,
     },
     /// Gets the number of messages.
     Counts {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
     },
 }
@@ -150,13 +150,13 @@ pub enum QueueCall {
 pub struct MessageEntry {
     /// The entry id in a batch.
     pub name: String,
-    /// The message.
+    /// The message body.
     pub body: String,
     /// The delay in seconds.
     pub delay: u32,
-    /// `MessageGroupId`.
+    /// The `MessageGroupId`, required for a FIFO queue.
     pub group: Option<String>,
-    /// `MessageDeduplicationId`.
+    /// The `MessageDeduplicationId`, required for a FIFO queue.
     pub deduplication: Option<String>,
 }
 
@@ -188,14 +188,14 @@ impl QueueCall {
 pub struct BatchResult {
     /// Successful entries; with the message id for a send.
     pub done: Vec<(String, Option<String>)>,
-    /// Failed entries.
+    /// The failed entries, with their errors.
     pub failed: Vec<(String, ApiError)>,
 }
 
 /// The number of messages in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// `ApproximateNumberOfMessages`.
+    /// Messages that can be received: `ApproximateNumberOfMessages`.
     pub visible: usize,
     /// `ApproximateNumberOfMessagesNotVisible`: received and not deleted.
     pub in_flight: usize,

@@ -23,7 +23,7 @@ pub struct RecordedCall {
     pub request: Option<ApiRequest>,
     /// The model's time.
     pub at: Timestamp,
-    /// The outcome.
+    /// The outcome in the service.
     pub outcome: RecordedOutcome,
 }
 
@@ -53,7 +53,7 @@ pub enum RecordedOutcome {
 /// A transition of an instance's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateTransition {
-    /// The instance.
+    /// The id of the instance.
     pub instance: Ec2InstanceId,
     /// The owning account and region.
     pub home: Arc<Home>,

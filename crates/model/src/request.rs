@@ -13,7 +13,7 @@ use crate::role::{Credentials, StsIdentity, TokenCall};
 /// The `Hibernate` parameter of `StopInstances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Shuts down.
+    /// Shuts the operating system down.
     Plain,
     /// Hibernates; refused for an instance that isn't configured for it.
     Hibernate,
@@ -64,7 +64,7 @@ pub struct DescribeQuery {
 pub enum AttributeChange {
     /// The instance type, only while stopped.
     InstanceType(String),
-    /// `disableApiStop`.
+    /// The `disableApiStop` attribute, in any state.
     StopProtection(StopProtection),
 }
 
@@ -80,15 +80,15 @@ pub enum ApiRequest {
         /// The maximum count, as capacity allows.
         max: u32,
     },
-    /// Describes instances.
+    /// Describes instances, in pages.
     DescribeInstances(DescribeQuery),
     /// Describes status checks.
     DescribeInstanceStatus(DescribeQuery, StatusScope),
-    /// Starts instances.
+    /// Starts instances by id.
     StartInstances(Vec<String>),
-    /// Stops instances.
+    /// Stops or hibernates instances by id.
     StopInstances(Vec<String>, StopMode, ShutdownMode),
-    /// Terminates instances.
+    /// Terminates instances by id.
     TerminateInstances(Vec<String>),
     /// Changes one attribute of one instance.
     ModifyInstanceAttribute(String, AttributeChange),
@@ -96,11 +96,11 @@ pub enum ApiRequest {
     CreateTags(Vec<String>, Vec<(String, String)>),
     /// Removes tags by key, or by key and value; all of them if none is given.
     DeleteTags(Vec<String>, Vec<(String, Option<String>)>),
-    /// Describes tags.
+    /// Describes tags, in pages.
     DescribeTags(DescribeQuery),
     /// Describes Spot Instance requests.
     DescribeSpotInstanceRequests(DescribeQuery),
-    /// Describes regions.
+    /// Describes regions and their opt-in status.
     DescribeRegions(DescribeQuery, RegionScope),
     /// Checks permissions without an effect.
     DryRun(Box<ApiRequest>),
@@ -155,7 +155,7 @@ impl ApiRequest {
 /// The state change of an instance in the response to a start, stop or termination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceStateChange {
-    /// The instance.
+    /// The instance that it is about.
     pub id: Ec2InstanceId,
     /// The state before the call.
     pub previous: Ec2InstanceState,
@@ -166,7 +166,7 @@ pub struct InstanceStateChange {
 /// A page of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultPage<T> {
-    /// The items.
+    /// The items of the page.
     pub items: Vec<T>,
     /// The token of the next page; `None` on the last one.
     pub next_token: Option<String>,
@@ -175,7 +175,7 @@ pub struct ResultPage<T> {
 /// The two status checks of an instance, which are always equal here (`InstanceStatus` in the API Reference).
 #[derive(Debug, Clone)]
 pub struct StatusChecks {
-    /// The instance.
+    /// The instance that it is about.
     pub instance: Arc<Ec2Instance>,
     /// `initializing`, `ok`, or `not-applicable` while it isn't running.
     pub status: &'static str,
@@ -186,9 +186,9 @@ pub struct StatusChecks {
 pub struct TagLine {
     /// The id of the resource.
     pub resource: String,
-    /// Its key.
+    /// The key of the tag.
     pub key: String,
-    /// Its value.
+    /// The value of the tag.
     pub value: String,
 }
 
@@ -204,34 +204,34 @@ pub struct RegionLine {
 /// The result of a successful action.
 #[derive(Debug, Clone)]
 pub enum ApiResponse {
-    /// Of `RunInstances`.
+    /// The result of `RunInstances`.
     Launched(Vec<Arc<Ec2Instance>>),
-    /// Of `DescribeInstances`.
+    /// The result of `DescribeInstances`.
     Instances(ResultPage<Arc<Ec2Instance>>),
-    /// Of `DescribeInstanceStatus`.
+    /// The result of `DescribeInstanceStatus`.
     Statuses(ResultPage<StatusChecks>),
-    /// Of `StartInstances`, `StopInstances` and `TerminateInstances`.
+    /// The result of `StartInstances`, `StopInstances` and `TerminateInstances`.
     Changes(Vec<InstanceStateChange>),
-    /// Of actions without a result.
+    /// The result of actions without a result.
     Done,
-    /// Of `DescribeTags`.
+    /// The result of `DescribeTags`.
     Tags(ResultPage<TagLine>),
-    /// Of `DescribeSpotInstanceRequests`: the instances of the requests.
+    /// The result of `DescribeSpotInstanceRequests`: the instances of the requests.
     SpotRequests(ResultPage<Arc<Ec2Instance>>),
-    /// Of `DescribeRegions`.
+    /// The result of `DescribeRegions`.
     Regions(Vec<RegionLine>),
-    /// Of `SendMessage`: the message's id.
+    /// The result of `SendMessage`: the message's id.
     Sent(String),
-    /// Of `ReceiveMessage`.
+    /// The result of `ReceiveMessage`.
     Received(Vec<QueueMessage>),
-    /// Of SQS's batch actions.
+    /// The result of SQS's batch actions.
     Batch(BatchResult),
-    /// Of `GetQueueUrl`.
+    /// The result of `GetQueueUrl`.
     QueueUrl(String),
-    /// Of `GetQueueAttributes`.
+    /// The result of `GetQueueAttributes`.
     Counts(QueueCounts),
-    /// Of `AssumeRole`.
+    /// The result of `AssumeRole`.
     Credentials(Credentials),
-    /// Of `GetCallerIdentity`.
+    /// The result of `GetCallerIdentity`.
     Identity(StsIdentity),
 }

@@ -82,7 +82,7 @@ impl TokenCall {
     }
 }
 
-/// Temporary credentials.
+/// The temporary credentials of an assumed role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The access key, `ASIA` and sixteen characters.
@@ -100,7 +100,7 @@ pub struct Credentials {
 /// The identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsIdentity {
-    /// The account.
+    /// The account of the caller.
     pub account: String,
     /// The ARN of the user or session.
     pub arn: String,

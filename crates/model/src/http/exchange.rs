@@ -111,9 +111,9 @@ pub(super) async fn exchange(face: &RequestHandler, incoming: &IncomingRequest) 
     let service = incoming.service();
     let caller = incoming.caller();
     let (name, request) = incoming.parse();
-    let asked = request.as_ref().ok().cloned();
+    let parsed = request.as_ref().ok().cloned();
     let mut reply = model.receive(&caller, &name, request);
-    if let (Some(Ok(first)), Some(ApiRequest::Queue(call))) = (&mut reply.answer, &asked) {
+    if let (Some(Ok(first)), Some(ApiRequest::Queue(call))) = (&mut reply.answer, &parsed) {
         let waited = face.wait_for_message(&reply.home, call, first).await;
         if let Some(answer) = waited {
             *first = answer;
@@ -171,7 +171,7 @@ impl RequestHandler {
     }
 }
 
-/// Parses `20261123T190000Z`.
+/// Parses a signing time such as `20261123T190000Z`.
 fn read_signing_time(text: &str) -> Option<Timestamp> {
     jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text)
         .ok()?

@@ -14,7 +14,6 @@ pub(crate) struct Client<'a> {
     signed: &'a str,
 }
 
-/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

@@ -72,8 +72,8 @@ async fn a_stop_can_hibernate_be_forced_or_be_a_dry_run() {
     ec2.advance(1.hour());
     let stop = |with: &str| format!("InstanceId.1={id}&{with}");
 
-    let asked = client.call("StopInstances", &stop("DryRun=true")).await;
-    assert_eq!(asked.error(), (412, "DryRunOperation"));
+    let dry_run = client.call("StopInstances", &stop("DryRun=true")).await;
+    assert_eq!(dry_run.error(), (412, "DryRunOperation"));
     assert_eq!(ec2.state(&id), Ec2InstanceState::Running);
 
     client.call("StopInstances", &stop("Hibernate=true")).await;

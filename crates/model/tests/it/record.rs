@@ -116,7 +116,7 @@ fn calls_are_recorded_with_request_and_time() {
     assert_eq!(calls[0].at.to_string(), "2026-11-23T18:01:00Z");
     assert_eq!(calls[1].name, "DescribeInstances");
     assert!(
-        matches!(&calls[1].request, Some(ApiRequest::DescribeInstances(asked)) if *asked == query)
+        matches!(&calls[1].request, Some(ApiRequest::DescribeInstances(recorded)) if *recorded == query)
     );
     assert_eq!(ec2.calls_of(ApiAction::StopInstances).len(), 1);
     ec2.clear_calls();

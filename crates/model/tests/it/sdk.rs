@@ -114,7 +114,7 @@ async fn a_message_that_is_not_deleted_returns_and_becomes_a_dead_letter() {
 
     let first = receive().await;
     assert_eq!(first[0].message_id(), Some(id.as_str()));
-    assert_eq!(receive().await, [], "somebody works on it");
+    assert_eq!(receive().await, [], "the message is in flight");
     ec2.advance(30.seconds());
     let second = receive().await;
     assert_eq!(second[0].body(), Some("one"));
@@ -267,10 +267,10 @@ async fn an_assumed_role_acts_in_another_account_until_it_expires() {
     stop.send().await.unwrap();
     assert_eq!(ec2.state(&web), Ec2InstanceState::Stopping);
     assert_eq!(ec2.calls().last().unwrap().home.account, "111122223333");
-    let who = client!(aws_sdk_sts, http.clone(), session(given.session_token()));
-    let who = who.get_caller_identity().send().await.unwrap();
+    let identity = client!(aws_sdk_sts, http.clone(), session(given.session_token()));
+    let identity = identity.get_caller_identity().send().await.unwrap();
     assert_eq!(
-        who.arn(),
+        identity.arn(),
         Some("arn:aws:sts::111122223333:assumed-role/curfew/night")
     );
     let forged = ec2_client(&http, session("another"));

@@ -157,7 +157,7 @@ fn a_stop_by_the_instance_or_aws_ignores_protection_and_has_a_reason() {
         instance.transition_reason,
         "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
     );
-    assert!(ec2.calls().is_empty(), "nobody called the API for it");
+    assert!(ec2.calls().is_empty(), "no API call is recorded");
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_case_defines_instances_and_their_errors() {
     let describe = ApiRequest::DescribeSpotInstanceRequests(DescribeQuery::default());
     assert_eq!(code(call(&ec2, describe)), "UnauthorizedOperation");
 
-    for (bad, told) in [
+    for (bad, message) in [
         (
             r#"{"0": {"colour": "red"}}"#,
             "`colour` is not understood in a case: \"red\"",
@@ -323,6 +323,6 @@ fn a_case_defines_instances_and_their_errors() {
             "`spot_error` is not understood in a case: \"no\"",
         ),
     ] {
-        assert_eq!(Case::from_json(bad).unwrap_err().to_string(), told);
+        assert_eq!(Case::from_json(bad).unwrap_err().to_string(), message);
     }
 }
