@@ -17,31 +17,31 @@ pub struct Health(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    inside: Mutex<Inside>,
+    state: Mutex<HealthState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
-    tasks: BTreeMap<String, Task>,
-    sight: Option<Sight>,
+struct HealthState {
+    tasks: BTreeMap<String, TaskRecord>,
+    sight: Option<FleetSummary>,
     generation: u64,
     configuration_problem: Option<String>,
 }
 
 #[derive(Debug)]
-struct Task {
-    condition: Condition,
+struct TaskRecord {
+    run_state: TaskState,
     /// What has to happen once before the daemon is ready, in words, until it has.
     missing: Option<&'static str>,
     /// What is wrong at the moment.
     trouble: Option<String>,
     /// When it wants to have been heard of again.
-    promise: Option<Instant>,
+    deadline: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Condition {
+enum TaskState {
     AtWork,
     /// It died, and has not been started again yet.
     Down {
@@ -52,7 +52,7 @@ enum Condition {
 
 /// What the last pass or check saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub(crate) struct FleetSummary {
     /// When something is due next.
     pub(crate) next_edge: Option<Timestamp>,
     /// How many instances a schedule manages.
@@ -62,21 +62,21 @@ pub(crate) struct Sight {
 impl Health {
     /// Why the daemon is not ready, in words; nothing, if it is.
     pub fn unready(&self) -> Vec<String> {
-        let inside = self.lock();
-        if inside.tasks.is_empty() {
+        let state = self.lock();
+        if state.tasks.is_empty() {
             return vec!["no task has begun yet".to_owned()];
         }
         let mut reasons = Vec::new();
-        for (name, task) in &inside.tasks {
-            match &task.condition {
-                Condition::Down { why } => {
+        for (name, task) in &state.tasks {
+            match &task.run_state {
+                TaskState::Down { why } => {
                     reasons.push(format!("the task `{name}` is being restarted: {why}"));
                 }
-                Condition::AtWork => {
+                TaskState::AtWork => {
                     reasons.extend(task.missing.map(ToOwned::to_owned));
                     reasons.extend(task.trouble.clone());
                 }
-                Condition::Ended => {}
+                TaskState::Ended => {}
             }
         }
         reasons
@@ -84,27 +84,27 @@ impl Health {
 
     /// The tasks that should have been heard of by now.
     pub fn stuck(&self, now: Instant) -> Vec<String> {
-        let inside = self.lock();
-        let overdue = |task: &Task| {
-            task.condition == Condition::AtWork && task.promise.is_some_and(|by| by < now)
+        let state = self.lock();
+        let overdue = |task: &TaskRecord| {
+            task.run_state == TaskState::AtWork && task.deadline.is_some_and(|by| by < now)
         };
-        let stuck = inside.tasks.iter().filter(|(_, task)| overdue(task));
+        let stuck = state.tasks.iter().filter(|(_, task)| overdue(task));
         stuck.map(|(name, _)| name.clone()).collect()
     }
 
     /// The tasks that have not ended.
     pub fn at_work(&self) -> Vec<String> {
-        let inside = self.lock();
-        let tasks = inside.tasks.iter();
-        let tasks = tasks.filter(|(_, task)| task.condition != Condition::Ended);
+        let state = self.lock();
+        let tasks = state.tasks.iter();
+        let tasks = tasks.filter(|(_, task)| task.run_state != TaskState::Ended);
         tasks.map(|(name, _)| name.clone()).collect()
     }
 
     /// One line for people.
     pub fn status(&self) -> String {
         let unready = self.unready();
-        let inside = self.lock();
-        let mut line = match (&inside.sight, unready.is_empty()) {
+        let state = self.lock();
+        let mut line = match (&state.sight, unready.is_empty()) {
             (Some(sight), true) => {
                 let next = sight.next_edge.map_or_else(
                     || "no edge ahead".to_owned(),
@@ -117,8 +117,8 @@ impl Health {
             }
             _ => format!("not ready: {}", unready.join("; ")),
         };
-        let _ = write!(line, "; configuration {}", inside.generation);
-        if let Some(problem) = &inside.configuration_problem {
+        let _ = write!(line, "; configuration {}", state.generation);
+        if let Some(problem) = &state.configuration_problem {
             let _ = write!(line, " stay in force: {problem}");
         }
         line
@@ -129,18 +129,18 @@ impl Health {
         self.0.changed.notified().await;
     }
 
-    /// A task begins, or begins again. Until it says [`Pulse::well`], `missing` is.
-    pub(crate) fn begins(&self, name: &str, missing: Option<&'static str>) -> Pulse {
-        let task = Task {
-            condition: Condition::AtWork,
+    /// A task begins, or begins again. Until it says [`TaskHealth::ok`], `missing` is.
+    pub(crate) fn begins(&self, name: &str, missing: Option<&'static str>) -> TaskHealth {
+        let task = TaskRecord {
+            run_state: TaskState::AtWork,
             missing,
             trouble: None,
-            promise: None,
+            deadline: None,
         };
-        self.change(|inside| {
-            inside.tasks.insert(name.to_owned(), task);
+        self.change(|state| {
+            state.tasks.insert(name.to_owned(), task);
         });
-        Pulse {
+        TaskHealth {
             name: name.into(),
             health: self.clone(),
         }
@@ -149,56 +149,56 @@ impl Health {
     /// A task died, and will begin again.
     pub(crate) fn is_down(&self, name: &str, why: &str) {
         let why = why.to_owned();
-        self.change_task(name, |task| task.condition = Condition::Down { why });
+        self.change_task(name, |task| task.run_state = TaskState::Down { why });
     }
 
     /// A task has ended as it should.
     pub(crate) fn ended(&self, name: &str) {
-        self.change_task(name, |task| task.condition = Condition::Ended);
+        self.change_task(name, |task| task.run_state = TaskState::Ended);
     }
 
     /// What was seen last.
-    pub(crate) fn sees(&self, sight: Sight) {
-        self.change(|inside| inside.sight = Some(sight));
+    pub(crate) fn set_fleet(&self, sight: FleetSummary) {
+        self.change(|state| state.sight = Some(sight));
     }
 
     /// The configuration in force, and why newer ones are not, if there are newer ones.
     pub(crate) fn configuration(&self, generation: u64, problem: Option<String>) {
-        self.change(|inside| {
-            inside.generation = generation;
-            inside.configuration_problem = problem;
+        self.change(|state| {
+            state.generation = generation;
+            state.configuration_problem = problem;
         });
     }
 
-    fn change_task(&self, name: &str, change: impl FnOnce(&mut Task)) {
-        self.change(|inside| {
-            if let Some(task) = inside.tasks.get_mut(name) {
+    fn change_task(&self, name: &str, change: impl FnOnce(&mut TaskRecord)) {
+        self.change(|state| {
+            if let Some(task) = state.tasks.get_mut(name) {
                 change(task);
             }
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inside)) {
+    fn change(&self, change: impl FnOnce(&mut HealthState)) {
         change(&mut self.lock());
         self.0.changed.notify_one();
     }
 
     /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.0.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HealthState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// By it a task says how it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct TaskHealth {
     name: Arc<str>,
     health: Health,
 }
 
-impl Pulse {
+impl TaskHealth {
     /// It has done what it is there for, and nothing is wrong.
-    pub(crate) fn well(&self) {
+    pub(crate) fn ok(&self) {
         self.health.change_task(&self.name, |task| {
             task.missing = None;
             task.trouble = None;
@@ -206,22 +206,22 @@ impl Pulse {
     }
 
     /// Something is wrong that it can't mend.
-    pub(crate) fn trouble(&self, what: String) {
+    pub(crate) fn degraded(&self, what: String) {
         self.health
             .change_task(&self.name, |task| task.trouble = Some(what));
     }
 
     /// It will say so again within `time`, or is stuck.
-    pub(crate) fn within(&self, time: Duration) {
+    pub(crate) fn expect_within(&self, time: Duration) {
         let by = Instant::now() + time;
         self.health
-            .change_task(&self.name, |task| task.promise = Some(by));
+            .change_task(&self.name, |task| task.deadline = Some(by));
     }
 
     /// It waits for others, for however long.
-    pub(crate) fn idle(&self) {
+    pub(crate) fn waiting(&self) {
         self.health
-            .change_task(&self.name, |task| task.promise = None);
+            .change_task(&self.name, |task| task.deadline = None);
     }
 }
 
@@ -236,12 +236,12 @@ mod tests {
         let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
         health.begins("polling", None);
         assert_eq!(health.unready(), ["no pass has been made yet"]);
-        reconcile.trouble("EC2 can't be reached".to_owned());
+        reconcile.degraded("EC2 can't be reached".to_owned());
         assert_eq!(
             health.unready(),
             ["no pass has been made yet", "EC2 can't be reached"]
         );
-        reconcile.well();
+        reconcile.ok();
         assert_eq!(health.unready(), [""; 0]);
         health.is_down("polling", "it panicked: a bug");
         assert_eq!(
@@ -258,12 +258,12 @@ mod tests {
     async fn who_breaks_a_promise_is_stuck() {
         let health = Health::default();
         let reconcile = health.begins("reconcile", None);
-        reconcile.within(Duration::from_secs(10));
+        reconcile.expect_within(Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(health.stuck(Instant::now()), [""; 0]);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(health.stuck(Instant::now()), ["reconcile"]);
-        reconcile.idle();
+        reconcile.waiting();
         assert_eq!(health.stuck(Instant::now()), [""; 0]);
     }
 
@@ -276,8 +276,8 @@ mod tests {
             health.status(),
             "not ready: no pass has been made yet; configuration 1"
         );
-        reconcile.well();
-        health.sees(Sight {
+        reconcile.ok();
+        health.set_fleet(FleetSummary {
             next_edge: Some("2026-11-23T19:00:00.25Z".parse().unwrap()),
             managed: 12,
         });

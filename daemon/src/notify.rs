@@ -7,13 +7,13 @@
 //! The journal is the record. A queue that is full drops its oldest notifications, counts them and says so; one destination's
 //! trouble is not another's.
 
-mod channel;
 mod deliver;
 mod message;
 mod notification;
-#[cfg(test)]
-mod overheard;
 mod queue;
+#[cfg(test)]
+mod test_sink;
+mod transport;
 
 use std::sync::{Arc, Weak};
 
@@ -21,42 +21,42 @@ use curfew_aws::connect::Connection;
 use curfew_config::NotifyConfiguration;
 use curfew_core::schedule::ScheduleName;
 
-use self::channel::Channel;
-use self::queue::Queue;
+use self::queue::NotificationQueue;
+use self::transport::Transport;
 
-pub use channel::{OpenError, SendError};
 pub use deliver::Delivery;
 pub use notification::{Notification, Subject};
 #[cfg(test)]
-pub(crate) use overheard::Overheard;
+pub(crate) use test_sink::TestSink;
+pub use transport::{OpenError, SendError};
 
 /// Takes notifications, and never waits. The deliveries end once every clone of it is gone.
 #[derive(Clone, Debug)]
-pub struct Notifier(Arc<Outlets>);
+pub struct Notifier(Arc<Subscriptions>);
 
 #[derive(Debug)]
-struct Outlets(Vec<Outlet>);
+struct Subscriptions(Vec<Subscription>);
 
 /// The same for those who have to outlive the deliveries: it keeps none of them waiting for more.
 #[derive(Clone, Debug, Default)]
-pub struct Bystander(Weak<Outlets>);
+pub struct WeakNotifier(Weak<Subscriptions>);
 
 /// One destination, as those see it who have something to tell.
 #[derive(Debug)]
-struct Outlet {
+struct Subscription {
     wanted: NotifyConfiguration,
-    queue: Arc<Queue>,
+    queue: Arc<NotificationQueue>,
 }
 
 impl Notifier {
     /// Tells nobody anything.
     pub fn silent() -> Self {
-        Self(Arc::new(Outlets(Vec::new())))
+        Self(Arc::new(Subscriptions(Vec::new())))
     }
 
     /// A way to tell that does not count.
-    pub fn bystander(&self) -> Bystander {
-        Bystander(Arc::downgrade(&self.0))
+    pub fn weak(&self) -> WeakNotifier {
+        WeakNotifier(Arc::downgrade(&self.0))
     }
 
     /// Puts the notification into the queue of every destination that wants it.
@@ -69,7 +69,7 @@ impl Notifier {
     }
 }
 
-impl Bystander {
+impl WeakNotifier {
     /// Likewise, while anybody else has something to tell.
     pub fn tell(&self, notification: &Notification) {
         if let Some(outlets) = self.0.upgrade() {
@@ -78,7 +78,7 @@ impl Bystander {
     }
 }
 
-impl Drop for Outlets {
+impl Drop for Subscriptions {
     fn drop(&mut self) {
         for outlet in &self.0 {
             outlet.queue.close();
@@ -106,17 +106,17 @@ pub fn open(
     let mut outlets = Vec::new();
     let mut deliveries = Vec::new();
     for wanted in configuration {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(NotificationQueue::default());
         deliveries.push(Delivery {
-            channel: Channel::open(&wanted.destination, connection)?,
+            transport: Transport::open(&wanted.destination, connection)?,
             queue: Arc::clone(&queue),
         });
-        outlets.push(Outlet {
+        outlets.push(Subscription {
             wanted: wanted.clone(),
             queue,
         });
     }
-    Ok((Notifier(Arc::new(Outlets(outlets))), deliveries))
+    Ok((Notifier(Arc::new(Subscriptions(outlets))), deliveries))
 }
 
 #[cfg(test)]
@@ -129,20 +129,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_bystander_tells_while_others_may_and_keeps_no_delivery_waiting() {
-        let (notifier, overheard) = Overheard::new();
-        let bystander = notifier.bystander();
+        let (notifier, overheard) = TestSink::new();
+        let weak = notifier.weak();
         let trial = Notification {
             kind: Kind::Failure,
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
-        bystander.tell(&trial);
+        weak.tell(&trial);
         drop(notifier);
-        bystander.tell(&trial);
+        weak.tell(&trial);
         assert_eq!(
             overheard.told().await,
             ["Curfew: can reach you here: this is a test"]
         );
-        Bystander::default().tell(&trial);
+        WeakNotifier::default().tell(&trial);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::timetable::{Desired, Edge};
 use curfew_core::world::World;
-use curfew_journal::{Entry, Filter, Journal, JournalError};
+use curfew_journal::{HistoryFilter, Journal, JournalEntry, JournalError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -88,7 +88,7 @@ struct InstanceExplained {
     #[serde(flatten)]
     explanation: Explanation,
     /// The last transitions, oldest first; nothing, where there is no journal.
-    transitions: Option<Vec<Entry>>,
+    transitions: Option<Vec<JournalEntry>>,
 }
 
 async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Result<(), CliError> {
@@ -127,17 +127,17 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
 fn transitions(
     configuration: &Configuration,
     id: &InstanceId,
-) -> Result<Option<Vec<Entry>>, CliError> {
+) -> Result<Option<Vec<JournalEntry>>, CliError> {
     /// A day of a schedule and what people did to it.
     const SHOWN: u32 = 5;
     let journal = match Journal::read(&configuration.state_dir()) {
         Err(JournalError::Missing { .. }) => return Ok(None),
         journal => journal?,
     };
-    let filter = Filter {
+    let filter = HistoryFilter {
         instances: vec![id.to_string()],
         limit: Some(SHOWN),
-        ..Filter::default()
+        ..HistoryFilter::default()
     };
     Ok(Some(journal.history(&filter)?))
 }
@@ -209,7 +209,7 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         Some(entries) if entries.is_empty() => {
             lines.push(("journal", "no transition of it yet".to_owned()));
         }
-        Some(entries) => lines.extend(entries.iter().map(|Entry { transition, .. }| {
+        Some(entries) => lines.extend(entries.iter().map(|JournalEntry { transition, .. }| {
             let (from, to, cause) = (transition.from, transition.to, &transition.cause);
             (
                 "was",

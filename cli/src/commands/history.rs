@@ -10,7 +10,7 @@ use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::transition::Evidence;
-use curfew_journal::{Entry, Filter, Journal};
+use curfew_journal::{HistoryFilter, Journal, JournalEntry};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -128,7 +128,7 @@ fn placed<T, const COLUMNS: usize>(view: &View<T, COLUMNS>, entries: &[T]) -> St
     table(&header, rows)
 }
 
-const VIEW: View<Entry, 14> = View {
+const VIEW: View<JournalEntry, 14> = View {
     nothing: "no transitions",
     header: &["at", "instance", "name", "from", "to", "cause", "schedule"],
     row,
@@ -153,7 +153,7 @@ const VIEW: View<Entry, 14> = View {
 };
 
 impl HistoryArgs {
-    fn filter(&self, context: &Context, format: Format) -> Result<Filter, CliError> {
+    fn filter(&self, context: &Context, format: Format) -> Result<HistoryFilter, CliError> {
         let now = context.clock.now();
         let zone = TimeZone::system();
         let instant = |option, text: &Option<String>| {
@@ -168,7 +168,7 @@ impl HistoryArgs {
         }
         // One more than is shown tells whether there are more.
         let usual = is_cut(format).then_some(SHOWN + 1);
-        Ok(Filter {
+        Ok(HistoryFilter {
             since,
             until,
             instances: self.instance.clone(),
@@ -205,7 +205,7 @@ fn cause(text: &str) -> Result<String, String> {
     Err(r#"write `schedule`, `override`, `request` or `external`, or one of them whole, such as "schedule office" or "override by alice""#.to_owned())
 }
 
-fn row(entry: &Entry) -> Vec<String> {
+fn row(entry: &JournalEntry) -> Vec<String> {
     let t = &entry.transition;
     let inferred = if t.evidence == Evidence::Inference {
         " (inferred)"
@@ -239,7 +239,7 @@ fn lines(entries: &[impl Serialize]) -> String {
     lines
 }
 
-fn cells(entry: &Entry) -> [String; 14] {
+fn cells(entry: &JournalEntry) -> [String; 14] {
     let t = &entry.transition;
     let text = |value: Option<String>| value.unwrap_or_default();
     [

@@ -55,7 +55,7 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
             kinds: wanted.kinds.clone(),
             schedules: wanted.schedules.clone(),
             delivered: result.is_ok(),
-            error: result.err().map(|error| error.told()),
+            error: result.err().map(|error| error.display_chain()),
         });
     }
     context.output.print(&tested, |tested| {

@@ -12,7 +12,8 @@ use curfew_daemon::logging::{self, LogFormat};
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::notify;
 use curfew_daemon::run::{
-    self, DeadLetterQueues, EventQueue, Ports, QueueAddress, Reload, RuleKeeper, Triggers,
+    self, DeadLetterQueues, Dependencies, EventQueue, QueueAddress, Reload, RulePublication,
+    Triggers,
 };
 use curfew_daemon::systemd::ServiceManager;
 use rustix::fs::Mode;
@@ -112,9 +113,9 @@ impl Daemon<'_> {
         };
         let (notifier, deliveries) = notify::open(&configuration.notify, connection)?;
         let organisation = Organisation::open(connection, &configuration.targets);
-        let ports = Ports {
+        let ports = Dependencies {
             events: queue(configuration).map(|address| EventQueue::new(connection, address)),
-            rules: stack.map(|_| RuleKeeper {
+            rules: stack.map(|_| RulePublication {
                 connection: connection.clone(),
                 configuration: configuration.clone(),
             }),
@@ -131,7 +132,7 @@ impl Daemon<'_> {
                 connection: connection.clone(),
                 asked: reload,
             }),
-            ..Ports::quiet(clock.clone(), organisation, configuration.state_dir())
+            ..Dependencies::quiet(clock.clone(), organisation, configuration.state_dir())
         };
         let schedule_set = Arc::new(configuration.schedule_set.clone());
         run::run(&configuration.daemon, schedule_set, ports, shutdown).await?;

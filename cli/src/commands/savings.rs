@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use curfew_core::schedule::ScheduleName;
-use curfew_journal::savings::{Account, By, Line, Question, savings as answer};
-use curfew_journal::{Filter, Journal};
+use curfew_journal::savings::{By, RecordedHistory, SavingsLine, SavingsQuery, savings as answer};
+use curfew_journal::{HistoryFilter, Journal};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -96,12 +96,12 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     let until = until.transpose()?.unwrap_or(now).min(now);
     past::in_order(since, until)?;
     let journal = Journal::read(&configuration.state_dir())?;
-    let account = Account {
-        beginnings: journal.beginnings()?,
-        entries: journal.history(&Filter::default())?,
-        stretches: journal.stretches()?,
+    let account = RecordedHistory {
+        beginnings: journal.initial_states()?,
+        entries: journal.history(&HistoryFilter::default())?,
+        stretches: journal.coverage_intervals()?,
     };
-    let question = Question {
+    let question = SavingsQuery {
         since,
         until,
         by: args.by.into(),
@@ -163,7 +163,7 @@ const COLUMNS: [&str; 10] = [
 ];
 
 impl Row {
-    fn of(name: &str, line: &Line, priced: bool) -> Self {
+    fn of(name: &str, line: &SavingsLine, priced: bool) -> Self {
         Self {
             name: name.to_owned(),
             instances: line.instances.len(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use curfew_aws::clock::Clock;
 use curfew_core::memory::{LAST_TAG, Last};
-use curfew_journal::{Filter, Journal};
+use curfew_journal::{HistoryFilter, Journal};
 use curfew_model::{
     ApiAction, Durations, Ec2InstanceId, Ec2InstanceState, Home, Launch, Model, QueueAttributes,
     RecordedOutcome, Server, TimeSource, serve_with,
@@ -232,7 +232,7 @@ fn history(state: &Path) -> Vec<Change> {
     let Ok(journal) = Journal::read(state) else {
         return Vec::new();
     };
-    let entries = journal.history(&Filter::default()).unwrap();
+    let entries = journal.history(&HistoryFilter::default()).unwrap();
     let changes = entries.into_iter().map(|entry| {
         let t = entry.transition;
         let (from, to) = (t.from.to_string(), t.to.to_string());

@@ -185,7 +185,7 @@ fn a_trigger_reaches_every_account_and_region_through_the_work_queue() {
     let log = house.function_log();
     let said = |what: &'static str| log.iter().filter(move |line| line["message"] == what);
     let handed_on: Vec<&Value> = said("work handed on")
-        .map(|line| &line["members"])
+        .map(|line| &line["account_regions"])
         .collect();
     assert_eq!(handed_on, [4, 4], "{log:#?}");
     // The two may overlap, and then both stop the same instance: that is why only the places are counted.

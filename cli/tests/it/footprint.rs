@@ -15,7 +15,7 @@ use curfew_config::{DaemonConfiguration, Driver, QueueSetting};
 use curfew_core::account_regions::Targets;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::memory::LAST_TAG;
-use curfew_daemon::run::{Ports, run};
+use curfew_daemon::run::{Dependencies, run};
 use curfew_model::{ApiAction, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
@@ -241,7 +241,7 @@ async fn latency() -> SignedDuration {
     let connection = Connection::open(options).await.unwrap();
     let state = tempfile::tempdir().unwrap();
     let organisation = Organisation::open(&connection, &Targets::default());
-    let ports = Ports::quiet(clock.clone(), organisation, state.path().to_owned());
+    let ports = Dependencies::quiet(clock.clone(), organisation, state.path().to_owned());
     let document = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
     let schedule_set = RawScheduleSet::from_json(document)
         .unwrap()

@@ -19,7 +19,7 @@ use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_daemon::notify::{Delivery, Notification, Notifier, Subject, open};
-use curfew_daemon::run::{DeadLetterQueues, Ports, run};
+use curfew_daemon::run::{DeadLetterQueues, Dependencies, run};
 use curfew_journal::FILE;
 use curfew_model::{
     ApiAction, ApiCaller, ApiRequest, ApiResponse, Denial, Fault, Home, Launch, Model,
@@ -304,10 +304,10 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
     let organisation = Organisation::open(&connection, &Targets::default());
-    let ports = Ports {
+    let ports = Dependencies {
         notifier,
         deliveries,
-        ..Ports::quiet(clock.clone(), organisation, state.path().to_owned())
+        ..Dependencies::quiet(clock.clone(), organisation, state.path().to_owned())
     };
     let configuration = looking_often(Driver::Daemon);
     let shutdown = CancellationToken::new();
@@ -362,10 +362,10 @@ async fn the_daemon_tells_that_its_journal_was_broken() {
     let connection = connection("http://127.0.0.1:9").await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
     let organisation = Organisation::open(&connection, &Targets::default());
-    let ports = Ports {
+    let ports = Dependencies {
         notifier,
         deliveries,
-        ..Ports::quiet(Clock::system(), organisation, state.path().to_owned())
+        ..Dependencies::quiet(Clock::system(), organisation, state.path().to_owned())
     };
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
@@ -396,10 +396,10 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     let connection = connection(&server.endpoint).await;
     let (notifier, deliveries) = open(&[webhook(&inbox)], &connection).unwrap();
     let organisation = Organisation::open(&connection, &Targets::default());
-    let ports = Ports {
+    let ports = Dependencies {
         notifier,
         deliveries,
-        ..Ports::quiet(clock, organisation, state.path().to_owned())
+        ..Dependencies::quiet(clock, organisation, state.path().to_owned())
     };
     let health = ports.health.clone();
     let configuration = looking_often(Driver::Cloud);
@@ -460,11 +460,11 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
     let organisation = Organisation::open(&connection, &Targets::default());
     let mut queues = DeadLetterQueues::of_stack(&connection, &"curfew".parse().unwrap());
     queues.interval = Duration::from_millis(200);
-    let ports = Ports {
+    let ports = Dependencies {
         notifier,
         deliveries,
         dead_letters: Some(queues),
-        ..Ports::quiet(clock, organisation, state.path().to_owned())
+        ..Dependencies::quiet(clock, organisation, state.path().to_owned())
     };
     let metrics = ports.metrics.clone();
     let counts = |messages: &str| {
@@ -548,10 +548,10 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
         accounts: Vec::new(),
     };
     let organisation = Organisation::open(&connection, &both);
-    let ports = Ports {
+    let ports = Dependencies {
         notifier,
         deliveries,
-        ..Ports::quiet(clock, organisation, state.path().to_owned())
+        ..Dependencies::quiet(clock, organisation, state.path().to_owned())
     };
     let metrics = ports.metrics.clone();
     let is_up = || {

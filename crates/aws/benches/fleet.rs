@@ -34,7 +34,7 @@ use self::model::Service;
 
 /// The role of this process.
 const ROLE: &str = "CURFEW_BENCH_ROLE";
-/// 20:00:15 in Paris on a Monday, after office hours.
+/// 20:00:15 in Paris on a Monday: just after the end of office hours.
 const NOW: &str = "2026-11-23T19:00:15Z";
 const REGION: &str = "eu-west-3";
 

@@ -1,5 +1,5 @@
-//! Counting the calls that are made, by action and by how each went: for whoever watches over this process. Whoever makes a client
-//! of a connection gives it the connection's [`Calls`] as an interceptor.
+//! Counts API calls by action and outcome, for the process's metrics. Every client made from a connection carries the
+//! connection's [`Calls`] as an interceptor.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -33,7 +33,7 @@ pub struct Change {
     pub result: Verdict,
     /// The call that was made, or that a `dry_run` would make.
     pub action: Option<StepAction>,
-    /// On whose behalf, or why not: one sentence.
+    /// The cause of the change, or the reason for none, in one sentence.
     pub reason: String,
     /// When something is next due for it, and what.
     pub next_edge: Option<Edge>,
@@ -62,7 +62,7 @@ pub enum Verdict {
     /// No call was needed: it was as asked. A request that lasts until the next edge is remembered all the same.
     Unchanged,
     /// No call was needed, and the override is in force.
-    Held,
+    Overridden,
     /// No call was needed to give it back to its schedule.
     Resumed,
     /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
@@ -91,7 +91,9 @@ impl Verdict {
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
             (StepAction::Record, _) => match (&step.word, ask) {
                 (_, Some(Ask::Resume)) => Self::Resumed,
-                (Some(word), _) if word.override_.is_some() && word.request.is_none() => Self::Held,
+                (Some(word), _) if word.override_.is_some() && word.request.is_none() => {
+                    Self::Overridden
+                }
                 _ => Self::Unchanged,
             },
         }
@@ -122,7 +124,7 @@ impl Change {
         change
     }
 
-    /// Of a step that was made; `tell` is how an error is put to whoever asked.
+    /// The change made by a step; `tell` renders an error for the caller.
     pub fn made(
         instance: &Instance,
         outcome: &Outcome,

@@ -4,7 +4,7 @@ use http::Uri;
 
 use crate::connect::{Connection, is_local};
 
-/// Whose instances these are.
+/// The AWS account that owns the instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cloud {
     /// AWS's own, by its public endpoints or by a VPC's.

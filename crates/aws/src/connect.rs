@@ -40,7 +40,7 @@ pub struct ConnectOptions {
     pub region: Option<String>,
     /// A profile of the shared AWS files. Named here, its credentials count and no others: not those of the environment, either.
     pub profile: Option<String>,
-    /// Whose word counts for who a server is.
+    /// The root certificates that are trusted.
     pub trust: Trust,
 }
 
@@ -66,7 +66,7 @@ pub enum ConnectError {
     /// The environment has no keys, and nothing else was to be looked at.
     #[error("the environment variable `{0}` is not set; Lambda sets it")]
     NoKey(&'static str),
-    /// Nobody can be believed.
+    /// The configured root certificates could not be loaded.
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// The profile that is named is not there.
@@ -170,8 +170,8 @@ impl Connection {
         })
     }
 
-    /// The way for a Lambda, whose environment has the region and the keys: nothing else is looked at, no shared AWS files and no
-    /// metadata service, so that nobody waits for them and the code for them stays out of the function.
+    /// The connection for a Lambda function, which takes the region and keys from its environment: no shared AWS files and no
+    /// metadata service are consulted, so that a cold start neither waits for them nor contains the code for them.
     pub fn of_function(endpoint: Option<String>, trust: Trust) -> Result<Self, ConnectError> {
         let endpoint = endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
         let local = endpoint.as_deref().is_some_and(is_local);
@@ -208,7 +208,7 @@ impl Connection {
         })
     }
 
-    /// The same way, whose answers put `clock` right: that is the clock of whoever uses it.
+    /// The same connection, with `clock` corrected by the `Date` of each answer.
     #[must_use]
     pub fn correcting(self, clock: &Clock) -> Self {
         Self {
@@ -328,10 +328,10 @@ fn is_direct(host: &str) -> bool {
 
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
-/// Where emulators are, unless somebody says otherwise.
+/// The region of emulators, unless one is configured.
 const EMULATOR_REGION: Region = Region::from_static("us-east-1");
 
-/// Emulators take any key; nobody should have to set one to try Curfew out.
+/// Emulators accept any key, so that Curfew can be tried without configuring one.
 fn emulator_credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "emulator")
 }
@@ -349,7 +349,7 @@ fn is_on(key: &str) -> bool {
     env(key).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// The way to `url`, which is nobody's of AWS.
+/// A connector for `url`, an endpoint outside AWS.
 pub(crate) fn web_connector(url: &str, trust: Trust) -> Result<SharedHttpConnector, TrustError> {
     let roots = roots(Some(url), trust)?;
     Ok(client::connector(roots, Connection::CONNECT_TIMEOUT))
@@ -362,7 +362,7 @@ fn http_client(endpoint: Option<&str>, trust: Trust) -> Result<SharedHttpClient,
 
 fn roots(endpoint: Option<&str>, trust: Trust) -> Result<RootCertStore, TrustError> {
     if endpoint.is_some_and(|url| url.starts_with("http://")) {
-        // Nobody will say who they are.
+        // Without TLS, no root certificates are needed.
         Ok(RootCertStore::empty())
     } else {
         trust.roots(env("AWS_CA_BUNDLE").as_deref())

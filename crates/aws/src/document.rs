@@ -1,10 +1,10 @@
 //! The configuration on their way to the Lambda: how a document becomes the values of SSM parameters, and a document again. The calls
 //! are made elsewhere.
 //!
-//! A parameter that costs nothing holds 4 KB, a dearer one 8. So what is small stays readable in the console; what is larger is
-//! compressed (accounts and schedules are alike, and shrink to a tenth); and what is larger still goes into several parameters,
-//! named by their content. Only the first parameter is ever overwritten, and it says which parts belong to it: whoever reads it
-//! gets the document from before or the one from after, never half of each.
+//! A standard parameter holds 4 KB at no cost, an advanced one 8 KB. A small document is stored as plain text, readable in
+//! the console; a larger one is compressed (accounts and schedules are repetitive, and shrink to a tenth); a still larger one
+//! is split over several parameters named by their content. Only the first parameter is ever overwritten, and it lists its
+//! parts, so that a reader gets either the old document or the new one, never half of each.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,8 @@ pub const PARAMETER: usize = 4096;
 const MOST_PARTS: usize = 10;
 /// What all parts hold together, in bytes.
 pub const LARGEST: usize = MOST_PARTS * PARAMETER;
-/// Far more than what fits shrinks from. Whoever can write the parameter could have the Lambda unpack gigabytes otherwise.
+/// Largest unpacked document, far above what fits into the parameters after compression. Without a limit, anyone with write
+/// access to the parameter could make the Lambda unpack gigabytes.
 const LARGEST_DOCUMENT: usize = 4 << 20;
 /// The best compression: it is done once for each change, and read for a year.
 const LEVEL: u8 = 10;

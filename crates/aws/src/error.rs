@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::pace::Limit;
 
-/// How the message begins of what was not asked, since it is everybody's.
+/// The beginning of the message for calls that were skipped because an equal one had failed.
 const INFERRED: &str = "others were refused likewise";
 
 /// A call to AWS that failed.
@@ -244,7 +244,7 @@ impl CloudError {
         }
     }
 
-    /// The same failure for an instance that was not asked about, since it is everybody's.
+    /// The same failure for an instance whose call was skipped, because the failure applies to all.
     #[must_use]
     pub fn inferred(&self) -> Self {
         let repeated = self.repeated();
@@ -317,7 +317,7 @@ impl CloudError {
         }
     }
 
-    /// Whether trying again at a later pass may help without anybody doing anything.
+    /// Whether a later pass may succeed without any change of configuration or permissions.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,
@@ -361,7 +361,7 @@ fn hint_for(code: &str) -> Option<&'static str> {
     })
 }
 
-/// AWS's sentence without what is nobody's business (account ids) or nobody's reading (encoded authorization messages).
+/// AWS's message without account ids and without encoded authorization messages.
 pub fn presentable(message: &str) -> String {
     let message = message
         .split(" Encoded authorization failure message")

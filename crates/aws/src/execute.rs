@@ -99,14 +99,14 @@ pub(crate) struct Order<'a> {
 
 /// Carries out the steps of a plan, and reports each: in their order, and to the log.
 ///
-/// - Nothing is called or written from the plan's next edge on: what is left is decided afresh by the next pass.
-/// - A call rests on what was seen a few seconds ago at most. Where EC2's pace made it wait for longer, its members are looked
-///   at and decided about again first, by the same plan, and a step that comes out different is dropped.
-/// - A batch's memory is written as soon as EC2 accepted it, and no batch is begun so late that the caller's deadline would leave
-///   no time for that.
-/// - A batch that is refused for one member's sake is split until the bad member stands alone; everyone else goes on.
-/// - Where nothing can succeed any more (the credentials ran out, nobody answers, an action is not allowed at all), the rest
-///   fails for that reason without a call each.
+/// - Nothing is called or written after the plan's next edge: the next pass decides what is left.
+/// - A call rests on an observation that is a few seconds old at most. Where EC2's rate limit delayed it for longer, its
+///   instances are observed and planned again first, and a step that comes out different is dropped.
+/// - A batch's tags are written as soon as EC2 accepted it, and no batch is begun so late that the caller's deadline would
+///   leave no time for that.
+/// - A batch that is refused because of one instance is split until that instance stands alone; all others proceed.
+/// - Where no call can succeed any more (expired credentials, no connection, an action that is not permitted), the remaining
+///   steps fail for that reason without a call each.
 pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline) -> Vec<Outcome> {
     let steps = order.plan.steps.clone();
     let mut work = Execution::new(fleet, order, &steps, deadline);
@@ -136,7 +136,7 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     outcomes
 }
 
-/// Writes what people say and nothing else. Returns the steps whose word stands, and what became of the others.
+/// Writes the tags of requests and makes no call. Returns the steps whose tags were written, and the outcomes of the others.
 pub(crate) async fn say(
     fleet: &Fleet,
     order: Order<'_>,
@@ -170,7 +170,7 @@ struct Execution<'a> {
     /// When the observation began that each member's step rests on.
     seen: Vec<Moment>,
     progress: Vec<Progress>,
-    /// Whose word is written.
+    /// Whether the request's tag was written, for each step.
     said: Vec<bool>,
     /// Why `curfew:last` can't be written here: then nothing more is done that would have to be remembered.
     unremembered: Option<CloudError>,
@@ -482,13 +482,13 @@ impl<'a> Execution<'a> {
         CloudError::new(batch.call.operation(), CloudErrorKind::Service, message)
     }
 
-    /// What is done about a refusal follows from whose fault it is.
+    /// Handles a refused batch by what caused the refusal.
     fn refused(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
             CloudErrorKind::Capacity if batch.call == Call::Change(StepAction::Start) => {
                 self.room_missing(batch, error);
             }
-            // These calls are made for one instance each; whoever may not change one may not change any.
+            // These calls are made for one instance each; a denial for one is a denial for all.
             CloudErrorKind::Denied if matches!(batch.call, Call::GiveType(_)) => {
                 self.trouble.hopeless(&batch.call, error);
                 self.isolate(batch, error);

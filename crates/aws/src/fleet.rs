@@ -57,8 +57,8 @@ pub struct StateChange {
 }
 
 impl Fleet {
-    /// The fleet in the connection's region, at EC2's published pace. Clones share the pace; whoever makes a second fleet of
-    /// the same account and region shares it by [`Self::at_pace`].
+    /// The fleet in the connection's region, at EC2's published rate limits. Clones share the limits; a second fleet of the
+    /// same account and region shares them by [`Self::at_pace`].
     pub fn new(connection: &Connection) -> Self {
         let configuration = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(connection.calls.clone())
@@ -82,7 +82,7 @@ impl Fleet {
         Self { pace, ..self }
     }
 
-    /// The same fleet, whose calls that change something are not sent after an instant.
+    /// The same fleet, sending no changing call after an instant.
     #[must_use]
     pub(crate) fn sending_by(&self, send_by: &SendBy) -> Self {
         Self {
@@ -113,8 +113,8 @@ impl Fleet {
         &self.region
     }
 
-    /// `StartInstances`, all or nothing. Like every call that changes something, it goes out at once: keeping the pace is for
-    /// whoever decides between many of them.
+    /// `StartInstances`, all or nothing. Like every changing call it is sent at once: the caller that orders several calls
+    /// keeps the rate limit.
     pub async fn start(&self, ids: &[InstanceId]) -> Result<Vec<StateChange>, CloudError> {
         let call = self
             .client

@@ -1,4 +1,4 @@
-//! Whose credentials these are, and by how much this machine's clock is off: what one question to STS tells, which everybody may ask.
+//! The caller's identity and this machine's clock offset, from one `GetCallerIdentity`, which needs no permission.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::skew::difference;
 
-/// Whose credentials these are.
+/// The identity of a set of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Twelve digits.
@@ -31,14 +31,14 @@ pub struct Caller {
 /// What the question told.
 #[derive(Debug)]
 pub struct Introduction {
-    /// Who asks, or why that is not known.
+    /// The caller, or why it is not known.
     pub caller: Result<Caller, CloudError>,
     /// How far this machine's clock is ahead of the server's; negative where it is behind, zero within the time that the call took.
     /// None where no answer told the time. Known of refusals, too: a wrong clock is a reason for them.
     pub clock: Option<SignedDuration>,
 }
 
-/// Asks STS who asks.
+/// Calls `GetCallerIdentity`.
 pub async fn introduce(conn: &Connection) -> Introduction {
     let operation = "sts:GetCallerIdentity";
     let watch = DateWatch::default();

@@ -53,8 +53,8 @@ impl Organisation {
     /// a function of 256 MB; more is no faster, since reading the answers is what takes a small function's time by then.
     pub const SIDE_BY_SIDE: usize = 32;
 
-    /// All members of `membership`, by way of `connection`, whose own region is home. Makes no call, and no client either before
-    /// somebody asks for one: a thousand of them take a small function a second.
+    /// All account-regions of `targets`, by way of `connection`, whose own region is home. Makes no call and no client until
+    /// one is needed: making a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
         let gate = || {
@@ -157,7 +157,7 @@ impl Organisation {
         self.survey(ask).await
     }
 
-    /// Asks every member; whom time does not reach any more has failed.
+    /// Queries every account-region; those that the deadline leaves out count as failed.
     async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> Survey<T>
     where
         F: Future<Output = Result<T, AccountRegionFailure>>,

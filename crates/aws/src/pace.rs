@@ -1,10 +1,10 @@
 //! EC2's pace: how fast it lets an account call it in a region, kept to *before* it refuses.
 //!
-//! EC2 counts in token buckets, per account, region and action: a token for each request, and for the actions that move
-//! instances a token for each instance besides. A [`Pace`] keeps the same books. Whoever calls for one account and region in
-//! one process shares one, so that passes, requests and observations don't overrun each other. Other processes and people
-//! draw on the same buckets unseen; when EC2 asks for patience all the same, the bucket is taken for empty and everybody who
-//! uses it waits.
+//! EC2 limits requests by token buckets, per account, region and action: one token a request, and for actions that change
+//! instances one token an instance in addition. A [`Pace`] models the same buckets. All callers for one account and region in
+//! a process share one, so that passes, requests and observations don't exceed the limits together. Other processes and users
+//! draw on the same buckets unseen; when EC2 throttles a request nevertheless, the bucket is set to empty and all its callers
+//! wait.
 
 mod bucket;
 
@@ -186,8 +186,8 @@ impl Pace {
         }
     }
 
-    /// EC2 asked for patience: the bucket is empty, whatever the books said, and everybody waits a while, a random one, which
-    /// grows as long as that goes on. *Full jitter*, since clients that wait equally long collide again:
+    /// Records that EC2 throttled a request: the bucket is empty, and all callers back off for a random time, which grows
+    /// while throttling goes on. *Full jitter*, since clients that wait equally long collide again:
     /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
     pub fn refused(&self, action: Paced, limit: Limit) {
         let wait = self.books().refused(action, limit, Instant::now());

@@ -1,6 +1,6 @@
 //! The pages of a list: each names the next one, and the list ends.
 //!
-//! The SDK's paginators stop only where a page names itself; a list whose pages go round in a larger circle they follow for
+//! The SDK's paginators stop only where a page's token repeats at once; page tokens in a longer circle would be followed for
 //! ever. Every paged call of Curfew follows its tokens here.
 
 use std::collections::HashSet;

@@ -1,24 +1,34 @@
-//! Parameters of SSM, in which a function's configuration is.
+//! Parameters of SSM, in which a function's configuration is: read by the Lambda, written by a deployment.
 
 use aws_smithy_runtime_api::box_error::BoxError;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::connect::Connection;
-use crate::error::CloudError;
+use crate::error::{CloudError, CloudErrorKind};
+use crate::pages::PageTokens;
 use crate::service::{Action, Call, Protocol};
 
-const GET_PARAMETER: Action = Action {
-    service: "SSM",
-    host: "ssm",
-    name: "GetParameter",
-    protocol: Protocol::Json {
-        content_type: "application/x-amz-json-1.1",
-        target: "AmazonSSM",
-        query_compatible: false,
-    },
-};
+const GET_PARAMETER: Action = action("GetParameter");
+const PUT_PARAMETER: Action = action("PutParameter");
+const DELETE_PARAMETER: Action = action("DeleteParameter");
+const GET_PARAMETERS_BY_PATH: Action = action("GetParametersByPath");
 
-/// SSM's parameters in one account and region.
+const fn action(name: &'static str) -> Action {
+    Action {
+        service: "SSM",
+        host: "ssm",
+        name,
+        protocol: Protocol::Json {
+            content_type: "application/x-amz-json-1.1",
+            target: "AmazonSSM",
+            query_compatible: false,
+        },
+    }
+}
+
+/// SSM's parameters in one account and region, for reading. The Lambda has this one alone.
 #[derive(Clone, Debug)]
 pub struct ParameterStore {
     get: Call<Value>,
@@ -34,19 +44,130 @@ impl ParameterStore {
 
     /// `GetParameter`: the value of the parameter of that name, or of that ARN. It is not decrypted.
     pub async fn value(&self, name: &str) -> Result<String, CloudError> {
+        Ok(self.get(name).await?.unwrap_or_default())
+    }
+
+    /// The value as SSM returned it; none if the answer has none.
+    async fn get(&self, name: &str) -> Result<Option<String>, CloudError> {
         let question = json!({ "Name": name }).to_string();
         let answer = self
             .get
             .invoke(question)
             .await
             .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))?;
-        Ok(answer["Parameter"]["Value"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned())
+        Ok(answer["Parameter"]["Value"].as_str().map(str::to_owned))
     }
 }
 
-fn read(body: &[u8]) -> Result<Value, BoxError> {
+/// SSM's parameters in one account and region, for reading, writing, listing and deleting.
+#[derive(Clone, Debug)]
+pub struct ParameterEditor {
+    store: ParameterStore,
+    put: Call<IgnoredAny>,
+    delete: Call<IgnoredAny>,
+    list: Call<ParametersPage>,
+}
+
+/// A page of `GetParametersByPath`, as far as it is read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ParametersPage {
+    parameters: Option<Vec<ListedParameter>>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedParameter {
+    name: Option<String>,
+}
+
+impl ParameterEditor {
+    /// The one of the connection's region. Makes no call.
+    pub fn new(connection: &Connection) -> Self {
+        let (sdk, calls) = (&connection.sdk, &connection.calls);
+        Self {
+            store: ParameterStore::new(connection),
+            put: PUT_PARAMETER.by(sdk, calls, discard),
+            delete: DELETE_PARAMETER.by(sdk, calls, discard),
+            list: GET_PARAMETERS_BY_PATH.by(sdk, calls, read),
+        }
+    }
+
+    /// `GetParameter`: the value of the parameter of that name; none if there is no such parameter. It is not decrypted.
+    pub async fn value(&self, name: &str) -> Result<Option<String>, CloudError> {
+        match self.store.get(name).await {
+            Err(error) if error.kind == CloudErrorKind::NotFound => Ok(None),
+            value => value,
+        }
+    }
+
+    /// `PutParameter`: creates a parameter of type `String`, or replaces its value.
+    pub async fn put(&self, name: &str, description: &str, value: &str) -> Result<(), CloudError> {
+        let question = json!({
+            "Name": name,
+            "Description": description,
+            "Value": value,
+            "Type": "String",
+            "Overwrite": true,
+            // Costs nothing up to 4096 bytes, and lets a parameter that was larger once be written when it is smaller again.
+            "Tier": "Intelligent-Tiering",
+        });
+        self.put
+            .invoke(question.to_string())
+            .await
+            .map_err(|error| CloudError::from_sdk("ssm:PutParameter", error))?;
+        Ok(())
+    }
+
+    /// `DeleteParameter`. Succeeds if there is no such parameter.
+    pub async fn delete(&self, name: &str) -> Result<(), CloudError> {
+        let question = json!({ "Name": name }).to_string();
+        let deleted = self
+            .delete
+            .invoke(question)
+            .await
+            .map_err(|error| CloudError::from_sdk("ssm:DeleteParameter", error));
+        match deleted {
+            Err(error) if error.kind != CloudErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// `GetParametersByPath`, recursively and to the last page: the names of the parameters below a path.
+    pub async fn names_below(&self, path: &str) -> Result<Vec<String>, CloudError> {
+        let operation = "ssm:GetParametersByPath";
+        let mut pages = PageTokens::new(operation);
+        let mut token: Option<String> = None;
+        let mut names = Vec::new();
+        loop {
+            let mut question = json!({ "Path": path, "Recursive": true });
+            if let Some(token) = token {
+                question["NextToken"] = token.into();
+            }
+            let page = self
+                .list
+                .invoke(question.to_string())
+                .await
+                .map_err(|error| CloudError::from_sdk(operation, error))?;
+            let parameters = page.parameters.unwrap_or_default();
+            names.extend(parameters.into_iter().filter_map(|one| one.name));
+            token = pages.follow(page.next_token)?;
+            if token.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+}
+
+fn read<O: DeserializeOwned>(body: &[u8]) -> Result<O, BoxError> {
     Ok(serde_json::from_slice(body)?)
+}
+
+/// Of a call whose result is not read. An empty body is no error, as for the SDK; one that breaks off is.
+fn discard(body: &[u8]) -> Result<IgnoredAny, BoxError> {
+    if body.is_empty() {
+        return Ok(IgnoredAny);
+    }
+    read(body)
 }

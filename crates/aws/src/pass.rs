@@ -153,8 +153,8 @@ pub async fn pass(
     .await
 }
 
-/// A pass over one page of everything, and where the next one begins. Every instance is judged for itself, so that each page's
-/// pass is whole: whoever has no time left goes on with the next page later, or leaves it to somebody else.
+/// A pass over one page of all instances, and the token of the next page. Instances are judged independently, so each page's
+/// pass is complete: a caller without time left continues with the next page later, or hands it on.
 pub async fn pass_page(
     fleet: &Fleet,
     schedule_set: &ScheduleSet,

@@ -1,7 +1,7 @@
 //! The EventBridge rules that wake the Lambda: what there should be against what there is, and the calls in between.
 //!
-//! A rule is immutable: its name ends in a hash of its content, so a changed schedule is a new rule and the old one goes
-//! (LocalStack can't update a rule, and nobody needs to). Nothing here decides when a schedule has its edges.
+//! A rule is immutable: its name ends in a hash of its content, so a changed schedule is a new rule and the old one is
+//! deleted (LocalStack can't update a rule). Nothing here decides when a schedule has its edges.
 
 mod name;
 
@@ -24,7 +24,7 @@ pub struct TriggerRule {
     pub name: String,
     /// EventBridge's schedule expression, in UTC.
     pub expression: String,
-    /// The schedules whose edges these are, for people who read the rule; none for the heartbeat.
+    /// The schedules with these edges, for readers of the rule; none for the heartbeat.
     pub schedules: Vec<ScheduleName>,
     input: String,
 }
@@ -83,16 +83,16 @@ pub struct ExistingRule {
     pub name: String,
     /// Its schedule expression, where it has one.
     pub expression: Option<String>,
-    /// Whom it wakes.
+    /// What the rule triggers.
     pub wakes: Wakes,
 }
 
-/// Whom a rule wakes.
+/// The target of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
     /// Our Lambda, perhaps among others.
     Us,
-    /// Nobody: our own rule, whose making was interrupted.
+    /// No target: one of Curfew's rules, left by an interrupted registration.
     Nobody,
     /// Others: not our rule, whatever its name says.
     Others,
@@ -101,7 +101,7 @@ pub enum Wakes {
 /// What has to happen so that the rules are as they should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleChanges {
-    /// To be removed before the rest: same name, other content, by somebody's hand.
+    /// Rules to remove first: same name, other content, changed by hand.
     pub replace: Vec<String>,
     /// To be made, with their target.
     pub create: Vec<TriggerRule>,
@@ -179,7 +179,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of `stack` on the default bus, whose target is the Lambda with this ARN.
+    /// The rules of `stack` on the default bus that target the Lambda with this ARN.
     pub fn new(client: Client, stack: StackName, function_arn: impl Into<String>) -> Self {
         Self {
             client,
@@ -228,7 +228,7 @@ impl Rules {
             .collect())
     }
 
-    /// Every rule whose name begins like ours, and how many rules the bus has in all.
+    /// Every rule with Curfew's name prefix, and how many rules the bus has in all.
     async fn observe(&self) -> Result<(Vec<ExistingRule>, usize), CloudError> {
         let prefix = format!("{}-", self.stack.prefix());
         let waking_us = self.names_by_target().await?;
@@ -341,7 +341,7 @@ impl Rules {
     /// Removes our target, and the rule unless others hang on it; then says so.
     async fn remove(&self, name: &str) -> Result<Option<String>, CloudError> {
         let targets = match self.targets(name).await {
-            // By somebody else, since it was seen.
+            // Deleted by another process since it was observed.
             Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(None),
             targets => targets?,
         };

@@ -1,6 +1,6 @@
-//! Calls of services of which Curfew uses one action: SSM, SQS, STS, API Gateway and Lambda. All but the words of the call is the SDK's (signature, time
-//! limits, retries, a clock that is off, who asks), and so are its errors; only the tables of everything else that those services can
-//! say are absent, which were a seventh of the Lambda (docs/performance.md).
+//! Minimal clients of services of which Curfew uses a few actions: SSM, SQS, STS, API Gateway and Lambda. Signature, time
+//! limits, retries, clock correction, identity and errors are the SDK's; only its tables of all other actions are absent,
+//! which made up a seventh of the Lambda (docs/performance.md).
 //!
 //! `tests/it/service` compares each call with the SDK's own, to the byte where it is signed.
 
@@ -135,7 +135,7 @@ impl Action {
             configuration.store_put(SigningRegion::from(region.clone()));
         }
         configuration.store_put(ApiMetadata::new(self.host, env!("CARGO_PKG_VERSION")));
-        // Credentials, and configuration that are nobody's business: in no log, at whatever level.
+        // Credentials and configuration stay out of logs, at whatever level.
         configuration.store_put(SensitiveOutput);
         configuration
     }

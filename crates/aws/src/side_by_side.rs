@@ -27,7 +27,7 @@ async fn in_order<F: Future>(waiting: Vec<F>, bound: usize) -> Vec<F::Output> {
         if under_way.is_empty() {
             break;
         }
-        // A trigger does not tell whose it is: all of the few are asked.
+        // A waker does not tell which future woke it, so all of the few are polled.
         let some = poll_fn(|context| {
             let mut finished = Vec::new();
             under_way.retain_mut(|(at, work)| match work.as_mut().poll(context) {

@@ -36,7 +36,7 @@ pub struct Answer {
 /// A place that gave no answer. Says nothing of its URL, which may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
-    /// Nobody is there, or nobody who speaks HTTP.
+    /// No server answered, or it does not speak HTTP.
     #[error("no answer")]
     Unreachable(#[source] ConnectorError),
     /// The answer took too long.

@@ -43,7 +43,7 @@ impl Intercept for WholeAnswer {
     }
 }
 
-/// Lets a call be made again whose answer broke off: all of ours may be repeated.
+/// Retries a call whose answer was truncated: all of Curfew's calls may be repeated.
 #[derive(Debug)]
 pub(crate) struct AskAgain;
 
@@ -60,7 +60,7 @@ impl ClassifyRetry for AskAgain {
     }
 }
 
-/// An answer that says that all went well, to its end. One whose body could not be read has failed for that already.
+/// Fails on a successful answer that is truncated. An answer with an unreadable body has failed already.
 fn check(response: &HttpResponse) -> Result<(), BreaksOff> {
     match response.body().bytes() {
         Some(body) if response.status().is_success() && !is_whole(body) => Err(BreaksOff),

@@ -130,7 +130,7 @@ impl<'a> Seen<'a> {
             SkipReason::Owned(_) => Standing::Owned(skip),
             SkipReason::InFlight
             | SkipReason::OverrideIgnored { .. }
-            | SkipReason::OverrideState { .. }
+            | SkipReason::Overridden { .. }
             | SkipReason::MalformedOverride { .. }
             | SkipReason::MalformedRequest { .. }
             | SkipReason::NoMemory

@@ -86,7 +86,7 @@ pub enum SkipReason {
         by: Actor,
     },
     /// An override keeps it as it is.
-    OverrideState {
+    Overridden {
         /// At what.
         #[serde(rename = "overridden")]
         state: OverrideState,
@@ -188,7 +188,7 @@ pub enum SkipCode {
     /// An override keeps hands off.
     OverrideIgnored,
     /// An override keeps it as it is.
-    OverrideState,
+    Overridden,
     /// Its hold can't be read.
     MalformedOverride,
     /// What was asked for it can't be read.
@@ -222,7 +222,7 @@ impl SkipReason {
             Self::UnknownState { .. } => SkipCode::UnknownState,
             Self::NoMemory => SkipCode::NoMemory,
             Self::OverrideIgnored { .. } => SkipCode::OverrideIgnored,
-            Self::OverrideState { .. } => SkipCode::OverrideState,
+            Self::Overridden { .. } => SkipCode::Overridden,
             Self::MalformedOverride { .. } => SkipCode::MalformedOverride,
             Self::MalformedRequest { .. } => SkipCode::MalformedRequest,
             Self::WaitingToRetry { .. } => SkipCode::WaitingToRetry,
@@ -294,7 +294,7 @@ impl SkipReason {
             Self::OverrideIgnored { until, by } => {
                 format!("{by} asked for hands off until {until}")
             }
-            Self::OverrideState { state, until, by } => {
+            Self::Overridden { state, until, by } => {
                 format!("{by} holds it {state} until {until}")
             }
             Self::MalformedOverride { problem } => format!("{problem}; mend or remove it"),

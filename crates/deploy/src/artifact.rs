@@ -143,8 +143,8 @@ impl ArtifactError {
 }
 
 impl Artifact {
-    /// The zip or executable that `explicit` names; else what was built last in the tree that this program was built in; else
-    /// what the package installed. The newest, because whoever has just built one of the two means that one.
+    /// Finds the Lambda's code: the zip or executable that `explicit` names; else the newest one built in the tree that this
+    /// program was built in; else what the package installed.
     pub fn find(explicit: Option<&Path>, program: &Path) -> Result<Self, ArtifactError> {
         if let Some(path) = explicit {
             return Self::read(path);

@@ -334,7 +334,7 @@ impl Bucket {
                 .client
                 .list_objects_v2()
                 .bucket(&self.name)
-                // A bucket of that name that belongs to somebody else is never read or written.
+                // A bucket of that name in another account is never read or written.
                 .expected_bucket_owner(&self.owner)
                 .set_continuation_token(token)
                 .send()

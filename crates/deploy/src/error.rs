@@ -18,7 +18,7 @@ pub enum DeployError {
     /// There is no code to deploy.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// On AWS an API without authentication would let anybody stop the fleet.
+    /// On AWS an API without authentication would let anyone on the internet stop the fleet.
     #[error("the API of `{stack}` would be open to everybody, because its `auth` is `none`")]
     Open {
         /// The stack.
@@ -96,7 +96,7 @@ pub enum DeployError {
         /// What failed, with the reason.
         failures: Vec<String>,
     },
-    /// Somebody else deploys all the time.
+    /// Concurrent deployments won every attempt.
     #[error("another deployment of `{stack}` came first, again and again")]
     Contended {
         /// The stack.

@@ -1,5 +1,5 @@
-//! What stands between `curfew deploy` and a mistake on AWS: keys that don't belong to the endpoint, more instances than anybody meant,
-//! costs that nobody knew of. It only looks; who deploys decides.
+//! Checks before `curfew deploy` changes anything on AWS: credentials of another partition than the endpoint's, more
+//! instances than expected, unexpected costs. It only observes; the operator decides.
 
 pub mod cost;
 
@@ -36,7 +36,7 @@ const SHORTEST_KEY: usize = 16;
 /// A deployment to AWS, as far as it can be told before.
 #[derive(Debug)]
 pub struct Outlook {
-    /// In whose name.
+    /// The identity that deploys.
     pub caller: Caller,
     /// In which region.
     pub region: String,
@@ -58,7 +58,7 @@ pub enum GuardError {
     RealKeys {
         /// Where.
         endpoint: String,
-        /// Whose.
+        /// The AWS profile.
         profile: String,
     },
     /// AWS, and the keys of an emulator.
@@ -81,7 +81,7 @@ pub enum GuardError {
         /// Where the others are.
         others: String,
     },
-    /// Nobody knows who asks.
+    /// No credentials were found.
     #[error("there are no credentials")]
     NoCredentials(#[source] CredentialsError),
     /// A call failed.
@@ -157,7 +157,8 @@ pub async fn look(
     }))
 }
 
-/// Refuses a service whose own endpoint leads elsewhere than the others': half of a deployment would be made or removed there.
+/// Refuses a configuration in which one service has another endpoint than the others: half of a deployment would be made or
+/// removed there.
 pub fn one_cloud(conn: &Connection) -> Result<(), GuardError> {
     let cloud = Cloud::of(conn);
     let place = |endpoint: Option<&str>| match endpoint {

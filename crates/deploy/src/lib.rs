@@ -52,9 +52,9 @@ pub const MEMBER_ROLE: &str = include_str!("member-role.yaml");
 pub struct Deployment {
     /// Which of the account's and region's deployments this is.
     pub stack: StackName,
-    /// Who may call the API.
+    /// How callers of the API are authenticated.
     pub auth: Auth,
-    /// The one other site whose pages may call it.
+    /// The one other origin allowed to call it (CORS).
     pub cors_origin: Option<String>,
     /// How many instances one request may change that does not say all.
     pub request_limit: usize,
@@ -81,14 +81,14 @@ pub enum Overlap {
     Allowed,
 }
 
-/// Who may call the API.
+/// How callers of the API are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Anybody who reaches it: only for an emulator.
+    /// Not at all: only for an emulator.
     None,
-    /// Whoever holds one of these tokens, of which only the digests are deployed.
+    /// By one of these tokens, of which only the digests are deployed.
     Token(Tokens),
-    /// Whoever AWS lets.
+    /// By IAM: API Gateway verifies AWS signatures.
     Iam,
 }
 
@@ -118,7 +118,7 @@ pub async fn outputs(conn: &Connection, stack: &StackName) -> Result<Outputs, De
     Ok(found.with_rules(conn, names))
 }
 
-/// A client of EventBridge, whose calls count among the connection's.
+/// A client of EventBridge that counts its calls among the connection's.
 fn event_bridge(conn: &Connection) -> aws_sdk_eventbridge::Client {
     let config = aws_sdk_eventbridge::config::Builder::from(&conn.sdk);
     let config = config.interceptor(conn.calls.clone());

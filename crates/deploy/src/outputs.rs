@@ -41,8 +41,8 @@ pub(super) struct StackOutputs {
     pub(super) reads: DocumentVersion,
 }
 
-/// Reads them; the name of one that is missing if the stack is not whole. MiniStack calls a stack complete whose resources
-/// could not be made, and then this is how it shows.
+/// Reads them; returns the name of a missing one if the stack is incomplete. MiniStack reports `CREATE_COMPLETE` for a stack
+/// with resources that could not be made, which shows here.
 pub(super) fn of_stack(stack: &Description) -> Result<StackOutputs, &'static str> {
     let get = |key: &'static str| {
         let mut outputs = stack.outputs().iter();

@@ -1,11 +1,11 @@
-//! Whose account a deployment goes into.
+//! The account and region of a deployment.
 
 use aws_sdk_sts::Client as Sts;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_core::stack_name::StackName;
 
-/// Whose credentials these are.
+/// The identity of a set of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) id: String,

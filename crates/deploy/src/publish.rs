@@ -12,8 +12,9 @@ use curfew_core::stack_name::StackName;
 use super::configuration::ConfigurationParameter;
 use super::{DeployError, event_bridge, stack_outputs};
 
-/// Brings the configuration and rules of a stack that is there up to date, and writes only what differs. Nobody confirms it: a document that
-/// would drop schedules which another file published is refused, and nothing is written. Fails, too, where the stack or its function is gone.
+/// Brings the configuration and rules of an existing stack up to date, and writes only what differs. Runs without
+/// confirmation: a document that would drop schedules published from another file is refused, and nothing is written. Fails,
+/// too, where the stack or its function is gone.
 pub async fn publish(
     conn: &Connection,
     stack: &StackName,

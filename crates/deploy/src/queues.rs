@@ -45,7 +45,7 @@ impl StackQueue {
         format!("{}-{own}", stack.prefix())
     }
 
-    /// What a person can do about messages in this queue; for the queues that are read, about those that nobody takes.
+    /// How to deal with messages in this queue; for the queues that Curfew reads, with messages that stay unread.
     pub fn advice(self) -> &'static str {
         match self {
             Self::FailedInvocations => {

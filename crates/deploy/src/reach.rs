@@ -107,7 +107,7 @@ impl Reach {
                     "Null": { "aws:TagKeys": "false" },
                 },
             });
-            // No other attribute: whoever may set an instance's user data runs programs on it.
+            // No other attribute: user data would allow running programs on the instance.
             let mut change = json!({
                 "Effect": "Allow",
                 "Action": "ec2:ModifyInstanceAttribute",
@@ -140,8 +140,8 @@ impl Reach {
             grant(arns("*"), Some(like.collect()));
         }
         if !self.kms_keys.is_empty() {
-            // EC2 starts an instance in its caller's name, and has itself granted the use of the volumes' key in that name, too. Only
-            // for EC2, or another service of AWS: the function can grant nobody else the use of a key.
+            // EC2 starts an instance in its caller's name, and gets a grant for the volumes' key in that name, too. Only for
+            // EC2 or another AWS service: the function can't grant the use of a key to any other principal.
             // <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html>
             let own_use = json!({
                 "Effect": "Allow",
@@ -170,8 +170,8 @@ impl Reach {
         roles.any(|role| role.account().as_str() == account.id)
     }
 
-    /// The roles that may be assumed, separated by commas: the template's parameter `MemberRoles`. Where they are too many to be
-    /// listed, their names in whatever account: a role's own trust and external id still say who may assume it.
+    /// The roles that may be assumed, separated by commas: the template's parameter `MemberRoles`. Where they are too many to
+    /// be listed, their names in any account: a role's own trust policy and external id still decide.
     pub(super) fn roles(&self) -> String {
         let listed = |arns: BTreeSet<String>| arns.into_iter().collect::<Vec<_>>().join(",");
         let exact = listed(self.roles.iter().map(ToString::to_string).collect());

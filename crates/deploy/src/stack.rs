@@ -66,7 +66,7 @@ impl<'a> Stack<'a> {
         Self {
             client: Client::from_conf(config.build()),
             name,
-            // An emulator is done within a second; AWS throttles those who ask often.
+            // An emulator is done within a second; AWS throttles frequent polling.
             poll: match Cloud::of(conn) {
                 Cloud::Aws => Duration::from_secs(2),
                 Cloud::Emulator | Cloud::ThisMachine => Duration::from_millis(100),
@@ -108,7 +108,7 @@ impl<'a> Stack<'a> {
         Ok(found.and_then(|found| found.parameter_value().map(str::to_owned)))
     }
 
-    /// Refuses a stack of that name that is somebody else's.
+    /// Refuses a stack of that name without Curfew's tag.
     pub(super) async fn check_owner(&self) -> Result<(), DeployError> {
         match self.describe().await? {
             Some(stack) if Found::of(&stack) != Found::Nothing && !is_ours(&stack, self.name) => {

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{Filter, Journal, JournalError, parsed, stored};
+use super::{HistoryFilter, Journal, JournalError, from_column, to_column};
 
 /// An edge of one instance, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FollowedEdge {
+pub struct EdgeRecord {
     /// The edge.
     pub edge: Timestamp,
     /// The instance.
@@ -59,7 +59,7 @@ pub struct EdgeEntry {
     pub id: i64,
     /// The edge.
     #[serde(flatten)]
-    pub followed: FollowedEdge,
+    pub followed: EdgeRecord,
     /// From the edge until it was seen to be applied, or not to be: an upper bound, in seconds.
     pub latency_seconds: f64,
 }
@@ -100,21 +100,21 @@ impl FromStr for EdgeOutcome {
 
 impl Journal {
     /// Writes all of `edges` or none. What became of an edge is kept once; only one that was not applied may still become something.
-    pub fn follow(&mut self, edges: &[FollowedEdge]) -> Result<(), JournalError> {
+    pub fn follow(&mut self, edges: &[EdgeRecord]) -> Result<(), JournalError> {
         self.write("written", |batch| {
             edges.iter().try_for_each(|edge| follow(batch, edge))
         })
     }
 
     /// The newest edges that `filter` lets through, oldest first. Its times are those of the edges.
-    pub fn edges(&self, filter: &Filter) -> Result<Vec<EdgeEntry>, JournalError> {
+    pub fn edges(&self, filter: &HistoryFilter) -> Result<Vec<EdgeEntry>, JournalError> {
         let columns =
             "id, edge, instance, name, action, cause, schedule, outcome, at, region, account";
         self.newest(filter, "edges", columns, "edge", entry)
     }
 }
 
-fn follow(batch: &Connection, followed: &FollowedEdge) -> rusqlite::Result<()> {
+fn follow(batch: &Connection, followed: &EdgeRecord) -> rusqlite::Result<()> {
     batch
         .prepare_cached(
             "INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account)
@@ -122,14 +122,14 @@ fn follow(batch: &Connection, followed: &FollowedEdge) -> rusqlite::Result<()> {
              ON CONFLICT DO UPDATE SET outcome = excluded.outcome, at = excluded.at WHERE outcome = 'not_applied'",
         )?
         .execute(params![
-            stored(followed.edge),
+            to_column(followed.edge),
             followed.instance.as_str(),
             followed.name,
             followed.action.to_string(),
             followed.cause.to_string(),
             followed.schedule.as_ref().map(ToString::to_string),
             followed.outcome.as_str(),
-            stored(followed.at),
+            to_column(followed.at),
             followed.region.as_str(),
             followed.account.as_str(),
         ])?;
@@ -138,19 +138,19 @@ fn follow(batch: &Connection, followed: &FollowedEdge) -> rusqlite::Result<()> {
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
     let schedule: Option<String> = row.get(6)?;
-    let followed = FollowedEdge {
-        edge: parsed(row, 1)?,
-        instance: parsed(row, 2)?,
+    let followed = EdgeRecord {
+        edge: from_column(row, 1)?,
+        instance: from_column(row, 2)?,
         name: row.get(3)?,
         action: match row.get::<_, String>(4)?.as_str() {
             "start" => Action::Start,
             // The table takes nothing else.
             _ => Action::Stop,
         },
-        cause: parsed(row, 5)?,
-        schedule: schedule.map(|_| parsed(row, 6)).transpose()?,
-        outcome: parsed(row, 7)?,
-        at: parsed(row, 8)?,
+        cause: from_column(row, 5)?,
+        schedule: schedule.map(|_| from_column(row, 6)).transpose()?,
+        outcome: from_column(row, 7)?,
+        at: from_column(row, 8)?,
         region: Region::new(row.get::<_, String>(9)?),
         account: AccountId::new(row.get::<_, String>(10)?),
     };
@@ -165,9 +165,9 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
 mod tests {
     use super::*;
 
-    fn followed(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> FollowedEdge {
+    fn followed(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> EdgeRecord {
         let day = |time: &str| format!("2026-11-23T{time}Z").parse().unwrap();
-        FollowedEdge {
+        EdgeRecord {
             edge: day(edge),
             instance: format!("i-0000000000000000{number}").parse().unwrap(),
             name: Some(format!("web-{number}")),
@@ -199,7 +199,7 @@ mod tests {
             followed(2, "20:00:00", InTime, "20:00:01"),
         ];
         journal.follow(&later).unwrap();
-        let entries = journal.edges(&Filter::default()).unwrap();
+        let entries = journal.edges(&HistoryFilter::default()).unwrap();
         let told: Vec<_> = entries
             .iter()
             .map(|entry| (&entry.followed, entry.latency_seconds))
@@ -227,7 +227,7 @@ mod tests {
             freed,
         ];
         journal.follow(&edges).unwrap();
-        let hours = |filter: Filter| -> Vec<i8> {
+        let hours = |filter: HistoryFilter| -> Vec<i8> {
             let entries = journal.edges(&filter).unwrap();
             let utc = jiff::tz::TimeZone::UTC;
             let edges = entries.iter().map(|entry| entry.followed.edge);
@@ -235,19 +235,19 @@ mod tests {
                 .map(|edge| edge.to_zoned(utc.clone()).hour())
                 .collect()
         };
-        let all = Filter::default;
+        let all = HistoryFilter::default;
         let at = |text: &str| Some(text.parse().unwrap());
         let since = at("2026-11-23T20:00:00Z");
-        assert_eq!(hours(Filter { since, ..all() }), [20, 21]);
+        assert_eq!(hours(HistoryFilter { since, ..all() }), [20, 21]);
         let until = at("2026-11-23T20:00:00Z");
-        assert_eq!(hours(Filter { until, ..all() }), [19]);
+        assert_eq!(hours(HistoryFilter { until, ..all() }), [19]);
         let schedule = Some("office".parse().unwrap());
-        assert_eq!(hours(Filter { schedule, ..all() }), [19, 20]);
+        assert_eq!(hours(HistoryFilter { schedule, ..all() }), [19, 20]);
         let cause = Some("override".to_owned());
-        assert_eq!(hours(Filter { cause, ..all() }), [21]);
+        assert_eq!(hours(HistoryFilter { cause, ..all() }), [21]);
         let instances = vec!["web-2".to_owned()];
         let limit = Some(1);
-        let newest = Filter {
+        let newest = HistoryFilter {
             instances,
             limit,
             ..all()

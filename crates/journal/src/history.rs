@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use rusqlite::{Row, params_from_iter};
 use serde::Serialize;
 
-use super::{Journal, JournalError, parsed, stored};
+use super::{Journal, JournalError, from_column, to_column};
 
 /// A transition with its number in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Counts up from 1, in the order of recording.
     pub id: i64,
     /// What happened.
@@ -21,7 +21,7 @@ pub struct Entry {
 
 /// What `history` shows: what passes every one of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct HistoryFilter {
     /// From this instant on.
     pub since: Option<Timestamp>,
     /// Before this instant.
@@ -38,7 +38,7 @@ pub struct Filter {
     pub limit: Option<u32>,
 }
 
-impl Filter {
+impl HistoryFilter {
     /// The condition in SQL, and the values for its question marks; `time` is the column that the times are about.
     fn condition(&self, time: &str) -> (String, Vec<String>) {
         let mut conditions = vec!["TRUE".to_owned()];
@@ -49,10 +49,10 @@ impl Filter {
             conditions.push(condition.replace("{}", &format!("?{}", values.len())));
         };
         if let Some(since) = self.since {
-            require(&format!("{time} >= {{}}"), stored(since));
+            require(&format!("{time} >= {{}}"), to_column(since));
         }
         if let Some(until) = self.until {
-            require(&format!("{time} < {{}}"), stored(until));
+            require(&format!("{time} < {{}}"), to_column(until));
         }
         if let Some(schedule) = &self.schedule {
             require("schedule = {}", schedule.to_string());
@@ -81,7 +81,7 @@ impl Filter {
 
 impl Journal {
     /// The newest transitions that `filter` lets through, oldest first.
-    pub fn history(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
+    pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<JournalEntry>, JournalError> {
         let columns = "id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom, instance_type";
         self.newest(filter, "transitions", columns, "at", entry)
     }
@@ -89,7 +89,7 @@ impl Journal {
     /// The newest rows of `table` that `filter` lets through, oldest first; `time` is the column that its times are about.
     pub(super) fn newest<T>(
         &self,
-        filter: &Filter,
+        filter: &HistoryFilter,
         table: &str,
         columns: &str,
         time: &str,
@@ -111,26 +111,26 @@ impl Journal {
     }
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     let text = |column: usize| row.get::<_, String>(column);
     let schedule: Option<String> = row.get(7)?;
     let edge: Option<String> = row.get(10)?;
     let transition = Transition {
-        instance: parsed(row, 1)?,
+        instance: from_column(row, 1)?,
         name: row.get(2)?,
-        from: parsed(row, 3)?,
-        to: parsed(row, 4)?,
-        at: parsed(row, 5)?,
-        cause: parsed(row, 6)?,
-        schedule: schedule.map(|_| parsed(row, 7)).transpose()?,
+        from: from_column(row, 3)?,
+        to: from_column(row, 4)?,
+        at: from_column(row, 5)?,
+        cause: from_column(row, 6)?,
+        schedule: schedule.map(|_| from_column(row, 7)).transpose()?,
         region: Region::new(text(8)?),
         account: AccountId::new(text(9)?),
-        edge: edge.map(|_| parsed(row, 10)).transpose()?,
-        evidence: parsed(row, 11)?,
+        edge: edge.map(|_| from_column(row, 10)).transpose()?,
+        evidence: from_column(row, 11)?,
         by: row.get(12)?,
         instance_type: row.get(13)?,
     };
-    Ok(Entry {
+    Ok(JournalEntry {
         id: row.get(0)?,
         transition,
     })

@@ -3,14 +3,14 @@
 //! One process writes it, in transactions that override a transition and the sighting it leads to, so that a kill -9 at any moment
 //! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) come and go beside it.
 
+mod buffered;
+mod coverage;
 mod edges;
 mod error;
 mod history;
-mod keeper;
 mod migrations;
 mod retention;
 pub mod savings;
-mod watching;
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -23,12 +23,12 @@ use curfew_core::transition::{Sighting, Transition};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-pub use edges::{EdgeEntry, EdgeOutcome, FollowedEdge, UnknownOutcome};
+pub use edges::{EdgeEntry, EdgeOutcome, EdgeRecord, UnknownOutcome};
 pub use error::JournalError;
-pub use history::{Entry, Filter};
+pub use history::{HistoryFilter, JournalEntry};
 
-pub use keeper::{Keeper, LOCK, Replaced, Written};
-pub use watching::{Stretch, Watch};
+pub use buffered::{BufferedJournal, JournalReplacement, LOCK, WriteReport};
+pub use coverage::{CoverageInterval, CoverageObservation};
 
 /// The journal's file in the state directory.
 pub const FILE: &str = "journal.sqlite";
@@ -44,7 +44,7 @@ pub struct Journal {
 
 /// One thing to write down.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub struct TransitionRecord {
     /// The instance.
     pub instance: InstanceId,
     /// What happened to it; a first sighting is no transition.
@@ -57,7 +57,7 @@ pub struct Record {
 
 /// Who made a call that changed an instance, by CloudTrail's word: known only minutes after the change, which may be written by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blame {
+pub struct Attribution {
     /// The instance.
     pub instance: InstanceId,
     /// The states that such a call leads to.
@@ -70,7 +70,7 @@ pub struct Blame {
 
 /// What was there when the record of an instance began.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beginning {
+pub struct InitialState {
     /// The instance.
     pub instance: InstanceId,
     /// Its name.
@@ -93,8 +93,8 @@ impl Journal {
     /// A reader may hold the file for a moment; longer, and something else is wrong.
     const BUSY: Duration = Duration::from_secs(5);
 
-    /// Opens the journal in `directory` for writing, makes it if it is missing, and brings it up to date. Whoever shares the
-    /// directory with others opens a [`Keeper`] instead.
+    /// Opens the journal in `directory` for writing, makes it if it is missing, and brings it up to date. A process that may share
+    /// the directory with another opens a [`BufferedJournal`] instead.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
         std::fs::create_dir_all(directory).map_err(|source| JournalError::Directory {
             path: directory.to_owned(),
@@ -181,13 +181,16 @@ impl Journal {
     }
 
     /// Writes all of `records` or none, and returns the entries that are new.
-    pub fn record(&mut self, records: &[Record]) -> Result<Vec<Entry>, JournalError> {
+    pub fn record(
+        &mut self,
+        records: &[TransitionRecord],
+    ) -> Result<Vec<JournalEntry>, JournalError> {
         self.write("written", |batch| {
             let mut entries = Vec::new();
             for record in records {
                 if let Some(transition) = &record.transition {
                     let id = insert(batch, transition, record.event.as_deref())?;
-                    entries.extend(id.map(|id| Entry {
+                    entries.extend(id.map(|id| JournalEntry {
                         id,
                         transition: transition.clone(),
                     }));
@@ -215,25 +218,25 @@ impl Journal {
     }
 
     /// Says who it was, where a transition is written that fits and has nobody's name yet.
-    pub fn blame(&mut self, blames: &[Blame]) -> Result<(), JournalError> {
+    pub fn attribute(&mut self, attributions: &[Attribution]) -> Result<(), JournalError> {
         /// A call is answered at once, and its change begins within seconds.
         const WITHIN: SignedDuration = SignedDuration::from_mins(1);
         /// Events are dated in whole seconds.
         const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
         const NAME: &str = "
             UPDATE transitions SET by_whom = ?5
-            WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'outside'";
+            WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'external'";
         self.write("written", |batch| {
-            for blame in blames {
-                for to in blame.to {
-                    let from = blame.at.checked_sub(ROUNDING).unwrap_or(blame.at);
-                    let until = blame.at.checked_add(WITHIN).unwrap_or(blame.at);
+            for attribute in attributions {
+                for to in attribute.to {
+                    let from = attribute.at.checked_sub(ROUNDING).unwrap_or(attribute.at);
+                    let until = attribute.at.checked_add(WITHIN).unwrap_or(attribute.at);
                     let values = params![
-                        blame.instance.as_str(),
+                        attribute.instance.as_str(),
                         to.as_str(),
-                        stored(from),
-                        stored(until),
-                        blame.by
+                        to_column(from),
+                        to_column(until),
+                        attribute.by
                     ];
                     batch.execute(NAME, values)?;
                 }
@@ -260,7 +263,7 @@ impl Journal {
         self.connection
             .query_row(
                 "SELECT EXISTS (SELECT 1 FROM transitions WHERE at >= ?1 AND event IS NOT NULL)",
-                [stored(since)],
+                [to_column(since)],
                 |row| row.get(0),
             )
             .map_err(|source| self.failed("read", source))
@@ -286,8 +289,8 @@ impl Journal {
     }
 
     /// What was there when the record of each instance began.
-    pub fn beginnings(&self) -> Result<Vec<Beginning>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<Beginning>> {
+    pub fn initial_states(&self) -> Result<Vec<InitialState>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<InitialState>> {
             let mut query = self.connection.prepare(
                 "SELECT instance, name, state, at, schedule, instance_type, region, account FROM beginnings ORDER BY instance",
             )?;
@@ -328,12 +331,12 @@ fn insert(
                 transition.name,
                 transition.from.as_str(),
                 transition.to.as_str(),
-                stored(transition.at),
+                to_column(transition.at),
                 transition.cause.to_string(),
                 transition.schedule.as_ref().map(ToString::to_string),
                 transition.region.as_str(),
                 transition.account.as_str(),
-                transition.edge.map(stored),
+                transition.edge.map(to_column),
                 transition.evidence.as_str(),
                 transition.by,
                 transition.instance_type,
@@ -345,7 +348,7 @@ fn insert(
 }
 
 /// Keeps what is known of the record's instance now, and what was there when its record began.
-fn remember(batch: &Connection, record: &Record) -> rusqlite::Result<()> {
+fn remember(batch: &Connection, record: &TransitionRecord) -> rusqlite::Result<()> {
     let instance = record.instance.as_str();
     let Some(sighting) = &record.sighting else {
         batch
@@ -362,7 +365,7 @@ fn remember(batch: &Connection, record: &Record) -> rusqlite::Result<()> {
             instance,
             sighting.name,
             sighting.state.as_str(),
-            stored(since),
+            to_column(since),
             sighting.schedule.as_ref().map(ToString::to_string),
             sighting.instance_type,
             sighting.region.as_str(),
@@ -378,14 +381,14 @@ fn remember(batch: &Connection, record: &Record) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn beginning(row: &Row<'_>) -> rusqlite::Result<Beginning> {
+fn beginning(row: &Row<'_>) -> rusqlite::Result<InitialState> {
     let schedule: Option<String> = row.get(4)?;
-    Ok(Beginning {
-        instance: parsed(row, 0)?,
+    Ok(InitialState {
+        instance: from_column(row, 0)?,
         name: row.get(1)?,
-        state: parsed(row, 2)?,
-        at: parsed(row, 3)?,
-        schedule: schedule.map(|_| parsed(row, 4)).transpose()?,
+        state: from_column(row, 2)?,
+        at: from_column(row, 3)?,
+        schedule: schedule.map(|_| from_column(row, 4)).transpose()?,
         instance_type: row.get(5)?,
         region: Region::new(row.get::<_, String>(6)?),
         account: AccountId::new(row.get::<_, String>(7)?),
@@ -393,11 +396,11 @@ fn beginning(row: &Row<'_>) -> rusqlite::Result<Beginning> {
 }
 
 /// Always with nine decimals, so that the texts sort as the instants do.
-fn stored(at: Timestamp) -> String {
+fn to_column(at: Timestamp) -> String {
     format!("{at:.9}")
 }
 
-fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+fn from_column<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{Journal, JournalError, stored};
+use super::{Journal, JournalError, to_column};
 
 impl Journal {
     /// Removes what is older than `cutoff`, and returns how many transitions that were. From then on, the record of each instance
     /// begins at the cutoff, with the state that it had.
     pub fn prune(&mut self, cutoff: Timestamp) -> Result<usize, JournalError> {
-        self.write("pruned", |batch| prune(batch, &stored(cutoff)))
+        self.write("pruned", |batch| prune(batch, &to_column(cutoff)))
     }
 }
 

@@ -10,22 +10,22 @@ use curfew_core::schedule::ScheduleName;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use crate::{Beginning, Entry, Stretch};
+use crate::{CoverageInterval, InitialState, JournalEntry};
 
 /// What the journal has.
 #[derive(Clone, Debug, Default)]
-pub struct Account {
+pub struct RecordedHistory {
     /// What was there when the record of each instance began.
-    pub beginnings: Vec<Beginning>,
+    pub beginnings: Vec<InitialState>,
     /// Every transition, in order.
-    pub entries: Vec<Entry>,
-    /// When anybody was watching, in order.
-    pub stretches: Vec<Stretch>,
+    pub entries: Vec<JournalEntry>,
+    /// When anybody was coverage, in order.
+    pub stretches: Vec<CoverageInterval>,
 }
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct SavingsQuery {
     /// From this instant on.
     pub since: Timestamp,
     /// Up to this one.
@@ -59,7 +59,7 @@ pub enum By {
 
 /// One line, or all of them together.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Line {
+pub struct SavingsLine {
     /// How long instances were on: billed, in any state but stopped.
     pub on: SignedDuration,
     /// How long they were off.
@@ -78,14 +78,14 @@ pub struct Line {
     pub accounts: BTreeSet<AccountId>,
 }
 
-impl Line {
+impl SavingsLine {
     /// The share of the known time that they were off, from 0 to 1; nothing, if nothing is known.
     pub fn share_off(&self) -> Option<f64> {
         let known = (self.on + self.off).as_secs_f64();
         (known > 0.0).then(|| self.off.as_secs_f64() / known)
     }
 
-    fn add(&mut self, piece: &Piece<'_>, known: SignedDuration, price: Option<f64>) {
+    fn add(&mut self, piece: &StatePeriod<'_>, known: SignedDuration, price: Option<f64>) {
         self.instances.insert(piece.instance.clone());
         let (account, region) = piece.place;
         if !self.accounts.contains(account) {
@@ -111,14 +111,14 @@ impl Line {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Savings {
     /// The lines by their names.
-    pub lines: BTreeMap<String, Line>,
+    pub lines: BTreeMap<String, SavingsLine>,
     /// All of them together.
-    pub total: Line,
+    pub total: SavingsLine,
 }
 
 /// A time in which an instance was in one state.
 #[derive(Clone, Copy, Debug)]
-struct Piece<'a> {
+struct StatePeriod<'a> {
     instance: &'a InstanceId,
     name: Option<&'a str>,
     state: InstanceState,
@@ -130,8 +130,8 @@ struct Piece<'a> {
 }
 
 /// Answers `question` from `account`.
-pub fn savings(account: &Account, question: &Question) -> Savings {
-    let mut watched: HashMap<(&AccountId, &Region), Vec<&Stretch>> = HashMap::new();
+pub fn savings(account: &RecordedHistory, question: &SavingsQuery) -> Savings {
+    let mut watched: HashMap<(&AccountId, &Region), Vec<&CoverageInterval>> = HashMap::new();
     for stretch in &account.stretches {
         let place = (&stretch.account, &stretch.region);
         watched.entry(place).or_default().push(stretch);
@@ -160,8 +160,8 @@ pub fn savings(account: &Account, question: &Question) -> Savings {
 }
 
 /// The lives of the instances, in pieces of one state. Who is terminated has no hours any more, on or off.
-fn pieces(account: &Account, until: Timestamp) -> Vec<Piece<'_>> {
-    let mut entries: HashMap<&InstanceId, Vec<&Entry>> = HashMap::new();
+fn pieces(account: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
+    let mut entries: HashMap<&InstanceId, Vec<&JournalEntry>> = HashMap::new();
     for entry in &account.entries {
         entries
             .entry(&entry.transition.instance)
@@ -170,7 +170,7 @@ fn pieces(account: &Account, until: Timestamp) -> Vec<Piece<'_>> {
     }
     let mut pieces = Vec::new();
     for beginning in &account.beginnings {
-        let mut piece = Piece {
+        let mut piece = StatePeriod {
             instance: &beginning.instance,
             name: beginning.name.as_deref(),
             state: beginning.state,
@@ -183,12 +183,14 @@ fn pieces(account: &Account, until: Timestamp) -> Vec<Piece<'_>> {
         let life = entries
             .get(&beginning.instance)
             .map_or(&[][..], Vec::as_slice);
-        for Entry { transition, .. } in life.iter().filter(|entry| entry.transition.at < until) {
+        for JournalEntry { transition, .. } in
+            life.iter().filter(|entry| entry.transition.at < until)
+        {
             let at = transition.at.max(piece.from);
             // A journal of an older version did not note types: what is known later was so before.
             piece.instance_type = piece.instance_type.or(transition.instance_type.as_deref());
             end(&mut pieces, &piece, at);
-            piece = Piece {
+            piece = StatePeriod {
                 name: transition.name.as_deref(),
                 state: transition.to,
                 schedule: transition.schedule.as_ref(),
@@ -203,13 +205,13 @@ fn pieces(account: &Account, until: Timestamp) -> Vec<Piece<'_>> {
 }
 
 /// A piece ends at `at`, if it had any time, and its instance was there.
-fn end<'a>(pieces: &mut Vec<Piece<'a>>, piece: &Piece<'a>, at: Timestamp) {
+fn end<'a>(pieces: &mut Vec<StatePeriod<'a>>, piece: &StatePeriod<'a>, at: Timestamp) {
     let over = matches!(
         piece.state,
         InstanceState::ShuttingDown | InstanceState::Terminated
     );
     if !over && piece.from < at {
-        pieces.push(Piece {
+        pieces.push(StatePeriod {
             until: at,
             ..*piece
         });
@@ -217,7 +219,7 @@ fn end<'a>(pieces: &mut Vec<Piece<'a>>, piece: &Piece<'a>, at: Timestamp) {
 }
 
 /// How much of a piece was watched.
-fn known(piece: &Piece<'_>, stretches: &[&Stretch]) -> SignedDuration {
+fn known(piece: &StatePeriod<'_>, stretches: &[&CoverageInterval]) -> SignedDuration {
     let first = stretches.partition_point(|stretch| stretch.ended <= piece.from);
     let within = stretches[first..]
         .iter()
@@ -232,16 +234,16 @@ fn known(piece: &Piece<'_>, stretches: &[&Stretch]) -> SignedDuration {
         .sum()
 }
 
-impl Question {
-    fn asks_for(&self, piece: &Piece<'_>) -> bool {
+impl SavingsQuery {
+    fn asks_for(&self, piece: &StatePeriod<'_>) -> bool {
         let named = |which: &String| which == piece.instance.as_str() || piece.name == Some(which);
         (self.instances.is_empty() || self.instances.iter().any(named))
             && (self.schedule.is_none() || piece.schedule == self.schedule.as_ref())
     }
 
     /// The part of a piece that is asked about, cut up into lines.
-    fn lines<'a>(&self, piece: Piece<'a>) -> Vec<(String, Piece<'a>)> {
-        let piece = Piece {
+    fn lines<'a>(&self, piece: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
+        let piece = StatePeriod {
             from: piece.from.max(self.since),
             until: piece.until.min(self.until),
             ..piece
@@ -266,7 +268,7 @@ impl Question {
         }
     }
 
-    fn months<'a>(&self, mut piece: Piece<'a>) -> Vec<(String, Piece<'a>)> {
+    fn months<'a>(&self, mut piece: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
         let mut lines = Vec::new();
         while piece.from < piece.until {
             let local = piece.from.to_zoned(self.zone.clone());
@@ -277,7 +279,7 @@ impl Question {
                 .map_or(piece.until, |first| first.timestamp());
             let until = next.min(piece.until);
             let month = local.strftime("%Y-%m").to_string();
-            lines.push((month, Piece { until, ..piece }));
+            lines.push((month, StatePeriod { until, ..piece }));
             piece.from = until;
         }
         lines

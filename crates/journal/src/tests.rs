@@ -1,4 +1,4 @@
-//! The journal in its own file; `keeper/tests.rs` has what goes wrong with that file.
+//! The journal in its own file; `buffered/tests.rs` has what goes wrong with that file.
 
 use curfew_core::transition::Evidence;
 
@@ -22,7 +22,7 @@ pub(super) fn transition(at: &str) -> Transition {
     }
 }
 
-pub(super) fn record(at: &str) -> Record {
+pub(super) fn record(at: &str) -> TransitionRecord {
     let sighting = {
         let Transition {
             name,
@@ -45,7 +45,7 @@ pub(super) fn record(at: &str) -> Record {
         }
     };
     let transition = transition(at);
-    Record {
+    TransitionRecord {
         instance: transition.instance.clone(),
         transition: Some(transition),
         event: None,
@@ -60,7 +60,7 @@ fn what_is_recorded_is_there_after_reopening() {
     let entries = journal.record(&[record("2026-11-23T19:00:01Z")]).unwrap();
     drop(journal);
     let journal = Journal::open(directory.path()).unwrap();
-    assert_eq!(journal.history(&Filter::default()).unwrap(), entries);
+    assert_eq!(journal.history(&HistoryFilter::default()).unwrap(), entries);
     assert_eq!(journal.sightings().unwrap().len(), 1);
 }
 
@@ -79,7 +79,7 @@ fn the_same_transition_is_kept_once() {
         journal.record(&[record("2026-11-23T19:00:01Z")]).unwrap(),
         []
     );
-    assert_eq!(journal.history(&Filter::default()).unwrap().len(), 1);
+    assert_eq!(journal.history(&HistoryFilter::default()).unwrap().len(), 1);
 }
 
 #[test]
@@ -95,12 +95,12 @@ fn a_full_disk_refuses_all_records_or_none_and_takes_them_when_there_is_room() {
     };
     // No smaller than it is: as if the disk had no room for another page.
     limit(&journal, 1);
-    let records: Vec<Record> = (0..100)
+    let records: Vec<TransitionRecord> = (0..100)
         .map(|n| record(&format!("2026-11-23T19:{:02}:{:02}Z", n / 60, n % 60)))
         .collect();
     let error = journal.record(&records).unwrap_err();
     assert!(error.to_string().ends_with("can't be written"), "{error}");
-    assert_eq!(journal.history(&Filter::default()).unwrap(), []);
+    assert_eq!(journal.history(&HistoryFilter::default()).unwrap(), []);
 
     limit(&journal, 1_000_000);
     assert_eq!(journal.record(&records).unwrap().len(), 100);
@@ -119,18 +119,21 @@ fn history_is_the_newest_in_order() {
     for at in [times[2], times[0], times[1]] {
         journal.record(&[record(at)]).unwrap();
     }
-    let at = |entries: Vec<Entry>| {
+    let at = |entries: Vec<JournalEntry>| {
         entries
             .iter()
             .map(|entry| entry.transition.at.to_string())
             .collect::<Vec<_>>()
     };
-    assert_eq!(at(journal.history(&Filter::default()).unwrap()), times);
+    assert_eq!(
+        at(journal.history(&HistoryFilter::default()).unwrap()),
+        times
+    );
     assert_eq!(
         at(journal
-            .history(&Filter {
+            .history(&HistoryFilter {
                 limit: Some(2),
-                ..Filter::default()
+                ..HistoryFilter::default()
             })
             .unwrap()),
         times[1..]
@@ -138,9 +141,9 @@ fn history_is_the_newest_in_order() {
     let since = Some("2026-11-23T19:00:01.2Z".parse().unwrap());
     assert_eq!(
         at(journal
-            .history(&Filter {
+            .history(&HistoryFilter {
                 since,
-                ..Filter::default()
+                ..HistoryFilter::default()
             })
             .unwrap()),
         times[1..]
@@ -157,7 +160,7 @@ fn a_reader_needs_a_journal_and_can_read_beside_the_writer() {
     let mut writer = Journal::open(directory.path()).unwrap();
     let reader = Journal::read(directory.path()).unwrap();
     writer.record(&[record("2026-11-23T19:00:01Z")]).unwrap();
-    assert_eq!(reader.history(&Filter::default()).unwrap().len(), 1);
+    assert_eq!(reader.history(&HistoryFilter::default()).unwrap().len(), 1);
 }
 
 #[test]
@@ -175,9 +178,9 @@ fn a_newer_journal_is_left_alone() {
     ));
 }
 
-pub(super) fn followed(edge: &str) -> FollowedEdge {
+pub(super) fn followed(edge: &str) -> EdgeRecord {
     let edge: Timestamp = edge.parse().unwrap();
-    FollowedEdge {
+    EdgeRecord {
         edge,
         instance: "i-0abc1234def567890".parse().unwrap(),
         name: Some("web".into()),
@@ -251,14 +254,14 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         ));
 
         let journal = Journal::open(directory.path()).unwrap();
-        let entries = journal.history(&Filter::default()).unwrap();
+        let entries = journal.history(&HistoryFilter::default()).unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].transition.to, InstanceState::Stopping);
         assert_eq!(entries[1].id, 2);
         assert_eq!(entries[1].transition.evidence, Evidence::Look);
         let sightings = journal.sightings().unwrap();
         assert_eq!(sightings.len(), 2);
-        let beginnings = journal.beginnings().unwrap();
+        let beginnings = journal.initial_states().unwrap();
         let states: Vec<_> = beginnings.iter().map(|one| one.state).collect();
         assert_eq!(
             states,
@@ -271,18 +274,18 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
             "the first change is where its record begins"
         );
         assert_eq!(
-            journal.stretches().unwrap().len(),
+            journal.coverage_intervals().unwrap().len(),
             version - 1,
             "the first version did not note its looks"
         );
-        assert_eq!(journal.edges(&Filter::default()).unwrap(), []);
+        assert_eq!(journal.edges(&HistoryFilter::default()).unwrap(), []);
         drop(journal);
         let mut journal = Journal::open(directory.path()).unwrap();
         let edge = followed("2026-11-24T19:00:00Z");
         journal.follow(std::slice::from_ref(&edge)).unwrap();
         let edges = Journal::read(directory.path())
             .unwrap()
-            .edges(&Filter::default())
+            .edges(&HistoryFilter::default())
             .unwrap();
         assert_eq!(edges[0].followed, edge);
     }
@@ -310,45 +313,45 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
         it.instance = "i-00000000000000002".parse().unwrap();
         it.name = Some("' OR 1=1 --".into());
     });
-    let seconds = |filter: Filter| -> Vec<i8> {
+    let seconds = |filter: HistoryFilter| -> Vec<i8> {
         let entries = journal.history(&filter).unwrap();
         let at = entries
             .iter()
             .map(|entry| entry.transition.at.to_zoned(jiff::tz::TimeZone::UTC));
         at.map(|at| at.second()).collect()
     };
-    let all = Filter::default;
+    let all = HistoryFilter::default;
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             cause: text("override"),
             ..all()
         }),
         [2, 3]
     );
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             cause: text("override by bob"),
             ..all()
         }),
         [3]
     );
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             cause: text("schedule"),
             ..all()
         }),
         [1, 4, 5, 6]
     );
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             cause: text("external"),
             ..all()
         }),
         [0; 0]
     );
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             to: Some(InstanceState::Running),
             ..all()
         }),
@@ -356,7 +359,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
     );
     let office = Some("office".parse().unwrap());
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             schedule: office,
             ..all()
         }),
@@ -365,14 +368,14 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
     let until = Some("2026-11-23T19:00:03Z".parse().unwrap());
     let since = Some("2026-11-23T19:00:02Z".parse().unwrap());
     assert_eq!(
-        seconds(Filter {
+        seconds(HistoryFilter {
             since,
             until,
             ..all()
         }),
         [2]
     );
-    let which = |which: &[&str]| Filter {
+    let which = |which: &[&str]| HistoryFilter {
         instances: which.iter().map(|&which| which.to_owned()).collect(),
         ..all()
     };
@@ -382,7 +385,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
         seconds(which(&["web", "i-00000000000000002"])),
         [1, 2, 3, 4, 5, 6]
     );
-    let both = Filter {
+    let both = HistoryFilter {
         cause: text("override"),
         limit: Some(1),
         ..which(&["web"])
@@ -394,7 +397,7 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
 fn an_event_is_kept_once_whatever_it_is_taken_for() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
-    let told = |at: &str| Record {
+    let told = |at: &str| TransitionRecord {
         event: Some("7bf73129".into()),
         ..record(at)
     };
@@ -437,14 +440,14 @@ fn whoever_called_is_named_beside_the_change_that_followed_and_beside_no_other()
         outside("2026-11-23T19:02:00Z"),
     ];
     journal.record(&records).unwrap();
-    let blame = Blame {
+    let attribute = Attribution {
         instance: records[0].instance.clone(),
         to: &[InstanceState::Stopping, InstanceState::Stopped],
         at: "2026-11-23T19:00:29Z".parse().unwrap(),
         by: "arn:aws:iam::123456789012:user/alice".into(),
     };
-    journal.blame(&[blame]).unwrap();
-    let entries = journal.history(&Filter::default()).unwrap();
+    journal.attribute(&[attribute]).unwrap();
+    let entries = journal.history(&HistoryFilter::default()).unwrap();
     let named: Vec<bool> = entries
         .iter()
         .map(|entry| entry.transition.by.is_some())
@@ -473,7 +476,7 @@ fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
         record("2026-11-23T19:00:00Z"),
     ];
     journal.record(&records).unwrap();
-    let place = |at: &str| Watch {
+    let place = |at: &str| CoverageObservation {
         account: AccountId::new("123456789012"),
         region: Region::new("eu-west-3"),
         at: at.parse().unwrap(),
@@ -491,18 +494,18 @@ fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
     let cutoff: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
     assert_eq!(journal.prune(cutoff).unwrap(), 2);
     assert_eq!(journal.prune(cutoff).unwrap(), 0);
-    let left = journal.history(&Filter::default()).unwrap();
+    let left = journal.history(&HistoryFilter::default()).unwrap();
     assert_eq!(left.len(), 1);
-    let beginnings = journal.beginnings().unwrap();
+    let beginnings = journal.initial_states().unwrap();
     assert_eq!(beginnings.len(), 1, "who is gone has no record any more");
     assert_eq!(
         (beginnings[0].state, beginnings[0].at),
         (InstanceState::Stopped, cutoff)
     );
-    let stretches = journal.stretches().unwrap();
+    let stretches = journal.coverage_intervals().unwrap();
     assert_eq!(stretches.len(), 1, "the older one ended before");
     assert_eq!(stretches[0].begun, cutoff);
-    let left = journal.edges(&Filter::default()).unwrap();
+    let left = journal.edges(&HistoryFilter::default()).unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].followed, edges[1]);
 }
@@ -512,14 +515,14 @@ fn looks_join_into_stretches_until_one_comes_too_late() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     let mut look = |at: &str, bridges: i64| {
-        let watch = Watch {
+        let watch = CoverageObservation {
             account: AccountId::new("123456789012"),
             region: Region::new("eu-west-3"),
             at: format!("2026-11-23T{at}Z").parse().unwrap(),
             bridges: SignedDuration::from_mins(bridges),
         };
         journal.watched(&[watch]).unwrap();
-        let stretches = journal.stretches().unwrap();
+        let stretches = journal.coverage_intervals().unwrap();
         let times = stretches.iter().map(|one| (one.begun, one.ended));
         let shown = times.map(|(begun, ended)| {
             let minutes = |at: Timestamp| at.strftime("%H:%M").to_string();

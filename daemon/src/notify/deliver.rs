@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Notification;
-use super::channel::{Channel, SendError};
-use super::message::Message;
-use super::queue::{Batch, Queue};
+use super::message::NotificationMessage;
+use super::queue::{NotificationBatch, NotificationQueue};
+use super::transport::{SendError, Transport};
 use crate::backoff::Backoff;
 
 /// After the shutdown, so long is tried to bring out what waits: a healthy destination takes everything within it, and a dead one
@@ -24,23 +24,23 @@ const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
 /// One destination, with its queue.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    pub(super) channel: Channel,
-    pub(super) queue: Arc<Queue>,
+    pub(super) transport: Transport,
+    pub(super) queue: Arc<NotificationQueue>,
 }
 
 impl Delivery {
     /// Where to, without anything secret.
     pub fn destination(&self) -> String {
-        self.channel.to_string()
+        self.transport.to_string()
     }
 
     /// Sends a trial at once, past the queue, and only once.
     pub async fn test(&self, now: Timestamp) -> Result<(), SendError> {
-        let batch = Batch {
+        let batch = NotificationBatch {
             notifications: vec![Notification::test(now)],
             dropped: 0,
         };
-        self.channel.send(&Message::of(&batch)).await
+        self.transport.send(&NotificationMessage::of(&batch)).await
     }
 
     /// Delivers until every notifier is gone and its notifications are out, or for a bounded time after the shutdown.
@@ -55,7 +55,7 @@ impl Delivery {
         }
         let left = self.queue.left();
         if left > 0 {
-            warn!(destination = %self.channel, notifications = left, "notifications were not delivered before the end");
+            warn!(destination = %self.transport, notifications = left, "notifications were not delivered before the end");
         }
     }
 
@@ -63,18 +63,19 @@ impl Delivery {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
             if batch.dropped > 0 {
-                warn!(destination = %self.channel, dropped = batch.dropped, "notifications were dropped: the queue was full");
+                warn!(destination = %self.transport, dropped = batch.dropped, "notifications were dropped: the queue was full");
             }
-            self.deliver(&Message::of(&batch), &mut backoff).await;
+            self.deliver(&NotificationMessage::of(&batch), &mut backoff)
+                .await;
             self.queue.done();
         }
     }
 
-    async fn deliver(&self, message: &Message, backoff: &mut Backoff) {
-        let destination = &self.channel;
+    async fn deliver(&self, message: &NotificationMessage, backoff: &mut Backoff) {
+        let destination = &self.transport;
         let notifications = message.notifications;
         loop {
-            let error = match self.channel.send(message).await {
+            let error = match self.transport.send(message).await {
                 Ok(()) => {
                     if backoff.after_success() {
                         info!(%destination, "notifications are delivered again");
@@ -84,7 +85,7 @@ impl Delivery {
                 Err(error) => error,
             };
             if !error.is_transient() {
-                error!(%destination, error = error.told(), notifications, "notifications were refused, and are dropped");
+                error!(%destination, error = error.display_chain(), notifications, "notifications were refused, and are dropped");
                 return;
             }
             let wait = jittered(backoff.after_failure());
@@ -95,7 +96,7 @@ impl Delivery {
             let wait = wait.max(asked);
             let (failures, retry_seconds) = (backoff.failures(), wait.as_secs_f64());
             let dropped = self.queue.dropped();
-            warn!(%destination, error = error.told(), notifications, failures, retry_seconds, waiting = self.queue.left(), dropped,
+            warn!(%destination, error = error.display_chain(), notifications, failures, retry_seconds, waiting = self.queue.left(), dropped,
                   "notifications can't be delivered; tried again");
             sleep(wait).await;
         }

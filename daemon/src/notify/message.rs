@@ -4,11 +4,11 @@ use curfew_config::notify::Kind;
 use serde_json::{Value, json};
 
 use super::notification::Notification;
-use super::queue::Batch;
+use super::queue::NotificationBatch;
 
 /// What is sent, in the forms that the channels need.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
+pub(super) struct NotificationMessage {
     /// One line for each thing that happened.
     pub(super) text: String,
     /// How many notifications are in it.
@@ -17,8 +17,8 @@ pub(super) struct Message {
     dropped: u64,
 }
 
-impl Message {
-    pub(super) fn of(batch: &Batch) -> Self {
+impl NotificationMessage {
+    pub(super) fn of(batch: &NotificationBatch) -> Self {
         let mut lines: Vec<String> = grouped(&batch.notifications).iter().map(line).collect();
         if batch.dropped > 0 {
             lines.push(format!(
@@ -127,7 +127,7 @@ mod tests {
             what: "found running, which contradicts the override by alice".to_owned(),
             ..stopped(9, "db")
         });
-        let message = Message::of(&Batch {
+        let message = NotificationMessage::of(&NotificationBatch {
             notifications,
             dropped: 3,
         });
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_webhook_gets_a_text_and_facts_that_nobody_can_take_for_markup() {
         let notifications = vec![stopped(1, "<!channel> & co")];
-        let message = Message::of(&Batch {
+        let message = NotificationMessage::of(&NotificationBatch {
             notifications,
             dropped: 0,
         });
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_short_and_plain() {
-        let message = Message::of(&Batch {
+        let message = NotificationMessage::of(&NotificationBatch {
             notifications: vec![stopped(1, &"é".repeat(200))],
             dropped: 0,
         });

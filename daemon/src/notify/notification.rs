@@ -1,6 +1,6 @@
 //! What people are told: one thing that happened to one instance, or in one place.
 
-mod own;
+mod daemon_notifications;
 
 use curfew_aws::error::CloudError;
 use curfew_config::notify::Kind;

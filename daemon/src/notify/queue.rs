@@ -20,13 +20,13 @@ const BATCH: usize = 100;
 const COLLECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    inside: Mutex<Inside>,
+pub(super) struct NotificationQueue {
+    state: Mutex<QueueState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct QueueState {
     waiting: VecDeque<Notification>,
     /// Notifications that are being delivered.
     under_way: usize,
@@ -37,22 +37,22 @@ struct Inside {
 
 /// What goes into one message.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Batch {
+pub(super) struct NotificationBatch {
     pub(super) notifications: Vec<Notification>,
     /// How many others were dropped before them.
     pub(super) dropped: u64,
 }
 
-impl Queue {
+impl NotificationQueue {
     /// Adds a notification; a full queue drops its oldest one.
     pub(super) fn push(&self, notification: Notification) {
-        let mut inside = self.lock();
-        if inside.waiting.len() == CAPACITY {
-            inside.waiting.pop_front();
-            inside.dropped += 1;
+        let mut state = self.lock();
+        if state.waiting.len() == CAPACITY {
+            state.waiting.pop_front();
+            state.dropped += 1;
         }
-        inside.waiting.push_back(notification);
-        drop(inside);
+        state.waiting.push_back(notification);
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -63,11 +63,11 @@ impl Queue {
     }
 
     /// The next notifications, oldest first, once there are some; none, when there will be no more.
-    pub(super) async fn next(&self) -> Option<Batch> {
+    pub(super) async fn next(&self) -> Option<NotificationBatch> {
         loop {
             let (is_empty, closed) = {
-                let inside = self.lock();
-                (inside.waiting.is_empty(), inside.closed)
+                let state = self.lock();
+                (state.waiting.is_empty(), state.closed)
             };
             match (is_empty, closed) {
                 (true, true) => return None,
@@ -79,12 +79,12 @@ impl Queue {
                 }
             }
         }
-        let mut inside = self.lock();
-        let some = inside.waiting.len().min(BATCH);
-        let notifications: Vec<Notification> = inside.waiting.drain(..some).collect();
-        inside.under_way = notifications.len();
-        let dropped = std::mem::take(&mut inside.dropped);
-        Some(Batch {
+        let mut state = self.lock();
+        let some = state.waiting.len().min(BATCH);
+        let notifications: Vec<Notification> = state.waiting.drain(..some).collect();
+        state.under_way = notifications.len();
+        let dropped = std::mem::take(&mut state.dropped);
+        Some(NotificationBatch {
             notifications,
             dropped,
         })
@@ -97,8 +97,8 @@ impl Queue {
 
     /// How many notifications have not been dealt with.
     pub(super) fn left(&self) -> usize {
-        let inside = self.lock();
-        inside.waiting.len() + inside.under_way
+        let state = self.lock();
+        state.waiting.len() + state.under_way
     }
 
     /// How many were dropped since the last batch was taken.
@@ -107,8 +107,8 @@ impl Queue {
     }
 
     /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_together_goes_together_and_the_oldest_is_dropped_first() {
-        let queue = Queue::default();
+        let queue = NotificationQueue::default();
         for number in 0..10_150 {
             queue.push(notification(number));
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_queue_is_emptied_and_then_ends() {
-        let queue = Queue::default();
+        let queue = NotificationQueue::default();
         queue.push(notification(1));
         queue.close();
         assert_eq!(queue.next().await.unwrap().notifications, [notification(1)]);

@@ -16,8 +16,8 @@ use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_daemon::health::Health;
 use curfew_daemon::metrics::Metrics;
-use curfew_daemon::run::{Ports, RunError, Triggers, run};
-use curfew_journal::{EdgeEntry, EdgeOutcome, Filter, Journal};
+use curfew_daemon::run::{Dependencies, RunError, Triggers, run};
+use curfew_journal::{EdgeEntry, EdgeOutcome, HistoryFilter, Journal};
 use curfew_model::{
     ApiAction, Denial, Ec2InstanceState, Fault, Home, Launch, Model, QueueAttributes, QueueType,
     Server, Symptom, TimeSource, serve_with, wait_until,
@@ -141,10 +141,10 @@ impl Daemon {
         // From here on, it can be read.
         drop(Journal::open(state).unwrap());
         let organisation = Organisation::open(&connection, &targets);
-        let ports = Ports {
+        let ports = Dependencies {
             metrics: Metrics::new(connection.calls.clone()),
             triggers: triggers(&connection),
-            ..Ports::quiet(clock.clone(), organisation, state.to_owned())
+            ..Dependencies::quiet(clock.clone(), organisation, state.to_owned())
         };
         let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
         let shutdown = CancellationToken::new();
@@ -224,13 +224,13 @@ async fn a_missed_edge_is_made_up_for_on_time_while_another_account_region_hangs
 
 fn edges(state: &Path) -> Vec<EdgeEntry> {
     let journal = Journal::read(state).unwrap();
-    journal.edges(&Filter::default()).unwrap()
+    journal.edges(&HistoryFilter::default()).unwrap()
 }
 
 fn causes(state: &Path) -> Vec<String> {
     let entries = Journal::read(state)
         .unwrap()
-        .history(&Filter::default())
+        .history(&HistoryFilter::default())
         .unwrap();
     entries
         .iter()
@@ -485,12 +485,12 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
     ec2.stop(&web).unwrap();
     ec2.advance(SignedDuration::from_mins(2));
     let daemon = begin().await;
-    wait_until("the change is journalled", || {
-        causes(state.path()) == ["stopped outside"]
+    until("the change is journalled", || {
+        causes(state.path()) == ["stopped external"]
     })
     .await;
     daemon.end().await;
-    assert_eq!(causes(state.path()), ["stopped outside"]);
+    assert_eq!(causes(state.path()), ["stopped external"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

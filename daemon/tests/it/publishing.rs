@@ -17,7 +17,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_config::{AwsConfiguration, Configuration, Overrides};
 use curfew_core::account_regions::Targets;
 use curfew_daemon::metrics::Metrics;
-use curfew_daemon::run::{Ports, Reload, RuleKeeper, run};
+use curfew_daemon::run::{Dependencies, Reload, RulePublication, run};
 use curfew_deploy::publish;
 use curfew_deploy::trigger_rules;
 use curfew_model::{Model, TimeSource, serve_with, wait_until};
@@ -173,13 +173,13 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
         &connection(server.endpoint.clone()).await,
         &Targets::default(),
     );
-    let ports = Ports {
-        rules: Some(RuleKeeper {
+    let ports = Dependencies {
+        rules: Some(RulePublication {
             connection: cloud.clone(),
             configuration: configuration.clone(),
         }),
         metrics: Metrics::new(cloud.calls.clone()),
-        ..Ports::quiet(clock, organisation, place.path().to_owned())
+        ..Dependencies::quiet(clock, organisation, place.path().to_owned())
     };
     let (health, metrics) = (ports.health.clone(), ports.metrics.clone());
     let shutdown = CancellationToken::new();
@@ -253,8 +253,8 @@ impl Publishing {
         let cloud = connection(services.serve().await).await;
         let fleet = connection(server.endpoint.clone()).await;
         let asked = Arc::new(tokio::sync::Notify::new());
-        let ports = Ports {
-            rules: Some(RuleKeeper {
+        let ports = Dependencies {
+            rules: Some(RulePublication {
                 connection: cloud.clone(),
                 configuration: configuration.clone(),
             }),
@@ -267,7 +267,7 @@ impl Publishing {
                 connection: fleet.clone(),
                 asked: Arc::clone(&asked),
             }),
-            ..Ports::quiet(
+            ..Dependencies::quiet(
                 clock,
                 Organisation::open(&fleet, &Targets::default()),
                 place.path().to_owned(),

@@ -13,8 +13,8 @@ use curfew_core::account_regions::Targets;
 use curfew_core::instance::InstanceState as State;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::transition::Evidence;
-use curfew_daemon::run::{EventQueue, Ports, QueueAddress, RunError, run};
-use curfew_journal::{Entry, FILE, Filter, Journal};
+use curfew_daemon::run::{Dependencies, EventQueue, QueueAddress, RunError, run};
+use curfew_journal::{FILE, HistoryFilter, Journal, JournalEntry};
 use curfew_model::{
     Durations, Ec2InstanceId, Home, Launch, Model, QueueAttributes, Server, TimeSource, serve_with,
     wait_until,
@@ -86,9 +86,9 @@ impl House {
         events.visibility = Duration::from_secs(1);
         let organisation = Organisation::open(&self.connection, &Targets::default());
         let state = self.state.path().to_owned();
-        let ports = Ports {
+        let ports = Dependencies {
             events: Some(events),
-            ..Ports::quiet(Clock::system(), organisation, state)
+            ..Dependencies::quiet(Clock::system(), organisation, state)
         };
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
@@ -109,9 +109,9 @@ impl House {
         wait_until("the first look is journalled", known).await;
     }
 
-    fn history(&self) -> Vec<Entry> {
+    fn history(&self) -> Vec<JournalEntry> {
         let journal = Journal::read(self.state.path()).unwrap();
-        journal.history(&Filter::default()).unwrap()
+        journal.history(&HistoryFilter::default()).unwrap()
     }
 
     fn states(&self) -> Vec<State> {

@@ -2,7 +2,7 @@
 
 use curfew_core::instance::{AccountId, Region};
 use curfew_core::timetable::Action;
-use curfew_journal::{EdgeOutcome, FollowedEdge, Journal};
+use curfew_journal::{EdgeOutcome, EdgeRecord, Journal};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn history_tells_of_edges_to_people_programs_and_spreadsheets() {
         "no edges were followed: the daemon does that with `daemon.driver = \"cloud\"`\n"
     );
     let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
-    let followed = |name: &str, outcome, seconds| FollowedEdge {
+    let followed = |name: &str, outcome, seconds| EdgeRecord {
         edge,
         instance: "i-0abc1234def567890".parse().unwrap(),
         name: Some(name.to_owned()),

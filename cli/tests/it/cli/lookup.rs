@@ -62,7 +62,7 @@ fn nothing_is_done_without_a_file() {
     let (code, stdout, _) = curfew(folder.path(), &["doctor"]);
     assert_eq!(code, 2);
     assert!(
-        stdout.starts_with("fail  configuration     there is no configuration file"),
+        stdout.starts_with("fail  configuration  there is no configuration file"),
         "{stdout}"
     );
 }

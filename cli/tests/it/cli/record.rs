@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::memory::Cause;
 use curfew_core::transition::{Evidence, Sighting, Transition};
-use curfew_journal::{Journal, Record, Watch};
+use curfew_journal::{CoverageObservation, Journal, TransitionRecord};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ impl Story {
     }
 
     fn write(&mut self, id: &str, transition: Option<Transition>, sighting: Sighting) {
-        let record = Record {
+        let record = TransitionRecord {
             instance: id.parse().unwrap(),
             transition,
             event: None,
@@ -91,7 +91,7 @@ impl Story {
 
     /// Somebody watches from one instant to another.
     fn watch(&mut self, from: Timestamp, until: Timestamp) {
-        let look = |at, bridges| Watch {
+        let look = |at, bridges| CoverageObservation {
             account: AccountId::new("123456789012"),
             region: Region::new("eu-west-3"),
             at,

@@ -200,7 +200,7 @@ fn what_is_broken_is_named_with_what_to_do() {
     assert_eq!(told.code, 2);
     let text = &told.stdout;
     assert!(
-        text.starts_with("fail  configuration     1 problem in the configuration:\n"),
+        text.starts_with("fail  configuration  1 problem in the configuration:\n"),
         "{text}"
     );
     assert!(

@@ -2,7 +2,7 @@
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::transition::{Evidence, Transition};
-use curfew_journal::{Journal, Record};
+use curfew_journal::{Journal, TransitionRecord};
 use curfew_model::Launch;
 
 use crate::commands::cloud::{Cloud, due, idle};
@@ -32,7 +32,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
         by: None,
         instance_type: None,
     };
-    let record = Record {
+    let record = TransitionRecord {
         instance: transition.instance.clone(),
         transition: Some(transition),
         event: None,

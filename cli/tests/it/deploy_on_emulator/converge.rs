@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use curfew_aws::parameter::{ParameterEditor, ParameterStore};
 use curfew_aws::progress::Silent;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_deploy::{Auth, Belongings, DeployError, Deployment, Overlap};
@@ -134,15 +135,14 @@ async fn large_configuration_is_switched_at_once_and_leave_no_parts_behind() {
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
     deploy(&conn, &wanted).await;
-    let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
+    let store = ParameterEditor::new(&conn);
     let parameters = async || {
-        let answer = ssm.get_parameters_by_path().path("/curfew").recursive(true);
-        let answer = answer.send().await.unwrap();
-        let parameters = answer.parameters.unwrap_or_default();
+        let mut parameters = BTreeMap::new();
+        for name in store.names_below("/curfew").await.unwrap() {
+            let value = store.value(&name).await.unwrap().unwrap();
+            parameters.insert(name, value);
+        }
         parameters
-            .into_iter()
-            .map(|one| (one.name.unwrap(), one.value.unwrap()))
-            .collect::<BTreeMap<_, _>>()
     };
     let small = parameters().await;
     assert_eq!(small.len(), 1);
@@ -284,8 +284,9 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
     lab.close().await;
 }
 
-/// What the release before documents had versions published (commit 1c3eaff).
-const UNVERSIONED: &str = include_str!("../../../../crates/core/tests/documents/1c3eaff.json");
+/// A document from before documents had a version, in which every key is used.
+const UNVERSIONED: &str =
+    include_str!("../../../../crates/core/tests/documents/without-version.json");
 
 #[tokio::test]
 async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leaves_them_as_they_are()
@@ -311,14 +312,8 @@ async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leav
         ..deployment("demo")
     };
     deploy(&conn, &older).await;
-    let ssm = aws_sdk_ssm::Client::new(&conn.sdk);
-    let published = async || {
-        let parameter = ssm
-            .get_parameter()
-            .name("/curfew/demo/configuration")
-            .send();
-        parameter.await.unwrap().parameter.unwrap().value.unwrap()
-    };
+    let store = ParameterStore::new(&conn);
+    let published = async || store.value("/curfew/demo/configuration").await.unwrap();
     assert_eq!(published().await, UNVERSIONED);
     for wanted in [&newer, &older, &newer] {
         let before = published().await;

@@ -333,7 +333,7 @@ async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
     assert_eq!(
         refused.to_string(),
         format!(
-            "the bucket `{BUCKET}` is not Curfew's: it has no tag `curfew:stack` and overrides an object that Curfew did not make, \
+            "the bucket `{BUCKET}` is not Curfew's: it has no tag `curfew:stack` and holds an object that Curfew did not make, \
              `terraform.tfstate`"
         )
     );

@@ -7,6 +7,7 @@ use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_ec2::types::{InstanceType, ResourceType, Tag, TagSpecification};
 use aws_sdk_sqs::types::QueueAttributeName;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::parameter::ParameterEditor;
 use curfew_deploy::MEMBER_ROLE;
 use curfew_emulator::demo;
 use tokio::runtime::Runtime;
@@ -172,12 +173,10 @@ impl Place {
 
     /// Writes an SSM parameter.
     pub(crate) fn put_parameter(&self, name: &str, value: &str) {
-        let put = aws_sdk_ssm::Client::new(&self.connection.sdk)
-            .put_parameter()
-            .name(name)
-            .value(value)
-            .r#type(aws_sdk_ssm::types::ParameterType::String);
-        self.runtime.block_on(put.send()).unwrap();
+        let editor = ParameterEditor::new(&self.connection);
+        self.runtime
+            .block_on(editor.put(name, "by hand", value))
+            .unwrap();
     }
 
     /// Makes an EventBridge rule with one target: its id and input.

@@ -51,7 +51,7 @@ pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> Sh
     })
 }
 
-/// The same for whoever makes requests without the SDK.
+/// The same connector for requests made without the SDK.
 pub(super) fn connector(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpConnector {
     #[cfg(feature = "proxy")]
     return pooled(roots, connect_timeout, Proxies::of_environment());
@@ -77,7 +77,7 @@ fn pooled(
         limit: connect_timeout,
     };
     let pool = Client::builder(TokioExecutor::new())
-        // Without a timer, connections that nobody uses would never be closed.
+        // Without a timer, the pool would never close idle connections.
         .pool_timer(TokioTimer::new())
         .build(connector);
     SharedHttpConnector::new(PooledConnector {
@@ -98,7 +98,7 @@ fn tls(roots: RootCertStore) -> ClientConfig {
     config
 }
 
-/// The same connections for whoever asks, whatever the configuration: those are ours to begin with.
+/// Returns the same connections whatever the runtime configuration: they are built with the right one.
 #[derive(Debug)]
 struct Pool {
     connector: SharedHttpConnector,
@@ -204,7 +204,7 @@ struct InTime {
     limit: Duration,
 }
 
-/// Nobody answered.
+/// No connection could be made.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection to `{host}` within {} s", limit.as_secs_f32())]
 struct NoConnectionInTime {
@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// Someone whom `localhost` is certified by, and the server that can prove it.
+    /// A certificate authority that certifies `localhost`, and a server with its certificate.
     fn authority() -> (RootCertStore, TlsAcceptor) {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

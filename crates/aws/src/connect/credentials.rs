@@ -25,8 +25,8 @@ use tokio::time::timeout;
 
 use super::{ConnectError, env};
 
-/// How long the instance's metadata service may take, for one answer that it is asked for: it is on the same host and answers within
-/// milliseconds, and everybody who is on no instance waits for it in vain. The AWS CLI takes as long.
+/// Time limit for one answer of the instance metadata service. On an instance it answers within milliseconds; anywhere else
+/// the whole limit is spent waiting. The AWS CLI uses the same value.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// People keep some hundreds of profiles in these files, of some hundred bytes each.
@@ -249,8 +249,8 @@ impl ProvideCredentials for InstanceRole {
     }
 }
 
-/// Several sources, of which the first counts that has credentials. One that is set up and fails ends the search: to go on would be to
-/// act as somebody else.
+/// Several credential sources, tried in order. A source that is configured and fails ends the search: going on could act with
+/// another identity.
 #[derive(Debug)]
 pub(super) struct Sources {
     sources: Vec<Source>,

@@ -14,7 +14,7 @@ use curfew_core::account_regions::Account;
 use crate::calls::Calls;
 use crate::service::{Action, Call, Document, Protocol};
 
-/// Who we are in an account's audit trail, after the role's name.
+/// The session name after the role's name in an account's audit trail.
 const SESSION: &str = "curfew";
 
 const ASSUME_ROLE: Action = Action {
@@ -26,7 +26,7 @@ const ASSUME_ROLE: Action = Action {
 /// The only one there is.
 const VERSION: &str = "2011-06-15";
 
-/// Assumes an account's role for whoever asks for its credentials; keeping them is the SDK's business.
+/// Assumes an account's role. The SDK caches the credentials.
 ///
 /// `aws-config` has the same, and with it all that it could assume the role *by*: profiles, web identities, metadata services. A
 /// Lambda has no use for that (docs/performance.md).
@@ -37,7 +37,7 @@ pub(super) struct AssumedRole {
 }
 
 impl AssumedRole {
-    /// The role of that account, assumed by whoever this configuration is of.
+    /// The role of that account, assumed with the credentials of this configuration.
     pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: Account) -> Self {
         Self {
             assume: ASSUME_ROLE.by(sdk, calls, read),

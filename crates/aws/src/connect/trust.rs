@@ -1,4 +1,4 @@
-//! Whose word counts for who a server is.
+//! Which root certificates are trusted.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 
-/// The roots that everybody trusts take 250 KB as PEM.
+/// Largest accepted bundle, in bytes. The common root certificates take 250 KB as PEM.
 const LARGEST_BUNDLE: u64 = 16 << 20;
 
-/// Whose word counts for who a server is. Where `AWS_CA_BUNDLE` names a file of certificates, only those count, as for every
-/// AWS tool.
+/// Which root certificates are trusted. Where `AWS_CA_BUNDLE` names a file of certificates, only those are, as for every AWS
+/// tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The roots that Mozilla trusts, as of the build. Nothing is read: what a Lambda needs, which somebody waits for, and which
-    /// is deployed anew more often than roots change.
+    /// Mozilla's root certificates as of the build. Nothing is read at run time, which keeps a Lambda's cold start short; it
+    /// is redeployed more often than root certificates change.
     #[default]
     Mozilla,
     /// The roots of the operating system: kept up to date by its packages, and with what its administrator added, such as the
@@ -83,7 +83,7 @@ fn roots_of_the_system() -> Result<RootCertStore, TrustError> {
     usable(found.certs).ok_or(TrustError::NoSystemRoots)
 }
 
-/// Collections of roots may hold what nobody can use any more: that is passed over, unless nothing else is there.
+/// Skips certificates that can't be parsed, as collections of roots often contain some; fails only if none is usable.
 fn usable(certificates: Vec<CertificateDer<'_>>) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let (used, _passed_over) = roots.add_parsable_certificates(certificates);

@@ -15,8 +15,7 @@ use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::Observation;
 
 impl Execution<'_> {
-    /// Decides again about the members of a batch, whose call has not been made yet, and makes it for those that come out
-    /// the same.
+    /// Plans the instances of a batch again before its call is made, and calls for those whose step comes out the same.
     pub(super) fn decide_again(&mut self, batch: &Batch, seen: &Observation) {
         // What a person asked for stands in the tags by now, beside what others said since.
         let unasked = Basis {

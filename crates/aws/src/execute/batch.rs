@@ -16,8 +16,8 @@ use crate::pace::{Limit, Paced};
 /// two. What still can't be done by then is for the next pass, which decides afresh.
 const MOST_WAITS: u32 = 10;
 
-/// How often a batch is sent again that EC2 did not answer, or whose members it left out of its answer: three attempts
-/// together, as the SDK makes where there is time for them.
+/// How often a batch is repeated that got no answer, or an answer without some of its instances: three attempts in all, as
+/// the SDK makes where time allows.
 const MOST_REPEATS: u32 = 2;
 
 /// How often a batch's members are looked at in a row without a call. A look that takes so long that it is old at once is
@@ -130,8 +130,8 @@ impl Call {
     }
 }
 
-/// Writes what is remembered. `curfew:last` never goes back: it is read again right before, and whoever has a newer one by now
-/// keeps all of its memory.
+/// Writes the tags. `curfew:last` never goes back: it is read again right before, and an instance with a newer value by then
+/// keeps all its state tags.
 ///
 /// By `DescribeInstances`, which every role may call, and not by `DescribeTags`, which would be one more right in every account.
 async fn write_memory(
@@ -185,7 +185,7 @@ pub(super) struct Batch {
     pub(super) family: usize,
     /// One member, tried to learn about the rest of its family.
     pub(super) probe: bool,
-    /// The type and zone whose room this batch is there to find out.
+    /// The type and zone whose capacity this batch probes.
     pub(super) pool: Option<usize>,
     waits: u32,
     repeats: u32,
@@ -259,13 +259,13 @@ impl Batch {
         parts
     }
 
-    /// The error of members whose answer did not come in time: EC2's own, if it throttled them before.
+    /// The error of instances that got no answer in time: EC2's own, if it throttled them before.
     fn unanswered(&self, why: &str) -> CloudError {
         self.throttled()
             .unwrap_or_else(|| self.call.unanswered(why))
     }
 
-    /// The error of members whose call was not sent in time: EC2's own, if it throttled them before.
+    /// The error of instances with a call that was not sent in time: EC2's own, if it throttled them before.
     pub(super) fn not_sent(&self, why: &str) -> CloudError {
         self.throttled().unwrap_or_else(|| self.call.not_sent(why))
     }

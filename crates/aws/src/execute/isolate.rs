@@ -1,10 +1,10 @@
-//! Who of a refused batch is to blame.
+//! Finds the instances that caused the refusal of a batch.
 //!
-//! EC2 refuses a call for one member's sake, and often says whose: then that one fails and the rest is asked for again.
-//! Otherwise, and where there are more than a few bad ones, the batch is halved. A *family* is all that comes of one batch. Where
-//! it has been refused again and nobody of it accepted, some members are tried alone, picked at random: if none of them is
-//! taken, the others aren't asked for either. Without that, an action that is not allowed at all would cost two calls for
-//! each instance, at every pass.
+//! EC2 refuses a call because of one instance, and often names it: then that one fails and the rest is sent again. Otherwise,
+//! and where more than a few are bad, the batch is halved. A *family* is all batches split from one. Where a family has been
+//! refused again and none of its instances was accepted, some instances are tried alone, picked at random: if none of them is
+//! accepted, the rest is not tried either. Without that, an action that is not permitted at all would cost two calls for each
+//! instance, at every pass.
 
 use std::collections::HashSet;
 
@@ -140,7 +140,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Until somebody is accepted, the question whether anybody can be comes first.
+    /// Until one instance is accepted, finding out whether any can be comes first.
     fn turn(&self, call: &Call) -> Turn {
         if self.trouble.has_accepted(call) {
             Turn::Last
@@ -149,7 +149,8 @@ impl Execution<'_> {
         }
     }
 
-    /// The members that the refusal names, and the others. A refusal that names everybody blames nobody.
+    /// Splits a batch into the instances that the refusal names and the others. A refusal that names all of them gives no
+    /// information.
     fn named(&self, batch: &Batch, error: &CloudError) -> (Vec<usize>, Vec<usize>) {
         let words = words(&error.message);
         let (named, rest): (Vec<usize>, Vec<usize>) = batch

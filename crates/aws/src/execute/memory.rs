@@ -123,12 +123,12 @@ pub(super) fn alike(members: impl Iterator<Item = (Writes, usize)>) -> Vec<(Writ
     groups
 }
 
-/// Who is to be remembered together, and who of them is done.
+/// Which instances are tagged together, and which of them are done.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     group_of: Vec<usize>,
     groups: Vec<Group>,
-    /// The groups in which something happened since anybody asked.
+    /// The groups with news since the last query.
     touched: Vec<usize>,
 }
 

@@ -12,8 +12,8 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<Remember> {
     let is_of_a_change = ["ec2:StartInstances", "ec2:StopInstances"].contains(&error.operation);
     let about_the_instance = match error.kind {
         CloudErrorKind::Capacity => true,
-        // Another type was only tried because there was no room for its own. And what is denied to known credentials belongs to
-        // the instance, such as its image; what needs a permission is for the next pass, after somebody granted it.
+        // Another type was only tried for lack of capacity of the instance's own. With known credentials, a denial belongs to
+        // the instance, such as its image; a missing permission is left to the next pass, after it was granted.
         CloudErrorKind::Denied => {
             error.operation == "ec2:ModifyInstanceAttribute"
                 || (is_of_a_change && !error.is_inferred() && error.is_about("AuthFailure"))

@@ -31,7 +31,7 @@ pub(super) fn log(outcome: &Outcome) {
     }
 }
 
-/// Without account ids: logs are shipped to more places than anybody remembers.
+/// Without account ids: logs are shipped to many places.
 fn told(error: &CloudError) -> (String, &'static str) {
     (presentable(&error.to_string()), error.hint())
 }

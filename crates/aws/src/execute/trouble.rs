@@ -6,18 +6,19 @@ use super::Call;
 use super::batch::CallKind;
 use crate::error::{CloudError, CloudErrorKind};
 
-/// So many calls in a row that nobody answered, or that failed inside AWS, after the SDK's own retries: the next one fares no
-/// better. One alone may be a lost connection.
+/// How many calls in a row may get no answer or fail inside AWS, after the SDK's own retries, before the next one is not
+/// made. A single one may be a lost connection.
 const FAILURES_IN_A_ROW: usize = 3;
 
-/// So many batches of which nobody could be changed, while nobody else was: the action as such is refused.
+/// How many batches may fail for all their instances, while no other batch succeeded, before the action counts as refused
+/// altogether.
 const HOPELESS_BATCHES: usize = 3;
 
-/// How many refusals of an operation a pass takes in order to find out who is to blame: these, ...
+/// How many refusals of an operation a pass spends on finding the instances that caused them: these, ...
 const REFUSALS: usize = 200;
-/// ... and so many for each of its batches, which is what one bad member costs whom EC2 does not name. Beyond that, those who
-/// stand together with somebody bad wait for the next pass. It finds fewer such batches, since everybody who could be told
-/// apart is done; without a bound, a thousand bad instances would cost some thousand calls at every pass.
+/// ... and so many for each of its batches, which is the cost of one bad instance that EC2 does not name. Above that,
+/// instances that share a batch with a bad one wait for the next pass. That pass finds fewer such batches, since all others
+/// are done; without a bound, a thousand bad instances would cost some thousand calls at every pass.
 const REFUSALS_PER_BATCH: usize = 10;
 
 #[derive(Debug, Default)]
@@ -66,7 +67,7 @@ impl Trouble {
         *self.refusals_left(call) += REFUSALS_PER_BATCH;
     }
 
-    /// Whether it is worth finding out who is to blame for another refusal.
+    /// Whether another refusal is worth isolating.
     pub(super) fn may_look_into(&mut self, call: &Call) -> bool {
         let left = self.refusals_left(call);
         let some = *left > 0;
@@ -93,7 +94,7 @@ impl Trouble {
         }
     }
 
-    /// Nobody of a whole batch could be changed.
+    /// Records that no instance of a whole batch could be changed.
     pub(super) fn hopeless(&mut self, call: &Call, error: &CloudError) {
         let known = self
             .hopeless

@@ -15,7 +15,7 @@ use super::memory::{Writes, alike};
 use super::{Call, Execution, Progress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
-/// The members whose starts try several types.
+/// The instances with starts that try several types.
 #[derive(Debug, Default)]
 pub(super) struct Types(BTreeMap<usize, Trying>);
 
@@ -175,7 +175,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Gives each the type whose turn it is, or its own when all had theirs. EC2 takes one instance a call.
+    /// Gives each instance the next type to try, or its own after all of them. EC2 takes one instance a call.
     fn give_types(&mut self, members: Vec<usize>) {
         for member in members {
             let Some(trying) = self.types.0.get(&member) else {

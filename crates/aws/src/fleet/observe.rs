@@ -30,9 +30,9 @@ const FILTER_VALUES: usize = 200;
 /// Lambda has and a person at a terminal bears.
 const MOST_WAITS: u32 = 3;
 
-/// A page that has not arrived after this long counts as not answered, the SDK's own retries included. EC2 answers a page of 1,000
-/// instances in one to three seconds. A longer limit lets an account-region that accepts connections and never answers hold up whoever
-/// waits for all of them (three attempts of 15 s took 46 s); a shorter one calls a slow region unknown.
+/// Time limit for one page, the SDK's own retries included. EC2 answers a page of 1,000 instances in one to three seconds. A
+/// longer limit lets an account-region that accepts connections and never answers delay a pass over all of them (three
+/// attempts of 15 s took 46 s); a shorter one reports a slow region as unknown.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where a look at everything goes on, in EC2's words; good for the same account and region only.
@@ -62,7 +62,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Of instances whose observation began at one instant.
+    /// An observation of instances, begun at one instant.
     pub fn begun_at(begun: Instant, instances: Vec<Instance>) -> Self {
         Self {
             begun: vec![begun; instances.len()],

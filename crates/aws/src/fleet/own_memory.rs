@@ -48,7 +48,7 @@ impl OwnMemory {
             let is_older = match read {
                 None => true,
                 Some(Ok(read)) => last.may_replace(&read) && *last != read,
-                // Somebody else wrote it: no answer of EC2 is that far behind.
+                // Another writer's value: no answer of EC2 is that stale.
                 Some(Err(_)) => false,
             };
             if is_older {

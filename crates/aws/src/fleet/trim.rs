@@ -1,4 +1,4 @@
-//! Answers of `DescribeInstances`, without what nobody here reads.
+//! Drops the parts of `DescribeInstances` answers that Curfew does not read.
 //!
 //! EC2 tells some 9 kB about each instance, and Curfew reads a fifth of that. The SDK copies all of it, tag for tag, which for a
 //! thousand instances took nine tenths of the time of an answer (docs/performance.md). So what is not read is left out while the

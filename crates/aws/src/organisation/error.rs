@@ -20,7 +20,7 @@ pub struct AccountRegionError {
     pub account_region: AccountRegion,
     /// What.
     pub failure: AccountRegionFailure,
-    /// Whose, where it is not our own.
+    /// The account, where it is not the connection's own.
     account: Option<Arc<Account>>,
     /// The place in words; empty where there is only one.
     place: String,
@@ -99,7 +99,7 @@ impl AccountRegionError {
         }
     }
 
-    /// Whether trying again may help without anybody doing anything.
+    /// Whether a repetition may succeed without any change of configuration or permissions.
     pub fn is_transient(&self) -> bool {
         match &self.failure {
             AccountRegionFailure::Cloud(error) => error.is_transient(),

@@ -1,4 +1,4 @@
-//! What all members answered, and who did not.
+//! The results of all account-regions, and the failures.
 
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::plan::Plan;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{AccountRegionError, AccountRegionFleet};
 use crate::pass::Pass;
 
-/// What all members answered, and who did not: one failing account or region takes nothing from the others.
+/// The results of all account-regions, and the failures: a failing account or region doesn't affect the others.
 #[derive(Debug)]
 pub struct Survey<T> {
     /// The answers, in the order of the members.
@@ -21,20 +21,20 @@ pub struct Survey<T> {
 pub struct Whole {
     /// Everything seen, planned and done.
     pub pass: Pass,
-    /// Who answered, and with how many instances: in the order of the pass's instances.
+    /// The account-regions that answered, each with its number of instances, in the order of the pass's instances.
     pub account_regions: Vec<(AccountRegion, usize)>,
-    /// Who did not answer.
+    /// The account-regions without an answer.
     pub failures: Vec<AccountRegionError>,
 }
 
 impl Survey<Pass> {
-    /// The plans of all members as one, of the latest instant of theirs; none if nobody answered.
+    /// The plans of all account-regions as one, at the latest of their instants; `None` if there was no answer at all.
     pub fn plan(&self) -> Option<Plan> {
         let plans = self.answers.iter().map(|(_, pass)| pass.plan.clone());
         plans.reduce(joined_plan)
     }
 
-    /// All passes as one, of the latest instant of theirs; the failures, if nobody answered.
+    /// All passes as one, at the latest of their instants; the failures, if there was no answer at all.
     pub fn whole(self) -> Result<Whole, Vec<AccountRegionError>> {
         let answers = self.answers.iter();
         let account_regions =

@@ -41,7 +41,7 @@ pub(super) struct Level {
     /// Below zero when tokens that are still to come have been promised already.
     tokens: f64,
     at: Instant,
-    /// Nobody calls before this: EC2 asked for patience.
+    /// No call is made before this, after EC2 throttled one.
     closed_until: Option<Instant>,
     refusals: u32,
 }

@@ -16,7 +16,7 @@ use crate::endpoint::endpoint_of;
 /// What every URL of EC2 begins with.
 const EC2: &str = "https://ec2";
 
-/// The host beside EC2's, or the endpoint that somebody set.
+/// The sibling host of EC2's endpoint, or the endpoint that is configured.
 #[derive(Debug)]
 pub(super) struct Beside {
     host: &'static str,

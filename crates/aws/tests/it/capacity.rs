@@ -1,4 +1,4 @@
-//! Where EC2 has no room: over HTTP, against the model. Who waits, until when, and which type stands in.
+//! Starts without capacity, over HTTP against the model: which instances wait, until when, and which type replaces theirs.
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -54,8 +54,8 @@ impl Setting {
         }
     }
 
-    /// A stopped `m5.large` whose start is due.
-    fn stopped(&self, name: &str, schedule: &str) -> Ec2InstanceId {
+    /// A stopped `m5.large` with a due start.
+    fn stopped(&self, name: &str, schedule: &str) -> InstanceId {
         let launch = Launch::new(name)
             .tag("Schedule", schedule)
             .tag(

@@ -99,7 +99,7 @@ impl HttpConnector for Bus {
             SdkBody::from(answer.to_string()),
         );
         HttpConnectorFuture::new(async move {
-            // Somebody else gets a turn.
+            // Lets other tasks run.
             tokio::task::yield_now().await;
             Ok(response)
         })
@@ -257,7 +257,8 @@ async fn a_bus_that_is_nearly_full_is_told_before_and_after() {
 #[tokio::test]
 async fn what_others_own_stays() {
     let bus = Bus::default();
-    // Of another stack whose name begins alike, of somebody who likes our names, and of our own but with a second target.
+    // Rules of another stack with a similar name, of another owner with Curfew's prefix, and of Curfew's own but with a
+    // second target.
     bus.put("curfew-demo-b-office-stop-123456", Some(THEM));
     bus.put("curfew-demo-office-stop-123456", None);
     bus.put("backup", Some(THEM));

@@ -1,4 +1,4 @@
-//! The calls that are made without their SDKs, beside the same calls of the SDKs: on the wire there is no difference.
+//! The calls that are made without their SDKs, beside the same calls of the SDKs, made or recorded: on the wire there is no difference.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use aws_smithy_types::body::SdkBody;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::parameter::ParameterStore;
+use curfew_aws::parameter::{ParameterEditor, ParameterStore};
 use curfew_aws::queue::{FifoMessage, Queue};
 use curfew_core::account_regions::Account;
 use curfew_core::instance::AccountId;
@@ -30,17 +30,27 @@ struct Sent {
     body: String,
 }
 
-/// Keeps what it is sent, and always gives the same answer.
+/// Keeps what it is sent, and gives its answers in turn: the last one for ever.
 #[derive(Clone, Debug)]
 struct Service {
-    answer: (u16, &'static str),
+    status: u16,
+    answers: Vec<&'static str>,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
 impl Service {
     fn answering(status: u16, body: &'static str) -> Self {
         Self {
-            answer: (status, body),
+            status,
+            answers: vec![body],
+            sent: Arc::default(),
+        }
+    }
+
+    fn answering_in_turn(bodies: &[&'static str]) -> Self {
+        Self {
+            status: 200,
+            answers: bodies.to_vec(),
             sent: Arc::default(),
         }
     }
@@ -70,20 +80,21 @@ impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let headers = request.headers().iter().map(|(name, value)| {
             let value = match name {
-                // Who asks differs in the version; an invocation's id is drawn, and with it the signature.
+                // The user agent differs by version; the invocation id is random, and with it the signature.
                 "user-agent" | "x-amz-user-agent" | "amz-sdk-invocation-id" => "",
                 "authorization" => value.split(", Signature=").next().unwrap(),
                 _ => value,
             };
             (name.to_owned(), value.to_owned())
         });
-        self.sent.lock().unwrap().push(Sent {
+        let mut sent = self.sent.lock().unwrap();
+        let body = self.answers[sent.len().min(self.answers.len() - 1)];
+        sent.push(Sent {
             url: request.uri().to_owned(),
             headers: headers.collect(),
             body: String::from_utf8(request.body().bytes().unwrap().to_vec()).unwrap(),
         });
-        let (status, body) = self.answer;
-        let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+        let answer = HttpResponse::new(self.status.try_into().unwrap(), SdkBody::from(body));
         HttpConnectorFuture::ready(Ok(answer))
     }
 }
@@ -102,17 +113,28 @@ async fn connection(sdk: SdkConfig) -> Connection {
 }
 
 const QUEUE: &str = "https://sqs.eu-west-3.amazonaws.com/123456789012/work";
+const VALUE: &str = "{\"a\": \"é\"}\n";
 const ROLE: &str = "arn:aws:iam::111122223333:role/curfew+member";
 
-/// The three calls by our own hands, and by the SDKs'.
+/// The calls by our own hands, and by the SDKs'.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     GetParameter,
+    PutParameter,
+    DeleteParameter,
+    GetParametersByPath,
     SendMessageBatch,
     AssumeRole,
 }
 
-const CALLS: [Call; 3] = [Call::GetParameter, Call::SendMessageBatch, Call::AssumeRole];
+const CALLS: [Call; 6] = [
+    Call::GetParameter,
+    Call::PutParameter,
+    Call::DeleteParameter,
+    Call::GetParametersByPath,
+    Call::SendMessageBatch,
+    Call::AssumeRole,
+];
 
 /// In one group, and the same only as itself.
 fn message(body: &str) -> FifoMessage {
@@ -131,6 +153,17 @@ impl Call {
     async fn by(self, connection: &Connection) {
         match self {
             Self::GetParameter => drop(ParameterStore::new(connection).value("/curfew/a b").await),
+            Self::PutParameter => {
+                let editor = ParameterEditor::new(connection);
+                drop(editor.put("/curfew/a b", "schedules, é", VALUE).await);
+            }
+            Self::DeleteParameter => {
+                drop(ParameterEditor::new(connection).delete("/curfew/a b").await);
+            }
+            Self::GetParametersByPath => {
+                let editor = ParameterEditor::new(connection);
+                drop(editor.names_below("/curfew/a b").await);
+            }
             Self::SendMessageBatch => {
                 let messages = ["{\"a\": 1}", "\"é\n"].map(message);
                 drop(Queue::new(connection, QUEUE).send(&messages).await);
@@ -149,12 +182,13 @@ impl Call {
         }
     }
 
-    async fn the_sdks(self, sdk: SdkConfig) {
+    /// What the SDK of the service sends first, if anything. That of SSM is recorded.
+    async fn the_sdks(self, service: &Service, sdk: SdkConfig) -> Option<Sent> {
         match self {
-            Self::GetParameter => {
-                let call = aws_sdk_ssm::Client::new(&sdk).get_parameter();
-                drop(call.name("/curfew/a b").send().await);
-            }
+            Self::GetParameter
+            | Self::PutParameter
+            | Self::DeleteParameter
+            | Self::GetParametersByPath => return recorded::request(self, &sdk),
             Self::SendMessageBatch => {
                 let entry = |id: &str, body: &str| {
                     let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder();
@@ -173,6 +207,7 @@ impl Call {
                 drop(call.external_id("a secret of two").send().await);
             }
         }
+        service.first()
     }
 }
 
@@ -193,6 +228,9 @@ async fn each_call_counts_by_how_it_went() {
             .collect();
         let expected = match call {
             Call::GetParameter => vec!["SSM GetParameter failed 1"],
+            Call::PutParameter => vec!["SSM PutParameter failed 1"],
+            Call::DeleteParameter => vec!["SSM DeleteParameter failed 1"],
+            Call::GetParametersByPath => vec!["SSM GetParametersByPath failed 1"],
             Call::SendMessageBatch => vec!["SQS SendMessageBatch failed 1"],
             Call::AssumeRole => vec![
                 // For want of credentials, it was never sent.
@@ -201,6 +239,50 @@ async fn each_call_counts_by_how_it_went() {
             ],
         };
         assert_eq!(counted, expected);
+    }
+}
+
+/// What aws-sdk-ssm 1.133 sent for these calls, in `service/ssm.json`. The crate takes most of a minute to compile, for four actions.
+mod recorded {
+    use std::collections::BTreeMap;
+
+    use aws_config::SdkConfig;
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    use super::{Call, Sent};
+
+    #[derive(Deserialize)]
+    struct Recording {
+        /// By action, in eu-west-3, as `Sent` keeps them; the body is JSON.
+        requests: BTreeMap<String, Request>,
+        /// By region: without FIPS and dual stack, with FIPS, with dual stack, with both. None where the SDK finds no endpoint.
+        urls: BTreeMap<String, [Option<String>; 4]>,
+    }
+
+    #[derive(Deserialize)]
+    struct Request {
+        url: String,
+        headers: BTreeMap<String, String>,
+        body: Value,
+    }
+
+    pub(super) fn request(call: Call, sdk: &SdkConfig) -> Option<Sent> {
+        let recording = include_str!("service/ssm.json");
+        let mut recording: Recording = serde_json::from_str(recording).unwrap();
+        let request = recording.requests.remove(&format!("{call:?}")).unwrap();
+        let region = sdk.region().unwrap().to_string();
+        let fips = sdk.use_fips().unwrap_or_default();
+        let dual_stack = sdk.use_dual_stack().unwrap_or_default();
+        let urls = &recording.urls[&region];
+        if region == "eu-west-3" {
+            assert_eq!(urls[0].as_ref(), Some(&request.url));
+        }
+        let url = urls[usize::from(fips) + 2 * usize::from(dual_stack)].clone()?;
+        let body = request.body.to_string();
+        let mut headers = request.headers;
+        headers.insert("content-length".to_owned(), body.len().to_string());
+        Some(Sent { url, headers, body })
     }
 }
 
@@ -223,8 +305,7 @@ async fn a_call_is_the_same_as_the_sdks() {
         call.ours(sdk.clone()).await;
         let ours = service.first().unwrap();
         service.sent.lock().unwrap().clear();
-        call.the_sdks(sdk).await;
-        let theirs = service.first().unwrap();
+        let theirs = call.the_sdks(&service, sdk).await.unwrap();
         assert_eq!(ours.url, theirs.url, "{call:?}");
         assert_eq!(meaning(&ours.body), meaning(&theirs.body), "{call:?}");
         let without_length = |sent: Sent| {
@@ -237,7 +318,7 @@ async fn a_call_is_the_same_as_the_sdks() {
     }
 }
 
-/// One region of each partition, those with exceptions in some SDK, and some that nobody has heard of yet.
+/// One region of each partition, those with exceptions in some SDK, and some that no SDK knows.
 const REGIONS: [&str; 12] = [
     "us-east-1",
     "us-west-2",
@@ -264,8 +345,8 @@ async fn a_service_is_where_its_sdk_finds_it() {
                 call.ours(sdk.clone()).await;
                 let ours = service.first().map(|sent| sent.url);
                 service.sent.lock().unwrap().clear();
-                call.the_sdks(sdk).await;
-                let theirs = service.first().map(|sent| sent.url);
+                let theirs = call.the_sdks(&service, sdk).await;
+                let theirs = theirs.map(|sent| sent.url);
                 assert_eq!(ours, theirs, "{call:?} in {region}, {fips}, {dual_stack}");
             }
         }
@@ -388,4 +469,111 @@ async fn a_queue_that_takes_only_a_part_is_a_failure() {
             expected
         );
     }
+}
+
+/// An editor of parameters that retries.
+async fn editor(service: &Service) -> ParameterEditor {
+    let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+    let sdk = service.connection("eu-west-3").into_builder();
+    ParameterEditor::new(&connection(sdk.retry_config(retries).build()).await)
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_absent_reads_as_none_and_is_deleted() {
+    let service = Service::answering(400, r#"{"__type": "ParameterNotFound"}"#);
+    let editor = editor(&service).await;
+    assert_eq!(editor.value("/curfew/a").await.unwrap(), None);
+    editor.delete("/curfew/a").await.unwrap();
+    let error = editor.put("/curfew/a", "", "x").await.unwrap_err();
+    assert_eq!(error.kind, CloudErrorKind::NotFound);
+    let error = editor.names_below("/curfew/a").await.unwrap_err();
+    assert_eq!(error.kind, CloudErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_and_deleting_are_sorted_and_retried_as_reading_is() {
+    use CloudErrorKind as Kind;
+    for (status, body, kind, calls) in [
+        (
+            400,
+            r#"{"__type": "AccessDeniedException"}"#,
+            Kind::Denied,
+            1,
+        ),
+        (
+            400,
+            r#"{"__type": "ParameterLimitExceeded", "message": "too many"}"#,
+            Kind::Refused,
+            1,
+        ),
+        (
+            400,
+            r#"{"__type": "ThrottlingException"}"#,
+            Kind::Throttled,
+            3,
+        ),
+        (
+            500,
+            r#"{"__type": "InternalServerError"}"#,
+            Kind::Service,
+            3,
+        ),
+        (200, r#"{"Version": "#, Kind::Unreachable, 3),
+    ] {
+        let service = Service::answering(status, body);
+        let editor = editor(&service).await;
+        let put = editor.put("/curfew/a", "", "x").await.unwrap_err();
+        let put_calls = std::mem::take(&mut *service.sent.lock().unwrap()).len();
+        assert_eq!((put.kind, put_calls), (kind, calls), "{body}");
+        let delete = editor.delete("/curfew/a").await.unwrap_err();
+        let delete_calls = std::mem::take(&mut *service.sent.lock().unwrap()).len();
+        assert_eq!((delete.kind, delete_calls), (kind, calls), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_result_is_not_read_takes_an_empty_body() {
+    for body in ["", "{}", r#"{"Tier": "Standard", "Version": 2}"#] {
+        let service = Service::answering(200, body);
+        let editor = editor(&service).await;
+        editor.put("/curfew/a", "", "x").await.unwrap();
+        editor.delete("/curfew/a").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_names_below_a_path_are_read_to_the_last_page() {
+    let pages = [
+        r#"{"Parameters": [{"Name": "/curfew/a/0", "Value": "x"}], "NextToken": "one"}"#,
+        r#"{"Parameters": [], "NextToken": "two"}"#,
+        r#"{"Parameters": [{"Name": "/curfew/a/1", "Value": "y"}], "NextToken": ""}"#,
+    ];
+    let service = Service::answering_in_turn(&pages);
+    let names = editor(&service).await.names_below("/curfew/a").await;
+    assert_eq!(names.unwrap(), ["/curfew/a/0", "/curfew/a/1"]);
+    let sent = service.sent.lock().unwrap();
+    let tokens: Vec<_> = sent
+        .iter()
+        .map(|sent| {
+            let question: serde_json::Value = serde_json::from_str(&sent.body).unwrap();
+            question["NextToken"].as_str().map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(
+        tokens,
+        [None, Some("one".to_owned()), Some("two".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn pages_that_lead_back_are_an_error() {
+    let service = Service::answering(200, r#"{"Parameters": [], "NextToken": "again"}"#);
+    let error = editor(&service).await.names_below("/curfew/a").await;
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("`ssm:GetParametersByPath`")
+    );
+    assert_eq!(service.sent.lock().unwrap().len(), 2);
 }

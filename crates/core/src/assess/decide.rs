@@ -204,7 +204,7 @@ impl Judge<'_> {
 
     fn as_it_should_be(&self) -> SkipReason {
         match self.recalled.active_override(self.reading) {
-            Some(override_) => SkipReason::OverrideState {
+            Some(override_) => SkipReason::Overridden {
                 state: override_.state,
                 until: override_.until,
                 by: override_.by.clone(),

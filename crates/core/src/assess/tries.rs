@@ -102,7 +102,7 @@ impl Judge<'_> {
             return decision;
         };
         let cause = match &skip.reason {
-            SkipReason::OverrideState { by, .. } => Cause::Override(by.clone()),
+            SkipReason::Overridden { by, .. } => Cause::Override(by.clone()),
             _ => self.by_schedule(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);

@@ -49,7 +49,9 @@ pub(super) fn cause(
     let newest: Option<Last> = after
         .tags
         .get(LAST_TAG)
-        .and_then(|value| value.parse().ok());
+        .and_then(|value| value.parse().ok())
+        // A pass records `adopted` at first sight, before its call; the edge that the call applies replaces it afterwards.
+        .filter(|last: &Last| last.cause != Cause::Adopted);
     let earlier: Option<Last> = before.last.as_deref().and_then(|value| value.parse().ok());
     if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, schedule_set) {
         return edge;

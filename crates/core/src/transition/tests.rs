@@ -75,6 +75,21 @@ fn a_new_memory_tag_names_the_cause_and_the_edge() {
 }
 
 #[test]
+fn the_record_of_first_sight_explains_no_change_and_the_edge_after_it_does() {
+    let first_sight = "2026-11-23T18:59:59Z stop adopted";
+    let mut before = running_with(first_sight);
+    for unseen in [Some(first_sight.to_owned()), None] {
+        before.last = unseen;
+        let between = seen(&before, &stopped_with(first_sight));
+        assert_eq!((between.cause, between.edge), (Cause::External, None));
+
+        let applied = stopped_with("2026-11-23T19:00:00Z stop schedule office");
+        let found = seen(&before, &applied);
+        assert_eq!(found.cause.to_string(), "schedule office");
+    }
+}
+
+#[test]
 fn an_old_memory_tag_explains_nothing() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     assert_eq!(

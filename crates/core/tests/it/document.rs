@@ -4,8 +4,8 @@
 use curfew_core::configuration::{DocumentError, DocumentVersion, RawScheduleSet};
 use serde_json::{Value, json};
 
-/// What the release before documents had versions published (commit 1c3eaff), for configuration that use every key.
-const UNVERSIONED: &str = include_str!("../documents/1c3eaff.json");
+/// A document from before documents had a version, in which every key is used.
+const UNVERSIONED: &str = include_str!("../documents/without-version.json");
 
 fn changed(change: impl FnOnce(&mut Value)) -> String {
     let mut document: Value = serde_json::from_str(UNVERSIONED).unwrap();

@@ -281,7 +281,7 @@ fn is_gone(error: &CloudError) -> bool {
     code.starts_with("ChangeSetNotFound") || error.message.contains("does not exist")
 }
 
-/// Whether somebody may be about to execute it.
+/// Whether another process may be about to execute it.
 fn is_open(change_set: &DescribeChangeSetOutput) -> bool {
     let coming = [
         ChangeSetStatus::CreatePending,

@@ -1,4 +1,4 @@
-//! What a stack's status means for whoever wants to change it.
+//! What a stack's status allows.
 
 use aws_sdk_cloudformation::types::Stack as Description;
 use curfew_core::stack_name::StackName;

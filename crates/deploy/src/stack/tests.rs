@@ -256,7 +256,7 @@ async fn who_is_not_done_after_ten_minutes_is_not_waited_for_any_longer() {
     ");
     assert_eq!(cloudformation.writing(), [""; 0]);
 
-    // Somebody else's update that ends in time is another matter.
+    // A concurrent update that ends in time is no error.
     cloudformation.passes_through(&["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]);
     updates(&cloudformation);
     let (applied, told) = deploy(&cloudformation).await;

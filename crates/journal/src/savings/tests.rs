@@ -15,9 +15,9 @@ fn place() -> (AccountId, Region) {
     (AccountId::new("123456789012"), Region::new("eu-west-3"))
 }
 
-fn beginning(state: InstanceState, since: &str) -> Beginning {
+fn beginning(state: InstanceState, since: &str) -> InitialState {
     let (account, region) = place();
-    Beginning {
+    InitialState {
         instance: WEB.parse().unwrap(),
         name: Some("web".into()),
         state,
@@ -29,7 +29,7 @@ fn beginning(state: InstanceState, since: &str) -> Beginning {
     }
 }
 
-fn entry(to: InstanceState, when: &str) -> Entry {
+fn entry(to: InstanceState, when: &str) -> JournalEntry {
     let (account, region) = place();
     let transition = Transition {
         instance: WEB.parse().unwrap(),
@@ -46,12 +46,12 @@ fn entry(to: InstanceState, when: &str) -> Entry {
         by: None,
         instance_type: Some("t3.micro".into()),
     };
-    Entry { id: 1, transition }
+    JournalEntry { id: 1, transition }
 }
 
-fn stretch(begun: &str, ended: &str) -> Stretch {
+fn stretch(begun: &str, ended: &str) -> CoverageInterval {
     let (account, region) = place();
-    Stretch {
+    CoverageInterval {
         account,
         region,
         begun: at(begun),
@@ -60,8 +60,8 @@ fn stretch(begun: &str, ended: &str) -> Stretch {
 }
 
 /// `web` runs on Monday from 8 to 20, and is watched all the time.
-fn monday() -> Account {
-    Account {
+fn monday() -> RecordedHistory {
+    RecordedHistory {
         beginnings: vec![beginning(InstanceState::Stopped, "2026-11-23T00:00:00Z")],
         entries: vec![
             entry(InstanceState::Pending, "2026-11-23T08:00:00Z"),
@@ -73,8 +73,8 @@ fn monday() -> Account {
     }
 }
 
-fn ask(by: By) -> Question {
-    Question {
+fn ask(by: By) -> SavingsQuery {
+    SavingsQuery {
         since: at("2026-11-23T00:00:00Z"),
         until: at("2026-11-24T00:00:00Z"),
         by,
@@ -86,11 +86,11 @@ fn ask(by: By) -> Question {
 }
 
 /// On, off, unknown, in hours.
-fn hours(line: &Line) -> [i64; 3] {
+fn hours(line: &SavingsLine) -> [i64; 3] {
     [line.on, line.off, line.unknown].map(|length| length.as_hours())
 }
 
-fn with(account: &Account, change: impl FnOnce(&mut Question)) -> Savings {
+fn with(account: &RecordedHistory, change: impl FnOnce(&mut SavingsQuery)) -> Savings {
     let mut question = ask(By::Schedule);
     change(&mut question);
     savings(account, &question)
@@ -109,7 +109,7 @@ fn hours_off_are_set_beside_hours_on_and_cost_what_the_prices_say() {
 
 #[test]
 fn hours_in_which_nobody_watched_are_unknown_and_no_saving() {
-    let account = Account {
+    let account = RecordedHistory {
         stretches: vec![
             stretch("2026-11-23T06:00:00Z", "2026-11-23T10:00:00Z"),
             stretch("2026-11-23T22:00:00Z", "2026-11-23T23:00:00Z"),
@@ -120,7 +120,7 @@ fn hours_in_which_nobody_watched_are_unknown_and_no_saving() {
     assert_eq!(hours(&found.total), [2, 3, 19]);
     assert!((found.total.saved - 1.5).abs() < 1e-9);
 
-    let unwatched = Account {
+    let unwatched = RecordedHistory {
         stretches: Vec::new(),
         ..monday()
     };
@@ -181,12 +181,12 @@ fn the_question_narrows_and_the_record_goes_on_until_now() {
 
 #[test]
 fn months_begin_at_midnight_of_the_zone() {
-    let account = Account {
+    let account = RecordedHistory {
         beginnings: vec![beginning(InstanceState::Stopped, "2026-10-31T12:00:00Z")],
         entries: Vec::new(),
         stretches: vec![stretch("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z")],
     };
-    let question = Question {
+    let question = SavingsQuery {
         since: at("2026-10-01T00:00:00Z"),
         until: at("2026-11-02T00:00:00Z"),
         zone: TimeZone::get("Europe/Paris").unwrap(),

@@ -296,7 +296,7 @@ fn content() -> impl Strategy<Value = String> {
     })
 }
 
-/// What an instance consists of: what is read, what is not, and what nobody knows yet.
+/// The content of an instance: elements that are read, elements that are not, and unknown ones.
 fn of_an_instance() -> impl Strategy<Value = String> {
     let read = prop_oneof![
         "i-0[0-9a-f]{7}".prop_map(|id| format!("<instanceId>{id}</instanceId>")),

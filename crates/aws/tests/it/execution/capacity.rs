@@ -98,8 +98,8 @@ async fn who_draws_on_other_capacity_is_not_kept_off() {
     }
 }
 
-/// EC2 says that it has no capacity for this one, as it would for all of its kind: it is the price of its Spot request, its host, or
-/// what nobody can see.
+/// EC2 reports no capacity for this instance alone although it could for all of its type: because of its Spot price, its
+/// host, or an unknown reason.
 #[tokio::test(start_paused = true)]
 async fn one_that_finds_no_room_for_a_reason_of_its_own_keeps_no_other_off() {
     for bad in [1, 3] {

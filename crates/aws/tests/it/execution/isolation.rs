@@ -1,4 +1,4 @@
-//! Bad members: found in few calls, and nobody else suffers.
+//! Bad instances are found in few calls, and no other instance is affected.
 
 use curfew_aws::clock::Clock;
 use curfew_aws::error::CloudErrorKind;
@@ -106,8 +106,8 @@ async fn those_that_a_policy_allows_are_stopped_though_as_many_are_denied() {
     let allowed = world.launch(150, |plain| plain.tag("Environment", "dev"));
     let policy = Denial::of(ApiAction::StopInstances).unless_tagged("Environment", "dev");
     world.ec2.deny(policy);
-    // Ids are random, so every batch is mixed; and so is who is tried alone. A pass that gives up a batch, which is one in some
-    // hundred, leaves it to the next.
+    // Ids are random, so every batch is mixed, and so is the choice of the instances that are tried alone. A pass that gives
+    // up a batch, which is one in some hundred, leaves it to the next.
     for _ in 0..4 {
         world.pass().await;
         if world.count(&allowed, Ec2InstanceState::Running) == 0 {

@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-/// The instances whose step failed for this reason.
+/// The instances with a step that failed for this reason.
 pub(crate) fn failed(pass: &Pass, kind: CloudErrorKind) -> BTreeSet<String> {
     let outcomes = pass.outcomes.iter();
     let matching = outcomes.filter(

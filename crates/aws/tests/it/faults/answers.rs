@@ -134,7 +134,7 @@ async fn a_connection_that_is_reset_is_made_anew() {
     setting.assert_settled().await;
 }
 
-/// A fleet over sockets whose repetitions don't keep anybody waiting.
+/// A fleet over sockets with retries that don't wait.
 async fn hasty(endpoint: &str) -> Fleet {
     let mut connection = connection(endpoint, "eu-west-3", None).await;
     let retries = connection

@@ -1,4 +1,4 @@
-//! Who may do what, with which credentials, where, and at what time.
+//! Permissions, credentials, endpoints and clocks.
 
 use aws_smithy_async::time::StaticTimeSource;
 use curfew_aws::clock::Clock;
@@ -86,7 +86,7 @@ async fn a_region_that_is_not_enabled_is_named_as_a_cause_beside_the_keys() {
     setting.next_pass().await;
 }
 
-/// A fleet on a machine whose clock is off by so much, and that clock.
+/// A fleet on a machine with a clock that is off by so much, and that clock.
 async fn beside_a_clock_off_by(off: SignedDuration) -> (Setting, Clock) {
     let ec2 = Model::new("2026-11-23T19:00:20Z".parse().unwrap());
     ec2.check_clocks(ClockCheck::On);
@@ -115,7 +115,7 @@ async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_ed
     let fast = SignedDuration::from_mins(10);
     let (setting, clock) = beside_a_clock_off_by(fast).await;
     let web = setting.launch(Launch::new("web").stopped().tag(LAST_TAG, STOPPED));
-    // Ninety seconds before the next day's stop edge; ten minutes later by the clock of who asks.
+    // Ninety seconds before the next day's stop edge; ten minutes later by the caller's clock.
     let before_the_edge = "2026-11-24T18:58:30Z".parse().unwrap();
     setting.ec2.set_now(before_the_edge);
     let target = web.as_str().parse().unwrap();
@@ -141,7 +141,7 @@ async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_ed
     assert_eq!(asked.failures(), 0, "{:?}", asked.outcomes);
     assert_eq!(asked.at, before_the_edge, "as AWS has it");
 
-    // A pass elsewhere, whose clock is right.
+    // A pass from a machine with the right time.
     setting.ec2.advance(5.minutes());
     setting.pass().await;
     assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Stopping);

@@ -19,12 +19,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Twenty seconds after office hours ended in Paris, on a Monday.
 const AFTER_THE_EDGE: &str = "2026-11-23T19:00:20Z";
-/// The memory of an instance whose stop was applied.
+/// The state tag of an instance after an applied stop.
 pub(crate) const STOPPED: &str = "2026-11-23T19:00:00Z stop schedule office";
-/// Where nobody listens: without sockets, no endpoint is ever connected to.
+/// An endpoint without a listener: without sockets, it is never connected to.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// One region and account, and who looks after it.
+/// One account-region with its model, fleet and clock.
 pub(crate) struct Setting {
     pub(crate) ec2: Model,
     pub(crate) fleet: Fleet,

@@ -12,9 +12,9 @@ use super::history::{FLEET, MANAGED, WAKING};
 pub(crate) enum Event {
     Wait(SignedDuration),
     Pass(Pass),
-    /// Somebody does this at the console.
+    /// A user does this at the console.
     Person(usize, Deed),
-    /// Somebody asks Curfew for this.
+    /// A user asks Curfew for this.
     Asked(usize, Wish),
     /// From now on, until [`Mended`](Self::Mended).
     Trouble(Trouble),
@@ -25,11 +25,11 @@ pub(crate) enum Event {
 /// A pass, and what happens to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
-    /// The schedule whose rule woke it, and by how many seconds before its next edge, unless at any time.
+    /// The schedule of the rule that triggered it, and by how many seconds before its next edge; `None` for any time.
     pub(crate) triggered_for: Option<(usize, Option<i64>)>,
     /// What goes wrong with its calls.
     pub(crate) faults: Vec<Fault>,
-    /// What somebody does between its look and its first call.
+    /// What a user does between the pass's observation and its first call.
     pub(crate) meanwhile: Option<(usize, Deed)>,
     /// It has no time to begin anything.
     pub(crate) hurried: bool,

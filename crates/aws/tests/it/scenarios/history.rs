@@ -235,7 +235,7 @@ impl History {
         }
     }
 
-    /// What somebody does by hand is a wish, if all that was due was done before it.
+    /// A change by hand is a request, if all that was due was done before it.
     async fn person(&mut self, which: usize, deed: Deed) {
         let id = self.ids[which].clone();
         let plan = self.world.look().await.ok();
@@ -254,7 +254,7 @@ impl History {
                 .somebody_changed(&self.world, &id, plan.as_ref());
         }
         match deed {
-            // Who was managed otherwise, or has lost its memory, may be acted on anew.
+            // An instance with another schedule, or without its state tags, may be acted on again.
             Deed::Reschedule(_) | Deed::Forget | Deed::Scribble => self.promises.begin_anew(&id),
             _ => {}
         }
@@ -265,7 +265,7 @@ impl History {
         if self.state(id).is_none() {
             return;
         }
-        // EC2 may refuse, as it may refuse anybody.
+        // EC2 may refuse this like any other call.
         match deed {
             Deed::Start => drop(ec2.start(id)),
             Deed::Stop => drop(ec2.stop(id)),

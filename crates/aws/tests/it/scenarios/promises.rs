@@ -25,9 +25,9 @@ pub(crate) struct Promises {
     /// What a person last did by hand, after all edges were applied: it must stay until then.
     wishes: BTreeMap<Ec2InstanceId, Option<Timestamp>>,
     /// Each edge that led to an action, and whether the action or its memory came to nothing.
-    acted: BTreeMap<(Ec2InstanceId, Timestamp, Action), Came>,
-    /// Changed by somebody else during the pass: nobody can say what it should have done.
-    away: BTreeSet<Ec2InstanceId>,
+    acted: BTreeMap<(InstanceId, Timestamp, Action), Came>,
+    /// Changed by a user during the pass: the expected result is undefined.
+    away: BTreeSet<InstanceId>,
     /// Asked something of: that, and nothing else, is done about it in this pass.
     asked: Option<Ec2InstanceId>,
 }
@@ -276,7 +276,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     let Some(edge) = schedule.timetable.last_edge(pass.at) else {
         return;
     };
-    // What this process wrote itself lately counts, also where somebody has removed it.
+    // The process's own recent writes count, also where they were removed since.
     let own = seen.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
     let remembered = last(world, id).or(own);
     let moving = [

@@ -33,7 +33,7 @@ impl World {
         let schedule_set = RawScheduleSet::from_json(schedules).unwrap();
         let ec2 = Model::new(now);
         let options = ConnectOptions {
-            // Nobody listens there: the model answers before anything is connected.
+            // No listener is needed there: the model answers before anything is connected.
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: Some(REGION.to_owned()),
             ..ConnectOptions::default()
@@ -97,7 +97,7 @@ impl World {
     }
 }
 
-/// An instance here, launched in the year before, whose managing tag says this.
+/// An instance in this region, launched in the year before, with this managing tag.
 pub(crate) fn managed(name: &str, schedule: &str) -> Launch {
     Launch::new(name)
         .region(REGION)

@@ -30,7 +30,7 @@ fn fleet() -> Cloud {
     let store = cloud.add("store", Running, &[("Schedule", "office"), team]);
     cloud.machine(&store).instance.root_device = RootDevice::InstanceStore;
     cloud.add(
-        "account_region",
+        "member",
         Running,
         &[("Schedule", "office"), (GROUP, "workers"), team],
     );
@@ -135,7 +135,7 @@ fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
 fn ids_choose_exactly_those_and_reach_what_another_tool_owns() {
     assert_eq!(
         changed(&ids(&[TWO, MEMBER])),
-        (vec!["two".into(), "account_region".into()], vec![])
+        (vec!["two".into(), "member".into()], vec![])
     );
 }
 
@@ -173,7 +173,7 @@ fn a_schedule_chooses_what_it_manages_and_skips_what_is_never_touched() {
         changed(&schedule("office")),
         (
             vec!["one".into(), "two".into()],
-            vec!["store".into(), "account_region".into()]
+            vec!["store".into(), "member".into()]
         )
     );
     assert_eq!(
@@ -192,12 +192,7 @@ fn a_tag_skips_what_is_not_managed_as_well() {
         changed(&tag("Team:w?b")),
         (
             vec!["one".into(), "two".into()],
-            vec![
-                "lost".into(),
-                "out".into(),
-                "store".into(),
-                "account_region".into()
-            ]
+            vec!["lost".into(), "out".into(), "store".into(), "member".into()]
         )
     );
     assert_eq!(
@@ -232,7 +227,7 @@ fn all_means_all_that_is_managed() {
         changed(&everything()),
         (
             vec!["one".into(), "two".into(), "three".into()],
-            vec!["store".into(), "account_region".into()]
+            vec!["store".into(), "member".into()]
         )
     );
 }
@@ -327,23 +322,12 @@ fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() 
         |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
     assert_eq!(
         shown(&Targets::default()).unwrap(),
-        (
-            names(&["one", "two", "three", "store", "account_region"]),
-            2
-        )
+        (names(&["one", "two", "three", "store", "member"]), 2)
     );
     assert_eq!(
         shown(&everything()).unwrap(),
         (
-            names(&[
-                "one",
-                "two",
-                "three",
-                "lost",
-                "out",
-                "store",
-                "account_region"
-            ]),
+            names(&["one", "two", "three", "lost", "out", "store", "member"]),
             0
         )
     );
@@ -351,7 +335,7 @@ fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() 
     assert_eq!(shown(&tag("Name:l*")).unwrap(), (names(&[]), 1));
     assert_eq!(
         shown(&schedule("office")).unwrap(),
-        (names(&["one", "two", "store", "account_region"]), 0)
+        (names(&["one", "two", "store", "member"]), 0)
     );
     assert!(matches!(
         shown(&schedule("offcie")),

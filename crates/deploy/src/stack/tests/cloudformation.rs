@@ -46,12 +46,12 @@ struct Outcome {
     events: Vec<Event>,
 }
 
-/// Who brings the stack into the next status.
+/// The caller that brings the stack into the next status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// Whoever calls.
+    /// The deployment under test.
     Callers,
-    /// Somebody else, just before.
+    /// A concurrent one, just before.
     Others,
 }
 
@@ -79,7 +79,7 @@ impl CloudFormation {
         self.expect(call, Whose::Callers, statuses, events);
     }
 
-    /// The next call that changes something is this one, and somebody else's comes just before.
+    /// Lets a concurrent change come just before the next call of this name.
     pub(super) fn then_others(&self, call: &'static str, statuses: &[&'static str]) {
         self.expect(call, Whose::Others, statuses, &[]);
     }

@@ -1,0 +1,383 @@
+//! The journal with a buffer: where it can't be written, records wait, up to a limit, and what does not fit is counted. A corrupt
+//! file is quarantined under another name, one that was removed or moved is detected, and a new one is begun.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use curfew_core::instance::InstanceId;
+use curfew_core::transition::Sighting;
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use tracing::{error, info, warn};
+
+use super::{
+    Attribution, CoverageObservation, EdgeRecord, FILE, Journal, JournalEntry, JournalError,
+    TransitionRecord,
+};
+
+/// Beside the journal: held by the daemon that writes it, and released by the system however that daemon ends.
+pub const LOCK: &str = "journal.lock";
+
+/// Writes the journal of one state directory.
+#[derive(Debug)]
+pub struct BufferedJournal {
+    directory: PathBuf,
+    open: Option<Open>,
+    waiting: VecDeque<TransitionRecord>,
+    /// Edges that wait likewise.
+    edges: VecDeque<EdgeRecord>,
+    /// Transitions that did not fit since the journal could last be written.
+    dropped: u64,
+    /// Edges that did not.
+    dropped_edges: u64,
+    /// What the journal that was opened stands in for.
+    replaced: Option<JournalReplacement>,
+}
+
+/// Why a journal begins anew, with nothing of what was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalReplacement {
+    /// Its file was broken, and is kept under this name.
+    Broken {
+        /// The new name.
+        kept: PathBuf,
+    },
+    /// Its file was removed or moved while the daemon wrote it.
+    Detached {
+        /// Where the new file is, and the old one was.
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug)]
+struct Open {
+    journal: Journal,
+    _lock: File,
+}
+
+/// The result of an attempt to write.
+#[derive(Debug, Default)]
+pub struct WriteReport {
+    /// What is new in the journal.
+    pub entries: Vec<JournalEntry>,
+    /// The events whose records are in the journal now, or will never be.
+    pub events: Vec<String>,
+    /// Why the journal is a new one, which has nothing yet of what is known, if it is.
+    pub replaced: Option<JournalReplacement>,
+    /// Why records wait, if they do.
+    pub error: Option<JournalError>,
+    /// Transitions that were lost, as is known once the journal can be written again.
+    pub lost: u64,
+    /// How many transitions wait after the attempt.
+    pub waiting: usize,
+}
+
+impl BufferedJournal {
+    /// Records that wait for a journal that can't be written: a transition is about 500 bytes, so this is 5 MB, and four days of a
+    /// thousand instances that start and stop once a day.
+    pub const WAITING: usize = 10_000;
+
+    /// Opens the journal in `directory`, or goes on without, if it can't be opened now. Only what waiting can't mend is an error.
+    pub fn open(directory: &Path) -> Result<Self, JournalError> {
+        let mut buffered = Self {
+            directory: directory.to_owned(),
+            open: None,
+            waiting: VecDeque::new(),
+            edges: VecDeque::new(),
+            dropped: 0,
+            dropped_edges: 0,
+            replaced: None,
+        };
+        match buffered.reopen() {
+            Ok(replaced) => buffered.replaced = replaced,
+            Err(
+                error @ (JournalError::TooNew { .. }
+                | JournalError::Directory { .. }
+                | JournalError::Stuck { .. }),
+            ) => return Err(error),
+            Err(error) => complain(&error, 0),
+        }
+        Ok(buffered)
+    }
+
+    /// What was last known of every instance; nothing, while the journal can't be read.
+    pub fn sightings(&self) -> HashMap<InstanceId, Sighting> {
+        let known = match &self.open {
+            Some(open) => open.journal.sightings(),
+            // Whoever writes it can be read beside.
+            None => Journal::read(&self.directory).and_then(|journal| journal.sightings()),
+        };
+        known.unwrap_or_else(|error| {
+            complain(&error, self.waiting.len());
+            HashMap::new()
+        })
+    }
+
+    /// Whether events have told of anything since `since`.
+    pub fn heard_events_since(&self, since: Timestamp) -> bool {
+        let journal = self.open.as_ref().map(|open| &open.journal);
+        journal.is_some_and(|journal| journal.heard_events_since(since).unwrap_or(false))
+    }
+
+    /// Those of `events` that need no record any more: they are in the journal, or wait for it.
+    pub fn events(&self, events: &[String]) -> HashSet<String> {
+        let written = self.open.as_ref().map(|open| open.journal.events(events));
+        let mut known = written.and_then(Result::ok).unwrap_or_default();
+        let waiting = self
+            .waiting
+            .iter()
+            .filter_map(|record| record.event.as_ref());
+        known.extend(waiting.filter(|event| events.contains(event)).cloned());
+        known
+    }
+
+    /// Whether records wait, so that whoever keeps their events safe had better go on doing so.
+    pub fn is_behind(&self) -> bool {
+        !self.waiting.is_empty() || !self.edges.is_empty()
+    }
+
+    /// Takes what became of edges, for the next [`Self::write`].
+    pub fn follow(&mut self, edges: Vec<EdgeRecord>) {
+        for edge in edges {
+            if self.edges.len() == Self::WAITING {
+                self.edges.pop_front();
+                self.dropped_edges += 1;
+            }
+            self.edges.push_back(edge);
+        }
+    }
+
+    /// Why the journal that was opened began anew; once, for the notification.
+    pub fn take_replaced(&mut self) -> Option<JournalReplacement> {
+        self.replaced.take()
+    }
+
+    /// Whether the open journal's file was removed or moved, so that the next [`Self::write`] begins another.
+    pub fn is_detached(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.journal.is_detached())
+    }
+
+    /// How many transitions wait.
+    pub fn waiting(&self) -> usize {
+        let transitions = self.waiting.iter();
+        let transitions = transitions.filter(|record| record.transition.is_some());
+        transitions.count()
+    }
+
+    /// Writes `records` after those that wait, and the edges that do, or lets them wait too. A journal that could not be opened is tried again.
+    pub fn write(&mut self, records: Vec<TransitionRecord>) -> WriteReport {
+        self.enqueue(records);
+        let mut written = WriteReport::default();
+        self.leave_detached(&mut written);
+        if !self.is_behind() && self.open.is_some() {
+            return written;
+        }
+        // Twice: a file that turns out to be broken is replaced, and the new one takes everything.
+        for _ in 0..2 {
+            match self.try_write(&mut written) {
+                Ok(()) => {
+                    written.error = None;
+                    written.lost = std::mem::take(&mut self.dropped);
+                    let edges = std::mem::take(&mut self.dropped_edges);
+                    if written.lost > 0 || edges > 0 {
+                        error!(
+                            transitions = written.lost,
+                            edges,
+                            "the journal can be written again; transitions were lost meanwhile"
+                        );
+                    }
+                    return written;
+                }
+                Err(error) if error.is_corrupt() => {
+                    self.open = None;
+                    match replace(&self.directory, &error) {
+                        Ok(kept) => written.replaced = Some(JournalReplacement::Broken { kept }),
+                        Err(stuck) => {
+                            written.error = Some(stuck);
+                            break;
+                        }
+                    }
+                    written.error = Some(error);
+                }
+                Err(error) => {
+                    written.error = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = &written.error {
+            complain(error, self.waiting.len());
+        }
+        written
+    }
+
+    /// Notes looks and callers, where there is a journal: without them, hours are unknown and names missing, which is said.
+    pub fn note(
+        &mut self,
+        looks: &[CoverageObservation],
+        attributions: &[Attribution],
+    ) -> Result<(), JournalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let noted = match (looks, attributions) {
+            ([], []) => Ok(()),
+            (looks, []) => open.journal.watched(looks),
+            ([], attributions) => open.journal.attribute(attributions),
+            (looks, attributions) => open
+                .journal
+                .watched(looks)
+                .and_then(|()| open.journal.attribute(attributions)),
+        };
+        noted.inspect_err(|error| complain(error, self.waiting.len()))
+    }
+
+    /// Removes what is older than `cutoff`, where there is a journal.
+    pub fn prune(&mut self, cutoff: Timestamp) -> Result<(), JournalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let pruned = open.journal.prune(cutoff);
+        let transitions = pruned.inspect_err(|error| complain(error, self.waiting.len()))?;
+        if transitions > 0 {
+            info!(transitions, before = %cutoff, "old transitions were removed from the journal");
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, records: Vec<TransitionRecord>) {
+        for record in records {
+            if self.waiting.len() == Self::WAITING {
+                // The newest says what is known now; the oldest is what has waited in vain for longest.
+                let oldest = self.waiting.pop_front();
+                let lost = oldest.is_some_and(|oldest| oldest.transition.is_some());
+                self.dropped += u64::from(lost);
+                if lost && (self.dropped == 1 || self.dropped.is_multiple_of(1000)) {
+                    error!(
+                        transitions = self.dropped,
+                        waiting = Self::WAITING,
+                        "the journal can't be written for too long: transitions are lost"
+                    );
+                }
+            }
+            self.waiting.push_back(record);
+        }
+    }
+
+    fn try_write(&mut self, written: &mut WriteReport) -> Result<(), JournalError> {
+        if self.open.is_none() {
+            written.replaced = self.reopen()?.or(written.replaced.take());
+        }
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let records = self.waiting.make_contiguous();
+        written.entries.extend(open.journal.record(records)?);
+        let events = self.waiting.drain(..).filter_map(|record| record.event);
+        written.events.extend(events);
+        if !self.edges.is_empty() {
+            open.journal.follow(self.edges.make_contiguous())?;
+            self.edges.clear();
+        }
+        Ok(())
+    }
+
+    /// Closes a journal whose file was removed or moved, before another is opened in its place: closing it removes SQLite's
+    /// files beside it, by their names.
+    fn leave_detached(&mut self, written: &mut WriteReport) {
+        if !self.is_detached() {
+            return;
+        }
+        self.open = None;
+        let path = self.directory.join(FILE);
+        error!(path = %path.display(), "the journal's file was removed or moved; beginning a new one");
+        written.replaced = Some(JournalReplacement::Detached { path });
+    }
+
+    /// Opens the journal; where it is a new one instead of a broken one, says where that is now.
+    fn reopen(&mut self) -> Result<Option<JournalReplacement>, JournalError> {
+        let lock = lock(&self.directory)?;
+        let (journal, replaced) = match Journal::open(&self.directory) {
+            Err(error) if error.is_corrupt() => {
+                let kept = replace(&self.directory, &error)?;
+                (
+                    Journal::open(&self.directory)?,
+                    Some(JournalReplacement::Broken { kept }),
+                )
+            }
+            opened => (opened?, None),
+        };
+        self.open = Some(Open {
+            journal,
+            _lock: lock,
+        });
+        Ok(replaced)
+    }
+}
+
+fn complain(error: &JournalError, waiting: usize) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    error!(%error, source, hint = error.hint(), waiting, "the journal can't be written; its records wait in memory");
+}
+
+fn lock(directory: &Path) -> Result<File, JournalError> {
+    let made = std::fs::create_dir_all(directory).and_then(|()| {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        options.open(directory.join(LOCK))
+    });
+    let lock = made.map_err(|source| JournalError::Directory {
+        path: directory.to_owned(),
+        source,
+    })?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Taken {
+            path: directory.join(FILE),
+        }),
+        Err(errno) => {
+            // Some network file systems have no locks: then it is for the operator to run one daemon only.
+            warn!(error = %errno, "this file system has no locks: nothing keeps a second daemon from writing the journal");
+            Ok(lock)
+        }
+    }
+}
+
+/// Puts a broken file out of the way of a new one, and says so and where.
+fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalError> {
+    let aside = quarantine(directory)?;
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    error!(%error, source, kept = %aside.display(), "the journal is broken: it is set aside, and a new one begins");
+    Ok(aside)
+}
+
+/// Renames the file and what SQLite keeps beside it to the first name that is free.
+fn quarantine(directory: &Path) -> Result<PathBuf, JournalError> {
+    let name = |number: u32| directory.join(format!("{FILE}.broken-{number}"));
+    let aside = (1..u32::MAX)
+        .map(name)
+        .find(|path| !path.exists())
+        .expect("no directory holds so many files");
+    let path = directory.join(FILE);
+    let stuck = |source| JournalError::Stuck {
+        path: path.clone(),
+        source,
+    };
+    std::fs::rename(&path, &aside).map_err(stuck)?;
+    for suffix in ["-wal", "-shm"] {
+        let beside = directory.join(format!("{FILE}{suffix}"));
+        let kept = PathBuf::from(format!("{}{suffix}", aside.display()));
+        match std::fs::rename(&beside, kept) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(stuck(source));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! When anybody was coverage: what the journal says of other times is not known.
+
+use curfew_core::instance::{AccountId, Region};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Journal, JournalError, from_column, to_column};
+
+/// A look at all instances of one account and region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoverageObservation {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+    /// When.
+    pub at: Timestamp,
+    /// How long the time before may be that this look speaks for too.
+    pub bridges: SignedDuration,
+}
+
+/// A time without a gap in the coverage of an account and region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoverageInterval {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+    /// The first look.
+    pub begun: Timestamp,
+    /// The last one.
+    pub ended: Timestamp,
+}
+
+impl Journal {
+    /// Notes looks: each goes on with the last stretch, or begins another one.
+    pub fn watched(&mut self, looks: &[CoverageObservation]) -> Result<(), JournalError> {
+        const LAST: &str = "
+            SELECT begun, ended FROM watched
+            WHERE account = ?1 AND region = ?2 ORDER BY begun DESC LIMIT 1";
+        const GO_ON: &str = "
+            UPDATE watched SET ended = max(ended, ?4)
+            WHERE account = ?1 AND region = ?2 AND begun = ?3";
+        const BEGIN: &str = "
+            INSERT OR IGNORE INTO watched (account, region, begun, ended) VALUES (?1, ?2, ?3, ?3)";
+        self.write("written", |batch| {
+            for look in looks {
+                let place = [look.account.as_str(), look.region.as_str()];
+                let last: Option<(String, String)> = batch
+                    .query_row(LAST, place, |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                let begun = last
+                    .filter(|(_, ended)| {
+                        let ended = ended.parse::<Timestamp>();
+                        ended.is_ok_and(|ended| look.at.duration_since(ended) <= look.bridges)
+                    })
+                    .map(|(begun, _)| begun);
+                let at = to_column(look.at);
+                match begun {
+                    // A clock that was set back must not make a stretch shorter.
+                    Some(begun) => batch.execute(GO_ON, params![place[0], place[1], begun, at]),
+                    None => batch.execute(BEGIN, params![place[0], place[1], at]),
+                }?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Every stretch, in order.
+    pub fn coverage_intervals(&self) -> Result<Vec<CoverageInterval>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<CoverageInterval>> {
+            let mut query = self.connection.prepare(
+                "SELECT account, region, begun, ended FROM watched ORDER BY account, region, begun",
+            )?;
+            let rows = query.query_map([], stretch)?;
+            rows.collect()
+        };
+        read().map_err(|source| self.failed("read", source))
+    }
+}
+
+fn stretch(row: &Row<'_>) -> rusqlite::Result<CoverageInterval> {
+    Ok(CoverageInterval {
+        account: AccountId::new(row.get::<_, String>(0)?),
+        region: Region::new(row.get::<_, String>(1)?),
+        begun: from_column(row, 2)?,
+        ended: from_column(row, 3)?,
+    })
+}

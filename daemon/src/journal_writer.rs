@@ -1,0 +1,250 @@
+//! The thread that owns the journal's connection, behind a channel that drops nothing.
+//!
+//! Each call waits until the thread has processed it, so that a caller has one request in the channel at most, and knows what is on
+//! disk before it acknowledges anything. What can't be written waits in the thread's [`BufferedJournal`].
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use curfew_core::instance::InstanceId;
+use curfew_core::transition::Sighting;
+use curfew_journal::{
+    Attribution, BufferedJournal, CoverageObservation, EdgeRecord, JournalError,
+    JournalReplacement, TransitionRecord, WriteReport,
+};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce(&mut BufferedJournal) + Send>;
+
+/// A handle to the writer thread. Dropping it waits for the thread, which releases the journal's lock.
+#[derive(Debug)]
+pub(crate) struct JournalWriter {
+    /// Present until the handle is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A writer that can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalWriterError {
+    /// The journal can't be opened, and waiting does not help.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The operating system has no thread for it.
+    #[error("the journal's thread can't be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What one call of [`JournalWriter::write`] adds to the journal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriteRequest {
+    /// Transitions, and the states that they lead to.
+    pub(crate) records: Vec<TransitionRecord>,
+    /// Outcomes of edges.
+    pub(crate) edges: Vec<EdgeRecord>,
+    /// The state of every instance that is known: the first content of a journal that begins anew.
+    pub(crate) baseline: Vec<TransitionRecord>,
+    /// Complete observations, for the coverage.
+    pub(crate) observations: Vec<CoverageObservation>,
+    /// Principals of calls whose transitions may be written already.
+    pub(crate) attributions: Vec<Attribution>,
+    /// Transitions before this instant are removed.
+    pub(crate) prune_before: Option<Timestamp>,
+}
+
+impl WriteRequest {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.edges.is_empty()
+            && self.observations.is_empty()
+            && self.attributions.is_empty()
+            && self.prune_before.is_none()
+    }
+}
+
+/// Events of a batch that need no record any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecordedEvents {
+    /// Their ids.
+    pub(crate) ids: HashSet<String>,
+    /// Whether all of them are on disk, so that their messages can be deleted.
+    pub(crate) durable: bool,
+}
+
+impl JournalWriter {
+    /// Opens the journal in `directory` as [`BufferedJournal::open`] does, and starts its thread.
+    pub(crate) fn open(directory: &Path) -> Result<Self, JournalWriterError> {
+        let mut journal = BufferedJournal::open(directory)?;
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let thread = std::thread::Builder::new().name("journal".to_owned());
+        let thread = thread.spawn(move || {
+            for job in queue {
+                job(&mut journal);
+            }
+        });
+        let thread = thread.map_err(JournalWriterError::Thread)?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// The last known state of every instance; empty while the journal can't be read.
+    pub(crate) async fn sightings(&self) -> HashMap<InstanceId, Sighting> {
+        self.call(|journal| journal.sightings()).await
+    }
+
+    /// Whether the journal has a transition since `since` that an event reported.
+    pub(crate) async fn has_events_since(&self, since: Timestamp) -> bool {
+        self.call(move |journal| journal.heard_events_since(since))
+            .await
+    }
+
+    /// Returns those of `events` that are recorded, or wait to be.
+    pub(crate) async fn recorded_events(&self, events: Vec<String>) -> RecordedEvents {
+        self.call(move |journal| RecordedEvents {
+            ids: journal.events(&events),
+            durable: !journal.is_behind(),
+        })
+        .await
+    }
+
+    /// Returns why the journal began anew when it was opened; once.
+    pub(crate) async fn take_replaced(&self) -> Option<JournalReplacement> {
+        self.call(BufferedJournal::take_replaced).await
+    }
+
+    /// Whether records wait in memory.
+    pub(crate) async fn is_behind(&self) -> bool {
+        self.call(|journal| journal.is_behind()).await
+    }
+
+    /// Writes `request` after what waits, and returns once it is on disk, or why it waits too. Without anything to do, returns nothing.
+    pub(crate) async fn write(&self, request: WriteRequest) -> Option<WriteReport> {
+        self.call(move |journal| {
+            let idle = request.is_empty() && !journal.is_behind() && !journal.is_detached();
+            (!idle).then(|| write(journal, request))
+        })
+        .await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut BufferedJournal) -> T + Send + 'static,
+    ) -> T {
+        const PANICKED: &str = "writing the journal does not panic";
+        let (reply, result) = oneshot::channel();
+        let job: Job = Box::new(move |journal| {
+            // The caller may be gone; the work is done all the same.
+            let _ = reply.send(work(journal));
+        });
+        let jobs = self.jobs.as_ref().expect("present until the drop");
+        jobs.send(job).expect(PANICKED);
+        result.await.expect(PANICKED)
+    }
+}
+
+impl Drop for JournalWriter {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has reached the caller already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write(journal: &mut BufferedJournal, request: WriteRequest) -> WriteReport {
+    let WriteRequest {
+        records,
+        edges,
+        baseline,
+        observations,
+        attributions,
+        prune_before,
+    } = request;
+    journal.follow(edges);
+    let mut report = journal.write(records);
+    if report.replaced.is_some() {
+        report.error = journal.write(baseline).error;
+    }
+    let noted = journal.note(&observations, &attributions);
+    let noted = noted.and_then(|()| prune_before.map_or(Ok(()), |cutoff| journal.prune(cutoff)));
+    report.error = report.error.or(noted.err());
+    report.waiting = journal.waiting();
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{at, instance};
+    use curfew_core::instance::InstanceState;
+    use curfew_core::memory::Cause;
+    use curfew_core::transition::{Evidence, Transition};
+    use curfew_journal::{FILE, HistoryFilter, Journal};
+
+    fn record(number: usize) -> TransitionRecord {
+        let stopped = instance("i-0abc1234def567890", InstanceState::Stopped, &[]);
+        TransitionRecord {
+            instance: stopped.id.clone(),
+            transition: Some(Transition {
+                instance: stopped.id.clone(),
+                name: None,
+                from: InstanceState::Running,
+                to: InstanceState::Stopped,
+                at: at(&format!("19:00:0{number}")),
+                cause: Cause::External,
+                schedule: None,
+                region: stopped.region.clone(),
+                account: stopped.account.clone(),
+                edge: None,
+                evidence: Evidence::Event,
+                by: None,
+                instance_type: None,
+            }),
+            event: Some(format!("event {number}")),
+            sighting: Some(Sighting::of(&stopped, None)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_comes_after_the_commit_and_a_drop_releases_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        for count in 1..=2 {
+            let writer = JournalWriter::open(directory.path()).unwrap();
+            let request = WriteRequest {
+                records: vec![record(count)],
+                ..WriteRequest::default()
+            };
+            let report = writer.write(request).await.unwrap();
+            assert_eq!(report.events, [format!("event {count}")]);
+            assert!(report.error.is_none(), "{:?}", report.error);
+            let journal = Journal::read(directory.path()).unwrap();
+            let entries = journal.history(&HistoryFilter::default()).unwrap();
+            assert_eq!(entries.len(), count);
+            let recorded = writer.recorded_events(vec![format!("event {count}")]).await;
+            assert!(recorded.durable && recorded.ids.len() == 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_anything_to_write_nothing_is_reported_until_the_file_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = JournalWriter::open(directory.path()).unwrap();
+        assert!(writer.write(WriteRequest::default()).await.is_none());
+        let path = directory.path().join(FILE);
+        std::fs::remove_file(&path).unwrap();
+        let request = WriteRequest {
+            baseline: vec![record(1)],
+            ..WriteRequest::default()
+        };
+        let report = writer.write(request).await.unwrap();
+        assert_eq!(report.replaced, Some(JournalReplacement::Detached { path }));
+        let journal = Journal::read(directory.path()).unwrap();
+        assert_eq!(journal.sightings().unwrap().len(), 1);
+    }
+}

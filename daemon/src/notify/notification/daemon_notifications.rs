@@ -1,0 +1,179 @@
+//! Notifications about Curfew's own work: places that don't answer, the journal, dead letters, the daemon's tasks. They concern no schedule, and so
+//! everybody who asks for failures.
+
+use std::error::Error as _;
+
+use curfew_aws::error::CloudError;
+use curfew_config::notify::Kind;
+use curfew_journal::{JournalError, JournalReplacement};
+use jiff::{Timestamp, Unit};
+use serde_json::{Map, json};
+
+use super::{Notification, Subject, facts};
+
+/// Who it happened to, where that is nobody but us.
+const CURFEW: &str = "Curfew";
+
+impl Notification {
+    /// A place that does not answer.
+    pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
+        Self {
+            what: format!(
+                "no pass could be made {failures} times in a row: {error}; {}",
+                error.hint()
+            ),
+            facts: facts(
+                json!({"error": error.to_string(), "code": error.code, "failures": failures}),
+            ),
+            ..Self::named(place, at)
+        }
+    }
+
+    /// A place that answers again.
+    pub fn reachable(place: &str, at: Timestamp) -> Self {
+        Self {
+            what: "passes are made again".to_owned(),
+            facts: facts(json!({"recovered": true})),
+            ..Self::named(place, at)
+        }
+    }
+
+    /// A journal that can't be written, with so many transitions that wait for it.
+    pub fn unwritable(error: &JournalError, waiting: usize, at: Timestamp) -> Self {
+        let source = error.source().map(ToString::to_string);
+        let mut what = error.to_string();
+        for more in source.iter().map(String::as_str).chain(error.hint()) {
+            what = format!("{what}; {more}");
+        }
+        let waiting_now = counted(waiting, "transition waits", "transitions wait");
+        Self {
+            what: format!("{what}. Schedules are kept; {waiting_now} in memory"),
+            facts: facts(json!({
+                "error": error.to_string(), "source": source, "hint": error.hint(), "waiting": waiting,
+            })),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A journal that can be written again: so many transitions were written to it then, and so many had to be dropped before.
+    pub fn writable(since: Timestamp, written: usize, lost: u64, at: Timestamp) -> Self {
+        let written_now = counted(
+            written,
+            "transition was written",
+            "transitions were written",
+        );
+        let lost_meanwhile = match lost {
+            0 => "none was lost".to_owned(),
+            1 => "1 was lost".to_owned(),
+            lost => format!("{lost} were lost"),
+        };
+        let took = at.duration_since(since).round(Unit::Second);
+        let took = took.map(|took| format!(" after {took:#}"));
+        Self {
+            what: format!(
+                "the journal can be written again{}: {written_now}, {lost_meanwhile}",
+                took.unwrap_or_default()
+            ),
+            facts: facts(
+                json!({"recovered": true, "since": since, "written": written, "lost": lost}),
+            ),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A journal that begins anew, and why.
+    pub fn journal_replaced(replaced: &JournalReplacement, at: Timestamp) -> Self {
+        let (why, fact) = match replaced {
+            JournalReplacement::Broken { kept } => {
+                let kept = kept.display().to_string();
+                let why = format!("was broken; the old one is kept as `{kept}`");
+                (why, json!({"kept": kept}))
+            }
+            JournalReplacement::Detached { path } => {
+                let path = path.display().to_string();
+                let why = format!("`{path}` was removed or moved while the daemon ran");
+                (why, json!({"detached": path}))
+            }
+        };
+        Self {
+            what: format!(
+                "the journal {why}. A new one has begun: `curfew history` shows nothing from before"
+            ),
+            facts: facts(fact),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A queue with so many dead letters, of which some have come since it was last told of.
+    pub fn dead_letters(queue: &str, messages: u64, new: u64, hint: &str, at: Timestamp) -> Self {
+        let there = match messages {
+            1 => "1 dead letter".to_owned(),
+            messages => format!("{messages} dead letters"),
+        };
+        let there = if messages == new {
+            there
+        } else {
+            format!("{there}, {new} of them new")
+        };
+        Self {
+            what: format!("the queue `{queue}` has {there}: {hint}"),
+            facts: facts(json!({"queue": queue, "messages": messages, "new": new, "hint": hint})),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A queue without dead letters, which had some.
+    pub fn no_dead_letters(queue: &str, at: Timestamp) -> Self {
+        Self {
+            what: format!("the queue `{queue}` has no dead letters any more"),
+            facts: facts(json!({"queue": queue, "recovered": true})),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A task of the daemon that dies however often it is started again.
+    pub fn dying(task: &str, why: &str, deaths: u32, at: Timestamp) -> Self {
+        Self {
+            what: format!(
+                "the daemon's task `{task}` has died {deaths} times in a row: {why}; it is started again and again. \
+                 A bug: please report it"
+            ),
+            facts: facts(json!({"task": task, "why": why, "deaths": deaths})),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A task that has stayed alive since.
+    pub fn recovered(task: &str, at: Timestamp) -> Self {
+        Self {
+            what: format!("the daemon's task `{task}` is at work again"),
+            facts: facts(json!({"task": task, "recovered": true})),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    /// A trial.
+    pub fn test(at: Timestamp) -> Self {
+        Self {
+            kind: Kind::Test,
+            what: "can reach you here: this is a test".to_owned(),
+            ..Self::named(CURFEW, at)
+        }
+    }
+
+    fn named(subject: &str, at: Timestamp) -> Self {
+        Self {
+            kind: Kind::Failure,
+            at,
+            subject: Subject::Named(subject.to_owned()),
+            schedule: None,
+            what: String::new(),
+            facts: Map::new(),
+        }
+    }
+}
+
+fn counted(number: usize, one: &str, several: &str) -> String {
+    let what = if number == 1 { one } else { several };
+    format!("{number} {what}")
+}

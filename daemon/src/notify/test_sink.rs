@@ -1,0 +1,39 @@
+//! A notifier whose notifications a test reads.
+
+use curfew_config::notify::Kind;
+use curfew_config::{Destination, NotifyConfiguration};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::queue::NotificationQueue;
+use super::{Notification, Notifier, Subscription, Subscriptions};
+
+/// A destination that takes everything, and is never called.
+pub(crate) struct TestSink(Arc<NotificationQueue>);
+
+impl TestSink {
+    pub(crate) fn new() -> (Notifier, Self) {
+        let queue = Arc::new(NotificationQueue::default());
+        let outlet = Subscription {
+            wanted: NotifyConfiguration {
+                destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
+                kinds: Kind::ALL.into(),
+                schedules: [].into(),
+            },
+            queue: Arc::clone(&queue),
+        };
+        (Notifier(Arc::new(Subscriptions(vec![outlet]))), Self(queue))
+    }
+
+    /// What was told since the last time, in sentences.
+    pub(crate) async fn told(&self) -> Vec<String> {
+        /// Longer than a queue collects.
+        const SILENCE: Duration = Duration::from_secs(2);
+        let mut told = Vec::new();
+        while let Ok(Some(batch)) = tokio::time::timeout(SILENCE, self.0.next()).await {
+            told.extend(batch.notifications.iter().map(Notification::sentence));
+            self.0.done();
+        }
+        told
+    }
+}

@@ -1,0 +1,228 @@
+//! The ways out: a webhook, and an SNS topic.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::Builder;
+use curfew_aws::connect::{Connection, Trust, TrustError};
+use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::web::{WebClient, WebError};
+use curfew_config::{Destination, TopicArn, WebhookUrl};
+use curfew_files::read_text;
+use serde_json::json;
+
+use super::message::NotificationMessage;
+
+/// One way out.
+#[derive(Clone, Debug)]
+pub(super) enum Transport {
+    Webhook { client: WebClient, url: WebhookUrl },
+    Topic { client: Client, arn: TopicArn },
+}
+
+/// A message that did not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The webhook could not be reached.
+    #[error("the webhook could not be reached")]
+    Web(#[from] WebError),
+    /// The webhook answered, and not that it is content.
+    #[error("the webhook answered {status}")]
+    Status {
+        /// HTTP's status.
+        status: u16,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// SNS did not take it.
+    #[error(transparent)]
+    Topic(#[from] CloudError),
+}
+
+impl SendError {
+    /// Whether it is worth trying again with the same message.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Web(_) => true,
+            // Too Early, Too Many Requests, and whatever is the other side's fault.
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            Self::Topic(error) => match error.kind {
+                CloudErrorKind::Unreachable
+                | CloudErrorKind::NotSent
+                | CloudErrorKind::Credentials
+                | CloudErrorKind::Expired
+                | CloudErrorKind::Throttled
+                | CloudErrorKind::Service => true,
+                CloudErrorKind::Denied
+                | CloudErrorKind::Account
+                | CloudErrorKind::Quota
+                | CloudErrorKind::NotFound
+                | CloudErrorKind::Capacity
+                | CloudErrorKind::WrongState
+                | CloudErrorKind::Refused => false,
+            },
+        }
+    }
+
+    /// One line, with what lies below it.
+    pub fn display_chain(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) if !matches!(self, Self::Topic(_)) => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// How long the other side asks for patience.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Web(_) | Self::Topic(_) => None,
+        }
+    }
+}
+
+/// A destination that nothing can be sent to.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nobody can be believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The file with the webhook's URL can't be read.
+    #[error("the webhook's `url_file` `{}` can't be read", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It holds something else. What that is may be a secret all the same.
+    #[error("the webhook's `url_file` `{}` holds no URL: {reason}", .path.display())]
+    NoUrl {
+        /// The file.
+        path: PathBuf,
+        /// What a URL looks like.
+        reason: String,
+    },
+}
+
+/// The URL that a file holds, and nothing else but blanks around it.
+fn url_in(path: &Path) -> Result<WebhookUrl, OpenError> {
+    /// Far more than any URL.
+    const LARGEST_FILE: u64 = 64 << 10;
+    let path = || path.to_owned();
+    let text = read_text(&path(), LARGEST_FILE);
+    let text = text.map_err(|source| OpenError::Unreadable {
+        path: path(),
+        source,
+    })?;
+    let url = text.trim().parse();
+    url.map_err(|reason| OpenError::NoUrl {
+        path: path(),
+        reason,
+    })
+}
+
+impl Transport {
+    pub(super) fn open(
+        destination: &Destination,
+        connection: &Connection,
+    ) -> Result<Self, OpenError> {
+        let webhook = |url: WebhookUrl| {
+            let client = WebClient::to(url.secret(), Trust::OperatingSystem)?;
+            Ok::<_, TrustError>(Self::Webhook { client, url })
+        };
+        Ok(match destination {
+            Destination::Webhook(url) => webhook(url.clone())?,
+            Destination::WebhookIn(path) => webhook(url_in(path)?)?,
+            Destination::Topic(arn) => {
+                let config = Builder::from(&connection.in_region(arn.region()).sdk)
+                    .interceptor(connection.calls.clone());
+                Self::Topic {
+                    client: Client::from_conf(config.build()),
+                    arn: arn.clone(),
+                }
+            }
+        })
+    }
+
+    /// Sends once.
+    pub(super) async fn send(&self, message: &NotificationMessage) -> Result<(), SendError> {
+        match self {
+            Self::Webhook { client, .. } => {
+                let body = message.slack().to_string();
+                let answer = client.post_json(body).await?;
+                match answer.status {
+                    200..300 => Ok(()),
+                    status => Err(SendError::Status {
+                        status,
+                        retry_after: answer.retry_after,
+                    }),
+                }
+            }
+            Self::Topic { client, arn } => {
+                // E-mails and phones get the text, programs the facts.
+                let bodies = json!({
+                    "default": message.structured().to_string(),
+                    "email": message.text,
+                    "sms": message.subject(),
+                });
+                let mut call = client
+                    .publish()
+                    .topic_arn(arn.as_str())
+                    .subject(message.subject())
+                    .message_structure("json")
+                    .message(bodies.to_string());
+                if arn.is_fifo() {
+                    // Ordered as they happened; a message that is sent again has the same content, and so the same id.
+                    call = call.message_group_id("curfew");
+                    call = call.message_deduplication_id(digest(&bodies.to_string()));
+                }
+                let sent = call.send().await;
+                sent.map(drop)
+                    .map_err(|error| SendError::Topic(CloudError::from_sdk("sns:Publish", error)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    /// Without anything secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook { url, .. } => write!(f, "{url}"),
+            Self::Topic { arn, .. } => write!(f, "{arn}"),
+        }
+    }
+}
+
+fn digest(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(text.as_bytes());
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_file_holds_the_url_alone_and_is_told_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("webhook");
+        std::fs::write(&path, "https://hooks.example/s3cr3t\n").unwrap();
+        assert_eq!(
+            url_in(&path).unwrap().secret(),
+            "https://hooks.example/s3cr3t"
+        );
+        std::fs::write(&path, "url = https://hooks.example/s3cr3t").unwrap();
+        let told = url_in(&path).unwrap_err().to_string();
+        assert!(told.contains("webhook` holds no URL"), "{told}");
+        assert!(!told.contains("s3cr3t"), "{told}");
+        let error = url_in(folder.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
+    }
+}

@@ -1,0 +1,419 @@
+//! The supervisor of the daemon's tasks: it runs each task, restarts one that panics, fails or ends early, and joins all of them at the
+//! shutdown.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::backoff::Backoff;
+use crate::health::{Health, TaskHealth};
+use crate::journal_writer::JournalWriterError;
+use crate::metrics::Metrics;
+use crate::notify::{Notification, WeakNotifier};
+use crate::systemd::{News, ServiceManager};
+
+/// After this long without a failure, the next one counts as the first again.
+const SETTLED: Duration = Duration::from_mins(10);
+
+/// Failures in a row from which on a notification is sent: one may be a hiccup, and is in the log.
+const WORTH_TELLING: u32 = 3;
+
+/// How long tasks may take to finish after the shutdown: a call to EC2 that hangs is given up after 15 s, and tried three times in
+/// all. Below `TimeoutStopSec` of the unit, so that the daemon itself names what did not finish.
+const DRAIN: Duration = Duration::from_secs(50);
+
+/// The interval at which unfinished tasks are logged while draining.
+const REMINDER: Duration = Duration::from_secs(5);
+
+/// A part of the daemon that runs until the shutdown.
+///
+/// The supervisor keeps the object across restarts: what `run` needs afresh after a failure, it makes at its start.
+pub(crate) trait Task: Send + 'static {
+    /// The name in logs, metrics and `/readyz`.
+    const NAME: &'static str;
+
+    /// Why the daemon is not ready before the task has reported [`TaskHealth::ok`]; none, if it does not wait for the task.
+    const NOT_READY: Option<&'static str> = None;
+
+    /// The full name, where several tasks of one kind run.
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(Self::NAME)
+    }
+
+    /// Runs until `ctx.shutdown`. The task is restarted if this fails, panics, or returns earlier.
+    fn run(&mut self, ctx: &TaskContext) -> impl Future<Output = Result<(), TaskError>> + Send;
+}
+
+/// What every task runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskContext {
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    /// The health of this run of the task.
+    pub(crate) health: TaskHealth,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Why a task ended that is to be restarted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TaskError {
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalWriterError),
+}
+
+/// Tasks that did not finish within [`DRAIN`].
+#[derive(Debug, thiserror::Error)]
+#[error("the daemon ended without `{tasks}`, which did not finish in 50 s")]
+pub struct UnfinishedTasks {
+    /// Their names.
+    pub tasks: String,
+}
+
+/// What the supervisor reports failures to.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskObservers {
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    pub(crate) notifier: WeakNotifier,
+    pub(crate) clock: Clock,
+}
+
+/// Runs the daemon's tasks.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    /// Cancelled when the time to finish is over.
+    abandon: CancellationToken,
+    observers: TaskObservers,
+}
+
+impl Supervisor {
+    /// A supervisor without tasks. `shutdown` ends the tasks that it gets.
+    pub(crate) fn new(shutdown: CancellationToken, observers: TaskObservers) -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            shutdown,
+            abandon: CancellationToken::new(),
+            observers,
+        }
+    }
+
+    /// Runs `task`, and runs it again with a growing delay each time that it fails.
+    pub(crate) fn spawn<T: Task>(&self, task: T) {
+        let name = task.name();
+        // Before the first look at the daemon's readiness.
+        self.observers.health.begins(&name, T::NOT_READY);
+        self.observers.metrics.task_begins(&name);
+        let supervised = SupervisedTask {
+            name: name.into_owned(),
+            task,
+            shutdown: self.shutdown.clone(),
+            abandon: self.abandon.clone(),
+            observers: self.observers.clone(),
+        };
+        self.tracker.spawn(supervised.run());
+    }
+
+    /// Waits for the shutdown, and then for every task, up to [`DRAIN`].
+    pub(crate) async fn join(self, manager: &ServiceManager) -> Result<(), UnfinishedTasks> {
+        self.shutdown.cancelled().await;
+        self.tracker.close();
+        let begun = Instant::now();
+        while begun.elapsed() < DRAIN {
+            let all = tokio::time::timeout(REMINDER, self.tracker.wait());
+            if all.await.is_ok() {
+                return Ok(());
+            }
+            let tasks = self.observers.health.at_work().join(", ");
+            info!(tasks, "still finishing");
+            manager.tell(&[News::Status(&format!("finishing: {tasks}"))]);
+        }
+        let tasks = self.observers.health.at_work().join(", ");
+        warn!(tasks, "not finished in time, and abandoned");
+        self.abandon.cancel();
+        self.tracker.wait().await;
+        Err(UnfinishedTasks { tasks })
+    }
+}
+
+/// A task, and what is needed to restart it.
+struct SupervisedTask<T> {
+    name: String,
+    task: T,
+    shutdown: CancellationToken,
+    abandon: CancellationToken,
+    observers: TaskObservers,
+}
+
+impl<T: Task> SupervisedTask<T> {
+    async fn run(self) {
+        let Self {
+            name,
+            task,
+            shutdown,
+            abandon,
+            observers,
+        } = self;
+        let TaskObservers {
+            health,
+            metrics,
+            notifier,
+            clock,
+        } = &observers;
+        let name = name.as_str();
+        // Locked by one run at a time. A panic leaves it unlocked, and the object for the next run.
+        let task = Arc::new(Mutex::new(task));
+        let mut backoff = Backoff::default();
+        let mut notified = false;
+        while !shutdown.is_cancelled() {
+            let context = TaskContext {
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                health: health.begins(name, T::NOT_READY),
+                shutdown: shutdown.clone(),
+            };
+            let begun = Instant::now();
+            let this_run = Arc::clone(&task);
+            let running = async move { this_run.lock().await.run(&context).await };
+            let mut running = AbortOnDropHandle::new(tokio::spawn(running));
+            let ended = loop {
+                tokio::select! {
+                    ended = &mut running => break ended,
+                    () = abandon.cancelled() => return,
+                    () = tokio::time::sleep_until(begun + SETTLED), if notified => {
+                        notifier.tell(&Notification::recovered(name, clock.now()));
+                        notified = false;
+                    }
+                }
+            };
+            let why = match ended {
+                Ok(Ok(())) if shutdown.is_cancelled() => break,
+                Ok(Ok(())) => "it ended though nobody asked it to".to_owned(),
+                Ok(Err(error)) => error_chain(&error),
+                Err(died) => match died.try_into_panic() {
+                    Ok(panic) => format!("it panicked: {}", panic_message(&*panic)),
+                    Err(_) => "it was aborted".to_owned(),
+                },
+            };
+            if begun.elapsed() >= SETTLED {
+                backoff.after_success();
+            }
+            let wait = backoff.after_failure();
+            let (deaths, retry_seconds) = (backoff.failures(), wait.as_secs());
+            error!(
+                task = name,
+                why, deaths, retry_seconds, "a task of the daemon died: it is restarted"
+            );
+            health.is_down(name, &why);
+            metrics.task_restarted(name);
+            if deaths == WORTH_TELLING {
+                notifier.tell(&Notification::dying(name, &why, deaths, clock.now()));
+                notified = true;
+            }
+            shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+        health.ended(name);
+    }
+}
+
+/// The error with its sources, in one line.
+fn error_chain(error: &TaskError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(owned).unwrap_or("nothing that can be shown")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::notify::TestSink;
+
+    /// A task that does what its script says in each of its lives.
+    struct Scripted<F> {
+        lives: Arc<AtomicU32>,
+        script: F,
+    }
+
+    impl<F> Scripted<F> {
+        fn new(script: F) -> Self {
+            let lives = Arc::default();
+            Self { lives, script }
+        }
+    }
+
+    impl<F> Task for Scripted<F>
+    where
+        F: Fn(u32) -> Life + Send + Sync + 'static,
+    {
+        const NAME: &'static str = "watch";
+
+        async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
+            let life = self.lives.fetch_add(1, Ordering::Relaxed);
+            match (self.script)(life) {
+                Life::Panics => panic!("a bug, number {life}"),
+                Life::EndsEarly => {}
+                Life::RunsToTheEnd => ctx.shutdown.cancelled().await,
+            }
+            Ok(())
+        }
+    }
+
+    enum Life {
+        Panics,
+        EndsEarly,
+        RunsToTheEnd,
+    }
+
+    /// Another task, under a name of its own.
+    struct Hanging;
+
+    impl Task for Hanging {
+        const NAME: &'static str = "reconcile";
+
+        async fn run(&mut self, _: &TaskContext) -> Result<(), TaskError> {
+            std::future::pending().await
+        }
+    }
+
+    fn tasks() -> (Supervisor, Health, CancellationToken) {
+        telling(WeakNotifier::default())
+    }
+
+    fn telling(notifier: WeakNotifier) -> (Supervisor, Health, CancellationToken) {
+        let (shutdown, health) = (CancellationToken::new(), Health::default());
+        let observers = TaskObservers {
+            health: health.clone(),
+            metrics: Metrics::default(),
+            notifier,
+            clock: Clock::system(),
+        };
+        let tasks = Supervisor::new(shutdown.clone(), observers);
+        (tasks, health, shutdown)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_dies_is_restarted_later_and_later_and_readiness_says_so_meanwhile() {
+        let (tasks, health, shutdown) = tasks();
+        let lives = Arc::new(AtomicU32::new(0));
+        tasks.spawn(Scripted {
+            lives: Arc::clone(&lives),
+            script: |life| match life {
+                0 => Life::Panics,
+                1 => Life::EndsEarly,
+                _ => Life::RunsToTheEnd,
+            },
+        });
+        let none_yet = "curfew_task_restarts_total{task=\"watch\"} 0";
+        assert!(
+            tasks.observers.metrics.text().contains(none_yet),
+            "or the first death is no increase"
+        );
+        let begun = Instant::now();
+        while !health.unready().iter().any(|why| why.contains("restarted")) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            health.unready(),
+            ["the task `watch` is being restarted: it panicked: a bug, number 0"]
+        );
+        while lives.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        while !health.unready().iter().any(|why| why.contains("restarted")) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            health.unready(),
+            ["the task `watch` is being restarted: it ended though nobody asked it to"]
+        );
+        while lives.load(Ordering::Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(begun.elapsed() >= Duration::from_secs(3), "1 s and 2 s");
+        assert_eq!(health.unready(), [""; 0]);
+        let counted = "curfew_task_restarts_total{task=\"watch\"} 2";
+        assert!(tasks.observers.metrics.text().contains(counted));
+        shutdown.cancel();
+        tasks.join(&ServiceManager::absent()).await.unwrap();
+        assert_eq!(health.at_work(), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_keeps_dying_is_told_once_and_when_it_has_stayed_alive() {
+        let (notifier, overheard) = TestSink::new();
+        let (tasks, _, shutdown) = telling(notifier.weak());
+        tasks.spawn(Scripted::new(|life| match life {
+            0..5 => Life::Panics,
+            _ => Life::RunsToTheEnd,
+        }));
+        // 1, 2, 4, 8 and 16 s.
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(
+            overheard.told().await,
+            [
+                "Curfew: the daemon's task `watch` has died 3 times in a row: it panicked: a bug, number 2; it is started again \
+                 and again. A bug: please report it"
+            ]
+        );
+        tokio::time::sleep(SETTLED).await;
+        assert_eq!(
+            overheard.told().await,
+            ["Curfew: the daemon's task `watch` is at work again"]
+        );
+        tokio::time::sleep(SETTLED * 2).await;
+        assert_eq!(overheard.told().await, [""; 0]);
+        shutdown.cancel();
+        tasks.join(&ServiceManager::absent()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_finish_is_waited_for_so_long_and_named() {
+        let (tasks, _, shutdown) = tasks();
+        tasks.spawn(Hanging);
+        tasks.spawn(Scripted::new(|_| Life::RunsToTheEnd));
+        tokio::task::yield_now().await;
+        shutdown.cancel();
+        let error = tasks.join(&ServiceManager::absent()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the daemon ended without `reconcile`, which did not finish in 50 s"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_down_at_the_shutdown_is_not_restarted() {
+        let (tasks, health, shutdown) = tasks();
+        tasks.spawn(Scripted::new(|_| Life::Panics));
+        while !health.unready().iter().any(|why| why.contains("restarted")) {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+        let begun = Instant::now();
+        tasks.join(&ServiceManager::absent()).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+}

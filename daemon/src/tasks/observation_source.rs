@@ -1,0 +1,87 @@
+//! The sources of observations, and the loop that forwards them; a source that fails is retried with a growing delay.
+
+use std::time::Duration;
+
+use curfew_aws::error::CloudError;
+use curfew_aws::organisation::AccountRegionError;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::supervisor::TaskContext;
+use crate::transitions::InstanceObservation;
+
+/// An observation, or the write of its transitions, takes no longer, or hangs: a hundred thousand instances take a few minutes when EC2 is slow.
+pub(crate) const HANGS: Duration = Duration::from_mins(15);
+
+/// A source of observations: polling, or the queue of state changes.
+pub(crate) trait ObservationSource: Send {
+    /// Waits until the next observation is due.
+    fn rest(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Makes the next observation. Must be cancel-safe.
+    fn next(&mut self) -> impl Future<Output = Result<InstanceObservation, SourceError>> + Send;
+}
+
+/// A source that does not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// EC2, in some account and region.
+    #[error(transparent)]
+    AccountRegion(#[from] AccountRegionError),
+    /// The queue of state changes.
+    #[error("the queue of state changes: {0}")]
+    Queue(CloudError),
+}
+
+impl SourceError {
+    /// What a person can do about it.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::AccountRegion(error) => error.hint(),
+            Self::Queue(error) => error.hint().to_owned(),
+        }
+    }
+}
+
+/// Forwards what `source` observes to the watch task until the shutdown.
+pub(crate) async fn forward(
+    source: &mut impl ObservationSource,
+    observations: &mpsc::Sender<InstanceObservation>,
+    ctx: &TaskContext,
+) {
+    let TaskContext {
+        health, shutdown, ..
+    } = ctx;
+    let mut backoff = Backoff::default();
+    loop {
+        health.waiting();
+        if shutdown.run_until_cancelled(source.rest()).await.is_none() {
+            return;
+        }
+        health.expect_within(HANGS);
+        let Some(next) = shutdown.run_until_cancelled(source.next()).await else {
+            return;
+        };
+        match next {
+            Ok(observation) => {
+                if backoff.after_success() {
+                    info!("instances can be watched again");
+                }
+                if observations.send(observation).await.is_err() {
+                    return;
+                }
+                health.ok();
+            }
+            Err(error) => {
+                let wait = backoff.after_failure();
+                let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
+                warn!(%error, hint = error.hint(), failures, retry_seconds, "instances can't be watched");
+                let waited = shutdown.run_until_cancelled(tokio::time::sleep(wait));
+                if waited.await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Time that does not flow: the machine was asleep, or its clock was set.
+//!
+//! What counts time since the boot knows nothing of the wall clock, and what counts time awake nothing of sleep: where they differ
+//! from one look to the next, time made a jump, and whatever was to be waited for may be due already.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_aws::clock::Clock;
+use jiff::{SignedDuration, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often the clocks are compared: a reading costs less than a microsecond.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A jump from here on. Less is a clock that is being slewed, which an edge to the second does not notice.
+const JUMP: SignedDuration = SignedDuration::from_secs(1);
+
+/// A reading that took longer than this was interrupted, and its clocks can't be compared.
+const INTERRUPTED: Duration = Duration::from_millis(100);
+
+/// A jump that time made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClockJump {
+    /// The machine was suspended for so long.
+    Suspended(SignedDuration),
+    /// The clock was set by so much; backward, where it is negative.
+    Stepped(SignedDuration),
+}
+
+impl fmt::Display for ClockJump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Suspended(time) => write!(f, "the machine slept for {} s", time.as_secs()),
+            Self::Stepped(by) => write!(f, "the clock was set by {:+} s", by.as_secs()),
+        }
+    }
+}
+
+/// Time since the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootTime {
+    /// All of it.
+    pub total: Duration,
+    /// Without the time asleep.
+    pub awake: Duration,
+}
+
+/// Tells the time since the boot.
+#[derive(Clone)]
+pub struct BootClock(Arc<dyn Fn() -> BootTime + Send + Sync>);
+
+impl BootClock {
+    /// The operating system's.
+    pub fn system() -> Self {
+        let read = |id| {
+            let now = clock_gettime(id);
+            let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+            Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+        };
+        Self::telling(move || {
+            // In this order nobody was ever awake for longer than there is to be.
+            let awake = read(ClockId::Monotonic);
+            let total = read(ClockId::Boottime);
+            BootTime { total, awake }
+        })
+    }
+
+    /// One that says what `tell` says.
+    pub fn telling(tell: impl Fn() -> BootTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl fmt::Debug for BootClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BootClock").field(&(self.0)()).finish()
+    }
+}
+
+/// Compares the clocks, again and again.
+#[derive(Debug)]
+pub(crate) struct ClockJumpDetector {
+    clock: Clock,
+    boot_clock: BootClock,
+    before: Option<ClockReading>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ClockReading {
+    wall: Timestamp,
+    uptime: BootTime,
+}
+
+impl ClockJumpDetector {
+    /// Watches this machine's own clock: what an answer of AWS puts right is no jump.
+    pub(crate) fn new(clock: &Clock, boot_clock: BootClock) -> Self {
+        Self {
+            clock: clock.uncorrected(),
+            boot_clock,
+            before: None,
+        }
+    }
+
+    /// Waits for the next jump. Safe to drop at any moment: what happens meanwhile is found the next time.
+    pub(crate) async fn next(&mut self) -> ClockJump {
+        loop {
+            if let Some(jump) = self.look() {
+                return jump;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    fn look(&mut self) -> Option<ClockJump> {
+        let (begun, wall) = ((self.boot_clock.0)(), self.clock.now());
+        let uptime = (self.boot_clock.0)();
+        if uptime.total.saturating_sub(begun.total) > INTERRUPTED {
+            return None;
+        }
+        let now = ClockReading { wall, uptime };
+        let before = self.before.replace(now)?;
+        let total = elapsed(before.uptime.total, now.uptime.total);
+        let asleep = total - elapsed(before.uptime.awake, now.uptime.awake);
+        let set = now.wall.duration_since(before.wall) - total;
+        if set.abs() >= JUMP {
+            Some(ClockJump::Stepped(set))
+        } else if asleep >= JUMP {
+            Some(ClockJump::Suspended(asleep))
+        } else {
+            None
+        }
+    }
+}
+
+fn elapsed(from: Duration, to: Duration) -> SignedDuration {
+    SignedDuration::try_from(to.saturating_sub(from)).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Clocks that are moved by hand, and flow with tokio's time.
+    #[derive(Clone)]
+    struct ManualClocks(Arc<Mutex<(SignedDuration, Duration)>>);
+
+    impl ManualClocks {
+        fn new() -> (Self, ClockJumpDetector) {
+            let hand = Self(Arc::new(Mutex::new((SignedDuration::ZERO, Duration::ZERO))));
+            let begun = tokio::time::Instant::now();
+            let start: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
+            let (set, slept) = (hand.clone(), hand.clone());
+            let clock = Clock::telling(move || {
+                let (set, slept) = *set.0.lock().unwrap();
+                start + begun.elapsed() + slept + set
+            });
+            let boot_clock = BootClock::telling(move || BootTime {
+                total: begun.elapsed() + slept.0.lock().unwrap().1,
+                awake: begun.elapsed(),
+            });
+            (hand, ClockJumpDetector::new(&clock, boot_clock))
+        }
+
+        fn set(&self, by: SignedDuration) {
+            self.0.lock().unwrap().0 += by;
+        }
+
+        fn sleep(&self, time: Duration) {
+            self.0.lock().unwrap().1 += time;
+        }
+    }
+
+    async fn quiet(detector: &mut ClockJumpDetector) {
+        let next = tokio::time::timeout(Duration::from_mins(10), detector.next());
+        assert_eq!(next.await.ok(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_forward_or_back_and_a_sleep_are_told_apart_and_told_once() {
+        let (hand, mut detector) = ManualClocks::new();
+        quiet(&mut detector).await;
+        for by in [3600, -7200, 2] {
+            hand.set(SignedDuration::from_secs(by));
+            assert_eq!(
+                detector.next().await,
+                ClockJump::Stepped(SignedDuration::from_secs(by))
+            );
+            quiet(&mut detector).await;
+        }
+        hand.sleep(Duration::from_hours(8));
+        assert_eq!(
+            detector.next().await,
+            ClockJump::Suspended(SignedDuration::from_hours(8))
+        );
+        quiet(&mut detector).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_slewed_makes_no_jump() {
+        let (hand, mut detector) = ManualClocks::new();
+        let slewing = async {
+            for _ in 0..4000 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                hand.set(SignedDuration::from_micros(500));
+            }
+        };
+        tokio::select! {
+            jump = detector.next() => panic!("{jump}"),
+            () = slewing => {}
+        }
+    }
+
+    #[test]
+    fn the_system_s_boot_clock_runs() {
+        let first = (BootClock::system().0)();
+        let second = (BootClock::system().0)();
+        assert!(first.awake > Duration::ZERO && first.awake <= first.total);
+        assert!(second.total >= first.total);
+    }
+}

@@ -1,0 +1,405 @@
+//! The check that the cloud applied each edge, and how soon.
+//!
+//! An edge that was applied stands in the instance's own tag, whoever applied it; two looks at the tags, one before and one after,
+//! show what happened in between.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use curfew_aws::execute::{Outcome, StepResult};
+use curfew_aws::pass::Pass;
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::memory::{Cause, LAST_TAG, Last};
+use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::step::{Step, StepAction};
+use curfew_core::timetable::{Action, Edge};
+use curfew_core::transition::direction;
+use curfew_journal::{EdgeOutcome, EdgeRecord};
+use jiff::{SignedDuration, Timestamp};
+use tracing::{info, warn};
+
+use crate::metrics::Metrics;
+
+/// The first look after an edge. The cloud needs a second or two for a fleet once it is woken; EventBridge wakes it within the minute.
+const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
+
+/// What was known at the last look.
+#[derive(Debug, Default)]
+pub(crate) struct EdgeAudit {
+    /// The newest edge that each instance's tag told of as applied; none, if it told of none.
+    newest: HashMap<InstanceId, Option<Timestamp>>,
+    /// The edges that the cloud has missed, as far as nobody has applied them yet.
+    missed: HashMap<InstanceId, Timestamp>,
+}
+
+impl EdgeAudit {
+    /// What the cloud has applied since the last look. An instance that is seen for the first time has no news.
+    pub(crate) fn look(
+        &mut self,
+        pass: &Pass,
+        grace: Duration,
+        schedule_set: &ScheduleSet,
+    ) -> Vec<EdgeRecord> {
+        let mut applied = Vec::new();
+        let mut newest = HashMap::new();
+        for instance in &pass.instances {
+            let before = self.newest.get(&instance.id);
+            let last = last(instance);
+            if last
+                .as_ref()
+                .is_some_and(|last| is_only_announced(last, instance))
+            {
+                // What is applied later is news.
+                newest.insert(instance.id.clone(), before.copied().flatten());
+                continue;
+            }
+            newest.insert(instance.id.clone(), last.as_ref().map(|last| last.at));
+            let Some(before) = before else {
+                continue;
+            };
+            let Some(last) = last.filter(|last| is_edge(&last.cause)) else {
+                continue;
+            };
+            if before.is_none_or(|before| before < last.at) {
+                let outcome = if pass.at <= grace_ends_at(last.at, grace) {
+                    EdgeOutcome::InTime
+                } else {
+                    EdgeOutcome::Late
+                };
+                let edge = Edge {
+                    at: last.at,
+                    action: last.action,
+                };
+                let found = EdgeObservation {
+                    edge,
+                    cause: last.cause,
+                    outcome,
+                    at: pass.at,
+                };
+                applied.push(found.of(instance, schedule_set));
+            }
+        }
+        // Of a region that record_own_actions not answer this time, the next look tells.
+        self.newest.extend(newest);
+        applied
+    }
+
+    /// How many of these edges, which the cloud should have applied by now, were not counted before.
+    pub(crate) fn newly_missed(&mut self, late: &[Step]) -> usize {
+        let edges = late.iter();
+        let edges = edges.filter_map(|step| Some((step.instance.clone(), step.edge?.at)));
+        let missed: HashMap<_, _> = edges.collect();
+        let known = |(id, edge): &(&InstanceId, &Timestamp)| self.missed.get(*id) == Some(*edge);
+        let newly = missed.iter().filter(|edge| !known(edge)).count();
+        self.missed = missed;
+        newly
+    }
+
+    /// What the daemon has applied itself by `now`, which is no news of the cloud's, and what it could not although it was late.
+    pub(crate) fn record_own_actions(
+        &mut self,
+        pass: &Pass,
+        grace: Duration,
+        schedule_set: &ScheduleSet,
+        now: Timestamp,
+    ) -> Vec<EdgeRecord> {
+        let instances = pass.instances.iter().map(|one| (&one.id, one));
+        let instances: HashMap<&InstanceId, &Instance> = instances.collect();
+        let mut done = Vec::new();
+        for Outcome { step, result, .. } in &pass.outcomes {
+            let Some(edge) = step.edge.filter(|_| is_edge(&step.cause)) else {
+                continue;
+            };
+            let outcome = match result {
+                StepResult::Done { .. } | StepResult::NotRemembered { .. } => {
+                    self.newest.insert(step.instance.clone(), Some(edge.at));
+                    EdgeOutcome::Missed
+                }
+                StepResult::Failed(_) | StepResult::OutOfTime if is_late(step, grace, pass.at) => {
+                    EdgeOutcome::NotApplied
+                }
+                StepResult::Failed(_) | StepResult::Dropped { .. } | StepResult::OutOfTime => {
+                    continue;
+                }
+            };
+            if let Some(instance) = instances.get(&step.instance) {
+                let found = EdgeObservation {
+                    edge,
+                    cause: step.cause.clone(),
+                    outcome,
+                    at: now,
+                };
+                done.push(found.of(instance, schedule_set));
+            }
+        }
+        done
+    }
+}
+
+/// What became of an edge, before it is said whose that is.
+struct EdgeObservation {
+    edge: Edge,
+    cause: Cause,
+    outcome: EdgeOutcome,
+    at: Timestamp,
+}
+
+impl EdgeObservation {
+    fn of(self, instance: &Instance, schedule_set: &ScheduleSet) -> EdgeRecord {
+        let schedule = schedule_set.schedule_for(instance).ok();
+        EdgeRecord {
+            edge: self.edge.at,
+            instance: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+            action: self.edge.action,
+            cause: self.cause,
+            schedule: schedule.map(|schedule| schedule.name.clone()),
+            outcome: self.outcome,
+            // An early trigger is no negative latency.
+            at: self.at.max(self.edge.at),
+            region: instance.region.clone(),
+            account: instance.account.clone(),
+        }
+    }
+}
+
+/// Says what the cloud has applied, an edge of however many instances in one line, and counts it.
+pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
+    let mut edges: BTreeMap<(Timestamp, Action, String), Vec<&EdgeRecord>> = BTreeMap::new();
+    for one in applied {
+        let key = (one.edge, one.action, one.cause.to_string());
+        edges.entry(key).or_default().push(one);
+    }
+    for ((edge, action, cause), those) in edges {
+        let instances = those.len();
+        if let Some(one) = those.first() {
+            let latency_seconds = one.at.duration_since(edge).as_secs_f64();
+            metrics.edges(one.outcome, instances);
+            if one.outcome == EdgeOutcome::InTime {
+                info!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge in time");
+            } else {
+                warn!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge late");
+            }
+        }
+    }
+}
+
+/// When to look again while edges wait to be applied or are to come: soon after each, then less and less often, and when the grace is
+/// over.
+pub(crate) fn next_look(pass: &Pass, grace: Duration) -> Option<Timestamp> {
+    let now = pass.at;
+    let waiting = pass.plan.steps.iter();
+    let waiting = waiting.filter_map(|step| Some(step.edge?.at));
+    let waiting = waiting.filter_map(|edge| {
+        let judged = grace_ends_at(edge, grace);
+        let again = now.duration_since(edge).max(FIRST_LOOK);
+        let soon = now.checked_add(again).unwrap_or(Timestamp::MAX);
+        (judged > now).then(|| soon.min(judged))
+    });
+    let coming = pass.plan.next_edge.map(|edge| {
+        let soon = edge.checked_add(FIRST_LOOK).unwrap_or(Timestamp::MAX);
+        soon.min(grace_ends_at(edge, grace))
+    });
+    waiting.chain(coming).filter(|at| *at > now).min()
+}
+
+/// The cloud should have done it by now. Bookkeeping can wait; an instance that should have been started or stopped can't.
+pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
+    step.action != StepAction::Record
+        && step
+            .edge
+            .is_some_and(|edge| grace_ends_at(edge.at, grace) <= now)
+}
+
+/// When an edge at that instant counts as missed by the cloud.
+fn grace_ends_at(edge: Timestamp, grace: Duration) -> Timestamp {
+    SignedDuration::try_from(grace)
+        .ok()
+        .and_then(|grace| edge.checked_add(grace).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+fn last(instance: &Instance) -> Option<Last> {
+    instance.tags.get(LAST_TAG)?.parse().ok()
+}
+
+/// The memory is written before the call: while it is pending and the instance is not on the way, the call has failed, or is yet to
+/// come.
+fn is_only_announced(last: &Last, instance: &Instance) -> bool {
+    last.pending && direction(instance.state) != Some(last.action)
+}
+
+/// What people ask for is applied by whoever was asked, at once; only edges and the ends of overrides are waited for.
+fn is_edge(cause: &Cause) -> bool {
+    matches!(cause, Cause::Schedule(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{self, at};
+    use curfew_aws::error::{CloudError, CloudErrorKind};
+    use curfew_core::instance::InstanceState;
+    use curfew_core::plan::plan;
+    use curfew_core::world::World;
+
+    const GRACE: Duration = Duration::from_mins(2);
+
+    fn schedule_set() -> ScheduleSet {
+        test_support::schedule_set(test_support::OFFICE)
+    }
+
+    fn instance(number: u8, state: InstanceState, last: &str) -> Instance {
+        let id = format!("i-0abc1234def56789{number}");
+        test_support::instance(&id, state, &[("Schedule", "office"), (LAST_TAG, last)])
+    }
+
+    fn look(instances: Vec<Instance>, now: &str) -> Pass {
+        let plan = plan(&World::unasked(&schedule_set(), &instances), at(now));
+        Pass {
+            at: at(now),
+            instances,
+            begun: Vec::new(),
+            plan,
+            outcomes: Vec::new(),
+        }
+    }
+
+    const MORNING: &str = "2026-11-23T08:00:00Z start schedule office";
+    const EVENING: &str = "2026-11-23T20:00:00Z stop schedule office";
+
+    #[test]
+    fn an_edge_that_the_cloud_applied_is_found_by_the_tags_and_told_once_for_all_its_instances() {
+        let mut audit = EdgeAudit::default();
+        let running = |number| instance(number, InstanceState::Running, MORNING);
+        let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
+        let first = look(vec![running(1), running(2), running(3)], "19:59:30");
+        assert_eq!(
+            audit.look(&first, GRACE, &schedule_set()),
+            [],
+            "it may be hours old"
+        );
+        let second = look(vec![stopped(1), stopped(2), running(3)], "20:00:05");
+        let applied = audit.look(&second, GRACE, &schedule_set());
+        assert_eq!(applied.len(), 2);
+        for one in &applied {
+            assert_eq!((one.edge, one.at), (at("20:00:00"), at("20:00:05")));
+            assert_eq!(one.outcome, EdgeOutcome::InTime);
+            assert_eq!(one.schedule, Some("office".parse().unwrap()));
+        }
+        let metrics = Metrics::default();
+        log_applied(&applied, &metrics);
+        let third = look(vec![stopped(1), stopped(2), stopped(3)], "20:02:30");
+        log_applied(&audit.look(&third, GRACE, &schedule_set()), &metrics);
+        let text = metrics.text();
+        for counted in ["{outcome=\"in_time\"} 2", "{outcome=\"late\"} 1"] {
+            let line = format!("curfew_edges_total{counted}");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+        assert_eq!(audit.look(&third, GRACE, &schedule_set()), []);
+    }
+
+    #[test]
+    fn an_edge_that_is_remembered_and_not_applied_is_no_news_until_it_is() {
+        let pending = format!("{EVENING} pending");
+        let running = |last: &str| vec![instance(1, InstanceState::Running, last)];
+        for before in [vec![running(MORNING)], vec![]] {
+            let mut audit = EdgeAudit::default();
+            for before in before {
+                audit.look(&look(before, "19:59:30"), GRACE, &schedule_set());
+            }
+            let denied = look(running(&pending), "20:00:05");
+            assert_eq!(audit.look(&denied, GRACE, &schedule_set()), []);
+            let still_denied = look(running(&pending), "20:02:05");
+            assert_eq!(audit.look(&still_denied, GRACE, &schedule_set()), []);
+            let stopping = vec![instance(1, InstanceState::Stopping, &pending)];
+            let applied = look(stopping, "20:03:00");
+            let applied = audit.look(&applied, GRACE, &schedule_set());
+            assert_eq!(applied.len(), 1);
+            assert_eq!(applied[0].outcome, EdgeOutcome::Late);
+            let stopped = look(
+                vec![instance(1, InstanceState::Stopped, EVENING)],
+                "20:03:30",
+            );
+            assert_eq!(audit.look(&stopped, GRACE, &schedule_set()), []);
+        }
+    }
+
+    #[test]
+    fn what_somebody_asked_for_is_no_edge() {
+        let mut audit = EdgeAudit::default();
+        let asked = "2026-11-23T12:00:00Z stop request alice";
+        let running = vec![instance(1, InstanceState::Running, MORNING)];
+        audit.look(&look(running, "11:00:00"), GRACE, &schedule_set());
+        let stopped = vec![instance(1, InstanceState::Stopped, asked)];
+        let applied = audit.look(&look(stopped, "12:00:01"), GRACE, &schedule_set());
+        assert_eq!(applied, []);
+    }
+
+    #[test]
+    fn what_the_daemon_did_and_what_it_could_not_do_is_followed_and_missed_edges_count_once() {
+        let mut audit = EdgeAudit::default();
+        let running = |number| instance(number, InstanceState::Running, MORNING);
+        let mut pass = look(vec![running(1), running(2)], "20:02:00");
+        audit.look(&pass, GRACE, &schedule_set());
+        let late = pass.plan.steps.clone();
+        assert_eq!(audit.newly_missed(&late), 2);
+        let denied = CloudError::new("ec2:StopInstances", CloudErrorKind::Denied, "no");
+        pass.outcomes = late
+            .iter()
+            .zip([
+                StepResult::Done {
+                    after: InstanceState::Stopping,
+                },
+                StepResult::Failed(denied),
+            ])
+            .map(|(step, result)| Outcome {
+                step: step.clone(),
+                result,
+                said: false,
+            })
+            .collect();
+        let record_own_actions =
+            audit.record_own_actions(&pass, GRACE, &schedule_set(), at("20:02:01"));
+        let outcomes: Vec<_> = record_own_actions
+            .iter()
+            .map(|one| (one.outcome, one.at))
+            .collect();
+        let now = at("20:02:01");
+        assert_eq!(
+            outcomes,
+            [(EdgeOutcome::Missed, now), (EdgeOutcome::NotApplied, now)]
+        );
+        assert_eq!(audit.newly_missed(&late[1..]), 0, "it is the same");
+
+        // What the daemon has done is no news, and what it could not do is, once the cloud has done it.
+        let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
+        let after = look(vec![stopped(1), stopped(2)], "20:04:00");
+        let applied = audit.look(&after, GRACE, &schedule_set());
+        assert_eq!(applied.len(), 1);
+        assert_eq!(applied[0].instance, late[1].instance);
+        assert_eq!(applied[0].outcome, EdgeOutcome::Late);
+    }
+
+    #[test]
+    fn an_edge_is_looked_after_soon_then_less_often_and_at_the_end_of_the_grace() {
+        let running = || vec![instance(1, InstanceState::Running, MORNING)];
+        let mut now = "19:59:00".to_owned();
+        let mut looks = Vec::new();
+        while let Some(next) = next_look(&look(running(), &now), GRACE) {
+            now = next.strftime("%H:%M:%S").to_string();
+            looks.push(now.clone());
+            if next >= at("20:02:00") {
+                break;
+            }
+        }
+        assert_eq!(
+            looks,
+            [
+                "20:00:05", "20:00:10", "20:00:20", "20:00:40", "20:01:20", "20:02:00"
+            ]
+        );
+        let late = look(running(), "20:02:00");
+        assert!(is_late(&late.plan.steps[0], GRACE, late.at));
+    }
+}

@@ -1,0 +1,62 @@
+//! Triggers that the daemon sends to the cloud: where an edge was not applied in time, the Lambda gets another chance before the daemon
+//! acts itself.
+
+use std::sync::Arc;
+
+use aws_sdk_sqs::Client;
+use curfew_aws::connect::Connection;
+use curfew_aws::error::CloudError;
+use curfew_core::stack_name::StackName;
+use curfew_core::work::Work;
+use curfew_deploy::StackQueue;
+use tokio::sync::OnceCell;
+
+use crate::tasks::sqs::{config, queue_url};
+
+/// The way to the work queue of a stack. Clones share its address.
+#[derive(Clone, Debug)]
+pub struct Triggers {
+    client: Client,
+    name: String,
+    url: Arc<OnceCell<String>>,
+}
+
+impl Triggers {
+    /// To the queue that `deploy` makes for a stack.
+    pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
+        Self {
+            client: Client::from_conf(config(connection).build()),
+            name: StackQueue::Work.name(stack),
+            url: Arc::default(),
+        }
+    }
+
+    /// Asks for a pass. Whether there is somebody to ask: without a stack there is no queue.
+    pub(crate) async fn send(&self, work: &Work) -> Result<bool, CloudError> {
+        let Some(url) = self.url().await? else {
+            return Ok(false);
+        };
+        self.client
+            .send_message()
+            .queue_url(url)
+            .message_body(work.to_message())
+            .message_group_id(work.group())
+            .message_deduplication_id(work.deduplication_of_audit())
+            .send()
+            .await
+            .map_err(|error| CloudError::from_sdk("sqs:SendMessage", error))?;
+        Ok(true)
+    }
+
+    async fn url(&self) -> Result<Option<String>, CloudError> {
+        if let Some(url) = self.url.get() {
+            return Ok(Some(url.clone()));
+        }
+        let found = queue_url(&self.client, &self.name).await?;
+        if let Some(url) = &found {
+            // Another may have been faster, with the same.
+            let _ = self.url.set(url.clone());
+        }
+        Ok(found)
+    }
+}

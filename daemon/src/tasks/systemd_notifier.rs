@@ -1,0 +1,159 @@
+//! Tells the service manager how the daemon is: ready, its status, and that everything makes progress.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::health::Health;
+use crate::supervisor::{Task, TaskContext, TaskError};
+use crate::systemd::{News, ServiceManager};
+
+/// Without a watchdog, promises are looked at this often.
+const UNWATCHED: Duration = Duration::from_secs(30);
+
+pub(crate) struct SystemdNotifier {
+    pub(crate) manager: Arc<ServiceManager>,
+    pub(crate) health: Health,
+    /// Set with the first READY: before it, there is nothing to reload from the manager's point of view.
+    pub(crate) announced: CancellationToken,
+}
+
+impl Task for SystemdNotifier {
+    const NAME: &'static str = "systemd";
+
+    async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
+        let shutdown = &ctx.shutdown;
+        // Half of the watchdog's time, as sd_watchdog_enabled(3) recommends.
+        let every = self.manager.watchdog().map_or(UNWATCHED, |time| time / 2);
+        let (mut status, mut stuck) = (String::new(), Vec::new());
+        let mut next_beat = Instant::now();
+        ctx.health.ok();
+        while !shutdown.is_cancelled() {
+            self.announce();
+            let now_status = self.health.status();
+            if now_status != status {
+                self.manager.tell(&[News::Status(&now_status)]);
+                status = now_status;
+            }
+            if Instant::now() >= next_beat {
+                next_beat = Instant::now() + every;
+                self.beat(&mut stuck);
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = self.health.changed() => {}
+                () = tokio::time::sleep_until(next_beat) => {}
+            }
+        }
+        self.manager.tell(&[News::Stopping]);
+        Ok(())
+    }
+}
+
+impl SystemdNotifier {
+    fn announce(&self) {
+        if !self.announced.is_cancelled() && self.health.unready().is_empty() {
+            info!("curfew is ready");
+            self.manager
+                .tell(&[News::Ready, News::Status(&self.health.status())]);
+            self.announced.cancel();
+        }
+    }
+
+    /// The watchdog is only fed while every task keeps its promises: nothing of ours can mend one that hangs, a restart can.
+    fn beat(&self, known: &mut Vec<String>) {
+        let stuck = self.health.stuck(Instant::now());
+        if stuck.is_empty() {
+            self.manager.tell(&[News::Watchdog]);
+        } else if stuck != *known {
+            error!(
+                tasks = stuck.join(", "),
+                "tasks are stuck: the watchdog is not fed any more"
+            );
+        }
+        *known = stuck;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use curfew_aws::clock::Clock;
+
+    /// A manager that listens, and what it heard.
+    struct Listening {
+        socket: UnixDatagram,
+        manager: Arc<ServiceManager>,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Listening {
+        fn new(watchdog: Duration) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("notify");
+            let socket = UnixDatagram::bind(&path).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let manager = ServiceManager::at(path.as_os_str(), Some(watchdog)).unwrap();
+            Self {
+                socket,
+                manager: Arc::new(manager),
+                _directory: directory,
+            }
+        }
+
+        fn heard(&self) -> Vec<String> {
+            let mut heard = Vec::new();
+            let mut buffer = [0; 4096];
+            while let Ok(length) = self.socket.recv(&mut buffer) {
+                heard.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+            }
+            heard
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ready_comes_with_the_first_pass_and_the_watchdog_ends_with_progress() {
+        let listening = Listening::new(Duration::from_secs(20));
+        let (health, shutdown) = (Health::default(), CancellationToken::new());
+        let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
+        let mut notifier = SystemdNotifier {
+            manager: Arc::clone(&listening.manager),
+            health: health.clone(),
+            announced: CancellationToken::new(),
+        };
+        let context = TaskContext {
+            clock: Clock::system(),
+            metrics: Metrics::default(),
+            health: health.begins(SystemdNotifier::NAME, None),
+            shutdown: shutdown.clone(),
+        };
+        let running = tokio::spawn(async move { notifier.run(&context).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let first = "STATUS=not ready: no pass has been made yet; configuration 0".to_owned();
+        assert_eq!(listening.heard(), [first, "WATCHDOG=1".to_owned()]);
+
+        reconcile.ok();
+        reconcile.expect_within(Duration::from_mins(1));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let heard = listening.heard();
+        assert!(heard[0].starts_with("READY=1\nSTATUS="), "{heard:?}");
+
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert_eq!(listening.heard(), ["WATCHDOG=1"; 5]);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(listening.heard().len(), 1, "the deadline ran out at 61 s");
+        reconcile.expect_within(Duration::from_mins(1));
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert_eq!(listening.heard()[0], "WATCHDOG=1");
+
+        shutdown.cancel();
+        running.await.unwrap().unwrap();
+        assert_eq!(listening.heard(), ["STOPPING=1"]);
+    }
+}

@@ -1,0 +1,394 @@
+//! What the watch task tells: transitions, holds that come and go, and a journal that can't be written.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use curfew_core::account_regions::AccountRegion;
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::memory::{Cause, Override, override_in_force};
+use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::transition::Transition;
+use curfew_journal::{JournalEntry, WriteReport};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::active_configuration::schedule_of;
+use crate::metrics::Metrics;
+use crate::notify::{Notification, Notifier};
+use crate::transitions::{InstanceObservation, RegionObservation};
+
+/// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
+/// can again.
+#[derive(Debug)]
+pub(crate) struct TransitionNotifier {
+    notifier: Notifier,
+    metrics: Metrics,
+    schedule_set: Arc<ScheduleSet>,
+    overrides: KnownOverrides,
+    under_way: EdgesInFlight,
+    /// Since when the journal can't be written.
+    unwritable: Option<Timestamp>,
+}
+
+impl TransitionNotifier {
+    pub(crate) fn new(
+        notifier: Notifier,
+        metrics: Metrics,
+        schedule_set: Arc<ScheduleSet>,
+    ) -> Self {
+        Self {
+            notifier,
+            metrics,
+            schedule_set,
+            overrides: KnownOverrides::default(),
+            under_way: EdgesInFlight::default(),
+            unwritable: None,
+        }
+    }
+
+    /// Goes by other schedules from now on.
+    pub(crate) fn manage(&mut self, schedule_set: &Arc<ScheduleSet>) {
+        self.schedule_set = Arc::clone(schedule_set);
+    }
+
+    /// A look at instances.
+    pub(crate) fn observe(&mut self, seen: &InstanceObservation, now: Timestamp) {
+        if let InstanceObservation::Events(told) = seen
+            && let Some(newest) = told.events.iter().map(|event| event.at).max()
+        {
+            let lag = now.duration_since(newest);
+            self.metrics.queue_lag(lag.try_into().unwrap_or_default());
+        }
+        let mut news = Vec::new();
+        match seen {
+            InstanceObservation::Fleet(looks) => {
+                for RegionObservation {
+                    account_region,
+                    instances,
+                    ..
+                } in looks
+                {
+                    news.extend(self.overrides.news(
+                        Some(account_region),
+                        instances,
+                        &self.schedule_set,
+                        now,
+                    ));
+                    self.overrides.forget_all_but(account_region, instances);
+                    self.under_way.forget_all_but(&self.overrides);
+                }
+            }
+            InstanceObservation::Events(told) => {
+                news.extend(
+                    self.overrides
+                        .news(None, &told.instances, &self.schedule_set, now),
+                );
+            }
+        }
+        for notification in news {
+            self.notifier.tell(&notification);
+        }
+    }
+
+    /// The journal was written, or could not be, and so many transitions wait for it now.
+    pub(crate) fn wrote(&mut self, written: &WriteReport, now: Timestamp) {
+        self.metrics.journal_written(written.error.is_none());
+        if let Some(replaced) = &written.replaced {
+            self.notifier
+                .tell(&Notification::journal_replaced(replaced, now));
+        }
+        match (&written.error, self.unwritable) {
+            (Some(error), None) => {
+                self.notifier
+                    .tell(&Notification::unwritable(error, written.waiting, now));
+                self.unwritable = Some(now);
+            }
+            (None, Some(since)) => {
+                let (kept, lost) = (written.entries.len(), written.lost);
+                self.notifier
+                    .tell(&Notification::writable(since, kept, lost, now));
+                self.unwritable = None;
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// New entries of the journal.
+    pub(crate) fn journalled(&mut self, entries: &[JournalEntry]) {
+        for entry in entries {
+            self.metrics.journalled(&entry.transition);
+            if let Some(latency) = self.under_way.latency(&entry.transition) {
+                self.metrics.edge_done(latency);
+            }
+            if let Some(notification) = Notification::transition(&entry.transition) {
+                self.notifier.tell(&notification);
+            }
+        }
+    }
+}
+
+/// The edges whose instances are on their way. The journal tells an edge with the change that it began (running to stopping), and its
+/// latency is known only when that has ended (stopping to stopped).
+#[derive(Debug, Default)]
+struct EdgesInFlight(HashMap<InstanceId, Timestamp>);
+
+impl EdgesInFlight {
+    /// How long after its edge an instance came to rest, if a transition is that.
+    fn latency(&mut self, transition: &Transition) -> Option<SignedDuration> {
+        let id = &transition.instance;
+        match transition.to {
+            InstanceState::Pending | InstanceState::Stopping => {
+                match transition.edge {
+                    Some(edge) => self.0.insert(id.clone(), edge),
+                    // Somebody else's doing.
+                    None => self.0.remove(id),
+                };
+                None
+            }
+            InstanceState::Running | InstanceState::Stopped => {
+                let begun = self.0.remove(id);
+                // The same cause, or it turned back: then nothing was reached.
+                let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Override(_));
+                let edge = transition.edge.or(begun).filter(|_| reached)?;
+                Some(transition.at.duration_since(edge))
+            }
+            InstanceState::ShuttingDown | InstanceState::Terminated | InstanceState::Other => {
+                self.0.remove(id);
+                None
+            }
+        }
+    }
+
+    /// Those that are not there any more have no end to wait for.
+    fn forget_all_but(&mut self, there: &KnownOverrides) {
+        self.0.retain(|id, _| there.0.contains_key(id));
+    }
+}
+
+/// The overrides that were there at the last look.
+#[derive(Debug, Default)]
+struct KnownOverrides(HashMap<InstanceId, KnownOverride>);
+
+/// What was last seen of an instance.
+#[derive(Debug)]
+struct KnownOverride {
+    /// Where a look has found it; an event does not tell.
+    account_region: Option<AccountRegion>,
+    override_: Option<Override>,
+}
+
+impl KnownOverrides {
+    /// The overrides that came and went since the last look at these instances. An instance that is seen for the first time has no
+    /// news: its override may be days old.
+    fn news(
+        &mut self,
+        account_region: Option<&AccountRegion>,
+        instances: &[Instance],
+        schedule_set: &ScheduleSet,
+        now: Timestamp,
+    ) -> Vec<Notification> {
+        let mut news = Vec::new();
+        for instance in instances {
+            // Where it can't be read, nobody knows what it says now.
+            let Ok(override_) = override_in_force(&instance.tags, now) else {
+                continue;
+            };
+            let known = KnownOverride {
+                account_region: account_region.cloned(),
+                override_: override_.clone(),
+            };
+            let Some(before) = self.0.insert(instance.id.clone(), known) else {
+                continue;
+            };
+            if let (None, Some(known)) = (account_region, self.0.get_mut(&instance.id)) {
+                known.account_region = before.account_region;
+            }
+            let notification = match (before.override_, override_) {
+                (before, Some(override_)) if before.as_ref() != Some(&override_) => {
+                    Notification::held(instance, &override_, now)
+                }
+                (Some(before), None) => Notification::released(instance, &before, now),
+                _ => continue,
+            };
+            news.push(notification.of_schedule(schedule_of(schedule_set, instance)));
+        }
+        news
+    }
+
+    /// An account-region shows all that is there: what it does not show is gone. Of one that does not answer nothing is forgotten: what
+    /// changed there meanwhile is news when it does.
+    fn forget_all_but(&mut self, account_region: &AccountRegion, instances: &[Instance]) {
+        let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
+        self.0.retain(|id, known| {
+            known.account_region.as_ref() != Some(account_region) || there.contains(id)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::TestSink;
+    use crate::test_support::{self, at};
+    use curfew_core::memory::{OVERRIDE_TAG, REQUEST_TAG};
+    use curfew_journal::{JournalError, JournalReplacement};
+
+    fn schedule_set() -> ScheduleSet {
+        test_support::schedule_set(test_support::OFFICE)
+    }
+
+    fn instance(state: InstanceState, tags: &[(&str, &str)]) -> Instance {
+        let tags = [tags, &[("Name", "web")]].concat();
+        test_support::instance("i-0abc1234def567890", state, &tags)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_journal_that_cannot_be_written_is_told_once_and_what_was_lost_when_it_can_again() {
+        let (notifier, overheard) = TestSink::new();
+        let mut watched =
+            TransitionNotifier::new(notifier, Metrics::default(), Arc::new(schedule_set()));
+        let failed = |waiting| WriteReport {
+            waiting,
+            error: Some(JournalError::Taken {
+                path: "/var/lib/curfew/journal.sqlite".into(),
+            }),
+            ..WriteReport::default()
+        };
+        watched.wrote(&WriteReport::default(), at("12:00:00"));
+        assert_eq!(overheard.told().await, [""; 0]);
+        watched.wrote(&failed(1), at("12:01:00"));
+        watched.wrote(&failed(2), at("12:02:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"Curfew: the journal `/var/lib/curfew/journal.sqlite` is written by another `curfew run`; end the other one, or give each its own `[daemon] state_dir`: two daemons are no use to each other. Schedules are kept; 1 transition waits in memory"
+        );
+        let written = WriteReport {
+            lost: 3,
+            ..WriteReport::default()
+        };
+        watched.wrote(&written, at("12:13:30"));
+        watched.wrote(&WriteReport::default(), at("12:14:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"Curfew: the journal can be written again after 12m 30s: 0 transitions were written, 3 were lost"
+        );
+        watched.wrote(&failed(0), at("12:15:00"));
+        assert_eq!(overheard.told().await.len(), 1, "it begins anew");
+        let replaced = WriteReport {
+            replaced: Some(JournalReplacement::Broken {
+                kept: "/var/lib/curfew/journal.sqlite.broken-1".into(),
+            }),
+            ..WriteReport::default()
+        };
+        watched.wrote(&replaced, at("12:16:00"));
+        let removed = WriteReport {
+            replaced: Some(JournalReplacement::Detached {
+                path: "/var/lib/curfew/journal.sqlite".into(),
+            }),
+            ..WriteReport::default()
+        };
+        watched.wrote(&removed, at("12:17:00"));
+        insta::assert_snapshot!(
+            overheard.told().await.join("\n"),
+            @"
+        Curfew: the journal was broken; the old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`. A new one has begun: `curfew history` shows nothing from before
+        Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
+        Curfew: the journal `/var/lib/curfew/journal.sqlite` was removed or moved while the daemon ran. A new one has begun: `curfew history` shows nothing from before
+        "
+        );
+    }
+
+    #[test]
+    fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
+        let override_ = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
+        // A newer request ends it, and no pass removes a person's tag.
+        let free = instance(
+            InstanceState::Running,
+            &[
+                ("Schedule", "office"),
+                (OVERRIDE_TAG, override_),
+                (REQUEST_TAG, "2026-11-23T12:00:30Z start by alice"),
+            ],
+        );
+        let upheld = instance(
+            InstanceState::Running,
+            &[("Schedule", "office"), (OVERRIDE_TAG, override_)],
+        );
+        let mut overrides = KnownOverrides::default();
+        let mut news = |instance: &Instance, now: &str| {
+            let news = overrides.news(
+                None,
+                std::slice::from_ref(instance),
+                &schedule_set(),
+                at(now),
+            );
+            news.iter()
+                .map(Notification::sentence)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(news(&upheld, "12:00:00"), "", "it may be days old");
+        let early = news(&free, "12:01:00");
+        assert_eq!(
+            early,
+            "web (i-0abc1234def567890): free again: the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
+        );
+        let placed = news(&upheld, "12:02:00");
+        assert_eq!(
+            placed,
+            "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
+        );
+        assert_eq!(news(&upheld, "12:03:00"), "");
+        assert!(news(&upheld, "22:00:05").ends_with("is over"));
+    }
+
+    #[test]
+    fn the_latency_of_an_edge_is_known_when_its_instance_has_come_to_rest() {
+        use InstanceState::{Pending, Running, Stopped, Stopping};
+        let transition = |from, to, time: &str, edge: Option<&str>, cause: &str| Transition {
+            instance: "i-0abc1234def567890".parse().unwrap(),
+            name: None,
+            from,
+            to,
+            at: at(time),
+            cause: cause.parse().unwrap(),
+            schedule: None,
+            region: curfew_core::instance::Region::new("eu-west-3"),
+            account: curfew_core::instance::AccountId::new("123456789012"),
+            edge: edge.map(at),
+            evidence: curfew_core::transition::Evidence::Look,
+            by: None,
+            instance_type: None,
+        };
+        let mut under_way = EdgesInFlight::default();
+        let mut latency = |from, to, time: &str, edge: Option<&str>, cause: &str| {
+            let latency = under_way.latency(&transition(from, to, time, edge, cause));
+            latency.map(|latency| latency.as_secs())
+        };
+        let office = "schedule office";
+        let edge = Some("20:00:00");
+        assert_eq!(latency(Running, Stopping, "20:00:03", edge, office), None);
+        assert_eq!(
+            latency(Stopping, Stopped, "20:01:10", None, office),
+            Some(70)
+        );
+        // InstanceObservation at rest at once, as on an emulator.
+        assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
+        // Somebody else's change has no edge, and neither has a start that falls back.
+        assert_eq!(
+            latency(Stopped, Pending, "21:00:00", None, "external"),
+            None
+        );
+        assert_eq!(
+            latency(Pending, Running, "21:01:00", None, "external"),
+            None
+        );
+        assert_eq!(
+            latency(Stopped, Pending, "08:00:05", Some("08:00:00"), office),
+            None
+        );
+        assert_eq!(
+            latency(Pending, Stopped, "08:00:30", None, "external"),
+            None
+        );
+    }
+}

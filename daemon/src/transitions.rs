@@ -1,0 +1,252 @@
+//! What is known of every instance, and what a look or an event means beside it: one stream of transitions, each once, in order for
+//! each instance.
+//!
+//! Events say what happened, and when; a look says what is, and why (the tags). Either may come first, late or never, so an event
+//! that does not follow on what is known waits for the one before it, and a look that finds something new waits for the events of
+//! it, where events come at all. What neither told, and must have happened, is inferred, and says so.
+
+mod causes;
+mod event_stream;
+mod events;
+mod observation;
+mod observations;
+mod recent_actions;
+mod state_change;
+mod tracked_instance;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use curfew_core::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
+use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::transition::Sighting;
+use jiff::{SignedDuration, Timestamp};
+
+use self::event_stream::EventStream;
+use self::tracked_instance::TrackedInstance;
+use crate::active_configuration::{ActiveConfiguration, schedule_of};
+use curfew_journal::{Attribution, CoverageObservation, TransitionRecord};
+
+pub(crate) use self::event_stream::VISIBILITY_TIMEOUT;
+pub(crate) use self::observation::{EventBatch, InstanceObservation, RegionObservation};
+pub(crate) use self::recent_actions::RecentActions;
+pub(crate) use self::state_change::{CloudTrailCall, StateChangeEvent, StateChangeMessage};
+
+/// A time without looks that is no gap: an hour costs more than what may go unseen in it.
+const BRIDGED: SignedDuration = SignedDuration::from_mins(10);
+/// Events wait in the queue for four days, so a shorter absence is no gap where they are read afterwards (`deploy/stack.yaml`).
+const BRIDGED_BY_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
+
+/// What is known of every instance.
+#[derive(Debug)]
+pub(crate) struct TransitionTracker {
+    known: HashMap<InstanceId, TrackedInstance>,
+    schedule_set: Arc<ScheduleSet>,
+    /// The other accounts: what is not theirs is the own account's.
+    others: HashSet<AccountId>,
+    /// The own account, once one of its instances was seen.
+    own: Option<AccountId>,
+    event_stream: EventStream,
+    /// The region whose events come.
+    home: Option<Region>,
+    recent_actions: RecentActions,
+    calls: VecDeque<CloudTrailCall>,
+    attributions: Vec<Attribution>,
+    finished: Vec<String>,
+}
+
+impl TransitionTracker {
+    /// Goes on from what the journal knows: what changed while nobody watched is found at the first look, or told by the events
+    /// that have waited.
+    pub(crate) fn new(known: HashMap<InstanceId, Sighting>, now: &ActiveConfiguration) -> Self {
+        let mut ledger = Self::of(known, Arc::clone(&now.schedule_set));
+        ledger.manage(now);
+        ledger
+    }
+
+    fn of(known: HashMap<InstanceId, Sighting>, schedule_set: Arc<ScheduleSet>) -> Self {
+        let known = known
+            .into_iter()
+            .map(|(id, sighting)| (id, TrackedInstance::new(sighting)));
+        Self {
+            known: known.collect(),
+            schedule_set,
+            others: HashSet::new(),
+            own: None,
+            event_stream: EventStream::Absent,
+            home: None,
+            recent_actions: RecentActions::default(),
+            calls: VecDeque::new(),
+            attributions: Vec::new(),
+            finished: Vec::new(),
+        }
+    }
+
+    /// Goes by other configuration from now on.
+    pub(crate) fn manage(&mut self, now: &ActiveConfiguration) {
+        self.schedule_set = Arc::clone(&now.schedule_set);
+        let account_regions = now.organisation.account_regions().iter();
+        self.others = account_regions
+            .filter_map(|one| one.account_region.account.clone())
+            .collect();
+    }
+
+    /// The same where a queue is asked for the events of `region` from `now` on. `delivered` says whether it has delivered any before.
+    #[must_use]
+    pub(crate) fn with_events(self, region: Region, delivered: bool, now: Timestamp) -> Self {
+        Self {
+            event_stream: EventStream::of_queue(delivered, now),
+            home: Some(region),
+            ..self
+        }
+    }
+
+    /// The same where this process acts too.
+    #[must_use]
+    pub(crate) fn with_actions(self, recent_actions: RecentActions) -> Self {
+        Self {
+            recent_actions,
+            ..self
+        }
+    }
+
+    /// Returns what an observation at `now` adds to the journal.
+    pub(crate) fn apply(
+        &mut self,
+        observation: InstanceObservation,
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
+        let mut records = match observation {
+            InstanceObservation::Fleet(regions) => {
+                let mut records = Vec::new();
+                for region in &regions {
+                    if region.account_region.account.is_none() {
+                        let owner = region.instances.first().map(|one| one.account.clone());
+                        self.own = owner.or(self.own.take());
+                    }
+                    for instance in &region.instances {
+                        records.extend(self.apply_instance(instance, region.begun, now));
+                    }
+                }
+                records.extend(self.detect_missing(&regions, now));
+                records
+            }
+            InstanceObservation::Events(batch) => self.apply_events(batch, now),
+        };
+        records.extend(self.flush_overdue(now));
+        records
+    }
+
+    /// The events that need no record, since the last time that somebody asked.
+    pub(crate) fn take_finished(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Whom CloudTrail has named, likewise.
+    pub(crate) fn take_attributions(&mut self) -> Vec<Attribution> {
+        std::mem::take(&mut self.attributions)
+    }
+
+    /// Whether something is under way, so that it is worth looking often.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.known.values().any(TrackedInstance::is_busy)
+    }
+
+    /// Whether events tell of every change, so that looks only check them.
+    pub(crate) fn has_event_stream(&self, now: Timestamp) -> bool {
+        self.event_stream.tells(now)
+    }
+
+    /// What the journal is to note of looks at everything; nothing, while events that have waited are still being read.
+    pub(crate) fn coverage(
+        &self,
+        looks: &[RegionObservation],
+        now: Timestamp,
+    ) -> Vec<CoverageObservation> {
+        let events_tell = self.event_stream.tells(now);
+        let caught_up = self.event_stream.may_decide(Timestamp::MIN, now);
+        let watch = |look: &RegionObservation| {
+            let account = look
+                .account_region
+                .account
+                .clone()
+                .or_else(|| self.own.clone())?;
+            let home = look.account_region.account.is_none()
+                && self.home.as_ref() == Some(&look.account_region.region);
+            let bridges = if home && events_tell {
+                BRIDGED_BY_EVENTS
+            } else {
+                BRIDGED
+            };
+            let region = look.account_region.region.clone();
+            (caught_up || !home).then_some(CoverageObservation {
+                account,
+                region,
+                at: look.begun,
+                bridges,
+            })
+        };
+        looks.iter().filter_map(watch).collect()
+    }
+
+    /// Everything that is known, for a journal that begins anew.
+    pub(crate) fn everything(&self) -> Vec<TransitionRecord> {
+        let settled = self.known.iter();
+        let settled = settled.filter(|(_, known)| known.unexplained.is_empty());
+        settled
+            .map(|(id, known)| TransitionRecord {
+                instance: id.clone(),
+                transition: None,
+                event: None,
+                sighting: Some(known.sighting.clone()),
+            })
+            .collect()
+    }
+
+    /// Writes what nothing explains as it stands. What events told comes again after the end, and is explained then.
+    pub(crate) fn flush_all(&mut self) -> Vec<TransitionRecord> {
+        let by_looks =
+            |known: &TrackedInstance| known.unexplained.iter().all(|one| one.event.is_none());
+        let ids = self.known.iter().filter(|(_, known)| by_looks(known));
+        let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
+        ids.iter().flat_map(|id| self.flush(id)).collect()
+    }
+
+    fn first(
+        &mut self,
+        instance: &Instance,
+        state: InstanceState,
+        since: Timestamp,
+    ) -> TransitionRecord {
+        let sighting = Sighting {
+            state,
+            since: Some(since),
+            schedule: schedule_of(&self.schedule_set, instance),
+            ..Sighting::of(instance, None)
+        };
+        let known = TrackedInstance::new(sighting.clone());
+        self.known.insert(instance.id.clone(), known);
+        TransitionRecord {
+            instance: instance.id.clone(),
+            transition: None,
+            event: None,
+            sighting: Some(sighting),
+        }
+    }
+
+    /// The stream of events that tells of this instance.
+    fn event_stream_for(&self, id: &InstanceId) -> EventStream {
+        let home = self.known.get(id).is_some_and(|known| {
+            self.home.as_ref() == Some(&known.sighting.region)
+                && !self.others.contains(&known.sighting.account)
+        });
+        if home {
+            self.event_stream
+        } else {
+            EventStream::Absent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

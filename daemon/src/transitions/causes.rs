@@ -1,0 +1,141 @@
+//! What becomes of a transition that was found: it is written once something explains it, or once nothing will.
+
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::memory::Cause;
+use curfew_core::transition::{Evidence, Transition, direction, explained};
+use curfew_journal::TransitionRecord;
+use jiff::{SignedDuration, Timestamp};
+
+use super::tracked_instance::{ChangeSource, TrackedInstance, UnattributedTransition};
+use super::{CloudTrailCall, TransitionTracker};
+
+/// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
+const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);
+/// What nobody could look at for this long is written without an explanation.
+const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+impl TransitionTracker {
+    pub(crate) fn commit(
+        &mut self,
+        found: Transition,
+        event: Option<String>,
+        source: ChangeSource<'_>,
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
+        let found = self.attribute(found);
+        let id = found.instance.clone();
+        let Some(known) = self.known.get_mut(&id) else {
+            return Vec::new();
+        };
+        let before = known.sighting.clone();
+        known.advance(&found, source);
+        let explained = is_explained(&found);
+        let ended = found.to == InstanceState::Terminated;
+        known.unexplained.push(UnattributedTransition {
+            before,
+            transition: found,
+            event,
+            found: now,
+        });
+        if ended || (explained && known.unexplained.len() == 1) {
+            self.flush(&id)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Looks for the cause of what nothing explains yet, now that there is a look at the instance.
+    pub(crate) fn explain(&mut self, instance: &Instance, now: Timestamp) -> Vec<TransitionRecord> {
+        let Some(known) = self.known.get_mut(&instance.id) else {
+            return Vec::new();
+        };
+        if known.unexplained.is_empty() {
+            return Vec::new();
+        }
+        let mut unexplained = std::mem::take(&mut known.unexplained);
+        let mut previous: Option<Cause> = None;
+        for one in &mut unexplained {
+            if previous.is_some() {
+                one.before.cause = previous;
+            }
+            if one.transition.evidence != Evidence::Inference {
+                let transition = one.transition.clone();
+                let transition = explained(transition, &one.before, instance, &self.schedule_set);
+                one.transition = self.attribute(transition);
+            }
+            previous = Some(one.transition.cause.clone());
+        }
+        let waited =
+            |one: &UnattributedTransition| now.duration_since(one.found) >= EXPLAINED_WITHIN;
+        let enough = unexplained
+            .iter()
+            .all(|one| is_explained(&one.transition) || waited(one));
+        if let Some(known) = self.known.get_mut(&instance.id) {
+            known.sighting.cause = previous.or(known.sighting.cause.take());
+            known.unexplained = unexplained;
+        }
+        if enough {
+            self.flush(&instance.id)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Writes the changes of an instance as they stand.
+    pub(crate) fn flush(&mut self, id: &InstanceId) -> Vec<TransitionRecord> {
+        let Some(known) = self.known.get_mut(id) else {
+            return Vec::new();
+        };
+        let ended = known.sighting.state == InstanceState::Terminated;
+        let sighting = (!ended).then(|| known.sighting.clone());
+        let changes = known.unexplained.drain(..);
+        let records = changes.map(|one| TransitionRecord {
+            instance: id.clone(),
+            transition: Some(one.transition),
+            event: one.event,
+            sighting: sighting.clone(),
+        });
+        let records = records.collect();
+        if ended {
+            let held = self.release(id).into_iter().map(|held| held.event.id);
+            self.finished.extend(held);
+            self.known.remove(id);
+        }
+        records
+    }
+
+    /// What could not be looked at for too long is written all the same.
+    pub(crate) fn flush_overdue(&mut self, now: Timestamp) -> Vec<TransitionRecord> {
+        let overdue = |known: &TrackedInstance| {
+            let first = known.unexplained.first();
+            first.is_some_and(|one| now.duration_since(one.found) >= LOOKED_AT_WITHIN)
+        };
+        let ids = self.known.iter().filter(|(_, known)| overdue(known));
+        let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
+        ids.iter().flat_map(|id| self.flush(id)).collect()
+    }
+
+    /// What this process did itself, or else whom CloudTrail names.
+    fn attribute(&self, found: Transition) -> Transition {
+        let found = self.recent_actions.explain(found);
+        let fits = |call: &&CloudTrailCall| {
+            let later = found.at.duration_since(call.at);
+            let soon =
+                -SignedDuration::from_secs(1) <= later && later <= SignedDuration::from_mins(1);
+            soon && call.to.contains(&found.to) && call.instances.contains(&found.instance)
+        };
+        match self.calls.iter().find(fits) {
+            Some(call) if found.cause == Cause::External => Transition {
+                by: Some(call.by.clone()),
+                ..found
+            },
+            _ => found,
+        }
+    }
+}
+
+fn is_explained(transition: &Transition) -> bool {
+    transition.cause != Cause::External
+        || transition.evidence == Evidence::Inference
+        || direction(transition.to).is_none()
+}

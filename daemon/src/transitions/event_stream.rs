@@ -1,0 +1,127 @@
+//! Whether EC2 tells of changes by events, so that what a look finds had better wait for them.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// An event is in the queue within a second or two of its change; a look that finds the change first waits this long for it.
+const DELIVERY_DELAY: SignedDuration = SignedDuration::from_secs(5);
+/// The queue is asked every 20 seconds. A queue that has not answered for this long tells nothing.
+const STALE_AFTER: SignedDuration = SignedDuration::from_mins(2);
+
+/// What another daemon had received when it was killed is hidden for so long, and comes then.
+pub(crate) const VISIBILITY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is known of the stream of events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum EventStream {
+    /// There is no queue.
+    #[default]
+    Absent,
+    /// There is one.
+    Queue {
+        /// Whether it has ever told of anything: emulators have queues, and no events of EC2.
+        has_delivered: bool,
+        /// When it was first asked.
+        begun: Timestamp,
+        /// When it last answered; until it has, when it was first asked.
+        answered: Timestamp,
+        /// When it was last found to have nothing more.
+        drained: Option<Timestamp>,
+    },
+}
+
+impl EventStream {
+    /// The stream of a queue that is asked from `now` on.
+    pub(crate) fn of_queue(has_delivered: bool, now: Timestamp) -> Self {
+        Self::Queue {
+            has_delivered,
+            begun: now,
+            answered: now,
+            drained: None,
+        }
+    }
+
+    /// Notes an answer of the queue.
+    pub(crate) fn answered(&mut self, events: bool, empty: bool, now: Timestamp) {
+        if let Self::Queue {
+            has_delivered,
+            answered,
+            drained,
+            ..
+        } = self
+        {
+            *has_delivered |= events;
+            *answered = now;
+            if empty {
+                *drained = Some(now);
+            }
+        }
+    }
+
+    /// Whether events are what tells of changes now.
+    pub(crate) fn tells(&self, now: Timestamp) -> bool {
+        match *self {
+            Self::Absent => false,
+            Self::Queue {
+                has_delivered,
+                answered,
+                drained,
+                ..
+            } => {
+                (has_delivered || drained.is_none()) && now.duration_since(answered) <= STALE_AFTER
+            }
+        }
+    }
+
+    /// Whether an event that tells of what was noticed at `noticed` would have been received by now, so that a look may decide.
+    pub(crate) fn may_decide(&self, noticed: Timestamp, now: Timestamp) -> bool {
+        let Self::Queue { drained, begun, .. } = *self else {
+            return true;
+        };
+        let since = |drained: Timestamp| {
+            drained.duration_since(noticed) >= DELIVERY_DELAY
+                && drained.duration_since(begun) >= VISIBILITY_TIMEOUT
+        };
+        !self.tells(now) || drained.is_some_and(since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn without_a_queue_and_with_one_that_never_tells_a_look_decides_at_once() {
+        assert!(EventStream::Absent.may_decide(at(0), at(0)));
+        let mut stream = EventStream::of_queue(false, at(0));
+        assert!(!stream.may_decide(at(0), at(0)), "it may be full");
+        stream.answered(false, true, at(1));
+        assert!(stream.may_decide(at(1), at(1)));
+    }
+
+    #[test]
+    fn where_events_come_a_look_waits_for_those_on_their_way() {
+        let mut stream = EventStream::of_queue(false, at(0));
+        stream.answered(true, false, at(1));
+        assert!(!stream.may_decide(at(0), at(20)), "there may be more");
+        stream.answered(false, true, at(20));
+        assert!(
+            !stream.may_decide(at(15), at(20)),
+            "some may be hidden yet, from a daemon that was killed"
+        );
+        stream.answered(false, true, at(30));
+        assert!(stream.may_decide(at(25), at(30)));
+        assert!(!stream.may_decide(at(26), at(30)));
+    }
+
+    #[test]
+    fn a_queue_that_does_not_answer_any_more_keeps_nothing_back() {
+        let mut stream = EventStream::of_queue(true, at(0));
+        stream.answered(true, false, at(1));
+        assert!(!stream.may_decide(at(2), at(121)));
+        assert!(stream.may_decide(at(2), at(122)));
+    }
+}

@@ -1,0 +1,40 @@
+//! What the daemon observes: complete descriptions of account-regions, and batches of events.
+
+use curfew_core::account_regions::AccountRegion;
+use curfew_core::instance::Instance;
+use jiff::Timestamp;
+
+use super::state_change::{CloudTrailCall, StateChangeEvent};
+
+/// An observation of instances.
+#[derive(Clone, Debug)]
+pub(crate) enum InstanceObservation {
+    /// Every instance of these account-regions: one that is missing is gone. Nothing is said of an account-region that did not answer.
+    Fleet(Vec<RegionObservation>),
+    /// Events. Nothing is said of other instances.
+    Events(EventBatch),
+}
+
+/// Every instance of one account-region.
+#[derive(Clone, Debug)]
+pub(crate) struct RegionObservation {
+    /// The account-region.
+    pub account_region: AccountRegion,
+    /// When the request began: no state in it is older.
+    pub begun: Timestamp,
+    /// The instances.
+    pub instances: Vec<Instance>,
+}
+
+/// Messages of the queue of state changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventBatch {
+    /// Changes of state.
+    pub events: Vec<StateChangeEvent>,
+    /// Calls that caused changes.
+    pub calls: Vec<CloudTrailCall>,
+    /// The instances of the events as EC2 described them since, as far as it answered.
+    pub instances: Vec<Instance>,
+    /// Whether the queue had nothing more.
+    pub drained: bool,
+}

@@ -1,0 +1,191 @@
+//! What a look adds: what it alone shows, once the events that would tell of it have had their time, and what must have happened
+//! in between.
+
+use std::collections::HashSet;
+
+use curfew_core::account_regions::AccountRegion;
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::timetable::Action;
+use curfew_core::transition::{Sighting, direction, disappearance, inferred, transition};
+use curfew_journal::TransitionRecord;
+use jiff::{SignedDuration, Timestamp};
+
+use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder};
+use super::{RegionObservation, TransitionTracker};
+use crate::active_configuration::schedule_of;
+
+/// A look is not quite up to date: EC2 answers from copies, which follow within seconds. An event of this time before is news.
+const UP_TO_DATE: SignedDuration = SignedDuration::from_secs(10);
+
+impl TransitionTracker {
+    pub(crate) fn apply_instance(
+        &mut self,
+        instance: &Instance,
+        begun: Timestamp,
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
+        if !self.known.contains_key(&instance.id) {
+            return vec![self.first(instance, instance.state, begun)];
+        }
+        let mut records = self.explain(instance, now);
+        let stream = self.event_stream_for(&instance.id);
+        let schedule = schedule_of(&self.schedule_set, instance);
+        let Some(known) = self.known.get_mut(&instance.id) else {
+            return records;
+        };
+        if known.agrees_with(instance) {
+            known.noticed = None;
+            if stream.may_decide(Timestamp::MIN, now) {
+                known.looked = known.looked.max(begun.checked_sub(UP_TO_DATE).ok());
+            }
+            let past = known.past(|received| stream.may_decide(received, now));
+            self.finished.extend(past);
+            let current = Sighting {
+                since: known.sighting.since,
+                schedule,
+                ..Sighting::of(instance, known.sighting.cause.clone())
+            };
+            if known.unexplained.is_empty() && current != known.sighting {
+                known.sighting = current.clone();
+                records.push(TransitionRecord {
+                    instance: instance.id.clone(),
+                    transition: None,
+                    event: None,
+                    sighting: Some(current),
+                });
+            }
+            return records;
+        }
+        let noticed = *known.noticed.get_or_insert(now);
+        if stream.may_decide(noticed, now) {
+            known.noticed = None;
+            records.extend(self.conclude(instance, begun, now));
+        }
+        records
+    }
+
+    /// No more events are coming: what was told and what is seen have to do.
+    fn conclude(
+        &mut self,
+        instance: &Instance,
+        begun: Timestamp,
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
+        let id = &instance.id;
+        let mut records = Vec::new();
+        for BufferedEvent { event, .. } in self.release(id) {
+            match self
+                .known
+                .get(id)
+                .map(|known| known.place(&event, Some(instance)))
+            {
+                None | Some(EventOrder::Stale) => self.finished.push(event.id),
+                Some(EventOrder::Next) => {
+                    records.extend(self.apply_event(event, Some(instance), now));
+                }
+                Some(EventOrder::Early) => {
+                    records.extend(self.infer_missing(instance, event.state, event.at, now));
+                    records.extend(self.apply_event(event, Some(instance), now));
+                }
+            }
+        }
+        let Some(known) = self.known.get(id) else {
+            return records;
+        };
+        if let Some(launched) = known.started_since(instance) {
+            records.extend(self.infer_missing(instance, InstanceState::Pending, launched, now));
+            if direction(instance.state) == Some(Action::Stop) {
+                records.extend(self.infer_missing(instance, instance.state, launched, now));
+            }
+        }
+        let Some(known) = self.known.get(id) else {
+            return records;
+        };
+        if let Some(found) = transition(&known.sighting, instance, &self.schedule_set, now) {
+            let source = ChangeSource::Observation(instance, begun);
+            records.extend(self.commit(found, None, source, now));
+        }
+        records
+    }
+
+    /// Infers what must have happened before an instance can have come to state `to`: one that runs can't start, and one that is
+    /// stopped can't stop.
+    fn infer_missing(
+        &mut self,
+        instance: &Instance,
+        to: InstanceState,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
+        let Some(known) = self.known.get(&instance.id) else {
+            return Vec::new();
+        };
+        let missing = match (direction(known.sighting.state), direction(to)) {
+            (Some(Action::Start), Some(Action::Start)) => InstanceState::Stopped,
+            (Some(Action::Stop), Some(Action::Stop)) => InstanceState::Running,
+            _ => return Vec::new(),
+        };
+        let found = inferred(
+            &instance.id,
+            &known.sighting,
+            missing,
+            at,
+            instance,
+            &self.schedule_set,
+        );
+        self.commit(found, None, ChangeSource::Between(at), now)
+    }
+
+    /// An instance that two complete looks in a row at its account and region do not list is gone.
+    pub(crate) fn detect_missing(
+        &mut self,
+        looks: &[RegionObservation],
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
+        let instances = looks.iter().flat_map(|look| &look.instances);
+        let present: HashSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
+        let missing: Vec<InstanceId> = self
+            .known
+            .iter()
+            .filter(|(id, _)| !present.contains(id))
+            .filter(|(_, known)| {
+                looks
+                    .iter()
+                    .any(|look| self.covers(&look.account_region, &known.sighting))
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut records = Vec::new();
+        for id in missing {
+            let stream = self.event_stream_for(&id);
+            let Some(known) = self.known.get_mut(&id) else {
+                continue;
+            };
+            let Some(noticed) = known.noticed.replace(known.noticed.unwrap_or(now)) else {
+                continue;
+            };
+            if stream.may_decide(noticed, now) {
+                records.extend(self.flush(&id));
+                let held = self.release(&id).into_iter().map(|held| held.event.id);
+                self.finished.extend(held);
+                if let Some(known) = self.known.remove(&id) {
+                    records.push(TransitionRecord {
+                        transition: Some(disappearance(&id, &known.sighting, noticed)),
+                        instance: id,
+                        event: None,
+                        sighting: None,
+                    });
+                }
+            }
+        }
+        records
+    }
+
+    fn covers(&self, account_region: &AccountRegion, sighting: &Sighting) -> bool {
+        let account = match (&account_region.account, &self.own) {
+            (Some(account), _) | (None, Some(account)) => sighting.account == *account,
+            (None, None) => !self.others.contains(&sighting.account),
+        };
+        account && sighting.region == account_region.region
+    }
+}

@@ -1,0 +1,200 @@
+//! One instance as far as it is known: what of an event or a look is news of it.
+
+use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::memory::{LAST_TAG, Last};
+use curfew_core::timetable::{Action, EARLY_TRIGGER};
+use curfew_core::transition::{Sighting, Transition, direction};
+use jiff::{Timestamp, Unit};
+
+use super::StateChangeEvent;
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct TrackedInstance {
+    /// The last state that was told of or seen, written or not.
+    pub(crate) sighting: Sighting,
+    /// Until when a look has found nothing else.
+    pub(crate) looked: Option<Timestamp>,
+    /// Since when looks have found something else.
+    pub(crate) noticed: Option<Timestamp>,
+    /// Changes that are not written, since nothing explains the first of them yet.
+    pub(crate) unexplained: Vec<UnattributedTransition>,
+    /// Events that don't follow on what is known.
+    pub(crate) held: Vec<BufferedEvent>,
+}
+
+#[derive(Debug)]
+pub(crate) struct UnattributedTransition {
+    pub(crate) before: Sighting,
+    pub(crate) transition: Transition,
+    pub(crate) event: Option<String>,
+    pub(crate) found: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct BufferedEvent {
+    pub(crate) event: StateChangeEvent,
+    pub(crate) received: Timestamp,
+}
+
+/// What an event is beside what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventOrder {
+    /// Part of what is known.
+    Stale,
+    /// The next thing that happened.
+    Next,
+    /// Something is missing in between.
+    Early,
+}
+
+/// Where news of an instance is from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ChangeSource<'a> {
+    /// A look that was begun then.
+    Observation(&'a Instance, Timestamp),
+    /// An event of then, and the instance as it was looked up since.
+    Event(Option<&'a Instance>, Timestamp),
+    /// The events or looks around it.
+    Between(Timestamp),
+}
+
+impl TrackedInstance {
+    pub(crate) fn new(sighting: Sighting) -> Self {
+        Self {
+            sighting,
+            looked: None,
+            noticed: None,
+            unexplained: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        let resting = matches!(
+            self.sighting.state,
+            InstanceState::Running | InstanceState::Stopped
+        );
+        !resting || self.noticed.is_some() || !self.unexplained.is_empty() || !self.held.is_empty()
+    }
+
+    pub(crate) fn agrees_with(&self, instance: &Instance) -> bool {
+        self.sighting.state == instance.state && self.started_since(instance).is_none()
+    }
+
+    /// When the instance was started since it was last known, if it is known to have been.
+    pub(crate) fn started_since(&self, instance: &Instance) -> Option<Timestamp> {
+        let known = self.sighting.launched_at?;
+        let was_running = direction(self.sighting.state) == Some(Action::Start);
+        let is_stopped = direction(instance.state) == Some(Action::Stop);
+        instance
+            .launched_at
+            .filter(|launched| *launched > known && (was_running || is_stopped))
+    }
+
+    pub(crate) fn place(
+        &self,
+        event: &StateChangeEvent,
+        instance: Option<&Instance>,
+    ) -> EventOrder {
+        let state = self.sighting.state;
+        let known_until = self.sighting.since.map(whole_seconds).max(self.looked);
+        if known_until.is_some_and(|until| event.at < until) {
+            return EventOrder::Stale;
+        }
+        let missed = instance
+            .and_then(|instance| self.started_since(instance))
+            .is_some_and(|launched| {
+                direction(state) == Some(Action::Start) && event.at >= whole_seconds(launched)
+            });
+        match (missed, event.state == state, follows(state, event.state)) {
+            (false, true, _) => EventOrder::Stale,
+            (false, false, true) => EventOrder::Next,
+            _ => EventOrder::Early,
+        }
+    }
+
+    pub(crate) fn has(&self, event: &str) -> bool {
+        let unexplained = self.unexplained.iter();
+        let mut unexplained = unexplained.filter_map(|one| one.event.as_deref());
+        unexplained.any(|id| id == event) || self.held.iter().any(|held| held.event.id == event)
+    }
+
+    /// Takes out the held events that looks have overtaken.
+    pub(crate) fn past(&mut self, may_decide: impl Fn(Timestamp) -> bool) -> Vec<String> {
+        let looked = self.looked;
+        let overtaken = |held: &mut BufferedEvent| {
+            may_decide(held.received) && looked.is_some_and(|looked| held.event.at < looked)
+        };
+        let past = self.held.extract_if(.., overtaken);
+        past.map(|held| held.event.id).collect()
+    }
+
+    pub(crate) fn advance(&mut self, found: &Transition, source: ChangeSource<'_>) {
+        let (instance, since) = match source {
+            ChangeSource::Observation(instance, at) => (Some(instance), at),
+            ChangeSource::Event(instance, at) => (instance, at),
+            ChangeSource::Between(at) => (None, at),
+        };
+        let sighting = &mut self.sighting;
+        sighting.state = found.to;
+        sighting.since = Some(since);
+        sighting.cause = Some(found.cause.clone());
+        sighting.name.clone_from(&found.name);
+        sighting.schedule.clone_from(&found.schedule);
+        sighting.instance_type.clone_from(&found.instance_type);
+        let Some(instance) = instance else { return };
+        let looked = matches!(source, ChangeSource::Observation(..));
+        // Events may be read long after they were sent: what came later is none of theirs.
+        let launched = instance.launched_at;
+        let by_then = launched.is_some_and(|launched| whole_seconds(launched) <= since);
+        if looked || (by_then && direction(found.to) == Some(Action::Start)) {
+            sighting.launched_at = launched;
+        }
+        let tag = instance.tags.get(LAST_TAG);
+        let last = tag.and_then(|tag| tag.parse::<Last>().ok());
+        let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
+        if looked || by_then {
+            sighting.last = tag.cloned();
+        }
+    }
+}
+
+/// Whether EC2 takes an instance from one state to the other without another in between.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
+fn follows(from: InstanceState, to: InstanceState) -> bool {
+    use InstanceState as S;
+    match from {
+        S::Pending => matches!(
+            to,
+            S::Running | S::Stopped | S::ShuttingDown | S::Terminated
+        ),
+        S::Running => matches!(to, S::Stopping | S::ShuttingDown),
+        S::Stopping => matches!(to, S::Stopped | S::ShuttingDown),
+        S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
+        S::ShuttingDown => to == S::Terminated,
+        S::Terminated => false,
+        // Nobody knows what comes before or after it.
+        S::Other => true,
+    }
+}
+
+/// The order of states within one second, which is all that events tell.
+pub(crate) fn rank(state: InstanceState) -> u8 {
+    match state {
+        InstanceState::Pending => 0,
+        InstanceState::Running => 1,
+        InstanceState::Stopping => 2,
+        InstanceState::Stopped => 3,
+        InstanceState::ShuttingDown => 4,
+        InstanceState::Terminated => 5,
+        InstanceState::Other => 6,
+    }
+}
+
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    let floor = jiff::TimestampRound::new()
+        .smallest(Unit::Second)
+        .mode(jiff::RoundMode::Floor);
+    at.round(floor).unwrap_or(at)
+}
