@@ -1,17 +1,18 @@
 //! The instances of every account and region, seen as one fleet, and where each of them is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use curfew_aws::clock::Clock;
+use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::execute::{Basis, Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{AccountRegionError, AccountRegionFleet, Organisation};
+use curfew_aws::organisation::{
+    AccountRegionError, AccountRegionFleet, ObservedFleet, Organisation,
+};
 use curfew_aws::pass::Pass;
 use curfew_aws::progress::Progress;
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
-use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::step::Step;
 use serde::Serialize;
 
 use super::error::all_answered;
@@ -21,7 +22,7 @@ use crate::progress;
 
 /// What was seen, and who did not answer.
 pub(crate) struct Seen {
-    pub(crate) instances: Vec<Instance>,
+    pub(crate) fleet: ObservedFleet,
     pub(crate) places: Places,
     pub(crate) failures: Vec<AccountRegionError>,
 }
@@ -38,26 +39,15 @@ pub(crate) async fn observe(
         looked_at(instances.sum())
     });
     let survey = survey.await;
-    if survey.answers.is_empty() {
-        all_answered(survey.failures)?;
-        return Ok(Seen {
-            instances: Vec::new(),
-            places: Places::of(organisation, std::iter::empty()),
-            failures: Vec::new(),
-        });
+    let none_answered = survey.answers.is_empty();
+    let (fleet, mut failures) = survey.into_fleet();
+    if none_answered {
+        all_answered(std::mem::take(&mut failures))?;
     }
-    let places = Places::of(
-        organisation,
-        survey
-            .answers
-            .iter()
-            .map(|(one, instances)| (one, instances.as_slice())),
-    );
-    let instances = survey.answers.into_iter();
     Ok(Seen {
-        instances: instances.flat_map(|(_, instances)| instances).collect(),
-        places,
-        failures: survey.failures,
+        places: Places::of(organisation, fleet.account_regions()),
+        fleet,
+        failures,
     })
 }
 
@@ -178,37 +168,18 @@ impl Places {
         }
         row
     }
+}
 
-    /// Carries out what a request came to where its instances are: what people say is written first.
-    pub(crate) async fn carry_out_asked(
-        &self,
-        organisation: &Organisation,
-        schedule_set: &ScheduleSet,
-        clock: &Clock,
-        instances: &[Instance],
-        steps: Vec<Step>,
-        progress: &dyn Progress,
-    ) -> Vec<Outcome> {
-        let all = counted(steps.len(), "step");
-        let step = format!("Carrying out {all}");
-        let steps = self.sorted(steps);
-        let work =
-            organisation.carry_out_asked(schedule_set, instances, steps, clock, Deadline::NONE);
-        progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
-    }
-
-    fn sorted(&self, steps: Vec<Step>) -> Vec<(AccountRegion, Vec<Step>)> {
-        let mut sorted: BTreeMap<AccountRegion, Vec<Step>> = BTreeMap::new();
-        for step in steps {
-            let place = self.of.get(&step.instance);
-            let place = place.expect("a step is for an instance that was seen");
-            sorted
-                .entry(place.account_region.clone())
-                .or_default()
-                .push(step);
-        }
-        sorted.into_iter().collect()
-    }
+/// Carries out a request where its instances are: its tag is written first.
+pub(crate) async fn carry_out_request(
+    request: &DecidedRequest<'_, '_>,
+    clock: &Clock,
+    progress: &dyn Progress,
+) -> Vec<Outcome> {
+    let all = counted(request.steps(), "step");
+    let step = format!("Carrying out {all}");
+    let work = request.carry_out(clock, Deadline::NONE);
+    progress::patiently(progress, &step, work, |_| format!("Carried out {all}")).await
 }
 
 /// Carries out what was decided, where its instances are, until its next edge.

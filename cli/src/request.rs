@@ -2,15 +2,13 @@
 
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
-use curfew_core::assess::assess;
+use curfew_aws::decided_request::DecidedRequest;
 use curfew_core::configuration::duration;
-use curfew_core::decision::Decision;
 use curfew_core::instance::InstanceId;
 use curfew_core::memory::{Actor, whole_second};
-use curfew_core::request::{Ask, End, Lasting, Request};
+use curfew_core::request::{Ask, End, Lasting};
 use curfew_core::select::{Seen, Selection, Targets, for_change};
 use curfew_core::skip::Skip;
-use curfew_core::step::Step;
 use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -95,12 +93,12 @@ pub(crate) async fn carry_out(
     let progress = progress::for_watchers();
     let scope = args.targets.scope();
     let everywhere::Seen {
-        instances,
+        fleet,
         places,
         failures,
     } = everywhere::observe(&organisation, &scope, progress.as_ref()).await?;
     let targets = Targets::from(args.targets);
-    let is_there = |id: &InstanceId| instances.iter().any(|one| one.id == *id);
+    let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
     let found = !targets.are_unnamed() && targets.ids.iter().all(is_there);
     let failures = if found {
         failures
@@ -110,7 +108,7 @@ pub(crate) async fn carry_out(
         Vec::new()
     };
     let now = context.clock.now();
-    let world = World::unasked(&configuration.schedule_set, &instances);
+    let world = World::unasked(&configuration.schedule_set, &fleet.instances);
     let seen = Seen::all(&world, now);
     let selection = match for_change(
         &targets,
@@ -121,59 +119,21 @@ pub(crate) async fn carry_out(
         Ok(selection) => selection,
         Err(error) => return Err(selecting(error, failures)),
     };
-    let request = Request {
-        ask: ask(&selection, now)?,
-        targets: selection
-            .chosen
-            .iter()
-            .map(|seen| seen.instance.id.clone())
-            .collect(),
-        by: by(args.by.as_deref()),
-    };
-    let asked = World {
-        request: Some(&request),
-        ..world
-    };
-    let Decided { steps, left_alone } = decide(&selection, &asked, now);
-    let observed = |step: &Step| {
-        let found = instances.iter().find(|one| one.id == step.instance);
-        found.expect("every step is for an instance that was observed")
-    };
-    let skipped = left_alone
-        .iter()
-        .map(|(seen, skip)| Change::skipped(seen.instance, &seen.assessment, skip));
-    let mut changes = Changes {
-        at: whole_second(now),
-        instances: skipped.collect(),
-    };
+    let wish = (ask(&selection, now)?, by(args.by.as_deref()));
+    let request =
+        DecidedRequest::decide(&selection, &configuration.schedule_set, &fleet, wish, now);
     let mut outcomes = Vec::new();
-    if args.dry_run {
-        let planned = steps
-            .iter()
-            .map(|step| Change::planned(observed(step), step, &asked, now));
-        changes.instances.extend(planned);
+    let instances = if args.dry_run {
+        request.dry_run()
     } else {
-        let carrying_out = places.carry_out_asked(
-            &organisation,
-            &configuration.schedule_set,
-            &context.clock,
-            &instances,
-            steps,
-            progress.as_ref(),
-        );
-        outcomes = carrying_out.await;
-        changes.instances.extend(outcomes.iter().map(|outcome| {
-            Change::made(
-                observed(&outcome.step),
-                outcome,
-                &asked,
-                now,
-                ToString::to_string,
-            )
-        }));
-    }
+        outcomes = everywhere::carry_out_request(&request, &context.clock, progress.as_ref()).await;
+        request.changes(&outcomes, ToString::to_string)
+    };
     drop(progress);
-    changes.instances.sort_by(|a, b| a.id.cmp(&b.id));
+    let changes = Changes {
+        at: whole_second(now),
+        instances,
+    };
     let reader = context.output.reader();
     let document = Document {
         at: changes.at,
@@ -184,47 +144,18 @@ pub(crate) async fn carry_out(
         .output
         .print(&document, |_| describe(&changes, &places, reader))?;
     failure(&outcomes)?;
-    refused(&changes, &left_alone)?;
+    refused(&changes, request.first_skip())?;
     all_answered(failures)
 }
 
-/// What a request comes to, before anything is done.
-struct Decided<'s, 'a> {
-    steps: Vec<Step>,
-    left_alone: Vec<(&'s Seen<'a>, Skip)>,
-}
-
-fn decide<'s, 'a>(
-    selection: &Selection<'s, 'a>,
-    asked: &World<'a>,
-    now: Timestamp,
-) -> Decided<'s, 'a> {
-    let mut decided = Decided {
-        steps: Vec::new(),
-        left_alone: Vec::new(),
-    };
-    for seen in &selection.chosen {
-        match assess(seen.instance, asked, now).decision {
-            Decision::Step(step) => decided.steps.push(step),
-            Decision::Skip(skip) => decided.left_alone.push((*seen, skip)),
-        }
-    }
-    for seen in &selection.skipped {
-        if let Decision::Skip(skip) = &seen.assessment.decision {
-            decided.left_alone.push((*seen, skip.clone()));
-        }
-    }
-    decided
-}
-
 /// A request that came to nothing at all.
-fn refused(changes: &Changes, left_alone: &[(&Seen<'_>, Skip)]) -> Result<(), CliError> {
+fn refused(changes: &Changes, first: Option<&Skip>) -> Result<(), CliError> {
     let nothing = changes
         .instances
         .iter()
         .all(|change| change.result == Verdict::Skipped);
-    match left_alone.first() {
-        Some((_, skip)) if nothing => Err(CliError::new(
+    match first {
+        Some(skip) if nothing => Err(CliError::new(
             Exit::NothingMatched,
             format!(
                 "nothing was done about `{}`: {}",

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use curfew_core::problem::Problem;
 use curfew_core::schedule::{ScheduleName, one_of};
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::string_newtype;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -144,12 +145,9 @@ impl FromStr for WebhookUrl {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicArn(String);
 
-impl TopicArn {
-    /// As AWS writes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+string_newtype!(TopicArn);
 
+impl TopicArn {
     /// The region that it is in.
     pub fn region(&self) -> &str {
         self.0.split(':').nth(3).unwrap_or_default()
@@ -158,12 +156,6 @@ impl TopicArn {
     /// Whether it keeps the order, and so wants to know groups.
     pub fn is_fifo(&self) -> bool {
         self.0.strip_suffix(".fifo").is_some()
-    }
-}
-
-impl fmt::Display for TopicArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -6,6 +6,8 @@
 mod serve;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +18,14 @@ use curfew_core::instance::InstanceState;
 use curfew_core::memory::Cause;
 use curfew_core::transition::Transition;
 use jiff::{SignedDuration, Timestamp};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
-};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
 
 use curfew_journal::EdgeOutcome;
 
@@ -32,175 +36,197 @@ const LATENCIES: [f64; 13] = [
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 7200.0,
 ];
 
+/// A gauge of seconds, or of Unix time.
+type Seconds = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// The account is empty where it is the one whose credentials Curfew has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountRegionLabels {
+    account: String,
+    region: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    action: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransitionLabels {
+    to: &'static str,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    queue: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabel {
+    task: String,
+}
+
 /// All metrics. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    registry: Registry,
-    passes: IntCounterVec,
-    last_pass: Gauge,
-    region_up: IntGaugeVec,
-    region_last_pass: GaugeVec,
+    registry: Arc<Registry>,
+    passes: Family<OutcomeLabel, Counter>,
+    last_pass: Seconds,
+    region_up: Family<AccountRegionLabels, Gauge>,
+    region_last_pass: Family<AccountRegionLabels, Seconds>,
     /// The account-regions that the configuration names: the only ones that are told apart.
     named: Arc<Mutex<BTreeSet<AccountRegion>>>,
-    steps: IntCounterVec,
-    edges: IntCounterVec,
+    steps: Family<StepLabels, Counter>,
+    edges: Family<OutcomeLabel, Counter>,
     edge_latency: Histogram,
-    instances: IntGaugeVec,
-    managed: IntGauge,
-    next_edge: Gauge,
-    transitions: IntCounterVec,
-    journal_writes: IntCounterVec,
-    queue_lag: Gauge,
-    dead_letters: IntGaugeVec,
-    task_restarts: IntCounterVec,
-    time_jumps: IntCounter,
-    configuration_generation: IntGauge,
-    configuration_refused: IntGauge,
-    ready: IntGauge,
+    instances: Family<StateLabel, Gauge>,
+    managed: Gauge,
+    next_edge: Seconds,
+    transitions: Family<TransitionLabels, Counter>,
+    journal_writes: Family<OutcomeLabel, Counter>,
+    queue_lag: Seconds,
+    dead_letters: Family<QueueLabel, Gauge>,
+    task_restarts: Family<TaskLabel, Counter>,
+    clock_jumps: Counter,
+    configuration_generation: Gauge,
+    last_reload_successful: Gauge,
+    ready: Gauge,
 }
 
 impl Metrics {
     /// Nothing counted yet, besides what `calls` counts.
     pub fn new(calls: Calls) -> Self {
-        let registry = Registry::new();
-        let new = Self {
-            passes: vector(
-                "curfew_passes_total",
-                "Passes over an account-region, or checks that the cloud made its own, by outcome: done, failed.",
-                &["outcome"],
+        let mut registry = Registry::default();
+        let mut metrics = Self::registered(&mut registry);
+        registry.register_collector(Box::new(CallCounts(calls)));
+        metrics.registry = Arc::new(registry);
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// All metrics but those of the calls, in `registry`.
+    fn registered(registry: &mut Registry) -> Self {
+        Self {
+            passes: registered(
+                registry,
+                "curfew_passes",
+                "Passes over an account-region, or checks that the cloud made its own, by outcome: done, failed",
             ),
-            last_pass: gauge(
+            last_pass: registered(
+                registry,
                 "curfew_last_pass_timestamp_seconds",
-                "When the last pass or check was made, in whichever account-region, in Unix time.",
+                "When the last pass or check was made, in whichever account-region, in Unix time",
             ),
-            region_up: gauges(
+            region_up: registered(
+                registry,
                 "curfew_account_region_up",
-                "1 if the last pass or check there was made, 0 if not.",
-                &REGION,
+                "1 if the last pass or check there was made, 0 if not",
             ),
-            region_last_pass: GaugeVec::new(
-                Opts::new(
-                    "curfew_account_region_last_pass_timestamp_seconds",
-                    "When the last pass or check was made there, in Unix time.",
-                ),
-                &REGION,
-            )
-            .expect(GOOD),
+            region_last_pass: registered(
+                registry,
+                "curfew_account_region_last_pass_timestamp_seconds",
+                "When the last pass or check was made there, in Unix time",
+            ),
             named: Arc::default(),
-            steps: vector(
-                "curfew_steps_total",
-                "Steps of the daemon's own passes, by action and result: done, not_remembered, failed, dropped, out_of_time.",
-                &["action", "result"],
+            steps: registered(
+                registry,
+                "curfew_steps",
+                "Steps of the daemon's own passes, by action and result: done, not_remembered, failed, dropped, out_of_time",
             ),
-            edges: vector(
-                "curfew_edges_total",
-                "Edges of one instance each that the cloud was to apply, by outcome: in_time, late, missed.",
-                &["outcome"],
+            edges: registered(
+                registry,
+                "curfew_edges",
+                "Edges of one instance each that the cloud was to apply, by outcome: in_time, late, missed",
             ),
-            edge_latency: histogram(
-                "curfew_edge_latency_seconds",
-                "From an edge until its instance was running or stopped.",
-            ),
-            instances: gauges(
+            edge_latency: edge_latency(registry),
+            instances: registered(
+                registry,
                 "curfew_instances",
-                "Instances that were seen, by state.",
-                &["state"],
+                "Instances that were seen, by state",
             ),
-            managed: int_gauge(
+            managed: registered(
+                registry,
                 "curfew_managed_instances",
-                "Instances that a schedule manages.",
+                "Instances that a schedule manages",
             ),
-            next_edge: gauge(
+            next_edge: registered(
+                registry,
                 "curfew_next_edge_timestamp_seconds",
-                "When something is due next, in Unix time; 0 if nothing is.",
+                "When something is due next, in Unix time; 0 if nothing is",
             ),
-            transitions: vector(
-                "curfew_transitions_total",
-                "Journalled transitions, by the state they lead to and the sort of cause.",
-                &["to", "cause"],
+            transitions: registered(
+                registry,
+                "curfew_transitions",
+                "Journalled transitions, by the state they lead to and the sort of cause",
             ),
-            journal_writes: vector(
-                "curfew_journal_writes_total",
-                "Writes to the journal, by outcome: done, failed.",
-                &["outcome"],
+            journal_writes: registered(
+                registry,
+                "curfew_journal_writes",
+                "Writes to the journal, by outcome: done, failed",
             ),
-            queue_lag: gauge(
+            queue_lag: registered(
+                registry,
                 "curfew_queue_lag_seconds",
-                "How old the newest state change from the queue was when it was taken.",
+                "How old the newest state change from the queue was when it was taken",
             ),
-            dead_letters: gauges(
+            dead_letters: registered(
+                registry,
                 "curfew_dead_letters",
-                "Messages in a queue of dead letters of the stack.",
-                &["queue"],
+                "Messages in a queue of dead letters of the stack",
             ),
-            task_restarts: vector(
-                "curfew_task_restarts_total",
-                "Tasks that died and were started again.",
-                &["task"],
+            task_restarts: registered(
+                registry,
+                "curfew_task_restarts",
+                "Tasks that died and were started again",
             ),
-            time_jumps: counter(
-                "curfew_time_jumps_total",
-                "Jumps of time that were noticed: the machine slept, or its clock was set.",
+            clock_jumps: registered(
+                registry,
+                "curfew_clock_jumps",
+                "Clock jumps that were detected: the machine slept, or its clock was set",
             ),
-            configuration_generation: int_gauge(
+            configuration_generation: registered(
+                registry,
                 "curfew_configuration_generation",
-                "Which configuration is in force; counts up from 1 with every change.",
+                "Which configuration is in force; counts up from 1 with every change",
             ),
-            configuration_refused: int_gauge(
-                "curfew_configuration_refused",
-                "1 while the configuration files can't be used, and older configuration is in force.",
+            last_reload_successful: registered(
+                registry,
+                "curfew_configuration_last_reload_successful",
+                "1 if the last reload of the configuration was applied, 0 while it is invalid and the previous one is kept",
             ),
-            ready: int_gauge("curfew_ready", "1 while /readyz says so."),
-            registry,
-        };
-        for one in new.collectors(calls) {
-            new.registry.register(one).expect("each name is used once");
+            ready: registered(registry, "curfew_ready", "1 while /readyz says so"),
+            registry: Arc::default(),
         }
-        new.begin_at_zero();
-        new
     }
 
     /// So that a first failure is an increase.
     fn begin_at_zero(&self) {
         for outcome in ["done", "failed"] {
-            self.passes.with_label_values(&[outcome]);
-            self.journal_writes.with_label_values(&[outcome]);
+            let _ = self.passes.get_or_create(&OutcomeLabel { outcome });
+            let _ = self.journal_writes.get_or_create(&OutcomeLabel { outcome });
         }
         for outcome in [EdgeOutcome::InTime, EdgeOutcome::Late, EdgeOutcome::Missed] {
-            self.edges.with_label_values(&[outcome.as_str()]);
+            let _ = self.edges.get_or_create(&outcome.into());
         }
-    }
-
-    fn collectors(&self, calls: Calls) -> [Box<dyn Collector>; 20] {
-        [
-            Box::new(self.passes.clone()),
-            Box::new(self.last_pass.clone()),
-            Box::new(self.region_up.clone()),
-            Box::new(self.region_last_pass.clone()),
-            Box::new(self.steps.clone()),
-            Box::new(self.edges.clone()),
-            Box::new(self.edge_latency.clone()),
-            Box::new(self.instances.clone()),
-            Box::new(self.managed.clone()),
-            Box::new(self.next_edge.clone()),
-            Box::new(self.transitions.clone()),
-            Box::new(self.journal_writes.clone()),
-            Box::new(self.queue_lag.clone()),
-            Box::new(self.dead_letters.clone()),
-            Box::new(self.task_restarts.clone()),
-            Box::new(self.time_jumps.clone()),
-            Box::new(self.configuration_generation.clone()),
-            Box::new(self.configuration_refused.clone()),
-            Box::new(self.ready.clone()),
-            Box::new(CallCounts::new(calls)),
-        ]
     }
 
     /// Everything as Prometheus reads it.
     pub fn text(&self) -> String {
-        let families = self.registry.gather();
-        let text = TextEncoder::new().encode_to_string(&families);
-        text.expect("names and labels are constants and plain")
+        let mut text = String::new();
+        prometheus_text::encode(&mut text, &self.registry).expect("a string takes all text");
+        text
     }
 
     /// From now on these account-regions are told apart, and no others: labels come from the configuration alone, so that they stay few.
@@ -210,12 +236,9 @@ impl Metrics {
             .iter()
             .filter(|account_region| !named.contains(account_region))
         {
-            let (account, region) = labels(gone);
-            // Of one that has had no pass yet there is nothing to remove.
-            let _ = self.region_up.remove_label_values(&[account, region]);
-            let _ = self
-                .region_last_pass
-                .remove_label_values(&[account, region]);
+            let gone = AccountRegionLabels::from(gone);
+            self.region_up.remove(&gone);
+            self.region_last_pass.remove(&gone);
         }
         *known = named
             .iter()
@@ -226,14 +249,13 @@ impl Metrics {
     /// A pass or check over an account-region: made at that instant, or failed.
     pub(crate) fn account_region(&self, account_region: &AccountRegion, made: Option<Timestamp>) {
         let outcome = if made.is_some() { "done" } else { "failed" };
-        self.passes.with_label_values(&[outcome]).inc();
-        let (account, region) = labels(account_region);
-        let up = self.region_up.with_label_values(&[account, region]);
+        self.passes.get_or_create(&OutcomeLabel { outcome }).inc();
+        let labels = AccountRegionLabels::from(account_region);
+        let up = self.region_up.get_or_create(&labels);
         up.set(i64::from(made.is_some()));
         if let Some(at) = made.map(unix) {
             self.last_pass.set(at);
-            let last = self.region_last_pass.with_label_values(&[account, region]);
-            last.set(at);
+            self.region_last_pass.get_or_create(&labels).set(at);
         }
     }
 
@@ -247,16 +269,14 @@ impl Metrics {
                 StepResult::OutOfTime => "out_of_time",
             };
             let action = step.action.to_string();
-            self.steps
-                .with_label_values(&[action.as_str(), result])
-                .inc();
+            let labels = StepLabels { action, result };
+            self.steps.get_or_create(&labels).inc();
         }
     }
 
     pub(crate) fn edges(&self, outcome: EdgeOutcome, instances: usize) {
         let instances = u64::try_from(instances).unwrap_or(u64::MAX);
-        let outcome = outcome.as_str();
-        self.edges.with_label_values(&[outcome]).inc_by(instances);
+        self.edges.get_or_create(&outcome.into()).inc_by(instances);
     }
 
     pub(crate) fn fleet(
@@ -267,7 +287,8 @@ impl Metrics {
     ) {
         for state in InstanceState::ALL {
             let count = states.get(&state).copied().unwrap_or_default();
-            let gauge = self.instances.with_label_values(&[state.as_str()]);
+            let state = state.as_str();
+            let gauge = self.instances.get_or_create(&StateLabel { state });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.managed.set(i64::try_from(managed).unwrap_or(i64::MAX));
@@ -282,9 +303,9 @@ impl Metrics {
             Cause::Request(_) => "request",
             Cause::External | Cause::Adopted => "external",
         };
-        self.transitions
-            .with_label_values(&[to.as_str(), cause])
-            .inc();
+        let to = to.as_str();
+        let labels = TransitionLabels { to, cause };
+        self.transitions.get_or_create(&labels).inc();
     }
 
     /// An instance is in the state that an edge wants, so long after it.
@@ -295,7 +316,8 @@ impl Metrics {
 
     pub(crate) fn journal_written(&self, done: bool) {
         let outcome = if done { "done" } else { "failed" };
-        self.journal_writes.with_label_values(&[outcome]).inc();
+        let labels = OutcomeLabel { outcome };
+        self.journal_writes.get_or_create(&labels).inc();
     }
 
     /// For whoever takes state changes from the queue.
@@ -305,40 +327,38 @@ impl Metrics {
 
     /// So many messages are in a queue of dead letters; none, where there is no such queue (any more).
     pub(crate) fn dead_letters(&self, queue: &str, messages: Option<u64>) {
+        let queue = QueueLabel {
+            queue: queue.to_owned(),
+        };
         match messages {
             Some(messages) => {
-                let gauge = self.dead_letters.with_label_values(&[queue]);
+                let gauge = self.dead_letters.get_or_create(&queue);
                 gauge.set(i64::try_from(messages).unwrap_or(i64::MAX));
             }
             None => {
-                // Of one that never was there is nothing to remove.
-                let _ = self.dead_letters.remove_label_values(&[queue]);
+                self.dead_letters.remove(&queue);
             }
         }
     }
 
     /// A task is at work. So its first death is an increase, and no new series that begins at 1.
     pub(crate) fn task_begins(&self, task: &str) {
-        self.task_restarts.with_label_values(&[task]);
+        let _ = self.task_restarts.get_or_create(&task.into());
     }
 
     pub(crate) fn task_restarted(&self, task: &str) {
-        self.task_restarts.with_label_values(&[task]).inc();
+        self.task_restarts.get_or_create(&task.into()).inc();
     }
 
-    pub(crate) fn time_jumped(&self) {
-        self.time_jumps.inc();
+    pub(crate) fn clock_jumped(&self) {
+        self.clock_jumps.inc();
     }
 
-    /// How often time jumped.
-    pub fn time_jumps(&self) -> u64 {
-        self.time_jumps.get()
-    }
-
-    pub(crate) fn configuration(&self, generation: u64, refused: bool) {
+    /// Records the generation of the configuration in force, and whether the last reload was applied.
+    pub(crate) fn configuration(&self, generation: u64, applied: bool) {
         self.configuration_generation
             .set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.configuration_refused.set(i64::from(refused));
+        self.last_reload_successful.set(i64::from(applied));
     }
 
     fn ready(&self, ready: bool) {
@@ -360,82 +380,73 @@ fn unix(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
 
-/// The labels of an account-region.
-const REGION: [&str; 2] = ["account", "region"];
-
-/// The account is empty where it is the one whose credentials Curfew has.
-fn labels(account_region: &AccountRegion) -> (&str, &str) {
-    let account = account_region.account.as_ref();
-    let account = account.map_or("", |account| account.as_str());
-    (account, account_region.region.as_str())
-}
-
-const GOOD: &str = "a name and a sentence";
-
-fn vector(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    IntCounterVec::new(Opts::new(name, help), labels).expect(GOOD)
-}
-
-fn counter(name: &str, help: &str) -> IntCounter {
-    IntCounter::new(name, help).expect(GOOD)
-}
-
-fn gauge(name: &str, help: &str) -> Gauge {
-    Gauge::new(name, help).expect(GOOD)
-}
-
-fn int_gauge(name: &str, help: &str) -> IntGauge {
-    IntGauge::new(name, help).expect(GOOD)
-}
-
-fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    IntGaugeVec::new(Opts::new(name, help), labels).expect(GOOD)
-}
-
-fn histogram(name: &str, help: &str) -> Histogram {
-    let options = HistogramOpts::new(name, help).buckets(LATENCIES.to_vec());
-    Histogram::with_opts(options).expect(GOOD)
-}
-
-/// Calls are counted where they are made; they are taken over when somebody asks.
-struct CallCounts {
-    calls: Calls,
-    described: IntCounterVec,
-}
-
-impl CallCounts {
-    fn new(calls: Calls) -> Self {
+impl From<&AccountRegion> for AccountRegionLabels {
+    fn from(account_region: &AccountRegion) -> Self {
+        let account = account_region.account.as_ref();
         Self {
-            calls,
-            described: Self::vector(),
+            account: account.map_or_else(String::new, |account| account.as_str().to_owned()),
+            region: account_region.region.as_str().to_owned(),
         }
     }
+}
 
-    fn vector() -> IntCounterVec {
-        vector(
-            "curfew_api_calls_total",
-            "Calls of AWS, each try for itself, by outcome: done, throttled, refused, failed, unanswered.",
-            &["service", "action", "outcome"],
-        )
+impl From<EdgeOutcome> for OutcomeLabel {
+    fn from(outcome: EdgeOutcome) -> Self {
+        let outcome = outcome.as_str();
+        Self { outcome }
     }
 }
+
+impl From<&str> for TaskLabel {
+    fn from(task: &str) -> Self {
+        let task = task.to_owned();
+        Self { task }
+    }
+}
+
+/// A new metric in `registry`, which keeps a clone of it. Encoding adds `_total` to a counter's name, and a full stop to `help`.
+fn registered<M: Metric + Clone + Default>(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn edge_latency(registry: &mut Registry) -> Histogram {
+    let histogram = Histogram::new(LATENCIES);
+    registry.register(
+        "curfew_edge_latency_seconds",
+        "From an edge until its instance was running or stopped",
+        histogram.clone(),
+    );
+    histogram
+}
+
+/// Calls are counted where they are made; the counts are read at each scrape.
+#[derive(Debug)]
+struct CallCounts(Calls);
 
 impl Collector for CallCounts {
-    fn desc(&self) -> Vec<&Desc> {
-        self.described.desc()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let counts = Self::vector();
-        for (call, count) in self.calls.so_far() {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let mut counts = encoder.encode_descriptor(
+            "curfew_api_calls",
+            "Calls of AWS, each try for itself, by outcome: done, throttled, refused, failed, unanswered.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (call, count) in self.0.so_far() {
             let labels = [
-                call.service.as_str(),
-                call.action.as_str(),
-                call.outcome.as_str(),
+                ("service", call.service.as_str()),
+                ("action", call.action.as_str()),
+                ("outcome", call.outcome.as_str()),
             ];
-            counts.with_label_values(&labels).inc_by(count);
+            let mut series = counts.encode_family(&labels)?;
+            series.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
-        counts.collect()
+        Ok(())
     }
 }
 
@@ -459,10 +470,26 @@ mod tests {
         names.map(|name| name.trim_end_matches("_bucket")).collect()
     }
 
+    /// The metrics that are served once each has a series.
     fn there_are() -> BTreeSet<String> {
-        let collectors = Metrics::default().collectors(Calls::default());
-        let descriptions = collectors.iter().flat_map(|one| one.desc());
-        descriptions.map(|one| one.fq_name.clone()).collect()
+        let metrics = Metrics::default();
+        let own = AccountRegion {
+            account: None,
+            region: Region::new("eu-west-3"),
+        };
+        metrics.account_region(&own, Some(Timestamp::UNIX_EPOCH));
+        metrics.fleet(&BTreeMap::new(), 0, None);
+        metrics.task_begins("watch");
+        metrics.dead_letters("curfew-undone-work.fifo", Some(0));
+        let (action, to) = ("start".to_owned(), InstanceState::Running.as_str());
+        let (result, cause) = ("done", "schedule");
+        let _ = metrics.steps.get_or_create(&StepLabels { action, result });
+        let labels = TransitionLabels { to, cause };
+        let _ = metrics.transitions.get_or_create(&labels);
+        let text = metrics.text();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names = types.filter_map(|line| line.split_whitespace().next());
+        names.map(str::to_owned).collect()
     }
 
     #[test]
@@ -531,7 +558,9 @@ mod tests {
             let text = metrics.text();
             let lines = text.lines();
             let up = lines.filter(|line| line.starts_with("curfew_account_region_up"));
-            up.map(str::to_owned).collect()
+            let mut up: Vec<_> = up.map(str::to_owned).collect();
+            up.sort_unstable();
+            up
         };
         assert_eq!(
             told(&metrics),

@@ -216,7 +216,7 @@ impl Start<'_> {
             rules,
         );
         health.configuration(1, None);
-        metrics.configuration(1, false);
+        metrics.configuration(1, true);
         let (senders, receivers, tasks) = channels();
         let TaskChannels {
             observations,

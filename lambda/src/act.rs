@@ -1,20 +1,15 @@
 //! What the function does once it knows what is asked: look, or change; and what a state change leads to.
 
-use std::collections::HashMap;
-
-use curfew_aws::change::Change;
+use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
-use curfew_core::assess::assess;
-use curfew_core::decision::Decision;
-use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::instance::InstanceState;
 use curfew_core::memory::{Actor, whole_second};
-use curfew_core::request::{Ask, Request};
+use curfew_core::request::Ask;
 use curfew_core::schedule::Enforcement;
 use curfew_core::select::{Seen, Targets, for_change, for_status};
 use curfew_core::status::Status;
-use curfew_core::step::Step;
 use curfew_core::timetable::{Desired, minute_of};
 use curfew_core::work::Work;
 use curfew_core::world::World;
@@ -38,7 +33,7 @@ impl App {
             sight.suffices(targets)?;
         }
         let (schedule_set, now) = (&sight.schedule_set, sight.now);
-        let world = World::unasked(schedule_set, &sight.instances);
+        let world = World::unasked(schedule_set, &sight.fleet.instances);
         let (shown, unmanaged) = for_status(targets, Seen::all(&world, now), schedule_set)
             .map_err(|error| sight.selecting(error))?;
         Ok(Overview {
@@ -87,72 +82,27 @@ impl App {
     ) -> Result<Changes, Refusal> {
         let sight = self.look(targets, deadline.for_looking()).await?;
         sight.suffices(targets)?;
-        let (schedule_set, instances, now) = (&sight.schedule_set, &sight.instances, sight.now);
-        let world = World::unasked(schedule_set, instances);
+        let (schedule_set, now) = (&*sight.schedule_set, sight.now);
+        let world = World::unasked(schedule_set, &sight.fleet.instances);
         let seen = Seen::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| sight.selecting(error))?;
-        let request = Request {
-            ask,
-            targets: selection
-                .chosen
-                .iter()
-                .map(|seen| seen.instance.id.clone())
-                .collect(),
-            by,
-        };
-        let asked = World {
-            request: Some(&request),
-            ..world.clone()
-        };
-        let mut changes = Changes {
-            at: whole_second(now),
-            instances: Vec::new(),
-            error: sight.unreached(targets),
-            unanswered: sight.unanswered.clone(),
-        };
-        let mut steps: Vec<Step> = Vec::new();
-        for seen in selection.chosen {
-            match assess(seen.instance, &asked, now).decision {
-                Decision::Step(step) => steps.push(step),
-                Decision::Skip(skip) => {
-                    changes
-                        .instances
-                        .push(Change::skipped(seen.instance, &seen.assessment, &skip));
-                }
-            }
-        }
-        for seen in selection.skipped {
-            if let Decision::Skip(skip) = &seen.assessment.decision {
-                changes
-                    .instances
-                    .push(Change::skipped(seen.instance, &seen.assessment, skip));
-            }
-        }
-        let by_id: HashMap<&InstanceId, &Instance> =
-            instances.iter().map(|one| (&one.id, one)).collect();
-        let observed = |step: &Step| {
-            let found = by_id.get(&step.instance).copied();
-            found.expect("every step is for an instance that was observed")
-        };
-        match mode {
-            Mode::DryRun => {
-                let planned = steps
-                    .iter()
-                    .map(|step| Change::planned(observed(step), step, &asked, now));
-                changes.instances.extend(planned);
-            }
+        let request =
+            DecidedRequest::decide(&selection, schedule_set, &sight.fleet, (ask, by), now);
+        let (instances, error) = match mode {
+            Mode::DryRun => (request.dry_run(), None),
             Mode::Act => {
-                let outcomes = sight.carry_out(steps, &self.clock, deadline).await;
+                let outcomes = request.carry_out(&self.clock, deadline).await;
                 let tell = |error: &CloudError| presentable(&error.to_string());
-                changes.instances.extend(outcomes.iter().map(|outcome| {
-                    Change::made(observed(&outcome.step), outcome, &asked, now, tell)
-                }));
-                changes.error = failure(&outcomes).or(changes.error);
+                (request.changes(&outcomes, tell), failure(&outcomes))
             }
-        }
-        changes.instances.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(changes)
+        };
+        Ok(Changes {
+            at: whole_second(now),
+            instances,
+            error: error.or_else(|| sight.unreached(targets)),
+            unanswered: sight.unanswered.clone(),
+        })
     }
 
     /// Logs the change. A pass follows only where something wants another state at every moment: an active override, or a schedule

@@ -1,21 +1,14 @@
 //! What is seen before anything is answered or done: the configuration, and the instances of every member.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use curfew_aws::asked;
-use curfew_aws::clock::Clock;
 use curfew_aws::error::presentable;
-use curfew_aws::execute::{Deadline, Outcome};
+use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{
-    AccountRegionError, AccountRegionFailure, AccountRegionFleet, Organisation,
-};
-use curfew_aws::side_by_side::side_by_side;
-use curfew_core::instance::{Instance, InstanceId};
+use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure, ObservedFleet};
+use curfew_core::instance::InstanceId;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::select::{Reach, SelectError, Targets};
-use curfew_core::step::Step;
 use jiff::Timestamp;
 
 use crate::app::App;
@@ -26,10 +19,7 @@ use crate::refusal::{Code, Refusal};
 #[derive(Debug)]
 pub(crate) struct Sight {
     pub(crate) schedule_set: Arc<ScheduleSet>,
-    /// Every member's, one after the other.
-    pub(crate) instances: Vec<Instance>,
-    /// Whose they are.
-    places: Vec<(AccountRegionFleet, Range<usize>)>,
+    pub(crate) fleet: ObservedFleet,
     /// What went wrong where no answer came: what is there is unknown.
     pub(crate) unanswered: Vec<Refusal>,
     pub(crate) now: Timestamp,
@@ -69,16 +59,10 @@ impl App {
         {
             return Err(none);
         }
-        let (mut instances, mut places) = (Vec::new(), Vec::new());
-        for (one, found) in survey.answers {
-            let from = instances.len();
-            instances.extend(found);
-            places.push((one, from..instances.len()));
-        }
+        let (fleet, _) = survey.into_fleet();
         Ok(Sight {
             schedule_set: in_force.schedule_set,
-            instances,
-            places,
+            fleet,
             unanswered,
             now: self.clock.now(),
         })
@@ -94,7 +78,7 @@ impl Sight {
         if targets.are_unnamed() {
             return Err(unanswered.about("which instance is meant is unknown"));
         }
-        let known = |id: &InstanceId| self.instances.iter().any(|one| one.id == *id);
+        let known = |id: &InstanceId| self.fleet.instances.iter().any(|one| one.id == *id);
         match targets.ids.iter().find(|id| !known(id)) {
             None => Ok(()),
             Some(id) => {
@@ -117,38 +101,6 @@ impl Sight {
     pub(crate) fn unreached(&self, targets: &Targets) -> Option<Refusal> {
         let wide = targets.reach == Reach::All || targets.ids.is_empty();
         Refusal::of_all(&self.unanswered).filter(|_| wide)
-    }
-
-    /// Carries out what a request came to where its instances are, in each place for itself.
-    pub(crate) async fn carry_out(
-        &self,
-        steps: Vec<Step>,
-        clock: &Clock,
-        deadline: Deadline,
-    ) -> Vec<Outcome> {
-        let mut left = steps;
-        let work: Vec<_> = self
-            .places
-            .iter()
-            .filter_map(|(one, range)| {
-                let here = &self.instances[range.clone()];
-                // Instances of one answer are sorted by their ids.
-                let is_here = |step: &Step| {
-                    let found = here.binary_search_by(|one| one.id.cmp(&step.instance));
-                    found.is_ok()
-                };
-                let (steps, others) = left.drain(..).partition(is_here);
-                left = others;
-                let steps: Vec<Step> = steps;
-                (!steps.is_empty()).then_some((one, here, steps))
-            })
-            .collect();
-        let schedule_set = &*self.schedule_set;
-        let work = work.into_iter().map(|(one, here, steps)| {
-            asked::carry_out(one.fleet(), schedule_set, here, steps, clock, deadline)
-        });
-        let outcomes = side_by_side(work, Organisation::SIDE_BY_SIDE).await;
-        outcomes.into_iter().flatten().collect()
     }
 }
 

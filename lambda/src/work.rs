@@ -14,10 +14,10 @@ use curfew_aws::cloud::Cloud;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::{PageToken, Scope};
+use curfew_aws::join_bounded::join_bounded;
 use curfew_aws::organisation::{AccountRegionFailure, AccountRegionFleet, Organisation};
 use curfew_aws::pages::PageTokens;
 use curfew_aws::pass::{PassTrigger, pass, pass_page};
-use curfew_aws::side_by_side::side_by_side;
 use curfew_core::memory::whole_second;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::{fired_for, minute_of};
@@ -117,7 +117,7 @@ impl App {
                 answered(organisation, one, deadline, pass).instrument(span)
             });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
-        for outcome in side_by_side(passes, Organisation::SIDE_BY_SIDE).await {
+        for outcome in join_bounded(passes, Organisation::SIDE_BY_SIDE).await {
             match outcome {
                 Ok(report) => total.add(&report),
                 Err(refusal) => {

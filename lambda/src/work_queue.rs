@@ -2,8 +2,8 @@
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
+use curfew_aws::join_bounded::join_bounded;
 use curfew_aws::queue::{FifoMessage, Queue};
-use curfew_aws::side_by_side::side_by_side;
 use curfew_core::work::Work;
 
 /// The queue whose messages wake this function.
@@ -28,7 +28,7 @@ impl WorkQueue {
         let messages: Vec<FifoMessage> = work.iter().map(message).collect();
         let batches = messages.chunks(Queue::BATCH);
         let batches = batches.map(|batch| self.queue.send(batch));
-        let sent = side_by_side(batches, Self::SIDE_BY_SIDE).await;
+        let sent = join_bounded(batches, Self::SIDE_BY_SIDE).await;
         sent.into_iter().collect()
     }
 

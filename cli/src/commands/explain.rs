@@ -98,7 +98,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         let progress = progress::for_watchers();
         everywhere::observe(&organisation, &scope, progress.as_ref()).await?
     };
-    let found = seen.instances;
+    let found = seen.fleet.instances;
     let Some(instance) = found.first() else {
         // It may be where nobody answered.
         all_answered(seen.failures)?;

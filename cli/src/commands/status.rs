@@ -120,12 +120,12 @@ async fn look(
     progress: &dyn Progress,
 ) -> Result<Look, CliError> {
     let everywhere::Seen {
-        instances,
+        fleet,
         places,
         failures,
     } = everywhere::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
-    let world = World::unasked(&configuration.schedule_set, &instances);
+    let world = World::unasked(&configuration.schedule_set, &fleet.instances);
     let targets = Targets::from(targets.clone());
     let seen = Seen::all(&world, now);
     let (shown, unmanaged) = match for_status(&targets, seen, &configuration.schedule_set) {

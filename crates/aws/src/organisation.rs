@@ -2,6 +2,7 @@
 
 mod error;
 mod execute;
+mod observed;
 mod survey;
 
 use std::sync::{Arc, OnceLock};
@@ -16,10 +17,11 @@ use crate::connect::Connection;
 use crate::error::CloudError;
 use crate::execute::Deadline;
 use crate::fleet::{Fleet, Scope};
+use crate::join_bounded::join_bounded;
 use crate::pass::{Pass, PassTrigger, look, pass};
-use crate::side_by_side::side_by_side;
 
 pub use error::{AccountRegionError, AccountRegionFailure};
+pub use observed::ObservedFleet;
 pub use survey::{Survey, Whole};
 
 /// Every managed account and region.
@@ -164,7 +166,7 @@ impl Organisation {
     {
         let account_regions = self.account_regions.iter();
         let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
-        let outcomes = side_by_side(work, Self::SIDE_BY_SIDE).await;
+        let outcomes = join_bounded(work, Self::SIDE_BY_SIDE).await;
         let mut survey = Survey {
             answers: Vec::new(),
             failures: Vec::new(),

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::string_newtype;
+
 /// An EC2 instance as observed in one pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
@@ -274,12 +276,7 @@ pub struct UnknownState(String);
 #[serde(try_from = "String", into = "String")]
 pub struct InstanceId(String);
 
-impl InstanceId {
-    /// The id as EC2 writes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+string_newtype!(InstanceId, parsed);
 
 impl FromStr for InstanceId {
     type Err = MalformedId;
@@ -295,26 +292,6 @@ impl FromStr for InstanceId {
         } else {
             Err(MalformedId(text.chars().take(40).collect()))
         }
-    }
-}
-
-impl TryFrom<String> for InstanceId {
-    type Error = MalformedId;
-
-    fn try_from(text: String) -> Result<Self, MalformedId> {
-        text.parse()
-    }
-}
-
-impl From<InstanceId> for String {
-    fn from(id: InstanceId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }
 
@@ -336,14 +313,11 @@ pub struct MalformedId(String);
 #[serde(transparent)]
 pub struct InstanceType(String);
 
+string_newtype!(InstanceType);
+
 impl InstanceType {
     /// The longest today has 19 characters. Two of these and their joint must fit into a tag's 256.
     const MAX_CHARACTERS: usize = 64;
-
-    /// The name as EC2 writes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for InstanceType {
@@ -369,12 +343,6 @@ impl FromStr for InstanceType {
     }
 }
 
-impl fmt::Display for InstanceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
 /// Not an instance type's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not an instance type: a family and a size, such as `m5a.large`", .0.escape_debug())]
@@ -386,46 +354,14 @@ pub struct MalformedType(String);
 #[serde(transparent)]
 pub struct Region(String);
 
-impl Region {
-    /// Takes the name as it is: which regions exist is AWS's to say.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The region's name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
+string_newtype!(Region, unchecked);
 
 /// An AWS account id: twelve digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AccountId(String);
 
-impl AccountId {
-    /// Takes the id as AWS gave it.
-    pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
-    }
-
-    /// The twelve digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
+string_newtype!(AccountId, unchecked);
 
 #[cfg(test)]
 mod tests {

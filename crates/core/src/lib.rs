@@ -28,6 +28,7 @@ pub mod skip;
 pub mod stack_name;
 pub mod status;
 pub mod step;
+mod string_newtype;
 pub mod timetable;
 pub mod token;
 pub mod transition;

@@ -24,6 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::ScheduleName;
+use crate::string_newtype;
 use crate::timetable::{Action, EARLY_TRIGGER};
 
 pub use self::fallback::Fallback;
@@ -272,6 +273,8 @@ pub fn whole_second(at: Timestamp) -> Timestamp {
 #[serde(transparent)]
 pub struct Actor(String);
 
+string_newtype!(Actor);
+
 impl Actor {
     /// Longer names are cut: a tag's value has 256 characters, and the rest of it needs about 60.
     const MAX_CHARACTERS: usize = 64;
@@ -296,17 +299,6 @@ impl Actor {
         } else {
             clean.trim().to_owned()
         })
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::{Chars, FromStr};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{Instance, InstanceId, InstanceType};
+use crate::string_newtype;
 use crate::timetable::Timetable;
 
 /// A named rule that says when the instances it manages should run.
@@ -217,6 +217,8 @@ enum Piece {
 #[serde(try_from = "String", into = "String")]
 pub struct ScheduleName(String);
 
+string_newtype!(ScheduleName, parsed);
+
 impl ScheduleName {
     /// The value of the managing tag that opts an instance out.
     pub const NONE: &'static str = "none";
@@ -224,11 +226,6 @@ impl ScheduleName {
     /// The name that a schedule written in an instance's own tag goes by.
     pub fn inline() -> Self {
         Self("inline".to_owned())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -254,29 +251,9 @@ impl FromStr for ScheduleName {
     }
 }
 
-impl TryFrom<String> for ScheduleName {
-    type Error = BadScheduleName;
-
-    fn try_from(text: String) -> Result<Self, BadScheduleName> {
-        text.parse()
-    }
-}
-
-impl From<ScheduleName> for String {
-    fn from(name: ScheduleName) -> Self {
-        name.0
-    }
-}
-
 impl Borrow<str> for ScheduleName {
     fn borrow(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for ScheduleName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::instance::{Instance, InstanceId};
 use crate::schedule::{Pattern, ScheduleName};
 use crate::schedule_set::ScheduleSet;
 use crate::skip::{Skip, SkipReason};
+use crate::step::Step;
 use crate::world::World;
 
 /// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
@@ -177,6 +178,37 @@ pub struct Selection<'s, 'a> {
     pub chosen: Vec<&'s Seen<'a>>,
     /// These fit as well, and are never touched.
     pub skipped: Vec<&'s Seen<'a>>,
+}
+
+/// What a request comes to, before anything is done.
+#[derive(Debug)]
+pub struct DecidedSelection<'s, 'a> {
+    /// The steps to carry out.
+    pub steps: Vec<Step>,
+    /// The instances that are left alone, and why.
+    pub skipped: Vec<(&'s Seen<'a>, Skip)>,
+}
+
+impl<'s, 'a> Selection<'s, 'a> {
+    /// Decides about the chosen instances in `world`, which carries the request for them.
+    pub fn decide(&self, world: &World<'_>, now: Timestamp) -> DecidedSelection<'s, 'a> {
+        let mut decided = DecidedSelection {
+            steps: Vec::new(),
+            skipped: Vec::new(),
+        };
+        for seen in &self.chosen {
+            match assess(seen.instance, world, now).decision {
+                Decision::Step(step) => decided.steps.push(step),
+                Decision::Skip(skip) => decided.skipped.push((*seen, skip)),
+            }
+        }
+        for seen in &self.skipped {
+            if let Decision::Skip(skip) = &seen.assessment.decision {
+                decided.skipped.push((*seen, skip.clone()));
+            }
+        }
+        decided
+    }
 }
 
 /// Instances per command that does not say all, unless the configuration says otherwise: one batch of EC2's. A typo in a tag then

@@ -1,11 +1,11 @@
 //! The name of a stack.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rule_name;
+use crate::string_newtype;
 
 /// The name of one deployment of Curfew in an account and region: lower-case letters, digits and `-`, at most 20, beginning
 /// with a letter. It is part of a bucket's name (63 characters, lower case) and of every rule's (64), and does not end in one of
@@ -21,15 +21,12 @@ use crate::rule_name;
 #[serde(try_from = "String", into = "String")]
 pub struct StackName(String);
 
+string_newtype!(StackName, parsed);
+
 impl StackName {
     /// What no name may end in: the stacks `a` and `a-undone` would have a queue in common, which is the dead letters of the one
     /// (`curfew-a-undone-work`) and the work of the other.
     pub const RESERVED: [&str; 2] = ["-undone", "-unread"];
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 
     /// What the stack's own things are called, and what its rules' names begin with (before a `-`).
     pub fn prefix(&self) -> String {
@@ -59,26 +56,6 @@ impl FromStr for StackName {
             }
         }
         Ok(Self(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for StackName {
-    type Error = BadStackName;
-
-    fn try_from(text: String) -> Result<Self, BadStackName> {
-        text.parse()
-    }
-}
-
-impl From<StackName> for String {
-    fn from(name: StackName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for StackName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }
 

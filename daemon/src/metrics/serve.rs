@@ -12,6 +12,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::encoding::prometheus_text;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -106,7 +107,7 @@ async fn answer(stream: TcpStream, routes: Router) {
 
 async fn metrics_text(State(known): State<Known>) -> impl IntoResponse {
     known.metrics.ready(known.health.unready().is_empty());
-    let format = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+    let format = [(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)];
     (format, known.metrics.text())
 }
 

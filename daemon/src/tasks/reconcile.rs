@@ -201,7 +201,7 @@ impl Reconcile {
                     debug!(%at, "woken by the edge timer");
                     self.all_due(|region| region.next.is_some_and(|next| next <= at));
                 }
-                jump = self.clock_jumps.next() => self.notification(jump),
+                jump = self.clock_jumps.next() => self.on_clock_jump(jump),
                 Ok(()) = self.current.changed() => {
                     debug!("woken by new configuration");
                     self.take_up_configuration();
@@ -605,8 +605,8 @@ impl Reconcile {
     }
 
     /// What was to be waited for may be due already, or again: the passes that follow say when.
-    fn notification(&mut self, jump: ClockJump) {
-        self.metrics.time_jumped();
+    fn on_clock_jump(&mut self, jump: ClockJump) {
+        self.metrics.clock_jumped();
         warn!(%jump, "time made a jump: looking at once");
         for region in self.regions.values_mut() {
             // What the timer waits for may be further away, or nearer.

@@ -53,7 +53,7 @@ pub(crate) struct ReloadTask {
     configuration: Configuration,
     connection: Connection,
     asked: Arc<Notify>,
-    configuration: watch::Sender<Arc<ActiveConfiguration>>,
+    active: watch::Sender<Arc<ActiveConfiguration>>,
     health: Health,
     metrics: Metrics,
     manager: Arc<ServiceManager>,
@@ -76,7 +76,7 @@ enum Because {
 impl ReloadTask {
     pub(crate) fn new(
         reload: Reload,
-        configuration: watch::Sender<Arc<ActiveConfiguration>>,
+        active: watch::Sender<Arc<ActiveConfiguration>>,
         health: Health,
         metrics: Metrics,
         manager: Arc<ServiceManager>,
@@ -87,7 +87,7 @@ impl ReloadTask {
             configuration: reload.configuration,
             connection: reload.connection,
             asked: reload.asked,
-            configuration,
+            active,
             health,
             metrics,
             manager,
@@ -152,10 +152,10 @@ impl ReloadTask {
                 Ok(())
             }
         };
-        let generation = self.configuration.borrow().generation;
+        let generation = self.active.borrow().generation;
         self.health.configuration(generation, self.problem.clone());
         self.metrics
-            .configuration(generation, self.problem.is_some());
+            .configuration(generation, self.problem.is_none());
         if let Some(manager) = &manager {
             manager.tell(&[News::Ready, News::Status(&self.health.status())]);
         }
@@ -165,7 +165,7 @@ impl ReloadTask {
     /// What the cloud would lose by this configuration that another file published. Where the cloud does not say, nothing: it is asked again
     /// before anything is published.
     async fn loss(&self, found: &Configuration) -> Option<DeployError> {
-        let rules = self.configuration.borrow().rules.clone()?;
+        let rules = self.active.borrow().rules.clone()?;
         let has_all = |configuration: &Configuration| {
             let mut names = self.configuration.document.schedules.keys();
             names.all(|name| configuration.document.schedules.contains_key(name))
@@ -182,7 +182,7 @@ impl ReloadTask {
 
     fn refuse(&mut self, text: String, because: Because) {
         if because == Because::Asked || self.problem.as_ref() != Some(&text) {
-            let generation = self.configuration.borrow().generation;
+            let generation = self.active.borrow().generation;
             error!(
                 error = text,
                 generation, "the configuration can't be used: those of before stay in force"
@@ -211,7 +211,7 @@ impl ReloadTask {
             self.configuration = found;
             return;
         }
-        let before = Arc::clone(&self.configuration.borrow());
+        let before = Arc::clone(&self.active.borrow());
         let organisation = if found.targets == self.configuration.targets {
             before.organisation.clone()
         } else {
@@ -228,16 +228,15 @@ impl ReloadTask {
             connection: rules.connection.clone(),
             configuration: found.clone(),
         });
-        self.configuration
-            .send_replace(Arc::new(ActiveConfiguration {
-                generation,
-                schedule_set: Arc::new(found.schedule_set.clone()),
-                organisation,
-                intervals: PollIntervals::of(&found.daemon),
-                retention: found.daemon.retention,
-                grace: found.daemon.grace,
-                rules,
-            }));
+        self.active.send_replace(Arc::new(ActiveConfiguration {
+            generation,
+            schedule_set: Arc::new(found.schedule_set.clone()),
+            organisation,
+            intervals: PollIntervals::of(&found.daemon),
+            retention: found.daemon.retention,
+            grace: found.daemon.grace,
+            rules,
+        }));
         self.configuration = found;
     }
 }

@@ -568,16 +568,16 @@ async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_appli
     assert_eq!(ec2.state(&web), Ec2InstanceState::Running);
 
     hours.store(2, Ordering::Relaxed);
-    daemon.counts("curfew_time_jumps_total", "1").await;
+    daemon.counts("curfew_clock_jumps_total", "1").await;
     wait_until("the edge is applied", || {
         ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     ec2.advance(SignedDuration::from_mins(2));
     hours.store(0, Ordering::Relaxed);
-    daemon.counts("curfew_time_jumps_total", "2").await;
+    daemon.counts("curfew_clock_jumps_total", "2").await;
     hours.store(2, Ordering::Relaxed);
-    daemon.counts("curfew_time_jumps_total", "3").await;
+    daemon.counts("curfew_clock_jumps_total", "3").await;
     daemon
         .counts("curfew_steps_total{action=\"stop\",result=\"done\"}", "1")
         .await;

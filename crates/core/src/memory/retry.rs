@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{MalformedTag, RETRY_TAG, whole_second};
+use crate::string_newtype;
 use crate::timetable::Action;
 
 /// An action that came to nothing, and waits for its next try.
@@ -170,6 +171,8 @@ impl NextTry {
 #[serde(transparent)]
 pub struct ReasonCode(String);
 
+string_newtype!(ReasonCode);
+
 impl ReasonCode {
     /// Longer ones are cut: a tag's value has 256 characters, and the rest of it needs about 80. EC2's own have at most 60 or so.
     const MAX_CHARACTERS: usize = 100;
@@ -192,17 +195,6 @@ impl ReasonCode {
     /// EC2 gave no reason.
     pub fn unexplained() -> Self {
         Self("Unexplained".to_owned())
-    }
-
-    /// The code.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ReasonCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

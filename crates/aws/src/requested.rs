@@ -1,7 +1,7 @@
-//! Carrying out what people ask for, in the order that loses no word: what they say is written first, then the instances are
-//! observed, then comes the call, and then `curfew:last`.
+//! Carrying out a request in one account-region.
 //!
-//! Whatever else acts on the instances meanwhile sees the word, or is seen.
+//! The order loses no request: its tag is written first, then the instances are observed, then comes the call, and then `curfew:last`.
+//! A pass that runs meanwhile sees the tag, or its effect is observed.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::pass::Pass;
 
 /// Carries out the steps that a request came to, which were planned on `instances`: one `CreateTags` for what is said alike, one
 /// look at those instances alone, and then a pass over them. What can't be said is not done.
-pub async fn carry_out(
+pub(crate) async fn carry_out(
     fleet: &Fleet,
     schedule_set: &ScheduleSet,
     instances: &[Instance],

@@ -1,0 +1,133 @@
+//! A request as the HTTP API and the command line both handle it: decided about what was observed, then either shown or carried out, and
+//! returned as one change for each instance.
+
+use std::collections::HashMap;
+
+use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::memory::Actor;
+use curfew_core::request::{Ask, Request};
+use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::select::{DecidedSelection, Seen, Selection};
+use curfew_core::skip::Skip;
+use curfew_core::step::Step;
+use curfew_core::world::World;
+use jiff::Timestamp;
+
+use crate::change::Change;
+use crate::clock::Clock;
+use crate::error::CloudError;
+use crate::execute::{Deadline, Outcome};
+use crate::organisation::ObservedFleet;
+
+/// A request, and what it comes to for the instances that it selects.
+#[derive(Debug)]
+pub struct DecidedRequest<'s, 'a> {
+    schedule_set: &'a ScheduleSet,
+    fleet: &'a ObservedFleet,
+    request: Request,
+    now: Timestamp,
+    steps: Vec<Step>,
+    skipped: Vec<(&'s Seen<'a>, Skip)>,
+}
+
+impl<'s, 'a> DecidedRequest<'s, 'a> {
+    /// Decides, at `now`, what `ask` comes to for the instances of `selection`, which was made of `fleet`.
+    pub fn decide(
+        selection: &Selection<'s, 'a>,
+        schedule_set: &'a ScheduleSet,
+        fleet: &'a ObservedFleet,
+        (ask, by): (Ask, Actor),
+        now: Timestamp,
+    ) -> Self {
+        let chosen = selection.chosen.iter();
+        let request = Request {
+            ask,
+            targets: chosen.map(|seen| seen.instance.id.clone()).collect(),
+            by,
+        };
+        let world = World {
+            request: Some(&request),
+            ..World::unasked(schedule_set, &fleet.instances)
+        };
+        let DecidedSelection { steps, skipped } = selection.decide(&world, now);
+        Self {
+            schedule_set,
+            fleet,
+            request,
+            now,
+            steps,
+            skipped,
+        }
+    }
+
+    /// The number of steps.
+    pub fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The first instance that is left alone.
+    pub fn first_skip(&self) -> Option<&Skip> {
+        self.skipped.first().map(|(_, skip)| skip)
+    }
+
+    /// Returns the changes that carrying it out would make, sorted by instance.
+    pub fn dry_run(&self) -> Vec<Change> {
+        let world = self.world();
+        let by_id = self.by_id();
+        let steps = self.steps.iter();
+        self.sorted(steps.map(|step| {
+            let instance = observed(&by_id, step);
+            Change::planned(instance, step, &world, self.now)
+        }))
+    }
+
+    /// Carries it out in every account-region concerned.
+    pub async fn carry_out(&self, clock: &Clock, deadline: Deadline) -> Vec<Outcome> {
+        let steps = self.steps.clone();
+        let work = self
+            .fleet
+            .carry_out(self.schedule_set, steps, clock, deadline);
+        work.await
+    }
+
+    /// Returns the changes that these outcomes are, sorted by instance; `tell` words an error for the caller.
+    pub fn changes(
+        &self,
+        outcomes: &[Outcome],
+        tell: impl Fn(&CloudError) -> String,
+    ) -> Vec<Change> {
+        let world = self.world();
+        let by_id = self.by_id();
+        self.sorted(outcomes.iter().map(|outcome| {
+            let instance = observed(&by_id, &outcome.step);
+            Change::made(instance, outcome, &world, self.now, &tell)
+        }))
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
+            request: Some(&self.request),
+            ..World::unasked(self.schedule_set, &self.fleet.instances)
+        }
+    }
+
+    fn by_id(&self) -> HashMap<&InstanceId, &Instance> {
+        let instances = self.fleet.instances.iter();
+        instances.map(|one| (&one.id, one)).collect()
+    }
+
+    /// These changes and those of what is left alone.
+    fn sorted(&self, changes: impl Iterator<Item = Change>) -> Vec<Change> {
+        let skipped = self.skipped.iter();
+        let skipped =
+            skipped.map(|(seen, skip)| Change::skipped(seen.instance, &seen.assessment, skip));
+        let mut all: Vec<Change> = skipped.chain(changes).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+}
+
+fn observed<'a>(by_id: &HashMap<&InstanceId, &'a Instance>, step: &Step) -> &'a Instance {
+    let found = by_id.get(&step.instance).copied();
+    found.expect("every step is for an instance that was observed")
+}
