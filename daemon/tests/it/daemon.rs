@@ -485,7 +485,7 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
     ec2.stop(&web).unwrap();
     ec2.advance(SignedDuration::from_mins(2));
     let daemon = begin().await;
-    until("the change is journalled", || {
+    wait_until("the change is journalled", || {
         causes(state.path()) == ["stopped external"]
     })
     .await;

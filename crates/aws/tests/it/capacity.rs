@@ -55,7 +55,7 @@ impl Setting {
     }
 
     /// A stopped `m5.large` with a due start.
-    fn stopped(&self, name: &str, schedule: &str) -> InstanceId {
+    fn stopped(&self, name: &str, schedule: &str) -> Ec2InstanceId {
         let launch = Launch::new(name)
             .tag("Schedule", schedule)
             .tag(

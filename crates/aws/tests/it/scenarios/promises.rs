@@ -25,9 +25,9 @@ pub(crate) struct Promises {
     /// What a person last did by hand, after all edges were applied: it must stay until then.
     wishes: BTreeMap<Ec2InstanceId, Option<Timestamp>>,
     /// Each edge that led to an action, and whether the action or its memory came to nothing.
-    acted: BTreeMap<(InstanceId, Timestamp, Action), Came>,
+    acted: BTreeMap<(Ec2InstanceId, Timestamp, Action), Came>,
     /// Changed by a user during the pass: the expected result is undefined.
-    away: BTreeSet<InstanceId>,
+    away: BTreeSet<Ec2InstanceId>,
     /// Asked something of: that, and nothing else, is done about it in this pass.
     asked: Option<Ec2InstanceId>,
 }
