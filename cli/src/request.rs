@@ -5,10 +5,10 @@ use curfew_aws::change::{Change, Verdict};
 use curfew_aws::decided_request::DecidedRequest;
 use curfew_core::configuration::duration;
 use curfew_core::instance::InstanceId;
-use curfew_core::memory::{Actor, whole_second};
-use curfew_core::request::{Ask, End, Lasting};
-use curfew_core::select::{Seen, Selection, Targets, for_change};
+use curfew_core::request::{OverrideEnd, RequestDuration, RequestKind};
+use curfew_core::select::{EvaluatedInstance, InstanceSelector, Selection, for_change};
 use curfew_core::skip::Skip;
+use curfew_core::state_tags::{Actor, whole_second};
 use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -31,7 +31,7 @@ pub(crate) struct ChangeArgs {
     length: Option<SignedDuration>,
     /// Hold them there until then: 22:00 or 2026-11-23T22:00 in the schedule's zone, or 2026-11-23T22:00:00Z
     #[arg(long, value_name = "WHEN")]
-    until: Option<End>,
+    until: Option<OverrideEnd>,
 }
 
 /// Which instances, by whom, and whether in earnest.
@@ -51,7 +51,7 @@ pub(crate) struct RequestArgs {
 pub(crate) async fn change(
     context: &mut Context,
     args: ChangeArgs,
-    ask: fn(Lasting) -> Ask,
+    ask: fn(RequestDuration) -> RequestKind,
 ) -> Result<(), CliError> {
     let ChangeArgs {
         request,
@@ -60,9 +60,9 @@ pub(crate) async fn change(
     } = args;
     carry_out(context, request, |selection, now| {
         Ok(ask(match (length, until) {
-            (Some(length), _) => Lasting::length(length, now),
+            (Some(length), _) => RequestDuration::length(length, now),
             (None, Some(end)) => lasting(end, selection, now)?,
-            (None, None) => Lasting::NextEdge,
+            (None, None) => RequestDuration::NextEdge,
         }))
     })
     .await
@@ -87,7 +87,7 @@ struct Document<'a> {
 pub(crate) async fn carry_out(
     context: &mut Context,
     args: RequestArgs,
-    ask: impl FnOnce(&Selection<'_, '_>, Timestamp) -> Result<Ask, CliError>,
+    ask: impl FnOnce(&Selection<'_, '_>, Timestamp) -> Result<RequestKind, CliError>,
 ) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
     let progress = progress::for_watchers();
@@ -97,7 +97,7 @@ pub(crate) async fn carry_out(
         places,
         failures,
     } = everywhere::observe(&organisation, &scope, progress.as_ref()).await?;
-    let targets = Targets::from(args.targets);
+    let targets = InstanceSelector::from(args.targets);
     let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
     let found = !targets.are_unnamed() && targets.ids.iter().all(is_there);
     let failures = if found {
@@ -109,7 +109,7 @@ pub(crate) async fn carry_out(
     };
     let now = context.clock.now();
     let world = World::unasked(&configuration.schedule_set, &fleet.instances);
-    let seen = Seen::all(&world, now);
+    let seen = EvaluatedInstance::all(&world, now);
     let selection = match for_change(
         &targets,
         &seen,
@@ -167,7 +167,11 @@ fn refused(changes: &Changes, first: Option<&Skip>) -> Result<(), CliError> {
 }
 
 /// A wall time means the zone of the schedules that manage the instances: theirs is the clock that everybody looks at.
-fn lasting(end: End, selection: &Selection<'_, '_>, now: Timestamp) -> Result<Lasting, CliError> {
+fn lasting(
+    end: OverrideEnd,
+    selection: &Selection<'_, '_>,
+    now: Timestamp,
+) -> Result<RequestDuration, CliError> {
     let zone = if end.needs_zone() {
         zone(selection)?
     } else {
@@ -177,7 +181,7 @@ fn lasting(end: End, selection: &Selection<'_, '_>, now: Timestamp) -> Result<La
         CliError::new(Exit::Usage, format!("`--until` is {why}")).hint(hint)
     };
     let until = end.instant(&zone, now).unwrap_or(Timestamp::MAX);
-    Lasting::until(until, now).map_err(|bad| usage(bad.to_string(), bad.hint()))
+    RequestDuration::until(until, now).map_err(|bad| usage(bad.to_string(), bad.hint()))
 }
 
 fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {

@@ -4,7 +4,7 @@ use clap::Args;
 use curfew_aws::fleet::Scope;
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{ScheduleName, one_of};
-use curfew_core::select::{Reach, SelectError, TagFilter, Targets};
+use curfew_core::select::{InstanceSelector, SelectError, SelectionScope, TagFilter};
 
 use super::{CliError, Exit};
 
@@ -36,13 +36,17 @@ impl TargetArgs {
     }
 }
 
-impl From<TargetArgs> for Targets {
+impl From<TargetArgs> for InstanceSelector {
     fn from(args: TargetArgs) -> Self {
         Self {
             ids: args.instances.into_iter().collect(),
             schedules: args.schedule.into_iter().collect(),
             tags: args.tag,
-            reach: if args.all { Reach::All } else { Reach::Named },
+            scope: if args.all {
+                SelectionScope::All
+            } else {
+                SelectionScope::Named
+            },
         }
     }
 }
@@ -73,7 +77,7 @@ impl From<SelectError> for CliError {
                 "nothing was done; Curfew only changes instances that a schedule manages"
                     .to_owned(),
             ),
-            SelectError::NeverTouched { .. } => (
+            SelectError::Protected { .. } => (
                 Exit::NothingMatched,
                 "nothing was done; leave it out, or change what the reason names".to_owned(),
             ),

@@ -183,8 +183,8 @@ mod tests {
     use super::*;
     use crate::test_support::{at, instance};
     use curfew_core::instance::InstanceState;
-    use curfew_core::memory::Cause;
-    use curfew_core::transition::{Evidence, Transition};
+    use curfew_core::state_tags::Cause;
+    use curfew_core::transition::{Transition, TransitionSource};
     use curfew_journal::{FILE, HistoryFilter, Journal};
 
     fn record(number: usize) -> TransitionRecord {
@@ -202,7 +202,7 @@ mod tests {
                 region: stopped.region.clone(),
                 account: stopped.account.clone(),
                 edge: None,
-                evidence: Evidence::Event,
+                evidence: TransitionSource::Event,
                 by: None,
                 instance_type: None,
             }),

@@ -15,7 +15,7 @@ use curfew_aws::calls::Calls;
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::InstanceState;
-use curfew_core::memory::Cause;
+use curfew_core::state_tags::Cause;
 use curfew_core::transition::Transition;
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::collector::Collector;

@@ -5,10 +5,10 @@ use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_core::instance::InstanceState;
-use curfew_core::memory::{Actor, whole_second};
-use curfew_core::request::Ask;
+use curfew_core::request::RequestKind;
 use curfew_core::schedule::Enforcement;
-use curfew_core::select::{Seen, Targets, for_change, for_status};
+use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_change, for_status};
+use curfew_core::state_tags::{Actor, whole_second};
 use curfew_core::status::Status;
 use curfew_core::timetable::{Desired, minute_of};
 use curfew_core::work::Work;
@@ -25,7 +25,7 @@ use crate::refusal::{Code, Refusal};
 impl App {
     pub(crate) async fn status(
         &self,
-        targets: &Targets,
+        targets: &InstanceSelector,
         deadline: Deadline,
     ) -> Result<Overview, Refusal> {
         let sight = self.look(targets, deadline).await?;
@@ -34,8 +34,9 @@ impl App {
         }
         let (schedule_set, now) = (&sight.schedule_set, sight.now);
         let world = World::unasked(schedule_set, &sight.fleet.instances);
-        let (shown, unmanaged) = for_status(targets, Seen::all(&world, now), schedule_set)
-            .map_err(|error| sight.selecting(error))?;
+        let (shown, unmanaged) =
+            for_status(targets, EvaluatedInstance::all(&world, now), schedule_set)
+                .map_err(|error| sight.selecting(error))?;
         Ok(Overview {
             status: Status::of(shown, unmanaged, now),
             unanswered: sight.unanswered,
@@ -74,8 +75,8 @@ impl App {
 
     pub(crate) async fn change(
         &self,
-        ask: Ask,
-        targets: &Targets,
+        ask: RequestKind,
+        targets: &InstanceSelector,
         mode: Mode,
         by: Actor,
         deadline: Deadline,
@@ -84,7 +85,7 @@ impl App {
         sight.suffices(targets)?;
         let (schedule_set, now) = (&*sight.schedule_set, sight.now);
         let world = World::unasked(schedule_set, &sight.fleet.instances);
-        let seen = Seen::all(&world, now);
+        let seen = EvaluatedInstance::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| sight.selecting(error))?;
         let request =
@@ -135,7 +136,7 @@ impl App {
         let instances = home.fleet().observe(&scope).await?;
         let (schedule_set, now) = (&in_force.schedule_set, self.clock.now());
         let world = World::unasked(schedule_set, &instances);
-        let Some(seen) = Seen::all(&world, now).pop() else {
+        let Some(seen) = EvaluatedInstance::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not show");
             return Ok(None);
         };

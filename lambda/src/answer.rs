@@ -3,9 +3,9 @@
 
 use curfew_aws::change::{Change, Verdict};
 use curfew_aws::pass::Pass;
-use curfew_core::memory::whole_second;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::simulate::{Bound, Interval, Simulation, Span};
+use curfew_core::state_tags::whole_second;
 use curfew_core::status::Status;
 use curfew_core::timetable::{Desired, Edge};
 use jiff::{Timestamp, ToSpan as _};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use curfew_core::memory::Actor;
+use curfew_core::state_tags::Actor;
 use curfew_core::token::Tokens;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;

@@ -2,9 +2,9 @@
 
 use curfew_core::configuration::duration;
 use curfew_core::instance::InstanceId;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::select::{Reach, TagFilter, Targets};
+use curfew_core::select::{InstanceSelector, SelectionScope, TagFilter};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -17,13 +17,13 @@ use crate::route::Route;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// How instances are.
-    Status(Targets),
+    Status(InstanceSelector),
     /// A change to instances.
     Change {
         /// Which.
-        ask: Ask,
+        ask: RequestKind,
         /// Of what.
-        targets: Targets,
+        targets: InstanceSelector,
         /// In earnest or not.
         mode: Mode,
     },
@@ -84,13 +84,13 @@ impl Command {
             Route::Status => Self::Status(targets(&mut parameters)?),
             Route::Start => {
                 let lasting = lasting(&mut parameters, now)?;
-                change(Ask::Start(lasting), &mut parameters)?
+                change(RequestKind::Start(lasting), &mut parameters)?
             }
             Route::Stop => {
                 let lasting = lasting(&mut parameters, now)?;
-                change(Ask::Stop(lasting), &mut parameters)?
+                change(RequestKind::Stop(lasting), &mut parameters)?
             }
-            Route::Resume => change(Ask::Resume, &mut parameters)?,
+            Route::Resume => change(RequestKind::Resume, &mut parameters)?,
         };
         parameters.nothing_else(route)?;
         Ok(command)
@@ -107,7 +107,7 @@ fn days(text: &str) -> Result<Days, Refusal> {
     }
 }
 
-fn change(ask: Ask, parameters: &mut Parameters) -> Result<Command, Refusal> {
+fn change(ask: RequestKind, parameters: &mut Parameters) -> Result<Command, Refusal> {
     let mode = if parameters.flag("dry_run")? {
         Mode::DryRun
     } else {
@@ -117,7 +117,7 @@ fn change(ask: Ask, parameters: &mut Parameters) -> Result<Command, Refusal> {
     Ok(Command::Change { ask, targets, mode })
 }
 
-fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
+fn targets(parameters: &mut Parameters) -> Result<InstanceSelector, Refusal> {
     let ids = parameters.all("instance", |text| {
         text.parse::<InstanceId>().map_err(|error| {
             Refusal::parameter(format!("`instance`: {error}"), "`/status` lists the ids")
@@ -131,14 +131,14 @@ fn targets(parameters: &mut Parameters) -> Result<Targets, Refusal> {
             )
         })
     })?;
-    let targets = Targets {
+    let targets = InstanceSelector {
         ids: ids.into_iter().collect(),
         schedules: schedules.into_iter().collect(),
         tags: parameters.all("tag", tag)?,
-        reach: if parameters.flag("all")? {
-            Reach::All
+        scope: if parameters.flag("all")? {
+            SelectionScope::All
         } else {
-            Reach::Named
+            SelectionScope::Named
         },
     };
     // `all` with ids means all of these: it lifts the limit, and widens nothing.
@@ -162,15 +162,15 @@ fn tag(text: &str) -> Result<TagFilter, Refusal> {
 }
 
 /// How long a start or stop lasts: `for` a while or `until` an instant makes it an override.
-fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refusal> {
+fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<RequestDuration, Refusal> {
     let length = parameters.one("for", |text| {
         duration(text)
             .map_err(|message| Refusal::parameter(format!("`for`: {message}"), "such as `for=2h`"))
     })?;
     let until = parameters.one("until", |text| until(text, now))?;
     match (length, until) {
-        (None, None) => Ok(Lasting::NextEdge),
-        (Some(length), None) => Ok(Lasting::length(length, now)),
+        (None, None) => Ok(RequestDuration::NextEdge),
+        (Some(length), None) => Ok(RequestDuration::length(length, now)),
         (None, Some(until)) => Ok(until),
         (Some(_), Some(_)) => Err(Refusal::parameter(
             "`for` and `until` both say how long",
@@ -179,7 +179,7 @@ fn lasting(parameters: &mut Parameters, now: Timestamp) -> Result<Lasting, Refus
     }
 }
 
-fn until(text: &str, now: Timestamp) -> Result<Lasting, Refusal> {
+fn until(text: &str, now: Timestamp) -> Result<RequestDuration, Refusal> {
     let refuse = |why: &dyn std::fmt::Display, hint: String| {
         Refusal::parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
     };
@@ -188,5 +188,5 @@ fn until(text: &str, now: Timestamp) -> Result<Lasting, Refusal> {
             "such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`";
         refuse(&"not an instant in RFC 3339", hint.to_owned())
     })?;
-    Lasting::until(until, now).map_err(|bad| refuse(&bad, bad.hint()))
+    RequestDuration::until(until, now).map_err(|bad| refuse(&bad, bad.hint()))
 }

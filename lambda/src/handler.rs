@@ -1,6 +1,6 @@
 //! The function: an event comes in, an answer goes out, whatever the event is.
 
-use curfew_core::memory::Actor;
+use curfew_core::state_tags::Actor;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{Instrument as _, error, info, info_span, warn};

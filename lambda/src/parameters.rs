@@ -216,7 +216,7 @@ mod tests {
                     2026-11-23T20:00:01Z,
                 ),
             ),
-            targets: Targets {
+            targets: InstanceSelector {
                 ids: {
                     InstanceId(
                         "i-0abc1234",

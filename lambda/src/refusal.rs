@@ -3,7 +3,7 @@
 use std::fmt;
 
 use curfew_core::schedule::one_of;
-use curfew_core::select::{Choice, SelectError};
+use curfew_core::select::{InstanceChoice, SelectError};
 use serde::Serialize;
 
 /// A request that is not carried out, or not entirely.
@@ -18,7 +18,7 @@ pub struct Refusal {
     pub hint: String,
     /// The instances to choose from, where none was named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub choices: Vec<Choice>,
+    pub choices: Vec<InstanceChoice>,
 }
 
 /// The codes of [`Refusal`], each with its HTTP status.
@@ -194,7 +194,7 @@ impl From<SelectError> for Refusal {
                 Code::NotManaged,
                 "nothing was done; Curfew only changes instances that a schedule manages".to_owned(),
             ),
-            SelectError::NeverTouched { .. } => (
+            SelectError::Protected { .. } => (
                 Code::NeverTouched,
                 "nothing was done; leave it out, or change what the reason names".to_owned(),
             ),

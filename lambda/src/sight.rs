@@ -8,7 +8,7 @@ use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure, ObservedFleet};
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::select::{Reach, SelectError, Targets};
+use curfew_core::select::{InstanceSelector, SelectError, SelectionScope};
 use jiff::Timestamp;
 
 use crate::app::App;
@@ -29,7 +29,7 @@ impl App {
     /// The configuration and the instances that `targets` may mean. Fails only if nobody answers.
     pub(crate) async fn look(
         &self,
-        targets: &Targets,
+        targets: &InstanceSelector,
         deadline: Deadline,
     ) -> Result<Sight, Refusal> {
         let scope = if targets.ids.is_empty() {
@@ -71,7 +71,7 @@ impl App {
 
 impl Sight {
     /// Refuses what can't be told while somebody does not answer: whether an id exists, and which instance is the only one.
-    pub(crate) fn suffices(&self, targets: &Targets) -> Result<(), Refusal> {
+    pub(crate) fn suffices(&self, targets: &InstanceSelector) -> Result<(), Refusal> {
         let Some(unanswered) = Refusal::of_all(&self.unanswered) else {
             return Ok(());
         };
@@ -98,8 +98,8 @@ impl Sight {
     }
 
     /// What went wrong where nobody answered, as long as `targets` may mean instances there.
-    pub(crate) fn unreached(&self, targets: &Targets) -> Option<Refusal> {
-        let wide = targets.reach == Reach::All || targets.ids.is_empty();
+    pub(crate) fn unreached(&self, targets: &InstanceSelector) -> Option<Refusal> {
+        let wide = targets.scope == SelectionScope::All || targets.ids.is_empty();
         Refusal::of_all(&self.unanswered).filter(|_| wide)
     }
 }

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use curfew_core::instance::{AccountId, InstanceState, Region};
-use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
-use curfew_core::transition::Evidence;
+use curfew_core::state_tags::Cause;
+use curfew_core::transition::TransitionSource;
 use curfew_journal::{HistoryFilter, Journal, JournalEntry};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -207,7 +207,7 @@ fn cause(text: &str) -> Result<String, String> {
 
 fn row(entry: &JournalEntry) -> Vec<String> {
     let t = &entry.transition;
-    let inferred = if t.evidence == Evidence::Inference {
+    let inferred = if t.evidence == TransitionSource::Inferred {
         " (inferred)"
     } else {
         ""

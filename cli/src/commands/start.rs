@@ -1,10 +1,10 @@
 //! `curfew start`.
 
-use curfew_core::request::Ask;
+use curfew_core::request::RequestKind;
 
 use crate::request::{ChangeArgs, change};
 use crate::{CliError, Context};
 
 pub(crate) async fn start(context: &mut Context, args: ChangeArgs) -> Result<(), CliError> {
-    change(context, args, Ask::Start).await
+    change(context, args, RequestKind::Start).await
 }

@@ -7,7 +7,7 @@ use curfew_aws::organisation::{AccountRegionError, Organisation};
 use curfew_aws::progress::{Progress, Silent};
 use curfew_config::Configuration;
 use curfew_core::configuration::duration;
-use curfew_core::select::{Seen, Targets, for_status};
+use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_status};
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::Desired;
 use curfew_core::world::World;
@@ -126,8 +126,8 @@ async fn look(
     } = everywhere::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
     let world = World::unasked(&configuration.schedule_set, &fleet.instances);
-    let targets = Targets::from(targets.clone());
-    let seen = Seen::all(&world, now);
+    let targets = InstanceSelector::from(targets.clone());
+    let seen = EvaluatedInstance::all(&world, now);
     let (shown, unmanaged) = match for_status(&targets, seen, &configuration.schedule_set) {
         Ok(selected) => selected,
         Err(error) => return Err(selecting(error, failures)),
@@ -140,7 +140,7 @@ async fn look(
     })
 }
 
-fn zone(seen: &Seen<'_>) -> TimeZone {
+fn zone(seen: &EvaluatedInstance<'_>) -> TimeZone {
     let schedule = seen.assessment.schedule.as_ref();
     schedule.map_or(TimeZone::UTC, |schedule| {
         schedule.timetable.time_zone().clone()

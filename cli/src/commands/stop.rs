@@ -1,10 +1,10 @@
 //! `curfew stop`.
 
-use curfew_core::request::Ask;
+use curfew_core::request::RequestKind;
 
 use crate::request::{ChangeArgs, change};
 use crate::{CliError, Context};
 
 pub(crate) async fn stop(context: &mut Context, args: ChangeArgs) -> Result<(), CliError> {
-    change(context, args, Ask::Stop).await
+    change(context, args, RequestKind::Stop).await
 }

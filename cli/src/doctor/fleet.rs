@@ -10,7 +10,7 @@ use curfew_aws::identity::Introduction;
 use curfew_aws::organisation::Organisation;
 use curfew_config::Configuration;
 use curfew_core::instance::{Instance, InstanceState};
-use curfew_core::memory::LAST_TAG;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_deploy::Survey;
 
 use super::Check;

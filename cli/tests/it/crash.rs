@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use curfew_aws::clock::Clock;
-use curfew_core::memory::{LAST_TAG, Last};
+use curfew_core::state_tags::{LAST_TAG, Last};
 use curfew_journal::{HistoryFilter, Journal};
 use curfew_model::{
     ApiAction, Durations, Ec2InstanceId, Ec2InstanceState, Home, Launch, Model, QueueAttributes,
@@ -171,7 +171,7 @@ impl House {
 
     fn is_applied(&self, instance: &Instance) -> bool {
         let last = self.ec2.tag(&instance.id, LAST_TAG);
-        let last: Last = last.unwrap().parse().unwrap();
+        let last: LastApplied = last.unwrap().parse().unwrap();
         last.at == instance.edge && !last.pending
     }
 

@@ -14,7 +14,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_config::{DaemonConfiguration, Driver, QueueSetting};
 use curfew_core::account_regions::Targets;
 use curfew_core::configuration::RawScheduleSet;
-use curfew_core::memory::LAST_TAG;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_daemon::run::{Dependencies, run};
 use curfew_model::{ApiAction, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};

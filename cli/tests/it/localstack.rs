@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::minute::NextMinute;
 use crate::support::{House, Place};
-use curfew_core::memory::Last;
+use curfew_core::state_tags::LastApplied;
 use curfew_core::timetable::Action;
 use serde_json::Value;
 use server::{Missing, Source};
@@ -137,7 +137,7 @@ fn is_triggered_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
     tenant.reaches(&tenant.web, "stopped");
     let (_, tags) = tenant.place.look(&tenant.web);
     // Pending or not: a later pass sees that the stop has settled.
-    let applied: Last = tags["curfew:last"].parse().unwrap();
+    let applied: LastApplied = tags["curfew:last"].parse().unwrap();
     assert_eq!(applied.action, Action::Stop);
     assert_eq!(applied.cause.to_string(), "schedule office");
     assert!(edges.iter().any(|one| one.at() == applied.at), "{applied}");

@@ -5,7 +5,7 @@ mod daemon;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_core::memory::LAST_TAG;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_model::{
     ApiAction, Ec2InstanceId, Ec2InstanceState, Home, Launch, Model, QueueAttributes,
     Service as Aws,

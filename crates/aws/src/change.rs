@@ -3,10 +3,10 @@
 
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
-use curfew_core::memory::Override;
-use curfew_core::request::Ask;
+use curfew_core::request::RequestKind;
 use curfew_core::skip::Skip;
-use curfew_core::step::{Remember, RetryChange, Step, StepAction};
+use curfew_core::state_tags::Override;
+use curfew_core::step::{RetryChange, Step, StepAction, TagChanges};
 use curfew_core::timetable::Edge;
 use curfew_core::world::World;
 use jiff::Timestamp;
@@ -78,7 +78,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn of(step: &Step, after: InstanceState, ask: Option<Ask>) -> Self {
+    fn of(step: &Step, after: InstanceState, ask: Option<RequestKind>) -> Self {
         let in_flight = matches!(step.state, InstanceState::Pending | InstanceState::Stopping);
         match (step.action, after) {
             (StepAction::Start, InstanceState::Running) => Self::Started,
@@ -89,8 +89,8 @@ impl Verdict {
             (StepAction::Hibernate, _) => Self::Hibernating,
             // A note on a step that makes no call says what a later pass will do.
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
-            (StepAction::Record, _) => match (&step.word, ask) {
-                (_, Some(Ask::Resume)) => Self::Resumed,
+            (StepAction::Record, _) => match (&step.request_tags, ask) {
+                (_, Some(RequestKind::Resume)) => Self::Resumed,
                 (Some(word), _) if word.override_.is_some() && word.request.is_none() => {
                     Self::Overridden
                 }
@@ -119,7 +119,7 @@ impl Change {
 
     /// Of a step that would be made.
     pub fn planned(instance: &Instance, step: &Step, world: &World<'_>, now: Timestamp) -> Self {
-        let mut change = Self::remembered(instance, step, &step.remember, true, world, now);
+        let mut change = Self::remembered(instance, step, &step.tag_changes, true, world, now);
         change.result = Verdict::Planned;
         change
     }
@@ -142,13 +142,13 @@ impl Change {
             RetryChange::Keep | RetryChange::Clear => None,
         });
         let (written, after) = match result {
-            StepResult::Done { after } => (step.remember.clone(), *after),
-            StepResult::NotRemembered { after, .. } => (Remember::default(), *after),
+            StepResult::Done { after } => (step.tag_changes.clone(), *after),
+            StepResult::NotRemembered { after, .. } => (TagChanges::default(), *after),
             StepResult::Failed(_) | StepResult::OutOfTime => {
                 (refused.unwrap_or_default(), step.state)
             }
             // A newer word decides.
-            StepResult::Dropped { .. } => (Remember::default(), step.state),
+            StepResult::Dropped { .. } => (TagChanges::default(), step.state),
         };
         let mut change = Self::remembered(instance, step, &written, *said, world, now);
         change.after = after;
@@ -198,13 +198,13 @@ impl Change {
     fn remembered(
         instance: &Instance,
         step: &Step,
-        written: &Remember,
+        written: &TagChanges,
         said: bool,
         world: &World<'_>,
         now: Timestamp,
     ) -> Self {
         let mut later = instance.clone();
-        if let Some(word) = step.word.as_ref().filter(|_| said) {
+        if let Some(word) = step.request_tags.as_ref().filter(|_| said) {
             word.write_to(&mut later.tags);
         }
         written.write_to(&mut later.tags);
@@ -235,8 +235,8 @@ impl Change {
     }
 }
 
-fn ask(world: &World<'_>) -> Option<Ask> {
-    world.request.map(|request| request.ask)
+fn ask(world: &World<'_>) -> Option<RequestKind> {
+    world.request.map(|request| request.kind)
 }
 
 #[cfg(test)]
@@ -245,8 +245,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use curfew_core::instance::{AccountId, CapacitySource, Hibernation, Purchase, RootDevice};
-    use curfew_core::memory::{Actor, Cause};
     use curfew_core::schedule_set::ScheduleSet;
+    use curfew_core::state_tags::{Actor, Cause};
 
     fn made(action: StepAction, before: InstanceState, after: InstanceState) -> Change {
         let instance = Instance {

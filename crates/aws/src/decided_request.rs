@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::Actor;
-use curfew_core::request::{Ask, Request};
+use curfew_core::request::{Request, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::select::{DecidedSelection, Seen, Selection};
+use curfew_core::select::{DecidedSelection, EvaluatedInstance, Selection};
 use curfew_core::skip::Skip;
+use curfew_core::state_tags::Actor;
 use curfew_core::step::Step;
 use curfew_core::world::World;
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ pub struct DecidedRequest<'s, 'a> {
     request: Request,
     now: Timestamp,
     steps: Vec<Step>,
-    skipped: Vec<(&'s Seen<'a>, Skip)>,
+    skipped: Vec<(&'s EvaluatedInstance<'a>, Skip)>,
 }
 
 impl<'s, 'a> DecidedRequest<'s, 'a> {
@@ -36,12 +36,12 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
         selection: &Selection<'s, 'a>,
         schedule_set: &'a ScheduleSet,
         fleet: &'a ObservedFleet,
-        (ask, by): (Ask, Actor),
+        (ask, by): (RequestKind, Actor),
         now: Timestamp,
     ) -> Self {
         let chosen = selection.chosen.iter();
         let request = Request {
-            ask,
+            kind: ask,
             targets: chosen.map(|seen| seen.instance.id.clone()).collect(),
             by,
         };

@@ -23,7 +23,7 @@ use curfew_core::plan::{Plan, plan};
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::step::{Step, StepAction, WithoutMemory};
+use curfew_core::step::{Step, StepAction, TagWriteFailure};
 use curfew_core::world::World;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -250,8 +250,8 @@ impl<'a> Execution<'a> {
 
     fn queue_words(&mut self) {
         let steps = self.steps.iter().zip(0..);
-        let wanting =
-            steps.filter_map(|(step, member)| Some((Writes::word(step.word.as_ref()?), member)));
+        let wanting = steps
+            .filter_map(|(step, member)| Some((Writes::word(step.request_tags.as_ref()?), member)));
         for (writes, members) in memory::alike(wanting) {
             self.queue_back(&Call::Say(writes), &members);
         }
@@ -362,10 +362,9 @@ impl<'a> Execution<'a> {
             return Some(batch);
         };
         let error = error.inferred();
-        let (firm, others): (Vec<usize>, Vec<usize>) = batch
-            .members
-            .iter()
-            .partition(|member| self.steps[**member].without_memory == WithoutMemory::Act);
+        let (firm, others): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| {
+            self.steps[**member].on_tag_write_failure == TagWriteFailure::CallAnyway
+        });
         self.fail(&batch, &others, &error);
         if firm.is_empty() {
             self.ended(&batch, End::Unknown);
@@ -582,7 +581,8 @@ impl<'a> Execution<'a> {
             self.unremembered = Some(error.repeated());
         }
         for member in members {
-            let acts_all_the_same = self.steps[*member].without_memory == WithoutMemory::Act;
+            let acts_all_the_same =
+                self.steps[*member].on_tag_write_failure == TagWriteFailure::CallAnyway;
             if matches!(batch.call, Call::Adopt(_)) && acts_all_the_same {
                 self.unadopted.insert(*member, error.repeated());
                 continue;

@@ -14,7 +14,7 @@ use aws_sdk_ec2::client::customize::CustomizableOperation;
 use aws_sdk_ec2::config::Config;
 use aws_sdk_ec2::types::{AttributeValue, Tag};
 use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
-use curfew_core::memory::{LAST_TAG, Last};
+use curfew_core::state_tags::{LAST_TAG, LastApplied};
 
 use self::no_room::NoRoom;
 pub use self::observe::{Observation, Page, PageToken};
@@ -199,7 +199,7 @@ impl Fleet {
     pub(crate) async fn overtaken(
         &self,
         ids: &[InstanceId],
-        last: &Last,
+        last: &LastApplied,
         mends: Option<&str>,
     ) -> Result<BTreeSet<InstanceId>, CloudError> {
         let scope = Scope::Only(ids.iter().cloned().collect());
@@ -212,7 +212,7 @@ impl Fleet {
     }
 
     /// This process has written `last` to these.
-    pub(crate) fn remembered(&self, ids: &[InstanceId], last: &Last) {
+    pub(crate) fn remembered(&self, ids: &[InstanceId], last: &LastApplied) {
         self.own_memory.remember(ids, last);
     }
 

@@ -64,7 +64,10 @@ pub(crate) async fn carry_out(
     let words: HashMap<&InstanceId, &Step> =
         said.iter().map(|step| (&step.instance, step)).collect();
     for instance in &mut fresh.instances {
-        if let Some(word) = words.get(&instance.id).and_then(|step| step.word.as_ref()) {
+        if let Some(word) = words
+            .get(&instance.id)
+            .and_then(|step| step.request_tags.as_ref())
+        {
             word.complete(&mut instance.tags);
         }
     }
@@ -79,7 +82,7 @@ pub(crate) async fn carry_out(
         let mut outcome = done
             .remove(&asked.instance)
             .unwrap_or_else(|| nothing_to_do(&asked, &fresh));
-        outcome.step.word = asked.word;
+        outcome.step.request_tags = asked.request_tags;
         outcome.said = true;
         outcome
     }));

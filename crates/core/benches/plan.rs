@@ -7,10 +7,10 @@ use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::{
     AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
-use curfew_core::memory::LAST_TAG;
 use curfew_core::plan::{Plan, plan};
 use curfew_core::schedule::Pattern;
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_core::world::World;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};

@@ -1,102 +1,102 @@
-//! One instance, looked at from every side: what manages it, what its tags remember, what is due, and so what to do.
+//! Evaluates one instance: which schedule manages it, what its state tags hold, what is due, and therefore what to do.
 
-mod asked;
 mod decide;
-mod judge;
-mod recall;
-mod tries;
+mod directive;
+mod evaluator;
+mod requested;
+mod retry;
+mod tag_state;
 mod types;
-mod words;
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use self::judge::Judge;
-use self::recall::Recalled;
+use self::evaluator::Evaluator;
+use self::tag_state::TagState;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
-use crate::memory::{Cause, Fallback, Last, Override, Requested, Retry};
 use crate::owner::Owner;
 use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::skip::{Skip, SkipReason};
+use crate::state_tags::{Cause, Fallback, LastApplied, Override, RecordedRequest, Retry};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
 use crate::view::View;
 use crate::world::World;
 
-/// The judgement on one instance at one instant, with what it rests on.
+/// The evaluation of one instance at one instant: the decision, and the facts that it depends on.
 #[derive(Clone, Debug)]
 pub struct Assessment<'a> {
-    /// The schedule that manages it, if one does.
+    /// The schedule that manages the instance, if there is one.
     pub schedule: Option<Cow<'a, Schedule>>,
     /// The override in force.
     pub override_: Option<Override>,
-    /// The request that stands on an enforced schedule until its next edge.
-    pub request: Option<Requested>,
-    /// The newest word applied to it.
-    pub last: Option<Last>,
-    /// What EC2 refused lately, as far as it is remembered.
+    /// The request that remains in force until the next edge of an enforced schedule.
+    pub request: Option<RecordedRequest>,
+    /// The newest directive applied to the instance: the value of `curfew:last`.
+    pub last: Option<LastApplied>,
+    /// The failed action that waits for its next attempt: the value of `curfew:retry`.
     pub retry: Option<Retry>,
-    /// The fallback type that it has, and the one that it gets back.
+    /// The fallback in force: the instance's current type, and the type it returns to.
     pub fallback: Option<Fallback>,
-    /// What its override, or a request that stands, or else its schedule, wants now.
+    /// The desired state: that of the override in force, else of the request in force, else of the schedule.
     pub desired: Desired,
-    /// The next edge for it, or another try of what came to nothing, once the decision is carried out.
+    /// The next edge, or the next attempt of a failed action, after the decision is executed.
     pub next_edge: Option<Edge>,
-    /// When something is next due for it: the next edge, or the end of its override where that changes nothing.
+    /// When something is next due: the next edge, or the end of an override after which nothing changes.
     pub next_due: Option<Timestamp>,
-    /// What to do.
+    /// The step to execute, or the reason why there is none.
     pub decision: Decision,
 }
 
-/// Judges one instance of `world` at `now`.
+/// Evaluates one instance of `world` at `now`.
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
     let view = world.schedule_set.schedule_for(instance).map(View::new);
     let borrowed = view.as_ref().map_err(Clone::clone);
-    let judged = decide(instance, borrowed, world, now);
-    let recalled = Recalled::of(instance, now);
+    let evaluation = decide(instance, borrowed, world, now);
+    let tags = TagState::of(instance, now);
     let fallback = view.as_ref().ok().and_then(|view| {
-        let in_force = recalled.fallback_in_force(instance, view.schedule());
+        let in_force = tags.fallback_in_force(instance, view.schedule());
         in_force.cloned()
     });
     Assessment {
-        retry: recalled.refused().cloned(),
+        retry: tags.valid_retry().cloned(),
         fallback,
-        override_: judged.override_,
-        request: judged.request,
-        last: recalled.last.ok().flatten(),
-        desired: judged.desired,
-        next_edge: judged.next_edge,
-        next_due: judged.next_due,
-        decision: judged.decision,
+        override_: evaluation.override_,
+        request: evaluation.request,
+        last: tags.last.ok().flatten(),
+        desired: evaluation.desired,
+        next_edge: evaluation.next_edge,
+        next_due: evaluation.next_due,
+        decision: evaluation.decision,
         schedule: view.ok().map(View::into_schedule),
     }
 }
 
-/// What becomes of one instance, and when to look again.
-pub(crate) struct Judged {
+/// The decision about one instance, and the instants at which it changes.
+pub(crate) struct Evaluation {
     pub(crate) decision: Decision,
     /// The override in force.
     pub(crate) override_: Option<Override>,
-    /// The request that stands on an enforced schedule.
-    pub(crate) request: Option<Requested>,
+    /// The request in force on an enforced schedule.
+    pub(crate) request: Option<RecordedRequest>,
     pub(crate) desired: Desired,
     pub(crate) next_edge: Option<Edge>,
     pub(crate) next_due: Option<Timestamp>,
     pub(crate) outdated_at: Option<Timestamp>,
 }
 
-impl Judged {
-    /// Nothing is ever due for it, whatever is wanted.
+impl Evaluation {
+    /// A skip after which nothing becomes due for the instance, whatever its desired state is.
     fn skipped(
         instance: &Instance,
         reason: SkipReason,
         scheduled: Desired,
         now: Timestamp,
     ) -> Self {
-        let override_ = Recalled::of(instance, now).active_override(now).cloned();
+        let override_ = TagState::of(instance, now).active_override(now).cloned();
         Self {
             decision: Decision::Skip(skip(instance, reason)),
             desired: override_
@@ -111,47 +111,47 @@ impl Judged {
     }
 }
 
-/// What to do about an instance that `view` manages (or why nothing does), and when something is next due for it.
+/// Decides about an instance that the schedule of `view` manages; an `Err` is the reason why no schedule does.
 pub(crate) fn decide(
     instance: &Instance,
     view: Result<&View<'_>, SkipReason>,
     world: &World<'_>,
     now: Timestamp,
-) -> Judged {
+) -> Evaluation {
     let view = match view {
         Ok(view) => view,
         Err(reason) => {
-            let judged = Judged::skipped(instance, reason, Desired::Unmanaged, now);
-            return Judged {
+            let evaluation = Evaluation::skipped(instance, reason, Desired::Unmanaged, now);
+            return Evaluation {
                 desired: Desired::Unmanaged,
-                ..judged
+                ..evaluation
             };
         }
     };
-    if let Some(reason) = never_touch(instance) {
-        return Judged::skipped(instance, reason, view.desired(now), now);
+    if let Some(reason) = protection_reason(instance) {
+        return Evaluation::skipped(instance, reason, view.desired(now), now);
     }
-    let recalled = Recalled::of(instance, now);
+    let tags = TagState::of(instance, now);
     let request = world.request.filter(|request| request.concerns(instance));
     let owner = Owner::of(instance);
     let is_named = view.schedule().matcher.ids.contains(&instance.id)
         || request.is_some()
-        || recalled.active_override(now).is_some();
-    // Only a person who names this very instance has it acted on although another tool manages it: by its schedule's `match.ids`, by
-    // an override in force, or by a request, and then for that request alone, until it is done.
+        || tags.active_override(now).is_some();
+    // An instance that another tool manages is acted on only if its id is named: in its schedule's `match.ids`, by an override in
+    // force, or by a request. A request allows only its own action, until that is done.
     let left_to = |owner: &Owner| {
         let reason = SkipReason::Owned(owner.clone());
-        Judged::skipped(instance, reason, view.desired(now), now)
+        Evaluation::skipped(instance, reason, view.desired(now), now)
     };
     if let Some(owner) = owner.as_ref()
         && !is_named
-        && !recalled.has_open_request()
+        && !tags.has_open_request()
     {
         return left_to(owner);
     }
-    let mut judged = judge(instance, view, &recalled, request, world, now);
+    let mut evaluation = evaluate(instance, view, &tags, request, world, now);
     let for_a_request = matches!(
-        &judged.decision,
+        &evaluation.decision,
         Decision::Step(Step {
             cause: Cause::Request(_),
             ..
@@ -163,39 +163,40 @@ pub(crate) fn decide(
     {
         return left_to(owner);
     }
-    if let (Decision::Step(step), Some(owner)) = (&mut judged.decision, owner)
+    if let (Decision::Step(step), Some(owner)) = (&mut evaluation.decision, owner)
         && step.action != StepAction::Record
     {
         step.remark(format!("named by its id, although {owner} manages it"));
     }
-    judged
+    evaluation
 }
 
-fn judge(
+/// Evaluates the instance as its tags will be once the request, if there is one, is recorded in them.
+fn evaluate(
     instance: &Instance,
     view: &View<'_>,
-    recalled: &Recalled,
+    tags: &TagState,
     request: Option<&Request>,
     world: &World<'_>,
     now: Timestamp,
-) -> Judged {
+) -> Evaluation {
     let Some(request) = request else {
-        return Judge::new(instance, view, recalled, world, now).judge();
+        return Evaluator::new(instance, view, tags, world, now).evaluate();
     };
-    let spoken = asked::spoken(request, instance, view, recalled, now);
-    let mut said = instance.clone();
-    spoken.write_to(&mut said.tags);
-    let recalled = Recalled::of(&said, now);
-    let judge = Judge::new(&said, view, &recalled, world, now);
-    let judged = judge.judge();
-    Judged {
-        decision: judge.requested(spoken, judged.decision),
-        ..judged
+    let request_tags = requested::request_tags(request, instance, view, tags, now);
+    let mut with_request = instance.clone();
+    request_tags.write_to(&mut with_request.tags);
+    let tags = TagState::of(&with_request, now);
+    let evaluator = Evaluator::new(&with_request, view, &tags, world, now);
+    let evaluation = evaluator.evaluate();
+    Evaluation {
+        decision: evaluator.with_request_tags(request_tags, evaluation.decision),
+        ..evaluation
     }
 }
 
-/// Why EC2 can't stop and start the instance, or may not be asked to, whoever wants it.
-fn never_touch(instance: &Instance) -> Option<SkipReason> {
+/// Returns why Curfew never starts or stops the instance: EC2 can't do it, or the instance would not survive it.
+fn protection_reason(instance: &Instance) -> Option<SkipReason> {
     match instance.state {
         InstanceState::ShuttingDown | InstanceState::Terminated => return Some(SkipReason::Gone),
         InstanceState::Other => {

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::account_regions::{self, RawAccount, Targets};
 use crate::instance::{InstanceId, InstanceType};
-use crate::memory::TAGS;
 use crate::problem::Problem;
 use crate::schedule::{Adopt, Enforcement, Matcher, Pattern, Schedule, ScheduleName, StopBy};
 use crate::schedule_set::ScheduleSet;
+use crate::state_tags::TAGS;
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
 
 pub use self::document::{BadVersion, DocumentError, DocumentVersion};

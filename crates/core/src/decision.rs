@@ -1,17 +1,17 @@
-//! What becomes of one instance: a step, or a skip.
+//! The decision about one instance: a step, or a skip.
 
 use crate::skip::Skip;
 use crate::step::Step;
 
-/// What becomes of one instance.
+/// The decision about one instance.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "it exists once an instance, and is taken apart at once"
+    reason = "there is one value per instance, and it is destructured at once"
 )]
 pub enum Decision {
-    /// Something is done.
+    /// A step to execute.
     Step(Step),
-    /// Nothing is, for a reason.
+    /// No step, with the reason.
     Skip(Skip),
 }

@@ -1,4 +1,4 @@
-//! Why one instance is as it is: what manages it, what it remembers, what a pass would do now, and what comes next.
+//! Explains one instance: which schedule manages it, what its state tags hold, what a pass would do now, and what is due next.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,62 +6,62 @@ use serde::Serialize;
 use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Fallback, Last, Override, Retry};
 use crate::schedule::{Enforcement, ScheduleName};
 use crate::schedule_set::Claim;
 use crate::skip::Skip;
+use crate::state_tags::{Fallback, LastApplied, Override, Retry};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
 use crate::world::World;
 
-/// Everything that a decision about one instance rests on, and the decision.
+/// The decision about one instance, and all facts that it depends on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
-    /// Its name.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
-    /// Where it lives.
+    /// The region of the instance.
     pub region: Region,
-    /// Whose it is.
+    /// The account that owns the instance.
     pub account: AccountId,
-    /// Its state.
+    /// The observed state.
     pub state: InstanceState,
-    /// The instant that this is about.
+    /// The instant of the decision.
     pub at: Timestamp,
     /// The schedule that manages it.
     pub schedule: Option<ScheduleName>,
-    /// How that schedule came to manage it.
+    /// The rule by which that schedule manages it.
     pub managed: Option<Claim>,
-    /// Whether that schedule wins at every pass.
+    /// Whether that schedule is enforced at every pass.
     pub enforce: bool,
     /// The override in force.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
     /// The newest edge or request applied to it.
-    pub last: Option<Last>,
-    /// What EC2 refused lately, and when it is tried again.
+    pub last: Option<LastApplied>,
+    /// The failed action that waits for its next attempt.
     pub retry: Option<Retry>,
-    /// The fallback type that it has, and the one that it gets back.
+    /// The fallback in force: the current type, and the type that the instance returns to.
     pub fallback: Option<Fallback>,
-    /// What its override, or else its schedule, wants.
+    /// The desired state, by its override or else by its schedule.
     pub desired: Desired,
-    /// Why that is wanted: one sentence.
+    /// The reason for the desired state: one sentence.
     pub because: Option<String>,
     /// The schedule's newest edge.
     pub last_edge: Option<Edge>,
-    /// When something is next due for it, and what.
+    /// The next action that is due, and its instant.
     pub next_edge: Option<Edge>,
-    /// What a pass would do.
+    /// The step that a pass would execute.
     pub step: Option<Step>,
-    /// Why a pass would do nothing.
+    /// Why a pass would skip the instance.
     pub skip: Option<Skip>,
-    /// What a pass would do, or why nothing: one sentence.
+    /// What a pass would do, or why it would do nothing: one sentence.
     pub verdict: String,
 }
 
 impl Explanation {
-    /// Of one instance of `world`, which carries no request, at `now`.
+    /// Explains one instance of `world`, which carries no request, at `now`.
     pub fn of(instance: &Instance, world: &World<'_>, now: Timestamp) -> Self {
         let Assessment {
             schedule,
@@ -118,7 +118,7 @@ pub fn verdict(decision: &Decision) -> String {
         Decision::Step(step) => step,
     };
     let what = match step.action {
-        StepAction::Record => "a pass would note it as done",
+        StepAction::Record => "a pass would record it as done",
         StepAction::Start => "a pass would start it",
         StepAction::Stop => "a pass would stop it",
         StepAction::Hibernate => "a pass would hibernate it",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_how_the_schedule_came_to_manage_the_instance() {
+    fn the_rule_by_which_the_schedule_manages_the_instance_is_named() {
         let claim = |tags: &[(&str, &str)]| {
             explained(tags, "2026-11-23T12:00:00Z")
                 .managed
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_what_scripts_read() {
+    fn the_json_has_these_fields() {
         let found = explained(&[("Schedule", "office")], "2026-11-23T19:00:00Z");
         insta::assert_json_snapshot!(found, @r#"
         {

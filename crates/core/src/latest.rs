@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::assess::Assessment;
 use crate::instance::Instance;
-use crate::memory::Cause;
 use crate::schedule::Enforcement;
+use crate::state_tags::Cause;
 use crate::timetable::Action;
 use crate::transition::{direction, wants};
 
@@ -89,8 +89,8 @@ mod tests {
     use crate::assess::assess;
     use crate::example;
     use crate::instance::InstanceState;
-    use crate::memory::{LAST_TAG, OVERRIDE_TAG};
     use crate::schedule_set::ScheduleSet;
+    use crate::state_tags::{LAST_TAG, OVERRIDE_TAG};
     use crate::world::World;
 
     const NOW: &str = "2026-11-23T20:00:00Z";

@@ -1,7 +1,7 @@
-//! `plan(&World, now) -> Plan`: the whole of Curfew's judgement, as a pure function.
+//! `plan(&World, now) -> Plan`: decides about all instances, as a pure function.
 //!
-//! A trigger may be late, doubled or missing: a plan is made afresh from what EC2 says. Execution makes no choices, and a plan
-//! made after a successful one has no steps.
+//! Triggers may be late, doubled or missing: each plan is computed from what EC2 reports. Execution makes no choices, and a plan
+//! computed after a successful execution has no steps.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,20 +13,20 @@ use crate::step::Step;
 use crate::view::Views;
 use crate::world::World;
 
-/// What a pass is about to do, and what it leaves alone and why.
+/// The steps that a pass executes, and the instances that it skips with the reasons.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// The instant of the decision.
     pub at: Timestamp,
-    /// In the order of the instances observed.
+    /// The steps, in the order of the observed instances.
     pub steps: Vec<Step>,
-    /// Every instance that was looked at and has no step.
+    /// Every observed instance that has no step.
     pub skipped: Vec<Skip>,
-    /// The earliest instant at which an observed instance is next due for something, once the steps are done: an edge, an
-    /// override's end, or another try of what came to nothing.
+    /// The earliest instant at which something is due for an observed instance after the steps: an edge, the end of an override, or
+    /// the next attempt of a failed action.
     pub next_edge: Option<Timestamp>,
-    /// From then on the plan is not what anybody wants any more: the earliest edge or override's end. Whoever carries it out
-    /// ends there, and decides afresh. Another try of what came to nothing outdates no other step, and is none of these.
+    /// The instant at which the plan becomes outdated: the earliest edge or end of an override. Execution stops there, and the next
+    /// pass decides again. The next attempt of a failed action does not count, since it outdates no other step.
     #[serde(skip)]
     pub outdated_at: Option<Timestamp>,
 }
@@ -43,10 +43,10 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
     let mut views = Views::new(world.schedule_set);
     for instance in world.instances {
-        let judged = decide(instance, views.managing(instance), world, now);
-        plan.next_edge = earlier(plan.next_edge, judged.next_due);
-        plan.outdated_at = earlier(plan.outdated_at, judged.outdated_at);
-        match judged.decision {
+        let evaluation = decide(instance, views.managing(instance), world, now);
+        plan.next_edge = earlier(plan.next_edge, evaluation.next_due);
+        plan.outdated_at = earlier(plan.outdated_at, evaluation.outdated_at);
+        match evaluation.decision {
             Decision::Step(step) => plan.steps.push(step),
             Decision::Skip(skip) => plan.skipped.push(skip),
         }

@@ -1,4 +1,4 @@
-//! What a person, or a program, asks for beyond the schedules.
+//! Requests by a person or a program: plain starts and stops, and overrides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -8,39 +8,40 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::instance::{Instance, InstanceId};
-use crate::memory::{Actor, OVERRIDE_TAG, Override, REQUEST_TAG, Requested, whole_second};
+use crate::state_tags::{
+    Actor, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest, whole_second,
+};
 use crate::timetable::instant_of_wall;
 
-/// One request for some of the instances of a pass.
+/// A request for some of the instances of a pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What is asked.
-    pub ask: Ask,
-    /// The instances it is asked for.
+    /// The requested operation.
+    pub kind: RequestKind,
+    /// The ids of the instances that the request applies to.
     pub targets: BTreeSet<InstanceId>,
-    /// Who asked.
+    /// The actor that sent the request.
     pub by: Actor,
 }
 
 impl Request {
-    /// Whether this request is about the instance.
+    /// Whether the request applies to the instance.
     pub fn concerns(&self, instance: &Instance) -> bool {
         self.targets.contains(&instance.id)
     }
 }
 
-/// What a person says about one instance, as it stands in its tags: the whole of what a request writes besides what every pass
-/// does.
+/// The tags that record a request on one instance. A request writes no others, except those that every pass writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spoken {
+pub struct RequestTags {
     /// A new value for `curfew:request`.
-    pub request: Option<Requested>,
+    pub request: Option<RecordedRequest>,
     /// A new value for `curfew:override`.
     pub override_: Option<Override>,
 }
 
-impl Spoken {
-    /// The tags that say it: keys and values, written together or not at all.
+impl RequestTags {
+    /// Keys and values of the tags, which are written together or not at all.
     pub fn tags(&self) -> Vec<(&'static str, String)> {
         let request = self.request.as_ref();
         let request = request.map(|request| (REQUEST_TAG, request.to_string()));
@@ -51,26 +52,26 @@ impl Spoken {
         request.into_iter().chain(override_).collect()
     }
 
-    /// Puts this into tags that were read after it was written, where they do not show it yet and nothing newer either: EC2's
-    /// answers may be a little behind.
+    /// Adds the tags to `tags`, read after they were written, unless these have the same or newer values: EC2's reads are eventually
+    /// consistent.
     pub fn complete(&self, tags: &mut BTreeMap<String, String>) {
         let request = tags.get(REQUEST_TAG);
-        let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
+        let request = request.and_then(|value| value.trim().parse::<RecordedRequest>().ok());
         let override_ = tags.get(OVERRIDE_TAG);
         let override_ = override_.and_then(|value| value.trim().parse::<Override>().ok());
-        if let Some(said) = &self.request
-            && request.is_none_or(|request| request.at < said.at)
+        if let Some(own) = &self.request
+            && request.is_none_or(|request| request.at < own.at)
         {
-            tags.insert(REQUEST_TAG.to_owned(), said.to_string());
+            tags.insert(REQUEST_TAG.to_owned(), own.to_string());
         }
-        if let Some(said) = &self.override_
-            && override_.is_none_or(|override_| override_.since < said.since)
+        if let Some(own) = &self.override_
+            && override_.is_none_or(|override_| override_.since < own.since)
         {
-            tags.insert(OVERRIDE_TAG.to_owned(), said.to_string());
+            tags.insert(OVERRIDE_TAG.to_owned(), own.to_string());
         }
     }
 
-    /// Makes the tags what they are once this is written.
+    /// Inserts the tags into `tags`, replacing earlier values.
     pub fn write_to(&self, tags: &mut BTreeMap<String, String>) {
         for (key, value) in self.tags() {
             tags.insert(key.to_owned(), value);
@@ -78,52 +79,52 @@ impl Spoken {
     }
 }
 
-/// What may be asked.
+/// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Start now.
-    Start(Lasting),
-    /// Stop now.
-    Stop(Lasting),
-    /// Keep Curfew's hands off until an instant.
+pub enum RequestKind {
+    /// Starts the instances.
+    Start(RequestDuration),
+    /// Stops the instances.
+    Stop(RequestDuration),
+    /// Excludes the instances from every action until an instant.
     Ignore {
-        /// The end, exclusive.
+        /// The end of the override, exclusive.
         until: Timestamp,
     },
-    /// End the override and any request before, and do what the schedule wants now.
+    /// Ends overrides and earlier requests, and applies the schedule's desired state.
     Resume,
 }
 
-/// How long a request lasts.
+/// How long a request is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasting {
-    /// Like any edge: until the next one.
+pub enum RequestDuration {
+    /// Until the next edge of the schedule.
     NextEdge,
-    /// An override until this instant, exclusive.
+    /// Until this instant, exclusive, as an override.
     Until(Timestamp),
 }
 
-/// The longest hold: the same bound that a length of time in the configuration has. An override that nobody remembers is a machine that
-/// nobody stops.
+/// The longest override: the same bound as for durations in the configuration. A forgotten override would keep an instance running
+/// for good.
 const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-impl Lasting {
-    /// An override from `now` for `length`: at most a second longer, never shorter, since tags carry whole seconds.
+impl RequestDuration {
+    /// An override from `now` for `length`. Tags carry whole seconds, so that it is up to a second longer, never shorter.
     pub fn length(length: SignedDuration, now: Timestamp) -> Self {
         Self::Until(whole_second(
             now + length + SignedDuration::from_nanos(999_999_999),
         ))
     }
 
-    /// An override from `now` until `until`, down to the second.
-    pub fn until(until: Timestamp, now: Timestamp) -> Result<Self, BadEnd> {
+    /// An override from `now` until `until`, rounded down to the second. Fails if the end has passed or is more than 31 days ahead.
+    pub fn until(until: Timestamp, now: Timestamp) -> Result<Self, InvalidOverrideEnd> {
         let until = whole_second(until);
         if until <= now {
-            Err(BadEnd::Over {
+            Err(InvalidOverrideEnd::Over {
                 now: whole_second(now),
             })
         } else if until.duration_since(now) > LONGEST_OVERRIDE {
-            Err(BadEnd::TooFar)
+            Err(InvalidOverrideEnd::TooFar)
         } else {
             Ok(Self::Until(until))
         }
@@ -132,20 +133,20 @@ impl Lasting {
 
 /// An instant that can't be the end of an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadEnd {
-    /// It has passed.
+pub enum InvalidOverrideEnd {
+    /// The end has passed already.
     #[error("over already")]
     Over {
-        /// What the clock says.
+        /// The current instant.
         now: Timestamp,
     },
-    /// It is too far away.
+    /// The end is more than 31 days ahead.
     #[error("too far away")]
     TooFar,
 }
 
-impl BadEnd {
-    /// What to do about it.
+impl InvalidOverrideEnd {
+    /// A hint for the user.
     pub fn hint(self) -> String {
         match self {
             Self::Over { now } => format!("it is {now} now"),
@@ -154,15 +155,15 @@ impl BadEnd {
     }
 }
 
-/// The end of an override as people write it: a time of day, a day and a time, or an instant.
+/// The end of an override as users write it: a time of day, a date and a time, or an instant.
 ///
 /// ```
-/// use curfew_core::request::End;
+/// use curfew_core::request::OverrideEnd;
 /// use jiff::tz::TimeZone;
 ///
 /// let paris = TimeZone::get("Europe/Paris")?;
 /// let now = "2026-11-23T20:30:00Z".parse()?; // 21:30 there
-/// let at = |text: &str| text.parse::<End>().unwrap().instant(&paris, now).unwrap().to_string();
+/// let at = |text: &str| text.parse::<OverrideEnd>().unwrap().instant(&paris, now).unwrap().to_string();
 /// assert_eq!(at("22:00"), "2026-11-23T21:00:00Z");
 /// assert_eq!(at("21:00"), "2026-11-24T20:00:00Z", "that has passed today");
 /// assert_eq!(at("2026-11-27 08:00"), "2026-11-27T07:00:00Z");
@@ -170,32 +171,31 @@ impl BadEnd {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Wall times follow the schedules' own policy: one that a clock shows twice is meant the first time, and one that it jumps
-/// over is the jump.
+/// Wall times follow the policy of schedules: in a fold, the first occurrence; in a gap, the instant of the clock change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// `2026-11-23T22:00:00Z`: the same everywhere.
+pub enum OverrideEnd {
+    /// An instant, such as `2026-11-23T22:00:00Z`.
     Instant(Timestamp),
-    /// `2026-11-23T22:00`: on that day, in some zone.
+    /// A date and a wall time, such as `2026-11-23T22:00`.
     On(DateTime),
-    /// `22:00`: the next time that a clock in some zone shows it.
+    /// The next occurrence of a wall time, such as `22:00`.
     Next(Time),
 }
 
-impl End {
-    /// Whether it means different instants in different zones.
+impl OverrideEnd {
+    /// Whether the instant depends on the time zone.
     pub fn needs_zone(self) -> bool {
         !matches!(self, Self::Instant(_))
     }
 
-    /// The instant that is meant at `now` in `zone`; none in a year that no schedule reaches.
+    /// Resolves the end at `now` in `zone`; none if the year is out of the range of schedules.
     pub fn instant(self, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Instant(at) => Some(at),
             Self::On(wall) => instant_of_wall(zone, wall),
             Self::Next(time) => {
                 let today = zone.to_datetime(now).date();
-                // A day further than tomorrow: yesterday's clock change may have taken today's away.
+                // Three days: a clock change, or a day that the zone skips, may leave today and tomorrow without this time.
                 let days = today.series(jiff::Span::new().days(1)).take(3);
                 days.filter_map(|day| instant_of_wall(zone, day.to_datetime(time)))
                     .find(|at| *at > now)
@@ -204,15 +204,15 @@ impl End {
     }
 }
 
-impl FromStr for End {
-    type Err = MalformedEnd;
+impl FromStr for OverrideEnd {
+    type Err = MalformedOverrideEnd;
 
-    fn from_str(text: &str) -> Result<Self, MalformedEnd> {
+    fn from_str(text: &str) -> Result<Self, MalformedOverrideEnd> {
         let text = text.trim();
         if let Ok(at) = text.parse() {
             return Ok(Self::Instant(at));
         }
-        // To the minute: clocks change at minutes, and nobody holds an instance until a second of the day.
+        // To the minute: overrides that end at a second of the day have no use.
         let minute = |time: Time| time.second() == 0 && time.subsec_nanosecond() == 0;
         let date = text.contains('-').then(|| text.parse::<DateTime>().ok());
         match date.map_or_else(
@@ -221,15 +221,15 @@ impl FromStr for End {
         ) {
             Some(end @ Self::On(wall)) if text.contains(':') && minute(wall.time()) => Ok(end),
             Some(end @ Self::Next(time)) if text.contains(':') && minute(time) => Ok(end),
-            _ => Err(MalformedEnd(text.chars().take(40).collect())),
+            _ => Err(MalformedOverrideEnd(text.chars().take(40).collect())),
         }
     }
 }
 
-/// Not an end of an override.
+/// The text is not a valid end of an override.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is neither a time (`22:00`), nor a day and a time (`2026-11-23T22:00`), nor an instant (`2026-11-23T22:00:00Z`)", .0.escape_debug())]
-pub struct MalformedEnd(String);
+pub struct MalformedOverrideEnd(String);
 
 #[cfg(test)]
 mod tests {
@@ -237,7 +237,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn instant(text: &str, zone: &str, now: &str) -> String {
-        let end: End = text.parse().unwrap();
+        let end: OverrideEnd = text.parse().unwrap();
         let zone = TimeZone::get(zone).unwrap();
         end.instant(&zone, now.parse().unwrap())
             .unwrap()
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_end_shows_how_one_is_written() {
+    fn an_invalid_end_is_refused_with_examples() {
         for bad in [
             "",
             "22",
@@ -289,12 +289,12 @@ mod tests {
             "2026-11-23T22:00:30",
             "2026-13-01T22:00",
         ] {
-            let error = bad.parse::<End>().unwrap_err().to_string();
+            let error = bad.parse::<OverrideEnd>().unwrap_err().to_string();
             assert!(error.contains("`22:00`"), "{bad}: {error}");
         }
         assert_eq!(
             "9999-12-31T23:59"
-                .parse::<End>()
+                .parse::<OverrideEnd>()
                 .unwrap()
                 .instant(&TimeZone::UTC, Timestamp::UNIX_EPOCH),
             None
@@ -302,21 +302,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_just_said_is_put_in_where_an_answer_does_not_show_it_yet() {
+    fn request_tags_are_added_to_an_answer_that_does_not_have_them_yet() {
         let requested = "2026-11-23T18:00:00Z stop by alice";
         let held = "running since 2026-11-23T18:00:00Z until 2026-11-23T20:00:00Z by alice";
-        let of_request = Spoken {
+        let of_request = RequestTags {
             request: Some(requested.parse().unwrap()),
             override_: None,
         };
-        let of_override = Spoken {
+        let of_override = RequestTags {
             request: None,
             override_: Some(held.parse().unwrap()),
         };
         let shown_override =
             |since: &str| format!("stopped since {since} until 2026-11-24T20:00:00Z by bob");
         let shown_request = |at: &str| format!("{at} start by bob");
-        for (said, key, value, shown) in [
+        for (own, key, value, shown) in [
             (
                 &of_request,
                 REQUEST_TAG,
@@ -330,7 +330,7 @@ mod tests {
                     .map(|shown| (key.to_owned(), shown))
                     .into_iter()
                     .collect();
-                said.complete(&mut tags);
+                own.complete(&mut tags);
                 tags[key].clone()
             };
             assert_eq!(completed(None), value);
@@ -348,10 +348,10 @@ mod tests {
     }
 
     #[test]
-    fn an_override_is_over_a_month_at_most_and_never_over_already() {
+    fn an_override_ends_in_the_future_and_within_31_days() {
         let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
         let until = |text: &str| {
-            Lasting::until(text.parse().unwrap(), now)
+            RequestDuration::until(text.parse().unwrap(), now)
                 .map_err(|bad| format!("{bad}: {}", bad.hint()))
         };
         assert_eq!(
@@ -364,40 +364,51 @@ mod tests {
         );
         assert_eq!(
             until("2026-11-23T18:00:01Z"),
-            Ok(Lasting::Until("2026-11-23T18:00:01Z".parse().unwrap()))
+            Ok(RequestDuration::Until(
+                "2026-11-23T18:00:01Z".parse().unwrap()
+            ))
         );
-        let second = Lasting::length(SignedDuration::from_secs(1), now);
+        let second = RequestDuration::length(SignedDuration::from_secs(1), now);
         assert_eq!(
             second,
-            Lasting::Until("2026-11-23T18:00:02Z".parse().unwrap()),
+            RequestDuration::Until("2026-11-23T18:00:02Z".parse().unwrap()),
             "rather longer than shorter"
         );
     }
 
     #[test]
-    fn only_an_instant_means_the_same_in_every_zone() {
-        let needs_zone = |text: &str| text.parse::<End>().unwrap().needs_zone();
+    fn only_an_instant_needs_no_zone() {
+        let needs_zone = |text: &str| text.parse::<OverrideEnd>().unwrap().needs_zone();
         assert!(!needs_zone("2026-11-23T22:00:00Z"));
         assert!(needs_zone("2026-11-23T22:00"));
         assert!(needs_zone("22:00"));
     }
 
     #[test]
-    fn an_override_may_last_exactly_31_days_and_not_a_second_more() {
+    fn the_longest_override_is_exactly_31_days() {
         let now: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
-        let until = |text: &str| Lasting::until(text.parse().unwrap(), now);
-        assert_eq!(until("2026-11-23T18:00:00Z"), Err(BadEnd::Over { now }));
+        let until = |text: &str| RequestDuration::until(text.parse().unwrap(), now);
+        assert_eq!(
+            until("2026-11-23T18:00:00Z"),
+            Err(InvalidOverrideEnd::Over { now })
+        );
         let last = "2026-12-24T18:00:00Z";
-        assert_eq!(until(last), Ok(Lasting::Until(last.parse().unwrap())));
-        assert_eq!(until("2026-12-24T18:00:01Z"), Err(BadEnd::TooFar));
+        assert_eq!(
+            until(last),
+            Ok(RequestDuration::Until(last.parse().unwrap()))
+        );
+        assert_eq!(
+            until("2026-12-24T18:00:01Z"),
+            Err(InvalidOverrideEnd::TooFar)
+        );
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,30}", now in 0_i64..4_000_000_000) {
-            if let Ok(end) = text.parse::<End>() {
+            if let Ok(end) = text.parse::<OverrideEnd>() {
                 let at = end.instant(&TimeZone::UTC, Timestamp::from_second(now).unwrap());
-                prop_assert!(!matches!(end, End::Next(_)) || at.is_some());
+                prop_assert!(!matches!(end, OverrideEnd::Next(_)) || at.is_some());
             }
         }
     }

@@ -1,5 +1,5 @@
-//! From what was named to the instances meant: the same rules for the HTTP API and the command line. What was named wrongly
-//! is refused before anything is done.
+//! Selects the instances of a command by ids, schedules and tags, with the same rules for the HTTP API and the command line. A
+//! selector that is wrong is refused before anything is done.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,40 +17,40 @@ use crate::skip::{Skip, SkipReason};
 use crate::step::Step;
 use crate::world::World;
 
-/// The instances that a command is about. Ids stand alone; schedules and tags narrow each other.
+/// The instances that a command applies to. Ids can't be combined with schedules or tags; schedules and tags are combined by AND.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Targets {
-    /// Exactly these.
+pub struct InstanceSelector {
+    /// The ids of exactly these instances.
     pub ids: BTreeSet<InstanceId>,
-    /// Managed by one of these.
+    /// Instances managed by one of these schedules.
     pub schedules: BTreeSet<ScheduleName>,
-    /// Carrying all of these.
+    /// Instances with all of these tags.
     pub tags: Vec<TagFilter>,
-    /// How far it may go.
-    pub reach: Reach,
+    /// Whether the command may apply to any number of instances.
+    pub scope: SelectionScope,
 }
 
-impl Targets {
-    /// Whether nothing was named at all.
+impl InstanceSelector {
+    /// Whether neither ids, schedules, tags nor all instances are selected.
     pub fn are_unnamed(&self) -> bool {
         self.ids.is_empty()
             && self.schedules.is_empty()
             && self.tags.is_empty()
-            && self.reach == Reach::Named
+            && self.scope == SelectionScope::Named
     }
 }
 
-/// How far a command without ids may reach.
+/// The scope of a command without ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Only what is named, and not very many at once.
+pub enum SelectionScope {
+    /// Only instances that match, up to a limit.
     #[default]
     Named,
-    /// Everything that fits, however many; a status then shows unmanaged instances too.
+    /// All instances that match, without a limit; a status then lists unmanaged instances too.
     All,
 }
 
-/// A tag that instances carry, written `Key:Value`; the value may have the wildcards `*` and `?`.
+/// A filter by tag, written `Key:Value`; the value may have the wildcards `*` and `?`.
 ///
 /// ```
 /// use curfew_core::select::TagFilter;
@@ -65,8 +65,8 @@ pub struct TagFilter {
 }
 
 impl TagFilter {
-    /// Whether an instance carries such a tag.
-    pub fn fits(&self, instance: &Instance) -> bool {
+    /// Whether the instance has a tag that matches.
+    pub fn matches(&self, instance: &Instance) -> bool {
         instance
             .tags
             .get(&self.key)
@@ -88,38 +88,38 @@ impl FromStr for TagFilter {
     }
 }
 
-/// Not a tag's key and value.
+/// The text is not a tag's key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a tag is a key and a value, such as `Environment:dev*`")]
 pub struct BadTagFilter;
 
-/// One observed instance, and where it stands before anything is asked.
+/// An observed instance, and its evaluation before any request.
 #[derive(Clone, Debug)]
-pub struct Seen<'a> {
-    /// The instance.
+pub struct EvaluatedInstance<'a> {
+    /// The instance as it was observed.
     pub instance: &'a Instance,
-    /// The judgement on it.
+    /// The evaluation of the instance.
     pub assessment: Assessment<'a>,
 }
 
-impl<'a> Seen<'a> {
-    /// Judges every instance of `world`, which carries no request.
+impl<'a> EvaluatedInstance<'a> {
+    /// Evaluates every instance of `world`, which carries no request.
     pub fn all(world: &World<'a>, now: Timestamp) -> Vec<Self> {
-        let seen = |instance| Self {
+        let instances = |instance| Self {
             instance,
             assessment: assess(instance, world, now),
         };
-        world.instances.iter().map(seen).collect()
+        world.instances.iter().map(instances).collect()
     }
 
-    /// Whether it can be asked for at all.
-    pub fn standing(&self) -> Standing<'_> {
+    /// Returns whether a request may apply to the instance.
+    pub fn eligibility(&self) -> Eligibility<'_> {
         let skip = match &self.assessment.decision {
-            Decision::Step(_) => return Standing::Managed,
+            Decision::Step(_) => return Eligibility::Managed,
             Decision::Skip(skip) => skip,
         };
         match &skip.reason {
-            SkipReason::Unmanaged | SkipReason::OptedOut { .. } => Standing::Unmanaged(skip),
+            SkipReason::Unmanaged | SkipReason::OptedOut { .. } => Eligibility::Unmanaged(skip),
             SkipReason::UnknownSchedule { .. }
             | SkipReason::MalformedSchedule { .. }
             | SkipReason::Ambiguous { .. }
@@ -127,8 +127,8 @@ impl<'a> Seen<'a> {
             | SkipReason::OneTimeSpot
             | SkipReason::UnknownSpot { .. }
             | SkipReason::UnknownState { .. }
-            | SkipReason::Gone => Standing::NeverTouched(skip),
-            SkipReason::Owned(_) => Standing::Owned(skip),
+            | SkipReason::Gone => Eligibility::Protected(skip),
+            SkipReason::Owned(_) => Eligibility::Owned(skip),
             SkipReason::InFlight
             | SkipReason::OverrideIgnored { .. }
             | SkipReason::Overridden { .. }
@@ -139,45 +139,45 @@ impl<'a> Seen<'a> {
             | SkipReason::AsDesired
             | SkipReason::LeftAlone
             | SkipReason::TooLate { .. }
-            | SkipReason::NothingDue => Standing::Managed,
+            | SkipReason::NothingDue => Eligibility::Managed,
         }
     }
 
-    fn fits(&self, targets: &Targets) -> bool {
+    fn matches(&self, selector: &InstanceSelector) -> bool {
         let schedule = self.assessment.schedule.as_deref();
-        let of_schedule = targets.schedules.is_empty()
-            || schedule.is_some_and(|schedule| targets.schedules.contains(&schedule.name));
-        of_schedule && targets.tags.iter().all(|tag| tag.fits(self.instance))
+        let of_schedule = selector.schedules.is_empty()
+            || schedule.is_some_and(|schedule| selector.schedules.contains(&schedule.name));
+        of_schedule && selector.tags.iter().all(|tag| tag.matches(self.instance))
     }
 
-    fn choice(&self) -> Choice {
-        Choice {
+    fn choice(&self) -> InstanceChoice {
+        InstanceChoice {
             id: self.instance.id.clone(),
             name: self.instance.name().map(str::to_owned),
         }
     }
 }
 
-/// Whether an instance can be asked for at all.
+/// Whether a request may apply to an instance.
 #[derive(Clone, Copy, Debug)]
-pub enum Standing<'a> {
+pub enum Eligibility<'a> {
     /// A schedule manages it.
     Managed,
-    /// A schedule should manage it, and Curfew never touches such an instance, or can't tell which schedule is meant.
-    NeverTouched(&'a Skip),
-    /// A schedule should manage it, and another tool manages it: only its id names it.
+    /// Curfew never starts or stops such an instance, or its schedule is unknown, malformed or ambiguous.
+    Protected(&'a Skip),
+    /// Another tool manages it: it can be selected only by its id.
     Owned(&'a Skip),
     /// No schedule manages it.
     Unmanaged(&'a Skip),
 }
 
-/// The instances that a change is for.
+/// The instances that a change applies to.
 #[derive(Debug)]
 pub struct Selection<'s, 'a> {
-    /// These are changed.
-    pub chosen: Vec<&'s Seen<'a>>,
-    /// These fit as well, and are never touched.
-    pub skipped: Vec<&'s Seen<'a>>,
+    /// The instances to change.
+    pub chosen: Vec<&'s EvaluatedInstance<'a>>,
+    /// Instances that match as well, and can't be changed.
+    pub skipped: Vec<&'s EvaluatedInstance<'a>>,
 }
 
 /// What a request comes to, before anything is done.
@@ -186,7 +186,7 @@ pub struct DecidedSelection<'s, 'a> {
     /// The steps to carry out.
     pub steps: Vec<Step>,
     /// The instances that are left alone, and why.
-    pub skipped: Vec<(&'s Seen<'a>, Skip)>,
+    pub skipped: Vec<(&'s EvaluatedInstance<'a>, Skip)>,
 }
 
 impl<'s, 'a> Selection<'s, 'a> {
@@ -215,42 +215,43 @@ impl<'s, 'a> Selection<'s, 'a> {
 /// costs a sentence, not a fleet.
 pub const DEFAULT_LIMIT: usize = 100;
 
-/// The instances that a change is for: at most `limit`, unless all are meant.
+/// Selects the instances to change. Fails if nothing matches, if ids or schedules are unknown, or if more than `limit` instances match
+/// and the scope is not [`SelectionScope::All`].
 pub fn for_change<'s, 'a>(
-    targets: &Targets,
-    seen: &'s [Seen<'a>],
+    selector: &InstanceSelector,
+    instances: &'s [EvaluatedInstance<'a>],
     schedule_set: &ScheduleSet,
     limit: usize,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    let selection = if targets.are_unnamed() {
-        the_only_one(seen)?
-    } else if targets.ids.is_empty() {
-        by_fit(targets, seen, schedule_set)?
+    let selection = if selector.are_unnamed() {
+        single_managed(instances)?
+    } else if selector.ids.is_empty() {
+        by_match(selector, instances, schedule_set)?
     } else {
-        by_id(targets, seen)?
+        by_id(selector, instances)?
     };
     let found = selection.chosen.len();
-    if found > limit && targets.reach == Reach::Named {
+    if found > limit && selector.scope == SelectionScope::Named {
         return Err(SelectError::TooMany { found, limit });
     }
     Ok(selection)
 }
 
 fn by_id<'s, 'a>(
-    targets: &Targets,
-    seen: &'s [Seen<'a>],
+    selector: &InstanceSelector,
+    instances: &'s [EvaluatedInstance<'a>],
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known(targets, seen)?;
-    for one in seen {
-        match one.standing() {
-            Standing::Managed | Standing::Owned(_) => {}
-            Standing::NeverTouched(skip) => {
-                return Err(SelectError::NeverTouched {
+    check_ids(selector, instances)?;
+    for one in instances {
+        match one.eligibility() {
+            Eligibility::Managed | Eligibility::Owned(_) => {}
+            Eligibility::Protected(skip) => {
+                return Err(SelectError::Protected {
                     which: one.choice(),
                     detail: skip.detail.clone(),
                 });
             }
-            Standing::Unmanaged(skip) => {
+            Eligibility::Unmanaged(skip) => {
                 return Err(SelectError::NotManaged {
                     which: one.choice(),
                     detail: skip.detail.clone(),
@@ -259,17 +260,20 @@ fn by_id<'s, 'a>(
         }
     }
     Ok(Selection {
-        chosen: seen.iter().collect(),
+        chosen: instances.iter().collect(),
         skipped: Vec::new(),
     })
 }
 
 /// Refuses ids that EC2 does not know.
-fn known(targets: &Targets, seen: &[Seen<'_>]) -> Result<(), SelectError> {
-    let mut unknown = targets
+fn check_ids(
+    selector: &InstanceSelector,
+    instances: &[EvaluatedInstance<'_>],
+) -> Result<(), SelectError> {
+    let mut unknown = selector
         .ids
         .iter()
-        .filter(|id| !seen.iter().any(|one| one.instance.id == **id));
+        .filter(|id| !instances.iter().any(|one| one.instance.id == **id));
     match unknown.next() {
         None => Ok(()),
         Some(first) => Err(SelectError::UnknownInstance {
@@ -279,9 +283,12 @@ fn known(targets: &Targets, seen: &[Seen<'_>]) -> Result<(), SelectError> {
     }
 }
 
-/// Refuses schedules that the configuration do not have.
-fn known_schedules(targets: &Targets, schedule_set: &ScheduleSet) -> Result<(), SelectError> {
-    let unknown = targets
+/// Refuses schedules that the configuration does not have.
+fn check_schedules(
+    selector: &InstanceSelector,
+    schedule_set: &ScheduleSet,
+) -> Result<(), SelectError> {
+    let unknown = selector
         .schedules
         .iter()
         .find(|name| !schedule_set.schedules.contains_key(*name) && name.as_str() != "inline");
@@ -294,23 +301,23 @@ fn known_schedules(targets: &Targets, schedule_set: &ScheduleSet) -> Result<(), 
     }
 }
 
-fn by_fit<'s, 'a>(
-    targets: &Targets,
-    seen: &'s [Seen<'a>],
+fn by_match<'s, 'a>(
+    selector: &InstanceSelector,
+    instances: &'s [EvaluatedInstance<'a>],
     schedule_set: &ScheduleSet,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    known_schedules(targets, schedule_set)?;
+    check_schedules(selector, schedule_set)?;
     let mut selection = Selection {
         chosen: Vec::new(),
         skipped: Vec::new(),
     };
-    for one in seen.iter().filter(|one| one.fits(targets)) {
-        match one.standing() {
-            Standing::Managed => selection.chosen.push(one),
-            Standing::NeverTouched(_) | Standing::Owned(_) => selection.skipped.push(one),
-            // Who names a tag means every instance that has it; who says "all" means all that Curfew manages.
-            Standing::Unmanaged(_) if !targets.tags.is_empty() => selection.skipped.push(one),
-            Standing::Unmanaged(_) => {}
+    for one in instances.iter().filter(|one| one.matches(selector)) {
+        match one.eligibility() {
+            Eligibility::Managed => selection.chosen.push(one),
+            Eligibility::Protected(_) | Eligibility::Owned(_) => selection.skipped.push(one),
+            // A tag selects every instance that has it, so that unmanaged ones are reported; "all" means all managed instances.
+            Eligibility::Unmanaged(_) if !selector.tags.is_empty() => selection.skipped.push(one),
+            Eligibility::Unmanaged(_) => {}
         }
     }
     if selection.chosen.is_empty() {
@@ -319,12 +326,13 @@ fn by_fit<'s, 'a>(
     Ok(selection)
 }
 
-fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
+fn nothing_chosen(skipped: &[&EvaluatedInstance<'_>]) -> SelectError {
     match skipped {
         [] => SelectError::NothingMatched,
         [one] => {
-            let (Standing::NeverTouched(skip) | Standing::Owned(skip) | Standing::Unmanaged(skip)) =
-                one.standing()
+            let (Eligibility::Protected(skip)
+            | Eligibility::Owned(skip)
+            | Eligibility::Unmanaged(skip)) = one.eligibility()
             else {
                 unreachable!("what is managed is chosen, not skipped")
             };
@@ -339,10 +347,12 @@ fn nothing_chosen(skipped: &[&Seen<'_>]) -> SelectError {
     }
 }
 
-fn the_only_one<'s, 'a>(seen: &'s [Seen<'a>]) -> Result<Selection<'s, 'a>, SelectError> {
-    let managed: Vec<&Seen<'a>> = seen
+fn single_managed<'s, 'a>(
+    instances: &'s [EvaluatedInstance<'a>],
+) -> Result<Selection<'s, 'a>, SelectError> {
+    let managed: Vec<&EvaluatedInstance<'a>> = instances
         .iter()
-        .filter(|one| matches!(one.standing(), Standing::Managed))
+        .filter(|one| matches!(one.eligibility(), Eligibility::Managed))
         .collect();
     match managed.as_slice() {
         [] => Err(SelectError::NothingManaged),
@@ -361,101 +371,101 @@ fn the_only_one<'s, 'a>(seen: &'s [Seen<'a>]) -> Result<Selection<'s, 'a>, Selec
     }
 }
 
-/// The instances that a status shows, and how many it leaves out because no schedule manages them.
+/// Selects the instances that a status lists, and counts the unmanaged ones that it does not list. Fails if ids or schedules are
+/// unknown.
 pub fn for_status<'a>(
-    targets: &Targets,
-    seen: Vec<Seen<'a>>,
+    selector: &InstanceSelector,
+    instances: Vec<EvaluatedInstance<'a>>,
     schedule_set: &ScheduleSet,
-) -> Result<(Vec<Seen<'a>>, usize), SelectError> {
-    known(targets, &seen)?;
-    known_schedules(targets, schedule_set)?;
-    let all = targets.reach == Reach::All || !targets.ids.is_empty();
-    let (shown, left_out): (Vec<_>, Vec<_>) = seen
+) -> Result<(Vec<EvaluatedInstance<'a>>, usize), SelectError> {
+    check_ids(selector, &instances)?;
+    check_schedules(selector, schedule_set)?;
+    let all = selector.scope == SelectionScope::All || !selector.ids.is_empty();
+    let (shown, left_out): (Vec<_>, Vec<_>) = instances
         .into_iter()
-        .filter(|one| one.fits(targets))
-        .partition(|one| all || !matches!(one.standing(), Standing::Unmanaged(_)));
+        .filter(|one| one.matches(selector))
+        .partition(|one| all || !matches!(one.eligibility(), Eligibility::Unmanaged(_)));
     Ok((shown, left_out.len()))
 }
 
-/// Why a command is refused before anything is done. What to do about it depends on how it was asked, so the hint is the
-/// shell's.
+/// Why a command is refused before anything is done. Hints depend on the interface, which adds them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// Nothing was named, and several instances are managed.
+    /// The selector is empty, and several instances are managed.
     #[error("which one? Curfew manages {managed} instances: {}", listed(choices, *managed))]
     TargetNeeded {
-        /// How many.
+        /// The number of managed instances.
         managed: usize,
-        /// The first of them.
-        choices: Vec<Choice>,
+        /// The first of them, at most 20.
+        choices: Vec<InstanceChoice>,
     },
-    /// Nothing was named, and nothing is managed.
+    /// The selector is empty, and no instance is managed.
     #[error("no schedule manages any instance here")]
     NothingManaged,
-    /// More instances than one command changes that does not say all.
+    /// More instances match than a command may change that does not select all.
     #[error("this is for {found} instances, more than {limit}")]
     TooMany {
-        /// How many.
+        /// The number of instances that match.
         found: usize,
-        /// How many may be.
+        /// The limit that applies.
         limit: usize,
     },
-    /// EC2 knows no such instance.
+    /// EC2 has no instance with this id.
     #[error("there is no instance `{first}`{}", nor_more(*more))]
     UnknownInstance {
-        /// The first one that it does not know.
+        /// The first unknown id.
         first: InstanceId,
-        /// How many others it does not know either.
+        /// The number of further unknown ids.
         more: usize,
     },
     /// The configuration has no such schedule.
     #[error("there is no schedule `{name}`")]
     UnknownSchedule {
-        /// The name.
+        /// The unknown name.
         name: ScheduleName,
-        /// The names there are.
+        /// The schedules of the configuration.
         known: Vec<ScheduleName>,
     },
-    /// Nothing fits the schedules and tags that were named.
+    /// No managed instance matches the schedules and tags.
     #[error("no managed instance fits what was named")]
     NothingMatched,
-    /// No schedule manages an instance that was named by its id.
+    /// No schedule manages an instance that is selected by its id.
     #[error("{which}: {detail}")]
     NotManaged {
-        /// The instance.
-        which: Choice,
-        /// Why not.
+        /// The selected instance.
+        which: InstanceChoice,
+        /// The reason, as one sentence.
         detail: String,
     },
-    /// Curfew never touches an instance that was named by its id.
+    /// Curfew never starts or stops an instance that is selected by its id.
     #[error("{which}: {detail}")]
-    NeverTouched {
-        /// The instance.
-        which: Choice,
-        /// Why not.
+    Protected {
+        /// The selected instance.
+        which: InstanceChoice,
+        /// The reason, as one sentence.
         detail: String,
     },
-    /// The one instance that fits is left alone.
+    /// The only instance that matches can't be changed.
     #[error("{which}: {detail}")]
     LeftAlone {
-        /// The instance.
-        which: Choice,
-        /// Why.
+        /// The instance that matches.
+        which: InstanceChoice,
+        /// The reason, as one sentence.
         detail: String,
     },
-    /// Several instances fit, and every one of them is left alone.
+    /// Several instances match, and none of them can be changed.
     #[error("{found} instances fit, and every one of them is left alone")]
     AllLeftAlone {
-        /// How many.
+        /// The number of instances that match.
         found: usize,
     },
 }
 
 impl SelectError {
-    /// Choices that are still read; the rest is counted.
+    /// The most instances that the message lists; the rest is counted. More would not be read.
     const CHOICES: usize = 20;
 
-    /// Whether it says that there is nothing of what was asked for. Where an account-region did not answer, nobody can say so.
+    /// Whether the error claims that no matching instance exists. The claim is unfounded if an account-region did not answer.
     pub fn claims_absence(&self) -> bool {
         match self {
             Self::UnknownInstance { .. }
@@ -467,12 +477,12 @@ impl SelectError {
             | Self::TooMany { .. }
             | Self::UnknownSchedule { .. }
             | Self::NotManaged { .. }
-            | Self::NeverTouched { .. } => false,
+            | Self::Protected { .. } => false,
         }
     }
 
-    /// The instances to choose from, where none was named.
-    pub fn choices(&self) -> &[Choice] {
+    /// The instances to choose from, if the selector is empty.
+    pub fn choices(&self) -> &[InstanceChoice] {
         match self {
             Self::TargetNeeded { choices, .. } => choices,
             _ => &[],
@@ -480,17 +490,17 @@ impl SelectError {
     }
 }
 
-/// An instance that a command could have named.
+/// An instance that a command can select.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Choice {
-    /// Its id.
+pub struct InstanceChoice {
+    /// The instance's id.
     pub id: InstanceId,
-    /// Its name.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for InstanceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "`{}` ({})", self.id, name.escape_debug()),
@@ -499,7 +509,7 @@ impl fmt::Display for Choice {
     }
 }
 
-fn listed(choices: &[Choice], all: usize) -> String {
+fn listed(choices: &[InstanceChoice], all: usize) -> String {
     let mut labels: Vec<String> = choices.iter().map(ToString::to_string).collect();
     if all > choices.len() {
         labels.push(format!("and {} more", all - choices.len()));

@@ -1,61 +1,61 @@
-//! Why nothing is done about an instance.
+//! Skips: why a pass does nothing about an instance.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::owner::{Owner, OwnerKind};
 use crate::schedule::{ScheduleName, names, one_of};
+use crate::state_tags::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::timetable::{Action, Edge};
 
-/// An instance that was looked at and left alone.
+/// An observed instance that the pass does nothing about, with the reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Skip {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
-    /// Its name, for people.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
-    /// The region it lives in.
+    /// The region of the instance.
     pub region: Region,
-    /// Its state.
+    /// The observed state.
     pub state: InstanceState,
-    /// Why: a stable code for scripts.
+    /// The reason, as a stable code for scripts.
     #[serde(flatten)]
     pub reason: SkipReason,
-    /// Why: one sentence for people.
+    /// The reason, as one sentence for readers.
     pub detail: String,
 }
 
-/// Why nothing is done about an instance.
+/// Why a pass does nothing about an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum SkipReason {
-    /// No tag names a schedule and no schedule takes it.
+    /// No tag names a schedule, and no schedule's `match` applies.
     Unmanaged,
-    /// Its tag says `none`.
+    /// Its tag has the value `none`.
     OptedOut {
         /// The managing tag's key.
         tag: String,
     },
-    /// Its tag names a schedule that the configuration do not have.
+    /// Its tag names a schedule that the configuration does not have.
     UnknownSchedule {
         /// The name in the tag.
         #[serde(rename = "schedule")]
         name: String,
-        /// The names there are.
+        /// The schedules of the configuration.
         known: Vec<ScheduleName>,
     },
-    /// Its tag holds a schedule that can't be read.
+    /// Its tag holds a malformed inline schedule.
     MalformedSchedule {
         /// The managing tag's key.
         tag: String,
-        /// What is wrong with it.
+        /// The errors found in it.
         problems: Vec<String>,
     },
-    /// Several schedules take it.
+    /// The `match` tables of several schedules apply.
     Ambiguous {
-        /// Those schedules.
+        /// The schedules that apply.
         schedules: Vec<ScheduleName>,
     },
     /// Its root volume would not survive a stop.
@@ -64,81 +64,81 @@ pub enum SkipReason {
     OneTimeSpot,
     /// Whether the Spot instance may be stopped is unknown.
     UnknownSpot {
-        /// Why.
+        /// Why it is unknown.
         problem: String,
     },
-    /// EC2 is still moving it from one state to another.
+    /// EC2 is moving it from one state to another.
     InFlight,
     /// It is terminated, or about to be.
     Gone,
     /// It is in a state that EC2 has not documented.
     UnknownState {
-        /// EC2's word for it.
+        /// The state's name in EC2's answer.
         word: String,
     },
-    /// It has as many tags as AWS allows, and none of them is `curfew:last`: what is done could not be remembered.
+    /// It has as many tags as AWS allows, and none of them is `curfew:last`: an action could not be recorded.
     NoMemory,
-    /// An override keeps hands off.
+    /// An override excludes it from every action.
     OverrideIgnored {
         /// The override's end.
         until: Timestamp,
-        /// Who placed it.
+        /// The actor of the override.
         by: Actor,
     },
-    /// An override keeps it as it is.
+    /// It has the state that an override demands.
     Overridden {
-        /// At what.
+        /// The demanded state.
         #[serde(rename = "overridden")]
         state: OverrideState,
         /// The override's end.
         until: Timestamp,
-        /// Who placed it.
+        /// The actor of the override.
         by: Actor,
     },
-    /// Its hold can't be read, so nobody knows what was meant: hands off until someone mends or removes the tag.
+    /// Its tag `curfew:override` is malformed: nothing is done until the tag is corrected or removed.
     MalformedOverride {
-        /// What is wrong with it.
+        /// The parse error.
         problem: String,
     },
-    /// What was asked for it can't be read: hands off until someone mends or removes the tag, or asks again.
+    /// Its tag `curfew:request` is malformed: nothing is done until the tag is corrected or removed, or a new request replaces it.
     MalformedRequest {
-        /// What is wrong with it.
+        /// The parse error.
         problem: String,
     },
-    /// EC2 refused what is due, or a start did not lead to running, and it is not time yet to try again.
+    /// EC2 refused the action that is due, or a start did not lead to running, and the next attempt is not due yet.
     WaitingToRetry {
-        /// What is due.
+        /// The action that is due.
         action: Action,
-        /// How often it was tried.
+        /// The number of attempts.
         tries: u32,
-        /// Why the latest try came to nothing.
+        /// Why the latest attempt failed.
         code: ReasonCode,
-        /// When it is tried again.
+        /// The instant of the next attempt.
         until: Timestamp,
     },
-    /// It is as its schedule wants it.
+    /// It has the state that its schedule wants.
     AsDesired,
-    /// It is not as its schedule wants it, and that is somebody's wish: it stays until the next edge.
+    /// Its state was changed outside Curfew since the last edge, and is kept until the next edge.
     LeftAlone,
-    /// What is due is older than the schedule's catch-up limit, which counts from the first try.
+    /// The directive that is due is older than the schedule's catch-up limit, which counts from the first attempt.
     TooLate {
-        /// The edge, request or override's end that is due.
+        /// The edge, request or end of an override that is due.
         edge: Edge,
-        /// How often it was tried, if it was.
+        /// The number of attempts, if there were any.
         #[serde(skip_serializing_if = "Option::is_none")]
         tries: Option<u32>,
-        /// Why the latest of these tries came to nothing.
+        /// Why the latest attempt failed.
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<ReasonCode>,
     },
-    /// Its schedule has said nothing since it was first seen.
+    /// Its schedule has had no edge since the instance was first observed.
     NothingDue,
-    /// Another tool manages it, and nobody named this very instance. The tool's kind is the code.
+    /// Another tool manages it, and it was not named by its id. The tool's kind is the code.
     #[serde(untagged)]
     Owned(Owner),
 }
 
-/// Why a pass leaves an instance alone, as a stable code: what `curfew plan -o json` has as `reason`.
+/// Why a pass skips an instance, as a stable code: the field `reason` of `curfew plan -o json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -149,11 +149,11 @@ pub enum SkipCode {
     OptedOut,
     /// Its tag names a schedule that does not exist.
     UnknownSchedule,
-    /// Its tag holds what is no schedule.
+    /// Its tag holds a malformed schedule.
     MalformedSchedule,
-    /// Several schedules take it.
+    /// Several schedules apply.
     Ambiguous,
-    /// An AWS service manages it, by EC2's field `Operator`.
+    /// An AWS service manages it, according to EC2's field `Operator`.
     Operator,
     /// An EMR cluster manages it.
     EmrCluster,
@@ -177,36 +177,36 @@ pub enum SkipCode {
     OneTimeSpot,
     /// Whether it can be stopped is unknown.
     UnknownSpot,
-    /// EC2 is still moving it.
+    /// EC2 is moving it from one state to another.
     InFlight,
     /// It is terminated, or about to be.
     Gone,
     /// It is in a state that Curfew does not know.
     UnknownState,
-    /// What is done to it could not be remembered.
+    /// It has no room for the tag that would record an action.
     NoMemory,
-    /// An override keeps hands off.
+    /// An override excludes it from every action.
     OverrideIgnored,
-    /// An override keeps it as it is.
+    /// It has the state that an override demands.
     Overridden,
-    /// Its hold can't be read.
+    /// Its tag `curfew:override` is malformed.
     MalformedOverride,
-    /// What was asked for it can't be read.
+    /// Its tag `curfew:request` is malformed.
     MalformedRequest,
-    /// What was tried came to nothing, and it is not time yet to try again.
+    /// An action failed, and its next attempt is not due yet.
     WaitingToRetry,
-    /// It is as it should be.
+    /// It has the desired state.
     AsDesired,
-    /// Somebody made it as it is since the last edge, and that is respected.
+    /// Its state was changed outside Curfew since the last edge, and is kept until the next edge.
     LeftAlone,
-    /// The newest edge is older than the catch-up limit.
+    /// The newest directive is older than the catch-up limit.
     TooLate,
-    /// Its schedule has asked for nothing yet.
+    /// Its schedule has had no edge yet.
     NothingDue,
 }
 
 impl SkipReason {
-    /// The code alone.
+    /// The stable code, without details.
     pub fn code(&self) -> SkipCode {
         match self {
             Self::Unmanaged => SkipCode::Unmanaged,
@@ -244,7 +244,7 @@ impl SkipReason {
         }
     }
 
-    /// The sentence for people.
+    /// One sentence for readers.
     pub fn detail(&self, instance: &Instance) -> String {
         let state = instance.state;
         match self {
@@ -278,7 +278,7 @@ impl SkipReason {
             Self::UnknownSpot { problem } => format!(
                 "it is a Spot instance, and whether it may be stopped is unknown: {problem}"
             ),
-            Self::InFlight => format!("it is {state}; a later pass looks again"),
+            Self::InFlight => format!("it is {state}; a later pass evaluates it again"),
             Self::Gone => format!("it is {state}"),
             Self::UnknownState { word } => {
                 format!(
@@ -288,18 +288,18 @@ impl SkipReason {
             }
             Self::NoMemory => {
                 format!(
-                    "it has 50 tags, so that nothing can be remembered on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`"
+                    "it has 50 tags, so that no action can be recorded on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`"
                 )
             }
             Self::OverrideIgnored { until, by } => {
-                format!("{by} asked for hands off until {until}")
+                format!("an override by {by} ignores it until {until}")
             }
             Self::Overridden { state, until, by } => {
-                format!("{by} holds it {state} until {until}")
+                format!("an override by {by} keeps it {state} until {until}")
             }
-            Self::MalformedOverride { problem } => format!("{problem}; mend or remove it"),
+            Self::MalformedOverride { problem } => format!("{problem}; correct or remove it"),
             Self::MalformedRequest { problem } => {
-                format!("{problem}; mend or remove it, or ask again")
+                format!("{problem}; correct or remove it, or send a new request")
             }
             Self::WaitingToRetry {
                 action,
@@ -316,13 +316,11 @@ impl SkipReason {
                     Some(reason) if reason.code == code.as_str() => reason.explained(),
                     _ => code.as_str().to_owned(),
                 };
-                format!(
-                    "its {action} was tried {times} and came to nothing ({why}); it is tried again at {until}"
-                )
+                format!("its {action} failed {times} ({why}); the next attempt is at {until}")
             }
             Self::AsDesired => format!("it is {state}, as it should be"),
             Self::LeftAlone => format!(
-                "someone made it {state} since the last edge; that stays until the next edge"
+                "it was made {state} outside Curfew since the last edge, and stays so until the next edge"
             ),
             Self::TooLate {
                 edge,
@@ -340,7 +338,7 @@ impl SkipReason {
                     edge.action, edge.at
                 )
             }
-            Self::NothingDue => "its schedule has asked for nothing since it was first seen".into(),
+            Self::NothingDue => "no edge of its schedule since it was first observed".into(),
             Self::Owned(owner) => {
                 format!(
                     "{owner} manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same"
@@ -371,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn why_a_try_came_to_nothing_is_in_ec2s_words_while_ec2_still_shows_them() {
+    fn a_failed_attempt_is_explained_by_ec2s_message_while_ec2_reports_it() {
         assert_eq!(
             waiting(1, Some("Server.InternalError")),
-            "its start was tried once and came to nothing (Server.InternalError: a host failed); \
-             it is tried again at 2026-11-23T07:01:00Z"
+            "its start failed once (Server.InternalError: a host failed); \
+             the next attempt is at 2026-11-23T07:01:00Z"
         );
-        let code = "its start was tried 2 times and came to nothing (Server.InternalError); \
-                    it is tried again at 2026-11-23T07:01:00Z";
+        let code = "its start failed 2 times (Server.InternalError); \
+                    the next attempt is at 2026-11-23T07:01:00Z";
         assert_eq!(waiting(2, None), code);
         assert_eq!(waiting(2, Some("Client.UserInitiatedShutdown")), code);
     }

@@ -1,5 +1,4 @@
-//! How instances are, and why: one view for the HTTP API, the page and the command line. The words are a contract: scripts
-//! read them.
+//! The status of instances, for the HTTP API, the page and the command line. The JSON fields are a contract with scripts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,34 +11,34 @@ use crate::decision::Decision;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::latest::Latest;
-use crate::memory::{Fallback, Last, Override, Retry, whole_second};
 use crate::schedule::ScheduleName;
-use crate::select::Seen;
+use crate::select::EvaluatedInstance;
 use crate::skip::SkipCode;
+use crate::state_tags::{Fallback, LastApplied, Override, Retry, whole_second};
 use crate::step::StepAction;
 use crate::timetable::{Desired, Edge};
 
-/// A look at instances, as `/status` and `curfew status` answer it.
+/// The observed instances, as `/status` and `curfew status` report them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
-    /// The instant of the look.
+    /// The instant of the observation.
     pub at: Timestamp,
     /// One entry per instance.
     pub instances: Vec<InstanceStatus>,
-    /// How many instances no schedule manages and this answer leaves out; who asks for all sees them.
+    /// The number of unmanaged instances that are not listed; a query for all instances lists them.
     pub unmanaged: usize,
     /// The earliest instant at which something is due for one of the instances.
     pub next_edge: Option<Timestamp>,
 }
 
 impl Status {
-    /// What was seen at `now`, besides `unmanaged` instances that are left out.
-    pub fn of(seen: Vec<Seen<'_>>, unmanaged: usize, now: Timestamp) -> Self {
-        let mut sentences = Sentences::default();
+    /// The status at `now` of the instances in `seen`; `unmanaged` counts those that are not listed.
+    pub fn of(seen: Vec<EvaluatedInstance<'_>>, unmanaged: usize, now: Timestamp) -> Self {
+        let mut reasons = ReasonCache::default();
         let instances: Vec<InstanceStatus> = seen
             .into_iter()
-            .map(|one| InstanceStatus::of(one.instance, one.assessment, &mut sentences, now))
+            .map(|one| InstanceStatus::of(one.instance, one.assessment, &mut reasons, now))
             .collect();
         Self {
             at: whole_second(now),
@@ -53,44 +52,44 @@ impl Status {
     }
 }
 
-/// How one instance is, and why.
+/// The status of one instance, with the reasons.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InstanceStatus {
-    /// Its id.
+    /// The instance's id.
     pub id: InstanceId,
-    /// Its name.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
-    /// The region it lives in.
+    /// The region of the instance.
     pub region: Region,
-    /// Its type, such as `t3.micro`.
+    /// The instance type, such as `t3.micro`.
     pub instance_type: String,
-    /// Its state.
+    /// The observed state.
     pub state: InstanceState,
     /// The schedule that manages it.
     pub schedule: Option<ScheduleName>,
-    /// What its override, or else its schedule, wants now.
+    /// The desired state, by its override or else by its schedule.
     pub desired: Desired,
-    /// Why that is wanted: one sentence. Nothing where no schedule manages it.
+    /// The reason for the desired state: one sentence; null if no schedule manages the instance.
     pub because: Option<String>,
     /// The newest edge or request applied to it, with its cause.
-    pub last: Option<Last>,
-    /// How it came to its present state, as far as it tells itself.
+    pub last: Option<LastApplied>,
+    /// The latest change of its state, as far as EC2 and the state tags show it.
     pub changed: Option<Latest>,
     /// The override in force.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
-    /// When something is next due for it, and what.
+    /// The next action that is due, and its instant.
     pub next_edge: Option<Edge>,
-    /// What came to nothing, such as a start for want of capacity, and when it is tried again.
+    /// The failed action that waits for its next attempt, such as a start without capacity.
     pub retry: Option<Retry>,
-    /// The type that it has for want of capacity, and the one that it gets back.
+    /// The fallback in force: the type that the instance has for lack of capacity, and the type that it returns to.
     pub fallback: Option<Fallback>,
-    /// What a pass would do now; nothing when it would leave the instance alone.
+    /// The action that a pass would take now; null if it would skip the instance.
     pub due: Option<StepAction>,
-    /// Why a pass would leave the instance alone, as a stable code; nothing where something is due.
+    /// Why a pass would skip the instance, as a stable code; null if an action is due.
     pub skip: Option<SkipCode>,
-    /// Why the instance is as it is, or what is due: one sentence.
+    /// What a pass would do, or why it would do nothing: one sentence.
     pub reason: String,
 }
 
@@ -98,10 +97,10 @@ impl InstanceStatus {
     fn of(
         instance: &Instance,
         assessment: Assessment<'_>,
-        sentences: &mut Sentences,
+        reasons: &mut ReasonCache,
         now: Timestamp,
     ) -> Self {
-        let because = sentences.because(&assessment, now);
+        let because = reasons.because(&assessment, now);
         let changed = Latest::of(instance, &assessment);
         let reason = verdict(&assessment.decision);
         let (due, skip) = match assessment.decision {
@@ -130,11 +129,11 @@ impl InstanceStatus {
     }
 }
 
-/// Why schedules want what they want now: a thousand instances of one schedule ask for the same sentence.
+/// Caches the reason for each schedule's desired state, so that a thousand instances of one schedule share one sentence.
 #[derive(Default)]
-struct Sentences(BTreeMap<ScheduleName, String>);
+struct ReasonCache(BTreeMap<ScheduleName, String>);
 
-impl Sentences {
+impl ReasonCache {
     fn because(&mut self, assessment: &Assessment<'_>, now: Timestamp) -> Option<String> {
         if let Some(override_) = &assessment.override_ {
             return Some(format!("the override by {}", override_.by));
@@ -148,7 +147,7 @@ impl Sentences {
                 let sentence = sentence.or_insert_with(|| schedule.timetable.because(now));
                 Some(sentence.clone())
             }
-            // Written out in the instance's own tag: all of these go by one name.
+            // An inline schedule of the instance's tag: all of these have the same name.
             Cow::Owned(schedule) => Some(schedule.timetable.because(now)),
         }
     }

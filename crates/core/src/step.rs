@@ -1,4 +1,4 @@
-//! What is done to an instance, and what is remembered about it.
+//! Steps: the call to make for an instance, and the tags to write.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,65 +6,67 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, InstanceType, Region};
-use crate::memory::{Cause, LAST_TAG, Last, NextTry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG};
-use crate::request::Spoken;
+use crate::request::RequestTags;
+use crate::state_tags::{
+    Cause, LAST_TAG, LastApplied, NextRetry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG,
+};
 use crate::timetable::{Action, Edge};
 
-/// One thing to do to one instance: what a person says is written first, then what is known at first sight, then comes the
-/// call, and then what to remember about it.
+/// One action on one instance, in this order: the tags of a request are written, then the first `curfew:last` if the instance has
+/// none, then the call is made, and then its result is recorded in the tags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
-    /// Its name, for people.
+    /// The value of its tag `Name`.
     pub name: Option<String>,
-    /// The region it lives in.
+    /// The region of the instance.
     pub region: Region,
-    /// Its state when the decision was made.
+    /// The observed state that the decision is based on.
     pub state: InstanceState,
-    /// What to do.
+    /// The call to make.
     pub action: StepAction,
-    /// The types that a start tries; nothing where it is started as it is.
+    /// The types that a start tries; none if the instance is started with its current type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub types: Option<Box<TypesToTry>>,
-    /// On whose behalf.
+    /// The schedule, override or request that demands the step.
     pub cause: Cause,
-    /// The edge that this applies, if it applies one.
+    /// The edge that the step applies, if it applies one.
     pub edge: Option<Edge>,
-    /// A remark for people, such as why a hibernation became a plain stop.
+    /// A remark for readers, such as why a hibernation became a plain stop.
     pub note: Option<String>,
-    /// What the person who asked says. It is written before anything else: where it can't be, no call is made.
+    /// The tags of the request. They are written first; if that fails, no call is made.
     #[serde(skip)]
-    pub word: Option<Box<Spoken>>,
-    /// The first `curfew:last` of an instance that has none. It is written before the call.
+    pub request_tags: Option<Box<RequestTags>>,
+    /// The first `curfew:last` of an instance that has none, written before the call.
     #[serde(skip)]
-    pub adopt: Option<Last>,
-    /// A `curfew:last` that can't be believed, which the memory of this step replaces.
+    pub adopt: Option<LastApplied>,
+    /// The value of an invalid `curfew:last` that this step overwrites.
     #[serde(skip)]
-    pub mends: Option<String>,
-    /// What becomes of the call where that can't be written.
+    pub replaces: Option<String>,
+    /// Whether the call is made if the tags can't be written.
     #[serde(skip)]
-    pub without_memory: WithoutMemory,
-    /// What to write to the instance's tags once the call was accepted.
+    pub on_tag_write_failure: TagWriteFailure,
+    /// The changes to the instance's tags after EC2 accepted the call.
     #[serde(skip)]
-    pub remember: Remember,
-    /// When it is tried again if EC2 refuses the call for this instance's sake.
+    pub tag_changes: TagChanges,
+    /// The next attempt, if EC2 refuses the call because of this instance.
     #[serde(skip)]
-    pub if_refused: Option<NextTry>,
+    pub if_refused: Option<NextRetry>,
 }
 
-/// What becomes of a call where no memory can be written: denied, or the instance has as many tags as AWS allows.
+/// Whether a call is made if its tags can't be written: the permission is denied, or the instance has as many tags as AWS allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WithoutMemory {
-    /// It is not made: without memory it would be made again and again.
+pub enum TagWriteFailure {
+    /// The call is not made: without a record it would be repeated at every pass.
     #[default]
-    Leave,
-    /// It is made: an enforced schedule and an override in force want their state at every pass, remembered or not.
-    Act,
+    SkipCall,
+    /// The call is made: an enforced schedule and an override in force apply at every pass, recorded or not.
+    CallAnyway,
 }
 
 impl Step {
-    /// A step for `instance` with nothing to remember.
+    /// Creates a step for `instance` that changes no tags.
     pub fn new(instance: &Instance, action: StepAction, cause: Cause) -> Self {
         Self {
             instance: instance.id.clone(),
@@ -76,16 +78,16 @@ impl Step {
             cause,
             edge: None,
             note: None,
-            word: None,
+            request_tags: None,
             adopt: None,
-            mends: None,
-            without_memory: WithoutMemory::default(),
-            remember: Remember::default(),
+            replaces: None,
+            on_tag_write_failure: TagWriteFailure::default(),
+            tag_changes: TagChanges::default(),
             if_refused: None,
         }
     }
 
-    /// Adds a remark for people to those that are noted already.
+    /// Appends a remark to the note.
     pub fn remark(&mut self, remark: String) {
         self.note = Some(match self.note.take() {
             Some(note) => format!("{note}; {remark}"),
@@ -94,28 +96,28 @@ impl Step {
     }
 }
 
-/// The types that a start tries, one after the other, until EC2 has room for one.
+/// The types that a start tries, one after the other, until EC2 has capacity for one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TypesToTry {
-    /// The type that the instance is meant to have.
+    /// The type that the instance should have.
     pub wanted: InstanceType,
-    /// In this order; the wanted one is among them. A type that the instance does not have yet is given to it while it is
-    /// stopped, and `curfew:type` says so before. If there is room for none, it gets the wanted type back.
+    /// All types in the order of the attempts, with `wanted` among them. The type is changed while the instance is stopped, after
+    /// `curfew:type` records the change. If EC2 has capacity for none of them, the instance gets the type `wanted` again.
     pub order: Vec<InstanceType>,
 }
 
-/// The call a step makes.
+/// The EC2 call that a step makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StepAction {
-    /// `StartInstances`.
+    /// Calls `StartInstances` for the instance.
     Start,
-    /// `StopInstances`.
+    /// Calls `StopInstances` for the instance.
     Stop,
-    /// `StopInstances` with hibernation.
+    /// Calls `StopInstances` with hibernation.
     Hibernate,
-    /// No call: only the memory is written, since the instance already is as it should be.
+    /// No call: only tags are written, since the instance has the desired state already.
     Record,
 }
 
@@ -131,7 +133,7 @@ impl fmt::Display for StepAction {
 }
 
 impl StepAction {
-    /// What the call brings about, if there is one.
+    /// The action of the call, if there is one.
     pub fn action(self) -> Option<Action> {
         match self {
             Self::Start => Some(Action::Start),
@@ -141,38 +143,37 @@ impl StepAction {
     }
 }
 
-/// What a step writes to the instance's tags.
+/// The changes that a step makes to the instance's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remember {
+pub struct TagChanges {
     /// A new value for `curfew:last`.
-    pub last: Option<Last>,
-    /// What becomes of `curfew:retry`.
+    pub last: Option<LastApplied>,
+    /// The change to `curfew:retry`.
     pub retry: RetryChange,
-    /// What becomes of `curfew:type`.
+    /// The change to `curfew:type`.
     pub fallback: FallbackChange,
 }
 
-impl Remember {
-    /// What is left to write when the call was answered by the state `after`: emulators start at once, and then no start has
-    /// come to nothing. Whether its word has settled is for a later pass to see.
+impl TagChanges {
+    /// The changes to write when EC2's response has the state `after`. Emulators start instances at once; then the start has
+    /// succeeded, and `curfew:retry` is removed. A later pass records that the directive has settled.
     #[must_use]
-    pub fn once_seen(mut self, after: InstanceState) -> Self {
+    pub fn after_response(mut self, after: InstanceState) -> Self {
         if let (InstanceState::Running, RetryChange::Set(_)) = (after, &self.retry) {
             self.retry = RetryChange::Clear;
         }
         self
     }
 
-    /// What is written, now that EC2 refused the call with this error code as its reason: the word stays due, and is tried
-    /// again later.
-    pub fn refused(next: NextTry, code: &str) -> Self {
+    /// The changes to write when EC2 refused the call with this error code: the directive stays due, and `next` is its next attempt.
+    pub fn refused(next: NextRetry, code: &str) -> Self {
         Self {
-            retry: RetryChange::Set(next.because(ReasonCode::new(code))),
+            retry: RetryChange::Set(next.with_code(ReasonCode::new(code))),
             ..Self::default()
         }
     }
 
-    /// Makes the tags what they are once this is written.
+    /// Applies the changes to `tags`.
     pub fn write_to(&self, tags: &mut BTreeMap<String, String>) {
         let mut put = |key: &str, value: Option<String>| match value {
             Some(value) => drop(tags.insert(key.to_owned(), value)),
@@ -193,33 +194,33 @@ impl Remember {
     }
 }
 
-/// What becomes of the memory of a refusal.
+/// A change to `curfew:retry`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RetryChange {
-    /// As it is.
+    /// The tag is unchanged.
     #[default]
     Keep,
-    /// This replaces it.
+    /// The tag gets this value.
     Set(Retry),
-    /// It is removed.
+    /// The tag is removed.
     Clear,
 }
 
-/// What becomes of the memory of the wanted type. It is written before a type is changed, never afterwards, and removed
-/// when a start as the wanted type was accepted.
+/// A change to `curfew:type`. The tag is written before a type is changed, never afterwards, and removed when a start with the
+/// desired type was accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FallbackChange {
-    /// As it is.
+    /// The tag is unchanged.
     #[default]
     Keep,
-    /// It is removed; by a start that tries types, unless it ends with another than the wanted one.
+    /// The tag is removed; a start that tries several types removes it only if it ends with the desired one.
     Clear,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Retry;
+    use crate::state_tags::Retry;
 
     fn refused() -> Retry {
         "2026-11-23T07:00:00Z start 1x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z"
@@ -228,10 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_is_answered_by_running_has_not_come_to_nothing() {
-        let remember = |retry: RetryChange| Remember {
+    fn a_response_with_the_state_running_clears_the_retry() {
+        let changes = |retry: RetryChange| TagChanges {
             retry,
-            ..Remember::default()
+            ..TagChanges::default()
         };
         let set = || RetryChange::Set(refused());
         for (retry, after, left) in [
@@ -244,36 +245,36 @@ mod tests {
                 RetryChange::Clear,
             ),
         ] {
-            let once_seen = remember(retry.clone()).once_seen(after);
-            assert_eq!(once_seen.retry, left, "{retry:?}, {after}");
+            let written = changes(retry.clone()).after_response(after);
+            assert_eq!(written.retry, left, "{retry:?}, {after}");
         }
     }
 
     #[test]
-    fn a_refusal_is_remembered_with_ec2s_code() {
+    fn a_refusal_is_recorded_with_ec2s_error_code() {
         let at = "2026-11-23T07:00:00Z".parse().unwrap();
-        let next = NextTry::at(at, at, Action::Start, None);
+        let next = NextRetry::at(at, at, Action::Start, None);
         assert_eq!(
-            Remember::refused(next, "Code"),
-            Remember {
+            TagChanges::refused(next, "Code"),
+            TagChanges {
                 retry: RetryChange::Set(refused()),
-                ..Remember::default()
+                ..TagChanges::default()
             }
         );
     }
 
     #[test]
-    fn what_is_remembered_is_put_into_the_tags() {
+    fn changes_are_applied_to_the_tags() {
         let mut tags = BTreeMap::from(
             [(RETRY_TAG, "old"), (TYPE_TAG, "old"), ("Name", "web")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned())),
         );
-        Remember::default().write_to(&mut tags);
+        TagChanges::default().write_to(&mut tags);
         assert_eq!(tags.len(), 3);
-        let last: Last = "2026-11-23T07:00:00Z start schedule office"
+        let last: LastApplied = "2026-11-23T07:00:00Z start schedule office"
             .parse()
             .unwrap();
-        Remember {
+        TagChanges {
             last: Some(last.clone()),
             retry: RetryChange::Set(refused()),
             fallback: FallbackChange::Clear,
@@ -288,16 +289,16 @@ mod tests {
             texts,
             [("Name", "web"), (LAST_TAG, &last), (RETRY_TAG, &retry)]
         );
-        Remember {
+        TagChanges {
             retry: RetryChange::Clear,
-            ..Remember::default()
+            ..TagChanges::default()
         }
         .write_to(&mut tags);
         assert!(!tags.contains_key(RETRY_TAG));
     }
 
     #[test]
-    fn remarks_are_added_to_each_other() {
+    fn remarks_are_appended_to_the_note() {
         let instance = crate::example::instance("web");
         let mut step = Step::new(&instance, StepAction::Record, Cause::Adopted);
         step.remark("one".into());

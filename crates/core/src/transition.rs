@@ -1,27 +1,27 @@
-//! An observed change of an instance's state, and the question of who caused it.
+//! Transitions: changes of an instance's state, with their causes.
 //!
-//! Nothing here watches: two observations go in, a transition comes out. The evidence for the cause is on the instance itself:
-//! the tags that Curfew writes, and EC2's own reason.
+//! A transition is computed from two observations. The cause follows from the instance itself: the tags that Curfew writes, and EC2's
+//! state reason.
 
 mod cause;
-mod evidence;
+mod source;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::cause::{cause, evidence, is_under_way};
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
-use crate::memory::{Cause, LAST_TAG};
 use crate::schedule::ScheduleName;
 use crate::schedule_set::ScheduleSet;
+use crate::state_tags::{Cause, LAST_TAG};
 use crate::timetable::{Action, Desired};
 
-pub use self::evidence::{Evidence, UnknownEvidence};
+pub use self::source::{TransitionSource, UnknownTransitionSource};
 
-/// A change of state that happened.
+/// An observed change of an instance's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
     /// Its name at that time.
     pub name: Option<String>,
@@ -29,44 +29,44 @@ pub struct Transition {
     pub from: InstanceState,
     /// The state after.
     pub to: InstanceState,
-    /// When, by EC2's own word where it has one, else when it was seen.
+    /// The instant that EC2 reports for the change, else that of the observation.
     pub at: Timestamp,
-    /// Why.
+    /// What caused the change.
     pub cause: Cause,
     /// The schedule that manages the instance.
     pub schedule: Option<ScheduleName>,
-    /// Where.
+    /// The region of the instance.
     pub region: Region,
-    /// Whose.
+    /// The account that owns the instance.
     pub account: AccountId,
-    /// The edge that it applied, if a schedule's edge or a request caused it.
+    /// The instant of the edge or request that the change applied, if there is one.
     pub edge: Option<Timestamp>,
-    /// How it became known.
-    pub evidence: Evidence,
-    /// Who it was where Curfew was not: the principal of the call by CloudTrail's word, else EC2's own reason.
+    /// How the change became known.
+    pub evidence: TransitionSource,
+    /// For external changes, the principal of the call as CloudTrail reports it, else EC2's state reason.
     pub by: Option<String>,
     /// The instance's type at that time.
     pub instance_type: Option<String>,
 }
 
-/// What was last known of an instance: enough to tell what has changed since, and why.
+/// The last known state of an instance, as needed to detect later changes and their causes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// The state.
+    /// The observed state.
     pub state: InstanceState,
     /// The instance's name at that time.
     pub name: Option<String>,
-    /// Where it lives.
+    /// The region of the instance.
     pub region: Region,
-    /// Whose it is.
+    /// The account that owns the instance.
     pub account: AccountId,
     /// The value of `curfew:last` at that time.
     pub last: Option<String>,
     /// EC2's launch time at that time.
     pub launched_at: Option<Timestamp>,
-    /// Why it came to this state, if that was seen: a change that is still under way has the same cause when it ends.
+    /// The cause of the change to this state, if it was observed. A change in progress has the same cause when it completes.
     pub cause: Option<Cause>,
-    /// Since when it is known to be in this state: what EC2 tells of earlier times is part of it already.
+    /// Since when the instance is known to have this state. Events of earlier instants are included already.
     #[serde(default)]
     pub since: Option<Timestamp>,
     /// The schedule that managed it at that time.
@@ -78,8 +78,7 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// What is to be remembered of an instance that is in its state for `cause`; since when, and managed by what, is for the
-    /// watcher to add.
+    /// Creates the last known state from an observation and its `cause`. The caller sets `since` and `schedule`.
     pub fn of(instance: &Instance, cause: Option<Cause>) -> Self {
         Self {
             state: instance.state,
@@ -96,7 +95,7 @@ impl Sighting {
     }
 }
 
-/// The transition between an earlier sighting and what is seen at `now`; none if the state is the same.
+/// Returns the transition between an earlier state and the instance observed at `now`; none if the state is the same.
 pub fn transition(
     before: &Sighting,
     after: &Instance,
@@ -120,15 +119,15 @@ pub fn transition(
         region: after.region.clone(),
         account: after.account.clone(),
         edge,
-        evidence: Evidence::Look,
+        evidence: TransitionSource::Poll,
         by: external_reason(after),
         instance_type: Some(after.instance_type.clone()),
     };
     Some(found.without_blame())
 }
 
-/// The transition to state `to` that EC2 told of in an event, dated `at`. `after` is the instance as it was looked up since then, by
-/// when it may be in another state already.
+/// Returns the transition to state `to` that an EC2 event of the instant `at` reports. `after` is a later observation of the instance,
+/// which may have another state already.
 pub fn told(
     id: &InstanceId,
     before: &Sighting,
@@ -148,7 +147,7 @@ pub fn told(
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: before.instance_type.clone(),
     };
@@ -159,7 +158,7 @@ pub fn told(
     }
 }
 
-/// The same transition, explained by what the instance's tags say by now.
+/// Returns the transition with the cause that the instance's current tags show.
 pub fn explained(
     transition: Transition,
     before: &Sighting,
@@ -185,7 +184,7 @@ pub fn explained(
     .without_blame()
 }
 
-/// A transition that nobody saw: `from` one state `to` another, not later than `at`.
+/// Returns a transition that was not observed, to state `to` and not later than `at`.
 pub fn inferred(
     id: &InstanceId,
     before: &Sighting,
@@ -196,15 +195,15 @@ pub fn inferred(
 ) -> Transition {
     let told = told(id, before, to, at, Some(after), schedule_set);
     Transition {
-        evidence: Evidence::Inference,
-        // What EC2 says now is about what came later.
+        evidence: TransitionSource::Inferred,
+        // EC2's current reason is that of a later change.
         by: None,
         ..told
     }
 }
 
 impl Transition {
-    /// Whoever is told of beside Curfew's own cause is Curfew.
+    /// Removes `by` unless the cause is external: otherwise the principal is Curfew.
     #[must_use]
     pub fn without_blame(self) -> Self {
         let by = self.by.filter(|_| self.cause == Cause::External);
@@ -212,14 +211,14 @@ impl Transition {
     }
 }
 
-/// EC2's reason for a stop or an end that it was not asked for, if it gives one.
+/// EC2's reason for a stop or a termination, if it reports one.
 fn external_reason(after: &Instance) -> Option<String> {
     let stops = direction(after.state) != Some(Action::Start);
     let reason = after.state_reason.as_ref().filter(|_| stops)?;
     Some(reason.code.clone())
 }
 
-/// The transition of an instance that EC2 no longer lists, seen to be missing at `now`.
+/// Returns the transition of an instance that EC2 no longer lists, as observed at `now`.
 pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Transition {
     Transition {
         instance: id.clone(),
@@ -232,13 +231,13 @@ pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Tran
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
-        evidence: Evidence::Look,
+        evidence: TransitionSource::Poll,
         by: None,
         instance_type: before.instance_type.clone(),
     }
 }
 
-/// What a state is on the way to, or at: running or stopped. Terminated is neither.
+/// The action whose target state this state is, or leads to. None for terminated and unknown states.
 pub fn direction(state: InstanceState) -> Option<Action> {
     match state {
         InstanceState::Pending | InstanceState::Running => Some(Action::Start),

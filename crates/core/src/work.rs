@@ -1,4 +1,4 @@
-//! A pass over one account-region as a message: what the Lambda and the daemon send to the work queue, and the Lambda takes from it.
+//! A pass over one account-region as a message: the Lambda and the daemon send it to the work queue, and the Lambda receives it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,33 +7,33 @@ use serde_json::json;
 use crate::account_regions::AccountRegion;
 use crate::instance::InstanceId;
 
-/// A pass over one account and region, or over what is left of it.
+/// A pass over one account-region, or the remaining part of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Work {
-    /// Where.
+    /// The account and region.
     pub account_region: AccountRegion,
-    /// The minute that its trigger is for: the pass decides at the later of its clock and this.
+    /// The minute of its trigger: the pass decides at the later of its clock and this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// The token of the page to begin with, in EC2's words; the first page, where none is named.
+    /// EC2's `NextToken` of the page to begin with; the first page if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
-    /// How many invocations have worked on it before this one.
+    /// The number of invocations that worked on the pass before this one.
     #[serde(default, skip_serializing_if = "is_none")]
     pub part: u32,
-    /// The instance that changed its state, where that is the trigger: nothing else is looked at.
+    /// The instance whose state change is the trigger: only this instance is observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_none(count: &u32) -> bool {
     *count == 0
 }
 
 impl Work {
-    /// A pass over everything there, for a trigger of that minute.
+    /// A pass over all instances of an account-region, for a trigger of that minute.
     pub fn over(account_region: AccountRegion, at: Timestamp) -> Self {
         Self {
             account_region,
@@ -44,28 +44,29 @@ impl Work {
         }
     }
 
-    /// The message: what a direct trigger looks like too.
+    /// The body of the message, in the format of a direct trigger.
     pub fn to_message(&self) -> String {
         let mut message = json!(self);
         message["command"] = "wake".into();
         message.to_string()
     }
 
-    /// The group of its messages, which are worked on one after the other: its account-region.
+    /// The message group, whose messages are processed one after the other: the account-region.
     pub fn group(&self) -> String {
         let AccountRegion { account, region } = &self.account_region;
         let account = account.as_ref().map_or("own", |account| account.as_str());
         format!("{account}/{region}")
     }
 
-    /// The message that a daemon sends for an edge which the first one's pass has not applied: SQS would drop it as the same otherwise.
+    /// The deduplication id of the message that the daemon sends for an edge which the first pass did not apply. It differs from
+    /// [`Self::deduplication`], or SQS would drop the message as a duplicate.
     pub fn deduplication_of_audit(&self) -> String {
         format!("{}/audit", self.deduplication())
     }
 
-    /// By what SQS knows that two messages mean one pass: the account-region and the trigger's minute, so that triggers that meet are one
-    /// pass. What is left of a pass is another one, each time. (Not by the page's token: a page that EC2's pace cut short is gone on with
-    /// under the same token, and several times within SQS's five minutes.)
+    /// The id by which SQS drops duplicates: the account-region and the trigger's minute, so that concurrent triggers cause one pass. The
+    /// remaining part of a pass has another id each time. (The page's token is not used: a page that rate limits cut short continues
+    /// with the same token, possibly several times within SQS's five minutes.)
     pub fn deduplication(&self) -> String {
         let group = self.group();
         let at = self.at.map(|at| at.to_string()).unwrap_or_default();
@@ -84,7 +85,7 @@ mod tests {
     const AT: &str = "2026-11-23T19:00:00Z";
 
     #[test]
-    fn triggers_of_one_minute_are_one_message_for_an_account_region_and_what_is_left_is_another() {
+    fn triggers_of_one_minute_share_a_deduplication_id_and_remaining_parts_have_their_own() {
         let own = Work::over(
             serde_json::from_value(json!({"region": "eu-west-3"})).unwrap(),
             AT.parse().unwrap(),

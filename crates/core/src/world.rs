@@ -1,4 +1,4 @@
-//! What a decision depends on, except the instant.
+//! The input of a decision, except the instant.
 
 use crate::instance::Instance;
 use crate::request::Request;
@@ -8,19 +8,19 @@ use crate::schedule_set::ScheduleSet;
 /// Everything a decision depends on, except the instant.
 #[derive(Clone, Debug)]
 pub struct World<'a> {
-    /// The schedules, and how they are bound to instances.
+    /// The schedules, and the rules by which they manage instances.
     pub schedule_set: &'a ScheduleSet,
-    /// What was observed in this pass: all instances, or only those that a request names.
+    /// The instances observed in this pass: all of them, or only those that a request names.
     pub instances: &'a [Instance],
-    /// What is asked for, if a person or program woke this pass: the instances that it is about are judged as if what the
-    /// person says stood in their tags already. Their steps say what that is.
+    /// The request that triggered this pass, if one did. Its instances are evaluated as if its tags were written already; their steps
+    /// carry these tags.
     pub request: Option<&'a Request>,
-    /// The schedule that a rule or timer named when it woke this pass. It decides nothing: it lets an early trigger count.
+    /// The schedule that the rule or timer of the trigger named. It only lets a trigger that arrives early count for its edge.
     pub triggered_for: Option<&'a ScheduleName>,
 }
 
 impl<'a> World<'a> {
-    /// A world in which nobody asked for anything, and no schedule's trigger may count early.
+    /// A world without a request, in which no trigger counts early.
     pub fn unasked(schedule_set: &'a ScheduleSet, instances: &'a [Instance]) -> Self {
         Self {
             schedule_set,

@@ -7,8 +7,8 @@ use curfew_aws::organisation::{AccountRegionFleet, Organisation};
 use curfew_aws::progress::Progress;
 use curfew_aws::rules::Rules;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{TAGS, TYPE_TAG};
 use curfew_core::stack_name::StackName;
+use curfew_core::state_tags::{TAGS, TYPE_TAG};
 use serde::Serialize;
 
 use super::bucket::{self, Bucket};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use curfew_core::instance::{AccountId, InstanceId, Region};
-use curfew_core::memory::Cause;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::state_tags::Cause;
 use curfew_core::timetable::Action;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};

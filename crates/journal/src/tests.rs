@@ -1,6 +1,6 @@
 //! The journal in its own file; `buffered/tests.rs` has what goes wrong with that file.
 
-use curfew_core::transition::Evidence;
+use curfew_core::transition::TransitionSource;
 
 use super::*;
 
@@ -16,7 +16,7 @@ pub(super) fn transition(at: &str) -> Transition {
         region: Region::new("eu-west-3"),
         account: AccountId::new("123456789012"),
         edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: Some("t3.micro".into()),
     }
@@ -258,7 +258,7 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].transition.to, InstanceState::Stopping);
         assert_eq!(entries[1].id, 2);
-        assert_eq!(entries[1].transition.evidence, Evidence::Look);
+        assert_eq!(entries[1].transition.evidence, TransitionSource::Poll);
         let sightings = journal.sightings().unwrap();
         assert_eq!(sightings.len(), 2);
         let beginnings = journal.initial_states().unwrap();

@@ -1,8 +1,8 @@
 //! What becomes of a transition that was found: it is written once something explains it, or once nothing will.
 
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::memory::Cause;
-use curfew_core::transition::{Evidence, Transition, direction, explained};
+use curfew_core::state_tags::Cause;
+use curfew_core::transition::{Transition, TransitionSource, direction, explained};
 use curfew_journal::TransitionRecord;
 use jiff::{SignedDuration, Timestamp};
 
@@ -58,7 +58,7 @@ impl TransitionTracker {
             if previous.is_some() {
                 one.before.cause = previous;
             }
-            if one.transition.evidence != Evidence::Inference {
+            if one.transition.evidence != TransitionSource::Inferred {
                 let transition = one.transition.clone();
                 let transition = explained(transition, &one.before, instance, &self.schedule_set);
                 one.transition = self.attribute(transition);
@@ -136,6 +136,6 @@ impl TransitionTracker {
 
 fn is_explained(transition: &Transition) -> bool {
     transition.cause != Cause::External
-        || transition.evidence == Evidence::Inference
+        || transition.evidence == TransitionSource::Inferred
         || direction(transition.to).is_none()
 }

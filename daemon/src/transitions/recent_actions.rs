@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_core::instance::InstanceId;
-use curfew_core::memory::Cause;
+use curfew_core::state_tags::Cause;
 use curfew_core::step::StepAction;
 use curfew_core::timetable::Action;
 use curfew_core::transition::{Transition, direction};

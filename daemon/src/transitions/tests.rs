@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use curfew_core::account_regions::AccountRegion;
-use curfew_core::memory::LAST_TAG;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_core::transition::Transition;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! One instance as far as it is known: what of an event or a look is news of it.
 
 use curfew_core::instance::{Instance, InstanceState};
-use curfew_core::memory::{LAST_TAG, Last};
+use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use curfew_core::timetable::{Action, EARLY_TRIGGER};
 use curfew_core::transition::{Sighting, Transition, direction};
 use jiff::{Timestamp, Unit};
@@ -152,7 +152,7 @@ impl TrackedInstance {
             sighting.launched_at = launched;
         }
         let tag = instance.tags.get(LAST_TAG);
-        let last = tag.and_then(|tag| tag.parse::<Last>().ok());
+        let last = tag.and_then(|tag| tag.parse::<LastApplied>().ok());
         let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
         if looked || by_then {
             sighting.last = tag.cloned();

@@ -12,7 +12,7 @@ use curfew_config::{DaemonConfiguration, Driver, QueueSetting};
 use curfew_core::account_regions::Targets;
 use curfew_core::instance::InstanceState as State;
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::transition::Evidence;
+use curfew_core::transition::TransitionSource;
 use curfew_daemon::run::{Dependencies, EventQueue, QueueAddress, RunError, run};
 use curfew_journal::{FILE, HistoryFilter, Journal, JournalEntry};
 use curfew_model::{
@@ -161,7 +161,7 @@ async fn events_are_journalled_once_and_their_messages_deleted_then() {
     for (entry, happened) in journalled.iter().zip(&happened) {
         assert_eq!(entry.transition.to.as_str(), happened.to.name());
         assert_eq!(entry.transition.at.as_second(), happened.at.as_second());
-        assert_eq!(entry.transition.evidence, Evidence::Event);
+        assert_eq!(entry.transition.evidence, TransitionSource::Event);
     }
 }
 
@@ -192,7 +192,7 @@ async fn what_happened_while_the_daemon_was_away_is_told_by_the_events_that_wait
     assert!(
         evidence
             .into_iter()
-            .all(|evidence| evidence == Evidence::Event)
+            .all(|evidence| evidence == TransitionSource::Event)
     );
 }
 

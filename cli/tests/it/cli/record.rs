@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
-use curfew_core::memory::Cause;
-use curfew_core::transition::{Evidence, Sighting, Transition};
+use curfew_core::state_tags::Cause;
+use curfew_core::transition::{Sighting, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, Journal, TransitionRecord};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ impl Story {
             region: sighting.region.clone(),
             account: sighting.account.clone(),
             edge: None,
-            evidence: Evidence::Event,
+            evidence: TransitionSource::Event,
             instance_type: sighting.instance_type.clone(),
         };
         self.write(id, Some(transition), sighting);

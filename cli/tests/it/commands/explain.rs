@@ -28,7 +28,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
         region: Region::new("us-east-1"),
         account: AccountId::new("123456789012"),
         edge: None,
-        evidence: Evidence::Look,
+        evidence: TransitionSource::Poll,
         by: None,
         instance_type: None,
     };
@@ -53,7 +53,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
       hold       running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
       applied    start Thu 01 Jan 05:30 (12 h 00 min ago), request by bob
       desired    running: the override by alice
-      now        alice holds it running until 2199-01-01T00:00:00Z
+      now        an override by alice keeps it running until 2199-01-01T00:00:00Z
       last edge  start Thu 01 Jan 00:00 (17 h 30 min ago)
       next edge  start Tue 01 Jan 05:30 (in 63186 d 12 h)
       was        pending → running Thu 01 Jan 05:30 (11 h 59 min ago), request by bob

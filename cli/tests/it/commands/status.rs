@@ -31,7 +31,7 @@ fn it_shows_what_is_managed_and_counts_the_rest() {
             &["state", "schedule", "desired", "due", "reason"]
         ),
         [
-            "batch | running | year | running | null | alice holds it running until 2199-01-01T00:00:00Z",
+            "batch | running | year | running | null | an override by alice keeps it running until 2199-01-01T00:00:00Z",
             "web | running | night | unmanaged | stop | a pass would stop it (schedule night)",
         ]
     );

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use curfew_core::instance::InstanceId;
-use curfew_core::memory::whole_second;
+use curfew_core::state_tags::whole_second;
 use curfew_core::step::Step;
 use curfew_core::timetable::Edge;
 use jiff::Timestamp;

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use curfew_core::memory::{Fallback, LAST_TAG, Last, RETRY_TAG, TYPE_TAG};
-use curfew_core::request::Spoken;
-use curfew_core::step::{FallbackChange, Remember, RetryChange, Step};
+use curfew_core::request::RequestTags;
+use curfew_core::state_tags::{Fallback, LAST_TAG, LastApplied, RETRY_TAG, TYPE_TAG};
+use curfew_core::step::{FallbackChange, RetryChange, Step, TagChanges};
 
 use super::{BATCH, Batch, Call, Execution};
 
@@ -22,7 +22,7 @@ pub(super) struct Writes {
 
 impl Writes {
     /// What a person says, which is written before anything is done.
-    pub(super) fn word(word: &Spoken) -> Self {
+    pub(super) fn word(word: &RequestTags) -> Self {
         Self {
             set: word.tags(),
             ..Self::default()
@@ -30,7 +30,7 @@ impl Writes {
     }
 
     /// The first memory, which is written before the call.
-    pub(super) fn first(last: &Last) -> Self {
+    pub(super) fn first(last: &LastApplied) -> Self {
         Self {
             set: vec![(LAST_TAG, last.to_string())],
             ..Self::default()
@@ -40,13 +40,13 @@ impl Writes {
     /// The same, in place of what the step mends.
     pub(super) fn mending(self, step: &Step) -> Self {
         Self {
-            mends: step.mends.clone(),
+            mends: step.replaces.clone(),
             ..self
         }
     }
 
     /// The `curfew:last` among them.
-    pub(super) fn last(&self) -> Option<Last> {
+    pub(super) fn last(&self) -> Option<LastApplied> {
         let (_, value) = self.set.iter().find(|(key, _)| *key == LAST_TAG)?;
         value.parse().ok()
     }
@@ -68,7 +68,7 @@ impl Writes {
     }
 
     /// All that is to be remembered.
-    pub(super) fn of(remember: &Remember) -> Self {
+    pub(super) fn of(remember: &TagChanges) -> Self {
         let mut writes = Self::default();
         if let Some(last) = &remember.last {
             writes.set.push((LAST_TAG, last.to_string()));
@@ -144,7 +144,7 @@ impl Ledger {
     pub(super) fn of(steps: &[Step]) -> Self {
         let planned = steps.iter().zip(0..);
         let groups = alike(planned.map(|(step, member)| {
-            let remember = step.remember.clone().once_seen(step.state);
+            let remember = step.tag_changes.clone().after_response(step.state);
             (Writes::of(&remember).mending(step), member)
         }));
         let mut group_of = vec![0; steps.len()];
@@ -212,10 +212,10 @@ impl Execution<'_> {
 
     pub(super) fn memory_of(&self, members: &[usize]) -> Vec<(Call, Vec<usize>)> {
         let known = members.iter().map(|member| {
-            let planned = self.steps[*member].remember.clone();
-            let remember = Remember {
+            let planned = self.steps[*member].tag_changes.clone();
+            let remember = TagChanges {
                 fallback: self.types.change(*member, planned.fallback),
-                ..planned.once_seen(self.after(*member))
+                ..planned.after_response(self.after(*member))
             };
             let writes = Writes::of(&remember).mending(&self.steps[*member]);
             (writes, *member)

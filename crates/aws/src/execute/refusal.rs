@@ -1,6 +1,6 @@
 //! What EC2 refuses for an instance's own sake is remembered on it: when it is tried again is in the step.
 
-use curfew_core::step::{Remember, Step};
+use curfew_core::step::{Step, TagChanges};
 
 use super::memory::{Writes, alike};
 use super::{Execution, Progress, StepResult};
@@ -8,7 +8,7 @@ use crate::error::{CloudError, CloudErrorKind};
 
 /// What is remembered on the instance of a step that EC2 refused. Nothing where the refusal is not about the instance: what
 /// was denied, not answered or not even asked is for the next pass.
-pub fn refusal(step: &Step, error: &CloudError) -> Option<Remember> {
+pub fn refusal(step: &Step, error: &CloudError) -> Option<TagChanges> {
     let is_of_a_change = ["ec2:StartInstances", "ec2:StopInstances"].contains(&error.operation);
     let about_the_instance = match error.kind {
         CloudErrorKind::Capacity => true,
@@ -37,7 +37,7 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<Remember> {
         | CloudErrorKind::Service => false,
     };
     let next = step.if_refused.filter(|_| about_the_instance)?;
-    Some(Remember::refused(
+    Some(TagChanges::refused(
         next,
         error.code.as_deref().unwrap_or_default(),
     ))

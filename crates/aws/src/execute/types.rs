@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use curfew_core::instance::{Instance, InstanceType};
-use curfew_core::memory::Fallback;
+use curfew_core::state_tags::Fallback;
 use curfew_core::step::{FallbackChange, Step, StepAction, TypesToTry};
 use tracing::info;
 
@@ -209,7 +209,7 @@ impl Execution<'_> {
                 continue;
             };
             let has_its_own = trying.has(&trying.types.wanted);
-            let planned = self.steps[*member].remember.fallback;
+            let planned = self.steps[*member].tag_changes.fallback;
             if has_its_own && (trying.tagged || planned == FallbackChange::Clear) {
                 untagged.push(*member);
             }

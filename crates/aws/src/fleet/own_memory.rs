@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{LAST_TAG, Last};
+use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use tokio::time::Instant;
 
 /// So long is a write of our own believed over an older tag. EC2's answers are behind by seconds; longer would hide for longer what
@@ -15,11 +15,11 @@ const BELIEVED: Duration = Duration::from_mins(10);
 
 /// What was written, by the instance, and when. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OwnMemory(Arc<Mutex<HashMap<InstanceId, (Last, Instant)>>>);
+pub(super) struct OwnMemory(Arc<Mutex<HashMap<InstanceId, (LastApplied, Instant)>>>);
 
 impl OwnMemory {
     /// `last` was written to these.
-    pub(super) fn remember(&self, ids: &[InstanceId], last: &Last) {
+    pub(super) fn remember(&self, ids: &[InstanceId], last: &LastApplied) {
         let now = Instant::now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (_, at)| now.duration_since(*at) < BELIEVED);
@@ -43,7 +43,7 @@ impl OwnMemory {
             if now.duration_since(*at) >= BELIEVED {
                 continue;
             }
-            let read: Option<Result<Last, _>> =
+            let read: Option<Result<LastApplied, _>> =
                 instance.tags.get(LAST_TAG).map(|value| value.parse());
             let is_older = match read {
                 None => true,

@@ -7,9 +7,9 @@ use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::pass::{Pass, PassTrigger, pass};
 use curfew_core::configuration::RawScheduleSet;
-use curfew_core::memory::{Actor, LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::state_tags::{Actor, LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG};
 use curfew_model::{
     ApiAction, Denial, Ec2InstanceId, Ec2InstanceState, Ec2StateReason, Launch, Model, Server,
     serve,
@@ -223,7 +223,7 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
     setting.ec2.clear_calls();
     setting.pass().await;
     assert_eq!(setting.calls(ApiAction::StopInstances), 0);
-    let trigger = asking(&protected, Ask::Stop(Lasting::NextEdge));
+    let trigger = asking(&protected, RequestKind::Stop(RequestDuration::NextEdge));
     assert_eq!(
         failures(&setting.wake(trigger).await),
         [CloudErrorKind::Refused]
@@ -238,18 +238,18 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
         "what was refused is not applied"
     );
     // It runs, so that a start is no more than remembered.
-    let trigger = asking(&protected, Ask::Start(Lasting::NextEdge));
+    let trigger = asking(&protected, RequestKind::Start(RequestDuration::NextEdge));
     assert!(failures(&setting.wake(trigger).await).is_empty());
     assert_eq!(setting.ec2.tag(&protected, RETRY_TAG), None);
     assert_eq!(setting.ec2.state(&protected), Ec2InstanceState::Running);
 }
 
-fn asking(id: &Ec2InstanceId, ask: Ask) -> PassTrigger<'static> {
+fn asking(id: &Ec2InstanceId, ask: RequestKind) -> PassTrigger<'static> {
     let target: curfew_core::instance::InstanceId = id.as_str().parse().unwrap();
     PassTrigger {
         scope: Scope::Only([target.clone()].into()),
         request: Some(Request {
-            ask,
+            kind: ask,
             targets: [target].into(),
             by: Actor::new("alice"),
         }),
@@ -263,7 +263,7 @@ async fn a_requested_start_without_room_stays_due() {
     let web = setting.stopped("web", "office");
     setting.no_room_for(&["m5.large"]);
     setting
-        .wake(asking(&web, Ask::Start(Lasting::NextEdge)))
+        .wake(asking(&web, RequestKind::Start(RequestDuration::NextEdge)))
         .await;
     assert_eq!(
         setting.ec2.tag(&web, REQUEST_TAG).unwrap(),
@@ -282,7 +282,10 @@ async fn an_override_without_room_is_placed_and_waits() {
     setting.no_room_for(&["m5.large"]);
     let until = "2026-11-23T09:00:00Z".parse().unwrap();
     setting
-        .wake(asking(&web, Ask::Start(Lasting::Until(until))))
+        .wake(asking(
+            &web,
+            RequestKind::Start(RequestDuration::Until(until)),
+        ))
         .await;
     assert!(
         setting

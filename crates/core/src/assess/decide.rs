@@ -1,37 +1,40 @@
-//! What is done about the newest word on one instance that may be touched.
+//! Decides what to do about the newest directive for one instance that may be started and stopped.
 
 use std::cmp::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Judged;
-use super::judge::Judge;
-use super::words::{Kind, Newest, Repetition, Word, wanted_after};
+use super::Evaluation;
+use super::directive::{
+    ApplyFrequency, Directive, DirectiveKind, NewestDirective, action_after_override,
+};
+use super::evaluator::Evaluator;
 use crate::decision::Decision;
 use crate::instance::{Hibernation, StateReason};
-use crate::memory::{Cause, LAST_TAG, Last, OverrideState};
 use crate::schedule::StopBy;
 use crate::skip::SkipReason;
-use crate::step::{Step, StepAction, WithoutMemory};
+use crate::state_tags::{Cause, LAST_TAG, LastApplied, OverrideState};
+use crate::step::{Step, StepAction, TagWriteFailure};
 use crate::timetable::{Action, Desired, EARLY_TRIGGER, Edge};
 
-/// A word is pending until the state that it asks for is seen this long after its instant and after the state's own date. A call
-/// that was sent on what was seen before may arrive until then: 5 seconds that an observation may be old, as much for a call's
-/// answer, and a margin. Longer leaves what slipped through for longer; shorter takes our own late call for a person's.
+/// A directive is pending until its state is observed this long after both its instant and the state's own date. Until then a call
+/// based on an earlier observation may still arrive: an observation is at most 5 seconds old, a call takes at most as long, and the
+/// rest is a margin. A longer time leaves a crossed call uncorrected for longer; a shorter one mistakes Curfew's own late call for a
+/// user's.
 const SETTLING: SignedDuration = SignedDuration::from_secs(15);
 
-/// AWS lets a resource have so many tags, its own not counted.
+/// The most tags that AWS allows on a resource, not counting those with the prefix `aws:`.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
 const MOST_TAGS: usize = 50;
 
-impl Judge<'_> {
-    pub(super) fn judge(&self) -> Judged {
+impl Evaluator<'_> {
+    pub(super) fn evaluate(&self) -> Evaluation {
         let newest = self.newest();
-        let override_ = self.recalled.active_override(self.reading);
-        let request = self.recalled.requested().filter(|_| {
+        let override_ = self.tags.active_override(self.effective_now);
+        let request = self.tags.valid_request().filter(|_| {
             newest.as_ref().is_some_and(|newest| {
-                newest.repetition == Repetition::Always
-                    && matches!(newest.word.cause, Cause::Request(_))
+                newest.frequency == ApplyFrequency::EveryPass
+                    && matches!(newest.directive.cause, Cause::Request(_))
             })
         });
         let desired = match (override_, request) {
@@ -43,7 +46,7 @@ impl Judge<'_> {
             (None, None) => self.view.desired(self.now),
         };
         let decision = self.decide(newest.as_ref());
-        let mut judged = Judged {
+        let mut evaluation = Evaluation {
             override_: override_.cloned(),
             request: request.cloned(),
             desired,
@@ -52,14 +55,14 @@ impl Judge<'_> {
             outdated_at: None,
             decision,
         };
-        self.look_ahead(&mut judged);
-        judged
+        self.set_due_instants(&mut evaluation);
+        evaluation
     }
 
-    /// When something is next due, once the decision is carried out: what waits to be tried again, the end of the override, or the
-    /// next edge. Under a tag of a person that can't be read, nothing is.
-    fn look_ahead(&self, judged: &mut Judged) {
-        let reason = match &judged.decision {
+    /// Sets the instants at which something is next due after the decision is executed: the next attempt of a failed action, the end
+    /// of the override, or the next edge. Nothing is due while an override or request tag is malformed.
+    fn set_due_instants(&self, evaluation: &mut Evaluation) {
+        let reason = match &evaluation.decision {
             Decision::Skip(skip) => Some(&skip.reason),
             Decision::Step(_) => None,
         };
@@ -73,10 +76,10 @@ impl Judge<'_> {
             }),
             _ => None,
         };
-        let edge = match &judged.override_ {
+        let edge = match &evaluation.override_ {
             Some(override_) => {
-                judged.outdated_at = Some(override_.until);
-                match wanted_after(self.view, override_, override_.until) {
+                evaluation.outdated_at = Some(override_.until);
+                match action_after_override(self.view, override_, override_.until) {
                     Some(action) => Some(Edge {
                         at: override_.until,
                         action,
@@ -86,25 +89,25 @@ impl Judge<'_> {
             }
             None => {
                 let edge = self.view.next_edge(self.now);
-                judged.outdated_at = edge.map(|edge| edge.at);
+                evaluation.outdated_at = edge.map(|edge| edge.at);
                 edge
             }
         };
-        judged.next_edge = waiting.into_iter().chain(edge).min_by_key(|edge| edge.at);
+        evaluation.next_edge = waiting.into_iter().chain(edge).min_by_key(|edge| edge.at);
         let waiting = waiting.map(|edge| edge.at);
-        judged.next_due = waiting.into_iter().chain(judged.outdated_at).min();
+        evaluation.next_due = waiting.into_iter().chain(evaluation.outdated_at).min();
     }
 
-    fn decide(&self, newest: Option<&Newest>) -> Decision {
-        if let Err(problem) = &self.recalled.override_ {
+    fn decide(&self, newest: Option<&NewestDirective>) -> Decision {
+        if let Err(problem) = &self.tags.override_ {
             let problem = problem.clone();
             return self.skip(SkipReason::MalformedOverride { problem });
         }
-        if let Err(problem) = &self.recalled.request {
+        if let Err(problem) = &self.tags.request {
             let problem = problem.clone();
             return self.skip(SkipReason::MalformedRequest { problem });
         }
-        if let Some(override_) = self.recalled.active_override(self.reading)
+        if let Some(override_) = self.tags.active_override(self.effective_now)
             && override_.state == OverrideState::Ignored
         {
             return self.skip(SkipReason::OverrideIgnored {
@@ -112,98 +115,98 @@ impl Judge<'_> {
                 by: override_.by.clone(),
             });
         }
-        let first = self.first_sight(newest.map(|newest| &newest.word));
-        let last = self.recalled.applied().or(first.as_ref());
+        let first = self.initial_tag(newest.map(|newest| &newest.directive));
+        let last = self.tags.valid_last_applied().or(first.as_ref());
         let decision = if self.in_flight() {
-            // What is due stays due, by its own tag or its schedule.
+            // The directive stays due: it is in its own tag or in the schedule.
             self.skip(SkipReason::InFlight)
         } else {
             self.apply(newest, last)
         };
         match first {
-            Some(first) => self.with_first_sight(first, decision),
+            Some(first) => self.with_initial_tag(first, decision),
             None => decision,
         }
     }
 
-    /// What is done about the newest word, or about the memory of a word that nothing shows any more.
-    fn apply(&self, newest: Option<&Newest>, last: Option<&Last>) -> Decision {
-        let remembered = last.map(|last| self.word_of(last));
-        let known = |newest: &&Newest| {
-            let is_older = remembered
+    /// Decides about the newest directive, or about the last applied one if it is newer than all that are known.
+    fn apply(&self, newest: Option<&NewestDirective>, last: Option<&LastApplied>) -> Decision {
+        let applied = last.map(|last| self.applied_directive(last));
+        let known = |newest: &&NewestDirective| {
+            let is_older = applied
                 .as_ref()
-                .is_some_and(|remembered| newest.word.key() < remembered.key());
-            newest.repetition == Repetition::Always || !is_older
+                .is_some_and(|applied| newest.directive.key() < applied.key());
+            newest.frequency == ApplyFrequency::EveryPass || !is_older
         };
-        let (word, repetition) = match (newest.filter(known), &remembered) {
-            (Some(newest), _) => (&newest.word, newest.repetition),
-            (None, Some(remembered)) => (remembered, Repetition::Once),
-            (None, None) => return self.without_earlier_tries(self.skip(SkipReason::NothingDue)),
+        let (directive, frequency) = match (newest.filter(known), &applied) {
+            (Some(newest), _) => (&newest.directive, newest.frequency),
+            (None, Some(applied)) => (applied, ApplyFrequency::Once),
+            (None, None) => return self.clear_stale_tags(self.skip(SkipReason::NothingDue)),
         };
-        let (order, pending) = match (&remembered, last) {
-            (Some(remembered), Some(last)) => (word.key().cmp(&remembered.key()), last.pending),
+        let (order, pending) = match (&applied, last) {
+            (Some(applied), Some(last)) => (directive.key().cmp(&applied.key()), last.pending),
             _ => (Ordering::Greater, false),
         };
-        let action = word.action.unwrap_or_else(|| self.present());
+        let action = directive.action.unwrap_or_else(|| self.current_direction());
         if self.is_at(action) {
-            let settled = word.action.is_none() || self.has_settled(word);
+            let settled = directive.action.is_none() || self.has_settled(directive);
             let is_known = match order {
                 Ordering::Less => true,
                 Ordering::Equal => !pending || !settled,
                 Ordering::Greater => false,
             };
             return if is_known {
-                self.without_earlier_tries(self.skip(self.as_it_should_be()))
+                self.clear_stale_tags(self.skip(self.reached_reason()))
             } else {
-                Decision::Step(self.record(word, action, !settled))
+                Decision::Step(self.record_step(directive, action, !settled))
             };
         }
-        let is_due = match (repetition, order) {
-            (Repetition::Always, _) => true,
-            (Repetition::Once, Ordering::Equal) => pending,
-            (Repetition::Once, order) => order == Ordering::Greater,
+        let is_due = match (frequency, order) {
+            (ApplyFrequency::EveryPass, _) => true,
+            (ApplyFrequency::Once, Ordering::Equal) => pending,
+            (ApplyFrequency::Once, order) => order == Ordering::Greater,
         };
         if !is_due {
             let reason = match last {
                 Some(last) if last.cause == Cause::Adopted => SkipReason::NothingDue,
                 _ => SkipReason::LeftAlone,
             };
-            return self.without_earlier_tries(self.skip(reason));
+            return self.clear_stale_tags(self.skip(reason));
         }
-        let is_repeated = order == Ordering::Equal && pending;
-        if repetition == Repetition::Once {
-            if let Some(why) = self.dealt_with_by_others(word, action, is_repeated) {
-                let mut step = self.record(word, action, false);
+        let is_repeat = order == Ordering::Equal && pending;
+        if frequency == ApplyFrequency::Once {
+            if let Some(why) = self.superseded_by_user(directive, action, is_repeat) {
+                let mut step = self.record_step(directive, action, false);
                 step.remark(why.to_owned());
                 return Decision::Step(step);
             }
-            if let Some(reason) = self.too_late(word, action, is_repeated) {
+            if let Some(reason) = self.catch_up_expired(directive, action, is_repeat) {
                 return self.skip(reason);
             }
         }
-        let mut step = self.call(word, action, order);
-        if repetition == Repetition::Always {
-            step.without_memory = WithoutMemory::Act;
+        let mut step = self.call_step(directive, action, order);
+        if frequency == ApplyFrequency::EveryPass {
+            step.on_tag_write_failure = TagWriteFailure::CallAnyway;
         }
-        self.trying(step, word, action, is_repeated, repetition)
+        self.call_or_wait(step, directive, action, is_repeat, frequency)
     }
 
-    /// A word that was applied, as its memory has it.
-    fn word_of(&self, last: &Last) -> Word {
+    /// The directive that `curfew:last` records.
+    fn applied_directive(&self, last: &LastApplied) -> Directive {
         let (at, kind) = self.key_of(last);
-        Word {
+        Directive {
             at,
             kind,
             action: Some(last.action),
             cause: match &last.cause {
-                Cause::Adopted | Cause::External => self.by_schedule(),
+                Cause::Adopted | Cause::External => self.schedule_cause(),
                 cause => cause.clone(),
             },
         }
     }
 
-    fn as_it_should_be(&self) -> SkipReason {
-        match self.recalled.active_override(self.reading) {
+    fn reached_reason(&self) -> SkipReason {
+        match self.tags.active_override(self.effective_now) {
             Some(override_) => SkipReason::Overridden {
                 state: override_.state,
                 until: override_.until,
@@ -213,34 +216,34 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether what is seen now is what comes of the word: no call that was sent before it can arrive any more.
-    fn has_settled(&self, word: &Word) -> bool {
-        let dated = match self.present() {
+    /// Whether the observed state is the result of the directive: no call that was sent before it can arrive any more.
+    fn has_settled(&self, directive: &Directive) -> bool {
+        let dated = match self.current_direction() {
             Action::Start => self.instance.launched_at,
             Action::Stop => self.instance.user_stopped_at(),
         };
-        let from = dated.map_or(word.at, |dated| dated.max(word.at));
+        let from = dated.map_or(directive.at, |dated| dated.max(directive.at));
         self.now.duration_since(from) >= SETTLING
     }
 
-    /// Who else has changed the state since the word, by EC2's word: that counts as a person's later wish. For an edge that was
-    /// missed as well as for a word that was applied and not yet seen.
-    fn dealt_with_by_others(
+    /// Returns how a user changed the state after the directive, as EC2 reports it; the user's change takes precedence. This applies
+    /// to a missed edge, and to a directive that was applied but whose state has not been observed.
+    fn superseded_by_user(
         &self,
-        word: &Word,
+        directive: &Directive,
         action: Action,
-        is_repeated: bool,
+        is_repeat: bool,
     ) -> Option<&'static str> {
-        if !is_repeated && (word.kind != Kind::Edge || self.converges()) {
+        if !is_repeat && (directive.kind != DirectiveKind::Edge || self.converges()) {
             return None;
         }
         let after =
-            |at: Option<Timestamp>| at.is_some_and(|at| at.duration_since(word.at) > SETTLING);
+            |at: Option<Timestamp>| at.is_some_and(|at| at.duration_since(directive.at) > SETTLING);
         match action {
             Action::Start if after(self.instance.user_stopped_at()) => {
                 Some("a user stopped it after that")
             }
-            Action::Start if is_repeated && self.was_shut_down_from_inside(word.at) => {
+            Action::Start if is_repeat && self.was_shut_down_from_inside(directive.at) => {
                 Some("it was shut down from inside after that start")
             }
             Action::Stop if after(self.instance.launched_at) => {
@@ -250,28 +253,34 @@ impl Judge<'_> {
         }
     }
 
-    /// Whoever works on an instance may shut it down; then it did run. EC2 does not date it.
-    fn was_shut_down_from_inside(&self, word: Timestamp) -> bool {
+    /// Whether the instance was started for this directive and then shut down by its operating system. EC2 does not date such a
+    /// shutdown, so that its launch time is compared.
+    fn was_shut_down_from_inside(&self, directive: Timestamp) -> bool {
         let reason = self.instance.state_reason.as_ref();
         let launched = self.instance.launched_at;
-        launched.is_some_and(|launched| word.duration_since(launched) <= EARLY_TRIGGER)
+        launched.is_some_and(|launched| directive.duration_since(launched) <= EARLY_TRIGGER)
             && reason.is_some_and(|reason| reason.code == StateReason::SHUT_DOWN_FROM_INSIDE)
     }
 
-    /// Why a word is not applied any more. The limit counts from the first try of what was tried and came to nothing.
-    fn too_late(&self, word: &Word, action: Action, is_repeated: bool) -> Option<SkipReason> {
-        let tried = self.tried_before(word, action);
+    /// Returns why a directive is too old to be applied. The catch-up limit counts from the first attempt, if there was one.
+    fn catch_up_expired(
+        &self,
+        directive: &Directive,
+        action: Action,
+        is_repeat: bool,
+    ) -> Option<SkipReason> {
+        let tried = self.earlier_attempts(directive, action);
         let since = match tried {
-            Some(retry) => retry.first.max(word.at),
-            // When that was is not known: the try that comes now begins to count.
-            None if is_repeated => return None,
-            None if word.kind == Kind::Edge && self.converges() => return None,
-            None => word.at,
+            Some(retry) => retry.first.max(directive.at),
+            // The first attempt has no recorded instant: the limit counts from the attempt that is made now.
+            None if is_repeat => return None,
+            None if directive.kind == DirectiveKind::Edge && self.converges() => return None,
+            None => directive.at,
         };
-        let late = self.reading.duration_since(since) > self.schedule().catch_up;
+        let late = self.effective_now.duration_since(since) > self.schedule().catch_up;
         late.then(|| SkipReason::TooLate {
             edge: Edge {
-                at: word.at,
+                at: directive.at,
                 action,
             },
             tries: tried.map(|retry| retry.tries),
@@ -279,41 +288,44 @@ impl Judge<'_> {
         })
     }
 
-    /// The call that a word asks for, and its memory.
-    fn call(&self, word: &Word, action: Action, order: Ordering) -> Step {
-        let mut step = self.step(action, word.cause.clone());
-        step.edge = edge_of(word, action);
-        // The same word is remembered as pending already, or as done: then it is held to all the same.
+    /// A step that makes the call of a directive, and records the directive as pending.
+    fn call_step(&self, directive: &Directive, action: Action, order: Ordering) -> Step {
+        let mut step = self.step(action, directive.cause.clone());
+        step.edge = edge_of(directive, action);
+        // The tag records the same directive already, as pending or as done, and is not rewritten.
         if order == Ordering::Greater {
-            step.remember.last = Some(Last {
-                at: word.at,
+            step.tag_changes.last = Some(LastApplied {
+                at: directive.at,
                 action,
-                cause: word.cause.clone(),
+                cause: directive.cause.clone(),
                 pending: true,
             });
         }
         step
     }
 
-    /// A word with nothing to do.
-    fn record(&self, word: &Word, action: Action, pending: bool) -> Step {
-        let mut step = self.blank_step(StepAction::Record, word.cause.clone());
-        step.edge = edge_of(word, action);
-        step.remember.last = Some(Last {
-            at: word.at,
+    /// A step that records a directive whose state is reached already.
+    fn record_step(&self, directive: &Directive, action: Action, pending: bool) -> Step {
+        let mut step = self.blank_step(StepAction::Record, directive.cause.clone());
+        step.edge = edge_of(directive, action);
+        step.tag_changes.last = Some(LastApplied {
+            at: directive.at,
             action,
-            cause: word.cause.clone(),
+            cause: directive.cause.clone(),
             pending,
         });
-        self.superseding(step)
+        self.clear_retry(step)
     }
 
-    /// Gives an instance without memory its first one: before a call, or in place of what else would be written.
-    fn with_first_sight(&self, first: Last, decision: Decision) -> Decision {
-        if self.has_no_room_for_memory() {
+    /// Adds the first `curfew:last` of an instance that has none: written before the call, or by a step that makes no call. Skips the
+    /// instance if it has no room for the tag, unless the step may be executed without it.
+    fn with_initial_tag(&self, first: LastApplied, decision: Decision) -> Decision {
+        if self.tag_limit_reached() {
             return match decision {
-                Decision::Step(mut step) if step.without_memory == WithoutMemory::Act => {
-                    step.remember.last = None;
+                Decision::Step(mut step)
+                    if step.on_tag_write_failure == TagWriteFailure::CallAnyway =>
+                {
+                    step.tag_changes.last = None;
                     Decision::Step(step)
                 }
                 _ => self.skip(SkipReason::NoMemory),
@@ -327,27 +339,27 @@ impl Judge<'_> {
                 step
             }
         };
-        if let Err(problem) = &self.recalled.last {
-            step.mends = self.instance.tags.get(LAST_TAG).cloned();
+        if let Err(problem) = &self.tags.last {
+            step.replaces = self.instance.tags.get(LAST_TAG).cloned();
             step.remark(format!(
                 "{problem}; the tag is rewritten, and its newest edge counts as applied"
             ));
         }
         if step.action == StepAction::Record {
-            step.remember.last.get_or_insert(first);
+            step.tag_changes.last.get_or_insert(first);
         } else {
             step.adopt = Some(first);
         }
         Decision::Step(step)
     }
 
-    fn has_no_room_for_memory(&self) -> bool {
+    fn tag_limit_reached(&self) -> bool {
         let tags = &self.instance.tags;
         let ours = tags.keys().filter(|key| !key.starts_with("aws:"));
         !tags.contains_key(LAST_TAG) && ours.count() >= MOST_TAGS
     }
 
-    /// Brings the instance, which is running or stopped, to what `action` asks for.
+    /// A step that starts or stops an instance which is stopped or running.
     fn step(&self, action: Action, cause: Cause) -> Step {
         let hibernates = self.schedule().stop_by == StopBy::Hibernating;
         let (call, note) = match (action, hibernates, self.instance.hibernation) {
@@ -365,11 +377,11 @@ impl Judge<'_> {
     }
 }
 
-/// The edge that a step applies: also a request is one, and the end of an override; an override in force is none.
-fn edge_of(word: &Word, action: Action) -> Option<Edge> {
-    let is_held = matches!(word.cause, Cause::Override(_));
+/// The edge that a step applies. A request and the end of an override count as edges; an override in force does not.
+fn edge_of(directive: &Directive, action: Action) -> Option<Edge> {
+    let is_held = matches!(directive.cause, Cause::Override(_));
     (!is_held).then_some(Edge {
-        at: word.at,
+        at: directive.at,
         action,
     })
 }

@@ -1,19 +1,19 @@
-//! Which instance types a start tries: the wanted one first, and others while EC2 has no room for it.
+//! Which instance types a start tries: the desired type first, then the fallback types while EC2 has no capacity for it.
 
-use super::judge::Judge;
+use super::evaluator::Evaluator;
 use crate::instance::{InstanceType, Purchase, StateReason};
-use crate::memory::{ReasonCode, TYPE_TAG};
+use crate::state_tags::{ReasonCode, TYPE_TAG};
 use crate::step::{FallbackChange, Step, StepAction, TypesToTry};
 
-impl Judge<'_> {
-    /// Completes a step by the types that it tries. A start that EC2 accepted and that `fell_back` for want of capacity goes on
-    /// with the type after the one that it had.
+impl Evaluator<'_> {
+    /// Sets the types that a start tries. If an accepted start fell back to stopped for lack of capacity (`fell_back`), the order
+    /// begins with the type after the one that failed.
     pub(super) fn choose_types(&self, step: &mut Step, fell_back: Option<&ReasonCode>) {
         if self.stale_fallback().is_some() {
-            step.remember.fallback = FallbackChange::Clear;
+            step.tag_changes.fallback = FallbackChange::Clear;
         }
         let schedule = self.schedule();
-        let in_force = self.recalled.fallback_in_force(self.instance, schedule);
+        let in_force = self.tags.fallback_in_force(self.instance, schedule);
         let has_others = !schedule.fallback_types.is_empty() || in_force.is_some();
         if step.action != StepAction::Start || !has_others {
             return;
@@ -40,14 +40,14 @@ impl Judge<'_> {
             step.remark(format!(
                 "it is meant to be {wanted}, and was {present} for want of capacity"
             ));
-            step.remember.fallback = FallbackChange::Clear;
+            step.tag_changes.fallback = FallbackChange::Clear;
         }
         if order.len() > 1 {
             step.types = Some(Box::new(TypesToTry { wanted, order }));
         }
     }
 
-    /// Why EC2 would not give the instance another type.
+    /// Returns why the instance can't be given another type.
     fn obstacle_to_another_type(&self) -> Option<&'static str> {
         if self.instance.purchase != Purchase::OnDemand {
             Some("a Spot instance keeps its own")
@@ -58,14 +58,14 @@ impl Judge<'_> {
         }
     }
 
-    /// What is wrong with a memory of the wanted type that means nothing any more.
+    /// Returns why the value of `curfew:type` is obsolete or malformed, if it is.
     pub(super) fn stale_fallback(&self) -> Option<String> {
         let schedule = self.schedule();
-        match &self.recalled.fallback {
+        match &self.tags.fallback {
             Ok(None) => None,
             Ok(Some(_))
                 if self
-                    .recalled
+                    .tags
                     .fallback_in_force(self.instance, schedule)
                     .is_some() =>
             {

@@ -1,27 +1,29 @@
-//! When a change that was seen happened, and who caused it, by the evidence on the instance.
+//! Determines when an observed change happened, and its cause, from the instance's tags and EC2's state reasons.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Sighting, direction, wants};
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, Requested};
 use crate::schedule::Enforcement;
 use crate::schedule_set::ScheduleSet;
+use crate::state_tags::{
+    Cause, LAST_TAG, LastApplied, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest,
+};
 use crate::timetable::Action;
 
-/// How late an edge may have been applied whose memory a newer one has replaced: three of the usual heartbeats.
+/// How late an edge may have been applied if a newer one has overwritten `curfew:last`: three of the default heartbeats.
 const APPLIED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
-/// EC2's own word on when it happened. Emulators keep neither; AWS keeps both.
+/// The instant of the change as EC2 reports it. AWS dates starts and stops by users; emulators date neither.
 pub(super) fn evidence(before: &Sighting, after: &Instance) -> Option<Timestamp> {
     match direction(after.state)? {
         Action::Start => after.launched_at.filter(|launched| {
             let earlier = before.launched_at;
-            // What was first seen on its way to running was launched: nothing had started it before.
+            // An instance first observed as pending was launched: there was no earlier start.
             let is_new = before.state == InstanceState::Pending && before.cause.is_none();
             earlier.is_some_and(|earlier| *launched > earlier || (is_new && *launched == earlier))
         }),
-        // A stop that EC2 dates before the latest start is an older one's reason, still on show.
+        // A stop dated before the latest start is the reason of an earlier stop.
         Action::Stop => after.user_stopped_at().filter(|stopped| {
             before.state == InstanceState::Running
                 && after
@@ -31,7 +33,7 @@ pub(super) fn evidence(before: &Sighting, after: &Instance) -> Option<Timestamp>
     }
 }
 
-/// Why it changed, and the edge that this applied, if it was one.
+/// Returns the cause of the change, and the instant of the edge that it applied, if there is one.
 pub(super) fn cause(
     before: &Sighting,
     after: &Instance,
@@ -46,22 +48,22 @@ pub(super) fn cause(
     if let (true, Some(cause)) = (under_way, &before.cause) {
         return (cause.clone(), None);
     }
-    let newest: Option<Last> = after
+    let newest: Option<LastApplied> = after
         .tags
         .get(LAST_TAG)
         .and_then(|value| value.parse().ok())
         // A pass records `adopted` at first sight, before its call; the edge that the call applies replaces it afterwards.
-        .filter(|last: &Last| last.cause != Cause::Adopted);
-    let earlier: Option<Last> = before.last.as_deref().and_then(|value| value.parse().ok());
+        .filter(|last: &LastApplied| last.cause != Cause::Adopted);
+    let earlier: Option<LastApplied> = before.last.as_deref().and_then(|value| value.parse().ok());
     if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, schedule_set) {
         return edge;
     }
     if let Some(last) = newest.filter(|last| last.action == direction) {
-        // A start that was still pending is tried again for the same edge.
+        // A pending start is retried for the same edge.
         let is_new = earlier.is_none_or(|earlier| {
             earlier.at != last.at || earlier.action != last.action || earlier.pending
         });
-        // A cause is claimed only for a change that came after it.
+        // A cause applies only to changes after it.
         let was_earlier = evidence.is_some_and(|at| !last.may_explain(at));
         if is_new && !was_earlier {
             return (last.cause, Some(last.at));
@@ -72,7 +74,7 @@ pub(super) fn cause(
         .get(OVERRIDE_TAG)
         .and_then(|value| value.parse().ok());
     let at = evidence.unwrap_or(now);
-    let request: Option<Requested> = after
+    let request: Option<RecordedRequest> = after
         .tags
         .get(REQUEST_TAG)
         .and_then(|value| value.parse().ok());
@@ -92,7 +94,7 @@ pub(super) fn cause(
     let Some(schedule) = enforced else {
         return (Cause::External, None);
     };
-    // On an enforced schedule a request is held to until the next edge.
+    // On an enforced schedule a request is in force until the next edge.
     let edge = schedule.timetable.last_edge(at).map(|edge| edge.at);
     match request.filter(|request| edge.is_none_or(|edge| request.at >= edge)) {
         Some(request) if request.action == direction => (Cause::Request(request.by), None),
@@ -103,11 +105,11 @@ pub(super) fn cause(
     }
 }
 
-/// The edge of the managing schedule that explains a change which is older than what stands in `curfew:last` by now: when events
-/// are read late, newer edges have overwritten the memory of those that caused them.
+/// Returns the edge of the managing schedule that explains a change older than the value of `curfew:last`: if events are read late,
+/// newer edges have overwritten the tag.
 fn replaced(
     after: &Instance,
-    newest: Option<&Last>,
+    newest: Option<&LastApplied>,
     direction: Action,
     evidence: Option<Timestamp>,
     schedule_set: &ScheduleSet,
@@ -119,7 +121,7 @@ fn replaced(
     explains.then(|| (Cause::Schedule(schedule.name.clone()), Some(edge.at)))
 }
 
-/// Whether a change to `to` is the end of one that had begun.
+/// Whether a change to `to` completes a transition in progress.
 pub(super) fn is_under_way(before: InstanceState, to: InstanceState) -> bool {
     matches!(
         (before, direction(to)),

@@ -1,15 +1,15 @@
-//! Two sightings, or an event and a look, and what they say of who it was.
+//! Tests of transitions between two observations, and of events with and without an observation.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::example;
-use crate::memory::OVERRIDE_TAG;
 use crate::schedule::Enforcement;
+use crate::state_tags::OVERRIDE_TAG;
 
 const NOW: &str = "2026-11-23T19:00:10Z";
 
-fn nobody() -> ScheduleSet {
+fn no_schedules() -> ScheduleSet {
     ScheduleSet {
         tag: "Schedule".into(),
         schedules: BTreeMap::new(),
@@ -23,7 +23,7 @@ fn managed_by(name: &str, enforcement: Enforcement) -> ScheduleSet {
     schedule.enforcement = enforcement;
     ScheduleSet {
         schedules: BTreeMap::from([(schedule.name.clone(), schedule)]),
-        ..nobody()
+        ..no_schedules()
     }
 }
 
@@ -41,7 +41,7 @@ fn stopped_with(last: &str) -> Instance {
 }
 
 fn seen(before: &Sighting, after: &Instance) -> Transition {
-    transition(before, after, &nobody(), NOW.parse().unwrap()).unwrap()
+    transition(before, after, &no_schedules(), NOW.parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -51,26 +51,10 @@ fn no_change_is_no_transition() {
         transition(
             &Sighting::of(&instance, None),
             &instance,
-            &nobody(),
+            &no_schedules(),
             NOW.parse().unwrap()
         ),
         None
-    );
-}
-
-#[test]
-fn a_new_memory_tag_names_the_cause_and_the_edge() {
-    let before = running_with("2026-11-23T07:00:00Z start schedule office");
-    let found = seen(
-        &before,
-        &stopped_with("2026-11-23T19:00:00Z stop schedule office"),
-    );
-    assert_eq!(found.cause.to_string(), "schedule office");
-    assert_eq!(found.edge, Some("2026-11-23T19:00:00Z".parse().unwrap()));
-    assert_eq!(
-        found.at,
-        NOW.parse().unwrap(),
-        "an emulator dates nothing: it is when it was seen"
     );
 }
 
@@ -90,7 +74,23 @@ fn the_record_of_first_sight_explains_no_change_and_the_edge_after_it_does() {
 }
 
 #[test]
-fn an_old_memory_tag_explains_nothing() {
+fn a_new_last_tag_names_the_cause_and_the_edge() {
+    let before = running_with("2026-11-23T07:00:00Z start schedule office");
+    let found = seen(
+        &before,
+        &stopped_with("2026-11-23T19:00:00Z stop schedule office"),
+    );
+    assert_eq!(found.cause.to_string(), "schedule office");
+    assert_eq!(found.edge, Some("2026-11-23T19:00:00Z".parse().unwrap()));
+    assert_eq!(
+        found.at,
+        NOW.parse().unwrap(),
+        "an emulator dates nothing: it is when it was seen"
+    );
+}
+
+#[test]
+fn an_old_last_tag_explains_nothing() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     assert_eq!(
         seen(&running_with(last), &stopped_with(last)).cause,
@@ -99,7 +99,7 @@ fn an_old_memory_tag_explains_nothing() {
 }
 
 #[test]
-fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
+fn a_retried_start_has_the_cause_of_its_edge() {
     let last = "2026-11-23T18:30:00Z start schedule office pending";
     let before = Sighting::of(&stopped_with(last), None);
     let mut after = stopped_with(last);
@@ -119,7 +119,7 @@ fn a_start_that_is_tried_again_for_its_edge_is_still_the_edges() {
 }
 
 #[test]
-fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
+fn an_enforced_schedule_explains_its_desired_state_without_a_new_last_tag() {
     let last = "2026-11-22T19:00:00Z stop schedule strict";
     let schedule_set = managed_by("strict", Enforcement::Enforced);
     let mut before = running_with(last);
@@ -147,7 +147,7 @@ fn an_enforced_schedule_explains_what_it_wants_without_a_new_memory() {
 }
 
 #[test]
-fn a_start_that_falls_back_is_not_a_stop_by_its_edge() {
+fn a_start_that_falls_back_is_not_a_stop_by_the_schedule() {
     let last = "2026-11-23T19:00:00Z start schedule office pending";
     let mut pending = stopped_with(last);
     pending.state = InstanceState::Pending;
@@ -156,7 +156,7 @@ fn a_start_that_falls_back_is_not_a_stop_by_its_edge() {
 }
 
 #[test]
-fn a_stop_that_ec2_dates_before_the_edge_was_not_the_edges() {
+fn a_stop_dated_before_the_edge_is_not_caused_by_it() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
@@ -166,7 +166,7 @@ fn a_stop_that_ec2_dates_before_the_edge_was_not_the_edges() {
 }
 
 #[test]
-fn the_end_of_a_change_has_the_cause_of_its_beginning() {
+fn a_completed_transition_has_the_cause_of_its_start() {
     let last = "2026-11-23T19:00:00Z stop schedule office";
     let mut stopping = stopped_with(last);
     stopping.state = InstanceState::Stopping;
@@ -178,7 +178,7 @@ fn the_end_of_a_change_has_the_cause_of_its_beginning() {
 }
 
 #[test]
-fn an_override_in_force_explains_what_it_wants() {
+fn an_override_in_force_explains_its_desired_state() {
     let last = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with(last);
     after.tags.insert(
@@ -201,23 +201,23 @@ fn an_override_in_force_explains_what_it_wants() {
 }
 
 #[test]
-fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
+fn an_event_dates_the_transition_and_the_tag_explains_it() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
     let after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     let at = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
-    let seen = told(&after.id, &before, to, at, Some(&after), &nobody());
+    let seen = told(&after.id, &before, to, at, Some(&after), &no_schedules());
     assert_eq!((seen.to, seen.at), (to, at));
     assert_eq!(seen.cause.to_string(), "schedule office");
-    assert_eq!(seen.evidence, Evidence::Event);
-    let unseen = told(&after.id, &before, to, at, None, &nobody());
+    assert_eq!(seen.evidence, TransitionSource::Event);
+    let unseen = told(&after.id, &before, to, at, None, &no_schedules());
     assert_eq!(
         unseen.cause,
         Cause::External,
         "without a look nobody knows yet"
     );
     assert_eq!(
-        explained(unseen, &before, &after, &nobody())
+        explained(unseen, &before, &after, &no_schedules())
             .cause
             .to_string(),
         "schedule office"
@@ -225,7 +225,7 @@ fn what_an_event_tells_is_dated_by_it_and_explained_by_the_tag() {
 }
 
 #[test]
-fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
+fn an_edge_explains_a_transition_whose_last_tag_was_overwritten() {
     let schedule_set = managed_by("office", Enforcement::OncePerEdge);
     let before = running_with("2026-11-20T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T07:00:00Z start schedule office");
@@ -250,7 +250,7 @@ fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
         "that edge is a start"
     );
 
-    // A memory of the very instant has replaced nothing.
+    // A `curfew:last` of the same instant has overwritten nothing.
     let asked = "2026-11-23T19:00:02Z start request by alice";
     after.tags.insert(LAST_TAG.into(), asked.into());
     let at = "2026-11-23T19:00:02Z".parse().unwrap();
@@ -266,7 +266,7 @@ fn a_memory_that_was_replaced_since_is_made_up_for_by_the_edge_itself() {
 }
 
 #[test]
-fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
+fn ec2s_reason_is_recorded_for_external_changes_only() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     let mut after = stopped_with(last);
     after.state_reason = Some(crate::instance::StateReason {
@@ -281,7 +281,7 @@ fn ec2s_reason_stands_beside_what_others_did_and_never_beside_our_own() {
 }
 
 #[test]
-fn a_cause_is_claimed_only_for_what_came_after_it() {
+fn a_cause_applies_only_to_later_changes() {
     // Launched at 18:52, held at 18:56, and seen running for the first time after that.
     let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
     let mut launched = example::instance("web");
@@ -298,7 +298,7 @@ fn a_cause_is_claimed_only_for_what_came_after_it() {
     launched.tags.insert(LAST_TAG.into(), recorded.into());
     assert_eq!(seen(&before, &launched).cause, Cause::External);
 
-    // Stopped at 18:40 in the console, and asked to stop, which was nothing to do, before anybody looked.
+    // Stopped at 18:40 in the console, and then a stop requested with nothing to do, before the next observation.
     let earlier = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with("2026-11-23T18:40:30Z stop request by alice");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
@@ -306,7 +306,7 @@ fn a_cause_is_claimed_only_for_what_came_after_it() {
 }
 
 #[test]
-fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
+fn a_request_in_force_on_an_enforced_schedule_explains_its_action() {
     let schedule_set = managed_by("strict", Enforcement::Enforced);
     let last = "2026-11-23T10:00:00Z stop request by alice";
     let mut after = stopped_with(last);
@@ -314,7 +314,7 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
     let request = "2026-11-23T10:00:00Z stop by alice";
     after
         .tags
-        .insert(crate::memory::REQUEST_TAG.into(), request.into());
+        .insert(crate::state_tags::REQUEST_TAG.into(), request.into());
     let cause_at = |now: &str| {
         let found = transition(
             &running_with(last),
@@ -335,7 +335,7 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
     let mut asked_for = |request: &str| {
         after
             .tags
-            .insert(crate::memory::REQUEST_TAG.into(), request.into());
+            .insert(crate::state_tags::REQUEST_TAG.into(), request.into());
         let now = "2026-11-23T19:30:00Z".parse().unwrap();
         let found = transition(&running_with(last), &after, &schedule_set, now);
         found.unwrap().cause.to_string()
@@ -356,8 +356,8 @@ fn a_request_that_stands_on_an_enforced_schedule_explains_what_it_wants() {
     );
 }
 
-/// What was known of a running instance, and the instance as it was looked up after EC2 told that it stops: by then it has another name and
-/// type, a schedule manages it, and it is on its way up again.
+/// The last known state of a running instance, and the instance as observed after EC2 reported its stop: by then it has another name and
+/// type, a schedule manages it, and it is starting again.
 fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
     let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
     before.name = Some("old".into());
@@ -376,7 +376,7 @@ fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
 }
 
 #[test]
-fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
+fn an_event_without_an_observation_uses_the_last_known_facts() {
     let (mut before, after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let expected = Transition {
@@ -390,7 +390,7 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
         region: after.region.clone(),
         account: after.account.clone(),
         edge: None,
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: Some("t3.nano".into()),
     };
@@ -414,7 +414,7 @@ fn until_it_is_looked_up_an_event_is_told_of_with_what_was_known_before() {
 }
 
 #[test]
-fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
+fn an_event_with_an_observation_uses_the_current_facts() {
     let (before, mut after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
@@ -429,7 +429,7 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
         region: after.region.clone(),
         account: after.account.clone(),
         edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: Some("t3.large".into()),
     };
@@ -440,12 +440,12 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
     assert_eq!(
         inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
-            evidence: Evidence::Inference,
+            evidence: TransitionSource::Inferred,
             ..expected.clone()
         }
     );
 
-    // Where Curfew was not, there is who it was: by the event itself, else by EC2's reason, which an inference has not.
+    // External transitions have `by`: from the event itself, else from EC2's reason, which an inferred transition does not have.
     after.tags.remove(LAST_TAG);
     let external = Transition {
         cause: Cause::External,
@@ -469,14 +469,14 @@ fn once_it_is_looked_up_an_event_is_told_of_with_what_is_known_now() {
     assert_eq!(
         inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
-            evidence: Evidence::Inference,
+            evidence: TransitionSource::Inferred,
             by: None,
             ..external
         }
     );
 }
 
-/// Who stopped it, if its memory was `before` and these are its tags once it is seen stopped, at [`NOW`].
+/// The cause of a stop, if `curfew:last` was `before` and the instance has these tags when it is observed stopped at [`NOW`].
 fn stopped_by(before: &str, tags: &[(&str, &str)]) -> String {
     let mut after = stopped_with(before);
     for (key, value) in tags {
@@ -486,7 +486,7 @@ fn stopped_by(before: &str, tags: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_memory_is_new_if_its_instant_or_its_action_is() {
+fn a_last_tag_is_new_if_its_instant_or_action_is() {
     let last = "2026-11-23T19:00:00Z stop request by bob";
     for (before, cause) in [
         (
@@ -510,17 +510,17 @@ fn a_memory_is_new_if_its_instant_or_its_action_is() {
     assert_eq!(
         stopped_by(last, &[(LAST_TAG, other)]),
         "external",
-        "a memory of a start explains no stop"
+        "a `curfew:last` of a start explains no stop"
     );
 }
 
 #[test]
-fn an_override_explains_what_it_wants_from_its_beginning_until_a_newer_request() {
+fn an_override_explains_its_state_from_its_start_until_a_newer_request() {
     let before = "2026-11-23T07:00:00Z start schedule office";
     let by_override = |override_: &str, request: &str| {
         let tags = [
             (OVERRIDE_TAG, override_),
-            (crate::memory::REQUEST_TAG, request),
+            (crate::state_tags::REQUEST_TAG, request),
         ];
         stopped_by(before, &tags)
     };
@@ -551,7 +551,7 @@ fn an_override_explains_what_it_wants_from_its_beginning_until_a_newer_request()
 }
 
 #[test]
-fn ec2s_own_dates_count_where_they_belong_to_this_change() {
+fn ec2s_dates_apply_only_to_their_own_change() {
     let launch: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
     let later: Timestamp = "2026-11-23T18:30:00Z".parse().unwrap();
     let now: Timestamp = NOW.parse().unwrap();
@@ -607,7 +607,7 @@ fn ec2s_own_dates_count_where_they_belong_to_this_change() {
 }
 
 #[test]
-fn a_change_that_is_under_way_goes_on_in_one_direction() {
+fn a_transition_in_progress_completes_in_one_direction() {
     let cause: Cause = "request by alice".parse().unwrap();
     for (from, to, goes_on) in [
         (InstanceState::Pending, InstanceState::Running, true),
@@ -630,7 +630,7 @@ fn a_change_that_is_under_way_goes_on_in_one_direction() {
 }
 
 #[test]
-fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
+fn an_unlisted_instance_was_terminated_with_the_last_known_facts() {
     let (before, after, _) = renamed_since();
     let now: Timestamp = NOW.parse().unwrap();
     assert_eq!(
@@ -646,7 +646,7 @@ fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
             region: after.region.clone(),
             account: after.account.clone(),
             edge: None,
-            evidence: Evidence::Look,
+            evidence: TransitionSource::Poll,
             by: None,
             instance_type: Some("t3.nano".into()),
         }
@@ -654,15 +654,15 @@ fn what_ec2_no_longer_lists_was_terminated_with_what_was_known_of_it() {
 }
 
 #[test]
-fn evidence_is_read_as_it_is_written() {
+fn the_text_of_a_source_parses_to_the_same_value() {
     for (evidence, word) in [
-        (Evidence::Event, "event"),
-        (Evidence::Look, "look"),
-        (Evidence::Inference, "inference"),
+        (TransitionSource::Event, "event"),
+        (TransitionSource::Poll, "look"),
+        (TransitionSource::Inferred, "inference"),
     ] {
         assert_eq!(evidence.to_string(), word);
-        assert_eq!(word.parse::<Evidence>().unwrap(), evidence);
+        assert_eq!(word.parse::<TransitionSource>().unwrap(), evidence);
     }
-    let unknown = "rumour".parse::<Evidence>().unwrap_err();
+    let unknown = "rumour".parse::<TransitionSource>().unwrap_err();
     assert_eq!(unknown.to_string(), "`rumour` is not a sort of evidence");
 }

@@ -1,4 +1,4 @@
-//! One EC2 instance and the clock on the wall, small enough that every history of them can be visited.
+//! One EC2 instance and the clock, small enough that every history of them can be explored.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ pub(crate) fn second(at: Timestamp) -> Second {
     Second::try_from(at.as_second() - ORIGIN).expect("within a few days of the origin")
 }
 
-/// A time of day, for people; the day before and the day after are said.
+/// Formats a time of day for traces, with a prefix for the day before and the day after.
 pub(crate) fn wall(second: Second) -> String {
     let day = match second.div_euclid(86_400) {
         // 08:00 is the origin.
@@ -34,7 +34,7 @@ pub(crate) fn wall(second: Second) -> String {
     format!("{day}{}", &text[11..19])
 }
 
-/// What the instance is doing.
+/// The state of the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Power {
     Starting,
@@ -56,27 +56,27 @@ impl Power {
     }
 }
 
-/// By whom EC2 says that it was stopped.
+/// The origin of a stop, as EC2 reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum StoppedBy {
-    /// A call, be it Curfew's.
+    /// A call by a user or by Curfew.
     User,
     /// EC2 itself: a start that fell back.
     Service,
 }
 
-/// How soon a call has its effect.
+/// When a call takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// As soon as it is sent, as on the emulators.
     AtOnce,
-    /// It begins then, and states take time, as on AWS.
+    /// The transition begins when it is sent, and takes time, as on AWS.
     Gradual,
-    /// At once, and up to a tick after it was sent.
+    /// At once, but up to a tick after it was sent.
     Late,
 }
 
-/// The instance, as `DescribeInstances` tells of it.
+/// The instance, as `DescribeInstances` reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Machine {
     pub(crate) power: Power,
@@ -86,7 +86,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// What a call at `now` makes of it; nothing where it is there, or on its way, already.
+    /// The instance after a call at `now`; unchanged if it has the state or is moving to it already.
     pub(crate) fn called(self, action: Action, now: Second, pace: Pace) -> Self {
         match (action, self.power) {
             (Action::Start, Power::Stopped) => Self {
@@ -109,7 +109,7 @@ impl Machine {
         }
     }
 
-    /// What is on its way arrives.
+    /// The instance after its transition completes.
     pub(crate) fn arrived(self) -> Self {
         let power = match self.power {
             Power::Starting => Power::Running,
@@ -159,11 +159,11 @@ impl Machine {
     }
 }
 
-/// All tags of an instance, by their place among the sets of tags met so far.
+/// All tags of an instance, by their index among the tag sets found so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TagsId(u32);
 
-/// The sets of tags met so far.
+/// The tag sets found so far.
 #[derive(Default)]
 pub(crate) struct TagSets {
     sets: Vec<BTreeMap<String, String>>,
@@ -185,14 +185,14 @@ impl TagSets {
         id
     }
 
-    /// `CreateTags`: the newest value stands, whatever was there.
+    /// `CreateTags`: overwrites earlier values.
     pub(crate) fn create(&mut self, id: TagsId, set: &[(String, String)]) -> TagsId {
         let mut tags = self.get(id).clone();
         tags.extend(set.iter().cloned());
         self.id(tags)
     }
 
-    /// `DeleteTags` by key: whatever the value.
+    /// `DeleteTags` by key, whatever the value.
     pub(crate) fn delete(&mut self, id: TagsId, keys: &[String]) -> TagsId {
         let mut tags = self.get(id).clone();
         tags.retain(|key, _| !keys.contains(key));

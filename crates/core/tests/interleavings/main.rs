@@ -1,19 +1,19 @@
-//! Every interleaving of two passes, a person, a console user, EC2 and the clock, over the real `plan` and request path.
+//! Explores every interleaving of two passes, requests, console changes, EC2 and the clock, over the real `plan` and request path.
 //!
-//! The world is one instance with tags as EC2 has them: `CreateTags` overwrites, `DeleteTags` goes by key, and nothing compares
-//! and sets. Passes (the Lambda's, the daemon's, a person's own) observe, plan, call, read `curfew:last` again and write it, and
-//! may die between any two of these. How they do that is in `shell`; what people may expect is in `people`, which shares nothing
-//! with `plan`; what must never be is [`Violation`]. A violation prints a shortest trace to it.
+//! The world is one instance with tags as EC2 has them: `CreateTags` overwrites, `DeleteTags` goes by key, and there is no
+//! compare-and-set. Passes (of the Lambda, the daemon, or a request) observe, plan, call, read `curfew:last` again and write it, and
+//! may die between any two of these. `shell` has these operations; `people` has the expected result of requests, and shares no code
+//! with `plan`; [`Violation`] lists the forbidden results. A violation prints a shortest trace to it.
 //!
-//! What is not explored: several instances (each is decided for itself), and the gap between reading `curfew:last` again and
-//! writing it, which is what tags without compare-and-set leave.
+//! Not explored: several instances (each is decided separately), and the gap between reading `curfew:last` again and writing it,
+//! which remains without compare-and-set.
 //!
 //! `cargo test -p curfew-core --test interleavings` explores a small depth. The deeper one takes minutes:
 //! `cargo test --release -p curfew-core --test interleavings -- --include-ignored`.
 
 #![expect(
     clippy::print_stdout,
-    reason = "how much was explored, and what was found where a rule is switched off"
+    reason = "the number of states, and the violations found with a rule switched off"
 )]
 
 mod machine;
@@ -31,32 +31,32 @@ use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::timetable::Timetable;
 
 use crate::machine::Pace;
-use crate::model::{Depth, Exploration, Scenario, Spoken};
+use crate::model::{Depth, Exploration, RequestTemplate, Scenario};
 use crate::search::{Report, explore};
 use crate::shell::{Rules, Shell};
 use crate::verdict::Violation;
 
-/// The edges are the start at 08:00:00 and the stop at 08:02:00. A tick is what an observation may be old and its call take, so
-/// that two ticks after a word it can have settled.
+/// The edges are the start at 08:00:00 and the stop at 08:02:00. A tick is the greatest age of an observation plus the time of its
+/// call, so that a directive can settle two ticks after its instant.
 const AROUND_THE_START: [i32; 4] = [-8, 0, 8, 16];
 const AROUND_THE_STOP: [i32; 4] = [112, 120, 128, 136];
 const AROUND_BOTH: [i32; 8] = [-8, 0, 8, 16, 112, 120, 128, 136];
 
 const RULES: Rules = Rules {
-    fresh_eyes: true,
-    rereads_last: true,
-    keeps_peoples_tags: true,
+    fresh_observation: true,
+    rereads_last_applied: true,
+    keeps_person_tags: true,
 };
 
 const PLAIN: Scenario = Scenario {
     rules: RULES,
     instants: &AROUND_THE_START,
     vocabulary: &[
-        Spoken::Start,
-        Spoken::Stop,
-        Spoken::KeepRunning,
-        Spoken::KeepStopped,
-        Spoken::Resume,
+        RequestTemplate::Start,
+        RequestTemplate::Stop,
+        RequestTemplate::KeepRunning,
+        RequestTemplate::KeepStopped,
+        RequestTemplate::Resume,
     ],
     depth: Depth {
         words: 2,
@@ -65,12 +65,12 @@ const PLAIN: Scenario = Scenario {
         falls: 0,
     },
     enforcement: Enforcement::OncePerEdge,
-    first_sight: false,
+    never_observed: false,
     early: false,
     pace: Pace::AtOnce,
 };
 
-/// More states than any of these has: beyond it, something is counted that never repeats.
+/// More states than any of these explorations has: beyond it, the state contains something that never repeats.
 const BOUND: usize = 20_000_000;
 
 fn explored(scenario: Scenario) -> Report<Violation> {
@@ -103,12 +103,12 @@ const NOTHING: Depth = Depth {
 };
 
 #[test]
-fn two_words_of_people_around_a_start() {
+fn two_requests_around_a_start() {
     holds(PLAIN);
 }
 
 #[test]
-fn two_words_of_people_around_a_stop() {
+fn two_requests_around_a_stop() {
     holds(Scenario {
         instants: &AROUND_THE_STOP,
         ..PLAIN
@@ -116,7 +116,7 @@ fn two_words_of_people_around_a_stop() {
 }
 
 #[test]
-fn a_person_a_console_user_and_a_refused_call() {
+fn a_request_a_console_change_and_a_refused_call() {
     for (instants, failures) in [(&AROUND_THE_START, 1), (&AROUND_THE_STOP, 0)] {
         holds(Scenario {
             instants,
@@ -132,9 +132,9 @@ fn a_person_a_console_user_and_a_refused_call() {
 }
 
 #[test]
-fn an_override_that_keeps_hands_off() {
+fn an_override_that_ignores_the_instance() {
     holds(Scenario {
-        vocabulary: &[Spoken::KeepOff, Spoken::Start],
+        vocabulary: &[RequestTemplate::KeepOff, RequestTemplate::Start],
         ..PLAIN
     });
 }
@@ -156,10 +156,10 @@ fn an_enforced_schedule() {
 }
 
 #[test]
-fn an_instance_that_was_never_looked_at() {
+fn an_instance_that_was_never_observed() {
     for instants in [&AROUND_THE_START, &AROUND_THE_STOP] {
         holds(Scenario {
-            first_sight: true,
+            never_observed: true,
             instants,
             depth: Depth {
                 words: 1,
@@ -191,7 +191,7 @@ fn a_rule_that_fires_before_its_edge() {
 fn a_call_that_takes_effect_late() {
     holds(Scenario {
         pace: Pace::Late,
-        // Sent after at most 5 seconds, effective after at most 5 more: less than a word is pending.
+        // Sent after at most 5 seconds, effective after at most 5 more: less than a directive is pending.
         instants: &[-5, 0, 5, 10, 15, 20],
         depth: Depth {
             words: 1,
@@ -214,7 +214,7 @@ fn a_start_that_falls_back() {
 }
 
 #[test]
-fn states_that_take_time() {
+fn transitions_that_take_time() {
     holds(Scenario {
         pace: Pace::Gradual,
         depth: Depth {
@@ -237,12 +237,12 @@ fn everything_at_once_over_both_edges() {
         holds(Scenario {
             instants: &AROUND_BOTH,
             vocabulary: &[
-                Spoken::Start,
-                Spoken::Stop,
-                Spoken::KeepRunning,
-                Spoken::KeepStopped,
-                Spoken::KeepOff,
-                Spoken::Resume,
+                RequestTemplate::Start,
+                RequestTemplate::Stop,
+                RequestTemplate::KeepRunning,
+                RequestTemplate::KeepStopped,
+                RequestTemplate::KeepOff,
+                RequestTemplate::Resume,
             ],
             depth: Depth {
                 words: 2,
@@ -257,7 +257,7 @@ fn everything_at_once_over_both_edges() {
     }
 }
 
-/// That the exploration can fail: without the rule that is there for it, it must find the fault.
+/// Asserts that the exploration finds the violation if the rule that prevents it is switched off.
 #[track_caller]
 fn breaks(scenario: Scenario, expected: Violation) {
     let report = explored(scenario);
@@ -265,38 +265,38 @@ fn breaks(scenario: Scenario, expected: Violation) {
     assert!(report.violations.contains_key(&expected), "{report}");
 }
 
-/// The pass that acted on what it saw before a person spoke (issue 11, number 1).
+/// A pass acted on an observation from before a request (issue 11, number 1).
 #[test]
-fn without_fresh_eyes_a_person_is_overruled() {
+fn without_fresh_observations_a_request_is_overruled() {
     breaks(
         Scenario {
             rules: Rules {
-                fresh_eyes: false,
+                fresh_observation: false,
                 ..RULES
             },
             instants: &[0, 16, 32],
-            vocabulary: &[Spoken::Stop],
+            vocabulary: &[RequestTemplate::Stop],
             depth: Depth {
                 words: 1,
                 ..NOTHING
             },
             ..PLAIN
         },
-        Violation::WordNotFollowed,
+        Violation::DirectiveNotFollowed,
     );
 }
 
-/// The pass that clears an ended override, and deletes a newer one (issue 11, number 2).
+/// A pass cleared an ended override, and deleted a newer one (issue 11, number 2).
 #[test]
-fn where_passes_delete_a_persons_tag_a_newer_override_is_lost() {
+fn if_passes_delete_override_tags_a_newer_override_is_lost() {
     breaks(
         Scenario {
             rules: Rules {
-                keeps_peoples_tags: false,
+                keeps_person_tags: false,
                 ..RULES
             },
             instants: &[-8, 0, 8],
-            vocabulary: &[Spoken::KeepStopped],
+            vocabulary: &[RequestTemplate::KeepStopped],
             ..PLAIN
         },
         Violation::OverrideNotFollowed,
@@ -304,15 +304,15 @@ fn where_passes_delete_a_persons_tag_a_newer_override_is_lost() {
 }
 
 #[test]
-fn without_reading_last_again_it_goes_back() {
+fn without_rereading_the_last_tag_it_goes_back() {
     breaks(
         Scenario {
             rules: Rules {
-                rereads_last: false,
+                rereads_last_applied: false,
                 ..RULES
             },
             instants: &[-8, 0],
-            vocabulary: &[Spoken::Start],
+            vocabulary: &[RequestTemplate::Start],
             depth: Depth {
                 words: 1,
                 ..NOTHING

@@ -1,37 +1,39 @@
-//! One instance, two passes that may die at any point, a person, a console user, and EC2: everything that may happen next.
+//! The model: one instance, two passes that may die at any point, requests, console changes, and EC2; and all possible next events.
 
 use std::collections::{BTreeMap, HashMap};
 
-use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::schedule::Enforcement;
+use curfew_core::state_tags::{Cause, LAST_TAG, LastApplied};
 use curfew_core::timetable::Action;
 
 use crate::machine::{Machine, Pace, Power, Second, StoppedBy, instant, second};
-use crate::people::{EDGES, Newest, Rank, Said, next_edge};
-use crate::search::{Model, Next, Quickly};
-use crate::shell::{Kept, Operation, Planned, Rules, Shell, StepId, Trigger, Word, last_in};
+use crate::people::{EDGES, NewestDirective, PersonRequests, Rank, next_edge};
+use crate::search::{FastHasher, Model, Next};
+use crate::shell::{
+    Operation, OverrideTarget, PersonRequest, Planned, Rules, Shell, StepId, Trigger, last_in,
+};
 use crate::verdict::Violation;
 
-/// What is explored.
+/// The parameters of an exploration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) rules: Rules,
-    /// The instants at which things happen.
+    /// The instants at which events happen.
     pub(crate) instants: &'static [Second],
-    pub(crate) vocabulary: &'static [Spoken],
+    pub(crate) vocabulary: &'static [RequestTemplate],
     pub(crate) depth: Depth,
     pub(crate) enforcement: Enforcement,
-    /// Whether the instance was never looked at before.
-    pub(crate) first_sight: bool,
+    /// Whether no pass has observed the instance before.
+    pub(crate) never_observed: bool,
     /// Whether rules fire before their edge.
     pub(crate) early: bool,
     pub(crate) pace: Pace,
 }
 
-/// How often each of these may happen; passes may come as often as they like.
+/// How often each of these events may happen; the number of passes is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Depth {
-    /// Words of people.
+    /// The number of requests.
     pub(crate) words: u8,
     /// Starts and stops in the console.
     pub(crate) console: u8,
@@ -41,9 +43,9 @@ pub(crate) struct Depth {
     pub(crate) falls: u8,
 }
 
-/// What a person may say.
+/// A kind of request; overrides get their end from the instants of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum RequestTemplate {
     Start,
     Stop,
     KeepRunning,
@@ -56,35 +58,35 @@ pub(crate) enum Spoken {
 pub(crate) struct State {
     tick: u8,
     pub(crate) machine: Machine,
-    pub(crate) said: Said,
+    pub(crate) requests: PersonRequests,
     left: Depth,
     pub(crate) passes: [Pass; 2],
     /// The latest change that came from the console.
     pub(crate) changed: Option<ConsoleChange>,
     /// The highest instant that `curfew:last` ever had.
     highest: Second,
-    /// The newest word that was recorded as done with.
+    /// The newest directive that was recorded as done.
     done: (Second, Rank),
 }
 
-/// How far a pass is.
+/// The progress of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Pass {
-    /// There is none, or nothing comes of it any more.
+    /// There is no pass, or it can have no further effect.
     None,
-    UnderWay(UnderWay),
+    Running(RunningPass),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct UnderWay {
+pub(crate) struct RunningPass {
     pub(crate) step: StepId,
-    /// EC2 refused the call, and that is written.
+    /// Whether EC2 refused the call, so that the refusal is written.
     pub(crate) refused: bool,
-    /// How many operations are done.
+    /// The number of completed operations.
     pub(crate) done: u8,
     /// The tick of the observation, as long as a call is ahead.
     observed: u8,
-    /// The tick at which the call was sent that has no effect yet.
+    /// The tick at which a call was sent that has not taken effect.
     pub(crate) sent: Option<u8>,
     ends: Second,
 }
@@ -92,16 +94,16 @@ pub(crate) struct UnderWay {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConsoleChange {
     pub(crate) to: Action,
-    /// The word that it came after.
-    pub(crate) word: Newest,
-    /// Whether that word had been recorded as done.
+    /// The newest directive before the change.
+    pub(crate) word: NewestDirective,
+    /// Whether that directive was recorded as done.
     pub(crate) recorded: bool,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
     Tick,
-    Says(Word),
+    Request(PersonRequest),
     Console(Action),
     FallsBack,
     Arrives,
@@ -118,10 +120,10 @@ pub(crate) struct Exploration {
     pub(crate) scenario: Scenario,
     pub(crate) shell: Shell,
     initial: Vec<State>,
-    checked: HashMap<Question, Vec<Violation>, Quickly>,
+    checked: HashMap<StateKey, Vec<Violation>, FastHasher>,
 }
 
-type Question = (u8, Machine, Said, Option<ConsoleChange>);
+type StateKey = (u8, Machine, PersonRequests, Option<ConsoleChange>);
 
 impl Exploration {
     pub(crate) fn new(scenario: Scenario, mut shell: Shell) -> Self {
@@ -139,7 +141,7 @@ impl Exploration {
             tags,
         };
         let night = (EDGES[0].0, Action::Stop);
-        let machines = if scenario.first_sight {
+        let machines = if scenario.never_observed {
             let tags = shell.tags.id(office);
             [
                 machine(Power::Stopped, None, None, tags),
@@ -154,17 +156,17 @@ impl Exploration {
             ]
         };
         let initial = machines.map(|machine| {
-            let known = !scenario.first_sight;
-            // Running at night: that came from the console.
+            let known = !scenario.never_observed;
+            // Running at night: it was started in the console.
             let changed = (known && machine.power == Power::Running).then(|| ConsoleChange {
                 to: Action::Start,
-                word: Said::default().newest(-1),
+                word: PersonRequests::default().newest(-1),
                 recorded: true,
             });
             State {
                 tick: 0,
                 machine,
-                said: Said::default(),
+                requests: PersonRequests::default(),
                 left: scenario.depth,
                 passes: [Pass::None; 2],
                 changed,
@@ -184,23 +186,28 @@ impl Exploration {
         self.scenario.instants[usize::from(state.tick)]
     }
 
-    /// The instant that decisions are about: the newest that is known on the instance.
-    pub(crate) fn reading(&self, machine: Machine, said: &Said, now: Second) -> Second {
+    /// The instant of decisions: the latest of `now` and the instants in the tags.
+    pub(crate) fn effective_now(
+        &self,
+        machine: Machine,
+        requests: &PersonRequests,
+        now: Second,
+    ) -> Second {
         let last = self.shell.last(machine).map(|last| second(last.at));
-        now.max(last.max(said.latest()).unwrap_or(now))
+        now.max(last.max(requests.latest()).unwrap_or(now))
     }
 
-    fn word_of(&self, spoken: Spoken, tick: u8) -> Word {
+    fn word_of(&self, spoken: RequestTemplate, tick: u8) -> PersonRequest {
         let instants = self.scenario.instants;
         let later = usize::from(tick) + 2;
         let until = || instants.get(later).copied().unwrap_or(3_600);
         match spoken {
-            Spoken::Start => Word::Start,
-            Spoken::Stop => Word::Stop,
-            Spoken::KeepRunning => Word::Keep(Kept::Running, until()),
-            Spoken::KeepStopped => Word::Keep(Kept::Stopped, until()),
-            Spoken::KeepOff => Word::Keep(Kept::Ignored, until()),
-            Spoken::Resume => Word::Resume,
+            RequestTemplate::Start => PersonRequest::Start,
+            RequestTemplate::Stop => PersonRequest::Stop,
+            RequestTemplate::KeepRunning => PersonRequest::Keep(OverrideTarget::Running, until()),
+            RequestTemplate::KeepStopped => PersonRequest::Keep(OverrideTarget::Stopped, until()),
+            RequestTemplate::KeepOff => PersonRequest::Keep(OverrideTarget::Ignored, until()),
+            RequestTemplate::Resume => PersonRequest::Resume,
         }
     }
 
@@ -208,7 +215,7 @@ impl Exploration {
         let tick = state.tick + 1;
         let now = *self.scenario.instants.get(usize::from(tick))?;
         let overdue = |pass: &Pass| match pass {
-            Pass::UnderWay(pass) => pass.sent.is_some_and(|sent| sent + 1 < tick),
+            Pass::Running(pass) => pass.sent.is_some_and(|sent| sent + 1 < tick),
             Pass::None => false,
         };
         if state.machine.power.in_flight() || state.passes.iter().any(overdue) {
@@ -228,9 +235,9 @@ impl Exploration {
         })
     }
 
-    /// Whether nothing comes of a pass any more.
+    /// Whether a pass can have no further effect.
     fn is_over(&self, pass: &Pass, now: Second) -> bool {
-        let Pass::UnderWay(pass) = pass else {
+        let Pass::Running(pass) = pass else {
             return false;
         };
         if pass.sent.is_some() {
@@ -241,23 +248,23 @@ impl Exploration {
         let calls = |operation: &Operation| matches!(operation, Operation::Call(_));
         let before_call = operations[usize::from(pass.done)..].iter().any(calls);
         let since = now - self.scenario.instants[usize::from(pass.observed)];
-        now >= pass.ends || (before_call && rules.fresh_eyes && since > FRESH)
+        now >= pass.ends || (before_call && rules.fresh_observation && since > FRESH)
     }
 
     fn observations(&mut self, state: &State) -> Vec<(Trigger, Second, Planned)> {
         let now = self.now(state);
-        let mut looks = vec![(Trigger::Heartbeat, now)];
+        let mut triggers = vec![(Trigger::Heartbeat, now)];
         if let Some(before) = usize::from(state.tick).checked_sub(1) {
-            // Its clock was read before the instance was observed.
+            // The pass read its clock before it observed the instance.
             let before = self.scenario.instants[before];
             if next_edge(before) > now && now - before <= FRESH {
-                looks.push((Trigger::Heartbeat, before));
+                triggers.push((Trigger::Heartbeat, before));
             }
         }
         if self.scenario.early && next_edge(now) - now <= FRESH {
-            looks.push((Trigger::Schedule, now));
+            triggers.push((Trigger::Schedule, now));
         }
-        let planned = looks
+        let planned = triggers
             .into_iter()
             .map(|(trigger, at)| (trigger, at, self.shell.plan(state.machine, at, trigger)));
         planned
@@ -279,14 +286,15 @@ impl Exploration {
             Trigger::Heartbeat => now,
             Trigger::Schedule => next_edge(now),
         };
-        let word = state
-            .said
-            .newest(self.reading(state.machine, &state.said, decided));
+        let word =
+            state
+                .requests
+                .newest(self.effective_now(state.machine, &state.requests, decided));
         let again = calls
             && !word.in_force
             && self.scenario.enforcement == Enforcement::OncePerEdge
             && (word.at, word.rank) <= state.done;
-        let pass = Pass::UnderWay(UnderWay {
+        let pass = Pass::Running(RunningPass {
             step,
             refused: false,
             done: 0,
@@ -301,20 +309,20 @@ impl Exploration {
         })
     }
 
-    /// What a pass does next, and how that may go.
+    /// The possible results of the next operation of a pass.
     fn goes_on(&mut self, state: &State, slot: usize) -> Vec<Next<Self>> {
-        let Pass::UnderWay(pass) = state.passes[slot] else {
+        let Pass::Running(pass) = state.passes[slot] else {
             return Vec::new();
         };
         match self.operation(&pass) {
             Operation::Call(action) if pass.sent.is_none() => {
                 let mut next = Vec::from_iter(self.refused(state, slot, pass));
                 next.push(if self.scenario.pace == Pace::Late {
-                    let sent = UnderWay {
+                    let sent = RunningPass {
                         sent: Some(state.tick),
                         ..pass
                     };
-                    fine(Event::Does(slot), with(state, slot, Pass::UnderWay(sent)))
+                    fine(Event::Does(slot), with(state, slot, Pass::Running(sent)))
                 } else {
                     self.takes_effect(state, slot, pass, action)
                 });
@@ -325,19 +333,19 @@ impl Exploration {
         }
     }
 
-    fn operation(&self, pass: &UnderWay) -> Operation {
+    fn operation(&self, pass: &RunningPass) -> Operation {
         self.shell.operations(pass.step, pass.refused)[usize::from(pass.done)].clone()
     }
 
-    /// A pass after what it does next.
-    fn advanced(&self, pass: UnderWay) -> Pass {
+    /// The pass after its next operation.
+    fn advanced(&self, pass: RunningPass) -> Pass {
         let done = pass.done + 1;
         let ahead = &self.shell.operations(pass.step, pass.refused)[usize::from(done)..];
         if ahead.is_empty() {
             return Pass::None;
         }
         let calls = |operation: &Operation| matches!(operation, Operation::Call(_));
-        Pass::UnderWay(UnderWay {
+        Pass::Running(RunningPass {
             done,
             observed: if ahead.iter().any(calls) {
                 pass.observed
@@ -349,7 +357,7 @@ impl Exploration {
         })
     }
 
-    fn refused(&self, state: &State, slot: usize, pass: UnderWay) -> Option<Next<Self>> {
+    fn refused(&self, state: &State, slot: usize, pass: RunningPass) -> Option<Next<Self>> {
         let left = Depth {
             failures: state.left.failures.checked_sub(1)?,
             ..state.left
@@ -357,7 +365,7 @@ impl Exploration {
         let pass = if self.shell.operations(pass.step, true).is_empty() {
             Pass::None
         } else {
-            Pass::UnderWay(UnderWay {
+            Pass::Running(RunningPass {
                 refused: true,
                 done: 0,
                 observed: 0,
@@ -375,7 +383,7 @@ impl Exploration {
         &self,
         state: &State,
         slot: usize,
-        pass: UnderWay,
+        pass: RunningPass,
         action: Action,
     ) -> Next<Self> {
         let now = self.now(state);
@@ -398,7 +406,7 @@ impl Exploration {
         &mut self,
         state: &State,
         slot: usize,
-        pass: UnderWay,
+        pass: RunningPass,
         write: &Operation,
     ) -> Vec<Next<Self>> {
         let (machine, violation) = self.write(state, write);
@@ -408,7 +416,7 @@ impl Exploration {
         };
         let mut next = vec![Next {
             event: Event::Does(slot),
-            state: self.with_ghosts(written),
+            state: self.with_history(written),
             violation,
         }];
         if pass.done > 0 {
@@ -427,7 +435,7 @@ impl Exploration {
         (machine, back.then_some(Violation::LastWentBack))
     }
 
-    fn with_ghosts(&self, state: State) -> State {
+    fn with_history(&self, state: State) -> State {
         let Some(last) = self.shell.last(state.machine) else {
             return state;
         };
@@ -437,21 +445,21 @@ impl Exploration {
             done: if last.pending {
                 state.done
             } else {
-                state.done.max((at, rank(&last, &state.said)))
+                state.done.max((at, rank(&last, &state.requests)))
             },
             ..state
         }
     }
 
-    fn speaks(&mut self, state: &State, word: Word) -> Next<Self> {
+    fn sends_request(&mut self, state: &State, word: PersonRequest) -> Next<Self> {
         let now = self.now(state);
-        let (machine, at) = self.shell.say(state.machine, word, now);
+        let (machine, at) = self.shell.write_request(state.machine, word, now);
         let last = self.shell.last(state.machine).map(|last| second(last.at));
-        let known = last.max(state.said.latest());
+        let known = last.max(state.requests.latest());
         let is_newer = at >= now && known.is_none_or(|known| at > known);
         let spoken = State {
             machine,
-            said: state.said.and(word, at),
+            requests: state.requests.and(word, at),
             left: Depth {
                 words: state.left.words - 1,
                 ..state.left
@@ -459,7 +467,7 @@ impl Exploration {
             ..*state
         };
         Next {
-            event: Event::Says(word),
+            event: Event::Request(word),
             state: spoken,
             violation: (!is_newer).then_some(Violation::InstantNotNewer),
         }
@@ -473,11 +481,11 @@ impl Exploration {
         };
         let now = self.now(state);
         let word = state
-            .said
-            .newest(self.reading(state.machine, &state.said, now));
+            .requests
+            .newest(self.effective_now(state.machine, &state.requests, now));
         let last = self.shell.last(state.machine);
         let recorded = last.is_some_and(|last| {
-            let key = (second(last.at), rank(&last, &state.said));
+            let key = (second(last.at), rank(&last, &state.requests));
             !last.pending && key == (word.at, word.rank) && Some(last.action) == word.want
         }) && word
             .want
@@ -507,11 +515,15 @@ fn refuses(power: Power, action: Action) -> bool {
     )
 }
 
-/// What kind of word a memory is of.
-fn rank(last: &Last, said: &Said) -> Rank {
+/// The rank of the directive that `curfew:last` records.
+fn rank(last: &LastApplied, requests: &PersonRequests) -> Rank {
     match last.cause {
         Cause::Override(_) | Cause::Request(_) => Rank::Person,
-        Cause::Schedule(_) if said.kept.is_some_and(|kept| kept.until == second(last.at)) => {
+        Cause::Schedule(_)
+            if requests
+                .kept
+                .is_some_and(|kept| kept.until == second(last.at)) =>
+        {
             Rank::EndOfOverride
         }
         Cause::Schedule(_) | Cause::Adopted | Cause::External => Rank::Edge,
@@ -554,7 +566,7 @@ impl Model for Exploration {
         if state.left.words > 0 {
             for &spoken in self.scenario.vocabulary {
                 let word = self.word_of(spoken, state.tick);
-                all.push(self.speaks(state, word));
+                all.push(self.sends_request(state, word));
             }
         }
         if state.left.console > 0 {
@@ -612,20 +624,20 @@ impl Model for Exploration {
         if state.machine.power.in_flight() || state.passes.iter().any(|pass| *pass != Pass::None) {
             return Vec::new();
         }
-        let question = (state.tick, state.machine, state.said, state.changed);
-        if let Some(known) = self.checked.get(&question) {
+        let key = (state.tick, state.machine, state.requests, state.changed);
+        if let Some(known) = self.checked.get(&key) {
             return known.clone();
         }
         let wrong = self.verdict(state);
-        self.checked.insert(question, wrong.clone());
+        self.checked.insert(key, wrong.clone());
         wrong
     }
 
     fn describe(&mut self, before: &State, event: Event, after: &State) -> String {
-        self.told(before, event, after)
+        self.describe_event(before, event, after)
     }
 
     fn describe_state(&self, state: &State) -> String {
-        self.state_told(state)
+        self.format_state(state)
     }
 }

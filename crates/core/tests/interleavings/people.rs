@@ -1,12 +1,12 @@
-//! What people said, kept apart from the tags: the words that the instance must follow, by a reading of the rules that shares
-//! nothing with `plan`.
+//! The requests sent so far, and the directive that the instance must follow: an independent implementation of the rules that shares
+//! no code with `plan`.
 
 use curfew_core::timetable::Action;
 
 use crate::machine::Second;
-use crate::shell::{Kept, Word};
+use crate::shell::{OverrideTarget, PersonRequest};
 
-/// The edges of the schedule that is explored.
+/// The edges of the explored schedule.
 pub(crate) const EDGES: [(Second, Action); 4] = [
     (-86_280, Action::Stop),
     (0, Action::Start),
@@ -26,9 +26,9 @@ pub(crate) fn next_edge(now: Second) -> Second {
     next.map_or(Second::MAX, |(at, _)| at)
 }
 
-/// The latest words of people.
+/// The latest plain request and the latest override.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Said {
+pub(crate) struct PersonRequests {
     pub(crate) plain: Option<(Second, Action)>,
     pub(crate) kept: Option<Override>,
 }
@@ -37,21 +37,21 @@ pub(crate) struct Said {
 pub(crate) struct Override {
     pub(crate) since: Second,
     pub(crate) until: Second,
-    pub(crate) kept: Kept,
+    pub(crate) kept: OverrideTarget,
 }
 
-impl Said {
-    /// With this word, whose instant is `at`, added.
-    pub(crate) fn and(self, word: Word, at: Second) -> Self {
+impl PersonRequests {
+    /// Adds a request whose instant is `at`.
+    pub(crate) fn and(self, word: PersonRequest, at: Second) -> Self {
         let plain = |action| Self {
             plain: Some((at, action)),
             ..self
         };
         match word {
-            Word::Start => plain(Action::Start),
-            Word::Stop => plain(Action::Stop),
-            Word::Resume => plain(edge(at).1),
-            Word::Keep(kept, until) => Self {
+            PersonRequest::Start => plain(Action::Start),
+            PersonRequest::Stop => plain(Action::Stop),
+            PersonRequest::Resume => plain(edge(at).1),
+            PersonRequest::Keep(kept, until) => Self {
                 kept: Some(Override {
                     since: at,
                     until,
@@ -62,7 +62,7 @@ impl Said {
         }
     }
 
-    /// The instant of the newest word of a person.
+    /// The instant of the newest request or override.
     pub(crate) fn latest(&self) -> Option<Second> {
         let plain = self.plain.map(|(at, _)| at);
         plain.max(self.kept.map(|kept| kept.since))
@@ -73,27 +73,27 @@ impl Said {
         self.standing().filter(|kept| now < kept.until)
     }
 
-    /// The override that no newer request ended, be it over or not.
+    /// The override that no newer request ended; it may be in force or expired.
     fn standing(&self) -> Option<Override> {
         self.kept
             .filter(|kept| self.plain.is_none_or(|(at, _)| at <= kept.since))
     }
 
-    /// The newest word at `now`.
-    pub(crate) fn newest(&self, now: Second) -> Newest {
+    /// The newest directive at `now`.
+    pub(crate) fn newest(&self, now: Second) -> NewestDirective {
         if let Some(kept) = self.in_force(now) {
-            return Newest {
+            return NewestDirective {
                 at: kept.since,
                 rank: Rank::Person,
                 want: match kept.kept {
-                    Kept::Running => Some(Action::Start),
-                    Kept::Stopped => Some(Action::Stop),
-                    Kept::Ignored => None,
+                    OverrideTarget::Running => Some(Action::Start),
+                    OverrideTarget::Stopped => Some(Action::Stop),
+                    OverrideTarget::Ignored => None,
                 },
                 in_force: true,
             };
         }
-        let word = |(at, action), rank| Newest {
+        let word = |(at, action), rank| NewestDirective {
             at,
             rank,
             want: Some(action),
@@ -112,18 +112,18 @@ impl Said {
     }
 }
 
-/// The word that decides.
+/// The directive that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Newest {
+pub(crate) struct NewestDirective {
     pub(crate) at: Second,
     pub(crate) rank: Rank,
-    /// Nothing under an override that keeps hands off.
+    /// None under an override that ignores the instance.
     pub(crate) want: Option<Action>,
-    /// Whether it is an override, which holds at every pass.
+    /// Whether it is an override in force, which applies at every pass.
     pub(crate) in_force: bool,
 }
 
-/// Of two words at one instant, the greater is the newer.
+/// At one instant, the greater rank is the newer directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Edge,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// A system whose every behaviour is explored.
+/// A system whose behaviours are all explored.
 pub(crate) trait Model {
     type State: Copy + Eq + Hash;
     type Event: Copy;
@@ -13,10 +13,10 @@ pub(crate) trait Model {
 
     fn initial(&self) -> Vec<Self::State>;
 
-    /// Everything that may happen next, and what is wrong with it.
+    /// All events that may happen next, with the violations that they are.
     fn next(&mut self, state: &Self::State) -> Vec<Next<Self>>;
 
-    /// What is wrong with a state.
+    /// The violations of a state.
     fn check(&mut self, state: &Self::State) -> Vec<Self::Violation>;
 
     /// One line of a trace.
@@ -33,11 +33,11 @@ pub(crate) struct Next<M: Model + ?Sized> {
     pub(crate) violation: Option<M::Violation>,
 }
 
-/// What an exploration found.
+/// The result of an exploration.
 pub(crate) struct Report<V> {
     pub(crate) states: usize,
     pub(crate) transitions: usize,
-    /// How often each violation was met, and a shortest trace to it.
+    /// The count of each violation, and a shortest trace to it.
     pub(crate) violations: BTreeMap<V, (usize, String)>,
 }
 
@@ -100,10 +100,10 @@ pub(crate) fn explore<M: Model>(model: &mut M, bound: usize) -> Report<M::Violat
 /// The states in the order in which they were found, each with the state and event that it was reached from.
 struct Search<M: Model> {
     visited: Vec<(M::State, Origin<M>)>,
-    known: HashMap<M::State, usize, Quickly>,
+    known: HashMap<M::State, usize, FastHasher>,
 }
 
-/// Where a state was reached from, and by what.
+/// The predecessor of a state, and the event that led to the state.
 type Origin<M> = Option<(usize, <M as Model>::Event)>;
 
 impl<M: Model> Search<M> {
@@ -125,7 +125,7 @@ impl<M: Model> Search<M> {
         let mut lines = vec![format!("  {}", model.describe_state(&self.visited[at].0))];
         for pair in path.windows(2) {
             let (after, from) = self.visited[pair[1]];
-            let (_, event) = from.expect("only the first state comes from nowhere");
+            let (_, event) = from.expect("only an initial state has no predecessor");
             lines.push(format!(
                 "  - {}",
                 model.describe(&self.visited[pair[0]].0, event, &after)
@@ -142,16 +142,16 @@ impl<M: Model> Search<M> {
     }
 }
 
-/// How states are hashed: tests are not optimized, and the standard hasher would be most of the time then.
-pub(crate) type Quickly = BuildHasherDefault<Multiply>;
+/// The hasher of states: tests are not optimized, and the standard hasher would take most of the time.
+pub(crate) type FastHasher = BuildHasherDefault<MultiplicativeHasher>;
 
-/// Knuth's multiplicative hashing, word by word; nobody chooses these keys to collide.
+/// Knuth's multiplicative hashing. It does not resist chosen collisions, which do not occur here.
 #[derive(Default)]
-pub(crate) struct Multiply(u64);
+pub(crate) struct MultiplicativeHasher(u64);
 
-impl Hasher for Multiply {
+impl Hasher for MultiplicativeHasher {
     fn finish(&self) -> u64 {
-        // The table looks at the highest and at the lowest bits.
+        // The table uses the highest and the lowest bits.
         self.0 ^ (self.0 >> 32)
     }
 

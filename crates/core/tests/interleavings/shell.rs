@@ -1,58 +1,58 @@
-//! What the shells do with core's decisions: the calls and the writes of a step, in their order.
+//! The execution of core's decisions: the calls and the writes of a step, in their order.
 
 use std::collections::{BTreeMap, HashMap};
 
-use curfew_core::memory::{
-    Actor, LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, RETRY_TAG, Requested,
-};
 use curfew_core::plan::{Plan, plan};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
-use curfew_core::step::{Remember, RetryChange, Step};
+use curfew_core::state_tags::{
+    Actor, LAST_TAG, LastApplied, OVERRIDE_TAG, Override, REQUEST_TAG, RETRY_TAG, RecordedRequest,
+};
+use curfew_core::step::{RetryChange, Step, TagChanges};
 use curfew_core::timetable::Action;
 use curfew_core::world::World;
 
 use crate::machine::{Machine, Pace, Second, TagSets, instant, second};
-use crate::search::Quickly;
+use crate::search::FastHasher;
 
-/// The rules that the shells keep, not `plan`. Each can be switched off: the exploration must then find the fault
-/// that the rule is there for.
+/// The rules of the execution, which `plan` can't enforce. Each can be switched off: the exploration must then find the violation
+/// that the rule prevents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// A call is sent only while its observation is fresh.
-    pub(crate) fresh_eyes: bool,
+    /// A call is sent only while its observation is recent.
+    pub(crate) fresh_observation: bool,
     /// `curfew:last` is read again right before it is written, and nothing older is written over it.
-    pub(crate) rereads_last: bool,
-    /// Passes delete no person's tag.
-    pub(crate) keeps_peoples_tags: bool,
+    pub(crate) rereads_last_applied: bool,
+    /// Passes delete no request and override tags.
+    pub(crate) keeps_person_tags: bool,
 }
 
-/// One thing that is done for a step, whole or not at all.
+/// One atomic operation of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     Call(Action),
-    /// `CreateTags`.
+    /// `CreateTags` with these keys and values.
     Create(Vec<(String, String)>),
     /// `DeleteTags` by key.
     Delete(Vec<String>),
 }
 
-/// A step, by its place among the steps met so far.
+/// A step, by its index among the steps found so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct StepId(u16);
 
-/// What a pass makes of an observation.
+/// The decision of a pass about an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) step: Option<StepId>,
-    /// When the pass ends.
+    /// The instant at which the pass ends.
     pub(crate) ends: Second,
-    /// Whether nothing is done because EC2 refused it a moment ago.
+    /// Whether nothing is done because EC2 refused the call recently.
     pub(crate) waits: bool,
 }
 
-/// What made a pass happen.
+/// The trigger of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Trigger {
     Heartbeat,
@@ -60,35 +60,35 @@ pub(crate) enum Trigger {
     Schedule,
 }
 
-/// A word of a person.
+/// A request with its instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Word {
+pub(crate) enum PersonRequest {
     Start,
     Stop,
     /// An override, until an instant.
-    Keep(Kept, Second),
+    Keep(OverrideTarget, Second),
     Resume,
 }
 
-/// What an override keeps the instance at.
+/// The state that an override demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Kept {
+pub(crate) enum OverrideTarget {
     Running,
     Stopped,
     Ignored,
 }
 
-/// Core, and what has been asked of it so far: `plan` is pure, so that an answer is worked out once.
+/// Core with a cache of its decisions: `plan` is pure, so that each is computed once.
 pub(crate) struct Shell {
     schedule_set: ScheduleSet,
     rules: Rules,
     pub(crate) tags: TagSets,
-    steps: Vec<KnownStep>,
+    steps: Vec<CachedStep>,
     step_ids: HashMap<String, StepId>,
-    plans: HashMap<(Machine, Second, Trigger), Planned, Quickly>,
+    plans: HashMap<(Machine, Second, Trigger), Planned, FastHasher>,
 }
 
-struct KnownStep {
+struct CachedStep {
     text: String,
     accepted: Vec<Operation>,
     refused: Vec<Operation>,
@@ -125,7 +125,7 @@ impl Shell {
         } = plan(&world, instant(now));
         let override_is_over = override_in(tags).is_some_and(|kept| second(kept.until) <= now);
         let also_deletes =
-            (override_is_over && !self.rules.keeps_peoples_tags).then_some(OVERRIDE_TAG);
+            (override_is_over && !self.rules.keeps_person_tags).then_some(OVERRIDE_TAG);
         let waits = |reason: &SkipReason| matches!(reason, SkipReason::WaitingToRetry { .. });
         let planned = Planned {
             ends: outdated_at.map_or(Second::MAX, second),
@@ -145,7 +145,7 @@ impl Shell {
         let mut accepted = operations(step);
         accepted.extend(also_deletes.map(|key| Operation::Delete(vec![key.to_owned()])));
         let remark = step.note.as_ref().map(|note| format!("; {note}"));
-        self.steps.push(KnownStep {
+        self.steps.push(CachedStep {
             text: format!(
                 "{} ({}{})",
                 step.action,
@@ -159,12 +159,12 @@ impl Shell {
         id
     }
 
-    /// A step in words.
+    /// The description of a step for traces.
     pub(crate) fn text(&self, id: StepId) -> &str {
         &self.steps[usize::from(id.0)].text
     }
 
-    /// What is done for a step, or once EC2 refused its call.
+    /// The operations of a step, or those after EC2 refused its call.
     pub(crate) fn operations(&self, id: StepId, refused: bool) -> &[Operation] {
         let step = &self.steps[usize::from(id.0)];
         if refused {
@@ -179,14 +179,14 @@ impl Shell {
         operations.any(|operation| matches!(operation, Operation::Call(_)))
     }
 
-    /// A write to the tags. What would put `curfew:last` back is left out.
+    /// Writes to the tags, unless `curfew:last` would go back.
     pub(crate) fn write(&mut self, machine: Machine, operation: &Operation) -> Machine {
         let tags = match operation {
             Operation::Create(set) => {
                 let there = self.tags.get(machine.tags).get(LAST_TAG);
                 let there = there
                     .map(String::as_str)
-                    .filter(|_| self.rules.rereads_last);
+                    .filter(|_| self.rules.rereads_last_applied);
                 let new = last_in(set);
                 if new.is_some_and(|new| !new.may_be_written_over(there, None)) {
                     machine.tags
@@ -200,7 +200,7 @@ impl Shell {
         Machine { tags, ..machine }
     }
 
-    /// A pass that nothing interrupts, and whose call takes effect at once.
+    /// An uninterrupted pass, whose call takes effect at once.
     pub(crate) fn pass(&mut self, mut machine: Machine, now: Second) -> (Machine, Planned) {
         let planned = self.plan(machine, now, Trigger::Heartbeat);
         if let Some(step) = planned.step {
@@ -214,44 +214,55 @@ impl Shell {
         (machine, planned)
     }
 
-    /// A person's word is written to the instance's tags; also given: its instant. What comes of it is any pass's business, so that
-    /// the one that the request makes itself is a pass like others.
-    pub(crate) fn say(&mut self, machine: Machine, word: Word, now: Second) -> (Machine, Second) {
+    /// Writes a request to the instance's tags, and returns its instant. Any later pass applies it; the pass of the request itself is
+    /// like all others.
+    pub(crate) fn write_request(
+        &mut self,
+        machine: Machine,
+        kind: PersonRequest,
+        now: Second,
+    ) -> (Machine, Second) {
         let mut tags = self.tags.get(machine.tags).clone();
         let instances = [machine.observed(&tags)];
-        let ask = match word {
-            Word::Start => Ask::Start(Lasting::NextEdge),
-            Word::Stop => Ask::Stop(Lasting::NextEdge),
-            Word::Keep(Kept::Running, until) => Ask::Start(Lasting::Until(instant(until))),
-            Word::Keep(Kept::Stopped, until) => Ask::Stop(Lasting::Until(instant(until))),
-            Word::Keep(Kept::Ignored, until) => Ask::Ignore {
+        let ask = match kind {
+            PersonRequest::Start => RequestKind::Start(RequestDuration::NextEdge),
+            PersonRequest::Stop => RequestKind::Stop(RequestDuration::NextEdge),
+            PersonRequest::Keep(OverrideTarget::Running, until) => {
+                RequestKind::Start(RequestDuration::Until(instant(until)))
+            }
+            PersonRequest::Keep(OverrideTarget::Stopped, until) => {
+                RequestKind::Stop(RequestDuration::Until(instant(until)))
+            }
+            PersonRequest::Keep(OverrideTarget::Ignored, until) => RequestKind::Ignore {
                 until: instant(until),
             },
-            Word::Resume => Ask::Resume,
+            PersonRequest::Resume => RequestKind::Resume,
         };
         let request = Request {
-            ask,
+            kind: ask,
             targets: [instances[0].id.clone()].into(),
             by: Actor::new("alice"),
         };
-        let asked = World {
+        let world = World {
             request: Some(&request),
             ..World::unasked(&self.schedule_set, &instances)
         };
-        let plan = plan(&asked, instant(now));
+        let plan = plan(&world, instant(now));
         let step = plan.steps.first().expect("a person's word is a step");
-        let spoken = step.word.as_ref().expect("which says it");
-        spoken.write_to(&mut tags);
-        let at = match word {
-            Word::Keep(..) => override_in(&tags).expect("the override").since,
-            Word::Start | Word::Stop | Word::Resume => request_in(&tags).expect("it").at,
+        let request_tags = step.request_tags.as_ref().expect("the tags of the request");
+        request_tags.write_to(&mut tags);
+        let at = match kind {
+            PersonRequest::Keep(..) => override_in(&tags).expect("the override").since,
+            PersonRequest::Start | PersonRequest::Stop | PersonRequest::Resume => {
+                request_in(&tags).expect("the request").at
+            }
         };
-        let said = Machine {
+        let requested = Machine {
             tags: self.tags.id(tags),
             ..machine
         };
         let own_pass = operations(step);
-        let any_pass = self.plan(said, now, Trigger::Heartbeat);
+        let any_pass = self.plan(requested, now, Trigger::Heartbeat);
         let any_pass = any_pass
             .step
             .map_or(&[][..], |step| &self.steps[usize::from(step.0)].accepted);
@@ -259,16 +270,16 @@ impl Shell {
             any_pass.starts_with(&own_pass),
             "a request's own pass does what any pass does: {own_pass:?}, {any_pass:?}"
         );
-        (said, second(at))
+        (requested, second(at))
     }
 
-    pub(crate) fn last(&self, machine: Machine) -> Option<Last> {
+    pub(crate) fn last(&self, machine: Machine) -> Option<LastApplied> {
         read(self.tags.get(machine.tags).get(LAST_TAG))
     }
 }
 
 /// What a `CreateTags` makes of `curfew:last`.
-pub(crate) fn last_in(set: &[(String, String)]) -> Option<Last> {
+pub(crate) fn last_in(set: &[(String, String)]) -> Option<LastApplied> {
     read(
         set.iter()
             .find(|(key, _)| key == LAST_TAG)
@@ -280,7 +291,7 @@ fn override_in(tags: &BTreeMap<String, String>) -> Option<Override> {
     read(tags.get(OVERRIDE_TAG))
 }
 
-fn request_in(tags: &BTreeMap<String, String>) -> Option<Requested> {
+fn request_in(tags: &BTreeMap<String, String>) -> Option<RecordedRequest> {
     read(tags.get(REQUEST_TAG))
 }
 
@@ -288,25 +299,27 @@ fn read<T: std::str::FromStr>(value: Option<&String>) -> Option<T> {
     value.map(|value| value.parse().ok().expect("a tag that Curfew wrote"))
 }
 
-/// The first memory, the call, and what is remembered of it.
+/// The operations of a step: the first `curfew:last`, the call, and the record.
 fn operations(step: &Step) -> Vec<Operation> {
     let first = step.adopt.as_ref();
     let first = first.map(|last| Operation::Create(vec![(LAST_TAG.to_owned(), last.to_string())]));
     let call = step.action.action().map(Operation::Call);
     let mut all: Vec<Operation> = first.into_iter().chain(call).collect();
-    all.extend(writes(&step.remember));
+    all.extend(writes(&step.tag_changes));
     all
 }
 
 fn refusal(step: &Step) -> Vec<Operation> {
     let refused = step.if_refused;
-    refused.map_or_else(Vec::new, |next| writes(&Remember::refused(next, "Refused")))
+    refused.map_or_else(Vec::new, |next| {
+        writes(&TagChanges::refused(next, "Refused"))
+    })
 }
 
-fn writes(remember: &Remember) -> Vec<Operation> {
-    let last = remember.last.as_ref();
+fn writes(changes: &TagChanges) -> Vec<Operation> {
+    let last = changes.last.as_ref();
     let last = last.map(|last| (LAST_TAG.to_owned(), last.to_string()));
-    let (retry, removed) = match &remember.retry {
+    let (retry, removed) = match &changes.retry {
         RetryChange::Keep => (None, None),
         RetryChange::Set(retry) => (Some((RETRY_TAG.to_owned(), retry.to_string())), None),
         RetryChange::Clear => (None, Some(vec![RETRY_TAG.to_owned()])),

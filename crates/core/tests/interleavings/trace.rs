@@ -1,14 +1,14 @@
-//! A trace in words.
+//! The descriptions of events and states in traces.
 
 use crate::machine::{Pace, wall};
 use crate::model::{Event, Exploration, Pass, State};
-use crate::shell::{Operation, Trigger, Word};
+use crate::shell::{Operation, PersonRequest, Trigger};
 
 impl Exploration {
-    pub(crate) fn told(&self, before: &State, event: Event, after: &State) -> String {
+    pub(crate) fn describe_event(&self, before: &State, event: Event, after: &State) -> String {
         let now = wall(self.now(before));
         let doing = |slot: usize| match before.passes[slot] {
-            Pass::UnderWay(pass) => {
+            Pass::Running(pass) => {
                 let operations = self.shell.operations(pass.step, pass.refused);
                 let operation = &operations[usize::from(pass.done)];
                 (operation.clone(), pass.sent.is_some())
@@ -17,7 +17,7 @@ impl Exploration {
         };
         let what = match event {
             Event::Tick => return format!("it is {}", wall(self.now(after))),
-            Event::Says(word) => format!("a person says: {}", describe_word(word)),
+            Event::Request(word) => format!("a request: {}", describe_request(word)),
             Event::Console(action) => format!("console: {action}"),
             Event::FallsBack => "the start falls back".to_owned(),
             Event::Arrives => format!("it is {:?} now", after.machine.power),
@@ -62,7 +62,7 @@ impl Exploration {
         format!("{now} {what}")
     }
 
-    pub(crate) fn state_told(&self, state: &State) -> String {
+    pub(crate) fn format_state(&self, state: &State) -> String {
         let tags: Vec<String> = self
             .shell
             .tags
@@ -92,11 +92,11 @@ impl Exploration {
     }
 }
 
-fn describe_word(word: Word) -> String {
+fn describe_request(word: PersonRequest) -> String {
     match word {
-        Word::Start => "start".to_owned(),
-        Word::Stop => "stop".to_owned(),
-        Word::Keep(kept, until) => format!("keep it {kept:?} until {}", wall(until)),
-        Word::Resume => "resume".to_owned(),
+        PersonRequest::Start => "start".to_owned(),
+        PersonRequest::Stop => "stop".to_owned(),
+        PersonRequest::Keep(kept, until) => format!("keep it {kept:?} until {}", wall(until)),
+        PersonRequest::Resume => "resume".to_owned(),
     }
 }

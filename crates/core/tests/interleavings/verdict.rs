@@ -1,19 +1,19 @@
-//! What must never be, and the look at a state in which nothing is under way: what two passes make of it, and some later ones.
+//! The violations, and the check of a state in which nothing is in progress: the results of two passes, and of some later ones.
 
 use std::fmt;
 
-use curfew_core::memory::Cause;
 use curfew_core::schedule::Enforcement;
+use curfew_core::state_tags::Cause;
 
 use crate::machine::{Machine, Second, second};
 use crate::model::{Exploration, FRESH, State};
-use crate::people::{Newest, Rank, edge, next_edge};
+use crate::people::{NewestDirective, Rank, edge, next_edge};
 use crate::shell::{Planned, Trigger};
 
-/// What must never be.
+/// A forbidden result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
-    WordNotFollowed,
+    DirectiveNotFollowed,
     OverrideNotFollowed,
     ConsoleUndone,
     NeverEmpty,
@@ -29,28 +29,30 @@ pub(crate) enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::WordNotFollowed => "the newest word is not followed after two passes",
+            Self::DirectiveNotFollowed => "the newest directive is not followed after two passes",
             Self::OverrideNotFollowed => "an override in force is not followed after two passes",
             Self::ConsoleUndone => {
-                "a change in the console is undone, though the word before it was recorded"
+                "a change in the console is undone, though the directive before it was recorded"
             }
             Self::NeverEmpty => "a third pass still plans something",
             Self::CalledTwice => "a second pass calls again",
-            Self::CalledAgain => "a call for a word that is recorded as done",
-            Self::NotRecorded => "a person's word is not recorded after two passes",
+            Self::CalledAgain => "a call for a directive that is recorded as done",
+            Self::NotRecorded => "a request is not recorded after two passes",
             Self::LastWentBack => "`curfew:last` goes back",
             Self::Unsettled => "passes go on planning while nothing happens",
-            Self::UndoneLater => "what the newest word asked for is undone while nothing happens",
-            Self::InstantNotNewer => "a person's word is dated before what is on the instance",
+            Self::UndoneLater => {
+                "the state of the newest directive is undone while nothing happens"
+            }
+            Self::InstantNotNewer => "a request is dated before the instants on the instance",
         })
     }
 }
 
-/// How long a word is pending, at most, once somebody looks.
-const LOOKS_LATER: [Second; 6] = [16, 32, 48, 66, 84, 110];
+/// The offsets of the later passes: beyond the time that a directive is pending.
+const LATER_PASSES: [Second; 6] = [16, 32, 48, 66, 84, 110];
 
 impl Exploration {
-    /// Two passes that nothing interrupts, and some later ones.
+    /// Runs two uninterrupted passes and some later ones, and returns the violations.
     pub(crate) fn verdict(&mut self, state: &State) -> Vec<Violation> {
         let now = self.now(state);
         let mut wrong = Vec::new();
@@ -66,7 +68,9 @@ impl Exploration {
         if let Some(violation) = self.unfollowed(state, second_, now) {
             wrong.push(violation);
         }
-        let word = state.said.newest(self.reading(second_, &state.said, now));
+        let word = state
+            .requests
+            .newest(self.effective_now(second_, &state.requests, now));
         if word.rank == Rank::Person
             && word.want.is_some()
             && !third.waits
@@ -75,12 +79,12 @@ impl Exploration {
             wrong.push(Violation::NotRecorded);
         }
         let kept = state
-            .said
+            .requests
             .in_force(now)
             .map_or(Second::MAX, |kept| kept.until);
         let calm = next_edge(now).min(kept);
         let mut machine = second_;
-        for later in LOOKS_LATER.map(|later| now + later) {
+        for later in LATER_PASSES.map(|later| now + later) {
             if later < calm {
                 machine = self.shell.pass(machine, later).0;
                 machine = self.shell.pass(machine, later).0;
@@ -102,42 +106,44 @@ impl Exploration {
         planned.step.is_some_and(|step| self.shell.calls(step))
     }
 
-    /// Whether the instance is not what the newest word, or the console after it, made it.
+    /// Returns a violation if the instance has neither the state of the newest directive nor that of a later console change.
     fn unfollowed(&mut self, state: &State, machine: Machine, now: Second) -> Option<Violation> {
         if self.shell.plan(machine, now, Trigger::Heartbeat).waits {
             return None;
         }
-        let word = state.said.newest(self.reading(machine, &state.said, now));
+        let word = state
+            .requests
+            .newest(self.effective_now(machine, &state.requests, now));
         let followed = word.want.is_none_or(|want| machine.power.is_at(want));
         if word.in_force {
             return (!followed).then_some(Violation::OverrideNotFollowed);
         }
         if self.scenario.enforcement == Enforcement::Enforced {
-            return (!followed).then_some(Violation::WordNotFollowed);
+            return (!followed).then_some(Violation::DirectiveNotFollowed);
         }
         match state.changed.filter(|changed| changed.word == word) {
             Some(change) => (change.recorded && !machine.power.is_at(change.to))
                 .then_some(Violation::ConsoleUndone),
             None => (!followed && !self.is_adopted(machine, word) && !self.is_early(machine, now))
-                .then_some(Violation::WordNotFollowed),
+                .then_some(Violation::DirectiveNotFollowed),
         }
     }
 
-    /// Whether a pass that was woken early, and died, brought about what the next edge asks for.
+    /// Whether a pass with an early trigger reached the state of the next edge, and died before it recorded that.
     fn is_early(&self, machine: Machine, now: Second) -> bool {
         let (at, action) = edge(next_edge(now));
         self.scenario.early && at - now <= FRESH && machine.power.is_at(action)
     }
 
-    /// Whether the newest edge counts as past, since the instance was seen for the first time after it.
-    fn is_adopted(&self, machine: Machine, word: Newest) -> bool {
+    /// Whether the newest edge counts as past, since the instance was first observed after it.
+    fn is_adopted(&self, machine: Machine, word: NewestDirective) -> bool {
         let last = self.shell.last(machine);
-        self.scenario.first_sight
+        self.scenario.never_observed
             && word.rank == Rank::Edge
             && last.is_some_and(|last| last.cause == Cause::Adopted && second(last.at) >= word.at)
     }
 
-    fn is_recorded(&self, machine: Machine, word: Newest) -> bool {
+    fn is_recorded(&self, machine: Machine, word: NewestDirective) -> bool {
         self.shell
             .last(machine)
             .is_some_and(|last| second(last.at) >= word.at)

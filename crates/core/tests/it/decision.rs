@@ -1,16 +1,16 @@
-//! The decision, seen from outside: scenarios on a small EC2 with virtual time, a year of office hours, and random histories.
+//! The decision, tested from outside: scenarios on a small EC2 with virtual time, a year of office hours, and random histories.
 
 mod edges;
+mod fallback_types;
 mod histories;
 mod interleavings;
 mod json;
 mod managing;
+mod manual_changes;
 mod overrides;
-mod people;
 mod requests;
+mod retries;
 mod selection;
 mod table;
-mod tries;
 mod triggers;
-mod types;
 mod year;

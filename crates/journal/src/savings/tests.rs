@@ -1,7 +1,7 @@
 //! Small records whose hours can be counted on fingers.
 
-use curfew_core::memory::Cause;
-use curfew_core::transition::{Evidence, Transition};
+use curfew_core::state_tags::Cause;
+use curfew_core::transition::{Transition, TransitionSource};
 
 use super::*;
 
@@ -42,7 +42,7 @@ fn entry(to: InstanceState, when: &str) -> JournalEntry {
         region,
         account,
         edge: None,
-        evidence: Evidence::Event,
+        evidence: TransitionSource::Event,
         by: None,
         instance_type: Some("t3.micro".into()),
     };

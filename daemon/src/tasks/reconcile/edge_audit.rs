@@ -9,8 +9,8 @@ use std::time::Duration;
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::state_tags::{Cause, LAST_TAG, LastApplied};
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Edge};
 use curfew_core::transition::direction;
@@ -219,13 +219,13 @@ fn grace_ends_at(edge: Timestamp, grace: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-fn last(instance: &Instance) -> Option<Last> {
+fn last(instance: &Instance) -> Option<LastApplied> {
     instance.tags.get(LAST_TAG)?.parse().ok()
 }
 
 /// The memory is written before the call: while it is pending and the instance is not on the way, the call has failed, or is yet to
 /// come.
-fn is_only_announced(last: &Last, instance: &Instance) -> bool {
+fn is_only_announced(last: &LastApplied, instance: &Instance) -> bool {
     last.pending && direction(instance.state) != Some(last.action)
 }
 

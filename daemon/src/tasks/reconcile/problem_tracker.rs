@@ -6,10 +6,10 @@ use std::time::Duration;
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::memory::{Cause, LAST_TAG, Last};
 use curfew_core::schedule::Enforcement;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
+use curfew_core::state_tags::{Cause, LAST_TAG, LastApplied};
 use curfew_core::step::{RetryChange, Step, StepAction};
 use jiff::{SignedDuration, Timestamp};
 
@@ -182,12 +182,12 @@ impl ProblemTracker {
 
 /// Why a start that EC2 accepted has to be made again, if this step is one.
 fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
-    let last: Last = instance.tags.get(LAST_TAG)?.parse().ok()?;
+    let last: LastApplied = instance.tags.get(LAST_TAG)?.parse().ok()?;
     let again = step.action == StepAction::Start
         && last.pending
         && step.edge.is_some_and(|edge| edge.at == last.at)
         // Where it did not come to nothing, a call that crossed it has undone it.
-        && matches!(step.remember.retry, RetryChange::Set(_));
+        && matches!(step.tag_changes.retry, RetryChange::Set(_));
     step.note.as_deref().filter(|_| again)
 }
 
@@ -199,7 +199,7 @@ fn contradicts(instance: &Instance, step: &Step, schedule_set: &ScheduleSet) -> 
     if let Cause::Override(_) = &step.cause {
         return true;
     }
-    let last: Option<Last> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
+    let last: Option<LastApplied> = instance.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
     let Some(done) = last.filter(|last| !last.pending) else {
         return false;
     };
@@ -219,8 +219,8 @@ mod tests {
     use super::*;
     use crate::test_support::{self, at};
     use curfew_core::instance::InstanceState;
-    use curfew_core::memory::OVERRIDE_TAG;
     use curfew_core::plan::plan;
+    use curfew_core::state_tags::OVERRIDE_TAG;
     use curfew_core::world::World;
 
     fn schedule_set() -> ScheduleSet {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
-use curfew_core::memory::{Cause, Override, override_in_force};
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::state_tags::{Cause, Override, override_in_force};
 use curfew_core::transition::Transition;
 use curfew_journal::{JournalEntry, WriteReport};
 use jiff::{SignedDuration, Timestamp};
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::notify::TestSink;
     use crate::test_support::{self, at};
-    use curfew_core::memory::{OVERRIDE_TAG, REQUEST_TAG};
+    use curfew_core::state_tags::{OVERRIDE_TAG, REQUEST_TAG};
     use curfew_journal::{JournalError, JournalReplacement};
 
     fn schedule_set() -> ScheduleSet {
@@ -355,7 +355,7 @@ mod tests {
             region: curfew_core::instance::Region::new("eu-west-3"),
             account: curfew_core::instance::AccountId::new("123456789012"),
             edge: edge.map(at),
-            evidence: curfew_core::transition::Evidence::Look,
+            evidence: curfew_core::transition::TransitionSource::Poll,
             by: None,
             instance_type: None,
         };

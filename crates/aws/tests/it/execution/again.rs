@@ -7,8 +7,8 @@ use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::fleet::{PageToken, Scope};
 use curfew_aws::pass::{Pass, PassTrigger, look, pass};
-use curfew_core::memory::Actor;
-use curfew_core::request::{Ask, Lasting, Request as Asked};
+use curfew_core::request::{Request as Asked, RequestDuration, RequestKind};
+use curfew_core::state_tags::Actor;
 use curfew_model::{
     ApiAction, ApiCaller, ApiRequest, ApiResponse, DescribeQuery, Durations, Ec2InstanceId,
     Ec2InstanceState, Fault, Launch, RecordedCall, Symptom, Throttling,
@@ -20,10 +20,10 @@ use super::world::{EVENING, MORNING, World, failed, names};
 
 impl World {
     /// What a person asks for, as the command line and the API do.
-    async fn asked(&self, ask: Ask, ids: &[Ec2InstanceId]) -> Pass {
+    async fn asked(&self, ask: RequestKind, ids: &[Ec2InstanceId]) -> Pass {
         let targets = ids.iter().map(|id| id.as_str().parse().unwrap());
         let request = Asked {
-            ask,
+            kind: ask,
             targets: targets.collect(),
             by: Actor::new("alice"),
         };
@@ -87,12 +87,17 @@ async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_ca
         assert_eq!(waiting.len(), 90);
         let until = world.ec2.now() + SignedDuration::from_hours(8);
         world
-            .asked(Ask::Stop(Lasting::NextEdge), &waiting[..2])
+            .asked(RequestKind::Stop(RequestDuration::NextEdge), &waiting[..2])
             .await;
         world
-            .asked(Ask::Stop(Lasting::Until(until)), &waiting[2..4])
+            .asked(
+                RequestKind::Stop(RequestDuration::Until(until)),
+                &waiting[2..4],
+            )
             .await;
-        world.asked(Ask::Ignore { until }, &waiting[4..6]).await;
+        world
+            .asked(RequestKind::Ignore { until }, &waiting[4..6])
+            .await;
         world.ec2.start(&waiting[6]).unwrap();
         waiting
     };

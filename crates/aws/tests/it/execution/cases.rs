@@ -4,8 +4,8 @@ use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;
 use curfew_aws::fleet::Scope;
 use curfew_aws::pass::{Pass, PassTrigger};
-use curfew_core::memory::{Actor, LAST_TAG, RETRY_TAG};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
+use curfew_core::state_tags::{Actor, LAST_TAG, RETRY_TAG};
 use curfew_core::step::StepAction;
 use curfew_model::{
     ApiAction, ApiError, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, SpotKind,
@@ -157,7 +157,7 @@ async fn by_hand_as_well() {
     let trigger = PassTrigger {
         scope: Scope::Only([target.clone()].into()),
         request: Some(Request {
-            ask: Ask::Stop(Lasting::NextEdge),
+            kind: RequestKind::Stop(RequestDuration::NextEdge),
             targets: [target].into(),
             by: Actor::new("alice"),
         }),

@@ -193,15 +193,17 @@ async fn an_override_that_cannot_be_placed_changes_nothing() {
     use curfew_aws::clock::Clock;
     use curfew_aws::execute::Deadline;
     use curfew_aws::pass::{PassTrigger, pass};
-    use curfew_core::memory::Actor;
-    use curfew_core::request::{Ask, Lasting, Request};
+    use curfew_core::request::{Request, RequestDuration, RequestKind};
+    use curfew_core::state_tags::Actor;
 
     let world = World::at(EVENING).await;
     let laden = world.launch(1, full);
     let good = world.launch(1, |plain| plain);
     let targets = laden.iter().chain(&good);
     let request = Request {
-        ask: Ask::Stop(Lasting::Until("2026-11-23T23:00:00Z".parse().unwrap())),
+        kind: RequestKind::Stop(RequestDuration::Until(
+            "2026-11-23T23:00:00Z".parse().unwrap(),
+        )),
         targets: targets.map(|id| id.as_str().parse().unwrap()).collect(),
         by: Actor::new("alice"),
     };

@@ -5,8 +5,8 @@ use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::pass::{PassTrigger, pass};
-use curfew_core::memory::{Actor, LAST_TAG};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
+use curfew_core::state_tags::{Actor, LAST_TAG};
 use curfew_model::{
     ApiAction, ClockCheck, CredentialFault, Denial, Ec2InstanceState, Launch, Model, TimeSource,
     direct,
@@ -122,7 +122,7 @@ async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_ed
     let trigger = PassTrigger {
         scope: Scope::Only([target].into()),
         request: Some(Request {
-            ask: Ask::Start(Lasting::NextEdge),
+            kind: RequestKind::Start(RequestDuration::NextEdge),
             targets: [web.as_str().parse().unwrap()].into(),
             by: Actor::new("alice"),
         }),

@@ -1,7 +1,7 @@
 //! One instance, or some, for which EC2 refuses what works for the others.
 
 use curfew_aws::execute::StepResult;
-use curfew_core::memory::LAST_TAG;
+use curfew_core::state_tags::LAST_TAG;
 use curfew_model::{ApiAction, Ec2InstanceState, Ec2StateReason, Fault, Launch, Symptom};
 use insta::assert_snapshot;
 use jiff::ToSpan;

@@ -6,10 +6,10 @@ use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::pass::Pass;
 use curfew_core::instance::InstanceId as CoreId;
-use curfew_core::memory::{Actor, LAST_TAG};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::skip::Skip;
+use curfew_core::state_tags::{Actor, LAST_TAG};
 use curfew_core::step::{Step, StepAction};
 use curfew_model::{
     ApiAction, Denial, Ec2InstanceId, Ec2InstanceState, Ec2StateReason, Fault, Launch, SpotKind,
@@ -286,19 +286,22 @@ impl History {
     async fn asked(&mut self, which: usize, wish: Wish) {
         let now = self.world.now();
         let until = |minutes: i64| now + SignedDuration::from_mins(minutes);
-        let lasting =
-            |minutes: Option<i64>| minutes.map_or(Lasting::NextEdge, |m| Lasting::Until(until(m)));
+        let lasting = |minutes: Option<i64>| {
+            minutes.map_or(RequestDuration::NextEdge, |m| {
+                RequestDuration::Until(until(m))
+            })
+        };
         let ask = match wish {
-            Wish::Start(minutes) => Ask::Start(lasting(minutes)),
-            Wish::Stop(minutes) => Ask::Stop(lasting(minutes)),
-            Wish::Ignore(minutes) => Ask::Ignore {
+            Wish::Start(minutes) => RequestKind::Start(lasting(minutes)),
+            Wish::Stop(minutes) => RequestKind::Stop(lasting(minutes)),
+            Wish::Ignore(minutes) => RequestKind::Ignore {
                 until: until(minutes),
             },
-            Wish::Resume => Ask::Resume,
+            Wish::Resume => RequestKind::Resume,
         };
         let target: CoreId = self.ids[which].as_str().parse().unwrap();
         let request = Request {
-            ask,
+            kind: ask,
             targets: [target].into(),
             by: Actor::new("alice"),
         };

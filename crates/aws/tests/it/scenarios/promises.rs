@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_aws::execute::StepResult;
 use curfew_aws::pass::Pass;
-use curfew_core::memory::{
-    Cause, LAST_TAG, Last, Override, REQUEST_TAG, Requested, override_in_force,
-};
 use curfew_core::plan::Plan;
 use curfew_core::schedule::{Enforcement, Schedule, ScheduleName};
 use curfew_core::skip::Skip;
+use curfew_core::state_tags::{
+    Cause, LAST_TAG, LastApplied, Override, REQUEST_TAG, RecordedRequest, override_in_force,
+};
 use curfew_core::timetable::{Action, Desired};
 use curfew_model::{
     AUTO_SCALING_TAG, Ec2Instance, Ec2InstanceId, Ec2InstanceState, RootDeviceType, SpotKind,
@@ -187,7 +187,7 @@ pub(crate) fn assert_as_wanted(world: &World, id: &Ec2InstanceId) {
         (Some(override_), _) => override_.state.desired(),
         (None, Enforcement::Enforced) => {
             let request = instance.tags.get(REQUEST_TAG);
-            let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+            let request = request.and_then(|tag| tag.parse::<RecordedRequest>().ok());
             let edge = schedule.timetable.last_edge(world.now());
             // A request stands until the next edge.
             match request.filter(|one| edge.is_none_or(|edge| one.at >= edge.at)) {
@@ -238,8 +238,8 @@ fn is_managed(instance: &Ec2Instance) -> bool {
 /// Whether a person's request is in its tags that is not recorded as done.
 fn has_open_request(instance: &Ec2Instance) -> bool {
     let tag = |key| instance.tags.get(key).map(String::as_str);
-    let request = tag(REQUEST_TAG).and_then(|tag| tag.parse::<Requested>().ok());
-    let last = tag(LAST_TAG).and_then(|tag| tag.parse::<Last>().ok());
+    let request = tag(REQUEST_TAG).and_then(|tag| tag.parse::<RecordedRequest>().ok());
+    let last = tag(LAST_TAG).and_then(|tag| tag.parse::<LastApplied>().ok());
     request.is_some_and(|request| last.is_none_or(|last| last.at < request.at || last.pending))
 }
 
@@ -292,7 +292,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     }
     // A person's word at the edge's instant or later is the newest, and not the edge.
     let request = seen.tags.get(REQUEST_TAG);
-    let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+    let request = request.and_then(|tag| tag.parse::<RecordedRequest>().ok());
     if request.is_some_and(|request| request.at >= edge.at) {
         return;
     }
@@ -359,7 +359,7 @@ pub(crate) fn is_pending(world: &World, id: &Ec2InstanceId) -> bool {
     last(world, id).is_some_and(|last| last.pending)
 }
 
-fn last(world: &World, id: &Ec2InstanceId) -> Option<Last> {
+fn last(world: &World, id: &Ec2InstanceId) -> Option<LastApplied> {
     world
         .ec2
         .instances()

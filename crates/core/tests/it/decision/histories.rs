@@ -1,25 +1,25 @@
-//! Random histories: whatever people, EC2, the network and our own crashes do, the promises hold.
+//! Random histories: the guarantees hold under any sequence of manual changes, requests, EC2 failures and crashes.
 
 use std::collections::BTreeMap;
 
 use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceState::*};
-use curfew_core::memory::{
-    Cause, Last, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, Requested, Retry,
-};
 use curfew_core::plan::Plan;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::{Enforcement, Schedule};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::skip::SkipReason;
+use curfew_core::state_tags::{
+    Cause, LastApplied, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, RecordedRequest, Retry,
+};
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired, Edge};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, Trouble, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, Failure, StateDetails, paris, schedule_set};
 
-/// One instance for each of these values of the managing tag; the last ones are never touched.
+/// One instance for each of these values of the managing tag; the last ones are never started or stopped.
 const FLEET: [&str; 11] = [
     "office",
     "spare",
@@ -35,7 +35,7 @@ const FLEET: [&str; 11] = [
 ];
 const MANAGED: usize = 7;
 
-/// What every instance is meant to be, and what one of `spare` may be instead.
+/// The configured type of every instance, and the fallback types of one of `spare`.
 const OWN_TYPE: &str = "t3.micro";
 const OTHER_TYPE: &str = "t3a.micro";
 
@@ -54,19 +54,19 @@ enum Event {
     Pass,
     /// A trigger by a schedule's rule, now.
     TriggeredFor(usize),
-    /// Time passes until so many seconds before a schedule's next edge, whose rule then fires.
+    /// Time passes until this many seconds before a schedule's next edge, whose rule then fires.
     TriggeredEarlyFor(usize, i64),
     PersonStarts(usize),
     PersonStops(usize),
     Asked(usize, Wish),
     NextStartFallsBack(usize),
     NextStartFindsNoRoom(usize),
-    /// EC2 has no room for these types from now on.
+    /// EC2 has no capacity for these types from now on.
     Full(&'static [&'static str]),
-    /// EC2 refuses to stop it, or does so no longer.
+    /// Toggles whether EC2 refuses to stop the instance.
     Protected(usize, bool),
-    /// Something goes wrong in the next pass.
-    Trouble(Trouble),
+    /// A failure in the next pass.
+    Failure(Failure),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +86,11 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Wish::Resume),
     ];
     let seconds = prop_oneof![3 => 0_i64..90, 3 => 90_i64..7_200, 3 => 7_200_i64..50_000, 1 => 50_000_i64..300_000];
-    let trouble = prop_oneof![
-        Just(Trouble::CallsFail),
-        Just(Trouble::CrashBeforeCalls),
-        Just(Trouble::CrashBeforeMemory),
-        Just(Trouble::CrashBeforeClearing),
+    let failure = prop_oneof![
+        Just(Failure::CallsFail),
+        Just(Failure::CrashBeforeCalls),
+        Just(Failure::CrashBeforeRecord),
+        Just(Failure::CrashBeforeClearing),
     ];
     let room = prop_oneof![
         Just(&[][..]),
@@ -110,7 +110,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..MANAGED).prop_map(Event::NextStartFindsNoRoom),
         3 => room.prop_map(Event::Full),
         1 => (0..MANAGED, any::<bool>()).prop_map(|(which, on)| Event::Protected(which, on)),
-        2 => trouble.prop_map(Event::Trouble),
+        2 => failure.prop_map(Event::Failure),
     ]
 }
 
@@ -119,13 +119,13 @@ proptest! {
 
     #[test]
     fn the_promises_hold_in_every_history(
-        evidence in prop_oneof![Just(Evidence::Kept), Just(Evidence::Missing)],
+        state_details in prop_oneof![Just(StateDetails::Reported), Just(StateDetails::Missing)],
         start in 0_i64..365 * 24 * 60,
         running in proptest::array::uniform11(any::<bool>()),
         events in proptest::collection::vec(event(), 1..60),
     ) {
         let from = paris("2026-01-01 00:00") + SignedDuration::from_mins(start);
-        let mut history = History::begin(evidence, from, running);
+        let mut history = History::begin(state_details, from, running);
         for event in events {
             history.live(&event);
         }
@@ -136,20 +136,20 @@ proptest! {
 struct History {
     cloud: Cloud,
     ids: Vec<InstanceId>,
-    /// What a person last did by hand, after all edges were applied: it must stay until then.
+    /// The last manual change after all edges were applied, and the instant until which it must be kept.
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
-    /// Each edge that led to a call, and whether that call, or its memory, came to nothing.
+    /// Each edge that led to a call, and whether that call or its record failed.
     acted: BTreeMap<(InstanceId, Timestamp, Action), bool>,
-    /// What EC2 refused lately, how often, and when last: it must not be asked again too soon.
+    /// The refused actions, with the number and the instant of the attempts: they must not be retried too soon.
     refused: BTreeMap<InstanceId, (Timestamp, Action, usize, Timestamp)>,
 }
 
 impl History {
-    fn begin(evidence: Evidence, from: Timestamp, running: [bool; 11]) -> Self {
+    fn begin(state_details: StateDetails, from: Timestamp, running: [bool; 11]) -> Self {
         let mut cloud = Cloud::new(
             schedule_set(&format!("{CONFIGURATION}{SPARE}")),
             from,
-            evidence,
+            state_details,
         );
         let ids = FLEET
             .iter()
@@ -181,10 +181,10 @@ impl History {
                 self.pass(Some(WAKING[*which]));
             }
             Event::PersonStarts(which) => self.person(*which, |cloud, id| {
-                cloud.person_starts(id);
+                cloud.start_by_hand(id);
             }),
             Event::PersonStops(which) => self.person(*which, |cloud, id| {
-                cloud.person_stops(id);
+                cloud.stop_by_hand(id);
             }),
             Event::Asked(which, wish) => self.asked(*which, *wish),
             Event::NextStartFallsBack(which) => {
@@ -193,7 +193,7 @@ impl History {
             }
             Event::NextStartFindsNoRoom(which) => {
                 let id = self.ids[*which].clone();
-                self.cloud.machine(&id).next_start_finds_no_room();
+                self.cloud.machine(&id).next_start_lacks_capacity();
             }
             Event::Full(types) => {
                 self.cloud.full = types.iter().map(|&name| name.to_owned()).collect();
@@ -206,20 +206,20 @@ impl History {
                     self.cloud.protected.remove(&id);
                 }
             }
-            Event::Trouble(trouble) => self.cloud.trouble = Some(*trouble),
+            Event::Failure(failure) => self.cloud.failure = Some(*failure),
         }
     }
 
-    /// When nothing is refused any more, everything comes to rest as it should be, after the longest wait.
+    /// Once nothing is refused, every instance reaches its desired state after the longest wait.
     fn end(mut self) {
         self.cloud.full.clear();
         self.cloud.protected.clear();
-        self.cloud.trouble = None;
+        self.cloud.failure = None;
         for machine in self.cloud.machines.values_mut() {
             machine.next_start_runs();
         }
         self.until(self.cloud.now + Retry::LONGEST_WAIT);
-        self.cloud.come_to_rest();
+        self.cloud.settle_all();
         let now = self.cloud.now;
         for id in &self.ids[..MANAGED] {
             let seen = self.cloud.assess(id);
@@ -230,7 +230,7 @@ impl History {
                 (None, Enforcement::Enforced) => seen.desired,
                 (None, Enforcement::OncePerEdge) => Desired::Unmanaged,
             };
-            self.assert_the_newest_word_is_recorded(id);
+            self.assert_the_newest_request_is_recorded(id);
             let retry: Option<Retry> = self.cloud.retry(id).parse().ok();
             let hands_off = held == Some(Desired::Unmanaged);
             let too_late = matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::TooLate { .. }));
@@ -248,7 +248,7 @@ impl History {
         }
     }
 
-    /// Lets time pass. A start that falls back came to nothing, so its edge may be tried again.
+    /// Lets time pass. The edge of a start that falls back may be retried.
     fn until(&mut self, now: Timestamp) {
         let pending: Vec<InstanceId> = self.all_in(Pending).collect();
         self.cloud.at(now);
@@ -272,12 +272,12 @@ impl History {
         }
     }
 
-    /// A person's change counts as a wish if everything due was done before it.
+    /// Applies a manual change. It must be kept if everything due was done before it.
     fn person(&mut self, which: usize, change: impl FnOnce(&mut Cloud, &InstanceId)) {
         let id = self.ids[which].clone();
         let settled = last(&self.cloud, &id).is_some_and(|last| !last.pending);
         let all_was_done = settled
-            && self.cloud.look().skipped.iter().any(|skip| {
+            && self.cloud.planned().skipped.iter().any(|skip| {
                 skip.instance == id
                     && matches!(
                         skip.reason,
@@ -303,7 +303,7 @@ impl History {
                 self.wishes.insert(id.clone(), until);
             }
         }
-        // Within 15 seconds, and without EC2's evidence for longer, nothing tells this from a call that crossed the word.
+        // Within 15 seconds, or longer if EC2 reports no dates, this is indistinguishable from a call that crossed the directive.
         if last.is_some_and(|last| last.pending) {
             self.excuse(&id);
         }
@@ -312,23 +312,26 @@ impl History {
     fn asked(&mut self, which: usize, wish: Wish) {
         let id = self.ids[which].clone();
         let until = |minutes: i64| self.cloud.now + SignedDuration::from_mins(minutes);
-        let lasting =
-            |minutes: Option<i64>| minutes.map_or(Lasting::NextEdge, |m| Lasting::Until(until(m)));
+        let lasting = |minutes: Option<i64>| {
+            minutes.map_or(RequestDuration::NextEdge, |m| {
+                RequestDuration::Until(until(m))
+            })
+        };
         let ask = match wish {
-            Wish::Start(minutes) => Ask::Start(lasting(minutes)),
-            Wish::Stop(minutes) => Ask::Stop(lasting(minutes)),
-            Wish::Ignore(minutes) => Ask::Ignore {
+            Wish::Start(minutes) => RequestKind::Start(lasting(minutes)),
+            Wish::Stop(minutes) => RequestKind::Stop(lasting(minutes)),
+            Wish::Ignore(minutes) => RequestKind::Ignore {
                 until: until(minutes),
             },
-            Wish::Resume => Ask::Resume,
+            Wish::Resume => RequestKind::Resume,
         };
         self.wishes.remove(&id);
         self.refused.remove(&id);
-        self.watch(None, |cloud| cloud.ask(&id, ask));
+        self.watch(None, |cloud| cloud.pass_with_request(&id, ask));
     }
 
     fn pass(&mut self, triggered_for: Option<&str>) {
-        let smooth = self.cloud.trouble.is_none();
+        let smooth = self.cloud.failure.is_none();
         let plan = self.watch(triggered_for, |cloud| match triggered_for {
             Some(schedule) => cloud.triggered_for(schedule),
             None => cloud.pass(),
@@ -340,13 +343,13 @@ impl History {
         }
     }
 
-    /// Lets a pass happen and checks what it must never do.
+    /// Runs a pass, and asserts the guarantees for its steps.
     fn watch(
         &mut self,
         triggered_for: Option<&str>,
         pass: impl FnOnce(&mut Cloud) -> Plan,
     ) -> Plan {
-        let trouble = self.cloud.trouble;
+        let failure = self.cloud.failure;
         let before = self.cloud.machines.clone();
         let plan = pass(&mut self.cloud);
         for id in &self.ids[MANAGED..] {
@@ -355,35 +358,35 @@ impl History {
                 "what nothing manages is not touched"
             );
         }
-        self.assert_the_wanted_type_is_never_lost();
+        self.assert_the_desired_type_is_never_lost();
         for step in &plan.steps {
             if step.action == StepAction::Record {
                 continue;
             }
             let id = &step.instance;
             let refused = before[id].instance.state == self.cloud.state(id);
-            let no_calls = [Some(Trouble::CallsFail), Some(Trouble::CrashBeforeCalls)];
-            if !no_calls.contains(&trouble) {
-                self.assert_not_asked_again_too_soon(step, refused, trouble);
+            let no_calls = [Some(Failure::CallsFail), Some(Failure::CrashBeforeCalls)];
+            if !no_calls.contains(&failure) {
+                self.assert_not_retried_too_soon(step, refused, failure);
             }
-            self.assert_no_wish_is_undone(step, triggered_for);
+            self.assert_no_manual_change_is_undone(step, triggered_for);
             assert_no_override_is_broken(&before[&step.instance].instance, step, self.cloud.now);
-            if !no_calls.contains(&trouble) && !refused {
+            if !no_calls.contains(&failure) && !refused {
                 self.assert_first_action_of_its_edge(step);
             }
-            if trouble == Some(Trouble::CrashBeforeMemory) {
+            if failure == Some(Failure::CrashBeforeRecord) {
                 self.excuse(&step.instance);
             }
         }
         plan
     }
 
-    /// As long as the same is due, each refusal makes for a longer wait. An early trigger may come up to a minute before.
-    fn assert_not_asked_again_too_soon(
+    /// Asserts that each refusal of the same action is followed by a longer wait. An early trigger may come up to a minute before.
+    fn assert_not_retried_too_soon(
         &mut self,
         step: &Step,
         refused: bool,
-        trouble: Option<Trouble>,
+        failure: Option<Failure>,
     ) {
         const WAITS: [i64; 6] = [1, 2, 5, 10, 20, 30];
         let Some(edge) = step.edge else { return };
@@ -398,13 +401,13 @@ impl History {
             );
             times
         });
-        if refused && trouble.is_none() {
+        if refused && failure.is_none() {
             let refusal = (edge.at, edge.action, times + 1, now);
             self.refused.insert(step.instance.clone(), refusal);
         }
     }
 
-    fn assert_the_wanted_type_is_never_lost(&self) {
+    fn assert_the_desired_type_is_never_lost(&self) {
         for id in &self.ids[..MANAGED] {
             let (present, tag) = self.cloud.types(id);
             let is_spare = *id == self.ids[1];
@@ -413,14 +416,14 @@ impl History {
         }
     }
 
-    /// Every word of a person is recorded in the end, unless a newer one or hands off came before.
-    fn assert_the_newest_word_is_recorded(&self, id: &InstanceId) {
+    /// Asserts that every request is recorded in the end, unless a newer one or an `ignored` override preceded.
+    fn assert_the_newest_request_is_recorded(&self, id: &InstanceId) {
         let seen = self.cloud.assess(id);
         if matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::OverrideIgnored { .. } | SkipReason::TooLate { .. }))
         {
             return;
         }
-        let request = self.cloud.request(id).parse::<Requested>().ok();
+        let request = self.cloud.request(id).parse::<RecordedRequest>().ok();
         let override_ = self.cloud.override_(id).parse::<Override>().ok();
         let override_ = override_.filter(|override_| override_.state != OverrideState::Ignored);
         let newest = request
@@ -434,7 +437,7 @@ impl History {
         );
     }
 
-    fn assert_no_wish_is_undone(&self, step: &Step, triggered_for: Option<&str>) {
+    fn assert_no_manual_change_is_undone(&self, step: &Step, triggered_for: Option<&str>) {
         let Some(until) = self.wishes.get(&step.instance) else {
             return;
         };
@@ -478,8 +481,8 @@ impl History {
         if matches!(instance.state, Pending | Stopping) {
             return;
         }
-        // A person's word at the edge's instant or later is the newest: whether that is recorded is asked in the end.
-        let request = self.cloud.request(id).parse::<Requested>();
+        // A request at the edge's instant or later is the newest directive: its record is asserted at the end.
+        let request = self.cloud.request(id).parse::<RecordedRequest>();
         if request.is_ok_and(|request| request.at >= edge.at) {
             return;
         }
@@ -496,7 +499,7 @@ impl History {
         let launched_after = last.is_none() && instance.launched_at.unwrap() >= edge.at;
         let tried = |step: &Step| step.instance == *id && step.action != StepAction::Record;
         if plan.steps.iter().any(tried) {
-            // It was not applied, so it was refused, which is what the step says.
+            // It was not applied, so that it was refused, and the step reports that.
             return;
         }
         let skip = plan.skipped.iter().find(|skip| skip.instance == *id);
@@ -506,7 +509,7 @@ impl History {
             Some(SkipReason::AsDesired) => done_by_others && (too_old || launched_after),
             Some(SkipReason::NothingDue) => launched_after,
             Some(_) => false,
-            // The step that removed an ended override says in its note what else there is.
+            // The note of the step has the other reasons.
             None => too_old || launched_after,
         };
         assert!(reported, "{edge:?} of {instance:#?} in {plan:#?}");
@@ -521,7 +524,7 @@ fn assert_no_override_is_broken(before: &Instance, step: &Step, now: Timestamp) 
         .map(|override_| override_.parse::<Override>());
     if let (Some(Ok(override_)), Cause::Schedule(_)) = (override_, &step.cause) {
         let request = before.tags.get(REQUEST_TAG);
-        let request = request.and_then(|request| request.parse::<Requested>().ok());
+        let request = request.and_then(|request| request.parse::<RecordedRequest>().ok());
         if request.is_some_and(|request| request.at > override_.since) {
             return;
         }
@@ -538,7 +541,7 @@ fn schedule(schedule_set: &ScheduleSet, instance: &Instance) -> Schedule {
     schedule_set.schedule_for(instance).unwrap().into_owned()
 }
 
-fn last(cloud: &Cloud, id: &InstanceId) -> Option<Last> {
+fn last(cloud: &Cloud, id: &InstanceId) -> Option<LastApplied> {
     cloud.last(id).parse().ok()
 }
 

@@ -1,25 +1,26 @@
-//! People speak *during* passes: every pass is taken apart into its observation, its call and its memory, and words, changes at
-//! the console, a second pass and failures come in between, within minutes around an edge.
+//! Requests *during* passes: every pass is split into its observation, its call and its writes, and requests, console changes, a
+//! second pass and failures come in between, within minutes around an edge.
 //!
-//! Whatever the order: a person's word that is newer than an action wins, at the latest one pass later; after quiet, planning is
-//! empty; nothing alternates; every word is recorded in the end; and no pass ever writes a person's tag.
+//! In any order: a request newer than an action is applied at the latest one pass later; after a quiet time, the plan is empty; no
+//! state alternates; every request is recorded in the end; and no pass ever writes a request or override tag.
 
 use std::collections::BTreeMap;
 
 use curfew_core::instance::InstanceState::{Pending, Running, Stopped, Stopping};
 use curfew_core::instance::{InstanceId, InstanceState};
-use curfew_core::memory::{
-    Cause, LAST_TAG, Last, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG, Requested, Retry,
-};
 use curfew_core::plan::Plan;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::Enforcement;
+use curfew_core::state_tags::{
+    Cause, LAST_TAG, LastApplied, OVERRIDE_TAG, Override, OverrideState, REQUEST_TAG,
+    RecordedRequest, Retry,
+};
 use curfew_core::step::{Step, StepAction};
 use curfew_core::timetable::{Action, Desired};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, SETTLING, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, SETTLING, StateDetails, paris, schedule_set};
 
 const SCHEDULES: [&str; 5] = ["office", "strict", "night-stop", "eager", "endless"];
 
@@ -30,18 +31,18 @@ const ENDLESS: &str = r#"
     enforce = true
 "#;
 
-/// A call is sent on an observation of at most this age, and arrives within as much again.
+/// The greatest age of an observation when a call is sent; the call arrives within the same time again.
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// So many seconds go by.
+    /// This many seconds pass.
     Wait(i64),
-    /// A process observes and plans; woken by its schedule's rule or not.
+    /// A process observes and plans, triggered by its schedule's rule or not.
     Observe(usize, bool),
-    /// A process does what comes next: the first memory, sending the call, its arrival, the memory.
+    /// A process makes its next operation: the first `curfew:last`, sending the call, its arrival, the record.
     GoOn(usize),
-    /// A process dies, wherever it is.
+    /// A process dies at its current operation.
     Dies(usize),
     /// The call that a process was about to send fails.
     Fails(usize),
@@ -83,8 +84,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_persons_word_that_is_newer_than_an_action_wins(
-        evidence in prop_oneof![3 => Just(Evidence::Kept), 1 => Just(Evidence::Missing)],
+    fn a_request_newer_than_an_action_is_applied(
+        state_details in prop_oneof![3 => Just(StateDetails::Reported), 1 => Just(StateDetails::Missing)],
         schedule in 0..SCHEDULES.len(),
         edge in prop_oneof![Just("2026-11-23 08:00"), Just("2026-11-23 20:00")],
         before in 0_i64..120,
@@ -93,7 +94,7 @@ proptest! {
         events in proptest::collection::vec(event(), 1..50),
     ) {
         let from = paris(edge) - SignedDuration::from_secs(before);
-        let mut story = Story::begin(evidence, SCHEDULES[schedule], from, running, known);
+        let mut story = Story::begin(state_details, SCHEDULES[schedule], from, running, known);
         for event in events {
             story.live(event);
         }
@@ -101,22 +102,22 @@ proptest! {
     }
 }
 
-/// Where a process is.
+/// The progress of a process.
 #[derive(Clone, Debug)]
 enum Process {
     Idle,
-    /// It has observed `at`, and its step is to be done until the plan is outdated.
+    /// It observed the instance, and executes its step until the plan is outdated.
     Planned {
         at: Timestamp,
         step: Box<Step>,
         until: Option<Timestamp>,
     },
-    /// Its call is under way since then.
+    /// Its call was sent at this instant.
     Sent {
         at: Timestamp,
         step: Box<Step>,
     },
-    /// What is left is the memory.
+    /// It has only the record left to write.
     Called(Box<Step>),
 }
 
@@ -125,13 +126,13 @@ struct Story {
     id: InstanceId,
     schedule: &'static str,
     processes: [Process; 2],
-    /// When somebody changed it at the console.
+    /// The instant of the last console change.
     console: Option<Timestamp>,
 }
 
 impl Story {
     fn begin(
-        evidence: Evidence,
+        state_details: StateDetails,
         schedule: &'static str,
         from: Timestamp,
         running: bool,
@@ -140,7 +141,7 @@ impl Story {
         let mut cloud = Cloud::new(
             schedule_set(&format!("{CONFIGURATION}{ENDLESS}")),
             from,
-            evidence,
+            state_details,
         );
         let state = if running { Running } else { Stopped };
         let tags = [("Schedule", schedule)];
@@ -174,19 +175,19 @@ impl Story {
                     self.processes[who] = Process::Idle;
                 }
             }
-            Event::Says(word) => self.says(word),
+            Event::Says(word) => self.write_request(word),
             Event::ConsoleStarts => {
-                self.cloud.person_starts(&self.id);
+                self.cloud.start_by_hand(&self.id);
                 self.console = Some(self.cloud.now);
             }
             Event::ConsoleStops => {
-                self.cloud.person_stops(&self.id);
+                self.cloud.stop_by_hand(&self.id);
                 self.console = Some(self.cloud.now);
             }
         }
     }
 
-    /// A second goes by. A call that is under way for as long as it may be arrives.
+    /// Lets a second pass. A call arrives when it has taken the longest time.
     fn second(&mut self) {
         self.cloud.wait(SignedDuration::from_secs(1));
         for who in 0..self.processes.len() {
@@ -203,9 +204,9 @@ impl Story {
             return;
         }
         let plan = if early {
-            self.cloud.look_for(self.schedule)
+            self.cloud.planned_for_trigger(self.schedule)
         } else {
-            self.cloud.look()
+            self.cloud.planned()
         };
         let Plan {
             steps, outdated_at, ..
@@ -226,7 +227,7 @@ impl Story {
         let process = std::mem::replace(&mut self.processes[who], Process::Idle);
         self.processes[who] = match process {
             Process::Idle => Process::Idle,
-            // Past the next edge nothing is done or written, and no call goes out on what was seen too long ago.
+            // After the next edge nothing is done or written, and no call is sent on an old observation.
             Process::Planned { until, .. } if until.is_some_and(|until| now >= until) => {
                 Process::Idle
             }
@@ -246,11 +247,11 @@ impl Story {
             Process::Planned { at, .. } if now.duration_since(at) > FRESH => Process::Idle,
             Process::Planned { step, .. } => Process::Sent { at: now, step },
             Process::Sent { step, .. } => {
-                let (id, evidence) = (self.id.clone(), self.cloud.evidence);
+                let (id, state_details) = (self.id.clone(), self.cloud.state_details);
                 let machine = self.cloud.machine(&id);
                 let accepted = match step.action {
-                    StepAction::Start => machine.start(now, evidence),
-                    _ => machine.stop(now, evidence),
+                    StepAction::Start => machine.start(now, state_details),
+                    _ => machine.stop(now, state_details),
                 };
                 if accepted {
                     self.cloud.calls.push(format!("{now} {}", step.action));
@@ -268,7 +269,7 @@ impl Story {
     }
 
     fn remember(&mut self, step: &Step) {
-        let mut remember = step.remember.clone();
+        let mut remember = step.tag_changes.clone();
         if let Some(last) = remember.last.take() {
             self.write(&last);
         }
@@ -276,7 +277,7 @@ impl Story {
         remember.write_to(&mut self.cloud.machine(&id).instance.tags);
     }
 
-    fn write(&mut self, last: &Last) {
+    fn write(&mut self, last: &LastApplied) {
         let id = self.id.clone();
         if last.may_be_written_over(Some(self.cloud.last(&id)), None) {
             self.cloud.machine(&id).tag(LAST_TAG, &last.to_string());
@@ -288,9 +289,9 @@ impl Story {
         (request, self.cloud.override_(&self.id).to_owned())
     }
 
-    /// A word that is done, and not held to at every pass, is never called for again.
+    /// Asserts that no call is made for a done directive, unless it applies at every pass.
     fn assert_not_called_again(&self, step: &Step) {
-        let last = self.cloud.last(&self.id).parse::<Last>().ok();
+        let last = self.cloud.last(&self.id).parse::<LastApplied>().ok();
         let firm = self.cloud.assess(&self.id);
         let schedule = &self.cloud.schedule_set.schedules[self.schedule];
         let held = firm.override_.is_some() || schedule.enforcement == Enforcement::Enforced;
@@ -301,26 +302,29 @@ impl Story {
         }
     }
 
-    /// The tag alone, as if the person's own pass were one of the two.
-    fn says(&mut self, word: Word) {
+    /// Writes only the tags of a request; one of the two passes applies it.
+    fn write_request(&mut self, word: Word) {
         let until = |seconds: i64| self.cloud.now + SignedDuration::from_secs(seconds);
-        let lasting =
-            |seconds: Option<i64>| seconds.map_or(Lasting::NextEdge, |s| Lasting::Until(until(s)));
+        let lasting = |seconds: Option<i64>| {
+            seconds.map_or(RequestDuration::NextEdge, |s| {
+                RequestDuration::Until(until(s))
+            })
+        };
         let ask = match word {
-            Word::Start(seconds) => Ask::Start(lasting(seconds)),
-            Word::Stop(seconds) => Ask::Stop(lasting(seconds)),
-            Word::Ignore(seconds) => Ask::Ignore {
+            Word::Start(seconds) => RequestKind::Start(lasting(seconds)),
+            Word::Stop(seconds) => RequestKind::Stop(lasting(seconds)),
+            Word::Ignore(seconds) => RequestKind::Ignore {
                 until: until(seconds),
             },
-            Word::Resume => Ask::Resume,
+            Word::Resume => RequestKind::Resume,
         };
         let before = self.cloud.machines[&self.id].instance.tags.clone();
-        self.cloud.says(&self.id, ask);
+        self.cloud.write_request(&self.id, ask);
         let after = &self.cloud.machines[&self.id].instance.tags;
         assert_newer(&before, after);
     }
 
-    /// Quiet: whatever is under way ends or dies; people and processes do nothing more. Then passes come.
+    /// Lets all operations in progress end or die, without new requests, and then runs passes.
     fn end(mut self) {
         for who in 0..self.processes.len() {
             while let Process::Sent { .. } | Process::Called(_) = self.processes[who] {
@@ -330,12 +334,12 @@ impl Story {
         }
         let quiet = self.cloud.now;
         self.cloud.wait(SETTLING);
-        if self.cloud.evidence == Evidence::Missing {
-            // Without EC2's evidence a call that crossed a word looks like one that came to nothing, and is waited for.
+        if self.cloud.state_details == StateDetails::Missing {
+            // If EC2 reports no dates, a call that crossed a request looks like a failed one, and the next attempt waits.
             self.cloud.wait(Retry::LONGEST_WAIT);
         }
         self.cloud.calls.clear();
-        // An edge, or the end of an override, may come while it settles.
+        // An edge, or the end of an override, may come before the directive settles.
         while self.comes_to_an_end_within(SETTLING * 2) {
             self.cloud.wait(SETTLING);
         }
@@ -352,7 +356,7 @@ impl Story {
         self.cloud.pass();
         self.cloud.wait(SETTLING);
         assert!(self.cloud.calls.len() <= 1, "it alternates: {self:#?}");
-        let plan = self.cloud.look();
+        let plan = self.cloud.planned();
         assert!(
             plan.steps.is_empty(),
             "not empty after quiet: {plan:#?} {self:#?}"
@@ -361,11 +365,11 @@ impl Story {
     }
 
     fn comes_to_an_end_within(&self, time: SignedDuration) -> bool {
-        let due = self.cloud.look().outdated_at;
+        let due = self.cloud.planned().outdated_at;
         due.is_some_and(|at| at.duration_since(self.cloud.now) <= time)
     }
 
-    fn request(&self) -> Option<Requested> {
+    fn request(&self) -> Option<RecordedRequest> {
         self.cloud.request(&self.id).parse().ok()
     }
 
@@ -377,7 +381,7 @@ impl Story {
         (!ended).then_some(override_)
     }
 
-    /// The newest word, worked out from the tags and the timetable alone: its instant, its rank, and the state that it wants.
+    /// The newest directive, computed from the tags and the timetable alone: its instant, its rank, and its state.
     fn newest(&self) -> Option<(Timestamp, u8, Option<InstanceState>)> {
         let state = |action| match action {
             Action::Start => Running,
@@ -430,8 +434,8 @@ impl Story {
         }
     }
 
-    /// Whether nothing excuses another state: what is wanted at every pass has no excuse; else a change at the console may stay, and
-    /// so does what was there at first sight.
+    /// Whether the instance must have the wanted state. A directive that applies at every pass allows no other; otherwise a console
+    /// change is kept, and so is the state at adoption.
     fn must_be(&self, wanted: InstanceState, quiet: Timestamp) -> bool {
         let schedule = &self.cloud.schedule_set.schedules[self.schedule];
         let held = self
@@ -445,7 +449,7 @@ impl Story {
         let Some((at, rank, _)) = self.newest() else {
             return false;
         };
-        let last = self.cloud.last(&self.id).parse::<Last>().ok();
+        let last = self.cloud.last(&self.id).parse::<LastApplied>().ok();
         let adopted = rank == 0 && last.is_none_or(|last| last.cause == Cause::Adopted);
         let by_hand = self.console.is_some();
         let _ = (wanted, quiet, at);
@@ -459,7 +463,7 @@ impl Story {
         if rank == 0 || wanted.is_none() && rank == 2 {
             return;
         }
-        let last: Last = self.cloud.last(&self.id).parse().unwrap();
+        let last: LastApplied = self.cloud.last(&self.id).parse().unwrap();
         assert!(last.at >= at && !last.pending, "not recorded: {self:#?}");
     }
 }
@@ -480,12 +484,14 @@ impl std::fmt::Debug for Story {
     }
 }
 
-/// What a person says is newer than everything that stood there before.
+/// Asserts that the tags of a request are newer than all earlier ones.
 fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) {
     let words = |tags: &BTreeMap<String, String>| -> Vec<Timestamp> {
-        let last = tags.get(LAST_TAG).and_then(|tag| tag.parse::<Last>().ok());
+        let last = tags
+            .get(LAST_TAG)
+            .and_then(|tag| tag.parse::<LastApplied>().ok());
         let request = tags.get(REQUEST_TAG);
-        let request = request.and_then(|tag| tag.parse::<Requested>().ok());
+        let request = request.and_then(|tag| tag.parse::<RecordedRequest>().ok());
         let override_ = tags
             .get(OVERRIDE_TAG)
             .and_then(|tag| tag.parse::<Override>().ok());
@@ -501,18 +507,18 @@ fn assert_newer(before: &BTreeMap<String, String>, after: &BTreeMap<String, Stri
 }
 
 #[test]
-fn a_call_is_refused_while_it_is_in_flight_here() {
-    // The races above are worth something only as long as machines here can be called at rest and not on their way.
+fn a_call_is_refused_while_the_instance_is_in_transition() {
+    // The races above are meaningful only if this model refuses calls during transitions.
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let web = cloud.stopped("office");
-    cloud.person_starts(&web);
+    cloud.start_by_hand(&web);
     assert_eq!(cloud.state(&web), Pending);
-    cloud.person_stops(&web);
+    cloud.stop_by_hand(&web);
     assert_eq!(cloud.state(&web), Pending);
-    cloud.wait(SETTLING).person_stops(&web);
+    cloud.wait(SETTLING).stop_by_hand(&web);
     assert_eq!(cloud.state(&web), Stopping);
 }

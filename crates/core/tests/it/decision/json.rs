@@ -1,14 +1,14 @@
-//! What scripts read: the JSON of a plan.
+//! The JSON of a plan, which scripts read.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
+use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, paris, schedule_set};
 
 #[test]
-fn a_plan_is_one_json_document_with_steps_and_reasons() {
+fn a_plan_is_one_json_document_with_steps_and_skips() {
     let now = paris("2026-11-23 20:00:10");
-    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, StateDetails::Reported);
     let office = ("Schedule", "office");
     let held = (
         OVERRIDE_TAG,
@@ -30,7 +30,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
             },
         );
     }
-    insta::assert_snapshot!(serde_json::to_string_pretty(&cloud.look()).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&cloud.planned()).unwrap(), @r#"
     {
       "at": "2026-11-23T19:00:10Z",
       "steps": [
@@ -58,7 +58,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
           "overridden": "running",
           "until": "2026-11-23T21:00:00Z",
           "by": "alice",
-          "detail": "alice holds it running until 2026-11-23T21:00:00Z"
+          "detail": "an override by alice keeps it running until 2026-11-23T21:00:00Z"
         },
         {
           "instance": "i-00000003",
@@ -81,7 +81,7 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
           "region": "eu-west-3",
           "state": "stopping",
           "reason": "in_flight",
-          "detail": "it is stopping; a later pass looks again"
+          "detail": "it is stopping; a later pass evaluates it again"
         }
       ],
       "next_edge": "2026-11-23T21:00:00Z"
@@ -89,11 +89,11 @@ fn a_plan_is_one_json_document_with_steps_and_reasons() {
     "#);
 }
 
-/// A skip is flattened into one object: a reason's own keys must not be the skip's.
+/// A skip is flattened into one object, so that the keys of a reason must differ from those of the skip.
 #[test]
-fn no_reason_repeats_a_key_of_its_skip() {
+fn no_skip_reason_repeats_a_key_of_the_skip() {
     let now = paris("2026-11-23 20:00:10");
-    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), now, StateDetails::Reported);
     let held = |what| {
         (
             OVERRIDE_TAG,
@@ -123,7 +123,7 @@ fn no_reason_repeats_a_key_of_its_skip() {
             .tag(LAST_TAG, "2026-11-23T18:00:00Z start override by alice");
     }
     cloud.at(now + jiff::SignedDuration::from_mins(30));
-    let plan = cloud.look();
+    let plan = cloud.planned();
     assert_eq!(plan.skipped.len(), cloud.machines.len());
     for skip in &plan.skipped {
         let text = serde_json::to_string(skip).unwrap();

@@ -1,17 +1,17 @@
-//! Which schedule manages an instance, what is never touched, and tags that can't be read.
+//! Which schedule manages an instance, which instances are never started or stopped, and malformed tags.
 
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Purchase, RootDevice};
-use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::skip::SkipCode;
+use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 use curfew_core::timetable::Desired;
 
 use crate::support::{
-    CONFIGURATION, Cloud, SETTLING, detail, note, paris, said, scenario, schedule_set,
+    CONFIGURATION, Cloud, SETTLING, detail, note, outcome, paris, scenario, schedule_set,
 };
 
-/// What is said of a running machine with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
+/// Plans for a running instance with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
 fn in_the_evening(
     configuration: &str,
     tags: &[(&str, &str)],
@@ -24,7 +24,7 @@ fn in_the_evening(
         prepare(cloud);
         cloud.until("2026-11-23 20:00:10");
         let plan = cloud.pass();
-        assert_eq!((said(&plan).as_str(), detail(&plan)), (reason, sentence));
+        assert_eq!((outcome(&plan).as_str(), detail(&plan)), (reason, sentence));
         assert_eq!(cloud.state(&web), Running);
         assert_eq!(cloud.last(&web), "", "what is left alone is not written to");
     });
@@ -42,19 +42,19 @@ fn without_a_tag_or_a_match_it_is_unmanaged() {
 }
 
 #[test]
-fn where_no_schedule_manages_an_override_wants_nothing() {
+fn an_override_without_a_schedule_has_no_desired_state() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let override_ = "running since 2026-11-23T17:00:00Z until 2026-11-23T22:00:00Z by alice";
         let web = cloud.add("web", Stopped, &[(OVERRIDE_TAG, override_)]);
         let seen = cloud.assess(&web);
         assert_eq!(seen.desired, Desired::Unmanaged);
         assert_eq!(seen.override_.unwrap().to_string(), override_);
-        assert_eq!(said(&cloud.pass()), "unmanaged");
+        assert_eq!(outcome(&cloud.pass()), "unmanaged");
     });
 }
 
 #[test]
-fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
+fn a_schedule_without_effect_is_warned_about_by_its_key() {
     let schedule_set = schedule_set(
         r#"
         [schedules.office]
@@ -75,7 +75,7 @@ fn a_schedule_that_never_does_anything_is_warned_about_by_its_key() {
 }
 
 #[test]
-fn none_opts_out() {
+fn the_tag_value_none_opts_out() {
     in_the_evening(
         CONFIGURATION,
         &[("Schedule", "None")],
@@ -98,11 +98,11 @@ fn an_unknown_schedule_is_named_with_those_that_exist() {
 }
 
 #[test]
-fn a_schedule_in_the_tag_manages() {
+fn an_inline_schedule_manages_the_instance() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running(" Mon-Fri 08:00-20:00 Europe/Paris ");
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule inline");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule inline");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T19:00:00Z stop schedule inline pending"
@@ -111,7 +111,7 @@ fn a_schedule_in_the_tag_manages() {
 }
 
 #[test]
-fn a_schedule_in_the_tag_that_cant_be_read_is_explained() {
+fn a_malformed_inline_schedule_is_explained() {
     in_the_evening(
         CONFIGURATION,
         &[("Schedule", "Mon-Fri 08:00-25:00 Europe/Pariss")],
@@ -149,7 +149,7 @@ fn a_match_manages_and_the_tag_comes_first() {
             cloud.add("web", Running, &tags);
             cloud.pass();
             cloud.until("2026-11-23 20:00:10");
-            assert_eq!(said(&cloud.pass()), format!("stop: schedule {by}"));
+            assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {by}"));
         });
     }
 }
@@ -166,7 +166,7 @@ fn two_matches_are_ambiguous_and_never_guessed() {
 }
 
 #[test]
-fn half_a_match_is_none() {
+fn all_tags_of_a_match_are_required() {
     in_the_evening(
         MATCHERS,
         &[("Team", "blue"), ("Tier", "10"), ("Schedule", "dev")],
@@ -177,7 +177,7 @@ fn half_a_match_is_none() {
 }
 
 #[test]
-fn what_another_tool_manages_is_left_to_it() {
+fn an_instance_managed_by_another_tool_is_skipped() {
     for (key, value, reason, owner) in [
         (
             "aws:autoscaling:groupName",
@@ -254,7 +254,7 @@ fn what_another_tool_manages_is_left_to_it() {
 }
 
 #[test]
-fn what_is_managed_and_named_by_its_id_is_acted_on() {
+fn an_instance_of_another_tool_is_acted_on_if_named_by_its_id() {
     let group = ("aws:autoscaling:groupName", "workers");
     let remark = "named by its id, although the Auto Scaling group `workers` manages it";
     let listed = r#"
@@ -272,32 +272,32 @@ fn what_is_managed_and_named_by_its_id_is_acted_on() {
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         assert_eq!(plan.skipped[0].reason.code(), SkipCode::AutoScalingGroup);
     });
-    // A request and an override name it as well; what the schedule wants afterwards is not theirs to say.
+    // A request and an override name it as well, but only for their own action.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
-        let until = Lasting::Until(paris("2026-11-23 21:00"));
-        let plan = cloud.ask(&web, Ask::Stop(until));
+        let until = RequestDuration::Until(paris("2026-11-23 21:00"));
+        let plan = cloud.pass_with_request(&web, RequestKind::Stop(until));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         cloud.pass();
-        assert_eq!(said(&cloud.look()), "overridden");
+        assert_eq!(outcome(&cloud.planned()), "overridden");
         cloud.until("2026-11-23 21:00:10");
-        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        assert_eq!(outcome(&cloud.planned()), "auto_scaling_group");
     });
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.add("web", Running, &[group, ("Schedule", "office")]);
-        let plan = cloud.ask(&web, Ask::Stop(Lasting::NextEdge));
+        let plan = cloud.pass_with_request(&web, RequestKind::Stop(RequestDuration::NextEdge));
         assert_eq!(plan.steps[0].note.as_deref(), Some(remark));
         cloud.wait(SETTLING);
         assert_eq!(cloud.pass().steps.len(), 1, "it is recorded as done");
-        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        assert_eq!(outcome(&cloud.planned()), "auto_scaling_group");
         cloud.until("2026-11-24 08:00:10");
-        assert_eq!(said(&cloud.look()), "auto_scaling_group");
+        assert_eq!(outcome(&cloud.planned()), "auto_scaling_group");
     });
 }
 
 #[test]
-fn what_would_not_survive_a_stop_is_never_stopped() {
+fn an_instance_that_would_not_survive_a_stop_is_never_stopped() {
     let tags = [("Schedule", "strict")];
     let each = |change: fn(&mut curfew_core::instance::Instance)| {
         move |cloud: &mut Cloud| {
@@ -324,80 +324,80 @@ fn what_would_not_survive_a_stop_is_never_stopped() {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
 #[test]
-fn what_is_never_touched_has_no_next_edge() {
+fn a_protected_instance_has_no_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         assert_eq!(
-            cloud.look().next_edge.unwrap().to_string(),
+            cloud.planned().next_edge.unwrap().to_string(),
             "2026-11-23T19:00:00Z"
         );
         cloud.machine(&web).instance.purchase = Purchase::OneTimeSpot;
-        assert_eq!(cloud.look().next_edge, None);
+        assert_eq!(cloud.planned().next_edge, None);
     });
 }
 
 #[test]
-fn a_memory_that_cant_be_read_is_mended_without_undoing_anyones_work() {
+fn a_malformed_last_tag_is_rewritten_without_undoing_manual_changes() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(LAST_TAG, "yesterday");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
-            "its schedule has asked for nothing since it was first seen; \
+            "no edge of its schedule since it was first observed; \
              the tag `curfew:last` is `yesterday`, which Curfew can't read; it should look like \
              `2026-11-23T19:00:00Z stop schedule NAME`; the tag is rewritten, and its newest edge counts as applied"
         );
         assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
-        assert_eq!(said(&cloud.pass()), "nothing_due");
+        assert_eq!(outcome(&cloud.pass()), "nothing_due");
     });
 }
 
 #[test]
-fn an_enforced_schedule_mends_a_memory_too_and_says_so() {
+fn an_enforced_schedule_rewrites_a_malformed_last_tag_with_a_note() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.stopped("strict");
         cloud.machine(&web).tag(LAST_TAG, "");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert!(note(&plan).contains("the tag `curfew:last` is ``, which Curfew can't read"));
         cloud.machine(&web).tag(LAST_TAG, "2026-11-23 stop");
-        cloud.person_starts(&web).wait(SETTLING);
+        cloud.start_by_hand(&web).wait(SETTLING);
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "stop: schedule strict");
+        assert_eq!(outcome(&plan), "stop: schedule strict");
         assert!(note(&plan).starts_with("the tag `curfew:last` is `2026-11-23 stop`"));
     });
 }
 
 #[test]
-fn a_memory_of_the_far_future_is_no_memory() {
+fn a_last_tag_of_the_far_future_is_rewritten() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud
             .machine(&web)
             .tag(LAST_TAG, "2062-11-23T19:00:00Z stop schedule office");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "record: adopted");
+        assert_eq!(outcome(&plan), "record: adopted");
         assert_eq!(
             note(&plan),
-            "its schedule has asked for nothing since it was first seen; \
+            "no edge of its schedule since it was first observed; \
              the tag `curfew:last` is of 2062-11-23T19:00:00Z, which is yet to come; \
              the tag is rewritten, and its newest edge counts as applied"
         );
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
 #[test]
-fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
+fn a_last_tag_of_a_clock_ten_minutes_fast_is_accepted() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.stopped("office");
         cloud
@@ -405,17 +405,17 @@ fn a_memory_of_a_clock_that_is_ten_minutes_fast_is_believed() {
             .machine(&web)
             .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
         assert_eq!(
-            said(&cloud.pass()),
+            outcome(&cloud.pass()),
             "as_desired",
             "decided at 20:00, which is when it is of"
         );
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }
 
 #[test]
-fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
+fn a_last_tag_is_accepted_up_to_an_hour_ahead() {
     for (time, expected) in [
         ("2026-11-23 19:00", "as_desired"),
         ("2026-11-23 18:59", "record: adopted"),
@@ -425,70 +425,73 @@ fn a_memory_is_believed_for_an_hour_ahead_and_no_longer() {
             cloud
                 .machine(&web)
                 .tag(LAST_TAG, "2026-11-23T19:00:00Z stop schedule office");
-            assert_eq!(said(&cloud.pass()), expected, "{time}");
+            assert_eq!(outcome(&cloud.pass()), expected, "{time}");
         });
     }
 }
 
 #[test]
-fn an_override_that_cant_be_read_keeps_hands_off_until_someone_mends_it() {
+fn a_malformed_override_blocks_all_actions_until_corrected() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             cloud.machine(&web).tag(OVERRIDE_TAG, "till tomorrow");
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "malformed_override");
+            assert_eq!(outcome(&plan), "malformed_override");
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:override` is `till tomorrow`, which Curfew can't read; \
-                 it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; mend or remove it"
+                 it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; correct or remove it"
             );
             assert_eq!(plan.next_edge, None, "nothing is due for it until then");
             cloud.machine(&web).instance.tags.remove(OVERRIDE_TAG);
-            assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
+            assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {schedule}"));
         });
     }
 }
 
 #[test]
-fn a_request_that_cant_be_read_keeps_hands_off_until_someone_asks_again() {
+fn a_malformed_request_blocks_all_actions_until_replaced() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             cloud.machine(&web).tag(REQUEST_TAG, "please stop");
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "malformed_request");
+            assert_eq!(outcome(&plan), "malformed_request");
             assert_eq!(
                 detail(&plan),
                 "the tag `curfew:request` is `please stop`, which Curfew can't read; \
-                 it should look like `2026-11-23T20:15:00Z start by WHO`; mend or remove it, or ask again"
+                 it should look like `2026-11-23T20:15:00Z start by WHO`; correct or remove it, or send a new request"
             );
             assert_eq!((plan.next_edge, plan.outdated_at), (None, None));
-            assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
+            assert_eq!(outcome(&cloud.request_stop(&web)), "stop: request by alice");
         });
     }
-    // Also by an override, which replaces it.
+    // An override replaces it too.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud
             .machine(&web)
             .tag(REQUEST_TAG, "2062-11-23T20:15:00Z start by bob");
-        assert_eq!(said(&cloud.look()), "malformed_request");
-        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 22:00"))));
+        assert_eq!(outcome(&cloud.planned()), "malformed_request");
+        cloud.pass_with_request(
+            &web,
+            RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 22:00"))),
+        );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: override by alice");
+        assert_eq!(outcome(&cloud.pass()), "record: override by alice");
         assert_eq!(cloud.request(&web), "2026-11-23T18:00:00Z start by alice");
     });
 }
 
 #[test]
-fn a_request_for_what_is_not_managed_does_nothing() {
+fn a_request_for_an_unmanaged_instance_does_nothing() {
     for schedule in ["none", "offcie", ""] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
-            assert!(cloud.ask_stop(&web).steps.is_empty());
+            assert!(cloud.request_stop(&web).steps.is_empty());
             assert_eq!(cloud.state(&web), Running);
         });
     }

@@ -1,29 +1,29 @@
-//! Holds: in force they win at every pass, and their end is an edge.
+//! Overrides: in force they apply at every pass, and their end is an edge.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 
-use crate::support::{CONFIGURATION, SETTLING, Trouble, detail, note, paris, said, scenario};
+use crate::support::{CONFIGURATION, Failure, SETTLING, detail, note, outcome, paris, scenario};
 
-fn running_until(time: &str) -> Ask {
-    Ask::Start(Lasting::Until(paris(time)))
+fn running_until(time: &str) -> RequestKind {
+    RequestKind::Start(RequestDuration::Until(paris(time)))
 }
 
-fn stopped_until(time: &str) -> Ask {
-    Ask::Stop(Lasting::Until(paris(time)))
+fn stopped_until(time: &str) -> RequestKind {
+    RequestKind::Stop(RequestDuration::Until(paris(time)))
 }
 
-fn ignored_until(time: &str) -> Ask {
-    Ask::Ignore { until: paris(time) }
+fn ignored_until(time: &str) -> RequestKind {
+    RequestKind::Ignore { until: paris(time) }
 }
 
 #[test]
-fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
+fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
-            let plan = cloud.ask(&web, running_until("2026-11-23 22:00"));
-            assert_eq!(said(&plan), "record: override by alice");
+            let plan = cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
+            assert_eq!(outcome(&plan), "record: override by alice");
             let override_ =
                 "running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by alice";
             assert_eq!(cloud.override_(&web), override_);
@@ -34,20 +34,20 @@ fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
             cloud.wait(SETTLING).pass();
             cloud.until("2026-11-23 20:00");
             let plan = cloud.pass();
-            assert_eq!(said(&plan), "overridden");
+            assert_eq!(outcome(&plan), "overridden");
             assert_eq!(
                 detail(&plan),
-                "alice holds it running until 2026-11-23T21:00:00Z"
+                "an override by alice keeps it running until 2026-11-23T21:00:00Z"
             );
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
             assert_eq!(plan.outdated_at, plan.next_edge);
-            // A person does not win against an override.
-            cloud.person_stops(&web).wait(SETTLING);
-            assert_eq!(said(&cloud.pass()), "start: override by alice");
+            // An override undoes a manual change.
+            cloud.stop_by_hand(&web).wait(SETTLING);
+            assert_eq!(outcome(&cloud.pass()), "start: override by alice");
             cloud.until("2026-11-23 21:59:59");
-            assert_eq!(said(&cloud.pass()), "overridden");
+            assert_eq!(outcome(&cloud.pass()), "overridden");
             cloud.until("2026-11-23 22:00");
-            assert_eq!(said(&cloud.pass()), format!("stop: schedule {schedule}"));
+            assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {schedule}"));
             assert_eq!(
                 cloud.override_(&web),
                 override_,
@@ -58,28 +58,28 @@ fn an_override_keeps_it_running_over_the_edge_and_its_end_is_the_edge() {
 }
 
 #[test]
-fn the_end_of_an_override_is_the_next_edge_as_soon_as_the_override_is_planned() {
+fn a_planned_override_makes_its_end_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        let plan = cloud.ask(&web, stopped_until("2026-11-23 13:00"));
+        let plan = cloud.pass_with_request(&web, stopped_until("2026-11-23 13:00"));
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 13:00")));
         cloud.wait(SETTLING);
-        let plan = cloud.ask(&web, Ask::Resume);
+        let plan = cloud.pass_with_request(&web, RequestKind::Resume);
         assert_eq!(plan.next_edge, Some(paris("2026-11-23 20:00")));
     });
 }
 
 #[test]
-fn an_override_keeps_it_stopped_over_the_edge() {
+fn an_override_keeps_the_instance_stopped_over_a_start_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        let plan = cloud.ask(&web, stopped_until("2026-11-24 10:00"));
-        assert_eq!(said(&plan), "stop: override by alice");
+        let plan = cloud.pass_with_request(&web, stopped_until("2026-11-24 10:00"));
+        assert_eq!(outcome(&plan), "stop: override by alice");
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "overridden");
+        assert_eq!(outcome(&cloud.pass()), "overridden");
         cloud.until("2026-11-24 10:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-24T09:00:00Z start schedule office pending",
@@ -89,40 +89,40 @@ fn an_override_keeps_it_stopped_over_the_edge() {
 }
 
 #[test]
-fn ignored_is_hands_off_whatever_people_do() {
+fn an_ignored_instance_is_skipped_whatever_its_state() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
-        let plan = cloud.ask(&web, ignored_until("2026-11-24 12:00"));
-        assert_eq!(said(&plan), "record: override by alice");
+        let plan = cloud.pass_with_request(&web, ignored_until("2026-11-24 12:00"));
+        assert_eq!(outcome(&plan), "record: override by alice");
         cloud.until("2026-11-23 20:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "override_ignored");
+        assert_eq!(outcome(&plan), "override_ignored");
         assert_eq!(
             detail(&plan),
-            "alice asked for hands off until 2026-11-24T11:00:00Z"
+            "an override by alice ignores it until 2026-11-24T11:00:00Z"
         );
-        cloud.person_stops(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "override_ignored");
+        cloud.stop_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "override_ignored");
         cloud.until("2026-11-24 12:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule strict");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule strict");
     });
 }
 
 #[test]
-fn an_override_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the_pass() {
+fn the_end_of_an_override_without_effect_is_recorded_and_outdates_the_plan() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, running_until("2026-11-23 13:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 13:00"));
         let plan = cloud.wait(SETTLING).pass();
         assert_eq!(plan.outdated_at, Some(paris("2026-11-23 13:00")));
         cloud.until("2026-11-23 13:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T12:00:00Z start schedule night-stop",
             "as it is"
         );
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -131,18 +131,18 @@ fn an_override_that_ends_where_nothing_changes_is_recorded_and_is_the_end_of_the
 fn an_edge_of_a_stop_only_schedule_that_passed_during_the_override_is_due_at_its_end() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 21:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "overridden");
+        assert_eq!(outcome(&plan), "overridden");
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 22:00")),
             "the stop that passed at 20:00 is due then"
         );
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule night-stop");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T21:00:00Z stop schedule night-stop pending"
@@ -156,9 +156,9 @@ fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_override_is_not_d
         let web = cloud.running("night-stop");
         cloud.until("2026-11-23 20:00").pass();
         cloud.wait(SETTLING);
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -167,44 +167,44 @@ fn an_edge_of_a_stop_only_schedule_that_was_applied_before_the_override_is_not_d
 fn the_end_of_an_override_missed_by_an_outage_is_caught_up() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-24 03:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
 #[test]
-fn an_ended_override_waits_while_its_instance_is_in_flight() {
+fn the_end_of_an_override_waits_while_the_instance_is_in_transition() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, stopped_until("2026-11-23 22:00"));
-        cloud.until("2026-11-23 21:59:50").person_starts(&web);
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 22:00"));
+        cloud.until("2026-11-23 21:59:50").start_by_hand(&web);
         cloud.until("2026-11-23 22:00");
-        assert_eq!(said(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "in_flight");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
 #[test]
-fn an_end_that_was_applied_is_inert() {
+fn an_applied_override_end_is_not_applied_again() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 22:00").pass();
         cloud.wait(SETTLING).pass();
-        cloud.person_starts(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        cloud.start_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         assert_eq!(cloud.state(&web), Running);
     });
 }
 
 #[test]
-fn a_second_override_within_a_second_and_one_over_the_end_of_another_stand() {
+fn a_second_override_within_a_second_and_one_over_the_end_of_another_are_in_force() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, stopped_until("2026-11-23 22:00"));
-        cloud.ask(&web, running_until("2026-11-23 23:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 23:00"));
         assert_eq!(
             cloud.override_(&web),
             "running since 2026-11-23T18:00:01Z until 2026-11-23T22:00:00Z by alice",
@@ -213,13 +213,13 @@ fn a_second_override_within_a_second_and_one_over_the_end_of_another_stand() {
         cloud.wait(SETTLING).pass();
         cloud.wait(SETTLING).pass();
         assert_eq!(cloud.state(&web), Running);
-        // A pass that saw the first one end deletes nothing of a new one.
+        // A pass that observed the end of the first one deletes nothing of a new one.
         cloud.until("2026-11-23 22:59:59");
-        cloud.ask(&web, running_until("2026-11-24 03:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-24 03:00"));
         cloud.until("2026-11-23 23:00").pass();
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-24 02:59");
-        assert_eq!(said(&cloud.pass()), "overridden");
+        assert_eq!(outcome(&cloud.pass()), "overridden");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -228,24 +228,24 @@ fn a_second_override_within_a_second_and_one_over_the_end_of_another_stand() {
 fn a_plain_stop_ends_a_long_override_for_good() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-25 12:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-25 12:00"));
         cloud.until("2026-11-23 14:00");
-        assert_eq!(said(&cloud.ask_stop(&web)), "stop: request by alice");
+        assert_eq!(outcome(&cloud.request_stop(&web)), "stop: request by alice");
         cloud.wait(SETTLING).pass();
-        let plan = cloud.look();
-        assert_eq!(said(&plan), "as_desired");
+        let plan = cloud.planned();
+        assert_eq!(outcome(&plan), "as_desired");
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 20:00")),
             "the end of the override is none"
         );
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
         cloud.until("2026-11-25 11:00").pass();
         cloud.until("2026-11-25 12:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(
             cloud.last(&web),
             "2026-11-25T07:00:00Z start schedule office",
@@ -256,101 +256,101 @@ fn a_plain_stop_ends_a_long_override_for_good() {
 
 #[test]
 fn an_override_over_an_edge_at_its_very_end_leaves_that_edge_due() {
-    // A stop at 20:00 without an opinion afterwards, and "keep it up until 20:00".
+    // A stop at 20:00 without a desired state afterwards, and an override that keeps it running until 20:00.
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, running_until("2026-11-23 20:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 20:00"));
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule night-stop");
     });
 }
 
 #[test]
-fn the_end_of_an_override_is_applied_although_the_memory_cant_be_read() {
+fn the_end_of_an_override_is_applied_although_the_last_tag_is_malformed() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, running_until("2026-11-23 22:00"));
+        cloud.pass_with_request(&web, running_until("2026-11-23 22:00"));
         cloud.machine(&web).tag("curfew:last", "?");
         cloud.until("2026-11-23 22:00");
         let plan = cloud.pass();
-        assert_eq!(said(&plan), "stop: schedule office");
+        assert_eq!(outcome(&plan), "stop: schedule office");
         assert!(note(&plan).starts_with("the tag `curfew:last` is `?`"));
     });
 }
 
 #[test]
-fn an_override_is_placed_first_so_that_a_failed_call_is_tried_again() {
+fn an_override_is_written_before_the_call_so_that_a_failed_call_is_retried() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
-        cloud.trouble = Some(Trouble::CallsFail);
-        cloud.ask(&web, stopped_until("2026-11-23 19:30"));
+        cloud.failure = Some(Failure::CallsFail);
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 19:30"));
         assert_eq!(cloud.state(&web), Running);
-        assert_eq!(said(&cloud.pass()), "stop: override by alice");
+        assert_eq!(outcome(&cloud.pass()), "stop: override by alice");
     });
 }
 
 #[test]
-fn an_override_asked_for_in_flight_is_kept_by_a_later_pass() {
+fn an_override_during_a_transition_is_applied_by_a_later_pass() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
-        let plan = cloud.ask(&web, stopped_until("2026-11-23 10:00"));
-        assert_eq!(said(&plan), "record: override by alice");
+        let plan = cloud.pass_with_request(&web, stopped_until("2026-11-23 10:00"));
+        assert_eq!(outcome(&plan), "record: override by alice");
         assert_eq!(
             note(&plan),
             "it is pending now; a later pass makes it stopped"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "stop: override by alice");
+        assert_eq!(outcome(&cloud.pass()), "stop: override by alice");
         cloud.until("2026-11-23 10:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
     });
 }
 
 #[test]
-fn an_override_that_stops_an_instance_ends_the_start_before_it() {
-    // On a schedule without an opinion nothing is due at the end of this override: not the start that was never verified either.
+fn an_override_that_stops_an_instance_supersedes_an_earlier_start() {
+    // On a schedule without a desired state nothing is due at the end of this override, and neither is the unverified start.
     scenario(CONFIGURATION, "2026-11-23 09:00", |cloud| {
         let web = cloud.stopped("night-stop");
-        cloud.ask_start(&web);
+        cloud.request_start(&web);
         cloud.wait(SETTLING);
-        cloud.ask(&web, stopped_until("2026-11-23 11:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-23 11:00"));
         cloud.until("2026-11-23 11:00").pass();
         assert_eq!(cloud.state(&web), Stopped);
     });
 }
 
 #[test]
-fn resuming_ends_the_override_and_does_what_the_schedule_wants() {
+fn resume_ends_the_override_and_applies_the_schedule() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
-        cloud.ask(&web, stopped_until("2026-11-24 12:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "start: request by alice"
         );
         assert_eq!(cloud.request(&web), "2026-11-23T13:00:00Z start by alice");
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "record: request by alice");
-        // Without an override it gives the schedule back what somebody changed by hand.
-        cloud.person_stops(&web).wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "record: request by alice");
+        // Without an override it undoes a manual change.
+        cloud.stop_by_hand(&web).wait(SETTLING);
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "start: request by alice"
         );
     });
 }
 
 #[test]
-fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
+fn resume_without_a_desired_state_keeps_the_current_state() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("night-stop");
-        cloud.ask(&web, stopped_until("2026-11-24 12:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-24 12:00"));
         cloud.until("2026-11-23 14:00");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "record: request by alice"
         );
         cloud.wait(SETTLING).pass();
@@ -363,12 +363,12 @@ fn resuming_what_nothing_is_due_for_leaves_the_state_as_it_is() {
 }
 
 #[test]
-fn resuming_mends_an_override_that_cant_be_read() {
+fn resume_replaces_a_malformed_override() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag("curfew:override", "?");
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "stop: request by alice"
         );
         assert_eq!(
@@ -379,19 +379,19 @@ fn resuming_mends_an_override_that_cant_be_read() {
 }
 
 #[test]
-fn resuming_in_flight_is_finished_by_a_later_pass() {
+fn resume_during_a_transition_is_completed_by_a_later_pass() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();
-        cloud.ask(&web, stopped_until("2026-11-24 12:00"));
+        cloud.pass_with_request(&web, stopped_until("2026-11-24 12:00"));
         assert_eq!(cloud.state(&web), Stopping);
-        let plan = cloud.ask(&web, Ask::Resume);
-        assert_eq!(said(&plan), "record: request by alice");
+        let plan = cloud.pass_with_request(&web, RequestKind::Resume);
+        assert_eq!(outcome(&plan), "record: request by alice");
         assert_eq!(
             note(&plan),
             "it is stopping now; a later pass makes it running"
         );
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "start: request by alice");
+        assert_eq!(outcome(&cloud.pass()), "start: request by alice");
     });
 }

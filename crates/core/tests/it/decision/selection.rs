@@ -1,15 +1,16 @@
-//! From what a command names to the instances that it changes or shows, and what is refused before anything is done.
+//! The selection of a command's instances, and the selectors that are refused before anything is done.
 
 use std::collections::BTreeSet;
 
 use curfew_core::instance::{Instance, InstanceState::*, RootDevice};
 use curfew_core::select::{
-    DEFAULT_LIMIT, Reach, Seen, SelectError, TagFilter, Targets, for_change, for_status,
+    DEFAULT_LIMIT, EvaluatedInstance, InstanceSelector, SelectError, SelectionScope, TagFilter,
+    for_change, for_status,
 };
 use curfew_core::world::World;
 use jiff::Timestamp;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, paris, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, paris, schedule_set};
 
 const GROUP: &str = "aws:autoscaling:groupName";
 
@@ -19,7 +20,7 @@ fn fleet() -> Cloud {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let team = ("Team", "web");
     cloud.add("one", Running, &[("Schedule", "office"), team]);
@@ -45,47 +46,47 @@ const OUT: &str = "i-00000005";
 const STORE: &str = "i-00000006";
 const MEMBER: &str = "i-00000007";
 
-fn ids(ids: &[&str]) -> Targets {
-    Targets {
+fn ids(ids: &[&str]) -> InstanceSelector {
+    InstanceSelector {
         ids: ids.iter().map(|id| id.parse().unwrap()).collect(),
-        ..Targets::default()
+        ..InstanceSelector::default()
     }
 }
 
-fn schedule(name: &str) -> Targets {
-    Targets {
+fn schedule(name: &str) -> InstanceSelector {
+    InstanceSelector {
         schedules: BTreeSet::from([name.parse().unwrap()]),
-        ..Targets::default()
+        ..InstanceSelector::default()
     }
 }
 
-fn tag(filter: &str) -> Targets {
-    Targets {
+fn tag(filter: &str) -> InstanceSelector {
+    InstanceSelector {
         tags: vec![filter.parse().unwrap()],
-        ..Targets::default()
+        ..InstanceSelector::default()
     }
 }
 
-fn everything() -> Targets {
-    Targets {
-        reach: Reach::All,
-        ..Targets::default()
+fn everything() -> InstanceSelector {
+    InstanceSelector {
+        scope: SelectionScope::All,
+        ..InstanceSelector::default()
     }
 }
 
-fn named(targets: &Targets, instance: &Instance) -> bool {
+fn named(targets: &InstanceSelector, instance: &Instance) -> bool {
     targets.ids.is_empty() || targets.ids.contains(&instance.id)
 }
 
-/// The names of those that a change is for and of those it skips, among what was observed: by ids, only those.
+/// The names of the instances that a change selects and of those that it skips; if ids are given, only these are observed.
 fn change_of(
     cloud: &Cloud,
-    targets: &Targets,
+    targets: &InstanceSelector,
     limit: usize,
 ) -> Result<(Vec<String>, Vec<String>), SelectError> {
     on_seen(cloud, targets, |seen, _| {
         let selection = for_change(targets, &seen, &cloud.schedule_set, limit)?;
-        let names = |seen: &[&Seen<'_>]| -> Vec<String> {
+        let names = |seen: &[&EvaluatedInstance<'_>]| -> Vec<String> {
             seen.iter()
                 .map(|one| one.instance.name().unwrap().to_owned())
                 .collect()
@@ -96,8 +97,8 @@ fn change_of(
 
 fn on_seen<T>(
     cloud: &Cloud,
-    targets: &Targets,
-    then: impl FnOnce(Vec<Seen<'_>>, Timestamp) -> T,
+    targets: &InstanceSelector,
+    then: impl FnOnce(Vec<EvaluatedInstance<'_>>, Timestamp) -> T,
 ) -> T {
     let instances: Vec<Instance> = cloud
         .machines
@@ -106,21 +107,21 @@ fn on_seen<T>(
         .filter(|instance| named(targets, instance))
         .collect();
     let world = World::unasked(&cloud.schedule_set, &instances);
-    then(Seen::all(&world, cloud.now), cloud.now)
+    then(EvaluatedInstance::all(&world, cloud.now), cloud.now)
 }
 
-fn changed(targets: &Targets) -> (Vec<String>, Vec<String>) {
+fn changed(targets: &InstanceSelector) -> (Vec<String>, Vec<String>) {
     change_of(&fleet(), targets, DEFAULT_LIMIT).unwrap()
 }
 
-fn refused(targets: &Targets) -> String {
+fn refused(targets: &InstanceSelector) -> String {
     let error = change_of(&fleet(), targets, DEFAULT_LIMIT).unwrap_err();
     format!("{error} (absence: {})", error.claims_absence())
 }
 
 #[test]
-fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
-    assert!(Targets::default().are_unnamed());
+fn a_selector_is_unnamed_only_without_ids_schedules_tags_and_all() {
+    assert!(InstanceSelector::default().are_unnamed());
     for targets in [
         ids(&[ONE]),
         schedule("office"),
@@ -132,7 +133,7 @@ fn targets_are_unnamed_only_where_nothing_narrows_and_nothing_widens_them() {
 }
 
 #[test]
-fn ids_choose_exactly_those_and_reach_what_another_tool_owns() {
+fn ids_select_exactly_those_including_instances_of_other_tools() {
     assert_eq!(
         changed(&ids(&[TWO, MEMBER])),
         (vec!["two".into(), "member".into()], vec![])
@@ -140,7 +141,7 @@ fn ids_choose_exactly_those_and_reach_what_another_tool_owns() {
 }
 
 #[test]
-fn ids_of_what_is_not_managed_or_never_touched_refuse_the_whole_command() {
+fn an_unmanaged_or_protected_id_refuses_the_whole_command() {
     assert_eq!(
         refused(&ids(&[ONE, LOST])),
         "`i-00000004` (lost): no schedule manages it: it has no managing tag, and no schedule's `match` takes it (absence: false)"
@@ -168,7 +169,7 @@ fn unknown_ids_are_counted_and_the_first_is_named() {
 }
 
 #[test]
-fn a_schedule_chooses_what_it_manages_and_skips_what_is_never_touched() {
+fn a_schedule_selects_its_instances_and_skips_protected_ones() {
     assert_eq!(
         changed(&schedule("office")),
         (
@@ -187,7 +188,7 @@ fn a_schedule_chooses_what_it_manages_and_skips_what_is_never_touched() {
 }
 
 #[test]
-fn a_tag_skips_what_is_not_managed_as_well() {
+fn a_tag_skips_unmanaged_instances_too() {
     assert_eq!(
         changed(&tag("Team:w?b")),
         (
@@ -206,8 +207,8 @@ fn a_tag_skips_what_is_not_managed_as_well() {
 }
 
 #[test]
-fn schedules_and_tags_narrow_each_other() {
-    let targets = |schedule_name: &str, filter: &str| Targets {
+fn schedules_and_tags_are_combined_by_and() {
+    let targets = |schedule_name: &str, filter: &str| InstanceSelector {
         tags: tag(filter).tags,
         ..schedule(schedule_name)
     };
@@ -222,7 +223,7 @@ fn schedules_and_tags_narrow_each_other() {
 }
 
 #[test]
-fn all_means_all_that_is_managed() {
+fn all_selects_all_managed_instances() {
     assert_eq!(
         changed(&everything()),
         (
@@ -233,7 +234,7 @@ fn all_means_all_that_is_managed() {
 }
 
 #[test]
-fn where_all_that_fits_is_left_alone_the_command_says_so() {
+fn a_command_whose_matches_are_all_skipped_is_refused() {
     assert_eq!(
         refused(&tag("Name:member")),
         "`i-00000007` (member): the Auto Scaling group `workers` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same (absence: true)"
@@ -245,7 +246,7 @@ fn where_all_that_fits_is_left_alone_the_command_says_so() {
 }
 
 #[test]
-fn more_than_the_limit_needs_the_word_all() {
+fn more_than_the_limit_needs_all() {
     let cloud = fleet();
     assert!(change_of(&cloud, &schedule("office"), 2).is_ok());
     let error = change_of(&cloud, &schedule("office"), 1).unwrap_err();
@@ -257,9 +258,9 @@ fn more_than_the_limit_needs_the_word_all() {
 }
 
 #[test]
-fn where_nothing_is_named_the_only_managed_instance_is_meant() {
+fn an_empty_selector_selects_the_only_managed_instance() {
     let mut cloud = fleet();
-    let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+    let error = change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(
         error.to_string(),
         "which one? Curfew manages 3 instances: `i-00000001` (one), `i-00000002` (two), `i-00000003` (three)"
@@ -271,26 +272,26 @@ fn where_nothing_is_named_the_only_managed_instance_is_meant() {
         cloud.machines.remove(&id.parse().unwrap());
     }
     assert_eq!(
-        change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap(),
+        change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap(),
         (vec!["three".into()], vec![])
     );
 
     cloud.machines.remove(&THREE.parse().unwrap());
-    let error = change_of(&cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+    let error = change_of(&cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(error.to_string(), "no schedule manages any instance here");
     assert!(error.claims_absence());
     assert!(error.choices().is_empty());
 }
 
 #[test]
-fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
+fn a_long_list_of_choices_is_truncated_and_the_rest_counted() {
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-11-23 12:00"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let message = |cloud: &Cloud| {
-        let error = change_of(cloud, &Targets::default(), DEFAULT_LIMIT).unwrap_err();
+        let error = change_of(cloud, &InstanceSelector::default(), DEFAULT_LIMIT).unwrap_err();
         assert_eq!(error.choices().len(), 20);
         error.to_string()
     };
@@ -304,7 +305,7 @@ fn a_long_list_of_choices_is_cut_and_the_rest_counted() {
     assert!(message(&cloud).ends_with("`i-00000014` (web-20), and 2 more"));
 }
 
-fn shown(targets: &Targets) -> Result<(Vec<String>, usize), SelectError> {
+fn shown(targets: &InstanceSelector) -> Result<(Vec<String>, usize), SelectError> {
     let cloud = fleet();
     on_seen(&cloud, targets, |seen, _| {
         let (shown, left_out) = for_status(targets, seen, &cloud.schedule_set)?;
@@ -317,11 +318,11 @@ fn shown(targets: &Targets) -> Result<(Vec<String>, usize), SelectError> {
 }
 
 #[test]
-fn a_status_leaves_out_and_counts_what_no_schedule_manages_unless_it_is_named() {
+fn a_status_counts_unmanaged_instances_and_lists_them_only_if_selected() {
     let names =
         |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
     assert_eq!(
-        shown(&Targets::default()).unwrap(),
+        shown(&InstanceSelector::default()).unwrap(),
         (names(&["one", "two", "three", "store", "member"]), 2)
     );
     assert_eq!(
@@ -354,7 +355,7 @@ fn a_tag_filter_has_a_key_and_a_value() {
     }
     let cloud = fleet();
     let instance = &cloud.machines[&ONE.parse().unwrap()].instance;
-    let fits = |filter: &str| filter.parse::<TagFilter>().unwrap().fits(instance);
+    let fits = |filter: &str| filter.parse::<TagFilter>().unwrap().matches(instance);
     assert!(fits("Team:web"));
     assert!(fits("Name:o?e"));
     assert!(!fits("Team:data"));

@@ -1,22 +1,22 @@
-//! Single decisions at their bounds: what one pass decides of one instance, from its tags, its state and EC2's dates.
+//! Single decisions at their bounds: one pass over one instance, with given tags, state and EC2 dates.
 
 use curfew_core::instance::{InstanceState, InstanceState::*, StateReason};
-use curfew_core::memory::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
+use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG};
 use curfew_core::step::RetryChange;
 use curfew_core::timetable::Desired;
 
-use crate::support::{CONFIGURATION, Cloud, Evidence, note, paris, said, schedule_set};
+use crate::support::{CONFIGURATION, Cloud, StateDetails, note, outcome, paris, schedule_set};
 
 /// One instance on Monday 23 November 2026, or another day; Paris is an hour ahead of the tags.
 #[derive(Clone, Copy)]
 struct Case<'a> {
     schedule: &'a str,
     state: InstanceState,
-    /// When it was launched, as EC2 dates it.
+    /// EC2's launch time.
     launched: &'a str,
-    /// When a user stopped it, as EC2 dates it, if one did.
+    /// The instant of a stop by a user, as EC2 reports it.
     stopped: Option<&'a str>,
-    /// EC2's code for its latest stop, if it is not a user's.
+    /// EC2's code for the latest stop, if it was not by a user.
     reason: Option<&'a str>,
     last: Option<&'a str>,
     request: Option<&'a str>,
@@ -43,7 +43,11 @@ const STOPPED: Case<'_> = Case {
 
 impl Case<'_> {
     fn cloud(&self, now: &str) -> Cloud {
-        let mut cloud = Cloud::new(schedule_set(CONFIGURATION), paris(now), Evidence::Kept);
+        let mut cloud = Cloud::new(
+            schedule_set(CONFIGURATION),
+            paris(now),
+            StateDetails::Reported,
+        );
         let web = cloud.add("web", self.state, &[("Schedule", self.schedule)]);
         let machine = cloud.machine(&web);
         for (key, value) in [
@@ -71,26 +75,26 @@ impl Case<'_> {
         cloud
     }
 
-    /// The decision, and what is remembered with it: `stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]`.
+    /// The decision, and the `curfew:last` that it writes: `stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]`.
     fn at(&self, now: &str) -> String {
-        let plan = self.cloud(now).look();
+        let plan = self.cloud(now).planned();
         let last = plan
             .steps
             .first()
-            .and_then(|step| step.remember.last.as_ref());
+            .and_then(|step| step.tag_changes.last.as_ref());
         match last {
-            Some(last) => format!("{} [{last}]", said(&plan)),
-            None => said(&plan),
+            Some(last) => format!("{} [{last}]", outcome(&plan)),
+            None => outcome(&plan),
         }
     }
 
-    /// The action, and what becomes of the memory of earlier tries.
+    /// The action, and the change to `curfew:retry`.
     fn retry_at(&self, now: &str) -> String {
-        let plan = self.cloud(now).look();
+        let plan = self.cloud(now).planned();
         let Some(step) = plan.steps.first() else {
-            return said(&plan);
+            return outcome(&plan);
         };
-        let retry = match &step.remember.retry {
+        let retry = match &step.tag_changes.retry {
             RetryChange::Keep => "keeps it".to_owned(),
             RetryChange::Clear => "clears it".to_owned(),
             RetryChange::Set(retry) => retry.to_string(),
@@ -99,12 +103,12 @@ impl Case<'_> {
     }
 
     fn note_at(&self, now: &str) -> String {
-        note(&self.cloud(now).look()).to_owned()
+        note(&self.cloud(now).planned()).to_owned()
     }
 }
 
 #[test]
-fn a_pending_word_that_nothing_shows_any_more_is_applied_all_the_same() {
+fn a_pending_directive_without_its_source_is_applied() {
     let remembered = Case {
         last: Some("2026-11-23T19:30:00Z stop request by alice pending"),
         ..RUNNING
@@ -115,7 +119,7 @@ fn a_pending_word_that_nothing_shows_any_more_is_applied_all_the_same() {
         ..RUNNING
     };
     assert_eq!(done.at("2026-11-23 21:00"), "left_alone");
-    // Neither is it forgotten for the end of an older override, where the schedule wants nothing.
+    // The end of an older override does not clear it if the schedule has no desired state.
     let after_an_override = Case {
         schedule: "night-stop",
         last: Some("2026-11-23T14:00:01Z stop request by alice pending"),
@@ -129,7 +133,7 @@ fn a_pending_word_that_nothing_shows_any_more_is_applied_all_the_same() {
 }
 
 #[test]
-fn an_enforced_schedule_holds_to_its_edge_although_the_memory_is_newer() {
+fn an_enforced_schedule_applies_its_edge_although_the_last_tag_is_newer() {
     let newer = Case {
         schedule: "strict",
         last: Some("2026-11-23T19:30:00Z start request by alice"),
@@ -139,7 +143,7 @@ fn an_enforced_schedule_holds_to_its_edge_although_the_memory_is_newer() {
 }
 
 #[test]
-fn a_request_stands_on_an_enforced_schedule_alone() {
+fn a_request_is_in_force_only_on_an_enforced_schedule() {
     for (schedule, stands) in [("strict", true), ("office", false)] {
         let asked = Case {
             schedule,
@@ -161,7 +165,7 @@ fn a_request_stands_on_an_enforced_schedule_alone() {
 }
 
 #[test]
-fn a_word_has_settled_15_seconds_after_it_and_after_the_state() {
+fn a_directive_settles_15_seconds_after_its_instant_and_its_state() {
     let stopped = Case {
         last: Some("2026-11-23T19:00:00Z stop schedule office pending"),
         stopped: Some("2026-11-23 18:00:00"),
@@ -190,7 +194,7 @@ fn a_word_has_settled_15_seconds_after_it_and_after_the_state() {
 }
 
 #[test]
-fn an_end_that_leaves_the_state_as_it_is_needs_no_settling() {
+fn an_override_end_without_an_action_settles_at_once() {
     let over = Case {
         schedule: "night-stop",
         last: Some("2026-11-23T10:00:00Z start override by alice"),
@@ -204,7 +208,7 @@ fn an_end_that_leaves_the_state_as_it_is_needs_no_settling() {
 }
 
 #[test]
-fn only_the_same_word_again_is_a_repetition() {
+fn only_the_same_directive_is_a_repeat() {
     let superseded = Case {
         last: Some("2026-11-23T07:00:00Z start schedule office pending"),
         ..RUNNING
@@ -233,7 +237,7 @@ fn only_the_same_word_again_is_a_repetition() {
 }
 
 #[test]
-fn what_a_user_did_counts_from_15_seconds_after_the_word() {
+fn a_user_change_counts_from_15_seconds_after_the_directive() {
     let start = "start: schedule office [2026-11-23T07:00:00Z start schedule office pending]";
     let record = "record: schedule office [2026-11-23T07:00:00Z start schedule office]";
     for (stopped, expected) in [
@@ -263,7 +267,7 @@ fn what_a_user_did_counts_from_15_seconds_after_the_word() {
 }
 
 #[test]
-fn what_a_user_did_after_a_request_that_no_pass_saw_does_not_count() {
+fn a_user_change_after_an_unobserved_request_does_not_count() {
     let asked = Case {
         last: Some("2026-11-23T19:00:00Z stop schedule office"),
         request: Some("2026-11-23T19:30:00Z start by alice"),
@@ -274,7 +278,7 @@ fn what_a_user_did_after_a_request_that_no_pass_saw_does_not_count() {
         asked.at("2026-11-23 21:00"),
         "start: request by alice [2026-11-23T19:30:00Z start request by alice pending]"
     );
-    // Once it was applied and not yet seen, it does.
+    // It counts once the request was applied and its state was not observed yet.
     let applied = Case {
         last: Some("2026-11-23T19:30:00Z start request by alice pending"),
         ..asked
@@ -286,7 +290,7 @@ fn what_a_user_did_after_a_request_that_no_pass_saw_does_not_count() {
 }
 
 #[test]
-fn what_is_shut_down_from_inside_after_a_start_of_ours_did_run() {
+fn an_os_shutdown_after_curfews_start_counts_as_started() {
     let inside = Case {
         last: Some("2026-11-23T07:00:00Z start schedule office pending"),
         launched: "2026-11-23 07:00:05",
@@ -308,7 +312,7 @@ fn what_is_shut_down_from_inside_after_a_start_of_ours_did_run() {
         ..inside
     };
     assert_eq!(failed.at("2026-11-23 09:00"), again);
-    // An edge that no pass applied was not what ran.
+    // An edge that no pass applied did not start it.
     let missed = Case {
         last: Some("2026-11-20T19:00:00Z stop schedule office"),
         ..inside
@@ -320,7 +324,7 @@ fn what_is_shut_down_from_inside_after_a_start_of_ours_did_run() {
 }
 
 #[test]
-fn convergence_is_for_what_was_never_acted_on() {
+fn only_instances_never_acted_on_converge() {
     let eager = Case {
         schedule: "eager",
         stopped: Some("2026-11-23 08:00:00"),
@@ -370,7 +374,7 @@ fn convergence_makes_no_old_request_due() {
 }
 
 #[test]
-fn at_first_sight_an_edge_of_the_last_minute_is_due_if_it_came_after_the_launch() {
+fn at_adoption_an_edge_of_the_last_minute_is_due_if_after_the_launch() {
     let stop = "stop: schedule office [2026-11-23T19:00:00Z stop schedule office pending]";
     let past = "record: adopted [2026-11-23T19:00:00Z stop adopted]";
     for (launched, now, expected) in [
@@ -388,7 +392,7 @@ fn at_first_sight_an_edge_of_the_last_minute_is_due_if_it_came_after_the_launch(
 }
 
 #[test]
-fn an_edge_at_the_very_beginning_of_an_override_is_not_due_at_its_end() {
+fn an_edge_at_the_start_of_an_override_is_not_due_at_its_end() {
     for (since, expected) in [
         (
             "2026-11-23T19:00:00Z",
@@ -433,7 +437,7 @@ fn only_a_newer_request_ends_an_override() {
 }
 
 #[test]
-fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
+fn an_instance_of_another_tool_is_acted_on_only_for_an_open_request() {
     let decided = |schedule: &str, last: &str, request: &str| {
         let case = Case {
             schedule,
@@ -446,7 +450,7 @@ fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
         cloud
             .machine(&web)
             .tag("aws:autoscaling:groupName", "workers");
-        said(&cloud.look())
+        outcome(&cloud.planned())
     };
     let request = "2026-11-23T18:30:00Z stop by alice";
     for (last, expected) in [
@@ -469,13 +473,13 @@ fn what_another_tool_owns_is_acted_on_for_an_open_request_alone() {
     ] {
         assert_eq!(decided("office", last, request), expected, "{last}");
     }
-    // An enforced schedule holds to a request, but not where the group may have undone it.
+    // An enforced schedule applies a request at every pass, except where the group may have undone it.
     let done = "2026-11-23T18:30:00Z stop request by alice";
     assert_eq!(decided("strict", done, request), "auto_scaling_group");
 }
 
 #[test]
-fn fifty_tags_leave_no_room_for_a_memory_and_aws_own_do_not_count() {
+fn fifty_tags_without_those_of_aws_leave_no_room_for_a_state_tag() {
     let decided = |own: usize, aws: usize, last: Option<&str>| {
         let case = Case { last, ..RUNNING };
         let mut cloud = case.cloud("2026-11-23 20:00:30");
@@ -488,7 +492,7 @@ fn fifty_tags_leave_no_room_for_a_memory_and_aws_own_do_not_count() {
         for number in 0..aws {
             machine.tag(&format!("aws:t{number}"), "x");
         }
-        said(&cloud.look())
+        outcome(&cloud.planned())
     };
     let known = Some("2026-11-23T07:00:00Z start schedule office");
     assert_eq!(decided(49, 5, None), "stop: schedule office");
@@ -498,7 +502,7 @@ fn fifty_tags_leave_no_room_for_a_memory_and_aws_own_do_not_count() {
 }
 
 #[test]
-fn a_next_try_is_believed_as_far_ahead_as_waits_and_clocks_allow() {
+fn a_next_attempt_is_accepted_up_to_the_longest_wait_and_clock_difference() {
     for (next, expected) in [
         ("2026-11-23T12:30:00Z", "waiting_to_retry"),
         (
@@ -518,7 +522,7 @@ fn a_next_try_is_believed_as_far_ahead_as_waits_and_clocks_allow() {
 }
 
 #[test]
-fn tries_are_counted_where_what_ec2_accepts_may_come_to_nothing() {
+fn attempts_are_counted_if_an_accepted_call_may_fail() {
     let stop =
         "2026-11-23T19:00:00Z stop 1x Code first 2026-11-23T19:00:00Z next 2026-11-23T19:01:00Z";
     let refused = Case {
@@ -560,7 +564,7 @@ fn tries_are_counted_where_what_ec2_accepts_may_come_to_nothing() {
 }
 
 #[test]
-fn an_early_try_is_remembered_for_the_minute_before_its_edge() {
+fn an_early_attempt_is_kept_for_the_minute_before_its_edge() {
     let stop =
         "2026-11-23T19:00:00Z stop 1x Code first 2026-11-23T18:59:30Z next 2026-11-23T19:00:30Z";
     let early = Case {
@@ -582,7 +586,7 @@ fn an_early_try_is_remembered_for_the_minute_before_its_edge() {
 }
 
 #[test]
-fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
+fn stale_attempts_are_cleared_with_the_cause_in_force() {
     let stale =
         "2026-11-20T19:00:00Z stop 1x Code first 2026-11-20T19:00:00Z next 2026-11-20T19:01:00Z";
     let held = Case {
@@ -601,7 +605,7 @@ fn earlier_tries_are_forgotten_in_the_name_of_what_is_in_force() {
 }
 
 #[test]
-fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
+fn a_directive_without_an_edge_is_dated_by_its_first_attempt() {
     let configuration = r#"
         [schedules.party]
         timezone = "Europe/Paris"
@@ -613,13 +617,19 @@ fn an_edge_that_no_schedule_dates_is_dated_by_its_first_try() {
         let mut cloud = Cloud::new(
             schedule_set(configuration),
             paris("2026-11-23 12:00"),
-            Evidence::Kept,
+            StateDetails::Reported,
         );
         let web = cloud.add("web", Running, &[("Schedule", "party")]);
         let retry = format!("{edge} {action} 1x Code first {edge} next 2026-11-23T10:01:00Z");
         cloud.machine(&web).tag(RETRY_TAG, &retry);
-        let plan = cloud.look();
-        plan.steps[0].remember.last.as_ref().unwrap().at.to_string()
+        let plan = cloud.planned();
+        plan.steps[0]
+            .tag_changes
+            .last
+            .as_ref()
+            .unwrap()
+            .at
+            .to_string()
     };
     let now = "2026-11-23T11:00:00Z";
     let earlier = "2026-11-23T10:00:00Z";

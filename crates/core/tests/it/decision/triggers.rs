@@ -1,31 +1,31 @@
-//! Triggers that are early, doubled, late or for somebody else; and the days on which the clocks change.
+//! Triggers that are early, doubled, late or for another schedule; and the days on which the clocks change.
 
 use curfew_core::instance::InstanceState::*;
-use curfew_core::request::{Ask, Lasting};
+use curfew_core::request::{RequestDuration, RequestKind};
 use jiff::SignedDuration;
 
 use crate::support::{
-    CONFIGURATION, Cloud, Evidence, SETTLING, paris, said, scenario, schedule_set,
+    CONFIGURATION, Cloud, SETTLING, StateDetails, outcome, paris, scenario, schedule_set,
 };
 
 #[test]
-fn an_early_trigger_applies_the_edge_it_names_and_passes_in_between_do_not_undo_it() {
+fn an_early_trigger_applies_its_edge_and_later_passes_do_not_undo_it() {
     for schedule in ["office", "strict"] {
         scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
             let web = cloud.running(schedule);
             cloud.pass();
             cloud.until("2026-11-23 19:59:00");
             assert_eq!(
-                said(&cloud.triggered_for(schedule)),
+                outcome(&cloud.triggered_for(schedule)),
                 format!("stop: schedule {schedule}")
             );
             let done = format!("2026-11-23T19:00:00Z stop schedule {schedule}");
             assert_eq!(cloud.last(&web), format!("{done} pending"));
             cloud.until("2026-11-23 19:59:40");
-            assert_eq!(said(&cloud.pass()), "as_desired");
-            assert_eq!(said(&cloud.triggered_for(schedule)), "as_desired");
+            assert_eq!(outcome(&cloud.pass()), "as_desired");
+            assert_eq!(outcome(&cloud.triggered_for(schedule)), "as_desired");
             cloud.until("2026-11-23 20:00:14");
-            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(outcome(&cloud.pass()), "as_desired");
             cloud.until("2026-11-23 20:00:15").pass();
             assert_eq!(cloud.last(&web), done);
             assert_eq!(cloud.calls.len(), 1);
@@ -41,11 +41,14 @@ fn an_early_start_is_verified_before_its_edge() {
             cloud.pass();
             cloud.until("2026-11-23 07:59:10").triggered_for(schedule);
             cloud.until("2026-11-23 07:59:50");
-            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(outcome(&cloud.pass()), "as_desired");
             cloud.until("2026-11-23 08:00:14");
-            assert_eq!(said(&cloud.pass()), "as_desired");
+            assert_eq!(outcome(&cloud.pass()), "as_desired");
             cloud.until("2026-11-23 08:00:15");
-            assert_eq!(said(&cloud.pass()), format!("record: schedule {schedule}"));
+            assert_eq!(
+                outcome(&cloud.pass()),
+                format!("record: schedule {schedule}")
+            );
             assert_eq!(cloud.state(&web), Running);
             assert_eq!(cloud.calls.len(), 1);
         });
@@ -70,26 +73,32 @@ fn an_early_trigger_counts_for_its_own_schedule_and_its_own_minute_only() {
 fn an_early_trigger_ends_the_override_that_lasts_until_its_edge() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("strict");
-        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 20:00"))));
+        cloud.pass_with_request(
+            &web,
+            RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 20:00"))),
+        );
         cloud.wait(SETTLING).pass();
         cloud.until("2026-11-23 19:59:30");
         assert_eq!(
-            said(&cloud.triggered_for("strict")),
+            outcome(&cloud.triggered_for("strict")),
             "record: schedule strict"
         );
         cloud.until("2026-11-23 19:59:45");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }
 
 #[test]
-fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
+fn a_request_after_an_early_edge_is_newer_than_that_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.pass();
         cloud.until("2026-11-23 19:59:10").triggered_for("office");
         cloud.until("2026-11-23 19:59:50");
-        assert_eq!(said(&cloud.ask_start(&web)), "start: request by alice");
+        assert_eq!(
+            outcome(&cloud.request_start(&web)),
+            "start: request by alice"
+        );
         cloud.until("2026-11-23 20:01").pass();
         assert_eq!(cloud.state(&web), Running);
     });
@@ -97,7 +106,7 @@ fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
         let web = cloud.running("strict");
         cloud.pass();
         cloud.until("2026-11-23 19:59:10").triggered_for("strict");
-        cloud.until("2026-11-23 19:59:50").ask_start(&web);
+        cloud.until("2026-11-23 19:59:50").request_start(&web);
         assert_eq!(cloud.request(&web), "2026-11-23T19:00:01Z start by alice");
         cloud.until("2026-11-23 20:01").pass();
         cloud.until("2026-11-23 20:02").pass();
@@ -107,9 +116,12 @@ fn what_someone_asks_for_after_an_early_edge_comes_after_that_edge() {
         let web = cloud.running("office");
         cloud.until("2026-11-23 19:59:10").triggered_for("office");
         cloud.until("2026-11-23 19:59:45");
-        cloud.ask(&web, Ask::Stop(Lasting::Until(paris("2026-11-23 23:00"))));
+        cloud.pass_with_request(
+            &web,
+            RequestKind::Stop(RequestDuration::Until(paris("2026-11-23 23:00"))),
+        );
         assert_eq!(
-            said(&cloud.ask(&web, Ask::Resume)),
+            outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "record: request by alice",
             "the schedule wants it stopped: its stop was applied already"
         );
@@ -124,11 +136,11 @@ fn doubled_late_and_foreign_triggers_change_nothing() {
         cloud.triggered_for("office");
         cloud.triggered_for("office");
         cloud.wait(SETTLING).pass();
-        cloud.person_starts(&web).wait(SETTLING);
+        cloud.start_by_hand(&web).wait(SETTLING);
         // The stop rule again, an hour late; a trigger for the morning's start, out of order; one for another schedule.
         cloud.until("2026-11-23 21:00");
         for schedule in ["office", "office", "night-stop", "gone"] {
-            assert_eq!(said(&cloud.triggered_for(schedule)), "left_alone");
+            assert_eq!(outcome(&cloud.triggered_for(schedule)), "left_alone");
         }
         assert_eq!(
             cloud.calls,
@@ -137,20 +149,24 @@ fn doubled_late_and_foreign_triggers_change_nothing() {
     });
 }
 
-/// The calls of a machine on a schedule with a pass every five minutes of three days.
+/// The calls for an instance on a schedule, with a pass every five minutes of three days.
 fn three_days(
     schedule: &str,
     state: curfew_core::instance::InstanceState,
     from: &str,
 ) -> Vec<String> {
-    let mut cloud = Cloud::new(schedule_set(CONFIGURATION), paris(from), Evidence::Kept);
+    let mut cloud = Cloud::new(
+        schedule_set(CONFIGURATION),
+        paris(from),
+        StateDetails::Reported,
+    );
     let web = cloud.add("web", state, &[("Schedule", schedule)]);
     let end = cloud.now + SignedDuration::from_hours(72);
     while cloud.now < end {
         cloud.pass();
         cloud.wait(SignedDuration::from_mins(5));
     }
-    cloud.come_to_rest();
+    cloud.settle_all();
     assert!(matches!(cloud.state(&web), Running | Stopped));
     cloud.calls
 }
@@ -170,7 +186,7 @@ fn the_clocks_go_forward_and_each_edge_is_applied_once() {
             "2026-03-30 06:00:00 stop web: schedule inline",
         ]
     );
-    // A stop inside the gap still happens.
+    // A stop inside the gap is applied.
     assert_eq!(
         three_days("22:00-02:30 Europe/Paris", Running, "2026-03-29 00:00")[0],
         "2026-03-29 03:00:00 stop web: schedule inline"
@@ -192,17 +208,17 @@ fn the_clocks_go_back_and_each_edge_is_applied_once() {
             "2026-10-26 06:00:00 stop web: schedule inline",
         ]
     );
-    // What someone starts between the two is not stopped by the second.
+    // An instance started by hand between the two is not stopped by the second.
     let mut cloud = Cloud::new(
         schedule_set(CONFIGURATION),
         paris("2026-10-25 01:30"),
-        Evidence::Kept,
+        StateDetails::Reported,
     );
     let web = cloud.running("stop 30 2 * * * Europe/Paris");
     cloud.until("2026-10-25 02:30").pass();
     cloud.wait(SETTLING).pass();
-    cloud.person_starts(&web).wait(SETTLING);
+    cloud.start_by_hand(&web).wait(SETTLING);
     cloud.at(paris("2026-10-25 02:30") + SignedDuration::from_hours(1));
-    assert_eq!(said(&cloud.pass()), "left_alone");
-    cloud.come_to_rest();
+    assert_eq!(outcome(&cloud.pass()), "left_alone");
+    cloud.settle_all();
 }

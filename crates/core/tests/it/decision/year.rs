@@ -1,4 +1,4 @@
-//! A year of office hours in Paris on one instance: what is done is exactly what the timetable says.
+//! A year of office hours in Paris on one instance: the calls are exactly the edges of the timetable.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use curfew_core::instance::InstanceState::*;
 use curfew_core::timetable::{Action, Edge};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::{Cloud, Evidence, SETTLING, paris, schedule_set};
+use crate::support::{Cloud, SETTLING, StateDetails, paris, schedule_set};
 
 const OFFICE: &str = r#"
     [schedules.office]
@@ -15,7 +15,7 @@ const OFFICE: &str = r#"
     except = ["12-25", "2026-05-01"]
 "#;
 
-/// What a year came to.
+/// The calls and the running time of a year.
 #[derive(Debug, Default, PartialEq)]
 struct Year {
     starts: usize,
@@ -23,7 +23,7 @@ struct Year {
     running: SignedDuration,
 }
 
-/// The timetable's own year, by its edges alone.
+/// The year computed from the edges of the timetable alone.
 fn by_the_timetable(from: Timestamp, to: Timestamp) -> Year {
     let mut year = Year::default();
     let mut running_since = None;
@@ -54,9 +54,9 @@ fn edges(from: Timestamp, to: Timestamp) -> Vec<Edge> {
         .collect()
 }
 
-/// A year with passes at those instants. An instance counts as running from its start's call to its stop's.
+/// The year simulated with passes at these instants. The instance counts as running from the call that starts it to the one that stops it.
 fn by_passes(from: Timestamp, passes: impl IntoIterator<Item = Timestamp>) -> Year {
-    let mut cloud = Cloud::new(schedule_set(OFFICE), from, Evidence::Kept);
+    let mut cloud = Cloud::new(schedule_set(OFFICE), from, StateDetails::Reported);
     let web = cloud.stopped("office");
     let mut year = Year::default();
     let mut since = from;
@@ -76,13 +76,13 @@ fn by_passes(from: Timestamp, passes: impl IntoIterator<Item = Timestamp>) -> Ye
             (before, after) => assert_eq!(before, after),
         }
     }
-    cloud.come_to_rest();
+    cloud.settle_all();
     assert_eq!(cloud.state(&web), Stopped);
     year
 }
 
 #[test]
-fn a_year_is_run_as_the_timetable_says() {
+fn a_year_of_passes_matches_the_timetable() {
     let (from, to) = (paris("2026-01-01 00:00"), paris("2027-01-01 00:00"));
     let expected = by_the_timetable(from, to);
     // 261 days from Monday to Friday, without 1 May and 25 December, which are Fridays.

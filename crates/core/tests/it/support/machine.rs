@@ -12,24 +12,24 @@ use jiff::{SignedDuration, Timestamp};
 const STARTING: SignedDuration = SignedDuration::from_secs(20);
 const STOPPING: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether the service keeps what may serve as evidence.
+/// Whether the service reports launch times and state reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
-    /// As AWS does: the launch time moves with every start, and reasons say who stopped it.
-    Kept,
+pub(crate) enum StateDetails {
+    /// As on AWS: every start sets the launch time, and the state reason shows the origin of a stop.
+    Reported,
     /// As emulators do: the launch time never moves, and there are no reasons.
     Missing,
 }
 
-/// How the next start goes.
+/// The result of the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Boot {
     Runs,
-    /// EC2's code and sentence.
+    /// Falls back to stopped, with EC2's code and message.
     FallsBack(&'static str, &'static str),
 }
 
-/// An instance, and what is under way with it.
+/// An instance, and its transition in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) instance: Instance,
@@ -77,8 +77,8 @@ impl Machine {
         );
     }
 
-    /// The next start is accepted, and then there is no room for it.
-    pub(crate) fn next_start_finds_no_room(&mut self) {
+    /// The next start is accepted, and then there is no capacity for it.
+    pub(crate) fn next_start_lacks_capacity(&mut self) {
         self.boot = Boot::FallsBack(
             StateReason::NO_CAPACITY,
             "Insufficient capacity to satisfy the launch request",
@@ -98,14 +98,14 @@ impl Machine {
         self.instance.tags.insert(key.to_owned(), value.to_owned());
     }
 
-    /// `StartInstances`; whether EC2 accepts it.
-    pub(crate) fn start(&mut self, now: Timestamp, evidence: Evidence) -> bool {
+    /// Calls `StartInstances`, and returns whether EC2 accepts it.
+    pub(crate) fn start(&mut self, now: Timestamp, state_details: StateDetails) -> bool {
         match self.instance.state {
             InstanceState::Running | InstanceState::Pending => true,
             InstanceState::Stopped => {
                 self.instance.state = InstanceState::Pending;
                 self.moving_until = Some(now + STARTING);
-                if evidence == Evidence::Kept {
+                if state_details == StateDetails::Reported {
                     let whole = Timestamp::from_second(now.as_second()).unwrap();
                     self.instance.launched_at = Some(whole);
                     self.explain(None);
@@ -116,14 +116,14 @@ impl Machine {
         }
     }
 
-    /// `StopInstances`; whether EC2 accepts it.
-    pub(crate) fn stop(&mut self, now: Timestamp, evidence: Evidence) -> bool {
+    /// Calls `StopInstances`, and returns whether EC2 accepts it.
+    pub(crate) fn stop(&mut self, now: Timestamp, state_details: StateDetails) -> bool {
         match self.instance.state {
             InstanceState::Stopped | InstanceState::Stopping => true,
             InstanceState::Running => {
                 self.instance.state = InstanceState::Stopping;
                 self.moving_until = Some(now + STOPPING);
-                if evidence == Evidence::Kept {
+                if state_details == StateDetails::Reported {
                     let time = now.to_zoned(TimeZone::UTC).strftime("%F %T").to_string();
                     self.explain(Some((
                         "Client.UserInitiatedShutdown",
@@ -137,8 +137,8 @@ impl Machine {
         }
     }
 
-    /// Lets what is under way come to its end.
-    pub(crate) fn settle(&mut self, now: Timestamp, evidence: Evidence) {
+    /// Completes a transition whose time is over.
+    pub(crate) fn settle(&mut self, now: Timestamp, state_details: StateDetails) {
         if self.moving_until.is_none_or(|end| end > now) {
             return;
         }
@@ -150,7 +150,7 @@ impl Machine {
                 match boot {
                     Boot::Runs => InstanceState::Running,
                     Boot::FallsBack(code, sentence) => {
-                        if evidence == Evidence::Kept {
+                        if state_details == StateDetails::Reported {
                             self.explain(Some((code, sentence)));
                         }
                         InstanceState::Stopped
@@ -161,9 +161,9 @@ impl Machine {
         };
     }
 
-    /// Its own operating system shuts it down.
-    pub(crate) fn shuts_down(&mut self, now: Timestamp, evidence: Evidence) {
-        if self.stop(now, evidence) && evidence == Evidence::Kept {
+    /// Shuts the instance down by its operating system.
+    pub(crate) fn shut_down_by_os(&mut self, now: Timestamp, state_details: StateDetails) {
+        if self.stop(now, state_details) && state_details == StateDetails::Reported {
             self.explain(Some((
                 StateReason::SHUT_DOWN_FROM_INSIDE,
                 "Instance initiated shutdown",

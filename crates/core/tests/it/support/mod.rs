@@ -1,8 +1,8 @@
-//! A small EC2 on virtual time, and Curfew's execution on it: what a scenario needs to see a plan's consequences.
+//! A small EC2 on virtual time, and the execution of Curfew's plans on it.
 //!
-//! [`Cloud`] is the service: its instances take time to start and stop, a start may fall back, and it keeps (AWS) or does not
-//! keep (emulators) the evidence of who did what. [`Cloud::pass`] plans and carries out, in the order of the real executor: what a
-//! person says, the first memory, calls, and then `curfew:last`.
+//! [`Cloud`] is the service: its instances take time to start and stop, a start may fall back, and it reports (AWS) or does not
+//! report (emulators) launch times and state reasons. [`Cloud::pass`] plans and executes in the order of the real executor: the tags
+//! of a request, the first `curfew:last`, calls, and then `curfew:last`.
 
 mod machine;
 
@@ -12,21 +12,21 @@ use curfew_core::assess::{Assessment, assess};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
-use curfew_core::memory::{
-    Actor, Cause, Fallback, LAST_TAG, Last, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG,
-};
 use curfew_core::plan::{Plan, plan};
-use curfew_core::request::{Ask, Lasting, Request};
+use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::step::{FallbackChange, Remember, RetryChange, Step, StepAction, TypesToTry};
+use curfew_core::state_tags::{
+    Actor, Cause, Fallback, LAST_TAG, LastApplied, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG,
+};
+use curfew_core::step::{FallbackChange, RetryChange, Step, StepAction, TagChanges, TypesToTry};
 use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::machine::{Evidence, Machine};
+pub(crate) use self::machine::{Machine, StateDetails};
 
-/// Longer than any start or stop takes here.
+/// Longer than any start or stop takes in this model.
 pub(crate) const SETTLING: SignedDuration = SignedDuration::from_secs(61);
 
 /// The configuration of most scenarios: one schedule of each kind.
@@ -56,35 +56,35 @@ pub(crate) fn schedule_set(configuration: &str) -> ScheduleSet {
     raw.resolve().unwrap()
 }
 
-/// A wall time in Paris; in a fold, the first.
+/// Parses a wall time in Paris; in a fold, the first occurrence.
 pub(crate) fn paris(time: &str) -> Timestamp {
     let time: jiff::civil::DateTime = time.parse().unwrap();
     let zone = TimeZone::get("Europe/Paris").unwrap();
     zone.to_ambiguous_timestamp(time).earlier().unwrap()
 }
 
-/// Something that goes wrong in the next pass.
+/// A failure in the next pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Failure {
     /// EC2 refuses all calls that start or stop.
     CallsFail,
-    /// The process dies after those calls, before anything is remembered.
-    CrashBeforeMemory,
-    /// The process dies between the writes: new values are there, and what is over is not removed.
+    /// The process dies after those calls, before anything is recorded.
+    CrashBeforeRecord,
+    /// The process dies between the writes: new values are written, and obsolete tags are not removed.
     CrashBeforeClearing,
-    /// The process dies after what the person said, or the first memory, was written, before any call.
+    /// The process dies after the tags of a request, or the first `curfew:last`, were written, before any call.
     CrashBeforeCalls,
 }
 
-/// EC2, and Curfew at work on it.
+/// EC2, with Curfew's passes over it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cloud {
     pub(crate) schedule_set: ScheduleSet,
     pub(crate) now: Timestamp,
-    pub(crate) evidence: Evidence,
+    pub(crate) state_details: StateDetails,
     pub(crate) machines: BTreeMap<InstanceId, Machine>,
-    pub(crate) trouble: Option<Trouble>,
-    /// The types that EC2 has no room for.
+    pub(crate) failure: Option<Failure>,
+    /// The types that EC2 has no capacity for.
     pub(crate) full: BTreeSet<String>,
     /// The instances that EC2 refuses to stop.
     pub(crate) protected: BTreeSet<InstanceId>,
@@ -92,41 +92,44 @@ pub(crate) struct Cloud {
     pub(crate) calls: Vec<String>,
 }
 
-/// Runs a scenario on a Monday in November, as AWS and as an emulator would have it. At its end everything settles, and
-/// planning again after that success must be empty.
+/// Runs a scenario on AWS and on an emulator. At its end all transitions complete, and a plan after that success must be empty.
 pub(crate) fn scenario(configuration: &str, from: &str, run: impl Fn(&mut Cloud)) {
-    for evidence in [Evidence::Kept, Evidence::Missing] {
-        scenario_on(evidence, configuration, from, &run);
+    for state_details in [StateDetails::Reported, StateDetails::Missing] {
+        scenario_on(state_details, configuration, from, &run);
     }
 }
 
-/// Like [`scenario`], where EC2's own evidence makes the difference.
+/// Like [`scenario`], for behaviour that depends on what EC2 reports.
 pub(crate) fn scenario_on(
-    evidence: Evidence,
+    state_details: StateDetails,
     configuration: &str,
     from: &str,
     run: impl Fn(&mut Cloud),
 ) {
-    let mut cloud = Cloud::new(schedule_set(configuration), paris(from), evidence);
+    let mut cloud = Cloud::new(schedule_set(configuration), paris(from), state_details);
     run(&mut cloud);
-    cloud.come_to_rest();
+    cloud.settle_all();
 }
 
 impl Cloud {
-    pub(crate) fn new(schedule_set: ScheduleSet, now: Timestamp, evidence: Evidence) -> Self {
+    pub(crate) fn new(
+        schedule_set: ScheduleSet,
+        now: Timestamp,
+        state_details: StateDetails,
+    ) -> Self {
         Self {
             schedule_set,
             now,
-            evidence,
+            state_details,
             machines: BTreeMap::new(),
-            trouble: None,
+            failure: None,
             full: BTreeSet::new(),
             protected: BTreeSet::new(),
             calls: Vec::new(),
         }
     }
 
-    /// A machine that someone launched an hour ago and that has settled in `state`.
+    /// Adds an instance that was launched an hour ago and has the state `state`.
     pub(crate) fn add(
         &mut self,
         name: &str,
@@ -145,24 +148,24 @@ impl Cloud {
         id
     }
 
-    /// A running machine with that schedule tag, which a pass has seen before.
+    /// Adds a running instance with that schedule tag, which a pass has observed before.
     pub(crate) fn running(&mut self, schedule: &str) -> InstanceId {
         let id = self.add("web", InstanceState::Running, &[("Schedule", schedule)]);
         self.known(id)
     }
 
-    /// A stopped machine with that schedule tag, which a pass has seen before.
+    /// Adds a stopped instance with that schedule tag, which a pass has observed before.
     pub(crate) fn stopped(&mut self, schedule: &str) -> InstanceId {
         let id = self.add("web", InstanceState::Stopped, &[("Schedule", schedule)]);
         self.known(id)
     }
 
-    /// Has a pass see the machine for the first time, if that does nothing more.
+    /// Records the adoption of the instance, if a pass would do nothing else.
     fn known(&mut self, id: InstanceId) -> InstanceId {
-        let plan = self.look();
+        let plan = self.planned();
         let step = plan.steps.iter().find(|step| step.instance == id);
         if let Some(step) = step.filter(|step| step.cause == Cause::Adopted) {
-            self.carry_out_step(step, None);
+            self.execute_step(step, None);
         }
         id
     }
@@ -182,7 +185,7 @@ impl Cloud {
         assert!(now >= self.now, "time does not run backwards");
         self.now = now;
         for machine in self.machines.values_mut() {
-            machine.settle(now, self.evidence);
+            machine.settle(now, self.state_details);
         }
         self
     }
@@ -195,27 +198,27 @@ impl Cloud {
         self.machines[id].instance.state
     }
 
-    /// `curfew:last` as it stands.
+    /// The value of `curfew:last`, or an empty text.
     pub(crate) fn last(&self, id: &InstanceId) -> &str {
         self.tag(id, LAST_TAG)
     }
 
-    /// `curfew:request` as it stands.
+    /// The value of `curfew:request`, or an empty text.
     pub(crate) fn request(&self, id: &InstanceId) -> &str {
         self.tag(id, REQUEST_TAG)
     }
 
-    /// `curfew:override` as it stands.
+    /// The value of `curfew:override`, or an empty text.
     pub(crate) fn override_(&self, id: &InstanceId) -> &str {
         self.tag(id, OVERRIDE_TAG)
     }
 
-    /// `curfew:retry` as it stands.
+    /// The value of `curfew:retry`, or an empty text.
     pub(crate) fn retry(&self, id: &InstanceId) -> &str {
         self.tag(id, RETRY_TAG)
     }
 
-    /// The type, and `curfew:type` as it stands.
+    /// The instance type, and the value of `curfew:type` or an empty text.
     pub(crate) fn types(&self, id: &InstanceId) -> (&str, &str) {
         let present = &self.machines[id].instance.instance_type;
         (present, self.tag(id, TYPE_TAG))
@@ -229,85 +232,85 @@ impl Cloud {
             .map_or("", String::as_str)
     }
 
-    /// Someone starts it in the console, if it can be started.
-    pub(crate) fn person_starts(&mut self, id: &InstanceId) -> &mut Self {
-        let (now, evidence) = (self.now, self.evidence);
-        self.machine(id).start(now, evidence);
+    /// Starts the instance in the console, if it can be started.
+    pub(crate) fn start_by_hand(&mut self, id: &InstanceId) -> &mut Self {
+        let (now, state_details) = (self.now, self.state_details);
+        self.machine(id).start(now, state_details);
         self
     }
 
-    /// Someone stops it in the console, if it can be stopped.
-    pub(crate) fn person_stops(&mut self, id: &InstanceId) -> &mut Self {
-        let (now, evidence) = (self.now, self.evidence);
-        self.machine(id).stop(now, evidence);
+    /// Stops the instance in the console, if it can be stopped.
+    pub(crate) fn stop_by_hand(&mut self, id: &InstanceId) -> &mut Self {
+        let (now, state_details) = (self.now, self.state_details);
+        self.machine(id).stop(now, state_details);
         self
     }
 
-    /// What would be done now, without doing it.
-    pub(crate) fn look(&self) -> Plan {
+    /// The plan of a pass now, which is not executed.
+    pub(crate) fn planned(&self) -> Plan {
         self.decide(None, None)
     }
 
-    /// What a pass that the rule of a schedule woke would do now, without doing it.
-    pub(crate) fn look_for(&self, schedule: &str) -> Plan {
+    /// The plan of a pass now that the rule of a schedule triggered, which is not executed.
+    pub(crate) fn planned_for_trigger(&self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
         self.decide(None, Some(&schedule))
     }
 
-    /// Writes what alice says of one instance, and nothing more.
-    pub(crate) fn says(&mut self, id: &InstanceId, ask: Ask) {
+    /// Writes the tags of a request by alice for one instance, without a pass.
+    pub(crate) fn write_request(&mut self, id: &InstanceId, ask: RequestKind) {
         let request = Request {
-            ask,
+            kind: ask,
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
         for step in self.decide(Some(&request), None).steps {
-            for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
+            for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
                 self.machine(&step.instance).tag(key, &value);
             }
         }
     }
 
-    /// What is judged of a machine now.
+    /// Evaluates an instance now.
     pub(crate) fn assess(&self, id: &InstanceId) -> Assessment<'_> {
         let world = World::unasked(&self.schedule_set, &[]);
         assess(&self.machines[id].instance, &world, self.now)
     }
 
-    /// One whole pass.
+    /// Runs one complete pass.
     pub(crate) fn pass(&mut self) -> Plan {
-        self.carry_out(self.decide(None, None))
+        self.execute(self.decide(None, None))
     }
 
-    /// A pass that the rule of a schedule woke.
+    /// Runs a pass that the rule of a schedule triggered.
     pub(crate) fn triggered_for(&mut self, schedule: &str) -> Plan {
         let schedule: ScheduleName = schedule.parse().unwrap();
-        self.carry_out(self.decide(None, Some(&schedule)))
+        self.execute(self.decide(None, Some(&schedule)))
     }
 
-    /// A pass with a request by alice for one instance.
-    pub(crate) fn ask(&mut self, id: &InstanceId, ask: Ask) -> Plan {
+    /// Runs a pass with a request by alice for one instance.
+    pub(crate) fn pass_with_request(&mut self, id: &InstanceId, ask: RequestKind) -> Plan {
         let request = Request {
-            ask,
+            kind: ask,
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
-        self.carry_out(self.decide(Some(&request), None))
+        self.execute(self.decide(Some(&request), None))
     }
 
     /// `curfew start` without a duration.
-    pub(crate) fn ask_start(&mut self, id: &InstanceId) -> Plan {
-        self.ask(id, Ask::Start(Lasting::NextEdge))
+    pub(crate) fn request_start(&mut self, id: &InstanceId) -> Plan {
+        self.pass_with_request(id, RequestKind::Start(RequestDuration::NextEdge))
     }
 
     /// `curfew stop` without a duration.
-    pub(crate) fn ask_stop(&mut self, id: &InstanceId) -> Plan {
-        self.ask(id, Ask::Stop(Lasting::NextEdge))
+    pub(crate) fn request_stop(&mut self, id: &InstanceId) -> Plan {
+        self.pass_with_request(id, RequestKind::Stop(RequestDuration::NextEdge))
     }
 
-    /// Passes until there is nothing left to do, which must come soon; after that, planning again is empty.
-    pub(crate) fn come_to_rest(&mut self) {
-        self.trouble = None;
+    /// Runs passes until nothing is left to do, at most ten; after that, a plan must be empty.
+    pub(crate) fn settle_all(&mut self) {
+        self.failure = None;
         for _ in 0..10 {
             self.pass();
             assert!(
@@ -329,7 +332,7 @@ impl Cloud {
             .collect()
     }
 
-    /// A pass without this support's own checks of the plan, for scenarios with very many of them.
+    /// Runs a pass without the checks of the plan, for scenarios with very many passes.
     pub(crate) fn quick_pass(&mut self) {
         let instances = self.observe();
         let world = World {
@@ -338,7 +341,7 @@ impl Cloud {
             request: None,
             triggered_for: None,
         };
-        self.carry_out(plan(&world, self.now));
+        self.execute(plan(&world, self.now));
     }
 
     fn decide(&self, request: Option<&Request>, triggered_for: Option<&ScheduleName>) -> Plan {
@@ -355,39 +358,39 @@ impl Cloud {
         decided
     }
 
-    fn carry_out(&mut self, plan: Plan) -> Plan {
-        let trouble = self.trouble.take();
+    fn execute(&mut self, plan: Plan) -> Plan {
+        let failure = self.failure.take();
         for step in &plan.steps {
-            self.carry_out_step(step, trouble);
+            self.execute_step(step, failure);
         }
         plan
     }
 
-    fn carry_out_step(&mut self, step: &Step, trouble: Option<Trouble>) {
-        for (key, value) in step.word.iter().flat_map(|word| word.tags()) {
+    fn execute_step(&mut self, step: &Step, failure: Option<Failure>) {
+        for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
             self.machine(&step.instance).tag(key, &value);
         }
-        let mends = step.mends.as_deref();
+        let mends = step.replaces.as_deref();
         if let Some(first) = &step.adopt {
             self.write_last(&step.instance, first, mends);
         }
-        if trouble == Some(Trouble::CrashBeforeCalls) {
+        if failure == Some(Failure::CrashBeforeCalls) {
             return;
         }
         if step.action != StepAction::Record {
-            if trouble == Some(Trouble::CallsFail) {
+            if failure == Some(Failure::CallsFail) {
                 return;
             }
             match self.call(step) {
                 Ok(()) => self.note_call(step),
                 Err(code) => {
-                    let crashed = trouble == Some(Trouble::CrashBeforeMemory);
+                    let crashed = failure == Some(Failure::CrashBeforeRecord);
                     if let Some(next) = step.if_refused.filter(|_| !crashed) {
                         self.remember(
                             &step.instance,
-                            Remember::refused(next, code),
+                            TagChanges::refused(next, code),
                             mends,
-                            trouble,
+                            failure,
                         );
                     }
                     return;
@@ -395,35 +398,35 @@ impl Cloud {
             }
         }
         let now = &self.machines[&step.instance].instance;
-        let mut remember = step.remember.clone().once_seen(now.state);
+        let mut remember = step.tag_changes.clone().after_response(now.state);
         let stands_in = |types: &TypesToTry| types.wanted.as_str() != now.instance_type;
         if step.types.as_deref().is_some_and(stands_in) {
             remember.fallback = FallbackChange::Keep;
         }
-        if trouble != Some(Trouble::CrashBeforeMemory) {
-            self.remember(&step.instance, remember, mends, trouble);
+        if failure != Some(Failure::CrashBeforeRecord) {
+            self.remember(&step.instance, remember, mends, failure);
         }
     }
 
     /// The call of a step, or EC2's error code.
     fn call(&mut self, step: &Step) -> Result<(), &'static str> {
-        let (now, evidence) = (self.now, self.evidence);
+        let (now, state_details) = (self.now, self.state_details);
         match (step.action, &step.types) {
             (StepAction::Start, None) => self.try_to_start(&step.instance),
             (StepAction::Start, Some(types)) => self.start_as_one_of(&step.instance, types),
             _ if self.protected.contains(&step.instance) => Err("OperationNotPermitted"),
-            _ if self.machine(&step.instance).stop(now, evidence) => Ok(()),
+            _ if self.machine(&step.instance).stop(now, state_details) => Ok(()),
             _ => Err("IncorrectInstanceState"),
         }
     }
 
     fn try_to_start(&mut self, id: &InstanceId) -> Result<(), &'static str> {
-        let (now, evidence) = (self.now, self.evidence);
+        let (now, state_details) = (self.now, self.state_details);
         let full = self.full.clone();
         let machine = self.machine(id);
         if full.contains(&machine.instance.instance_type) {
             Err("InsufficientInstanceCapacity")
-        } else if machine.start(now, evidence) {
+        } else if machine.start(now, state_details) {
             Ok(())
         } else {
             Err("IncorrectInstanceState")
@@ -475,8 +478,8 @@ impl Cloud {
         self.calls.push(call);
     }
 
-    /// As the real writer does: the tag is read again, and never goes back.
-    fn write_last(&mut self, id: &InstanceId, last: &Last, mends: Option<&str>) {
+    /// Writes like the real executor: the tag is read again, and never goes back.
+    fn write_last(&mut self, id: &InstanceId, last: &LastApplied, mends: Option<&str>) {
         if last.may_be_written_over(Some(self.last(id)), mends) {
             self.machine(id).tag(LAST_TAG, &last.to_string());
         }
@@ -485,19 +488,19 @@ impl Cloud {
     fn remember(
         &mut self,
         id: &InstanceId,
-        remember: Remember,
+        remember: TagChanges,
         mends: Option<&str>,
-        trouble: Option<Trouble>,
+        failure: Option<Failure>,
     ) {
-        let set_only = || Remember {
+        let set_only = || TagChanges {
             last: remember.last.clone(),
             retry: Some(remember.retry.clone())
                 .filter(|retry| *retry != RetryChange::Clear)
                 .unwrap_or_default(),
             fallback: FallbackChange::Keep,
         };
-        let mut written = match trouble {
-            Some(Trouble::CrashBeforeClearing) => set_only(),
+        let mut written = match failure {
+            Some(Failure::CrashBeforeClearing) => set_only(),
             _ => remember,
         };
         if let Some(last) = written.last.take() {
@@ -509,7 +512,7 @@ impl Cloud {
     }
 }
 
-/// Every instance has exactly one step or skip, in its order, and it is the one that judging it alone comes to.
+/// Asserts that every instance has exactly one step or skip, in order, and the same as when it is evaluated alone.
 fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
     let assessed: Vec<_> = world
         .instances
@@ -528,8 +531,8 @@ fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
     assert_eq!((&steps, &skipped), (&decided.steps, &decided.skipped));
 }
 
-/// What a plan says about its only instance: `stop: schedule office`, or the code of the reason to skip it.
-pub(crate) fn said(plan: &Plan) -> String {
+/// The decision about a plan's only instance: `stop: schedule office`, or the code of the skip reason.
+pub(crate) fn outcome(plan: &Plan) -> String {
     let decisions: Vec<String> = plan
         .steps
         .iter()
@@ -550,12 +553,12 @@ pub(crate) fn said(plan: &Plan) -> String {
     decision.clone()
 }
 
-/// The remark on a plan's only step.
+/// The note of a plan's only step.
 pub(crate) fn note(plan: &Plan) -> &str {
     plan.steps[0].note.as_deref().unwrap_or_default()
 }
 
-/// The sentence of a plan's only skip.
+/// The detail of a plan's only skip.
 pub(crate) fn detail(plan: &Plan) -> &str {
     &plan.skipped[0].detail
 }

@@ -1,4 +1,4 @@
-//! The type that an instance is meant to have, while it has another: the value of `curfew:type`.
+//! Fallback types: the value of `curfew:type`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +8,24 @@ use serde::Serialize;
 use super::{MalformedTag, TYPE_TAG};
 use crate::instance::InstanceType;
 
-/// A fallback in force: EC2 had no room for the wanted type, so that the instance was given another.
+/// A fallback in force: EC2 had no capacity for the wanted type, so that the instance was given another.
 ///
-/// The present type is there so that a type which somebody else chose meanwhile is told from a fallback.
+/// The present type is recorded to distinguish a fallback from a type that was changed outside Curfew.
 ///
 /// ```
-/// use curfew_core::memory::Fallback;
+/// use curfew_core::state_tags::Fallback;
 ///
 /// let fallback: Fallback = "m5.large as m5a.large".parse()?;
 /// assert_eq!(fallback.wanted.as_str(), "m5.large");
 /// assert_eq!(fallback.to_string(), "m5.large as m5a.large");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fallback {
-    /// The type it is meant to have, and gets back at the next start that can have it.
+    /// The type that the instance returns to at the next start with capacity for it.
     pub wanted: InstanceType,
-    /// The type it was given instead.
+    /// The type that the instance was given instead.
     pub present: InstanceType,
 }
 
@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(wanted in "[a-z][a-z0-9-]{0,20}[.][a-z0-9][a-z0-9-]{0,20}", present in "[a-z][a-z0-9]{0,5}[.][0-9]{0,2}(x|metal)large") {
+        fn the_text_of_a_fallback_parses_to_the_same_value(wanted in "[a-z][a-z0-9-]{0,20}[.][a-z0-9][a-z0-9-]{0,20}", present in "[a-z][a-z0-9]{0,5}[.][0-9]{0,2}(x|metal)large") {
             let text = format!("{wanted} as {present}");
             let fallback: Fallback = text.parse().unwrap();
             prop_assert_eq!(fallback.to_string(), text);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cant_be_read_is_named() {
+    fn the_error_names_the_malformed_tag() {
         for bad in [
             "",
             "m5.large",

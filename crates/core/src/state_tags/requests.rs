@@ -1,4 +1,4 @@
-//! What people want: the values of `curfew:request` and `curfew:override`. Passes read them, and never write or delete them.
+//! Requests and overrides: the values of `curfew:request` and `curfew:override`. Passes read them, and never write or delete them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, MalformedTag, OVERRIDE_TAG, REQUEST_TAG};
 use crate::timetable::{Action, Desired};
 
-/// A plain start or stop that a person asked for: the value of `curfew:request`.
+/// A requested plain start or stop: the value of `curfew:request`.
 ///
 /// ```
-/// use curfew_core::memory::Requested;
+/// use curfew_core::state_tags::RecordedRequest;
 ///
-/// let request: Requested = "2026-11-23T20:15:00Z start by alice".parse()?;
+/// let request: RecordedRequest = "2026-11-23T20:15:00Z start by alice".parse()?;
 /// assert_eq!(request.by.as_str(), "alice");
 /// assert_eq!(request.to_string(), "2026-11-23T20:15:00Z start by alice");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Requested {
-    /// When: the person's instant.
+pub struct RecordedRequest {
+    /// The instant of the request ([`instant_of_person`](super::instant_of_person)).
     pub at: Timestamp,
-    /// What was asked for.
+    /// The requested action.
     pub action: Action,
-    /// Who asked.
+    /// The actor of the request.
     pub by: Actor,
 }
 
-impl fmt::Display for Requested {
+impl fmt::Display for RecordedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} by {}", self.at, self.action, self.by)
     }
 }
 
-impl FromStr for Requested {
+impl FromStr for RecordedRequest {
     type Err = MalformedTag;
 
     fn from_str(text: &str) -> Result<Self, MalformedTag> {
@@ -63,23 +63,23 @@ impl FromStr for Requested {
 /// A timed override of one instance: the value of `curfew:override`.
 ///
 /// ```
-/// use curfew_core::memory::Hold;
+/// use curfew_core::state_tags::Override;
 ///
-/// let hold: Hold = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice".parse()?;
-/// assert_eq!(hold.by.as_str(), "alice");
-/// assert_eq!(hold.to_string(), "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// let override_: Override = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice".parse()?;
+/// assert_eq!(override_.by.as_str(), "alice");
+/// assert_eq!(override_.to_string(), "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice");
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Override {
-    /// What the instance is held at.
+    /// The state that the override demands.
     pub state: OverrideState,
-    /// Since when: the person's instant.
+    /// The start of the override ([`instant_of_person`](super::instant_of_person)).
     pub since: Timestamp,
-    /// The end, exclusive: at this instant the override is over.
+    /// The end of the override, exclusive.
     pub until: Timestamp,
-    /// Who placed it.
+    /// The actor of the override.
     pub by: Actor,
 }
 
@@ -89,7 +89,7 @@ impl Override {
         now < self.until
     }
 
-    /// When the override ends: never before it began, whatever the tag says.
+    /// The end of the override, which is never before its start, even if the tag says so.
     pub fn end(&self) -> Timestamp {
         self.until.max(self.since)
     }
@@ -152,7 +152,7 @@ pub fn override_in_force(
     };
     let override_: Override = value.trim().parse()?;
     let request = tags.get(REQUEST_TAG);
-    let request = request.and_then(|value| value.trim().parse::<Requested>().ok());
+    let request = request.and_then(|value| value.trim().parse::<RecordedRequest>().ok());
     let ended = request.is_some_and(|request| request.at > override_.since);
     Ok(Some(override_).filter(|override_| !ended && override_.is_active(now)))
 }
@@ -162,16 +162,16 @@ pub fn override_in_force(
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OverrideState {
-    /// Running, whatever the schedule says.
+    /// Running, regardless of the schedule.
     Running,
-    /// Stopped, whatever the schedule says.
+    /// Stopped, regardless of the schedule.
     Stopped,
-    /// Hands off.
+    /// The instance is excluded from every action.
     Ignored,
 }
 
 impl OverrideState {
-    /// The desired state under this override; `ignored` has no opinion.
+    /// The desired state under this override; `ignored` has none.
     pub fn desired(self) -> Desired {
         match self {
             Self::Running => Desired::Running,
@@ -202,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_override_is_read_back(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
+        fn the_text_of_an_override_parses_to_the_same_value(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
             let state = [OverrideState::Running, OverrideState::Stopped, OverrideState::Ignored][usize::try_from(which).unwrap()];
             let override_ = Override { state, since, until, by: Actor::new(&by) };
             prop_assert_eq!(override_.to_string().parse::<Override>().unwrap(), override_.clone());
@@ -210,21 +210,21 @@ mod tests {
         }
 
         #[test]
-        fn a_request_is_read_back(at in instant(), start: bool, by in ".{1,80}") {
+        fn the_text_of_a_request_parses_to_the_same_value(at in instant(), start: bool, by in ".{1,80}") {
             let action = if start { Action::Start } else { Action::Stop };
-            let request = Requested { at, action, by: Actor::new(&by) };
-            prop_assert_eq!(request.to_string().parse::<Requested>().unwrap(), request.clone());
+            let request = RecordedRequest { at, action, by: Actor::new(&by) };
+            prop_assert_eq!(request.to_string().parse::<RecordedRequest>().unwrap(), request.clone());
             prop_assert!(request.to_string().len() <= 256);
         }
 
         #[test]
         fn no_tag_text_panics(text in ".{0,120}") {
-            let _ = (text.parse::<Override>().is_ok(), text.parse::<Requested>().is_ok());
+            let _ = (text.parse::<Override>().is_ok(), text.parse::<RecordedRequest>().is_ok());
         }
     }
 
     #[test]
-    fn what_cant_be_read_is_named() {
+    fn the_error_names_the_malformed_tag() {
         for bad in [
             "running until 2026-11-23T22:00:00Z by alice",
             "running since 2026-11-23T18:00:00Z until later by alice",
@@ -245,7 +245,7 @@ mod tests {
             "2026-11-23T20:15:00Z begin by alice",
             "today start by alice",
         ] {
-            let error = bad.parse::<Requested>().unwrap_err().to_string();
+            let error = bad.parse::<RecordedRequest>().unwrap_err().to_string();
             assert!(
                 error.starts_with("the tag `curfew:request` is `"),
                 "{error}"

@@ -1,87 +1,87 @@
-//! What people do by hand, and how firmly a schedule answers.
+//! Manual changes: schedules keep them until the next edge, and enforced schedules undo them.
 
 use curfew_core::instance::InstanceState::*;
 use jiff::SignedDuration;
 
-use crate::support::{CONFIGURATION, SETTLING, detail, said, scenario};
+use crate::support::{CONFIGURATION, SETTLING, detail, outcome, scenario};
 
 #[test]
-fn what_someone_starts_at_22_00_stays_up_until_the_next_edge() {
+fn an_instance_started_by_hand_keeps_running_until_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 20:00").pass();
         cloud.until("2026-11-23 20:05").pass();
-        cloud.until("2026-11-23 22:00").person_starts(&web);
+        cloud.until("2026-11-23 22:00").start_by_hand(&web);
         for _ in 0..(9 * 12) {
             cloud.wait(SignedDuration::from_mins(5)).pass();
             assert_eq!(cloud.state(&web), Running);
         }
-        let plan = cloud.look();
-        assert_eq!(said(&plan), "left_alone");
+        let plan = cloud.planned();
+        assert_eq!(outcome(&plan), "left_alone");
         assert_eq!(
             detail(&plan),
-            "someone made it running since the last edge; that stays until the next edge"
+            "it was made running outside Curfew since the last edge, and stays so until the next edge"
         );
-        // The morning's edge finds it running already; the evening's stops it.
+        // At the morning edge it is running already; the evening edge stops it.
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         cloud.until("2026-11-24 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
 }
 
 #[test]
-fn what_someone_stops_during_the_day_stays_down_until_the_next_start() {
+fn an_instance_stopped_by_hand_stays_stopped_until_the_next_start() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = cloud.stopped("office");
         cloud.until("2026-11-23 08:00").pass();
         cloud.until("2026-11-23 08:05").pass();
-        cloud.until("2026-11-23 12:00").person_stops(&web);
+        cloud.until("2026-11-23 12:00").stop_by_hand(&web);
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "record: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         cloud.until("2026-11-24 08:00");
-        assert_eq!(said(&cloud.pass()), "start: schedule office");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule office");
     });
 }
 
 #[test]
-fn an_enforced_schedule_wins_at_every_pass() {
+fn an_enforced_schedule_applies_at_every_pass() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("strict");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
         cloud.until("2026-11-23 20:00").pass();
         cloud.until("2026-11-23 20:05").pass();
         for hour in [22, 23] {
             cloud
                 .until(&format!("2026-11-23 {hour}:00"))
-                .person_starts(&web);
+                .start_by_hand(&web);
             cloud.wait(SETTLING);
-            assert_eq!(said(&cloud.pass()), "stop: schedule strict");
+            assert_eq!(outcome(&cloud.pass()), "stop: schedule strict");
             assert_eq!(
                 cloud.last(&web),
                 "2026-11-23T19:00:00Z stop schedule strict"
             );
         }
         cloud.until("2026-11-24 08:00").pass();
-        cloud.until("2026-11-24 12:00").person_stops(&web);
+        cloud.until("2026-11-24 12:00").stop_by_hand(&web);
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "start: schedule strict");
+        assert_eq!(outcome(&cloud.pass()), "start: schedule strict");
     });
 }
 
 #[test]
-fn an_enforced_schedule_knows_no_catch_up_limit() {
+fn an_enforced_schedule_has_no_catch_up_limit() {
     scenario(CONFIGURATION, "2026-11-27 19:00", |cloud| {
         cloud.running("strict");
         cloud.until("2026-11-29 12:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule strict");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule strict");
     });
 }
 
 #[test]
-fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
+fn an_enforced_schedule_without_a_desired_state_applies_its_edges_once() {
     let configuration = r#"
         [schedules.night-stop]
         timezone = "Europe/Paris"
@@ -90,22 +90,22 @@ fn an_enforced_schedule_without_an_opinion_applies_its_edges_once() {
     "#;
     scenario(configuration, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("night-stop");
-        assert_eq!(said(&cloud.pass()), "nothing_due");
+        assert_eq!(outcome(&cloud.pass()), "nothing_due");
         cloud.until("2026-11-23 20:00");
-        assert_eq!(said(&cloud.pass()), "stop: schedule night-stop");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule night-stop");
         cloud.until("2026-11-23 20:05").pass();
-        cloud.until("2026-11-24 09:00").person_starts(&web);
+        cloud.until("2026-11-24 09:00").start_by_hand(&web);
         cloud.wait(SETTLING);
-        assert_eq!(said(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "left_alone");
         assert_eq!(
-            detail(&cloud.look()),
-            "someone made it running since the last edge; that stays until the next edge"
+            detail(&cloud.planned()),
+            "it was made running outside Curfew since the last edge, and stays so until the next edge"
         );
     });
 }
 
 #[test]
-fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
+fn an_enforced_schedule_without_edges_writes_its_tag_once() {
     let configuration = r#"
         [schedules.launch-party]
         timezone = "Europe/Paris"
@@ -115,19 +115,19 @@ fn an_enforced_schedule_that_never_had_an_edge_writes_nothing_over_and_over() {
     "#;
     scenario(configuration, "2026-11-23 12:00", |cloud| {
         cloud.stopped("launch-party");
-        assert_eq!(said(&cloud.pass()), "record: schedule launch-party");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "record: schedule launch-party");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
         cloud.wait(SETTLING).pass();
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
     scenario(configuration, "2026-11-23 12:00:00.5", |cloud| {
         let web = cloud.running("launch-party");
-        assert_eq!(said(&cloud.pass()), "stop: schedule launch-party");
+        assert_eq!(outcome(&cloud.pass()), "stop: schedule launch-party");
         assert_eq!(
             cloud.last(&web),
             "2026-11-23T11:00:00Z stop schedule launch-party pending"
         );
         cloud.wait(SETTLING).pass();
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }

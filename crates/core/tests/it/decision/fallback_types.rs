@@ -1,11 +1,13 @@
-//! Fallback types: others are tried while there is no room for the wanted one, which the instance gets back.
+//! Fallback types: others are tried while EC2 has no capacity for the desired one, which the instance returns to.
 
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::InstanceState::*;
 use curfew_core::instance::{Hibernation, InstanceId, InstanceType, Purchase};
-use curfew_core::memory::TYPE_TAG;
+use curfew_core::state_tags::TYPE_TAG;
 
-use crate::support::{Cloud, Evidence, SETTLING, Trouble, note, said, scenario, scenario_on};
+use crate::support::{
+    Cloud, Failure, SETTLING, StateDetails, note, outcome, scenario, scenario_on,
+};
 
 const CONFIGURATION: &str = r#"
     [schedules.office]
@@ -14,7 +16,7 @@ const CONFIGURATION: &str = r#"
     fallback_types = ["m5a.large", "m6i.large"]
 "#;
 
-/// A stopped `m5.large` in the morning, while EC2 has no room for these.
+/// A stopped `m5.large` in the morning, while EC2 has no capacity for these types.
 fn stopped(cloud: &mut Cloud, full: &[&str]) -> InstanceId {
     let web = cloud.stopped("office");
     cloud.machine(&web).instance.instance_type = "m5.large".into();
@@ -23,13 +25,13 @@ fn stopped(cloud: &mut Cloud, full: &[&str]) -> InstanceId {
 }
 
 fn order(cloud: &Cloud) -> String {
-    let types = cloud.look().steps[0].types.clone().unwrap();
+    let types = cloud.planned().steps[0].types.clone().unwrap();
     let order: Vec<&str> = types.order.iter().map(InstanceType::as_str).collect();
     order.join(" ")
 }
 
 #[test]
-fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
+fn a_fallback_type_is_used_until_a_start_with_capacity_for_the_desired_type() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large", "m5a.large"]);
         cloud.until("2026-11-23 08:00");
@@ -38,7 +40,7 @@ fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
         assert_eq!(cloud.retry(&web), "");
         cloud.wait(SETTLING).pass();
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
 
         cloud.until("2026-11-23 20:00").pass();
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
@@ -65,12 +67,12 @@ fn another_type_stands_in_until_the_next_start_that_can_have_the_wanted_one() {
 }
 
 #[test]
-fn where_no_type_has_room_it_keeps_its_own_and_waits() {
+fn without_capacity_for_any_type_the_start_waits_with_the_desired_type() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large", "m5a.large", "m6i.large"]);
         cloud.until("2026-11-23 08:00").pass();
         assert_eq!(cloud.types(&web), ("m5.large", ""));
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
         cloud.full.remove("m6i.large");
         cloud.until("2026-11-23 08:01").pass();
         assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
@@ -78,46 +80,56 @@ fn where_no_type_has_room_it_keeps_its_own_and_waits() {
 }
 
 #[test]
-fn requests_and_holds_may_fall_back_too() {
+fn requests_and_overrides_may_use_fallback_types() {
     scenario(CONFIGURATION, "2026-11-23 21:00", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
-        cloud.ask_start(&web);
+        cloud.request_start(&web);
         assert_eq!(cloud.types(&web), ("m5a.large", "m5.large as m5a.large"));
     });
 }
 
 #[test]
-fn a_start_that_fell_back_for_want_of_capacity_goes_on_with_the_next_type() {
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = stopped(cloud, &[]);
-        cloud.machine(&web).next_start_finds_no_room();
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SETTLING);
-        assert_eq!(order(cloud), "m5a.large m6i.large m5.large");
-        cloud.machine(&web).next_start_finds_no_room();
-        cloud.pass();
-        cloud.until("2026-11-23 08:10");
-        assert_eq!(order(cloud), "m6i.large m5.large m5a.large");
-        cloud.pass();
-        cloud.wait(SETTLING).pass();
-        assert_eq!(cloud.state(&web), Running);
-        assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
-    });
-    scenario_on(Evidence::Kept, CONFIGURATION, "2026-11-23 07:30", |cloud| {
-        let web = stopped(cloud, &[]);
-        cloud.machine(&web).next_start_falls_back();
-        cloud.until("2026-11-23 08:00").pass();
-        cloud.wait(SETTLING);
-        assert_eq!(
-            order(cloud),
-            "m5.large m5a.large m6i.large",
-            "another type mends no volume"
-        );
-    });
+fn a_start_that_fell_back_without_capacity_continues_with_the_next_type() {
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = stopped(cloud, &[]);
+            cloud.machine(&web).next_start_lacks_capacity();
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SETTLING);
+            assert_eq!(order(cloud), "m5a.large m6i.large m5.large");
+            cloud.machine(&web).next_start_lacks_capacity();
+            cloud.pass();
+            cloud.until("2026-11-23 08:10");
+            assert_eq!(order(cloud), "m6i.large m5.large m5a.large");
+            cloud.pass();
+            cloud.wait(SETTLING).pass();
+            assert_eq!(cloud.state(&web), Running);
+            assert_eq!(cloud.types(&web), ("m6i.large", "m5.large as m6i.large"));
+        },
+    );
+    scenario_on(
+        StateDetails::Reported,
+        CONFIGURATION,
+        "2026-11-23 07:30",
+        |cloud| {
+            let web = stopped(cloud, &[]);
+            cloud.machine(&web).next_start_falls_back();
+            cloud.until("2026-11-23 08:00").pass();
+            cloud.wait(SETTLING);
+            assert_eq!(
+                order(cloud),
+                "m5.large m5a.large m6i.large",
+                "another type mends no volume"
+            );
+        },
+    );
 }
 
 #[test]
-fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
+fn spot_and_hibernated_instances_get_no_fallback_type() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
@@ -127,7 +139,7 @@ fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
             "no other type is tried: a Spot instance keeps its own"
         );
         assert_eq!(cloud.types(&web), ("m5.large", ""));
-        assert_eq!(said(&cloud.pass()), "waiting_to_retry");
+        assert_eq!(outcome(&cloud.pass()), "waiting_to_retry");
     });
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
@@ -141,12 +153,12 @@ fn ec2_gives_no_other_type_to_a_spot_instance_or_a_hibernated_one() {
 }
 
 #[test]
-fn types_are_tried_by_starts_that_have_a_choice() {
+fn only_starts_with_fallback_types_try_several() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
-        let plan = cloud.until("2026-11-23 20:00").look();
-        assert_eq!(said(&plan), "stop: schedule office");
+        let plan = cloud.until("2026-11-23 20:00").planned();
+        assert_eq!(outcome(&plan), "stop: schedule office");
         assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
     });
     for configuration in [
@@ -155,21 +167,21 @@ fn types_are_tried_by_starts_that_have_a_choice() {
     ] {
         scenario(configuration, "2026-11-23 07:30", |cloud| {
             stopped(cloud, &[]);
-            let plan = cloud.until("2026-11-23 08:00").look();
-            assert_eq!(said(&plan), "start: schedule office");
+            let plan = cloud.until("2026-11-23 08:00").planned();
+            assert_eq!(outcome(&plan), "start: schedule office");
             assert_eq!((&plan.steps[0].types, note(&plan)), (&None, ""));
         });
     }
-    // Without a choice there is nothing to say of what keeps it from another type.
+    // Without fallback types, the obstacle to another type is not noted.
     scenario(crate::support::CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.purchase = Purchase::PersistentSpot;
-        assert_eq!(note(&cloud.until("2026-11-23 08:00").look()), "");
+        assert_eq!(note(&cloud.until("2026-11-23 08:00").planned()), "");
     });
 }
 
 #[test]
-fn a_type_that_somebody_else_chose_is_kept() {
+fn a_type_changed_outside_curfew_is_kept() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &[]);
         cloud.machine(&web).instance.instance_type = "r5.large".into();
@@ -188,7 +200,7 @@ fn a_type_that_somebody_else_chose_is_kept() {
 }
 
 #[test]
-fn the_wanted_type_comes_back_also_when_the_configuration_have_no_fallbacks_any_more() {
+fn the_desired_type_is_restored_after_fallbacks_are_unconfigured() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
         cloud.until("2026-11-23 08:00").pass();
@@ -205,10 +217,10 @@ fn the_wanted_type_comes_back_also_when_the_configuration_have_no_fallbacks_any_
 }
 
 #[test]
-fn a_crash_leaves_the_wanted_type_on_record() {
+fn a_crash_leaves_the_desired_type_recorded() {
     scenario(CONFIGURATION, "2026-11-23 07:30", |cloud| {
         let web = stopped(cloud, &["m5.large"]);
-        cloud.until("2026-11-23 08:00").trouble = Some(Trouble::CrashBeforeMemory);
+        cloud.until("2026-11-23 08:00").failure = Some(Failure::CrashBeforeRecord);
         cloud.pass();
         assert_eq!(cloud.types(&web), ("m5a.large", "m5.large as m5a.large"));
         cloud.until("2026-11-23 20:00").pass();
@@ -219,7 +231,7 @@ fn a_crash_leaves_the_wanted_type_on_record() {
 }
 
 #[test]
-fn a_memory_that_cant_be_read_is_removed() {
+fn a_malformed_type_tag_is_removed() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         cloud.machine(&web).tag(TYPE_TAG, "m5.large");
@@ -230,6 +242,6 @@ fn a_memory_that_cant_be_read_is_removed() {
             note(&plan)
         );
         assert_eq!(cloud.types(&web).1, "");
-        assert_eq!(said(&cloud.pass()), "as_desired");
+        assert_eq!(outcome(&cloud.pass()), "as_desired");
     });
 }

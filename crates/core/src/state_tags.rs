@@ -1,19 +1,19 @@
-//! What Curfew remembers, and where: in tags on the instance itself, so that deciding needs no database.
+//! State tags: Curfew's state is in tags on the instance itself, so that decisions need no database.
 //!
-//! Instants are RFC 3339 in UTC, to the second. Each key has one kind of writer, so that no writer overwrites another's word:
+//! Instants are RFC 3339 in UTC, to the second. Each key has one kind of writer, so that writers do not overwrite each other:
 //!
-//! - passes: `curfew:last` = `<instant> <start|stop> <cause> [pending]`: the newest word applied, also when there was nothing to
-//!   do. Its instant never goes back ([`Last::may_replace`])
+//! - passes: `curfew:last` = `<instant> <start|stop> <cause> [pending]`: the newest directive applied, also if there was nothing to
+//!   do. Its instant never goes back ([`LastApplied::may_replace`])
 //! - people: `curfew:request` = `<instant> <start|stop> by <actor>`: a plain start or stop
 //! - people: `curfew:override` = `<running|stopped|ignored> since <instant> until <instant> by <actor>`
-//! - passes: `curfew:retry` = `<instant> <start|stop> <n>x <code> first <instant> next <instant>`, while what is due comes to nothing
-//! - passes: `curfew:type` = `<wanted type> as <present type>`, while an instance stands in for itself with a fallback type
+//! - passes: `curfew:retry` = `<instant> <start|stop> <n>x <code> first <instant> next <instant>`, while the action that is due fails
+//! - passes: `curfew:type` = `<wanted type> as <present type>`, while an instance has a fallback type
 //!
-//! A *word* is what wants a start or a stop from an instant on: a schedule's edge, a request, an override, or an override's end.
+//! A *directive* demands a start or a stop from an instant on: a schedule's edge, a request, an override, or the end of one.
 
 mod fallback;
 mod instants;
-mod people;
+mod requests;
 mod retry;
 
 use std::cmp::Ordering;
@@ -29,42 +29,42 @@ use crate::timetable::{Action, EARLY_TRIGGER};
 
 pub use self::fallback::Fallback;
 pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};
-pub use self::people::{Override, OverrideState, Requested, override_in_force};
-pub use self::retry::{NextTry, ReasonCode, Retry};
+pub use self::requests::{Override, OverrideState, RecordedRequest, override_in_force};
+pub use self::retry::{NextRetry, ReasonCode, Retry};
 
-/// The tag that holds the newest word applied to an instance. Only passes write it.
+/// The tag that holds the newest directive applied to an instance. Only passes write it.
 pub const LAST_TAG: &str = "curfew:last";
-/// The tag that holds a person's plain start or stop. Only people's requests write it.
+/// The tag that holds a plain start or stop. Only requests write it.
 pub const REQUEST_TAG: &str = "curfew:request";
-/// The tag that holds a timed override. Only people's requests write it.
+/// The tag that holds a timed override. Only requests write it.
 pub const OVERRIDE_TAG: &str = "curfew:override";
-/// The tag that says when what EC2 refused is tried again.
+/// The tag that holds a failed action and the instant of its next attempt. Only passes write it.
 pub const RETRY_TAG: &str = "curfew:retry";
-/// The tag that holds the type an instance is meant to have, while it has another.
+/// The tag that holds the type that an instance returns to, while it has a fallback type. Only passes write it.
 pub const TYPE_TAG: &str = "curfew:type";
-/// All tags that Curfew may write to an instance, and the only ones. Permissions name them together, as `curfew:*`.
+/// All tags that Curfew writes to instances. IAM permissions name them together, as `curfew:*`.
 pub const TAGS: [&str; 5] = [LAST_TAG, REQUEST_TAG, OVERRIDE_TAG, RETRY_TAG, TYPE_TAG];
 
-/// Why an instance changed, or is about to.
+/// The cause of a change of an instance's state, or of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Cause {
-    /// An edge of this schedule, or its wish while it is enforced.
+    /// An edge of this schedule, or its desired state while it is enforced.
     Schedule(ScheduleName),
-    /// An override that this person (or program) placed.
+    /// An override by this actor.
     Override(Actor),
-    /// A start or stop that this person (or program) asked for.
+    /// A plain start or stop requested by this actor.
     Request(Actor),
-    /// Not Curfew: the console, another tool, AWS itself.
+    /// A change outside Curfew: the console, another tool, or AWS itself.
     External,
-    /// The first pass that saw the instance: what its schedule said before counts as dealt with.
+    /// The first pass that observed the instance: earlier edges of its schedule count as applied.
     Adopted,
 }
 
 impl Cause {
-    /// Of two words at one instant, the one of the higher rank is newer: a person's is newer than a schedule's, and that
-    /// newer than what was found at first sight.
+    /// The order of causes at one instant, where the higher rank is the newer directive: an override or request is newer than a
+    /// schedule's edge, and an edge is newer than an adoption.
     pub fn rank(&self) -> u8 {
         match self {
             Self::External | Self::Adopted => 0,
@@ -134,52 +134,52 @@ impl From<Cause> for String {
     }
 }
 
-/// The newest word applied to an instance: the value of `curfew:last`.
+/// The newest directive applied to an instance: the value of `curfew:last`.
 ///
 /// ```
-/// use curfew_core::memory::Last;
+/// use curfew_core::state_tags::LastApplied;
 ///
-/// let last: Last = "2026-11-23T07:00:00Z start schedule office pending".parse()?;
+/// let last: LastApplied = "2026-11-23T07:00:00Z start schedule office pending".parse()?;
 /// assert!(last.pending);
 /// assert_eq!(last.to_string(), "2026-11-23T07:00:00Z start schedule office pending");
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Last {
-    /// The word's instant, not the call's.
+pub struct LastApplied {
+    /// The instant of the directive, not that of the call.
     pub at: Timestamp,
-    /// What the word asked for.
+    /// The action that the directive demands.
     pub action: Action,
-    /// On whose behalf.
+    /// The schedule, override or request of the directive.
     pub cause: Cause,
-    /// The state that it asked for has not been seen yet, or not long enough after the word: a call that was sent before may
-    /// still undo it, and then it is due again.
+    /// Whether the state has not been observed yet, or not long enough after the directive. A call that was sent earlier may still
+    /// undo it; then the directive is due again.
     pub pending: bool,
 }
 
-impl Last {
-    /// Whether a pass may write this over the tag as it read it right before. What can't be read is no memory, and neither is what
-    /// the pass means to mend: a tag of the far future, for example.
-    pub fn may_be_written_over(&self, tag: Option<&str>, mends: Option<&str>) -> bool {
-        let tag = tag.filter(|tag| Some(*tag) != mends);
+impl LastApplied {
+    /// Whether a pass may overwrite the value `tag`, read right before. A malformed value may be overwritten, and so may `invalid`:
+    /// the value that the pass corrects, such as one of the far future.
+    pub fn may_be_written_over(&self, tag: Option<&str>, invalid: Option<&str>) -> bool {
+        let tag = tag.filter(|tag| Some(*tag) != invalid);
         let current: Option<Self> = tag.and_then(|value| value.trim().parse().ok());
         current.is_none_or(|current| self.may_replace(&current))
     }
 
-    /// Whether this may be written over `current`: never anything older, by instant and then by
-    /// rank, and never *pending* over the same word done.
+    /// Whether this may overwrite `current`: it must not be older, by instant and then by rank, and it must not be pending if
+    /// `current` is the same directive done.
     ///
     /// ```
-    /// use curfew_core::memory::Last;
+    /// use curfew_core::state_tags::LastApplied;
     ///
-    /// let read = |text: &str| text.parse::<Last>().unwrap();
+    /// let read = |text: &str| text.parse::<LastApplied>().unwrap();
     /// let edge = read("2026-11-23T19:00:00Z stop schedule office");
     /// let request = read("2026-11-23T19:00:00Z start request by alice pending");
     /// assert!(request.may_replace(&edge));
     /// assert!(!edge.may_replace(&request));
     /// let tried = read("2026-11-23T19:00:00Z stop schedule office pending");
-    /// assert!(!tried.may_replace(&edge), "the same word, and it is done");
+    /// assert!(!tried.may_replace(&edge), "the same directive, and it is done");
     /// ```
     pub fn may_replace(&self, current: &Self) -> bool {
         let key = |last: &Self| (last.at, last.cause.rank());
@@ -190,8 +190,7 @@ impl Last {
         }
     }
 
-    /// Whether a change that happened `at` an instant can have come of this: it came after it, or, for an edge, up to a minute
-    /// early.
+    /// Whether this directive can be the cause of a change `at` an instant: the change is later, or for an edge up to a minute earlier.
     pub fn may_explain(&self, at: Timestamp) -> bool {
         let early = match self.cause {
             Cause::Schedule(_) => EARLY_TRIGGER,
@@ -200,7 +199,7 @@ impl Last {
         self.at.duration_since(at) <= early
     }
 
-    /// The newer of the two: of what a tag says and what this process wrote itself, for example.
+    /// Returns the newer of the two, such as the value of the tag and the value that this process wrote.
     #[must_use]
     pub fn newer(self, other: Self) -> Self {
         if other.may_replace(&self) {
@@ -211,7 +210,7 @@ impl Last {
     }
 }
 
-impl fmt::Display for Last {
+impl fmt::Display for LastApplied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.at, self.action, self.cause)?;
         if self.pending {
@@ -222,7 +221,7 @@ impl fmt::Display for Last {
     }
 }
 
-impl FromStr for Last {
+impl FromStr for LastApplied {
     type Err = MalformedTag;
 
     fn from_str(text: &str) -> Result<Self, MalformedTag> {
@@ -255,18 +254,18 @@ impl FromStr for Last {
     }
 }
 
-/// Tags and answers carry whole seconds. Rounding down keeps a request that came after an edge from counting as before it.
+/// Rounds down to the second, the precision of tags and answers. Rounding down, a request after an edge never counts as before it.
 pub fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).expect("a timestamp's own second is in range")
 }
 
-/// Who asked: a person, a program or an address, in the characters that every AWS tag may have.
+/// The actor of a request: a person, a program or an address, in the characters that every AWS tag may have.
 ///
 /// ```
-/// use curfew_core::memory::Who;
+/// use curfew_core::state_tags::Actor;
 ///
-/// assert_eq!(Who::new("alice <alice@example.com>\n").as_str(), "alice -alice@example.com-");
-/// assert_eq!(Who::new("").as_str(), "unknown");
+/// assert_eq!(Actor::new("alice <alice@example.com>\n").as_str(), "alice -alice@example.com-");
+/// assert_eq!(Actor::new("").as_str(), "unknown");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -276,10 +275,10 @@ pub struct Actor(String);
 string_newtype!(Actor);
 
 impl Actor {
-    /// Longer names are cut: a tag's value has 256 characters, and the rest of it needs about 60.
+    /// Longer names are truncated: a tag's value has at most 256 characters, and the rest of the value needs about 60.
     const MAX_CHARACTERS: usize = 64;
 
-    /// Makes a name out of any text: characters that a tag may not have become `-`, white space is folded.
+    /// Makes a name of any text: characters that a tag may not have become `-`, and white space is collapsed.
     pub fn new(text: &str) -> Self {
         let words: Vec<&str> = text.split_whitespace().collect();
         let clean: String = words
@@ -302,7 +301,7 @@ impl Actor {
     }
 }
 
-/// A tag of ours that can't be read.
+/// A malformed value of a state tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is `{}`, which Curfew can't read; it should look like {example}", .found.escape_debug())]
 pub struct MalformedTag {
@@ -348,30 +347,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(at in instant(), start: bool, cause in cause(), pending: bool) {
+        fn the_text_of_a_directive_parses_to_the_same_value(at in instant(), start: bool, cause in cause(), pending: bool) {
             let action = if start { Action::Start } else { Action::Stop };
-            let last = Last { at, action, cause, pending };
-            // A name that itself ends in the word is the one ambiguity; it is read as pending, which only looks again.
+            let last = LastApplied { at, action, cause, pending };
+            // A name that ends in "pending" is the one ambiguity: it is parsed as pending, and the next pass records it again.
             prop_assume!(last.pending || !last.cause.to_string().ends_with(" pending"));
-            prop_assert_eq!(last.to_string().parse::<Last>().unwrap(), last.clone());
+            prop_assert_eq!(last.to_string().parse::<LastApplied>().unwrap(), last.clone());
             prop_assert!(last.to_string().len() <= 256);
         }
 
-        /// However writers take turns, the memory only ever goes on.
+        /// In whatever order writers write, the tag's directive never becomes older.
         #[test]
-        fn the_memory_never_goes_back(seconds in proptest::collection::vec((0_i64..4, cause(), any::<bool>(), any::<bool>()), 2..8)) {
-            let words = seconds.into_iter().map(|(second, cause, start, pending)| Last {
+        fn the_newest_directive_never_goes_back(seconds in proptest::collection::vec((0_i64..4, cause(), any::<bool>(), any::<bool>()), 2..8)) {
+            let words = seconds.into_iter().map(|(second, cause, start, pending)| LastApplied {
                 at: Timestamp::from_second(second).unwrap(),
                 action: if start { Action::Start } else { Action::Stop },
                 cause,
                 pending,
             });
-            let mut stands: Option<Last> = None;
+            let mut stands: Option<LastApplied> = None;
             for word in words {
                 let before = stands.clone();
                 let after = before.clone().map_or(word.clone(), |before| before.newer(word.clone()));
                 if let Some(before) = before {
-                    let key = |last: &Last| (last.at, last.cause.rank());
+                    let key = |last: &LastApplied| (last.at, last.cause.rank());
                     prop_assert!(key(&after) >= key(&before));
                     let is_the_same = key(&after) == key(&before) && after.action == before.action;
                     prop_assert!(!is_the_same || before.pending || !after.pending);
@@ -383,15 +382,15 @@ mod tests {
 
         #[test]
         fn no_tag_text_panics(text in ".{0,120}") {
-            let _ = (text.parse::<Last>().is_ok(), text.parse::<Cause>().is_ok());
+            let _ = (text.parse::<LastApplied>().is_ok(), text.parse::<Cause>().is_ok());
         }
     }
 
-    fn read(text: &str) -> Last {
+    fn read(text: &str) -> LastApplied {
         text.parse().unwrap()
     }
 
-    /// At one instant: what was adopted, then an edge, then a person's word, whichever kind that is.
+    /// At one instant, an adoption is older than an edge, and an edge is older than an override or a request.
     #[test]
     fn at_one_instant_rank_decides() {
         let ranked: [&[&str]; 3] = [
@@ -417,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_word_done_is_not_written_over_with_pending() {
+    fn a_done_directive_is_not_overwritten_by_the_same_one_pending() {
         let done = read("2026-11-23T19:00:00Z stop schedule office");
         let pending = read("2026-11-23T19:00:00Z stop schedule office pending");
         let other = read("2026-11-23T19:00:00Z start schedule strict pending");
@@ -426,7 +425,7 @@ mod tests {
             (&done, &pending, true),
             (&pending, &pending, true),
             (&pending, &done, false),
-            // Another action is another word, and has still to be seen.
+            // Another action is another directive, and its state is not observed yet.
             (&other, &done, true),
         ];
         for (word, current, allowed) in table {
@@ -435,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn only_older_memory_is_written_over_or_what_is_mended() {
+    fn only_an_older_or_an_invalid_value_is_overwritten() {
         let edge = read("2026-11-23T19:00:00Z stop schedule office");
         let newer = "2026-11-23T19:00:01Z start request by alice";
         assert!(edge.may_be_written_over(None, None));
@@ -450,13 +449,16 @@ mod tests {
     }
 
     #[test]
-    fn all_tags_are_within_what_permissions_name() {
+    fn all_tags_have_the_prefix_that_permissions_name() {
         assert!(TAGS.iter().all(|tag| tag.starts_with("curfew:")));
     }
 
     #[test]
-    fn a_malformed_tag_is_named_and_shown_how_it_should_look() {
-        let error = "yesterday stop".parse::<Last>().unwrap_err().to_string();
+    fn the_error_names_the_malformed_tag_and_shows_an_example() {
+        let error = "yesterday stop"
+            .parse::<LastApplied>()
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "the tag `curfew:last` is `yesterday stop`, which Curfew can't read; \
@@ -464,7 +466,7 @@ mod tests {
         );
         assert!(
             "2026-11-23T07:00:00Z start request by "
-                .parse::<Last>()
+                .parse::<LastApplied>()
                 .is_err()
         );
     }

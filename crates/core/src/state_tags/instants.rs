@@ -1,23 +1,26 @@
-//! Which instant a person's word and a pass have, so that no clock that is off puts a word before one that is older.
+//! The instants of requests and passes. They take the instants in the tags into account, so that a clock that is off never dates a
+//! directive before an older one.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LAST_TAG, Last, OVERRIDE_TAG, Override, REQUEST_TAG, Requested, whole_second};
+use super::{
+    LAST_TAG, LastApplied, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest, whole_second,
+};
 
-/// How far ahead of the present an instant in a tag may be: the clock that it was taken from may run fast. Beyond that it is an
-/// error, which believed would leave the instance alone until then. Longer delays its mending; shorter would let two clocks
-/// that disagree rewrite each other's memory.
+/// How far ahead of the present an instant in a tag may be, since the writer's clock may be fast. Later instants are errors: if they
+/// were accepted, the instance would not be acted on until then. A longer limit delays the correction; with a shorter one, two hosts
+/// whose clocks differ would overwrite each other's tags.
 pub const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 
-/// The instant of a word that a person says at `now`, which is AWS's time: the later of that and one second after every
-/// instant in the resource's tags, so that it is newer than everything which was known when it was said. An override's end
-/// that is still ahead is no such instant. To the second, in UTC, like everything in tags.
+/// The instant of a request at `now`, which is AWS's time: the later of `now` and one second after every instant in the resource's
+/// tags, so that the request is the newest directive. The end of an override that is still ahead does not count. To the second, in UTC,
+/// like all instants in tags.
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use curfew_core::memory::instant_of_person;
+/// use curfew_core::state_tags::instant_of_person;
 ///
 /// let applied_early = "2026-11-23T19:00:00Z stop schedule office".to_owned();
 /// let tags = BTreeMap::from([("curfew:last".to_owned(), applied_early)]);
@@ -26,34 +29,37 @@ pub const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 /// # Ok::<(), jiff::Error>(())
 /// ```
 pub fn instant_of_person(tags: &BTreeMap<String, String>, now: Timestamp) -> Timestamp {
-    let known = Known::of(tags);
+    let known = TagInstants::of(tags);
     let over = known.until.filter(|until| *until <= now);
-    let newest = known.words(now).chain(over).max();
+    let newest = known.plausible(now).chain(over).max();
     let after = newest.map(|at| at.saturating_add(SignedDuration::from_secs(1)));
     let after = after.and_then(Result::ok).unwrap_or(Timestamp::MIN);
     whole_second(now).max(whole_second(after))
 }
 
-/// The instant at which a pass decides about a resource: the later of its own `now` and every instant in the resource's tags
-/// but an override's end, so that no word is in its future.
+/// The instant at which a pass decides about a resource: the latest of its `now` and all instants in the resource's tags except the
+/// end of an override, so that no directive is in its future.
 pub fn instant_of_pass(tags: &BTreeMap<String, String>, now: Timestamp) -> Timestamp {
-    Known::of(tags).words(now).fold(now, Timestamp::max)
+    TagInstants::of(tags)
+        .plausible(now)
+        .fold(now, Timestamp::max)
 }
 
-/// The instants in a resource's tags, as far as they can be read.
-struct Known {
-    words: [Option<Timestamp>; 3],
+/// The instants in a resource's tags; malformed tags are ignored.
+struct TagInstants {
+    directives: [Option<Timestamp>; 3],
     until: Option<Timestamp>,
 }
 
-impl Known {
+impl TagInstants {
     fn of(tags: &BTreeMap<String, String>) -> Self {
         let tag = |key| tags.get(key).map(|value| value.trim());
-        let last: Option<Last> = tag(LAST_TAG).and_then(|value| value.parse().ok());
-        let request: Option<Requested> = tag(REQUEST_TAG).and_then(|value| value.parse().ok());
+        let last: Option<LastApplied> = tag(LAST_TAG).and_then(|value| value.parse().ok());
+        let request: Option<RecordedRequest> =
+            tag(REQUEST_TAG).and_then(|value| value.parse().ok());
         let override_: Option<Override> = tag(OVERRIDE_TAG).and_then(|value| value.parse().ok());
         Self {
-            words: [
+            directives: [
                 last.map(|last| last.at),
                 request.map(|request| request.at),
                 override_.as_ref().map(|override_| override_.since),
@@ -62,10 +68,10 @@ impl Known {
         }
     }
 
-    /// The instants of words that can be believed at `now`.
-    fn words(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+    /// The instants of directives that are not too far ahead of `now`.
+    fn plausible(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
         let believed = move |at: &Timestamp| at.duration_since(now) <= CLOCKS_APART;
-        self.words.into_iter().flatten().filter(believed)
+        self.directives.into_iter().flatten().filter(believed)
     }
 }
 
@@ -92,9 +98,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the clocks say, a word is newer than all that was said before, and no pass decides before it.
+        /// Whatever the clocks show, a request is newer than all earlier directives, and no pass decides before it.
         #[test]
-        fn a_word_is_the_newest_and_no_pass_is_before_it(
+        fn a_request_is_the_newest_directive_and_no_pass_is_before_it(
             now in 10_000_i64..20_000, last in 0_i64..20_000, request in 0_i64..20_000, since in 0_i64..20_000, until in 0_i64..20_000,
         ) {
             let tags = tags(last, request, since, until);
@@ -111,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_still_ahead_does_not_put_off_what_a_person_says() {
+    fn the_end_of_an_override_in_force_does_not_delay_a_request() {
         let now = at(10_000);
         let tags = tags(0, 0, 9_000, 12_000);
         assert_eq!(instant_of_person(&tags, now), now);
@@ -120,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_that_cant_be_right_puts_nothing_off() {
+    fn an_implausible_instant_delays_nothing() {
         let now = at(10_000);
         let far = 10_000 + CLOCKS_APART.as_secs() + 1;
         assert_eq!(instant_of_person(&tags(far, far, far, far + 1), now), now);

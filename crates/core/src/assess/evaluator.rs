@@ -1,36 +1,36 @@
-//! One instance that may be touched, with its schedule and what its tags remember, at the instant that it is judged for.
+//! The input of one evaluation: an instance that may be started and stopped, its schedule, its state tags and the instant.
 
 use jiff::Timestamp;
 
-use super::recall::Recalled;
 use super::skip;
+use super::tag_state::TagState;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
-use crate::memory::{Cause, instant_of_pass};
 use crate::schedule::Schedule;
 use crate::skip::SkipReason;
+use crate::state_tags::{Cause, instant_of_pass};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Action, EARLY_TRIGGER};
 use crate::transition::direction;
 use crate::view::View;
 use crate::world::World;
 
-pub(super) struct Judge<'a> {
+pub(super) struct Evaluator<'a> {
     pub(super) instance: &'a Instance,
     pub(super) view: &'a View<'a>,
-    pub(super) recalled: &'a Recalled,
+    pub(super) tags: &'a TagState,
     /// When the instance was observed.
     pub(super) now: Timestamp,
-    /// The instant that everything is asked about: `now`, the newest instant in the tags, or the edge up to a minute later that
-    /// a trigger was early for.
-    pub(super) reading: Timestamp,
+    /// The instant at which the decision is made: the latest of `now`, the newest instant in the tags, and an edge at most a minute
+    /// ahead for which a trigger arrived early.
+    pub(super) effective_now: Timestamp,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Evaluator<'a> {
     pub(super) fn new(
         instance: &'a Instance,
         view: &'a View<'a>,
-        recalled: &'a Recalled,
+        tags: &'a TagState,
         world: &World<'a>,
         now: Timestamp,
     ) -> Self {
@@ -44,9 +44,9 @@ impl<'a> Judge<'a> {
         Self {
             instance,
             view,
-            recalled,
+            tags,
             now,
-            reading: early_edge.map_or(known, |edge| edge.max(known)),
+            effective_now: early_edge.map_or(known, |edge| edge.max(known)),
         }
     }
 
@@ -62,7 +62,7 @@ impl<'a> Judge<'a> {
         self.view.schedule()
     }
 
-    pub(super) fn by_schedule(&self) -> Cause {
+    pub(super) fn schedule_cause(&self) -> Cause {
         Cause::Schedule(self.schedule().name.clone())
     }
 
@@ -73,8 +73,8 @@ impl<'a> Judge<'a> {
         )
     }
 
-    /// What its present state is on the way to, or at.
-    pub(super) fn present(&self) -> Action {
+    /// The action whose target state the instance has or is moving to.
+    pub(super) fn current_direction(&self) -> Action {
         direction(self.instance.state).unwrap_or(Action::Stop)
     }
 

@@ -1,4 +1,4 @@
-//! What EC2 refused, and when it is tried again: the value of `curfew:retry`.
+//! Failed actions and their next attempts: the value of `curfew:retry`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,46 +10,46 @@ use super::{MalformedTag, RETRY_TAG, whole_second};
 use crate::string_newtype;
 use crate::timetable::Action;
 
-/// An action that came to nothing, and waits for its next try.
+/// A failed action that waits for its next attempt.
 ///
-/// EC2 refused the call, for want of capacity for example, or it accepted a start that did not lead to running.
+/// EC2 refused the call, for lack of capacity for example, or it accepted a start that did not lead to running.
 ///
 /// ```
-/// use curfew_core::memory::Retry;
+/// use curfew_core::state_tags::Retry;
 ///
 /// let text = "2026-11-23T07:00:00Z start 3x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:08:00Z";
 /// let retry: Retry = text.parse()?;
 /// assert_eq!((retry.tries, retry.code.as_str()), (3, "InsufficientInstanceCapacity"));
 /// assert_eq!(retry.to_string(), text);
-/// # Ok::<(), curfew_core::memory::MalformedTag>(())
+/// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
-    /// The instant of the word that asks for it.
+    /// The instant of the directive that demands the action.
     pub edge: Timestamp,
-    /// What it asks for.
+    /// The action that failed.
     pub action: Action,
-    /// How often it was tried: at least once.
+    /// The number of attempts, at least one.
     pub tries: u32,
-    /// Why the latest try came to nothing.
+    /// Why the latest attempt failed.
     pub code: ReasonCode,
-    /// When the first of these tries was: from then on the catch-up limit counts.
+    /// The instant of the first attempt, from which the catch-up limit counts.
     pub first: Timestamp,
-    /// Not before this instant is it tried again.
+    /// The earliest instant of the next attempt.
     pub next: Timestamp,
 }
 
 impl Retry {
-    /// How long the first tries wait for the one after them, in minutes; all later tries wait like the last of these.
+    /// The waits after the first attempts, in minutes; all later attempts use the last value.
     ///
-    /// Capacity often comes back within minutes, so the first are close together; a pool that stays empty, or a broken volume,
-    /// costs two calls an hour. Longer waits leave a team without its machines after capacity is back, shorter ones spend the
-    /// account's calls on what won't work. There is no jitter: instances that lack the same capacity are asked for in one
-    /// call, and remembered in one, because they wait alike.
+    /// Capacity often returns within minutes, so that the first waits are short; a pool that stays empty, or a broken volume, costs
+    /// two calls an hour. Longer waits leave a team without its machines after capacity is back, shorter ones spend the account's
+    /// rate limit on calls that fail. There is no jitter: instances that lack the same capacity wait equally long, so that one call
+    /// starts them and one call tags them.
     const WAITS: [i64; 6] = [1, 2, 5, 10, 20, 30];
 
-    /// The longest wait between two tries.
+    /// The longest wait between two attempts.
     pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(Self::WAITS[5]);
 
     fn wait_after(tries: u32) -> SignedDuration {
@@ -108,23 +108,23 @@ impl FromStr for Retry {
     }
 }
 
-/// What a try will have been if it comes to nothing: everything but EC2's reason, which only EC2 knows.
+/// The retry to record if an attempt fails, without EC2's reason, which is known only then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextTry {
-    /// The instant of the word that asks for it.
+pub struct NextRetry {
+    /// The instant of the directive that demands the action.
     pub edge: Timestamp,
-    /// What it asks for.
+    /// The action of the attempt.
     pub action: Action,
-    /// How often it will have been tried.
+    /// The number of attempts, including this one.
     pub tries: u32,
-    /// When the first of these tries was.
+    /// The instant of the first attempt.
     pub first: Timestamp,
-    /// When it is tried again.
+    /// The earliest instant of the attempt after this one.
     pub next: Timestamp,
 }
 
-impl NextTry {
-    /// A try at `now` of what the word at `edge` asks for, after `earlier` ones of the same.
+impl NextRetry {
+    /// An attempt at `now` of the action that the directive at `edge` demands, after the `earlier` attempts of the same.
     pub fn at(now: Timestamp, edge: Timestamp, action: Action, earlier: Option<&Retry>) -> Self {
         let tries = earlier.map_or(0, |retry| retry.tries).saturating_add(1);
         let next = now.saturating_add(Retry::wait_after(tries));
@@ -137,8 +137,8 @@ impl NextTry {
         }
     }
 
-    /// The memory of it, once EC2 has said why.
-    pub fn because(self, code: ReasonCode) -> Retry {
+    /// The retry to record, with the reason that EC2 gave.
+    pub fn with_code(self, code: ReasonCode) -> Retry {
         let Self {
             edge,
             action,
@@ -157,10 +157,10 @@ impl NextTry {
     }
 }
 
-/// EC2's code for why something came to nothing: of an error, or of an instance's state.
+/// EC2's code for the reason of a failure: that of an error, or of an instance's state.
 ///
 /// ```
-/// use curfew_core::memory::ReasonCode;
+/// use curfew_core::state_tags::ReasonCode;
 ///
 /// assert_eq!(ReasonCode::new("Server.InternalError").as_str(), "Server.InternalError");
 /// assert_eq!(ReasonCode::new("no such\ncode").as_str(), "no-such-code");
@@ -174,10 +174,11 @@ pub struct ReasonCode(String);
 string_newtype!(ReasonCode);
 
 impl ReasonCode {
-    /// Longer ones are cut: a tag's value has 256 characters, and the rest of it needs about 80. EC2's own have at most 60 or so.
+    /// Longer codes are truncated: a tag's value has at most 256 characters, and the rest of it needs about 80. EC2's codes have at
+    /// most 60 or so.
     const MAX_CHARACTERS: usize = 100;
 
-    /// Makes a code out of any text, in the characters that EC2's codes have: others become `-`.
+    /// Makes a code of any text: characters that EC2's codes do not have become `-`.
     pub fn new(text: &str) -> Self {
         let text = text.trim();
         if text.is_empty() {
@@ -192,7 +193,7 @@ impl ReasonCode {
         )
     }
 
-    /// EC2 gave no reason.
+    /// The code for a failure for which EC2 gave no reason.
     pub fn unexplained() -> Self {
         Self("Unexplained".to_owned())
     }
@@ -209,11 +210,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(edge in instant(), start: bool, earlier: u32, code in ".{0,120}", now in instant()) {
+        fn the_text_of_a_retry_parses_to_the_same_value(edge in instant(), start: bool, earlier: u32, code in ".{0,120}", now in instant()) {
             let action = if start { Action::Start } else { Action::Stop };
-            let before = NextTry::at(now, edge, action, None).because(ReasonCode::unexplained());
+            let before = NextRetry::at(now, edge, action, None).with_code(ReasonCode::unexplained());
             let before = Retry { tries: earlier, ..before };
-            let retry = NextTry::at(now, edge, action, Some(&before)).because(ReasonCode::new(&code));
+            let retry = NextRetry::at(now, edge, action, Some(&before)).with_code(ReasonCode::new(&code));
             prop_assert_eq!(retry.to_string().parse::<Retry>().unwrap(), retry.clone());
             prop_assert!(retry.to_string().len() <= 256);
         }
@@ -227,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn tries_come_further_and_further_apart_up_to_a_limit() {
+    fn waits_between_attempts_grow_up_to_a_limit() {
         let now = "2026-11-23T07:00:00.9Z".parse().unwrap();
         let waits: Vec<String> = [0, 1, 2, 3, 4, 5, 6, 1000, u32::MAX]
             .map(|tries| {
-                let first =
-                    NextTry::at(now, now, Action::Start, None).because(ReasonCode::unexplained());
+                let first = NextRetry::at(now, now, Action::Start, None)
+                    .with_code(ReasonCode::unexplained());
                 let earlier = Retry { tries, ..first };
-                NextTry::at(now, now, Action::Start, Some(&earlier)).next
+                NextRetry::at(now, now, Action::Start, Some(&earlier)).next
             })
             .map(|next| next.to_string()[11..16].to_owned())
             .into();
@@ -244,12 +245,12 @@ mod tests {
                 "07:01", "07:02", "07:05", "07:10", "07:20", "07:30", "07:30", "07:30", "07:30"
             ]
         );
-        let last = NextTry::at(Timestamp::MAX, now, Action::Start, None);
+        let last = NextRetry::at(Timestamp::MAX, now, Action::Start, None);
         assert_eq!(last.next, whole_second(Timestamp::MAX));
     }
 
     #[test]
-    fn what_cant_be_read_is_named() {
+    fn the_error_names_the_malformed_tag() {
         for bad in [
             "",
             "2026-11-23T07:00:00Z start 0x Code first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z",

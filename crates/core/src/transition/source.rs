@@ -1,0 +1,53 @@
+//! How a transition became known.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How a transition became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransitionSource {
+    /// An EC2 event reported the transition, with its instant to the second.
+    Event,
+    /// Two polls observed different states; the transition was in between.
+    #[serde(rename = "look")]
+    Poll,
+    /// The transition was not observed, and follows from the states before and after it.
+    #[serde(rename = "inference")]
+    Inferred,
+}
+
+impl TransitionSource {
+    /// The value in the journal and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Poll => "look",
+            Self::Inferred => "inference",
+        }
+    }
+}
+
+impl fmt::Display for TransitionSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for TransitionSource {
+    type Err = UnknownTransitionSource;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTransitionSource> {
+        [Self::Event, Self::Poll, Self::Inferred]
+            .into_iter()
+            .find(|evidence| evidence.as_str() == text)
+            .ok_or_else(|| UnknownTransitionSource(text.to_owned()))
+    }
+}
+
+/// The text is not a known source, such as one that a newer version of Curfew wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a sort of evidence")]
+pub struct UnknownTransitionSource(String);
