@@ -1,6 +1,6 @@
-"""What Curfew's `GET /status` does at least, as one would write it with boto3: configuration from SSM, instances from EC2, a JSON answer.
+"""The minimum of Curfew's `GET /status` in boto3: configuration from SSM, instances from EC2, a JSON response.
 
-It decides nothing: no time zones, no schedules, no next edge. The loop below stands for Lambda's own, and is leaner than that.
+It evaluates no time zones, schedules or edges. The loop below replaces Lambda's own runtime client, and is leaner.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-//! A certificate authority of our own, and how a program comes to believe it.
+//! A test certificate authority, and how a program comes to trust it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,18 +14,18 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::NoServerSessionStorage;
 use tokio_rustls::TlsAcceptor;
 
-/// One of the roots that Mozilla trusts and that no server of AWS's needs at present; ours has its name and kind of key (P-256).
+/// A root that Mozilla trusts and that no AWS server needs at present; the test root has its name and key type (P-256).
 pub const STAND_IN: &str = "Amazon Root CA 3";
 
-/// The authority: a root, and below it an intermediate that certifies `localhost`, as AWS's chains are built.
+/// The authority: a root and an intermediate that certifies `localhost`, like AWS's chains.
 pub struct Authority {
     root: CertifiedIssuer<'static, KeyPair>,
-    /// What a server needs to prove that it is `localhost`.
+    /// The server's certificate chain and key for `localhost`.
     pub acceptor: TlsAcceptor,
 }
 
 impl Authority {
-    /// A new one.
+    /// Creates an authority.
     pub fn new() -> Self {
         let key = || KeyPair::generate().expect("ring has a source of randomness");
         let root = CertifiedIssuer::self_signed(issuer(STAND_IN), key()).expect("it is complete");
@@ -57,12 +57,13 @@ impl Authority {
         }
     }
 
-    /// The root, as a file for `AWS_CA_BUNDLE`.
+    /// Returns the root as a file for `AWS_CA_BUNDLE`.
     pub fn root_pem(&self) -> String {
         self.root.pem()
     }
 
-    /// Copies `executable` with our key in the place of that root's: all of Mozilla's roots are loaded as on AWS, and one is us.
+    /// Copies `executable` with the key of that root replaced: all of Mozilla's roots are loaded as on AWS, and one is
+    /// the test root.
     pub fn believed_by(&self, executable: &Path, copy: &Path) -> PathBuf {
         let anchor = webpki_roots::TLS_SERVER_ROOTS
             .iter()
@@ -75,7 +76,7 @@ impl Authority {
         let mut program = fs::read(executable).expect("the program is built");
         let at = contains(&program, theirs)
             .unwrap_or_else(|| panic!("{} has no roots compiled in", executable.display()));
-        // The key is the end of what says which sort of key it is.
+        // The key is at the end of its algorithm identifier.
         let end = at + theirs.len();
         program[end - ours.len()..end].copy_from_slice(ours);
         fs::write(copy, program).expect("there is room");

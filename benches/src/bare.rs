@@ -1,4 +1,4 @@
-//! The call of EC2 by itself: what an answer would take if everything else were free.
+//! The EC2 call alone: the lower bound of a response time.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use crate::cloud::Cloud;
 const CALL: &str = "Action=DescribeInstances&Version=2016-11-15&Filter.1.Name=instance-state-name\
     &Filter.1.Value.1=pending&Filter.1.Value.2=running&Filter.1.Value.3=stopping&Filter.1.Value.4=stopped";
 
-/// How long each of `count` calls takes over one open connection, from another thread as from another program; its answer is
-/// received and not read.
+/// Measures each of `count` calls over one open connection, from a separate thread; the response is received and not
+/// parsed.
 pub async fn calls(cloud: &Cloud, root_pem: Option<String>, count: usize) -> Vec<Duration> {
     let port = cloud.port;
     let (done, taken) = tokio::sync::oneshot::channel();
@@ -30,7 +30,7 @@ pub async fn calls(cloud: &Cloud, root_pem: Option<String>, count: usize) -> Vec
         let runtime = runtime.expect("there are files to be had");
         let _ = done.send(runtime.block_on(over(port, root_pem, count)));
     });
-    taken.await.expect("the thread ends by itself")
+    taken.await.expect("the thread does not panic")
 }
 
 async fn over(port: u16, root_pem: Option<String>, count: usize) -> Vec<Duration> {

@@ -1,4 +1,4 @@
-//! EC2 and SSM on loopback: canned answers, as long as AWS's own, over plain HTTP or TLS.
+//! EC2 and SSM on loopback: canned responses of AWS's length, over plain HTTP or TLS.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio_rustls::TlsAcceptor;
 const INSTANCE: &str = include_str!("../answers/instance.xml");
 const CONFIGURATION: &str = include_str!("../answers/configuration.json");
 
-/// The services, for as long as the runtime lives.
+/// The servers, which run as long as the runtime.
 pub struct Cloud {
-    /// What the SDKs take as their endpoint.
+    /// The endpoint for the SDKs.
     pub endpoint: String,
-    /// The port in it.
+    /// The port of the endpoint.
     pub port: u16,
     answers: Arc<Answers>,
 }
@@ -34,7 +34,7 @@ struct Answers {
 }
 
 impl Cloud {
-    /// Serves a fleet of so many instances.
+    /// Serves a fleet of this many instances.
     pub async fn serve(fleet: usize, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
@@ -48,7 +48,7 @@ impl Cloud {
         }
     }
 
-    /// How many times the instances were asked for.
+    /// Returns the number of `DescribeInstances` calls.
     pub fn described(&self) -> usize {
         self.answers.described.load(Ordering::Relaxed)
     }
@@ -86,7 +86,7 @@ impl Answers {
         if head.headers.contains_key("x-amz-target") {
             return Response::builder()
                 .header(CONTENT_TYPE, "application/x-amz-json-1.1")
-                // On AWS the services are two hosts: nobody may use one's connection for the other.
+                // On AWS the services are two hosts: a connection can't be shared.
                 .header(CONNECTION, "close")
                 .body(Full::new(self.configuration.clone()))
                 .expect("it is valid");
@@ -123,7 +123,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, answers: Arc<An
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, answers: Arc<Answers>) {
     let answer = service_fn(|request| async { Ok::<_, Infallible>(answers.answer(request).await) });
-    // It ends in an error when a program that was measured is killed.
+    // Fails when a measured program is killed.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), answer)
         .await;

@@ -1,10 +1,10 @@
-//! From runs to figures.
+//! Computes figures from runs.
 
 use std::time::Duration;
 
 use crate::subject::Run;
 
-/// One program's figures in one scenario.
+/// The figures of one program in one scenario.
 pub struct Figures {
     pub ready: Duration,
     pub answered: Duration,
@@ -16,7 +16,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Medians; but memory's maximum.
+    /// Medians, and the maximum of memory.
     pub fn of(runs: &[Run]) -> Self {
         let over_runs = |of: fn(&Run) -> Duration| median(runs.iter().map(of).collect());
         let mut warm: Vec<Duration> = runs.iter().flat_map(|run| run.warm.clone()).collect();
@@ -36,7 +36,7 @@ impl Figures {
         }
     }
 
-    /// A row of the table in docs/performance.md.
+    /// Returns a row of the table in docs/performance.md.
     pub fn row(&self, name: &str) -> String {
         format!(
             "| {name} | {} | {} | {} | {} | {} | {} | {:.1} |",
@@ -51,17 +51,17 @@ impl Figures {
     }
 }
 
-/// The head of the table whose rows these are.
+/// Returns the head of the table.
 pub const HEAD: &str = "| | ready | first answer | fastest | of it CPU | warm p50 | warm p99 | peak MiB |\n\
     |---|---|---|---|---|---|---|---|";
 
-/// The value in the middle.
+/// Returns the median.
 pub fn median(mut values: Vec<Duration>) -> Duration {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// With a digit more where it is short.
+/// Formats short values with one more digit.
 pub fn milliseconds(time: Duration) -> String {
     let milliseconds = time.as_secs_f64() * 1e3;
     match milliseconds {
@@ -71,7 +71,7 @@ pub fn milliseconds(time: Duration) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody has that much memory")]
+#[expect(clippy::cast_precision_loss, reason = "memory sizes are far below 2^52")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

@@ -1,8 +1,8 @@
-//! How long somebody waits for Curfew's Lambda, beside the same in Python with boto3: see docs/performance.md, "Cold start".
+//! Measures the latency of Curfew's Lambda, compared with Python and boto3: see docs/performance.md, "Cold start".
 //!
-//! `cold-start [--runs N] [--python PROGRAM] BOOTSTRAP…` runs the programs in turn, so that whatever else the machine does hits them
-//! alike, and prints a table for each scenario. `cold-start --count FOLDER BOOTSTRAP…` counts the instructions of one cold start,
-//! which is the same on a busy machine, and leaves callgrind's account of them in the folder.
+//! `cold-start [--runs N] [--python PROGRAM] BOOTSTRAP…` runs the programs in turn, so that other load affects them
+//! equally, and prints a table for each scenario. `cold-start --count FOLDER BOOTSTRAP…` counts the instructions of one
+//! cold start, which does not depend on load, and writes callgrind's profile into the folder.
 
 mod authority;
 mod bare;
@@ -21,13 +21,13 @@ use cloud::Cloud;
 use figures::{Figures, HEAD, median, milliseconds};
 use subject::{Run, Subject};
 
-/// How the programs reach the cloud.
+/// How the programs connect to AWS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wire {
     Plain,
-    /// TLS, and `AWS_CA_BUNDLE` with one root.
+    /// TLS with one root from `AWS_CA_BUNDLE`.
     OneRoot,
-    /// TLS, and all of Mozilla's roots: those compiled in, or botocore's file of them.
+    /// TLS with all of Mozilla's roots: compiled in, or from botocore's file.
     AllRoots,
 }
 
@@ -81,7 +81,7 @@ async fn main() {
     }
 }
 
-/// Runs every subject once without counting, and then in turn.
+/// Runs every subject once as a warm-up, and then in turn.
 async fn measure(subjects: &[Subject], cloud: &Cloud, fleet: usize, runs: usize) -> Vec<Figures> {
     let warm = if fleet > 100 { 5 } else { 100 };
     let mut taken: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
@@ -96,7 +96,7 @@ async fn measure(subjects: &[Subject], cloud: &Cloud, fleet: usize, runs: usize)
     taken.values().map(|runs| Figures::of(runs)).collect()
 }
 
-/// Counts what one cold start takes as on AWS.
+/// Counts the instructions of one cold start as on AWS.
 async fn count(arguments: &Arguments, accounts: &Path, authority: &Authority, folder: &Path) {
     let cloud = Cloud::serve(3, Some(authority.acceptor.clone())).await;
     fs::create_dir_all(accounts).expect("the folder can be made");
@@ -141,7 +141,7 @@ impl Arguments {
         read
     }
 
-    /// The programs, Python's last.
+    /// The programs, with Python's last.
     fn subjects(&self, wire: Wire, authority: &Authority, folder: &Path) -> Vec<Subject> {
         let bundle = folder.join("root.pem");
         fs::write(&bundle, authority.root_pem()).expect("there is room");
@@ -175,7 +175,7 @@ impl Arguments {
     }
 }
 
-/// Botocore's own file of roots, with ours in the place of its namesake: what it reads on AWS, and believes us.
+/// Copies botocore's file of roots with one root replaced by the test root, so that it reads as many roots as on AWS.
 fn with_botocores_roots(python: &Path, authority: &Authority, folder: &Path) -> PathBuf {
     let found = std::process::Command::new(python)
         .args([

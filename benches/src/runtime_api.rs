@@ -1,4 +1,4 @@
-//! Lambda's Runtime API, for one program: hands out events and notes when they are asked for and answered.
+//! Lambda's Runtime API for one program: serves events and records when they are requested and answered.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::convert::Infallible;
@@ -15,19 +15,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 
-/// What the program did, and when.
+/// A request of the program, with its time.
 pub enum Moment {
-    /// It asked for an event.
-    Asked(Instant),
-    /// It answered one.
+    /// The program requested an event.
+    Requested(Instant),
+    /// The program responded to an event.
     Answered(Instant, Bytes),
-    /// It said that it can't.
+    /// The program reported an error.
     Failed(Bytes),
 }
 
-/// The API, until it is dropped.
+/// The API, which runs until it is dropped.
 pub struct RuntimeApi {
-    /// `AWS_LAMBDA_RUNTIME_API`.
+    /// The value of `AWS_LAMBDA_RUNTIME_API`.
     pub address: SocketAddr,
     events: mpsc::UnboundedSender<Bytes>,
     moments: mpsc::UnboundedReceiver<Moment>,
@@ -39,9 +39,9 @@ struct Desk {
 }
 
 impl RuntimeApi {
-    /// The limit that programs are told: that of Curfew's function.
+    /// The reported time limit: that of Curfew's function.
     const TIMEOUT: Duration = Duration::from_secs(10);
-    /// Nothing takes as long as this but a mistake; callgrind makes everything fifty times as long.
+    /// A timeout for errors; callgrind makes everything fifty times slower.
     const PATIENCE: Duration = Duration::from_mins(2);
 
     pub async fn serve() -> Self {
@@ -61,7 +61,7 @@ impl RuntimeApi {
                     let answer = service_fn(|request| async {
                         Ok::<_, Infallible>(desk.answer(request).await)
                     });
-                    // It ends in an error when the program is killed.
+                    // Fails when the program is killed.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(tcp), answer)
                         .await;
@@ -75,12 +75,12 @@ impl RuntimeApi {
         }
     }
 
-    /// Hands out an event as soon as one is asked for.
+    /// Serves an event at the next request.
     pub fn send(&self, event: &Bytes) {
         self.events.send(event.clone()).expect("the API is served");
     }
 
-    /// What the program does next.
+    /// Returns the next request of the program.
     pub async fn next(&mut self) -> Moment {
         let next = tokio::time::timeout(Self::PATIENCE, self.moments.recv()).await;
         next.expect("the program does something")
@@ -94,7 +94,7 @@ impl Desk {
         let is_next = path.ends_with("/invocation/next");
         let is_response = path.ends_with("/response");
         if is_next {
-            self.note(Moment::Asked(Instant::now()));
+            self.note(Moment::Requested(Instant::now()));
             return self.hand_out().await;
         }
         let body = request
@@ -115,11 +115,11 @@ impl Desk {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "a deadline is told by the wall clock"
+        reason = "the deadline is in wall-clock time"
     )]
     async fn hand_out(&self) -> Response<Full<Bytes>> {
         let Some(event) = self.events.lock().await.recv().await else {
-            // Nobody measures any more: the program is about to be ended.
+            // The measurement is over: the program is about to be stopped.
             return std::future::pending().await;
         };
         let deadline = SystemTime::now() + RuntimeApi::TIMEOUT;
@@ -147,7 +147,7 @@ impl Desk {
     }
 
     fn note(&self, moment: Moment) {
-        // Nobody listens any more once the program is killed.
+        // The receiver is gone once the program is killed.
         let _ = self.moments.send(moment);
     }
 }

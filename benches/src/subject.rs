@@ -1,4 +1,4 @@
-//! A program that is measured: started as Lambda starts it, asked, and ended.
+//! A measured program: started as Lambda starts it, invoked, and stopped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,37 +11,37 @@ use serde_json::{Value, json};
 use crate::cloud::Cloud;
 use crate::runtime_api::{Moment, RuntimeApi};
 
-/// The token that the stack was deployed with.
+/// The token of the deployed stack.
 const TOKEN: &str = "correct horse battery staple";
 const TOKEN_SHA256: &str = "c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a";
 
-/// A program and what it is told.
+/// A program and its environment.
 #[derive(Clone)]
 pub struct Subject {
-    /// For the table.
+    /// The name in the table.
     pub name: String,
     pub program: PathBuf,
     pub arguments: Vec<PathBuf>,
-    /// `AWS_CA_BUNDLE`.
+    /// The value of `AWS_CA_BUNDLE`.
     pub bundle: Option<PathBuf>,
 }
 
-/// What one run took.
+/// The measurements of one run.
 pub struct Run {
-    /// From its start until it asked for an event.
+    /// From start to the first request for an event.
     pub ready: Duration,
-    /// From its start until it had answered the first.
+    /// From start to the first response.
     pub answered: Duration,
-    /// Time on a processor until then.
+    /// CPU time until then.
     pub busy: Duration,
-    /// From handing out a later event until it was answered, one by one.
+    /// From event to response, for each later event.
     pub warm: Vec<Duration>,
-    /// The most memory that it had at once, in bytes.
+    /// The peak memory in bytes.
     pub peak: u64,
 }
 
 impl Subject {
-    /// The same program under callgrind, which counts its instructions into `account`.
+    /// Runs the program under callgrind, which counts its instructions into `account`.
     pub fn counted(&self, account: &Path) -> Self {
         let mut option = std::ffi::OsString::from("--callgrind-out-file=");
         option.push(account);
@@ -57,7 +57,7 @@ impl Subject {
         }
     }
 
-    /// Starts it, asks it once, and then `warm` times.
+    /// Starts it, invokes it once, and then `warm` times.
     pub async fn run(&self, cloud: &Cloud, fleet: usize, warm: usize) -> Run {
         let mut api = RuntimeApi::serve().await;
         let event = event();
@@ -65,10 +65,10 @@ impl Subject {
         api.send(&event);
         let began = Instant::now();
         let program = Running(self.start(cloud, &api));
-        let Moment::Asked(asked) = api.next().await else {
-            panic!("{} answered what it had not asked for", self.name);
+        let Moment::Requested(requested) = api.next().await else {
+            panic!("{} responded without an event", self.name);
         };
-        let ready = asked - began;
+        let ready = requested - began;
         let answered = self.answer(&mut api, fleet).await - began;
         let busy = program.busy();
         let mut run = Run {
@@ -79,7 +79,7 @@ impl Subject {
             peak: 0,
         };
         for _ in 0..warm {
-            assert!(matches!(api.next().await, Moment::Asked(_)));
+            assert!(matches!(api.next().await, Moment::Requested(_)));
             let sent = Instant::now();
             api.send(&event);
             run.warm.push(self.answer(&mut api, fleet).await - sent);
@@ -88,7 +88,7 @@ impl Subject {
         assert_eq!(
             cloud.described() - described,
             1 + warm,
-            "{} asks EC2 for every answer",
+            "{} calls EC2 for every response",
             self.name
         );
         run
@@ -130,12 +130,12 @@ impl Subject {
             .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()))
     }
 
-    /// Waits for an answer, and looks whether it is one.
+    /// Waits for a response and checks it.
     async fn answer(&self, api: &mut RuntimeApi, fleet: usize) -> Instant {
         let (at, answer) = match api.next().await {
             Moment::Answered(at, answer) => (at, answer),
             Moment::Failed(why) => panic!("{}: {}", self.name, String::from_utf8_lossy(&why)),
-            Moment::Asked(_) => panic!("{} asked again before it answered", self.name),
+            Moment::Requested(_) => panic!("{} requested an event before it responded", self.name),
         };
         let envelope: Value = serde_json::from_slice(&answer).expect("answers are JSON");
         assert_eq!(envelope["statusCode"], 200, "{}: {envelope}", self.name);
@@ -147,7 +147,7 @@ impl Subject {
     }
 }
 
-/// A program that is ended when it is measured, or when measuring it failed.
+/// A running program, which is stopped when dropped.
 struct Running(Child);
 
 impl Running {
@@ -161,7 +161,7 @@ impl Running {
             .expect("Linux says so")
     }
 
-    /// The time that its threads were on a processor.
+    /// Returns the CPU time of its threads.
     fn busy(&self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("it runs");
         threads
@@ -174,13 +174,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Asked to end, not killed, since callgrind writes its account then. It may have ended by itself.
+        // Terminated, not killed, since callgrind writes its profile at exit. It may have exited already.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }
 }
 
-/// `GET /status` as API Gateway's REST proxy passes it on.
+/// An event of `GET /status` from API Gateway's REST proxy.
 fn event() -> Bytes {
     let headers = json!({
         "Accept": "application/json", "Accept-Encoding": "gzip", "Authorization": format!("Bearer {TOKEN}"),

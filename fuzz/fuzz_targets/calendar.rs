@@ -1,10 +1,10 @@
-//! Any text as a holiday file: nothing panics, nothing takes long, and what is understood is dates that a schedule takes.
+//! Parses any text as a holiday file: no panic, bounded time, and every date found is valid in a schedule.
 //!
 //!     cargo +nightly fuzz run calendar -- -max_total_time=60 -dict=fuzz/calendar.dict
 
 #![no_main]
 
-// The configuration's own file, by its path rather than by its crate, of which it is a private part.
+// Included by path rather than by crate, since it is a private module of the configuration.
 #[allow(dead_code)]
 #[path = "../../config/src/calendar.rs"]
 mod calendar;
@@ -19,7 +19,7 @@ static PARIS: LazyLock<TimeZone> =
     LazyLock::new(|| TimeZone::get("Europe/Paris").expect("an IANA zone"));
 
 fuzz_target!(|text: &str| {
-    // As lines of one event, too: few mutations find the frame by themselves.
+    // Also as the lines of one event: mutations rarely produce the frame.
     let framed =
         format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\n{text}\nEND:VEVENT\nEND:VCALENDAR\n");
     for text in [text, &framed] {

@@ -49,18 +49,18 @@ static TOKEN: LazyLock<Authenticator> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     match serde_json::from_slice(bytes) {
-        Ok(event) => take(&event),
+        Ok(event) => check(&event),
         Err(_) => {
             let text = String::from_utf8_lossy(bytes);
             let mut parts = text.splitn(4, '\n');
             let [method, path, query, body] = [(); 4].map(|()| parts.next().unwrap_or_default());
-            take(&through_rest_api(method, path, query, body));
-            take(&through_function_url(method, path, query, body));
+            check(&through_rest_api(method, path, query, body));
+            check(&through_function_url(method, path, query, body));
         }
     }
 });
 
-fn take(event: &Value) {
+fn check(event: &Value) {
     let now = Timestamp::from_second(1_795_456_800).expect("it is an instant");
     match Invocation::read(event) {
         Err(unknown) => assert_harmless(&unknown.to_string()),

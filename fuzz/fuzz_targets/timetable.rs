@@ -1,5 +1,5 @@
-//! Any text as a rate, a cron, a window, a date and a whole schedule: nothing panics, what is understood prints to
-//! something that is understood the same, and its edges are in order.
+//! Parses any text as a rate, a cron, a window, a date and a whole schedule: no panic, parsed values round-trip through
+//! their text, and edges are in order.
 //!
 //!     cargo +nightly fuzz run timetable -- -max_total_time=60 -dict=fuzz/timetable.dict
 

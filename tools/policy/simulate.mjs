@@ -1,5 +1,5 @@
-// Answers, for each question on standard input, what IAM would: a list of `Allowed`, `ImplicitlyDenied`, `ExplicitlyDenied`, or
-// `error: …` where AWS knows no such action, resource or condition key.
+// Evaluates each question on standard input as IAM would. Writes a list of `Allowed`, `ImplicitlyDenied`,
+// `ExplicitlyDenied`, or `error: …` if AWS has no such action, resource or condition key.
 import { runSimulation } from '@cloud-copilot/iam-simulate'
 
 let text = ''

@@ -12,8 +12,8 @@ use curfew_aws::clock::Clock;
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use curfew_journal::{HistoryFilter, Journal};
 use curfew_model::{
-    Action, Durations, Home, InstanceId, InstanceState, Launch, Model, Outcome, QueueSettings,
-    Server, TimeSource, serve_with,
+    ApiAction, Durations, Ec2InstanceId, Ec2InstanceState, Home, Launch, Model, QueueAttributes,
+    RecordedOutcome, Server, TimeSource, serve_with,
 };
 use jiff::{SignedDuration, Timestamp, ToSpan, Unit};
 
@@ -30,7 +30,7 @@ struct House {
 }
 
 struct Instance {
-    id: InstanceId,
+    id: Ec2InstanceId,
     /// The edge that it is to have applied.
     edge: Timestamp,
     /// How often it was to be started and stopped by edges.
@@ -65,7 +65,7 @@ impl House {
         };
         let instances: Vec<Instance> = (0..INSTANCES).map(launch).collect();
         let home = Home::clone(&ec2.instance(&instances[0].id).home);
-        let queue = ec2.create_queue(&home, "state-changes", QueueSettings::default());
+        let queue = ec2.create_queue(&home, "state-changes", QueueAttributes::default());
         ec2.deliver_events_to(&queue);
         let house = Self {
             server: serve_with(ec2.clone(), TimeSource::Wall).await,
@@ -122,8 +122,10 @@ impl House {
 
     /// Gives an instance that is at rest an edge that is due.
     fn make_due(&mut self, round: usize, now: Timestamp) {
-        let (wanted, action) =
-            [(InstanceState::Stopped, 0), (InstanceState::Running, 1)][round % 2];
+        let (wanted, action) = [
+            (Ec2InstanceState::Stopped, 0),
+            (Ec2InstanceState::Running, 1),
+        ][round % 2];
         let resting = self.resting(wanted);
         let Some(&which) = self.chance.choice(&resting) else {
             return;
@@ -139,14 +141,14 @@ impl House {
     fn interfere(&mut self) {
         let state = *self
             .chance
-            .choice(&[InstanceState::Running, InstanceState::Stopped])
+            .choice(&[Ec2InstanceState::Running, Ec2InstanceState::Stopped])
             .unwrap();
         let resting = self.resting(state);
         let Some(&which) = self.chance.choice(&resting) else {
             return;
         };
         let instance = &self.instances[which];
-        if state == InstanceState::Running {
+        if state == Ec2InstanceState::Running {
             self.ec2.stop(&instance.id).unwrap();
         } else {
             self.ec2.start(&instance.id).unwrap();
@@ -155,7 +157,7 @@ impl House {
 
     /// The instances in this state whose edge is applied and remembered, and whose events are all dealt with: what a killed daemon
     /// had received is hidden for 30 s, and who comes and goes twice meanwhile is told less exactly (docs/operations.md).
-    fn resting(&self, state: InstanceState) -> Vec<usize> {
+    fn resting(&self, state: Ec2InstanceState) -> Vec<usize> {
         let messages = self.ec2.messages(&self.queue);
         let told: String = messages.into_iter().map(|message| message.body).collect();
         let rests = |which: &usize| {
@@ -177,10 +179,13 @@ impl House {
     fn count_calls(&mut self) {
         let calls = self.ec2.calls();
         self.ec2.clear_calls();
-        for call in calls.iter().filter(|call| call.outcome == Outcome::Done) {
+        for call in calls
+            .iter()
+            .filter(|call| call.outcome == RecordedOutcome::Done)
+        {
             let action = match () {
-                () if call.is(Action::StartInstances) => 0,
-                () if call.is(Action::StopInstances) => 1,
+                () if call.is(ApiAction::StartInstances) => 0,
+                () if call.is(ApiAction::StopInstances) => 1,
                 () => continue,
             };
             for id in call.ids() {
@@ -288,7 +293,7 @@ async fn two_hundred_kills_lose_no_transition_double_none_and_apply_no_edge_twic
         .until("every edge is applied", |house| {
             let resting = |one: &Instance| {
                 let state = house.ec2.state(&one.id);
-                matches!(state, InstanceState::Running | InstanceState::Stopped)
+                matches!(state, Ec2InstanceState::Running | Ec2InstanceState::Stopped)
             };
             let mut all = house.instances.iter();
             all.all(|one| house.is_applied(one) && resting(one))

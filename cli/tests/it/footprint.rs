@@ -16,7 +16,7 @@ use curfew_core::account_regions::Targets;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::state_tags::LAST_TAG;
 use curfew_daemon::run::{Dependencies, run};
-use curfew_model::{Action, Launch, Model, Server, TimeSource, serve_with};
+use curfew_model::{ApiAction, Launch, Model, Server, TimeSource, serve_with};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +104,7 @@ async fn memory_while_a_hundred_instances_start_and_stop_all_the_time() {
         median(&resident[2 * third..]),
     );
     let calls = |action| world.ec2.calls_of(action).len();
-    let moved = calls(Action::StartInstances) + calls(Action::StopInstances);
+    let moved = calls(ApiAction::StartInstances) + calls(ApiAction::StopInstances);
     println!(
         "{minutes} minutes, {moved} calls that started or stopped instances: {middle:.1} MiB resident in the second third, {end:.1} in the last"
     );
@@ -258,7 +258,7 @@ async fn latency() -> SignedDuration {
         tokio::spawn(
             async move { run(&configuration, Arc::new(schedule_set), ports, token).await },
         );
-    while ec2.calls_of(Action::StopInstances).is_empty() {
+    while ec2.calls_of(ApiAction::StopInstances).is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let latency = clock.now().duration_since(edge);

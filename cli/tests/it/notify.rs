@@ -22,8 +22,8 @@ use curfew_daemon::notify::{Delivery, Notification, Notifier, Subject, open};
 use curfew_daemon::run::{DeadLetterQueues, Dependencies, run};
 use curfew_journal::FILE;
 use curfew_model::{
-    Action, Answer, Caller, Denial, Fault, Home, Launch, Model, QueueCall, QueueSettings, Request,
-    TimeSource, serve_with, until,
+    ApiAction, ApiCaller, ApiRequest, ApiResponse, Denial, Fault, Home, Launch, Model,
+    QueueAttributes, QueueCall, TimeSource, serve_with, wait_until,
 };
 use inbox::{Inbox, Reply};
 use jiff::{SignedDuration, Timestamp};
@@ -295,7 +295,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
             .tag("curfew:last", "2026-11-22T19:00:00Z start schedule night"),
     );
     ec2.fault(Fault::error(
-        Action::StartInstances,
+        ApiAction::StartInstances,
         500,
         "InsufficientInstanceCapacity",
     ));
@@ -406,11 +406,11 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
-    until("it is ready", || health.unready().is_empty()).await;
+    wait_until("it is ready", || health.unready().is_empty()).await;
 
     let other = rusqlite::Connection::open(state.path().join(FILE)).unwrap();
     let begin = || other.execute_batch("BEGIN IMMEDIATE").is_ok();
-    until("the other program has the file", begin).await;
+    wait_until("the other program has the file", begin).await;
     ec2.stop(&web).unwrap();
     inbox.until_told("can't be written", &ec2).await;
     assert_eq!(health.unready(), ["the journal can't be written"]);
@@ -419,7 +419,7 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
         .until_told("the journal can be written again", &ec2)
         .await;
     inbox.until_told("to stopped: external", &ec2).await;
-    until("it is ready again", || health.unready().is_empty()).await;
+    wait_until("it is ready again", || health.unready().is_empty()).await;
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
     let told = inbox.told();
@@ -451,7 +451,7 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
     let queue = ec2.create_queue(
         &home,
         "curfew-curfew-failed-invocations",
-        QueueSettings::default(),
+        QueueAttributes::default(),
     );
     let server = serve_with(ec2.clone(), TimeSource::Held).await;
     let inbox = Inbox::open().await;
@@ -478,36 +478,39 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
     let token = shutdown.clone();
     let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
 
-    until("the empty queue is counted", || counts("0")).await;
+    wait_until("the empty queue is counted", || counts("0")).await;
     ec2.send(&queue, "an event and its error");
-    until("people are told", || {
+    wait_until("people are told", || {
         recoveries(&inbox, "Curfew") == [false]
     })
     .await;
     assert!(counts("1"), "{}", metrics.text());
     // Somebody reads it, and for a while it can't be received again: it is still there.
-    let caller = Caller::new(ACCOUNT, "us-east-1");
+    let caller = ApiCaller::new(ACCOUNT, "us-east-1");
     let received = ec2.call(
         &caller,
-        Request::Queue(QueueCall::Receive {
+        ApiRequest::Queue(QueueCall::Receive {
             url: queue.clone(),
             max: 1,
             visibility: None,
             wait: 0,
         }),
     );
-    let Ok(Answer::Received(messages)) = received else {
+    let Ok(ApiResponse::Received(messages)) = received else {
         panic!("{received:?}");
     };
-    let asked = || ec2.calls_of(Action::GetQueueAttributes).len();
+    let asked = || ec2.calls_of(ApiAction::GetQueueAttributes).len();
     let before = asked();
-    until("it is counted again", || asked() >= before + 2).await;
+    wait_until("it is counted again", || asked() >= before + 2).await;
     assert!(counts("1"), "{}", metrics.text());
     let receipt = messages[0].receipt();
     let url = queue.clone();
-    ec2.call(&caller, Request::Queue(QueueCall::Delete { url, receipt }))
-        .unwrap();
-    until("people are told that it is gone", || {
+    ec2.call(
+        &caller,
+        ApiRequest::Queue(QueueCall::Delete { url, receipt }),
+    )
+    .unwrap();
+    wait_until("people are told that it is gone", || {
         recoveries(&inbox, "Curfew") == [false, true]
     })
     .await;
@@ -534,7 +537,7 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
         system.now() + SignedDuration::from_hours(set.load(Ordering::Relaxed).into())
     });
     let ec2 = Model::new(clock.now());
-    let failing = Fault::error(Action::DescribeInstances, 403, "UnauthorizedOperation");
+    let failing = Fault::error(ApiAction::DescribeInstances, 403, "UnauthorizedOperation");
     ec2.fault(failing.in_region(LOST));
     let server = serve_with(ec2.clone(), TimeSource::Held).await;
     let inbox = Inbox::open().await;
@@ -560,30 +563,30 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
     let token = shutdown.clone();
     let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
 
-    until("the first is told to fail", || {
+    wait_until("the first is told to fail", || {
         recoveries(&inbox, LOST) == [false]
     })
     .await;
-    until("the other one has its passes", is_up).await;
+    wait_until("the other one has its passes", is_up).await;
     assert_eq!(recoveries(&inbox, OTHER), [false; 0]);
-    let denied = || Denial::of(Action::DescribeInstances).in_region(OTHER);
+    let denied = || Denial::of(ApiAction::DescribeInstances).in_region(OTHER);
     ec2.deny(denied());
     // Time makes a jump, so that no pass waits for the next minute.
     hours.store(1, Ordering::Relaxed);
-    until("the other one is told to fail", || {
+    wait_until("the other one is told to fail", || {
         recoveries(&inbox, OTHER) == [false]
     })
     .await;
     ec2.allow_everything();
     hours.store(2, Ordering::Relaxed);
-    until("the other one is told to be back", || {
+    wait_until("the other one is told to be back", || {
         recoveries(&inbox, OTHER) == [false, true]
     })
     .await;
     // The same again: what was told before keeps nothing back.
     ec2.deny(denied());
     hours.store(3, Ordering::Relaxed);
-    until("the other one is told to fail again", || {
+    wait_until("the other one is told to fail again", || {
         recoveries(&inbox, OTHER) == [false, true, false]
     })
     .await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use curfew_model::{PolicySimulator, Question, Template, actions_of};
+use curfew_model::{PolicyQuestion, PolicySimulator, Template, actions_of};
 use serde_json::Value;
 
 const DOCS: &str = include_str!("../../../docs/iam.md");
@@ -180,8 +180,8 @@ fn instance() -> String {
 }
 
 /// Of an instance that a schedule manages.
-fn tagged(action: &str) -> Question {
-    Question::of(action, &instance()).with("aws:ResourceTag/Schedule", "office")
+fn tagged(action: &str) -> PolicyQuestion {
+    PolicyQuestion::of(action, &instance()).with("aws:ResourceTag/Schedule", "office")
 }
 
 /// The function's role.
@@ -190,13 +190,13 @@ fn role() -> String {
 }
 
 /// A grant on a key of this account.
-fn grant() -> Question {
+fn grant() -> PolicyQuestion {
     let key = own("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
-    Question::of("kms:CreateGrant", &key).where_key_trusts_account()
+    PolicyQuestion::of("kms:CreateGrant", &key).where_key_trusts_account()
 }
 
-fn pass(service: &str) -> Question {
-    Question::of("iam:PassRole", &role()).with("iam:PassedToService", service)
+fn pass(service: &str) -> PolicyQuestion {
+    PolicyQuestion::of("iam:PassRole", &role()).with("iam:PassedToService", service)
 }
 
 #[test]
@@ -210,37 +210,37 @@ fn who_runs_curfew_may_act_on_what_is_managed_and_change_nothing_of_the_stack() 
         tagged("ec2:StopInstances"),
         tagged("ec2:DeleteTags").with("aws:TagKeys", ["curfew:override"].as_slice()),
         grant().with("kms:GrantIsForAWSResource", "true"),
-        Question::of("cloudformation:DescribeStacks", &stack),
-        Question::of(
+        PolicyQuestion::of("cloudformation:DescribeStacks", &stack),
+        PolicyQuestion::of(
             "lambda:GetFunctionConfiguration",
             &own("lambda", "function:curfew-curfew"),
         ),
-        Question::of("events:ListRules", "*"),
-        Question::of(
+        PolicyQuestion::of("events:ListRules", "*"),
+        PolicyQuestion::of(
             "events:PutRule",
             &own("events", "rule/curfew-curfew-edges-3f2a9c"),
         ),
-        Question::of("ssm:PutParameter", &configuration),
-        Question::of("ssm:PutParameter", &format!("{configuration}/a")),
-        Question::of(
+        PolicyQuestion::of("ssm:PutParameter", &configuration),
+        PolicyQuestion::of("ssm:PutParameter", &format!("{configuration}/a")),
+        PolicyQuestion::of(
             "sqs:GetQueueAttributes",
             &own("sqs", "curfew-curfew-undone-work.fifo"),
         ),
     ];
     let denied = [
-        Question::of("ec2:StopInstances", &instance()),
+        PolicyQuestion::of("ec2:StopInstances", &instance()),
         grant(),
         grant().with("kms:GrantIsForAWSResource", "false"),
         tagged("ec2:TerminateInstances"),
         tagged("ec2:DeleteTags"),
         tagged("ec2:CreateTags").with("aws:TagKeys", ["Schedule"].as_slice()),
-        Question::of("cloudformation:DeleteStack", &stack),
-        Question::of("events:PutRule", &own("events", "rule/nightly-billing")),
-        Question::of(
+        PolicyQuestion::of("cloudformation:DeleteStack", &stack),
+        PolicyQuestion::of("events:PutRule", &own("events", "rule/nightly-billing")),
+        PolicyQuestion::of(
             "ssm:PutParameter",
             &own("ssm", "parameter/curfew/other/configuration"),
         ),
-        Question::of("sqs:ReceiveMessage", &own("sqs", "orders")),
+        PolicyQuestion::of("sqs:ReceiveMessage", &own("sqs", "orders")),
         pass("lambda.amazonaws.com"),
     ];
     let daemon = [policy("daemon")];
@@ -256,36 +256,36 @@ fn who_deploys_may_make_the_stack_and_nothing_else() {
     let stack = own("cloudformation", "stack/curfew/0f1e2d3c");
     let bucket = format!("arn:aws:s3:::curfew-curfew-{ACCOUNT}-eu-west-3");
     let allowed = [
-        Question::of("cloudformation:DescribeStacks", "*"),
-        Question::of("cloudformation:DeleteStack", &stack),
-        Question::of("cloudformation:ExecuteChangeSet", &stack),
-        Question::of("s3:CreateBucket", &bucket),
-        Question::of("s3:PutBucketTagging", &bucket),
-        Question::of(
+        PolicyQuestion::of("cloudformation:DescribeStacks", "*"),
+        PolicyQuestion::of("cloudformation:DeleteStack", &stack),
+        PolicyQuestion::of("cloudformation:ExecuteChangeSet", &stack),
+        PolicyQuestion::of("s3:CreateBucket", &bucket),
+        PolicyQuestion::of("s3:PutBucketTagging", &bucket),
+        PolicyQuestion::of(
             "ssm:GetParameter",
             &format!("arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/curfew/live/configuration"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "lambda:PutFunctionEventInvokeConfig",
             &own("lambda", "function:curfew-curfew:$LATEST"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "logs:CreateLogGroup",
             &own("logs", "log-group:/aws/apigateway/curfew-curfew"),
         ),
-        Question::of("s3:PutObject", &format!("{bucket}/lambda/0a1b.zip")),
-        Question::of("iam:CreateRole", &role()),
+        PolicyQuestion::of("s3:PutObject", &format!("{bucket}/lambda/0a1b.zip")),
+        PolicyQuestion::of("iam:CreateRole", &role()),
         pass("lambda.amazonaws.com"),
-        Question::of(
+        PolicyQuestion::of(
             "lambda:CreateFunction",
             &own("lambda", "function:curfew-curfew"),
         ),
-        Question::of("sqs:CreateQueue", &own("sqs", "curfew-curfew-work.fifo")),
-        Question::of(
+        PolicyQuestion::of("sqs:CreateQueue", &own("sqs", "curfew-curfew-work.fifo")),
+        PolicyQuestion::of(
             "events:PutRule",
             &own("events", "rule/curfew-curfew.state-change"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "logs:CreateLogGroup",
             &own("logs", "log-group:/aws/lambda/curfew-curfew"),
         ),
@@ -293,30 +293,30 @@ fn who_deploys_may_make_the_stack_and_nothing_else() {
     let denied = [
         tagged("ec2:TerminateInstances"),
         pass("ec2.amazonaws.com"),
-        Question::of(
+        PolicyQuestion::of(
             "iam:CreateRole",
             &format!("arn:aws:iam::{ACCOUNT}:role/admin"),
         ),
-        Question::of("iam:AttachRolePolicy", &role()),
-        Question::of(
+        PolicyQuestion::of("iam:AttachRolePolicy", &role()),
+        PolicyQuestion::of(
             "iam:CreateUser",
             &format!("arn:aws:iam::{ACCOUNT}:user/curfew-mallory"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "cloudformation:DeleteStack",
             &own("cloudformation", "stack/payments/0f1e2d3c"),
         ),
-        Question::of("s3:PutObject", "arn:aws:s3:::backups/a"),
-        Question::of(
+        PolicyQuestion::of("s3:PutObject", "arn:aws:s3:::backups/a"),
+        PolicyQuestion::of(
             "lambda:UpdateFunctionCode",
             &own("lambda", "function:payments"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "lambda:InvokeFunction",
             &own("lambda", "function:curfew-curfew"),
         ),
-        Question::of("sqs:DeleteQueue", &own("sqs", "orders")),
-        Question::of(
+        PolicyQuestion::of("sqs:DeleteQueue", &own("sqs", "orders")),
+        PolicyQuestion::of(
             "logs:DeleteLogGroup",
             &own("logs", "log-group:/aws/lambda/payments"),
         ),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_core::state_tags::LAST_TAG;
 use curfew_model::{
-    Action, Home, InstanceId, InstanceState, Launch, Model, QueueSettings, Service as Aws,
+    ApiAction, Ec2InstanceId, Ec2InstanceState, Home, Launch, Model, QueueAttributes,
+    Service as Aws,
 };
 use daemon::{Ec2, Service, Silent};
 use jiff::SignedDuration;
@@ -29,7 +30,7 @@ fn stopped_just_now() -> String {
 }
 
 /// A fleet of one, which is up and which the newest edge found so an hour ago.
-fn fleet() -> (Model, InstanceId) {
+fn fleet() -> (Model, Ec2InstanceId) {
     let now = Clock::system().now();
     let ec2 = Model::new(now);
     let last = format!(
@@ -66,7 +67,7 @@ fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge
     assert!(usec.parse::<u64>().unwrap() > 0, "{reloading}");
     service.hears("READY=1");
     service.eventually("the edge of the new configuration is applied", || {
-        model.state(&web) != InstanceState::Running
+        model.state(&web) != Ec2InstanceState::Running
     });
     service.hears("configuration 2");
 
@@ -89,7 +90,7 @@ fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_wi
         .unwrap();
     assert!(status.contains("did you mean `running`?"), "{status}");
     assert!(service.log().contains("those of before stay in force"));
-    assert_eq!(model.state(&web), InstanceState::Running);
+    assert_eq!(model.state(&web), Ec2InstanceState::Running);
 
     service.configuration(&configuration(&format!(
         "{}\nexcept = ['holidays.ics']",
@@ -102,7 +103,7 @@ fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_wi
          DTSTART;VALUE=DATE:20200101\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
     );
     service.eventually("the edge of the good configuration is applied", || {
-        model.state(&web) != InstanceState::Running
+        model.state(&web) != Ec2InstanceState::Running
     });
     service.hears("configuration 2");
     service.signal(Signal::INT);
@@ -226,7 +227,7 @@ fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_sa
     assert_eq!(service.ends(), Some(0));
     let of_queues = |model: &Model| {
         let calls = model.calls();
-        let actions = calls.iter().filter_map(|call| Action::named(&call.name));
+        let actions = calls.iter().filter_map(|call| ApiAction::named(&call.name));
         actions
             .filter(|action| action.service() == Aws::Sqs)
             .count()
@@ -240,11 +241,11 @@ fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_sa
     assert_eq!(service.ends(), Some(0));
     let log = service.log();
     assert!(!log.contains("dead letters"), "{log}");
-    assert_eq!(model.calls_of(Action::GetQueueAttributes).len(), 0);
+    assert_eq!(model.calls_of(ApiAction::GetQueueAttributes).len(), 0);
 
     let home = Home::new("000000000000", "us-east-1");
     let name = "curfew-curfew-undone-work.fifo";
-    let queue = model.create_queue(&home, name, QueueSettings::default());
+    let queue = model.create_queue(&home, name, QueueAttributes::default());
     model.send(&queue, "a pass");
     let service = Service::start(&ec2.endpoint, &cloud, None);
     service.eventually("it tells of the dead letter", || {

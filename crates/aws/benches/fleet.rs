@@ -1,11 +1,11 @@
-//! A fleet against the model of EC2 behind HTTP: calls, wall time, peak memory; and the same stop by scripts on boto3, the way
-//! most of them are written (a call for each instance) and batched.
+//! Measures passes over a fleet against the model of EC2 over HTTP: calls, wall time and peak memory; and the same stop
+//! by boto3 scripts, one with a call for each instance, as most are written, and one batched.
 //!
-//! Not by a benchmark library: what matters here is counted (calls), or is the peak of a process (memory), and each run needs a
-//! fresh fleet. The model and each measured run are processes of their own, so that neither's memory is the other's. EC2's
-//! pace is off: it would be all that is measured.
+//! No benchmark library is used: the results are counts (calls) and peaks of a process (memory), and each run needs a
+//! fresh fleet. The model and each measured run are separate processes, so that their memory is separate. EC2's rate
+//! limits are off: they would dominate.
 //!
-//! `cargo bench --workspace --bench fleet`; a development build says the same, more slowly.
+//! `cargo bench --workspace --bench fleet`; a development build gives the same counts, more slowly.
 
 #![expect(
     clippy::print_stdout,
@@ -32,18 +32,18 @@ use serde::{Deserialize, Serialize};
 
 use self::model::Service;
 
-/// Which of the processes this is.
+/// The role of this process.
 const ROLE: &str = "CURFEW_BENCH_ROLE";
 /// 20:00:15 in Paris on a Monday: just after the end of office hours.
 const NOW: &str = "2026-11-23T19:00:15Z";
 const REGION: &str = "eu-west-3";
 
-/// What one run took.
+/// The measurements of one run.
 #[derive(Debug, Serialize, Deserialize)]
 struct Run {
     stopped: usize,
     seconds: f64,
-    /// Kilobytes; 0 where the system does not tell.
+    /// Peak memory in kilobytes; 0 if the system does not report it.
     peak: u64,
 }
 
@@ -51,7 +51,7 @@ fn main() {
     match std::env::var(ROLE).as_deref() {
         Ok("model") => model::serve(),
         Ok("pass") => one_pass(),
-        // A test run only wants to know that it works.
+        // A test run only checks that it works.
         _ if std::env::args().all(|argument| argument != "--bench") => {
             compare(&[100], Beside::Nothing);
         }
@@ -59,7 +59,7 @@ fn main() {
     }
 }
 
-/// What Curfew is compared with.
+/// The programs to compare with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Nothing,
@@ -114,7 +114,7 @@ fn report(what: &str, run: &Run, service: &mut Service, account: &str) {
     );
 }
 
-/// A pass in a process of its own.
+/// Runs a pass in a separate process.
 fn measured(service: &Service, account: &str) -> Run {
     let this = std::env::current_exe().expect("a running program has a path");
     let output = Command::new(this)
@@ -166,7 +166,7 @@ async fn one_pass() {
     println!("{}", serde_json::to_string(&run).expect("plain numbers"));
 }
 
-/// The most memory that this process ever had, in kilobytes.
+/// Returns the peak memory of this process in kilobytes.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status

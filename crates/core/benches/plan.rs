@@ -1,4 +1,5 @@
-//! What a plan costs: the whole fleet, judged afresh at every trigger, inside a function that is paid by the millisecond.
+//! Measures the cost of a plan over the whole fleet, which each trigger computes in a function billed by the
+//! millisecond.
 
 use std::collections::BTreeMap;
 
@@ -22,24 +23,24 @@ fn main() {
     divan::main();
 }
 
-/// How the instances of a fleet come to their schedules.
+/// How instances are matched to their schedules.
 #[derive(Clone, Copy)]
 enum Bound {
-    /// The tag names one.
+    /// By a tag that names a schedule.
     ByName,
-    /// One of the 50 matchers takes it.
+    /// By one of 50 matchers.
     ByMatch,
-    /// The tag holds one, of 50 different ones.
+    /// By a tag that contains one of 50 schedules.
     Inline,
 }
 
-/// Ten seconds after the evening's edge: nothing has been applied yet.
+/// Ten seconds after the evening's edge, which has not been applied.
 #[divan::bench(args = FLEETS, sample_count = 20)]
 fn by_name_at_an_edge(bencher: Bencher<'_, '_>, instances: usize) {
     measure(bencher, instances, Bound::ByName, "2026-11-23T19:00:10Z");
 }
 
-/// Everything is as it should be: the heartbeat's case.
+/// All instances are in their desired state, as at the heartbeat.
 #[divan::bench(args = FLEETS, sample_count = 20)]
 fn by_name_between_edges(bencher: Bencher<'_, '_>, instances: usize) {
     measure(bencher, instances, Bound::ByName, "2026-11-23T12:00:00Z");
@@ -75,7 +76,7 @@ fn measure(bencher: Bencher<'_, '_>, instances: usize, bound: Bound, now: &str) 
         .bench_local(decide);
 }
 
-/// Office hours of teams in several zones, some of them enforced; each takes its team's instances.
+/// Office hours of teams in several zones, some enforced; each matches its team's instances.
 fn schedule_set() -> ScheduleSet {
     let zones = [
         "Europe/Paris",

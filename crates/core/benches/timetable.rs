@@ -1,6 +1,6 @@
-//! The next edge and the desired state, next to croner's next occurrence: `cargo bench -p curfew-core`.
+//! Compares the next edge and the desired state with croner's next occurrence: `cargo bench -p curfew-core`.
 //!
-//! The last line is the ratio that `docs/time.md` quotes.
+//! The last line is the ratio in `docs/time.md`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ fn paris() -> TimeZone {
     TimeZone::get("Europe/Paris").expect("a zone")
 }
 
-/// The same question to all, at 20,000 instants an hour apart, in batches that take turns.
+/// Evaluates all of them at 20,000 instants an hour apart, in alternating batches.
 #[expect(clippy::print_stdout, reason = "a benchmark reports here")]
 fn compare() {
     let ours = schedule(&format!("stop {CRON} Europe/Paris"));
@@ -106,7 +106,7 @@ fn compare() {
     }
 }
 
-/// How long croniter takes for one, if there is a Python that has it.
+/// Measures croniter for one, if a Python with croniter is installed.
 fn croniter() -> Option<Duration> {
     const SCRIPT: &str = "
 import datetime, sys, time, zoneinfo

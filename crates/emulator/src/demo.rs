@@ -1,5 +1,4 @@
-//! The demo fleet: what `curfew up` puts into an empty emulator. The schedules that manage it are in
-//! `config/examples/demo.toml`.
+//! The demo fleet that `curfew up` launches in an empty emulator. Its schedules are in `config/examples/demo.toml`.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +10,17 @@ use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
 
-/// Marks the fleet, so that it is found again instead of being made twice.
+/// The tag that marks the fleet, so that it is launched only once.
 const MARK: &str = "curfew:demo";
 
-/// By name: the tag that leads to each instance's schedule.
+/// The name of each instance, and the tag that selects its schedule.
 const FLEET: [(&str, &str, &str); 3] = [
     ("web-1", "Schedule", "office"),
     ("batch-1", "Schedule", "night-stop"),
     ("lab-1", "Environment", "lab"),
 ];
 
-/// Launches what is missing of the fleet and answers with the names of what was launched. Only for emulators: refuses to
-/// launch anything on AWS.
+/// Launches the missing instances of the fleet and returns their names. Refuses to launch anything on AWS.
 pub async fn launch(conn: &Connection) -> Result<Vec<&'static str>, CloudError> {
     if !conn.is_local() {
         return Err(CloudError::new(
@@ -61,7 +59,7 @@ pub async fn launch(conn: &Connection) -> Result<Vec<&'static str>, CloudError> 
     Ok(launched)
 }
 
-/// The members of the fleet that exist. A terminated one is made anew.
+/// Returns the names of the existing instances of the fleet. A terminated one is launched again.
 async fn names(client: &Client) -> Result<BTreeSet<String>, CloudError> {
     let marked = Filter::builder().name("tag-key").values(MARK).build();
     let mut pages = PageTokens::new("ec2:DescribeInstances");

@@ -1,4 +1,4 @@
-//! Installing the emulator, once, into the user's cache.
+//! Installs the emulator once, into the user's cache.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -11,14 +11,14 @@ use tokio::process::Command;
 
 use super::EmulatorError;
 
-/// What is installed, to the patch.
+/// The exact versions to install.
 const CONSTRAINTS: &str = include_str!("constraints.txt");
 const PACKAGE: &str = "ministack==1.5.33";
-/// What `ministack` itself asks for.
+/// The oldest Python that `ministack` supports.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
-/// Configuration of the person's own Python that would lead an installation elsewhere. Where to download from, and through which
-/// proxy, stays theirs to say.
-const LEADING_ELSEWHERE: [&str; 8] = [
+/// Variables of the user's Python that would redirect an installation. Package index and proxy variables stay in
+/// effect.
+const REDIRECTING_VARIABLES: [&str; 8] = [
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
@@ -29,14 +29,14 @@ const LEADING_ELSEWHERE: [&str; 8] = [
     "PIP_REQUIRE_VIRTUALENV",
 ];
 
-/// An emulator that can be started.
+/// An installed emulator.
 #[derive(Clone, Debug)]
 pub struct Installed {
     pub(super) python: PathBuf,
 }
 
-/// Installs into `cache`, or finds what an earlier run installed there. Another curfew that is installing at the moment is
-/// waited for; what it, or a run that was interrupted, left unfinished is made anew.
+/// Installs into `cache`, or returns an existing installation. Waits for another curfew process that is installing; an
+/// interrupted installation is started over.
 pub(super) async fn provision(
     cache: &Path,
     python: OsString,
@@ -73,7 +73,7 @@ pub(super) async fn provision(
         }
         Err(TryLockError::Error(source)) => return Err(at_cache(source)),
     }
-    // It may have become complete between the look and the lock.
+    // Another process may have completed it before the lock was acquired.
     if complete() {
         return Ok(installed);
     }
@@ -85,7 +85,7 @@ pub(super) async fn provision(
         .args(["-m", "venv", "--clear"])
         .arg(&venv))
     .await;
-    keep(&log, &made)?;
+    write_log(&log, &made)?;
     let made = made.map_err(|source| EmulatorError::Python { python, source })?;
     if !made.status.success() {
         return Err(EmulatorError::VirtualEnvironment { log });
@@ -99,7 +99,7 @@ pub(super) async fn provision(
         .arg(&constraints)
         .arg(PACKAGE))
     .await;
-    keep(&log, &fetched)?;
+    write_log(&log, &fetched)?;
     match fetched {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
@@ -118,7 +118,7 @@ pub(super) async fn provision(
     Ok(installed)
 }
 
-/// The interpreter's version, which must be one that the emulator runs on.
+/// Returns the interpreter's version; fails if it is too old for the emulator.
 async fn version_of(python: &OsString) -> Result<String, EmulatorError> {
     let script = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
     let output = run(Command::new(python).args(["-I", "-S", "-c", script]))
@@ -144,17 +144,17 @@ async fn version_of(python: &OsString) -> Result<String, EmulatorError> {
     Ok(version)
 }
 
-/// What an installation depends on: with any of it changed, it is made anew. The interpreter is part of it because a virtual
-/// environment is lost when the one it was made from goes away or moves on.
+/// The inputs of an installation: if any changes, it is made again. The interpreter is one of them because a virtual
+/// environment breaks when its interpreter is removed or upgraded.
 fn stamp(python_version: &str) -> String {
     format!("{PACKAGE} on Python {python_version}\n{CONSTRAINTS}")
 }
 
 async fn run(command: &mut Command) -> io::Result<Output> {
-    for variable in LEADING_ELSEWHERE {
+    for variable in REDIRECTING_VARIABLES {
         command.env_remove(variable);
     }
-    // An interrupted installation must not go on behind the person's back.
+    // An interrupted installation must not continue in the background.
     command
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -162,8 +162,8 @@ async fn run(command: &mut Command) -> io::Result<Output> {
         .await
 }
 
-/// Keeps what was said, for when it is needed.
-fn keep(log: &Path, output: &io::Result<Output>) -> Result<(), EmulatorError> {
+/// Writes the output to the log.
+fn write_log(log: &Path, output: &io::Result<Output>) -> Result<(), EmulatorError> {
     let Ok(output) = output else { return Ok(()) };
     fs::write(log, [&*output.stdout, &*output.stderr].concat()).map_err(|source| {
         EmulatorError::Directory {
@@ -173,7 +173,7 @@ fn keep(log: &Path, output: &io::Result<Output>) -> Result<(), EmulatorError> {
     })
 }
 
-/// The last line that says what went wrong: pip ends with advice about itself.
+/// Returns the last error line: pip's output ends with advice.
 fn last_error(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let mut lines = text.lines().rev().map(str::trim).filter(|l| !l.is_empty());
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use curfew_aws::progress::Silent;
 
-    /// An executable that answers as the script says.
+    /// Creates an executable from a script.
     fn fake_python(folder: &Path, script: &str) -> OsString {
         let path = folder.join("python3");
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -238,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_download_fails_and_the_next_run_starts_over() {
-        // `venv` "makes" an interpreter that can't install anything.
+        // `venv` creates an interpreter that can't install anything.
         let venv = "mkdir -p \"$4/bin\"; cp \"$0\" \"$4/bin/python\"";
         let pip = "echo 'ERROR: No matching distribution found' >&2; echo '[notice] upgrade pip' >&2; exit 1";
         let script = format!("case $2 in -S) echo 3.11.7;; venv) {venv};; pip) {pip};; esac");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_complete_is_used_and_what_is_not_is_finished() {
+    async fn a_complete_installation_is_reused_and_an_incomplete_one_is_redone() {
         let folder = tempfile::tempdir().unwrap();
         let calls = folder.path().join("calls");
         let venv = "mkdir -p \"$4/bin\"; cp \"$0\" \"$4/bin/python\"";
@@ -263,7 +263,7 @@ mod tests {
         provision().await.unwrap();
         provision().await.unwrap();
         assert_eq!(fs::read_to_string(&calls).unwrap(), "-S\nvenv\npip\n-S\n");
-        // As if the first run had been cut off before its end.
+        // Simulates an interrupted first run.
         fs::remove_file(cache.join("emulator/curfew-stamp")).unwrap();
         provision().await.unwrap();
         assert!(fs::read_to_string(&calls).unwrap().ends_with("venv\npip\n"));

@@ -1,7 +1,7 @@
 """Runs MiniStack so that it never outlives the curfew that started it.
 
-Standard input is a pipe whose other end only curfew holds: when it closes, curfew has ended, by whatever signal. MiniStack is then
-asked to end, which saves its state, and the whole process group, functions included, is killed if that takes too long.
+Standard input is a pipe from curfew: it closes when curfew exits, by whatever signal. MiniStack is then terminated, which saves its
+state, and the whole process group, functions included, is killed if that takes too long.
 """
 
 import os
@@ -27,11 +27,11 @@ def follow():
 
 threading.Thread(target=follow, daemon=True).start()
 
-from ministack.app import main  # noqa: E402  (it takes a second; the parent is watched meanwhile)
+from ministack.app import main  # noqa: E402  (takes a second; the parent is watched meanwhile)
 
 try:
     main()
 finally:
-    # Functions that are kept warm are children, and nobody else ends them.
+    # Warm functions are child processes and must be terminated here.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)

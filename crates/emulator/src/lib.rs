@@ -1,5 +1,5 @@
-//! The embedded emulator: installs it, runs it on the loopback address, and ends it. It is a child of curfew and never outlives
-//! it. What is deployed into it is not its business.
+//! The embedded emulator: installs it, runs it on the loopback address, and stops it. It is a child process that never
+//! outlives curfew. What is deployed into it is out of scope.
 
 pub mod demo;
 mod install;
@@ -26,91 +26,91 @@ pub use install::Installed;
 #[derive(Debug)]
 pub struct Emulator {
     child: Child,
-    /// Its process group, until that has been ended: after that the number may be somebody else's.
+    /// Its process group, until that has ended: afterwards the id may be reused.
     group: Option<Pid>,
     port: u16,
     log: PathBuf,
-    /// While this end is open, the emulator knows that we are there.
+    /// While this pipe is open, the emulator runs.
     _leash: ChildStdin,
-    /// While this is locked, the state is ours.
+    /// The lock on the state directory.
     _lock: File,
 }
 
-/// What can go wrong with the embedded emulator.
+/// An error of the embedded emulator.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
-    /// There is no Python, or it does not run.
+    /// Python is missing or does not run.
     #[error("`{}` can't be run: {source}", .python.display())]
     Python {
-        /// The interpreter asked for.
+        /// The requested interpreter.
         python: OsString,
-        /// Why.
+        /// The underlying I/O error.
         source: io::Error,
     },
     /// Python is older than the emulator needs.
     #[error("`{}` is Python {version}, and the emulator needs 3.10 or newer", .python.display())]
     OldPython {
-        /// The interpreter asked for.
+        /// The requested interpreter.
         python: OsString,
-        /// Its version.
+        /// The version found.
         version: String,
     },
-    /// `python -m venv` failed; on Debian and Ubuntu it is a package of its own.
+    /// `python -m venv` failed; on Debian and Ubuntu it is a separate package.
     #[error("Python's `venv` module could not make a virtual environment (see `{}`)", .log.display())]
     VirtualEnvironment {
-        /// What it said.
+        /// The log of the installation.
         log: PathBuf,
     },
-    /// pip failed.
+    /// `pip install` failed.
     #[error("the emulator could not be downloaded: {reason} (see `{}`)", .log.display())]
     Download {
-        /// pip's own words.
+        /// The error reported by pip.
         reason: String,
-        /// All that it said.
+        /// The log of the installation.
         log: PathBuf,
     },
-    /// A directory or file of ours can't be made or written.
+    /// A directory or file can't be created or written.
     #[error("`{}` can't be written: {source}", .path.display())]
     Directory {
-        /// Which.
+        /// The directory or file.
         path: PathBuf,
-        /// Why.
+        /// The underlying I/O error.
         source: io::Error,
     },
-    /// Something else listens there.
+    /// Another program listens on the port.
     #[error("port {port} is taken by another program")]
     PortTaken {
-        /// The port.
+        /// The number of the port.
         port: u16,
     },
-    /// Another curfew runs its emulator on the same state.
+    /// Another curfew process runs its emulator on the same state.
     #[error("another curfew is already running the emulator whose state is in `{}`", .state.display())]
     AlreadyRunning {
         /// The state directory.
         state: PathBuf,
     },
-    /// It ended before it was ready.
+    /// The emulator exited before it was ready.
     #[error("the emulator ended while starting ({status}): {reason}")]
     EndedEarly {
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
         /// The last line of its log.
         reason: String,
-        /// All of its log.
+        /// The path of its log.
         log: PathBuf,
     },
-    /// It neither ended nor became ready.
+    /// The emulator did not become ready in time.
     #[error("the emulator is not ready after {} seconds", .after.as_secs())]
     NotReady {
-        /// How long it was given.
+        /// The time limit.
         after: Duration,
-        /// Its log.
+        /// The path of its log.
         log: PathBuf,
     },
 }
 
 impl EmulatorError {
-    /// What a person can do about it.
+    /// Returns a hint for the user.
     pub fn hint(&self) -> String {
         match self {
             Self::Python { .. } | Self::OldPython { .. } => {
@@ -141,7 +141,7 @@ impl EmulatorError {
     }
 }
 
-/// Where the emulator is installed unless something else is said: `$XDG_CACHE_HOME/curfew`, else `~/.cache/curfew`.
+/// Returns the default installation directory: `$XDG_CACHE_HOME/curfew`, else `~/.cache/curfew`.
 pub fn cache_directory() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     set("XDG_CACHE_HOME")
@@ -151,15 +151,16 @@ pub fn cache_directory() -> Option<PathBuf> {
 }
 
 impl Emulator {
-    /// LocalStack's port, which every guide and tool knows.
+    /// The default port, which is LocalStack's.
     pub const DEFAULT_PORT: u16 = 4566;
-    /// It is ready within 2 s; a machine that is busy building may take ten times that.
+    /// It is normally ready within 2 s; a machine under load can take ten times that.
     const START_LIMIT: Duration = Duration::from_mins(1);
-    /// It saves its state in a fraction of a second, after giving open connections 3 s.
+    /// It saves its state in a fraction of a second, after a grace period of 3 s for open connections.
     const STOP_LIMIT: Duration = Duration::from_secs(8);
     const POLL: Duration = Duration::from_millis(50);
 
-    /// Installs the emulator into `cache` with `python` (`python3` will do), or finds it there: then this takes no time.
+    /// Installs the emulator into `cache` with `python` (such as `python3`), or returns the existing installation at
+    /// once.
     pub async fn provision(
         cache: &Path,
         python: impl Into<OsString>,
@@ -168,8 +169,8 @@ impl Emulator {
         install::provision(cache, python.into(), progress).await
     }
 
-    /// Starts it on `127.0.0.1:port`, with everything it keeps in `state`: what was deployed there before is there again, with
-    /// the same ids and URLs, if the emulator was stopped rather than killed.
+    /// Starts the emulator on `127.0.0.1:port` with its state in `state`. Earlier deployments are restored with the
+    /// same ids and URLs, if the emulator was stopped rather than killed.
     pub async fn start(
         installed: &Installed,
         state: &Path,
@@ -208,7 +209,7 @@ impl Emulator {
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let leash = child.stdin.take();
         let (Some(pid), Some(leash)) = (pid, leash) else {
-            unreachable!("a child that was just started has an id and the pipe asked for");
+            unreachable!("a child that was just started has an id and a piped stdin");
         };
         let mut emulator = Self {
             child,
@@ -223,28 +224,29 @@ impl Emulator {
         Ok(emulator)
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// Returns the endpoint, `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What it has to say.
+    /// Returns the path of its log.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Waits until it ends by itself, which it should not; what it had started is ended then. May be dropped and called again.
+    /// Waits until the emulator exits unexpectedly, then kills its child processes. Cancel-safe.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
-        // Killed, it could not end the functions it was running.
+        // A killed emulator leaves the functions it was running.
         self.kill_group();
         status
     }
 
-    /// Ends it and whatever it started, and waits until that has happened. Its state is saved for the next start.
+    /// Stops the emulator and its child processes, and waits until they have exited. Its state is saved for the next
+    /// start.
     pub async fn stop(mut self) -> io::Result<()> {
         if let Some(pid) = self.group {
-            // It may have ended a moment ago; what it had started is then still to be ended.
+            // It may have exited already; its children still need to be killed.
             let _ended = kill_process(pid, Signal::TERM);
             let in_time = timeout(Self::STOP_LIMIT, self.child.wait()).await;
             self.kill_group();
@@ -257,7 +259,7 @@ impl Emulator {
 
     fn kill_group(&mut self) {
         if let Some(group) = self.group.take() {
-            // An empty group is what was wanted.
+            // An empty group is fine.
             let _gone = kill_process_group(group, Signal::KILL);
         }
     }
@@ -285,13 +287,13 @@ impl Emulator {
 }
 
 impl Drop for Emulator {
-    /// Not the way to end it, since its state is lost; but nothing may be left behind.
+    /// A last resort, since the state is lost: leaves no process behind.
     fn drop(&mut self) {
         self.kill_group();
     }
 }
 
-/// Its environment is made from nothing: the functions it runs inherit it, and a person's AWS credentials must not reach them.
+/// The environment is built from scratch: the functions inherit it, and must not receive the user's AWS credentials.
 fn command(installed: &Installed, state: &Path, port: u16) -> Command {
     let mut command = Command::new(&installed.python);
     command
@@ -302,23 +304,23 @@ fn command(installed: &Installed, state: &Path, port: u16) -> Command {
         .env("LANG", "C.UTF-8")
         .env("HOME", state.join("home"))
         .env("TMPDIR", state.join("tmp"))
-        // Without this it listens on every address, and it runs the code that is uploaded to it.
+        // By default it listens on every address, and it runs uploaded code.
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", port.to_string())
-        // Without this a function would call the real AWS.
+        // By default a function would call the real AWS.
         .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
         .env("PERSIST_STATE", "1")
         .env("STATE_DIR", state.join("services"))
         .env("S3_PERSIST", "1")
         .env("S3_DATA_DIR", state.join("s3"))
-        // Two listeners of other services on ports of their own.
+        // Disables two listeners of other services on separate ports.
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
         .process_group(0);
     command
 }
 
-/// Free, or about to be: an emulator that has lost its curfew takes a moment to end.
+/// Waits for the port: an orphaned emulator takes a moment to exit.
 async fn port_is_free(port: u16, progress: &dyn Progress) -> Result<(), EmulatorError> {
     let deadline = Instant::now() + Emulator::STOP_LIMIT;
     loop {
@@ -332,15 +334,15 @@ async fn port_is_free(port: u16, progress: &dyn Progress) -> Result<(), Emulator
                 ));
                 sleep(Emulator::POLL * 10).await;
             }
-            // Whatever else is wrong with it, the emulator will say.
+            // The emulator reports any other error itself.
             _ => return Ok(()),
         }
     }
 }
 
-/// Whether a MiniStack answers on this port.
+/// Returns whether a MiniStack responds on this port.
 async fn is_healthy(port: u16) -> bool {
-    /// It answers within a millisecond.
+    /// It normally responds within a millisecond.
     const LIMIT: Duration = Duration::from_secs(2);
     let ask = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
@@ -360,5 +362,5 @@ fn last_line(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    last.unwrap_or("it said nothing").trim().to_owned()
+    last.unwrap_or("its log is empty").trim().to_owned()
 }

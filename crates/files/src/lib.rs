@@ -1,16 +1,17 @@
-//! Reading a file that a person names: a regular one, up to a bound. What is none, such as a pipe that nobody writes to, would be
-//! waited for forever, and what has no end would fill the memory.
+//! Reads files whose path comes from the user: regular files, up to a size limit. A pipe without a writer would block
+//! forever, and an endless device would fill the memory.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Reads all of a regular file of at most `limit` bytes. Blocks while the disk works: asynchronous code calls it on a thread for that.
-/// `/dev/null` counts as an empty file, as people use it to say "none".
+/// Reads a regular file of at most `limit` bytes. Blocks on disk I/O: asynchronous code must call it on a blocking
+/// thread. `/dev/null` counts as an empty file, as a way to pass "none". Fails for any other kind of file, and for a
+/// larger one.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     check(path, limit)?;
-    // Opened a moment later it may be another, which is then read as far as the bound, and no further.
+    // The file may have been replaced since the check; at most the limit is read.
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -19,13 +20,13 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same of a text in UTF-8.
+/// Reads a UTF-8 text file under the same limits as [`read`]. Fails if it is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(read(path, limit)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Whether [`read`] would read it, by what the file system tells of it: it is not opened.
+/// Checks the type and size from the file's metadata, without opening it. Fails as [`read`] would.
 pub fn check(path: &Path, limit: u64) -> io::Result<()> {
     let file = std::fs::metadata(path)?;
     if !file.is_file() && !is_null(&file) {
@@ -66,16 +67,19 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, "12345").unwrap();
         assert_eq!(read_text(&path, 5).unwrap(), "12345");
-        let told = |error: io::Error| error.to_string();
+        let message_of = |error: io::Error| error.to_string();
         std::fs::write(&path, vec![b'x'; 2049]).unwrap();
         assert_eq!(
-            told(read(&path, 2048).unwrap_err()),
+            message_of(read(&path, 2048).unwrap_err()),
             "it has more than 2 KiB"
         );
         std::fs::write(&path, [0xff]).unwrap();
-        assert_eq!(told(read_text(&path, 5).unwrap_err()), "it is not UTF-8");
+        assert_eq!(
+            message_of(read_text(&path, 5).unwrap_err()),
+            "it is not UTF-8"
+        );
 
-        // Opening it would wait for somebody who writes.
+        // Opening it would block until there is a writer.
         let pipe = folder.path().join("pipe");
         assert!(
             Command::new("mkfifo")
@@ -85,16 +89,19 @@ mod tests {
                 .success()
         );
         let expected = "it is a pipe, a socket or a device, and not a regular file";
-        assert_eq!(told(read(&pipe, 5).unwrap_err()), expected);
-        assert_eq!(told(read(Path::new("/dev/zero"), 5).unwrap_err()), expected);
+        assert_eq!(message_of(read(&pipe, 5).unwrap_err()), expected);
+        assert_eq!(
+            message_of(read(Path::new("/dev/zero"), 5).unwrap_err()),
+            expected
+        );
         let expected = "it is a directory, and not a regular file";
-        assert_eq!(told(read(folder.path(), 5).unwrap_err()), expected);
+        assert_eq!(message_of(read(folder.path(), 5).unwrap_err()), expected);
 
         assert_eq!(read(Path::new("/dev/null"), 5).unwrap(), b"");
-        // It says that it is empty, and has no end.
+        // Reports a length of 0 and has no end.
         let endless = Path::new("/proc/self/mem");
         assert!(read(endless, 5).is_err());
-        // It says that it is empty, and is not.
+        // Reports a length of 0 and has content.
         assert!(read(Path::new("/proc/self/status"), 5).is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! Cloud Custodian's off-hours: a tag's value, or a policy with `offhour` and `onhour` filters.
 //!
-//! Read from its [`c7n/filters/offhours.py`](https://github.com/cloud-custodian/cloud-custodian/blob/main/c7n/filters/offhours.py). Its schedules are edges and nothing between them, on whole hours.
+//! Follows
+//! [`c7n/filters/offhours.py`](https://github.com/cloud-custodian/cloud-custodian/blob/main/c7n/filters/offhours.py).
+//! Its schedules are edges on whole hours, without a desired state between them.
 
 mod hours;
 mod policy;
@@ -8,17 +10,18 @@ mod tag;
 
 use curfew_core::problem::Problem;
 
-use self::hours::tell_inline_form;
+use self::hours::note_inline_form;
 use self::tag::Tag;
 use crate::Imported;
-use crate::sheet::{Draft, finish};
+use crate::toml_writer::{Draft, finish};
 
-/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, in any case, with
-/// spaces, quotes or the escapes of services that allow no punctuation; or a policy in JSON.
+/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, or a policy in
+/// JSON. A value may be in any case, have spaces or quotes, or use the escapes for services whose tags allow no
+/// punctuation.
 ///
 /// # Errors
 ///
-/// Everything that is wrong.
+/// Returns every problem that was found.
 pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
     let text = text.trim_start_matches('\u{feff}').trim();
     let mut header = vec![
@@ -39,13 +42,13 @@ pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
     match Tag::parse(text)? {
         Tag::OptedOut => {
             header.push(
-                "`off` opts an instance out. Here its tag says so too: `Schedule = none`."
+                "`off` opts an instance out. The tag that opts out here is `Schedule = none`."
                     .to_owned(),
             );
             return finish(&header, Vec::new(), Vec::new());
         }
         Tag::Schedule(hours) => hours.apply(&mut draft),
     }
-    tell_inline_form(&mut draft);
+    note_inline_form(&mut draft);
     finish(&header, vec![draft], Vec::new())
 }

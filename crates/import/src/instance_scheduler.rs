@@ -1,7 +1,7 @@
 //! Instance Scheduler on AWS: the JSON of its command line, or its CloudFormation resources.
 //!
-//! Read from its sources: `handler/cli/cli_request_handler.py` (what the command line prints), `handler/cfn_schedule.py`
-//! (what a template may say), `model/` (what is valid).
+//! Follows its sources: `handler/cli/cli_request_handler.py` (the output of the command line),
+//! `handler/cfn_schedule.py` (the properties of a template), `model/` (validation).
 
 mod periods;
 mod schedule;
@@ -12,19 +12,19 @@ use curfew_core::problem::Problem;
 use serde_json::{Deserializer, Value};
 
 use self::periods::Period;
-use self::schedule::Theirs;
+use self::schedule::SourceSchedule;
 use crate::Imported;
 use crate::properties::Properties;
-use crate::sheet::finish;
+use crate::toml_writer::finish;
 
 const RESOURCE: &str = "Custom::ServiceInstanceSchedule";
 
-/// Translates what Instance Scheduler's command line prints (`describe-schedules` and `describe-periods`, in one text in any
-/// order), or a CloudFormation template in JSON with `Custom::ServiceInstanceSchedule` resources.
+/// Translates the output of Instance Scheduler's command line (`describe-schedules` and `describe-periods`, in one text
+/// in any order), or a CloudFormation template in JSON with `Custom::ServiceInstanceSchedule` resources.
 ///
 /// # Errors
 ///
-/// What is wrong with the text; and when no schedule at all can be translated, why not each.
+/// Returns the problems of a text that can't be read; and, if no schedule can be translated, the reasons for each.
 ///
 /// ```
 /// let template = r#"{"Resources": {"Office": {
@@ -38,37 +38,38 @@ const RESOURCE: &str = "Custom::ServiceInstanceSchedule";
 /// assert!(imported.toml.contains(r#"running = "Mon-Fri 08:00-20:00" # period 1"#));
 /// ```
 pub fn instance_scheduler(text: &str) -> Result<Imported, Vec<Problem>> {
-    let mut found = Found::default();
+    let mut documents = ParsedDocuments::default();
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
-        found.complain("is empty; give the output of `describe-schedules` and `describe-periods`");
+        documents
+            .reject("is empty; pass the output of `describe-schedules` and `describe-periods`");
     }
     for document in Deserializer::from_str(text).into_iter::<Value>() {
         match document {
-            Ok(document) => found.read(&document),
-            Err(error) => found.complain(format!(
+            Ok(document) => documents.read(&document),
+            Err(error) => documents.reject(format!(
                 "is not JSON ({error}); YAML is not read: convert a template to JSON first"
             )),
         }
     }
-    found.translate()
+    documents.translate()
 }
 
-/// What the documents hold.
+/// The schedules and periods of the documents read so far.
 #[derive(Default)]
-struct Found {
-    schedules: Vec<Theirs>,
+struct ParsedDocuments {
+    schedules: Vec<SourceSchedule>,
     periods: BTreeMap<String, Period>,
-    /// Periods that are in the documents and can't be used.
+    /// Periods that are present but invalid.
     bad_periods: BTreeSet<String>,
     refused: Vec<Problem>,
-    /// Something is wrong with the text as a whole.
+    /// Whether a document as a whole could not be read.
     unreadable: bool,
     origins: BTreeSet<&'static str>,
 }
 
-impl Found {
-    fn complain(&mut self, message: impl Into<String>) {
+impl ParsedDocuments {
+    fn reject(&mut self, message: impl Into<String>) {
         self.unreadable = true;
         self.refused.push(Problem::new("document", message));
     }
@@ -89,8 +90,8 @@ impl Found {
             empty = false;
             self.origins.insert("`describe-schedules`");
             for (index, schedule) in value.iter().enumerate() {
-                let read = Theirs::from_command_line(index, schedule);
-                self.keep(read);
+                let read = SourceSchedule::from_command_line(index, schedule);
+                self.add_schedule(read);
             }
         }
         for value in [part("Periods"), part("Period")].into_iter().flatten() {
@@ -106,36 +107,40 @@ impl Found {
                 empty &= !self.read_resource(id, resource);
             }
             if before == self.origins.len() && empty {
-                self.complain(format!("has resources, but none of type `{RESOURCE}`"));
+                self.reject(format!("has resources, but none of type `{RESOURCE}`"));
             }
         } else if self.read_resource("schedule", document) {
-            // A resource by itself.
+            // A single resource.
         } else if let Some(error) = document.get("Error") {
-            self.complain(format!("is an error of Instance Scheduler's own: {error}"));
+            self.reject(format!(
+                "is an error message of Instance Scheduler: {error}"
+            ));
         } else if empty {
-            self.complain(
+            self.reject(
                 "has no `Schedules`, no `Periods` and no `Resources`: it is neither the output of `describe-schedules` or \
                  `describe-periods` nor a template",
             );
         }
     }
 
-    /// Whether it is one of ours to read.
+    /// Reads a schedule resource. Returns false for a resource of any other type.
     fn read_resource(&mut self, id: &str, resource: &Value) -> bool {
         if resource.get("Type").and_then(Value::as_str) != Some(RESOURCE) {
             return false;
         }
         self.origins.insert("a CloudFormation template");
-        let read = Theirs::from_resource(id, resource);
-        self.keep(read);
+        let read = SourceSchedule::from_resource(id, resource);
+        self.add_schedule(read);
         true
     }
 
-    fn keep(&mut self, read: Result<Theirs, Vec<Problem>>) {
+    fn add_schedule(&mut self, read: Result<SourceSchedule, Vec<Problem>>) {
         match read {
             Ok(new) if self.schedules.iter().any(|known| known.name == new.name) => {
-                self.refused
-                    .push(Problem::new(new.name, "is there twice; the first is taken"));
+                self.refused.push(Problem::new(
+                    new.name,
+                    "appears twice; the first one is used",
+                ));
             }
             Ok(new) => self.schedules.push(new),
             Err(problems) => self.refused.extend(problems),
@@ -152,7 +157,7 @@ impl Found {
         match Period::read(&name, properties) {
             Ok(period) => match self.periods.get(&name) {
                 Some(known) if *known != period => {
-                    let message = "is there twice, with different properties";
+                    let message = "appears twice, with different properties";
                     self.refused
                         .push(Problem::new(format!("periods.{name}"), message));
                     self.bad_periods.insert(name);
@@ -171,16 +176,16 @@ impl Found {
     fn translate(mut self) -> Result<Imported, Vec<Problem>> {
         let mut drafts = Vec::new();
         let mut used = BTreeSet::new();
-        for theirs in &self.schedules {
-            used.extend(theirs.period_names());
-            let periods = theirs.periods(&self.periods, &self.bad_periods);
-            match periods.and_then(|periods| theirs.translate(&periods)) {
+        for schedule in &self.schedules {
+            used.extend(schedule.period_names());
+            let periods = schedule.periods(&self.periods, &self.bad_periods);
+            match periods.and_then(|periods| schedule.translate(&periods)) {
                 Ok(draft) => drafts.push(draft),
                 Err(problems) => self.refused.extend(problems),
             }
         }
         if self.schedules.is_empty() && self.refused.is_empty() {
-            self.complain("has no schedules; add the output of `describe-schedules`");
+            self.reject("has no schedules; add the output of `describe-schedules`");
         }
         if self.unreadable {
             return Err(self.refused);

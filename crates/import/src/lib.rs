@@ -1,7 +1,8 @@
-//! Other schedulers' schedules as our configuration: Instance Scheduler on AWS, and Cloud Custodian's off-hours.
+//! Translates the schedules of other schedulers into Curfew configuration: Instance Scheduler on AWS, and Cloud
+//! Custodian's off-hours.
 //!
-//! What they accept is either translated to the same meaning or refused by name. Where the meaning differs, the TOML
-//! says so in a comment next to it. No file and no network here: text in, text out.
+//! Every input that the other tool accepts is either translated to the same meaning or refused by name. Where the
+//! meaning differs, a comment in the TOML says so. This crate reads no files and no network: text in, text out.
 //!
 //! ```
 //! let imported = curfew_import::custodian("off=(M-F,19);on=(M-F,7);tz=pt").unwrap();
@@ -14,7 +15,7 @@ mod custodian;
 mod instance_scheduler;
 mod properties;
 mod recurrence;
-mod sheet;
+mod toml_writer;
 mod week;
 
 use curfew_core::problem::Problem;
@@ -22,12 +23,13 @@ use curfew_core::problem::Problem;
 pub use self::custodian::custodian;
 pub use self::instance_scheduler::instance_scheduler;
 
-/// What became of another tool's schedules.
+/// The result of translating another tool's schedules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// Configuration that [`RawGovernance`](curfew_core::configuration::RawGovernance) reads and resolves, with comments. Its first lines
-    /// say where it came from; the same input gives the same text.
+    /// Configuration that [`RawScheduleSet`](curfew_core::configuration::RawScheduleSet) reads and resolves, with comments.
+    /// The first lines name its source; the same input gives the same text.
     pub toml: String,
-    /// What could not be translated, each by its name in the other tool. The text has it too, as comments.
+    /// The schedules and properties that could not be translated, each under its name in the other tool. The TOML lists
+    /// them as comments too.
     pub refused: Vec<Problem>,
 }

@@ -1,4 +1,4 @@
-//! Properties of another tool's JSON object: each is asked for by name, and what nobody asked for is refused.
+//! Reads the properties of another tool's JSON object by name; properties that were not read are refused.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use curfew_core::problem::Problem;
 use serde_json::Value;
 
 /// The properties of one object, with the problems found so far. Keys are compared without case, `_` and `-`, so that
-/// `begintime`, `Begintime` and `BeginTime` are one.
+/// `begintime`, `Begintime` and `BeginTime` are the same.
 #[derive(Debug)]
 pub(super) struct Properties<'v> {
     at: String,
@@ -15,7 +15,7 @@ pub(super) struct Properties<'v> {
 }
 
 impl<'v> Properties<'v> {
-    /// The properties of `value`, which stands at `at`.
+    /// Reads the properties of `value`; `at` is its path for error messages.
     pub(super) fn new(at: impl Into<String>, value: &'v Value) -> Self {
         let at = at.into();
         let mut problems = Vec::new();
@@ -25,7 +25,7 @@ impl<'v> Properties<'v> {
             Some(object) => {
                 for (key, value) in object {
                     if let Some((other, _)) = left.insert(plain(key), (key.as_str(), value)) {
-                        let message = format!("is there twice, as `{other}` too");
+                        let message = format!("appears twice, also as `{other}`");
                         problems.push(Problem::new(format!("{at}.{key}"), message));
                     }
                 }
@@ -34,12 +34,12 @@ impl<'v> Properties<'v> {
         Self { at, left, problems }
     }
 
-    /// Moves everything to another place, once its name is known.
+    /// Sets the path for error messages, once the object's name is known.
     pub(super) fn name(&mut self, at: &str) {
         at.clone_into(&mut self.at);
     }
 
-    /// A value as it is; nothing for `null`.
+    /// Takes a property's value; `None` for `null`.
     pub(super) fn value(&mut self, key: &str) -> Option<&'v Value> {
         self.left
             .remove(&plain(key))
@@ -47,7 +47,7 @@ impl<'v> Properties<'v> {
             .filter(|value| !value.is_null())
     }
 
-    /// A text or a number, without space around it; nothing when it is empty.
+    /// Takes a string or number without surrounding whitespace; `None` if it is empty.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         let value = self.value(key)?;
         match scalar(value) {
@@ -59,20 +59,20 @@ impl<'v> Properties<'v> {
         }
     }
 
-    /// True or false, as CloudFormation writes it too: `"True"`.
+    /// Takes a boolean, also as a string, the way CloudFormation writes it: `"True"`.
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
         let text = self.text(key)?;
         match text.to_ascii_lowercase().as_str() {
             "true" => Some(true),
             "false" => Some(false),
             _ => {
-                self.refuse(key, format!("is `{text}`; it is true or false"));
+                self.refuse(key, format!("is `{text}`; allowed are true and false"));
                 None
             }
         }
     }
 
-    /// A list, or a text with commas.
+    /// Takes a list, or a string with commas.
     pub(super) fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let read = match self.value(key)? {
             Value::Array(items) => items.iter().map(scalar).collect(),
@@ -82,20 +82,20 @@ impl<'v> Properties<'v> {
         read.map_err(|why| self.refuse(key, why)).ok()
     }
 
-    /// Properties that say nothing about when instances run.
+    /// Drops properties that have no effect on when instances run.
     pub(super) fn ignore(&mut self, keys: &[&str]) {
         for key in keys {
             self.left.remove(&plain(key));
         }
     }
 
-    /// Keeps a problem with a property.
+    /// Records a problem with a property.
     pub(super) fn refuse(&mut self, key: &str, message: impl Into<String>) {
         self.problems
             .push(Problem::new(format!("{}.{key}", self.at), message));
     }
 
-    /// The problems, those with properties that nobody asked for included.
+    /// Returns the problems, including one for each property that was not read.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         for (key, _) in std::mem::take(&mut self.left).into_values() {
             self.refuse(key, "is not a property that can be translated");
@@ -116,9 +116,9 @@ fn scalar(value: &Value) -> Result<String, String> {
         Value::Object(function) if function.len() == 1 => {
             let name: String = function.keys().cloned().collect();
             Err(format!(
-                "is computed by CloudFormation (`{name}`); write the value itself"
+                "is computed by CloudFormation (`{name}`); write the literal value"
             ))
         }
-        _ => Err("is not a text".into()),
+        _ => Err("is not a string".into()),
     }
 }

@@ -1,34 +1,34 @@
 //! The days of an Instance Scheduler period: weekdays, days of the month, months, in that tool's notation.
 //!
-//! Read from its `cron/parser.py` and `cron/validator.py`: Monday is 0, a step runs to the field's end, weekdays and months
-//! wrap around and days of the month do not, all three fields must match, and `L` as a weekday is Sunday.
+//! Follows its `cron/parser.py` and `cron/validator.py`: Monday is 0, a step runs to the field's end, weekdays and
+//! months wrap around and days of the month do not, all three fields must match, and `L` as a weekday is Sunday.
 
 use std::collections::BTreeSet;
 
-/// Which days. A field that allows every day is `None`.
+/// The days of a period. A field that allows every day is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Recurrence {
-    pub(super) weekdays: Option<Field>,
-    pub(super) dates: Option<Field>,
-    pub(super) months: Option<Field>,
+    pub(super) weekdays: Option<DayField>,
+    pub(super) dates: Option<DayField>,
+    pub(super) months: Option<DayField>,
 }
 
-/// One field: numbers as bits, and what is not a number in our notation.
+/// One field: numbers as bits, and everything else in Curfew's notation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Field {
+pub(super) struct DayField {
     /// Weekdays from bit 0, Monday; days and months from bit 1.
     pub(super) bits: u32,
     /// `Mon#1`, `FriL`, `L`, `15W`.
     pub(super) special: BTreeSet<String>,
 }
 
-/// The weekdays as we write them, Monday first as Instance Scheduler counts.
+/// The weekdays as Curfew writes them, Monday first as Instance Scheduler counts.
 pub(super) const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
-/// English names in full, which are accepted as well: those of [`WEEKDAYS`], then those of [`MONTHS`].
-const LONG: [&str; 19] = [
+/// Full English names, which are accepted too: those of [`WEEKDAYS`], then those of [`MONTHS`].
+const LONG_NAMES: [&str; 19] = [
     "monday",
     "tuesday",
     "wednesday",
@@ -50,15 +50,14 @@ const LONG: [&str; 19] = [
     "december",
 ];
 
-/// One of the three kinds of field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     Weekdays,
     Dates,
     Months,
 }
 
-impl Kind {
+impl FieldKind {
     fn range(self) -> (u32, u32) {
         match self {
             Self::Weekdays => (0, 6),
@@ -69,13 +68,13 @@ impl Kind {
 
     fn names(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
-            Self::Weekdays => (&WEEKDAYS, &LONG[..7]),
+            Self::Weekdays => (&WEEKDAYS, &LONG_NAMES[..7]),
             Self::Dates => (&[], &[]),
-            Self::Months => (&MONTHS, &LONG[7..]),
+            Self::Months => (&MONTHS, &LONG_NAMES[7..]),
         }
     }
 
-    /// A number or a name.
+    /// Parses a number or a name.
     fn value(self, text: &str) -> Option<u32> {
         let text = text.trim();
         let (first, last) = self.range();
@@ -95,9 +94,9 @@ impl Kind {
     }
 }
 
-impl Field {
-    /// Reads a list; nothing when it allows every day.
-    pub(super) fn parse(items: &[String], kind: Kind) -> Result<Option<Self>, String> {
+impl DayField {
+    /// Parses a list; `None` if it allows every day.
+    pub(super) fn parse(items: &[String], kind: FieldKind) -> Result<Option<Self>, String> {
         let mut field = Self::default();
         let mut every = false;
         for item in items.iter().flat_map(|item| item.split(',')) {
@@ -115,7 +114,7 @@ impl Field {
         Ok((!every && field.bits != all).then_some(field))
     }
 
-    fn add(&mut self, item: &str, kind: Kind) -> Result<(), String> {
+    fn add(&mut self, item: &str, kind: FieldKind) -> Result<(), String> {
         let (first, last) = kind.range();
         if let Some(value) = kind.value(item) {
             self.bits |= 1 << value;
@@ -123,27 +122,27 @@ impl Field {
         }
         let upper = item.to_ascii_uppercase();
         match (kind, upper.strip_suffix('L'), upper.strip_suffix('W')) {
-            (Kind::Weekdays, Some(""), _) => {
+            (FieldKind::Weekdays, Some(""), _) => {
                 self.bits |= 1 << last;
                 return Ok(());
             }
-            (Kind::Weekdays, Some(day), _) if kind.value(day).is_some() => {
+            (FieldKind::Weekdays, Some(day), _) if kind.value(day).is_some() => {
                 self.special
                     .extend(kind.value(day).map(|day| format!("{}L", weekday(day))));
                 return Ok(());
             }
-            (Kind::Dates, Some(""), _) => {
+            (FieldKind::Dates, Some(""), _) => {
                 self.special.insert("L".into());
                 return Ok(());
             }
-            (Kind::Dates, _, Some(day)) if kind.value(day).is_some() => {
+            (FieldKind::Dates, _, Some(day)) if kind.value(day).is_some() => {
                 self.special
                     .extend(kind.value(day).map(|day| format!("{day}W")));
                 return Ok(());
             }
             _ => {}
         }
-        if let Some((day, nth)) = item.split_once('#').filter(|_| kind == Kind::Weekdays) {
+        if let Some((day, nth)) = item.split_once('#').filter(|_| kind == FieldKind::Weekdays) {
             let nth: u32 = nth
                 .parse()
                 .ok()
@@ -157,9 +156,9 @@ impl Field {
             None => (item, 1),
             Some((range, step)) => (range, read_step(step)?),
         };
-        let unknown = || "is not something that Instance Scheduler accepts here".to_owned();
+        let unknown = || "is not accepted by Instance Scheduler here".to_owned();
         let (from, to) = match range.split_once('-') {
-            Some((from, to)) if kind == Kind::Dates && to.trim().eq_ignore_ascii_case("L") => {
+            Some((from, to)) if kind == FieldKind::Dates && to.trim().eq_ignore_ascii_case("L") => {
                 (from, last)
             }
             Some((from, to)) => (from, kind.value(to).ok_or_else(unknown)?),
@@ -167,7 +166,7 @@ impl Field {
             None => (range, last),
         };
         let from = kind.value(from).ok_or_else(unknown)?;
-        if from > to && kind == Kind::Dates {
+        if from > to && kind == FieldKind::Dates {
             return Err("runs backward, and days of the month do not wrap around".into());
         }
         let size = last - first + 1;
@@ -182,13 +181,13 @@ impl Field {
         Ok(())
     }
 
-    /// Whether it is numbers only.
+    /// Whether the field has only numbers.
     pub(super) fn is_plain(&self) -> bool {
         self.special.is_empty()
     }
 
-    /// In our notation; `None` allows every day and is not written.
-    pub(super) fn write(&self, kind: Kind) -> String {
+    /// Formats the field in Curfew's notation.
+    pub(super) fn write(&self, kind: FieldKind) -> String {
         let (first, last) = kind.range();
         let (names, _) = kind.names();
         let name = |value: u32| {
@@ -217,8 +216,8 @@ impl Field {
     }
 }
 
-/// Instance Scheduler takes the last digit of whatever stands after the `/`, so that `1/15` is every fifth day there; and 0
-/// never ends.
+/// Parses a step. Instance Scheduler reads only its last digit, so that `1/15` is every fifth day there, and a step of
+/// 0 never ends; both are refused.
 fn read_step(step: &str) -> Result<usize, String> {
     match step.trim().parse() {
         Ok(step @ 1..=9) => Ok(step),
@@ -234,7 +233,7 @@ fn weekday(day: u32) -> &'static str {
 }
 
 impl Recurrence {
-    /// Whether it is weekdays and nothing else, so that one week says it all; then those weekdays as bits.
+    /// Returns the weekdays as bits if the period depends on nothing else, so that one week describes it.
     pub(super) fn plain_week(&self) -> Option<u32> {
         match self {
             Self {
@@ -251,12 +250,12 @@ impl Recurrence {
         }
     }
 
-    /// As the days of a window's line, ending with a space unless it allows every day.
+    /// Formats the days of a window's line, with a trailing space unless every day is allowed.
     pub(super) fn write(&self) -> String {
         let fields = [
-            ("", Kind::Weekdays, &self.weekdays),
-            ("dates=", Kind::Dates, &self.dates),
-            ("months=", Kind::Months, &self.months),
+            ("", FieldKind::Weekdays, &self.weekdays),
+            ("dates=", FieldKind::Dates, &self.dates),
+            ("months=", FieldKind::Months, &self.months),
         ];
         fields
             .into_iter()
@@ -264,8 +263,8 @@ impl Recurrence {
             .collect()
     }
 
-    /// Whether `next` allows the day after (or, without `overnight`, the same day as) one of these.
-    pub(super) fn may_meet(&self, next: &Self, overnight: bool) -> bool {
+    /// Whether `next` may allow the day after (without `overnight`, the same day as) one of these days.
+    pub(super) fn may_adjoin(&self, next: &Self, overnight: bool) -> bool {
         let weekdays = match (&self.weekdays, &next.weekdays) {
             (Some(own), Some(other)) if own.is_plain() && other.is_plain() => {
                 own.bits & shifted(other.bits, overnight) != 0
@@ -279,8 +278,8 @@ impl Recurrence {
         weekdays && months
     }
 
-    /// Whether it is certain that `next` allows the day after (or the same day as) every one of these.
-    pub(super) fn always_meets(&self, next: &Self, overnight: bool) -> bool {
+    /// Whether `next` certainly allows the day after (or the same day as) every one of these days.
+    pub(super) fn always_adjoins(&self, next: &Self, overnight: bool) -> bool {
         let weekdays = match (&self.weekdays, &next.weekdays) {
             (_, None) => true,
             (None, Some(_)) => false,
@@ -289,14 +288,14 @@ impl Recurrence {
                 plain || (!overnight && own == other)
             }
         };
-        let same = |own: &Option<Field>, other: &Option<Field>| {
+        let same = |own: &Option<DayField>, other: &Option<DayField>| {
             other.is_none() || (!overnight && own == other)
         };
         weekdays && same(&self.dates, &next.dates) && same(&self.months, &next.months)
     }
 }
 
-/// Weekdays as bits, a day earlier.
+/// Moves weekdays in bits one day back.
 fn shifted(days: u32, overnight: bool) -> u32 {
     if overnight {
         (days >> 1) | (days << 6) & 0b111_1111
@@ -309,8 +308,8 @@ fn shifted(days: u32, overnight: bool) -> u32 {
 mod tests {
     use super::*;
 
-    fn read(text: &str, kind: Kind) -> String {
-        match Field::parse(&[text.to_owned()], kind) {
+    fn read(text: &str, kind: FieldKind) -> String {
+        match DayField::parse(&[text.to_owned()], kind) {
             Ok(Some(field)) => field.write(kind),
             Ok(None) => "every".to_owned(),
             Err(why) => why,
@@ -332,7 +331,7 @@ mod tests {
             ("?", "every"),
             ("0-6", "every"),
         ] {
-            assert_eq!(read(theirs, Kind::Weekdays), ours, "{theirs}");
+            assert_eq!(read(theirs, FieldKind::Weekdays), ours, "{theirs}");
         }
     }
 
@@ -344,7 +343,7 @@ mod tests {
             ("25-L", "25-31"),
             ("1-15/2", "1,3,5,7,9,11,13,15"),
         ] {
-            assert_eq!(read(theirs, Kind::Dates), ours, "{theirs}");
+            assert_eq!(read(theirs, FieldKind::Dates), ours, "{theirs}");
         }
         for (theirs, ours) in [
             ("jan,APRIL", "Jan,Apr"),
@@ -352,26 +351,26 @@ mod tests {
             ("1/3", "Jan,Apr,Jul,Oct"),
             ("1-12", "every"),
         ] {
-            assert_eq!(read(theirs, Kind::Months), ours, "{theirs}");
+            assert_eq!(read(theirs, FieldKind::Months), ours, "{theirs}");
         }
     }
 
     #[test]
-    fn what_instance_scheduler_refuses_or_misreads_is_refused() {
+    fn values_that_instance_scheduler_refuses_or_misreads_are_refused() {
         for (kind, theirs, why) in [
-            (Kind::Weekdays, "7", "is not something"),
-            (Kind::Weekdays, "fri-L", "is not something"),
-            (Kind::Weekdays, "mon#6", "needs 1–5"),
-            (Kind::Weekdays, "15W", "is not something"),
-            (Kind::Weekdays, "", "is not something"),
-            (Kind::Dates, "0", "is not something"),
-            (Kind::Dates, "20-5", "runs backward"),
-            (Kind::Dates, "L-5", "is not something"),
-            (Kind::Dates, "1/15", "last digit"),
-            (Kind::Dates, "1/0", "last digit"),
-            (Kind::Dates, "*/2", "is not something"),
-            (Kind::Months, "L", "is not something"),
-            (Kind::Months, "13", "is not something"),
+            (FieldKind::Weekdays, "7", "is not accepted"),
+            (FieldKind::Weekdays, "fri-L", "is not accepted"),
+            (FieldKind::Weekdays, "mon#6", "needs 1–5"),
+            (FieldKind::Weekdays, "15W", "is not accepted"),
+            (FieldKind::Weekdays, "", "is not accepted"),
+            (FieldKind::Dates, "0", "is not accepted"),
+            (FieldKind::Dates, "20-5", "runs backward"),
+            (FieldKind::Dates, "L-5", "is not accepted"),
+            (FieldKind::Dates, "1/15", "last digit"),
+            (FieldKind::Dates, "1/0", "last digit"),
+            (FieldKind::Dates, "*/2", "is not accepted"),
+            (FieldKind::Months, "L", "is not accepted"),
+            (FieldKind::Months, "13", "is not accepted"),
         ] {
             let read = read(theirs, kind);
             assert!(read.contains(why), "{theirs}: {read}");
@@ -381,13 +380,13 @@ mod tests {
     #[test]
     fn a_day_meets_the_next_one_over_the_end_of_the_week() {
         let on = |days: &str| Recurrence {
-            weekdays: Field::parse(&[days.to_owned()], Kind::Weekdays).unwrap(),
+            weekdays: DayField::parse(&[days.to_owned()], FieldKind::Weekdays).unwrap(),
             ..Recurrence::default()
         };
-        assert!(on("sun").always_meets(&on("mon"), true));
-        assert!(!on("sun").may_meet(&on("mon"), false));
-        assert!(on("sat-sun").may_meet(&on("mon"), true));
-        assert!(!on("sat-sun").always_meets(&on("mon"), true));
-        assert!(on("mon-fri").always_meets(&on("*"), false));
+        assert!(on("sun").always_adjoins(&on("mon"), true));
+        assert!(!on("sun").may_adjoin(&on("mon"), false));
+        assert!(on("sat-sun").may_adjoin(&on("mon"), true));
+        assert!(!on("sat-sun").always_adjoins(&on("mon"), true));
+        assert!(on("mon-fri").always_adjoins(&on("*"), false));
     }
 }

@@ -1,23 +1,23 @@
-//! One week of one-sided periods, minute by minute: where Instance Scheduler starts and stops.
+//! Computes where Instance Scheduler starts and stops in one week of one-sided periods, minute by minute.
 //!
-//! A period without `endtime` wants instances running from its `begintime` to the end of the day, and has no opinion before;
-//! one without `begintime` wants them stopped from its `endtime` on, and has no opinion before. On other days either wants
-//! them stopped. Of several periods *running* beats *no opinion*, which beats *stopped*. An action happens where
-//! *running* or *stopped* begins, whatever was before. (Its `running_period.py`, `instance_schedule.py` and
-//! `scheduling_decision.py`.)
+//! A period without `endtime` wants instances running from its `begintime` to the end of the day, and has no desired
+//! state before; one without `begintime` wants them stopped from its `endtime` on, and has no desired state before. On
+//! other days both want them stopped. Of several periods, *running* takes precedence over *any*, and *any* over
+//! *stopped*. An action happens where *running* or *stopped* begins, whatever came before. (Its `running_period.py`,
+//! `instance_schedule.py` and `scheduling_decision.py`.)
 
 use std::collections::BTreeMap;
 
 use curfew_core::timetable::Action;
 
-use crate::recurrence::{Field, Kind};
+use crate::recurrence::{DayField, FieldKind};
 
 const DAY: usize = 24 * 60;
 const WEEK: usize = 7 * DAY;
 
-/// What periods want at a minute; of several the greatest counts.
+/// The desired state of a minute; of several periods the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
+enum MinuteState {
     Stopped,
     Any,
     Running,
@@ -25,56 +25,59 @@ enum Wish {
 
 /// A period on some weekdays (bit 0 is Monday), with its times in minutes after midnight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct WeeklyPeriod {
     pub(super) days: u32,
     pub(super) begin: Option<u16>,
     pub(super) end: Option<u16>,
 }
 
-/// What a week comes to.
+/// The edges of a week.
 #[derive(Debug)]
 pub(super) enum Week {
-    /// Crons, in five fields.
+    /// Crons in five fields.
     Crons {
         starts: Vec<String>,
         stops: Vec<String>,
     },
-    /// The same at all times.
+    /// The same state at all times.
     Always(Action),
 }
 
-/// Works a week out.
-pub(super) fn work_out(spans: &[Span]) -> Week {
-    let mut wishes = vec![Wish::Stopped; WEEK];
-    for span in spans {
-        span.apply(&mut wishes);
+/// Computes the edges of a week.
+pub(super) fn compute_week(periods: &[WeeklyPeriod]) -> Week {
+    let mut states = vec![MinuteState::Stopped; WEEK];
+    for period in periods {
+        period.apply(&mut states);
     }
-    let at = |minute: usize, wishes: &[Wish]| wishes[minute % WEEK];
+    let at = |minute: usize, states: &[MinuteState]| states[minute % WEEK];
     // Of several periods, a single stopped minute between running ones does not count.
-    let bridged: Vec<Wish> = (0..WEEK)
+    let bridged: Vec<MinuteState> = (0..WEEK)
         .map(|minute| {
-            let around = [at(minute + WEEK - 1, &wishes), at(minute + 1, &wishes)];
-            if spans.len() > 1 && wishes[minute] == Wish::Stopped && around == [Wish::Running; 2] {
-                Wish::Running
+            let around = [at(minute + WEEK - 1, &states), at(minute + 1, &states)];
+            if periods.len() > 1
+                && states[minute] == MinuteState::Stopped
+                && around == [MinuteState::Running; 2]
+            {
+                MinuteState::Running
             } else {
-                wishes[minute]
+                states[minute]
             }
         })
         .collect();
     let mut edges: BTreeMap<(Action, usize), u32> = BTreeMap::new();
-    for (minute, &wish) in bridged.iter().enumerate() {
-        let action = match wish {
-            Wish::Running => Action::Start,
-            Wish::Stopped => Action::Stop,
-            Wish::Any => continue,
+    for (minute, &state) in bridged.iter().enumerate() {
+        let action = match state {
+            MinuteState::Running => Action::Start,
+            MinuteState::Stopped => Action::Stop,
+            MinuteState::Any => continue,
         };
-        if at(minute + WEEK - 1, &bridged) != wish {
+        if at(minute + WEEK - 1, &bridged) != state {
             *edges.entry((action, minute % DAY)).or_default() |= 1 << (minute / DAY);
         }
     }
     if edges.is_empty() {
-        // It is never "no opinion" all week: every period has one in the last minute of each day.
-        let running = bridged[0] == Wish::Running;
+        // It is never `Any` all week: every period decides the last minute of each day.
+        let running = bridged[0] == MinuteState::Running;
         return Week::Always(if running { Action::Start } else { Action::Stop });
     }
     let crons = |wanted: Action| {
@@ -90,40 +93,40 @@ pub(super) fn work_out(spans: &[Span]) -> Week {
     }
 }
 
-impl Span {
-    fn apply(&self, week: &mut [Wish]) {
+impl WeeklyPeriod {
+    fn apply(&self, week: &mut [MinuteState]) {
         for day in (0..7).filter(|day| self.days & (1 << day) != 0) {
             let (begin, end) = (self.begin.map(usize::from), self.end.map(usize::from));
-            let mut want = |from: usize, to: usize, wish: Wish| {
+            let mut fill = |from: usize, to: usize, state: MinuteState| {
                 for minute in from..to {
-                    let wished = &mut week[(day * DAY + minute) % WEEK];
-                    *wished = (*wished).max(wish);
+                    let slot = &mut week[(day * DAY + minute) % WEEK];
+                    *slot = (*slot).max(state);
                 }
             };
             match (begin, end) {
-                (None, None) => want(0, DAY, Wish::Running),
+                (None, None) => fill(0, DAY, MinuteState::Running),
                 (Some(begin), None) => {
-                    want(0, begin, Wish::Any);
-                    want(begin, DAY, Wish::Running);
+                    fill(0, begin, MinuteState::Any);
+                    fill(begin, DAY, MinuteState::Running);
                 }
-                (None, Some(end)) => want(0, end, Wish::Any),
-                (Some(begin), Some(end)) if end > begin => want(begin, end, Wish::Running),
-                (Some(begin), Some(end)) => want(begin, DAY + end, Wish::Running),
+                (None, Some(end)) => fill(0, end, MinuteState::Any),
+                (Some(begin), Some(end)) if end > begin => fill(begin, end, MinuteState::Running),
+                (Some(begin), Some(end)) => fill(begin, DAY + end, MinuteState::Running),
             }
         }
     }
 }
 
-/// Five fields: a time of day on weekdays, of which bit 0 is Monday.
+/// Formats a cron in five fields: a time of day on weekdays, of which bit 0 is Monday.
 pub(super) fn cron(minute: usize, days: u32) -> String {
     let days = if days == 0b111_1111 {
         "*".to_owned()
     } else {
-        let days = Field {
+        let days = DayField {
             bits: days,
-            ..Field::default()
+            ..DayField::default()
         };
-        days.write(Kind::Weekdays).to_uppercase()
+        days.write(FieldKind::Weekdays).to_uppercase()
     };
     format!("{} {} * * {days}", minute % 60, minute / 60)
 }

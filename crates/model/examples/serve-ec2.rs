@@ -1,10 +1,11 @@
-//! The model of EC2 behind HTTP, in real time and at EC2's published pace, for trying the command line out by hand at a size
-//! that no emulator paces: `serve-ec2 INSTANCES DIRECTORY`.
+//! Serves the model of EC2 over HTTP, in real time and with EC2's published rate limits, to try the command line at a
+//! scale that no emulator limits: `serve-ec2 INSTANCES DIRECTORY`.
 //!
-//! It launches so many stopped instances, whose schedule has just started and stops in half an hour, writes the configuration
-//! for that into the directory, and prints how many are in which state whenever that changes. It ends with its standard input.
+//! It launches this many stopped instances, whose schedule has just started and stops in half an hour, writes their
+//! configuration into the directory, and prints the number of instances in each state whenever it changes. It exits
+//! when its standard input closes.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the example prints its results")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -27,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let configuration = PathBuf::from(directory).join("curfew.toml");
     #[expect(
         clippy::disallowed_methods,
-        reason = "a program of its own, which has no clock handed to it"
+        reason = "a stand-alone program without an injected clock"
     )]
     let now = Timestamp::now();
     let wall = |at: Timestamp| at.strftime("%H:%M").to_string();
@@ -67,20 +68,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut nothing = Vec::new();
         std::io::stdin().read_to_end(&mut nothing)
     });
-    let mut told = BTreeMap::new();
+    let mut printed = BTreeMap::new();
     while !end.is_finished() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut states: BTreeMap<String, usize> = BTreeMap::new();
         for instance in ec2.instances() {
             *states.entry(instance.state.to_string()).or_default() += 1;
         }
-        if states != told {
+        if states != printed {
             let each: Vec<String> = states
                 .iter()
                 .map(|(state, n)| format!("{n} {state}"))
                 .collect();
             println!("{}: {}", ec2.now().strftime("%H:%M:%S"), each.join(", "));
-            told = states;
+            printed = states;
         }
     }
     Ok(())

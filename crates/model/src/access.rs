@@ -1,129 +1,129 @@
-//! Who may do what: denied actions, denied instances, rejected credentials, regions that are not enabled.
+//! Access control: denied actions, denied instances, rejected credentials, regions that are not enabled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::action::{Action, Service};
-use crate::caller::Caller;
+use crate::action::{ApiAction, Service};
+use crate::caller::ApiCaller;
 use crate::error::ApiError;
-use crate::filter::Pattern;
-use crate::ids::{Home, Scope};
-use crate::instance::{Instance, instance_arn};
-use crate::request::{RegionLine, Request};
+use crate::filter::WildcardPattern;
+use crate::ids::{Home, HomeFilter};
+use crate::instance::{Ec2Instance, instance_arn};
+use crate::request::{ApiRequest, RegionLine};
 
-/// A hole in the caller's policy: the action is refused with `UnauthorizedOperation`, for every instance or, as with a
-/// condition on `aws:ResourceTag`, for some. Describe actions have no resource-level permissions (*Actions, resources, and
-/// condition keys for Amazon EC2*), so a denial with a condition never touches them.
+/// A denied action: it is refused with `UnauthorizedOperation`, for every instance or, with a condition on
+/// `aws:ResourceTag`, for some. Describe actions have no resource-level permissions (*Actions, resources, and condition
+/// keys for Amazon EC2*), so a denial with a condition does not affect them.
 #[derive(Debug, Clone)]
 pub struct Denial {
-    action: Action,
-    scope: Scope,
-    condition: Option<Condition>,
+    action: ApiAction,
+    scope: HomeFilter,
+    condition: Option<TagCondition>,
 }
 
 #[derive(Debug, Clone)]
-struct Condition {
+struct TagCondition {
     key: String,
-    value: Pattern,
-    denied: Denied,
+    value: WildcardPattern,
+    denied: DeniedWhen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Denied {
+enum DeniedWhen {
     WithTag,
     WithoutTag,
 }
 
 impl Denial {
     /// Denies this action in every account and region.
-    pub fn of(action: Action) -> Self {
+    pub fn of(action: ApiAction) -> Self {
         Self {
             action,
-            scope: Scope::default(),
+            scope: HomeFilter::default(),
             condition: None,
         }
     }
 
-    /// Only to callers of this account.
+    /// Limits the denial to callers of this account.
     #[must_use]
     pub fn in_account(mut self, account: impl Into<String>) -> Self {
         self.scope.account = Some(account.into());
         self
     }
 
-    /// Only in this region.
+    /// Limits the denial to this region.
     #[must_use]
     pub fn in_region(mut self, region: impl Into<String>) -> Self {
         self.scope.region = Some(region.into());
         self
     }
 
-    /// Only for instances with this tag, its value a pattern of IAM's `StringLike`.
+    /// Limits the denial to instances with this tag; the value is a pattern of IAM's `StringLike`.
     #[must_use]
     pub fn if_tagged(mut self, key: impl Into<String>, value: &str) -> Self {
-        self.condition = Some(Condition {
+        self.condition = Some(TagCondition {
             key: key.into(),
-            value: Pattern::new(value),
-            denied: Denied::WithTag,
+            value: WildcardPattern::new(value),
+            denied: DeniedWhen::WithTag,
         });
         self
     }
 
-    /// For every instance but those with this tag: a policy that allows only what carries it.
+    /// Limits the denial to instances without this tag, like a policy that allows only tagged instances.
     #[must_use]
     pub fn unless_tagged(mut self, key: impl Into<String>, value: &str) -> Self {
-        self.condition = Some(Condition {
+        self.condition = Some(TagCondition {
             key: key.into(),
-            value: Pattern::new(value),
-            denied: Denied::WithoutTag,
+            value: WildcardPattern::new(value),
+            denied: DeniedWhen::WithoutTag,
         });
         self
     }
 
-    fn concerns(&self, home: &Home, action: Action) -> bool {
+    fn concerns(&self, home: &Home, action: ApiAction) -> bool {
         self.action == action && self.scope.covers(home)
     }
 }
 
-impl Condition {
-    fn denies(&self, instance: &Instance) -> bool {
+impl TagCondition {
+    fn denies(&self, instance: &Ec2Instance) -> bool {
         let tagged = instance
             .tags
             .get(&self.key)
             .is_some_and(|value| self.value.matches(value));
         match self.denied {
-            Denied::WithTag => tagged,
-            Denied::WithoutTag => !tagged,
+            DeniedWhen::WithTag => tagged,
+            DeniedWhen::WithoutTag => !tagged,
         }
     }
 }
 
-/// What is wrong with an account's credentials.
+/// The error that an account's credentials cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialFault {
-    /// A session that ran out: `ExpiredToken`, 400.
+    /// An expired session: `ExpiredToken`, 400.
     ExpiredToken,
-    /// The same as EC2 itself says it: `RequestExpired`, 400.
+    /// An expired session in EC2's wording: `RequestExpired`, 400.
     RequestExpired,
-    /// Keys that AWS doesn't know: `AuthFailure`, 401.
+    /// Unknown keys: `AuthFailure`, 401.
     AuthFailure,
 }
 
-/// Whether the time of a signature matters.
+/// Whether the time of a signature is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockCheck {
-    /// Refuse a signature that is more than five minutes from the model's `now`, and send that in the `Date` header, from
-    /// which SDKs correct themselves.
+    /// Refuses a signature that is more than five minutes from the model's `now`, and sends `now` in the `Date` header,
+    /// from which SDKs correct their clock.
     On,
-    /// Take any, as a model in virtual time must for an SDK that signs with the real one.
+    /// Accepts any time, as needed in virtual time for an SDK that signs with the real one.
     Off,
 }
 
 /// *Signature Version 4*: "requests must reach AWS within five minutes of the time stamp".
 const SKEW_ALLOWED: SignedDuration = SignedDuration::from_mins(5);
 
-/// Regions that every account has (*Regions and Availability Zones*).
+/// Regions that are enabled for every account (*Regions and Availability Zones*).
 const ENABLED: [&str; 17] = [
     "ap-northeast-1",
     "ap-northeast-2",
@@ -144,7 +144,7 @@ const ENABLED: [&str; 17] = [
     "us-west-2",
 ];
 
-/// Some of the regions that an account has to opt in to.
+/// Some of the regions that need opting in.
 const OPT_IN: [&str; 6] = [
     "af-south-1",
     "ap-east-1",
@@ -176,10 +176,10 @@ impl Access {
         self.opted_in.insert(region.to_owned());
     }
 
-    /// Whether the caller is let in at all: EC2 answers a region that the account has not enabled as it answers bad keys.
+    /// Checks the caller's credentials. EC2 answers a region that the account has not enabled like invalid keys.
     pub(crate) fn authenticate(
         &self,
-        caller: &Caller,
+        caller: &ApiCaller,
         service: Service,
         now: Timestamp,
     ) -> Result<(), ApiError> {
@@ -200,12 +200,12 @@ impl Access {
         }
     }
 
-    /// Whether the caller may do this to these instances; the first that it may not is named.
+    /// Checks the caller's permissions for these instances; the error names the first denied one.
     pub(crate) fn authorize<'a>(
         &self,
         home: &Home,
-        request: &Request,
-        targets: impl Fn() -> Vec<&'a Instance>,
+        request: &ApiRequest,
+        targets: impl Fn() -> Vec<&'a Ec2Instance>,
     ) -> Result<(), ApiError> {
         let action = request.action();
         for denial in &self.denials {
@@ -256,8 +256,8 @@ impl Access {
     }
 }
 
-impl Action {
-    /// Whether it only reads.
+impl ApiAction {
+    /// Returns whether the action only reads.
     pub fn is_describe(self) -> bool {
         self.name().starts_with("Describe")
     }

@@ -1,20 +1,20 @@
-//! The services that the model speaks, and their actions that Curfew and its tests use.
+//! The services that the model implements, and the actions of theirs that Curfew and its tests use.
 
 use std::fmt;
 
-/// A service that the model speaks.
+/// A service that the model implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
-    /// Instances.
+    /// Amazon EC2, for instances.
     Ec2,
-    /// Queues.
+    /// Amazon SQS, for queues.
     Sqs,
-    /// Roles, and whose credentials are whose.
+    /// STS: roles and caller identities.
     Sts,
 }
 
 impl Service {
-    /// The name in a signature's scope, in permissions and in resource names.
+    /// The name in a signature's scope, in permissions and in ARNs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ec2 => "ec2",
@@ -26,27 +26,27 @@ impl Service {
 
 macro_rules! actions {
     ($($service:ident { $($name:ident),+ $(,)? })+) => {
-        /// An action that the model knows. Every other one is answered with `InvalidAction`.
+        /// An action that the model implements. Any other is answered with `InvalidAction`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Action {
+        pub enum ApiAction {
             $($(
                 #[doc = concat!(stringify!($service), "'s `", stringify!($name), "`.")]
                 $name,
             )+)+
         }
 
-        impl Action {
-            /// Every action.
+        impl ApiAction {
+            /// All implemented actions.
             pub const ALL: &[Self] = &[$($(Self::$name),+),+];
 
-            /// AWS's name for it.
+            /// AWS's name of the action.
             pub fn name(self) -> &'static str {
                 match self {
                     $($(Self::$name => stringify!($name),)+)+
                 }
             }
 
-            /// The service that has it.
+            /// The service of the action.
             pub fn service(self) -> Service {
                 match self {
                     $($(Self::$name)|+ => Service::$service,)+
@@ -87,8 +87,8 @@ actions!(
     }
 );
 
-impl Action {
-    /// The permission that it takes, such as `ec2:StopInstances`: several calls share one where there is a form for many
+impl ApiAction {
+    /// The permission that the action needs, such as `ec2:StopInstances`: a batch action shares that of the single one
     /// (*Actions, resources, and condition keys for Amazon SQS*).
     pub fn permission(self) -> String {
         let name = match self {
@@ -99,7 +99,7 @@ impl Action {
         format!("{}:{name}", self.service().name())
     }
 
-    /// The action of this name.
+    /// Returns the action of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -108,7 +108,7 @@ impl Action {
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for ApiAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -1,22 +1,22 @@
-//! Who calls a service: what its request's signature says.
+//! The caller of a service, from the signature of a request.
 
 use jiff::Timestamp;
 
 use crate::ids::Home;
 
-/// Who asks, and for which region: what a service reads from a request's signature.
+/// The caller of a service and the region that it calls, from the signature of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Caller {
+pub struct ApiCaller {
     /// The account of the credentials and the region of the signature.
     pub home: Home,
-    /// When the caller says that it signed (`X-Amz-Date`); looked at only when the model checks clocks.
+    /// When the request was signed (`X-Amz-Date`); used only when the model checks clocks.
     pub signed_at: Option<Timestamp>,
-    /// The temporary credentials used, if they are any: whose account they are of is what the model knows of them.
-    pub(crate) session: Option<Presented>,
+    /// The temporary credentials of the request, if any; the model knows the account of each.
+    pub(crate) session: Option<SessionCredentials>,
 }
 
-impl Caller {
-    /// A caller with credentials of this account, asking in this region.
+impl ApiCaller {
+    /// A caller with credentials of this account, in this region.
     pub fn new(account: impl Into<String>, region: impl Into<String>) -> Self {
         Self {
             home: Home::new(account, region),
@@ -25,14 +25,14 @@ impl Caller {
     }
 }
 
-/// Temporary credentials as a request shows them.
+/// Temporary credentials as sent with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Presented {
+pub(crate) struct SessionCredentials {
     pub(crate) key: String,
     pub(crate) token: Option<String>,
 }
 
-impl Presented {
-    /// How the keys of temporary credentials begin.
+impl SessionCredentials {
+    /// The prefix of temporary access keys.
     pub(crate) const PREFIX: &str = "ASIA";
 }

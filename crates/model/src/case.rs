@@ -1,4 +1,4 @@
-//! Small fleets in files: what each instance is, by its index, and what EC2 answers for it.
+//! Small fleets in JSON files: each instance by its index, and EC2's errors for it.
 //!
 //! ```json
 //! {"0": {"tags": {"Name": "spot"}, "start_error": ["InsufficientInstanceCapacity", "There is no capacity.", 500]},
@@ -9,31 +9,31 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
 use crate::fault::{Fault, Symptom};
-use crate::ids::InstanceId;
+use crate::ids::Ec2InstanceId;
 use crate::instance::SpotKind;
 use crate::launch::Launch;
 use crate::model::Model;
 
-/// A fleet as a file describes it.
+/// A fleet read from a file.
 #[derive(Debug, Clone)]
 pub struct Case {
-    instances: Vec<Member>,
-    /// What `DescribeSpotInstanceRequests` answers instead of a result.
+    instances: Vec<CaseInstance>,
+    /// The error of `DescribeSpotInstanceRequests`.
     spot_error: Option<ApiError>,
-    /// Spot requests by id; what is not listed is one-time.
+    /// Spot requests by id; the default is one-time.
     spot_kinds: BTreeMap<String, SpotKind>,
 }
 
-/// One instance of a case.
+/// An instance of a case.
 #[derive(Debug, Clone, Default)]
-struct Member {
+struct CaseInstance {
     tags: BTreeMap<String, String>,
-    /// The tags replace those that instances of the case have otherwise.
+    /// Whether the tags replace the default tags of the case.
     replaces_tags: bool,
-    /// Elements for its description.
+    /// XML elements for its description.
     xml: String,
     instance_store: bool,
     hibernation: bool,
@@ -41,7 +41,7 @@ struct Member {
     hibernate_error: Option<ApiError>,
 }
 
-/// Not a case: what is wrong with it.
+/// An invalid case, with the key that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` is not understood in a case: {value}")]
 pub struct BadCase {
@@ -59,7 +59,7 @@ impl BadCase {
 }
 
 impl Case {
-    /// Reads a file. A key that is not known is an error, so that no case says something that does not happen.
+    /// Parses a case. An unknown key is an error, so that no case has ignored parts.
     pub fn from_json(text: &str) -> Result<Self, BadCase> {
         let whole: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| BadCase::new("", &error))?;
@@ -85,7 +85,7 @@ impl Case {
                 }
                 index => {
                     let index: usize = index.parse().map_err(|_| bad())?;
-                    members.insert(index, Member::read(value)?);
+                    members.insert(index, CaseInstance::read(value)?);
                 }
             }
         }
@@ -96,21 +96,21 @@ impl Case {
         Ok(case)
     }
 
-    /// Adds the fleet to a model: instances like `plain`, each with what the case says of it, and its faults. Their ids, in the
-    /// order of their indices; `more` instances without anything special come after those that the case lists.
-    pub fn put_into(&self, model: &Model, plain: &Launch, more: usize) -> Vec<InstanceId> {
+    /// Adds the fleet to a model: instances like `plain`, each with the changes and faults of the case, followed by
+    /// `more` plain ones. Returns their ids in the order of their indices.
+    pub fn put_into(&self, model: &Model, plain: &Launch, more: usize) -> Vec<Ec2InstanceId> {
         if let Some(error) = &self.spot_error {
             let symptom = Symptom::Error(error.clone());
-            model.fault(Fault::on(Action::DescribeSpotInstanceRequests, symptom));
+            model.fault(Fault::on(ApiAction::DescribeSpotInstanceRequests, symptom));
         }
-        let others = std::iter::repeat_n(Member::default(), more);
+        let others = std::iter::repeat_n(CaseInstance::default(), more);
         let members = self.instances.iter().cloned().chain(others);
         members
             .map(|member| self.launch(model, plain.clone(), &member))
             .collect()
     }
 
-    fn launch(&self, model: &Model, mut launch: Launch, member: &Member) -> InstanceId {
+    fn launch(&self, model: &Model, mut launch: Launch, member: &CaseInstance) -> Ec2InstanceId {
         if member.replaces_tags {
             launch.tags.clear();
         }
@@ -122,7 +122,7 @@ impl Case {
             launch = launch.hibernation();
         }
         let mut xml = member.xml.clone();
-        // The model writes these itself, and has to know the request.
+        // The model writes these itself, and needs to know the request.
         take_element(&mut xml, "instanceLifecycle");
         if let Some(request) = take_element(&mut xml, "spotInstanceRequestId") {
             let kind = self.spot_kinds.get(&request).copied();
@@ -133,16 +133,16 @@ impl Case {
             Fault::on(action, Symptom::Error(error.clone())).for_instance(&id)
         };
         if let Some(error) = &member.start_error {
-            model.fault(fault(Action::StartInstances, error));
+            model.fault(fault(ApiAction::StartInstances, error));
         }
         if let Some(error) = &member.hibernate_error {
-            model.fault(fault(Action::StopInstances, error).hibernating());
+            model.fault(fault(ApiAction::StopInstances, error).hibernating());
         }
         id
     }
 }
 
-impl Member {
+impl CaseInstance {
     fn read(value: &Value) -> Result<Self, BadCase> {
         let fields = value
             .as_object()
@@ -168,7 +168,7 @@ impl Member {
     }
 }
 
-/// A code, a sentence, and an HTTP status unless it is 400.
+/// Parses an error: a code, a message, and an HTTP status (400 if omitted).
 fn error(key: &str, value: &Value) -> Result<ApiError, BadCase> {
     let bad = || BadCase::new(key, value);
     let parts = value.as_array().ok_or_else(bad)?;
@@ -198,7 +198,7 @@ fn strings(key: &str, value: &Value) -> Result<BTreeMap<String, String>, BadCase
         .collect()
 }
 
-/// Removes an element that has only text; its text.
+/// Removes an element that has only text, and returns the text.
 fn take_element(xml: &mut String, name: &str) -> Option<String> {
     let (opening, closing) = (format!("<{name}>"), format!("</{name}>"));
     let begin = xml.find(&opening)?;

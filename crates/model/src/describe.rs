@@ -1,49 +1,53 @@
-//! Reading, in pages: `MaxResults` from 5 to 1000, not together with ids (`DescribeInstances`, `DescribeInstanceStatus`, `DescribeTags`,
-//! `DescribeSpotInstanceRequests` in the API Reference). Without `MaxResults` one answer holds everything, as it does at AWS.
+//! The describe actions, in pages: `MaxResults` from 5 to 1000, not together with ids (`DescribeInstances`,
+//! `DescribeInstanceStatus`, `DescribeTags`, `DescribeSpotInstanceRequests` in the API Reference). Without `MaxResults`
+//! one response holds everything, as on AWS.
 //!
-//! A page is found by walking on from the last id of the one before, so that its cost is its own length, not the fleet's.
+//! A page continues after the last id of the previous one, so that its cost depends on its own length, not on the
+//! fleet's.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::ApiError;
-use crate::filter::{Field, Filters, InstanceField, SpotField, TagField};
-use crate::ids::{Home, InstanceId};
-use crate::instance::{Instance, InstanceState};
-use crate::request::{Health, Page, Query, RegionLine, RegionScope, StatusScope, TagLine};
-use crate::world::{Shelf, World};
+use crate::filter::{CompiledFilters, FilterField, InstanceField, SpotField, TagField};
+use crate::ids::{Ec2InstanceId, Home};
+use crate::instance::{Ec2Instance, Ec2InstanceState};
+use crate::request::{
+    DescribeQuery, RegionLine, RegionScope, ResultPage, StatusChecks, StatusScope, TagLine,
+};
+use crate::world::{InstancesById, ModelWorld};
 
 /// `DescribeInstanceStatus`: "Maximum 100 explicitly specified instance IDs".
 const MAX_STATUS_IDS: usize = 100;
 
-impl World {
+impl ModelWorld {
     pub(crate) fn describe_instances(
         &self,
         home: &Home,
-        query: &Query,
-    ) -> Result<Page<Arc<Instance>>, ApiError> {
-        let filters = Filters::<InstanceField>::compile(&query.filters)?;
+        query: &DescribeQuery,
+    ) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
+        let filters = CompiledFilters::<InstanceField>::compile(&query.filters)?;
         self.select(home, query, |instance| filters.accept(instance))
     }
 
     pub(crate) fn describe_statuses(
         &self,
         home: &Home,
-        query: &Query,
+        query: &DescribeQuery,
         scope: StatusScope,
-    ) -> Result<Page<Health>, ApiError> {
+    ) -> Result<ResultPage<StatusChecks>, ApiError> {
         if query.ids.len() > MAX_STATUS_IDS {
             return Err(ApiError::invalid_value(format!(
                 "A call can name at most {MAX_STATUS_IDS} instances"
             )));
         }
-        let filters = Filters::<InstanceField>::compile(&query.filters)?;
+        let filters = CompiledFilters::<InstanceField>::compile(&query.filters)?;
         let page = self.select(home, query, |instance| {
-            (scope == StatusScope::All || instance.state == InstanceState::Running)
+            (scope == StatusScope::All || instance.state == Ec2InstanceState::Running)
                 && filters.accept(instance)
         })?;
-        let health = |instance: Arc<Instance>| {
+        let health = |instance: Arc<Ec2Instance>| {
             let status = match instance.running_since {
                 Some(since)
                     if self.now.duration_since(since)
@@ -54,9 +58,9 @@ impl World {
                 Some(_) => "ok",
                 None => "not-applicable",
             };
-            Health { instance, status }
+            StatusChecks { instance, status }
         };
-        Ok(Page {
+        Ok(ResultPage {
             items: page.items.into_iter().map(health).collect(),
             next_token: page.next_token,
         })
@@ -65,16 +69,16 @@ impl World {
     pub(crate) fn describe_spot(
         &self,
         home: &Home,
-        query: &Query,
-    ) -> Result<Page<Arc<Instance>>, ApiError> {
-        let filters = Filters::<SpotField>::compile(&query.filters)?;
+        query: &DescribeQuery,
+    ) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
+        let filters = CompiledFilters::<SpotField>::compile(&query.filters)?;
         let size = page_size(query, "spotInstanceRequestIdSet")?;
-        let wanted = |instance: &Instance| {
+        let wanted = |instance: &Ec2Instance| {
             instance.spot.as_ref().is_some_and(|spot| {
                 (query.ids.is_empty() || query.ids.contains(&spot.id)) && filters.accept(instance)
             })
         };
-        let page = walk(self.shelf(home), query, size, wanted)?;
+        let page = walk(self.instances_of(home), query, size, wanted)?;
         let known = |id: &&String| {
             page.items
                 .iter()
@@ -94,9 +98,9 @@ impl World {
     pub(crate) fn describe_tags(
         &self,
         home: &Home,
-        query: &Query,
-    ) -> Result<Page<TagLine>, ApiError> {
-        let filters = Filters::<TagField>::compile(&query.filters)?;
+        query: &DescribeQuery,
+    ) -> Result<ResultPage<TagLine>, ApiError> {
+        let filters = CompiledFilters::<TagField>::compile(&query.filters)?;
         let size = page_size(query, "resourcesSet")?;
         let after = query.next_token.as_deref().map(read_token).transpose()?;
         let (first, after_key) = match &after {
@@ -106,9 +110,9 @@ impl World {
             }
             None => (Bound::Unbounded, None),
         };
-        let empty = Shelf::new();
+        let empty = InstancesById::new();
         let mut lines = self
-            .shelf(home)
+            .instances_of(home)
             .unwrap_or(&empty)
             .range::<str, _>((first, Bound::Unbounded))
             .flat_map(|(id, instance)| {
@@ -136,15 +140,15 @@ impl World {
             .last()
             .filter(|_| more)
             .map(|last| write_token(&format!("{} {}", last.resource, last.key)));
-        Ok(Page { items, next_token })
+        Ok(ResultPage { items, next_token })
     }
 
     pub(crate) fn describe_regions(
         &self,
-        query: &Query,
+        query: &DescribeQuery,
         scope: RegionScope,
     ) -> Result<Vec<RegionLine>, ApiError> {
-        let filters = Filters::<RegionField>::compile(&query.filters)?;
+        let filters = CompiledFilters::<RegionField>::compile(&query.filters)?;
         let regions = self.access.regions();
         if let Some(unknown) = query
             .ids
@@ -168,14 +172,14 @@ impl World {
     fn select(
         &self,
         home: &Home,
-        query: &Query,
-        wanted: impl Fn(&Instance) -> bool,
-    ) -> Result<Page<Arc<Instance>>, ApiError> {
+        query: &DescribeQuery,
+        wanted: impl Fn(&Ec2Instance) -> bool,
+    ) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
         let size = page_size(query, "instancesSet")?;
         if query.ids.is_empty() {
-            return walk(self.shelf(home), query, size, wanted);
+            return walk(self.instances_of(home), query, size, wanted);
         }
-        let named: BTreeMap<&str, &Instance> = self
+        let named: BTreeMap<&str, &Ec2Instance> = self
             .resolve(home, &query.ids)?
             .into_iter()
             .map(|instance| (instance.id.as_str(), instance))
@@ -185,7 +189,7 @@ impl World {
             .filter(|instance| wanted(instance))
             .filter_map(|instance| self.find(&instance.id).cloned())
             .collect();
-        Ok(Page {
+        Ok(ResultPage {
             items,
             next_token: None,
         })
@@ -198,7 +202,7 @@ enum RegionField {
     OptIn,
 }
 
-impl Field for RegionField {
+impl FilterField for RegionField {
     type Of = RegionLine;
 
     fn named(name: &str) -> Option<Self> {
@@ -209,7 +213,7 @@ impl Field for RegionField {
         }
     }
 
-    fn any(&self, of: &RegionLine, wanted: &crate::filter::Wanted) -> bool {
+    fn any(&self, of: &RegionLine, wanted: &crate::filter::FilterValues) -> bool {
         match self {
             Self::Name => wanted.is(&of.name),
             Self::OptIn => wanted.is(of.opt_in),
@@ -218,21 +222,21 @@ impl Field for RegionField {
 }
 
 fn walk(
-    shelf: Option<&Shelf>,
-    query: &Query,
+    instances_of: Option<&InstancesById>,
+    query: &DescribeQuery,
     size: usize,
-    wanted: impl Fn(&Instance) -> bool,
-) -> Result<Page<Arc<Instance>>, ApiError> {
+    wanted: impl Fn(&Ec2Instance) -> bool,
+) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
     let after = match &query.next_token {
         Some(token) => Bound::Excluded(
             read_token(token)?
-                .parse::<InstanceId>()
+                .parse::<Ec2InstanceId>()
                 .map_err(|_| ApiError::invalid_token())?,
         ),
         None => Bound::Unbounded,
     };
-    let empty = Shelf::new();
-    let mut instances = shelf
+    let empty = InstancesById::new();
+    let mut instances = instances_of
         .unwrap_or(&empty)
         .range((after, Bound::Unbounded))
         .map(|(_, instance)| instance)
@@ -243,10 +247,10 @@ fn walk(
         .last()
         .filter(|_| more)
         .map(|last| write_token(last.id.as_str()));
-    Ok(Page { items, next_token })
+    Ok(ResultPage { items, next_token })
 }
 
-fn page_size(query: &Query, ids: &str) -> Result<usize, ApiError> {
+fn page_size(query: &DescribeQuery, ids: &str) -> Result<usize, ApiError> {
     if !query.ids.is_empty() {
         let other = match (query.max_results, &query.next_token) {
             (Some(_), _) => Some("maxResults"),
@@ -271,7 +275,7 @@ fn page_size(query: &Query, ids: &str) -> Result<usize, ApiError> {
     }
 }
 
-/// A token is opaque to callers: nobody should be tempted to read or make one.
+/// Encodes a token so that it is opaque to callers.
 fn write_token(place: &str) -> String {
     use std::fmt::Write as _;
     place.bytes().fold(String::new(), |mut token, byte| {

@@ -1,14 +1,14 @@
-//! EC2's error codes, and those of SQS and STS, each with its sentence.
+//! The error codes of EC2, SQS and STS, each with its message.
 //!
-//! Codes come from the page *Error codes for the Amazon EC2 API*. Sentences are the ones that AWS is seen to send, because
-//! programs in this field take ids out of them; where AWS's wording is not public, the constructor says so.
+//! Codes come from the page *Error codes for the Amazon EC2 API*. Messages are those observed on AWS, because clients
+//! parse ids out of them; where AWS's wording is not public, the constructor says so.
 
 use jiff::Timestamp;
 
-use crate::action::{Action, Service};
+use crate::action::{ApiAction, Service};
 use crate::error::ApiError;
-use crate::ids::{Home, InstanceId};
-use crate::instance::Pool;
+use crate::ids::{Ec2InstanceId, Home};
+use crate::instance::ModelCapacityPool;
 
 impl ApiError {
     pub(crate) fn invalid_action(action: &str, version: &str) -> Self {
@@ -56,21 +56,21 @@ impl ApiError {
         Self::client("InvalidInstanceID.NotFound", message)
     }
 
-    pub(crate) fn cannot_start(id: &InstanceId) -> Self {
+    pub(crate) fn cannot_start(id: &Ec2InstanceId) -> Self {
         Self::client(
             "IncorrectInstanceState",
             format!("The instance '{id}' is not in a state from which it can be started."),
         )
     }
 
-    pub(crate) fn cannot_stop(id: &InstanceId) -> Self {
+    pub(crate) fn cannot_stop(id: &Ec2InstanceId) -> Self {
         Self::client(
             "IncorrectInstanceState",
             format!("This instance '{id}' is not in a state from which it can be stopped."),
         )
     }
 
-    pub(crate) fn never_ran(id: &InstanceId) -> Self {
+    pub(crate) fn never_ran(id: &Ec2InstanceId) -> Self {
         Self::client(
             "IncorrectInstanceState",
             format!(
@@ -79,14 +79,14 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn not_stopped(id: &InstanceId) -> Self {
+    pub(crate) fn not_stopped(id: &Ec2InstanceId) -> Self {
         Self::client(
             "IncorrectInstanceState",
             format!("The instance '{id}' is not in the 'stopped' state."),
         )
     }
 
-    pub(crate) fn instance_store(id: &InstanceId) -> Self {
+    pub(crate) fn instance_store(id: &Ec2InstanceId) -> Self {
         Self::client(
             "UnsupportedOperation",
             format!(
@@ -95,7 +95,7 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn one_time_spot(id: &InstanceId) -> Self {
+    pub(crate) fn one_time_spot(id: &Ec2InstanceId) -> Self {
         Self::client(
             "UnsupportedOperation",
             format!(
@@ -105,8 +105,8 @@ impl ApiError {
         )
     }
 
-    /// AWS itself stopped it, and AWS alone starts it again (*Spot Instance interruptions*, EC2 User Guide).
-    pub(crate) fn spot_not_startable(id: &InstanceId) -> Self {
+    /// AWS stopped the instance, and only AWS starts it again (*Spot Instance interruptions*, EC2 User Guide).
+    pub(crate) fn spot_not_startable(id: &Ec2InstanceId) -> Self {
         Self::client(
             "IncorrectSpotRequestState",
             format!(
@@ -116,7 +116,7 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn stop_protected(id: &InstanceId) -> Self {
+    pub(crate) fn stop_protected(id: &Ec2InstanceId) -> Self {
         Self::client(
             "OperationNotPermitted",
             format!(
@@ -125,8 +125,8 @@ impl ApiError {
         )
     }
 
-    /// The code is AWS's; of the sentence only its end, `: ID`, is known (AWS's own Instance Scheduler cuts the id out there).
-    pub(crate) fn not_configured_for_hibernation(id: &InstanceId) -> Self {
+    /// The code is AWS's; of the message only the end, `: ID`, is known (AWS's Instance Scheduler parses the id there).
+    pub(crate) fn not_configured_for_hibernation(id: &Ec2InstanceId) -> Self {
         Self::client(
             "UnsupportedHibernationConfiguration",
             format!("The following instance is not configured for hibernation: {id}"),
@@ -140,7 +140,7 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn no_capacity(pool: &Pool) -> Self {
+    pub(crate) fn no_capacity(pool: &ModelCapacityPool) -> Self {
         let (code, status) = ("InsufficientInstanceCapacity", 500);
         if pool.spot {
             return Self::with_status(
@@ -155,7 +155,7 @@ impl ApiError {
                 "The requested Capacity Reservation does not have enough available capacity to fulfill your request.",
             );
         }
-        let Pool {
+        let ModelCapacityPool {
             instance_type,
             zone,
             ..
@@ -177,7 +177,7 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn throttled(home: &Home, action: Action, which: &str) -> Self {
+    pub(crate) fn throttled(home: &Home, action: ApiAction, which: &str) -> Self {
         Self::with_status(
             503,
             "RequestLimitExceeded",
@@ -189,7 +189,7 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn unauthorized(home: &Home, action: Action, resource: &str) -> Self {
+    pub(crate) fn unauthorized(home: &Home, action: ApiAction, resource: &str) -> Self {
         Self::with_status(
             403,
             "UnauthorizedOperation",
@@ -210,8 +210,8 @@ impl ApiError {
         )
     }
 
-    /// What services other than EC2 say to a caller who may not.
-    pub(crate) fn access_denied(home: &Home, action: Action, resource: &str) -> Self {
+    /// The denial of a service other than EC2.
+    pub(crate) fn access_denied(home: &Home, action: ApiAction, resource: &str) -> Self {
         let (account, service) = (&home.account, action.service().name());
         Self::with_status(
             403,
@@ -227,7 +227,7 @@ impl ApiError {
         )
     }
 
-    /// Credentials that the service does not know, or not in this region.
+    /// Credentials that are unknown to the service, or not enabled in this region.
     pub(crate) fn unknown_key(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::with_status(
@@ -243,7 +243,7 @@ impl ApiError {
         }
     }
 
-    /// An error of SQS, under the name that it had in the query protocol: clients still go by that.
+    /// An error of SQS, under its name in the query protocol, which clients still use.
     pub(crate) fn queue(code: &'static str) -> Self {
         let message = match code {
             "AWS.SimpleQueueService.NonExistentQueue" => "The specified queue does not exist.",

@@ -1,19 +1,19 @@
-//! Faults on the way to EC2, on its edge, and on the way back: chosen by action, a number of times, then gone.
+//! Injected faults: in the request, in the service, or in the response; selected by action, for a number of calls.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
-use crate::ids::{Chance, Home, InstanceId, Scope};
-use crate::request::{Answer, Request, StopMode};
+use crate::ids::{Ec2InstanceId, Home, HomeFilter, SeededRandom};
+use crate::request::{ApiRequest, ApiResponse, StopMode};
 
-/// Something that goes wrong with a call.
+/// An injected fault.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    action: Option<Action>,
-    scope: Scope,
-    instance: Option<InstanceId>,
+    action: Option<ApiAction>,
+    scope: HomeFilter,
+    instance: Option<Ec2InstanceId>,
     hibernating: bool,
     skip: u32,
     times: Option<u32>,
@@ -21,29 +21,29 @@ pub struct Fault {
     symptom: Symptom,
 }
 
-/// How a call goes wrong.
+/// The effect of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Symptom {
-    /// EC2 answers this, and does nothing.
+    /// The call returns this error and has no effect.
     Error(ApiError),
-    /// EC2 does it and answers this late (in tokio's time, so that a paused test doesn't wait).
+    /// The call takes effect and the response is delayed (in tokio's time, so that a paused test doesn't wait).
     Latency(Duration),
-    /// EC2 never sees it and nothing ever comes back.
+    /// The request is lost and there is never a response.
     Hang,
-    /// The connection is reset before EC2 sees it.
+    /// The connection is reset before the request arrives.
     Reset,
-    /// EC2 does it, and the connection is reset before the answer is back.
+    /// The call takes effect, and the connection is reset before the response.
     ResetAfter,
-    /// EC2 does it, and the answer ends in the middle of its XML.
+    /// The call takes effect, and the response ends in the middle of its XML.
     Truncated,
-    /// EC2 does it, and its answer says nothing of these instances, which are to be changed or described.
-    LeavesOut(BTreeSet<InstanceId>),
-    /// EC2 does it, and its page names this one as the next, whatever comes next.
+    /// The call takes effect, and its response omits these instances.
+    LeavesOut(BTreeSet<Ec2InstanceId>),
+    /// The response names this token as the next page.
     NamesPage(String),
 }
 
 impl Symptom {
-    /// Whether the call reaches EC2.
+    /// Returns whether the request reaches the service.
     pub(crate) fn arrives(&self) -> bool {
         match self {
             Self::Latency(_)
@@ -55,16 +55,16 @@ impl Symptom {
         }
     }
 
-    /// What becomes of the answer to a call that was carried out.
-    pub(crate) fn spoil(&self, answer: &mut Answer) {
+    /// Applies the fault to the response of a call that was carried out.
+    pub(crate) fn alter(&self, answer: &mut ApiResponse) {
         match (self, answer) {
-            (Self::LeavesOut(ids), Answer::Changes(changes)) => {
+            (Self::LeavesOut(ids), ApiResponse::Changes(changes)) => {
                 changes.retain(|change| !ids.contains(&change.id));
             }
-            (Self::LeavesOut(ids), Answer::Instances(page)) => {
+            (Self::LeavesOut(ids), ApiResponse::Instances(page)) => {
                 page.items.retain(|instance| !ids.contains(&instance.id));
             }
-            (Self::NamesPage(token), Answer::Instances(page)) => {
+            (Self::NamesPage(token), ApiResponse::Instances(page)) => {
                 page.next_token = Some(token.clone());
             }
             _ => {}
@@ -73,8 +73,8 @@ impl Symptom {
 }
 
 impl Fault {
-    /// A fault of calls of this action, each time until told otherwise.
-    pub fn on(action: Action, symptom: Symptom) -> Self {
+    /// A fault of every call of this action.
+    pub fn on(action: ApiAction, symptom: Symptom) -> Self {
         Self {
             action: Some(action),
             ..Self::everywhere(symptom)
@@ -85,7 +85,7 @@ impl Fault {
     pub fn everywhere(symptom: Symptom) -> Self {
         Self {
             action: None,
-            scope: Scope::default(),
+            scope: HomeFilter::default(),
             instance: None,
             hibernating: false,
             skip: 0,
@@ -95,19 +95,19 @@ impl Fault {
         }
     }
 
-    /// An error of this code and status.
-    pub fn error(action: Action, status: u16, code: &'static str) -> Self {
-        let message = "The model was told to answer this.";
+    /// An error with this status and code.
+    pub fn error(action: ApiAction, status: u16, code: &'static str) -> Self {
+        let message = "Injected by the test.";
         Self::on(
             action,
             Symptom::Error(ApiError::with_status(status, code, message)),
         )
     }
 
-    /// Only of calls that name this instance, alone or among others: EC2 refuses the whole call for its sake. `{id}` in an
-    /// error's sentence becomes the instance's id.
+    /// Limits the fault to calls that name this instance, alone or among others: EC2 refuses the whole call. `{id}` in
+    /// an error's message is replaced by the id.
     #[must_use]
-    pub fn for_instance(mut self, id: &InstanceId) -> Self {
+    pub fn for_instance(mut self, id: &Ec2InstanceId) -> Self {
         if let Symptom::Error(error) = &mut self.symptom {
             error.message = error.message.replace("{id}", id.as_str());
         }
@@ -115,61 +115,61 @@ impl Fault {
         self
     }
 
-    /// Only of stops that hibernate.
+    /// Limits the fault to stops that hibernate.
     #[must_use]
     pub fn hibernating(mut self) -> Self {
         self.hibernating = true;
         self
     }
 
-    /// So many times, then never again.
+    /// Removes the fault after this many calls.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Only after so many calls have passed unharmed.
+    /// Starts the fault after this many calls.
     #[must_use]
     pub fn after(mut self, calls: u32) -> Self {
         self.skip = calls;
         self
     }
 
-    /// In so many of 100 calls, by the model's seed.
+    /// Limits the fault to this percentage of calls, by the model's seed.
     #[must_use]
     pub fn percent(mut self, percent: u8) -> Self {
         self.percent = percent;
         self
     }
 
-    /// Only for callers of this account.
+    /// Limits the fault to callers of this account.
     #[must_use]
     pub fn in_account(mut self, account: impl Into<String>) -> Self {
         self.scope.account = Some(account.into());
         self
     }
 
-    /// Only in this region.
+    /// Limits the fault to this region.
     #[must_use]
     pub fn in_region(mut self, region: impl Into<String>) -> Self {
         self.scope.region = Some(region.into());
         self
     }
 
-    fn strikes(
+    fn matches(
         &mut self,
         home: &Home,
-        action: Action,
-        request: Option<&Request>,
-        chance: &mut Chance,
+        action: ApiAction,
+        request: Option<&ApiRequest>,
+        chance: &mut SeededRandom,
     ) -> bool {
-        let names = |id: &InstanceId| {
+        let names = |id: &Ec2InstanceId| {
             request.is_some_and(|request| request.ids().iter().any(|one| one == id.as_str()))
         };
         let hibernates = matches!(
             request,
-            Some(Request::StopInstances(_, StopMode::Hibernate, _))
+            Some(ApiRequest::StopInstances(_, StopMode::Hibernate, _))
         );
         let concerned = self.times != Some(0)
             && self.action.is_none_or(|wanted| wanted == action)
@@ -184,11 +184,11 @@ impl Fault {
     }
 }
 
-/// The faults in force, in the order in which they were added.
+/// The active faults, in the order in which they were added.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(Vec<Fault>);
+pub(crate) struct ActiveFaults(Vec<Fault>);
 
-impl Faults {
+impl ActiveFaults {
     pub(crate) fn add(&mut self, fault: Fault) {
         self.0.push(fault);
     }
@@ -197,18 +197,18 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The first fault that strikes this call; one that has struck often enough is gone.
-    pub(crate) fn strike(
+    /// Returns the effect of the first fault that matches this call, and removes the fault once it is used up.
+    pub(crate) fn take_matching(
         &mut self,
         home: &Home,
-        action: Action,
-        request: Option<&Request>,
-        chance: &mut Chance,
+        action: ApiAction,
+        request: Option<&ApiRequest>,
+        chance: &mut SeededRandom,
     ) -> Option<Symptom> {
         let striking = self
             .0
             .iter_mut()
-            .position(|fault| fault.strikes(home, action, request, chance))?;
+            .position(|fault| fault.matches(home, action, request, chance))?;
         let fault = &mut self.0[striking];
         let symptom = fault.symptom.clone();
         fault.times = fault.times.map(|times| times - 1);

@@ -1,29 +1,29 @@
-//! Server-side filters: names from each describe action's page in the API Reference, `*` and `?` in values as *List and filter
-//! using the CLI and API* (EC2 User Guide) has them, AND between filters, OR between values, case-sensitive.
+//! Server-side filters: names from each describe action's page in the API Reference, `*` and `?` in values as in *List
+//! and filter using the CLI and API* (EC2 User Guide), AND between filters, OR between values, case-sensitive.
 //!
-//! A name that is not here is refused with AWS's error for an unknown filter, also where AWS knows it and the model doesn't:
-//! a filter that silently matched everything would make a caller's mistake look like a large fleet.
+//! An unknown name is refused with AWS's error, also if AWS knows the filter and the model does not: a filter that
+//! silently matched everything would turn a caller's mistake into a large fleet.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::ApiError;
-use crate::instance::{Hibernation, Instance, RootDevice};
+use crate::instance::{Ec2Instance, HibernationOption, RootDeviceType};
 
-/// `FilterLimitExceeded`: how many values one call's filters may have together.
+/// The most values that one call's filters may have together (`FilterLimitExceeded`).
 const MAX_VALUES: usize = 200;
 
 /// One filter of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter {
-    /// Such as `instance-state-name` or `tag:Schedule`.
+pub struct DescribeFilter {
+    /// The name, such as `instance-state-name` or `tag:Schedule`.
     pub name: String,
-    /// Any of these.
+    /// The values, one of which must match.
     pub values: Vec<String>,
 }
 
-impl Filter {
-    /// A filter from its name and values.
+impl DescribeFilter {
+    /// Creates a filter from its name and values.
     pub fn new(
         name: impl Into<String>,
         values: impl IntoIterator<Item = impl Into<String>>,
@@ -35,23 +35,23 @@ impl Filter {
     }
 }
 
-/// What can be filtered by, for one kind of resource.
-pub(crate) trait Field: Sized {
-    /// What the field belongs to.
+/// A field that one kind of resource can be filtered by.
+pub(crate) trait FilterField: Sized {
+    /// The resource that has the field.
     type Of: ?Sized;
 
-    /// The field that a filter's name means.
+    /// Returns the field for a filter's name.
     fn named(name: &str) -> Option<Self>;
 
-    /// Whether any value of the field is wanted.
-    fn any(&self, of: &Self::Of, wanted: &Wanted) -> bool;
+    /// Returns whether any value of the field matches.
+    fn any(&self, of: &Self::Of, wanted: &FilterValues) -> bool;
 }
 
-/// A call's filters, ready to be asked about many resources.
-pub(crate) struct Filters<F>(Vec<(F, Wanted)>);
+/// The filters of a call, compiled for matching many resources.
+pub(crate) struct CompiledFilters<F>(Vec<(F, FilterValues)>);
 
-impl<F: Field> Filters<F> {
-    pub(crate) fn compile(filters: &[Filter]) -> Result<Self, ApiError> {
+impl<F: FilterField> CompiledFilters<F> {
+    pub(crate) fn compile(filters: &[DescribeFilter]) -> Result<Self, ApiError> {
         if filters
             .iter()
             .map(|filter| filter.values.len())
@@ -70,7 +70,7 @@ impl<F: Field> Filters<F> {
             .map(|filter| {
                 let field =
                     F::named(&filter.name).ok_or_else(|| ApiError::unknown_filter(&filter.name))?;
-                Ok((field, Wanted::new(&filter.values)))
+                Ok((field, FilterValues::new(&filter.values)))
             })
             .collect::<Result<_, _>>()
             .map(Self)
@@ -81,13 +81,13 @@ impl<F: Field> Filters<F> {
     }
 }
 
-/// The values of one filter: most are plain, and a call may have 200 of them to be looked for in 100,000 instances.
-pub(crate) struct Wanted {
+/// The values of one filter. Most have no wildcards, and a call may match 200 of them against 100,000 instances.
+pub(crate) struct FilterValues {
     plain: HashSet<String>,
-    patterns: Vec<Pattern>,
+    patterns: Vec<WildcardPattern>,
 }
 
-impl Wanted {
+impl FilterValues {
     fn new(values: &[String]) -> Self {
         let (patterns, plain): (Vec<_>, Vec<_>) = values
             .iter()
@@ -96,7 +96,7 @@ impl Wanted {
             plain: plain.into_iter().cloned().collect(),
             patterns: patterns
                 .into_iter()
-                .map(|text| Pattern::new(text))
+                .map(|text| WildcardPattern::new(text))
                 .collect(),
         }
     }
@@ -106,27 +106,27 @@ impl Wanted {
     }
 }
 
-/// A value with wildcards: `*` is any run of characters, `?` is one, and `\` takes the next character literally.
+/// A value with wildcards: `*` matches any run of characters, `?` matches one, and `\` escapes the next character.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<Piece>);
+pub(crate) struct WildcardPattern(Vec<PatternPiece>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+enum PatternPiece {
     Character(char),
     One,
     Run,
 }
 
-impl Pattern {
+impl WildcardPattern {
     pub(crate) fn new(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
             pieces.push(match character {
-                '*' => Piece::Run,
-                '?' => Piece::One,
-                '\\' => Piece::Character(characters.next().unwrap_or('\\')),
-                other => Piece::Character(other),
+                '*' => PatternPiece::Run,
+                '?' => PatternPiece::One,
+                '\\' => PatternPiece::Character(characters.next().unwrap_or('\\')),
+                other => PatternPiece::Character(other),
             });
         }
         Self(pieces)
@@ -135,16 +135,17 @@ impl Pattern {
     pub(crate) fn matches(&self, value: &str) -> bool {
         let value: Vec<char> = value.chars().collect();
         let (mut piece, mut at) = (0, 0);
-        // Where to resume when what follows the last `*` didn't fit: after the star, one character further on.
+        // The position to resume at when the text after the last `*` didn't match: after the star, one character
+        // further.
         let mut resume = None;
         while at < value.len() {
             match self.0.get(piece) {
-                Some(Piece::Run) => {
+                Some(PatternPiece::Run) => {
                     resume = Some((piece + 1, at));
                     piece += 1;
                 }
-                Some(Piece::One) => (piece, at) = (piece + 1, at + 1),
-                Some(Piece::Character(character)) if *character == value[at] => {
+                Some(PatternPiece::One) => (piece, at) = (piece + 1, at + 1),
+                Some(PatternPiece::Character(character)) if *character == value[at] => {
                     (piece, at) = (piece + 1, at + 1);
                 }
                 _ => {
@@ -156,11 +157,13 @@ impl Pattern {
                 }
             }
         }
-        self.0[piece..].iter().all(|piece| *piece == Piece::Run)
+        self.0[piece..]
+            .iter()
+            .all(|piece| *piece == PatternPiece::Run)
     }
 }
 
-/// The filters of `DescribeInstances` and of `DescribeInstanceStatus` that the model knows.
+/// The filters of `DescribeInstances` and `DescribeInstanceStatus` that the model implements.
 pub(crate) enum InstanceField {
     Architecture,
     AvailabilityZone,
@@ -185,8 +188,8 @@ pub(crate) enum InstanceField {
     VpcId,
 }
 
-impl Field for InstanceField {
-    type Of = Instance;
+impl FilterField for InstanceField {
+    type Of = Ec2Instance;
 
     fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -214,11 +217,11 @@ impl Field for InstanceField {
         })
     }
 
-    fn any(&self, of: &Instance, wanted: &Wanted) -> bool {
+    fn any(&self, of: &Ec2Instance, wanted: &FilterValues) -> bool {
         let value: Cow<'_, str> = match self {
             Self::Architecture => ARCHITECTURE.into(),
             Self::AvailabilityZone => of.zone.as_str().into(),
-            Self::HibernationConfigured => (of.hibernation == Hibernation::Configured)
+            Self::HibernationConfigured => (of.hibernation == HibernationOption::Configured)
                 .to_string()
                 .into(),
             Self::ImageId => of.image.as_str().into(),
@@ -260,11 +263,11 @@ impl Field for InstanceField {
     }
 }
 
-/// Every instance of the model is of this architecture.
+/// The architecture of every instance.
 pub(crate) const ARCHITECTURE: &str = "x86_64";
 
-impl RootDevice {
-    /// EC2's name for it.
+impl RootDeviceType {
+    /// EC2's name of the type.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ebs => "ebs",
@@ -273,7 +276,7 @@ impl RootDevice {
     }
 }
 
-/// The filters of `DescribeTags`, over an instance's id and one of its tags.
+/// The filters of `DescribeTags`, on an instance's id and one of its tags.
 pub(crate) enum TagField {
     Key,
     ResourceId,
@@ -282,7 +285,7 @@ pub(crate) enum TagField {
     Value,
 }
 
-impl Field for TagField {
+impl FilterField for TagField {
     type Of = (String, String, String);
 
     fn named(name: &str) -> Option<Self> {
@@ -295,7 +298,7 @@ impl Field for TagField {
         })
     }
 
-    fn any(&self, (resource, key, value): &Self::Of, wanted: &Wanted) -> bool {
+    fn any(&self, (resource, key, value): &Self::Of, wanted: &FilterValues) -> bool {
         match self {
             Self::Key => wanted.is(key),
             Self::ResourceId => wanted.is(resource),
@@ -306,7 +309,7 @@ impl Field for TagField {
     }
 }
 
-/// The filters of `DescribeSpotInstanceRequests` that the model knows, over the instance behind the request.
+/// The filters of `DescribeSpotInstanceRequests` that the model implements, on the instance of the request.
 pub(crate) enum SpotField {
     InstanceId,
     State,
@@ -315,8 +318,8 @@ pub(crate) enum SpotField {
     Kind,
 }
 
-impl Field for SpotField {
-    type Of = Instance;
+impl FilterField for SpotField {
+    type Of = Ec2Instance;
 
     fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -329,7 +332,7 @@ impl Field for SpotField {
         })
     }
 
-    fn any(&self, of: &Instance, wanted: &Wanted) -> bool {
+    fn any(&self, of: &Ec2Instance, wanted: &FilterValues) -> bool {
         of.spot.as_ref().is_some_and(|spot| match self {
             Self::InstanceId => wanted.is(of.id.as_str()),
             Self::State => wanted.is(spot.state),
@@ -364,7 +367,7 @@ mod tests {
             ("a*b*c", "abbb", false),
         ] {
             assert_eq!(
-                Pattern::new(pattern).matches(value),
+                WildcardPattern::new(pattern).matches(value),
                 expected,
                 "{pattern:?} on {value:?}"
             );

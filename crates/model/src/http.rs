@@ -1,14 +1,14 @@
 //! The model behind HTTP: the protocols of EC2, SQS and STS, close enough for the real SDKs.
 
-mod answer;
+mod cuttable_listener;
 mod direct;
+mod ec2_xml;
 mod exchange;
 mod outgoing;
 mod query;
 mod recorder;
 mod sqs;
 mod sts;
-mod wire;
 mod xml;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,38 +24,38 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::cuttable_listener::ConnectionHandle;
 pub use self::direct::direct;
-use self::exchange::{End, Incoming, exchange};
-pub use self::recorder::{Cut, Recorder, Refusing, is_writing};
-use self::wire::Line;
+use self::exchange::{ExchangeOutcome, IncomingRequest, exchange};
+pub use self::recorder::{Cut, Refusing, SdkCallRecorder, is_writing};
 use crate::model::Model;
 
-/// How the model's time moves while calls arrive.
+/// How the model's time advances while calls arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSource {
-    /// It doesn't: the test moves it.
+    /// Only the test advances it.
     Held,
-    /// Each call takes this long, so that a client that polls gets somewhere.
+    /// Each call advances it by this much, so that a polling client makes progress.
     Step(SignedDuration),
-    /// It follows the machine's clock.
+    /// It follows the system clock.
     Wall,
-    /// It passes as tokio's does, which a paused test moves: what a client sleeps, the model sees pass. The test may move it
-    /// besides.
+    /// It follows tokio's time, which a paused test advances: the model sees a client's sleep. The test may advance it
+    /// further.
     Tokio,
 }
 
-/// A model that listens on a free port of the loopback interface until this is dropped.
+/// A model served on a free port of the loopback interface until this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    /// Such as `http://127.0.0.1:40123`: what an SDK takes as its endpoint.
+    /// The endpoint for an SDK, such as `http://127.0.0.1:40123`.
     pub endpoint: String,
-    /// What `endpoint` says.
+    /// The address of `endpoint`.
     pub address: SocketAddr,
-    /// Everything that serves waits for this to be gone.
+    /// Dropping it stops the server.
     _open: watch::Sender<()>,
 }
 
-/// Serves a model whose time the test moves.
+/// Serves a model whose time only the test advances.
 ///
 /// # Panics
 ///
@@ -64,7 +64,7 @@ pub async fn serve(model: Model) -> Server {
     serve_with(model, TimeSource::Held).await
 }
 
-/// Serves a model whose time moves like this.
+/// Serves a model with this time source.
 ///
 /// # Panics
 ///
@@ -77,10 +77,11 @@ pub async fn serve_with(model: Model, time: TimeSource) -> Server {
         .local_addr()
         .expect("a bound listener has an address");
     let (open, closed) = watch::channel(());
-    let face = Face::new(model, time, closed.clone());
+    let face = RequestHandler::new(model, time, closed.clone());
     let app = Router::new().fallback(answer_call).with_state(face);
-    let app = app.into_make_service_with_connect_info::<Line>();
-    let serving = axum::serve(wire::Listener(listener), app).with_graceful_shutdown(gone(closed));
+    let app = app.into_make_service_with_connect_info::<ConnectionHandle>();
+    let serving = axum::serve(cuttable_listener::CuttableListener(listener), app)
+        .with_graceful_shutdown(closed_by_server(closed));
     tokio::spawn(serving.into_future());
     Server {
         endpoint: format!("http://{address}"),
@@ -89,63 +90,66 @@ pub async fn serve_with(model: Model, time: TimeSource) -> Server {
     }
 }
 
-/// What a handler needs.
+/// The state of a handler.
 #[derive(Debug, Clone)]
-struct Face {
+struct RequestHandler {
     model: Model,
     time: TimeSource,
-    /// Up to when tokio's time was told to the model.
-    told: Arc<Mutex<Instant>>,
+    /// The instant of tokio's time that the model was last advanced to.
+    synced_at: Arc<Mutex<Instant>>,
     closed: watch::Receiver<()>,
 }
 
-impl Face {
+impl RequestHandler {
     fn new(model: Model, time: TimeSource, closed: watch::Receiver<()>) -> Self {
         Self {
             model,
             time,
-            told: Arc::new(Mutex::new(Instant::now())),
+            synced_at: Arc::new(Mutex::new(Instant::now())),
             closed,
         }
     }
 
-    /// Moves the model's time on to this call.
-    fn tell_time(&self) {
+    /// Advances the model's time to this call.
+    fn advance_time(&self) {
         match self.time {
             TimeSource::Held => {}
             TimeSource::Step(step) => self.model.advance(step),
             TimeSource::Wall => self.model.catch_up(wall_time()),
             TimeSource::Tokio => {
-                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut synced_at = self
+                    .synced_at
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();
-                self.model.advance(now.duration_since(*told));
-                *told = now;
+                self.model.advance(now.duration_since(*synced_at));
+                *synced_at = now;
             }
         }
     }
 }
 
 /// Waits until the server is dropped.
-async fn gone(mut closed: watch::Receiver<()>) {
+async fn closed_by_server(mut closed: watch::Receiver<()>) {
     while closed.changed().await.is_ok() {}
 }
 
 async fn answer_call(
-    State(face): State<Face>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    State(face): State<RequestHandler>,
+    ConnectInfo(line): ConnectInfo<ConnectionHandle>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let outgoing = match exchange(&face, &Incoming::new(text, &body)).await {
-        End::Answered(outgoing) => outgoing,
-        End::Silence => {
-            gone(face.closed).await;
+    let outgoing = match exchange(&face, &IncomingRequest::new(text, &body)).await {
+        ExchangeOutcome::Answered(outgoing) => outgoing,
+        ExchangeOutcome::Silence => {
+            closed_by_server(face.closed).await;
             line.reset();
-            // Nobody reads this.
+            // The response is discarded.
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        End::Reset => {
+        ExchangeOutcome::Reset => {
             line.reset();
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
@@ -163,7 +167,7 @@ async fn answer_call(
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a server that is told to follow the machine's clock has to read it, here and nowhere else"
+    reason = "a server with `TimeSource::Wall` reads the system clock, here only"
 )]
 fn wall_time() -> Timestamp {
     Timestamp::now()

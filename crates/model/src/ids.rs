@@ -1,4 +1,4 @@
-//! Names of things: instances, and the account and region that own them; and where new names come from.
+//! Ids of instances, their accounts and regions, and the generation of ids.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,41 +9,41 @@ use crate::error::ApiError;
 
 /// The id of an instance, `i-` and 8 or 17 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(Arc<str>);
+pub struct Ec2InstanceId(Arc<str>);
 
-impl InstanceId {
+impl Ec2InstanceId {
     pub(crate) fn numbered(number: u64) -> Self {
         Self(format!("i-0{number:016x}").into())
     }
 
-    /// The id as EC2 writes it.
+    /// Returns the id as EC2 writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for InstanceId {
+impl fmt::Display for Ec2InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl AsRef<str> for InstanceId {
+impl AsRef<str> for Ec2InstanceId {
     fn as_ref(&self) -> &str {
         &self.0
     }
 }
 
-impl Borrow<str> for InstanceId {
+impl Borrow<str> for Ec2InstanceId {
     fn borrow(&self) -> &str {
         &self.0
     }
 }
 
-impl FromStr for InstanceId {
+impl FromStr for Ec2InstanceId {
     type Err = ApiError;
 
-    /// Refuses with `InvalidInstanceID.Malformed`, as EC2 does before it looks whether the instance exists.
+    /// Fails with `InvalidInstanceID.Malformed`, which EC2 checks before existence.
     fn from_str(text: &str) -> Result<Self, ApiError> {
         let digits = text.strip_prefix("i-").unwrap_or_default();
         let hexadecimal = digits
@@ -57,7 +57,7 @@ impl FromStr for InstanceId {
     }
 }
 
-/// The account and region that a resource lives in, or that a call is for. EC2 never looks beyond it.
+/// The account and region that owns a resource, or that a call addresses. EC2 sees nothing beyond it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Home {
     /// The twelve digits of the account.
@@ -67,7 +67,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// A home from its two names.
+    /// Creates a home from account and region.
     pub fn new(account: impl Into<String>, region: impl Into<String>) -> Self {
         Self {
             account: account.into(),
@@ -77,20 +77,20 @@ impl Home {
 }
 
 impl Default for Home {
-    /// Account 000000000000 in `us-east-1`, where the emulators put what names neither.
+    /// Account 000000000000 in `us-east-1`, the default of the emulators.
     fn default() -> Self {
         Self::new("000000000000", "us-east-1")
     }
 }
 
-/// Some accounts and regions: all of them, until narrowed.
+/// A set of accounts and regions: all, until narrowed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scope {
+pub(crate) struct HomeFilter {
     pub(crate) account: Option<String>,
     pub(crate) region: Option<String>,
 }
 
-impl Scope {
+impl HomeFilter {
     pub(crate) fn covers(&self, home: &Home) -> bool {
         let covers =
             |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|w| w == name);
@@ -98,15 +98,15 @@ impl Scope {
     }
 }
 
-/// The model's only source of chance: the same seed and the same calls give the same names and the same faults.
+/// The model's only source of randomness: the same seed and calls give the same ids and faults.
 ///
-/// `SplitMix64`: a counter through a mixing function, so that no two draws of one seed are the same number.
+/// `SplitMix64`: a counter through a mixing function, so that no two draws of a seed are equal.
 #[derive(Debug, Clone)]
-pub(crate) struct Chance {
+pub(crate) struct SeededRandom {
     state: u64,
 }
 
-impl Chance {
+impl SeededRandom {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -119,13 +119,13 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// True in `percent` of 100 draws.
+    /// Returns true in `percent` of 100 draws.
     pub(crate) fn happens(&mut self, percent: u8) -> bool {
         self.draw() % 100 < u64::from(percent)
     }
 }
 
-/// The text of a UUID, version 4 in form, made of two draws.
+/// Formats a UUID of version 4 from two draws.
 pub(crate) fn uuid(high: u64, low: u64) -> String {
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_id_has_eight_or_seventeen_hexadecimal_digits() {
         for good in ["i-12345678", "i-0123456789abcdef0"] {
-            assert_eq!(good.parse::<InstanceId>().unwrap().as_str(), good);
+            assert_eq!(good.parse::<Ec2InstanceId>().unwrap().as_str(), good);
         }
         for bad in [
             "",
@@ -155,25 +155,25 @@ mod tests {
             "x-12345678",
             "i-zzzzzzzz",
         ] {
-            let error = bad.parse::<InstanceId>().unwrap_err();
+            let error = bad.parse::<Ec2InstanceId>().unwrap_err();
             assert_eq!(error.code, "InvalidInstanceID.Malformed", "{bad:?}");
         }
     }
 
     #[test]
     fn new_ids_are_well_formed_and_differ() {
-        let mut chance = Chance::seeded(7);
+        let mut chance = SeededRandom::seeded(7);
         let (one, two) = (
-            InstanceId::numbered(chance.draw()),
-            InstanceId::numbered(chance.draw()),
+            Ec2InstanceId::numbered(chance.draw()),
+            Ec2InstanceId::numbered(chance.draw()),
         );
         assert_ne!(one, two);
-        assert_eq!(one.as_str().parse::<InstanceId>().unwrap(), one);
+        assert_eq!(one.as_str().parse::<Ec2InstanceId>().unwrap(), one);
     }
 
     #[test]
     fn a_percentage_is_kept_over_many_draws() {
-        let mut chance = Chance::seeded(1);
+        let mut chance = SeededRandom::seeded(1);
         let hits = (0..10_000).filter(|_| chance.happens(30)).count();
         assert!((2_800..3_200).contains(&hits), "{hits} of 10,000");
         assert!(!(0..100).any(|_| chance.happens(0)));

@@ -1,4 +1,4 @@
-//! What EC2 knows of one instance.
+//! An instance as EC2 describes it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,27 +6,27 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ids::{Home, InstanceId};
+use crate::ids::{Ec2InstanceId, Home};
 
 /// The states of *Amazon EC2 instance state changes* (EC2 User Guide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum InstanceState {
-    /// On its way to running.
+pub enum Ec2InstanceState {
+    /// Started and not running yet.
     Pending,
-    /// Billed and reachable.
+    /// Running and billed.
     Running,
-    /// On its way to terminated.
+    /// On the way to terminated.
     ShuttingDown,
-    /// Gone; still described for about an hour.
+    /// Terminated; still described for about an hour.
     Terminated,
-    /// On its way to stopped.
+    /// On the way to stopped.
     Stopping,
-    /// Can be started again.
+    /// Stopped; can be started again.
     Stopped,
 }
 
-impl InstanceState {
-    /// EC2's number for the state (`InstanceState` in the API Reference).
+impl Ec2InstanceState {
+    /// EC2's code of the state (`InstanceState` in the API Reference).
     pub fn code(self) -> u16 {
         match self {
             Self::Pending => 0,
@@ -38,7 +38,7 @@ impl InstanceState {
         }
     }
 
-    /// EC2's name for the state.
+    /// EC2's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -51,23 +51,23 @@ impl InstanceState {
     }
 }
 
-impl fmt::Display for InstanceState {
+impl fmt::Display for Ec2InstanceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// Why an instance came to be in its state; the codes of `StateReason` in the API Reference.
+/// The reason of an instance's state; the codes of `StateReason` in the API Reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateReason {
-    /// Such as `Client.UserInitiatedShutdown`.
+pub struct Ec2StateReason {
+    /// The code, such as `Client.UserInitiatedShutdown`.
     pub code: String,
-    /// The code and a sentence.
+    /// The message, which begins with the code.
     pub message: String,
 }
 
-impl StateReason {
-    /// A reason of any code, its message in EC2's form `CODE: SENTENCE`.
+impl Ec2StateReason {
+    /// Creates a reason with a message in EC2's form `CODE: SENTENCE`.
     pub fn new(code: &str, sentence: &str) -> Self {
         Self {
             code: code.to_owned(),
@@ -75,17 +75,17 @@ impl StateReason {
         }
     }
 
-    /// Somebody stopped or terminated it through the API.
+    /// A stop or termination through the API.
     pub fn user_shutdown() -> Self {
         Self::new("Client.UserInitiatedShutdown", "User initiated shutdown")
     }
 
-    /// Somebody hibernated it through the API.
+    /// A hibernation through the API.
     pub fn user_hibernate() -> Self {
         Self::new("Client.UserInitiatedHibernate", "User initiated hibernate")
     }
 
-    /// Its own operating system shut down.
+    /// A shutdown by the instance's operating system.
     pub fn instance_shutdown() -> Self {
         Self::new(
             "Client.InstanceInitiatedShutdown",
@@ -93,7 +93,7 @@ impl StateReason {
         )
     }
 
-    /// AWS stopped it for the retirement of its host.
+    /// A stop by AWS for the retirement of the host.
     pub fn scheduled_stop() -> Self {
         Self::new(
             "Server.ScheduledStop",
@@ -101,12 +101,12 @@ impl StateReason {
         )
     }
 
-    /// AWS took back the capacity of a Spot Instance.
+    /// A Spot interruption.
     pub fn spot_interruption() -> Self {
         Self::new("Server.SpotInstanceShutdown", "Spot instance shutdown")
     }
 
-    /// The start was accepted, then there was no room.
+    /// A start that was accepted and then lacked capacity.
     pub fn no_capacity() -> Self {
         Self::new(
             "Server.InsufficientInstanceCapacity",
@@ -114,16 +114,17 @@ impl StateReason {
         )
     }
 
-    /// The start was accepted, then the key of an encrypted volume could not be used.
+    /// A start that was accepted and then could not use the key of an encrypted volume.
     pub fn kms_key() -> Self {
         Self::new("Client.InternalError", "Client error on launch")
     }
 }
 
-/// Where the root volume is. An instance with an instance-store root can't be stopped (`StopInstances`, API Reference).
+/// The type of the root volume. An instance with an instance-store root can't be stopped (`StopInstances`, API
+/// Reference).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RootDevice {
-    /// A network volume that outlives a stop.
+pub enum RootDeviceType {
+    /// A network volume that persists across a stop.
     Ebs,
     /// A disk of the host.
     InstanceStore,
@@ -131,10 +132,10 @@ pub enum RootDevice {
 
 /// Whether hibernation was enabled at launch; it can't be changed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hibernation {
+pub enum HibernationOption {
     /// `HibernationOptions.Configured` is true.
     Configured,
-    /// It is not, and a hibernating stop is refused.
+    /// Not configured: a hibernating stop is refused.
     NotConfigured,
 }
 
@@ -143,21 +144,21 @@ pub enum Hibernation {
 pub enum StopProtection {
     /// A stop through the API is refused with `OperationNotPermitted`.
     On,
-    /// It is not.
+    /// A stop is allowed.
     Off,
 }
 
 /// The two kinds of Spot Instance request; only instances of a persistent one can be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpotKind {
-    /// Ends with its instance.
+    /// Closes with its instance.
     OneTime,
     /// Stays open and can be fulfilled again.
     Persistent,
 }
 
 impl SpotKind {
-    /// EC2's name for it.
+    /// EC2's name of the kind.
     pub fn name(self) -> &'static str {
         match self {
             Self::OneTime => "one-time",
@@ -166,43 +167,44 @@ impl SpotKind {
     }
 }
 
-/// The Spot Instance request behind an instance. State and status follow the instance (*Spot request status codes*, EC2 User Guide).
+/// The request of a Spot Instance. State and status follow the instance (*Spot request status codes*, EC2 User Guide).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpotRequest {
-    /// `sir-` and eight characters.
+    /// The id, `sir-` and eight characters.
     pub id: String,
-    /// One-time or persistent.
+    /// The kind of the request.
     pub kind: SpotKind,
-    /// `active`, `disabled` (its instance is stopped), `open` or `closed`.
+    /// The state: `active`, `disabled` (its instance is stopped), `open` or `closed`.
     pub state: &'static str,
-    /// Such as `fulfilled` or `instance-stopped-by-user`.
+    /// The status code, such as `fulfilled` or `instance-stopped-by-user`.
     pub status: &'static str,
     /// When the request was made.
     pub created: Timestamp,
 }
 
-/// Where an instance is placed, besides its zone: with its type, zone and purchase option, what it shares capacity with.
+/// The placement of an instance within its zone; together with type, zone and purchase option it determines the shared
+/// capacity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Placement {
-    /// `dedicated` or `host`; nothing for the default.
+    /// `dedicated` or `host`; `None` is the default tenancy.
     pub tenancy: Option<String>,
-    /// The name of its placement group.
+    /// The name of the placement group.
     pub group: Option<String>,
-    /// The Capacity Reservation that it targets.
+    /// The targeted Capacity Reservation.
     pub reservation: Option<String>,
 }
 
-/// What shares capacity.
+/// The instances that share capacity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Pool {
+pub(crate) struct ModelCapacityPool {
     pub(crate) instance_type: String,
     pub(crate) zone: String,
     pub(crate) spot: bool,
     pub(crate) placement: Placement,
 }
 
-impl Pool {
-    /// Of instances on demand, placed anywhere in the zone.
+impl ModelCapacityPool {
+    /// A pool of On-Demand instances without placement in the zone.
     pub(crate) fn plain(instance_type: &str, zone: &str) -> Self {
         Self {
             instance_type: instance_type.to_owned(),
@@ -213,68 +215,68 @@ impl Pool {
     }
 }
 
-/// An instance as the service knows it. A value: changing it changes nothing in the model.
+/// An instance as the service describes it. A copy: changing it does not change the model.
 #[derive(Debug, Clone)]
-pub struct Instance {
-    /// Its id.
-    pub id: InstanceId,
-    /// Its account and region.
+pub struct Ec2Instance {
+    /// The instance id.
+    pub id: Ec2InstanceId,
+    /// The owning account and region.
     pub home: Arc<Home>,
-    /// The launch it came from.
+    /// The id of the reservation.
     pub reservation: Arc<str>,
-    /// Such as `m5.large`.
+    /// The instance type, such as `m5.large`.
     pub instance_type: String,
-    /// Such as `us-east-1a`.
+    /// The Availability Zone, such as `us-east-1a`.
     pub zone: String,
-    /// The image it was launched from.
+    /// The image id.
     pub image: String,
-    /// Its address in the VPC.
+    /// The private IP address.
     pub private_ip: String,
-    /// Where its root volume is.
-    pub root: RootDevice,
-    /// Whether it can hibernate.
-    pub hibernation: Hibernation,
-    /// Whether a stop is refused.
+    /// The type of the root volume.
+    pub root: RootDeviceType,
+    /// Whether hibernation is configured.
+    pub hibernation: HibernationOption,
+    /// Whether stop protection is set.
     pub stop_protection: StopProtection,
-    /// The request behind a Spot Instance.
+    /// The request of a Spot Instance.
     pub spot: Option<SpotRequest>,
-    /// Where it is placed, besides its zone.
+    /// The placement within the zone.
     pub placement: Placement,
-    /// Elements at the end of its description.
+    /// XML elements to append to the description.
     pub xml: String,
-    /// Its state.
-    pub state: InstanceState,
-    /// The word and the number that describe its state, where they are none that EC2 documents.
+    /// The current state.
+    pub state: Ec2InstanceState,
+    /// The name and code that describe the state instead, to simulate an undocumented state.
     pub(crate) described_as: Option<(&'static str, u16)>,
-    /// When it was last started (`Instance.LaunchTime`: "the time that the instance was last launched").
+    /// When the instance was last started (`Instance.LaunchTime`: "the time that the instance was last launched").
     pub launch_time: Timestamp,
     /// EC2's `StateTransitionReason`, such as `User initiated (2026-11-23 19:00:00 GMT)`; empty while it runs.
     pub transition_reason: String,
-    /// EC2's `StateReason`.
-    pub state_reason: Option<StateReason>,
-    /// Its tags.
+    /// The `StateReason` as EC2 describes it.
+    pub state_reason: Option<Ec2StateReason>,
+    /// The tags by key.
     pub tags: BTreeMap<String, String>,
-    /// Since when it has been running, while it is.
+    /// The start of the current run, while it is running.
     pub running_since: Option<Timestamp>,
     /// Whether it has ever been running: a first `pending` can't be stopped, a later one can.
     pub(crate) ever_ran: bool,
-    /// Which scheduled change of state counts; an older one is stale.
-    pub(crate) settles: u64,
+    /// The number of the scheduled change that applies; older ones are obsolete.
+    pub(crate) scheduled_change: u64,
 }
 
-impl Instance {
-    /// The VPC, one per account and region as every account has by default.
+impl Ec2Instance {
+    /// The VPC id, one per account and region, like the default VPC.
     pub fn vpc(&self) -> String {
         format!("vpc-{:08x}", fold(&[&self.home.account, &self.home.region]))
     }
 
-    /// The subnet, one per zone.
+    /// The subnet id, one per zone.
     pub fn subnet(&self) -> String {
         format!("subnet-{:08x}", fold(&[&self.home.account, &self.zone]))
     }
 
-    pub(crate) fn pool(&self) -> Pool {
-        Pool {
+    pub(crate) fn pool(&self) -> ModelCapacityPool {
+        ModelCapacityPool {
             instance_type: self.instance_type.clone(),
             zone: self.zone.clone(),
             spot: self.spot.is_some(),
@@ -282,18 +284,18 @@ impl Instance {
         }
     }
 
-    /// The resource name that events and policies use.
+    /// Returns the ARN of the instance.
     pub fn arn(&self) -> String {
         instance_arn(&self.home, self.id.as_str())
     }
 }
 
-/// The resource name of an instance.
+/// Returns the ARN of an instance.
 pub(crate) fn instance_arn(home: &Home, id: &str) -> String {
     format!("arn:aws:ec2:{}:{}:instance/{id}", home.region, home.account)
 }
 
-/// FNV-1a: a short name that depends on nothing but the parts.
+/// FNV-1a: an id that depends only on the parts.
 fn fold(parts: &[&str]) -> u32 {
     parts
         .iter()

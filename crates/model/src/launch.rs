@@ -1,4 +1,4 @@
-//! A description of an instance that a test wants to exist.
+//! Describes an instance that a test adds.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use jiff::Timestamp;
 
 use crate::ids::Home;
 use crate::instance::{
-    Hibernation, InstanceState, Placement, RootDevice, SpotKind, StopProtection,
+    Ec2InstanceState, HibernationOption, Placement, RootDeviceType, SpotKind, StopProtection,
 };
 
-/// The tag by which EC2 shows that an Auto Scaling group owns an instance (*Tag Auto Scaling groups and instances*).
+/// The tag that marks a member of an Auto Scaling group (*Tag Auto Scaling groups and instances*).
 pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
 
-/// An instance to put into the model: running for a while already, unless it says otherwise.
+/// An instance to add to the model, running by default.
 ///
-/// [`Model::launch`](crate::Model::launch) adds it without a call, an event or a transition, as part of the world that the
-/// test starts from. `RunInstances` over HTTP is the way to see a launch happen.
+/// [`Model::launch`](crate::Model::launch) adds it without a call, an event or a transition, as part of a test's
+/// initial state. Use `RunInstances` over HTTP to observe a launch.
 #[derive(Debug, Clone)]
 pub struct Launch {
     pub(crate) home: Home,
@@ -23,10 +23,10 @@ pub struct Launch {
     pub(crate) instance_type: String,
     pub(crate) zone: Option<String>,
     pub(crate) image: String,
-    pub(crate) state: InstanceState,
+    pub(crate) state: Ec2InstanceState,
     pub(crate) launched_at: Option<Timestamp>,
-    pub(crate) root: RootDevice,
-    pub(crate) hibernation: Hibernation,
+    pub(crate) root: RootDeviceType,
+    pub(crate) hibernation: HibernationOption,
     pub(crate) stop_protection: StopProtection,
     pub(crate) spot: Option<SpotKind>,
     pub(crate) spot_request: Option<String>,
@@ -43,7 +43,7 @@ impl Launch {
         }
     }
 
-    /// The same without any tag.
+    /// A running instance without tags.
     pub fn unnamed() -> Self {
         Self {
             home: Home::default(),
@@ -51,10 +51,10 @@ impl Launch {
             instance_type: "t3.micro".to_owned(),
             zone: None,
             image: "ami-0c0ffee0c0ffee000".to_owned(),
-            state: InstanceState::Running,
+            state: Ec2InstanceState::Running,
             launched_at: None,
-            root: RootDevice::Ebs,
-            hibernation: Hibernation::NotConfigured,
+            root: RootDeviceType::Ebs,
+            hibernation: HibernationOption::NotConfigured,
             stop_protection: StopProtection::Off,
             spot: None,
             spot_request: None,
@@ -63,126 +63,126 @@ impl Launch {
         }
     }
 
-    /// Adds a tag; any key, `aws:` ones too.
+    /// Adds a tag; `aws:` keys are allowed.
     #[must_use]
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(key.into(), value.into());
         self
     }
 
-    /// In this account.
+    /// Sets the account.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.home.account = account.into();
         self
     }
 
-    /// In this region, and in its first zone unless [`zone`](Self::zone) says otherwise.
+    /// Sets the region; the zone is its first unless [`zone`](Self::zone) is set.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.home.region = region.into();
         self
     }
 
-    /// In this zone of the region.
+    /// Sets the zone.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
-    /// Of this type.
+    /// Sets the instance type.
     #[must_use]
     pub fn instance_type(mut self, instance_type: impl Into<String>) -> Self {
         self.instance_type = instance_type.into();
         self
     }
 
-    /// From this image.
+    /// Sets the image.
     #[must_use]
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.image = image.into();
         self
     }
 
-    /// Stopped by somebody, at its launch time.
+    /// Starts out stopped by a user at its launch time.
     #[must_use]
     pub fn stopped(mut self) -> Self {
-        self.state = InstanceState::Stopped;
+        self.state = Ec2InstanceState::Stopped;
         self
     }
 
-    /// Last started at this instant; without it, at the model's `now`.
+    /// Sets the launch time; the default is the model's `now`.
     #[must_use]
     pub fn launched_at(mut self, at: Timestamp) -> Self {
         self.launched_at = Some(at);
         self
     }
 
-    /// Enabled for hibernation.
+    /// Enables the instance for hibernation.
     #[must_use]
     pub fn hibernation(mut self) -> Self {
-        self.hibernation = Hibernation::Configured;
+        self.hibernation = HibernationOption::Configured;
         self
     }
 
-    /// With its root volume on the host: it can't be stopped.
+    /// Uses an instance-store root volume: it can't be stopped.
     #[must_use]
     pub fn instance_store(mut self) -> Self {
-        self.root = RootDevice::InstanceStore;
+        self.root = RootDeviceType::InstanceStore;
         self
     }
 
-    /// Protected from being stopped.
+    /// Sets stop protection.
     #[must_use]
     pub fn stop_protection(mut self) -> Self {
         self.stop_protection = StopProtection::On;
         self
     }
 
-    /// A Spot Instance.
+    /// Makes it a Spot Instance.
     #[must_use]
     pub fn spot(mut self, kind: SpotKind) -> Self {
         self.spot = Some(kind);
         self
     }
 
-    /// A Spot Instance of this kind, from the request of this id.
+    /// Makes it a Spot Instance with this request id and kind.
     #[must_use]
     pub fn spot_request(mut self, id: impl Into<String>, kind: SpotKind) -> Self {
         self.spot_request = Some(id.into());
         self.spot(kind)
     }
 
-    /// On hardware of this tenancy: `dedicated` or `host`.
+    /// Sets the tenancy: `dedicated` or `host`.
     #[must_use]
     pub fn tenancy(mut self, tenancy: impl Into<String>) -> Self {
         self.placement.tenancy = Some(tenancy.into());
         self
     }
 
-    /// In this placement group.
+    /// Sets the placement group.
     #[must_use]
     pub fn placement_group(mut self, name: impl Into<String>) -> Self {
         self.placement.group = Some(name.into());
         self
     }
 
-    /// Targets this Capacity Reservation.
+    /// Sets the targeted Capacity Reservation.
     #[must_use]
     pub fn capacity_reservation(mut self, id: impl Into<String>) -> Self {
         self.placement.reservation = Some(id.into());
         self
     }
 
-    /// With these elements at the end of its description, as EC2 would write them.
+    /// Appends XML elements to its description, in EC2's format.
     #[must_use]
     pub fn xml(mut self, elements: impl Into<String>) -> Self {
         self.xml = elements.into();
         self
     }
 
-    /// A member of an Auto Scaling group.
+    /// Makes it a member of an Auto Scaling group.
     #[must_use]
     pub fn auto_scaling_group(self, group: impl Into<String>) -> Self {
         self.tag(AUTO_SCALING_TAG, group)

@@ -1,12 +1,12 @@
 //! Test support: a model of EC2 that behaves as AWS documents where the emulators do not.
 //!
-//! Only ever a dev-dependency. [`Model`] is the service: a deterministic state machine in virtual time. [`serve`] puts it behind
-//! HTTP, speaking EC2's query protocol to the real SDKs, and beside it as much of SQS and STS as state changes and several accounts
-//! need; [`direct`] does the same without sockets. What AWS does and the model doesn't is an error here, never a silent success:
-//! unknown actions and filters are refused.
+//! Only a dev-dependency. [`Model`] is the service: a deterministic state machine in virtual time. [`serve`] exposes it
+//! over HTTP, in EC2's query protocol for the real SDKs, together with the parts of SQS and STS that state changes and
+//! several accounts need; [`direct`] does the same without sockets. What AWS supports and the model does not is an
+//! error, never a silent success: unknown actions and filters are refused.
 //!
 //! ```
-//! use curfew_model::{InstanceState, Launch, Model};
+//! use curfew_model::{Ec2InstanceState, Launch, Model};
 //! use jiff::ToSpan;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -17,14 +17,14 @@
 //! let server = curfew_model::serve(ec2.clone()).await;
 //! assert!(server.endpoint.starts_with("http://127.0.0.1:"));
 //!
-//! // Somebody stops it at the console; stopping takes its time.
+//! // A stop at the console; stopping takes time.
 //! ec2.stop(&web)?;
-//! assert_eq!(ec2.state(&web), InstanceState::Stopping);
+//! assert_eq!(ec2.state(&web), Ec2InstanceState::Stopping);
 //! ec2.advance(30.seconds());
-//! assert_eq!(ec2.state(&web), InstanceState::Stopped);
+//! assert_eq!(ec2.state(&web), Ec2InstanceState::Stopped);
 //! assert_eq!(ec2.instance(&web).transition_reason, "User initiated (2026-11-23 18:00:00 GMT)");
 //!
-//! // What EventBridge would have delivered.
+//! // The events that EventBridge would have delivered.
 //! let states: Vec<_> = ec2.drain_events().iter().map(|event| event["detail"]["state"].clone()).collect();
 //! assert_eq!(states, ["stopping", "stopped"]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -32,8 +32,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is deliberately absent: volumes, networks, images, launch templates, fleets; eventual consistency between a write and the
-//! next read; verification of signatures; termination protection; the four hours for which a closed Spot request stays visible.
+//! Deliberately absent: volumes, networks, images, launch templates, fleets; eventual consistency between a write and
+//! the next read; verification of signatures; termination protection; the four hours for which a closed Spot request
+//! stays visible.
 
 mod access;
 mod action;
@@ -50,7 +51,6 @@ mod instance;
 mod launch;
 mod lifecycle;
 mod model;
-mod patience;
 mod policy;
 mod queue;
 mod record;
@@ -62,34 +62,38 @@ mod sts;
 mod tags;
 mod template;
 mod throttle;
+mod wait_until;
 mod world;
 
 pub use access::{ClockCheck, CredentialFault, Denial};
-pub use action::{Action, Service};
-pub use caller::Caller;
+pub use action::{ApiAction, Service};
+pub use caller::ApiCaller;
 pub use case::{BadCase, Case};
 pub use error::ApiError;
 pub use fault::{Fault, Symptom};
-pub use filter::Filter;
+pub use filter::DescribeFilter;
 pub use http::{
-    Cut, Recorder, Refusing, Server, TimeSource, direct, is_writing, serve, serve_with,
+    Cut, Refusing, SdkCallRecorder, Server, TimeSource, direct, is_writing, serve, serve_with,
 };
-pub use ids::{Home, InstanceId};
+pub use ids::{Ec2InstanceId, Home};
 pub use instance::{
-    Hibernation, Instance, InstanceState, Placement, RootDevice, SpotKind, SpotRequest,
-    StateReason, StopProtection,
+    Ec2Instance, Ec2InstanceState, Ec2StateReason, HibernationOption, Placement, RootDeviceType,
+    SpotKind, SpotRequest, StopProtection,
 };
 pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
-pub use patience::until;
-pub use policy::{NoSimulator, PolicySimulator, Question};
-pub use queue::{Batch, Entry, Message, Order, QueueCall, QueueCounts, QueueSettings, Redrive};
-pub use record::{Call, Outcome, Transition};
-pub use request::{
-    Answer, AttributeChange, Health, Page, Patience, Query, RegionLine, RegionScope, Request,
-    StateChange, StatusScope, StopMode, TagLine,
+pub use policy::{NoSimulator, PolicyQuestion, PolicySimulator};
+pub use queue::{
+    BatchResult, MessageEntry, QueueAttributes, QueueCall, QueueCounts, QueueMessage, QueueType,
+    Redrive,
 };
-pub use role::{Credentials, Identity, Role, TokenCall};
+pub use record::{RecordedCall, RecordedOutcome, StateTransition};
+pub use request::{
+    ApiRequest, ApiResponse, AttributeChange, DescribeQuery, InstanceStateChange, RegionLine,
+    RegionScope, ResultPage, ShutdownMode, StatusChecks, StatusScope, StopMode, TagLine,
+};
+pub use role::{Credentials, Role, StsIdentity, TokenCall};
 pub use template::{Template, TemplateRole, actions_of};
-pub use throttle::{Bucket, Throttling};
+pub use throttle::{Throttling, TokenBucket};
+pub use wait_until::wait_until;
 pub use world::Durations;

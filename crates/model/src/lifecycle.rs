@@ -1,38 +1,39 @@
-//! Launching, starting, stopping, terminating: which states allow it, what is refused, what it looks like afterwards.
+//! Launch, start, stop and terminate: which states allow them, what is refused, and the resulting state.
 //!
-//! Sources: `StartInstances`, `StopInstances`, `TerminateInstances`, `ModifyInstanceAttribute` and `RunInstances` in the API Reference;
-//! *Amazon EC2 instance state changes*, *Hibernate your Amazon EC2 instance*, *Troubleshoot* in the EC2 User Guide. A call with
-//! several instances is checked for all of them before any is touched.
+//! Sources: `StartInstances`, `StopInstances`, `TerminateInstances`, `ModifyInstanceAttribute` and `RunInstances` in
+//! the API Reference; *Amazon EC2 instance state changes*, *Hibernate your Amazon EC2 instance*, *Troubleshoot* in the
+//! EC2 User Guide. A call with several instances is checked for all of them before any changes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::ApiError;
-use crate::ids::{Home, InstanceId};
+use crate::ids::{Ec2InstanceId, Home};
 use crate::instance::{
-    Hibernation, Instance, InstanceState, Pool, RootDevice, SpotKind, StateReason, StopProtection,
+    Ec2Instance, Ec2InstanceState, Ec2StateReason, HibernationOption, ModelCapacityPool,
+    RootDeviceType, SpotKind, StopProtection,
 };
 use crate::launch::Launch;
-use crate::record::Transition;
-use crate::request::{AttributeChange, Patience, StateChange, StopMode};
-use crate::world::{Dates, World};
+use crate::record::StateTransition;
+use crate::request::{AttributeChange, InstanceStateChange, ShutdownMode, StopMode};
+use crate::world::{DateRecording, ModelWorld};
 
-/// What one call may name at most (`TerminateInstances`, `CreateTags`: "up to 1000").
+/// The most ids in a call (`TerminateInstances`, `CreateTags`: "up to 1000").
 pub(crate) const MAX_IDS: usize = 1000;
 
-impl World {
-    /// `StartInstances`. One that runs, or is on its way to, stays as it is and is listed all the same.
+impl ModelWorld {
+    /// `StartInstances`. A running or pending instance does not change and is listed.
     pub(crate) fn start(
         &mut self,
         home: &Home,
         ids: &[String],
-    ) -> Result<Vec<StateChange>, ApiError> {
+    ) -> Result<Vec<InstanceStateChange>, ApiError> {
         let targets = self.targets(home, ids)?;
-        let mut wanted: HashMap<Pool, u32> = HashMap::new();
+        let mut wanted: HashMap<ModelCapacityPool, u32> = HashMap::new();
         for instance in &targets {
             match instance.state {
-                InstanceState::Pending | InstanceState::Running => {}
-                InstanceState::Stopped => {
+                Ec2InstanceState::Pending | Ec2InstanceState::Running => {}
+                Ec2InstanceState::Stopped => {
                     if instance
                         .spot
                         .as_ref()
@@ -42,14 +43,14 @@ impl World {
                     }
                     *wanted.entry(instance.pool()).or_default() += 1;
                 }
-                InstanceState::Stopping
-                | InstanceState::ShuttingDown
-                | InstanceState::Terminated => return Err(ApiError::cannot_start(&instance.id)),
+                Ec2InstanceState::Stopping
+                | Ec2InstanceState::ShuttingDown
+                | Ec2InstanceState::Terminated => return Err(ApiError::cannot_start(&instance.id)),
             }
         }
         for instance in &targets {
             let pool = instance.pool();
-            if let (Some(count), Some(free)) = (wanted.get(&pool), self.room.get(&pool))
+            if let (Some(count), Some(free)) = (wanted.get(&pool), self.free_capacity.get(&pool))
                 && count > free
             {
                 return Err(ApiError::no_capacity(&pool));
@@ -59,83 +60,83 @@ impl World {
         Ok(self.changing(ids, Self::begin_start))
     }
 
-    /// `StopInstances`. One that is stopped, or is on its way to, stays as it is and is listed all the same.
+    /// `StopInstances`. A stopped or stopping instance does not change and is listed.
     pub(crate) fn stop(
         &mut self,
         home: &Home,
         ids: &[String],
         mode: StopMode,
-        patience: Patience,
-    ) -> Result<Vec<StateChange>, ApiError> {
+        shutdown: ShutdownMode,
+    ) -> Result<Vec<InstanceStateChange>, ApiError> {
         let targets = self.targets(home, ids)?;
         for instance in &targets {
             self.check_stop(instance, mode)?;
         }
         let ids = ids_of(&targets);
         let reason = match mode {
-            StopMode::Plain => StateReason::user_shutdown(),
-            StopMode::Hibernate => StateReason::user_hibernate(),
+            StopMode::Plain => Ec2StateReason::user_shutdown(),
+            StopMode::Hibernate => Ec2StateReason::user_hibernate(),
         };
         Ok(self.changing(ids, |world, id| {
-            world.begin_stop(id, mode, patience, reason.clone());
+            world.begin_stop(id, mode, shutdown, reason.clone());
         }))
     }
 
-    /// `TerminateInstances`; again and again if one likes.
+    /// `TerminateInstances`; may be repeated.
     pub(crate) fn terminate(
         &mut self,
         home: &Home,
         ids: &[String],
-    ) -> Result<Vec<StateChange>, ApiError> {
+    ) -> Result<Vec<InstanceStateChange>, ApiError> {
         let ids = ids_of(&self.targets(home, ids)?);
         Ok(self.changing(ids, |world, id| {
-            world.begin_termination(id, StateReason::user_shutdown());
+            world.begin_termination(id, Ec2StateReason::user_shutdown());
         }))
     }
 
-    /// `RunInstances`: as many as there is room for, if that is enough; they come up like a start.
+    /// `RunInstances`: launches as many as capacity allows, if at least `min`; they start like stopped ones.
     pub(crate) fn run(
         &mut self,
         home: &Home,
         launch: &Launch,
         min: u32,
         max: u32,
-    ) -> Result<Vec<Arc<Instance>>, ApiError> {
+    ) -> Result<Vec<Arc<Ec2Instance>>, ApiError> {
         let zone = launch
             .zone
             .clone()
             .unwrap_or_else(|| format!("{}a", home.region));
-        let pool = Pool {
+        let pool = ModelCapacityPool {
             spot: launch.spot.is_some(),
             placement: launch.placement.clone(),
-            ..Pool::plain(&launch.instance_type, &zone)
+            ..ModelCapacityPool::plain(&launch.instance_type, &zone)
         };
-        let room = self.room.get(&pool).copied().unwrap_or(max);
-        if room < min {
+        let free_capacity = self.free_capacity.get(&pool).copied().unwrap_or(max);
+        if free_capacity < min {
             return Err(ApiError::no_capacity(&pool));
         }
         let reservation = self.reservation();
         let mut launched = Vec::new();
-        for _ in 0..max.min(room) {
+        for _ in 0..max.min(free_capacity) {
             let mut launch = launch.clone();
             launch.home = home.clone();
-            launch.state = InstanceState::Pending;
+            launch.state = Ec2InstanceState::Pending;
             let id = self.place(launch, Some(Arc::clone(&reservation)));
-            if let Some(free) = self.room.get_mut(&pool) {
+            if let Some(free) = self.free_capacity.get_mut(&pool) {
                 *free -= 1;
             }
-            self.settle(
+            self.schedule_state(
                 &id,
                 self.durations_of(&id).pending,
-                InstanceState::Running,
+                Ec2InstanceState::Running,
                 None,
             );
             let instance = self.change(&id);
-            let transition = Transition {
+            let transition = StateTransition {
                 instance: id.clone(),
                 home: Arc::clone(&instance.home),
                 from: None,
-                to: InstanceState::Pending,
+                to: Ec2InstanceState::Pending,
                 at: instance.launch_time,
             };
             self.transitions.push(transition);
@@ -144,7 +145,7 @@ impl World {
         Ok(launched)
     }
 
-    /// `ModifyInstanceAttribute`, for the attributes that Curfew cares about.
+    /// `ModifyInstanceAttribute`, for the attributes that Curfew uses.
     pub(crate) fn modify(
         &mut self,
         home: &Home,
@@ -155,7 +156,7 @@ impl World {
         let (id, state) = (targets[0].id.clone(), targets[0].state);
         match change {
             AttributeChange::InstanceType(wanted) => {
-                if state != InstanceState::Stopped {
+                if state != Ec2InstanceState::Stopped {
                     return Err(ApiError::not_stopped(&id));
                 }
                 if !is_type(wanted) {
@@ -171,12 +172,12 @@ impl World {
         Ok(())
     }
 
-    /// Somebody or something other than the API stops an instance: its own shutdown, AWS, a Spot interruption.
-    pub(crate) fn stop_for(&mut self, id: &InstanceId, reason: StateReason) {
-        self.begin_stop(id, StopMode::Plain, Patience::Graceful, reason);
+    /// Stops an instance other than through the API: its own shutdown, AWS, a Spot interruption.
+    pub(crate) fn stop_for(&mut self, id: &Ec2InstanceId, reason: Ec2StateReason) {
+        self.begin_stop(id, StopMode::Plain, ShutdownMode::Graceful, reason);
     }
 
-    fn targets(&self, home: &Home, ids: &[String]) -> Result<Vec<&Instance>, ApiError> {
+    fn targets(&self, home: &Home, ids: &[String]) -> Result<Vec<&Ec2Instance>, ApiError> {
         match ids.len() {
             0 => Err(ApiError::missing_parameter("InstanceId")),
             many if many > MAX_IDS => Err(ApiError::invalid_value(format!(
@@ -188,15 +189,15 @@ impl World {
 
     fn changing(
         &mut self,
-        ids: Vec<InstanceId>,
-        mut act: impl FnMut(&mut Self, &InstanceId),
-    ) -> Vec<StateChange> {
+        ids: Vec<Ec2InstanceId>,
+        mut act: impl FnMut(&mut Self, &Ec2InstanceId),
+    ) -> Vec<InstanceStateChange> {
         ids.into_iter()
             .map(|id| {
                 let previous = self.change(&id).state;
                 act(self, &id);
                 let current = self.change(&id).state;
-                StateChange {
+                InstanceStateChange {
                     id,
                     previous,
                     current,
@@ -205,17 +206,17 @@ impl World {
             .collect()
     }
 
-    fn check_stop(&self, instance: &Instance, mode: StopMode) -> Result<(), ApiError> {
+    fn check_stop(&self, instance: &Ec2Instance, mode: StopMode) -> Result<(), ApiError> {
         let id = &instance.id;
         match instance.state {
-            InstanceState::ShuttingDown | InstanceState::Terminated => {
+            Ec2InstanceState::ShuttingDown | Ec2InstanceState::Terminated => {
                 return Err(ApiError::cannot_stop(id));
             }
-            InstanceState::Pending if !instance.ever_ran => return Err(ApiError::never_ran(id)),
-            InstanceState::Stopping | InstanceState::Stopped => return Ok(()),
-            InstanceState::Pending | InstanceState::Running => {}
+            Ec2InstanceState::Pending if !instance.ever_ran => return Err(ApiError::never_ran(id)),
+            Ec2InstanceState::Stopping | Ec2InstanceState::Stopped => return Ok(()),
+            Ec2InstanceState::Pending | Ec2InstanceState::Running => {}
         }
-        if instance.root == RootDevice::InstanceStore {
+        if instance.root == RootDeviceType::InstanceStore {
             return Err(ApiError::instance_store(id));
         }
         if instance
@@ -229,7 +230,7 @@ impl World {
             return Err(ApiError::stop_protected(id));
         }
         if mode == StopMode::Hibernate {
-            if instance.hibernation == Hibernation::NotConfigured {
+            if instance.hibernation == HibernationOption::NotConfigured {
                 return Err(ApiError::not_configured_for_hibernation(id));
             }
             let ready = instance.running_since.is_some_and(|since| {
@@ -242,85 +243,85 @@ impl World {
         Ok(())
     }
 
-    fn begin_start(&mut self, id: &InstanceId) {
+    fn begin_start(&mut self, id: &Ec2InstanceId) {
         let (now, dates) = (self.now, self.dates);
         let instance = self.change(id);
-        if instance.state != InstanceState::Stopped {
+        if instance.state != Ec2InstanceState::Stopped {
             return;
         }
-        if dates == Dates::Kept {
+        if dates == DateRecording::Kept {
             instance.launch_time = now;
         }
         instance.transition_reason.clear();
         instance.state_reason = None;
-        self.enter(id, InstanceState::Pending);
+        self.enter_state(id, Ec2InstanceState::Pending);
         let failure = self
             .failing_starts
             .get_mut(id)
             .and_then(VecDeque::pop_front);
         let to = match failure {
-            Some(_) => InstanceState::Stopped,
-            None => InstanceState::Running,
+            Some(_) => Ec2InstanceState::Stopped,
+            None => Ec2InstanceState::Running,
         };
-        self.settle(id, self.durations_of(id).pending, to, failure);
+        self.schedule_state(id, self.durations_of(id).pending, to, failure);
     }
 
     fn begin_stop(
         &mut self,
-        id: &InstanceId,
+        id: &Ec2InstanceId,
         mode: StopMode,
-        patience: Patience,
-        reason: StateReason,
+        shutdown: ShutdownMode,
+        reason: Ec2StateReason,
     ) {
-        match (self.change(id).state, patience) {
-            (InstanceState::Pending | InstanceState::Running, _) => {
-                self.note(id, reason);
-                self.enter(id, InstanceState::Stopping);
+        match (self.change(id).state, shutdown) {
+            (Ec2InstanceState::Pending | Ec2InstanceState::Running, _) => {
+                self.record_reason(id, reason);
+                self.enter_state(id, Ec2InstanceState::Stopping);
             }
-            (InstanceState::Stopping, Patience::Forced) => {}
+            (Ec2InstanceState::Stopping, ShutdownMode::Forced) => {}
             _ => return,
         }
-        let after = match (patience, mode) {
-            (Patience::Forced, _) => self.durations_of(id).forced,
-            (Patience::Graceful, StopMode::Plain) => self.durations_of(id).stopping,
-            (Patience::Graceful, StopMode::Hibernate) => self.durations_of(id).hibernating,
+        let after = match (shutdown, mode) {
+            (ShutdownMode::Forced, _) => self.durations_of(id).forced,
+            (ShutdownMode::Graceful, StopMode::Plain) => self.durations_of(id).stopping,
+            (ShutdownMode::Graceful, StopMode::Hibernate) => self.durations_of(id).hibernating,
         };
-        if patience == Patience::Graceful
+        if shutdown == ShutdownMode::Graceful
             && let Some(stuck) = self.stuck.iter().position(|stuck| stuck == id)
         {
             self.stuck.swap_remove(stuck);
-            // Its way to `running`, if it was on one, is off as well.
-            self.change(id).settles = 0;
+            // A scheduled change to `running` is cancelled too.
+            self.change(id).scheduled_change = 0;
             return;
         }
-        self.settle(id, after, InstanceState::Stopped, None);
+        self.schedule_state(id, after, Ec2InstanceState::Stopped, None);
     }
 
-    fn begin_termination(&mut self, id: &InstanceId, reason: StateReason) {
+    fn begin_termination(&mut self, id: &Ec2InstanceId, reason: Ec2StateReason) {
         match self.change(id).state {
-            InstanceState::ShuttingDown | InstanceState::Terminated => {}
-            InstanceState::Stopped => {
-                self.note(id, reason);
-                self.enter(id, InstanceState::Terminated);
+            Ec2InstanceState::ShuttingDown | Ec2InstanceState::Terminated => {}
+            Ec2InstanceState::Stopped => {
+                self.record_reason(id, reason);
+                self.enter_state(id, Ec2InstanceState::Terminated);
             }
-            InstanceState::Pending | InstanceState::Running | InstanceState::Stopping => {
-                self.note(id, reason);
-                self.enter(id, InstanceState::ShuttingDown);
+            Ec2InstanceState::Pending | Ec2InstanceState::Running | Ec2InstanceState::Stopping => {
+                self.record_reason(id, reason);
+                self.enter_state(id, Ec2InstanceState::ShuttingDown);
                 let after = self.durations_of(id).shutting_down;
-                self.settle(id, after, InstanceState::Terminated, None);
+                self.schedule_state(id, after, Ec2InstanceState::Terminated, None);
             }
         }
     }
 }
 
-fn ids_of(instances: &[&Instance]) -> Vec<InstanceId> {
+fn ids_of(instances: &[&Ec2Instance]) -> Vec<Ec2InstanceId> {
     instances
         .iter()
         .map(|instance| instance.id.clone())
         .collect()
 }
 
-/// Whether this has the form of an instance type, FAMILY.SIZE.
+/// Returns whether the text has the form of an instance type, FAMILY.SIZE.
 fn is_type(text: &str) -> bool {
     text.split_once('.').is_some_and(|(family, size)| {
         [family, size].iter().all(|part| {

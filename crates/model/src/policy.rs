@@ -1,5 +1,5 @@
-//! An opinion on IAM policies from outside: `tools/policy-simulator` decides with AWS's own tables of actions, resources and
-//! condition keys, none of which is ours.
+//! Evaluates IAM policies by `tools/policy-simulator`, an independent implementation with AWS's own tables of actions,
+//! resources and condition keys.
 
 use std::env;
 use std::io::Write as _;
@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-/// A question to IAM: may the role do this?
+/// An action to evaluate against a role's policies.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct PolicyQuestion {
     action: String,
     resource: String,
     account: String,
@@ -18,8 +18,8 @@ pub struct Question {
     resource_policy: Option<Value>,
 }
 
-impl Question {
-    /// Whether this action on this resource is allowed, in the account that the resource's ARN names.
+impl PolicyQuestion {
+    /// Evaluates this action on this resource, in the account of the resource's ARN.
     pub fn of(action: &str, resource: &str) -> Self {
         let account = resource.split(':').nth(4).unwrap_or_default();
         let account = if account.is_empty() {
@@ -36,15 +36,15 @@ impl Question {
         }
     }
 
-    /// With this policy on the resource: a role's trust.
+    /// Adds a resource policy, such as a role's trust policy.
     #[must_use]
     pub fn where_resource_says(mut self, policy: Value) -> Self {
         self.resource_policy = Some(policy);
         self
     }
 
-    /// On a KMS key whose own policy leaves it to the IAM policies of the role's account, as that of a new key does. Without such
-    /// words of the key, no IAM policy grants anything on it.
+    /// Adds a KMS key policy that delegates to the IAM policies of the role's account, which is the default for a new
+    /// key. Without it, no IAM policy grants access to the key.
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html>
     #[must_use]
     pub fn where_key_trusts_account(self) -> Self {
@@ -57,7 +57,7 @@ impl Question {
         }))
     }
 
-    /// With this value of a condition key.
+    /// Sets the value of a condition key.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.context[key] = value.into();
@@ -65,11 +65,11 @@ impl Question {
     }
 }
 
-/// The simulator, ready to be asked.
+/// An installed simulator.
 #[derive(Debug)]
 pub struct PolicySimulator(());
 
-/// Why it can't be asked: node is missing, or its packages can't be installed.
+/// The simulator is unavailable: node is missing, or its packages can't be installed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NoSimulator(String);
@@ -77,7 +77,8 @@ pub struct NoSimulator(String);
 impl PolicySimulator {
     const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/policy-simulator");
 
-    /// Looks for it, and installs it where need be. Where `CURFEW_POLICY_TESTS` is `required`, as in CI, it must be there.
+    /// Finds the simulator, and installs it if needed. If `CURFEW_POLICY_TESTS` is `required`, as in CI, panics when it
+    /// is unavailable.
     pub fn find() -> Result<Self, NoSimulator> {
         let ready = Command::new(Self::PROGRAM)
             .arg("--install-only")
@@ -93,22 +94,22 @@ impl PolicySimulator {
         Err(NoSimulator(missing))
     }
 
-    /// Ends the test unless each of these is allowed.
+    /// Panics unless each of these is allowed.
     pub fn assert_allowed(
         &self,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) {
         self.assert_answer("Allowed", policies, boundary, questions);
     }
 
-    /// Ends the test unless each of these is denied, for want of a statement that allows it.
+    /// Panics unless each of these is denied implicitly, that is, no statement allows it.
     pub fn assert_denied(
         &self,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) {
         self.assert_answer("ImplicitlyDenied", policies, boundary, questions);
     }
@@ -118,29 +119,30 @@ impl PolicySimulator {
         expected: &str,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) {
-        let answers = self.ask(policies, boundary, questions);
+        let answers = self.evaluate(policies, boundary, questions);
         let others = answers.iter().zip(questions);
         let others: Vec<String> = others
             .filter(|(answer, _)| *answer != expected)
-            .map(|(answer, asked)| {
+            .map(|(answer, question)| {
                 format!(
                     "{answer}: {} on {} with {}",
-                    asked.action, asked.resource, asked.context
+                    question.action, question.resource, question.context
                 )
             })
             .collect();
         assert!(others.is_empty(), "not {expected}:\n{}", others.join("\n"));
     }
 
-    /// What a role of account [`Template::ACCOUNT`](crate::Template::ACCOUNT) with these policies, and within this boundary, is
-    /// answered: one answer for each question, `Allowed`, `ImplicitlyDenied`, or what is wrong with the policies or the question.
-    pub fn ask(
+    /// Evaluates each question for a role of account [`Template::ACCOUNT`](crate::Template::ACCOUNT) with these
+    /// policies and this boundary. Returns `Allowed`, `ImplicitlyDenied`, or the error in the policies or the question,
+    /// for each.
+    pub fn evaluate(
         &self,
         policies: &[Value],
         boundary: Option<&Value>,
-        questions: &[Question],
+        questions: &[PolicyQuestion],
     ) -> Vec<String> {
         let questions: Vec<Value> = questions
             .iter()
@@ -154,7 +156,7 @@ impl PolicySimulator {
                 })
             })
             .collect();
-        let asked = json!({
+        let input = json!({
             "principal": format!("arn:aws:iam::{}:role/curfew", crate::Template::ACCOUNT),
             "policies": policies,
             "boundary": boundary,
@@ -164,16 +166,16 @@ impl PolicySimulator {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("it could be run a moment ago");
-        let mut stdin = child.stdin.take().expect("a pipe was asked for");
+            .expect("the simulator runs");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
         stdin
-            .write_all(asked.to_string().as_bytes())
-            .expect("it reads all of it");
+            .write_all(input.to_string().as_bytes())
+            .expect("the simulator reads its input");
         drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("the simulator exits");
         assert!(output.status.success(), "the policy simulator failed");
         let answers: Vec<String> =
-            serde_json::from_slice(&output.stdout).expect("it answers a list of texts");
+            serde_json::from_slice(&output.stdout).expect("the output is a list of strings");
         assert_eq!(answers.len(), questions.len());
         answers
     }

@@ -1,166 +1,167 @@
-//! Queues as SQS has them: messages that hide while somebody works on them, come back when nobody said that it is done, and end
-//! with the dead letters when they came back too often. Standard queues: at least once, in no promised order. FIFO queues: of each group
-//! one after the other, and none twice within five minutes.
+//! SQS queues: received messages are hidden, become visible again if not deleted, and go to the dead-letter queue after
+//! too many receives. Standard queues deliver at least once, in no guaranteed order. FIFO queues deliver each group in
+//! order, and no duplicate within five minutes.
 //!
-//! Sources: *Amazon SQS visibility timeout*, *FIFO queue delivery logic*, *Exactly-once processing*, *Using dead-letter queues*, *Message quotas* (SQS Developer Guide); the API Reference
-//! of each action. What stands in a queue can come from EC2: a queue that listens gets the state changes of its account and region.
+//! Sources: *Amazon SQS visibility timeout*, *FIFO queue delivery logic*, *Exactly-once processing*, *Using dead-letter
+//! queues*, *Message quotas* (SQS Developer Guide); the API Reference of each action. A subscribed queue receives the
+//! state changes of its account and region.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
 use crate::ids::Home;
 
-/// How a queue behaves; the defaults are those of `CreateQueue`.
+/// The attributes of a queue; the defaults are those of `CreateQueue`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueSettings {
-    /// How long a received message stays hidden.
+pub struct QueueAttributes {
+    /// The visibility timeout.
     pub visibility: SignedDuration,
-    /// How long a message is kept.
+    /// The retention period.
     pub retention: SignedDuration,
-    /// Where a message goes that was received too often.
+    /// The dead-letter queue and its threshold.
     pub redrive: Option<Redrive>,
-    /// In which order messages are received.
-    pub order: Order,
+    /// The type of the queue.
+    pub order: QueueType,
 }
 
-/// The two types of queues.
+/// The type of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// None that is promised, and each message at least once.
+pub enum QueueType {
+    /// At least once, in no guaranteed order.
     #[default]
     Standard,
-    /// `FifoQueue`, with `DeduplicationScope` and `FifoThroughputLimit` set to the group: of each group one after the other, and for five
-    /// minutes nothing with the deduplication id of another message of the group.
+    /// `FifoQueue`, with `DeduplicationScope` and `FifoThroughputLimit` set to the group: in order within a group, and
+    /// without duplicates of a deduplication id of the group for five minutes.
     Fifo,
 }
 
-impl Default for QueueSettings {
+impl Default for QueueAttributes {
     fn default() -> Self {
         Self {
             visibility: SignedDuration::from_secs(30),
             retention: SignedDuration::from_hours(4 * 24),
             redrive: None,
-            order: Order::Standard,
+            order: QueueType::Standard,
         }
     }
 }
 
-/// `RedrivePolicy`.
+/// The `RedrivePolicy` of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
-    /// A message that was received this often is not received again.
+    /// `maxReceiveCount`: a message received this often moves to the dead-letter queue.
     pub max_receives: u32,
-    /// The address of the queue that gets it instead.
+    /// The URL of the dead-letter queue.
     pub dead_letters: String,
 }
 
 /// A message in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The same however often it is received.
+pub struct QueueMessage {
+    /// The id, which does not change between receives.
     pub id: String,
-    /// What was sent.
+    /// The body of the message.
     pub body: String,
-    /// When it was sent.
+    /// The time of sending.
     pub sent_at: Timestamp,
-    /// How often it was received.
+    /// The number of receives.
     pub receives: u32,
-    /// Until then it is hidden.
+    /// The end of the time that it is hidden.
     pub visible_at: Timestamp,
     /// `MessageGroupId`, in a FIFO queue.
     pub group: Option<String>,
 }
 
-impl Message {
-    /// What its receiver has to show to delete it: another one at each receipt.
+impl QueueMessage {
+    /// Returns the receipt handle, which differs at each receive.
     pub fn receipt(&self) -> String {
         format!("{}/{}", self.id, self.receives)
     }
 }
 
-/// A call of SQS, with the address of the queue that it is for.
+/// A call of SQS, with the URL of its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueCall {
-    /// Adds a message.
+    /// Sends a message.
     Send {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// The message.
-        entry: Entry,
+        /// The message body.
+        entry: MessageEntry,
     },
-    /// Adds several.
+    /// Sends several messages.
     SendBatch {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// The messages.
-        entries: Vec<Entry>,
+        /// The messages to send.
+        entries: Vec<MessageEntry>,
     },
-    /// Takes messages, which stay in the queue, hidden.
+    /// Receives messages, which remain hidden in the queue.
     Receive {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// At most this many.
+        /// The maximum number of messages.
         max: i64,
-        /// For how many seconds they are hidden, if not for as long as the queue says.
+        /// The visibility timeout in seconds, if not the queue's.
         visibility: Option<u32>,
-        /// For how many seconds to wait for a first one. Only a call over HTTP waits.
+        /// The long-poll wait in seconds. Only a call over HTTP waits.
         wait: u32,
     },
-    /// Says that the work on a message is done.
+    /// Deletes a message.
     Delete {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// Its receipt.
+        /// The receipt handle of the message.
         receipt: String,
     },
-    /// The same for several, by their entries' names.
+    /// Deletes several messages, by the ids of their entries.
     DeleteBatch {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// Name and receipt.
+        /// Entry id and receipt handle.
         entries: Vec<(String, String)>,
     },
-    /// Hides a message for longer, or (for no seconds) shows it again.
+    /// Changes the visibility timeout of a message; 0 makes it visible.
     ChangeVisibility {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
-        /// Its receipt.
+        /// The receipt handle of the message.
         receipt: String,
-        /// From now.
+        /// The timeout in seconds from now.
         seconds: u32,
     },
-    /// Asks for a queue's address.
+    /// Gets the URL of a queue.
     Url {
-        /// The queue's name.
+        /// The name of the queue.
         name: String,
     },
-    /// Asks how full it is.
+    /// Gets the number of messages.
     Counts {
-        /// The queue.
+        /// The URL of the queue.
         url: String,
     },
 }
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Entry {
-    /// Its name in a batch.
+pub struct MessageEntry {
+    /// The entry id in a batch.
     pub name: String,
-    /// The message.
+    /// The message body.
     pub body: String,
-    /// How many seconds it is hidden at first.
+    /// The delay in seconds.
     pub delay: u32,
-    /// `MessageGroupId`.
+    /// The `MessageGroupId`, required for a FIFO queue.
     pub group: Option<String>,
-    /// `MessageDeduplicationId`.
+    /// The `MessageDeduplicationId`, required for a FIFO queue.
     pub deduplication: Option<String>,
 }
 
 impl QueueCall {
-    /// How long a long poll may last.
+    /// The maximum wait of a long poll.
     pub(crate) fn wait(&self) -> std::time::Duration {
         match self {
             Self::Receive { wait, .. } => std::time::Duration::from_secs((*wait).into()),
@@ -168,50 +169,49 @@ impl QueueCall {
         }
     }
 
-    pub(crate) fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> ApiAction {
         match self {
-            Self::Send { .. } => Action::SendMessage,
-            Self::SendBatch { .. } => Action::SendMessageBatch,
-            Self::Receive { .. } => Action::ReceiveMessage,
-            Self::Delete { .. } => Action::DeleteMessage,
-            Self::DeleteBatch { .. } => Action::DeleteMessageBatch,
-            Self::ChangeVisibility { .. } => Action::ChangeMessageVisibility,
-            Self::Url { .. } => Action::GetQueueUrl,
-            Self::Counts { .. } => Action::GetQueueAttributes,
+            Self::Send { .. } => ApiAction::SendMessage,
+            Self::SendBatch { .. } => ApiAction::SendMessageBatch,
+            Self::Receive { .. } => ApiAction::ReceiveMessage,
+            Self::Delete { .. } => ApiAction::DeleteMessage,
+            Self::DeleteBatch { .. } => ApiAction::DeleteMessageBatch,
+            Self::ChangeVisibility { .. } => ApiAction::ChangeMessageVisibility,
+            Self::Url { .. } => ApiAction::GetQueueUrl,
+            Self::Counts { .. } => ApiAction::GetQueueAttributes,
         }
     }
 }
 
-/// What became of a batch: by the names of its entries.
+/// The result of a batch, by entry id.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
-    /// Done; a sent message's id, else nothing more to say.
+pub struct BatchResult {
+    /// Successful entries; with the message id for a send.
     pub done: Vec<(String, Option<String>)>,
-    /// Refused.
+    /// The failed entries, with their errors.
     pub failed: Vec<(String, ApiError)>,
 }
 
-/// How full a queue is.
+/// The number of messages in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// `ApproximateNumberOfMessages`: to be had now.
+    /// Messages that can be received: `ApproximateNumberOfMessages`.
     pub visible: usize,
-    /// `ApproximateNumberOfMessagesNotVisible`: somebody works on them.
+    /// `ApproximateNumberOfMessagesNotVisible`: received and not deleted.
     pub in_flight: usize,
-    /// `ApproximateNumberOfMessagesDelayed`: not to be had yet.
+    /// `ApproximateNumberOfMessagesDelayed`: not visible yet.
     pub delayed: usize,
 }
 
-/// A queue.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct SqsQueue {
     pub(crate) home: Home,
-    pub(crate) configuration: QueueSettings,
-    pub(crate) listening: bool,
-    pub(crate) messages: Vec<Message>,
-    /// What was sent to a FIFO queue lately, by group and deduplication id: the message and when.
+    pub(crate) configuration: QueueAttributes,
+    pub(crate) subscribed: bool,
+    pub(crate) messages: Vec<QueueMessage>,
+    /// Recent deduplication ids of a FIFO queue, by group and id: the message id and time.
     pub(crate) sent: HashMap<(String, String), (String, Timestamp)>,
 }
 
-/// Every queue by its address.
-pub(crate) type Queues = BTreeMap<String, Queue>;
+/// All queues by URL.
+pub(crate) type SqsQueues = BTreeMap<String, SqsQueue>;

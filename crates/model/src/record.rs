@@ -1,75 +1,75 @@
-//! What happened: the calls that arrived, the states that changed, and the events that AWS would have sent about them.
+//! The record of a test: calls, state transitions, and the events that AWS would have sent.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::action::Action;
-use crate::ids::{Chance, Home, InstanceId, uuid};
-use crate::instance::{InstanceState, instance_arn};
-use crate::request::Request;
+use crate::action::ApiAction;
+use crate::ids::{Ec2InstanceId, Home, SeededRandom, uuid};
+use crate::instance::{Ec2InstanceState, instance_arn};
+use crate::request::ApiRequest;
 
-/// One call as it arrived.
+/// A recorded call.
 #[derive(Debug, Clone)]
-pub struct Call {
-    /// The `requestId` of the answer.
+pub struct RecordedCall {
+    /// The `requestId` of the response.
     pub request_id: String,
-    /// The name that was asked for, known or not.
+    /// The requested action name, known or not.
     pub name: String,
-    /// The account and region it was for.
+    /// The addressed account and region.
     pub home: Home,
-    /// The call, unless it could not be understood.
-    pub request: Option<Request>,
-    /// When, in the model's time.
+    /// The request, unless it was invalid.
+    pub request: Option<ApiRequest>,
+    /// The model's time.
     pub at: Timestamp,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// The outcome in the service.
+    pub outcome: RecordedOutcome,
 }
 
-impl Call {
-    /// The ids it named.
+impl RecordedCall {
+    /// The ids in the request.
     pub fn ids(&self) -> &[String] {
-        self.request.as_ref().map_or(&[], Request::ids)
+        self.request.as_ref().map_or(&[], ApiRequest::ids)
     }
 
-    /// Whether it was a call of this action.
-    pub fn is(&self, action: Action) -> bool {
+    /// Returns whether it is a call of this action.
+    pub fn is(&self, action: ApiAction) -> bool {
         self.name == action.name()
     }
 }
 
-/// How a call ended, on the service's side.
+/// The outcome of a call in the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done; the answer may still have been lost on the way.
+pub enum RecordedOutcome {
+    /// The call took effect; the response may have been lost.
     Done,
-    /// It was refused with this code, and nothing changed.
+    /// The call was refused with this code and had no effect.
     Refused(String),
-    /// The service never saw it: the connection was cut or hung before.
+    /// The request was lost.
     Lost,
 }
 
-/// A change of an instance's state.
+/// A transition of an instance's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Its account and region.
+pub struct StateTransition {
+    /// The id of the instance.
+    pub instance: Ec2InstanceId,
+    /// The owning account and region.
     pub home: Arc<Home>,
-    /// The state before; absent for a launch.
-    pub from: Option<InstanceState>,
-    /// The state after.
-    pub to: InstanceState,
-    /// When.
+    /// The previous state; `None` for a launch.
+    pub from: Option<Ec2InstanceState>,
+    /// The new state.
+    pub to: Ec2InstanceState,
+    /// The time of the transition.
     pub at: Timestamp,
 }
 
-impl Transition {
-    /// The event that EC2 sends to `EventBridge` (*State change events for Amazon EC2 instances*, EC2 User Guide); its time
-    /// is in whole seconds. The number names the event: events delivered twice carry the same id.
+impl StateTransition {
+    /// The event that EC2 sends to `EventBridge` (*State change events for Amazon EC2 instances*, EC2 User Guide), with
+    /// its time in whole seconds. The number determines the event id, so that a duplicated delivery has the same id.
     pub(crate) fn event(&self, seed: u64, number: u64) -> Value {
-        let mut chance = Chance::seeded(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95));
+        let mut chance = SeededRandom::seeded(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95));
         json!({
             "version": "0",
             "id": uuid(chance.draw(), chance.draw()),

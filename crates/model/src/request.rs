@@ -1,138 +1,138 @@
-//! What can be asked of the model, and what it answers: the actions that Curfew and its tests use.
+//! The requests and responses of the implemented actions.
 
 use std::sync::Arc;
 
-use crate::action::Action;
-use crate::filter::Filter;
-use crate::ids::InstanceId;
-use crate::instance::{Instance, InstanceState, StopProtection};
+use crate::action::ApiAction;
+use crate::filter::DescribeFilter;
+use crate::ids::Ec2InstanceId;
+use crate::instance::{Ec2Instance, Ec2InstanceState, StopProtection};
 use crate::launch::Launch;
-use crate::queue::{Batch, Message, QueueCall, QueueCounts};
-use crate::role::{Credentials, Identity, TokenCall};
+use crate::queue::{BatchResult, QueueCall, QueueCounts, QueueMessage};
+use crate::role::{Credentials, StsIdentity, TokenCall};
 
-/// How to stop: `StopInstances`' parameter `Hibernate`.
+/// The `Hibernate` parameter of `StopInstances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Shut down.
+    /// Shuts the operating system down.
     Plain,
-    /// Write memory to the root volume first; refused for an instance that isn't configured for it.
+    /// Hibernates; refused for an instance that isn't configured for it.
     Hibernate,
 }
 
-/// `StopInstances`' parameter `Force`.
+/// The `Force` parameter of `StopInstances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// Wait for the operating system.
+pub enum ShutdownMode {
+    /// Waits for the operating system to shut down.
     Graceful,
-    /// Don't; the way out for an instance that is stuck in `stopping`.
+    /// Stops without waiting; needed for an instance stuck in `stopping`.
     Forced,
 }
 
-/// Which instances `DescribeInstanceStatus` looks at.
+/// The instances that `DescribeInstanceStatus` returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusScope {
-    /// The running ones, its default.
+    /// Running instances, the default.
     Running,
-    /// All (`IncludeAllInstances`).
+    /// All instances (`IncludeAllInstances`).
     All,
 }
 
-/// Which regions `DescribeRegions` answers when none is named.
+/// The regions that `DescribeRegions` returns if none is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegionScope {
-    /// Those that the account can use, its default.
+    /// Enabled regions, the default.
     Enabled,
-    /// All (`AllRegions`).
+    /// All regions (`AllRegions`).
     All,
 }
 
-/// What every paged describe takes.
+/// The common parameters of the paged describe actions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Query {
-    /// These only; not together with paging.
+pub struct DescribeQuery {
+    /// Limits the result to these ids; not together with paging.
     pub ids: Vec<String>,
-    /// All of these must match.
-    pub filters: Vec<Filter>,
-    /// 5 to 1000; without it, one answer with everything.
+    /// The filters, all of which must match.
+    pub filters: Vec<DescribeFilter>,
+    /// The page size, 5 to 1000; without it, one response has everything.
     pub max_results: Option<i64>,
-    /// Where the last answer ended.
+    /// The token of the previous page.
     pub next_token: Option<String>,
 }
 
-/// What `ModifyInstanceAttribute` can change here.
+/// The attributes that `ModifyInstanceAttribute` supports here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttributeChange {
-    /// The type, while stopped.
+    /// The instance type, only while stopped.
     InstanceType(String),
-    /// `disableApiStop`.
+    /// The `disableApiStop` attribute, in any state.
     StopProtection(StopProtection),
 }
 
-/// A call of one action.
+/// A request of one action.
 #[derive(Debug, Clone)]
-pub enum Request {
-    /// Launches instances; in any account and region but the caller's, nothing is ever launched.
+pub enum ApiRequest {
+    /// Launches instances in the caller's account and region.
     RunInstances {
-        /// What to launch.
+        /// The instance to launch.
         launch: Box<Launch>,
-        /// Fewer is an error.
+        /// The minimum count.
         min: u32,
-        /// As many as there is room for, up to this.
+        /// The maximum count, as capacity allows.
         max: u32,
     },
-    /// Describes instances.
-    DescribeInstances(Query),
+    /// Describes instances, in pages.
+    DescribeInstances(DescribeQuery),
     /// Describes status checks.
-    DescribeInstanceStatus(Query, StatusScope),
-    /// Starts.
+    DescribeInstanceStatus(DescribeQuery, StatusScope),
+    /// Starts instances by id.
     StartInstances(Vec<String>),
-    /// Stops.
-    StopInstances(Vec<String>, StopMode, Patience),
-    /// Terminates.
+    /// Stops or hibernates instances by id.
+    StopInstances(Vec<String>, StopMode, ShutdownMode),
+    /// Terminates instances by id.
     TerminateInstances(Vec<String>),
     /// Changes one attribute of one instance.
     ModifyInstanceAttribute(String, AttributeChange),
     /// Adds or overwrites tags.
     CreateTags(Vec<String>, Vec<(String, String)>),
-    /// Removes tags: by key, or by key and value; all of them when none is named.
+    /// Removes tags by key, or by key and value; all of them if none is given.
     DeleteTags(Vec<String>, Vec<(String, Option<String>)>),
-    /// Describes tags.
-    DescribeTags(Query),
+    /// Describes tags, in pages.
+    DescribeTags(DescribeQuery),
     /// Describes Spot Instance requests.
-    DescribeSpotInstanceRequests(Query),
-    /// Describes regions.
-    DescribeRegions(Query, RegionScope),
-    /// Asks whether the caller may, and does nothing.
-    DryRun(Box<Request>),
-    /// Asks something of a queue.
+    DescribeSpotInstanceRequests(DescribeQuery),
+    /// Describes regions and their opt-in status.
+    DescribeRegions(DescribeQuery, RegionScope),
+    /// Checks permissions without an effect.
+    DryRun(Box<ApiRequest>),
+    /// A call of SQS.
     Queue(QueueCall),
-    /// Asks who somebody is, or to be somebody else.
+    /// A call of STS.
     Token(TokenCall),
 }
 
-impl Request {
-    /// The action called.
-    pub fn action(&self) -> Action {
+impl ApiRequest {
+    /// Returns the action.
+    pub fn action(&self) -> ApiAction {
         match self {
-            Self::RunInstances { .. } => Action::RunInstances,
-            Self::DescribeInstances(_) => Action::DescribeInstances,
-            Self::DescribeInstanceStatus(..) => Action::DescribeInstanceStatus,
-            Self::StartInstances(_) => Action::StartInstances,
-            Self::StopInstances(..) => Action::StopInstances,
-            Self::TerminateInstances(_) => Action::TerminateInstances,
-            Self::ModifyInstanceAttribute(..) => Action::ModifyInstanceAttribute,
-            Self::CreateTags(..) => Action::CreateTags,
-            Self::DeleteTags(..) => Action::DeleteTags,
-            Self::DescribeTags(_) => Action::DescribeTags,
-            Self::DescribeSpotInstanceRequests(_) => Action::DescribeSpotInstanceRequests,
-            Self::DescribeRegions(..) => Action::DescribeRegions,
+            Self::RunInstances { .. } => ApiAction::RunInstances,
+            Self::DescribeInstances(_) => ApiAction::DescribeInstances,
+            Self::DescribeInstanceStatus(..) => ApiAction::DescribeInstanceStatus,
+            Self::StartInstances(_) => ApiAction::StartInstances,
+            Self::StopInstances(..) => ApiAction::StopInstances,
+            Self::TerminateInstances(_) => ApiAction::TerminateInstances,
+            Self::ModifyInstanceAttribute(..) => ApiAction::ModifyInstanceAttribute,
+            Self::CreateTags(..) => ApiAction::CreateTags,
+            Self::DeleteTags(..) => ApiAction::DeleteTags,
+            Self::DescribeTags(_) => ApiAction::DescribeTags,
+            Self::DescribeSpotInstanceRequests(_) => ApiAction::DescribeSpotInstanceRequests,
+            Self::DescribeRegions(..) => ApiAction::DescribeRegions,
             Self::DryRun(request) => request.action(),
             Self::Queue(call) => call.action(),
             Self::Token(call) => call.action(),
         }
     }
 
-    /// The ids that the call names.
+    /// Returns the ids in the request.
     pub fn ids(&self) -> &[String] {
         match self {
             Self::RunInstances { .. } | Self::Queue(_) | Self::Token(_) => &[],
@@ -152,86 +152,86 @@ impl Request {
     }
 }
 
-/// One instance's line in the answer to a start, stop or terminate.
+/// The state change of an instance in the response to a start, stop or termination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateChange {
-    /// The instance.
-    pub id: InstanceId,
-    /// Its state before the call.
-    pub previous: InstanceState,
-    /// Its state after it.
-    pub current: InstanceState,
+pub struct InstanceStateChange {
+    /// The instance that it is about.
+    pub id: Ec2InstanceId,
+    /// The state before the call.
+    pub previous: Ec2InstanceState,
+    /// The state after the call.
+    pub current: Ec2InstanceState,
 }
 
-/// A part of an answer, and where the next one starts.
+/// A page of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The items.
+pub struct ResultPage<T> {
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Absent on the last page.
+    /// The token of the next page; `None` on the last one.
     pub next_token: Option<String>,
 }
 
-/// The two status checks of an instance, which always agree here (`InstanceStatus` in the API Reference).
+/// The two status checks of an instance, which are always equal here (`InstanceStatus` in the API Reference).
 #[derive(Debug, Clone)]
-pub struct Health {
-    /// The instance.
-    pub instance: Arc<Instance>,
-    /// `initializing`, `ok`, or `not-applicable` when it doesn't run.
+pub struct StatusChecks {
+    /// The instance that it is about.
+    pub instance: Arc<Ec2Instance>,
+    /// `initializing`, `ok`, or `not-applicable` while it isn't running.
     pub status: &'static str,
 }
 
-/// One tag of one resource.
+/// A tag of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagLine {
-    /// The instance that has it.
+    /// The id of the resource.
     pub resource: String,
-    /// Its key.
+    /// The key of the tag.
     pub key: String,
-    /// Its value.
+    /// The value of the tag.
     pub value: String,
 }
 
-/// A region and whether the account can use it.
+/// A region and its opt-in status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionLine {
-    /// Such as `eu-west-1`.
+    /// The name, such as `eu-west-1`.
     pub name: String,
     /// `opt-in-not-required`, `opted-in` or `not-opted-in`.
     pub opt_in: &'static str,
 }
 
-/// What an action answers when it succeeds.
+/// The result of a successful action.
 #[derive(Debug, Clone)]
-pub enum Answer {
-    /// Of `RunInstances`.
-    Launched(Vec<Arc<Instance>>),
-    /// Of `DescribeInstances`.
-    Instances(Page<Arc<Instance>>),
-    /// Of `DescribeInstanceStatus`.
-    Statuses(Page<Health>),
-    /// Of `StartInstances`, `StopInstances` and `TerminateInstances`.
-    Changes(Vec<StateChange>),
-    /// Of the actions that only say that they did it.
+pub enum ApiResponse {
+    /// The result of `RunInstances`.
+    Launched(Vec<Arc<Ec2Instance>>),
+    /// The result of `DescribeInstances`.
+    Instances(ResultPage<Arc<Ec2Instance>>),
+    /// The result of `DescribeInstanceStatus`.
+    Statuses(ResultPage<StatusChecks>),
+    /// The result of `StartInstances`, `StopInstances` and `TerminateInstances`.
+    Changes(Vec<InstanceStateChange>),
+    /// The result of actions without a result.
     Done,
-    /// Of `DescribeTags`.
-    Tags(Page<TagLine>),
-    /// Of `DescribeSpotInstanceRequests`: the instances behind the requests.
-    SpotRequests(Page<Arc<Instance>>),
-    /// Of `DescribeRegions`.
+    /// The result of `DescribeTags`.
+    Tags(ResultPage<TagLine>),
+    /// The result of `DescribeSpotInstanceRequests`: the instances of the requests.
+    SpotRequests(ResultPage<Arc<Ec2Instance>>),
+    /// The result of `DescribeRegions`.
     Regions(Vec<RegionLine>),
-    /// Of `SendMessage`: the message's id.
+    /// The result of `SendMessage`: the message's id.
     Sent(String),
-    /// Of `ReceiveMessage`.
-    Received(Vec<Message>),
-    /// Of SQS's batch actions, entry by entry.
-    Batch(Batch),
-    /// Of `GetQueueUrl`.
+    /// The result of `ReceiveMessage`.
+    Received(Vec<QueueMessage>),
+    /// The result of SQS's batch actions.
+    Batch(BatchResult),
+    /// The result of `GetQueueUrl`.
     QueueUrl(String),
-    /// Of `GetQueueAttributes`.
+    /// The result of `GetQueueAttributes`.
     Counts(QueueCounts),
-    /// Of `AssumeRole`.
+    /// The result of `AssumeRole`.
     Credentials(Credentials),
-    /// Of `GetCallerIdentity`.
-    Identity(Identity),
+    /// The result of `GetCallerIdentity`.
+    Identity(StsIdentity),
 }

@@ -1,13 +1,13 @@
-//! Roles that other accounts may take on, and the temporary credentials that this gives (`AssumeRole`, `GetCallerIdentity` in the
+//! IAM roles that other accounts can assume, and their temporary credentials (`AssumeRole`, `GetCallerIdentity` in the
 //! STS API Reference; *How to use an external ID* in the IAM User Guide).
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use crate::action::Action;
+use crate::action::ApiAction;
 
-/// A role, and who may take it on.
+/// A role and its trust policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
     pub(crate) account: String,
@@ -17,7 +17,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// A role of this account that nobody may take on yet.
+    /// A role of this account that trusts no account yet.
     pub fn new(account: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             account: account.into(),
@@ -27,21 +27,21 @@ impl Role {
         }
     }
 
-    /// Callers of this account may take it on.
+    /// Trusts callers of this account.
     #[must_use]
     pub fn trusting(mut self, account: impl Into<String>) -> Self {
         self.trusts.push(account.into());
         self
     }
 
-    /// Only with this external id.
+    /// Requires this external id.
     #[must_use]
     pub fn external_id(mut self, id: impl Into<String>) -> Self {
         self.external_id = Some(id.into());
         self
     }
 
-    /// The role's resource name.
+    /// The ARN of the role.
     pub fn arn(&self) -> String {
         format!("arn:aws:iam::{}:role/{}", self.account, self.name)
     }
@@ -58,61 +58,61 @@ impl Role {
 /// A call of STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenCall {
-    /// Asks for credentials of a role.
+    /// Requests credentials of a role.
     AssumeRole {
-        /// The role's resource name.
+        /// The ARN of the role.
         role: String,
-        /// The session's name.
+        /// The session name.
         session: String,
-        /// What the role's owner agreed on with the caller.
+        /// The external id.
         external_id: Option<String>,
-        /// For how many seconds.
+        /// The duration in seconds.
         seconds: i64,
     },
-    /// Asks whose credentials these are.
+    /// Gets the identity of the caller.
     Identity,
 }
 
 impl TokenCall {
-    pub(crate) fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> ApiAction {
         match self {
-            Self::AssumeRole { .. } => Action::AssumeRole,
-            Self::Identity => Action::GetCallerIdentity,
+            Self::AssumeRole { .. } => ApiAction::AssumeRole,
+            Self::Identity => ApiAction::GetCallerIdentity,
         }
     }
 }
 
-/// Temporary credentials.
+/// The temporary credentials of an assumed role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// `ASIA` and sixteen characters.
+    /// The access key, `ASIA` and sixteen characters.
     pub key: String,
-    /// The secret, with which nobody checks anything here.
+    /// The secret key, which is not verified.
     pub secret: String,
-    /// What goes along with every call.
+    /// The session token.
     pub token: String,
-    /// When they end, in the model's time: an SDK that compares this with its own clock has to be given the model's.
+    /// The expiry in the model's time: an SDK that compares it with its own clock must use the model's.
     pub expires_at: Timestamp,
-    /// Whose they are.
-    pub identity: Identity,
+    /// The identity of the session.
+    pub identity: StsIdentity,
 }
 
-/// Whose credentials some are.
+/// The identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The account.
+pub struct StsIdentity {
+    /// The account of the caller.
     pub account: String,
-    /// The user's or session's resource name.
+    /// The ARN of the user or session.
     pub arn: String,
-    /// Its unique id.
+    /// The unique id.
     pub id: String,
 }
 
-/// The roles, and the credentials given out.
+/// The roles and issued credentials.
 #[derive(Debug, Default)]
 pub(crate) struct Roles {
     pub(crate) roles: BTreeMap<String, Role>,
-    pub(crate) given: HashMap<String, Credentials>,
+    pub(crate) issued: HashMap<String, Credentials>,
 }
 
 impl Roles {

@@ -1,44 +1,44 @@
-//! A call's way through the service: the edge (faults, credentials, token buckets, permissions), then the action, then the log.
+//! The processing of a call: faults, credentials, token buckets, permissions, then the action, then the log.
 
-use crate::action::{Action, Service};
-use crate::caller::Caller;
+use crate::action::{ApiAction, Service};
+use crate::caller::ApiCaller;
 use crate::error::ApiError;
 use crate::fault::Symptom;
-use crate::ids::{Chance, Home, uuid};
-use crate::instance::Instance;
-use crate::record::{Call, Outcome};
-use crate::request::{Answer, Request};
+use crate::ids::{Home, SeededRandom, uuid};
+use crate::instance::Ec2Instance;
+use crate::record::{RecordedCall, RecordedOutcome};
+use crate::request::{ApiRequest, ApiResponse};
 use crate::role::TokenCall;
-use crate::world::World;
+use crate::world::ModelWorld;
 
-/// What became of a call that came over a wire.
+/// The result of a call over a transport.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// EC2's name for the call.
+    /// The request id.
     pub(crate) request_id: String,
-    /// The account and region that the call was for.
+    /// The addressed account and region.
     pub(crate) home: Home,
-    /// What the service answers, unless it never saw the call.
-    pub(crate) answer: Option<Result<Answer, ApiError>>,
-    /// What happens to the answer on its way.
+    /// The response, unless the request was lost.
+    pub(crate) answer: Option<Result<ApiResponse, ApiError>>,
+    /// The fault to apply to the response.
     pub(crate) symptom: Option<Symptom>,
 }
 
-impl World {
-    /// A call over a wire, where anything can happen to it.
+impl ModelWorld {
+    /// Processes a call over a transport, subject to faults.
     pub(crate) fn receive(
         &mut self,
-        caller: &Caller,
+        caller: &ApiCaller,
         name: &str,
-        request: Result<Request, ApiError>,
+        request: Result<ApiRequest, ApiError>,
     ) -> Reply {
-        let action = Action::named(name);
-        let service = action.map_or(Service::Ec2, Action::service);
+        let action = ApiAction::named(name);
+        let service = action.map_or(Service::Ec2, ApiAction::service);
         let (caller, problem) = self.identify(caller, service);
-        let asked = request.as_ref().ok();
+        let parsed = request.as_ref().ok();
         let symptom = action.and_then(|action| {
             self.faults
-                .strike(&caller.home, action, asked, &mut self.chance)
+                .take_matching(&caller.home, action, parsed, &mut self.chance)
         });
         let mut answer = match &symptom {
             Some(Symptom::Error(error)) => Some(Err(error.clone())),
@@ -50,17 +50,17 @@ impl World {
             }),
         };
         if let (Some(symptom), Some(Ok(answer))) = (&symptom, &mut answer) {
-            symptom.spoil(answer);
+            symptom.alter(answer);
         }
         let outcome = match &answer {
-            None => Outcome::Lost,
-            Some(Ok(_)) => Outcome::Done,
-            Some(Err(error)) => Outcome::Refused(error.code.to_string()),
+            None => RecordedOutcome::Lost,
+            Some(Ok(_)) => RecordedOutcome::Done,
+            Some(Err(error)) => RecordedOutcome::Refused(error.code.to_string()),
         };
         self.received += 1;
-        let mut names = Chance::seeded(!self.seed ^ self.received);
+        let mut names = SeededRandom::seeded(!self.seed ^ self.received);
         let request_id = uuid(names.draw(), names.draw());
-        self.calls.push(Call {
+        self.calls.push(RecordedCall {
             request_id: request_id.clone(),
             name: name.to_owned(),
             home: caller.home.clone(),
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    fn serve(&mut self, caller: &Caller, request: &Request) -> Result<Answer, ApiError> {
+    fn serve(&mut self, caller: &ApiCaller, request: &ApiRequest) -> Result<ApiResponse, ApiError> {
         let home = &caller.home;
         self.access
             .authenticate(caller, request.action().service(), self.now)?;
@@ -86,55 +86,59 @@ impl World {
         self.access
             .authorize(home, request, || self.named(home, request.ids()))?;
         match request {
-            Request::DryRun(_) => Err(ApiError::dry_run()),
-            Request::RunInstances { launch, min, max } => {
-                self.run(home, launch, *min, *max).map(Answer::Launched)
-            }
-            Request::DescribeInstances(query) => {
-                self.describe_instances(home, query).map(Answer::Instances)
-            }
-            Request::DescribeInstanceStatus(query, scope) => self
+            ApiRequest::DryRun(_) => Err(ApiError::dry_run()),
+            ApiRequest::RunInstances { launch, min, max } => self
+                .run(home, launch, *min, *max)
+                .map(ApiResponse::Launched),
+            ApiRequest::DescribeInstances(query) => self
+                .describe_instances(home, query)
+                .map(ApiResponse::Instances),
+            ApiRequest::DescribeInstanceStatus(query, scope) => self
                 .describe_statuses(home, query, *scope)
-                .map(Answer::Statuses),
-            Request::StartInstances(ids) => self.start(home, ids).map(Answer::Changes),
-            Request::StopInstances(ids, mode, patience) => {
-                self.stop(home, ids, *mode, *patience).map(Answer::Changes)
+                .map(ApiResponse::Statuses),
+            ApiRequest::StartInstances(ids) => self.start(home, ids).map(ApiResponse::Changes),
+            ApiRequest::StopInstances(ids, mode, shutdown) => self
+                .stop(home, ids, *mode, *shutdown)
+                .map(ApiResponse::Changes),
+            ApiRequest::TerminateInstances(ids) => {
+                self.terminate(home, ids).map(ApiResponse::Changes)
             }
-            Request::TerminateInstances(ids) => self.terminate(home, ids).map(Answer::Changes),
-            Request::ModifyInstanceAttribute(id, change) => {
-                self.modify(home, id, change).map(|()| Answer::Done)
+            ApiRequest::ModifyInstanceAttribute(id, change) => {
+                self.modify(home, id, change).map(|()| ApiResponse::Done)
             }
-            Request::CreateTags(ids, tags) => {
-                self.create_tags(home, ids, tags).map(|()| Answer::Done)
+            ApiRequest::CreateTags(ids, tags) => self
+                .create_tags(home, ids, tags)
+                .map(|()| ApiResponse::Done),
+            ApiRequest::DeleteTags(ids, tags) => self
+                .delete_tags(home, ids, tags)
+                .map(|()| ApiResponse::Done),
+            ApiRequest::DescribeTags(query) => {
+                self.describe_tags(home, query).map(ApiResponse::Tags)
             }
-            Request::DeleteTags(ids, tags) => {
-                self.delete_tags(home, ids, tags).map(|()| Answer::Done)
+            ApiRequest::DescribeSpotInstanceRequests(query) => self
+                .describe_spot(home, query)
+                .map(ApiResponse::SpotRequests),
+            ApiRequest::DescribeRegions(query, scope) => self
+                .describe_regions(query, *scope)
+                .map(ApiResponse::Regions),
+            ApiRequest::Queue(call) => self.queue_call(home, call),
+            ApiRequest::Token(TokenCall::Identity) => {
+                Ok(ApiResponse::Identity(self.caller_identity(caller)))
             }
-            Request::DescribeTags(query) => self.describe_tags(home, query).map(Answer::Tags),
-            Request::DescribeSpotInstanceRequests(query) => {
-                self.describe_spot(home, query).map(Answer::SpotRequests)
-            }
-            Request::DescribeRegions(query, scope) => {
-                self.describe_regions(query, *scope).map(Answer::Regions)
-            }
-            Request::Queue(call) => self.queue_call(home, call),
-            Request::Token(TokenCall::Identity) => {
-                Ok(Answer::Identity(self.caller_identity(caller)))
-            }
-            Request::Token(TokenCall::AssumeRole {
+            ApiRequest::Token(TokenCall::AssumeRole {
                 role,
                 session,
                 external_id,
                 seconds,
             }) => self
                 .assume_role(caller, role, session, external_id.as_deref(), *seconds)
-                .map(Answer::Credentials),
+                .map(ApiResponse::Credentials),
         }
     }
 
-    /// Those of the ids that exist, for the policy to look at: whether the rest exist is the action's own question.
-    fn named(&self, home: &Home, ids: &[String]) -> Vec<&Instance> {
-        let Some(here) = self.shelf(home) else {
+    /// Returns the instances of the ids that exist, for the permission check; the action itself reports missing ones.
+    fn named(&self, home: &Home, ids: &[String]) -> Vec<&Ec2Instance> {
+        let Some(here) = self.instances_of(home) else {
             return Vec::new();
         };
         ids.iter()

@@ -1,29 +1,33 @@
-//! What SQS does: what becomes of a call to a queue.
+//! The actions of SQS.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::ApiError;
-use crate::ids::{Chance, Home, uuid};
-use crate::queue::{Batch, Entry, Message, Order, Queue, QueueCall, QueueCounts, QueueSettings};
-use crate::request::Answer;
-use crate::world::World;
+use crate::ids::{Home, SeededRandom, uuid};
+use crate::queue::{
+    BatchResult, MessageEntry, QueueAttributes, QueueCall, QueueCounts, QueueMessage, QueueType,
+    SqsQueue,
+};
+use crate::request::ApiResponse;
+use crate::world::ModelWorld;
 
 /// *Message quotas*: "The maximum is 1,048,576 bytes (1 MiB)".
 const MAX_BODY: usize = 1024 * 1024;
-/// `ReceiveMessage` and the batch actions: at most this many messages.
+/// The most messages of `ReceiveMessage` and the batch actions.
 const MAX_MESSAGES: usize = 10;
-/// `ChangeMessageVisibility`: up to twelve hours.
+/// The longest visibility timeout: twelve hours (`ChangeMessageVisibility`).
 const MAX_VISIBILITY: u32 = 43_200;
-/// `SendMessage`: up to a quarter of an hour.
+/// The longest delay: 15 minutes (`SendMessage`).
 const MAX_DELAY: u32 = 900;
-/// *Exactly-once processing*: a deduplication id counts for so long, whatever became of its message.
+/// The lifetime of a deduplication id, independent of its message (*Exactly-once processing*).
 const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
-/// `ReceiveMessage`: the longest of long polls.
+/// The longest wait of a long poll (`ReceiveMessage`).
 const MAX_WAIT: u32 = 20;
 
-/// The address of a queue, as AWS forms it. A client with an endpoint of its own sends it along and talks to the endpoint.
+/// Returns the URL of a queue in AWS's form. A client with a custom endpoint sends it as a parameter and connects to
+/// the endpoint.
 fn url_of(home: &Home, name: &str) -> String {
     format!(
         "https://sqs.{}.amazonaws.com/{}/{name}",
@@ -31,18 +35,18 @@ fn url_of(home: &Home, name: &str) -> String {
     )
 }
 
-impl World {
+impl ModelWorld {
     pub(crate) fn create_queue(
         &mut self,
         home: &Home,
         name: &str,
-        configuration: QueueSettings,
+        configuration: QueueAttributes,
     ) -> String {
         let url = url_of(home, name);
-        let queue = Queue {
+        let queue = SqsQueue {
             home: home.clone(),
             configuration,
-            listening: false,
+            subscribed: false,
             messages: Vec::new(),
             sent: HashMap::new(),
         };
@@ -50,23 +54,23 @@ impl World {
         url
     }
 
-    /// From now on, the queue gets every change of state of its account and region.
-    pub(crate) fn listen(&mut self, url: &str) {
+    /// Sends every state change of the queue's account and region to the queue from now on.
+    pub(crate) fn subscribe_queue(&mut self, url: &str) {
         self.queues
             .get_mut(url)
             .expect("a queue that listens was created")
-            .listening = true;
+            .subscribed = true;
     }
 
-    /// What EC2 tells `EventBridge`, and a rule there the queues.
-    pub(crate) fn tell_queues(&mut self) {
+    /// Sends the last transition to the subscribed queues, like an `EventBridge` rule.
+    pub(crate) fn deliver_to_queues(&mut self) {
         let Some(transition) = self.transitions.last() else {
             return;
         };
         let listeners: Vec<String> = self
             .queues
             .iter()
-            .filter(|(_, queue)| queue.listening && queue.home == *transition.home)
+            .filter(|(_, queue)| queue.subscribed && queue.home == *transition.home)
             .map(|(url, _)| url.clone())
             .collect();
         if listeners.is_empty() {
@@ -79,17 +83,21 @@ impl World {
         }
     }
 
-    /// Everything in a queue, hidden or not.
-    pub(crate) fn messages(&self, url: &str) -> Vec<Message> {
+    /// Returns all messages of a queue, hidden ones included.
+    pub(crate) fn messages(&self, url: &str) -> Vec<QueueMessage> {
         self.queues
             .get(url)
             .map(|queue| queue.messages.clone())
             .unwrap_or_default()
     }
 
-    pub(crate) fn queue_call(&mut self, home: &Home, call: &QueueCall) -> Result<Answer, ApiError> {
+    pub(crate) fn queue_call(
+        &mut self,
+        home: &Home,
+        call: &QueueCall,
+    ) -> Result<ApiResponse, ApiError> {
         match call {
-            QueueCall::Send { url, entry } => self.send(home, url, entry).map(Answer::Sent),
+            QueueCall::Send { url, entry } => self.send(home, url, entry).map(ApiResponse::Sent),
             QueueCall::SendBatch { url, entries } => {
                 let entries = entries.iter().map(|entry| (entry.name.as_str(), entry));
                 self.batch(entries, |world, entry| {
@@ -103,9 +111,9 @@ impl World {
                 wait,
             } => self
                 .receive_messages(home, url, *max, *visibility, *wait)
-                .map(Answer::Received),
+                .map(ApiResponse::Received),
             QueueCall::Delete { url, receipt } => {
-                self.delete(home, url, receipt).map(|()| Answer::Done)
+                self.delete(home, url, receipt).map(|()| ApiResponse::Done)
             }
             QueueCall::DeleteBatch { url, entries } => {
                 let entries = entries
@@ -121,15 +129,15 @@ impl World {
                 seconds,
             } => self
                 .change_visibility(home, url, receipt, *seconds)
-                .map(|()| Answer::Done),
+                .map(|()| ApiResponse::Done),
             QueueCall::Url { name } => {
                 let url = url_of(home, name);
                 self.queue(home, &url)?;
-                Ok(Answer::QueueUrl(url))
+                Ok(ApiResponse::QueueUrl(url))
             }
             QueueCall::Counts { url } => {
                 let now = self.now;
-                Ok(Answer::Counts(self.queue(home, url)?.counts(now)))
+                Ok(ApiResponse::Counts(self.queue(home, url)?.counts(now)))
             }
         }
     }
@@ -138,7 +146,7 @@ impl World {
         &mut self,
         entries: impl ExactSizeIterator<Item = (&'a str, &'a T)>,
         mut each: impl FnMut(&mut Self, &'a T) -> Result<Option<String>, ApiError>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         match entries.len() {
             0 => return Err(ApiError::queue("EmptyBatchRequest")),
             many if many > MAX_MESSAGES => {
@@ -146,17 +154,17 @@ impl World {
             }
             _ => {}
         }
-        let mut batch = Batch::default();
+        let mut batch = BatchResult::default();
         for (name, entry) in entries {
             match each(self, entry) {
                 Ok(id) => batch.done.push((name.to_owned(), id)),
                 Err(error) => batch.failed.push((name.to_owned(), error)),
             }
         }
-        Ok(Answer::Batch(batch))
+        Ok(ApiResponse::Batch(batch))
     }
 
-    fn send(&mut self, home: &Home, url: &str, entry: &Entry) -> Result<String, ApiError> {
+    fn send(&mut self, home: &Home, url: &str, entry: &MessageEntry) -> Result<String, ApiError> {
         self.queue(home, url)?;
         if entry.body.is_empty() {
             return Err(ApiError::missing_parameter("MessageBody"));
@@ -169,7 +177,7 @@ impl World {
         check_range("DelaySeconds", i64::from(entry.delay), 0, MAX_DELAY.into())?;
         let now = self.now;
         let queue = self.queue(home, url)?;
-        if queue.configuration.order == Order::Standard {
+        if queue.configuration.order == QueueType::Standard {
             return Ok(self.put(url, entry.body.clone(), entry.delay));
         }
         let group = entry.group.clone();
@@ -194,14 +202,14 @@ impl World {
         Ok(message)
     }
 
-    /// Adds a message to a queue that exists.
+    /// Adds a message to an existing queue.
     pub(crate) fn put(&mut self, url: &str, body: String, delay: u32) -> String {
         self.sent += 1;
-        let mut names = Chance::seeded(self.seed.rotate_left(32) ^ self.sent);
+        let mut names = SeededRandom::seeded(self.seed.rotate_left(32) ^ self.sent);
         let id = uuid(names.draw(), names.draw());
         let now = self.now;
         let queue = self.queues.get_mut(url).expect("the queue exists");
-        queue.messages.push(Message {
+        queue.messages.push(QueueMessage {
             id: id.clone(),
             body,
             sent_at: now,
@@ -219,7 +227,7 @@ impl World {
         max: i64,
         visibility: Option<u32>,
         wait: u32,
-    ) -> Result<Vec<Message>, ApiError> {
+    ) -> Result<Vec<QueueMessage>, ApiError> {
         check_range("MaxNumberOfMessages", max, 1, 10)?;
         check_range("WaitTimeSeconds", wait.into(), 0, MAX_WAIT.into())?;
         let seconds = visibility.unwrap_or_default();
@@ -236,7 +244,7 @@ impl World {
             .messages
             .retain(|message| now.duration_since(message.sent_at) < configuration.retention);
         if let Some(redrive) = &configuration.redrive {
-            let dead: Vec<Message> = queue
+            let dead: Vec<QueueMessage> = queue
                 .messages
                 .extract_if(.., |message| {
                     message.visible_at <= now && message.receives >= redrive.max_receives
@@ -250,7 +258,7 @@ impl World {
             SignedDuration::from_secs(seconds.into())
         });
         let queue = self.queue(home, url)?;
-        // While one of a group is worked on, the others of it wait.
+        // While a message of a group is in flight, later ones of the group wait.
         let mut busy: HashSet<String> = HashSet::new();
         Ok(queue
             .messages
@@ -274,8 +282,8 @@ impl World {
             .collect())
     }
 
-    /// With the receipt of an earlier time, "the request succeeds, but the message might not be deleted" (`DeleteMessage`):
-    /// here it is not.
+    /// Deletes a message. With an old receipt, "the request succeeds, but the message might not be deleted"
+    /// (`DeleteMessage`): here it is not.
     fn delete(&mut self, home: &Home, url: &str, receipt: &str) -> Result<(), ApiError> {
         check_receipt(receipt)?;
         let queue = self.queue(home, url)?;
@@ -310,8 +318,8 @@ impl World {
         Ok(())
     }
 
-    /// A queue of the caller's own account and region.
-    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut Queue, ApiError> {
+    /// Returns a queue of the caller's account and region.
+    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut SqsQueue, ApiError> {
         self.queues
             .get_mut(url)
             .filter(|queue| queue.home == *home)
@@ -319,9 +327,9 @@ impl World {
     }
 }
 
-impl Queue {
+impl SqsQueue {
     fn counts(&self, now: Timestamp) -> QueueCounts {
-        let count = |wanted: fn(&Message, Timestamp) -> bool| {
+        let count = |wanted: fn(&QueueMessage, Timestamp) -> bool| {
             self.messages
                 .iter()
                 .filter(|message| wanted(message, now))

@@ -1,29 +1,33 @@
-//! What STS does with roles: who a caller is, and the temporary credentials that it gives.
+//! The actions of STS: caller identities and temporary credentials.
 
 use jiff::SignedDuration;
 
-use crate::action::{Action, Service};
-use crate::caller::{Caller, Presented};
+use crate::action::{ApiAction, Service};
+use crate::caller::{ApiCaller, SessionCredentials};
 use crate::error::ApiError;
-use crate::ids::{Chance, Home};
-use crate::role::{Credentials, Identity};
-use crate::world::World;
+use crate::ids::{Home, SeededRandom};
+use crate::role::{Credentials, StsIdentity};
+use crate::world::ModelWorld;
 
-/// `AssumeRole`: from a quarter of an hour to twelve hours.
+/// The allowed session durations of `AssumeRole` in seconds.
 const DURATIONS: std::ops::RangeInclusive<i64> = 900..=43_200;
 
-impl World {
-    /// The caller with the account that its credentials are of, and what is wrong with them, if they are temporary.
-    pub(crate) fn identify(&self, caller: &Caller, service: Service) -> (Caller, Option<ApiError>) {
+impl ModelWorld {
+    /// Resolves temporary credentials to their account; the error is set if they are unknown or expired.
+    pub(crate) fn identify(
+        &self,
+        caller: &ApiCaller,
+        service: Service,
+    ) -> (ApiCaller, Option<ApiError>) {
         let Some(presented) = &caller.session else {
             return (caller.clone(), None);
         };
-        let known = self.roles.given.get(&presented.key);
+        let known = self.roles.issued.get(&presented.key);
         let Some(known) = known.filter(|known| Some(&known.token) == presented.token.as_ref())
         else {
             return (caller.clone(), Some(ApiError::unknown_key(service)));
         };
-        let caller = Caller {
+        let caller = ApiCaller {
             home: Home::new(&known.identity.account, &caller.home.region),
             ..caller.clone()
         };
@@ -37,7 +41,7 @@ impl World {
 
     pub(crate) fn assume_role(
         &mut self,
-        caller: &Caller,
+        caller: &ApiCaller,
         role: &str,
         session: &str,
         external_id: Option<&str>,
@@ -49,38 +53,38 @@ impl World {
                 format!("Value '{seconds}' at 'durationSeconds' failed to satisfy constraint"),
             ));
         }
-        // A role that doesn't exist is refused in the same words: nobody is told which roles there are.
+        // A missing role gets the same error as a denied one, as on AWS.
         let known = self
             .roles
             .roles
             .get(role)
             .filter(|known| known.admits(&caller.home.account, external_id))
-            .ok_or_else(|| ApiError::access_denied(&caller.home, Action::AssumeRole, role))?;
-        let mut names = Chance::seeded(self.seed ^ self.received.rotate_left(48));
+            .ok_or_else(|| ApiError::access_denied(&caller.home, ApiAction::AssumeRole, role))?;
+        let mut names = SeededRandom::seeded(self.seed ^ self.received.rotate_left(48));
         let (one, two) = (names.draw(), names.draw());
         let (account, name) = (&known.account, &known.name);
         let credentials = Credentials {
-            key: format!("{}{one:016X}", Presented::PREFIX),
+            key: format!("{}{one:016X}", SessionCredentials::PREFIX),
             secret: format!("{two:016x}{one:016x}"),
             token: format!("{one:016x}{two:016x}"),
             expires_at: self.now + SignedDuration::from_secs(seconds),
-            identity: Identity {
+            identity: StsIdentity {
                 account: account.clone(),
                 arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
                 id: format!("AROA{two:016X}:{session}"),
             },
         };
         self.roles
-            .given
+            .issued
             .insert(credentials.key.clone(), credentials.clone());
         Ok(credentials)
     }
 
-    pub(crate) fn caller_identity(&self, caller: &Caller) -> Identity {
+    pub(crate) fn caller_identity(&self, caller: &ApiCaller) -> StsIdentity {
         let session = caller.session.as_ref();
-        match session.and_then(|presented| self.roles.given.get(&presented.key)) {
+        match session.and_then(|presented| self.roles.issued.get(&presented.key)) {
             Some(known) => known.identity.clone(),
-            None => Identity {
+            None => StsIdentity {
                 account: caller.home.account.clone(),
                 arn: format!("arn:aws:iam::{}:user/curfew", caller.home.account),
                 id: format!("AIDA{}CURF", caller.home.account),

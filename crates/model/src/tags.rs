@@ -1,21 +1,21 @@
-//! Writing tags, under the rules of *Tag your Amazon EC2 resources* (EC2 User Guide): 50 per resource without counting AWS's own,
-//! keys of 1 to 128 and values of up to 256 characters, and nothing that begins with `aws:`.
+//! The tag actions, under the rules of *Tag your Amazon EC2 resources* (EC2 User Guide): 50 per resource without AWS's
+//! own, keys of 1 to 128 and values of up to 256 characters, and no `aws:` prefix.
 
 use std::collections::HashSet;
 
 use crate::error::ApiError;
-use crate::ids::{Home, InstanceId};
+use crate::ids::{Ec2InstanceId, Home};
 use crate::lifecycle::MAX_IDS;
-use crate::world::World;
+use crate::world::ModelWorld;
 
-/// How many tags of its own a resource can have.
+/// The most user tags of a resource.
 const MAX_TAGS: usize = 50;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
 const RESERVED: &str = "aws:";
 
-impl World {
-    /// `CreateTags`: adds or overwrites, on all the resources or on none.
+impl ModelWorld {
+    /// `CreateTags`: adds or overwrites tags on all the resources or on none.
     pub(crate) fn create_tags(
         &mut self,
         home: &Home,
@@ -55,8 +55,7 @@ impl World {
         Ok(())
     }
 
-    /// `DeleteTags`: a key without a value goes whatever its value is; a key with one, only if it has that value; no key at
-    /// all means every tag that isn't AWS's.
+    /// `DeleteTags`: removes by key with any value, or by key and value; without keys, removes every user tag.
     pub(crate) fn delete_tags(
         &mut self,
         home: &Home,
@@ -83,7 +82,7 @@ impl World {
         Ok(())
     }
 
-    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<InstanceId>, ApiError> {
+    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<Ec2InstanceId>, ApiError> {
         match resources.len() {
             0 => return Err(ApiError::missing_parameter("ResourceId")),
             many if many > MAX_IDS => {
@@ -95,7 +94,7 @@ impl World {
         }
         if let Some(bad) = resources
             .iter()
-            .find(|id| id.parse::<InstanceId>().is_err())
+            .find(|id| id.parse::<Ec2InstanceId>().is_err())
         {
             return Err(ApiError::client(
                 "InvalidID",

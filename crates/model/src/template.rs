@@ -1,35 +1,35 @@
-//! What a CloudFormation template says of its roles, as CloudFormation would hand it to IAM. Only what our templates use is known;
-//! anything else ends the test.
+//! Resolves the IAM roles of a CloudFormation template. Supports only what Curfew's templates use; anything else
+//! panics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use serde_yaml_ng::Value as Yaml;
 
-/// A template, deployed in a place with some parameters.
+/// A template with its parameters and deployment region.
 #[derive(Debug, Clone)]
 pub struct Template {
     body: Yaml,
     parameters: BTreeMap<String, String>,
 }
 
-/// A role of a template, its policies as IAM gets them.
+/// A role of a template with resolved policies.
 #[derive(Debug, Clone)]
 pub struct TemplateRole {
     /// The policy documents.
     pub policies: Vec<Value>,
-    /// The ARN of the policy that bounds them.
+    /// The ARN of the permissions boundary.
     pub boundary: Option<String>,
-    /// Who may assume it.
+    /// The trust policy.
     pub trust: Value,
 }
 
 impl Template {
-    /// The account that templates are deployed into here.
+    /// The account of all deployments.
     pub const ACCOUNT: &str = "000000000000";
 
-    /// Reads a template, to be deployed as the stack `curfew` into account [`ACCOUNT`](Self::ACCOUNT) and this region, with its
-    /// parameters' defaults.
+    /// Reads a template, deployed as stack `curfew` into account [`ACCOUNT`](Self::ACCOUNT) and this region, with
+    /// default parameters.
     pub fn read(text: &str, region: &str) -> Self {
         let body: Yaml = serde_yaml_ng::from_str(text).expect("a template is YAML");
         let pseudo = [
@@ -51,7 +51,7 @@ impl Template {
         Self { body, parameters }
     }
 
-    /// The same with another value of a parameter that it declares.
+    /// Sets the value of a declared parameter.
     #[must_use]
     pub fn with(mut self, parameter: &str, value: &str) -> Self {
         let declared = &self.body["Parameters"][parameter];
@@ -61,14 +61,14 @@ impl Template {
         self
     }
 
-    /// The types of its resources, such as `AWS::IAM::Role`.
+    /// Returns the types of its resources, such as `AWS::IAM::Role`.
     pub fn resource_types(&self) -> BTreeSet<String> {
         entries(&self.body["Resources"])
             .map(|(_, resource)| scalar(&resource["Type"]).expect("a resource has a type"))
             .collect()
     }
 
-    /// The role of this name in the template.
+    /// Returns the role with this logical id.
     pub fn role(&self, name: &str) -> TemplateRole {
         let properties = &self.body["Resources"][name]["Properties"];
         let resolved = |key: &str| self.resolve(&properties[key]).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Template {
         }
     }
 
-    /// A value with its functions carried out; none for `AWS::NoValue`.
+    /// Evaluates the functions in a value; `None` for `AWS::NoValue`.
     fn resolve(&self, value: &Yaml) -> Option<Value> {
         Some(match value {
             Yaml::Tagged(tagged) => {
@@ -128,18 +128,18 @@ impl Template {
         }
     }
 
-    /// Whether a condition of the template holds.
+    /// Evaluates a condition of the template.
     fn holds(&self, name: &str) -> bool {
-        self.judge(&self.body["Conditions"][name])
+        self.evaluate(&self.body["Conditions"][name])
     }
 
-    fn judge(&self, condition: &Yaml) -> bool {
+    fn evaluate(&self, condition: &Yaml) -> bool {
         let Yaml::Tagged(tagged) = condition else {
             panic!("a condition is a function: {condition:?}");
         };
         match tagged.tag.to_string().as_str() {
             "!Equals" => self.resolve(&tagged.value[0]) == self.resolve(&tagged.value[1]),
-            "!Not" => !self.judge(&tagged.value[0]),
+            "!Not" => !self.evaluate(&tagged.value[0]),
             other => panic!("the condition {other} is not known here"),
         }
     }
@@ -151,7 +151,7 @@ impl Template {
             .clone()
     }
 
-    /// `${Name}` in a text, once: what stands in a value is not looked at again.
+    /// Replaces `${Name}` in a text; replaced values are not expanded again.
     fn substitute(&self, text: &str) -> String {
         let mut done = String::new();
         let mut rest = text;
@@ -192,13 +192,13 @@ impl Template {
 }
 
 impl TemplateRole {
-    /// The actions that it grants, such as `ec2:StopInstances`. A wildcard among them ends the test.
+    /// Returns the granted actions, such as `ec2:StopInstances`. Panics on a wildcard.
     pub fn grants(&self) -> BTreeSet<String> {
         self.policies.iter().flat_map(actions_of).collect()
     }
 }
 
-/// The actions that a policy grants. A wildcard among them ends the test.
+/// Returns the actions that a policy grants. Panics on a wildcard.
 pub fn actions_of(policy: &Value) -> BTreeSet<String> {
     let mut actions = BTreeSet::new();
     for statement in listed(&policy["Statement"]) {
@@ -212,7 +212,7 @@ pub fn actions_of(policy: &Value) -> BTreeSet<String> {
     actions
 }
 
-/// IAM takes one where it takes several.
+/// IAM accepts a single value in the place of a list.
 fn listed(value: &Value) -> &[Value] {
     match value {
         Value::Array(several) => several,
@@ -220,7 +220,7 @@ fn listed(value: &Value) -> &[Value] {
     }
 }
 
-/// IAM takes a policy as a text, too.
+/// IAM accepts a policy as a string too.
 fn document(value: &Value) -> Value {
     match value {
         Value::String(text) => serde_json::from_str(text).expect("a policy is JSON"),

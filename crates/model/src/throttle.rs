@@ -1,101 +1,105 @@
-//! EC2's two kinds of token bucket, with the figures of *Request throttling for the Amazon EC2 API* (EC2 Developer Guide):
-//! one token per request for each action, and for the actions that move instances one token per instance besides. Buckets are
-//! per account and region; the page calls both figures adjustable, so they are values here.
+//! EC2's two kinds of token bucket, with the figures of *Request throttling for the Amazon EC2 API* (EC2 Developer
+//! Guide): one token per request for each action, and additionally one token per instance for the actions that change
+//! instances. Buckets are per account and region; both figures are adjustable at AWS, so they are values here.
 //!
-//! The page gives some actions figures of their own, which a reader of its table of categories misses: `StartInstances` may be
-//! called 5 times at once and twice a second after that, not 50 and 5 times as other mutating actions.
+//! Some actions have their own figures, which are not in the page's table of categories: `StartInstances` has a burst
+//! of 5 and 2 per second, not the 50 and 5 of other mutating actions.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::action::Action;
+use crate::action::ApiAction;
 use crate::error::ApiError;
 use crate::ids::Home;
-use crate::request::{Query, Request};
+use crate::request::{ApiRequest, DescribeQuery};
 
-/// The size of a bucket and how many tokens come back each second.
+/// The capacity and refill rate of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
-    /// How many tokens it holds at most, and at first.
+pub struct TokenBucket {
+    /// The maximum and initial number of tokens.
     pub capacity: u32,
-    /// How many come back per second.
+    /// The tokens added per second.
     pub refill: u32,
 }
 
-impl Bucket {
-    /// A bucket from its two figures.
+impl TokenBucket {
+    /// Creates a bucket.
     pub const fn new(capacity: u32, refill: u32) -> Self {
         Self { capacity, refill }
     }
 }
 
-/// Which figures are in force.
+/// The figures of the buckets.
 #[derive(Debug, Clone, Default)]
 pub struct Throttling {
-    requests: HashMap<Action, Bucket>,
-    resources: HashMap<Action, Bucket>,
+    requests: HashMap<ApiAction, TokenBucket>,
+    resources: HashMap<ApiAction, TokenBucket>,
 }
 
 impl Throttling {
-    /// AWS's published figures.
+    /// Returns AWS's published figures.
     pub fn published() -> Self {
         Self::default()
     }
 
-    /// Another bucket for this action's requests, such as a raised limit.
+    /// Sets the request bucket of an action, such as a raised limit.
     #[must_use]
-    pub fn requests(mut self, action: Action, bucket: Bucket) -> Self {
+    pub fn requests(mut self, action: ApiAction, bucket: TokenBucket) -> Self {
         self.requests.insert(action, bucket);
         self
     }
 
-    /// Another bucket for the instances that this action moves.
+    /// Sets the resource bucket of an action.
     #[must_use]
-    pub fn resources(mut self, action: Action, bucket: Bucket) -> Self {
+    pub fn resources(mut self, action: ApiAction, bucket: TokenBucket) -> Self {
         self.resources.insert(action, bucket);
         self
     }
 
-    /// None for the other services, which the page says nothing of.
-    fn request_bucket(&self, action: Action, breadth: Breadth) -> Option<Bucket> {
+    /// Returns the request bucket; `None` for other services, which the page does not cover.
+    fn request_bucket(&self, action: ApiAction, breadth: Breadth) -> Option<TokenBucket> {
         if let Some(bucket) = self.requests.get(&action) {
             return Some(*bucket);
         }
         Some(match action {
-            Action::DescribeInstances
-            | Action::DescribeInstanceStatus
-            | Action::DescribeSpotInstanceRequests
+            ApiAction::DescribeInstances
+            | ApiAction::DescribeInstanceStatus
+            | ApiAction::DescribeSpotInstanceRequests
                 if breadth == Breadth::Everything =>
             {
-                Bucket::new(50, 10)
+                TokenBucket::new(50, 10)
             }
-            Action::DescribeInstances
-            | Action::DescribeInstanceStatus
-            | Action::DescribeSpotInstanceRequests
-            | Action::DescribeTags
-            | Action::DescribeRegions => Bucket::new(100, 20),
-            Action::StopInstances | Action::ModifyInstanceAttribute => Bucket::new(50, 5),
-            Action::StartInstances | Action::RunInstances => Bucket::new(5, 2),
-            Action::TerminateInstances => Bucket::new(100, 5),
-            Action::CreateTags | Action::DeleteTags => Bucket::new(100, 10),
+            ApiAction::DescribeInstances
+            | ApiAction::DescribeInstanceStatus
+            | ApiAction::DescribeSpotInstanceRequests
+            | ApiAction::DescribeTags
+            | ApiAction::DescribeRegions => TokenBucket::new(100, 20),
+            ApiAction::StopInstances | ApiAction::ModifyInstanceAttribute => {
+                TokenBucket::new(50, 5)
+            }
+            ApiAction::StartInstances | ApiAction::RunInstances => TokenBucket::new(5, 2),
+            ApiAction::TerminateInstances => TokenBucket::new(100, 5),
+            ApiAction::CreateTags | ApiAction::DeleteTags => TokenBucket::new(100, 10),
             _ => return None,
         })
     }
 
-    fn resource_bucket(&self, action: Action) -> Option<Bucket> {
+    fn resource_bucket(&self, action: ApiAction) -> Option<TokenBucket> {
         if let Some(bucket) = self.resources.get(&action) {
             return Some(*bucket);
         }
         match action {
-            Action::StartInstances | Action::RunInstances => Some(Bucket::new(1000, 2)),
-            Action::StopInstances | Action::TerminateInstances => Some(Bucket::new(1000, 20)),
+            ApiAction::StartInstances | ApiAction::RunInstances => Some(TokenBucket::new(1000, 2)),
+            ApiAction::StopInstances | ApiAction::TerminateInstances => {
+                Some(TokenBucket::new(1000, 20))
+            }
             _ => None,
         }
     }
 }
 
-/// Whether a describe says what it wants: neither filters nor pages take from a smaller bucket.
+/// Whether a describe is unfiltered and unpaged, which uses a smaller bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Breadth {
     Everything,
@@ -103,53 +107,53 @@ enum Breadth {
 }
 
 impl Breadth {
-    fn of(request: &Request) -> Self {
+    fn of(request: &ApiRequest) -> Self {
         match request {
-            Request::DescribeInstances(query)
-            | Request::DescribeInstanceStatus(query, _)
-            | Request::DescribeSpotInstanceRequests(query)
+            ApiRequest::DescribeInstances(query)
+            | ApiRequest::DescribeInstanceStatus(query, _)
+            | ApiRequest::DescribeSpotInstanceRequests(query)
                 if is_everything(query) =>
             {
                 Self::Everything
             }
-            Request::DryRun(request) => Self::of(request),
+            ApiRequest::DryRun(request) => Self::of(request),
             _ => Self::Selected,
         }
     }
 }
 
-fn is_everything(query: &Query) -> bool {
+fn is_everything(query: &DescribeQuery) -> bool {
     query.ids.is_empty()
         && query.filters.is_empty()
         && query.max_results.is_none()
         && query.next_token.is_none()
 }
 
-/// The buckets that are in use.
+/// The buckets in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Throttle {
     figures: Throttling,
-    requests: HashMap<(Home, Action, Breadth), Level>,
-    resources: HashMap<(Home, Action), Level>,
+    requests: HashMap<(Home, ApiAction, Breadth), BucketLevel>,
+    resources: HashMap<(Home, ApiAction), BucketLevel>,
 }
 
-/// Tokens in thousandths, so that a rate per second is the same number per millisecond.
+/// The level in thousandths of a token, so that a rate per second is the same number per millisecond.
 #[derive(Debug, Clone, Copy)]
-struct Level {
+struct BucketLevel {
     thousandths: i64,
     at: Timestamp,
 }
 
-impl Level {
-    fn full(bucket: Bucket, at: Timestamp) -> Self {
+impl BucketLevel {
+    fn full(bucket: TokenBucket, at: Timestamp) -> Self {
         Self {
             thousandths: i64::from(bucket.capacity) * 1000,
             at,
         }
     }
 
-    /// Takes the tokens when all of them are there, else none.
-    fn take(&mut self, bucket: Bucket, tokens: usize, now: Timestamp) -> bool {
+    /// Takes the tokens if enough are left, else none.
+    fn take(&mut self, bucket: TokenBucket, tokens: usize, now: Timestamp) -> bool {
         let waited = (now.as_millisecond() - self.at.as_millisecond()).max(0);
         let refilled = waited
             .saturating_mul(i64::from(bucket.refill))
@@ -176,12 +180,12 @@ impl Throttle {
         }
     }
 
-    /// Takes a call's tokens, or refuses it. A refused call has still used its request token up; AWS doesn't say whether a
-    /// call that is refused for another reason afterwards gets its tokens back, and here it doesn't.
+    /// Takes a call's tokens, or refuses the call. A refused call has used its request token; whether AWS returns the
+    /// tokens of a call that fails later is undocumented, and here it does not.
     pub(crate) fn admit(
         &mut self,
         home: &Home,
-        request: &Request,
+        request: &ApiRequest,
         now: Timestamp,
     ) -> Result<(), ApiError> {
         let action = request.action();
@@ -192,7 +196,7 @@ impl Throttle {
         let level = self
             .requests
             .entry((home.clone(), action, breadth))
-            .or_insert_with(|| Level::full(bucket, now));
+            .or_insert_with(|| BucketLevel::full(bucket, now));
         if !level.take(bucket, 1, now) {
             return Err(ApiError::throttled(home, action, "request"));
         }
@@ -200,13 +204,13 @@ impl Throttle {
             return Ok(());
         };
         let instances = match request {
-            Request::RunInstances { max, .. } => usize::try_from(*max).unwrap_or(usize::MAX),
+            ApiRequest::RunInstances { max, .. } => usize::try_from(*max).unwrap_or(usize::MAX),
             request => request.ids().len(),
         };
         let level = self
             .resources
             .entry((home.clone(), action))
-            .or_insert_with(|| Level::full(bucket, now));
+            .or_insert_with(|| BucketLevel::full(bucket, now));
         if level.take(bucket, instances, now) {
             Ok(())
         } else {

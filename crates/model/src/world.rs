@@ -1,4 +1,4 @@
-//! Everything that exists, and the passing of time over it. One thread at a time; no clock, no I/O.
+//! The state of the model and its changes over time. Single-threaded; no clock, no I/O.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -7,34 +7,37 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::access::Access;
 use crate::error::ApiError;
-use crate::fault::Faults;
-use crate::ids::{Chance, Home, InstanceId};
-use crate::instance::{Instance, InstanceState, Pool, SpotKind, SpotRequest, StateReason};
+use crate::fault::ActiveFaults;
+use crate::ids::{Ec2InstanceId, Home, SeededRandom};
+use crate::instance::{
+    Ec2Instance, Ec2InstanceState, Ec2StateReason, ModelCapacityPool, SpotKind, SpotRequest,
+};
 use crate::launch::Launch;
-use crate::queue::Queues;
-use crate::record::{Call, Transition};
+use crate::queue::SqsQueues;
+use crate::record::{RecordedCall, StateTransition};
 use crate::role::Roles;
 use crate::throttle::Throttle;
 
-/// How long instances take. The defaults are what small Linux instances are commonly seen to need; AWS promises none of them,
-/// except the hour for which a terminated instance stays visible (`TerminateInstances`, API Reference).
+/// The durations of state changes. The defaults are typical of small Linux instances; AWS guarantees none of them,
+/// except the hour for which a terminated instance remains visible (`TerminateInstances`, API Reference).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Durations {
     /// From `pending` to `running`.
     pub pending: SignedDuration,
     /// From `stopping` to `stopped`.
     pub stopping: SignedDuration,
-    /// The same when hibernating: memory has to be written out.
+    /// From `stopping` to `stopped` with hibernation, which writes memory to disk.
     pub hibernating: SignedDuration,
-    /// The same when forced.
+    /// From `stopping` to `stopped` with force.
     pub forced: SignedDuration,
     /// From `shutting-down` to `terminated`.
     pub shutting_down: SignedDuration,
-    /// From `terminated` to gone.
+    /// From `terminated` to removal.
     pub visible: SignedDuration,
-    /// How long status checks of a running instance say `initializing`.
+    /// The time for which status checks of a running instance are `initializing`.
     pub checking: SignedDuration,
-    /// How long after its start an instance refuses to hibernate (*Troubleshoot hibernation*: "about two minutes for Linux").
+    /// The time after a start during which an instance refuses to hibernate (*Troubleshoot hibernation*: "about two
+    /// minutes for Linux").
     pub hibernation_ready: SignedDuration,
 }
 
@@ -53,93 +56,93 @@ impl Default for Durations {
     }
 }
 
-/// Instances of one account and region, by id: the order of pages.
-pub(crate) type Shelf = BTreeMap<InstanceId, Arc<Instance>>;
+/// The instances of one account and region by id, the order of pages.
+pub(crate) type InstancesById = BTreeMap<Ec2InstanceId, Arc<Ec2Instance>>;
 
-/// A change that time will bring.
+/// A change scheduled for later.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum ScheduledChange {
     Settle {
-        to: InstanceState,
-        reason: Option<StateReason>,
+        to: Ec2InstanceState,
+        reason: Option<Ec2StateReason>,
     },
     Vanish,
 }
 
-/// What becomes of `LaunchTime` and `StateTransitionReason`.
+/// Whether `LaunchTime` and `StateTransitionReason` are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dates {
-    /// Both are kept, as AWS does.
+pub(crate) enum DateRecording {
+    /// Both are recorded, as on AWS.
     Kept,
-    /// The one never moves and the other is empty, as on the embedded emulator.
+    /// `LaunchTime` never changes and the reason is empty, as on the embedded emulator.
     Missing,
 }
 
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct ModelWorld {
     pub(crate) now: Timestamp,
     pub(crate) seed: u64,
-    pub(crate) chance: Chance,
+    pub(crate) chance: SeededRandom,
     pub(crate) durations: Durations,
     pub(crate) access: Access,
-    pub(crate) faults: Faults,
+    pub(crate) faults: ActiveFaults,
     pub(crate) throttle: Option<Throttle>,
-    pub(crate) calls: Vec<Call>,
-    /// How many calls there have been, forgotten ones too.
+    pub(crate) calls: Vec<RecordedCall>,
+    /// The number of calls, cleared ones included.
     pub(crate) received: u64,
-    pub(crate) transitions: Vec<Transition>,
-    /// How many transitions have had their event taken.
+    pub(crate) transitions: Vec<StateTransition>,
+    /// The number of transitions returned by `drain_events`.
     pub(crate) drained: usize,
-    pub(crate) queues: Queues,
-    /// How many messages have been sent.
+    pub(crate) queues: SqsQueues,
+    /// The number of messages sent.
     pub(crate) sent: u64,
     pub(crate) roles: Roles,
-    /// Free places, where they are limited.
-    pub(crate) room: HashMap<Pool, u32>,
-    /// What the next starts of an instance come to after they were accepted.
-    pub(crate) failing_starts: HashMap<InstanceId, VecDeque<StateReason>>,
-    /// Instances whose next stop doesn't end by itself.
-    pub(crate) stuck: Vec<InstanceId>,
-    /// How long single instances take, where that differs.
-    pub(crate) paces: HashMap<InstanceId, Durations>,
-    /// Whether starts and stops are dated.
-    pub(crate) dates: Dates,
-    homes: HashMap<InstanceId, Arc<Home>>,
-    shelves: BTreeMap<Home, Shelf>,
-    due: BTreeMap<(Timestamp, u64), (InstanceId, Due)>,
+    /// Free capacity, where it is limited.
+    pub(crate) free_capacity: HashMap<ModelCapacityPool, u32>,
+    /// The failures of the next starts of an instance, after they are accepted.
+    pub(crate) failing_starts: HashMap<Ec2InstanceId, VecDeque<Ec2StateReason>>,
+    /// Instances whose next stop hangs.
+    pub(crate) stuck: Vec<Ec2InstanceId>,
+    /// The durations of single instances, where they differ.
+    pub(crate) durations_by_instance: HashMap<Ec2InstanceId, Durations>,
+    /// Whether dates of starts and stops are recorded.
+    pub(crate) dates: DateRecording,
+    homes: HashMap<Ec2InstanceId, Arc<Home>>,
+    instances_by_home: BTreeMap<Home, InstancesById>,
+    due: BTreeMap<(Timestamp, u64), (Ec2InstanceId, ScheduledChange)>,
     scheduled: u64,
 }
 
-impl World {
+impl ModelWorld {
     pub(crate) fn new(now: Timestamp, seed: u64) -> Self {
         Self {
             now,
             seed,
-            chance: Chance::seeded(seed),
+            chance: SeededRandom::seeded(seed),
             durations: Durations::default(),
             access: Access::open(),
-            faults: Faults::default(),
+            faults: ActiveFaults::default(),
             throttle: None,
             calls: Vec::new(),
             received: 0,
             transitions: Vec::new(),
             drained: 0,
-            queues: Queues::new(),
+            queues: SqsQueues::new(),
             sent: 0,
             roles: Roles::default(),
-            room: HashMap::new(),
+            free_capacity: HashMap::new(),
             failing_starts: HashMap::new(),
             stuck: Vec::new(),
-            paces: HashMap::new(),
-            dates: Dates::Kept,
+            durations_by_instance: HashMap::new(),
+            dates: DateRecording::Kept,
             homes: HashMap::new(),
-            shelves: BTreeMap::new(),
+            instances_by_home: BTreeMap::new(),
             due: BTreeMap::new(),
             scheduled: 0,
         }
     }
 
-    /// Lets time pass up to `then`: what falls due on the way happens at its own instant, in order.
+    /// Advances time to `then`; each scheduled change happens at its own instant, in order.
     pub(crate) fn pass(&mut self, then: Timestamp) {
         while let Some(first) = self.due.first_entry()
             && first.key().0 <= then
@@ -147,53 +150,58 @@ impl World {
             let ((at, number), (id, due)) = first.remove_entry();
             self.now = at;
             match due {
-                Due::Vanish => self.remove(&id),
-                Due::Settle { to, reason }
-                    if self.find(&id).is_some_and(|it| it.settles == number) =>
+                ScheduledChange::Vanish => self.remove(&id),
+                ScheduledChange::Settle { to, reason }
+                    if self
+                        .find(&id)
+                        .is_some_and(|it| it.scheduled_change == number) =>
                 {
                     if let Some(reason) = reason {
-                        self.note(&id, reason);
+                        self.record_reason(&id, reason);
                     }
-                    self.enter(&id, to);
+                    self.enter_state(&id, to);
                 }
-                Due::Settle { .. } => {}
+                ScheduledChange::Settle { .. } => {}
             }
         }
         self.now = then;
     }
 
-    /// The instant of the next change that time will bring.
+    /// Returns the instant of the next scheduled change.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.due.keys().next().map(|(at, _)| *at)
     }
 
-    /// How long the instance takes.
-    pub(crate) fn durations_of(&self, id: &InstanceId) -> Durations {
-        self.paces.get(id).copied().unwrap_or(self.durations)
+    /// Returns the durations of an instance.
+    pub(crate) fn durations_of(&self, id: &Ec2InstanceId) -> Durations {
+        self.durations_by_instance
+            .get(id)
+            .copied()
+            .unwrap_or(self.durations)
     }
 
-    /// Schedules an instance's next state; whatever was scheduled before is off.
-    pub(crate) fn settle(
+    /// Schedules an instance's next state and cancels the previous schedule.
+    pub(crate) fn schedule_state(
         &mut self,
-        id: &InstanceId,
+        id: &Ec2InstanceId,
         after: SignedDuration,
-        to: InstanceState,
-        reason: Option<StateReason>,
+        to: Ec2InstanceState,
+        reason: Option<Ec2StateReason>,
     ) {
-        let number = self.schedule(id, after, Due::Settle { to, reason });
-        self.change(id).settles = number;
+        let number = self.schedule(id, after, ScheduledChange::Settle { to, reason });
+        self.change(id).scheduled_change = number;
     }
 
-    fn schedule(&mut self, id: &InstanceId, after: SignedDuration, due: Due) -> u64 {
+    fn schedule(&mut self, id: &Ec2InstanceId, after: SignedDuration, due: ScheduledChange) -> u64 {
         self.scheduled += 1;
         self.due
             .insert((self.now + after, self.scheduled), (id.clone(), due));
         self.scheduled
     }
 
-    /// Moves an instance to a state and does what goes with it: the record, the room it takes, its Spot request.
-    pub(crate) fn enter(&mut self, id: &InstanceId, to: InstanceState) {
-        let limited = !self.room.is_empty();
+    /// Changes an instance's state, and with it the record, capacity and Spot request.
+    pub(crate) fn enter_state(&mut self, id: &Ec2InstanceId, to: Ec2InstanceState) {
+        let limited = !self.free_capacity.is_empty();
         let now = self.now;
         let instance = self.change(id);
         let from = instance.state;
@@ -202,42 +210,42 @@ impl World {
             .as_ref()
             .is_some_and(|reason| reason.code.starts_with("Server.Spot"));
         instance.state = to;
-        instance.running_since = (to == InstanceState::Running).then_some(now);
-        instance.ever_ran |= to == InstanceState::Running;
+        instance.running_since = (to == Ec2InstanceState::Running).then_some(now);
+        instance.ever_ran |= to == Ec2InstanceState::Running;
         if let Some(spot) = &mut instance.spot {
             (spot.state, spot.status) = match to {
-                InstanceState::Stopped if taken => ("open", "instance-stopped-no-capacity"),
+                Ec2InstanceState::Stopped if taken => ("open", "instance-stopped-no-capacity"),
                 _ => spot_status(spot.kind, to),
             };
         }
         let home = Arc::clone(&instance.home);
-        // Mostly nothing is limited, and then a fleet that moves need not be named.
+        // The pool is computed only if any capacity is limited, to save time for large fleets.
         let pool = limited.then(|| instance.pool());
-        if let Some(free) = pool.and_then(|pool| self.room.get_mut(&pool)) {
+        if let Some(free) = pool.and_then(|pool| self.free_capacity.get_mut(&pool)) {
             match (occupies(from), occupies(to)) {
                 (false, true) => *free = free.saturating_sub(1),
                 (true, false) => *free += 1,
                 _ => {}
             }
         }
-        self.transitions.push(Transition {
+        self.transitions.push(StateTransition {
             instance: id.clone(),
             home,
             from: Some(from),
             to,
             at: now,
         });
-        self.tell_queues();
-        if to == InstanceState::Terminated {
-            self.schedule(id, self.durations_of(id).visible, Due::Vanish);
+        self.deliver_to_queues();
+        if to == Ec2InstanceState::Terminated {
+            self.schedule(id, self.durations_of(id).visible, ScheduledChange::Vanish);
         }
     }
 
-    /// Records why, in both of EC2's forms.
-    pub(crate) fn note(&mut self, id: &InstanceId, reason: StateReason) {
+    /// Records the reason in both of EC2's forms.
+    pub(crate) fn record_reason(&mut self, id: &Ec2InstanceId, reason: Ec2StateReason) {
         let (now, dates) = (self.now, self.dates);
         let instance = self.change(id);
-        instance.transition_reason = if dates == Dates::Missing {
+        instance.transition_reason = if dates == DateRecording::Missing {
             String::new()
         } else if reason.code.starts_with("Client.UserInitiated") {
             format!("User initiated ({})", now.strftime("%Y-%m-%d %H:%M:%S GMT"))
@@ -247,12 +255,12 @@ impl World {
         instance.state_reason = Some(reason);
     }
 
-    /// Puts an instance into the world as a test describes it, without a trace of how it came there.
-    pub(crate) fn place(&mut self, launch: Launch, reservation: Option<Arc<str>>) -> InstanceId {
+    /// Adds an instance as a test describes it, without a record of its launch.
+    pub(crate) fn place(&mut self, launch: Launch, reservation: Option<Arc<str>>) -> Ec2InstanceId {
         let number = self.chance.draw();
-        let id = InstanceId::numbered(number);
+        let id = Ec2InstanceId::numbered(number);
         let at = launch.launched_at.unwrap_or(self.now);
-        let running = launch.state == InstanceState::Running;
+        let running = launch.state == Ec2InstanceState::Running;
         let spot = launch.spot.map(|kind| {
             let (state, status) = spot_status(kind, launch.state);
             SpotRequest {
@@ -267,14 +275,14 @@ impl World {
             }
         });
         let home = match self
-            .shelves
+            .instances_by_home
             .get(&launch.home)
             .and_then(|s| s.values().next())
         {
             Some(neighbour) => Arc::clone(&neighbour.home),
             None => Arc::new(launch.home.clone()),
         };
-        let instance = Instance {
+        let instance = Ec2Instance {
             id: id.clone(),
             reservation: reservation.unwrap_or_else(|| self.reservation()),
             zone: launch.zone.unwrap_or_else(|| format!("{}a", home.region)),
@@ -300,75 +308,82 @@ impl World {
             state_reason: None,
             tags: launch.tags,
             running_since: running.then_some(at),
-            ever_ran: launch.state != InstanceState::Pending,
-            settles: 0,
+            ever_ran: launch.state != Ec2InstanceState::Pending,
+            scheduled_change: 0,
         };
         self.homes.insert(id.clone(), home);
-        self.shelves
+        self.instances_by_home
             .entry(launch.home)
             .or_default()
             .insert(id.clone(), Arc::new(instance));
-        if launch.state == InstanceState::Stopped {
+        if launch.state == Ec2InstanceState::Stopped {
             let now = std::mem::replace(&mut self.now, at);
-            self.note(&id, StateReason::user_shutdown());
+            self.record_reason(&id, Ec2StateReason::user_shutdown());
             self.now = now;
         }
         id
     }
 
-    /// The name of a new reservation: the launch that instances came from.
+    /// Returns a new reservation id.
     pub(crate) fn reservation(&mut self) -> Arc<str> {
         format!("r-0{:016x}", self.chance.draw()).into()
     }
 
-    /// What an account has in a region.
-    pub(crate) fn shelf(&self, home: &Home) -> Option<&Shelf> {
-        self.shelves.get(home)
+    /// Returns the instances of an account and region.
+    pub(crate) fn instances_of(&self, home: &Home) -> Option<&InstancesById> {
+        self.instances_by_home.get(home)
     }
 
-    /// Everything that exists.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        self.shelves.values().flat_map(BTreeMap::values)
+    /// Returns all instances.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Ec2Instance>> {
+        self.instances_by_home.values().flat_map(BTreeMap::values)
     }
 
-    /// An instance, wherever it is.
-    pub(crate) fn find(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
-        self.shelves.get(self.homes.get(id)?.as_ref())?.get(id)
+    /// Returns an instance of any account and region.
+    pub(crate) fn find(&self, id: &Ec2InstanceId) -> Option<&Arc<Ec2Instance>> {
+        self.instances_by_home
+            .get(self.homes.get(id)?.as_ref())?
+            .get(id)
     }
 
-    /// An instance that is known to exist, to be changed. Answers that override it keep what they saw.
-    pub(crate) fn change(&mut self, id: &InstanceId) -> &mut Instance {
+    /// Returns an existing instance for changing. Responses that hold a copy are not affected.
+    pub(crate) fn change(&mut self, id: &Ec2InstanceId) -> &mut Ec2Instance {
         self.homes
             .get(id)
-            .and_then(|home| self.shelves.get_mut(home.as_ref()))
-            .and_then(|shelf| shelf.get_mut(id))
+            .and_then(|home| self.instances_by_home.get_mut(home.as_ref()))
+            .and_then(|instances_of| instances_of.get_mut(id))
             .map(Arc::make_mut)
             .expect("an id that was looked up in this world is on one of its shelves")
     }
 
-    fn remove(&mut self, id: &InstanceId) {
+    fn remove(&mut self, id: &Ec2InstanceId) {
         if let Some(home) = self.homes.remove(id)
-            && let Some(shelf) = self.shelves.get_mut(home.as_ref())
+            && let Some(instances_of) = self.instances_by_home.get_mut(home.as_ref())
         {
-            shelf.remove(id);
+            instances_of.remove(id);
         }
     }
 
-    /// The instances of these ids, each once, in the order given. All have to be well formed, then all have to exist: EC2
-    /// answers the first failing question for the whole call and does nothing (*Error codes*, `InvalidInstanceID`).
-    pub(crate) fn resolve(&self, home: &Home, ids: &[String]) -> Result<Vec<&Instance>, ApiError> {
+    /// Returns the instances of these ids in the given order, without duplicates. All ids must be well-formed and
+    /// exist: EC2 reports the first failed check for the whole call and has no effect (*Error codes*,
+    /// `InvalidInstanceID`).
+    pub(crate) fn resolve(
+        &self,
+        home: &Home,
+        ids: &[String],
+    ) -> Result<Vec<&Ec2Instance>, ApiError> {
         let parsed = ids
             .iter()
-            .map(|id| id.parse::<InstanceId>())
+            .map(|id| id.parse::<Ec2InstanceId>())
             .collect::<Result<Vec<_>, _>>()?;
-        let here = self.shelf(home);
+        let here = self.instances_of(home);
         let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
         let mut seen = HashSet::new();
         for id in &parsed {
             if !seen.insert(id) {
                 continue;
             }
-            match here.and_then(|shelf| shelf.get(id)) {
+            match here.and_then(|instances_of| instances_of.get(id)) {
                 Some(instance) => found.push(instance.as_ref()),
                 None => missing.push(id.as_str()),
             }
@@ -381,20 +396,26 @@ impl World {
     }
 }
 
-/// Whether an instance in this state takes a place of its type in its zone.
-fn occupies(state: InstanceState) -> bool {
-    !matches!(state, InstanceState::Stopped | InstanceState::Terminated)
+/// Returns whether an instance in this state uses capacity.
+fn occupies(state: Ec2InstanceState) -> bool {
+    !matches!(
+        state,
+        Ec2InstanceState::Stopped | Ec2InstanceState::Terminated
+    )
 }
 
-/// The state and status of a Spot request by the state of its instance (*Spot request status codes*, EC2 User Guide).
-fn spot_status(kind: SpotKind, state: InstanceState) -> (&'static str, &'static str) {
+/// Returns the state and status of a Spot request for the state of its instance (*Spot request status codes*, EC2 User
+/// Guide).
+fn spot_status(kind: SpotKind, state: Ec2InstanceState) -> (&'static str, &'static str) {
     match (state, kind) {
-        (InstanceState::Pending | InstanceState::Running, _) => ("active", "fulfilled"),
-        (InstanceState::Stopping, _) => ("active", "marked-for-stop"),
-        (InstanceState::Stopped, _) => ("disabled", "instance-stopped-by-user"),
-        (InstanceState::ShuttingDown, _) => ("active", "marked-for-termination"),
-        (InstanceState::Terminated, SpotKind::OneTime) => ("closed", "instance-terminated-by-user"),
-        (InstanceState::Terminated, SpotKind::Persistent) => {
+        (Ec2InstanceState::Pending | Ec2InstanceState::Running, _) => ("active", "fulfilled"),
+        (Ec2InstanceState::Stopping, _) => ("active", "marked-for-stop"),
+        (Ec2InstanceState::Stopped, _) => ("disabled", "instance-stopped-by-user"),
+        (Ec2InstanceState::ShuttingDown, _) => ("active", "marked-for-termination"),
+        (Ec2InstanceState::Terminated, SpotKind::OneTime) => {
+            ("closed", "instance-terminated-by-user")
+        }
+        (Ec2InstanceState::Terminated, SpotKind::Persistent) => {
             ("open", "instance-terminated-by-user")
         }
     }

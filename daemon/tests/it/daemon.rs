@@ -19,8 +19,8 @@ use curfew_daemon::metrics::Metrics;
 use curfew_daemon::run::{Dependencies, RunError, Triggers, run};
 use curfew_journal::{EdgeEntry, EdgeOutcome, HistoryFilter, Journal};
 use curfew_model::{
-    Action, Denial, Fault, Home, InstanceState, Launch, Model, Order, QueueSettings, Server,
-    Symptom, TimeSource, serve_with, until,
+    ApiAction, Denial, Ec2InstanceState, Fault, Home, Launch, Model, QueueAttributes, QueueType,
+    Server, Symptom, TimeSource, serve_with, wait_until,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
@@ -163,7 +163,7 @@ impl Daemon {
     /// Waits until a metric has this value.
     async fn counts(&self, metric: &str, value: &str) {
         let line = format!("{metric} {value}");
-        until(&line, || self.metrics.text().lines().any(|one| one == line)).await;
+        wait_until(&line, || self.metrics.text().lines().any(|one| one == line)).await;
     }
 
     async fn end(self) {
@@ -174,7 +174,7 @@ impl Daemon {
 
 /// Two regions, of which `eu-west-1` hangs: it accepts calls and never answers.
 fn one_that_hangs(ec2: &Model) -> Targets {
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     ec2.fault(hangs.in_region("eu-west-1"));
     Targets {
         regions: Some(["eu-west-1", "us-east-1"].map(Region::new).to_vec()),
@@ -192,8 +192,8 @@ async fn the_edge_is_on_time_while_another_region_hangs(
     let web = ec2.launch(office("web"));
     let targets = one_that_hangs(&ec2);
     let daemon = Daemon::begin_in(&ec2, &clock, state.path(), configuration, targets).await;
-    until("the instance is stopped", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the instance is stopped", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     let late = clock.now().duration_since(EDGE.parse().unwrap());
@@ -247,8 +247,8 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
 
-    until("the instance is stopped", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the instance is stopped", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     let edge: Timestamp = EDGE.parse().unwrap();
@@ -258,7 +258,7 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
         late < SignedDuration::from_secs(10),
         "the alarm, not the minute's routine look: {late}"
     );
-    until("the journal has it", || {
+    wait_until("the journal has it", || {
         causes(state.path())
             .iter()
             .any(|cause| cause.ends_with("schedule office"))
@@ -276,8 +276,8 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
     let configuration = configuration(Driver::Cloud, Duration::from_secs(3));
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
 
-    until("the daemon acts", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the daemon acts", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     let late = clock.now().duration_since(EDGE.parse().unwrap());
@@ -295,9 +295,9 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
 
 /// The queue by which the Lambda of a stack is given work. Nothing takes it from there.
 fn work_queue(ec2: &Model) -> String {
-    let configuration = QueueSettings {
-        order: Order::Fifo,
-        ..QueueSettings::default()
+    let configuration = QueueAttributes {
+        order: QueueType::Fifo,
+        ..QueueAttributes::default()
     };
     let home = Home::new("000000000000", "us-east-1");
     ec2.create_queue(&home, "curfew-curfew-work.fifo", configuration)
@@ -340,13 +340,13 @@ async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_b
     daemon.counts(checks, "3").await;
     assert_eq!(ec2.changes(), 0, "the second grace is not over");
     minutes.store(8, Ordering::Relaxed);
-    until("the daemon acts", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the daemon acts", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     daemon.end().await;
     assert_eq!(
-        ec2.calls_of(Action::SendMessage).len(),
+        ec2.calls_of(ApiAction::SendMessage).len(),
         1,
         "once for an edge, however often it is looked for"
     );
@@ -366,7 +366,7 @@ async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() 
     let web = ec2.launch(since_the_morning("web"));
     let queue = work_queue(&ec2);
     let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), grace).await;
-    until("the cloud gets a trigger", || {
+    wait_until("the cloud gets a trigger", || {
         !ec2.messages(&queue).is_empty()
     })
     .await;
@@ -376,7 +376,7 @@ async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() 
     daemon
         .counts("curfew_edges_total{outcome=\"late\"}", "1")
         .await;
-    until("the second grace is over, too", || {
+    wait_until("the second grace is over, too", || {
         since_the_edge(&clock) > SignedDuration::from_secs(12)
     })
     .await;
@@ -385,7 +385,7 @@ async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() 
         .await;
     daemon.end().await;
     assert_eq!(ec2.changes(), 0, "the daemon changes nothing");
-    assert_eq!(ec2.calls_of(Action::SendMessage).len(), 1);
+    assert_eq!(ec2.calls_of(ApiAction::SendMessage).len(), 1);
 }
 
 /// Shows that the daemon acts after one grace, and not after two, where the cloud gets no trigger.
@@ -398,8 +398,8 @@ async fn acts_without_a_trigger(spoil: impl FnOnce(&Model)) {
     spoil(&ec2);
     let configuration = Duration::try_from(grace).unwrap();
     let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), configuration).await;
-    until("the daemon acts", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the daemon acts", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     let late = since_the_edge(&clock);
@@ -416,7 +416,7 @@ async fn where_the_cloud_has_no_work_queue_the_daemon_acts_without_a_second_grac
 async fn where_the_work_queue_refuses_the_trigger_the_daemon_acts_without_a_second_grace() {
     acts_without_a_trigger(|ec2| {
         work_queue(ec2);
-        ec2.deny(Denial::of(Action::SendMessage));
+        ec2.deny(Denial::of(ApiAction::SendMessage));
     })
     .await;
 }
@@ -425,7 +425,7 @@ async fn where_the_work_queue_refuses_the_trigger_the_daemon_acts_without_a_seco
 async fn where_the_work_queue_does_not_answer_the_daemon_acts_without_a_second_grace() {
     acts_without_a_trigger(|ec2| {
         work_queue(ec2);
-        ec2.fault(Fault::on(Action::SendMessage, Symptom::Hang));
+        ec2.fault(Fault::on(ApiAction::SendMessage, Symptom::Hang));
     })
     .await;
 }
@@ -436,14 +436,14 @@ async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_i
     let (clock, hours) = clock_to_set(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    ec2.deny(Denial::of(Action::StopInstances));
+    ec2.deny(Denial::of(ApiAction::StopInstances));
     let configuration = configuration(Driver::Cloud, Duration::from_secs(3));
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     let outcomes = || -> Vec<EdgeOutcome> {
         let edges = edges(state.path());
         edges.iter().map(|entry| entry.followed.outcome).collect()
     };
-    until("it is journalled", || {
+    wait_until("it is journalled", || {
         outcomes() == [EdgeOutcome::NotApplied]
     })
     .await;
@@ -454,7 +454,7 @@ async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_i
     ec2.set_tag(&web, LAST_TAG, &applied);
     // Sooner than the next routine look.
     hours.store(1, Ordering::Relaxed);
-    until("it is put right", || outcomes() == [EdgeOutcome::Late]).await;
+    wait_until("it is put right", || outcomes() == [EdgeOutcome::Late]).await;
     daemon
         .counts("curfew_edges_total{outcome=\"missed\"}", "1")
         .await;
@@ -472,7 +472,7 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
         Daemon::begin(&ec2, &clock, state.path(), configuration).await
     };
     let daemon = begin().await;
-    until("the first look is journalled", || {
+    wait_until("the first look is journalled", || {
         !Journal::read(state.path())
             .unwrap()
             .sightings()
@@ -485,7 +485,7 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
     ec2.stop(&web).unwrap();
     ec2.advance(SignedDuration::from_mins(2));
     let daemon = begin().await;
-    until("the change is journalled", || {
+    wait_until("the change is journalled", || {
         causes(state.path()) == ["stopped external"]
     })
     .await;
@@ -500,11 +500,11 @@ async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
     // Each failing pass tries three times itself.
-    ec2.fault(Fault::error(Action::DescribeInstances, 503, "Unavailable").times(9));
+    ec2.fault(Fault::error(ApiAction::DescribeInstances, 503, "Unavailable").times(9));
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    until("the edge is applied all the same", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the edge is applied all the same", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     daemon.end().await;
@@ -528,16 +528,16 @@ async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journall
     });
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    until("the edge is applied and journalled all the same", || {
+    wait_until("the edge is applied and journalled all the same", || {
         ec2.advance(SignedDuration::from_secs(1));
         let causes = causes(state.path());
-        ec2.state(&web) == InstanceState::Stopped
+        ec2.state(&web) == Ec2InstanceState::Stopped
             && causes
                 .iter()
                 .any(|cause| cause == "stopped schedule office")
     })
     .await;
-    until("it is ready again", || daemon.health.unready().is_empty()).await;
+    wait_until("it is ready again", || daemon.health.unready().is_empty()).await;
     assert_eq!(panics.load(Ordering::Relaxed), 0);
     daemon.end().await;
 }
@@ -561,16 +561,16 @@ async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_appli
     let web = ec2.launch(office("web"));
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    until("the first pass is made", || {
+    wait_until("the first pass is made", || {
         daemon.health.unready().is_empty()
     })
     .await;
-    assert_eq!(ec2.state(&web), InstanceState::Running);
+    assert_eq!(ec2.state(&web), Ec2InstanceState::Running);
 
     hours.store(2, Ordering::Relaxed);
     daemon.counts("curfew_clock_jumps_total", "1").await;
-    until("the edge is applied", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the edge is applied", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     ec2.advance(SignedDuration::from_mins(2));
@@ -581,7 +581,7 @@ async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_appli
     daemon
         .counts("curfew_steps_total{action=\"stop\",result=\"done\"}", "1")
         .await;
-    assert_eq!(ec2.state(&web), InstanceState::Stopped);
+    assert_eq!(ec2.state(&web), Ec2InstanceState::Stopped);
     daemon.end().await;
 }
 
@@ -593,7 +593,7 @@ async fn an_edge_that_the_cloud_applies_is_followed() {
     let web = ec2.launch(office("web"));
     let configuration = configuration(Driver::Cloud, Duration::from_hours(1));
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    until("the first look is taken", || {
+    wait_until("the first look is taken", || {
         daemon.health.unready().is_empty()
     })
     .await;
@@ -638,8 +638,8 @@ async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended
         configuration(Driver::Cloud, grace),
     )
     .await;
-    until("the override is kept", || {
-        ec2.state(&web) != InstanceState::Running
+    wait_until("the override is kept", || {
+        ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     let late = clock.now().duration_since(begun);
@@ -653,7 +653,7 @@ async fn calls_are_counted_by_how_they_went() {
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
     ec2.launch(office("web"));
-    let action = Action::DescribeInstances;
+    let action = ApiAction::DescribeInstances;
     ec2.fault(Fault::error(action, 503, "RequestLimitExceeded").times(1));
     ec2.fault(Fault::error(action, 500, "InternalError").times(1));
     ec2.fault(Fault::error(action, 403, "UnauthorizedOperation").times(1));

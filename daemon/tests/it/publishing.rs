@@ -20,7 +20,7 @@ use curfew_daemon::metrics::Metrics;
 use curfew_daemon::run::{Dependencies, Reload, RulePublication, run};
 use curfew_deploy::publish;
 use curfew_deploy::trigger_rules;
-use curfew_model::{Model, TimeSource, serve_with, until};
+use curfew_model::{Model, TimeSource, serve_with, wait_until};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -192,13 +192,13 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
         "the trigger rules have not been registered yet",
         "the trigger rules can't be registered: the stack `curfew` is not deployed here",
     ];
-    until("it says why it is not ready", || {
+    wait_until("it says why it is not ready", || {
         health.unready() == unready
     })
     .await;
     services.deployed.store(true, Ordering::Relaxed);
     *services.reads.lock().unwrap() = Some("1.0");
-    until("it is ready", || health.unready().is_empty()).await;
+    wait_until("it is ready", || health.unready().is_empty()).await;
     shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_mins(1), daemon).await;
     ended.unwrap().unwrap().unwrap();
@@ -305,11 +305,11 @@ impl Publishing {
     }
 
     async fn is_ready(&self) {
-        until("it is ready", || self.health.unready().is_empty()).await;
+        wait_until("it is ready", || self.health.unready().is_empty()).await;
     }
 
     async fn is_not_ready(&self, why: &str) {
-        until(why, || {
+        wait_until(why, || {
             let unready = self.health.unready();
             unready.iter().any(|reason| reason.contains(why))
         })
@@ -396,7 +396,7 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
     // A full disk leaves nothing of it.
     std::fs::write(&file, "").unwrap();
     publishing.asked.notify_one();
-    until("the empty file is refused", || {
+    wait_until("the empty file is refused", || {
         publishing
             .health
             .status()

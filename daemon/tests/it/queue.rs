@@ -16,8 +16,8 @@ use curfew_core::transition::TransitionSource;
 use curfew_daemon::run::{Dependencies, EventQueue, QueueAddress, RunError, run};
 use curfew_journal::{FILE, HistoryFilter, Journal, JournalEntry};
 use curfew_model::{
-    Durations, Home, InstanceId, Launch, Model, QueueSettings, Server, TimeSource, serve_with,
-    until,
+    Durations, Ec2InstanceId, Home, Launch, Model, QueueAttributes, Server, TimeSource, serve_with,
+    wait_until,
 };
 use jiff::{SignedDuration, ToSpan};
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// An account whose state changes come in a queue, a daemon that only watches it, and its journal.
 struct House {
     ec2: Model,
-    web: InstanceId,
+    web: Ec2InstanceId,
     queue: String,
     state: tempfile::TempDir,
     connection: Connection,
@@ -49,9 +49,9 @@ impl House {
         });
         let web = ec2.launch(Launch::new("web"));
         let home = Home::clone(&ec2.instance(&web).home);
-        let configuration = QueueSettings {
+        let configuration = QueueAttributes {
             visibility: SignedDuration::from_secs(1),
-            ..QueueSettings::default()
+            ..QueueAttributes::default()
         };
         let queue = ec2.create_queue(&home, "state-changes", configuration);
         ec2.deliver_events_to(&queue);
@@ -106,7 +106,7 @@ impl House {
             let journal = Journal::read(self.state.path());
             journal.is_ok_and(|journal| !journal.sightings().unwrap().is_empty())
         };
-        until("the first look is journalled", known).await;
+        wait_until("the first look is journalled", known).await;
     }
 
     fn history(&self) -> Vec<JournalEntry> {
@@ -137,11 +137,11 @@ async fn events_are_journalled_once_and_their_messages_deleted_then() {
     let told = house.ec2.messages(&house.queue)[0].body.clone();
     house.ec2.send(&house.queue, &told);
     let stop = [State::Stopping, State::Stopped];
-    until("the stop is journalled", || house.states() == stop).await;
+    wait_until("the stop is journalled", || house.states() == stop).await;
     house.ec2.start(&house.web).unwrap();
     let all = [stop, [State::Pending, State::Running]].concat();
-    until("the start is journalled", || house.states() == all).await;
-    until("every message is deleted", || {
+    wait_until("the start is journalled", || house.states() == all).await;
+    wait_until("every message is deleted", || {
         house.ec2.messages(&house.queue).is_empty()
     })
     .await;
@@ -183,7 +183,7 @@ async fn what_happened_while_the_daemon_was_away_is_told_by_the_events_that_wait
         State::Pending,
         State::Running,
     ];
-    until("all of it is journalled", || house.states() == all).await;
+    wait_until("all of it is journalled", || house.states() == all).await;
     daemon.end().await;
     let evidence = house
         .history()
@@ -205,8 +205,8 @@ async fn a_message_that_makes_no_sense_delays_nothing_and_is_not_kept_for_ever()
     let daemon = house.daemon();
     house.is_known().await;
     house.ec2.stop(&house.web).unwrap();
-    until("the stop is journalled", || house.states().len() == 2).await;
-    until("nobody keeps the others", || {
+    wait_until("the stop is journalled", || house.states().len() == 2).await;
+    wait_until("nobody keeps the others", || {
         house.ec2.messages(&house.queue).is_empty()
     })
     .await;
@@ -224,15 +224,15 @@ async fn while_the_journal_cannot_be_written_messages_are_kept_where_they_are_sa
         let messages = house.ec2.messages(&house.queue);
         messages.iter().any(|message| message.receives > 0)
     };
-    until("the event is received", received).await;
+    wait_until("the event is received", received).await;
     // Longer than SQLite waits for a lock by itself.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(!house.ec2.messages(&house.queue).is_empty());
     assert_eq!(house.states(), []);
     drop(held);
     let stop = [State::Stopping, State::Stopped];
-    until("the stop is journalled", || house.states() == stop).await;
-    until("every message is deleted", || {
+    wait_until("the stop is journalled", || house.states() == stop).await;
+    wait_until("every message is deleted", || {
         house.ec2.messages(&house.queue).is_empty()
     })
     .await;

@@ -12,7 +12,7 @@ mod simulation;
 
 use std::time::Duration;
 
-use curfew_model::{Action, Denial, Fault, InstanceState, Symptom};
+use curfew_model::{ApiAction, Denial, Ec2InstanceState, Fault, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -107,7 +107,7 @@ async fn an_unresponsive_account_region_delays_no_other() {
     let transitions = cloud.ec2.transitions();
     let last = transitions
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     let last = last.map(|one| one.at).max().unwrap();
     let late = last.duration_since("2035-11-26T19:00:30Z".parse().unwrap());
     assert!(late.as_secs() < 5, "{late}");
@@ -188,7 +188,7 @@ async fn a_duplicate_message_changes_nothing() {
     let transitions = cloud.ec2.transitions();
     let stopping = transitions
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     assert_eq!(stopping.count(), 10, "each instance once");
     assert_eq!(
         cloud.ec2.messages(&cloud.dead_letters),
@@ -234,8 +234,8 @@ async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
 async fn a_large_account_region_is_continued_by_further_invocations() {
     // Slow calls, and EC2's limit: an account may stop a thousand instances at once, then twenty per second.
     let slow = [
-        (Action::DescribeInstances, Duration::from_secs(2)),
-        (Action::StopInstances, Duration::from_secs(1)),
+        (ApiAction::DescribeInstances, Duration::from_secs(2)),
+        (ApiAction::StopInstances, Duration::from_secs(1)),
     ];
     let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     for _ in 0..2_499 {
@@ -249,7 +249,7 @@ async fn a_large_account_region_is_continued_by_further_invocations() {
     let transitions = cloud.ec2.transitions();
     let stopping = transitions
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     assert_eq!(stopping.count(), 2_501, "each instance once");
 }
 

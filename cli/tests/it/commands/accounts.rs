@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use curfew_model::{Action, Denial, Fault, Launch, Role, Symptom};
+use curfew_model::{ApiAction, Denial, Fault, Launch, Role, Symptom};
 use serde_json::{Value, json};
 
 use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines};
@@ -83,7 +83,7 @@ fn most_of_it_refused() -> Cloud {
         "regions = ['us-east-1', 'eu-west-3']",
     );
     fs::write(file, more).unwrap();
-    let denied = Denial::of(Action::DescribeInstances);
+    let denied = Denial::of(ApiAction::DescribeInstances);
     cloud.ec2.deny(denied.in_account(PAYMENTS));
     cloud
 }
@@ -121,7 +121,7 @@ fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
 #[test]
 fn each_account_region_that_fails_is_told_with_its_own_hint() {
     let cloud = most_of_it_refused();
-    let reset = Fault::on(Action::DescribeInstances, Symptom::Reset);
+    let reset = Fault::on(ApiAction::DescribeInstances, Symptom::Reset);
     cloud.ec2.fault(reset.in_account("000000000000"));
     let told = cloud.run(&["status"]);
     assert_eq!(told.code, 1, "they failed in two ways: {told:?}");
@@ -144,7 +144,7 @@ fn each_account_region_that_fails_is_told_with_its_own_hint() {
 #[test]
 fn what_does_not_answer_is_named_in_every_document_and_the_rest_is_shown_in_time() {
     let cloud = organisation(due("web"), due("billing"));
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     cloud.ec2.fault(hangs.in_account(PAYMENTS));
     let told = std::thread::scope(|scope| {
         let commands = [

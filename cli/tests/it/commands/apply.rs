@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew_model::{Action, Denial, Fault, Launch, Symptom};
+use curfew_model::{ApiAction, Denial, Fault, Launch, Symptom};
 use jiff::{SignedDuration, Unit};
 use serde_json::json;
 
@@ -91,7 +91,7 @@ fn what_fails_is_named_and_the_others_go_on() {
     let cloud = Cloud::with([due("web"), due("db").tag("Locked", "yes")]);
     cloud
         .ec2
-        .deny(Denial::of(Action::StopInstances).if_tagged("Locked", "yes"));
+        .deny(Denial::of(ApiAction::StopInstances).if_tagged("Locked", "yes"));
     let told = cloud.run(&["apply", "--yes", "-o", "json"]);
     assert_eq!(told.code, 4, "all that failed was not authorised: {told:?}");
     assert_eq!(
@@ -152,17 +152,17 @@ fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
         let later = Duration::from_secs(lead.unsigned_abs() - 4);
         let db = cloud.id("db");
         for fault in [
-            slow(Action::DescribeInstances, first).times(1),
-            slow(Action::DescribeInstances, later).for_instance(&db),
-            slow(Action::StopInstances, later),
+            slow(ApiAction::DescribeInstances, first).times(1),
+            slow(ApiAction::DescribeInstances, later).for_instance(&db),
+            slow(ApiAction::StopInstances, later),
         ] {
             cloud.ec2.fault(fault);
         }
 
         let told = cloud.run(&["apply", "--yes", "-o", "json"]);
-        let looks = cloud.ec2.calls_of(Action::DescribeInstances);
+        let looks = cloud.ec2.calls_of(ApiAction::DescribeInstances);
         let again = looks.iter().any(|look| look.ids() == [db.to_string()]);
-        let stops = cloud.ec2.calls_of(Action::StopInstances).len();
+        let stops = cloud.ec2.calls_of(ApiAction::StopInstances).len();
         if (!again || stops == 0) && Some(&lead) != leads.last() {
             continue;
         }

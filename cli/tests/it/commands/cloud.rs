@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use curfew_aws::clock::Clock;
-use curfew_model::{InstanceId, Launch, Model, Server, TimeSource, serve_with};
+use curfew_model::{Ec2InstanceId, Launch, Model, Server, TimeSource, serve_with};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -52,7 +52,7 @@ impl Cloud {
         }
     }
 
-    pub(crate) fn id(&self, name: &str) -> InstanceId {
+    pub(crate) fn id(&self, name: &str) -> Ec2InstanceId {
         let instances = self.ec2.instances();
         let found = instances
             .iter()

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::thread::JoinHandle;
 
-use curfew_model::{Action, CredentialFault, Denial, Launch};
+use curfew_model::{ApiAction, CredentialFault, Denial, Launch};
 use insta::assert_snapshot;
 
 use crate::commands::cloud::{Cloud, Told};
@@ -168,7 +168,7 @@ fn programs_get_a_document() {
 #[test]
 fn what_is_broken_is_named_with_what_to_do() {
     let cloud = cloud([]);
-    cloud.ec2.deny(Denial::of(Action::DescribeInstances));
+    cloud.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     let told = cloud.run(&ALONE);
     assert_eq!(told.code, 1);
     assert_snapshot!(line(&told, "instances"), @"

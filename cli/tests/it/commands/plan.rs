@@ -1,6 +1,6 @@
 //! `curfew plan`: what a pass would do, and why not more.
 
-use curfew_model::{Action, CredentialFault, Denial, Fault, Launch};
+use curfew_model::{ApiAction, CredentialFault, Denial, Fault, Launch};
 use serde_json::json;
 
 use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines};
@@ -76,7 +76,7 @@ fn a_terminal_gets_what_is_alike_in_one_line() {
 #[test]
 fn how_it_fails_is_told_by_the_exit_code() {
     let cloud = Cloud::with([due("web")]);
-    cloud.ec2.deny(Denial::of(Action::DescribeInstances));
+    cloud.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     assert_eq!(cloud.run(&["plan"]).code, 4);
     cloud.ec2.allow_everything();
     cloud
@@ -86,7 +86,7 @@ fn how_it_fails_is_told_by_the_exit_code() {
     assert_eq!((told.code, told.stdout.as_str()), (4, ""), "{told:?}");
     cloud.ec2.accept_credentials("000000000000");
     cloud.ec2.fault(Fault::error(
-        Action::DescribeInstances,
+        ApiAction::DescribeInstances,
         500,
         "InternalError",
     ));

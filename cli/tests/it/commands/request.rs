@@ -1,6 +1,6 @@
 //! `curfew start`, `stop`, `resume`: the rules of the HTTP API at the command line.
 
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use serde_json::json;
 
@@ -105,7 +105,7 @@ fn a_fleet_is_only_changed_by_who_says_all() {
     assert_eq!(cloud.changes(), 0);
     let changes = cloud.json(&["stop", "--schedule", "year", "--all"]);
     assert_eq!(changes["instances"].as_array().unwrap().len(), 101);
-    assert_eq!(cloud.ec2.calls_of(Action::StopInstances).len(), 2);
+    assert_eq!(cloud.ec2.calls_of(ApiAction::StopInstances).len(), 2);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use curfew_deploy::{
     Auth, Belongings, DeployError, Deployment, InstanceTags, Outputs, Overlap, Reach,
 };
 use curfew_emulator::{Emulator, EmulatorError, cache_directory};
-use curfew_model::Recorder;
+use curfew_model::SdkCallRecorder;
 use tempfile::TempDir;
 
 /// An emulator with a state of its own.
@@ -73,12 +73,12 @@ impl Lab {
     }
 
     /// A connection, and the names of the calls made over it.
-    pub(crate) async fn connect(&self) -> (Connection, Recorder) {
+    pub(crate) async fn connect(&self) -> (Connection, SdkCallRecorder) {
         self.connect_to("eu-west-3").await
     }
 
     /// The same to another region.
-    pub(crate) async fn connect_to(&self, region: &str) -> (Connection, Recorder) {
+    pub(crate) async fn connect_to(&self, region: &str) -> (Connection, SdkCallRecorder) {
         let mut conn = Connection::open(ConnectOptions {
             endpoint: Some(self.emulator.endpoint()),
             region: Some(region.to_owned()),
@@ -86,7 +86,7 @@ impl Lab {
         })
         .await
         .unwrap();
-        let calls = Recorder::default();
+        let calls = SdkCallRecorder::default();
         let http = calls.around(conn.sdk.http_client().unwrap());
         conn.sdk = conn.sdk.into_builder().http_client(http).build();
         (conn, calls)

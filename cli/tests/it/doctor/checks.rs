@@ -9,7 +9,7 @@ use curfew_aws::progress::Silent;
 use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, Overlap, Reach};
 use curfew_emulator::{Emulator, cache_directory, demo};
-use curfew_model::{Action, Denial, Launch, Model, Recorder, Request};
+use curfew_model::{ApiAction, ApiRequest, Denial, Launch, Model, SdkCallRecorder};
 
 use crate::doctor::world::{aws, configuration, connect};
 
@@ -43,7 +43,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         .unwrap();
     let mut conn = connect(Some(&emulator.endpoint())).await;
     let quiet = conn.clone();
-    let recorder = Recorder::default();
+    let recorder = SdkCallRecorder::default();
     let http = recorder.around(conn.sdk.http_client().unwrap());
     conn.sdk = conn.sdk.into_builder().http_client(http).build();
     let place = tempfile::tempdir().unwrap();
@@ -161,17 +161,17 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     let mut tried = 0;
     for call in ec2.calls() {
         match call.request {
-            Some(Request::DryRun(asked)) => {
+            Some(ApiRequest::DryRun(asked)) => {
                 tried += 1;
                 // Were it carried out, nothing would change.
                 match *asked {
-                    Request::StartInstances(ids) => assert_eq!(ids, [running.as_str()]),
-                    Request::StopInstances(ids, _, _) => assert_eq!(ids, [stopped.as_str()]),
-                    Request::CreateTags(ids, tags) => {
+                    ApiRequest::StartInstances(ids) => assert_eq!(ids, [running.as_str()]),
+                    ApiRequest::StopInstances(ids, _, _) => assert_eq!(ids, [stopped.as_str()]),
+                    ApiRequest::CreateTags(ids, tags) => {
                         assert_eq!(ids, [running.as_str()]);
                         assert_eq!(format!("{tags:?}").matches("curfew:last").count(), 1);
                     }
-                    Request::DeleteTags(ids, tags) => {
+                    ApiRequest::DeleteTags(ids, tags) => {
                         assert_eq!(ids, [running.as_str()]);
                         assert!(format!("{tags:?}").contains("curfew:doctor"));
                     }
@@ -191,7 +191,7 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     assert_eq!(tried, 4);
     assert_eq!(ec2.transitions().len(), 0);
 
-    ec2.deny(Denial::of(Action::StopInstances));
+    ec2.deny(Denial::of(ApiAction::StopInstances));
     let (verdict, told) = permissions().await;
     assert_eq!(verdict, CheckVerdict::Fail);
     assert!(

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use curfew_aws::clock::Clock;
 use curfew_deploy::guard::{GuardError, look};
-use curfew_model::{Action, Denial, Launch, Model};
+use curfew_model::{ApiAction, Denial, Launch, Model};
 
 use crate::doctor::world::{aws, configuration, connect};
 
@@ -39,7 +39,7 @@ async fn who_where_how_many_and_how_much_is_told_before_anything_changes() {
     }
 
     // Who may not see them is not kept from deploying, but told.
-    ec2.deny(Denial::of(Action::DescribeInstances));
+    ec2.deny(Denial::of(ApiAction::DescribeInstances));
     let outlook = look(&aws(&ec2).await, &configuration, &Clock::system())
         .await
         .unwrap();

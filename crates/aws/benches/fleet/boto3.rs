@@ -1,4 +1,4 @@
-//! The same stop by boto3, in a virtual environment of its own in the user's cache directory.
+//! Runs the same stop by boto3, in a virtual environment in the user's cache directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"stopped": len(ids), "seconds": seconds, "peak": peak}))
 "#;
 
-/// A Python that has boto3; made at the first run.
+/// Returns a Python with boto3, installed at the first run.
 pub(super) fn environment() -> Result<PathBuf, String> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -46,7 +46,7 @@ pub(super) fn environment() -> Result<PathBuf, String> {
     Ok(python)
 }
 
-/// Stops everything that runs in the account.
+/// Stops all running instances of the account.
 pub(super) fn run(python: &Path, endpoint: &str, account: &str, how: &str) -> Run {
     let output = Command::new(python)
         .args(["-c", SCRIPT, how])

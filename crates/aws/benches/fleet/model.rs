@@ -1,4 +1,4 @@
-//! The model of EC2 in a process of its own, which says how often it was called.
+//! Serves the model of EC2 from a separate process, which reports the number of calls.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,7 +8,7 @@ use curfew_model::{Launch, Model};
 
 use super::{NOW, REGION, ROLE};
 
-/// The served model, until this is dropped.
+/// The served model, which runs until this is dropped.
 pub(super) struct Service {
     pub(super) endpoint: String,
     process: Child,
@@ -17,7 +17,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Serves so many running instances for each account.
+    /// Serves this many running instances for each account.
     pub(super) fn begin(fleets: &[(&str, usize)]) -> Self {
         let this = std::env::current_exe().expect("a running program has a path");
         let mut process = Command::new(this)
@@ -42,7 +42,7 @@ impl Service {
         service
     }
 
-    /// The calls that this account made, by action.
+    /// Returns the calls of this account by action.
     pub(super) fn calls(&mut self, account: &str) -> BTreeMap<String, usize> {
         writeln!(self.questions, "{account}").expect("the model listens");
         serde_json::from_str(&self.line()).expect("the model answers in JSON")
@@ -64,7 +64,7 @@ impl Drop for Service {
     }
 }
 
-/// The other side of [`Service`].
+/// The server process of [`Service`].
 #[tokio::main]
 pub(super) async fn serve() {
     let fleets =

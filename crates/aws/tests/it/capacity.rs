@@ -11,7 +11,8 @@ use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::{Actor, LAST_TAG, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG};
 use curfew_model::{
-    Action, Denial, InstanceId, InstanceState, Launch, Model, Server, StateReason, serve,
+    ApiAction, Denial, Ec2InstanceId, Ec2InstanceState, Ec2StateReason, Launch, Model, Server,
+    serve,
 };
 use jiff::ToSpan;
 
@@ -54,7 +55,7 @@ impl Setting {
     }
 
     /// A stopped `m5.large` with a due start.
-    fn stopped(&self, name: &str, schedule: &str) -> InstanceId {
+    fn stopped(&self, name: &str, schedule: &str) -> Ec2InstanceId {
         let launch = Launch::new(name)
             .tag("Schedule", schedule)
             .tag(
@@ -93,12 +94,12 @@ impl Setting {
     }
 
     /// The type, and what is said about it.
-    fn types(&self, id: &InstanceId) -> (String, Option<String>) {
+    fn types(&self, id: &Ec2InstanceId) -> (String, Option<String>) {
         let present = self.ec2.instance(id).instance_type.clone();
         (present, self.ec2.tag(id, TYPE_TAG))
     }
 
-    fn calls(&self, action: Action) -> usize {
+    fn calls(&self, action: ApiAction) -> usize {
         self.ec2.calls_of(action).len()
     }
 }
@@ -137,7 +138,7 @@ async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_
         );
     }
     assert_eq!(
-        setting.calls(Action::CreateTags),
+        setting.calls(ApiAction::CreateTags),
         1,
         "who waits alike is remembered in one call"
     );
@@ -151,7 +152,7 @@ async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_
             .detail
             .contains("tried again at 2026-11-23T07:01:05Z")
     );
-    assert_eq!(setting.calls(Action::StartInstances), 0);
+    assert_eq!(setting.calls(ApiAction::StartInstances), 0);
 
     setting.ec2.set_now("2026-11-23T07:01:05Z".parse().unwrap());
     setting.pass().await;
@@ -169,7 +170,7 @@ async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_
     setting.ec2.advance(2.minutes());
     setting.pass().await;
     for id in &waiting {
-        assert_eq!(setting.ec2.state(id), InstanceState::Running);
+        assert_eq!(setting.ec2.state(id), Ec2InstanceState::Running);
         assert_eq!(setting.ec2.tag(id, RETRY_TAG), None);
     }
     assert!(setting.pass().await.plan.steps.is_empty());
@@ -180,13 +181,13 @@ async fn a_start_that_falls_back_is_reported_with_ec2s_reason_and_not_tried_ever
     let setting = Setting::new().await;
     let web = setting.stopped("web", "office");
     for _ in 0..20 {
-        setting.ec2.fail_next_start(&web, StateReason::kms_key());
+        setting.ec2.fail_next_start(&web, Ec2StateReason::kms_key());
     }
     for _ in 0..60 {
         setting.pass().await;
         setting.ec2.advance(61.seconds());
     }
-    let starts = setting.calls(Action::StartInstances);
+    let starts = setting.calls(ApiAction::StartInstances);
     assert!((5..=8).contains(&starts), "{starts} starts in an hour");
     let seen = setting.pass().await;
     let why = seen
@@ -221,13 +222,13 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
     );
     setting.ec2.clear_calls();
     setting.pass().await;
-    assert_eq!(setting.calls(Action::StopInstances), 0);
+    assert_eq!(setting.calls(ApiAction::StopInstances), 0);
     let trigger = asking(&protected, RequestKind::Stop(RequestDuration::NextEdge));
     assert_eq!(
         failures(&setting.wake(trigger).await),
         [CloudErrorKind::Refused]
     );
-    assert_eq!(setting.calls(Action::StopInstances), 1);
+    assert_eq!(setting.calls(ApiAction::StopInstances), 1);
     assert!(
         setting
             .ec2
@@ -240,10 +241,10 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
     let trigger = asking(&protected, RequestKind::Start(RequestDuration::NextEdge));
     assert!(failures(&setting.wake(trigger).await).is_empty());
     assert_eq!(setting.ec2.tag(&protected, RETRY_TAG), None);
-    assert_eq!(setting.ec2.state(&protected), InstanceState::Running);
+    assert_eq!(setting.ec2.state(&protected), Ec2InstanceState::Running);
 }
 
-fn asking(id: &InstanceId, ask: RequestKind) -> PassTrigger<'static> {
+fn asking(id: &Ec2InstanceId, ask: RequestKind) -> PassTrigger<'static> {
     let target: curfew_core::instance::InstanceId = id.as_str().parse().unwrap();
     PassTrigger {
         scope: Scope::Only([target.clone()].into()),
@@ -271,7 +272,7 @@ async fn a_requested_start_without_room_stays_due() {
     setting.ec2.clear_capacity("m5.large", ZONE);
     setting.ec2.advance(61.seconds());
     setting.pass().await;
-    assert_eq!(setting.ec2.state(&web), InstanceState::Pending);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Pending);
 }
 
 #[tokio::test]
@@ -303,7 +304,7 @@ async fn an_override_without_room_is_placed_and_waits() {
     setting.ec2.clear_capacity("m5.large", ZONE);
     setting.ec2.advance(61.seconds());
     setting.pass().await;
-    assert_eq!(setting.ec2.state(&web), InstanceState::Pending);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Pending);
 }
 
 #[tokio::test]
@@ -313,7 +314,7 @@ async fn another_type_stands_in_for_a_day() {
     setting.no_room_for(&["m5.large", "m5a.large"]);
     let done = setting.pass().await;
     assert!(failures(&done).is_empty());
-    assert_eq!(setting.ec2.state(&web), InstanceState::Pending);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Pending);
     assert_eq!(setting.types(&web), stands_in("m6i.large"));
     assert_eq!(setting.ec2.tag(&web, RETRY_TAG), None);
 
@@ -325,7 +326,7 @@ async fn another_type_stands_in_for_a_day() {
     setting.ec2.clear_capacity("m5.large", ZONE);
     setting.ec2.set_now("2026-11-24T07:00:05Z".parse().unwrap());
     setting.pass().await;
-    assert_eq!(setting.ec2.state(&web), InstanceState::Pending);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Pending);
     assert_eq!(setting.types(&web), own());
     setting.ec2.advance(5.minutes());
     setting.pass().await;
@@ -334,7 +335,7 @@ async fn another_type_stands_in_for_a_day() {
 
 #[tokio::test]
 async fn a_few_find_room_as_they_are_and_the_others_as_another_type() {
-    use InstanceState::{Pending, Stopped};
+    use Ec2InstanceState::{Pending, Stopped};
     let setting = Setting::new().await;
     let fleet: Vec<_> = (0..40)
         .map(|n| setting.stopped(&format!("web-{n}"), "spare"))
@@ -378,10 +379,10 @@ async fn who_may_not_change_types_is_told_so_and_waits() {
     setting.no_room_for(&["m5.large"]);
     setting
         .ec2
-        .deny(Denial::of(Action::ModifyInstanceAttribute));
+        .deny(Denial::of(ApiAction::ModifyInstanceAttribute));
     let done = setting.pass().await;
     assert_eq!(failures(&done), vec![CloudErrorKind::Denied; 12]);
-    let calls = setting.calls(Action::ModifyInstanceAttribute);
+    let calls = setting.calls(ApiAction::ModifyInstanceAttribute);
     assert!(calls <= 6, "it is not asked for each of them: {calls}");
     for id in &fleet {
         assert_eq!(setting.types(id), own());
@@ -394,8 +395,8 @@ async fn a_type_that_is_not_on_record_is_never_given() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "spare");
     setting.no_room_for(&["m5.large"]);
-    setting.ec2.deny(Denial::of(Action::CreateTags));
+    setting.ec2.deny(Denial::of(ApiAction::CreateTags));
     setting.pass().await;
     assert_eq!(setting.types(&web), own());
-    assert_eq!(setting.calls(Action::ModifyInstanceAttribute), 0);
+    assert_eq!(setting.calls(ApiAction::ModifyInstanceAttribute), 0);
 }

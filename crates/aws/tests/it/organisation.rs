@@ -12,8 +12,8 @@ use curfew_aws::pass::{Pass, PassTrigger, pass_page};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{
-    Action, CredentialFault, Denial, Fault, InstanceId, InstanceState, Launch, Model, Role,
-    Symptom, TimeSource, direct,
+    ApiAction, CredentialFault, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, Model,
+    Role, Symptom, TimeSource, direct,
 };
 use jiff::ToSpan;
 use tokio::time::Instant;
@@ -97,7 +97,7 @@ impl Setting {
         setting
     }
 
-    fn office(&self, account: &str, region: &str) -> InstanceId {
+    fn office(&self, account: &str, region: &str) -> Ec2InstanceId {
         let launch = Launch::new(format!("{account}-{region}"))
             .account(account)
             .region(region);
@@ -120,7 +120,7 @@ impl Setting {
         let instances = self.ec2.instances();
         let running = instances
             .iter()
-            .filter(|one| one.state == InstanceState::Running);
+            .filter(|one| one.state == Ec2InstanceState::Running);
         running.map(|one| one.tags["Name"].clone()).collect()
     }
 }
@@ -160,7 +160,7 @@ async fn every_account_and_region_is_passed_over_and_each_role_is_assumed_once()
     let again = setting.pass().await;
     assert_eq!(again.whole().unwrap().pass.plan.steps, []);
     assert_eq!(
-        setting.ec2.calls_of(Action::AssumeRole).len(),
+        setting.ec2.calls_of(ApiAction::AssumeRole).len(),
         2,
         "one for each other account"
     );
@@ -172,10 +172,10 @@ async fn a_role_is_assumed_again_before_its_credentials_run_out() {
     setting.pass().await;
     setting.ec2.advance(57.minutes());
     setting.pass().await;
-    assert_eq!(setting.ec2.calls_of(Action::AssumeRole).len(), 2);
+    assert_eq!(setting.ec2.calls_of(ApiAction::AssumeRole).len(), 2);
     setting.ec2.advance(2.minutes());
     assert_eq!(told(&setting.pass().await), "");
-    assert_eq!(setting.ec2.calls_of(Action::AssumeRole).len(), 4);
+    assert_eq!(setting.ec2.calls_of(ApiAction::AssumeRole).len(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +196,7 @@ async fn a_failing_account_and_a_failing_region_are_told_apart_and_stop_nobody_e
     ] {
         setting.office(account, region);
     }
-    let lost = Fault::on(Action::DescribeInstances, Symptom::Reset);
+    let lost = Fault::on(ApiAction::DescribeInstances, Symptom::Reset);
     setting
         .ec2
         .fault(lost.in_account(HOME).in_region("us-east-1"));
@@ -214,7 +214,7 @@ async fn what_a_role_may_not_do_and_a_region_that_is_not_enabled_are_named() {
     let setting = Setting::furnished().await;
     setting
         .ec2
-        .deny(Denial::of(Action::DescribeInstances).in_account(RESEARCH));
+        .deny(Denial::of(ApiAction::DescribeInstances).in_account(RESEARCH));
     setting
         .ec2
         .reject_credentials(PAYMENTS, CredentialFault::AuthFailure);
@@ -272,9 +272,9 @@ async fn a_large_region_is_passed_over_page_by_page() {
     assert_eq!(setting.running(), [""; 0]);
     // Three pages, and what is remembered is read again right before it is written; what EC2's pace holds up is looked at again,
     // by its ids.
-    let looks = setting.ec2.calls_of(Action::DescribeInstances);
+    let looks = setting.ec2.calls_of(ApiAction::DescribeInstances);
     let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
     assert_eq!(looks.len() - again, 3 + 25);
     assert!(again <= 25, "{again}");
-    assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 25);
+    assert_eq!(setting.ec2.calls_of(ApiAction::StopInstances).len(), 25);
 }

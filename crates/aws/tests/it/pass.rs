@@ -11,7 +11,7 @@ use curfew_aws::pass::{Pass, PassTrigger, pass};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::LAST_TAG;
-use curfew_model::{Action, Denial, InstanceState, Launch, Model, Server, SpotKind, serve};
+use curfew_model::{ApiAction, Denial, Ec2InstanceState, Launch, Model, Server, SpotKind, serve};
 use jiff::ToSpan;
 use tokio::time::Instant;
 
@@ -88,7 +88,7 @@ async fn an_edge_stops_an_instance_once_and_is_remembered_on_it() {
 
     setting.ec2.advance(15.seconds());
     assert_eq!(setting.pass().await.failures(), 0);
-    assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Stopping);
     assert_eq!(
         setting.ec2.tag(&web, LAST_TAG).unwrap(),
         "2026-11-23T19:00:00Z stop schedule office pending"
@@ -101,7 +101,7 @@ async fn an_edge_stops_an_instance_once_and_is_remembered_on_it() {
         "2026-11-23T19:00:00Z stop schedule office"
     );
     assert_eq!(setting.pass().await.plan.steps, []);
-    assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 1);
+    assert_eq!(setting.ec2.calls_of(ApiAction::StopInstances).len(), 1);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_start_stays_pending_until_the_instance_is_seen_running() {
     );
 
     setting.ec2.advance(5.minutes());
-    assert_eq!(setting.ec2.state(&web), InstanceState::Running);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Running);
     setting.pass().await;
     assert_eq!(
         setting.ec2.tag(&web, LAST_TAG).unwrap(),
@@ -146,8 +146,8 @@ async fn one_bad_instance_does_not_block_the_others() {
         .collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].step.instance.as_str(), protected.as_str());
-    let stopping = |launched: &&std::sync::Arc<curfew_model::Instance>| {
-        launched.state == InstanceState::Stopping
+    let stopping = |launched: &&std::sync::Arc<curfew_model::Ec2Instance>| {
+        launched.state == Ec2InstanceState::Stopping
     };
     assert_eq!(setting.ec2.instances().iter().filter(stopping).count(), 149);
     assert_eq!(
@@ -155,7 +155,7 @@ async fn one_bad_instance_does_not_block_the_others() {
         Some("2026-11-23T18:59:59Z stop adopted"),
         "an edge that was not applied is not remembered"
     );
-    let calls = setting.ec2.calls_of(Action::StopInstances).len();
+    let calls = setting.ec2.calls_of(ApiAction::StopInstances).len();
     assert!(
         calls <= 1 + 2 * 7 + 1,
         "two batches, one of them halved seven times at most: {calls}"
@@ -167,7 +167,7 @@ async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
     let setting = Setting::new().await;
     let morning = "2026-11-23T07:00:00Z start schedule office";
     let web = setting.ec2.launch(office("web").tag(LAST_TAG, morning));
-    setting.ec2.deny(Denial::of(Action::CreateTags));
+    setting.ec2.deny(Denial::of(ApiAction::CreateTags));
     setting.ec2.advance(15.seconds());
 
     let done = setting.pass().await;
@@ -186,7 +186,7 @@ async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
         setting.ec2.tag(&web, LAST_TAG).unwrap(),
         "2026-11-23T19:00:00Z stop schedule office"
     );
-    assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 1);
+    assert_eq!(setting.ec2.calls_of(ApiAction::StopInstances).len(), 1);
 }
 
 #[tokio::test]
@@ -196,9 +196,9 @@ async fn nothing_is_begun_after_the_deadline_and_the_next_pass_goes_on() {
     setting.ec2.advance(15.seconds());
     let done = setting.pass_until(Deadline::at(Instant::now())).await;
     assert!(matches!(done.outcomes[0].result, StepResult::OutOfTime));
-    assert_eq!(setting.ec2.calls_of(Action::StopInstances).len(), 0);
+    assert_eq!(setting.ec2.calls_of(ApiAction::StopInstances).len(), 0);
     assert_eq!(setting.pass().await.failures(), 0);
-    assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Stopping);
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_fleet_is_read_page_by_page() {
     setting.ec2.terminate(&gone).unwrap();
     let found = setting.fleet.observe(&Scope::All).await.unwrap();
     assert_eq!(found.len(), 2_300);
-    assert_eq!(setting.ec2.calls_of(Action::DescribeInstances).len(), 3);
+    assert_eq!(setting.ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! Cloud Custodian policies in JSON: those that stop by an `offhour` filter or start by an `onhour` filter, one schedule for
-//! each tag that they read.
+//! Cloud Custodian policies in JSON: policies that stop by an `offhour` filter or start by an `onhour` filter, as one
+//! schedule for each tag that they read.
 //!
-//! A policy is translated as a whole or refused as a whole, with every reason by name: a policy that is half understood
-//! would act where Cloud Custodian does not. What is translated, what becomes a comment and what is refused is a table in
-//! `docs/import.md`; it follows Cloud Custodian's `c7n/schema.py` (policies), `c7n/policy.py` (modes, conditions),
+//! A policy is translated or refused as a whole, with every reason by name: a partly translated policy would act where
+//! Cloud Custodian does not. The table in `docs/import.md` lists what is translated, kept as a comment or refused.
+//! Sources: Cloud Custodian's `c7n/schema.py` (policies), `c7n/policy.py` (modes, conditions),
 //! `c7n/filters/offhours.py` (the filters) and `c7n/resources/ec2.py` (the actions).
 
 use std::collections::BTreeMap;
@@ -14,18 +14,18 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::Value;
 
-use super::hours::{DEFAULT_OFF, DEFAULT_ON, Hours, WORKDAYS, fill, tell_inline_form, timetable};
+use super::hours::{DEFAULT_OFF, DEFAULT_ON, Hours, WORKDAYS, fill, note_inline_form, timetable};
 use super::tag::{Tag, TagHours, zone};
 use crate::properties::Properties;
-use crate::sheet::Draft;
+use crate::toml_writer::Draft;
 
-/// Friday, of which bit 0 is Monday.
+/// Weekdays as bits, from Monday, bit 0.
 const FRIDAY: u32 = 1 << 4;
 const MONDAY: u32 = 1;
 const EVERY_DAY: u32 = 0b111_1111;
 
-/// Why each of a policy's keys is refused that limits where, when or on how many instances it acts.
-const LIMITS: [(&str, &str); 6] = [
+/// The keys that limit where, when or on how many instances a policy acts, and why each is refused.
+const REFUSED_LIMITS: [(&str, &str); 6] = [
     (
         "conditions",
         "limit when the policy runs; a schedule has no conditions",
@@ -52,25 +52,25 @@ const LIMITS: [(&str, &str); 6] = [
     ),
 ];
 
-/// What a policy's keys mean that change nothing about which instances start and stop when.
-const REMARKS: [(&str, &str); 4] = [
+/// The keys that have no effect on which instances start and stop when, and the comment that each becomes.
+const COMMENTED_KEYS: [(&str, &str); 4] = [
     ("tags", "labels the policy itself"),
     ("metadata", "describes the policy itself"),
     (
         "source",
-        "says where Cloud Custodian reads instances from; Curfew asks EC2",
+        "names where Cloud Custodian reads instances from; Curfew reads them from EC2",
     ),
     (
         "tz",
-        "is the zone of `start` and `end`, which it does not have",
+        "is the time zone of `start` and `end`, which the policy does not have",
     ),
 ];
 
-/// Actions beside a start or a stop that change no instance: without them the schedule still does what the policy does.
-const TELLING: [&str; 3] = ["notify", "webhook", "put-metric"];
+/// Actions next to a start or stop that change no instance: the schedule is correct without them.
+const NOTIFYING_ACTIONS: [&str; 3] = ["notify", "webhook", "put-metric"];
 
-/// What says how a policy's Lambda function is built, and nothing about when it runs.
-const FUNCTION: [&str; 17] = [
+/// Keys of `mode` that configure the policy's Lambda function and have no effect on when it runs.
+const FUNCTION_KEYS: [&str; 17] = [
     "role",
     "timeout",
     "memory",
@@ -90,7 +90,7 @@ const FUNCTION: [&str; 17] = [
     "scheduler-role",
 ];
 
-/// What policies come to.
+/// The translated policies.
 #[derive(Debug, Default)]
 pub(super) struct Policies {
     pub(super) drafts: Vec<Draft>,
@@ -105,18 +105,18 @@ pub(super) fn read(text: &str) -> Result<Policies, Vec<Problem>> {
         vec![Problem::new("document", message)]
     })?;
     let mut policies = Policies::default();
-    let mut by_tag: BTreeMap<String, Pair> = BTreeMap::new();
+    let mut by_tag: BTreeMap<String, FilterPair> = BTreeMap::new();
     for (index, value) in list_policies(&document, &mut policies.refused)
         .into_iter()
         .enumerate()
     {
         match read_policy(index, value, &mut policies.refused) {
-            Ok(halves) => {
-                for half in halves {
+            Ok(filters) => {
+                for entry in filters {
                     by_tag
-                        .entry(half.filter.tag.clone())
+                        .entry(entry.filter.tag.clone())
                         .or_default()
-                        .keep(half, &mut policies.refused);
+                        .keep(entry, &mut policies.refused);
                 }
             }
             Err(problems) => policies.refused.extend(problems),
@@ -141,7 +141,7 @@ fn list_policies<'v>(document: &'v Value, refused: &mut Vec<Problem>) -> Vec<&'v
         return list.iter().collect();
     }
     if document.get("type").is_some() {
-        let message = "is a filter or an action by itself, which says nothing about the other; give the whole policy";
+        let message = "is a filter or an action without its policy; pass the whole policy";
         refused.push(Problem::new("document", message));
         return Vec::new();
     }
@@ -160,13 +160,13 @@ fn list_policies<'v>(document: &'v Value, refused: &mut Vec<Problem>) -> Vec<&'v
     policies.into_iter().flatten().collect()
 }
 
-/// The hour filters of a policy with what it does at these hours, or every reason why it can't be translated. What is lost
-/// without changing what starts and stops goes to `refused`.
+/// Returns the hour filters of a policy with their actions, or every reason why the policy can't be translated. Losses
+/// that do not change what starts and stops are added to `refused`.
 fn read_policy(
     index: usize,
     value: &Value,
     refused: &mut Vec<Problem>,
-) -> Result<Vec<Half>, Vec<Problem>> {
+) -> Result<Vec<FilterInPolicy>, Vec<Problem>> {
     let name = match value.get("name").and_then(Value::as_str) {
         Some(name) => name.to_owned(),
         None => format!("policies[{index}]"),
@@ -178,12 +178,14 @@ fn read_policy(
         .filter_map(|key| from.text(key))
         .map(|text| format!("Policy `{name}`: {text}"))
         .collect();
-    for (key, what) in REMARKS {
+    for (key, what) in COMMENTED_KEYS {
         if from.value(key).is_some() {
-            notes.push(format!("Policy `{name}`: `{key}` {what}, and is not here."));
+            notes.push(format!(
+                "Policy `{name}`: `{key}` {what}; it is not translated."
+            ));
         }
     }
-    for (key, why) in LIMITS {
+    for (key, why) in REFUSED_LIMITS {
         if from.value(key).is_some_and(|value| !is_empty(value)) {
             from.refuse(key, why);
         }
@@ -192,13 +194,13 @@ fn read_policy(
     if let Some(mode) = from.value("mode") {
         read_mode(&name, mode, &mut from.problems, &mut notes);
     }
-    let mut found = Filters::default();
+    let mut found = PolicyFilters::default();
     match from.value("filters") {
         None => {}
         Some(filters) => found.read_all(&name, filters, &mut from.problems),
     }
     let kind = found.kind(&mut from);
-    let mut lost = Vec::new();
+    let mut untranslated = Vec::new();
     let stop = kind
         .map(|kind| {
             for state in found.states.iter().filter(|state| *state != kind.state()) {
@@ -211,36 +213,36 @@ fn read_policy(
             }
             check_query(kind, &mut from);
             let actions = from.value("actions");
-            read_actions(&name, kind, actions, &mut from.problems, &mut lost)
+            read_actions(&name, kind, actions, &mut from.problems, &mut untranslated)
         })
         .unwrap_or_default();
-    // Without a kind there is something worse to say.
+    // Without a kind the policy is refused already, with a better reason.
     from.ignore(&["query", "actions"]);
     let filters = found.hours.into_iter().filter_map(|value| {
-        let filter = Filter::read(&name, value);
+        let filter = HourFilter::read(&name, value);
         filter
             .map_err(|problems| from.problems.extend(problems))
             .ok()
     });
     let filters: Vec<_> = filters.collect();
     let problems = from.finish();
-    refused.extend(lost);
+    refused.extend(untranslated);
     if !problems.is_empty() {
         return Err(problems);
     }
     if stop.force {
         notes.push(format!(
-            "Policy `{name}`: `force` takes stop protection off first. Curfew leaves a protected instance running, and says so."
+            "Policy `{name}`: `force` disables stop protection first. Curfew leaves a protected instance running and reports it."
         ));
     }
     if found.leaves_groups_alone {
         notes.push(format!(
-            "Policy `{name}` leaves members of Auto Scaling groups alone, as Curfew does."
+            "Policy `{name}` skips members of Auto Scaling groups, as Curfew does."
         ));
     }
     Ok(filters
         .into_iter()
-        .map(|filter| Half {
+        .map(|filter| FilterInPolicy {
             policy: name.clone(),
             filter,
             notes: notes.clone(),
@@ -266,39 +268,40 @@ fn check_resource(from: &mut Properties<'_>) {
                 "resource",
                 format!("is `{other}`; Curfew manages EC2 instances only"),
             ),
-            None => from.refuse("resource", "is not a text"),
+            None => from.refuse("resource", "is not a string"),
         }
     }
 }
 
-/// A policy that runs at least once in every hour acts in the hours that its filter names.
+/// Accepts a policy that runs at least once in every hour: it acts in the hours that its filter names.
 fn read_mode(policy: &str, value: &Value, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
     let mut from = Properties::new(format!("{policy}.mode"), value);
-    from.ignore(&FUNCTION);
+    from.ignore(&FUNCTION_KEYS);
     from.ignore(&["group-name"]);
     let schedule = from.text("schedule");
     match from.text("type").as_deref() {
         Some("pull") => {}
         Some("periodic" | "schedule") => match schedule.as_deref() {
             Some(schedule) if is_hourly(schedule) => notes.push(format!(
-                "Policy `{policy}` runs by `{schedule}` and acts at each run within the hour; here it is once, at the full hour."
+                "Policy `{policy}` runs by `{schedule}` and acts at each run within the hour; here it acts once, at the full hour."
             )),
             Some(schedule) => from.refuse(
                 "schedule",
-                format!("is `{schedule}`, which is not at least once in every hour of every day: which edges it meets is not known"),
+                format!("is `{schedule}`, which does not run in every hour of every day, so its edges are unknown"),
             ),
             None => from.refuse("schedule", "is missing"),
         },
         Some(other) => from.refuse(
             "type",
-            format!("is `{other}`: the policy runs at an event, and a schedule does not"),
+            format!("is `{other}`: the policy runs on an event, which a schedule can't"),
         ),
         None => from.refuse("type", "is missing"),
     }
     problems.extend(from.finish());
 }
 
-/// Whether a rule of EventBridge fires at least once in every hour: by its rate, or by a cron with stars from the hour on.
+/// Returns whether an EventBridge rule fires at least once in every hour: by its rate, or by a cron with wildcards from
+/// the hour on.
 fn is_hourly(expression: &str) -> bool {
     let inside = |name: &str| {
         let rest = expression.strip_prefix(name)?;
@@ -324,14 +327,14 @@ fn is_hourly(expression: &str) -> bool {
     })
 }
 
-/// What a filter is for.
+/// Whether a filter starts or stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum HourFilterKind {
     On,
     Off,
 }
 
-impl Kind {
+impl HourFilterKind {
     fn of(filter: &Value) -> Option<Self> {
         match name_of(filter)? {
             "onhour" => Some(Self::On),
@@ -354,7 +357,7 @@ impl Kind {
         }
     }
 
-    /// The state of the instances that the filter takes.
+    /// The state of the instances that the filter selects.
     fn state(self) -> &'static str {
         match self {
             Self::On => "stopped",
@@ -363,24 +366,24 @@ impl Kind {
     }
 }
 
-/// A filter's or an action's type, in its short form (`"stop"`) and in its long one (`{"type": "stop"}`).
+/// The type of a filter or action, from its short form (`"stop"`) or its long one (`{"type": "stop"}`).
 fn name_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("type")?.as_str())
 }
 
 /// A policy's filters, all of which must match.
 #[derive(Debug, Default)]
-struct Filters<'v> {
-    /// `offhour` and `onhour`, of which one must match.
+struct PolicyFilters<'v> {
+    /// The `offhour` and `onhour` filters, one of which must match.
     hours: Vec<&'v Value>,
-    /// How many of the policy's filters they were: several at once can't be a schedule.
+    /// How many top-level filters of the policy hold them: more than one can't become a schedule.
     groups: usize,
     /// Values of `State.Name`.
     states: Vec<String>,
     leaves_groups_alone: bool,
 }
 
-impl<'v> Filters<'v> {
+impl<'v> PolicyFilters<'v> {
     fn read_all(&mut self, policy: &str, value: &'v Value, problems: &mut Vec<Problem>) {
         match value.as_array() {
             Some(filters) => {
@@ -396,7 +399,7 @@ impl<'v> Filters<'v> {
     }
 
     fn read(&mut self, policy: &str, filter: &'v Value, problems: &mut Vec<Problem>) {
-        if Kind::of(filter).is_some() {
+        if HourFilterKind::of(filter).is_some() {
             self.hours.push(filter);
             self.groups += 1;
             return;
@@ -408,7 +411,10 @@ impl<'v> Filters<'v> {
         match only.map(|(key, value)| (key.as_str(), value)) {
             Some(("and", all)) => return self.read_all(policy, all, problems),
             Some(("or", Value::Array(any)))
-                if !any.is_empty() && any.iter().all(|filter| Kind::of(filter).is_some()) =>
+                if !any.is_empty()
+                    && any
+                        .iter()
+                        .all(|filter| HourFilterKind::of(filter).is_some()) =>
             {
                 self.hours.extend(any);
                 self.groups += 1;
@@ -431,23 +437,27 @@ impl<'v> Filters<'v> {
         }
     }
 
-    /// Which kind of filter there is, if there is one kind.
-    fn kind(&self, from: &mut Properties<'_>) -> Option<Kind> {
-        let mut kinds: Vec<Kind> = self.hours.iter().filter_map(|it| Kind::of(it)).collect();
+    /// Returns the kind of the hour filters, or refuses the policy if there is not exactly one kind.
+    fn kind(&self, from: &mut Properties<'_>) -> Option<HourFilterKind> {
+        let mut kinds: Vec<HourFilterKind> = self
+            .hours
+            .iter()
+            .filter_map(|it| HourFilterKind::of(it))
+            .collect();
         kinds.dedup();
         match (kinds.as_slice(), self.groups) {
             ([kind], 1) => return Some(*kind),
             ([], _) => from.refuse(
                 "filters",
-                "has no `offhour` and no `onhour` filter, so that the policy has no hours",
+                "has no `offhour` and no `onhour` filter, so the policy has no hours",
             ),
             (_, 1) => from.refuse(
                 "filters",
-                "has `offhour` or `onhour`, with one action for both; write a policy for each",
+                "has `offhour` or `onhour`, with one action for both; split it into one policy for each",
             ),
             _ => from.refuse(
                 "filters",
-                "has several `offhour` and `onhour` filters that must match at once; write a policy for each",
+                "has several `offhour` and `onhour` filters that must all match; split it into one policy for each",
             ),
         }
         None
@@ -473,8 +483,8 @@ fn value_filter(filter: &Value) -> Option<(&str, &Value)> {
     is_plain.then_some((key, object.get("value")?))
 }
 
-/// A query that asks for the states that the filter takes anyway.
-fn check_query(kind: Kind, from: &mut Properties<'_>) {
+/// Refuses a query that selects anything but the state that the filter selects anyway.
+fn check_query(kind: HourFilterKind, from: &mut Properties<'_>) {
     let Some(query) = from.value("query").filter(|query| !is_empty(query)) else {
         return;
     };
@@ -489,26 +499,26 @@ fn check_query(kind: Kind, from: &mut Properties<'_>) {
     if !query.as_array().is_some_and(|items| items.iter().all(same)) {
         from.refuse(
             "query",
-            "narrows the policy to some instances; say which by their tag or in `match`",
+            "limits the policy to some instances; select them by tag or with `match`",
         );
     }
 }
 
-/// How a policy stops.
+/// The options of a policy's `stop` action.
 #[derive(Clone, Copy, Debug, Default)]
-struct Stop {
+struct StopAction {
     hibernate: bool,
     force: bool,
 }
 
 fn read_actions(
     policy: &str,
-    kind: Kind,
+    kind: HourFilterKind,
     actions: Option<&Value>,
     problems: &mut Vec<Problem>,
-    lost: &mut Vec<Problem>,
-) -> Stop {
-    let mut stop = Stop::default();
+    untranslated: &mut Vec<Problem>,
+) -> StopAction {
+    let mut stop = StopAction::default();
     let mut acts = false;
     let at = |name: &str| format!("{policy}.actions.{name}");
     let (filter, wanted) = (kind.filter(), kind.action());
@@ -526,7 +536,7 @@ fn read_actions(
     };
     for action in actions {
         let Some(name) = name_of(action) else {
-            let message = "has no `type`, so that what it does is not known";
+            let message = "has no `type`, so its effect is unknown";
             problems.push(Problem::new(at(&action.to_string()), message));
             continue;
         };
@@ -537,13 +547,13 @@ fn read_actions(
                 let properties = if action.is_string() { &empty } else { action };
                 let mut from = Properties::new(at(name), properties);
                 from.ignore(&["type"]);
-                if kind == Kind::Off {
+                if kind == HourFilterKind::Off {
                     stop.hibernate |= from.flag("hibernate") == Some(true);
                     stop.force |= from.flag("force") == Some(true);
                     if from.flag("terminate-ephemeral") == Some(true) {
-                        lost.push(Problem::new(
+                        untranslated.push(Problem::new(
                             at("stop.terminate-ephemeral"),
-                            "terminates instances with an instance store; Curfew never terminates, and leaves them alone",
+                            "terminates instances with an instance store; Curfew never terminates instances and skips these",
                         ));
                     }
                 }
@@ -551,22 +561,24 @@ fn read_actions(
             }
             "start" | "stop" => {
                 let message =
-                    format!("is at the hours of `{filter}`, at which Curfew would {wanted}");
+                    format!("runs at the hours of `{filter}`, at which Curfew would {wanted}");
                 problems.push(Problem::new(at(name), message));
             }
-            _ if TELLING.contains(&name) => {
-                let message = "is not translated: notifications are set up once, in `[[notify]]`";
-                lost.push(Problem::new(at(name), message));
+            _ if NOTIFYING_ACTIONS.contains(&name) => {
+                let message =
+                    "is not translated: notifications are configured once, in `[[notify]]`";
+                untranslated.push(Problem::new(at(name), message));
             }
             _ => {
-                let message = "is an action without a counterpart: Curfew starts and stops, and does nothing else";
+                let message =
+                    "is an action without an equivalent: Curfew only starts and stops instances";
                 problems.push(Problem::new(at(name), message));
             }
         }
     }
     if !acts {
         let message = format!(
-            "has no `{wanted}`, so that Cloud Custodian does not {wanted} what its `{filter}` filter finds"
+            "has no `{wanted}`, so Cloud Custodian does not {wanted} the instances that its `{filter}` filter selects"
         );
         problems.push(Problem::new(format!("{policy}.actions"), message));
     }
@@ -575,25 +587,25 @@ fn read_actions(
 
 /// One `offhour` or `onhour` filter.
 #[derive(Debug)]
-struct Filter {
-    kind: Kind,
+struct HourFilter {
+    kind: HourFilterKind,
     tag: String,
     zone: String,
-    /// For an empty tag, and one that says `on`.
+    /// The hours for instances whose tag is empty or `on`.
     hours: Hours,
     opt_out: bool,
     skip_days: Vec<String>,
-    /// For instances without the tag.
+    /// The hours for instances without the tag.
     fallback: Option<TagHours>,
 }
 
-impl Filter {
+impl HourFilter {
     fn read(policy: &str, value: &Value) -> Result<Self, Vec<Problem>> {
-        let kind = Kind::of(value).unwrap_or(Kind::Off);
+        let kind = HourFilterKind::of(value).unwrap_or(HourFilterKind::Off);
         let none = Value::Object(serde_json::Map::new());
         let properties = if value.is_string() { &none } else { value };
         let mut from = Properties::new(format!("{policy}.{}", kind.filter()), properties);
-        // Cloud Custodian's action looks at the state once more, so that it says nothing.
+        // The flag has no effect: Cloud Custodian's `start` and `stop` check the state again.
         let _ = from.flag("state-filter");
         from.ignore(&["type"]);
         let zone_name = from.text("default_tz").unwrap_or_else(|| "et".to_owned());
@@ -603,23 +615,23 @@ impl Filter {
         });
         let hour = match (from.text(kind.filter()), kind) {
             (Some(text), _) => text.parse().ok().filter(|hour| *hour < 24),
-            (None, Kind::On) => Some(DEFAULT_ON),
-            (None, Kind::Off) => Some(DEFAULT_OFF),
+            (None, HourFilterKind::On) => Some(DEFAULT_ON),
+            (None, HourFilterKind::Off) => Some(DEFAULT_OFF),
         };
         if hour.is_none() {
             from.refuse(kind.filter(), "is not a whole hour, 0–23");
         }
         let weekends = from.flag("weekends") != Some(false);
         let days = match (from.flag("weekends-only") == Some(true), kind, weekends) {
-            (true, Kind::On, _) => MONDAY,
-            (true, Kind::Off, _) => FRIDAY,
+            (true, HourFilterKind::On, _) => MONDAY,
+            (true, HourFilterKind::Off, _) => FRIDAY,
             (false, _, true) => WORKDAYS,
             (false, _, false) => EVERY_DAY,
         };
         if from.value("skip-days-from").is_some() {
             from.refuse(
                 "skip-days-from",
-                "names a list elsewhere, which is not fetched; write the days as `skip-days`",
+                "refers to an external list, which is not fetched; write the days as `skip-days`",
             );
         }
         let skip_days = from.list("skip-days").unwrap_or_default();
@@ -632,7 +644,7 @@ impl Filter {
             }
         }
         let fallback = match from.text("fallback-schedule").as_deref().map(Tag::parse) {
-            // `off` opts out, as do instances without a tag where there is no fallback.
+            // `off` opts out, which is also the default for instances without a tag.
             None | Some(Ok(Tag::OptedOut)) => None,
             Some(Ok(Tag::Schedule(hours))) => Some(hours),
             Some(Err(problems)) => {
@@ -662,74 +674,80 @@ impl Filter {
         }
     }
 
-    /// The zone and the hours of an instance without the tag. A filter reads its own hours only: what else the fallback has
-    /// is for the other kind of filter.
-    fn without_tag(&self) -> Option<(&str, &Hours)> {
+    /// Returns the zone and the hours for an instance without the tag. A filter uses only its own half of the fallback.
+    fn untagged_hours(&self) -> Option<(&str, &Hours)> {
         let fallback = self.fallback.as_ref()?;
         let own = match self.kind {
-            Kind::On => &fallback.on,
-            Kind::Off => &fallback.off,
+            HourFilterKind::On => &fallback.on,
+            HourFilterKind::Off => &fallback.off,
         };
         let zone = fallback.zone.as_deref().unwrap_or(&self.zone);
         Some((zone, own.as_ref().unwrap_or(&self.hours)))
     }
 }
 
-/// A filter that reads a tag, and the policy that it is in.
+/// An hour filter, with the notes and options of its policy.
 #[derive(Debug)]
-struct Half {
+struct FilterInPolicy {
     policy: String,
-    filter: Filter,
+    filter: HourFilter,
     notes: Vec<String>,
     hibernate: bool,
 }
 
-/// The filters that read one tag.
+/// The filters that read one tag: at most one of each kind.
 #[derive(Debug, Default)]
-struct Pair {
-    on: Option<Half>,
-    off: Option<Half>,
+struct FilterPair {
+    on: Option<FilterInPolicy>,
+    off: Option<FilterInPolicy>,
 }
 
-impl Pair {
-    fn keep(&mut self, half: Half, refused: &mut Vec<Problem>) {
-        let slot = match half.filter.kind {
-            Kind::On => &mut self.on,
-            Kind::Off => &mut self.off,
+impl FilterPair {
+    fn keep(&mut self, entry: FilterInPolicy, refused: &mut Vec<Problem>) {
+        let slot = match entry.filter.kind {
+            HourFilterKind::On => &mut self.on,
+            HourFilterKind::Off => &mut self.off,
         };
         match slot {
-            None => *slot = Some(half),
+            None => *slot = Some(entry),
             Some(first) => refused.push(Problem::new(
-                format!("{}.{}", half.policy, half.filter.kind.filter()),
+                format!("{}.{}", entry.policy, entry.filter.kind.filter()),
                 format!(
-                    "reads the tag `{}` as policy `{}` does, which is one schedule already",
-                    half.filter.tag, first.policy
+                    "reads the same tag `{}` as policy `{}`, which is a schedule already",
+                    entry.filter.tag, first.policy
                 ),
             )),
         }
     }
 
-    fn halves(&self) -> impl Iterator<Item = &Half> {
+    fn filters(&self) -> impl Iterator<Item = &FilterInPolicy> {
         self.on.iter().chain(&self.off)
     }
 
-    fn translate(&self, tag: &str, lost: &mut Vec<Problem>) -> Result<Vec<Draft>, Vec<Problem>> {
-        let mut tagged = self.draft(tag, |filter| Some((&filter.zone, &filter.hours)), lost)?;
+    fn translate(
+        &self,
+        tag: &str,
+        untranslated: &mut Vec<Problem>,
+    ) -> Result<Vec<Draft>, Vec<Problem>> {
+        let mut tagged = self.draft(
+            tag,
+            |filter| Some((&filter.zone, &filter.hours)),
+            untranslated,
+        )?;
         let mut drafts = Vec::new();
-        if self.halves().any(|half| half.filter.fallback.is_some()) {
+        if self.filters().any(|entry| entry.filter.fallback.is_some()) {
             let name = format!("{tag}-fallback");
-            // The same skip-days are lost as above.
-            let mut draft = self.draft(&name, Filter::without_tag, &mut Vec::new())?;
+            // The losses are the same as above and already recorded.
+            let mut draft = self.draft(&name, HourFilter::untagged_hours, &mut Vec::new())?;
             draft.notes.insert(0, format!(
-                "`fallback-schedule`, for instances without the tag `{tag}`: give them the tag `Schedule = {name}`, or add a `match`."
+                "`fallback-schedule`: for instances without the tag `{tag}`; give them the tag `Schedule = {name}`, or add a `match`."
             ));
-            tell_inline_form(&mut draft);
+            note_inline_form(&mut draft);
             drafts.push(draft);
-        } else if self.halves().any(|half| half.filter.opt_out) {
+        } else if self.filters().any(|entry| entry.filter.opt_out) {
             tagged.notes.insert(
                 0,
-                "`opt-out`: the policy takes every instance without the tag. Here a schedule takes those that its `match` says; \
-                 add one."
+                "`opt-out`: the policy takes every instance without the tag. Here a schedule selects instances by its `match`; add one."
                     .to_owned(),
             );
         }
@@ -737,35 +755,36 @@ impl Pair {
             "For instances whose tag `{tag}` is empty or `on`: give them the tag `Schedule = {tag}`. Other values of the tag \
              are schedules of their own; `curfew import custodian VALUE` translates one."
         ));
-        tell_inline_form(&mut tagged);
+        note_inline_form(&mut tagged);
         drafts.insert(0, tagged);
         Ok(drafts)
     }
 
-    /// A schedule with the hours that `of` takes from each filter.
+    /// Builds a schedule with the hours that `of` returns for each filter.
     fn draft<'f>(
         &'f self,
         name: &str,
-        of: impl Fn(&'f Filter) -> Option<(&'f str, &'f Hours)>,
-        lost: &mut Vec<Problem>,
+        of: impl Fn(&'f HourFilter) -> Option<(&'f str, &'f Hours)>,
+        untranslated: &mut Vec<Problem>,
     ) -> Result<Draft, Vec<Problem>> {
         let mut draft = Draft {
             name: name.to_owned(),
             ..Draft::default()
         };
-        let part = |half: &'f Option<Half>| half.as_ref().and_then(|half| of(&half.filter));
+        let part =
+            |entry: &'f Option<FilterInPolicy>| entry.as_ref().and_then(|entry| of(&entry.filter));
         let (on, off) = (part(&self.on), part(&self.off));
         let zone = match (on, off) {
             (Some((one, _)), Some((other, _))) if one != other => {
                 let message = format!(
-                    "has starts in {one} and stops in {other}, and a schedule has one zone"
+                    "has starts in {one} and stops in {other}; a schedule has one time zone"
                 );
                 return Err(vec![Problem::new(name, message)]);
             }
             (Some((zone, _)), _) | (None, Some((zone, _))) => zone,
             (None, None) => return Err(Vec::new()),
         };
-        for note in self.halves().flat_map(|half| &half.notes) {
+        for note in self.filters().flat_map(|entry| &entry.notes) {
             if !draft.notes.contains(note) {
                 draft.note(note);
             }
@@ -773,40 +792,41 @@ impl Pair {
         let hours =
             |part: Option<(&str, &Hours)>| part.map(|(_, it)| it.clone()).unwrap_or_default();
         fill(&mut draft, zone, &hours(on), &hours(off));
-        draft.raw.hibernate = off.is_some() && self.off.as_ref().is_some_and(|half| half.hibernate);
-        if let Some(half) = &self.off
-            && let (Some(_), [_, ..]) = (off, half.filter.skip_days.as_slice())
+        draft.raw.hibernate =
+            off.is_some() && self.off.as_ref().is_some_and(|entry| entry.hibernate);
+        if let Some(entry) = &self.off
+            && let (Some(_), [_, ..]) = (off, entry.filter.skip_days.as_slice())
         {
-            lost.push(Problem::new(
-                format!("{}.offhour.skip-days", half.policy),
+            untranslated.push(Problem::new(
+                format!("{}.offhour.skip-days", entry.policy),
                 format!(
-                    "are not translated: the schedule stops on {} too, since `except` keeps starts away and never stops",
-                    half.filter.skip_days.join(", ")
+                    "are not translated: the schedule stops on {} too, since `except` suppresses starts and never stops",
+                    entry.filter.skip_days.join(", ")
                 ),
             ));
         }
-        if let (Some(half), Some(_)) = (&self.on, on) {
+        if let (Some(entry), Some(_)) = (&self.on, on) {
             let timetable = timetable(&draft)?;
-            for day in &half.filter.skip_days {
-                if off.is_some() && runs_into(&timetable, day) {
+            for day in &entry.filter.skip_days {
+                if off.is_some() && is_running_across_midnight_before(&timetable, day) {
                     let message = format!(
-                        "has {day}, into which a run of the day before lasts: here it would be interrupted, and Cloud Custodian \
-                         leaves it running"
+                        "includes {day}, into which a run of the day before continues: here it would be interrupted; Cloud \
+                         Custodian leaves it running"
                     );
                     return Err(vec![Problem::new(
-                        format!("{}.onhour.skip-days", half.policy),
+                        format!("{}.onhour.skip-days", entry.policy),
                         message,
                     )]);
                 }
             }
-            draft.raw.except.clone_from(&half.filter.skip_days);
+            draft.raw.except.clone_from(&entry.filter.skip_days);
         }
         Ok(draft)
     }
 }
 
-/// Whether instances run when `day` begins.
-fn runs_into(timetable: &Timetable, day: &str) -> bool {
+/// Returns whether instances run from before midnight into `day`.
+fn is_running_across_midnight_before(timetable: &Timetable, day: &str) -> bool {
     let midnight = day
         .parse::<Date>()
         .and_then(|date| date.to_zoned(timetable.time_zone().clone()));

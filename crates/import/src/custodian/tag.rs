@@ -1,18 +1,18 @@
-//! The value of an off-hours tag: its parts, its time zones and its escapes.
+//! Parses the value of an off-hours tag: its parts, time zones and escapes.
 
 use curfew_core::problem::Problem;
 use curfew_core::timetable::time_zone_names;
 
 use super::hours::{DEFAULT_OFF, DEFAULT_ON, Hours, WORKDAYS, fill};
-use crate::sheet::Draft;
+use crate::toml_writer::Draft;
 
-/// Cloud Custodian's own default.
+/// Cloud Custodian's default time zone.
 const DEFAULT_ZONE: &str = "America/New_York";
 
-/// What a tag says.
+/// The meaning of a tag's value.
 #[derive(Debug)]
 pub(super) enum Tag {
-    /// `off`
+    /// The value is `off`.
     OptedOut,
     Schedule(TagHours),
 }
@@ -22,7 +22,7 @@ pub(super) struct TagHours {
     pub(super) on: Option<Hours>,
     pub(super) off: Option<Hours>,
     pub(super) zone: Option<String>,
-    /// Spaces inside, which Cloud Custodian takes as part of the key or the hour.
+    /// Whether the value has spaces inside, which Cloud Custodian reads as part of the key or the hour.
     spaced: bool,
 }
 
@@ -55,7 +55,7 @@ impl Tag {
 impl TagHours {
     fn read(&mut self, part: &str, problems: &mut Vec<Problem>) {
         let Some((key, value)) = part.split_once('=') else {
-            // An empty value and `on` mean the policy's defaults.
+            // An empty value and `on` select the policy's defaults.
             if part != "on" {
                 let message =
                     "is not `on`, `off`, or parts such as `off=(M-F,19)`, `on=(M-F,7)` and `tz=et`";
@@ -70,7 +70,7 @@ impl TagHours {
         if !words.is_empty() && key != "tz" {
             problems.push(Problem::new(
                 words,
-                "stands before the first part, where only `tz=` may have words",
+                "is text before a part; only `tz=` may have text before it",
             ));
         }
         let read = match key {
@@ -85,19 +85,22 @@ impl TagHours {
         }
     }
 
-    /// Makes it the draft's starts and stops, where the policies that read the tag are not known.
+    /// Sets the draft's starts and stops. The policies that read the tag are unknown here, so their defaults are
+    /// assumed and noted.
     pub(super) fn apply(&self, draft: &mut Draft) {
         if self.spaced {
-            draft.note("The value has spaces inside, with which Cloud Custodian ignores a part or all of it.");
+            draft.note(
+                "The value contains spaces, which make Cloud Custodian ignore part or all of it.",
+            );
         }
         if self.zone.is_none() {
             draft.note(
-                "The tag has no `tz`: this is Cloud Custodian's own default, and `default_tz` in the policy may be another.",
+                "The tag has no `tz`: this is Cloud Custodian's default; the policy's `default_tz` may differ.",
             );
         }
         let (on, off) = match (&self.on, &self.off) {
             (None, None) => {
-                draft.note("The tag leaves the hours to the policy: these are Cloud Custodian's own defaults. Check the policy.");
+                draft.note("The tag leaves the hours to the policy: these are Cloud Custodian's defaults. Check the policy.");
                 let default = |hour| Hours::from([(hour, WORKDAYS)]);
                 (default(DEFAULT_ON), default(DEFAULT_OFF))
             }
@@ -108,7 +111,7 @@ impl TagHours {
                 ] {
                     if let Some(filter) = filter {
                         draft.note(format!(
-                            "The tag has no `{missing}`: if there is an `{filter}` policy, its default hour applies there. It is not here."
+                            "The tag has no `{missing}`: if there is an `{filter}` policy, its default hour applies there. It is not translated."
                         ));
                     }
                 }
@@ -125,12 +128,12 @@ impl TagHours {
 
 fn once<T>(slot: &mut Option<T>, key: &str, read: Result<T, String>) -> Result<(), String> {
     if slot.replace(read?).is_some() {
-        return Err(format!("is there twice; write one `{key}=[(…),(…)]`"));
+        return Err(format!("appears twice; write one `{key}=[(…),(…)]`"));
     }
     Ok(())
 }
 
-/// `(M-F,19)`, `[(M-F,21),(U,18)]`, `M-F,19`.
+/// Parses `(M-F,19)`, `[(M-F,21),(U,18)]` or `M-F,19`.
 fn hours(text: &str) -> Result<Hours, String> {
     let tight: String = text
         .chars()
@@ -159,7 +162,7 @@ fn hours(text: &str) -> Result<Hours, String> {
     Ok(hours)
 }
 
-/// A weekday or a range of them, as bits; ranges wrap around.
+/// Parses a weekday or a range of weekdays into bits; ranges wrap around.
 fn days_of(text: &str) -> Option<u32> {
     let day = |text: &str| {
         ["m", "t", "w", "h", "f", "s", "u"]
@@ -172,7 +175,7 @@ fn days_of(text: &str) -> Option<u32> {
     Some((first..=first + length).fold(0, |days, day| days | 1 << (day % 7)))
 }
 
-/// An alias, which comes first even where there is an IANA zone of that name (`est`, `cet`), or an IANA name.
+/// Resolves an alias, or else an IANA name. Aliases take precedence over IANA zones of the same name (`est`, `cet`).
 pub(super) fn zone(text: &str) -> Result<String, String> {
     let text = text.trim().to_lowercase();
     let alias = match text.as_str() {
@@ -202,7 +205,8 @@ pub(super) fn zone(text: &str) -> Result<String, String> {
     Ok(alias.to_owned())
 }
 
-/// `u28` for `(` and so on, for services whose tags have no punctuation. `text` is in lower case.
+/// Decodes `u28` to `(` and so on, the escapes for services whose tags allow no punctuation. `text` must be in lower
+/// case.
 fn unescape(text: &str) -> String {
     "()[],;=/-".chars().fold(text.to_owned(), |text, c| {
         text.replace(&format!("u{:x}", u32::from(c)), c.encode_utf8(&mut [0; 4]))

@@ -1,19 +1,18 @@
-//! Periods of Instance Scheduler as running time, or as starts and stops.
+//! Translates the periods of Instance Scheduler into running windows, or into starts and stops.
 //!
-//! Periods with both times, or none, are windows. One with only one of them also has times of no opinion, which a window
-//! has not: those schedules become crons, if one week or one period says it all.
+//! Periods with both times, or neither, become windows. A period with one time also has hours without a desired state,
+//! which a window can't express: such schedules become crons, if one week or one period describes them completely.
 
 use curfew_core::problem::Problem;
 use curfew_core::timetable::{Action, OneOrMany};
 
 use crate::properties::Properties;
-use crate::recurrence::{Field, Kind, Recurrence};
-use crate::sheet::{ALWAYS, Draft, NEVER};
-use crate::week::{self, Span, Week};
+use crate::recurrence::{DayField, FieldKind, Recurrence};
+use crate::toml_writer::{ALWAYS, Draft, NEVER};
+use crate::week::{self, Week, WeeklyPeriod};
 
 const DAY: u16 = 24 * 60;
 
-/// A period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Period {
     name: String,
@@ -21,7 +20,7 @@ pub(super) struct Period {
     /// Minutes after midnight.
     begin: Option<u16>,
     end: Option<u16>,
-    /// It is written 00:00–23:59, which is as much of a day as Instance Scheduler can say; then both times are left out.
+    /// Whether it is written 00:00–23:59, the longest day that Instance Scheduler accepts; both times are then omitted.
     to_last_minute: bool,
     on: Recurrence,
 }
@@ -43,28 +42,31 @@ impl Period {
             minutes
         };
         let (begin, end) = (time("begintime"), time("endtime"));
-        let mut field = |key: &str, kind: Kind| {
+        let mut field = |key: &str, kind: FieldKind| {
             let items = from.list(key)?;
             given = true;
-            Field::parse(&items, kind).unwrap_or_else(|why| {
+            DayField::parse(&items, kind).unwrap_or_else(|why| {
                 from.refuse(key, why);
                 None
             })
         };
         let on = Recurrence {
-            weekdays: field("weekdays", Kind::Weekdays),
-            dates: field("monthdays", Kind::Dates),
-            months: field("months", Kind::Months),
+            weekdays: field("weekdays", FieldKind::Weekdays),
+            dates: field("monthdays", FieldKind::Dates),
+            months: field("months", FieldKind::Months),
         };
         let description = from.text("description");
         if begin.is_some() && begin == end {
             from.refuse(
                 "endtime",
-                "is the same as `begintime`, so that it never runs; for a whole day leave both out",
+                "equals `begintime`, so the period is empty; omit both for a whole day",
             );
         }
         if !given {
-            from.refuse("begintime", "is missing, as are `endtime` and all days");
+            from.refuse(
+                "begintime",
+                "is missing, and so are `endtime` and all day fields",
+            );
         }
         let problems = from.finish();
         let to_last_minute = begin == Some(0) && end == Some(DAY - 1);
@@ -95,7 +97,7 @@ impl Period {
         matches!((self.begin, self.end), (Some(begin), Some(end)) if end < begin)
     }
 
-    /// For the end of a line.
+    /// The comment at the end of a line.
     fn origin(&self) -> String {
         match &self.description {
             Some(description) => format!("period {}: {description}", self.name),
@@ -104,7 +106,7 @@ impl Period {
     }
 }
 
-/// Adds the periods, or says why they can't be translated.
+/// Adds the periods to the draft, or returns why they can't be translated.
 pub(super) fn translate(draft: &mut Draft, periods: &[Period]) -> Result<(), String> {
     for period in periods.iter().filter(|period| period.is_overnight()) {
         draft.note(format!(
@@ -114,8 +116,8 @@ pub(super) fn translate(draft: &mut Draft, periods: &[Period]) -> Result<(), Str
     }
     for period in periods.iter().filter(|period| period.to_last_minute) {
         draft.note(format!(
-            "Period `{}` ends at 23:59, the latest end that Instance Scheduler takes: here it is the whole day, 00:00-24:00, so \
-             that nothing is stopped for the minute before midnight.",
+            "Period `{}` ends at 23:59, the latest end that Instance Scheduler accepts: here it is the whole day, 00:00-24:00, so \
+             that nothing stops for the minute before midnight.",
             period.name
         ));
     }
@@ -126,7 +128,7 @@ pub(super) fn translate(draft: &mut Draft, periods: &[Period]) -> Result<(), Str
     Ok(())
 }
 
-/// Running, or stopped, whatever the time.
+/// Sets one state, running or stopped, for all times.
 pub(super) fn same_at_all_times(draft: &mut Draft, action: Action) {
     let (line, what) = match action {
         Action::Start => (ALWAYS, "always"),
@@ -135,21 +137,21 @@ pub(super) fn same_at_all_times(draft: &mut Draft, action: Action) {
     draft.run(line, what);
 }
 
-/// A window in the making: minutes after midnight, `to` up to 24:00, or on the next day when it is before `from`.
-struct Draught {
+/// The times of a window in minutes after midnight: `to` is at most 24:00, or on the next day when it is before `from`.
+struct WindowTimes {
     from: u16,
     to: u16,
 }
 
 fn windows(draft: &mut Draft, periods: &[Period]) {
-    let mut times: Vec<Draught> = periods
+    let mut times: Vec<WindowTimes> = periods
         .iter()
-        .map(|period| Draught {
+        .map(|period| WindowTimes {
             from: period.begin.unwrap_or(0),
             to: period.end.unwrap_or(DAY),
         })
         .collect();
-    // With a single period Instance Scheduler does not look for a neighbour.
+    // Instance Scheduler merges adjacent periods only when there are several.
     if periods.len() > 1 {
         bridge(draft, periods, &mut times);
     }
@@ -163,9 +165,9 @@ fn windows(draft: &mut Draft, periods: &[Period]) {
     }
 }
 
-/// Instance Scheduler keeps instances up through one stopped minute between two periods, since 23:59 is the latest end that
-/// it takes. Here the window is a minute longer, which makes the two touch.
-fn bridge(draft: &mut Draft, periods: &[Period], times: &mut [Draught]) {
+/// Instance Scheduler keeps instances running through one stopped minute between two periods, since 23:59 is the latest
+/// end that it accepts. Here the window is a minute longer, so that the two touch.
+fn bridge(draft: &mut Draft, periods: &[Period], times: &mut [WindowTimes]) {
     let whole_minutes: Vec<(u16, u16)> = times.iter().map(|time| (time.from, time.to)).collect();
     for (index, period) in periods.iter().enumerate() {
         for (other, next) in periods.iter().enumerate() {
@@ -174,7 +176,7 @@ fn bridge(draft: &mut Draft, periods: &[Period], times: &mut [Draught]) {
             }
             let (to, from) = (whole_minutes[index].1, whole_minutes[other].0);
             let overnight = to + 1 >= DAY;
-            if (to + 1) % DAY != from || !period.on.may_meet(&next.on, overnight) {
+            if (to + 1) % DAY != from || !period.on.may_adjoin(&next.on, overnight) {
                 continue;
             }
             let (certain, what) = if to == DAY {
@@ -186,7 +188,7 @@ fn bridge(draft: &mut Draft, periods: &[Period], times: &mut [Draught]) {
             } else {
                 times[index].to = to + 1;
                 (
-                    period.on.always_meets(&next.on, overnight),
+                    period.on.always_adjoins(&next.on, overnight),
                     "ends a minute later",
                 )
             };
@@ -194,10 +196,10 @@ fn bridge(draft: &mut Draft, periods: &[Period], times: &mut [Draught]) {
             let else_days = if certain {
                 ""
             } else {
-                ", also on days on which the other is not there"
+                ", also on days without the other period"
             };
             draft.note(format!(
-                "Periods `{}` and `{}` are a minute apart, which Instance Scheduler bridges: here `{}` {what}{else_days}.",
+                "Periods `{}` and `{}` are one minute apart, which Instance Scheduler bridges: here `{}` {what}{else_days}.",
                 period.name, next.name, changed.name
             ));
         }
@@ -205,21 +207,21 @@ fn bridge(draft: &mut Draft, periods: &[Period], times: &mut [Draught]) {
 }
 
 fn one_sided(draft: &mut Draft, periods: &[Period]) -> Result<(), String> {
-    let spans: Option<Vec<Span>> = periods
+    let weekly: Option<Vec<WeeklyPeriod>> = periods
         .iter()
         .map(|period| {
             let days = period.on.plain_week()?;
-            Some(Span {
+            Some(WeeklyPeriod {
                 days,
                 begin: period.begin,
                 end: period.end,
             })
         })
         .collect();
-    let (starts, stops) = match (spans, periods) {
-        (Some(spans), _) => match week::work_out(&spans) {
+    let (starts, stops) = match (weekly, periods) {
+        (Some(weekly), _) => match week::compute_week(&weekly) {
             Week::Always(action) => {
-                draft.note("Its periods come to the same at all times.");
+                draft.note("Its periods want the same state at all times.");
                 same_at_all_times(draft, action);
                 return Ok(());
             }
@@ -237,7 +239,7 @@ fn one_sided(draft: &mut Draft, periods: &[Period]) -> Result<(), String> {
                 },
             ],
         ) => (Vec::new(), dated_stops(*end, on, name)?),
-        (None, _) => return Err(too_much(periods)),
+        (None, _) => return Err(not_expressible(periods)),
     };
     describe(draft, periods, starts.is_empty() || stops.is_empty());
     draft.raw.start = OneOrMany::Many(starts);
@@ -245,8 +247,9 @@ fn one_sided(draft: &mut Draft, periods: &[Period]) -> Result<(), String> {
     Ok(())
 }
 
-/// What crons can't say: a period without `endtime` ends with the last of its days, wherever that is in the month.
-fn too_much(periods: &[Period]) -> String {
+/// The message for periods that crons can't express: a period without `endtime` ends with the last of its days, which
+/// depends on the month.
+fn not_expressible(periods: &[Period]) -> String {
     let named = |wanted: &dyn Fn(&Period) -> bool| {
         let names: Vec<_> = periods
             .iter()
@@ -256,37 +259,38 @@ fn too_much(periods: &[Period]) -> String {
         names.join(", ")
     };
     format!(
-        "{} with one time only, and {} with days of the month, months or weekdays such as `Mon#1`: crons can't say where that \
-         has no opinion; give every period both times",
+        "{} with one time only, and {} with days of the month, months or weekdays such as `Mon#1`: crons can't express \
+         this combination; give every period both times",
         named(&Period::is_one_sided),
         named(&|period| period.on.plain_week().is_none()),
     )
 }
 
-/// The stops of a single period without `begintime`: before its end it has no opinion, so that the end is always an edge.
+/// The stops of a single period without `begintime`: it has no desired state before its end, so the end is always an
+/// edge.
 fn dated_stops(end: u16, on: &Recurrence, name: &str) -> Result<Vec<String>, String> {
     if end == 0 {
         return Err(format!(
-            "period `{name}` ends at 00:00 without a `begintime`: there is no edge, only stopped days"
+            "period `{name}` ends at 00:00 without a `begintime`: it has no edge, only stopped days"
         ));
     }
     let time = format!("{} {}", end % 60, end / 60);
     let months = on.months.as_ref().map_or("*".to_owned(), |months| {
-        months.write(Kind::Months).to_uppercase()
+        months.write(FieldKind::Months).to_uppercase()
     });
     match (&on.dates, &on.weekdays) {
         (Some(_), Some(_)) => Err(format!(
-            "period `{name}` has an `endtime` without `begintime`, and both `monthdays` and `weekdays`: crons take either; \
-             give it a `begintime`"
+            "period `{name}` has an `endtime` without `begintime`, and both `monthdays` and `weekdays`: a cron accepts one of \
+             them; give it a `begintime`"
         )),
         (Some(dates), None) => Ok(vec![format!(
             "cron({time} {} {months} ? *)",
-            dates.write(Kind::Dates)
+            dates.write(FieldKind::Dates)
         )]),
         (None, None) => Ok(vec![format!("cron({time} * {months} ? *)")]),
         (None, Some(days)) => {
-            // AWS takes `#` alone, not in a list.
-            let days = days.write(Kind::Weekdays);
+            // AWS accepts `#` only alone, not in a list.
+            let days = days.write(FieldKind::Weekdays);
             let (nth, others): (Vec<_>, Vec<_>) =
                 days.split(',').partition(|day| day.contains('#'));
             let others = (!others.is_empty()).then(|| others.join(","));
@@ -298,7 +302,7 @@ fn dated_stops(end: u16, on: &Recurrence, name: &str) -> Result<Vec<String>, Str
     }
 }
 
-/// The comments of a schedule of crons.
+/// Adds the comments of a schedule made of crons.
 fn describe(draft: &mut Draft, periods: &[Period], only_one_kind: bool) {
     for period in periods {
         let days = period.on.write();
@@ -314,23 +318,23 @@ fn describe(draft: &mut Draft, periods: &[Period], only_one_kind: bool) {
         draft.note(format!("{}: {days}{times}", period.origin()));
     }
     draft.note(
-        "A period with one time only: where Instance Scheduler would start and stop for these is worked out below. A period \
-         without `endtime` ends at 00:00 after the last of its days.",
+        "Periods with one time only: the edges below are those of Instance Scheduler. A period without `endtime` ends at \
+         00:00 after the last of its days.",
     );
     if only_one_kind {
         draft.note(
-            "A schedule with starts only, or stops only, wants nothing between them: `enforce` adds nothing to it, and a new \
-             instance waits for its first edge. Instance Scheduler would hold the state for the rest of the day.",
+            "A schedule with only starts or only stops has no desired state between them: `enforce` has no effect, and a new \
+             instance waits for its first edge. Instance Scheduler would keep the state for the rest of the day.",
         );
     } else {
         draft.note(
-            "Between these edges Curfew wants what the last one said; Instance Scheduler has no opinion for some of that time, \
-             which matters for enforced schedules and new instances only.",
+            "Between these edges the last one decides here; Instance Scheduler has no desired state for some of that time, \
+             which matters only for enforced schedules and new instances.",
         );
     }
 }
 
-/// `9:00`, `17:30`: minutes after midnight.
+/// Parses `9:00` or `17:30` into minutes after midnight.
 fn minutes(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let number = |text: &str, longest: usize, limit: u16| {

@@ -1,4 +1,4 @@
-//! A schedule of Instance Scheduler: its properties, and what they are here.
+//! A schedule of Instance Scheduler: its properties, and their translation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,35 +9,35 @@ use serde_json::Value;
 
 use super::periods::{Period, same_at_all_times, translate};
 use crate::properties::Properties;
-use crate::sheet::Draft;
+use crate::toml_writer::Draft;
 
-/// A schedule as Instance Scheduler has it.
+/// A schedule as Instance Scheduler defines it.
 #[derive(Debug)]
-pub(super) struct Theirs {
+pub(super) struct SourceSchedule {
     pub(super) name: String,
     notes: Vec<String>,
     timezone: Option<String>,
-    /// `override_status`: periods are set aside.
+    /// `override_status`, which makes Instance Scheduler ignore the periods.
     always: Option<Action>,
-    /// `stop_new_instances`: what becomes of instances that it never acted on.
+    /// `stop_new_instances`: the handling of instances that it never acted on.
     adopt: Adopt,
     enforcement: Enforcement,
     retain_running: bool,
     hibernate: bool,
-    /// SSM maintenance windows in which instances run.
+    /// Names of SSM maintenance windows during which instances run.
     maintenance: Vec<String>,
     periods: Periods,
 }
 
 #[derive(Debug)]
 enum Periods {
-    /// To be looked up among those that `describe-periods` printed.
+    /// Names of periods, resolved against the output of `describe-periods`.
     Named(Vec<String>),
-    Known(Vec<Period>),
+    Inline(Vec<Period>),
 }
 
-impl Theirs {
-    /// One member of `Schedules`.
+impl SourceSchedule {
+    /// Reads one element of `Schedules`.
     pub(super) fn from_command_line(index: usize, value: &Value) -> Result<Self, Vec<Problem>> {
         let mut properties = Properties::new(format!("Schedules[{index}]"), value);
         let name = properties.text("name").unwrap_or_default();
@@ -54,7 +54,7 @@ impl Theirs {
         Self::read(name, Periods::Named(named), properties)
     }
 
-    /// A `Custom::ServiceInstanceSchedule`.
+    /// Reads a `Custom::ServiceInstanceSchedule` resource.
     pub(super) fn from_resource(id: &str, resource: &Value) -> Result<Self, Vec<Problem>> {
         let none = Value::Object(serde_json::Map::new());
         let mut properties = Properties::new(id, resource.get("Properties").unwrap_or(&none));
@@ -72,7 +72,7 @@ impl Theirs {
             let number = index + 1;
             let mut period = Properties::new(format!("{name}.Periods[{index}]"), value);
             if let Some(size) = period.text("InstanceType") {
-                period.refuse("InstanceType", resizes(&number.to_string(), &size));
+                period.refuse("InstanceType", resize_refusal(&number.to_string(), &size));
             }
             match Period::read(&number.to_string(), period) {
                 Ok(period) => known.push(period),
@@ -82,20 +82,20 @@ impl Theirs {
         if periods.is_some_and(|periods| !periods.is_array()) {
             properties.refuse("Periods", "is not a list");
         }
-        let mut theirs = Self::read(name, Periods::Known(known), properties)?;
+        let mut schedule = Self::read(name, Periods::Inline(known), properties)?;
         if prefixed {
-            theirs.notes.push(format!(
-                "Instance Scheduler puts the stack's name before this one: its instances' tags say `STACK-{}`. Rename the \
-                 schedule, or change the tags.",
-                theirs.name
+            schedule.notes.push(format!(
+                "Instance Scheduler prefixes this name with the stack's: the instances' tags are `STACK-{}`. Rename the schedule, \
+                 or change the tags.",
+                schedule.name
             ));
         }
         if let Some(condition) = resource.get("Condition").and_then(Value::as_str) {
-            theirs.notes.push(format!(
-                "The template makes it only under the condition `{condition}`."
+            schedule.notes.push(format!(
+                "The template creates it only under the condition `{condition}`."
             ));
         }
-        Ok(theirs)
+        Ok(schedule)
     }
 
     fn read(
@@ -112,7 +112,10 @@ impl Theirs {
         ]);
         let mut notes: Vec<String> = from.text("description").into_iter().collect();
         if from.flag("use_metrics") == Some(true) || from.flag("Metrics") == Some(true) {
-            notes.push("`use_metrics` is not translated: Curfew has metrics of its own, for all schedules.".into());
+            notes.push(
+                "`use_metrics` is not translated: Curfew has its own metrics, for all schedules."
+                    .into(),
+            );
         }
         let always = match from
             .text("override_status")
@@ -125,14 +128,14 @@ impl Theirs {
             Some(other) => {
                 from.refuse(
                     "override_status",
-                    format!("is `{other}`; it is `running` or `stopped`"),
+                    format!("is `{other}`; allowed are `running` and `stopped`"),
                 );
                 None
             }
         };
         let maintenance = from.list("ssm_maintenance_window").unwrap_or_default();
         let heeds_maintenance = from.flag("use_maintenance_window") != Some(false);
-        let theirs = Self {
+        let schedule = Self {
             name,
             notes,
             always,
@@ -156,36 +159,36 @@ impl Theirs {
         };
         let problems = from.finish();
         if problems.is_empty() {
-            Ok(theirs)
+            Ok(schedule)
         } else {
             Err(problems)
         }
     }
 
-    /// The periods that it names.
+    /// Returns the names of the periods that it refers to.
     pub(super) fn period_names(&self) -> Vec<String> {
         let name = |reference: &String| split(reference).0.to_owned();
         match &self.periods {
             Periods::Named(references) => references.iter().map(name).collect(),
-            Periods::Known(_) => Vec::new(),
+            Periods::Inline(_) => Vec::new(),
         }
     }
 
-    /// Its periods, or what is wrong with them.
+    /// Returns its periods, or the reasons why they can't be used.
     pub(super) fn periods(
         &self,
         known: &BTreeMap<String, Period>,
         bad: &BTreeSet<String>,
     ) -> Result<Vec<Period>, Vec<Problem>> {
         let references = match &self.periods {
-            Periods::Known(periods) => return Ok(periods.clone()),
+            Periods::Inline(periods) => return Ok(periods.clone()),
             Periods::Named(references) => references,
         };
         let mut found = Vec::new();
         let mut problems = Vec::new();
         for reference in references {
             let message = match (split(reference), known.get(split(reference).0)) {
-                ((name, Some(size)), _) => resizes(name, size),
+                ((name, Some(size)), _) => resize_refusal(name, size),
                 ((name, None), _) if bad.contains(name) => {
                     format!("its period `{name}` is refused")
                 }
@@ -194,9 +197,7 @@ impl Theirs {
                     continue;
                 }
                 ((name, None), None) => {
-                    format!(
-                        "its period `{name}` is not there; add the output of `describe-periods`"
-                    )
+                    format!("its period `{name}` is missing; add the output of `describe-periods`")
                 }
             };
             problems.push(Problem::new(format!("{}.periods", self.name), message));
@@ -208,7 +209,7 @@ impl Theirs {
         }
     }
 
-    /// The same here.
+    /// Translates the schedule with these periods.
     pub(super) fn translate(&self, periods: &[Period]) -> Result<Draft, Vec<Problem>> {
         let mut draft = Draft {
             name: self.name.clone(),
@@ -220,21 +221,21 @@ impl Theirs {
         draft.raw.hibernate = self.hibernate;
         if self.timezone.is_none() {
             draft.note(
-                "It has no time zone, so Instance Scheduler takes the stack's default, which is UTC unless the stack says \
+                "It has no time zone, so Instance Scheduler uses the stack's default, which is UTC unless configured \
                  otherwise: check `timezone`.",
             );
         }
         draft.raw.timezone = Some(self.timezone.clone().unwrap_or_else(|| "UTC".to_owned()));
         if self.adopt == Adopt::NextEdge {
             draft.note(
-                "`stop_new_instances` is false: a new instance is left alone until its first edge. Instance Scheduler would \
-                 start it at once during a period.",
+                "`stop_new_instances` is false: a new instance is not changed before its first edge. Instance Scheduler \
+                 would start it at once during a period.",
             );
         }
         if self.retain_running && self.enforcement == Enforcement::OncePerEdge {
             draft.note(
-                "`retain_running` is not translated: an instance that someone started before a run is stopped at its end. \
-                 To keep one up, put an override on it: `curfew start --for 12h`.",
+                "`retain_running` is not translated: an instance that was started by hand before a period is stopped at \
+                 its end. To keep one running, set an override: `curfew start --for 12h`.",
             );
         }
         if !self.maintenance.is_empty() {
@@ -245,9 +246,9 @@ impl Theirs {
             ));
         }
         if let Some(action) = self.always {
-            let aside = periods.len();
+            let ignored = periods.len();
             draft.note(format!(
-                "`override_status`: the same at all times, with {aside} periods set aside."
+                "`override_status`: the same state at all times; {ignored} periods are ignored."
             ));
             same_at_all_times(&mut draft, action);
             return Ok(draft);
@@ -262,15 +263,15 @@ impl Theirs {
     }
 }
 
-/// `NAME@TYPE`: a period, and the instance type that it asks for.
+/// Splits `NAME@TYPE` into a period and the instance type that it sets.
 fn split(reference: &str) -> (&str, Option<&str>) {
     reference
         .split_once('@')
         .map_or((reference, None), |(name, size)| (name, Some(size)))
 }
 
-fn resizes(period: &str, size: &str) -> String {
+fn resize_refusal(period: &str, size: &str) -> String {
     format!(
-        "period `{period}` changes instances to type `{size}`; Curfew starts and stops, and never resizes"
+        "period `{period}` changes instances to type `{size}`; Curfew does not resize instances"
     )
 }

@@ -1,4 +1,4 @@
-//! Values of Cloud Custodian's off-hours tag as our configuration: what its documentation shows, and what it refuses.
+//! Translates values of Cloud Custodian's off-hours tag: the examples of its documentation, and refused values.
 
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::timetable::Timetable;
@@ -18,7 +18,7 @@ fn timetable(text: &str, name: &str) -> Timetable {
     raw.resolve().unwrap().schedules[name].timetable.clone()
 }
 
-/// Start and stop in UTC.
+/// The next edges, in UTC.
 fn edges(text: &str, from: &str, count: usize) -> Vec<String> {
     timetable(text, "offhours")
         .edges(from.parse::<Timestamp>().unwrap())
@@ -40,7 +40,7 @@ fn the_example_of_its_documentation() {
     # Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all;
     # here every edge happens once. An edge that an outage missed is lost there, and caught up here.
 
-    # As an instance's own tag, without configuration: `Schedule = start 0 6 * * MON-FRI; start 0 10 * * SUN; stop 0 18 * * SUN; stop 0 21 * * MON-FRI America/Los_Angeles`
+    # As an instance's own tag, without a config file: `Schedule = start 0 6 * * MON-FRI; start 0 10 * * SUN; stop 0 18 * * SUN; stop 0 21 * * MON-FRI America/Los_Angeles`
     [schedules.offhours]
     timezone = "America/Los_Angeles"
     start = ["0 6 * * MON-FRI", "0 10 * * SUN"]
@@ -59,7 +59,7 @@ fn a_week_has_the_edges_of_the_tag() {
             "Mon 15:00 start"
         ],
     );
-    // In summer an hour earlier in UTC.
+    // An hour earlier in UTC in summer.
     assert_eq!(
         edges(
             "off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt",
@@ -127,16 +127,15 @@ fn aliases_come_before_iana_names() {
 }
 
 #[test]
-fn what_a_tag_leaves_open_is_said() {
+fn defaults_for_a_tag_without_hours_are_noted() {
     insta::assert_snapshot!(imported("tz=cet").toml, @r#"
     # Imported from Cloud Custodian's off-hours by `curfew import custodian`.
     # The tag's value: `tz=cet`
     # Clock changes: an hour that occurs twice acts twice there, and one that is skipped not at all;
     # here every edge happens once. An edge that an outage missed is lost there, and caught up here.
 
-    # The tag leaves the hours to the policy: these are Cloud Custodian's own defaults. Check the
-    # policy.
-    # As an instance's own tag, without configuration: `Schedule = start 0 7 * * MON-FRI; stop 0 19 * * MON-FRI Europe/Berlin`
+    # The tag leaves the hours to the policy: these are Cloud Custodian's defaults. Check the policy.
+    # As an instance's own tag, without a config file: `Schedule = start 0 7 * * MON-FRI; stop 0 19 * * MON-FRI Europe/Berlin`
     [schedules.offhours]
     timezone = "Europe/Berlin"
     start = "0 7 * * MON-FRI"
@@ -183,14 +182,14 @@ fn every_problem_is_named() {
     insta::assert_snapshot!(problems("on=(m,7:30);off=();on=(t,8);on=(w,9);never off=(m,1);tz=Mars/Base").join("\n"), @r#"
     `on`: `m,7:30`: Cloud Custodian has whole hours only, 0–23
     `off`: `` is not days and an hour, as in `(M-F,19)`
-    `on`: is there twice; write one `on=[(…),(…)]`
-    `never`: stands before the first part, where only `tz=` may have words
+    `on`: appears twice; write one `on=[(…),(…)]`
+    `never`: is text before a part; only `tz=` may have text before it
     `tz`: `mars/base` is neither one of Cloud Custodian's aliases (`et`, `pt`, …) nor an IANA time zone
     "#);
 }
 
 proptest! {
-    /// Whatever is written: no panic, and what comes out is ours.
+    /// Any text: no panic, and valid TOML.
     #[test]
     fn no_text_panics(text in any::<String>()) {
         check(&text)?;

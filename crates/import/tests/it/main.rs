@@ -1,4 +1,4 @@
-//! What other schedulers' schedules become.
+//! Tests of the translation of other schedulers' schedules.
 
 mod custodian;
 mod instance_scheduler;

@@ -1,4 +1,4 @@
-//! Periods of Instance Scheduler have the same edges here: its sharp corners spelled out, and any week of plain weekdays.
+//! Periods of Instance Scheduler keep their edges: edge cases, and generated weeks of plain weekdays.
 
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule::Schedule;
@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The only schedule, made of periods, and its text with comments in one line.
+/// Returns the only schedule, made of periods, and its text with comments on one line.
 fn schedule(zone: &str, periods: &[Value]) -> (Schedule, String) {
     let template = json!({"Type": "Custom::ServiceInstanceSchedule", "Properties": {
         "Name": "it", "NoStackPrefix": "True", "Timezone": zone, "Periods": periods,
@@ -72,7 +72,7 @@ fn monday_morning_to_friday_evening_is_one_run() {
             json!({"EndTime": "17:00", "WeekDays": "fri"}),
         ],
     );
-    // Friday has no opinion until 17:00, and a week has these two edges only.
+    // Friday has no desired state until 17:00, and a week has only these two edges.
     assert_eq!(
         edges(&week, "2026-06-01T00:00:00Z", 3),
         [
@@ -109,12 +109,12 @@ fn a_period_without_end_ends_with_its_last_day() {
             .take(9)
             .all(|it| it.action == Action::Start)
     );
-    assert!(toml.contains("`enforce` adds nothing"), "{toml}");
+    assert!(toml.contains("`enforce` has no effect"), "{toml}");
 }
 
 #[test]
 fn a_running_period_outweighs_the_end_of_another() {
-    // 21:00 on a weekday: the first period wants running until midnight, whatever the second says.
+    // 21:00 on a weekday: the first period wants running until midnight, regardless of the second.
     let (both, _) = schedule(
         "UTC",
         &[
@@ -172,7 +172,7 @@ fn a_minute_between_two_periods_is_bridged() {
         ]
     );
     assert!(toml.contains("ends a minute later."), "{toml}");
-    // Friday's neighbour is missing.
+    // The period after Friday is missing.
     let (_, toml) = schedule(
         "UTC",
         &[
@@ -181,10 +181,10 @@ fn a_minute_between_two_periods_is_bridged() {
         ],
     );
     assert!(
-        toml.contains("also on days on which the other is not there"),
+        toml.contains("also on days without the other period"),
         "{toml}"
     );
-    // By itself it stops at 23:59, and not a minute later.
+    // Alone it stops at 23:59, and not a minute later.
     let (alone, _) = schedule("UTC", &[evening]);
     assert_eq!(
         edges(&alone, "2026-06-05T21:00:00Z", 1),
@@ -220,7 +220,7 @@ fn a_day_to_its_last_minute_is_a_whole_day() {
     let monday = "2026-06-01T00:00:00Z".parse().unwrap();
     assert_eq!(running.next_edge(monday), None);
     assert_eq!(running.desired(monday), Desired::Running);
-    // On some days there is a stop at the end of the last one, and none in between.
+    // On a subset of days there is a stop at the end of the last one, and none in between.
     let whole = json!({"BeginTime": "00:00", "EndTime": "23:59", "WeekDays": "mon-fri"});
     let (week, _) = schedule("UTC", &[whole]);
     assert_eq!(
@@ -246,8 +246,9 @@ fn an_overnight_period_is_one_window() {
     );
 }
 
-/// What Instance Scheduler wants at a minute of a week, by its documentation: one period after the other, no week worked out.
-fn theirs(periods: &[(u8, Option<u16>, Option<u16>)], minute: i64) -> Desired {
+/// The desired state of Instance Scheduler at a minute of a week, from its documentation: one period after the other,
+/// without computing a week.
+fn reference_state(periods: &[(u8, Option<u16>, Option<u16>)], minute: i64) -> Desired {
     let at = |minute: i64| {
         let minute = minute.rem_euclid(7 * 1440);
         let (day, time) = (minute / 1440, u16::try_from(minute % 1440).unwrap());
@@ -256,7 +257,7 @@ fn theirs(periods: &[(u8, Option<u16>, Option<u16>)], minute: i64) -> Desired {
             let on = days & (1 << day) != 0;
             states.push(match (begin, end) {
                 _ if !on => Desired::Stopped,
-                // To 23:59 is the whole day, as far as Instance Scheduler can say it.
+                // 00:00–23:59 is the whole day.
                 (None, None) | (Some(0), Some(1439)) => Desired::Running,
                 (Some(begin), None) if time >= *begin => Desired::Running,
                 (None, Some(end)) if time >= *end => Desired::Stopped,
@@ -286,13 +287,13 @@ fn time() -> impl Strategy<Value = Option<u16>> {
 }
 
 proptest! {
-    /// Week for week the same starts and stops as Instance Scheduler, for periods on plain weekdays.
+    /// The starts and stops equal those of Instance Scheduler in each week, for periods on plain weekdays.
     #[test]
     fn edges_are_those_of_instance_scheduler(
         periods in proptest::collection::vec(
             (1u8..128, time(), time()), 1..4)
     ) {
-        // An overnight period is refused there, and a whole week of one is no period.
+        // Instance Scheduler refuses an overnight period, and a whole week of one is empty.
         let periods: Vec<_> = periods.into_iter().map(|(days, begin, end)| match (begin, end) {
             (Some(begin), Some(end)) if end <= begin => (days, Some(end.min(1438)), Some(begin.max(1439))),
             _ => (days, begin, end),
@@ -303,18 +304,18 @@ proptest! {
             json!({"WeekDays": days, "BeginTime": clock(*begin), "EndTime": clock(*end)})
         }).collect();
         let (schedule, toml) = schedule("UTC", &written);
-        // A window that a neighbour made a minute longer is another minute on other days, and the text says so.
-        prop_assume!(!toml.contains("also on days on which"));
-        // The second week, so that the first minute has something before it. 2026-06-01 is a Monday.
+        // A window that an adjacent period extended by a minute adds a minute on other days, and the text notes it.
+        prop_assume!(!toml.contains("also on days without"));
+        // The second week, so that the first minute has a predecessor. 2026-06-01 is a Monday.
         let monday: Timestamp = "2026-06-08T00:00:00Z".parse().unwrap();
         let expected: Vec<_> = (0..7 * 1440).filter_map(|minute| {
-            let now = theirs(&periods, minute);
+            let now = reference_state(&periods, minute);
             let action = match now {
                 Desired::Running => Action::Start,
                 Desired::Stopped => Action::Stop,
                 Desired::Unmanaged => return None,
             };
-            (theirs(&periods, minute - 1) != now).then(|| (monday + minute.minutes(), action))
+            (reference_state(&periods, minute - 1) != now).then(|| (monday + minute.minutes(), action))
         }).collect();
         let found: Vec<_> = schedule.timetable
             .edges(monday - 1.second())

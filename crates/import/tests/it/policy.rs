@@ -1,5 +1,5 @@
-//! Cloud Custodian's policies as our configuration. No policy becomes a start or a stop that Cloud Custodian does not make:
-//! every key that it knows is translated, kept as a comment, or refused by name, and a test names each.
+//! Translates Cloud Custodian's policies. No policy becomes a start or a stop that Cloud Custodian does not make: every
+//! key is translated, kept as a comment, or refused by name, and each has a test.
 
 use curfew_core::configuration::{RawSchedule, RawScheduleSet};
 use curfew_core::timetable::{Action, Timetable};
@@ -40,7 +40,7 @@ fn refused(imported: &Imported) -> String {
     lines.join("\n")
 }
 
-/// A policy that is translated, with `more` over its keys.
+/// A policy that can be translated, with `more` merged into its keys.
 fn stopping(more: Value) -> Value {
     let mut policy = json!({
         "name": "night", "resource": "ec2",
@@ -70,7 +70,7 @@ fn over(policy: &mut Value, more: Value) {
     }
 }
 
-/// The policy with `more` over its filter's keys.
+/// The policy with `more` merged into its filter's keys.
 fn filtering(mut policy: Value, more: Value) -> Value {
     over(&mut policy["filters"][0], more);
     policy
@@ -92,10 +92,10 @@ fn a_policy_is_translated_with_its_defaults() {
     # For instances whose tag `downtime` is empty or `on`: give them the tag `Schedule = downtime`.
     # Other values of the tag are schedules of their own; `curfew import custodian VALUE` translates
     # one.
-    # `opt-out`: the policy takes every instance without the tag. Here a schedule takes those that its
-    # `match` says; add one.
+    # `opt-out`: the policy takes every instance without the tag. Here a schedule selects instances by
+    # its `match`; add one.
     # Policy `night`: Lights out.
-    # As an instance's own tag, without configuration: `Schedule = start 0 8 * * MON-FRI; stop 0 20 * * *; except 2026-12-25 America/New_York`
+    # As an instance's own tag, without a config file: `Schedule = start 0 8 * * MON-FRI; stop 0 20 * * *; except 2026-12-25 America/New_York`
     [schedules.downtime]
     timezone = "America/New_York"
     start = "0 8 * * MON-FRI"
@@ -109,8 +109,8 @@ fn a_policy_that_only_notifies_is_no_stop() {
     let policy =
         serde_json::from_str(include_str!("../documents/custodian-notify-only.json")).unwrap();
     insta::assert_snapshot!(problems(&policy), @r"
-    `s.actions.notify`: is not translated: notifications are set up once, in `[[notify]]`
-    `s.actions`: has no `stop`, so that Cloud Custodian does not stop what its `offhour` filter finds
+    `s.actions.notify`: is not translated: notifications are configured once, in `[[notify]]`
+    `s.actions`: has no `stop`, so Cloud Custodian does not stop the instances that its `offhour` filter selects
     ");
 }
 
@@ -126,8 +126,8 @@ fn hibernation_is_kept() {
     # For instances whose tag `maid_offhours` is empty or `on`: give them the tag `Schedule = maid_offhours`.
     # Other values of the tag are schedules of their own; `curfew import custodian VALUE` translates
     # one.
-    # Policy `s`: `force` takes stop protection off first. Curfew leaves a protected instance running,
-    # and says so.
+    # Policy `s`: `force` disables stop protection first. Curfew leaves a protected instance running and
+    # reports it.
     [schedules.maid_offhours]
     timezone = "America/New_York"
     stop = "0 19 * * MON-FRI"
@@ -155,7 +155,7 @@ fn no_other_action_becomes_a_start_or_a_stop() {
             let found = problems(&stopping(json!({"actions": actions})));
             assert!(
                 found.contains(&format!(
-                    "`night.actions.{action}`: is an action without a counterpart"
+                    "`night.actions.{action}`: is an action without an equivalent"
                 )),
                 "{found}"
             );
@@ -163,12 +163,12 @@ fn no_other_action_becomes_a_start_or_a_stop() {
     }
     let found = problems(&stopping(json!({"actions": ["start"]})));
     assert!(
-        found.contains("`night.actions.start`: is at the hours of `offhour`"),
+        found.contains("`night.actions.start`: runs at the hours of `offhour`"),
         "{found}"
     );
     let found = problems(&starting(json!({"actions": [{"type": "stop"}]})));
     assert!(
-        found.contains("`morning.actions.stop`: is at the hours of `onhour`"),
+        found.contains("`morning.actions.stop`: runs at the hours of `onhour`"),
         "{found}"
     );
     for actions in [json!([]), Value::Null] {
@@ -180,17 +180,17 @@ fn no_other_action_becomes_a_start_or_a_stop() {
 }
 
 #[test]
-fn what_is_told_beside_a_stop_is_refused_and_the_stop_is_translated() {
+fn a_notification_next_to_a_stop_is_refused_and_the_stop_is_translated() {
     let actions = json!([
         {"type": "stop", "terminate-ephemeral": true, "hibernate": false, "force": false},
         {"type": "notify", "to": ["a@example.com"]}, "webhook", {"type": "put-metric"}
     ]);
     let found = imported(&stopping(json!({"actions": actions})));
     insta::assert_snapshot!(refused(&found), @r"
-    `night.actions.stop.terminate-ephemeral`: terminates instances with an instance store; Curfew never terminates, and leaves them alone
-    `night.actions.notify`: is not translated: notifications are set up once, in `[[notify]]`
-    `night.actions.webhook`: is not translated: notifications are set up once, in `[[notify]]`
-    `night.actions.put-metric`: is not translated: notifications are set up once, in `[[notify]]`
+    `night.actions.stop.terminate-ephemeral`: terminates instances with an instance store; Curfew never terminates instances and skips these
+    `night.actions.notify`: is not translated: notifications are configured once, in `[[notify]]`
+    `night.actions.webhook`: is not translated: notifications are configured once, in `[[notify]]`
+    `night.actions.put-metric`: is not translated: notifications are configured once, in `[[notify]]`
     ");
     assert!(found.toml.contains("stop = \"0 19 * * MON-FRI\""));
 }
@@ -198,7 +198,7 @@ fn what_is_told_beside_a_stop_is_refused_and_the_stop_is_translated() {
 /// Every key of a policy, by Cloud Custodian's `c7n/schema.py`.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a row for each key")]
-fn every_key_of_a_policy_is_translated_remarked_or_refused() {
+fn every_key_of_a_policy_is_translated_noted_or_refused() {
     for (key, value, remark) in [
         (
             "description",
@@ -220,9 +220,13 @@ fn every_key_of_a_policy_is_translated_remarked_or_refused() {
         (
             "source",
             json!("config"),
-            "`source` says where Cloud Custodian reads instances from",
+            "`source` names where Cloud Custodian reads instances from",
         ),
-        ("tz", json!("UTC"), "`tz` is the zone of `start` and `end`"),
+        (
+            "tz",
+            json!("UTC"),
+            "`tz` is the time zone of `start` and `end`",
+        ),
         ("mode", json!({"type": "pull"}), ""),
         (
             "mode",
@@ -306,7 +310,7 @@ fn every_key_of_a_policy_is_translated_remarked_or_refused() {
         (
             "mode",
             json!({"type": "cloudtrail", "events": ["RunInstances"]}),
-            "`night.mode.type`: is `cloudtrail`: the policy runs at an event",
+            "`night.mode.type`: is `cloudtrail`: the policy runs on an event",
         ),
         (
             "mode",
@@ -346,12 +350,12 @@ fn every_key_of_a_policy_is_translated_remarked_or_refused() {
         (
             "query",
             json!([{"tag:Team": "a"}]),
-            "`night.query`: narrows the policy",
+            "`night.query`: limits the policy",
         ),
         (
             "query",
             json!([{"instance-state-name": "stopped"}]),
-            "`night.query`: narrows the policy",
+            "`night.query`: limits the policy",
         ),
         (
             "resource",
@@ -477,7 +481,7 @@ fn every_key_of_a_filter_is_translated_or_refused() {
     for (more, why) in [
         (
             json!({"skip-days-from": {"url": "s3://x"}}),
-            "`night.offhour.skip-days-from`: names a list elsewhere",
+            "`night.offhour.skip-days-from`: refers to an external list",
         ),
         (
             json!({"skip-days": ["25 December"]}),
@@ -517,7 +521,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     let schedules = configuration(&found).schedules;
     let names: Vec<_> = schedules.keys().map(String::as_str).collect();
     assert_eq!(names, ["maid_offhours", "maid_offhours-fallback"]);
-    // An `offhour` policy starts nothing, whatever its fallback says.
+    // An `offhour` policy starts nothing, whatever its fallback contains.
     assert!(
         schedules.values().all(|it| it.start.is_empty()),
         "{}",
@@ -526,7 +530,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     let untagged = &schedules["maid_offhours-fallback"];
     assert_eq!(untagged.stop.as_slice(), ["0 20 * * MON-FRI"]);
     assert_eq!(untagged.timezone.as_deref(), Some("America/Los_Angeles"));
-    // A tag that says `on` leaves the hours to the policy, not to its fallback.
+    // A tag of `on` selects the hours of the policy, not of its fallback.
     let tagged = &schedules["maid_offhours"];
     assert_eq!(tagged.stop.as_slice(), ["0 19 * * MON-FRI"]);
     assert_eq!(tagged.timezone.as_deref(), Some("America/New_York"));
@@ -535,7 +539,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     let untagged = schedule(&both, "maid_offhours-fallback");
     assert_eq!(untagged.start.as_slice(), ["0 6 * * MON-FRI"]);
     assert_eq!(untagged.stop.as_slice(), ["0 20 * * MON-FRI"]);
-    // What a fallback leaves open is the policy's own.
+    // A fallback's missing half is the policy's own.
     let open = filtering(
         starting(json!({})),
         json!({"fallback_schedule": "off=(M-F,20)"}),
@@ -543,7 +547,7 @@ fn a_filter_takes_its_own_hours_from_the_fallback() {
     let untagged = schedule(&open, "maid_offhours-fallback");
     assert_eq!(untagged.start.as_slice(), ["0 7 * * MON-FRI"]);
     assert!(untagged.stop.is_empty());
-    // Opted out, as without one.
+    // Opted out, as without a fallback.
     let off = filtering(stopping(json!({})), json!({"fallback-schedule": "off"}));
     assert_eq!(configuration(&imported(&off)).schedules.len(), 1);
 }
@@ -570,24 +574,24 @@ fn skipped_days_are_kept_where_nothing_is_interrupted() {
             "2026-12-29T00:00:00Z stop",
         ]
     );
-    // Cloud Custodian would not stop on them either: that is said.
+    // Cloud Custodian would not stop on them either, which is reported.
     let off = filtering(stopping(json!({})), holidays.clone());
     let found = imported(&json!([off, on]));
     assert_eq!(
         refused(&found),
-        "`night.offhour.skip-days`: are not translated: the schedule stops on 2026-12-24, 2026-12-25 too, since `except` keeps \
-         starts away and never stops"
+        "`night.offhour.skip-days`: are not translated: the schedule stops on 2026-12-24, 2026-12-25 too, since `except` suppresses \
+         starts and never stops"
     );
-    // From Monday to Friday, a day in between would be cut out of the run: a stop and a start that are not there.
+    // From Monday to Friday, a day in between would be cut out of the run: an extra stop and start.
     let monday = filtering(on, json!({"weekends-only": true}));
     let friday = filtering(stopping(json!({})), json!({"weekends-only": true}));
     assert!(problems(&json!([monday, friday])).contains(
-        "`morning.onhour.skip-days`: has 2026-12-24, into which a run of the day before lasts"
+        "`morning.onhour.skip-days`: includes 2026-12-24, into which a run of the day before continues"
     ));
 }
 
 #[test]
-fn what_can_not_be_one_schedule_is_refused_by_name() {
+fn policies_that_do_not_form_one_schedule_are_refused_by_name() {
     let policies = json!({"policies": [
         stopping(json!({})),
         stopping(json!({"name": "later", "filters": [{"type": "offhour", "offhour": 22}]})),
@@ -597,18 +601,20 @@ fn what_can_not_be_one_schedule_is_refused_by_name() {
     let found = imported(&policies);
     insta::assert_snapshot!(refused(&found), @r"
     `document.polices`: is not a property that can be translated
-    `later.offhour`: reads the tag `maid_offhours` as policy `night` does, which is one schedule already
-    `b`: has starts in America/Los_Angeles and stops in America/New_York, and a schedule has one zone
+    `later.offhour`: reads the same tag `maid_offhours` as policy `night`, which is a schedule already
+    `b`: has starts in America/Los_Angeles and stops in America/New_York; a schedule has one time zone
     ");
-    assert!(problems(&json!({"type": "offhour"})).contains("a filter or an action by itself"));
+    assert!(
+        problems(&json!({"type": "offhour"})).contains("a filter or an action without its policy")
+    );
     assert!(problems(&json!({"policies": []})).contains("has no policies"));
     assert!(problems(&json!({"policies": {}})).contains("`document.policies`: is not a list"));
     assert!(problems(&json!([7])).contains("`policies[0]`: is not an object"));
     assert!(custodian("{").unwrap_err()[0].message.contains("not JSON"));
 }
 
-/// Anything that stands where a policy, a filter, an action or one of their values may.
-fn anything() -> impl Strategy<Value = Value> {
+/// Any JSON in the place of a policy, a filter, an action or one of their values.
+fn any_json() -> impl Strategy<Value = Value> {
     let word = proptest::sample::select(vec![
         "stop",
         "start",
@@ -671,11 +677,11 @@ fn anything() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Without the action of its filter no policy is a schedule, and with it only that action is.
+    /// A policy without its filter's action is not a schedule; with it, only that action is translated.
     #[test]
     fn nothing_is_invented(
-        off in any::<bool>(), key in "[a-z-]{0,9}|mode|query|conditions", value in anything(),
-        filter in anything(), action in anything(),
+        off in any::<bool>(), key in "[a-z-]{0,9}|mode|query|conditions", value in any_json(),
+        filter in any_json(), action in any_json(),
     ) {
         let mut policy = if off { stopping(json!({})) } else { starting(json!({})) };
         policy[key] = value;
@@ -698,7 +704,7 @@ proptest! {
     }
 
     #[test]
-    fn no_document_panics(document in anything()) {
+    fn no_document_panics(document in any_json()) {
         if let Ok(imported) = custodian(&document.to_string()) {
             prop_assert!(configuration(&imported).resolve().is_ok(), "{}", imported.toml);
         }

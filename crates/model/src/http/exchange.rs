@@ -1,24 +1,24 @@
-//! One request and its answer, whatever they came over: who asks, which service, what becomes of it on its way.
+//! One request and its response, independent of the transport: caller, service, and faults.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::outgoing::Outgoing;
-use super::{Face, answer, gone, query, sqs, sts};
+use super::outgoing::OutgoingResponse;
+use super::{RequestHandler, closed_by_server, ec2_xml, query, sqs, sts};
 use crate::action::Service;
-use crate::caller::Caller;
-use crate::caller::Presented;
+use crate::caller::ApiCaller;
+use crate::caller::SessionCredentials;
 use crate::error::ApiError;
 use crate::fault::Symptom;
 use crate::ids::Home;
 use crate::queue::QueueCall;
-use crate::request::{Answer, Request};
+use crate::request::{ApiRequest, ApiResponse};
 
-/// How often a long poll looks again. AWS answers as soon as something is there; a test should not wait to see it.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+/// The interval at which a long poll checks for messages. AWS responds at once; a test should not wait noticeably.
+const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What a service reads of a request.
-pub(super) struct Incoming {
+/// The parts of a request that a service reads.
+pub(super) struct IncomingRequest {
     authorization: Option<String>,
     signed_at: Option<Timestamp>,
     token: Option<String>,
@@ -27,16 +27,16 @@ pub(super) struct Incoming {
     body: Vec<u8>,
 }
 
-/// How an exchange ends.
-pub(super) enum End {
-    Answered(Outgoing),
+/// The result of an exchange.
+pub(super) enum ExchangeOutcome {
+    Answered(OutgoingResponse),
     /// The connection is reset.
     Reset,
-    /// Nothing ever comes, until the server is gone.
+    /// There is no response until the server is dropped.
     Silence,
 }
 
-impl Incoming {
+impl IncomingRequest {
     pub(super) fn new<'a>(header: impl Fn(&str) -> Option<&'a str>, body: &[u8]) -> Self {
         let text = |name| header(name).map(str::to_owned);
         Self {
@@ -48,7 +48,7 @@ impl Incoming {
         }
     }
 
-    /// `KEY/DATE/REGION/SERVICE/aws4_request`, which says whose call it is. Nobody verifies the signature.
+    /// The credential scope, `KEY/DATE/REGION/SERVICE/aws4_request`. The signature is not verified.
     fn scope(&self) -> impl Iterator<Item = &str> {
         self.authorization
             .as_deref()
@@ -67,20 +67,20 @@ impl Incoming {
         }
     }
 
-    /// A key of twelve digits is the account, as on the emulators; one of temporary credentials is looked up; any other is of
-    /// account 000000000000.
-    fn caller(&self) -> Caller {
-        let mut caller = Caller {
+    /// Identifies the caller. A key of twelve digits is the account, as on the emulators; temporary credentials are
+    /// looked up; any other key belongs to account 000000000000.
+    fn caller(&self) -> ApiCaller {
+        let mut caller = ApiCaller {
             signed_at: self.signed_at,
-            ..Caller::default()
+            ..ApiCaller::default()
         };
         let mut parts = self.scope();
         let key = parts.next().unwrap_or_default();
         if key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit()) {
             key.clone_into(&mut caller.home.account);
         }
-        if key.starts_with(Presented::PREFIX) {
-            caller.session = Some(Presented {
+        if key.starts_with(SessionCredentials::PREFIX) {
+            caller.session = Some(SessionCredentials {
                 key: key.to_owned(),
                 token: self.token.clone(),
             });
@@ -91,11 +91,11 @@ impl Incoming {
         caller
     }
 
-    fn parse(&self) -> (String, Result<Request, ApiError>) {
+    fn parse(&self) -> (String, Result<ApiRequest, ApiError>) {
         if let Some(target) = &self.target {
             return sqs::parse(target, &self.body);
         }
-        // What isn't a form names no action, and is answered so.
+        // A body that isn't a form names no action, which is an error.
         let form: Vec<(String, String)> = form_urlencoded::parse(&self.body).into_owned().collect();
         match self.service() {
             Service::Sts => sts::parse(&form),
@@ -104,16 +104,16 @@ impl Incoming {
     }
 }
 
-/// Lets the model answer a request.
-pub(super) async fn exchange(face: &Face, incoming: &Incoming) -> End {
-    face.tell_time();
+/// Passes a request to the model and returns its response, with the effects of faults.
+pub(super) async fn exchange(face: &RequestHandler, incoming: &IncomingRequest) -> ExchangeOutcome {
+    face.advance_time();
     let model = &face.model;
     let service = incoming.service();
     let caller = incoming.caller();
     let (name, request) = incoming.parse();
-    let asked = request.as_ref().ok().cloned();
+    let parsed = request.as_ref().ok().cloned();
     let mut reply = model.receive(&caller, &name, request);
-    if let (Some(Ok(first)), Some(Request::Queue(call))) = (&mut reply.answer, &asked) {
+    if let (Some(Ok(first)), Some(ApiRequest::Queue(call))) = (&mut reply.answer, &parsed) {
         let waited = face.wait_for_message(&reply.home, call, first).await;
         if let Some(answer) = waited {
             *first = answer;
@@ -121,15 +121,15 @@ pub(super) async fn exchange(face: &Face, incoming: &Incoming) -> End {
     }
     match &reply.symptom {
         Some(Symptom::Latency(late)) => tokio::time::sleep(*late).await,
-        Some(Symptom::Hang) => return End::Silence,
-        Some(Symptom::Reset | Symptom::ResetAfter) => return End::Reset,
+        Some(Symptom::Hang) => return ExchangeOutcome::Silence,
+        Some(Symptom::Reset | Symptom::ResetAfter) => return ExchangeOutcome::Reset,
         _ => {}
     }
     let Some(result) = &reply.answer else {
-        return End::Silence;
+        return ExchangeOutcome::Silence;
     };
     let mut outgoing = match service {
-        Service::Ec2 => answer::outgoing(&name, &reply.request_id, result, &reply.home),
+        Service::Ec2 => ec2_xml::outgoing(&name, &reply.request_id, result, &reply.home),
         Service::Sqs => sqs::outgoing(&reply.request_id, result),
         Service::Sts => sts::outgoing(&name, &reply.request_id, result),
     };
@@ -141,37 +141,37 @@ pub(super) async fn exchange(face: &Face, incoming: &Incoming) -> End {
         let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         outgoing.headers.push(("date", date));
     }
-    End::Answered(outgoing)
+    ExchangeOutcome::Answered(outgoing)
 }
 
-impl Face {
-    /// Waits, as a long poll does, until there is a message or the poll's time is over.
+impl RequestHandler {
+    /// Waits, as a long poll does, until there is a message or the wait time is over.
     async fn wait_for_message(
         &self,
         home: &Home,
         call: &QueueCall,
-        first: &Answer,
-    ) -> Option<Answer> {
-        let Answer::Received(messages) = first else {
+        first: &ApiResponse,
+    ) -> Option<ApiResponse> {
+        let ApiResponse::Received(messages) = first else {
             return None;
         };
-        let until = Instant::now() + call.wait();
+        let deadline = Instant::now() + call.wait();
         let mut empty = messages.is_empty();
         let mut found = None;
-        while empty && Instant::now() < until {
+        while empty && Instant::now() < deadline {
             tokio::select! {
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = gone(self.closed.clone()) => break,
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = closed_by_server(self.closed.clone()) => break,
             }
-            self.tell_time();
-            found = self.model.look_again(home, call);
-            empty = matches!(&found, Some(Answer::Received(messages)) if messages.is_empty());
+            self.advance_time();
+            found = self.model.receive_again(home, call);
+            empty = matches!(&found, Some(ApiResponse::Received(messages)) if messages.is_empty());
         }
         found
     }
 }
 
-/// Reads `20261123T190000Z`.
+/// Parses a signing time such as `20261123T190000Z`.
 fn read_signing_time(text: &str) -> Option<Timestamp> {
     jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text)
         .ok()?

@@ -1,7 +1,6 @@
-//! What a service sends back, whatever it goes over.
+//! The response of a service, independent of the transport.
 
-/// What goes back.
-pub(super) struct Outgoing {
+pub(super) struct OutgoingResponse {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: String,

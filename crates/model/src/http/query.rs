@@ -1,22 +1,23 @@
-//! Reading EC2's query protocol: parameters by name, lists as `Name.1`, structures as `Name.Member` (*Query requests*, API Reference).
+//! Parses EC2's query protocol: parameters by name, lists as `Name.1`, structures as `Name.Member` (*Query requests*,
+//! API Reference).
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, Service};
+use crate::action::{ApiAction, Service};
 use crate::error::ApiError;
-use crate::filter::Filter;
+use crate::filter::DescribeFilter;
 use crate::instance::{SpotKind, StopProtection};
 use crate::launch::Launch;
 use crate::request::{
-    AttributeChange, Patience, Query, RegionScope, Request, StatusScope, StopMode,
+    ApiRequest, AttributeChange, DescribeQuery, RegionScope, ShutdownMode, StatusScope, StopMode,
 };
 
-/// The version of the API that the model speaks.
+/// The version of the API that the model implements.
 const VERSION: &str = "2016-11-15";
 
-/// The name of the action that was asked for, and the call, if it can be understood.
-pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<Request, ApiError>) {
-    let parameters = Parameters(
+/// Returns the name of the action, and the request if it is valid.
+pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<ApiRequest, ApiError>) {
+    let parameters = QueryParameters(
         parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -27,7 +28,7 @@ pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<Request,
     (name, request)
 }
 
-fn read(parameters: &Parameters<'_>, name: &str) -> Result<Request, ApiError> {
+fn read(parameters: &QueryParameters<'_>, name: &str) -> Result<ApiRequest, ApiError> {
     if name.is_empty() {
         return Err(ApiError::client(
             "MissingAction",
@@ -35,22 +36,24 @@ fn read(parameters: &Parameters<'_>, name: &str) -> Result<Request, ApiError> {
         ));
     }
     let version = parameters.get("Version").unwrap_or(VERSION);
-    let action = Action::named(name)
+    let action = ApiAction::named(name)
         .filter(|action| action.service() == Service::Ec2 && version == VERSION)
         .ok_or_else(|| ApiError::invalid_action(name, version))?;
     let request = match action {
-        Action::RunInstances => run(parameters)?,
-        Action::DescribeInstances => Request::DescribeInstances(query(parameters, "InstanceId")?),
-        Action::DescribeInstanceStatus => {
+        ApiAction::RunInstances => run(parameters)?,
+        ApiAction::DescribeInstances => {
+            ApiRequest::DescribeInstances(query(parameters, "InstanceId")?)
+        }
+        ApiAction::DescribeInstanceStatus => {
             let scope = if parameters.flag("IncludeAllInstances")? {
                 StatusScope::All
             } else {
                 StatusScope::Running
             };
-            Request::DescribeInstanceStatus(query(parameters, "InstanceId")?, scope)
+            ApiRequest::DescribeInstanceStatus(query(parameters, "InstanceId")?, scope)
         }
-        Action::StartInstances => Request::StartInstances(parameters.list("InstanceId")),
-        Action::StopInstances => Request::StopInstances(
+        ApiAction::StartInstances => ApiRequest::StartInstances(parameters.list("InstanceId")),
+        ApiAction::StopInstances => ApiRequest::StopInstances(
             parameters.list("InstanceId"),
             if parameters.flag("Hibernate")? {
                 StopMode::Hibernate
@@ -58,49 +61,51 @@ fn read(parameters: &Parameters<'_>, name: &str) -> Result<Request, ApiError> {
                 StopMode::Plain
             },
             if parameters.flag("Force")? {
-                Patience::Forced
+                ShutdownMode::Forced
             } else {
-                Patience::Graceful
+                ShutdownMode::Graceful
             },
         ),
-        Action::TerminateInstances => Request::TerminateInstances(parameters.list("InstanceId")),
-        Action::ModifyInstanceAttribute => modify(parameters)?,
-        Action::CreateTags => Request::CreateTags(
+        ApiAction::TerminateInstances => {
+            ApiRequest::TerminateInstances(parameters.list("InstanceId"))
+        }
+        ApiAction::ModifyInstanceAttribute => modify(parameters)?,
+        ApiAction::CreateTags => ApiRequest::CreateTags(
             parameters.list("ResourceId"),
             tags(parameters, "Tag")
                 .into_iter()
                 .map(|(key, value)| (key, value.unwrap_or_default()))
                 .collect(),
         ),
-        Action::DeleteTags => {
-            Request::DeleteTags(parameters.list("ResourceId"), tags(parameters, "Tag"))
+        ApiAction::DeleteTags => {
+            ApiRequest::DeleteTags(parameters.list("ResourceId"), tags(parameters, "Tag"))
         }
-        Action::DescribeTags => Request::DescribeTags(query(parameters, "")?),
-        Action::DescribeSpotInstanceRequests => {
-            Request::DescribeSpotInstanceRequests(query(parameters, "SpotInstanceRequestId")?)
+        ApiAction::DescribeTags => ApiRequest::DescribeTags(query(parameters, "")?),
+        ApiAction::DescribeSpotInstanceRequests => {
+            ApiRequest::DescribeSpotInstanceRequests(query(parameters, "SpotInstanceRequestId")?)
         }
-        Action::DescribeRegions => {
+        ApiAction::DescribeRegions => {
             let scope = if parameters.flag("AllRegions")? {
                 RegionScope::All
             } else {
                 RegionScope::Enabled
             };
-            Request::DescribeRegions(query(parameters, "RegionName")?, scope)
+            ApiRequest::DescribeRegions(query(parameters, "RegionName")?, scope)
         }
         _ => return Err(ApiError::invalid_action(name, version)),
     };
     Ok(if parameters.flag("DryRun")? {
-        Request::DryRun(Box::new(request))
+        ApiRequest::DryRun(Box::new(request))
     } else {
         request
     })
 }
 
-fn query(parameters: &Parameters<'_>, ids: &str) -> Result<Query, ApiError> {
+fn query(parameters: &QueryParameters<'_>, ids: &str) -> Result<DescribeQuery, ApiError> {
     let filters = parameters
         .indices("Filter")
         .into_iter()
-        .map(|index| Filter {
+        .map(|index| DescribeFilter {
             name: parameters
                 .get(&format!("Filter.{index}.Name"))
                 .unwrap_or_default()
@@ -108,7 +113,7 @@ fn query(parameters: &Parameters<'_>, ids: &str) -> Result<Query, ApiError> {
             values: parameters.list(&format!("Filter.{index}.Value")),
         })
         .collect();
-    Ok(Query {
+    Ok(DescribeQuery {
         ids: parameters.list(ids),
         filters,
         max_results: parameters.number("MaxResults")?,
@@ -116,7 +121,7 @@ fn query(parameters: &Parameters<'_>, ids: &str) -> Result<Query, ApiError> {
     })
 }
 
-fn run(parameters: &Parameters<'_>) -> Result<Request, ApiError> {
+fn run(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
     let required = |name| {
         parameters
             .get(name)
@@ -124,7 +129,7 @@ fn run(parameters: &Parameters<'_>) -> Result<Request, ApiError> {
     };
     let mut launch = Launch::unnamed()
         .image(required("ImageId")?)
-        // What EC2 takes when nobody says (RunInstances, API Reference).
+        // EC2's default (RunInstances, API Reference).
         .instance_type(parameters.get("InstanceType").unwrap_or("m1.small"));
     launch.zone = parameters
         .get("Placement.AvailabilityZone")
@@ -156,18 +161,18 @@ fn run(parameters: &Parameters<'_>) -> Result<Request, ApiError> {
             "Value ({min}) for parameter minCount is invalid. Expecting a value of at most maxCount."
         )));
     }
-    Ok(Request::RunInstances {
+    Ok(ApiRequest::RunInstances {
         launch: Box::new(launch),
         min,
         max,
     })
 }
 
-fn modify(parameters: &Parameters<'_>) -> Result<Request, ApiError> {
+fn modify(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
     let id = parameters
         .get("InstanceId")
         .ok_or_else(|| ApiError::missing_parameter("InstanceId"))?;
-    // EC2 takes an attribute by its own parameter, or by name.
+    // EC2 accepts an attribute by its own parameter, or by name.
     let named = |attribute: &str, parameter: &str| {
         let by_name = parameters.get("Attribute") == Some(attribute);
         parameters
@@ -190,10 +195,10 @@ fn modify(parameters: &Parameters<'_>) -> Result<Request, ApiError> {
             ));
         }
     };
-    Ok(Request::ModifyInstanceAttribute(id.to_owned(), change))
+    Ok(ApiRequest::ModifyInstanceAttribute(id.to_owned(), change))
 }
 
-fn tags(parameters: &Parameters<'_>, list: &str) -> Vec<(String, Option<String>)> {
+fn tags(parameters: &QueryParameters<'_>, list: &str) -> Vec<(String, Option<String>)> {
     parameters
         .indices(list)
         .into_iter()
@@ -224,10 +229,10 @@ fn boolean(text: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// The parameters of one call by name.
-struct Parameters<'a>(BTreeMap<&'a str, &'a str>);
+/// The parameters of one call, by name.
+struct QueryParameters<'a>(BTreeMap<&'a str, &'a str>);
 
-impl<'a> Parameters<'a> {
+impl<'a> QueryParameters<'a> {
     fn get(&self, name: &str) -> Option<&'a str> {
         self.0.get(name).copied()
     }
@@ -257,7 +262,7 @@ impl<'a> Parameters<'a> {
             .collect()
     }
 
-    /// The numbers that follow a list's name, in order.
+    /// The numbers after a list's name, in order.
     fn indices(&self, name: &str) -> Vec<u32> {
         let prefix = format!("{name}.");
         let mut indices: Vec<u32> = self

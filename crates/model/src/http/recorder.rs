@@ -1,5 +1,4 @@
-//! Which calls an SDK makes, wherever they go, and which of them get through: for tests against emulators, which don't tell and
-//! can't be told.
+//! Records the calls of an SDK, to any endpoint, and can block them: for tests against emulators, which offer neither.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,31 +11,31 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-/// The calls that went through a client, as `ec2:DescribeInstances`.
+/// The recorded calls of a client, such as `ec2:DescribeInstances`.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<Recorded>>);
+pub struct SdkCallRecorder(Arc<Mutex<RecorderState>>);
 
 #[derive(Debug, Default)]
-struct Recorded {
+struct RecorderState {
     calls: Vec<String>,
     cut: Option<Cut>,
     refusing: Option<Refusing>,
 }
 
-/// After so many calls none gets through any more, as if the program had been killed.
+/// After this many calls, every further call fails, as if the program had been killed.
 #[derive(Clone, Copy, Debug)]
 pub enum Cut {
-    /// Whatever they do.
+    /// Counts all calls.
     AfterCalls(usize),
-    /// That may change something. What only reads gets through until the next one.
+    /// Counts calls that may change something. Reads succeed until the next of these.
     AfterWriting(usize),
 }
 
-/// The answer to a call that is refused; nothing, if it is let through.
+/// Returns the response to a refused call, or `None` to let it through.
 pub type Refusing = fn(&HttpRequest) -> Option<HttpResponse>;
 
-impl Recorder {
-    /// A client that does what `inner` does and notes each call, retries included.
+impl SdkCallRecorder {
+    /// Wraps a client and records each call, retries included.
     pub fn around(&self, inner: SharedHttpClient) -> SharedHttpClient {
         SharedHttpClient::new(Recording {
             inner,
@@ -44,34 +43,34 @@ impl Recorder {
         })
     }
 
-    /// The calls so far.
+    /// Returns the calls so far.
     pub fn calls(&self) -> Vec<String> {
         self.recorded().calls.clone()
     }
 
-    /// The calls so far, which are forgotten.
+    /// Returns the calls so far and clears them.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.recorded().calls)
     }
 
-    /// The permissions that these calls take.
+    /// Returns the permissions that the calls need.
     pub fn permissions(&self) -> BTreeSet<String> {
         let recorded = self.recorded();
         recorded.calls.iter().map(|call| permission(call)).collect()
     }
 
-    /// Those of the calls that may change something: all but what only describes, lists or gets.
+    /// Returns the calls that may change something: all but those that describe, list or get.
     pub fn writing(&self) -> Vec<String> {
         let mut calls = self.calls();
         calls.retain(|call| is_writing(call));
         calls
     }
 
-    /// The same, of calls that are forgotten.
+    /// Returns the calls that may change something, and clears all calls.
     ///
     /// # Panics
     ///
-    /// If there were none at all: then nothing is known.
+    /// If no call was recorded.
     pub fn take_writing(&self) -> Vec<String> {
         let mut calls = self.take();
         assert!(!calls.is_empty(), "nothing was recorded");
@@ -79,18 +78,18 @@ impl Recorder {
         calls
     }
 
-    /// Cuts the client off from now on, or lets it through again. What is cut off is not noted.
+    /// Blocks the client from now on, or unblocks it. Blocked calls are not recorded.
     pub fn cut(&self, cut: Option<Cut>) {
         self.recorded().cut = cut;
     }
 
-    /// Refuses calls from now on. They are noted as `ec2:DescribeInstances (refused)`.
+    /// Refuses calls from now on. They are recorded as `ec2:DescribeInstances (refused)`.
     pub fn refuse(&self, refusing: Refusing) {
         self.recorded().refusing = Some(refusing);
     }
 
-    /// Notes a call, and answers it if it is not let through.
-    fn note(&self, request: &HttpRequest) -> Option<Result<HttpResponse, ConnectorError>> {
+    /// Records a call, and returns a response if it is blocked or refused.
+    fn record_reason(&self, request: &HttpRequest) -> Option<Result<HttpResponse, ConnectorError>> {
         let mut recorded = self.recorded();
         let mut call = name_of(request);
         let cut_off = || Some(Err(ConnectorError::user("cut off".into())));
@@ -112,19 +111,20 @@ impl Recorder {
         refusal.map(Ok)
     }
 
-    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+    fn recorded(&self) -> MutexGuard<'_, RecorderState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether a call may change something.
+/// Returns whether a call may change something.
 pub fn is_writing(call: &str) -> bool {
     let reading = ["Describe", "List", "Get", "Simulate"];
     let (_, name) = call.split_once(':').expect("a call is SERVICE:Name");
     !reading.iter().any(|verb| name.starts_with(verb))
 }
 
-/// The permission behind a call, where its name differs (*Actions, resources, and condition keys for Amazon S3*, *… Amazon SQS*).
+/// Returns the permission of a call, where its name differs (*Actions, resources, and condition keys for Amazon S3*, *…
+/// Amazon SQS*).
 fn permission(call: &str) -> String {
     match call {
         "s3:ListObjectsV2" => "s3:ListBucket",
@@ -139,7 +139,7 @@ fn permission(call: &str) -> String {
 #[derive(Debug)]
 struct Recording {
     inner: SharedHttpClient,
-    recorder: Recorder,
+    recorder: SdkCallRecorder,
 }
 
 impl HttpClient for Recording {
@@ -158,20 +158,20 @@ impl HttpClient for Recording {
 #[derive(Debug)]
 struct RecordingConnector {
     inner: SharedHttpConnector,
-    recorder: Recorder,
+    recorder: SdkCallRecorder,
 }
 
 impl HttpConnector for RecordingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        match self.recorder.note(&request) {
+        match self.recorder.record_reason(&request) {
             Some(answer) => HttpConnectorFuture::ready(answer),
             None => self.inner.call(request),
         }
     }
 }
 
-/// By the signature's scope (`KEY/DATE/REGION/SERVICE/aws4_request`) and the protocol: a header (SSM, EventBridge, SQS), a form
-/// (CloudFormation, STS, EC2, IAM), or method and path (S3).
+/// Names a call by the scope of its signature (`KEY/DATE/REGION/SERVICE/aws4_request`) and its protocol: a header (SSM,
+/// EventBridge, SQS), a form (CloudFormation, STS, EC2, IAM), or method and path (S3).
 fn name_of(request: &HttpRequest) -> String {
     let scope = request.headers().get("authorization").unwrap_or_default();
     let service = scope.split('/').nth(3).unwrap_or("unsigned");
@@ -184,7 +184,7 @@ fn name_of(request: &HttpRequest) -> String {
     }
     let (path, query) = request.uri().split_once('?').unwrap_or((request.uri(), ""));
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    // The host, the bucket, and perhaps a key: the path style, as emulators are spoken to.
+    // The host, the bucket, and possibly a key: path style, which emulators use.
     let of_bucket = path.trim_end_matches('/').split('/').count() <= 2;
     let of_tags = query.split('&').any(|pair| pair.starts_with("tagging"));
     let operation = match (request.method(), of_bucket) {

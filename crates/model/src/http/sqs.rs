@@ -1,26 +1,26 @@
 //! SQS's JSON protocol: the action in a header, its members as JSON, errors under two names (*Amazon SQS JSON protocol*).
 //!
-//! MD5 sums of bodies are left out: none of the SDKs that are used here asks for them.
+//! MD5 sums of bodies are omitted: the SDKs in use do not require them.
 
 use serde_json::{Map, Value, json};
 
-use super::outgoing::Outgoing;
+use super::outgoing::OutgoingResponse;
 use crate::error::ApiError;
-use crate::queue::{Batch, Entry, Message, QueueCall};
-use crate::request::{Answer, Request};
+use crate::queue::{BatchResult, MessageEntry, QueueCall, QueueMessage};
+use crate::request::{ApiRequest, ApiResponse};
 
-/// What comes before the action's name in `X-Amz-Target`.
+/// The prefix of the action's name in `X-Amz-Target`.
 const PREFIX: &str = "AmazonSQS.";
 
-pub(super) fn parse(target: &str, body: &[u8]) -> (String, Result<Request, ApiError>) {
+pub(super) fn parse(target: &str, body: &[u8]) -> (String, Result<ApiRequest, ApiError>) {
     let name = target.strip_prefix(PREFIX).unwrap_or(target).to_owned();
     let members = serde_json::from_slice::<Map<String, Value>>(body)
-        .map_err(|_| ApiError::client("SerializationException", "The body is no JSON object."));
-    let call = members.and_then(|members| read(&name, &Members(&members)));
-    (name, call.map(Request::Queue))
+        .map_err(|_| ApiError::client("SerializationException", "The body is not a JSON object."));
+    let call = members.and_then(|members| read(&name, &JsonMembers(&members)));
+    (name, call.map(ApiRequest::Queue))
 }
 
-fn read(name: &str, members: &Members<'_>) -> Result<QueueCall, ApiError> {
+fn read(name: &str, members: &JsonMembers<'_>) -> Result<QueueCall, ApiError> {
     if name == "GetQueueUrl" {
         let name = members.text("QueueName")?;
         return Ok(QueueCall::Url { name });
@@ -62,10 +62,10 @@ fn read(name: &str, members: &Members<'_>) -> Result<QueueCall, ApiError> {
     })
 }
 
-/// The members of one structure.
-struct Members<'a>(&'a Map<String, Value>);
+/// The members of a JSON structure.
+struct JsonMembers<'a>(&'a Map<String, Value>);
 
-impl Members<'_> {
+impl JsonMembers<'_> {
     fn text(&self, name: &str) -> Result<String, ApiError> {
         self.0
             .get(name)
@@ -80,7 +80,7 @@ impl Members<'_> {
             .map(|value| {
                 value
                     .as_i64()
-                    .ok_or_else(|| ApiError::invalid_value(format!("{name} is no number")))
+                    .ok_or_else(|| ApiError::invalid_value(format!("{name} is not a number")))
             })
             .transpose()
     }
@@ -96,7 +96,7 @@ impl Members<'_> {
 
     fn entries<T>(
         &self,
-        read: impl Fn(&Members<'_>) -> Result<T, ApiError>,
+        read: impl Fn(&JsonMembers<'_>) -> Result<T, ApiError>,
     ) -> Result<Vec<T>, ApiError> {
         self.0
             .get("Entries")
@@ -104,13 +104,13 @@ impl Members<'_> {
             .into_iter()
             .flatten()
             .filter_map(Value::as_object)
-            .map(|entry| read(&Members(entry)))
+            .map(|entry| read(&JsonMembers(entry)))
             .collect()
     }
 }
 
-fn read_message(members: &Members<'_>) -> Result<Entry, ApiError> {
-    Ok(Entry {
+fn read_message(members: &JsonMembers<'_>) -> Result<MessageEntry, ApiError> {
+    Ok(MessageEntry {
         name: members.text("Id").unwrap_or_default(),
         body: members.text("MessageBody")?,
         delay: members.seconds("DelaySeconds")?.unwrap_or_default(),
@@ -119,7 +119,10 @@ fn read_message(members: &Members<'_>) -> Result<Entry, ApiError> {
     })
 }
 
-pub(super) fn outgoing(request_id: &str, result: &Result<Answer, ApiError>) -> Outgoing {
+pub(super) fn outgoing(
+    request_id: &str,
+    result: &Result<ApiResponse, ApiError>,
+) -> OutgoingResponse {
     let mut headers = vec![
         ("content-type", "application/x-amz-json-1.0".to_owned()),
         ("x-amzn-requestid", request_id.to_owned()),
@@ -135,14 +138,14 @@ pub(super) fn outgoing(request_id: &str, result: &Result<Answer, ApiError>) -> O
             (error.status, body)
         }
     };
-    Outgoing {
+    OutgoingResponse {
         status,
         headers,
         body: body.to_string(),
     }
 }
 
-/// The name of an error in the JSON protocol, by its name in the query protocol.
+/// Maps an error's name in the query protocol to its name in the JSON protocol.
 fn shape(code: &str) -> &str {
     match code {
         "AWS.SimpleQueueService.NonExistentQueue" => "QueueDoesNotExist",
@@ -150,15 +153,15 @@ fn shape(code: &str) -> &str {
     }
 }
 
-fn render(answer: &Answer) -> Value {
+fn render(answer: &ApiResponse) -> Value {
     match answer {
-        Answer::Sent(id) => json!({ "MessageId": id }),
-        Answer::Received(messages) if !messages.is_empty() => {
+        ApiResponse::Sent(id) => json!({ "MessageId": id }),
+        ApiResponse::Received(messages) if !messages.is_empty() => {
             json!({ "Messages": messages.iter().map(message).collect::<Vec<_>>() })
         }
-        Answer::Batch(done) => batch(done),
-        Answer::QueueUrl(url) => json!({ "QueueUrl": url }),
-        Answer::Counts(counts) => json!({ "Attributes": {
+        ApiResponse::Batch(done) => batch(done),
+        ApiResponse::QueueUrl(url) => json!({ "QueueUrl": url }),
+        ApiResponse::Counts(counts) => json!({ "Attributes": {
             "ApproximateNumberOfMessages": counts.visible.to_string(),
             "ApproximateNumberOfMessagesNotVisible": counts.in_flight.to_string(),
             "ApproximateNumberOfMessagesDelayed": counts.delayed.to_string(),
@@ -167,7 +170,7 @@ fn render(answer: &Answer) -> Value {
     }
 }
 
-fn message(message: &Message) -> Value {
+fn message(message: &QueueMessage) -> Value {
     json!({
         "MessageId": message.id,
         "ReceiptHandle": message.receipt(),
@@ -179,7 +182,7 @@ fn message(message: &Message) -> Value {
     })
 }
 
-fn batch(batch: &Batch) -> Value {
+fn batch(batch: &BatchResult) -> Value {
     let done = batch.done.iter().map(|(name, id)| match id {
         Some(id) => json!({ "Id": name, "MessageId": id }),
         None => json!({ "Id": name }),

@@ -1,17 +1,17 @@
 //! STS's query protocol: forms in, XML out.
 
-use super::outgoing::Outgoing;
+use super::outgoing::OutgoingResponse;
 use super::xml::Xml;
 use crate::error::ApiError;
-use crate::request::{Answer, Request};
+use crate::request::{ApiRequest, ApiResponse};
 use crate::role::{Credentials, TokenCall};
 
 const VERSION: &str = "2011-06-15";
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-/// `AssumeRole`: an hour, when nobody says.
+/// The default session duration of `AssumeRole`.
 const SECONDS: i64 = 3600;
 
-pub(super) fn parse(form: &[(String, String)]) -> (String, Result<Request, ApiError>) {
+pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, ApiError>) {
     let get = |wanted: &str| {
         form.iter()
             .find(|(name, _)| name == wanted)
@@ -38,14 +38,14 @@ pub(super) fn parse(form: &[(String, String)]) -> (String, Result<Request, ApiEr
         }),
         _ => Err(ApiError::invalid_action(&name, version)),
     };
-    (name, call.map(Request::Token))
+    (name, call.map(ApiRequest::Token))
 }
 
 pub(super) fn outgoing(
     action: &str,
     request_id: &str,
-    result: &Result<Answer, ApiError>,
-) -> Outgoing {
+    result: &Result<ApiResponse, ApiError>,
+) -> OutgoingResponse {
     let mut xml = Xml::new();
     let status = match result {
         Ok(answer) => {
@@ -67,17 +67,17 @@ pub(super) fn outgoing(
             error.status
         }
     };
-    Outgoing {
+    OutgoingResponse {
         status,
         headers: vec![("content-type", "text/xml".to_owned())],
         body: xml.finish(),
     }
 }
 
-fn render(xml: &mut Xml, answer: &Answer) {
+fn render(xml: &mut Xml, answer: &ApiResponse) {
     match answer {
-        Answer::Credentials(given) => credentials(xml, given),
-        Answer::Identity(identity) => {
+        ApiResponse::Credentials(issued) => credentials(xml, issued),
+        ApiResponse::Identity(identity) => {
             xml.text("Arn", &identity.arn);
             xml.text("UserId", &identity.id);
             xml.text("Account", &identity.account);
@@ -86,16 +86,16 @@ fn render(xml: &mut Xml, answer: &Answer) {
     }
 }
 
-fn credentials(xml: &mut Xml, given: &Credentials) {
+fn credentials(xml: &mut Xml, issued: &Credentials) {
     xml.element("AssumedRoleUser", |xml| {
-        xml.text("AssumedRoleId", &given.identity.id);
-        xml.text("Arn", &given.identity.arn);
+        xml.text("AssumedRoleId", &issued.identity.id);
+        xml.text("Arn", &issued.identity.arn);
     });
     xml.element("Credentials", |xml| {
-        xml.text("AccessKeyId", &given.key);
-        xml.text("SecretAccessKey", &given.secret);
-        xml.text("SessionToken", &given.token);
-        let expires = given.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        xml.text("AccessKeyId", &issued.key);
+        xml.text("SecretAccessKey", &issued.secret);
+        xml.text("SessionToken", &issued.token);
+        let expires = issued.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         xml.text("Expiration", &expires);
     });
 }

@@ -1,6 +1,5 @@
 //! Writing XML: elements, text, and EC2's lists of `item`.
 
-/// An XML document that grows.
 #[derive(Debug)]
 pub(super) struct Xml(String);
 
@@ -9,12 +8,12 @@ impl Xml {
         Self("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned())
     }
 
-    /// An element around what `inside` writes.
+    /// Writes an element around what `inside` writes.
     pub(super) fn element(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
         self.spaced_element(name, None, inside);
     }
 
-    /// The same with a namespace.
+    /// Writes an element with a namespace.
     pub(super) fn spaced_element(
         &mut self,
         name: &str,
@@ -35,12 +34,12 @@ impl Xml {
         self.0.push('>');
     }
 
-    /// An element around a text.
+    /// Writes an element with text.
     pub(super) fn text(&mut self, name: &str, text: &str) {
         self.element(name, |xml| xml.escape(text));
     }
 
-    /// An element around an `item` for each of these.
+    /// Writes an element with an `item` for each value.
     pub(super) fn items<T>(
         &mut self,
         name: &str,
@@ -54,7 +53,7 @@ impl Xml {
         });
     }
 
-    /// Elements that are written already.
+    /// Writes elements that are serialized already.
     pub(super) fn raw(&mut self, elements: &str) {
         self.0.push_str(elements);
     }
@@ -69,7 +68,7 @@ impl Xml {
                 '&' => self.0.push_str("&amp;"),
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
-                // A parser turns a bare one into a line feed.
+                // An XML parser normalizes a bare carriage return to a line feed.
                 '\r' => self.0.push_str("&#xd;"),
                 other => self.0.push(other),
             }

@@ -1,4 +1,4 @@
-//! A client small enough to be read: HTTP by hand over one connection per call, so that what goes over the wire is what the test says.
+//! A minimal client: one connection per call, and requests exactly as the test writes them.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use curfew_model::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A client with the credentials of an account, for a region.
+/// A client with an account's credentials in a region.
 pub(crate) struct Client<'a> {
     server: &'a Server,
     account: &'a str,
@@ -14,7 +14,6 @@ pub(crate) struct Client<'a> {
     signed: &'a str,
 }
 
-/// What came back.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -47,20 +46,19 @@ impl<'a> Client<'a> {
         self
     }
 
-    /// Calls an action; the parameters are form-encoded already, which those of the tests seldom have to be.
+    /// Calls an action; the parameters must be form-encoded.
     pub(crate) async fn call(&self, action: &str, parameters: &str) -> Reply {
         self.try_call(action, parameters)
             .await
             .expect("the server answers")
     }
 
-    /// The same where there may be no answer.
+    /// Calls an action that may get no response.
     pub(crate) async fn try_call(&self, action: &str, parameters: &str) -> io::Result<Reply> {
         let form = format!("Action={action}&Version=2016-11-15&{parameters}");
         self.post(form.trim_end_matches('&')).await
     }
 
-    /// Posts this body.
     pub(crate) async fn post(&self, body: &str) -> io::Result<Reply> {
         let Self {
             server,
@@ -96,7 +94,7 @@ impl<'a> Client<'a> {
 }
 
 impl Reply {
-    /// The texts of all elements of this name, in order.
+    /// Returns the texts of all elements of this name, in order.
     pub(crate) fn all(&self, element: &str) -> Vec<&str> {
         let (open, close) = (format!("<{element}>"), format!("</{element}>"));
         self.body
@@ -106,7 +104,7 @@ impl Reply {
             .collect()
     }
 
-    /// The text of the only element of this name.
+    /// Returns the text of the only element of this name.
     pub(crate) fn one(&self, element: &str) -> &str {
         match self.all(element)[..] {
             [text] => text,
@@ -114,12 +112,12 @@ impl Reply {
         }
     }
 
-    /// The status and code of an error.
+    /// Returns the status and code of an error.
     pub(crate) fn error(&self) -> (u16, &str) {
         (self.status, self.one("Code"))
     }
 
-    /// The instances' state changes as `previous->current`.
+    /// Returns the state changes as `previous->current`.
     pub(crate) fn changes(&self) -> Vec<String> {
         let names = self.all("name");
         names

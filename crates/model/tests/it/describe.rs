@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 
 use curfew_model::{
-    Answer, ApiError, Caller, Filter, InstanceId, Launch, Model, Page, Query, RegionScope, Request,
-    SpotKind, StatusScope, TagLine, serve,
+    ApiCaller, ApiError, ApiRequest, ApiResponse, DescribeFilter, DescribeQuery, Ec2InstanceId,
+    Launch, Model, RegionScope, ResultPage, SpotKind, StatusScope, TagLine, serve,
 };
 use jiff::ToSpan;
 
 use crate::client::Client;
 use crate::{code, model, stop};
 
-fn describe(ec2: &Model, query: Query) -> Result<(Vec<InstanceId>, Option<String>), ApiError> {
-    match ec2.call(&Caller::default(), Request::DescribeInstances(query))? {
-        Answer::Instances(page) => Ok((
+fn describe(
+    ec2: &Model,
+    query: DescribeQuery,
+) -> Result<(Vec<Ec2InstanceId>, Option<String>), ApiError> {
+    match ec2.call(&ApiCaller::default(), ApiRequest::DescribeInstances(query))? {
+        ApiResponse::Instances(page) => Ok((
             page.items.iter().map(|it| it.id.clone()).collect(),
             page.next_token,
         )),
@@ -24,11 +27,11 @@ fn describe(ec2: &Model, query: Query) -> Result<(Vec<InstanceId>, Option<String
 fn filtered(ec2: &Model, filters: &[(&str, &[&str])]) -> Result<BTreeSet<String>, ApiError> {
     let filters = filters
         .iter()
-        .map(|(name, values)| Filter::new(*name, values.iter().copied()))
+        .map(|(name, values)| DescribeFilter::new(*name, values.iter().copied()))
         .collect();
-    let query = Query {
+    let query = DescribeQuery {
         filters,
-        ..Query::default()
+        ..DescribeQuery::default()
     };
     let (ids, _) = describe(ec2, query)?;
     Ok(ids.iter().filter_map(|id| ec2.tag(id, "Name")).collect())
@@ -38,16 +41,16 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-fn page(size: i64, next_token: Option<String>) -> Query {
-    Query {
+fn page(size: i64, next_token: Option<String>) -> DescribeQuery {
+    DescribeQuery {
         max_results: Some(size),
         next_token,
-        ..Query::default()
+        ..DescribeQuery::default()
     }
 }
 
 #[test]
-fn pages_together_hold_everything_once() {
+fn pages_contain_every_instance_once() {
     let ec2 = model();
     let all: BTreeSet<_> = (0..12).map(|_| ec2.launch(Launch::unnamed())).collect();
     let (mut seen, mut sizes, mut token) = (BTreeSet::new(), Vec::new(), None);
@@ -64,19 +67,19 @@ fn pages_together_hold_everything_once() {
     assert_eq!(seen, all);
     let (ids, next) = describe(&ec2, page(12, None)).unwrap();
     assert_eq!((ids.len(), next), (12, None), "a full last page ends it");
-    let (ids, next) = describe(&ec2, Query::default()).unwrap();
+    let (ids, next) = describe(&ec2, DescribeQuery::default()).unwrap();
     assert_eq!((ids.len(), next), (12, None), "without a size, one answer");
 }
 
 #[test]
-fn pages_are_of_what_the_filters_leave() {
+fn pages_contain_only_filtered_instances() {
     let ec2 = model();
     for n in 0..20 {
         let odd = if n % 2 == 1 { "odd" } else { "even" };
         ec2.launch(Launch::unnamed().tag("kind", odd));
     }
-    let query = |next_token| Query {
-        filters: vec![Filter::new("tag:kind", ["odd"])],
+    let query = |next_token| DescribeQuery {
+        filters: vec![DescribeFilter::new("tag:kind", ["odd"])],
         ..page(5, next_token)
     };
     let (first, token) = describe(&ec2, query(None)).unwrap();
@@ -85,7 +88,7 @@ fn pages_are_of_what_the_filters_leave() {
 }
 
 #[test]
-fn a_page_goes_on_where_the_last_one_ended_whatever_happened_between() {
+fn a_page_continues_after_the_previous_one_despite_changes() {
     let ec2 = model();
     let all: BTreeSet<_> = (0..10).map(|_| ec2.launch(Launch::unnamed())).collect();
     let (first, token) = describe(&ec2, page(5, None)).unwrap();
@@ -108,7 +111,7 @@ fn page_sizes_have_limits_and_exclude_ids() {
     for size in [5, 1000] {
         describe(&ec2, page(size, None)).unwrap();
     }
-    let named = |query: Query| Query {
+    let named = |query: DescribeQuery| DescribeQuery {
         ids: vec![id.to_string()],
         ..query
     };
@@ -118,9 +121,9 @@ fn page_sizes_have_limits_and_exclude_ids() {
         error.message,
         "The parameter instancesSet cannot be used with the parameter maxResults"
     );
-    let token = Query {
+    let token = DescribeQuery {
         next_token: Some("x".to_owned()),
-        ..Query::default()
+        ..DescribeQuery::default()
     };
     let both = describe(&ec2, named(token));
     assert_eq!(code(both), "InvalidParameterCombination");
@@ -131,16 +134,16 @@ fn page_sizes_have_limits_and_exclude_ids() {
 }
 
 #[test]
-fn named_instances_have_to_exist() {
+fn ids_must_exist() {
     let ec2 = model();
     let id = ec2.launch(Launch::unnamed());
     let ask = |other: &str| {
         let ids = vec![id.to_string(), other.to_owned()];
         describe(
             &ec2,
-            Query {
+            DescribeQuery {
                 ids,
-                ..Query::default()
+                ..DescribeQuery::default()
             },
         )
     };
@@ -228,7 +231,7 @@ fn an_unknown_filter_is_an_error_and_so_are_too_many_values() {
 }
 
 #[tokio::test]
-async fn filters_and_pages_work_on_the_wire() {
+async fn filters_and_pages_work_over_http() {
     let ec2 = model();
     let ids: Vec<_> = (0..7)
         .map(|n| ec2.launch(Launch::new(format!("web-{n}"))))
@@ -253,11 +256,11 @@ fn tags_are_described_in_pages() {
     for n in 0..4 {
         ec2.launch(Launch::new(format!("web-{n}")).tag("a", "1").tag("b", "2"));
     }
-    let ask = |query| match ec2.call(&Caller::default(), Request::DescribeTags(query)) {
-        Ok(Answer::Tags(page)) => page,
+    let ask = |query| match ec2.call(&ApiCaller::default(), ApiRequest::DescribeTags(query)) {
+        Ok(ApiResponse::Tags(page)) => page,
         other => panic!("{other:?}"),
     };
-    let Page {
+    let ResultPage {
         items: mut seen,
         mut next_token,
     } = ask(page(5, None));
@@ -267,7 +270,7 @@ fn tags_are_described_in_pages() {
         seen.extend(more.items);
         next_token = more.next_token;
     }
-    assert_eq!(seen, ask(Query::default()).items);
+    assert_eq!(seen, ask(DescribeQuery::default()).items);
     assert_eq!(seen.len(), 12);
     assert_eq!(
         ask(page(12, None)).next_token,
@@ -276,9 +279,9 @@ fn tags_are_described_in_pages() {
     );
 
     let only = |name: &str, value: &str| {
-        let lines = ask(Query {
-            filters: vec![Filter::new(name, [value])],
-            ..Query::default()
+        let lines = ask(DescribeQuery {
+            filters: vec![DescribeFilter::new(name, [value])],
+            ..DescribeQuery::default()
         });
         let text = |line: TagLine| format!("{}={}", line.key, line.value);
         lines.items.into_iter().map(text).collect::<Vec<_>>()
@@ -297,10 +300,10 @@ fn spot_requests_are_described_by_id_and_filter() {
     let once = ec2.launch(Launch::new("once").spot(SpotKind::OneTime));
     let kept = ec2.launch(Launch::new("kept").spot(SpotKind::Persistent));
     let ask = |query| match ec2.call(
-        &Caller::default(),
-        Request::DescribeSpotInstanceRequests(query),
+        &ApiCaller::default(),
+        ApiRequest::DescribeSpotInstanceRequests(query),
     ) {
-        Ok(Answer::SpotRequests(page)) => Ok(page
+        Ok(ApiResponse::SpotRequests(page)) => Ok(page
             .items
             .iter()
             .map(|it| it.id.clone())
@@ -309,17 +312,17 @@ fn spot_requests_are_described_by_id_and_filter() {
         Err(error) => Err(error),
     };
     assert_eq!(
-        ask(Query::default()).unwrap(),
+        ask(DescribeQuery::default()).unwrap(),
         BTreeSet::from([once.clone(), kept.clone()])
     );
-    let kind = Query {
-        filters: vec![Filter::new("type", ["one-time"])],
-        ..Query::default()
+    let kind = DescribeQuery {
+        filters: vec![DescribeFilter::new("type", ["one-time"])],
+        ..DescribeQuery::default()
     };
     assert_eq!(ask(kind).unwrap(), BTreeSet::from([once]));
-    let by_id = |id: &str| Query {
+    let by_id = |id: &str| DescribeQuery {
         ids: vec![id.to_owned()],
-        ..Query::default()
+        ..DescribeQuery::default()
     };
     let request = ec2.instance(&kept).spot.clone().unwrap().id;
     assert_eq!(ask(by_id(&request)).unwrap(), BTreeSet::from([kept]));
@@ -328,33 +331,36 @@ fn spot_requests_are_described_by_id_and_filter() {
 }
 
 #[test]
-fn statuses_are_of_at_most_a_hundred_named_instances() {
+fn status_checks_accept_at_most_a_hundred_ids() {
     let ec2 = model();
     let ids: Vec<_> = (0..101)
         .map(|_| ec2.launch(Launch::unnamed()).to_string())
         .collect();
     let ask = |ids: &[String]| {
-        let query = Query {
+        let query = DescribeQuery {
             ids: ids.to_vec(),
-            ..Query::default()
+            ..DescribeQuery::default()
         };
-        let request = Request::DescribeInstanceStatus(query, StatusScope::Running);
-        ec2.call(&Caller::default(), request)
+        let request = ApiRequest::DescribeInstanceStatus(query, StatusScope::Running);
+        ec2.call(&ApiCaller::default(), request)
     };
     assert_eq!(code(ask(&ids)), "InvalidParameterValue");
     ask(&ids[..100]).unwrap();
 }
 
 #[test]
-fn regions_are_those_that_are_enabled_unless_all_are_asked_for() {
+fn only_enabled_regions_are_described_unless_all_are_requested() {
     let ec2 = model();
     let ask = |names: &[&str], scope| {
-        let query = Query {
+        let query = DescribeQuery {
             ids: names.iter().map(ToString::to_string).collect(),
-            ..Query::default()
+            ..DescribeQuery::default()
         };
-        match ec2.call(&Caller::default(), Request::DescribeRegions(query, scope)) {
-            Ok(Answer::Regions(lines)) => Ok(lines),
+        match ec2.call(
+            &ApiCaller::default(),
+            ApiRequest::DescribeRegions(query, scope),
+        ) {
+            Ok(ApiResponse::Regions(lines)) => Ok(lines),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),
         }

@@ -1,11 +1,11 @@
-//! Injected faults, and that they end.
+//! Injected faults and their end.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use curfew_model::{
-    Action, Caller, Fault, InstanceState, Launch, Model, Outcome, Query, Request, Symptom,
-    TimeSource, serve, serve_with,
+    ApiAction, ApiCaller, ApiRequest, DescribeQuery, Ec2InstanceState, Fault, Launch, Model,
+    RecordedOutcome, Symptom, TimeSource, serve, serve_with,
 };
 use jiff::{SignedDuration, ToSpan};
 
@@ -13,11 +13,11 @@ use crate::client::Client;
 use crate::{code, model};
 
 #[tokio::test]
-async fn an_error_strikes_so_many_times_and_does_nothing() {
+async fn an_error_applies_a_number_of_times_and_has_no_effect() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
-    ec2.fault(Fault::error(Action::StopInstances, 503, "Unavailable").times(2));
-    ec2.fault(Fault::error(Action::StopInstances, 500, "InternalError").times(1));
+    ec2.fault(Fault::error(ApiAction::StopInstances, 503, "Unavailable").times(2));
+    ec2.fault(Fault::error(ApiAction::StopInstances, 500, "InternalError").times(1));
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server);
     let ids = format!("InstanceId.1={id}");
@@ -28,44 +28,53 @@ async fn an_error_strikes_so_many_times_and_does_nothing() {
     ] {
         let reply = client.call("StopInstances", &ids).await;
         assert_eq!(reply.error(), expected);
-        assert_eq!(ec2.state(&id), InstanceState::Running);
+        assert_eq!(ec2.state(&id), Ec2InstanceState::Running);
     }
     assert_eq!(client.call("StopInstances", &ids).await.status, 200);
-    assert_eq!(ec2.state(&id), InstanceState::Stopping);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopping);
     let outcomes: Vec<_> = ec2.calls().into_iter().map(|call| call.outcome).collect();
-    let refused = |code: &str| Outcome::Refused(code.to_owned());
+    let refused = |code: &str| RecordedOutcome::Refused(code.to_owned());
     assert_eq!(
         outcomes,
         [
             refused("Unavailable"),
             refused("Unavailable"),
             refused("InternalError"),
-            Outcome::Done
+            RecordedOutcome::Done
         ]
     );
 }
 
 #[test]
-fn a_fault_keeps_to_its_action_account_region_and_turn() {
+fn a_fault_is_limited_to_its_action_account_region_and_count() {
     let ec2 = model();
     ec2.fault(
-        Fault::error(Action::DescribeInstances, 500, "InternalError")
+        Fault::error(ApiAction::DescribeInstances, 500, "InternalError")
             .in_account("123456789012")
             .in_region("eu-west-1")
             .after(1)
             .times(1),
     );
-    let ask = |caller: &Caller, request: Request| ec2.call(caller, request).is_ok();
-    let there = Caller::new("123456789012", "eu-west-1");
-    let describe = || Request::DescribeInstances(Query::default());
+    let ask = |caller: &ApiCaller, request: ApiRequest| ec2.call(caller, request).is_ok();
+    let there = ApiCaller::new("123456789012", "eu-west-1");
+    let describe = || ApiRequest::DescribeInstances(DescribeQuery::default());
     assert!(ask(&there, describe()), "the first passes");
-    assert!(ask(&there, Request::DescribeTags(Query::default())));
-    assert!(ask(&Caller::new("123456789012", "eu-west-2"), describe()));
-    assert!(ask(&Caller::new("000000000000", "eu-west-1"), describe()));
+    assert!(ask(
+        &there,
+        ApiRequest::DescribeTags(DescribeQuery::default())
+    ));
+    assert!(ask(
+        &ApiCaller::new("123456789012", "eu-west-2"),
+        describe()
+    ));
+    assert!(ask(
+        &ApiCaller::new("000000000000", "eu-west-1"),
+        describe()
+    ));
     assert!(!ask(&there, describe()));
     assert!(ask(&there, describe()));
     ec2.fault(Fault::error(
-        Action::DescribeInstances,
+        ApiAction::DescribeInstances,
         500,
         "InternalError",
     ));
@@ -75,14 +84,14 @@ fn a_fault_keeps_to_its_action_account_region_and_turn() {
 }
 
 #[test]
-fn chance_follows_the_seed() {
+fn random_faults_follow_the_seed() {
     let run = |seed| {
         let ec2 = Model::seeded("2026-11-23T18:00:00Z".parse().unwrap(), seed);
-        ec2.fault(Fault::error(Action::DescribeInstances, 500, "InternalError").percent(40));
+        ec2.fault(Fault::error(ApiAction::DescribeInstances, 500, "InternalError").percent(40));
         (0..200)
             .map(|_| {
-                let request = Request::DescribeInstances(Query::default());
-                ec2.call(&Caller::default(), request).is_err()
+                let request = ApiRequest::DescribeInstances(DescribeQuery::default());
+                ec2.call(&ApiCaller::default(), request).is_err()
             })
             .collect::<Vec<_>>()
     };
@@ -93,14 +102,22 @@ fn chance_follows_the_seed() {
 }
 
 #[tokio::test]
-async fn a_reset_before_does_nothing_and_one_after_does_it() {
+async fn a_reset_before_the_call_has_no_effect_and_one_after_has() {
     for (symptom, state, outcome) in [
-        (Symptom::Reset, InstanceState::Running, Outcome::Lost),
-        (Symptom::ResetAfter, InstanceState::Stopping, Outcome::Done),
+        (
+            Symptom::Reset,
+            Ec2InstanceState::Running,
+            RecordedOutcome::Lost,
+        ),
+        (
+            Symptom::ResetAfter,
+            Ec2InstanceState::Stopping,
+            RecordedOutcome::Done,
+        ),
     ] {
         let ec2 = model();
         let id = ec2.launch(Launch::new("web"));
-        ec2.fault(Fault::on(Action::StopInstances, symptom.clone()).times(1));
+        ec2.fault(Fault::on(ApiAction::StopInstances, symptom.clone()).times(1));
         let server = serve(ec2.clone()).await;
         let client = Client::new(&server);
         let ids = format!("InstanceId.1={id}");
@@ -113,10 +130,10 @@ async fn a_reset_before_does_nothing_and_one_after_does_it() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_ends_in_the_middle_of_its_xml_after_the_deed() {
+async fn a_truncated_response_ends_in_the_middle_of_its_xml() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
-    ec2.fault(Fault::on(Action::StopInstances, Symptom::Truncated).times(1));
+    ec2.fault(Fault::on(ApiAction::StopInstances, Symptom::Truncated).times(1));
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server);
     let ids = format!("InstanceId.1={id}");
@@ -124,13 +141,13 @@ async fn a_truncated_answer_ends_in_the_middle_of_its_xml_after_the_deed() {
     assert_eq!(broken.status, 200);
     assert!(broken.body.starts_with("<?xml"));
     assert!(!broken.body.contains("</StopInstancesResponse>"));
-    assert_eq!(ec2.state(&id), InstanceState::Stopping);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopping);
     let whole = client.call("StopInstances", &ids).await;
     assert!(whole.body.ends_with("</StopInstancesResponse>"));
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_late_and_a_hanging_one_never_comes() {
+async fn latency_delays_a_response_and_a_hang_suppresses_it() {
     let ec2 = model();
     let late = Duration::from_millis(150);
     ec2.fault(Fault::everywhere(Symptom::Latency(late)).times(1));
@@ -139,11 +156,11 @@ async fn a_slow_answer_is_late_and_a_hanging_one_never_comes() {
     let before = std::time::Instant::now();
     assert_eq!(client.call("DescribeInstances", "").await.status, 200);
     assert!(before.elapsed() >= late);
-    ec2.fault(Fault::on(Action::DescribeInstances, Symptom::Hang).times(1));
+    ec2.fault(Fault::on(ApiAction::DescribeInstances, Symptom::Hang).times(1));
     let hanging = client.try_call("DescribeInstances", "");
     let waited = tokio::time::timeout(Duration::from_millis(200), hanging).await;
     assert!(waited.is_err());
-    assert_eq!(ec2.calls()[1].outcome, Outcome::Lost);
+    assert_eq!(ec2.calls()[1].outcome, RecordedOutcome::Lost);
     assert_eq!(client.call("DescribeInstances", "").await.status, 200);
 }
 
@@ -158,9 +175,9 @@ async fn a_server_can_let_time_pass_with_each_call_or_with_the_clock() {
     client.call("StartInstances", &ids).await;
     assert_eq!(ec2.now() - 6.seconds(), model().now());
     client.call("DescribeInstances", "").await;
-    assert_eq!(ec2.state(&id), InstanceState::Pending);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Pending);
     client.call("DescribeInstances", "").await;
-    assert_eq!(ec2.state(&id), InstanceState::Running);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Running);
 
     let past = Model::new("2020-01-01T00:00:00Z".parse().unwrap());
     let server = serve_with(past.clone(), TimeSource::Wall).await;
@@ -169,12 +186,12 @@ async fn a_server_can_let_time_pass_with_each_call_or_with_the_clock() {
 }
 
 #[test]
-fn without_a_wire_a_lost_call_is_an_error_and_a_broken_answer_arrives() {
+fn without_http_a_lost_request_is_an_error_and_the_response_is_intact() {
     let ec2 = model();
     let ask = |symptom| {
         ec2.fault(Fault::everywhere(symptom).times(1));
-        let request = Request::DescribeInstances(Query::default());
-        ec2.call(&Caller::default(), request)
+        let request = ApiRequest::DescribeInstances(DescribeQuery::default());
+        ec2.call(&ApiCaller::default(), request)
     };
     for lost in [Symptom::Reset, Symptom::Hang] {
         assert_eq!(code(ask(lost)), "ServiceUnavailable");

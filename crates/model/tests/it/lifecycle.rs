@@ -1,15 +1,15 @@
-//! Which states allow what, how long things take, and that a call does all of it or nothing.
+//! Allowed state changes, durations, and the atomicity of calls.
 
 use curfew_model::{
-    AttributeChange, Caller, Durations, InstanceState, Launch, Patience, Request, StateReason,
-    StopMode, StopProtection,
+    ApiCaller, ApiRequest, AttributeChange, Durations, Ec2InstanceState, Ec2StateReason, Launch,
+    ShutdownMode, StopMode, StopProtection,
 };
 use jiff::{SignedDuration, ToSpan};
 
 use crate::{code, model, start, stop, stop_by, terminate};
 
 #[test]
-fn a_start_of_what_runs_and_a_stop_of_what_is_stopped_change_nothing() {
+fn starting_a_running_and_stopping_a_stopped_instance_change_nothing() {
     let ec2 = model();
     let (up, down) = (
         ec2.launch(Launch::new("up")),
@@ -29,20 +29,24 @@ fn a_start_of_what_runs_and_a_stop_of_what_is_stopped_change_nothing() {
 }
 
 #[test]
-fn a_call_on_the_way_there_is_a_repetition_not_an_error() {
+fn a_repeated_call_during_a_transition_is_no_error() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     stop(&ec2, &[&id]).unwrap();
     ec2.advance(20.seconds());
     assert_eq!(stop(&ec2, &[&id]).unwrap(), ["stopping->stopping"]);
     ec2.advance(10.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopped, "the first counts");
+    assert_eq!(
+        ec2.state(&id),
+        Ec2InstanceState::Stopped,
+        "the first counts"
+    );
     start(&ec2, &[&id]).unwrap();
     assert_eq!(start(&ec2, &[&id]).unwrap(), ["pending->pending"]);
 }
 
 #[test]
-fn what_is_stopping_can_not_be_started() {
+fn a_stopping_instance_can_not_be_started() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     stop(&ec2, &[&id]).unwrap();
@@ -56,7 +60,7 @@ fn what_is_stopping_can_not_be_started() {
 }
 
 #[test]
-fn what_is_terminated_stays_so_and_is_gone_after_an_hour() {
+fn a_terminated_instance_is_removed_after_an_hour() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     assert_eq!(terminate(&ec2, &[&id]).unwrap(), ["running->shutting-down"]);
@@ -71,7 +75,7 @@ fn what_is_terminated_stays_so_and_is_gone_after_an_hour() {
     }
     assert_eq!(terminate(&ec2, &[&id]).unwrap(), ["terminated->terminated"]);
     ec2.advance(59.minutes());
-    assert_eq!(ec2.state(&id), InstanceState::Terminated);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Terminated);
     ec2.advance(1.minute());
     assert_eq!(code(start(&ec2, &[&id])), "InvalidInstanceID.NotFound");
     assert!(ec2.instances().is_empty());
@@ -86,12 +90,12 @@ fn what_is_terminated_stays_so_and_is_gone_after_an_hour() {
 #[test]
 fn a_first_pending_can_not_be_stopped_a_later_one_can() {
     let ec2 = model();
-    let run = Request::RunInstances {
+    let run = ApiRequest::RunInstances {
         launch: Box::new(Launch::new("new")),
         min: 1,
         max: 1,
     };
-    ec2.call(&Caller::default(), run).unwrap();
+    ec2.call(&ApiCaller::default(), run).unwrap();
     let id = ec2.instances()[0].id.clone();
     let error = stop(&ec2, &[&id]).unwrap_err();
     assert_eq!(error.code, "IncorrectInstanceState");
@@ -108,13 +112,13 @@ fn a_first_pending_can_not_be_stopped_a_later_one_can() {
     ec2.advance(12.seconds());
     assert_eq!(
         ec2.state(&id),
-        InstanceState::Stopping,
+        Ec2InstanceState::Stopping,
         "it is no longer on its way up"
     );
 }
 
 #[test]
-fn one_bad_member_fails_the_whole_call_and_nothing_changes() {
+fn one_invalid_instance_fails_the_whole_call() {
     let ec2 = model();
     let good = ec2.launch(Launch::new("good"));
     let protected = ec2.launch(Launch::new("protected").stop_protection());
@@ -136,22 +140,22 @@ fn one_bad_member_fails_the_whole_call_and_nothing_changes() {
         ("i-nonsense", "InvalidInstanceID.Malformed"),
     ] {
         let ids = vec![good.to_string(), bad.to_owned()];
-        let request = Request::StopInstances(ids, StopMode::Plain, Patience::Graceful);
-        let error = ec2.call(&Caller::default(), request).unwrap_err();
+        let request = ApiRequest::StopInstances(ids, StopMode::Plain, ShutdownMode::Graceful);
+        let error = ec2.call(&ApiCaller::default(), request).unwrap_err();
         assert_eq!(error.code, expected);
         assert!(error.message.contains(bad), "{}", error.message);
     }
-    assert_eq!(ec2.state(&good), InstanceState::Running);
+    assert_eq!(ec2.state(&good), Ec2InstanceState::Running);
     assert_eq!(ec2.transitions().len(), known);
 }
 
 #[test]
-fn malformed_is_asked_before_unknown_and_unknown_ones_are_all_named() {
+fn malformed_ids_are_checked_first_and_all_unknown_ids_are_named() {
     let ec2 = model();
     let ask = |ids: &[&str]| {
         let ids = ids.iter().map(ToString::to_string).collect();
-        let request = Request::StartInstances(ids);
-        ec2.call(&Caller::default(), request).unwrap_err()
+        let request = ApiRequest::StartInstances(ids);
+        ec2.call(&ApiCaller::default(), request).unwrap_err()
     };
     let error = ask(&["i-00000001", "i-bad"]);
     assert_eq!(error.code, "InvalidInstanceID.Malformed");
@@ -166,7 +170,7 @@ fn malformed_is_asked_before_unknown_and_unknown_ones_are_all_named() {
 }
 
 #[test]
-fn durations_are_the_tests_to_choose() {
+fn durations_can_be_set() {
     let ec2 = model();
     ec2.set_durations(Durations {
         pending: SignedDuration::from_mins(5),
@@ -176,28 +180,28 @@ fn durations_are_the_tests_to_choose() {
     start(&ec2, &[&id]).unwrap();
     assert_eq!(ec2.next_change(), Some(ec2.now() + 5.minutes()));
     ec2.advance(4.minutes().seconds(59).milliseconds(999));
-    assert_eq!(ec2.state(&id), InstanceState::Pending);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Pending);
     ec2.advance(1.millisecond());
-    assert_eq!(ec2.state(&id), InstanceState::Running);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Running);
     assert_eq!(ec2.next_change(), None);
 }
 
 #[test]
-fn a_stuck_stop_ends_when_somebody_forces_it() {
+fn a_hanging_stop_ends_with_a_forced_one() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("stuck"));
     ec2.hang_next_stop(&id);
     stop(&ec2, &[&id]).unwrap();
     ec2.advance(5.hours());
-    assert_eq!(ec2.state(&id), InstanceState::Stopping);
-    stop_by(&ec2, &[&id], StopMode::Plain, Patience::Forced).unwrap();
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopping);
+    stop_by(&ec2, &[&id], StopMode::Plain, ShutdownMode::Forced).unwrap();
     ec2.advance(5.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopped);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopped);
     start(&ec2, &[&id]).unwrap();
     ec2.advance(1.minute());
     stop(&ec2, &[&id]).unwrap();
     ec2.advance(30.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopped, "it hung once");
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopped, "it hung once");
 
     start(&ec2, &[&id]).unwrap();
     ec2.hang_next_stop(&id);
@@ -205,20 +209,20 @@ fn a_stuck_stop_ends_when_somebody_forces_it() {
     ec2.advance(5.hours());
     assert_eq!(
         ec2.state(&id),
-        InstanceState::Stopping,
+        Ec2InstanceState::Stopping,
         "the start that it cut short does not end it"
     );
 }
 
 #[test]
-fn an_accepted_start_can_fall_back_to_stopped_and_says_why() {
+fn an_accepted_start_can_fall_back_to_stopped_with_a_reason() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("encrypted").stopped());
-    ec2.fail_next_start(&id, StateReason::kms_key());
+    ec2.fail_next_start(&id, Ec2StateReason::kms_key());
     assert_eq!(start(&ec2, &[&id]).unwrap(), ["stopped->pending"]);
     ec2.advance(12.seconds());
     let instance = ec2.instance(&id);
-    assert_eq!(instance.state, InstanceState::Stopped);
+    assert_eq!(instance.state, Ec2InstanceState::Stopped);
     assert_eq!(
         instance.state_reason.as_ref().unwrap().code,
         "Client.InternalError"
@@ -234,7 +238,7 @@ fn an_accepted_start_can_fall_back_to_stopped_and_says_why() {
     );
     start(&ec2, &[&id]).unwrap();
     ec2.advance(12.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Running, "it failed once");
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Running, "it failed once");
 }
 
 #[test]
@@ -243,8 +247,8 @@ fn the_type_changes_only_while_stopped() {
     let id = ec2.launch(Launch::new("web"));
     let change = |wanted: &str| {
         let change = AttributeChange::InstanceType(wanted.to_owned());
-        let request = Request::ModifyInstanceAttribute(id.to_string(), change);
-        ec2.call(&Caller::default(), request)
+        let request = ApiRequest::ModifyInstanceAttribute(id.to_string(), change);
+        ec2.call(&ApiCaller::default(), request)
     };
     let error = change("m5.large").unwrap_err();
     assert_eq!(error.code, "IncorrectInstanceState");
@@ -265,25 +269,25 @@ fn stop_protection_can_be_lifted() {
     let id = ec2.launch(Launch::new("web").stop_protection());
     assert_eq!(code(ec2.stop(&id)), "OperationNotPermitted");
     let change = AttributeChange::StopProtection(StopProtection::Off);
-    let request = Request::ModifyInstanceAttribute(id.to_string(), change);
-    ec2.call(&Caller::default(), request).unwrap();
+    let request = ApiRequest::ModifyInstanceAttribute(id.to_string(), change);
+    ec2.call(&ApiCaller::default(), request).unwrap();
     ec2.stop(&id).unwrap();
 }
 
 #[test]
-fn a_launch_comes_up_and_says_so() {
+fn a_launch_starts_with_events() {
     let ec2 = model();
-    let run = Request::RunInstances {
+    let run = ApiRequest::RunInstances {
         launch: Box::new(Launch::new("new")),
         min: 1,
         max: 3,
     };
-    ec2.call(&Caller::new("123456789012", "eu-west-1"), run)
+    ec2.call(&ApiCaller::new("123456789012", "eu-west-1"), run)
         .unwrap();
     let instances = ec2.instances();
     assert_eq!(instances.len(), 3);
     for instance in &instances {
-        assert_eq!(instance.state, InstanceState::Pending);
+        assert_eq!(instance.state, Ec2InstanceState::Pending);
         assert_eq!(instance.home.region, "eu-west-1");
         assert_eq!(instance.reservation, instances[0].reservation);
     }
@@ -293,8 +297,8 @@ fn a_launch_comes_up_and_says_so() {
         .iter()
         .map(|it| (it.from, it.to))
         .collect();
-    let up = (Some(InstanceState::Pending), InstanceState::Running);
-    assert_eq!(to[..3], [(None, InstanceState::Pending); 3]);
+    let up = (Some(Ec2InstanceState::Pending), Ec2InstanceState::Running);
+    assert_eq!(to[..3], [(None, Ec2InstanceState::Pending); 3]);
     assert_eq!(to[3..], [up; 3]);
 }
 

@@ -1,4 +1,4 @@
-//! The model's rules, one file per family: over HTTP where the wire matters, through `Model::call` where it doesn't.
+//! Tests of the model, one file per topic: over HTTP for the protocol, through `Model::call` for the rest.
 
 mod access;
 mod client;
@@ -15,7 +15,8 @@ mod tags;
 mod throttle;
 
 use curfew_model::{
-    Answer, ApiError, Caller, InstanceId, Model, Patience, Request, StateChange, StopMode,
+    ApiCaller, ApiError, ApiRequest, ApiResponse, Ec2InstanceId, InstanceStateChange, Model,
+    ShutdownMode, StopMode,
 };
 
 /// A Monday evening.
@@ -23,44 +24,44 @@ fn model() -> Model {
     Model::new("2026-11-23T18:00:00Z".parse().unwrap())
 }
 
-fn texts(ids: &[&InstanceId]) -> Vec<String> {
+fn texts(ids: &[&Ec2InstanceId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-fn start(ec2: &Model, ids: &[&InstanceId]) -> Result<Vec<String>, ApiError> {
-    let request = Request::StartInstances(texts(ids));
-    ec2.call(&Caller::default(), request).map(changes)
+fn start(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiError> {
+    let request = ApiRequest::StartInstances(texts(ids));
+    ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
-fn stop(ec2: &Model, ids: &[&InstanceId]) -> Result<Vec<String>, ApiError> {
-    stop_by(ec2, ids, StopMode::Plain, Patience::Graceful)
+fn stop(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiError> {
+    stop_by(ec2, ids, StopMode::Plain, ShutdownMode::Graceful)
 }
 
 fn stop_by(
     ec2: &Model,
-    ids: &[&InstanceId],
+    ids: &[&Ec2InstanceId],
     mode: StopMode,
-    patience: Patience,
+    patience: ShutdownMode,
 ) -> Result<Vec<String>, ApiError> {
-    let request = Request::StopInstances(texts(ids), mode, patience);
-    ec2.call(&Caller::default(), request).map(changes)
+    let request = ApiRequest::StopInstances(texts(ids), mode, patience);
+    ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
-fn terminate(ec2: &Model, ids: &[&InstanceId]) -> Result<Vec<String>, ApiError> {
-    let request = Request::TerminateInstances(texts(ids));
-    ec2.call(&Caller::default(), request).map(changes)
+fn terminate(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiError> {
+    let request = ApiRequest::TerminateInstances(texts(ids));
+    ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
-/// The changes as `previous->current`.
-fn changes(answer: Answer) -> Vec<String> {
-    let Answer::Changes(changes) = answer else {
+/// Returns the state changes as `previous->current`.
+fn changes(answer: ApiResponse) -> Vec<String> {
+    let ApiResponse::Changes(changes) = answer else {
         panic!("not changes of state: {answer:?}");
     };
-    let text = |change: StateChange| format!("{}->{}", change.previous, change.current);
+    let text = |change: InstanceStateChange| format!("{}->{}", change.previous, change.current);
     changes.into_iter().map(text).collect()
 }
 
-/// The code of the error that this is.
+/// Returns the code of an error.
 fn code<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
     result.expect_err("an error").code.into_owned()
 }

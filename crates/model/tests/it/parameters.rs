@@ -1,7 +1,8 @@
-//! Every parameter that the query protocol carries, seen by what it does.
+//! Every parameter of the query protocol, tested by its effect.
 
 use curfew_model::{
-    Action, Hibernation, InstanceState, Launch, Outcome, SpotKind, StopProtection, serve,
+    ApiAction, Ec2InstanceState, HibernationOption, Launch, RecordedOutcome, SpotKind,
+    StopProtection, serve,
 };
 use jiff::ToSpan;
 
@@ -9,7 +10,7 @@ use crate::client::Client;
 use crate::model;
 
 #[tokio::test]
-async fn a_launch_is_what_its_parameters_say() {
+async fn a_launch_follows_its_parameters() {
     let ec2 = model();
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server).region("eu-west-1");
@@ -46,7 +47,7 @@ async fn a_launch_is_what_its_parameters_say() {
         "<item><key>Name</key><value>web</value></item>"
     );
     let instance = ec2.instance(&rich.one("instanceId").parse().unwrap());
-    assert_eq!(instance.hibernation, Hibernation::Configured);
+    assert_eq!(instance.hibernation, HibernationOption::Configured);
     assert_eq!(instance.stop_protection, StopProtection::On);
     let spot = instance.spot.as_ref().unwrap();
     assert_eq!(spot.kind, SpotKind::Persistent);
@@ -63,7 +64,7 @@ async fn a_launch_is_what_its_parameters_say() {
 }
 
 #[tokio::test]
-async fn a_stop_can_hibernate_force_or_only_be_asked_about() {
+async fn a_stop_can_hibernate_be_forced_or_be_a_dry_run() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").hibernation());
     let server = serve(ec2.clone()).await;
@@ -71,20 +72,20 @@ async fn a_stop_can_hibernate_force_or_only_be_asked_about() {
     ec2.advance(1.hour());
     let stop = |with: &str| format!("InstanceId.1={id}&{with}");
 
-    let asked = client.call("StopInstances", &stop("DryRun=true")).await;
-    assert_eq!(asked.error(), (412, "DryRunOperation"));
-    assert_eq!(ec2.state(&id), InstanceState::Running);
+    let dry_run = client.call("StopInstances", &stop("DryRun=true")).await;
+    assert_eq!(dry_run.error(), (412, "DryRunOperation"));
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Running);
 
     client.call("StopInstances", &stop("Hibernate=true")).await;
     let reason = ec2.instance(&id).state_reason.clone().unwrap();
     assert_eq!(reason.code, "Client.UserInitiatedHibernate");
     client.call("StopInstances", &stop("Force=true")).await;
     ec2.advance(5.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopped);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopped);
 }
 
 #[tokio::test]
-async fn statuses_say_what_was_checked() {
+async fn status_checks_have_their_details() {
     let ec2 = model();
     let up = ec2.launch(Launch::new("up"));
     let down = ec2.launch(Launch::new("down").stopped());
@@ -195,19 +196,19 @@ async fn the_other_describes_have_their_elements() {
 }
 
 #[tokio::test]
-async fn a_call_that_can_not_be_read_is_logged_too() {
+async fn an_invalid_request_is_recorded_too() {
     let ec2 = model();
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server).account("12345");
     client.call("DescribeInstances", "MaxResults=many").await;
     client.call("DescribeVpcs", "").await;
     let calls = ec2.calls();
-    assert_eq!(calls[0].name, Action::DescribeInstances.name());
+    assert_eq!(calls[0].name, ApiAction::DescribeInstances.name());
     assert!(calls[0].request.is_none() && calls[0].ids().is_empty());
     assert_eq!(calls[1].name, "DescribeVpcs");
     assert_eq!(
         calls[1].outcome,
-        Outcome::Refused("InvalidAction".to_owned())
+        RecordedOutcome::Refused("InvalidAction".to_owned())
     );
     assert_eq!(
         calls[1].home.account, "000000000000",

@@ -1,8 +1,10 @@
-//! The query protocol on the wire: what an SDK sends and what it has to find in the answer.
+//! The query protocol: what an SDK sends and needs in the response.
 
 use std::time::Duration;
 
-use curfew_model::{Action, Fault, InstanceId, InstanceState, Launch, Outcome, Symptom, serve};
+use curfew_model::{
+    ApiAction, Ec2InstanceId, Ec2InstanceState, Fault, Launch, RecordedOutcome, Symptom, serve,
+};
 use jiff::ToSpan;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -10,7 +12,7 @@ use crate::client::Client;
 use crate::model;
 
 #[tokio::test]
-async fn a_stop_and_a_start_look_as_ec2_shows_them() {
+async fn a_stop_and_a_start_have_the_xml_of_ec2() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").tag("Schedule", "office"));
     let server = serve(ec2.clone()).await;
@@ -26,7 +28,7 @@ async fn a_stop_and_a_start_look_as_ec2_shows_them() {
     assert_eq!(stop.all("code"), ["64", "16"]);
 
     ec2.advance(29.seconds());
-    assert_eq!(ec2.state(&id), InstanceState::Stopping);
+    assert_eq!(ec2.state(&id), Ec2InstanceState::Stopping);
     ec2.advance(1.second());
     let stopped = client
         .call("DescribeInstances", &format!("InstanceId.1={id}"))
@@ -112,16 +114,16 @@ async fn region_and_account_come_from_the_signature() {
     assert_eq!(calls[2].ids(), [here.to_string()]);
     assert_eq!(
         calls[2].outcome,
-        Outcome::Refused("InvalidInstanceID.NotFound".to_owned())
+        RecordedOutcome::Refused("InvalidInstanceID.NotFound".to_owned())
     );
-    assert_eq!(calls[1].outcome, Outcome::Done);
+    assert_eq!(calls[1].outcome, RecordedOutcome::Done);
     assert_eq!(calls[1].request_id, reply.one("requestId"));
     assert_ne!(calls[0].request_id, calls[1].request_id);
-    assert_eq!(ec2.calls_of(Action::DescribeInstances).len(), 3);
+    assert_eq!(ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
 }
 
 #[tokio::test]
-async fn what_is_not_modelled_is_refused() {
+async fn unsupported_actions_are_refused() {
     let server = serve(model()).await;
     let client = Client::new(&server);
     let other = client.call("DescribeVpcs", "").await;
@@ -172,7 +174,7 @@ async fn what_is_not_modelled_is_refused() {
 }
 
 #[tokio::test]
-async fn text_survives_form_and_xml() {
+async fn text_is_unchanged_by_form_and_xml_encoding() {
     let ec2 = model();
     let id = ec2.launch(Launch::unnamed());
     let server = serve(ec2.clone()).await;
@@ -200,7 +202,7 @@ async fn text_survives_form_and_xml() {
 }
 
 #[tokio::test]
-async fn lists_are_read_by_number_not_by_place() {
+async fn lists_are_ordered_by_number() {
     let ec2 = model();
     let ids: Vec<_> = (0..12).map(|_| ec2.launch(Launch::unnamed())).collect();
     let server = serve(ec2.clone()).await;
@@ -213,12 +215,12 @@ async fn lists_are_read_by_number_not_by_place() {
     let reply = Client::new(&server)
         .call("StopInstances", &parameters.join("&"))
         .await;
-    let expected: Vec<_> = ids.iter().map(InstanceId::as_str).collect();
+    let expected: Vec<_> = ids.iter().map(Ec2InstanceId::as_str).collect();
     assert_eq!(reply.all("instanceId"), expected);
 }
 
 #[tokio::test]
-async fn a_dropped_server_lets_go_of_its_port_and_of_hanging_calls() {
+async fn a_dropped_server_releases_its_port_and_hanging_calls() {
     let ec2 = model();
     ec2.fault(Fault::everywhere(Symptom::Hang));
     let server = serve(ec2.clone()).await;

@@ -1,13 +1,15 @@
 //! Transitions, events and the call log.
 
-use curfew_model::{Action, Caller, InstanceState, Launch, Model, Query, Request};
+use curfew_model::{
+    ApiAction, ApiCaller, ApiRequest, DescribeQuery, Ec2InstanceState, Launch, Model,
+};
 use jiff::ToSpan;
 use serde_json::json;
 
 use crate::{model, stop};
 
 #[test]
-fn every_transition_is_kept_with_its_own_instant() {
+fn every_transition_is_recorded_with_its_instant() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").region("eu-west-1"));
     ec2.advance(90.seconds());
@@ -87,26 +89,26 @@ fn changes_of_many_instances_happen_in_order_of_time() {
     let ends: Vec<_> = ec2
         .transitions()
         .into_iter()
-        .filter(|it| it.to == InstanceState::Stopped)
+        .filter(|it| it.to == Ec2InstanceState::Stopped)
         .map(|it| it.instance)
         .collect();
     assert_eq!(ends, [early, late]);
 }
 
 #[test]
-fn calls_are_logged_with_what_they_asked_and_when() {
+fn calls_are_recorded_with_request_and_time() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web"));
     ec2.stop(&id).unwrap();
     assert!(ec2.calls().is_empty(), "a person at the console is no call");
     ec2.advance(1.minute());
     stop(&ec2, &[&id]).unwrap();
-    let query = Query {
+    let query = DescribeQuery {
         max_results: Some(500),
-        ..Query::default()
+        ..DescribeQuery::default()
     };
-    let request = Request::DescribeInstances(query.clone());
-    ec2.call(&Caller::new("123456789012", "eu-west-1"), request)
+    let request = ApiRequest::DescribeInstances(query.clone());
+    ec2.call(&ApiCaller::new("123456789012", "eu-west-1"), request)
         .unwrap();
     let calls = ec2.calls();
     assert_eq!(calls.len(), 2);
@@ -114,9 +116,9 @@ fn calls_are_logged_with_what_they_asked_and_when() {
     assert_eq!(calls[0].at.to_string(), "2026-11-23T18:01:00Z");
     assert_eq!(calls[1].name, "DescribeInstances");
     assert!(
-        matches!(&calls[1].request, Some(Request::DescribeInstances(asked)) if *asked == query)
+        matches!(&calls[1].request, Some(ApiRequest::DescribeInstances(recorded)) if *recorded == query)
     );
-    assert_eq!(ec2.calls_of(Action::StopInstances).len(), 1);
+    assert_eq!(ec2.calls_of(ApiAction::StopInstances).len(), 1);
     ec2.clear_calls();
     assert!(ec2.calls().is_empty());
 }

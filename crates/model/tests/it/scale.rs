@@ -1,9 +1,12 @@
-//! That the model is no obstacle to a benchmark on it. The bound is generous, for an unoptimised build on a busy machine; what
-//! it catches is work that grows with the square of the fleet.
+//! The speed of the model in benchmarks. The limit is generous for an unoptimised build on a busy machine; it detects
+//! quadratic work.
 
 use std::time::{Duration, Instant};
 
-use curfew_model::{Answer, Caller, Filter, InstanceState, Launch, Query, Request, serve};
+use curfew_model::{
+    ApiCaller, ApiRequest, ApiResponse, DescribeFilter, DescribeQuery, Ec2InstanceState, Launch,
+    serve,
+};
 use jiff::ToSpan;
 
 use crate::client::Client;
@@ -28,15 +31,18 @@ async fn a_hundred_thousand_instances_are_described_and_moved_quickly() {
         })
         .collect();
 
-    let mut query = Query {
-        filters: vec![Filter::new("instance-state-name", ["pending", "running"])],
+    let mut query = DescribeQuery {
+        filters: vec![DescribeFilter::new(
+            "instance-state-name",
+            ["pending", "running"],
+        )],
         max_results: Some(1000),
-        ..Query::default()
+        ..DescribeQuery::default()
     };
     let (mut pages, mut seen) = (0, 0);
     loop {
-        let request = Request::DescribeInstances(query.clone());
-        let Ok(Answer::Instances(page)) = ec2.call(&Caller::default(), request) else {
+        let request = ApiRequest::DescribeInstances(query.clone());
+        let Ok(ApiResponse::Instances(page)) = ec2.call(&ApiCaller::default(), request) else {
             panic!("a page")
         };
         pages += 1;
@@ -58,7 +64,10 @@ async fn a_hundred_thousand_instances_are_described_and_moved_quickly() {
         ec2.stop(id).unwrap();
     }
     ec2.advance(30.seconds());
-    assert!(ids.iter().all(|id| ec2.state(id) == InstanceState::Stopped));
+    assert!(
+        ids.iter()
+            .all(|id| ec2.state(id) == Ec2InstanceState::Stopped)
+    );
     assert_eq!(ec2.drain_events().len(), 200_000);
     let took = began.elapsed();
     assert!(took < Duration::from_mins(1), "{took:?}");

@@ -7,8 +7,8 @@ use aws_sdk_ec2::config::{BehaviorVersion, Region, SharedHttpClient};
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata as _};
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
 use curfew_model::{
-    Action, Denial, Fault, Home, InstanceState, Launch, Model, Outcome, QueueSettings, Redrive,
-    Role, Symptom, Throttling, TimeSource, direct,
+    ApiAction, Denial, Ec2InstanceState, Fault, Home, Launch, Model, QueueAttributes,
+    RecordedOutcome, Redrive, Role, Symptom, Throttling, TimeSource, direct,
 };
 use jiff::{SignedDuration, ToSpan};
 use serde_json::Value;
@@ -28,7 +28,7 @@ fn keys(account: &str) -> Credentials {
     Credentials::new(account, "secret", None, None, "test")
 }
 
-/// A client's configuration; every service's builder has the same methods.
+/// Returns a client's configuration; every service's builder has the same methods.
 macro_rules! client {
     ($service:ident, $http:expr, $credentials:expr) => {
         $service::Client::from_conf(
@@ -61,7 +61,7 @@ async fn a_long_poll_ends_with_the_state_change_that_it_waited_for() {
     let ec2 = model();
     let web = ec2.launch(Launch::new("web").region("eu-west-3"));
     let elsewhere = ec2.launch(Launch::new("elsewhere").region("eu-west-1"));
-    let url = ec2.create_queue(&home(), "changes", QueueSettings::default());
+    let url = ec2.create_queue(&home(), "changes", QueueAttributes::default());
     ec2.deliver_events_to(&url);
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Tokio));
 
@@ -93,15 +93,15 @@ async fn a_long_poll_ends_with_the_state_change_that_it_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_nobody_finishes_comes_back_and_then_is_dead() {
+async fn a_message_that_is_not_deleted_returns_and_becomes_a_dead_letter() {
     let ec2 = model();
-    let dead = ec2.create_queue(&home(), "dead", QueueSettings::default());
-    let configuration = QueueSettings {
+    let dead = ec2.create_queue(&home(), "dead", QueueAttributes::default());
+    let configuration = QueueAttributes {
         redrive: Some(Redrive {
             max_receives: 2,
             dead_letters: dead.clone(),
         }),
-        ..QueueSettings::default()
+        ..QueueAttributes::default()
     };
     let work = ec2.create_queue(&home(), "work", configuration);
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Held));
@@ -114,7 +114,7 @@ async fn a_message_that_nobody_finishes_comes_back_and_then_is_dead() {
 
     let first = receive().await;
     assert_eq!(first[0].message_id(), Some(id.as_str()));
-    assert_eq!(receive().await, [], "somebody works on it");
+    assert_eq!(receive().await, [], "the message is in flight");
     ec2.advance(30.seconds());
     let second = receive().await;
     assert_eq!(second[0].body(), Some("one"));
@@ -139,9 +139,9 @@ async fn a_message_that_nobody_finishes_comes_back_and_then_is_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_tell_of_each_entry_and_counts_of_each_state() {
+async fn batches_report_each_entry_and_counts_each_state() {
     let ec2 = model();
-    let url = ec2.create_queue(&home(), "work", QueueSettings::default());
+    let url = ec2.create_queue(&home(), "work", QueueAttributes::default());
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Held));
     let found = sqs.get_queue_url().queue_name("work").send();
     assert_eq!(found.await.unwrap().queue_url(), Some(url.as_str()));
@@ -203,9 +203,9 @@ async fn batches_tell_of_each_entry_and_counts_of_each_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_not_there_and_one_that_may_not_be_read_are_told_apart() {
+async fn a_missing_queue_and_a_denied_one_have_different_errors() {
     let ec2 = model();
-    let url = ec2.create_queue(&home(), "changes", QueueSettings::default());
+    let url = ec2.create_queue(&home(), "changes", QueueAttributes::default());
     let sqs = sqs_client(&direct(ec2.clone(), TimeSource::Held));
     let missing = sqs.receive_message().queue_url(url.replace("changes", "x"));
     let error = missing.send().await.unwrap_err().into_service_error();
@@ -216,13 +216,13 @@ async fn a_queue_that_is_not_there_and_one_that_may_not_be_read_are_told_apart()
         .max_number_of_messages(11);
     let error = too_many.send().await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidParameterValue"));
-    ec2.deny(Denial::of(Action::ReceiveMessage));
+    ec2.deny(Denial::of(ApiAction::ReceiveMessage));
     let error = sqs.receive_message().queue_url(&url).send().await;
     assert_eq!(error.unwrap_err().code(), Some("AccessDeniedException"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_lets_an_account_act_in_another_until_its_session_ends() {
+async fn an_assumed_role_acts_in_another_account_until_it_expires() {
     let ec2 = model();
     let web = ec2.launch(
         Launch::new("web")
@@ -265,12 +265,12 @@ async fn a_role_lets_an_account_act_in_another_until_its_session_ends() {
     let there = ec2_client(&http, session(given.session_token()));
     let stop = there.stop_instances().instance_ids(web.as_str());
     stop.send().await.unwrap();
-    assert_eq!(ec2.state(&web), InstanceState::Stopping);
+    assert_eq!(ec2.state(&web), Ec2InstanceState::Stopping);
     assert_eq!(ec2.calls().last().unwrap().home.account, "111122223333");
-    let who = client!(aws_sdk_sts, http.clone(), session(given.session_token()));
-    let who = who.get_caller_identity().send().await.unwrap();
+    let identity = client!(aws_sdk_sts, http.clone(), session(given.session_token()));
+    let identity = identity.get_caller_identity().send().await.unwrap();
     assert_eq!(
-        who.arn(),
+        identity.arn(),
         Some("arn:aws:sts::111122223333:assumed-role/curfew/night")
     );
     let forged = ec2_client(&http, session("another"));
@@ -286,11 +286,11 @@ async fn a_role_lets_an_account_act_in_another_until_its_session_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_clock_waits_for_nothing_and_sees_every_time_out() {
+async fn timeouts_elapse_on_a_paused_clock() {
     let ec2 = model();
     let client = ec2_client(&direct(ec2.clone(), TimeSource::Tokio), keys(HERE));
-    ec2.fault(Fault::on(Action::DescribeInstances, Symptom::Hang).times(2));
-    ec2.fault(Fault::on(Action::DescribeInstances, Symptom::Reset).times(4));
+    ec2.fault(Fault::on(ApiAction::DescribeInstances, Symptom::Hang).times(2));
+    ec2.fault(Fault::on(ApiAction::DescribeInstances, Symptom::Reset).times(4));
     let begun = ec2.now();
     let describe = async || client.describe_instances().send().await;
     describe().await.unwrap_err();
@@ -299,7 +299,9 @@ async fn a_paused_clock_waits_for_nothing_and_sees_every_time_out() {
     describe().await.unwrap_err();
     describe().await.unwrap();
     let lost = ec2.calls();
-    let lost = lost.iter().filter(|call| call.outcome == Outcome::Lost);
+    let lost = lost
+        .iter()
+        .filter(|call| call.outcome == RecordedOutcome::Lost);
     assert_eq!(lost.count(), 6, "three calls each, of which two hung");
 }
 

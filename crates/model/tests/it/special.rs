@@ -1,8 +1,9 @@
-//! Capacity, hibernation, Spot, Auto Scaling, status checks, and stops that nobody asked for.
+//! Capacity, hibernation, Spot, Auto Scaling, status checks, and stops other than through the API.
 
 use curfew_model::{
-    AUTO_SCALING_TAG, Action, Answer, ApiError, Caller, Case, Durations, Fault, InstanceState,
-    Launch, Model, Patience, Query, Request, SpotKind, StateReason, StatusScope, StopMode, Symptom,
+    AUTO_SCALING_TAG, ApiAction, ApiCaller, ApiError, ApiRequest, ApiResponse, Case, DescribeQuery,
+    Durations, Ec2InstanceState, Ec2StateReason, Fault, Launch, Model, ShutdownMode, SpotKind,
+    StatusScope, StopMode, Symptom,
 };
 use jiff::ToSpan;
 
@@ -10,13 +11,13 @@ use crate::{code, model, start, stop, stop_by, terminate};
 
 fn hibernate(
     ec2: &Model,
-    id: &curfew_model::InstanceId,
+    id: &curfew_model::Ec2InstanceId,
 ) -> Result<Vec<String>, curfew_model::ApiError> {
-    stop_by(ec2, &[id], StopMode::Hibernate, Patience::Graceful)
+    stop_by(ec2, &[id], StopMode::Hibernate, ShutdownMode::Graceful)
 }
 
 #[test]
-fn a_start_that_needs_more_room_than_there_is_starts_nothing() {
+fn a_start_beyond_the_capacity_starts_nothing() {
     let ec2 = model();
     let large = |name| {
         ec2.launch(
@@ -54,16 +55,16 @@ fn a_start_that_needs_more_room_than_there_is_starts_nothing() {
 }
 
 #[test]
-fn a_launch_takes_what_room_there_is_if_it_is_enough() {
+fn a_launch_uses_the_free_capacity_if_it_suffices() {
     let ec2 = model();
     ec2.set_capacity("t3.micro", "us-east-1a", 3);
     let run = |min, max| {
         let launch = Box::new(Launch::new("new"));
-        let request = Request::RunInstances { launch, min, max };
-        ec2.call(&Caller::default(), request)
+        let request = ApiRequest::RunInstances { launch, min, max };
+        ec2.call(&ApiCaller::default(), request)
     };
     assert_eq!(code(run(4, 9)), "InsufficientInstanceCapacity");
-    let Answer::Launched(launched) = run(2, 9).unwrap() else {
+    let ApiResponse::Launched(launched) = run(2, 9).unwrap() else {
         panic!("a launch")
     };
     assert_eq!(launched.len(), 3);
@@ -89,10 +90,10 @@ fn hibernation_needs_configuration_and_two_minutes_of_running() {
     ec2.advance(1.second());
     assert_eq!(hibernate(&ec2, &able).unwrap(), ["running->stopping"]);
     ec2.advance(59.seconds());
-    assert_eq!(ec2.state(&able), InstanceState::Stopping);
+    assert_eq!(ec2.state(&able), Ec2InstanceState::Stopping);
     ec2.advance(1.second());
     let instance = ec2.instance(&able);
-    assert_eq!(instance.state, InstanceState::Stopped);
+    assert_eq!(instance.state, Ec2InstanceState::Stopped);
     assert_eq!(
         instance.state_reason.as_ref().unwrap().code,
         "Client.UserInitiatedHibernate"
@@ -130,10 +131,10 @@ fn only_spot_instances_of_persistent_requests_can_be_stopped() {
 }
 
 #[test]
-fn what_aws_took_back_aws_alone_starts() {
+fn an_interrupted_spot_instance_can_not_be_started() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("spot").spot(SpotKind::Persistent));
-    ec2.interrupt(&id, StateReason::spot_interruption());
+    ec2.interrupt(&id, Ec2StateReason::spot_interruption());
     ec2.advance(30.seconds());
     let instance = ec2.instance(&id);
     assert_eq!(
@@ -145,22 +146,22 @@ fn what_aws_took_back_aws_alone_starts() {
 }
 
 #[test]
-fn a_stop_from_inside_or_by_aws_passes_every_protection_and_says_so() {
+fn a_stop_by_the_instance_or_aws_ignores_protection_and_has_a_reason() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").stop_protection());
-    ec2.interrupt(&id, StateReason::instance_shutdown());
+    ec2.interrupt(&id, Ec2StateReason::instance_shutdown());
     ec2.advance(30.seconds());
     let instance = ec2.instance(&id);
-    assert_eq!(instance.state, InstanceState::Stopped);
+    assert_eq!(instance.state, Ec2InstanceState::Stopped);
     assert_eq!(
         instance.transition_reason,
         "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
     );
-    assert!(ec2.calls().is_empty(), "nobody called the API for it");
+    assert!(ec2.calls().is_empty(), "no API call is recorded");
 }
 
 #[test]
-fn an_auto_scaling_group_shows_as_its_tag() {
+fn an_auto_scaling_group_is_a_tag() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").auto_scaling_group("blue"));
     assert_eq!(ec2.tag(&id, AUTO_SCALING_TAG).as_deref(), Some("blue"));
@@ -172,9 +173,11 @@ fn status_checks_take_two_minutes_and_need_a_running_instance() {
     let ec2 = model();
     let id = ec2.launch(Launch::new("web").stopped());
     let statuses = |scope| {
-        let request = Request::DescribeInstanceStatus(Query::default(), scope);
-        match ec2.call(&Caller::default(), request) {
-            Ok(Answer::Statuses(page)) => page.items.iter().map(|it| it.status).collect::<Vec<_>>(),
+        let request = ApiRequest::DescribeInstanceStatus(DescribeQuery::default(), scope);
+        match ec2.call(&ApiCaller::default(), request) {
+            Ok(ApiResponse::Statuses(page)) => {
+                page.items.iter().map(|it| it.status).collect::<Vec<_>>()
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -188,7 +191,7 @@ fn status_checks_take_two_minutes_and_need_a_running_instance() {
 }
 
 #[test]
-fn what_shares_capacity_is_limited_apart() {
+fn capacity_pools_are_limited_separately() {
     let ec2 = model();
     let kinds: [fn(Launch) -> Launch; 5] = [
         |plain| plain,
@@ -219,8 +222,8 @@ fn what_shares_capacity_is_limited_apart() {
     }
 }
 
-fn call(ec2: &Model, request: Request) -> Result<Answer, ApiError> {
-    ec2.call(&Caller::default(), request)
+fn call(ec2: &Model, request: ApiRequest) -> Result<ApiResponse, ApiError> {
+    ec2.call(&ApiCaller::default(), request)
 }
 
 #[test]
@@ -229,23 +232,28 @@ fn an_error_for_one_instance_refuses_the_calls_that_name_it() {
     let bad = ec2.launch(Launch::new("bad").hibernation().stopped());
     let good = ec2.launch(Launch::new("good").hibernation().stopped());
     let error = ApiError::with_status(401, "OptInRequired", "'{id}' needs a subscription");
-    let fault = Fault::on(Action::StartInstances, Symptom::Error(error));
+    let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(error));
     ec2.fault(fault.for_instance(&bad));
-    let both = Request::StartInstances(vec![good.to_string(), bad.to_string()]);
+    let both = ApiRequest::StartInstances(vec![good.to_string(), bad.to_string()]);
     let refusal = call(&ec2, both).unwrap_err();
     assert_eq!(
         (refusal.code.as_ref(), refusal.status),
         ("OptInRequired", 401)
     );
     assert_eq!(refusal.message, format!("'{bad}' needs a subscription"));
-    assert_eq!(ec2.state(&good), InstanceState::Stopped, "nothing is done");
+    assert_eq!(
+        ec2.state(&good),
+        Ec2InstanceState::Stopped,
+        "nothing is done"
+    );
     start(&ec2, &[&good]).unwrap();
 
     let error = ApiError::client("UnsupportedOperation", "not now");
-    let fault = Fault::on(Action::StopInstances, Symptom::Error(error));
+    let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(error));
     ec2.fault(fault.for_instance(&good).hibernating());
     ec2.advance(5.minutes());
-    let stop = |mode| Request::StopInstances(vec![good.to_string()], mode, Patience::Graceful);
+    let stop =
+        |mode| ApiRequest::StopInstances(vec![good.to_string()], mode, ShutdownMode::Graceful);
     assert_eq!(
         code(call(&ec2, stop(StopMode::Hibernate))),
         "UnsupportedOperation"
@@ -267,14 +275,14 @@ fn one_instance_can_be_slow() {
     ec2.set_durations_of(&slow, durations);
     stop(&ec2, &[&slow, &usual]).unwrap();
     ec2.advance(19.minutes());
-    assert_eq!(ec2.state(&usual), InstanceState::Stopped);
-    assert_eq!(ec2.state(&slow), InstanceState::Stopping);
+    assert_eq!(ec2.state(&usual), Ec2InstanceState::Stopped);
+    assert_eq!(ec2.state(&slow), Ec2InstanceState::Stopping);
     ec2.advance(1.minute());
-    assert_eq!(ec2.state(&slow), InstanceState::Stopped);
+    assert_eq!(ec2.state(&slow), Ec2InstanceState::Stopped);
 }
 
 #[test]
-fn a_case_says_what_each_instance_is_and_what_is_answered_for_it() {
+fn a_case_defines_instances_and_their_errors() {
     let ec2 = model();
     let case = r#"{
         "0": {"tags": {"Name": "spot"}, "start_error": ["Blocked", "no", 401],
@@ -298,10 +306,10 @@ fn a_case_says_what_each_instance_is_and_what_is_answered_for_it() {
     assert_eq!(ec2.instance(&ids[2]).tags.len(), 1);
     assert_eq!(code(start(&ec2, &[&ids[0]])), "Blocked");
     start(&ec2, &[&ids[1]]).unwrap();
-    let describe = Request::DescribeSpotInstanceRequests(Query::default());
+    let describe = ApiRequest::DescribeSpotInstanceRequests(DescribeQuery::default());
     assert_eq!(code(call(&ec2, describe)), "UnauthorizedOperation");
 
-    for (bad, told) in [
+    for (bad, message) in [
         (
             r#"{"0": {"colour": "red"}}"#,
             "`colour` is not understood in a case: \"red\"",
@@ -315,6 +323,6 @@ fn a_case_says_what_each_instance_is_and_what_is_answered_for_it() {
             "`spot_error` is not understood in a case: \"no\"",
         ),
     ] {
-        assert_eq!(Case::from_json(bad).unwrap_err().to_string(), told);
+        assert_eq!(Case::from_json(bad).unwrap_err().to_string(), message);
     }
 }

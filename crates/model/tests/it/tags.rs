@@ -1,29 +1,29 @@
-//! The rules of tags.
+//! The rules of EC2 tags.
 
-use curfew_model::{ApiError, Caller, InstanceId, Launch, Model, Request};
+use curfew_model::{ApiCaller, ApiError, ApiRequest, Ec2InstanceId, Launch, Model};
 
 use crate::{code, model};
 
-fn create(ec2: &Model, ids: &[&InstanceId], tags: &[(&str, &str)]) -> Result<(), ApiError> {
+fn create(ec2: &Model, ids: &[&Ec2InstanceId], tags: &[(&str, &str)]) -> Result<(), ApiError> {
     let tags = tags
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    let request = Request::CreateTags(crate::texts(ids), tags);
-    ec2.call(&Caller::default(), request).map(drop)
+    let request = ApiRequest::CreateTags(crate::texts(ids), tags);
+    ec2.call(&ApiCaller::default(), request).map(drop)
 }
 
-fn delete(ec2: &Model, id: &InstanceId, tags: &[(&str, Option<&str>)]) -> Result<(), ApiError> {
+fn delete(ec2: &Model, id: &Ec2InstanceId, tags: &[(&str, Option<&str>)]) -> Result<(), ApiError> {
     let tags = tags
         .iter()
         .map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned)))
         .collect();
-    let request = Request::DeleteTags(vec![id.to_string()], tags);
-    ec2.call(&Caller::default(), request).map(drop)
+    let request = ApiRequest::DeleteTags(vec![id.to_string()], tags);
+    ec2.call(&ApiCaller::default(), request).map(drop)
 }
 
 #[test]
-fn fifty_tags_fit_and_awss_own_do_not_count() {
+fn fifty_user_tags_are_allowed() {
     let ec2 = model();
     let mut full = Launch::unnamed().auto_scaling_group("blue");
     for n in 0..50 {
@@ -97,8 +97,8 @@ fn unknown_resources_are_refused() {
     let id = ec2.launch(Launch::unnamed());
     let ask = |other: &str| {
         let tags = vec![("a".to_owned(), "b".to_owned())];
-        let request = Request::CreateTags(vec![id.to_string(), other.to_owned()], tags);
-        ec2.call(&Caller::default(), request)
+        let request = ApiRequest::CreateTags(vec![id.to_string(), other.to_owned()], tags);
+        ec2.call(&ApiCaller::default(), request)
     };
     assert_eq!(
         code(ask("i-0123456789abcdef0")),
@@ -109,7 +109,7 @@ fn unknown_resources_are_refused() {
 }
 
 #[test]
-fn an_answer_keeps_what_it_saw() {
+fn a_response_is_a_snapshot() {
     let ec2 = model();
     let id = ec2.launch(Launch::unnamed());
     let before = ec2.instance(&id);

@@ -1,16 +1,16 @@
 //! The token buckets and AWS's figures.
 
 use curfew_model::{
-    Action, ApiError, Bucket, Caller, Filter, InstanceId, Launch, Model, Patience, Query, Request,
-    StopMode, Throttling, serve,
+    ApiAction, ApiCaller, ApiError, ApiRequest, DescribeFilter, DescribeQuery, Ec2InstanceId,
+    Launch, Model, ShutdownMode, StopMode, Throttling, TokenBucket, serve,
 };
 use jiff::{SignedDuration, ToSpan};
 
 use crate::client::Client;
 use crate::model;
 
-/// How many calls in a row are let through.
-fn burst(ec2: &Model, caller: &Caller, request: &Request) -> usize {
+/// Returns how many calls in a row succeed.
+fn burst(ec2: &Model, caller: &ApiCaller, request: &ApiRequest) -> usize {
     (0..10_000)
         .take_while(|_| match ec2.call(caller, request.clone()) {
             Ok(_) => true,
@@ -23,58 +23,63 @@ fn burst(ec2: &Model, caller: &Caller, request: &Request) -> usize {
         .count()
 }
 
-fn paged() -> Query {
-    Query {
+fn paged() -> DescribeQuery {
+    DescribeQuery {
         max_results: Some(5),
-        ..Query::default()
+        ..DescribeQuery::default()
     }
 }
 
 #[test]
 fn every_action_has_the_burst_that_aws_publishes() {
     let one = || vec!["i-00000001".to_owned()];
-    let run = Request::RunInstances {
+    let run = ApiRequest::RunInstances {
         launch: Box::new(Launch::unnamed()),
         min: 1,
         max: 1,
     };
-    let filter = Query {
-        filters: vec![Filter::new("instance-state-name", ["running"])],
-        ..Query::default()
+    let filter = DescribeQuery {
+        filters: vec![DescribeFilter::new("instance-state-name", ["running"])],
+        ..DescribeQuery::default()
     };
     for (request, expected) in [
-        (Request::DescribeInstances(paged()), 100),
-        (Request::DescribeInstances(filter), 100),
-        (Request::DescribeInstances(Query::default()), 50),
+        (ApiRequest::DescribeInstances(paged()), 100),
+        (ApiRequest::DescribeInstances(filter), 100),
+        (ApiRequest::DescribeInstances(DescribeQuery::default()), 50),
         (
-            Request::DryRun(Box::new(Request::DescribeInstances(Query::default()))),
+            ApiRequest::DryRun(Box::new(ApiRequest::DescribeInstances(
+                DescribeQuery::default(),
+            ))),
             50,
         ),
-        (Request::DescribeSpotInstanceRequests(Query::default()), 50),
-        (Request::DescribeTags(Query::default()), 100),
         (
-            Request::StopInstances(one(), StopMode::Plain, Patience::Graceful),
+            ApiRequest::DescribeSpotInstanceRequests(DescribeQuery::default()),
             50,
         ),
-        (Request::StartInstances(one()), 5),
-        (Request::TerminateInstances(one()), 100),
-        (Request::CreateTags(one(), vec![]), 100),
-        (Request::DeleteTags(one(), vec![]), 100),
+        (ApiRequest::DescribeTags(DescribeQuery::default()), 100),
+        (
+            ApiRequest::StopInstances(one(), StopMode::Plain, ShutdownMode::Graceful),
+            50,
+        ),
+        (ApiRequest::StartInstances(one()), 5),
+        (ApiRequest::TerminateInstances(one()), 100),
+        (ApiRequest::CreateTags(one(), vec![]), 100),
+        (ApiRequest::DeleteTags(one(), vec![]), 100),
         (run, 5),
     ] {
         let ec2 = model();
         ec2.throttle(Throttling::published());
-        let got = burst(&ec2, &Caller::default(), &request);
+        let got = burst(&ec2, &ApiCaller::default(), &request);
         assert_eq!(got, expected, "{request:?}");
     }
 }
 
 #[test]
-fn tokens_come_back_at_the_published_rate_and_never_above_the_brim() {
+fn tokens_refill_at_the_published_rate_up_to_the_capacity() {
     let ec2 = model();
     ec2.throttle(Throttling::published());
-    let caller = Caller::default();
-    let start = Request::StartInstances(vec!["i-00000001".to_owned()]);
+    let caller = ApiCaller::default();
+    let start = ApiRequest::StartInstances(vec!["i-00000001".to_owned()]);
     assert_eq!(burst(&ec2, &caller, &start), 5);
     ec2.advance(499.milliseconds());
     assert_eq!(burst(&ec2, &caller, &start), 0);
@@ -84,7 +89,7 @@ fn tokens_come_back_at_the_published_rate_and_never_above_the_brim() {
     assert_eq!(burst(&ec2, &caller, &start), 2);
     ec2.advance(10.hours());
     assert_eq!(burst(&ec2, &caller, &start), 5);
-    let describe = Request::DescribeInstances(paged());
+    let describe = ApiRequest::DescribeInstances(paged());
     assert_eq!(burst(&ec2, &caller, &describe), 100);
     ec2.advance(1.second());
     assert_eq!(burst(&ec2, &caller, &describe), 20);
@@ -94,27 +99,27 @@ fn tokens_come_back_at_the_published_rate_and_never_above_the_brim() {
 fn buckets_are_per_account_and_region_and_action() {
     let ec2 = model();
     ec2.throttle(Throttling::published());
-    let start = Request::StartInstances(vec!["i-00000001".to_owned()]);
+    let start = ApiRequest::StartInstances(vec!["i-00000001".to_owned()]);
     for caller in [
-        Caller::default(),
-        Caller::new("000000000000", "eu-west-1"),
-        Caller::new("123456789012", "us-east-1"),
+        ApiCaller::default(),
+        ApiCaller::new("000000000000", "eu-west-1"),
+        ApiCaller::new("123456789012", "us-east-1"),
     ] {
         assert_eq!(burst(&ec2, &caller, &start), 5);
     }
-    let describe = Request::DescribeInstances(paged());
-    assert_eq!(burst(&ec2, &Caller::default(), &describe), 100);
+    let describe = ApiRequest::DescribeInstances(paged());
+    assert_eq!(burst(&ec2, &ApiCaller::default(), &describe), 100);
 }
 
 #[test]
-fn instances_are_counted_too_and_what_is_too_much_is_refused_whole() {
+fn instances_use_tokens_and_a_call_beyond_them_is_refused() {
     let ec2 = model();
-    let ids: Vec<InstanceId> = (0..1500)
+    let ids: Vec<Ec2InstanceId> = (0..1500)
         .map(|_| ec2.launch(Launch::unnamed().stopped()))
         .collect();
     ec2.throttle(Throttling::published());
-    let start = |ids: &[InstanceId]| {
-        let ids: Vec<&InstanceId> = ids.iter().collect();
+    let start = |ids: &[Ec2InstanceId]| {
+        let ids: Vec<&Ec2InstanceId> = ids.iter().collect();
         crate::start(&ec2, &ids)
     };
     start(&ids[..700]).unwrap();
@@ -134,8 +139,8 @@ fn instances_are_counted_too_and_what_is_too_much_is_refused_whole() {
     assert!(start(&ids[1000..1011]).is_err(), "two per second came back");
     start(&ids[1000..1010]).unwrap();
 
-    let stop = |ids: &[InstanceId]| {
-        let ids: Vec<&InstanceId> = ids.iter().collect();
+    let stop = |ids: &[Ec2InstanceId]| {
+        let ids: Vec<&Ec2InstanceId> = ids.iter().collect();
         crate::stop(&ec2, &ids)
     };
     ec2.advance(1.minute());
@@ -146,28 +151,30 @@ fn instances_are_counted_too_and_what_is_too_much_is_refused_whole() {
 }
 
 #[test]
-fn figures_can_be_raised_and_throttling_is_off_until_it_is_on() {
+fn figures_can_be_raised_and_throttling_is_off_by_default() {
     let ec2 = model();
-    let start = Request::StartInstances(vec!["i-00000001".to_owned()]);
+    let start = ApiRequest::StartInstances(vec!["i-00000001".to_owned()]);
     for _ in 0..200 {
-        let error = ec2.call(&Caller::default(), start.clone()).unwrap_err();
+        let error = ec2.call(&ApiCaller::default(), start.clone()).unwrap_err();
         assert_eq!(error.code, "InvalidInstanceID.NotFound");
     }
     ec2.throttle(
         Throttling::published()
-            .requests(Action::StartInstances, Bucket::new(9, 1))
-            .resources(Action::StartInstances, Bucket::new(7, 1)),
+            .requests(ApiAction::StartInstances, TokenBucket::new(9, 1))
+            .resources(ApiAction::StartInstances, TokenBucket::new(7, 1)),
     );
-    assert_eq!(burst(&ec2, &Caller::default(), &start), 7);
+    assert_eq!(burst(&ec2, &ApiCaller::default(), &start), 7);
     ec2.stop_throttling();
-    let error = ec2.call(&Caller::default(), start).unwrap_err();
+    let error = ec2.call(&ApiCaller::default(), start).unwrap_err();
     assert_eq!(error.code, "InvalidInstanceID.NotFound");
 }
 
 #[tokio::test]
-async fn a_throttled_call_is_a_503_on_the_wire() {
+async fn a_throttled_call_is_a_503_over_http() {
     let ec2 = model();
-    ec2.throttle(Throttling::published().requests(Action::DescribeInstances, Bucket::new(1, 1)));
+    ec2.throttle(
+        Throttling::published().requests(ApiAction::DescribeInstances, TokenBucket::new(1, 1)),
+    );
     let server = serve(ec2.clone()).await;
     let client = Client::new(&server);
     assert_eq!(client.call("DescribeInstances", "").await.status, 200);

@@ -153,7 +153,7 @@ impl Drop for EdgeTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use curfew_model::until;
+    use curfew_model::wait_until;
     use jiff::ToSpan;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +181,7 @@ mod tests {
     async fn whoever_panics_with_an_alarm_leaves_no_job_and_no_task_behind() {
         let at_work = || Handle::current().metrics().num_alive_tasks();
         let mut scheduler = TimerScheduler::start().await.unwrap();
-        until("the scheduler has begun", || at_work() > 5).await;
+        wait_until("the scheduler has begun", || at_work() > 5).await;
         let before = at_work();
         for bug in 0..3 {
             let (wake, _trigger_reasons) = mpsc::channel(4);
@@ -194,7 +194,7 @@ mod tests {
             });
             assert!(dying.await.unwrap_err().is_panic());
         }
-        until("its tasks are as many as before", || at_work() <= before).await;
+        wait_until("its tasks are as many as before", || at_work() <= before).await;
         let left = scheduler.0.time_till_next_job().await.unwrap();
         assert_eq!(left, None, "nothing is armed");
         scheduler.shut_down().await;

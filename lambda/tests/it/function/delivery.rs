@@ -1,7 +1,7 @@
 //! EventBridge delivers at least once. An event that is delivered twice, out of order or late has the same effect as one delivery in
 //! time.
 
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -45,7 +45,10 @@ fn orders<T: Clone>(events: &[T]) -> Vec<Vec<T>> {
 
 fn stops_and_starts(world: &World) -> (usize, usize) {
     let calls = |action| world.ec2.calls_of(action).len();
-    (calls(Action::StopInstances), calls(Action::StartInstances))
+    (
+        calls(ApiAction::StopInstances),
+        calls(ApiAction::StartInstances),
+    )
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Triggers and state changes: late, repeated and early events lead to the same decision.
 
 use curfew_aws::cloud::Cloud;
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn every_form_of_trigger_applies_a_due_stop_once() {
             world.send(&event).await.unwrap();
         }
         assert_eq!(
-            world.ec2.calls_of(Action::StopInstances).len(),
+            world.ec2.calls_of(ApiAction::StopInstances).len(),
             1,
             "{event}"
         );
@@ -176,7 +176,7 @@ async fn a_state_change_without_enforcement_or_override_is_only_logged() {
     );
     assert_eq!(world.changes(), 0);
     assert_eq!(
-        world.ec2.calls_of(Action::DescribeInstances).len(),
+        world.ec2.calls_of(ApiAction::DescribeInstances).len(),
         1,
         "`stopping` needs no description"
     );
@@ -202,7 +202,7 @@ async fn drift_from_an_enforced_schedule_is_corrected() {
         world.send(event).await.unwrap();
     }
     assert_eq!(
-        world.ec2.calls_of(Action::StartInstances).len(),
+        world.ec2.calls_of(ApiAction::StartInstances).len(),
         1,
         "late and repeated events change nothing"
     );

@@ -60,7 +60,7 @@ async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
         let world = World::with([at_work("web")]).await;
         world
             .ec2
-            .fault(Fault::error(Action::StopInstances, status, code));
+            .fault(Fault::error(ApiAction::StopInstances, status, code));
         let answer = world.get("/stop").await;
         assert_eq!(answer.status, 202, "{code}: {}", answer.text);
         assert_eq!(
@@ -93,7 +93,7 @@ async fn each_kind_of_tagging_failure_has_its_status() {
         let world = World::with([at_work("web")]).await;
         world
             .ec2
-            .fault(Fault::error(Action::CreateTags, status, code));
+            .fault(Fault::error(ApiAction::CreateTags, status, code));
         let answer = world.get("/stop").await;
         told.push(format!(
             "{code}: {} Retry-After {}",
@@ -120,7 +120,7 @@ async fn each_kind_of_tagging_failure_has_its_status() {
 #[tokio::test]
 async fn a_role_without_describe_permission_is_reported_as_denied() {
     let world = World::with([at_work("web")]).await;
-    world.ec2.deny(Denial::of(Action::DescribeInstances));
+    world.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     let answer = world.get("/status").await;
     insta::assert_snapshot!(answer.error_text(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
     assert!(!answer.text.contains("000000000000"), "{}", answer.text);
@@ -129,7 +129,7 @@ async fn a_role_without_describe_permission_is_reported_as_denied() {
 #[tokio::test]
 async fn a_request_that_cannot_be_recorded_makes_no_call() {
     let world = World::with([at_work("web")]).await;
-    world.ec2.deny(Denial::of(Action::CreateTags));
+    world.ec2.deny(Denial::of(ApiAction::CreateTags));
     let answer = world.get("/stop").await;
     assert_eq!(answer.error_code(), (403, "denied"));
     assert_eq!(

@@ -17,7 +17,7 @@ async fn world_with_a_hanging_region() -> World {
     let mut configuration = schedules();
     configuration["managing"] = json!({"tag": "Schedule", "regions": ["us-east-1", "eu-west-3"]});
     world.ssm.put(Some(configuration.to_string()));
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     world.ec2.fault(hangs.in_region("eu-west-3"));
     world
 }

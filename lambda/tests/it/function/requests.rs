@@ -121,7 +121,7 @@ async fn a_stop_is_carried_out_and_recorded_in_the_state_tags() {
         again.of_instances(&["before", "result"]),
         ["web | stopping | unchanged"]
     );
-    assert_eq!(world.ec2.calls_of(Action::StopInstances).len(), 1);
+    assert_eq!(world.ec2.calls_of(ApiAction::StopInstances).len(), 1);
 }
 
 #[tokio::test]

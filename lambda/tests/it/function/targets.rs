@@ -179,7 +179,7 @@ async fn more_instances_than_the_limit_require_all() {
     let answer = world.get("/stop?schedule=office&all=true").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body["instances"].as_array().map(Vec::len), Some(101));
-    let calls = world.ec2.calls_of(curfew_model::Action::StopInstances);
+    let calls = world.ec2.calls_of(curfew_model::ApiAction::StopInstances);
     assert_eq!(
         calls
             .iter()

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_model::{
-    Action, Denial, InstanceState, Launch, Outcome, PolicySimulator, Question, SpotKind, Template,
-    TemplateRole,
+    ApiAction, Denial, Ec2InstanceState, Launch, PolicyQuestion, PolicySimulator, RecordedOutcome,
+    SpotKind, Template, TemplateRole,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -73,7 +73,7 @@ async fn cloud() -> Arc<SimulatedLambda> {
     for (account, role) in [(HOME, own_role()), (MEMBER, member_role())] {
         let granted = role.grants();
         cloud.ec2.grant_only(account, &granted);
-        for action in Action::ALL {
+        for action in ApiAction::ALL {
             let permission = action.permission();
             if permission.starts_with("ec2:") && !action.is_describe() {
                 let denial = Denial::of(*action).in_account(account);
@@ -155,7 +155,9 @@ async fn the_roles_grant_exactly_the_calls_made() {
 
     let calls = cloud.ec2.calls().into_iter();
     let refused = calls.filter_map(|call| match call.outcome {
-        Outcome::Refused(code) => Some(format!("{} in {}: {code}", call.name, call.home.account)),
+        RecordedOutcome::Refused(code) => {
+            Some(format!("{} in {}: {code}", call.name, call.home.account))
+        }
         _ => None,
     });
     let refused: BTreeSet<String> = refused
@@ -166,13 +168,13 @@ async fn the_roles_grant_exactly_the_calls_made() {
         let instances = cloud.ec2.instances();
         instances.iter().filter(|one| one.state == state).count()
     };
-    assert!(count(InstanceState::Stopping) + count(InstanceState::Stopped) >= 6);
+    assert!(count(Ec2InstanceState::Stopping) + count(Ec2InstanceState::Stopped) >= 6);
 
     let called = |account: &str| -> BTreeSet<String> {
         let calls = cloud.ec2.calls().into_iter();
         let here = calls.filter(|call| call.home.account == account);
         here.map(|call| {
-            Action::named(&call.name)
+            ApiAction::named(&call.name)
                 .expect("the model knows it")
                 .permission()
         })
@@ -208,19 +210,19 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
     };
     let here = instance(HOME, REGIONS[0]);
     let tagged = |action: &str, resource: &str| {
-        Question::of(action, resource).with("aws:ResourceTag/Schedule", "office")
+        PolicyQuestion::of(action, resource).with("aws:ResourceTag/Schedule", "office")
     };
     let keys = |action: &str, keys: &[&str]| tagged(action, &here).with("aws:TagKeys", keys);
     // The member's trust decides as well.
     let assuming = |external_id: &str| {
         let account_region = format!("arn:aws:iam::{MEMBER}:role/curfew-member");
-        Question::of("sts:AssumeRole", &account_region)
+        PolicyQuestion::of("sts:AssumeRole", &account_region)
             .with("sts:ExternalId", external_id)
             .where_resource_says(member_role().trust)
     };
     let allowed = [
-        Question::of("ec2:DescribeInstances", "*"),
-        Question::of("ec2:DescribeSpotInstanceRequests", "*"),
+        PolicyQuestion::of("ec2:DescribeInstances", "*"),
+        PolicyQuestion::of("ec2:DescribeSpotInstanceRequests", "*"),
         tagged("ec2:StopInstances", &here),
         tagged("ec2:StartInstances", &here),
         keys("ec2:CreateTags", &["curfew:last"]),
@@ -228,16 +230,16 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         keys("ec2:DeleteTags", &["curfew:override"]),
         tagged("ec2:ModifyInstanceAttribute", &here)
             .with("ec2:Attribute/InstanceType", "m6i.large"),
-        Question::of(
+        PolicyQuestion::of(
             "ssm:GetParameter",
             &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/curfew/configuration"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "sqs:SendMessage",
             &format!("arn:aws:sqs:eu-west-3:{HOME}:curfew-curfew-work.fifo"),
         ),
         assuming(EXTERNAL_ID),
-        Question::of(
+        PolicyQuestion::of(
             "logs:PutLogEvents",
             &format!(
                 "arn:aws:logs:eu-west-3:{HOME}:log-group:/aws/lambda/curfew-curfew:log-stream:a"
@@ -256,11 +258,11 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         keys("ec2:CreateTags", &["Schedule"]),
         keys("ec2:CreateTags", &["curfew:last", "Name"]),
         keys("ec2:DeleteTags", &["Name"]),
-        Question::of("ec2:CreateTags", &here).with("aws:TagKeys", ["curfew:last"].as_slice()),
+        PolicyQuestion::of("ec2:CreateTags", &here).with("aws:TagKeys", ["curfew:last"].as_slice()),
         // A deletion that names no tag deletes every one.
         tagged("ec2:DeleteTags", &here),
         // Volumes have tags, too.
-        Question::of(
+        PolicyQuestion::of(
             "ec2:CreateTags",
             &format!("arn:aws:ec2:eu-west-3:{HOME}:volume/vol-0123456789abcdef0"),
         )
@@ -271,28 +273,28 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute", "UserData"),
         tagged("ec2:TerminateInstances", &here),
         tagged("ec2:RebootInstances", &here),
-        Question::of("iam:PassRole", &format!("arn:aws:iam::{HOME}:role/any")),
-        Question::of(
+        PolicyQuestion::of("iam:PassRole", &format!("arn:aws:iam::{HOME}:role/any")),
+        PolicyQuestion::of(
             "ssm:GetParameter",
             &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/other/configuration"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "ssm:PutParameter",
             &format!("arn:aws:ssm:eu-west-3:{HOME}:parameter/curfew/curfew/configuration"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "sqs:SendMessage",
             &format!("arn:aws:sqs:eu-west-3:{HOME}:curfew-other-work"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "sts:AssumeRole",
             &format!("arn:aws:iam::{MEMBER}:role/admin"),
         ),
-        Question::of(
+        PolicyQuestion::of(
             "sts:AssumeRole",
             "arn:aws:iam::999999999999:role/curfew-member",
         ),
-        Question::of(
+        PolicyQuestion::of(
             "logs:PutLogEvents",
             &format!("arn:aws:logs:eu-west-3:{HOME}:log-group:/aws/lambda/other:log-stream:a"),
         ),
@@ -312,9 +314,9 @@ fn a_member_role_is_limited_to_its_account() {
         .with("CurfewAccount", HOME)
         .with("ExternalId", EXTERNAL_ID);
     let questions = |action: &str, tags: &[&str]| {
-        let question = Question::of(action, INSTANCE).with("aws:TagKeys", tags);
+        let question = PolicyQuestion::of(action, INSTANCE).with("aws:TagKeys", tags);
         let other = INSTANCE.replace(HOME, "999999999999");
-        let elsewhere = Question::of(action, &other).with("aws:TagKeys", tags);
+        let elsewhere = PolicyQuestion::of(action, &other).with("aws:TagKeys", tags);
         (question, elsewhere)
     };
     let tag = "aws:ResourceTag/Schedule";
@@ -323,7 +325,7 @@ fn a_member_role_is_limited_to_its_account() {
         for action in ["ec2:CreateTags", "ec2:DeleteTags"] {
             let (ours, elsewhere) = questions(action, &["curfew:last"]);
             let (foreign, _) = questions(action, &["Name"]);
-            let nameless = Question::of(action, INSTANCE);
+            let nameless = PolicyQuestion::of(action, INSTANCE);
             allowed.push(ours.clone().with(tag, "office"));
             match instances {
                 "all" => allowed.push(ours),
@@ -360,8 +362,9 @@ fn a_permissions_boundary_limits_the_role() {
         {"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:StopInstances"], "Resource": "*"},
     ]});
     let instance = format!("arn:aws:ec2:eu-west-3:{HOME}:instance/i-0123456789abcdef0");
-    let asked =
-        |action: &str| Question::of(action, &instance).with("aws:ResourceTag/Schedule", "office");
+    let asked = |action: &str| {
+        PolicyQuestion::of(action, &instance).with("aws:ResourceTag/Schedule", "office")
+    };
     simulator.assert_allowed(
         &bounded.policies,
         Some(&boundary),
@@ -383,15 +386,15 @@ fn the_template_defaults_are_as_restrictive() {
     let policies = Template::read(STACK, REGIONS[0]).role("Role").policies;
     let asked = |region: &str, account: &str| {
         let arn = format!("arn:aws:ec2:{region}:{account}:instance/i-0123456789abcdef0");
-        Question::of("ec2:StopInstances", &arn)
+        PolicyQuestion::of("ec2:StopInstances", &arn)
     };
-    let tagged = |question: Question| question.with("aws:ResourceTag/Schedule", "office");
+    let tagged = |question: PolicyQuestion| question.with("aws:ResourceTag/Schedule", "office");
     simulator.assert_allowed(&policies, None, &[tagged(asked(REGIONS[0], HOME))]);
     let denied = [
         asked(REGIONS[0], HOME),
         tagged(asked(REGIONS[1], HOME)),
         tagged(asked(REGIONS[0], "999999999999")),
-        Question::of(
+        PolicyQuestion::of(
             "sts:AssumeRole",
             &format!("arn:aws:iam::{MEMBER}:role/curfew-member"),
         ),
@@ -424,7 +427,7 @@ fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
     ]);
     let statements = statements.as_array().unwrap().iter().map(Value::to_string);
     let own = stack().with("FleetPolicy", &statements.collect::<Vec<_>>().join(","));
-    let grant = |arn: &str| Question::of("kms:CreateGrant", arn).where_key_trusts_account();
+    let grant = |arn: &str| PolicyQuestion::of("kms:CreateGrant", arn).where_key_trusts_account();
     for policies in [
         account_region.role("Role").policies,
         own.role("Role").policies,
@@ -432,14 +435,14 @@ fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
         let allowed = [
             grant(&key("1a")).with("kms:GrantIsForAWSResource", "true"),
             grant(&key("1b")).with("kms:GrantIsForAWSResource", "true"),
-            Question::of("ec2:StartInstances", &license("0a")),
+            PolicyQuestion::of("ec2:StartInstances", &license("0a")),
         ];
         let denied = [
             grant(&key("1a")),
             grant(&key("1a")).with("kms:GrantIsForAWSResource", "false"),
             grant(&key("2c")).with("kms:GrantIsForAWSResource", "true"),
-            Question::of("kms:Decrypt", &key("1a")).where_key_trusts_account(),
-            Question::of("ec2:StartInstances", &license("0b")),
+            PolicyQuestion::of("kms:Decrypt", &key("1a")).where_key_trusts_account(),
+            PolicyQuestion::of("ec2:StartInstances", &license("0b")),
         ];
         simulator.assert_allowed(&policies, None, &allowed);
         simulator.assert_denied(&policies, None, &denied);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::timetable::triggers;
-use curfew_model::{Action, InstanceState, Launch, Outcome, Throttling};
+use curfew_model::{ApiAction, Ec2InstanceState, Launch, RecordedOutcome, Throttling};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -99,19 +99,19 @@ async fn evening(instances: usize, schedules: usize) -> Evening {
         .ec2
         .calls()
         .iter()
-        .filter(|call| call.outcome == Outcome::Refused("RequestLimitExceeded".to_owned()))
+        .filter(|call| call.outcome == RecordedOutcome::Refused("RequestLimitExceeded".to_owned()))
         .count();
     let stopping = cloud.ec2.transitions();
     let stopping = stopping
         .iter()
-        .filter(|one| one.to == InstanceState::Stopping);
+        .filter(|one| one.to == Ec2InstanceState::Stopping);
     assert_eq!(stopping.count(), instances, "each instance once");
     Evening {
         rules: firing.len(),
         passes,
-        describes: calls(Action::DescribeInstances).len(),
-        stops: calls(Action::StopInstances).len(),
-        tags: calls(Action::CreateTags).len(),
+        describes: calls(ApiAction::DescribeInstances).len(),
+        stops: calls(ApiAction::StopInstances).len(),
+        tags: calls(ApiAction::CreateTags).len(),
         throttled,
         took,
     }

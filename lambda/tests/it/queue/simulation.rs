@@ -23,8 +23,9 @@ use curfew_lambda::invocation_context::InvocationContext;
 use curfew_lambda::organisation_cache::OrganisationCache;
 use curfew_lambda::work_queue::WorkQueue;
 use curfew_model::{
-    Action, Answer, Caller, Fault, Home, InstanceState, Launch, Message, Model, Order, QueueCall,
-    QueueSettings, Recorder, Redrive, Request, Role, Symptom, TimeSource, direct,
+    ApiAction, ApiCaller, ApiRequest, ApiResponse, Ec2InstanceState, Fault, Home, Launch, Model,
+    QueueAttributes, QueueCall, QueueMessage, QueueType, Redrive, Role, SdkCallRecorder, Symptom,
+    TimeSource, direct,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ impl SimulatedLambda {
     /// Creates an organisation in which the given calls take longer.
     pub(crate) async fn where_some_calls_are_slow(
         accounts: usize,
-        slow: impl IntoIterator<Item = (Action, Duration)>,
+        slow: impl IntoIterator<Item = (ApiAction, Duration)>,
     ) -> Arc<Self> {
         let configuration = json!({
             "managing": {"tag": "Schedule", "regions": []},
@@ -84,22 +85,22 @@ impl SimulatedLambda {
     /// Creates an organisation with this configuration, to which the accounts are added.
     pub(crate) async fn with(
         accounts: usize,
-        slow: impl IntoIterator<Item = (Action, Duration)>,
+        slow: impl IntoIterator<Item = (ApiAction, Duration)>,
         mut configuration_document: Value,
     ) -> Arc<Self> {
         // In the future, because the SDK compares the credentials' expiry with the machine's clock.
         let ec2 = Model::new("2035-11-26T19:00:30Z".parse().unwrap());
         let home = Home::new(HOME, REGIONS[0]);
-        let fifo = QueueSettings {
-            order: Order::Fifo,
-            ..QueueSettings::default()
+        let fifo = QueueAttributes {
+            order: QueueType::Fifo,
+            ..QueueAttributes::default()
         };
         let dead_letters = ec2.create_queue(&home, "undone-work.fifo", fifo.clone());
         let redrive = Redrive {
             max_receives: 3,
             dead_letters: dead_letters.clone(),
         };
-        let configuration = QueueSettings {
+        let configuration = QueueAttributes {
             visibility: SignedDuration::from_secs(60),
             redrive: Some(redrive),
             ..fifo
@@ -129,7 +130,7 @@ impl SimulatedLambda {
                 time.advance(SignedDuration::try_from(TICK).unwrap());
             }
         });
-        let recorder = Recorder::default();
+        let recorder = SdkCallRecorder::default();
         let http = recorder.around(direct(ec2.clone(), TimeSource::Held));
         let connection = connection(http).await;
         let configuration =
@@ -211,8 +212,8 @@ impl SimulatedLambda {
         }
     }
 
-    async fn deliver(&self, batch: Vec<Message>) {
-        let record = |message: &Message| {
+    async fn deliver(&self, batch: Vec<QueueMessage>) {
+        let record = |message: &QueueMessage| {
             json!({
                 "messageId": message.id, "receiptHandle": message.receipt(), "body": message.body,
                 "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
@@ -239,14 +240,14 @@ impl SimulatedLambda {
             wait: 0,
         });
         match received {
-            Answer::Received(messages) => messages,
+            ApiResponse::Received(messages) => messages,
             other => panic!("{other:?}"),
         }
     }
 
-    fn queue(&self, call: QueueCall) -> Answer {
-        let lambda = Caller::new(HOME, REGIONS[0]);
-        self.ec2.call(&lambda, Request::Queue(call)).unwrap()
+    fn queue(&self, call: QueueCall) -> ApiResponse {
+        let lambda = ApiCaller::new(HOME, REGIONS[0]);
+        self.ec2.call(&lambda, ApiRequest::Queue(call)).unwrap()
     }
 
     /// Removes an account from the configuration.
@@ -271,7 +272,7 @@ impl SimulatedLambda {
         let instances = self.ec2.instances();
         let running = instances
             .iter()
-            .filter(|one| one.state == InstanceState::Running);
+            .filter(|one| one.state == Ec2InstanceState::Running);
         running.count()
     }
 }

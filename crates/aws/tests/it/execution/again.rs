@@ -10,8 +10,8 @@ use curfew_aws::pass::{Pass, PassTrigger, look, pass};
 use curfew_core::request::{Request as Asked, RequestDuration, RequestKind};
 use curfew_core::state_tags::Actor;
 use curfew_model::{
-    Action, Answer, Call, Caller, Durations, Fault, InstanceId, InstanceState, Launch, Query,
-    Request, Symptom, Throttling,
+    ApiAction, ApiCaller, ApiRequest, ApiResponse, DescribeQuery, Durations, Ec2InstanceId,
+    Ec2InstanceState, Fault, Launch, RecordedCall, Symptom, Throttling,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ use super::world::{EVENING, MORNING, World, failed, names};
 
 impl World {
     /// What a person asks for, as the command line and the API do.
-    async fn asked(&self, ask: RequestKind, ids: &[InstanceId]) -> Pass {
+    async fn asked(&self, ask: RequestKind, ids: &[Ec2InstanceId]) -> Pass {
         let targets = ids.iter().map(|id| id.as_str().parse().unwrap());
         let request = Asked {
             kind: ask,
@@ -41,23 +41,23 @@ impl World {
 
     /// How often a pass looked at instances again: by their ids, and not by filters as it reads fleets and memories.
     fn second_looks(&self) -> usize {
-        let looks = self.ec2.calls_of(Action::DescribeInstances);
+        let looks = self.ec2.calls_of(ApiAction::DescribeInstances);
         looks.iter().filter(|call| !call.ids().is_empty()).count()
     }
 
     /// Those of these that are still stopped.
-    fn still_stopped(&self, ids: &[InstanceId]) -> Vec<InstanceId> {
-        let stopped = |id: &&InstanceId| self.ec2.state(id) == InstanceState::Stopped;
+    fn still_stopped(&self, ids: &[Ec2InstanceId]) -> Vec<Ec2InstanceId> {
+        let stopped = |id: &&Ec2InstanceId| self.ec2.state(id) == Ec2InstanceState::Stopped;
         ids.iter().filter(stopped).cloned().collect()
     }
 
     /// The calls that change an instance or its tags, from this instant on.
-    fn writes_since(&self, at: Timestamp) -> Vec<Call> {
+    fn writes_since(&self, at: Timestamp) -> Vec<RecordedCall> {
         let writes = [
-            Action::StartInstances,
-            Action::StopInstances,
-            Action::CreateTags,
-            Action::DeleteTags,
+            ApiAction::StartInstances,
+            ApiAction::StopInstances,
+            ApiAction::CreateTags,
+            ApiAction::DeleteTags,
         ];
         let calls = writes
             .into_iter()
@@ -112,7 +112,7 @@ async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_ca
     let looks = world.second_looks();
     assert!((1..=1_090_usize.div_ceil(100)).contains(&looks), "{looks}");
 
-    assert_eq!(world.count(&waiting[..6], InstanceState::Stopped), 6);
+    assert_eq!(world.count(&waiting[..6], Ec2InstanceState::Stopped), 6);
     for id in &waiting[..2] {
         let last = world.ec2.tag(id, "curfew:last").unwrap();
         assert!(last.contains("stop request by alice"), "{last}");
@@ -122,15 +122,15 @@ async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_ca
         let is_start = last.contains("start schedule office pending");
         assert_eq!(is_start, !waiting[..7].contains(id), "{last}");
     }
-    let started = 1_090 - world.count(&ids, InstanceState::Stopped);
+    let started = 1_090 - world.count(&ids, Ec2InstanceState::Stopped);
     assert_eq!(started, 1_084);
     // Nor does any later pass.
     for _ in 0..5 {
         world.ec2.advance(SignedDuration::from_mins(5));
         assert_eq!(world.pass().await.failures(), 0);
     }
-    assert_eq!(world.count(&waiting[..6], InstanceState::Stopped), 6);
-    assert_eq!(world.count(&ids, InstanceState::Running), 1_084);
+    assert_eq!(world.count(&waiting[..6], Ec2InstanceState::Stopped), 6);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Running), 1_084);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,10 +160,12 @@ async fn a_call_is_sent_within_five_seconds_of_the_look_that_it_rests_on() {
     world.ec2.throttle(Throttling::published());
     world.launch(1_300, Launch::stopped);
     // EC2 fails now and then, which is repeated; and says late how the instances are.
-    let failing = Fault::error(Action::StartInstances, 503, "Unavailable");
+    let failing = Fault::error(ApiAction::StartInstances, 503, "Unavailable");
     world.ec2.fault(failing.after(3).times(2));
     let slow = Symptom::Latency(Duration::from_secs(3));
-    world.ec2.fault(Fault::on(Action::DescribeInstances, slow));
+    world
+        .ec2
+        .fault(Fault::on(ApiAction::DescribeInstances, slow));
     let done = world.pass().await;
     let failed = done
         .outcomes
@@ -173,14 +175,14 @@ async fn a_call_is_sent_within_five_seconds_of_the_look_that_it_rests_on() {
     let mut seen: std::collections::HashMap<String, Timestamp> = std::collections::HashMap::new();
     let mut starts = 0;
     for call in world.ec2.calls() {
-        if call.is(Action::DescribeInstances) && call.ids().is_empty() {
+        if call.is(ApiAction::DescribeInstances) && call.ids().is_empty() {
             let ids = world.ec2.instances();
             seen.extend(ids.iter().map(|one| (one.id.to_string(), call.at)));
         }
         for id in call.ids() {
-            if call.is(Action::DescribeInstances) {
+            if call.is(ApiAction::DescribeInstances) {
                 seen.insert(id.clone(), call.at);
-            } else if call.is(Action::StartInstances) {
+            } else if call.is(ApiAction::StartInstances) {
                 starts += 1;
                 let age = call.at.duration_since(seen[id]);
                 assert!(age <= SignedDuration::from_secs(5), "{id}: {age}");
@@ -205,7 +207,7 @@ async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_s
     assert_eq!(done.plan.next_edge, Some(edge));
     let basis = PassTrigger::ROUTINE.basis(schedule_set, &clock);
     done.carry_out(&world.fleet, basis, Deadline::NONE).await;
-    let left = world.count(&ids, InstanceState::Stopped);
+    let left = world.count(&ids, Ec2InstanceState::Stopped);
     assert!((100..=120).contains(&left), "{left}");
     assert!(done.is_unfinished());
     let late = world.writes_since(edge);
@@ -216,9 +218,9 @@ async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_s
         world.pass().await;
         world.ec2.advance(SignedDuration::from_mins(1));
     }
-    assert_eq!(world.count(&ids, InstanceState::Stopped), 1_200);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Stopped), 1_200);
     let stop = "2026-11-24T07:01:00Z stop schedule dawn";
-    let last = |id: &&InstanceId| world.ec2.tag(id, "curfew:last").as_deref() == Some(stop);
+    let last = |id: &&Ec2InstanceId| world.ec2.tag(id, "curfew:last").as_deref() == Some(stop);
     assert_eq!(ids.iter().filter(last).count(), 1_200);
 }
 
@@ -228,9 +230,9 @@ async fn what_was_done_just_before_the_edge_is_not_written_down_after_it() {
     let ids = world.launch(10, |plain| plain.tag("Schedule", "dawn").stopped());
     // The answer comes when the schedule wants something else already.
     let slow = Symptom::Latency(Duration::from_secs(2));
-    world.ec2.fault(Fault::on(Action::StartInstances, slow));
+    world.ec2.fault(Fault::on(ApiAction::StartInstances, slow));
     let done = world.pass().await;
-    assert_eq!(world.count(&ids, InstanceState::Stopped), 0);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Stopped), 0);
     assert_eq!(world.remembered(&ids), 0);
     let not_remembered = done.outcomes.iter().filter(|outcome| {
         matches!(
@@ -249,7 +251,7 @@ async fn what_was_done_just_before_the_edge_is_not_written_down_after_it() {
         world.pass().await;
     }
     assert_eq!(world.remembered(&ids), 10, "the next passes settle it");
-    assert_ne!(world.count(&ids, InstanceState::Running), 10);
+    assert_ne!(world.count(&ids, Ec2InstanceState::Running), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,7 +277,7 @@ async fn one_that_is_gone_at_the_second_look_takes_no_other_with_it() {
         names(std::slice::from_ref(&gone))
     );
     assert_eq!(done.failures(), 1);
-    let others: Vec<InstanceId> = ids.into_iter().filter(|id| *id != gone).collect();
+    let others: Vec<Ec2InstanceId> = ids.into_iter().filter(|id| *id != gone).collect();
     assert_eq!(world.remembered(&others), 1_089);
 }
 
@@ -284,13 +286,13 @@ async fn whom_an_answer_leaves_out_is_asked_for_again_and_else_named_and_left_to
     for (times, repaired) in [(2, true), (3, false)] {
         let world = World::at(EVENING).await;
         let ids = world.launch(5, |plain| plain);
-        let left_out: BTreeSet<InstanceId> = ids[..2].iter().cloned().collect();
+        let left_out: BTreeSet<Ec2InstanceId> = ids[..2].iter().cloned().collect();
         let silent = Symptom::LeavesOut(left_out);
         world
             .ec2
-            .fault(Fault::on(Action::StopInstances, silent).times(times));
+            .fault(Fault::on(ApiAction::StopInstances, silent).times(times));
         let done = world.pass().await;
-        let calls = world.ec2.calls_of(Action::StopInstances);
+        let calls = world.ec2.calls_of(ApiAction::StopInstances);
         assert_eq!(calls.len(), 3);
         assert_eq!(calls[1].ids().len(), 2, "only those that were left out");
         if repaired {
@@ -321,10 +323,10 @@ async fn whom_an_answer_leaves_out_is_asked_for_again_and_else_named_and_left_to
 async fn a_stop_that_ec2_answers_with_an_empty_set_does_not_count_as_done() {
     let world = World::at(EVENING).await;
     let ids = world.launch(250, |plain| plain);
-    let all: BTreeSet<InstanceId> = ids.iter().cloned().collect();
+    let all: BTreeSet<Ec2InstanceId> = ids.iter().cloned().collect();
     world
         .ec2
-        .fault(Fault::on(Action::StopInstances, Symptom::LeavesOut(all)));
+        .fault(Fault::on(ApiAction::StopInstances, Symptom::LeavesOut(all)));
     let done = world.pass().await;
     assert_eq!(failed(&done, CloudErrorKind::Service), names(&ids));
     assert_eq!(world.remembered(&ids), 0);
@@ -335,20 +337,22 @@ async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
     let world = World::at(EVENING).await;
     world.launch(2_500, |plain| plain);
     // The third and last page names the second.
-    let first = Query {
+    let first = DescribeQuery {
         max_results: Some(1_000),
-        ..Query::default()
+        ..DescribeQuery::default()
     };
-    let caller = Caller::new("000000000000", "eu-west-3");
-    let page = world.ec2.call(&caller, Request::DescribeInstances(first));
-    let Ok(Answer::Instances(page)) = page else {
+    let caller = ApiCaller::new("000000000000", "eu-west-3");
+    let page = world
+        .ec2
+        .call(&caller, ApiRequest::DescribeInstances(first));
+    let Ok(ApiResponse::Instances(page)) = page else {
         panic!("{page:?}");
     };
     let second = page.next_token.unwrap();
     for page in 0..3 {
         world.ec2.clear_calls();
         let round = Fault::on(
-            Action::DescribeInstances,
+            ApiAction::DescribeInstances,
             Symptom::NamesPage(second.clone()),
         );
         world.ec2.fault(round.after(page).times(1));
@@ -362,14 +366,14 @@ async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
         let error = looked.unwrap_err();
         assert_eq!(error.kind, CloudErrorKind::Service);
         assert!(error.to_string().contains("named before"), "{error}");
-        assert_eq!(world.calls(Action::DescribeInstances), page as usize + 1);
+        assert_eq!(world.calls(ApiAction::DescribeInstances), page as usize + 1);
     }
 
     // A pass over one page ends as well.
     let itself = Symptom::NamesPage(second.clone());
     world
         .ec2
-        .fault(Fault::on(Action::DescribeInstances, itself).times(1));
+        .fault(Fault::on(ApiAction::DescribeInstances, itself).times(1));
     let page = PageToken::new(second);
     let error = world.fleet.observe_page(Some(&page)).await.unwrap_err();
     assert!(error.to_string().contains("named before"), "{error}");

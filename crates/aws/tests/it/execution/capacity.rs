@@ -1,7 +1,7 @@
 //! No room: found out by type and zone, in few calls, and what room there is is used.
 
 use curfew_aws::error::CloudErrorKind;
-use curfew_model::{Action, ApiError, Fault, InstanceState, Launch, SpotKind, Symptom};
+use curfew_model::{ApiAction, ApiError, Ec2InstanceState, Fault, Launch, SpotKind, Symptom};
 
 use super::world::{MORNING, World, failed, names};
 
@@ -21,10 +21,10 @@ async fn a_type_without_room_in_a_zone_costs_three_calls_and_holds_nobody_up() {
     world.ec2.set_capacity("p4d.24xlarge", "eu-west-3b", 0);
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Capacity), names(&unlucky));
-    assert_eq!(world.count(&good, InstanceState::Pending), 60);
-    assert_eq!(world.count(&elsewhere, InstanceState::Pending), 20);
+    assert_eq!(world.count(&good, Ec2InstanceState::Pending), 60);
+    assert_eq!(world.count(&elsewhere, Ec2InstanceState::Pending), 20);
     assert_eq!(world.remembered(&unlucky), 0);
-    assert_eq!(world.calls(Action::StartInstances), 1 + 3);
+    assert_eq!(world.calls(ApiAction::StartInstances), 1 + 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,10 +34,10 @@ async fn what_room_there_is_is_used() {
         let ids = world.launch(100, scarce);
         world.ec2.set_capacity("p4d.24xlarge", "eu-west-3b", room);
         let pass = world.pass().await;
-        let started = world.count(&ids, InstanceState::Pending);
+        let started = world.count(&ids, Ec2InstanceState::Pending);
         assert_eq!(started, usize::try_from(room).unwrap());
         assert_eq!(failed(&pass, CloudErrorKind::Capacity).len(), 100 - started);
-        let calls = world.calls(Action::StartInstances);
+        let calls = world.calls(ApiAction::StartInstances);
         assert!(calls <= 18, "{room}: {calls}");
     }
 }
@@ -51,10 +51,11 @@ async fn a_thousand_without_room_are_not_asked_for_batch_by_batch() {
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Capacity), names(&unlucky));
     assert_eq!(
-        world.count(&good, InstanceState::Pending) + world.count(&good, InstanceState::Running),
+        world.count(&good, Ec2InstanceState::Pending)
+            + world.count(&good, Ec2InstanceState::Running),
         1_000
     );
-    let calls = world.calls(Action::StartInstances);
+    let calls = world.calls(ApiAction::StartInstances);
     assert!(calls <= 10 + 4 + 2, "{calls}");
 }
 
@@ -86,9 +87,13 @@ async fn who_draws_on_other_capacity_is_not_kept_off() {
             names(&unlucky),
             "{name}"
         );
-        assert_eq!(world.count(&plain, InstanceState::Pending), 5, "{name}");
-        assert_eq!(world.count(&others, InstanceState::Pending), 15, "{name}");
-        let calls = world.calls(Action::StartInstances);
+        assert_eq!(world.count(&plain, Ec2InstanceState::Pending), 5, "{name}");
+        assert_eq!(
+            world.count(&others, Ec2InstanceState::Pending),
+            15,
+            "{name}"
+        );
+        let calls = world.calls(ApiAction::StartInstances);
         assert!(calls <= 10, "{name}: {calls}");
     }
 }
@@ -105,19 +110,19 @@ async fn one_that_finds_no_room_for_a_reason_of_its_own_keeps_no_other_off() {
             let message = "We currently do not have sufficient p4d.24xlarge capacity in the Availability Zone you \
                            requested (eu-west-3b).";
             let error = ApiError::with_status(500, "InsufficientInstanceCapacity", message);
-            let fault = Fault::on(Action::StartInstances, Symptom::Error(error));
+            let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(error));
             world.ec2.fault(fault.for_instance(id));
         }
         // Two bad ones that are tried one after the other end the search; the next pass picks others.
         for _ in 0..20 {
             world.pass().await;
-            if world.count(&good, InstanceState::Stopped) == 0 {
+            if world.count(&good, Ec2InstanceState::Stopped) == 0 {
                 break;
             }
             world.ec2.advance(jiff::SignedDuration::from_mins(31));
         }
-        assert_eq!(world.count(&good, InstanceState::Stopped), 0);
-        assert_eq!(world.count(&bad, InstanceState::Stopped), bad.len());
+        assert_eq!(world.count(&good, Ec2InstanceState::Stopped), 0);
+        assert_eq!(world.count(&bad, Ec2InstanceState::Stopped), bad.len());
     }
 }
 
@@ -128,10 +133,10 @@ async fn a_bad_member_among_those_without_room_is_told_apart() {
     world.ec2.set_capacity("p4d.24xlarge", "eu-west-3b", 30);
     world
         .ec2
-        .deny(curfew_model::Denial::of(Action::StartInstances).if_tagged("Environment", "prod"));
+        .deny(curfew_model::Denial::of(ApiAction::StartInstances).if_tagged("Environment", "prod"));
     let denied = world.launch(1, |plain| scarce(plain).tag("Environment", "prod"));
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Denied), names(&denied));
     assert_eq!(failed(&pass, CloudErrorKind::Capacity).len(), 20);
-    assert_eq!(world.count(&ids, InstanceState::Pending), 30);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Pending), 30);
 }

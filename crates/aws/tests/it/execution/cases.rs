@@ -8,7 +8,8 @@ use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::state_tags::{Actor, LAST_TAG, RETRY_TAG};
 use curfew_core::step::StepAction;
 use curfew_model::{
-    Action, ApiError, Case, Denial, Fault, InstanceId, InstanceState, Launch, SpotKind, Symptom,
+    ApiAction, ApiError, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, SpotKind,
+    Symptom,
 };
 use jiff::ToSpan;
 
@@ -20,7 +21,7 @@ const SPOT_DESCRIBE_DENIED: &str =
 const HIBERNATE_REFUSED: &str = include_str!("../../../../model/cases/hibernate-refused.json");
 
 /// A fleet as a case says, of instances of `schedule`.
-fn fleet(world: &World, case: &str, schedule: &str) -> Vec<InstanceId> {
+fn fleet(world: &World, case: &str, schedule: &str) -> Vec<Ec2InstanceId> {
     let plain = Launch::unnamed()
         .tag("Schedule", schedule)
         .region("eu-west-3")
@@ -35,7 +36,7 @@ fn fleet(world: &World, case: &str, schedule: &str) -> Vec<InstanceId> {
 }
 
 /// The remark on the step of an instance.
-fn note<'a>(pass: &'a Pass, id: &InstanceId) -> Option<&'a str> {
+fn note<'a>(pass: &'a Pass, id: &Ec2InstanceId) -> Option<&'a str> {
     let mut outcomes = pass.outcomes.iter();
     let outcome = outcomes.find(|outcome| outcome.step.instance.as_str() == id.as_str())?;
     outcome.step.note.as_deref()
@@ -47,7 +48,7 @@ async fn a_spot_instance_without_capacity_keeps_no_other_off() {
     let ids = fleet(&world, SPOT_WITHOUT_ROOM, "office");
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Capacity), names(&ids[..1]));
-    assert_eq!(world.count(&ids[1..], InstanceState::Pending), 2);
+    assert_eq!(world.count(&ids[1..], Ec2InstanceState::Pending), 2);
     let retry = world.ec2.tag(&ids[0], RETRY_TAG).unwrap();
     assert!(retry.contains("1x InsufficientInstanceCapacity"), "{retry}");
 }
@@ -59,7 +60,7 @@ async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
     let managed = world.launch(1, |plain| plain.spot(SpotKind::Persistent));
     let pass = world.pass().await;
     assert_eq!(pass.failures(), 0);
-    assert_eq!(world.ec2.state(&ids[0]), InstanceState::Stopping);
+    assert_eq!(world.ec2.state(&ids[0]), Ec2InstanceState::Stopping);
     let skipped: Vec<(&str, String)> = pass
         .plan
         .skipped
@@ -89,7 +90,7 @@ async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
     // Once it is granted, the stop that was due is made up for.
     world.ec2.clear_faults();
     world.pass().await;
-    assert_eq!(world.ec2.state(&managed[0]), InstanceState::Stopping);
+    assert_eq!(world.ec2.state(&managed[0]), Ec2InstanceState::Stopping);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,11 +98,15 @@ async fn nor_does_a_service_that_fails() {
     let world = World::at(EVENING).await;
     let plain = world.launch(1, |plain| plain);
     let spot = world.launch(1, |plain| plain.spot(SpotKind::Persistent));
-    let fault = Fault::error(Action::DescribeSpotInstanceRequests, 500, "InternalError");
+    let fault = Fault::error(
+        ApiAction::DescribeSpotInstanceRequests,
+        500,
+        "InternalError",
+    );
     world.ec2.fault(fault);
     assert_eq!(world.pass().await.failures(), 0);
-    assert_eq!(world.count(&plain, InstanceState::Stopping), 1);
-    assert_eq!(world.count(&spot, InstanceState::Running), 1);
+    assert_eq!(world.count(&plain, Ec2InstanceState::Stopping), 1);
+    assert_eq!(world.count(&spot, Ec2InstanceState::Running), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,9 +118,9 @@ async fn what_ec2_refuses_to_hibernate_is_stopped_plainly() {
     assert_eq!(
         ids.iter().map(|id| world.ec2.state(id)).collect::<Vec<_>>(),
         [
-            InstanceState::Running,
-            InstanceState::Stopping,
-            InstanceState::Stopping
+            Ec2InstanceState::Running,
+            Ec2InstanceState::Stopping,
+            Ec2InstanceState::Stopping
         ]
     );
     assert_eq!(
@@ -138,7 +143,7 @@ async fn what_ec2_refuses_to_hibernate_is_stopped_plainly() {
     world.ec2.clear_calls();
     world.ec2.advance(5.minutes());
     world.pass().await;
-    assert_eq!(world.calls(Action::StopInstances), 0, "once is enough");
+    assert_eq!(world.calls(ApiAction::StopInstances), 0, "once is enough");
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +151,7 @@ async fn by_hand_as_well() {
     let world = World::at(MORNING).await;
     let running = world.launch(1, |plain| plain.tag("Schedule", "lab").hibernation());
     let refusal = ApiError::client("UnsupportedOperation", "not ready to hibernate");
-    let fault = Fault::on(Action::StopInstances, Symptom::Error(refusal)).hibernating();
+    let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let target: curfew_core::instance::InstanceId = running[0].as_str().parse().unwrap();
     let trigger = PassTrigger {
@@ -160,7 +165,7 @@ async fn by_hand_as_well() {
     };
     let pass = world.wake(trigger).await;
     assert_eq!(pass.failures(), 0);
-    assert_eq!(world.count(&running, InstanceState::Stopping), 1);
+    assert_eq!(world.count(&running, Ec2InstanceState::Stopping), 1);
     assert!(
         note(&pass, &running[0])
             .unwrap()
@@ -173,12 +178,12 @@ async fn a_whole_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
     let world = World::at(EVENING).await;
     let ids = world.launch(400, |plain| plain.tag("Schedule", "lab").hibernation());
     let refusal = ApiError::client("UnsupportedHibernationConfiguration", "no hibernation here");
-    let fault = Fault::on(Action::StopInstances, Symptom::Error(refusal)).hibernating();
+    let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let pass = world.pass().await;
     assert_eq!(pass.failures(), 0);
-    assert_eq!(world.count(&ids, InstanceState::Running), 0);
-    let calls = world.calls(Action::StopInstances);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Running), 0);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(calls <= 4 * 14, "{calls}");
 }
 
@@ -186,10 +191,10 @@ async fn a_whole_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
 async fn a_stop_that_is_denied_is_not_tried_as_a_plain_one() {
     let world = World::at(EVENING).await;
     let ids = world.launch(1, |plain| plain.tag("Schedule", "lab").hibernation());
-    world.ec2.deny(Denial::of(Action::StopInstances));
+    world.ec2.deny(Denial::of(ApiAction::StopInstances));
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Denied), names(&ids));
-    assert_eq!(world.calls(Action::StopInstances), 1);
+    assert_eq!(world.calls(ApiAction::StopInstances), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,12 +205,12 @@ async fn a_stop_that_is_refused_either_way_is_told_with_both_reasons() {
     });
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Refused), names(&protected));
-    assert_eq!(world.calls(Action::StopInstances), 2);
+    assert_eq!(world.calls(ApiAction::StopInstances), 2);
     let retry = world.ec2.tag(&protected[0], RETRY_TAG).unwrap();
     assert!(retry.contains("stop 1x OperationNotPermitted"), "{retry}");
     world.ec2.clear_calls();
     world.pass().await;
-    assert_eq!(world.calls(Action::StopInstances), 0, "it waits");
+    assert_eq!(world.calls(ApiAction::StopInstances), 0, "it waits");
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,11 +228,11 @@ async fn what_a_person_has_to_mend_is_not_asked_for_at_every_pass() {
         let bad = world.launch(1, Launch::stopped);
         let good = world.launch(9, Launch::stopped);
         let refusal = ApiError::with_status(status, code, "The instance '{id}' can't be started");
-        let fault = Fault::on(Action::StartInstances, Symptom::Error(refusal));
+        let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
         world.ec2.fault(fault.for_instance(&bad[0]));
         let pass = world.pass().await;
         assert_eq!(pass.failures(), 1, "{code}");
-        assert_eq!(world.count(&good, InstanceState::Pending), 9, "{code}");
+        assert_eq!(world.count(&good, Ec2InstanceState::Pending), 9, "{code}");
         let retry = world.ec2.tag(&bad[0], RETRY_TAG).unwrap_or_default();
         assert!(
             retry.contains(&format!("start 1x {code} ")),
@@ -237,11 +242,11 @@ async fn what_a_person_has_to_mend_is_not_asked_for_at_every_pass() {
         world.ec2.clear_calls();
         world.ec2.advance(30.seconds());
         world.pass().await;
-        assert_eq!(world.calls(Action::StartInstances), 0, "{code}");
+        assert_eq!(world.calls(ApiAction::StartInstances), 0, "{code}");
         world.ec2.clear_faults();
         world.ec2.advance(1.minute());
         world.pass().await;
-        assert_eq!(world.count(&bad, InstanceState::Pending), 1, "{code}");
+        assert_eq!(world.count(&bad, Ec2InstanceState::Pending), 1, "{code}");
     }
 }
 
@@ -251,11 +256,11 @@ async fn an_image_that_may_not_be_used_does_not_end_the_pass() {
     let bad = world.launch(1, Launch::stopped);
     let good = world.launch(99, Launch::stopped);
     let refusal = ApiError::with_status(401, "AuthFailure", "Not authorized for images: [ami-1]");
-    let fault = Fault::on(Action::StartInstances, Symptom::Error(refusal));
+    let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
     world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Denied), names(&bad));
-    assert_eq!(world.count(&good, InstanceState::Pending), 99);
+    assert_eq!(world.count(&good, Ec2InstanceState::Pending), 99);
     assert!(world.ec2.tag(&bad[0], RETRY_TAG).is_some());
 }
 
@@ -265,12 +270,12 @@ async fn an_account_that_is_blocked_is_not_asked_for_everybody() {
     world.launch(1_000, Launch::stopped);
     world
         .ec2
-        .fault(Fault::error(Action::StartInstances, 401, "Blocked"));
+        .fault(Fault::error(ApiAction::StartInstances, 401, "Blocked"));
     let pass = world.pass().await;
     let told = pass.outcomes.iter().filter(|outcome| {
         matches!(&outcome.result, StepResult::Failed(error) if error.kind == CloudErrorKind::Account)
     });
     assert_eq!(told.count(), 1_000);
-    let calls = world.calls(Action::StartInstances);
+    let calls = world.calls(ApiAction::StartInstances);
     assert!(calls <= 50, "{calls}");
 }

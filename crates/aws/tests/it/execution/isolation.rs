@@ -4,7 +4,9 @@ use curfew_aws::clock::Clock;
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::pass::{PassTrigger, look};
-use curfew_model::{Action, ApiError, Denial, Fault, InstanceState, Launch, SpotKind, Symptom};
+use curfew_model::{
+    ApiAction, ApiError, Denial, Ec2InstanceState, Fault, Launch, SpotKind, Symptom,
+};
 use jiff::ToSpan;
 
 use super::world::{EVENING, MORNING, World, failed, names};
@@ -16,11 +18,11 @@ async fn whom_ec2_names_costs_one_more_call() {
     let bad = world.launch(1, Launch::stop_protection);
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Refused), names(&bad));
-    assert_eq!(world.count(&good, InstanceState::Stopping), 249);
+    assert_eq!(world.count(&good, Ec2InstanceState::Stopping), 249);
     assert_eq!((world.remembered(&good), world.remembered(&bad)), (249, 0));
-    assert_eq!(world.calls(Action::StopInstances), 3 + 1);
+    assert_eq!(world.calls(ApiAction::StopInstances), 3 + 1);
     // One for each batch, and one for when to try the refused stop again.
-    assert_eq!(world.calls(Action::CreateTags), 3 + 1);
+    assert_eq!(world.calls(ApiAction::CreateTags), 3 + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,9 +32,9 @@ async fn many_bad_members_cost_a_call_or_two_each() {
     let bad = world.launch(40, Launch::stop_protection);
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Refused), names(&bad));
-    assert_eq!(world.count(&good, InstanceState::Running), 0);
+    assert_eq!(world.count(&good, Ec2InstanceState::Running), 0);
     assert_eq!(world.remembered(&good), 460);
-    let calls = world.calls(Action::StopInstances);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(calls <= 5 + 2 * 40 + 5 * 8, "{calls}");
 }
 
@@ -42,12 +44,12 @@ async fn whom_ec2_does_not_name_is_found_by_halves() {
     let good = world.launch(99, |plain| plain);
     let bad = world.launch(1, |plain| plain);
     let refusal = ApiError::client("UnsupportedOperation", "EC2 does not say for whom");
-    let fault = Fault::on(Action::StopInstances, Symptom::Error(refusal));
+    let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal));
     world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Refused), names(&bad));
-    assert_eq!(world.count(&good, InstanceState::Stopping), 99);
-    let calls = world.calls(Action::StopInstances);
+    assert_eq!(world.count(&good, Ec2InstanceState::Stopping), 99);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(calls <= 1 + 2 * 7, "{calls}");
 }
 
@@ -76,19 +78,19 @@ async fn instances_that_vanish_meanwhile_are_told_apart_in_one_step() {
         matches!(&outcome.result, StepResult::Failed(error) if error.kind == CloudErrorKind::NotFound)
     });
     assert_eq!(lost.count(), 3);
-    assert_eq!(world.count(&good, InstanceState::Stopping), 97);
-    assert_eq!(world.calls(Action::StopInstances), 2);
+    assert_eq!(world.count(&good, Ec2InstanceState::Stopping), 97);
+    assert_eq!(world.calls(ApiAction::StopInstances), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_action_that_is_denied_to_everybody_is_not_asked_for_everybody() {
     let world = World::at(EVENING).await;
     let ids = world.launch(2_000, |plain| plain);
-    world.ec2.deny(Denial::of(Action::StopInstances));
+    world.ec2.deny(Denial::of(ApiAction::StopInstances));
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Denied), names(&ids));
     assert_eq!(world.remembered(&ids), 0);
-    let calls = world.calls(Action::StopInstances);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(calls <= 80, "{calls}");
     let inferred = pass.outcomes.iter().filter(|outcome| {
         matches!(&outcome.result, StepResult::Failed(error)
@@ -102,19 +104,19 @@ async fn those_that_a_policy_allows_are_stopped_though_as_many_are_denied() {
     let world = World::at(EVENING).await;
     let denied = world.launch(150, |plain| plain.tag("Environment", "prod"));
     let allowed = world.launch(150, |plain| plain.tag("Environment", "dev"));
-    let policy = Denial::of(Action::StopInstances).unless_tagged("Environment", "dev");
+    let policy = Denial::of(ApiAction::StopInstances).unless_tagged("Environment", "dev");
     world.ec2.deny(policy);
     // Ids are random, so every batch is mixed, and so is the choice of the instances that are tried alone. A pass that gives
     // up a batch, which is one in some hundred, leaves it to the next.
     for _ in 0..4 {
         world.pass().await;
-        if world.count(&allowed, InstanceState::Running) == 0 {
+        if world.count(&allowed, Ec2InstanceState::Running) == 0 {
             break;
         }
     }
-    assert_eq!(world.count(&allowed, InstanceState::Running), 0);
+    assert_eq!(world.count(&allowed, Ec2InstanceState::Running), 0);
     assert_eq!(world.remembered(&allowed), 150);
-    assert_eq!(world.count(&denied, InstanceState::Running), 150);
+    assert_eq!(world.count(&denied, Ec2InstanceState::Running), 150);
     assert_eq!(world.remembered(&denied), 0);
 }
 
@@ -123,14 +125,14 @@ async fn a_fleet_that_is_bad_for_the_most_part_costs_a_bounded_number_of_calls_a
     let world = World::at(EVENING).await;
     world.launch(630, |plain| plain.tag("Environment", "prod"));
     let allowed = world.launch(70, |plain| plain.tag("Environment", "dev"));
-    let policy = Denial::of(Action::StopInstances).unless_tagged("Environment", "dev");
+    let policy = Denial::of(ApiAction::StopInstances).unless_tagged("Environment", "dev");
     world.ec2.deny(policy);
     world.pass().await;
-    let first = world.calls(Action::StopInstances);
+    let first = world.calls(ApiAction::StopInstances);
     assert!(first <= 2 * (200 + 7 * 10) + 1, "{first}");
     for _ in 0..20 {
         world.pass().await;
-        if world.count(&allowed, InstanceState::Running) < 35 {
+        if world.count(&allowed, Ec2InstanceState::Running) < 35 {
             return;
         }
     }
@@ -145,12 +147,12 @@ async fn hundreds_that_are_refused_for_their_own_sake_do_not_keep_the_others_off
     // AWS interrupted them all, and it alone starts them again.
     for id in &spot {
         let refusal = ApiError::client("IncorrectSpotRequestState", "not in an appropriate state");
-        let fault = Fault::on(Action::StartInstances, Symptom::Error(refusal));
+        let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
         world.ec2.fault(fault.for_instance(id));
     }
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::WrongState), names(&spot));
-    assert_eq!(world.count(&good, InstanceState::Stopped), 0);
-    let calls = world.calls(Action::StartInstances);
+    assert_eq!(world.count(&good, Ec2InstanceState::Stopped), 0);
+    let calls = world.calls(ApiAction::StartInstances);
     assert!(calls <= 60, "{calls}");
 }

@@ -3,7 +3,7 @@
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;
 use curfew_aws::pass::Pass;
-use curfew_model::{Action, Denial, InstanceState, Launch};
+use curfew_model::{ApiAction, Denial, Ec2InstanceState, Launch};
 use jiff::ToSpan;
 
 use super::world::{EVENING, World, names};
@@ -31,12 +31,12 @@ async fn a_fleet_is_one_call_a_page_and_two_a_batch() {
     assert_eq!(world.remembered(&ids), 2_950);
     // Three pages, and each batch's memory is read again right before it is written; what EC2's pace holds up is looked at
     // again, a batch at a time.
-    let looks = world.ec2.calls_of(Action::DescribeInstances);
+    let looks = world.ec2.calls_of(ApiAction::DescribeInstances);
     let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
     assert_eq!(looks.len() - again, 3 + 30);
     assert!((19..=30).contains(&again), "{again}");
-    assert_eq!(world.calls(Action::StopInstances), 30);
-    assert_eq!(world.calls(Action::CreateTags), 30);
+    assert_eq!(world.calls(ApiAction::StopInstances), 30);
+    assert_eq!(world.calls(ApiAction::CreateTags), 30);
     world.ec2.advance(2.minutes());
     assert_eq!(world.pass().await.outcomes.len(), 2_950, "seen settled");
     assert_eq!(world.pass().await.outcomes.len(), 0);
@@ -52,8 +52,8 @@ async fn what_is_stopped_already_is_remembered_as_done() {
     .concat();
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 500);
-    assert_eq!(world.calls(Action::StopInstances), 3);
-    assert_eq!(world.calls(Action::CreateTags), 3 + 3);
+    assert_eq!(world.calls(ApiAction::StopInstances), 3);
+    assert_eq!(world.calls(ApiAction::CreateTags), 3 + 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn an_instance_without_room_for_a_tag_is_left_alone_and_the_others_go_on()
     assert_eq!(pass.failures(), 0);
     let skipped: Vec<_> = pass.plan.skipped.iter().map(|skip| &skip.reason).collect();
     assert_eq!(skipped, [&curfew_core::skip::SkipReason::NoMemory]);
-    assert_eq!(world.count(&laden, InstanceState::Running), 1);
+    assert_eq!(world.count(&laden, Ec2InstanceState::Running), 1);
     assert_eq!(world.remembered(&good), 199);
 }
 
@@ -80,8 +80,8 @@ async fn what_is_seen_for_the_first_time_has_a_memory_before_the_call() {
     }
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 250);
-    assert_eq!(world.calls(Action::CreateTags), 3 + 3);
-    assert_eq!(world.calls(Action::DescribeInstances), 1 + 3 + 3);
+    assert_eq!(world.calls(ApiAction::CreateTags), 3 + 3);
+    assert_eq!(world.calls(ApiAction::DescribeInstances), 1 + 3 + 3);
 
     // Where that can't be written, nothing is done.
     let world = World::at(EVENING).await;
@@ -89,21 +89,21 @@ async fn what_is_seen_for_the_first_time_has_a_memory_before_the_call() {
     for id in &ids {
         world.ec2.remove_tag(id, "curfew:last");
     }
-    world.ec2.deny(Denial::of(Action::CreateTags));
+    world.ec2.deny(Denial::of(ApiAction::CreateTags));
     assert_eq!(world.pass().await.failures(), 250);
-    assert_eq!(world.count(&ids, InstanceState::Running), 250);
-    assert_eq!(world.calls(Action::StopInstances), 0);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Running), 250);
+    assert_eq!(world.calls(ApiAction::StopInstances), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_memory_cant_be_written_no_further_call_is_made() {
     let world = World::at(EVENING).await;
     let ids = world.launch(1_000, |plain| plain);
-    world.ec2.deny(Denial::of(Action::CreateTags));
+    world.ec2.deny(Denial::of(ApiAction::CreateTags));
     world.pass().await;
-    let stopping = world.count(&ids, InstanceState::Stopping);
+    let stopping = world.count(&ids, Ec2InstanceState::Stopping);
     assert!(stopping < 1_000, "{stopping}");
-    let calls = world.calls(Action::StopInstances);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(
         calls <= 5,
         "those under way when the first came back, {calls}"
@@ -119,7 +119,7 @@ async fn a_newer_memory_is_never_written_over() {
     // While the stop takes its time, a person's start is applied to one of them by another pass.
     let newer = "2026-11-23T19:00:16Z start request by alice pending";
     let stopped = Fault::on(
-        Action::StopInstances,
+        ApiAction::StopInstances,
         Symptom::Latency(std::time::Duration::from_secs(3)),
     );
     world.ec2.fault(stopped);
@@ -169,7 +169,7 @@ async fn what_this_process_wrote_is_believed_over_an_older_answer() {
 #[tokio::test(start_paused = true)]
 async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
     let world = World::at(EVENING).await;
-    world.ec2.deny(Denial::of(Action::CreateTags));
+    world.ec2.deny(Denial::of(ApiAction::CreateTags));
     let morning = "2026-11-23T07:00:00Z start schedule office";
     let ids = world.launch(300, |plain| plain.tag("curfew:last", morning));
     let pass = world.pass().await;
@@ -178,13 +178,13 @@ async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
         &outcome.result,
         StepResult::NotRemembered { error, .. } if error.kind == CloudErrorKind::Denied
     )));
-    assert_eq!(world.count(&ids, InstanceState::Stopping), 300);
-    let calls = world.calls(Action::CreateTags);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Stopping), 300);
+    let calls = world.calls(ApiAction::CreateTags);
     assert!(calls <= 60, "{calls}");
 
     world.ec2.advance(2.hours());
     let pass = world.pass().await;
-    assert_eq!(world.calls(Action::StopInstances), 3, "they are stopped");
+    assert_eq!(world.calls(ApiAction::StopInstances), 3, "they are stopped");
     assert_eq!(pass.failures(), 300, "and that still can't be remembered");
 }
 
@@ -223,8 +223,8 @@ async fn an_override_that_cannot_be_placed_changes_nothing() {
     .await
     .unwrap();
     assert_eq!(done.failures(), 1);
-    assert_eq!(world.count(&laden, InstanceState::Running), 1);
-    assert_eq!(world.count(&good, InstanceState::Stopping), 1);
+    assert_eq!(world.count(&laden, Ec2InstanceState::Running), 1);
+    assert_eq!(world.count(&good, Ec2InstanceState::Stopping), 1);
     let override_ = world.ec2.tag(&good[0], "curfew:override").unwrap();
     assert_eq!(
         override_,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
-use curfew_model::{Action, Bucket, Fault, InstanceState, Launch, Symptom, Throttling};
+use curfew_model::{ApiAction, Ec2InstanceState, Fault, Launch, Symptom, Throttling, TokenBucket};
 use tokio::time::Instant;
 
 use super::world::{EVENING, MORNING, World, failed, names};
@@ -22,9 +22,9 @@ async fn nobody_is_throttled_who_keeps_ec2s_pace() {
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 2_000);
     for action in [
-        Action::DescribeInstances,
-        Action::StopInstances,
-        Action::CreateTags,
+        ApiAction::DescribeInstances,
+        ApiAction::StopInstances,
+        ApiAction::CreateTags,
     ] {
         assert_eq!(world.refused(action), 0, "{action}");
     }
@@ -40,7 +40,7 @@ async fn starts_are_paced_by_calls_and_by_instances() {
     world.launch(1_200, Launch::stopped);
     let began = Instant::now();
     assert_eq!(world.pass().await.failures(), 0);
-    assert_eq!(world.refused(Action::StartInstances), 0);
+    assert_eq!(world.refused(ApiAction::StartInstances), 0);
     let took = began.elapsed().as_secs_f64();
     assert!((99.0..103.0).contains(&took), "{took}");
 }
@@ -49,8 +49,8 @@ async fn starts_are_paced_by_calls_and_by_instances() {
 async fn buckets_that_others_have_emptied_are_waited_for() {
     let world = World::at(EVENING).await;
     let figures = Throttling::published()
-        .requests(Action::StopInstances, Bucket::new(2, 1))
-        .resources(Action::StopInstances, Bucket::new(60, 10));
+        .requests(ApiAction::StopInstances, TokenBucket::new(2, 1))
+        .resources(ApiAction::StopInstances, TokenBucket::new(60, 10));
     world.ec2.throttle(figures);
     let ids = world.launch(400, |plain| plain);
     assert_eq!(world.pass().await.failures(), 0);
@@ -71,7 +71,7 @@ async fn a_deadline_takes_what_the_pace_allows_and_names_the_rest() {
         .filter(|outcome| matches!(outcome.result, StepResult::OutOfTime));
     let left = left.count();
     assert_eq!(pass.failures(), left);
-    let stopped = 1_250 - world.count(&ids, InstanceState::Running);
+    let stopped = 1_250 - world.count(&ids, Ec2InstanceState::Running);
     assert_eq!(stopped + left, 1_250);
     assert_eq!(
         world.remembered(&ids),
@@ -79,7 +79,7 @@ async fn a_deadline_takes_what_the_pace_allows_and_names_the_rest() {
         "nothing is done unremembered"
     );
     assert!((1_100..=1_140).contains(&stopped), "{stopped}");
-    assert_eq!(world.refused(Action::StopInstances), 0);
+    assert_eq!(world.refused(ApiAction::StopInstances), 0);
 
     // What is left is done by later passes, and by them alone.
     let mut passes = 1;
@@ -95,7 +95,7 @@ async fn throttled_until_the_deadline_is_reported_as_throttled() {
     let world = World::at(EVENING).await;
     let ids = world.launch(10, |plain| plain);
     world.ec2.fault(Fault::error(
-        Action::StopInstances,
+        ApiAction::StopInstances,
         503,
         "RequestLimitExceeded",
     ));
@@ -109,7 +109,7 @@ async fn throttled_until_the_deadline_is_reported_as_throttled() {
 async fn what_hangs_after_being_throttled_is_reported_as_throttled() {
     let world = World::at(EVENING).await;
     let ids = world.launch(10, |plain| plain);
-    let stop = Action::StopInstances;
+    let stop = ApiAction::StopInstances;
     world
         .ec2
         .fault(Fault::error(stop, 503, "RequestLimitExceeded").times(3));
@@ -122,7 +122,7 @@ async fn what_hangs_after_being_throttled_is_reported_as_throttled() {
 async fn what_hangs_is_given_up_in_time_and_everything_else_is_remembered() {
     let world = World::at(EVENING).await;
     let ids = world.launch(300, |plain| plain);
-    let hanging = Fault::on(Action::StopInstances, Symptom::Hang)
+    let hanging = Fault::on(ApiAction::StopInstances, Symptom::Hang)
         .after(1)
         .times(1);
     world.ec2.fault(hanging);
@@ -131,7 +131,7 @@ async fn what_hangs_is_given_up_in_time_and_everything_else_is_remembered() {
     assert!(began.elapsed() <= Duration::from_millis(9_500));
     assert_eq!(failed(&pass, CloudErrorKind::Unreachable).len(), 100);
     assert_eq!(world.remembered(&ids), 200);
-    assert_eq!(world.count(&ids, InstanceState::Running), 100);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Running), 100);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,9 +139,9 @@ async fn what_ec2_accepts_at_the_last_moment_is_remembered_after_the_deadline() 
     let world = World::at(EVENING).await;
     let ids = world.launch(1_000, |plain| plain);
     let slow = Symptom::Latency(Duration::from_millis(1_400));
-    world.ec2.fault(Fault::on(Action::StopInstances, slow));
+    world.ec2.fault(Fault::on(ApiAction::StopInstances, slow));
     let pass = world.pass_until(within(2)).await;
-    let stopped = 1_000 - world.count(&ids, InstanceState::Running);
+    let stopped = 1_000 - world.count(&ids, Ec2InstanceState::Running);
     assert_eq!(world.remembered(&ids), stopped);
     assert_eq!(pass.failures(), 1_000 - stopped);
     assert_eq!(stopped, 800, "two rounds of four calls");
@@ -157,12 +157,12 @@ async fn a_plan_is_carried_on_until_its_next_edge_and_no_further() {
     let began = Instant::now();
     let pass = world.pass().await;
     assert!(began.elapsed() <= Duration::from_secs(48));
-    let left = world.count(&ids, InstanceState::Stopped);
+    let left = world.count(&ids, Ec2InstanceState::Stopped);
     assert!((100..=120).contains(&left), "{left}");
     assert_eq!(pass.failures(), left);
     world.ec2.advance(jiff::SignedDuration::from_secs(3));
     let next = world.pass().await;
     assert_eq!(next.failures(), 0);
-    assert_ne!(world.count(&dawn, InstanceState::Running), 1);
+    assert_ne!(world.count(&dawn, Ec2InstanceState::Running), 1);
     assert_eq!(world.remembered(&ids), 1_200);
 }

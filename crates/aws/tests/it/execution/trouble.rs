@@ -1,7 +1,7 @@
 //! When going on is pointless.
 
 use curfew_aws::error::CloudErrorKind;
-use curfew_model::{Action, Fault, InstanceState, Symptom};
+use curfew_model::{ApiAction, Ec2InstanceState, Fault, Symptom};
 
 use super::world::{EVENING, World, failed};
 
@@ -9,12 +9,12 @@ use super::world::{EVENING, World, failed};
 async fn credentials_that_run_out_meanwhile_end_the_pass_and_not_by_a_call_each() {
     let world = World::at(EVENING).await;
     let ids = world.launch(2_000, |plain| plain);
-    let expired = Fault::error(Action::StopInstances, 400, "ExpiredToken");
+    let expired = Fault::error(ApiAction::StopInstances, 400, "ExpiredToken");
     world.ec2.fault(expired.after(5));
     let pass = world.pass().await;
-    assert_eq!(world.count(&ids, InstanceState::Running), 1_500);
+    assert_eq!(world.count(&ids, Ec2InstanceState::Running), 1_500);
     assert_eq!(failed(&pass, CloudErrorKind::Expired).len(), 1_500);
-    let calls = world.calls(Action::StopInstances);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(calls <= 5 + 4, "{calls}");
 }
 
@@ -24,10 +24,10 @@ async fn an_endpoint_that_is_gone_is_not_called_for_every_batch() {
     let ids = world.launch(2_000, |plain| plain);
     world
         .ec2
-        .fault(Fault::on(Action::StopInstances, Symptom::Reset));
+        .fault(Fault::on(ApiAction::StopInstances, Symptom::Reset));
     let pass = world.pass().await;
     assert_eq!(failed(&pass, CloudErrorKind::Unreachable).len(), ids.len());
-    let calls = world.calls(Action::StopInstances);
+    let calls = world.calls(ApiAction::StopInstances);
     assert!(calls <= 3 * (3 + 4), "three tries each: {calls}");
 }
 
@@ -35,9 +35,9 @@ async fn an_endpoint_that_is_gone_is_not_called_for_every_batch() {
 async fn one_lost_connection_is_one_more_call() {
     let world = World::at(EVENING).await;
     let ids = world.launch(500, |plain| plain);
-    let reset = Fault::on(Action::StopInstances, Symptom::Reset).times(1);
+    let reset = Fault::on(ApiAction::StopInstances, Symptom::Reset).times(1);
     world.ec2.fault(reset);
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 500);
-    assert_eq!(world.calls(Action::StopInstances), 6);
+    assert_eq!(world.calls(ApiAction::StopInstances), 6);
 }

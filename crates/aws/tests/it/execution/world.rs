@@ -12,7 +12,8 @@ use curfew_aws::pass::{Pass, PassTrigger, pass};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{
-    Action, Call, InstanceId, InstanceState, Launch, Model, Outcome, TimeSource, direct,
+    ApiAction, Ec2InstanceId, Ec2InstanceState, Launch, Model, RecordedCall, RecordedOutcome,
+    TimeSource, direct,
 };
 use jiff::SignedDuration;
 use tokio::time::Instant;
@@ -64,7 +65,7 @@ impl World {
         &self,
         count: usize,
         dressed: impl Fn(Launch) -> Launch,
-    ) -> Vec<InstanceId> {
+    ) -> Vec<Ec2InstanceId> {
         let launched_at = "2026-11-02T15:00:00Z".parse().unwrap();
         let one = |_| {
             let number = self.names.fetch_add(1, Ordering::Relaxed);
@@ -104,23 +105,23 @@ impl World {
         Clock::telling(move || start + SignedDuration::try_from(begun.elapsed()).unwrap())
     }
 
-    pub(crate) fn calls(&self, action: Action) -> usize {
+    pub(crate) fn calls(&self, action: ApiAction) -> usize {
         self.ec2.calls_of(action).len()
     }
 
-    pub(crate) fn refused(&self, action: Action) -> usize {
-        let refused = |call: &&Call| matches!(call.outcome, Outcome::Refused(_));
+    pub(crate) fn refused(&self, action: ApiAction) -> usize {
+        let refused = |call: &&RecordedCall| matches!(call.outcome, RecordedOutcome::Refused(_));
         self.ec2.calls_of(action).iter().filter(refused).count()
     }
 
-    pub(crate) fn count(&self, ids: &[InstanceId], state: InstanceState) -> usize {
-        let alike = |id: &&InstanceId| self.ec2.state(id) == state;
+    pub(crate) fn count(&self, ids: &[Ec2InstanceId], state: Ec2InstanceState) -> usize {
+        let alike = |id: &&Ec2InstanceId| self.ec2.state(id) == state;
         ids.iter().filter(alike).count()
     }
 
     /// How many of these remember something else than at first.
-    pub(crate) fn remembered(&self, ids: &[InstanceId]) -> usize {
-        let has = |id: &&InstanceId| {
+    pub(crate) fn remembered(&self, ids: &[Ec2InstanceId]) -> usize {
+        let has = |id: &&Ec2InstanceId| {
             self.ec2
                 .tag(id, "curfew:last")
                 .is_some_and(|tag| tag != MEMORY)
@@ -140,6 +141,6 @@ pub(crate) fn failed(pass: &Pass, kind: CloudErrorKind) -> BTreeSet<String> {
         .collect()
 }
 
-pub(crate) fn names(ids: &[InstanceId]) -> BTreeSet<String> {
+pub(crate) fn names(ids: &[Ec2InstanceId]) -> BTreeSet<String> {
     ids.iter().map(ToString::to_string).collect()
 }

@@ -2,7 +2,7 @@
 
 use aws_smithy_types::retry::RetryConfig;
 use curfew_aws::fleet::Fleet;
-use curfew_model::{Action, Fault, InstanceState, Launch, Model, Symptom, serve};
+use curfew_model::{ApiAction, Ec2InstanceState, Fault, Launch, Model, Symptom, serve};
 use insta::assert_snapshot;
 use tokio::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use super::setting::{Setting, connection};
 async fn a_throttled_call_is_repeated_and_one_that_stays_throttled_is_left_for_the_next_pass() {
     let setting = Setting::new().await;
     let web = setting.launch(Launch::new("web"));
-    let throttled = || Fault::error(Action::StopInstances, 503, "RequestLimitExceeded");
+    let throttled = || Fault::error(ApiAction::StopInstances, 503, "RequestLimitExceeded");
     setting.ec2.fault(throttled());
     assert_eq!(setting.pass().await.failures(), 1);
-    assert_eq!(setting.ec2.state(&web), InstanceState::Running);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Running);
     assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` was throttled: The model was told to answer this hint="wait a moment; Curfew goes on at the next pass""#);
 
     setting.ec2.clear_faults();
@@ -36,16 +36,16 @@ async fn a_failing_service_is_asked_three_times_and_again_by_the_next_pass() {
     let web = setting.launch(Launch::new("web"));
     setting
         .ec2
-        .fault(Fault::error(Action::DescribeInstances, 503, "Unavailable").times(3));
+        .fault(Fault::error(ApiAction::DescribeInstances, 503, "Unavailable").times(3));
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` failed inside AWS: The model was told to answer this
     hint: try again later; the AWS Health Dashboard tells of wider trouble
     ");
-    assert_eq!(setting.ec2.calls_of(Action::DescribeInstances).len(), 3);
+    assert_eq!(setting.ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
 
     setting
         .ec2
-        .fault(Fault::error(Action::StopInstances, 500, "InternalError").times(3));
+        .fault(Fault::error(ApiAction::StopInstances, 500, "InternalError").times(3));
     assert_eq!(setting.pass().await.failures(), 1);
     assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` failed inside AWS: The model was told to answer this hint="try again later; the AWS Health Dashboard tells of wider trouble""#);
     setting.next_pass().await;
@@ -58,7 +58,7 @@ async fn a_call_that_is_not_answered_in_time_is_given_up_and_made_again() {
     let setting = Setting::new().await;
     let web = setting.launch(Launch::new("web"));
     let hanging = |action, times| Fault::on(action, Symptom::Hang).times(times);
-    setting.ec2.fault(hanging(Action::DescribeInstances, 1));
+    setting.ec2.fault(hanging(ApiAction::DescribeInstances, 1));
     let begun = Instant::now();
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` got no answer: nothing within 10 s
@@ -70,7 +70,7 @@ async fn a_call_that_is_not_answered_in_time_is_given_up_and_made_again() {
         "{waited:?}"
     );
 
-    setting.ec2.fault(hanging(Action::StopInstances, 3));
+    setting.ec2.fault(hanging(ApiAction::StopInstances, 3));
     assert_eq!(setting.pass().await.failures(), 1);
     assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` got no answer: operation attempt timeout (single attempt) occurred after 15s hint="check the endpoint, the region's name and the network; Curfew tries again at the next pass""#);
     setting.next_pass().await;
@@ -87,18 +87,20 @@ async fn an_answer_that_breaks_off_is_asked_for_again_also_when_the_call_was_car
     let truncated = |action| Fault::on(action, Symptom::Truncated);
     setting
         .ec2
-        .fault(truncated(Action::DescribeInstances).times(3));
+        .fault(truncated(ApiAction::DescribeInstances).times(3));
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` got no answer: the answer breaks off
     hint: check the endpoint, the region's name and the network; Curfew tries again at the next pass
     ");
 
-    setting.ec2.fault(truncated(Action::StopInstances).times(3));
+    setting
+        .ec2
+        .fault(truncated(ApiAction::StopInstances).times(3));
     assert_eq!(setting.pass().await.failures(), 1);
     assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` got no answer: the answer breaks off hint="check the endpoint, the region's name and the network; Curfew tries again at the next pass""#);
     assert_eq!(
         setting.ec2.state(&web),
-        InstanceState::Stopping,
+        Ec2InstanceState::Stopping,
         "it was carried out"
     );
     setting.next_pass().await;
@@ -114,7 +116,7 @@ async fn a_connection_that_is_reset_is_made_anew() {
     let web = setting.launch(Launch::new("web"));
     setting
         .ec2
-        .fault(Fault::on(Action::DescribeInstances, Symptom::Reset).times(3));
+        .fault(Fault::on(ApiAction::DescribeInstances, Symptom::Reset).times(3));
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` got no answer: Connection reset by peer (os error 104)
     hint: check the endpoint, the region's name and the network; Curfew tries again at the next pass
@@ -122,10 +124,10 @@ async fn a_connection_that_is_reset_is_made_anew() {
 
     setting
         .ec2
-        .fault(Fault::on(Action::StopInstances, Symptom::ResetAfter).times(1));
+        .fault(Fault::on(ApiAction::StopInstances, Symptom::ResetAfter).times(1));
     setting
         .ec2
-        .fault(Fault::on(Action::CreateTags, Symptom::Reset).times(2));
+        .fault(Fault::on(ApiAction::CreateTags, Symptom::Reset).times(2));
     assert_eq!(setting.pass().await.failures(), 0);
     assert_eq!(setting.logged(), "");
     assert!(setting.is_stopped(&web));

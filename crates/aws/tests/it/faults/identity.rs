@@ -8,7 +8,8 @@ use curfew_aws::pass::{PassTrigger, pass};
 use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::state_tags::{Actor, LAST_TAG};
 use curfew_model::{
-    Action, ClockCheck, CredentialFault, Denial, InstanceState, Launch, Model, TimeSource, direct,
+    ApiAction, ClockCheck, CredentialFault, Denial, Ec2InstanceState, Launch, Model, TimeSource,
+    direct,
 };
 use insta::assert_snapshot;
 use jiff::{SignedDuration, ToSpan};
@@ -22,14 +23,14 @@ async fn a_denied_action_is_named_and_works_once_it_is_granted() {
     let database = setting.launch(Launch::new("database").tag("tier", "database"));
     setting
         .ec2
-        .deny(Denial::of(Action::StopInstances).if_tagged("tier", "data*"));
+        .deny(Denial::of(ApiAction::StopInstances).if_tagged("tier", "data*"));
     assert_eq!(setting.pass().await.failures(), 1);
     assert!(
         setting.is_stopped(&web),
         "a denial for one does not keep the others running"
     );
     assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-006c45d188009454f name="database" action=stop cause=schedule office error=`ec2:StopInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:StopInstances on resource: arn:aws:ec2:eu-west-3:…:instance/i-006c45d188009454f because no identity-based policy allows the ec2:StopInstances action hint="grant this action to the role or user; docs/iam.md lists what Curfew needs and why""#);
-    setting.ec2.deny(Denial::of(Action::DescribeInstances));
+    setting.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
     hint: grant this action to the role or user; docs/iam.md lists what Curfew needs and why
@@ -104,7 +105,7 @@ async fn a_clock_ten_minutes_off_is_put_right_for_aws_and_told() {
     let (setting, clock) = beside_a_clock_off_by(SignedDuration::from_mins(-10)).await;
     let web = setting.launch(Launch::new("web"));
     setting.pass().await;
-    assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Stopping);
     assert_eq!(clock.now(), setting.ec2.now());
     assert_snapshot!(setting.logged(), @r#" WARN this machine's clock is slow seconds=600 hint="set the clock, for example with `timedatectl set-ntp true`; meanwhile Curfew goes by AWS's time""#);
 }
@@ -143,5 +144,5 @@ async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_ed
     // A pass from a machine with the right time.
     setting.ec2.advance(5.minutes());
     setting.pass().await;
-    assert_eq!(setting.ec2.state(&web), InstanceState::Stopping);
+    assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Stopping);
 }

@@ -2,7 +2,7 @@
 
 use curfew_aws::execute::StepResult;
 use curfew_core::state_tags::LAST_TAG;
-use curfew_model::{Action, Fault, InstanceState, Launch, StateReason, Symptom};
+use curfew_model::{ApiAction, Ec2InstanceState, Ec2StateReason, Fault, Launch, Symptom};
 use insta::assert_snapshot;
 use jiff::ToSpan;
 use tokio::time::Duration;
@@ -20,7 +20,7 @@ async fn one_bad_id_in_a_hundred_fails_alone() {
     let slow = Symptom::Latency(Duration::from_secs(2));
     setting
         .ec2
-        .fault(Fault::on(Action::DescribeInstances, slow).times(1));
+        .fault(Fault::on(ApiAction::DescribeInstances, slow).times(1));
     let terminate = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         setting.ec2.terminate(&gone).unwrap();
@@ -32,9 +32,9 @@ async fn one_bad_id_in_a_hundred_fails_alone() {
     assert!(
         others
             .iter()
-            .all(|id| setting.ec2.state(id) == InstanceState::Stopping)
+            .all(|id| setting.ec2.state(id) == Ec2InstanceState::Stopping)
     );
-    let calls = setting.ec2.calls_of(Action::StopInstances).len();
+    let calls = setting.ec2.calls_of(ApiAction::StopInstances).len();
     assert!(calls <= 1 + 2 * 7, "halved seven times at most: {calls}");
     setting.assert_settled().await;
 }
@@ -56,14 +56,14 @@ async fn a_lack_of_capacity_keeps_back_only_those_that_need_it() {
     setting.ec2.set_capacity("p5.48xlarge", "eu-west-3a", 0);
     setting.ec2.set_now("2026-11-24T07:00:05Z".parse().unwrap());
     assert_eq!(setting.pass().await.failures(), 1);
-    assert_eq!(setting.ec2.state(&small), InstanceState::Pending);
+    assert_eq!(setting.ec2.state(&small), Ec2InstanceState::Pending);
     assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-006c45d188009454f name="big" action=start cause=schedule office error=`ec2:StartInstances` found no capacity: We currently do not have sufficient p5.48xlarge capacity in the Availability Zone you requested (eu-west-3a). Our system will be working on provisioning additional capacity hint="AWS has no room now; Curfew tries again at each pass""#);
 
     // There was room when EC2 accepted the start, and none when it came to it.
     setting.ec2.clear_capacity("p5.48xlarge", "eu-west-3a");
     setting
         .ec2
-        .fail_next_start(&big, StateReason::no_capacity());
+        .fail_next_start(&big, Ec2StateReason::no_capacity());
     setting.ec2.advance(20.minutes());
     assert_eq!(setting.pass().await.failures(), 0);
     setting.ec2.advance(20.minutes());
@@ -73,7 +73,7 @@ async fn a_lack_of_capacity_keeps_back_only_those_that_need_it() {
     assert_snapshot!(step.step.note.as_deref().unwrap(), @"an earlier start did not lead to running: Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy the launch request");
     setting.ec2.advance(5.minutes());
     setting.pass().await;
-    assert_eq!(setting.ec2.state(&big), InstanceState::Running);
+    assert_eq!(setting.ec2.state(&big), Ec2InstanceState::Running);
     assert_eq!(
         setting.ec2.tag(&big, LAST_TAG).unwrap(),
         "2026-11-24T07:00:00Z start schedule office"
@@ -96,7 +96,7 @@ async fn an_instance_without_room_for_a_tag_is_left_alone_and_told_of_until_ther
     assert_eq!(done.failures(), 0);
     assert_snapshot!(done.plan.skipped[0].detail, @"it has 50 tags, so that nothing can be remembered on it, and its schedule is not enforced; remove one to make room for `curfew:last`");
     assert!(setting.is_stopped(&web));
-    assert_eq!(setting.ec2.state(&full), InstanceState::Running);
+    assert_eq!(setting.ec2.state(&full), Ec2InstanceState::Running);
 
     setting.ec2.remove_tag(&full, "tag-0");
     setting.next_pass().await;

@@ -13,7 +13,7 @@ use curfew_aws::pass::{Pass, PassTrigger, pass};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::LAST_TAG;
-use curfew_model::{InstanceId, InstanceState, Launch, Model, TimeSource, direct};
+use curfew_model::{Ec2InstanceId, Ec2InstanceState, Launch, Model, TimeSource, direct};
 use jiff::ToSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -111,7 +111,7 @@ impl Setting {
     }
 
     /// An instance that office hours stop at 20:00 in Paris, and that a pass has seen before.
-    pub(crate) fn launch(&self, launch: Launch) -> InstanceId {
+    pub(crate) fn launch(&self, launch: Launch) -> Ec2InstanceId {
         let id = self.ec2.launch(
             launch
                 .tag("Schedule", "office")
@@ -125,9 +125,9 @@ impl Setting {
         id
     }
 
-    pub(crate) fn is_stopped(&self, id: &InstanceId) -> bool {
+    pub(crate) fn is_stopped(&self, id: &Ec2InstanceId) -> bool {
         self.ec2.advance(1.minute());
-        self.ec2.state(id) == InstanceState::Stopped
+        self.ec2.state(id) == Ec2InstanceState::Stopped
             && self
                 .ec2
                 .tag(id, LAST_TAG)

@@ -1,6 +1,6 @@
 //! What can happen to a fleet: time, triggers, people, requests, and everything that goes wrong between Curfew and EC2.
 
-use curfew_model::{Action, ApiError, CredentialFault, Symptom};
+use curfew_model::{ApiAction, ApiError, CredentialFault, Symptom};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -37,7 +37,7 @@ pub(crate) struct Pass {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
-    pub(crate) action: Action,
+    pub(crate) action: ApiAction,
     pub(crate) symptom: Symptom,
     /// After so many calls that go well.
     pub(crate) after: u32,
@@ -70,9 +70,9 @@ pub(crate) enum Wish {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    Denied(Action),
+    Denied(ApiAction),
     /// For the instances of one schedule only.
-    DeniedFor(Action, usize),
+    DeniedFor(ApiAction, usize),
     Credentials(CredentialFault),
     NoCapacity,
     /// Curfew's clock is so many minutes fast.
@@ -121,12 +121,12 @@ fn pass() -> impl Strategy<Value = Pass> {
 
 fn fault() -> impl Strategy<Value = Fault> {
     let actions = [
-        Action::DescribeInstances,
-        Action::DescribeSpotInstanceRequests,
-        Action::StartInstances,
-        Action::StopInstances,
-        Action::CreateTags,
-        Action::DeleteTags,
+        ApiAction::DescribeInstances,
+        ApiAction::DescribeSpotInstanceRequests,
+        ApiAction::StartInstances,
+        ApiAction::StopInstances,
+        ApiAction::CreateTags,
+        ApiAction::DeleteTags,
     ];
     let error = |status, code| Symptom::Error(ApiError::with_status(status, code, "As told."));
     let symptom = select(vec![
@@ -176,11 +176,11 @@ fn wish() -> impl Strategy<Value = Wish> {
 fn trouble() -> impl Strategy<Value = Trouble> {
     let denied = || {
         select(vec![
-            Action::DescribeInstances,
-            Action::StartInstances,
-            Action::StopInstances,
-            Action::CreateTags,
-            Action::DeleteTags,
+            ApiAction::DescribeInstances,
+            ApiAction::StartInstances,
+            ApiAction::StopInstances,
+            ApiAction::CreateTags,
+            ApiAction::DeleteTags,
         ])
     };
     let credentials = select(vec![

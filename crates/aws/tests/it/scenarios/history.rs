@@ -12,7 +12,8 @@ use curfew_core::skip::Skip;
 use curfew_core::state_tags::{Actor, LAST_TAG};
 use curfew_core::step::{Step, StepAction};
 use curfew_model::{
-    Action, Denial, Fault, InstanceId, InstanceState, Launch, SpotKind, StateReason, Symptom,
+    ApiAction, Denial, Ec2InstanceId, Ec2InstanceState, Ec2StateReason, Fault, Launch, SpotKind,
+    Symptom,
 };
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use proptest::prelude::*;
@@ -90,14 +91,14 @@ async fn live(start: i64, running: [bool; MANAGED], events: &[Event]) {
 
 struct History {
     world: World,
-    ids: Vec<InstanceId>,
+    ids: Vec<Ec2InstanceId>,
     promises: Promises,
 }
 
 impl History {
     async fn begin(now: Timestamp, running: [bool; MANAGED]) -> Self {
         let world = World::new(SCHEDULES, now).await;
-        let ids: Vec<InstanceId> = FLEET
+        let ids: Vec<Ec2InstanceId> = FLEET
             .iter()
             .enumerate()
             .map(|(place, tag)| {
@@ -125,7 +126,7 @@ impl History {
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Mended => self.mend(),
             Event::NextStartFallsBack(which) => {
-                let reason = StateReason::kms_key();
+                let reason = Ec2StateReason::kms_key();
                 self.world.ec2.fail_next_start(&self.ids[*which], reason);
             }
         }
@@ -136,7 +137,7 @@ impl History {
         let known = self.world.ec2.transitions().len();
         self.world.ec2.set_now(then);
         for transition in &self.world.ec2.transitions()[known..] {
-            let fell_back = (Some(InstanceState::Pending), InstanceState::Stopped);
+            let fell_back = (Some(Ec2InstanceState::Pending), Ec2InstanceState::Stopped);
             if (transition.from, transition.to) == fell_back {
                 self.promises.excuse(&transition.instance);
             }
@@ -172,7 +173,7 @@ impl History {
             let late = Symptom::Latency(Duration::from_secs(2));
             self.world
                 .ec2
-                .fault(Fault::on(Action::DescribeInstances, late).times(1));
+                .fault(Fault::on(ApiAction::DescribeInstances, late).times(1));
             self.promises.nothing_is_wished(&self.ids[which]);
             self.promises.excuse(&self.ids[which]);
             self.promises.look_away(&self.ids[which]);
@@ -370,7 +371,7 @@ impl History {
         plan.steps.is_empty() && !plan.skipped.iter().any(waits)
     }
 
-    fn state(&self, id: &InstanceId) -> Option<InstanceState> {
+    fn state(&self, id: &Ec2InstanceId) -> Option<Ec2InstanceState> {
         let instances = self.world.ec2.instances();
         instances
             .iter()
@@ -381,7 +382,7 @@ impl History {
 
 /// What there was before a pass.
 pub(crate) struct Before {
-    pub(crate) instances: BTreeMap<InstanceId, curfew_model::Instance>,
+    pub(crate) instances: BTreeMap<Ec2InstanceId, curfew_model::Ec2Instance>,
     pub(crate) transitions: usize,
 }
 

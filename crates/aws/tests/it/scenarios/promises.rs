@@ -11,7 +11,9 @@ use curfew_core::state_tags::{
     Cause, LAST_TAG, LastApplied, Override, REQUEST_TAG, RecordedRequest, override_in_force,
 };
 use curfew_core::timetable::{Action, Desired};
-use curfew_model::{AUTO_SCALING_TAG, Instance, InstanceId, InstanceState, RootDevice, SpotKind};
+use curfew_model::{
+    AUTO_SCALING_TAG, Ec2Instance, Ec2InstanceId, Ec2InstanceState, RootDeviceType, SpotKind,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::{Before, FLEET, MANAGED};
@@ -21,13 +23,13 @@ use super::world::World;
 #[derive(Default)]
 pub(crate) struct Promises {
     /// What a person last did by hand, after all edges were applied: it must stay until then.
-    wishes: BTreeMap<InstanceId, Option<Timestamp>>,
+    wishes: BTreeMap<Ec2InstanceId, Option<Timestamp>>,
     /// Each edge that led to an action, and whether the action or its memory came to nothing.
-    acted: BTreeMap<(InstanceId, Timestamp, Action), Came>,
+    acted: BTreeMap<(Ec2InstanceId, Timestamp, Action), Came>,
     /// Changed by a user during the pass: the expected result is undefined.
-    away: BTreeSet<InstanceId>,
+    away: BTreeSet<Ec2InstanceId>,
     /// Asked something of: that, and nothing else, is done about it in this pass.
-    asked: Option<InstanceId>,
+    asked: Option<Ec2InstanceId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ enum Came {
 
 impl Promises {
     /// The actions of this instance's edges came to nothing: they may be tried again.
-    pub(crate) fn excuse(&mut self, id: &InstanceId) {
+    pub(crate) fn excuse(&mut self, id: &Ec2InstanceId) {
         for ((acted, ..), came) in &mut self.acted {
             if acted == id {
                 *came = Came::ToNothing;
@@ -46,25 +48,30 @@ impl Promises {
         }
     }
 
-    pub(crate) fn look_away(&mut self, id: &InstanceId) {
+    pub(crate) fn look_away(&mut self, id: &Ec2InstanceId) {
         self.away.insert(id.clone());
     }
 
-    pub(crate) fn asked_for(&mut self, id: &InstanceId) {
+    pub(crate) fn asked_for(&mut self, id: &Ec2InstanceId) {
         self.asked = Some(id.clone());
     }
 
-    pub(crate) fn nothing_is_wished(&mut self, id: &InstanceId) {
+    pub(crate) fn nothing_is_wished(&mut self, id: &Ec2InstanceId) {
         self.wishes.remove(id);
     }
 
     /// Its memory is gone, or another schedule's.
-    pub(crate) fn begin_anew(&mut self, id: &InstanceId) {
+    pub(crate) fn begin_anew(&mut self, id: &Ec2InstanceId) {
         self.acted.retain(|(acted, ..), _| acted != id);
     }
 
     /// A person's change counts as a wish if everything due was done before it, as `plan` says.
-    pub(crate) fn somebody_changed(&mut self, world: &World, id: &InstanceId, plan: Option<&Plan>) {
+    pub(crate) fn somebody_changed(
+        &mut self,
+        world: &World,
+        id: &Ec2InstanceId,
+        plan: Option<&Plan>,
+    ) {
         let skip = plan.and_then(|plan| skip_of(plan, id));
         let all_was_done = skip.is_some_and(|skip| {
             ["as_desired", "left_alone", "nothing_due", "too_late"].contains(&code(skip).as_str())
@@ -96,8 +103,8 @@ impl Promises {
         for transition in &transitions[before.transitions..] {
             let id = &transition.instance;
             let action = match (transition.from, transition.to) {
-                (Some(InstanceState::Stopped), InstanceState::Pending) => Action::Start,
-                (_, InstanceState::Stopping) => Action::Stop,
+                (Some(Ec2InstanceState::Stopped), Ec2InstanceState::Pending) => Action::Start,
+                (_, Ec2InstanceState::Stopping) => Action::Stop,
                 _ => continue,
             };
             if self.away.contains(id) {
@@ -109,7 +116,7 @@ impl Promises {
         }
         if let Some(pass) = pass {
             let unasked =
-                |id: &&InstanceId| !self.away.contains(*id) && self.asked.as_ref() != Some(id);
+                |id: &&Ec2InstanceId| !self.away.contains(*id) && self.asked.as_ref() != Some(id);
             let managed = before.instances.iter().filter(|(_, one)| is_managed(one));
             for id in managed.map(|(id, _)| id).filter(unasked) {
                 assert_applied_or_reported(world, pass, id);
@@ -124,7 +131,7 @@ impl Promises {
         world: &World,
         before: &Before,
         pass: &Pass,
-        id: &InstanceId,
+        id: &Ec2InstanceId,
         action: Action,
         triggered_for: Option<&ScheduleName>,
     ) {
@@ -170,7 +177,7 @@ impl Promises {
 }
 
 /// When everything is mended and at rest: as its override wants it, or its schedule where that is enforced.
-pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
+pub(crate) fn assert_as_wanted(world: &World, id: &Ec2InstanceId) {
     let instance = world.ec2.instance(id);
     if !is_managed(&instance) {
         return;
@@ -192,15 +199,15 @@ pub(crate) fn assert_as_wanted(world: &World, id: &InstanceId) {
         (None, Enforcement::OncePerEdge) => Desired::Unmanaged,
     };
     match wanted {
-        Desired::Running => assert_eq!(instance.state, InstanceState::Running, "{instance:#?}"),
-        Desired::Stopped => assert_eq!(instance.state, InstanceState::Stopped, "{instance:#?}"),
+        Desired::Running => assert_eq!(instance.state, Ec2InstanceState::Running, "{instance:#?}"),
+        Desired::Stopped => assert_eq!(instance.state, Ec2InstanceState::Stopped, "{instance:#?}"),
         Desired::Unmanaged => {}
     }
 }
 
 /// No call that changes anything names an instance that no schedule manages, or that must never be touched.
 /// What another tool manages is touched only by its name: by a request for it, or by an override that holds it.
-fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option<&InstanceId>) {
+fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option<&Ec2InstanceId>) {
     for call in world.ec2.calls() {
         let Some(request) = &call.request else {
             continue;
@@ -210,7 +217,7 @@ fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option
         }
         for id in call.ids() {
             let instance = before.instances.get(id.as_str());
-            let is_named = |instance: &Instance| {
+            let is_named = |instance: &Ec2Instance| {
                 let id = &instance.id;
                 asked == Some(id) || override_(world, id).is_some() || has_open_request(instance)
             };
@@ -224,12 +231,12 @@ fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option
 }
 
 /// Told apart from Curfew's own judgement: by the tags that this fleet knows.
-fn is_managed(instance: &Instance) -> bool {
+fn is_managed(instance: &Ec2Instance) -> bool {
     may_be_managed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
 }
 
 /// Whether a person's request is in its tags that is not recorded as done.
-fn has_open_request(instance: &Instance) -> bool {
+fn has_open_request(instance: &Ec2Instance) -> bool {
     let tag = |key| instance.tags.get(key).map(String::as_str);
     let request = tag(REQUEST_TAG).and_then(|tag| tag.parse::<RecordedRequest>().ok());
     let last = tag(LAST_TAG).and_then(|tag| tag.parse::<LastApplied>().ok());
@@ -237,26 +244,26 @@ fn has_open_request(instance: &Instance) -> bool {
 }
 
 /// Whether a schedule would manage it if a group did not own it.
-fn is_owned(instance: &Instance) -> bool {
+fn is_owned(instance: &Ec2Instance) -> bool {
     may_be_managed(instance) && instance.tags.contains_key(AUTO_SCALING_TAG)
 }
 
-fn may_be_managed(instance: &Instance) -> bool {
+fn may_be_managed(instance: &Ec2Instance) -> bool {
     let tag = instance.tags.get("Schedule").map_or("", String::as_str);
     FLEET[..MANAGED].contains(&tag)
-        && instance.root == RootDevice::Ebs
+        && instance.root == RootDeviceType::Ebs
         && instance
             .spot
             .as_ref()
             .is_none_or(|spot| spot.kind == SpotKind::Persistent)
         && !matches!(
             instance.state,
-            InstanceState::ShuttingDown | InstanceState::Terminated
+            Ec2InstanceState::ShuttingDown | Ec2InstanceState::Terminated
         )
 }
 
 /// Every edge that is due was applied, or the pass says why not.
-fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
+fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     let seen = pass
         .instances
         .iter()
@@ -273,8 +280,8 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
     let own = seen.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
     let remembered = last(world, id).or(own);
     let moving = [
-        InstanceState::Pending.name(),
-        InstanceState::Stopping.name(),
+        Ec2InstanceState::Pending.name(),
+        Ec2InstanceState::Stopping.name(),
     ];
     if moving.contains(&seen.state.to_string().as_str()) {
         return;
@@ -302,8 +309,8 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
     }
     let state = seen.state.to_string();
     let done_by_others = match edge.action {
-        Action::Start => state == InstanceState::Running.name(),
-        Action::Stop => state == InstanceState::Stopped.name(),
+        Action::Start => state == Ec2InstanceState::Running.name(),
+        Action::Stop => state == Ec2InstanceState::Stopped.name(),
     };
     let too_old = pass.at.duration_since(edge.at) > schedule.catch_up;
     let launched_after = remembered.is_none() && seen.launched_at.is_some_and(|at| at >= edge.at);
@@ -323,7 +330,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &InstanceId) {
     );
 }
 
-fn skip_of<'a>(plan: &'a Plan, id: &InstanceId) -> Option<&'a Skip> {
+fn skip_of<'a>(plan: &'a Plan, id: &Ec2InstanceId) -> Option<&'a Skip> {
     plan.skipped
         .iter()
         .find(|skip| skip.instance.as_str() == id.as_str())
@@ -335,7 +342,7 @@ pub(crate) fn code(skip: &Skip) -> String {
     skip["reason"].as_str().unwrap().to_owned()
 }
 
-fn schedule(world: &World, instance: &Instance) -> Option<Schedule> {
+fn schedule(world: &World, instance: &Ec2Instance) -> Option<Schedule> {
     let tag = instance
         .tags
         .get("Schedule")
@@ -348,11 +355,11 @@ fn schedule(world: &World, instance: &Instance) -> Option<Schedule> {
 }
 
 /// A start was made and has not been seen to lead to running.
-pub(crate) fn is_pending(world: &World, id: &InstanceId) -> bool {
+pub(crate) fn is_pending(world: &World, id: &Ec2InstanceId) -> bool {
     last(world, id).is_some_and(|last| last.pending)
 }
 
-fn last(world: &World, id: &InstanceId) -> Option<LastApplied> {
+fn last(world: &World, id: &Ec2InstanceId) -> Option<LastApplied> {
     world
         .ec2
         .instances()
@@ -365,7 +372,7 @@ fn last(world: &World, id: &InstanceId) -> Option<LastApplied> {
 }
 
 /// The override that there is, in force by Curfew's clock.
-fn override_(world: &World, id: &InstanceId) -> Option<Override> {
+fn override_(world: &World, id: &Ec2InstanceId) -> Option<Override> {
     let instances = world.ec2.instances();
     let instance = instances.iter().find(|one| one.id == *id)?;
     override_in_force(&instance.tags, world.now()).ok()?

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_core::step::StepAction;
 use curfew_core::timetable::{Action, Desired};
-use curfew_model::{InstanceId, InstanceState, Model};
+use curfew_model::{Ec2InstanceId, Ec2InstanceState, Model};
 use jiff::{SignedDuration, Timestamp};
 
 use super::world::{World, managed};
@@ -42,7 +42,7 @@ async fn a_year_is_carried_out_edge_by_edge() {
         "2027-01-01T00:00:00+01:00".parse().unwrap(),
     );
     let world = World::new(SCHEDULES, from).await;
-    let ids: BTreeMap<&str, InstanceId> = MANAGED
+    let ids: BTreeMap<&str, Ec2InstanceId> = MANAGED
         .iter()
         .map(|schedule| {
             (
@@ -150,10 +150,10 @@ fn expected(world: &World, schedule: &str, from: Timestamp, to: Timestamp) -> Ve
 }
 
 /// The changes that were begun on an instance.
-fn made(ec2: &Model, id: &InstanceId) -> Vec<Change> {
+fn made(ec2: &Model, id: &Ec2InstanceId) -> Vec<Change> {
     let begun = |to| match to {
-        InstanceState::Pending => Some(Action::Start),
-        InstanceState::Stopping => Some(Action::Stop),
+        Ec2InstanceState::Pending => Some(Action::Start),
+        Ec2InstanceState::Stopping => Some(Action::Stop),
         _ => None,
     };
     ec2.transitions()

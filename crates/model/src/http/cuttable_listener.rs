@@ -1,4 +1,4 @@
-//! Connections that a handler can cut: an HTTP answer can't say "the connection was reset", so the transport has to do it.
+//! A listener whose connections can be reset.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,34 +12,34 @@ use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The connection that a call came over, for its handler.
+/// A handle for the connection of a call.
 #[derive(Debug, Clone)]
-pub(super) struct Line(Arc<AtomicBool>);
+pub(super) struct ConnectionHandle(Arc<AtomicBool>);
 
-impl Line {
-    /// Cuts the connection instead of sending what the handler answers next.
+impl ConnectionHandle {
+    /// Resets the connection instead of sending the handler's response.
     pub(super) fn reset(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionHandle {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         Self(Arc::clone(&stream.io().cut))
     }
 }
 
 /// A listener whose connections can be cut.
 #[derive(Debug)]
-pub(super) struct Listener(pub(super) TcpListener);
+pub(super) struct CuttableListener(pub(super) TcpListener);
 
-impl axum::serve::Listener for Listener {
-    type Io = Connection;
+impl axum::serve::Listener for CuttableListener {
+    type Io = CuttableConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (CuttableConnection, SocketAddr) {
         let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        let connection = Connection {
+        let connection = CuttableConnection {
             stream,
             cut: Arc::default(),
         };
@@ -51,25 +51,25 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// A connection that ends in a reset, at the next write after it was cut.
+/// A connection that is reset at the first write after it was cut.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct CuttableConnection {
     stream: TcpStream,
     cut: Arc<AtomicBool>,
 }
 
-impl Connection {
+impl CuttableConnection {
     fn check(&self) -> io::Result<()> {
         if !self.cut.load(Ordering::Acquire) {
             return Ok(());
         }
-        // Closing a socket that may not linger sends a reset, not an orderly end.
+        // Closing a socket with zero linger sends a reset instead of a FIN.
         self.stream.set_zero_linger()?;
         Err(io::ErrorKind::ConnectionReset.into())
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for CuttableConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -79,7 +79,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for CuttableConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

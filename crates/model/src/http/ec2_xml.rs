@@ -1,78 +1,80 @@
-//! Answers as XML, element by element as the API Reference shows them in its examples.
+//! EC2's responses in XML, element by element as in the examples of the API Reference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::outgoing::Outgoing;
+use super::outgoing::OutgoingResponse;
 use super::xml::Xml;
 use crate::error::ApiError;
 use crate::filter::ARCHITECTURE;
 use crate::ids::Home;
-use crate::instance::{Hibernation, Instance, InstanceState};
-use crate::request::{Answer, Health, Page, RegionLine, StateChange, TagLine};
+use crate::instance::{Ec2Instance, Ec2InstanceState, HibernationOption};
+use crate::request::{
+    ApiResponse, InstanceStateChange, RegionLine, ResultPage, StatusChecks, TagLine,
+};
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
-/// The answer to a call of EC2.
+/// The response to a call of EC2.
 pub(super) fn outgoing(
     action: &str,
     request_id: &str,
-    result: &Result<Answer, ApiError>,
+    result: &Result<ApiResponse, ApiError>,
     home: &Home,
-) -> Outgoing {
+) -> OutgoingResponse {
     let (status, body) = match result {
         Ok(answer) => (200, render(action, request_id, answer, home)),
         Err(error) => (error.status, render_error(error, request_id)),
     };
     let kind = "text/xml;charset=UTF-8".to_owned();
-    Outgoing {
+    OutgoingResponse {
         status,
         headers: vec![("content-type", kind)],
         body,
     }
 }
 
-/// The answer to an action that succeeded.
-fn render(action: &str, request_id: &str, answer: &Answer, home: &Home) -> String {
+/// The response to an action that succeeded.
+fn render(action: &str, request_id: &str, answer: &ApiResponse, home: &Home) -> String {
     let mut xml = Xml::new();
     xml.spaced_element(&format!("{action}Response"), Some(NAMESPACE), |xml| {
         xml.text("requestId", request_id);
         match answer {
-            Answer::Launched(instances) => {
+            ApiResponse::Launched(instances) => {
                 reservation_head(xml, instances.first().map(AsRef::as_ref), home);
                 xml.items("instancesSet", instances, |xml, it| instance(xml, it));
             }
-            Answer::Instances(page) => {
+            ApiResponse::Instances(page) => {
                 reservations(xml, &page.items, home);
                 next_token(xml, page);
             }
-            Answer::Statuses(page) => {
+            ApiResponse::Statuses(page) => {
                 xml.items("instanceStatusSet", &page.items, status);
                 next_token(xml, page);
             }
-            Answer::Changes(changes) => xml.items("instancesSet", changes, change),
-            Answer::Done => xml.text("return", "true"),
-            Answer::Tags(page) => {
+            ApiResponse::Changes(changes) => xml.items("instancesSet", changes, change),
+            ApiResponse::Done => xml.text("return", "true"),
+            ApiResponse::Tags(page) => {
                 xml.items("tagSet", &page.items, tag_line);
                 next_token(xml, page);
             }
-            Answer::SpotRequests(page) => {
+            ApiResponse::SpotRequests(page) => {
                 xml.items("spotInstanceRequestSet", &page.items, |xml, it| {
                     spot_request(xml, it);
                 });
                 next_token(xml, page);
             }
-            Answer::Regions(regions) => xml.items("regionInfo", regions, region),
-            // The other services' answers, which they write themselves.
+            ApiResponse::Regions(regions) => xml.items("regionInfo", regions, region),
+            // The responses of other services, which have their own writers.
             _ => {}
         }
     });
     xml.finish()
 }
 
-/// The answer to one that did not.
+/// The response to an action that failed.
 fn render_error(error: &ApiError, request_id: &str) -> String {
     let mut xml = Xml::new();
     xml.element("Response", |xml| {
@@ -87,15 +89,15 @@ fn render_error(error: &ApiError, request_id: &str) -> String {
     xml.finish()
 }
 
-fn next_token<T>(xml: &mut Xml, page: &Page<T>) {
+fn next_token<T>(xml: &mut Xml, page: &ResultPage<T>) {
     if let Some(token) = &page.next_token {
         xml.text("nextToken", token);
     }
 }
 
-/// Instances under the launches they came from; a launch can be on several pages.
-fn reservations(xml: &mut Xml, instances: &[Arc<Instance>], home: &Home) {
-    let mut by_launch: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();
+/// Groups instances by reservation; a reservation can span several pages.
+fn reservations(xml: &mut Xml, instances: &[Arc<Ec2Instance>], home: &Home) {
+    let mut by_launch: BTreeMap<&str, Vec<&Ec2Instance>> = BTreeMap::new();
     for it in instances {
         by_launch.entry(&it.reservation).or_default().push(it);
     }
@@ -105,14 +107,14 @@ fn reservations(xml: &mut Xml, instances: &[Arc<Instance>], home: &Home) {
     });
 }
 
-fn reservation_head(xml: &mut Xml, of: Option<&Instance>, home: &Home) {
+fn reservation_head(xml: &mut Xml, of: Option<&Ec2Instance>, home: &Home) {
     if let Some(of) = of {
         xml.text("reservationId", &of.reservation);
     }
     xml.text("ownerId", &home.account);
 }
 
-fn instance(xml: &mut Xml, it: &Instance) {
+fn instance(xml: &mut Xml, it: &Ec2Instance) {
     xml.text("instanceId", it.id.as_str());
     xml.text("imageId", &it.image);
     match it.described_as {
@@ -161,7 +163,7 @@ fn instance(xml: &mut Xml, it: &Instance) {
         });
     }
     xml.element("hibernationOptions", |xml| {
-        let configured = it.hibernation == Hibernation::Configured;
+        let configured = it.hibernation == HibernationOption::Configured;
         xml.text("configured", &configured.to_string());
     });
     xml.element("capacityReservationSpecification", |xml| {
@@ -175,7 +177,7 @@ fn instance(xml: &mut Xml, it: &Instance) {
     xml.raw(&it.xml);
 }
 
-fn state(xml: &mut Xml, element: &str, state: InstanceState) {
+fn state(xml: &mut Xml, element: &str, state: Ec2InstanceState) {
     state_as(xml, element, state.name(), state.code());
 }
 
@@ -186,13 +188,13 @@ fn state_as(xml: &mut Xml, element: &str, name: &str, code: u16) {
     });
 }
 
-fn change(xml: &mut Xml, change: &StateChange) {
+fn change(xml: &mut Xml, change: &InstanceStateChange) {
     xml.text("instanceId", change.id.as_str());
     state(xml, "currentState", change.current);
     state(xml, "previousState", change.previous);
 }
 
-fn status(xml: &mut Xml, health: &Health) {
+fn status(xml: &mut Xml, health: &StatusChecks) {
     xml.text("instanceId", health.instance.id.as_str());
     xml.text("availabilityZone", &health.instance.zone);
     state(xml, "instanceState", health.instance.state);
@@ -219,7 +221,7 @@ fn tag_line(xml: &mut Xml, line: &TagLine) {
     xml.text("value", &line.value);
 }
 
-fn spot_request(xml: &mut Xml, it: &Instance) {
+fn spot_request(xml: &mut Xml, it: &Ec2Instance) {
     let Some(spot) = &it.spot else { return };
     xml.text("spotInstanceRequestId", &spot.id);
     xml.text("type", spot.kind.name());

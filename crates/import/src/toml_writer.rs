@@ -1,4 +1,4 @@
-//! The TOML that is written: schedules with their comments, checked by our own rules before anyone sees them.
+//! Writes the TOML: schedules with their comments, validated by Curfew's own rules first.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,36 +10,35 @@ use curfew_core::timetable::OneOrMany;
 
 use crate::Imported;
 
-/// Comments wrap here: the width that rustfmt, and most people's editors, leave for text.
+/// The column at which comments wrap: the width of rustfmt's default.
 const WIDTH: usize = 100;
 
 /// A translated schedule.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    /// Its name in the other tool.
+    /// The name in the other tool.
     pub(super) name: String,
-    /// Comments above it, a paragraph each.
+    /// The comments above the schedule, one paragraph each.
     pub(super) notes: Vec<String>,
-    /// What it says. Everything but `match`, `window`, `any_of`, `only` and `catch_up` is written; the other
-    /// tools have no such things.
+    /// The schedule. All fields but `match`, `window`, `any_of`, `only` and `catch_up` are written; the other tools
+    /// have no equivalent of those.
     pub(super) raw: RawSchedule,
-    /// For each line of `running`, where it came from.
+    /// The origin of each line of `running`.
     pub(super) origins: Vec<String>,
 }
 
-/// A day-by-day window that no day has. Configuration refuse a schedule without windows and crons, and this one says "stopped at
-/// all times" with no edge ever.
+/// A window that matches no day. A schedule without windows and crons is refused; this one is stopped at all times and
+/// has no edge.
 pub(super) const NEVER: &str = "dates=30 months=Feb";
-/// A window that has no end, since it touches itself.
+/// A window without an end, since it touches itself.
 pub(super) const ALWAYS: &str = "00:00-24:00";
 
 impl Draft {
-    /// Adds a comment.
     pub(super) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// Adds a line of running time.
+    /// Adds a line to `running`, with its origin.
     pub(super) fn run(&mut self, line: impl Into<String>, origin: impl Into<String>) {
         let mut lines = self.raw.running.as_slice().to_vec();
         lines.push(line.into());
@@ -48,8 +47,8 @@ impl Draft {
     }
 }
 
-/// Puts schedules together. Those that our configuration would not take become refusals; with none left, the refusals are the
-/// answer.
+/// Assembles the schedules. Schedules that Curfew would refuse become refusals; if none is left, the refusals are
+/// returned as the error.
 pub(super) fn finish(
     header: &[String],
     drafts: Vec<Draft>,
@@ -69,7 +68,7 @@ pub(super) fn finish(
             Ok(()) => {
                 if name != draft.name {
                     let note = format!(
-                        "Renamed from `{}`, which can't name a schedule here: change the instances' tags too.",
+                        "Renamed from `{}`, which is not a valid schedule name here: change the instances' tags too.",
                         draft.name
                     );
                     draft.notes.insert(0, note);
@@ -106,7 +105,7 @@ fn check(name: &str, raw: &RawSchedule) -> Result<(), Vec<Problem>> {
     alone.resolve().map(drop)
 }
 
-/// `wanted`, or what comes nearest to it among the names that a schedule may have and no other has.
+/// Returns `wanted`, or the closest name that is valid for a schedule and not taken.
 fn free_name(wanted: &str, taken: &BTreeMap<String, Draft>) -> String {
     let allowed = |name: &str| {
         name.parse::<ScheduleName>().is_ok()
@@ -130,8 +129,8 @@ fn free_name(wanted: &str, taken: &BTreeMap<String, Draft>) -> String {
     let base = if plain.is_empty() { "schedule" } else { plain };
     let numbered = (2..).map(|number| {
         let suffix = format!("-{number}");
-        let room = base.len().min(32 - suffix.len());
-        format!("{}{suffix}", &base[..room])
+        let length = base.len().min(32 - suffix.len());
+        format!("{}{suffix}", &base[..length])
     });
     std::iter::once(base[..base.len().min(32)].to_owned())
         .chain(numbered)
@@ -192,19 +191,19 @@ fn write_list(toml: &mut String, key: &str, values: &[String]) {
     };
 }
 
-/// A basic string. What is written was accepted by [`check`], so it holds nothing but letters, digits and punctuation; the
-/// escapes are for those two that TOML gives a meaning.
+/// Formats a basic string. [`check`] has accepted the text, so it has only letters, digits and punctuation; TOML gives
+/// a meaning to two of these, which are escaped.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Without control characters: a line break would end a comment, and TOML allows no others in one.
+/// Replaces control characters: a line break would end a comment, and TOML allows no others in one.
 fn printable(text: &str) -> String {
     let spaced = text.replace(char::is_control, " ");
     spaced.trim().to_owned()
 }
 
-/// Writes a paragraph as comment lines. What stands in backticks is not broken: people copy it.
+/// Writes a paragraph as comment lines. Text in backticks is not wrapped, so that it can be copied.
 fn comment(toml: &mut String, paragraph: &str) {
     let paragraph = printable(paragraph);
     let mut line = String::from("#");
