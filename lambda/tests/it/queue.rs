@@ -52,7 +52,7 @@ async fn time_to_process(accounts: usize) -> Duration {
     let through = begun.elapsed();
     assert_eq!(cloud.running(), 0);
     assert_eq!(cloud.ec2.messages(&cloud.dead_letters), []);
-    let stops = || cloud.ec2.calls_of(Action::StopInstances).len();
+    let stops = || cloud.ec2.calls_of(ApiAction::StopInstances).len();
     assert_eq!(stops(), account_regions);
     println!(
         "{accounts} accounts: {account_regions} account-regions, {enqueued:.1} s to enqueue, {:.1} s to the end, {} invocations in {} environments",
@@ -70,7 +70,7 @@ async fn time_to_process(accounts: usize) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_failing_account_is_retried_by_the_next_trigger_and_delays_no_other() {
     let cloud = SimulatedLambda::of(6).await;
-    let denied = Denial::of(Action::DescribeInstances);
+    let denied = Denial::of(ApiAction::DescribeInstances);
     cloud.ec2.deny(denied.in_account("000000000004"));
     cloud.invoke(&rule()).await;
     cloud.drain().await;
@@ -94,7 +94,7 @@ async fn a_failing_account_is_retried_by_the_next_trigger_and_delays_no_other() 
 #[tokio::test(start_paused = true)]
 async fn an_unresponsive_account_region_delays_no_other() {
     let cloud = SimulatedLambda::of(6).await;
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000004"));
     let begun = Instant::now();
     cloud.invoke(&rule()).await;
@@ -144,7 +144,7 @@ async fn triggers_of_one_minute_are_one_pass_for_each_account_region() {
         let answer = cloud.invoke(&trigger).await;
         assert_eq!(answer["queued"], 6);
     }
-    let describes = || cloud.ec2.calls_of(Action::DescribeInstances).len();
+    let describes = || cloud.ec2.calls_of(ApiAction::DescribeInstances).len();
     assert_eq!(describes(), 0, "a trigger makes no call to EC2");
     assert_eq!(cloud.ec2.messages(&cloud.work).len(), 6);
     cloud.drain().await;
@@ -155,7 +155,7 @@ async fn triggers_of_one_minute_are_one_pass_for_each_account_region() {
 
 #[tokio::test(start_paused = true)]
 async fn passes_over_one_account_region_are_sequential() {
-    let slow = [(Action::DescribeInstances, Duration::from_secs(3))];
+    let slow = [(ApiAction::DescribeInstances, Duration::from_secs(3))];
     let cloud = SimulatedLambda::where_some_calls_are_slow(1, slow).await;
     cloud.invoke(&rule()).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
@@ -200,7 +200,7 @@ async fn a_duplicate_message_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn without_access_to_the_queue_the_passes_run_in_the_invocation() {
     let cloud = SimulatedLambda::of(3).await;
-    cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
+    cloud.ec2.deny(Denial::of(ApiAction::SendMessageBatch));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(
         (&answer["queued"], &answer["steps"]),
@@ -212,8 +212,8 @@ async fn without_access_to_the_queue_the_passes_run_in_the_invocation() {
 #[tokio::test(start_paused = true)]
 async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
     let cloud = SimulatedLambda::of(3).await;
-    cloud.ec2.deny(Denial::of(Action::SendMessageBatch));
-    let hangs = Fault::on(Action::DescribeInstances, Symptom::Hang);
+    cloud.ec2.deny(Denial::of(ApiAction::SendMessageBatch));
+    let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     cloud.fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(cloud.running(), 1);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew_lambda::invocation_context::InvocationContext;
-use curfew_model::{Action, Denial, Fault, Symptom};
+use curfew_model::{ApiAction, Denial, Fault, Symptom};
 
 use super::world::{World, at_work, request};
 
@@ -144,7 +144,7 @@ async fn a_response_is_sent_before_the_lambda_timeout() {
     let world = World::with([at_work("web")]).await;
     world
         .ec2
-        .fault(Fault::on(Action::DescribeInstances, Symptom::Hang));
+        .fault(Fault::on(ApiAction::DescribeInstances, Symptom::Hang));
     let context = InvocationContext::new("c0ffee", Duration::from_secs(1));
     let began = tokio::time::Instant::now();
     let envelope = world

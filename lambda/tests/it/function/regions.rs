@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use curfew_lambda::invocation_context::InvocationContext;
-use curfew_model::{Action, Fault, Launch, Symptom};
+use curfew_model::{ApiAction, Fault, Launch, Symptom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

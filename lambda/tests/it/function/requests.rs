@@ -1,7 +1,7 @@
 //! HTTP requests and their responses.
 
 use curfew_lambda::auth::Authenticator;
-use curfew_model::{Action, Launch};
+use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -159,7 +159,7 @@ async fn a_request_for_one_instance_describes_only_that_instance() {
     let world = World::with([at_work("web"), at_work("db")]).await;
     let path = format!("/stop?instance={}", world.id("db"));
     assert_eq!(world.get(&path).await.status, 200);
-    let describes = world.ec2.calls_of(Action::DescribeInstances);
+    let describes = world.ec2.calls_of(ApiAction::DescribeInstances);
     // To select the instance, after the request is recorded, and right before `curfew:last` is written.
     assert_eq!(describes.len(), 3);
     let asked = format!("{:?}", describes[0].request);

@@ -12,7 +12,7 @@ use curfew_lambda::configuration_cache::ConfigurationCache;
 use curfew_lambda::handler::InvocationFailure;
 use curfew_lambda::invocation_context::InvocationContext;
 use curfew_lambda::organisation_cache::OrganisationCache;
-use curfew_model::{InstanceId, Launch, Model, Server, Template};
+use curfew_model::{Ec2InstanceId, Launch, Model, Server, Template};
 use serde_json::{Value, json};
 
 use super::parameter_store::ParameterStore;
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// Returns the id of the instance with this name.
-    pub(crate) fn id(&self, name: &str) -> InstanceId {
+    pub(crate) fn id(&self, name: &str) -> Ec2InstanceId {
         let instances = self.ec2.instances();
         let found = instances
             .iter()

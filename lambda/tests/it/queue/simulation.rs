@@ -53,7 +53,7 @@ const BATCH: i64 = 1;
 pub(crate) struct SimulatedLambda {
     pub(crate) ec2: Model,
     /// Records the function's calls.
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: SdkCallRecorder,
     pub(crate) work: String,
     pub(crate) dead_letters: String,
     connection: Connection,
@@ -232,7 +232,7 @@ impl SimulatedLambda {
     }
 
     /// Receives a batch from the queue, as a poller does.
-    pub(crate) fn receive(&self) -> Vec<Message> {
+    pub(crate) fn receive(&self) -> Vec<QueueMessage> {
         let received = self.queue(QueueCall::Receive {
             url: self.work.clone(),
             max: BATCH,
