@@ -56,7 +56,7 @@ impl From<SelectError> for CliError {
         const STATUS: &str =
             "`curfew status --all` lists every instance with the reason it is skipped";
         let (exit, hint) = match &error {
-            SelectError::TargetNeeded { .. } => (
+            SelectError::TargetRequired { .. } => (
                 Exit::Usage,
                 "pass an instance ID, --schedule, --tag or --all".to_owned(),
             ),

@@ -31,8 +31,9 @@ pub struct Found {
     pub is_unnamed: bool,
 }
 
-/// Finds the file; `named` is what `--config` or `CURFEW_CONFIG` names. The folder's file is taken only where nobody else could have
-/// written it: if it and its folder belong to the caller (the folder may be root's), and no others may write them.
+/// Finds the file; `named` is the value of `--config` or `CURFEW_CONFIG`. `./curfew.toml` is taken only if no other user
+/// could have written it: the file and its folder belong to the caller (the folder may be root's), and other users may not
+/// write them.
 pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<Found, ConfigurationError> {
     find_in(named, lookup, Path::new("."), Path::new(DEFAULT_FILE))
 }
@@ -163,7 +164,7 @@ mod tests {
             "/here/curfew.toml (said)"
         );
         assert_eq!(folders.find(None, Lookup::System), "/etc/curfew.toml");
-        // Whether it is there is for those to say who read it.
+        // Whether it exists is reported when it is read.
         assert_eq!(folders.find(Some("x.toml"), Lookup::Folder), "x.toml");
         fs::remove_file(folders.path("etc/curfew.toml")).unwrap();
         let ignored = folders.find(None, Lookup::System);

@@ -50,7 +50,7 @@ pub struct Configuration {
     pub warnings: Vec<Problem>,
     /// The schedules, and how instances are bound to them.
     pub schedule_set: ScheduleSet,
-    /// The accounts and regions whose instances are managed.
+    /// The managed accounts and regions.
     pub targets: Targets,
     /// The same as written: the Lambda's configuration document, without its origin.
     pub document: RawScheduleSet,
@@ -64,7 +64,7 @@ pub struct Configuration {
     pub daemon: DaemonConfiguration,
     /// Where `curfew run` tells how it is, over HTTP; nowhere, if it is not to.
     pub metrics: Option<SocketAddr>,
-    /// Who is told what.
+    /// The destinations of notifications.
     pub notify: Vec<NotifyConfiguration>,
     /// Where AWS is.
     pub aws: AwsConfiguration,
@@ -90,11 +90,11 @@ pub struct StackConfiguration {
 /// `[api]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiConfiguration {
-    /// Who may call it.
+    /// How callers are authenticated.
     pub auth: ApiAuth,
-    /// Who holds which token: the tokens themselves are nowhere in the configuration.
+    /// The digests of the API's tokens, by name: the tokens themselves are not in the configuration.
     pub tokens: Tokens,
-    /// The one other site whose pages may call it.
+    /// The one other origin allowed to call it (CORS).
     pub cors_origin: Option<String>,
     /// How many instances one request or command may change that does not say all.
     pub limit: usize,
@@ -105,13 +105,13 @@ pub struct ApiConfiguration {
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[schemars(!try_from)]
 pub enum ApiAuth {
-    /// Nobody is asked on a local emulator; elsewhere a token is.
+    /// `none` on a local emulator, `token` elsewhere.
     Auto,
-    /// Everybody.
+    /// Without authentication.
     None,
-    /// Whoever has the token.
+    /// By a token.
     Token,
-    /// Whoever IAM lets.
+    /// By IAM.
     Iam,
 }
 
@@ -135,7 +135,7 @@ impl TryFrom<String> for ApiAuth {
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonConfiguration {
-    /// Who carries plans out.
+    /// Where passes run: in the cloud or in the daemon.
     pub driver: Driver,
     /// How often states are looked up while something is under way.
     pub poll: Duration,
@@ -349,7 +349,7 @@ fn resolve(
     })
 }
 
-/// Checks `[api]`, and returns who holds which token.
+/// Checks `[api]`, and returns the digests of the tokens by name.
 fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>)) -> Tokens {
     let mut tokens = Tokens::default();
     let shared = raw.token_sha256.as_deref();
@@ -422,7 +422,7 @@ fn is_license(text: &str) -> Result<(), String> {
     })
 }
 
-/// An ARN of one region and account, without wildcards, whose last part begins like this.
+/// Accepts an ARN with a region and an account, without wildcards, and with this prefix of its last part.
 fn is_regional(text: &str, service: &str, resource: &str) -> Option<()> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, found, region, account, name] = parts.as_slice() else {

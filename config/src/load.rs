@@ -31,7 +31,7 @@ pub struct Overrides {
 /// Configuration that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
-    /// Nobody says which file counts.
+    /// No configuration file was found.
     #[error(
         "there is no configuration file: none is named (--config, CURFEW_CONFIG), and `{}` is not there",
         super::DEFAULT_FILE
@@ -123,7 +123,7 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
             message: error.to_string(),
         };
         let table = text.parse::<toml::Table>().map_err(not_toml)?;
-        // As a disk leaves it that is full. Whoever means the defaults says so with a table's name.
+        // An empty file, as a full disk leaves it. To use the defaults, write a table's header.
         if let Some(path) = file.as_ref().filter(|_| table.is_empty()) {
             let path = path.clone();
             return Err(ConfigurationError::Empty { path });
@@ -182,7 +182,7 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
     }
 }
 
-/// The configuration of who has none: the compiled-in layer alone.
+/// The compiled-in defaults alone.
 pub(super) fn built_in() -> Configuration {
     let nothing = Overrides {
         fallback: Some(("nothing", "")),

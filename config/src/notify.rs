@@ -24,7 +24,7 @@ pub enum Kind {
     /// Something was tried and did not work, or can't be read.
     Failure,
     /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its override or its enforced schedule.
-    Deviation,
+    Drift,
     /// An override was placed, or has ended.
     Override,
     /// `curfew notify test`; every destination gets it.
@@ -34,12 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// What a destination gets that asks for nothing in particular.
-    pub const ALL: [Self; 4] = [
-        Self::Transition,
-        Self::Failure,
-        Self::Deviation,
-        Self::Override,
-    ];
+    pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Drift, Self::Override];
 }
 
 impl Kind {
@@ -48,7 +43,7 @@ impl Kind {
         match self {
             Self::Transition => "transition",
             Self::Failure => "failure",
-            Self::Deviation => "deviation",
+            Self::Drift => "drift",
             Self::Override => "override",
             Self::Test => "test",
         }
@@ -62,10 +57,10 @@ impl TryFrom<String> for Kind {
         match text.as_str() {
             "transition" => Ok(Self::Transition),
             "failure" => Ok(Self::Failure),
-            "deviation" => Ok(Self::Deviation),
+            "drift" => Ok(Self::Drift),
             "override" => Ok(Self::Override),
             _ => Err(format!(
-                "found `{}`; allowed is `transition`, `failure`, `deviation` or `override`",
+                "found `{}`; allowed is `transition`, `failure`, `drift` or `override`",
                 text.escape_debug()
             )),
         }
@@ -88,14 +83,14 @@ pub struct NotifyConfiguration {
 pub enum Destination {
     /// `type = "webhook"`, with `url`.
     Webhook(WebhookUrl),
-    /// The same with `url_file`: the file that holds the URL. It is read where something is to be sent, since those who may only read the
-    /// configuration need not be able to read it.
+    /// The file that holds the URL (`url_file`). It is read when a notification is sent, because commands that only read the
+    /// configuration may lack access to it.
     WebhookIn(PathBuf),
     /// `type = "sns"`.
     Topic(TopicArn),
 }
 
-/// A webhook's URL. Whoever knows it may write there, so only its host is ever shown.
+/// A webhook's URL. It is a secret, so only its host is ever shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(String);
 
@@ -322,8 +317,8 @@ fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'stat
     }
 }
 
-/// Where a file is that holds a secret: among the service's credentials, which systemd hands to nobody else, or beside the configuration.
-/// <https://systemd.io/CREDENTIALS/>
+/// The path of a file with a secret: among the service's credentials, which systemd gives to the service alone, or in the
+/// configuration's folder. <https://systemd.io/CREDENTIALS/>
 fn place_of(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBuf {
     let credential = credentials.map(|folder| folder.join(file));
     credential

@@ -21,7 +21,7 @@ pub struct RawConfiguration {
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
-    /// Other accounts whose instances are managed too.
+    /// Other managed accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<RawAccount>,
     /// What an instance type costs per hour, in any one currency, for `curfew simulate` and `curfew savings`: `"t3.micro" = 0.0118`.
@@ -33,7 +33,7 @@ pub struct RawConfiguration {
     pub api: RawApi,
     /// How `curfew run` works.
     pub daemon: RawDaemon,
-    /// Who is told what.
+    /// The destinations of notifications.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<RawNotify>,
     /// Where AWS is.
@@ -66,15 +66,15 @@ pub struct RawStack {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawApi {
-    /// Who may call it.
+    /// How callers are authenticated.
     pub auth: ApiAuth,
-    /// The SHA-256 of the one token for everybody, in hexadecimal.
+    /// The SHA-256 digest of the one shared token, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_sha256: Option<String>,
     /// The SHA-256 of each person's or program's own token, by the name that holds and the journal then show.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tokens: BTreeMap<String, String>,
-    /// The one other site whose pages may call the API: `https://status.example.com`.
+    /// The one other origin allowed to call the API (CORS): `https://status.example.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors_origin: Option<String>,
     /// How many instances one request or command may change that does not say all.
@@ -85,7 +85,7 @@ pub struct RawApi {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawDaemon {
-    /// Who carries plans out.
+    /// Where passes run: in the cloud or in the daemon.
     pub driver: Driver,
     /// How often states are looked up while something is under way: `10s`.
     pub poll: String,

@@ -49,7 +49,7 @@ pub(crate) struct WriteRequest {
     pub(crate) baseline: Vec<TransitionRecord>,
     /// Complete observations, for the coverage.
     pub(crate) observations: Vec<CoverageObservation>,
-    /// Principals of calls whose transitions may be written already.
+    /// Principals of calls; their transitions may be written already.
     pub(crate) attributions: Vec<Attribution>,
     /// Transitions before this instant are removed.
     pub(crate) prune_before: Option<Timestamp>,

@@ -27,7 +27,7 @@ pub enum LogFormat {
 /// `verbosity` says how much.
 pub fn init(format: LogFormat, verbosity: u8) {
     let default = match verbosity {
-        // All crates whose names begin so.
+        // All crates with this prefix.
         0 => "warn,curfew=info",
         1 => "info,curfew=debug",
         _ => "debug",
@@ -55,8 +55,8 @@ pub fn init(format: LogFormat, verbosity: u8) {
     }
 }
 
-/// Whether standard error is the stream to journald that `JOURNAL_STREAM` names: the variable reaches children too, whose standard
-/// error may go somewhere else.
+/// Whether standard error is the journald stream that `JOURNAL_STREAM` names: child processes inherit the variable, with
+/// another standard error.
 fn is_journald(stream: Option<&str>) -> bool {
     let Some((device, inode)) = stream.and_then(|stream| stream.split_once(':')) else {
         return false;

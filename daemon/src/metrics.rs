@@ -1,7 +1,7 @@
 //! What can be counted of the daemon, for Prometheus.
 //!
-//! Labels have few values: no instance, no text that somebody wrote, and of accounts and regions only those that the configuration names. What each metric means, and what to do when it says
-//! something is wrong, is in docs/monitoring.
+//! Labels have few values: no instance, no free text, and of accounts and regions only those that the configuration names.
+//! docs/monitoring explains each metric, and what to do when it reports a problem.
 
 mod serve;
 
@@ -44,7 +44,7 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
-/// The account is empty where it is the one whose credentials Curfew has.
+/// The account is empty for the account of Curfew's own credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AccountRegionLabels {
     account: String,
@@ -320,7 +320,7 @@ impl Metrics {
         self.journal_writes.get_or_create(&labels).inc();
     }
 
-    /// For whoever takes state changes from the queue.
+    /// Records the lag of the state-change queue.
     pub fn queue_lag(&self, lag: Duration) {
         self.queue_lag.set(lag.as_secs_f64());
     }

@@ -37,11 +37,11 @@ pub struct Notifier(Arc<Subscriptions>);
 #[derive(Debug)]
 struct Subscriptions(Vec<Subscription>);
 
-/// The same for those who have to outlive the deliveries: it keeps none of them waiting for more.
+/// A notifier that does not keep the deliveries open, for holders that outlive them.
 #[derive(Clone, Debug, Default)]
 pub struct WeakNotifier(Weak<Subscriptions>);
 
-/// One destination, as those see it who have something to tell.
+/// One destination, as seen by the senders of notifications.
 #[derive(Debug)]
 struct Subscription {
     wanted: NotifyConfiguration,
@@ -49,7 +49,7 @@ struct Subscription {
 }
 
 impl Notifier {
-    /// Tells nobody anything.
+    /// A notifier without destinations.
     pub fn silent() -> Self {
         Self(Arc::new(Subscriptions(Vec::new())))
     }
@@ -70,7 +70,7 @@ impl Notifier {
 }
 
 impl WeakNotifier {
-    /// Likewise, while anybody else has something to tell.
+    /// Queues a notification, as long as the deliveries run.
     pub fn tell(&self, notification: &Notification) {
         if let Some(outlets) = self.0.upgrade() {
             Notifier(outlets).tell(notification);
@@ -86,7 +86,7 @@ impl Drop for Subscriptions {
     }
 }
 
-/// What is not about any schedule, such as a region that does not answer, is for everybody.
+/// A notification without a schedule, such as one about a region that does not respond, goes to every destination.
 fn wants(wanted: &NotifyConfiguration, notification: &Notification) -> bool {
     let schedule = notification.schedule.as_ref().map(ScheduleName::as_str);
     let of_schedule = wanted.schedules.is_empty()

@@ -71,9 +71,9 @@ pub struct Dependencies {
     pub state_dir: PathBuf,
     /// Where EC2's state changes are read, if anywhere.
     pub events: Option<EventQueue>,
-    /// Who registers the rules that wake the cloud; nobody, where the daemon makes the passes itself.
+    /// Publishes the rules that trigger the cloud's passes; `None` where the daemon makes the passes itself.
     pub rules: Option<RulePublication>,
-    /// Asks the cloud once more for what it did not do in time; nobody, where the daemon makes the passes itself.
+    /// Sends a trigger to the cloud for overdue edges; `None` where the daemon makes the passes itself.
     pub triggers: Option<Triggers>,
     /// The stack's queues of dead letters; none, where the daemon makes the passes itself.
     pub dead_letters: Option<DeadLetterQueues>,
@@ -81,11 +81,11 @@ pub struct Dependencies {
     pub notifier: Notifier,
     /// Bring it to them.
     pub deliveries: Vec<Delivery>,
-    /// Who started the daemon and wants to know how it is.
+    /// The service manager that started the daemon, if any.
     pub manager: ServiceManager,
     /// How to read the configuration again, where they may change.
     pub reload: Option<Reload>,
-    /// How it is: for whoever else asks.
+    /// The daemon's health, for the HTTP endpoints and the service manager.
     pub health: Health,
     /// What is counted.
     pub metrics: Metrics,
@@ -94,7 +94,7 @@ pub struct Dependencies {
 }
 
 impl Dependencies {
-    /// A daemon that nobody waits for, that tells nobody anything and whose configuration stays.
+    /// A daemon without notifications, service manager, reloads and endpoints.
     pub fn quiet(clock: Clock, organisation: Organisation, state_dir: PathBuf) -> Self {
         Self {
             clock,
@@ -190,6 +190,10 @@ struct Start<'a> {
 
 impl Start<'_> {
     /// Spawns every task. Each channel's ends, and the notifier, are with the tasks alone afterwards: deliveries end with the last sender.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one literal a task, where they are wired"
+    )]
     fn spawn_tasks(self, supervisor: &Supervisor) {
         let Dependencies {
             boot_clock,

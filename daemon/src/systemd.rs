@@ -28,7 +28,7 @@ pub enum News<'a> {
     Watchdog,
 }
 
-/// Whoever started this process and wants to know how it is; nobody, outside of systemd.
+/// The service manager that started this process; absent outside systemd.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: Option<UnixDatagram>,
@@ -36,10 +36,10 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// The manager reads at once; should it hang, nobody here hangs with it for longer than this.
+    /// Time limit for a message to the manager, which reads at once unless it hangs.
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// Nobody.
+    /// No service manager.
     pub fn absent() -> Self {
         Self {
             socket: None,
@@ -47,14 +47,14 @@ impl ServiceManager {
         }
     }
 
-    /// Whom the environment names: `NOTIFY_SOCKET`, with `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    /// The service manager named in the environment: `NOTIFY_SOCKET`, with `WATCHDOG_USEC` and `WATCHDOG_PID`.
     pub fn from_environment() -> Self {
         let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
         else {
             return Self::absent();
         };
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
-        // The variables reach children too, who are not meant.
+        // Child processes inherit the variables without being meant by them.
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0);
         Self::at(&address, watchdog.map(Duration::from_micros)).unwrap_or_else(|error| {

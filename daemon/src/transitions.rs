@@ -47,7 +47,7 @@ pub(crate) struct TransitionTracker {
     /// The own account, once one of its instances was seen.
     own: Option<AccountId>,
     event_stream: EventStream,
-    /// The region whose events come.
+    /// The region that events come from.
     home: Option<Region>,
     recent_actions: RecentActions,
     calls: VecDeque<CloudTrailCall>,
@@ -56,8 +56,8 @@ pub(crate) struct TransitionTracker {
 }
 
 impl TransitionTracker {
-    /// Goes on from what the journal knows: what changed while nobody watched is found at the first look, or told by the events
-    /// that have waited.
+    /// Continues from the journal's last states: transitions in between are found by the first poll, or reported by the
+    /// events that have waited.
     pub(crate) fn new(known: HashMap<InstanceId, Sighting>, now: &ActiveConfiguration) -> Self {
         let mut ledger = Self::of(known, Arc::clone(&now.schedule_set));
         ledger.manage(now);
@@ -137,12 +137,12 @@ impl TransitionTracker {
         records
     }
 
-    /// The events that need no record, since the last time that somebody asked.
+    /// Takes the events that need no record, since the last call.
     pub(crate) fn take_finished(&mut self) -> Vec<String> {
         std::mem::take(&mut self.finished)
     }
 
-    /// Whom CloudTrail has named, likewise.
+    /// Takes the principals that CloudTrail has named, since the last call.
     pub(crate) fn take_attributions(&mut self) -> Vec<Attribution> {
         std::mem::take(&mut self.attributions)
     }

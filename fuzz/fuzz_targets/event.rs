@@ -49,44 +49,44 @@ static TOKEN: LazyLock<Authenticator> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     match serde_json::from_slice(bytes) {
-        Ok(event) => check(&event),
+        Ok(event) => check_event(&event),
         Err(_) => {
             let text = String::from_utf8_lossy(bytes);
             let mut parts = text.splitn(4, '\n');
             let [method, path, query, body] = [(); 4].map(|()| parts.next().unwrap_or_default());
-            check(&through_rest_api(method, path, query, body));
-            check(&through_function_url(method, path, query, body));
+            check_event(&through_rest_api(method, path, query, body));
+            check_event(&through_function_url(method, path, query, body));
         }
     }
 });
 
-fn check(event: &Value) {
+fn check_event(event: &Value) {
     let now = Timestamp::from_second(1_795_456_800).expect("it is an instant");
     match Invocation::read(event) {
         Err(unknown) => assert_harmless(&unknown.to_string()),
         Ok(Invocation::Http(request)) => {
-            let Ok(route) = Route::of(&request).map_err(check) else {
+            let Ok(route) = Route::of(&request).map_err(check_error) else {
                 return;
             };
             if route.requires_authentication() {
-                let actor = TOKEN.authenticate(&request, route, None).map_err(check);
+                let actor = TOKEN.authenticate(&request, route, None).map_err(check_error);
                 assert!(actor.is_err(), "no token has this digest: {request:?}");
             }
-            let command = ApiCommand::of_request(route, &request, now).map_err(check);
+            let command = ApiCommand::of_request(route, &request, now).map_err(check_error);
             let changes = matches!(command, Ok(ApiCommand::Change { .. }));
             assert!(!changes || route.effect() == Effect::Changes, "{command:?}");
             assert!(!changes || request.method != "HEAD", "{command:?}");
         }
         Ok(Invocation::Direct { command, parameters }) => {
             if let Some(route) = Route::of_command(&command) {
-                let _ = ApiCommand::of_fields(route, &parameters, now).map_err(check);
+                let _ = ApiCommand::of_fields(route, &parameters, now).map_err(check_error);
             }
         }
         Ok(_) => {}
     }
 }
 
-fn check(error: ApiError) {
+fn check_error(error: ApiError) {
     assert_harmless(&error.to_string());
 }
 

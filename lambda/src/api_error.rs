@@ -31,7 +31,7 @@ pub enum ErrorCode {
     /// 400: a parameter is unknown or has an invalid value.
     BadParameter,
     /// 400: the request names no target, and several instances are managed.
-    TargetNeeded,
+    TargetRequired,
     /// 400: the request is for more instances than it may change without `all=true`, or has too many parameters.
     TooMany,
     /// 401: the credentials are missing or wrong.
@@ -67,7 +67,7 @@ pub enum ErrorCode {
     /// 503: AWS did not answer, or not in time.
     Unreachable,
     /// 503: AWS reported an internal error.
-    CloudFailed,
+    UpstreamError,
     /// 503: Curfew's own credentials are missing, unknown or expired.
     NoCredentials,
     /// 503: the configuration is missing or invalid.
@@ -82,7 +82,7 @@ impl ErrorCode {
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
-            Self::BadBody | Self::BadParameter | Self::TargetNeeded | Self::TooMany => 400,
+            Self::BadBody | Self::BadParameter | Self::TargetRequired | Self::TooMany => 400,
             Self::Unauthorized => 401,
             Self::Forbidden | Self::Denied => 403,
             Self::UnknownPath
@@ -96,7 +96,7 @@ impl ErrorCode {
             Self::Internal => 500,
             Self::NoCapacity
             | Self::Unreachable
-            | Self::CloudFailed
+            | Self::UpstreamError
             | Self::NoCredentials
             | Self::NoConfiguration
             | Self::OutOfTime => 503,
@@ -172,8 +172,8 @@ impl From<SelectError> for ApiError {
         const STATUS: &str =
             "`/status?all=true` lists every instance with the reason why it is skipped";
         let (code, hint) = match &error {
-            SelectError::TargetNeeded { .. } => (
-                ErrorCode::TargetNeeded,
+            SelectError::TargetRequired { .. } => (
+                ErrorCode::TargetRequired,
                 "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`".to_owned(),
             ),
             SelectError::NothingManaged => (

@@ -16,7 +16,7 @@ impl From<&CloudError> for ApiError {
             CloudErrorKind::NotFound => ErrorCode::NotFound,
             CloudErrorKind::Capacity => ErrorCode::NoCapacity,
             CloudErrorKind::WrongState => ErrorCode::WrongState,
-            CloudErrorKind::Service => ErrorCode::CloudFailed,
+            CloudErrorKind::Service => ErrorCode::UpstreamError,
             CloudErrorKind::Quota | CloudErrorKind::Refused => ErrorCode::Refused,
         };
         // These hints are for API clients: they can't repair the function's credentials, and no pass repeats a refused request.

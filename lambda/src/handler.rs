@@ -179,7 +179,7 @@ impl App {
         }
         let retry_after = match response.status {
             429 => ErrorCode::Throttled.retry_after(),
-            503 => ErrorCode::CloudFailed.retry_after(),
+            503 => ErrorCode::UpstreamError.retry_after(),
             _ => None,
         };
         if let Some(seconds) = retry_after {

@@ -227,7 +227,7 @@ mod tests {
                 },
                 schedules: {},
                 tags: [],
-                reach: Named,
+                scope: Named,
             },
             mode: DryRun,
         }

@@ -61,7 +61,7 @@ pub struct ScheduleStatus {
     /// The desired state at this instant.
     pub desired: Desired,
     /// The reason for the desired state, in one sentence.
-    pub because: String,
+    pub reason: String,
     /// The most recent edge.
     pub last_edge: Option<Edge>,
     /// The next edge.

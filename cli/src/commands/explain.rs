@@ -54,7 +54,7 @@ struct ScheduleExplained {
     schedule: ScheduleName,
     at: Timestamp,
     desired: Desired,
-    because: String,
+    reason: String,
     last_edge: Option<Edge>,
     next_edge: Option<Edge>,
 }
@@ -65,7 +65,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
         schedule: schedule.name.clone(),
         at,
         desired: timetable.desired(at),
-        because: timetable.because(at),
+        reason: timetable.because(at),
         last_edge: timetable.last_edge(at),
         next_edge: timetable.next_edge(at),
     };
@@ -77,7 +77,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
             it.desired,
             at.to_zoned(zone.clone())
                 .strftime("%a %d %b %Y %H:%M:%S %Z"),
-            it.because,
+            it.reason,
             edge(it.last_edge, zone, at),
             edge(it.next_edge, zone, at),
         )
@@ -160,7 +160,7 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
             "{} until {} by {}",
             override_.state,
             moment(override_.until),
-            override_.by
+            override_.actor
         )
     });
     let last = it.last.as_ref().map(|last| {
@@ -176,7 +176,7 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
             last.cause
         )
     });
-    let because = match &it.because {
+    let because = match &it.reason {
         Some(because) => format!("{}: {because}", it.desired),
         None => it.desired.to_string(),
     };
@@ -193,16 +193,16 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         let tries = format!(
             "{} failed {} times, last with {}; next attempt {}",
             retry.action,
-            retry.tries,
+            retry.attempts,
             retry.code,
-            moment(retry.next)
+            moment(retry.next_attempt_at)
         );
         lines.push(("retry", tries));
     }
     if let Some(fallback) = &it.fallback {
         let type_ = format!(
             "{} until {} is available again",
-            fallback.present, fallback.wanted
+            fallback.current_type, fallback.desired_type
         );
         lines.push(("type", type_));
     }

@@ -244,7 +244,7 @@ fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<String> {
             "{} until {} by {}",
             override_.state,
             moment(override_.until, zone, now),
-            override_.by
+            override_.actor
         )
     });
     let next = one
@@ -256,7 +256,7 @@ fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<String> {
         one.state.to_string(),
         or_dash(one.schedule.as_ref()),
         one.desired.to_string(),
-        or_dash(one.last.as_ref().map(|last| &last.cause)),
+        or_dash(one.last_applied.as_ref().map(|last| &last.cause)),
         or_dash(override_),
         or_dash(next),
         or_dash(note(one)),
@@ -266,7 +266,7 @@ fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<String> {
 /// Returns the reason for the state, unless the rest of the row shows it.
 fn note(one: &InstanceStatus) -> Option<&str> {
     use curfew_core::instance::InstanceState::{Running, Stopped};
-    let plain = one.due.is_none()
+    let plain = one.pending_action.is_none()
         && matches!(
             (one.state, one.desired),
             (Running, Desired::Running) | (Stopped, Desired::Stopped)

@@ -31,7 +31,7 @@ test("the week is drawn, told and listed", async (t) => {
   assert.ok((await strip.locator(".run").count()) >= 7);
   await office.getByText("Exact times").click();
   const columns = await office.getByRole("table").first().getByRole("columnheader").allInnerTexts();
-  assert.deepEqual(columns, ["What", "Europe/Paris", "Yours (Asia/Tokyo)"]);
+  assert.deepEqual(columns, ["Action", "Europe/Paris", "Yours (Asia/Tokyo)"]);
   const { schedules } = await api("schedules");
   const { next_edge } = schedules.find(({ name }) => name === "office");
   const hours = (timeZone) => new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" }).format(Date.parse(next_edge.at));
@@ -324,7 +324,7 @@ test("what EC2 refuses is told with its code and the next try", async (t) => {
     const answer = await response.json();
     const web = answer.instances.find(({ name }) => name === "web-1");
     const next = new Date(Date.now() + 5 * 60_000).toISOString();
-    Object.assign(web, { state: "stopped", due: "start", retry: { edge: answer.at, action: "start", tries: 3, code: "InsufficientInstanceCapacity", next } });
+    Object.assign(web, { state: "stopped", pending_action: "start", retry: { edge: answer.at, action: "start", attempts: 3, code: "InsufficientInstanceCapacity", next_attempt_at: next } });
     await route.fulfill({ response, json: answer });
   }) });
   await line(page, "web-1").getByText(/^The start failed: InsufficientInstanceCapacity, tried 3 times; next attempt in [45]\smin$/).waitFor();
@@ -337,7 +337,7 @@ test("where it is and what else it runs as is told where there is something to t
   const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
     const response = await route.fetch();
     const answer = await response.json();
-    Object.assign(answer.instances.find(({ name }) => name === "web-1"), { region: "eu-south-2", fallback: { wanted: "m8g.large", present: "t3.micro" } });
+    Object.assign(answer.instances.find(({ name }) => name === "web-1"), { region: "eu-south-2", fallback: { desired_type: "m8g.large", current_type: "t3.micro" } });
     await route.fulfill({ response, json: answer });
   }) });
   await line(page, "web-1").getByText(/^i-[0-9a-f]+ · eu-south-2$/).waitFor();

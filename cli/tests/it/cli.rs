@@ -53,7 +53,7 @@ fn explain_says_what_a_schedule_wants_and_why() {
     ]);
     assert_eq!(explained["desired"], "running");
     assert_eq!(
-        explained["because"],
+        explained["reason"],
         "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris"
     );
     assert_eq!(

@@ -48,7 +48,7 @@ fn eventbridge_wakes_the_lambda_which_stops_and_starts_on_time() {
     let (status, body) = House::get(&format!("{url}/stop"));
     assert_eq!(
         (status, body["error"]["code"].as_str()),
-        (400, Some("target_needed")),
+        (400, Some("target_required")),
         "{body}"
     );
     let (status, body) = House::get(&format!("{url}/stop?instance=i-00000000000000bad"));
@@ -184,7 +184,7 @@ fn a_trigger_reaches_every_account_and_region_through_the_work_queue() {
     // Each of the two rules' triggers made four messages and did nothing else; what was done, was done for a message.
     let log = house.function_log();
     let said = |what: &'static str| log.iter().filter(move |line| line["message"] == what);
-    let handed_on: Vec<&Value> = said("work handed on")
+    let handed_on: Vec<&Value> = said("work enqueued")
         .map(|line| &line["account_regions"])
         .collect();
     assert_eq!(handed_on, [4, 4], "{log:#?}");
@@ -285,7 +285,7 @@ fn who_asked_by_token_is_journalled_and_the_token_is_not() {
     });
     let (status, body) = House::get_by(&format!("{url}/status?instance={web}"), token);
     assert_eq!(
-        (status, body["instances"][0]["override"]["by"].as_str()),
+        (status, body["instances"][0]["override"]["actor"].as_str()),
         (200, Some("alice")),
         "{body}"
     );

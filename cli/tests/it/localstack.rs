@@ -97,7 +97,7 @@ fn stops_and_starts_by_url(tenant: &Tenant, api: &str) {
     let (code, body) = House::get(&format!("{api}/stop"));
     assert_eq!(
         (code, body["error"]["code"].as_str()),
-        (400, Some("target_needed")),
+        (400, Some("target_required")),
         "{body}"
     );
     assert_eq!(tenant.state(&tenant.web), "running");

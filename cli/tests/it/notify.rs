@@ -72,7 +72,7 @@ fn looking_often(driver: Driver) -> DaemonConfiguration {
 
 fn notification(name: &str) -> Notification {
     Notification {
-        kind: Kind::Deviation,
+        kind: Kind::Drift,
         subject: Subject::Named(name.to_owned()),
         what: format!("{name} happened"),
         ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
@@ -126,10 +126,7 @@ async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
         letters[0]["text"],
         "Deviation: a: a happened\nDeviation: b: b happened"
     );
-    assert_eq!(
-        letters[0]["curfew"]["notifications"][1]["kind"],
-        "deviation"
-    );
+    assert_eq!(letters[0]["curfew"]["notifications"][1]["kind"], "drift");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +262,7 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
     assert_eq!(bodies["email"], "Deviation: a: a happened");
     let facts: serde_json::Value =
         serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
-    assert_eq!(facts["notifications"][0]["kind"], "deviation");
+    assert_eq!(facts["notifications"][0]["kind"], "drift");
 }
 
 /// The whole daemon: an edge, an override, and a start that EC2 has no room for.

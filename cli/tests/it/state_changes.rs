@@ -66,7 +66,7 @@ fn a_state_change_in_the_stacks_queue_is_journalled_and_what_makes_no_sense_is_s
     house.eventually("the journal has both", || house.history().len() == 2);
     let told = |entry: &Value| {
         let keys = [
-            "instance", "from", "to", "at", "cause", "schedule", "evidence",
+            "instance", "from", "to", "at", "cause", "schedule", "source",
         ];
         keys.map(|key| entry[key].as_str().unwrap().to_owned())
     };

@@ -356,6 +356,6 @@ fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nkinds = ['failures']"), @r#"
     1 problem in the configuration:
-      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `deviation` or `override`
+      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `drift` or `override`
     "#);
 }

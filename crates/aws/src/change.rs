@@ -66,7 +66,7 @@ pub enum Verdict {
     /// No call was needed to give it back to its schedule.
     Resumed,
     /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
-    Postponed,
+    Deferred,
     /// The request is recorded on the instance, and the call came to nothing, for the reason given: a later pass tries it again.
     Recorded,
     /// Nothing was done, for the reason given.
@@ -88,7 +88,7 @@ impl Verdict {
             (StepAction::Hibernate, InstanceState::Stopped) => Self::Hibernated,
             (StepAction::Hibernate, _) => Self::Hibernating,
             // A note on a step that makes no call says what a later pass will do.
-            (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Postponed,
+            (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Deferred,
             (StepAction::Record, _) => match (&step.request_tags, ask) {
                 (_, Some(RequestKind::Resume)) => Self::Resumed,
                 (Some(word), _) if word.override_.is_some() && word.request.is_none() => {
@@ -138,7 +138,7 @@ impl Change {
             _ => None,
         };
         let tried_again = refused.as_ref().and_then(|remember| match &remember.retry {
-            RetryChange::Set(retry) => Some(retry.next),
+            RetryChange::Set(retry) => Some(retry.next_attempt_at),
             RetryChange::Keep | RetryChange::Clear => None,
         });
         let (written, after) = match result {

@@ -198,7 +198,9 @@ fn evaluate(
 /// Returns why Curfew never starts or stops the instance: EC2 can't do it, or the instance would not survive it.
 fn protection_reason(instance: &Instance) -> Option<SkipReason> {
     match instance.state {
-        InstanceState::ShuttingDown | InstanceState::Terminated => return Some(SkipReason::Gone),
+        InstanceState::ShuttingDown | InstanceState::Terminated => {
+            return Some(SkipReason::Terminated);
+        }
         InstanceState::Other => {
             return Some(SkipReason::UnknownState {
                 word: instance.state_word.clone().unwrap_or_default(),

@@ -47,7 +47,7 @@ pub struct Explanation {
     /// The desired state, by its override or else by its schedule.
     pub desired: Desired,
     /// The reason for the desired state: one sentence.
-    pub because: Option<String>,
+    pub reason: Option<String>,
     /// The schedule's newest edge.
     pub last_edge: Option<Edge>,
     /// The next action that is due, and its instant.
@@ -82,8 +82,8 @@ impl Explanation {
         };
         let schedule = schedule.as_deref();
         let because = match (&override_, &request) {
-            (Some(override_), _) => Some(format!("the override by {}", override_.by)),
-            (None, Some(request)) => Some(format!("the request by {}", request.by)),
+            (Some(override_), _) => Some(format!("the override by {}", override_.actor)),
+            (None, Some(request)) => Some(format!("the request by {}", request.actor)),
             (None, None) => schedule.map(|schedule| schedule.timetable.because(now)),
         };
         Self {
@@ -97,7 +97,7 @@ impl Explanation {
             managed: world.schedule_set.claim_on(instance),
             enforce: schedule.is_some_and(|schedule| schedule.enforcement == Enforcement::Enforced),
             last_edge: schedule.and_then(|schedule| schedule.timetable.last_edge(now)),
-            because,
+            reason: because,
             override_,
             last,
             retry,
@@ -194,11 +194,11 @@ mod tests {
             ),
         ];
         let found = explained(&held, "2026-11-23T12:00:00Z");
-        assert_eq!(found.because.as_deref(), Some("the override by alice"));
+        assert_eq!(found.reason.as_deref(), Some("the override by alice"));
         assert_eq!(found.verdict, "a pass would stop it (override by alice)");
         let later = explained(&held, "2026-11-23T23:00:00Z");
         assert_eq!(
-            later.because.as_deref(),
+            later.reason.as_deref(),
             Some("outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris")
         );
     }
@@ -226,7 +226,7 @@ mod tests {
           "retry": null,
           "fallback": null,
           "desired": "stopped",
-          "because": "outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris",
+          "reason": "outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris",
           "last_edge": {
             "at": "2026-11-23T19:00:00Z",
             "action": "stop"

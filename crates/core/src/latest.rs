@@ -69,10 +69,10 @@ fn standing_cause(assessment: &Assessment<'_>, action: Action, at: Timestamp) ->
         .filter(|override_| override_.since <= at)
     {
         return wants(override_.state.desired(), action)
-            .then(|| Cause::Override(override_.by.clone()));
+            .then(|| Cause::Override(override_.actor.clone()));
     }
     if let Some(request) = assessment.request.as_ref().filter(|one| one.at <= at) {
-        return (request.action == action).then(|| Cause::Request(request.by.clone()));
+        return (request.action == action).then(|| Cause::Request(request.actor.clone()));
     }
     let schedule = assessment.schedule.as_deref()?;
     let enforces = schedule.enforcement == Enforcement::Enforced

@@ -127,9 +127,9 @@ impl<'a> EvaluatedInstance<'a> {
             | SkipReason::OneTimeSpot
             | SkipReason::UnknownSpot { .. }
             | SkipReason::UnknownState { .. }
-            | SkipReason::Gone => Eligibility::Protected(skip),
+            | SkipReason::Terminated => Eligibility::Protected(skip),
             SkipReason::Owned(_) => Eligibility::Owned(skip),
-            SkipReason::InFlight
+            SkipReason::Transitioning
             | SkipReason::OverrideIgnored { .. }
             | SkipReason::Overridden { .. }
             | SkipReason::MalformedOverride { .. }
@@ -137,7 +137,7 @@ impl<'a> EvaluatedInstance<'a> {
             | SkipReason::NoMemory
             | SkipReason::WaitingToRetry { .. }
             | SkipReason::AsDesired
-            | SkipReason::LeftAlone
+            | SkipReason::ManualOverride
             | SkipReason::TooLate { .. }
             | SkipReason::NothingDue => Eligibility::Managed,
         }
@@ -360,7 +360,7 @@ fn single_managed<'s, 'a>(
             chosen: managed,
             skipped: Vec::new(),
         }),
-        several => Err(SelectError::TargetNeeded {
+        several => Err(SelectError::TargetRequired {
             managed: several.len(),
             choices: several
                 .iter()
@@ -393,7 +393,7 @@ pub fn for_status<'a>(
 pub enum SelectError {
     /// The selector is empty, and several instances are managed.
     #[error("which one? Curfew manages {managed} instances: {}", listed(choices, *managed))]
-    TargetNeeded {
+    TargetRequired {
         /// The number of managed instances.
         managed: usize,
         /// The first of them, at most 20.
@@ -473,7 +473,7 @@ impl SelectError {
             | Self::NothingManaged
             | Self::LeftAlone { .. }
             | Self::AllLeftAlone { .. } => true,
-            Self::TargetNeeded { .. }
+            Self::TargetRequired { .. }
             | Self::TooMany { .. }
             | Self::UnknownSchedule { .. }
             | Self::NotManaged { .. }
@@ -484,7 +484,7 @@ impl SelectError {
     /// The instances to choose from, if the selector is empty.
     pub fn choices(&self) -> &[InstanceChoice] {
         match self {
-            Self::TargetNeeded { choices, .. } => choices,
+            Self::TargetRequired { choices, .. } => choices,
             _ => &[],
         }
     }

@@ -68,9 +68,9 @@ pub enum SkipReason {
         problem: String,
     },
     /// EC2 is moving it from one state to another.
-    InFlight,
+    Transitioning,
     /// It is terminated, or about to be.
-    Gone,
+    Terminated,
     /// It is in a state that EC2 has not documented.
     UnknownState {
         /// The state's name in EC2's answer.
@@ -83,7 +83,7 @@ pub enum SkipReason {
         /// The override's end.
         until: Timestamp,
         /// The actor of the override.
-        by: Actor,
+        actor: Actor,
     },
     /// It has the state that an override demands.
     Overridden {
@@ -93,7 +93,7 @@ pub enum SkipReason {
         /// The override's end.
         until: Timestamp,
         /// The actor of the override.
-        by: Actor,
+        actor: Actor,
     },
     /// Its tag `curfew:override` is malformed: nothing is done until the tag is corrected or removed.
     MalformedOverride {
@@ -119,7 +119,7 @@ pub enum SkipReason {
     /// It has the state that its schedule wants.
     AsDesired,
     /// Its state was changed outside Curfew since the last edge, and is kept until the next edge.
-    LeftAlone,
+    ManualOverride,
     /// The directive that is due is older than the schedule's catch-up limit, which counts from the first attempt.
     TooLate {
         /// The edge, request or end of an override that is due.
@@ -178,9 +178,9 @@ pub enum SkipCode {
     /// Whether it can be stopped is unknown.
     UnknownSpot,
     /// EC2 is moving it from one state to another.
-    InFlight,
+    Transitioning,
     /// It is terminated, or about to be.
-    Gone,
+    Terminated,
     /// It is in a state that Curfew does not know.
     UnknownState,
     /// It has no room for the tag that would record an action.
@@ -198,7 +198,7 @@ pub enum SkipCode {
     /// It has the desired state.
     AsDesired,
     /// Its state was changed outside Curfew since the last edge, and is kept until the next edge.
-    LeftAlone,
+    ManualOverride,
     /// The newest directive is older than the catch-up limit.
     TooLate,
     /// Its schedule has had no edge yet.
@@ -217,8 +217,8 @@ impl SkipReason {
             Self::InstanceStore => SkipCode::InstanceStore,
             Self::OneTimeSpot => SkipCode::OneTimeSpot,
             Self::UnknownSpot { .. } => SkipCode::UnknownSpot,
-            Self::InFlight => SkipCode::InFlight,
-            Self::Gone => SkipCode::Gone,
+            Self::Transitioning => SkipCode::Transitioning,
+            Self::Terminated => SkipCode::Terminated,
             Self::UnknownState { .. } => SkipCode::UnknownState,
             Self::NoMemory => SkipCode::NoMemory,
             Self::OverrideIgnored { .. } => SkipCode::OverrideIgnored,
@@ -227,7 +227,7 @@ impl SkipReason {
             Self::MalformedRequest { .. } => SkipCode::MalformedRequest,
             Self::WaitingToRetry { .. } => SkipCode::WaitingToRetry,
             Self::AsDesired => SkipCode::AsDesired,
-            Self::LeftAlone => SkipCode::LeftAlone,
+            Self::ManualOverride => SkipCode::ManualOverride,
             Self::TooLate { .. } => SkipCode::TooLate,
             Self::NothingDue => SkipCode::NothingDue,
             Self::Owned(owner) => match owner.kind {
@@ -278,8 +278,8 @@ impl SkipReason {
             Self::UnknownSpot { problem } => format!(
                 "it is a Spot instance, and whether it may be stopped is unknown: {problem}"
             ),
-            Self::InFlight => format!("it is {state}; a later pass evaluates it again"),
-            Self::Gone => format!("it is {state}"),
+            Self::Transitioning => format!("it is {state}; a later pass evaluates it again"),
+            Self::Terminated => format!("it is {state}"),
             Self::UnknownState { word } => {
                 format!(
                     "its state is `{}`, which Curfew does not know; it is left alone",
@@ -291,10 +291,14 @@ impl SkipReason {
                     "it has 50 tags, so that no action can be recorded on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`"
                 )
             }
-            Self::OverrideIgnored { until, by } => {
+            Self::OverrideIgnored { until, actor: by } => {
                 format!("an override by {by} ignores it until {until}")
             }
-            Self::Overridden { state, until, by } => {
+            Self::Overridden {
+                state,
+                until,
+                actor: by,
+            } => {
                 format!("an override by {by} keeps it {state} until {until}")
             }
             Self::MalformedOverride { problem } => format!("{problem}; correct or remove it"),
@@ -307,11 +311,7 @@ impl SkipReason {
                 code,
                 until,
             } => {
-                let times = if *tries == 1 {
-                    "once".to_owned()
-                } else {
-                    format!("{tries} times")
-                };
+                let times = times(*tries);
                 let why = match &instance.state_reason {
                     Some(reason) if reason.code == code.as_str() => reason.explained(),
                     _ => code.as_str().to_owned(),
@@ -319,7 +319,7 @@ impl SkipReason {
                 format!("its {action} failed {times} ({why}); the next attempt is at {until}")
             }
             Self::AsDesired => format!("it is {state}, as it should be"),
-            Self::LeftAlone => format!(
+            Self::ManualOverride => format!(
                 "it was made {state} outside Curfew since the last edge, and stays so until the next edge"
             ),
             Self::TooLate {
@@ -345,6 +345,14 @@ impl SkipReason {
                 )
             }
         }
+    }
+}
+
+fn times(tries: u32) -> String {
+    if tries == 1 {
+        "once".to_owned()
+    } else {
+        format!("{tries} times")
     }
 }
 

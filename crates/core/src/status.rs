@@ -71,11 +71,11 @@ pub struct InstanceStatus {
     /// The desired state, by its override or else by its schedule.
     pub desired: Desired,
     /// The reason for the desired state: one sentence; null if no schedule manages the instance.
-    pub because: Option<String>,
+    pub desired_reason: Option<String>,
     /// The newest edge or request applied to it, with its cause.
-    pub last: Option<LastApplied>,
+    pub last_applied: Option<LastApplied>,
     /// The latest change of its state, as far as EC2 and the state tags show it.
-    pub changed: Option<Latest>,
+    pub last_change: Option<Latest>,
     /// The override in force.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
@@ -86,9 +86,9 @@ pub struct InstanceStatus {
     /// The fallback in force: the type that the instance has for lack of capacity, and the type that it returns to.
     pub fallback: Option<Fallback>,
     /// The action that a pass would take now; null if it would skip the instance.
-    pub due: Option<StepAction>,
+    pub pending_action: Option<StepAction>,
     /// Why a pass would skip the instance, as a stable code; null if an action is due.
-    pub skip: Option<SkipCode>,
+    pub skip_code: Option<SkipCode>,
     /// What a pass would do, or why it would do nothing: one sentence.
     pub reason: String,
 }
@@ -100,10 +100,10 @@ impl InstanceStatus {
         reasons: &mut ReasonCache,
         now: Timestamp,
     ) -> Self {
-        let because = reasons.because(&assessment, now);
-        let changed = Latest::of(instance, &assessment);
+        let desired_reason = reasons.because(&assessment, now);
+        let last_change = Latest::of(instance, &assessment);
         let reason = verdict(&assessment.decision);
-        let (due, skip) = match assessment.decision {
+        let (pending_action, skip_code) = match assessment.decision {
             Decision::Skip(skip) => (None, Some(skip.reason.code())),
             Decision::Step(step) => (Some(step.action), None),
         };
@@ -115,15 +115,15 @@ impl InstanceStatus {
             state: instance.state,
             schedule: assessment.schedule.map(|schedule| schedule.name.clone()),
             desired: assessment.desired,
-            because,
-            last: assessment.last,
-            changed,
+            desired_reason,
+            last_applied: assessment.last,
+            last_change,
             override_: assessment.override_,
             next_edge: assessment.next_edge,
             retry: assessment.retry,
             fallback: assessment.fallback,
-            due,
-            skip,
+            pending_action,
+            skip_code,
             reason,
         }
     }
@@ -136,10 +136,10 @@ struct ReasonCache(BTreeMap<ScheduleName, String>);
 impl ReasonCache {
     fn because(&mut self, assessment: &Assessment<'_>, now: Timestamp) -> Option<String> {
         if let Some(override_) = &assessment.override_ {
-            return Some(format!("the override by {}", override_.by));
+            return Some(format!("the override by {}", override_.actor));
         }
         if let Some(request) = &assessment.request {
-            return Some(format!("the request by {}", request.by));
+            return Some(format!("the request by {}", request.actor));
         }
         match assessment.schedule.as_ref()? {
             Cow::Borrowed(schedule) => {

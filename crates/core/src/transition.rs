@@ -42,8 +42,10 @@ pub struct Transition {
     /// The instant of the edge or request that the change applied, if there is one.
     pub edge: Option<Timestamp>,
     /// How the change became known.
+    #[serde(rename = "source")]
     pub evidence: TransitionSource,
     /// For external changes, the principal of the call as CloudTrail reports it, else EC2's state reason.
+    #[serde(rename = "actor")]
     pub by: Option<String>,
     /// The instance's type at that time.
     pub instance_type: Option<String>,

@@ -61,7 +61,7 @@ struct Open {
 pub struct WriteReport {
     /// What is new in the journal.
     pub entries: Vec<JournalEntry>,
-    /// The events whose records are in the journal now, or will never be.
+    /// The events that need no further attempt: their records are in the journal, or will never be.
     pub events: Vec<String>,
     /// Why the journal is a new one, which has nothing yet of what is known, if it is.
     pub replaced: Option<JournalReplacement>,
@@ -105,7 +105,7 @@ impl BufferedJournal {
     pub fn sightings(&self) -> HashMap<InstanceId, Sighting> {
         let known = match &self.open {
             Some(open) => open.journal.sightings(),
-            // Whoever writes it can be read beside.
+            // Another process writes the journal; it can be read meanwhile.
             None => Journal::read(&self.directory).and_then(|journal| journal.sightings()),
         };
         known.unwrap_or_else(|error| {
@@ -132,7 +132,7 @@ impl BufferedJournal {
         known
     }
 
-    /// Whether records wait, so that whoever keeps their events safe had better go on doing so.
+    /// Whether records wait to be written, so that their events should not be deleted yet.
     pub fn is_behind(&self) -> bool {
         !self.waiting.is_empty() || !self.edges.is_empty()
     }
@@ -284,8 +284,8 @@ impl BufferedJournal {
         Ok(())
     }
 
-    /// Closes a journal whose file was removed or moved, before another is opened in its place: closing it removes SQLite's
-    /// files beside it, by their names.
+    /// Closes a journal whose file was removed or moved, before a new one is opened in its place: closing removes SQLite's
+    /// auxiliary files by name.
     fn leave_detached(&mut self, written: &mut WriteReport) {
         if !self.is_detached() {
             return;

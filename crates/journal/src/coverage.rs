@@ -1,4 +1,4 @@
-//! When anybody was coverage: what the journal says of other times is not known.
+//! The times at which instances were observed: the journal says nothing about other times.
 
 use curfew_core::instance::{AccountId, Region};
 use jiff::{SignedDuration, Timestamp};

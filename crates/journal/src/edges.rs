@@ -1,4 +1,5 @@
-//! What became of each edge that the cloud was to apply (`driver = "cloud"`): to which instance, how soon, and by whom in the end.
+//! The outcome of each edge that the cloud was to apply (`driver = "cloud"`): for which instance, how soon, and which process
+//! applied it in the end.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +25,7 @@ pub struct EdgeRecord {
     pub name: Option<String>,
     /// What the edge says.
     pub action: Action,
-    /// Whose edge it is: a schedule's, or an override's end.
+    /// The cause of the edge: a schedule, or an override's end.
     pub cause: Cause,
     /// The schedule that manages the instance.
     pub schedule: Option<ScheduleName>,
@@ -34,7 +35,7 @@ pub struct EdgeRecord {
     pub at: Timestamp,
     /// Where the instance lives.
     pub region: Region,
-    /// Whose it is.
+    /// The account of the instance.
     pub account: AccountId,
 }
 

@@ -82,7 +82,7 @@ impl HistoryFilter {
 impl Journal {
     /// The newest transitions that `filter` lets through, oldest first.
     pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<JournalEntry>, JournalError> {
-        let columns = "id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom, instance_type";
+        let columns = "id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, source, actor, instance_type";
         self.newest(filter, "transitions", columns, "at", entry)
     }
 

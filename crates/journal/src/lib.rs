@@ -55,7 +55,7 @@ pub struct TransitionRecord {
     pub sighting: Option<Sighting>,
 }
 
-/// Who made a call that changed an instance, by CloudTrail's word: known only minutes after the change, which may be written by then.
+/// The principal of a call that changed an instance, from CloudTrail, which delivers it minutes after the transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
     /// The instance.
@@ -85,7 +85,7 @@ pub struct InitialState {
     pub instance_type: Option<String>,
     /// Where.
     pub region: Region,
-    /// Whose.
+    /// The account of the instance.
     pub account: AccountId,
 }
 
@@ -142,7 +142,7 @@ impl Journal {
         self.file.is_some() && self.file != device_and_inode(&self.path)
     }
 
-    /// Opens the journal in `directory` for reading, beside whoever writes it.
+    /// Opens the journal in `directory` for reading, while another process may write it.
     pub fn read(directory: &Path) -> Result<Self, JournalError> {
         let path = directory.join(FILE);
         if !path.exists() {
@@ -217,14 +217,14 @@ impl Journal {
         written.map_err(|source| self.failed(what, source))
     }
 
-    /// Says who it was, where a transition is written that fits and has nobody's name yet.
+    /// Adds principals to transitions that match and have none.
     pub fn attribute(&mut self, attributions: &[Attribution]) -> Result<(), JournalError> {
         /// A call is answered at once, and its change begins within seconds.
         const WITHIN: SignedDuration = SignedDuration::from_mins(1);
         /// Events are dated in whole seconds.
         const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
         const NAME: &str = "
-            UPDATE transitions SET by_whom = ?5
+            UPDATE transitions SET actor = ?5
             WHERE instance = ?1 AND to_state = ?2 AND at BETWEEN ?3 AND ?4 AND cause = 'external'";
         self.write("written", |batch| {
             for attribute in attributions {
@@ -321,8 +321,8 @@ fn insert(
 ) -> rusqlite::Result<Option<i64>> {
     batch
         .prepare_cached(
-            "INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence,
-                                      by_whom, instance_type, event)
+            "INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, source,
+                                      actor, instance_type, event)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING RETURNING id",
         )?
         .query_row(

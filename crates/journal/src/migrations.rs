@@ -25,8 +25,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
         sighting TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
-    // How each transition became known; what was there when the record of an instance began; and when anybody was watching. An
-    // older journal has no record of the watching, and of an instance that never changed none of its beginning: that is now.
+    // The source of each transition, the initial state of each instance, and the times of observation. An older journal has
+    // no observation times; the initial state of an instance without transitions is its last known state, as of the
+    // migration.
     "
     ALTER TABLE transitions ADD COLUMN evidence TEXT NOT NULL DEFAULT 'look';
     ALTER TABLE transitions ADD COLUMN by_whom TEXT;
@@ -74,6 +75,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
         account  TEXT NOT NULL,
         UNIQUE (edge, account, region, instance, action)
     ) STRICT;
+",
+    // The words for causes and sources became those of the design.
+    "
+    ALTER TABLE transitions RENAME COLUMN evidence TO source;
+    ALTER TABLE transitions RENAME COLUMN by_whom TO actor;
+    UPDATE transitions SET source = 'poll' WHERE source = 'look';
+    UPDATE transitions SET source = 'inferred' WHERE source = 'inference';
+    UPDATE transitions SET cause = 'external' WHERE cause = 'outside';
+    UPDATE edges SET cause = 'external' WHERE cause = 'outside';
+    UPDATE sightings SET sighting = json_set(sighting, '$.cause', 'external')
+        WHERE json_valid(sighting) AND sighting ->> '$.cause' = 'outside';
 ",
 ];
 

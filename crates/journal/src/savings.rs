@@ -1,7 +1,7 @@
 //! What the record says about how long instances were off, where always-on would have had them run.
 //!
-//! Only what is known counts: in hours in which nobody watched an instance may have done anything, so they are neither on nor off,
-//! and what they would have cost is nobody's saving.
+//! Only known time counts: in hours without observation an instance may have been in any state, so they count neither as on
+//! nor as off, and save nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ pub struct RecordedHistory {
     pub beginnings: Vec<InitialState>,
     /// Every transition, in order.
     pub entries: Vec<JournalEntry>,
-    /// When anybody was coverage, in order.
+    /// The intervals with observation, in order.
     pub stretches: Vec<CoverageInterval>,
 }
 
@@ -64,13 +64,13 @@ pub struct SavingsLine {
     pub on: SignedDuration,
     /// How long they were off.
     pub off: SignedDuration,
-    /// How long nobody knows.
+    /// The time without observation.
     pub unknown: SignedDuration,
     /// What the time off would have cost, as far as there are prices.
     pub saved: f64,
     /// The time off that has no price.
     pub unpriced: SignedDuration,
-    /// Whose time it is.
+    /// The instances counted.
     pub instances: BTreeSet<InstanceId>,
     /// The regions that those are in.
     pub regions: BTreeSet<Region>,
@@ -159,7 +159,7 @@ pub fn savings(account: &RecordedHistory, question: &SavingsQuery) -> Savings {
     answer
 }
 
-/// The lives of the instances, in pieces of one state. Who is terminated has no hours any more, on or off.
+/// The instances' histories, as periods of one state. A terminated instance has no hours, on or off.
 fn pieces(account: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
     let mut entries: HashMap<&InstanceId, Vec<&JournalEntry>> = HashMap::new();
     for entry in &account.entries {

@@ -195,7 +195,7 @@ pub(super) fn followed(edge: &str) -> EdgeRecord {
 }
 
 /// Journals as older versions wrote them, each with something in it.
-const OLDER: [&str; 2] = [
+const OLDER: [&str; 3] = [
     "
     INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge) VALUES
         ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
@@ -228,6 +228,30 @@ const OLDER: [&str; 2] = [
         ('i-00000000000000002', NULL, 'running', '2026-11-02T15:00:00.000000000Z', NULL, 't3.micro', 'eu-west-3', '123456789012');
     INSERT INTO watched (account, region, begun, ended) VALUES
         ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
+",
+    "
+    INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom,
+                             instance_type, event) VALUES
+        ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
+         'eu-west-3', '123456789012', '2026-11-23T19:00:00.000000000Z', 'event', NULL, 't3.micro', '7bf73129'),
+        ('i-0abc1234def567890', 'web', 'stopping', 'stopped', '2026-11-23T19:00:31.500000000Z', 'schedule office', 'office',
+         'eu-west-3', '123456789012', NULL, 'look', NULL, 't3.micro', NULL);
+    INSERT INTO sightings (instance, sighting) VALUES
+        ('i-0abc1234def567890', '{\"state\":\"stopped\",\"name\":\"web\",\"region\":\"eu-west-3\",
+          \"account\":\"123456789012\",\"last\":null,\"launched_at\":null,\"cause\":null,\"since\":null,
+          \"schedule\":\"office\",\"instance_type\":\"t3.micro\"}'),
+        ('i-00000000000000002', '{\"state\":\"running\",\"name\":null,\"region\":\"eu-west-3\",
+          \"account\":\"123456789012\",\"last\":null,\"launched_at\":\"2026-11-02T15:00:00Z\",\"cause\":\"outside\",
+          \"since\":\"2026-11-02T15:00:00Z\",\"schedule\":null,\"instance_type\":\"t3.micro\"}');
+    INSERT INTO beginnings (instance, name, state, at, schedule, instance_type, region, account) VALUES
+        ('i-0abc1234def567890', 'web', 'running', '2026-11-23T19:00:01.000000000Z', 'office', 't3.micro', 'eu-west-3',
+         '123456789012'),
+        ('i-00000000000000002', NULL, 'running', '2026-11-02T15:00:00.000000000Z', NULL, 't3.micro', 'eu-west-3', '123456789012');
+    INSERT INTO watched (account, region, begun, ended) VALUES
+        ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
+    INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account) VALUES
+        ('2026-11-23T19:00:00.000000000Z', 'i-0abc1234def567890', 'web', 'stop', 'schedule office', 'office', 'in_time',
+         '2026-11-23T19:00:05.000000000Z', 'eu-west-3', '123456789012');
 ",
 ];
 
@@ -275,10 +299,11 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         );
         assert_eq!(
             journal.coverage_intervals().unwrap().len(),
-            version - 1,
-            "the first version did not note its looks"
+            usize::from(version > 1),
+            "the first version has no coverage"
         );
-        assert_eq!(journal.edges(&HistoryFilter::default()).unwrap(), []);
+        let edges = journal.edges(&HistoryFilter::default()).unwrap();
+        assert_eq!(edges.len(), usize::from(version > 2));
         drop(journal);
         let mut journal = Journal::open(directory.path()).unwrap();
         let edge = followed("2026-11-24T19:00:00Z");
@@ -287,7 +312,7 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
             .unwrap()
             .edges(&HistoryFilter::default())
             .unwrap();
-        assert_eq!(edges[0].followed, edge);
+        assert!(edges.iter().any(|one| one.followed == edge));
     }
 }
 

@@ -25,7 +25,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// Where journald listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Before each of our field's names: journald's own have none, and everybody else's have another.
+/// The prefix of Curfew's field names, which keeps them apart from journald's and from those of other programs.
 const PREFIX: &str = "CURFEW_";
 
 /// The longest name of a field that journald takes.

@@ -41,7 +41,7 @@ impl NotificationMessage {
     /// For a webhook: `text` is what Slack and its like show, `curfew` is for programs, and nothing else can be taken for one of
     /// their own keys.
     pub(super) fn slack(&self) -> Value {
-        // Slack's markup begins with these, and a name may be anything: `<!channel>` would wake everybody.
+        // Slack's markup begins with these characters, and a name is free text: `<!channel>` would notify a whole channel.
         let text = self
             .text
             .replace('&', "&amp;")
@@ -85,7 +85,7 @@ fn line(group: &Vec<&Notification>) -> String {
     const NAMED: usize = 5;
     let mark = match group[0].kind {
         Kind::Failure => "Failure: ",
-        Kind::Deviation => "Deviation: ",
+        Kind::Drift => "Deviation: ",
         Kind::Transition | Kind::Override | Kind::Test => "",
     };
     let mut labels: Vec<String> = group
@@ -123,7 +123,7 @@ mod tests {
     fn what_happened_to_many_is_one_line() {
         let mut notifications: Vec<Notification> = (0..7).map(|n| stopped(n, "web")).collect();
         notifications.push(Notification {
-            kind: Kind::Deviation,
+            kind: Kind::Drift,
             what: "found running, which contradicts the override by alice".to_owned(),
             ..stopped(9, "db")
         });

@@ -20,7 +20,7 @@ pub struct Notification {
     pub kind: Kind,
     /// When it happened, or was seen.
     pub at: Timestamp,
-    /// Whom it happened to.
+    /// The instance, or Curfew itself.
     pub subject: Subject,
     /// The schedule that it has to do with.
     pub schedule: Option<ScheduleName>,
@@ -30,7 +30,7 @@ pub struct Notification {
     pub facts: Map<String, Value>,
 }
 
-/// Whom something happened to.
+/// What a notification is about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// An instance.
@@ -41,7 +41,7 @@ pub enum Subject {
         name: Option<String>,
         /// Where it lives.
         region: Region,
-        /// Whose it is.
+        /// The account of the instance.
         account: AccountId,
     },
     /// Anything else that has a name: a region, Curfew itself.
@@ -59,7 +59,7 @@ impl Subject {
         }
     }
 
-    /// For people. A name may be anything that somebody wrote into a tag.
+    /// The label in messages. A name is free text from a tag.
     pub fn label(&self) -> String {
         match self {
             Self::Instance {
@@ -131,7 +131,7 @@ impl Notification {
         }
     }
 
-    /// An instance that can't be dealt with now, or not until somebody mends something.
+    /// An instance that Curfew can't manage now, or not until a problem is fixed.
     pub fn left_alone(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
         Self {
             what: format!("left alone: {}", skip.detail),
@@ -150,7 +150,7 @@ impl Notification {
                 step.action, step.cause
             ),
             facts: facts(json!({"action": step.action, "cause": step.cause, "edge": edge})),
-            ..Self::about(instance, Kind::Deviation, at)
+            ..Self::about(instance, Kind::Drift, at)
         }
     }
 
@@ -164,7 +164,7 @@ impl Notification {
             facts: facts(
                 json!({"state": instance.state, "action": step.action, "cause": step.cause}),
             ),
-            ..Self::about(instance, Kind::Deviation, at)
+            ..Self::about(instance, Kind::Drift, at)
         }
     }
 
@@ -173,7 +173,7 @@ impl Notification {
         Self {
             what: format!(
                 "held {} until {} by {}",
-                override_.state, override_.until, override_.by
+                override_.state, override_.until, override_.actor
             ),
             facts: facts(json!({"event": "placed", "override": override_})),
             ..Self::about(instance, Kind::Override, at)
@@ -190,7 +190,7 @@ impl Notification {
         Self {
             what: format!(
                 "free again: the override by {} ({} until {}) {how}",
-                override_.by, override_.state, override_.until
+                override_.actor, override_.state, override_.until
             ),
             facts: facts(json!({"event": event, "override": override_})),
             ..Self::about(instance, Kind::Override, at)

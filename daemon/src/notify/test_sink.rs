@@ -1,4 +1,4 @@
-//! A notifier whose notifications a test reads.
+//! A notifier for tests, which read its notifications.
 
 use curfew_config::notify::Kind;
 use curfew_config::{Destination, NotifyConfiguration};

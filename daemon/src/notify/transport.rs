@@ -86,7 +86,7 @@ impl SendError {
 /// A destination that nothing can be sent to.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Nobody can be believed.
+    /// The root certificates can't be loaded.
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// The file with the webhook's URL can't be read.

@@ -11,7 +11,7 @@ use super::channels::Ack;
 use super::queue::{BATCH, EventQueue, TOGETHER};
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// Deletes messages whose events are recorded.
+/// Deletes messages with recorded events.
 #[derive(Debug)]
 pub(crate) struct AcknowledgeTask {
     queue: EventQueue,

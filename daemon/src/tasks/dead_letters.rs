@@ -45,7 +45,7 @@ impl DeadLetterQueues {
         }
     }
 
-    /// The messages in a queue, those included that somebody looks at just now (`ReceiveMessage` hides them for a while); none, where
+    /// The number of messages in a queue, including those that a `ReceiveMessage` has made invisible for a while; `None` if
     /// there is no such queue.
     async fn count(&self, url: &str) -> Result<Option<u64>, CloudError> {
         const ACTION: &str = "sqs:GetQueueAttributes";
@@ -127,7 +127,7 @@ impl DeadLetters {
         for (queue, name) in self.queues.names.clone() {
             match self.count(queue, &name).await {
                 Ok(messages) => self.counted(queue, &name, messages, self.clock.now()),
-                // What was counted before stands: nobody knows anything else.
+                // The earlier count stands: nothing newer is known.
                 Err(error) => {
                     warn!(queue = name, %error, hint = error.hint(), "dead letters can't be counted");
                 }

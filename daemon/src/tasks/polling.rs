@@ -30,8 +30,8 @@ const ACTIVE_WINDOW: Duration = Duration::from_mins(2);
 /// Where events come, looks only check them: twelve an hour.
 const INTERVAL_WITH_EVENTS: Duration = Duration::from_mins(5);
 
-/// After a look of somebody else, the next one is left to them for so much longer: a pass comes a minute after the last one's end, and
-/// would find that it has just been looked.
+/// After an observation by a pass, the next poll is delayed by so much longer, so that the next pass can make it: a pass
+/// comes a minute after the end of the last one.
 const POLL_OFFSET: Duration = Duration::from_secs(5);
 
 /// How long an account-region that did not answer last time may take now, so that the others are not waited for: passes look at it too,
@@ -173,7 +173,8 @@ impl Polling {
         )
     }
 
-    /// Says once each who does not answer and who does again; the former are looked at later and later.
+    /// Logs account-regions that stop responding, and those that respond again, once each; those that don't are polled less
+    /// and less often.
     fn tell(&mut self, survey: &Survey<Vec<Instance>>) {
         for (one, _) in &survey.answers {
             self.answers(&one.account_region);
@@ -242,7 +243,7 @@ impl ObservationSource for Polling {
                     self.lively_until = Some(Instant::now() + ACTIVE_WINDOW);
                     return;
                 }
-                // Never the end: whoever shows looks is here too.
+                // Never an error: this task holds a sender, too.
                 Ok(()) = self.newest.changed() => {}
                 changed = self.hint.changed() => if changed.is_err() {
                     // The watch task is gone, and with it the daemon.

@@ -28,7 +28,7 @@ use crate::transitions::{EventBatch, InstanceObservation, StateChangeMessage, VI
 pub enum QueueAddress {
     /// The stack's queue, by its name: it may not be deployed yet.
     Named(String),
-    /// Somebody's own.
+    /// A queue named in the configuration.
     Url(String),
 }
 
@@ -47,8 +47,8 @@ pub struct EventQueue {
     region: Region,
     /// The longest of long polls: each is a call that is paid for. SQS allows 20 s.
     pub patience: Duration,
-    /// For how long a message is nobody else's. After a kill -9 it is so long nobody's; what is written later than that is received
-    /// twice, and known then.
+    /// How long a received message is invisible to other receivers, and so also to this one after a kill -9. An event that is
+    /// recorded later than that is received twice and recognised.
     pub visibility: Duration,
 }
 
@@ -67,12 +67,12 @@ impl EventQueue {
         }
     }
 
-    /// The region whose events it gets.
+    /// The region of the events.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// Whether somebody named it, who knows that events come.
+    /// Whether the configuration names the queue, so that events are expected.
     pub fn is_own(&self) -> bool {
         matches!(self.address, QueueAddress::Url(_))
     }
@@ -89,7 +89,7 @@ impl EventQueue {
 const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// For the answer to a poll that has waited in vain. A call that says nothing for 15 s has hung, but a poll says nothing by design.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Before a queue that does not exist is asked for again: it comes with a stack, for which nobody waits here.
+/// Delay before a missing queue is looked up again: a deployment creates it, at no time that this task could wait for.
 const NOT_DEPLOYED: Duration = Duration::from_mins(5);
 /// `ReceiveMessage` gives at most so many.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
@@ -238,7 +238,7 @@ impl QueueReceiver {
     }
 
     fn note(&self, receipt: Ack) {
-        // Nobody deletes any more at the end: what is not deleted comes again.
+        // At the end there is no receiver any more: messages that are not deleted come again.
         let _ = self.acks.send(receipt);
     }
 
@@ -274,7 +274,7 @@ impl ObservationSource for QueueReceiver {
     async fn rest(&mut self) {
         if !*self.writable.borrow_and_update() {
             info!("the queue of state changes waits until the journal can be written");
-            // An error says that nobody writes any more, at the end.
+            // An error means that the writer has ended, at shutdown.
             let _ = self.writable.wait_for(|writable| *writable).await;
         }
     }

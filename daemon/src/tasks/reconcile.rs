@@ -67,8 +67,8 @@ const PASS: Duration = Duration::from_mins(1);
 /// A pass is over by then, or hangs: [`PASS`], and a look at a hundred thousand instances before it when EC2 is slow.
 const HANGS: Duration = Duration::from_mins(15);
 
-/// Account-regions whose last pass failed and that are tried at the same time: apart from the others, whose places they would take
-/// while they hang.
+/// How many account-regions with a failed last pass are tried at the same time. They have slots of their own, because they
+/// could occupy all others while they hang.
 const DOUBTFUL: usize = 8;
 
 /// The cloud's queue answers within milliseconds; one that hangs must not hold up what the daemon does in its place.
@@ -185,7 +185,7 @@ impl Reconcile {
         shutdown: CancellationToken,
     ) {
         let mut passes: JoinSet<FinishedPass> = JoinSet::new();
-        // Converge first: edges may have been missed while nobody was there.
+        // Converge first: edges may have been missed while the daemon was down.
         self.take_up_configuration();
         while !shutdown.is_cancelled() {
             self.begin_due(&mut passes);
@@ -396,7 +396,7 @@ impl Reconcile {
             .any(|step| is_late(step, now.grace * 2, seen.at));
         match &self.triggers {
             _ if !contradicted.is_empty() || overdue => {
-                self.step_in(account_region, late, &now, passes)
+                self.step_in(account_region, late, &now, passes);
             }
             _ if late.is_empty() => self.wait_for_the_cloud(account_region, seen, begun, &now),
             Some(_) if asked >= newest_edge(&late) => {

@@ -1,7 +1,7 @@
-//! Configuration that change while the daemon runs: read anew at a SIGHUP, and when one of their files is another.
+//! Reloads the configuration at a SIGHUP, and when one of its files changed.
 //!
-//! Files are looked at every few seconds rather than watched: editors and configuration management replace them by renaming, behind
-//! symbolic links and on network file systems, all of which a look sees. Configuration that can't be used leave those in force that are.
+//! Files are polled every few seconds rather than watched: editors and configuration management replace them by renaming, behind
+//! symbolic links and on network file systems, all of which a poll sees. An invalid configuration leaves the previous one in force.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +41,7 @@ pub struct Reload {
     pub configuration: Configuration,
     /// The way to the accounts and regions that they name.
     pub connection: Connection,
-    /// Somebody asks for it: SIGHUP.
+    /// Requests a reload: SIGHUP.
     pub asked: Arc<Notify>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct ReloadTask {
 /// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Because {
-    /// Somebody asked, and is answered.
+    /// A request, which gets an answer.
     Asked,
     /// A file changed, or may have.
     FileChange,

@@ -6,7 +6,7 @@ use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_deploy::is_no_queue;
 
-/// The configuration of a client whose calls are counted.
+/// The configuration of a client that counts its calls.
 pub(crate) fn config(connection: &Connection) -> Builder {
     Builder::from(&connection.sdk).interceptor(connection.calls.clone())
 }

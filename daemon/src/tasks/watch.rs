@@ -100,7 +100,7 @@ async fn with_events(
     events: Option<&EventQueue>,
     clock: &Clock,
 ) -> TransitionTracker {
-    /// A fleet whose instances never change their state for so long needs no events.
+    /// A fleet without a transition for so long needs no events.
     const LATELY: SignedDuration = SignedDuration::from_hours(28 * 24);
     let Some(events) = events else { return tracker };
     let now = clock.now();

@@ -11,7 +11,7 @@ use super::{CloudTrailCall, TransitionTracker};
 
 /// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
 const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);
-/// What nobody could look at for this long is written without an explanation.
+/// Transitions of an instance that can't be observed for this long are written without a cause.
 const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 impl TransitionTracker {
@@ -115,7 +115,7 @@ impl TransitionTracker {
         ids.iter().flat_map(|id| self.flush(id)).collect()
     }
 
-    /// What this process did itself, or else whom CloudTrail names.
+    /// Attributes a transition to this process's own actions, or else to the principal that CloudTrail names.
     fn attribute(&self, found: Transition) -> Transition {
         let found = self.recent_actions.explain(found);
         let fits = |call: &&CloudTrailCall| {

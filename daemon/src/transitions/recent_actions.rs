@@ -16,7 +16,7 @@ const PASS: SignedDuration = SignedDuration::from_mins(10);
 /// A change begins within seconds of its call, and may take minutes to end.
 const CHANGE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Shared by who acts and who watches.
+/// Shared by the tasks that act and those that observe.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecentActions(Arc<Mutex<HashMap<(InstanceId, Action), RecentAction>>>);
 

@@ -1,4 +1,4 @@
-//! What a message of the queue says: an instance changed its state, or somebody made a call.
+//! The content of a queue message: a state change, or an API call.
 
 use std::collections::BTreeSet;
 
@@ -29,13 +29,13 @@ pub(crate) struct StateChangeEvent {
     pub state: InstanceState,
     /// When, in whole seconds.
     pub at: Timestamp,
-    /// Whose it is.
+    /// The account of the instance.
     pub account: AccountId,
     /// Where it is.
     pub region: Region,
 }
 
-/// Somebody started, stopped or terminated instances.
+/// A call that started, stopped or terminated instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CloudTrailCall {
     /// The same each time that it is delivered.
@@ -46,7 +46,7 @@ pub(crate) struct CloudTrailCall {
     pub to: &'static [InstanceState],
     /// When it was made.
     pub at: Timestamp,
-    /// By whom: an ARN, or the AWS service.
+    /// The principal: an ARN, or an AWS service.
     pub by: String,
 }
 
@@ -141,7 +141,7 @@ fn called(envelope: Envelope) -> Option<CloudTrailCall> {
 
 /// The keys of a document, and what sorts of values they have: enough to see what it is, and nothing that may be secret.
 fn shape(document: &Value) -> String {
-    /// Whoever sends us something else sends it whole.
+    /// Messages of other senders are kept whole.
     const KEYS: usize = 12;
     let sort = |value: &Value| match value {
         Value::Null => "null",

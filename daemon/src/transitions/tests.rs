@@ -110,7 +110,7 @@ fn without_events_a_look_is_what_tells() {
     story.look("19:00:20", &instance(InstanceState::Stopped, STOP));
     assert_eq!(
         story.told(),
-        "running→stopping 19:00:10 schedule office (look)\nstopping→stopped 19:00:20 schedule office (look)"
+        "running→stopping 19:00:10 schedule office (poll)\nstopping→stopped 19:00:20 schedule office (poll)"
     );
 }
 
@@ -123,13 +123,13 @@ fn a_change_that_nothing_explains_is_looked_at_twice() {
     story.look("19:00:02", &instance(InstanceState::Stopping, STOP));
     assert_eq!(
         story.told(),
-        "running→stopping 19:00:01 schedule office (look)"
+        "running→stopping 19:00:01 schedule office (poll)"
     );
 
     let mut story = Story::begin(false);
     story.look("19:00:01", &instance(InstanceState::Stopping, START));
     story.look("19:00:04", &instance(InstanceState::Stopping, START));
-    assert_eq!(story.told(), "running→stopping 19:00:01 external (look)");
+    assert_eq!(story.told(), "running→stopping 19:00:01 external (poll)");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_event_that_is_lost_is_made_up_for_by_the_looks_and_too_late_when_it_comes(
     story.look("19:00:50", &stopped);
     assert_eq!(
         story.told(),
-        "running→stopped 19:00:50 schedule office (look)"
+        "running→stopped 19:00:50 schedule office (poll)"
     );
     story.tell(
         "19:01:00",
@@ -227,7 +227,7 @@ fn a_stop_and_start_that_no_look_saw_are_inferred_from_the_launch_time() {
     story.look("13:00:10", &again);
     assert_eq!(
         story.told(),
-        "running→stopped 12:30:00 external (inference)\nstopped→running 12:30:00 external (look)"
+        "running→stopped 12:30:00 external (inferred)\nstopped→running 12:30:00 external (poll)"
     );
 }
 
@@ -245,8 +245,8 @@ fn a_run_that_no_look_saw_is_inferred_from_the_launch_time() {
     assert_eq!(
         lines,
         [
-            "stopped→running 20:00:00 external (inference)",
-            "running→stopped 20:30:00 external (look)"
+            "stopped→running 20:00:00 external (inferred)",
+            "running→stopped 20:30:00 external (poll)"
         ]
     );
 }
@@ -309,7 +309,7 @@ fn an_instance_that_two_looks_miss_is_gone_and_one_that_ends_by_event_is_gone_at
     nobody(&mut story, "12:00:10");
     assert_eq!(story.told(), "");
     nobody(&mut story, "12:00:20");
-    assert_eq!(story.told(), "running→terminated 12:00:10 external (look)");
+    assert_eq!(story.told(), "running→terminated 12:00:10 external (poll)");
 
     let mut story = Story::begin(true);
     let ended = instance(InstanceState::Terminated, START);

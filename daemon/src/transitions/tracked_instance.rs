@@ -174,7 +174,7 @@ fn follows(from: InstanceState, to: InstanceState) -> bool {
         S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
         S::ShuttingDown => to == S::Terminated,
         S::Terminated => false,
-        // Nobody knows what comes before or after it.
+        // It may come before or after any state.
         S::Other => true,
     }
 }

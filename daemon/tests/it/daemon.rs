@@ -661,7 +661,7 @@ async fn calls_are_counted_by_how_they_went() {
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     for outcome in ["throttled", "failed", "refused"] {
         let metric = format!(
-            "curfew_api_calls_total{{action=\"DescribeInstances\",outcome=\"{outcome}\",service=\"EC2\"}}"
+            "curfew_api_calls_total{{service=\"EC2\",action=\"DescribeInstances\",outcome=\"{outcome}\"}}"
         );
         daemon.counts(&metric, "1").await;
     }
@@ -670,7 +670,7 @@ async fn calls_are_counted_by_how_they_went() {
         .await;
     daemon.counts("curfew_managed_instances", "1").await;
     daemon
-        .counts("curfew_next_edge_timestamp_seconds", "1795460400")
+        .counts("curfew_next_edge_timestamp_seconds", "1795460400.0")
         .await;
     daemon.end().await;
 }

@@ -208,7 +208,7 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     assert!(rules >= 2, "an edge's and the heartbeat: {rules}");
     let text = metrics.text();
     let counts = |service: &str, action: &str, outcome: &str| {
-        let labels = format!("action=\"{action}\",outcome=\"{outcome}\",service=\"{service}\"");
+        let labels = format!("service=\"{service}\",action=\"{action}\",outcome=\"{outcome}\"");
         let line = format!("curfew_api_calls_total{{{labels}}} ");
         let found = text.lines().find_map(|one| one.strip_prefix(&line));
         found.map_or(0, |count| count.parse::<usize>().unwrap())

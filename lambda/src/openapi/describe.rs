@@ -296,10 +296,10 @@ fn failure(route: Route, schemas: &mut SchemaGenerator) -> Value {
 /// Lists the error codes of an operation.
 fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
     use ErrorCode::{
-        BadBody, BadParameter, CloudFailed, Denied, Forbidden, Internal, NoCapacity,
-        NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Protected,
-        Refused, TargetNeeded, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
-        Unreachable, WrongState,
+        BadBody, BadParameter, Denied, Forbidden, Internal, NoCapacity, NoConfiguration,
+        NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Protected, Refused,
+        TargetRequired, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
+        Unreachable, UpstreamError, WrongState,
     };
     let cloud = [
         Denied,
@@ -307,7 +307,7 @@ fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
         Throttled,
         Refused,
         Unreachable,
-        CloudFailed,
+        UpstreamError,
         NoCredentials,
     ];
     let configuration = [BadParameter, TooMany, NoConfiguration, OutOfTime, Internal];
@@ -323,7 +323,7 @@ fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
             let own = [
                 Unauthorized,
                 Forbidden,
-                TargetNeeded,
+                TargetRequired,
                 UnknownInstance,
                 UnknownSchedule,
                 NothingMatched,

@@ -122,7 +122,7 @@ class Card {
     setText(this.title, this.name);
     const there = zone && wall(now, zone).number !== wall(now, MINE).number ? `${zone}, ${wall(now, zone).clock} there` : zone;
     setText(this.facts, [all.length ? `${running} of ${all.length} running` : "no instances", there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
-    showSentence(this.because, schedule?.because ?? "");
+    showSentence(this.because, schedule?.reason ?? "");
     this.week.hidden = this.details.hidden = !schedule?.timeline;
     if (schedule?.timeline) drawWeek(this.week, schedule, now);
     this.showTimes();

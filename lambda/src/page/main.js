@@ -175,10 +175,10 @@ function showChips() {
 }
 
 function showLately(at) {
-  const changed = fleet.instances.filter((one) => one.changed).sort((a, b) => Date.parse(b.changed.at) - Date.parse(a.changed.at)).slice(0, 10);
+  const changed = fleet.instances.filter((one) => one.last_change).sort((a, b) => Date.parse(b.last_change.at) - Date.parse(a.last_change.at)).slice(0, 10);
   $("lately").hidden = !changed.length;
-  const how = ({ changed }) => (changed.cause ? cause(changed) : DONE[changed.action]);
-  const lines = changed.map((one) => ({ iso: one.changed.at, when: moment(Date.parse(one.changed.at), at), who: label(one), how: how(one) }));
+  const how = ({ last_change: changed }) => (changed.cause ? cause(changed) : DONE[changed.action]);
+  const lines = changed.map((one) => ({ iso: one.last_change.at, when: moment(Date.parse(one.last_change.at), at), who: label(one), how: how(one) }));
   if (!hasChanged($("lately"), lines)) return;
   $("lately").querySelector("ol").replaceChildren(...lines.map(({ iso, when, who, how }) => make("li", {}, make("time", { className: "soft", dateTime: iso }, when), make("span", {}, make("b", {}, who), ` ${how}`))));
 }
@@ -208,13 +208,13 @@ async function act(verb, targets, place, hours) {
   const came = new Map(done.map((one) => [one.id, one]));
   fleet.instances = fleet.instances.map((one) => {
     const { after, next_edge, override, reason } = came.get(one.id) ?? {};
-    return after ? { ...one, state: after, desired: after, next_edge, override, reason, due: null, skip: null, changed: null } : one;
+    return after ? { ...one, state: after, desired: after, next_edge, override, reason, pending_action: null, skip_code: null, last_change: null } : one;
   });
   place.busy(false);
   show();
   if (done.length) announce(outcome(done));
   if (wrong) place.complain(wrong);
-  const failed = done.find((one) => ["skipped", "postponed", "recorded"].includes(one.result));
+  const failed = done.find((one) => ["skipped", "deferred", "recorded"].includes(one.result));
   if (failed && !wrong && wanted.length === 1) place.complain(new ApiFailure({ message: `${label(failed)} ${RESULTS[failed.result]}`, hint: inWords(failed.reason, now()) }));
   // A refresh in progress may have observed the state before the change.
   await refreshing;

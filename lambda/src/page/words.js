@@ -3,7 +3,7 @@
 const STATES = { running: "Running", stopped: "Stopped", pending: "Starting", stopping: "Stopping", "shutting-down": "Terminating", terminated: "Terminated", other: "In an unknown state" };
 const RESULTS = {
   starting: "is starting", started: "runs", stopping: "is stopping", stopped: "is stopped", hibernating: "is going to hibernate", hibernated: "hibernates",
-  unchanged: "is already in the requested state", overridden: "keeps its state until the override ends", resumed: "follows its schedule again", postponed: "changes when its transition is complete",
+  unchanged: "is already in the requested state", overridden: "keeps its state until the override ends", resumed: "follows its schedule again", deferred: "changes when its transition is complete",
   recorded: "is recorded, and changes in a later pass", skipped: "was skipped", failed: "failed", planned: "would change",
 };
 const DONE = { start: "started", stop: "stopped" };
@@ -13,10 +13,10 @@ const label = (one) => one.name || one.id;
 // The id and, if the fleet has several regions, the region.
 const whereabouts = (one, regions) => [one.name && one.id, regions > 1 && one.region].filter(Boolean).join(" · ");
 // The instance type and, after a fallback for lack of capacity, the desired type.
-const kind = (one) => (one.fallback ? `${one.instance_type} (no capacity for ${one.fallback.wanted})` : one.instance_type);
+const kind = (one) => (one.fallback ? `${one.instance_type} (no capacity for ${one.fallback.desired_type})` : one.instance_type);
 const inFlight = (one) => ["pending", "stopping", "shutting-down"].includes(one.state);
 // Whether an expected change is missing: a retry, an overdue action, or a start that did not lead to running.
-const needsAttention = (one) => Boolean(one.retry || (one.due && one.due !== "record") || (one.last?.pending && one.last.action === "start" && one.state === "stopped"));
+const needsAttention = (one) => Boolean(one.retry || (one.pending_action && one.pending_action !== "record") || (one.last_applied?.pending && one.last_applied.action === "start" && one.state === "stopped"));
 const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const list = (names, most = 3) => {
   const shown = names.length > most + 1 ? [...names.slice(0, most), `${names.length - most} more`] : names;
@@ -25,17 +25,17 @@ const list = (names, most = 3) => {
 
 // The reason for an instance's state.
 function why(one, now) {
-  const { override, changed, reason } = one;
+  const { override, last_change: changed, reason } = one;
   if (one.retry) return retrying(one.retry, now);
-  if (override) return { running: `Kept up by ${override.by}`, stopped: `Kept stopped by ${override.by}`, ignored: `Ignored by ${override.by}` }[override.state] ?? inWords(reason, now);
+  if (override) return { running: `Kept up by ${override.actor}`, stopped: `Kept stopped by ${override.actor}`, ignored: `Ignored by ${override.actor}` }[override.state] ?? inWords(reason, now);
   // If the state is the desired one, or one that a person chose since, the latest change is the best explanation.
-  const explains = one.state === one.desired || ["as_desired", "left_alone"].includes(one.skip) || one.due === "record";
+  const explains = one.state === one.desired || ["as_desired", "manual_override"].includes(one.skip_code) || one.pending_action === "record";
   if (explains && changed?.cause) return `${cause(changed)} ${moment(Date.parse(changed.at), now)}`;
   return inWords(reason, now);
 }
 
 // A failed step, with its error code and the time of the next attempt.
-function retrying({ action, tries, code, next }, now) {
+function retrying({ action, attempts: tries, code, next_attempt_at: next }, now) {
   const wait = Date.parse(next) - now;
   return `the ${action} failed: \`${code}\`, tried ${tries === 1 ? "once" : `${tries} times`}; next attempt ${wait > 0 ? `in ${length(wait)}` : "in the next pass"}`;
 }

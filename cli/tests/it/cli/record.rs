@@ -233,7 +233,7 @@ fn history_is_exported_a_line_each() {
         .collect();
     assert_eq!(json!(lines), document);
     insta::assert_snapshot!(story.place.prints(&["history", "-o", "csv"]), @r"
-    id,at,instance,name,from,to,cause,by,schedule,edge,evidence,instance_type,region,account
+    id,at,instance,name,from,to,cause,actor,schedule,edge,source,instance_type,region,account
     1,2025-11-03T07:00:02Z,i-0abc1234def567890,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     2,2025-11-03T07:00:10Z,i-0abc1234def567890,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,external,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012

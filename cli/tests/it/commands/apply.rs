@@ -26,7 +26,10 @@ fn it_does_what_the_plan_says_and_then_nothing() {
 
     let applied = cloud.json(&["apply", "--yes"]);
     assert_eq!(applied["steps"], json!([]), "they are in flight");
-    assert_eq!(lines(&applied["skipped"], &["reason"])[1], "db | in_flight");
+    assert_eq!(
+        lines(&applied["skipped"], &["reason"])[1],
+        "db | transitioning"
+    );
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_profile_that_is_named_goes_before_keys_in_the_environment_and_one_that_is_n
     let person = Person::new(&format!("[profile ops]\n{}", keys(OF_PROFILE)));
     let of = |account: &str, source: &str| {
         format!(
-            "ok    credentials  arn:aws:iam::{account}:user/curfew, account {account}, from {source}"
+            "ok    credentials    arn:aws:iam::{account}:user/curfew, account {account}, from {source}"
         )
     };
     let profile = "the profile `ops` (`~/.aws/config`, `~/.aws/credentials`)";
@@ -209,7 +209,7 @@ fn a_process_a_login_and_a_single_sign_on_give_credentials() {
         let mut command = person.doctor(&["--profile", profile]);
         command.env("AWS_ENDPOINT_URL_SSO", format!("http://{address}"));
         let told = person.credentials(&mut command);
-        let expected = format!("ok    credentials  arn:aws:iam::{OF_PROFILE}:user/curfew");
+        let expected = format!("ok    credentials    arn:aws:iam::{OF_PROFILE}:user/curfew");
         assert!(told.starts_with(&expected), "{profile}: {told}");
         assert!(
             told.contains(&format!("from the profile `{profile}`")),

@@ -43,7 +43,7 @@ fn it_tells_everything_that_the_decision_rests_on() {
     let at = "2026-01-01T12:00:00Z";
     let explained = cloud.json(&["explain", web.as_str(), "--at", at]);
     assert_eq!(explained["managed"]["by"], "tag");
-    assert_eq!(explained["override"]["by"], "alice");
+    assert_eq!(explained["override"]["actor"], "alice");
     assert_eq!(explained["last"]["cause"], "request by bob");
     assert_eq!(explained["transitions"][0]["to"], "running");
     let told = cloud.run(&["explain", web.as_str(), "--at", at]);

@@ -115,7 +115,7 @@ fn an_override_lasts_as_long_as_was_said_and_resume_ends_it() {
     let changes = cloud.json(&["stop", "--for", "2h", "--by", "bob the builder"]);
     let override_ = &changes["instances"][0]["override"];
     assert_eq!(
-        (&override_["state"], &override_["by"]),
+        (&override_["state"], &override_["actor"]),
         (&json!("stopped"), &json!("bob the builder"))
     );
     let until: Timestamp = override_["until"].as_str().unwrap().parse().unwrap();
@@ -194,11 +194,11 @@ fn what_ec2_cannot_be_asked_for_yet_is_recorded_and_waits() {
     let changes = cloud.json(&["stop"]);
     assert_eq!(
         lines(&changes["instances"], &["result"]),
-        ["web | postponed"]
+        ["web | deferred"]
     );
     let changes = cloud.json(&["stop", "--for", "1h"]);
     assert_eq!(
         lines(&changes["instances"], &["result"]),
-        ["web | postponed"]
+        ["web | deferred"]
     );
 }

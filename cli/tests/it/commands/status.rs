@@ -28,7 +28,7 @@ fn it_shows_what_is_managed_and_counts_the_rest() {
     assert_eq!(
         lines(
             &status["instances"],
-            &["state", "schedule", "desired", "due", "reason"]
+            &["state", "schedule", "desired", "pending_action", "reason"]
         ),
         [
             "batch | running | year | running | null | an override by alice keeps it running until 2199-01-01T00:00:00Z",

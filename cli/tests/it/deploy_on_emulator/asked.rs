@@ -16,7 +16,7 @@ use crate::support::terminal::Terminal;
 async fn answered(command: Command, answer: &'static str) -> (i32, String) {
     spawn_blocking(move || {
         let mut terminal = Terminal::run(command);
-        terminal.until("Instances stay. [y/N] ").type_in(answer);
+        terminal.until("Instances are kept. [y/N] ").type_in(answer);
         terminal.end()
     })
     .await

@@ -164,7 +164,10 @@ impl Execution<'_> {
             match trying.target().cloned() {
                 Some(present) if present != wanted && !trying.has(&present) => {
                     trying.tagged = true;
-                    let writes = Writes::fallback(&Fallback { wanted, present });
+                    let writes = Writes::fallback(&Fallback {
+                        desired_type: wanted,
+                        current_type: present,
+                    });
                     placed.push((writes, *member));
                 }
                 _ => {}

@@ -150,7 +150,7 @@ async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_
     assert!(
         second.plan.skipped[0]
             .detail
-            .contains("tried again at 2026-11-23T07:01:05Z")
+            .contains("the next attempt is at 2026-11-23T07:01:05Z")
     );
     assert_eq!(setting.calls(ApiAction::StartInstances), 0);
 

@@ -112,14 +112,14 @@ impl Evaluator<'_> {
         {
             return self.skip(SkipReason::OverrideIgnored {
                 until: override_.until,
-                by: override_.by.clone(),
+                actor: override_.actor.clone(),
             });
         }
         let first = self.initial_tag(newest.map(|newest| &newest.directive));
         let last = self.tags.valid_last_applied().or(first.as_ref());
         let decision = if self.in_flight() {
             // The directive stays due: it is in its own tag or in the schedule.
-            self.skip(SkipReason::InFlight)
+            self.skip(SkipReason::Transitioning)
         } else {
             self.apply(newest, last)
         };
@@ -169,7 +169,7 @@ impl Evaluator<'_> {
         if !is_due {
             let reason = match last {
                 Some(last) if last.cause == Cause::Adopted => SkipReason::NothingDue,
-                _ => SkipReason::LeftAlone,
+                _ => SkipReason::ManualOverride,
             };
             return self.clear_stale_tags(self.skip(reason));
         }
@@ -210,7 +210,7 @@ impl Evaluator<'_> {
             Some(override_) => SkipReason::Overridden {
                 state: override_.state,
                 until: override_.until,
-                by: override_.by.clone(),
+                actor: override_.actor.clone(),
             },
             None => SkipReason::AsDesired,
         }
@@ -283,7 +283,7 @@ impl Evaluator<'_> {
                 at: directive.at,
                 action,
             },
-            tries: tried.map(|retry| retry.tries),
+            tries: tried.map(|retry| retry.attempts),
             code: tried.map(|retry| retry.code.clone()),
         })
     }

@@ -61,7 +61,7 @@ impl Evaluator<'_> {
                 at: override_.since,
                 kind: DirectiveKind::Person,
                 action: action_for(override_.state.desired()),
-                cause: Cause::Override(override_.by.clone()),
+                cause: Cause::Override(override_.actor.clone()),
             };
             return Some(NewestDirective {
                 directive,
@@ -72,7 +72,7 @@ impl Evaluator<'_> {
             at: request.at,
             kind: DirectiveKind::Person,
             action: Some(request.action),
-            cause: Cause::Request(request.by.clone()),
+            cause: Cause::Request(request.actor.clone()),
         });
         let end = self
             .tags

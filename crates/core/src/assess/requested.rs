@@ -30,7 +30,7 @@ pub(super) fn request_tags(
         request: Some(RecordedRequest {
             at,
             action,
-            by: by(),
+            actor: by(),
         }),
         override_: None,
     };
@@ -40,7 +40,7 @@ pub(super) fn request_tags(
             state,
             since: at,
             until: whole_second(until),
-            by: by(),
+            actor: by(),
         }),
     };
     let current = direction(instance.state).unwrap_or(Action::Stop);
@@ -90,7 +90,7 @@ impl Evaluator<'_> {
         let by = request_tags
             .override_
             .as_ref()
-            .map(|override_| Cause::Override(override_.by.clone()));
+            .map(|override_| Cause::Override(override_.actor.clone()));
         let cause = newest
             .as_ref()
             .map(|directive| directive.cause.clone())

@@ -34,12 +34,12 @@ impl Evaluator<'_> {
         frequency: ApplyFrequency,
     ) -> Decision {
         let earlier = self.earlier_attempts(directive, action);
-        if let Some(retry) = earlier.filter(|retry| self.effective_now < retry.next) {
+        if let Some(retry) = earlier.filter(|retry| self.effective_now < retry.next_attempt_at) {
             return self.skip(SkipReason::WaitingToRetry {
                 action,
-                tries: retry.tries,
+                tries: retry.attempts,
                 code: retry.code.clone(),
-                until: retry.next,
+                until: retry.next_attempt_at,
             });
         }
         let next = NextRetry::at(self.effective_now, directive.at, action, earlier);
@@ -103,7 +103,7 @@ impl Evaluator<'_> {
             return decision;
         };
         let cause = match &skip.reason {
-            SkipReason::Overridden { by, .. } => Cause::Override(by.clone()),
+            SkipReason::Overridden { actor: by, .. } => Cause::Override(by.clone()),
             _ => self.schedule_cause(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);

@@ -99,8 +99,8 @@ impl TagState {
     ) -> Option<&Fallback> {
         let fallback = self.fallback.as_ref().ok()?.as_ref()?;
         let has = |name: &InstanceType| name.as_str() == instance.instance_type;
-        let given = has(&fallback.present) || schedule.fallback_types.iter().any(has);
-        (given && !has(&fallback.wanted)).then_some(fallback)
+        let given = has(&fallback.current_type) || schedule.fallback_types.iter().any(has);
+        (given && !has(&fallback.desired_type)).then_some(fallback)
     }
 }
 
@@ -128,10 +128,10 @@ fn parse_retry(value: &str, now: Timestamp) -> Result<Retry, String> {
     let retry: Retry = value
         .parse()
         .map_err(|problem: MalformedTag| problem.to_string())?;
-    if retry.next.duration_since(now) > Retry::LONGEST_WAIT + CLOCKS_APART {
+    if retry.next_attempt_at.duration_since(now) > Retry::LONGEST_WAIT + CLOCKS_APART {
         return Err(format!(
             "the tag `{RETRY_TAG}` names a next try at {}, later than any",
-            retry.next
+            retry.next_attempt_at
         ));
     }
     Ok(retry)

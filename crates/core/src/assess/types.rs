@@ -25,7 +25,8 @@ impl Evaluator<'_> {
             step.remark(format!("no other type is tried: {obstacle}"));
             return;
         }
-        let wanted = in_force.map_or_else(|| present.clone(), |fallback| fallback.wanted.clone());
+        let wanted =
+            in_force.map_or_else(|| present.clone(), |fallback| fallback.desired_type.clone());
         let mut order = vec![wanted.clone()];
         for other in schedule.fallback_types.iter().chain([&present]) {
             if !order.contains(other) {

@@ -24,14 +24,14 @@ use crate::instance::InstanceType;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fallback {
     /// The type that the instance returns to at the next start with capacity for it.
-    pub wanted: InstanceType,
+    pub desired_type: InstanceType,
     /// The type that the instance was given instead.
-    pub present: InstanceType,
+    pub current_type: InstanceType,
 }
 
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} as {}", self.wanted, self.present)
+        write!(f, "{} as {}", self.desired_type, self.current_type)
     }
 }
 
@@ -42,8 +42,8 @@ impl FromStr for Fallback {
         let read = || {
             let (wanted, present) = text.split_once(" as ")?;
             Some(Self {
-                wanted: wanted.parse().ok()?,
-                present: present.parse().ok()?,
+                desired_type: wanted.parse().ok()?,
+                current_type: present.parse().ok()?,
             })
         };
         read().ok_or_else(|| MalformedTag::new(TYPE_TAG, text, "`m5.large as m5a.large`"))

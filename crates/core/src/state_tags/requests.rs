@@ -28,12 +28,12 @@ pub struct RecordedRequest {
     /// The requested action.
     pub action: Action,
     /// The actor of the request.
-    pub by: Actor,
+    pub actor: Actor,
 }
 
 impl fmt::Display for RecordedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} by {}", self.at, self.action, self.by)
+        write!(f, "{} {} by {}", self.at, self.action, self.actor)
     }
 }
 
@@ -51,7 +51,7 @@ impl FromStr for RecordedRequest {
                     "stop" => Action::Stop,
                     _ => return None,
                 },
-                by: Some(Actor::new(by)).filter(|_| !by.trim().is_empty())?,
+                actor: Some(Actor::new(by)).filter(|_| !by.trim().is_empty())?,
             })
         };
         read().ok_or_else(|| {
@@ -80,7 +80,7 @@ pub struct Override {
     /// The end of the override, exclusive.
     pub until: Timestamp,
     /// The actor of the override.
-    pub by: Actor,
+    pub actor: Actor,
 }
 
 impl Override {
@@ -101,7 +101,7 @@ impl fmt::Display for Override {
             state,
             since,
             until,
-            by,
+            actor: by,
         } = self;
         write!(f, "{state} since {since} until {until} by {by}")
     }
@@ -136,7 +136,7 @@ impl FromStr for Override {
                 state,
                 since,
                 until,
-                by: Actor::new(by),
+                actor: Actor::new(by),
             })
         }
     }
@@ -204,7 +204,7 @@ mod tests {
         #[test]
         fn the_text_of_an_override_parses_to_the_same_value(since in instant(), until in instant(), by in ".{1,80}", which in 0..3) {
             let state = [OverrideState::Running, OverrideState::Stopped, OverrideState::Ignored][usize::try_from(which).unwrap()];
-            let override_ = Override { state, since, until, by: Actor::new(&by) };
+            let override_ = Override { state, since, until, actor: Actor::new(&by) };
             prop_assert_eq!(override_.to_string().parse::<Override>().unwrap(), override_.clone());
             prop_assert!(override_.to_string().len() <= 256 && override_.end() >= since);
         }
@@ -212,7 +212,7 @@ mod tests {
         #[test]
         fn the_text_of_a_request_parses_to_the_same_value(at in instant(), start: bool, by in ".{1,80}") {
             let action = if start { Action::Start } else { Action::Stop };
-            let request = RecordedRequest { at, action, by: Actor::new(&by) };
+            let request = RecordedRequest { at, action, actor: Actor::new(&by) };
             prop_assert_eq!(request.to_string().parse::<RecordedRequest>().unwrap(), request.clone());
             prop_assert!(request.to_string().len() <= 256);
         }

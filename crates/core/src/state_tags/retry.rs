@@ -31,13 +31,13 @@ pub struct Retry {
     /// The action that failed.
     pub action: Action,
     /// The number of attempts, at least one.
-    pub tries: u32,
+    pub attempts: u32,
     /// Why the latest attempt failed.
     pub code: ReasonCode,
     /// The instant of the first attempt, from which the catch-up limit counts.
     pub first: Timestamp,
     /// The earliest instant of the next attempt.
-    pub next: Timestamp,
+    pub next_attempt_at: Timestamp,
 }
 
 impl Retry {
@@ -64,10 +64,10 @@ impl fmt::Display for Retry {
         let Self {
             edge,
             action,
-            tries,
+            attempts: tries,
             code,
             first,
-            next,
+            next_attempt_at: next,
         } = self;
         write!(
             f,
@@ -93,14 +93,14 @@ impl FromStr for Retry {
                     "stop" => Action::Stop,
                     _ => return None,
                 },
-                tries: tries
+                attempts: tries
                     .strip_suffix('x')?
                     .parse()
                     .ok()
                     .filter(|tries| *tries > 0)?,
                 code: Some(ReasonCode::new(code)).filter(|known| known.as_str() == code)?,
                 first: first.parse().ok()?,
-                next: next.parse().ok()?,
+                next_attempt_at: next.parse().ok()?,
             })
         };
         let example = "`2026-11-23T07:00:00Z start 1x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:01:00Z`";
@@ -116,24 +116,24 @@ pub struct NextRetry {
     /// The action of the attempt.
     pub action: Action,
     /// The number of attempts, including this one.
-    pub tries: u32,
+    pub attempts: u32,
     /// The instant of the first attempt.
     pub first: Timestamp,
     /// The earliest instant of the attempt after this one.
-    pub next: Timestamp,
+    pub next_attempt_at: Timestamp,
 }
 
 impl NextRetry {
     /// An attempt at `now` of the action that the directive at `edge` demands, after the `earlier` attempts of the same.
     pub fn at(now: Timestamp, edge: Timestamp, action: Action, earlier: Option<&Retry>) -> Self {
-        let tries = earlier.map_or(0, |retry| retry.tries).saturating_add(1);
+        let tries = earlier.map_or(0, |retry| retry.attempts).saturating_add(1);
         let next = now.saturating_add(Retry::wait_after(tries));
         Self {
             edge,
             action,
-            tries,
+            attempts: tries,
             first: earlier.map_or(whole_second(now), |retry| retry.first),
-            next: whole_second(next.unwrap_or(Timestamp::MAX)),
+            next_attempt_at: whole_second(next.unwrap_or(Timestamp::MAX)),
         }
     }
 
@@ -142,17 +142,17 @@ impl NextRetry {
         let Self {
             edge,
             action,
-            tries,
+            attempts: tries,
             first,
-            next,
+            next_attempt_at: next,
         } = self;
         Retry {
             edge,
             action,
-            tries,
+            attempts: tries,
             code,
             first,
-            next,
+            next_attempt_at: next,
         }
     }
 }
@@ -213,7 +213,7 @@ mod tests {
         fn the_text_of_a_retry_parses_to_the_same_value(edge in instant(), start: bool, earlier: u32, code in ".{0,120}", now in instant()) {
             let action = if start { Action::Start } else { Action::Stop };
             let before = NextRetry::at(now, edge, action, None).with_code(ReasonCode::unexplained());
-            let before = Retry { tries: earlier, ..before };
+            let before = Retry { attempts: earlier, ..before };
             let retry = NextRetry::at(now, edge, action, Some(&before)).with_code(ReasonCode::new(&code));
             prop_assert_eq!(retry.to_string().parse::<Retry>().unwrap(), retry.clone());
             prop_assert!(retry.to_string().len() <= 256);
@@ -234,8 +234,11 @@ mod tests {
             .map(|tries| {
                 let first = NextRetry::at(now, now, Action::Start, None)
                     .with_code(ReasonCode::unexplained());
-                let earlier = Retry { tries, ..first };
-                NextRetry::at(now, now, Action::Start, Some(&earlier)).next
+                let earlier = Retry {
+                    attempts: tries,
+                    ..first
+                };
+                NextRetry::at(now, now, Action::Start, Some(&earlier)).next_attempt_at
             })
             .map(|next| next.to_string()[11..16].to_owned())
             .into();
@@ -246,7 +249,7 @@ mod tests {
             ]
         );
         let last = NextRetry::at(Timestamp::MAX, now, Action::Start, None);
-        assert_eq!(last.next, whole_second(Timestamp::MAX));
+        assert_eq!(last.next_attempt_at, whole_second(Timestamp::MAX));
     }
 
     #[test]

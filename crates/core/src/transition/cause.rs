@@ -87,7 +87,7 @@ pub(super) fn cause(
             && wants(override_.state.desired(), direction)
     };
     if let Some(override_) = override_.filter(explains) {
-        return (Cause::Override(override_.by), None);
+        return (Cause::Override(override_.actor), None);
     }
     let enforced = schedule_set.schedule_for(after).ok();
     let enforced = enforced.filter(|schedule| schedule.enforcement == Enforcement::Enforced);
@@ -97,7 +97,7 @@ pub(super) fn cause(
     // On an enforced schedule a request is in force until the next edge.
     let edge = schedule.timetable.last_edge(at).map(|edge| edge.at);
     match request.filter(|request| edge.is_none_or(|edge| request.at >= edge)) {
-        Some(request) if request.action == direction => (Cause::Request(request.by), None),
+        Some(request) if request.action == direction => (Cause::Request(request.actor), None),
         None if wants(schedule.timetable.desired(at), direction) => {
             (Cause::Schedule(schedule.name.clone()), None)
         }

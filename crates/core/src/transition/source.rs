@@ -12,10 +12,8 @@ pub enum TransitionSource {
     /// An EC2 event reported the transition, with its instant to the second.
     Event,
     /// Two polls observed different states; the transition was in between.
-    #[serde(rename = "look")]
     Poll,
     /// The transition was not observed, and follows from the states before and after it.
-    #[serde(rename = "inference")]
     Inferred,
 }
 
@@ -24,8 +22,8 @@ impl TransitionSource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
-            Self::Poll => "look",
-            Self::Inferred => "inference",
+            Self::Poll => "poll",
+            Self::Inferred => "inferred",
         }
     }
 }
@@ -42,12 +40,12 @@ impl FromStr for TransitionSource {
     fn from_str(text: &str) -> Result<Self, UnknownTransitionSource> {
         [Self::Event, Self::Poll, Self::Inferred]
             .into_iter()
-            .find(|evidence| evidence.as_str() == text)
+            .find(|source| source.as_str() == text)
             .ok_or_else(|| UnknownTransitionSource(text.to_owned()))
     }
 }
 
 /// The text is not a known source, such as one that a newer version of Curfew wrote.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a sort of evidence")]
+#[error("`{0}` is not a source of transitions")]
 pub struct UnknownTransitionSource(String);

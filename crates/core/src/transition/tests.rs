@@ -657,12 +657,15 @@ fn an_unlisted_instance_was_terminated_with_the_last_known_facts() {
 fn the_text_of_a_source_parses_to_the_same_value() {
     for (evidence, word) in [
         (TransitionSource::Event, "event"),
-        (TransitionSource::Poll, "look"),
-        (TransitionSource::Inferred, "inference"),
+        (TransitionSource::Poll, "poll"),
+        (TransitionSource::Inferred, "inferred"),
     ] {
         assert_eq!(evidence.to_string(), word);
         assert_eq!(word.parse::<TransitionSource>().unwrap(), evidence);
     }
     let unknown = "rumour".parse::<TransitionSource>().unwrap_err();
-    assert_eq!(unknown.to_string(), "`rumour` is not a sort of evidence");
+    assert_eq!(
+        unknown.to_string(),
+        "`rumour` is not a source of transitions"
+    );
 }

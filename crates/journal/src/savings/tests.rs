@@ -1,4 +1,4 @@
-//! Small records whose hours can be counted on fingers.
+//! Small histories with hours that can be counted by hand.
 
 use curfew_core::state_tags::Cause;
 use curfew_core::transition::{Transition, TransitionSource};

@@ -1,5 +1,5 @@
-//! Notifications about Curfew's own work: places that don't answer, the journal, dead letters, the daemon's tasks. They concern no schedule, and so
-//! everybody who asks for failures.
+//! Notifications about Curfew's own work: account-regions that don't respond, the journal, dead letters, the daemon's tasks.
+//! They belong to no schedule, and go to every destination that wants failures.
 
 use std::error::Error as _;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, json};
 
 use super::{Notification, Subject, facts};
 
-/// Who it happened to, where that is nobody but us.
+/// The subject of notifications about Curfew itself.
 const CURFEW: &str = "Curfew";
 
 impl Notification {

@@ -60,7 +60,7 @@ impl BootClock {
             Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
         };
         Self::telling(move || {
-            // In this order nobody was ever awake for longer than there is to be.
+            // Read in this order, the time awake is never more than the time since boot.
             let awake = read(ClockId::Monotonic);
             let total = read(ClockId::Boottime);
             BootTime { total, awake }

@@ -1,7 +1,7 @@
 //! The check that the cloud applied each edge, and how soon.
 //!
-//! An edge that was applied stands in the instance's own tag, whoever applied it; two looks at the tags, one before and one after,
-//! show what happened in between.
+//! Audits edges: an applied edge is in the instance's own tag, whichever process applied it; the tags before and after an
+//! edge show what was done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -28,7 +28,7 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 pub(crate) struct EdgeAudit {
     /// The newest edge that each instance's tag told of as applied; none, if it told of none.
     newest: HashMap<InstanceId, Option<Timestamp>>,
-    /// The edges that the cloud has missed, as far as nobody has applied them yet.
+    /// The edges that the cloud has missed and that are still not applied.
     missed: HashMap<InstanceId, Timestamp>,
 }
 
@@ -136,7 +136,7 @@ impl EdgeAudit {
     }
 }
 
-/// What became of an edge, before it is said whose that is.
+/// The outcome of an edge, before the process that applied it is known.
 struct EdgeObservation {
     edge: Edge,
     cause: Cause,
@@ -229,7 +229,7 @@ fn is_only_announced(last: &LastApplied, instance: &Instance) -> bool {
     last.pending && direction(instance.state) != Some(last.action)
 }
 
-/// What people ask for is applied by whoever was asked, at once; only edges and the ends of overrides are waited for.
+/// Requests are applied at once by the process that receives them; only edges and the ends of overrides are awaited.
 fn is_edge(cause: &Cause) -> bool {
     matches!(cause, Cause::Schedule(_))
 }

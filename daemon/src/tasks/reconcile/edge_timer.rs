@@ -135,7 +135,7 @@ impl EdgeTimer {
 }
 
 impl Drop for EdgeTimer {
-    /// However its owner ends, its job goes too: nobody would hear it.
+    /// Removes the job together with its timer.
     fn drop(&mut self) {
         if let Some((_, job)) = self.armed.take()
             && let Ok(runtime) = Handle::try_current()

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::active_configuration::schedule_of;
 use crate::notify::Notification;
 
-/// Problems that are there at every look until somebody mends them: each is told once, when it has lasted long enough to be one.
+/// Problems that persist over several observations: each is reported once, after it has lasted for long enough.
 #[derive(Debug)]
 pub(crate) struct ProblemTracker {
     patience: SignedDuration,
@@ -41,7 +41,8 @@ struct OngoingProblem {
 }
 
 impl ProblemTracker {
-    /// Tells a deviation that has lasted for `patience`: who has just placed an override, or mends by itself within seconds, is none.
+    /// Reports drift that has lasted for `patience`: an override that was just placed, or drift that is corrected within
+    /// seconds, is none.
     pub(crate) fn lasting(patience: Duration) -> Self {
         Self {
             patience: SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX),
@@ -144,12 +145,12 @@ impl ProblemTracker {
             }
         }
         let undecided = pass.plan.skipped.iter();
-        let undecided = undecided.filter(|skip| skip.reason == SkipReason::InFlight);
+        let undecided = undecided.filter(|skip| skip.reason == SkipReason::Transitioning);
         let undecided: BTreeSet<&InstanceId> = undecided.map(|skip| &skip.instance).collect();
         self.new_among(found, &undecided, now)
     }
 
-    /// What was not found any more is over; of an instance that EC2 is still moving, nobody knows yet.
+    /// A problem that is not found any more is over; of an instance in transition, that is not known yet.
     fn new_among(
         &mut self,
         found: BTreeMap<ProblemKey, Notification>,
@@ -191,7 +192,7 @@ fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
     step.note.as_deref().filter(|_| again)
 }
 
-/// Whether a step puts right what somebody else did: against an override, or against an enforced schedule whose edge was applied.
+/// Whether a step corrects drift: a state against an override, or against an enforced schedule with an applied edge.
 fn contradicts(instance: &Instance, step: &Step, schedule_set: &ScheduleSet) -> bool {
     if step.action == StepAction::Record {
         return false;

@@ -31,7 +31,7 @@ impl Triggers {
         }
     }
 
-    /// Asks for a pass. Whether there is somebody to ask: without a stack there is no queue.
+    /// Requests a pass. Returns whether there is a queue; without a stack there is none.
     pub(crate) async fn send(&self, work: &Work) -> Result<bool, CloudError> {
         let Some(url) = self.url().await? else {
             return Ok(false);

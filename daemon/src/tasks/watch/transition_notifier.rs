@@ -126,8 +126,8 @@ impl TransitionNotifier {
     }
 }
 
-/// The edges whose instances are on their way. The journal tells an edge with the change that it began (running to stopping), and its
-/// latency is known only when that has ended (stopping to stopped).
+/// The edges with instances in transition. The journal attributes an edge to the transition that it began (running to
+/// stopping); its latency is known when that has ended (stopping to stopped).
 #[derive(Debug, Default)]
 struct EdgesInFlight(HashMap<InstanceId, Timestamp>);
 
@@ -139,7 +139,7 @@ impl EdgesInFlight {
             InstanceState::Pending | InstanceState::Stopping => {
                 match transition.edge {
                     Some(edge) => self.0.insert(id.clone(), edge),
-                    // Somebody else's doing.
+                    // Caused by something else.
                     None => self.0.remove(id),
                 };
                 None
@@ -188,7 +188,7 @@ impl KnownOverrides {
     ) -> Vec<Notification> {
         let mut news = Vec::new();
         for instance in instances {
-            // Where it can't be read, nobody knows what it says now.
+            // An unreadable override may say anything.
             let Ok(override_) = override_in_force(&instance.tags, now) else {
                 continue;
             };
@@ -309,13 +309,13 @@ mod tests {
                 (REQUEST_TAG, "2026-11-23T12:00:30Z start by alice"),
             ],
         );
-        let upheld = instance(
+        let kept = instance(
             InstanceState::Running,
             &[("Schedule", "office"), (OVERRIDE_TAG, override_)],
         );
-        let mut overrides = KnownOverrides::default();
+        let mut known = KnownOverrides::default();
         let mut news = |instance: &Instance, now: &str| {
-            let news = overrides.news(
+            let news = known.news(
                 None,
                 std::slice::from_ref(instance),
                 &schedule_set(),
@@ -326,19 +326,19 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join("; ")
         };
-        assert_eq!(news(&upheld, "12:00:00"), "", "it may be days old");
+        assert_eq!(news(&kept, "12:00:00"), "", "it may be days old");
         let early = news(&free, "12:01:00");
         assert_eq!(
             early,
             "web (i-0abc1234def567890): free again: the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
         );
-        let placed = news(&upheld, "12:02:00");
+        let placed = news(&kept, "12:02:00");
         assert_eq!(
             placed,
             "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
         );
-        assert_eq!(news(&upheld, "12:03:00"), "");
-        assert!(news(&upheld, "22:00:05").ends_with("is over"));
+        assert_eq!(news(&kept, "12:03:00"), "");
+        assert!(news(&kept, "22:00:05").ends_with("is over"));
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
         );
         // InstanceObservation at rest at once, as on an emulator.
         assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
-        // Somebody else's change has no edge, and neither has a start that falls back.
+        // An external change has no edge, and neither has a start that falls back.
         assert_eq!(
             latency(Stopped, Pending, "21:00:00", None, "external"),
             None

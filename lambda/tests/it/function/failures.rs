@@ -110,10 +110,10 @@ async fn each_kind_of_tagging_failure_has_its_status() {
         .join("\n")
         .replace(World::with([at_work("web")]).await.id("web").as_str(), "ID");
     insta::assert_snapshot!(told, @r#"
-    UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: The model was told to answer this; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
-    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: The model was told to answer this; retry in a few seconds Retry-After "5"
-    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: The model was told to answer this; the function's role is broken; its operator finds details in the function's log Retry-After "30"
-    InternalError: 503 cloud_failed: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: The model was told to answer this; try again later; the AWS Health Dashboard tells of wider trouble Retry-After "30"
+    UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: Injected by the test; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
+    RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: Injected by the test; retry in a few seconds Retry-After "5"
+    ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: Injected by the test; the function's role is broken; its operator finds details in the function's log Retry-After "30"
+    InternalError: 503 upstream_error: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: Injected by the test; try again later; the AWS Health Dashboard tells of wider trouble Retry-After "30"
     "#);
 }
 

@@ -14,7 +14,7 @@ fn wake(schedule: &str) -> serde_json::Value {
 async fn an_override_outlasts_an_edge_and_its_end_is_applied() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/start?for=3h").await;
-    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "override", "next_edge"]).join("\n"), @r#"web | overridden | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
+    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "override", "next_edge"]).join("\n"), @r#"web | overridden | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
     assert_eq!(
         world.tag("web", "curfew:override").as_deref(),
         Some("running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by http 127.0.0.1")
@@ -84,10 +84,10 @@ async fn a_stop_of_a_starting_instance_is_postponed() {
     world.get("/start").await;
     assert_eq!(world.state("web"), "pending");
     let plain = world.get("/stop").await;
-    insta::assert_snapshot!(plain.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | request by http 127.0.0.1: it is pending now; a later pass makes it stopped");
+    insta::assert_snapshot!(plain.of_instances(&["result", "reason"]).join("\n"), @"web | deferred | request by http 127.0.0.1: it is pending now; a later pass makes it stopped");
     assert_eq!(plain.status, 200);
     let override_ = world.get("/stop?for=1h").await;
-    insta::assert_snapshot!(override_.of_instances(&["result", "reason"]).join("\n"), @"web | postponed | override by http 127.0.0.1: it is pending now; a later pass makes it stopped");
+    insta::assert_snapshot!(override_.of_instances(&["result", "reason"]).join("\n"), @"web | deferred | override by http 127.0.0.1: it is pending now; a later pass makes it stopped");
     assert_eq!(override_.status, 200);
     world.ec2.advance(SignedDuration::from_mins(1));
     world.send(&wake("office")).await.unwrap();

@@ -17,22 +17,21 @@ async fn status_shows_state_and_reason() {
       "at": "2026-11-23T18:00:00Z",
       "instances": [
         {
-          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
-          "changed": {
-            "action": "start",
-            "at": "2026-11-23T07:00:05Z",
-            "cause": "schedule office"
-          },
           "desired": "running",
-          "due": null,
+          "desired_reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "fallback": null,
           "id": "i-0e220a8397b1dcdaf",
           "instance_type": "t3.micro",
-          "last": {
+          "last_applied": {
             "action": "start",
             "at": "2026-11-23T07:00:00Z",
             "cause": "schedule office",
             "pending": false
+          },
+          "last_change": {
+            "action": "start",
+            "at": "2026-11-23T07:00:05Z",
+            "cause": "schedule office"
           },
           "name": "web",
           "next_edge": {
@@ -40,11 +39,12 @@ async fn status_shows_state_and_reason() {
             "at": "2026-11-23T19:00:00Z"
           },
           "override": null,
+          "pending_action": null,
           "reason": "it is running, as it should be",
           "region": "us-east-1",
           "retry": null,
           "schedule": "office",
-          "skip": "as_desired",
+          "skip_code": "as_desired",
           "state": "running"
         }
       ],
@@ -148,8 +148,8 @@ async fn a_dry_run_reports_the_plan_and_changes_nothing() {
         .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
         .await;
     insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "override", "next_edge"]).join("\n"), @r#"
-    db | planned | record | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
-    web | planned | stop | override by http 127.0.0.1 | {"by":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
+    db | planned | record | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
+    web | planned | stop | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
     "#);
     assert_eq!((answer.status, world.changes()), (200, 0));
 }
@@ -183,7 +183,6 @@ async fn schedules_show_desired_state_and_reason() {
       "request_id": "c0ffee",
       "schedules": [
         {
-          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "desired": "running",
           "enforce": true,
           "last_edge": {
@@ -195,10 +194,10 @@ async fn schedules_show_desired_state_and_reason() {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
+          "reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "timezone": "Europe/Paris"
         },
         {
-          "because": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "desired": "running",
           "enforce": false,
           "last_edge": {
@@ -210,6 +209,7 @@ async fn schedules_show_desired_state_and_reason() {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
+          "reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "timezone": "Europe/Paris"
         }
       ]

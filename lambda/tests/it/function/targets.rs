@@ -21,7 +21,7 @@ async fn a_missing_target_lists_the_choices() {
             "name": "web"
           }
         ],
-        "code": "target_needed",
+        "code": "target_required",
         "hint": "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`",
         "message": "which one? Curfew manages 2 instances: `i-006c45d188009454f` (db), `i-0e220a8397b1dcdaf` (web)"
       },
@@ -75,10 +75,10 @@ async fn a_protected_instance_is_refused_with_a_reason() {
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
     409 not_managed: `ID` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it; nothing was changed; Curfew changes only instances that a schedule manages
-    409 never_touched: `ID` (misspelt): its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`; nothing was changed; remove it from the request, or resolve the reason
-    409 never_touched: `ID` (scratch): its root volume is instance store, which does not survive a stop; nothing was changed; remove it from the request, or resolve the reason
-    409 never_touched: `ID` (spot): it is a one-time Spot instance, which can't be stopped; nothing was changed; remove it from the request, or resolve the reason
-    409 never_touched: `ID` (gone): it is shutting-down; nothing was changed; remove it from the request, or resolve the reason
+    409 protected: `ID` (misspelt): its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`; nothing was changed; remove it from the request, or resolve the reason
+    409 protected: `ID` (scratch): its root volume is instance store, which does not survive a stop; nothing was changed; remove it from the request, or resolve the reason
+    409 protected: `ID` (spot): it is a one-time Spot instance, which can't be stopped; nothing was changed; remove it from the request, or resolve the reason
+    409 protected: `ID` (gone): it is shutting-down; nothing was changed; remove it from the request, or resolve the reason
     ");
     assert_eq!(world.changes(), 0);
 }
@@ -88,7 +88,7 @@ async fn an_instance_of_an_auto_scaling_group_is_changed_only_by_id() {
     let world = World::with([at_work("of-a-group").auto_scaling_group("web-asg")]).await;
     for query in ["schedule=office", "tag=Schedule:office", "all=true"] {
         let answer = world.get(&format!("/stop?{query}")).await;
-        assert_eq!(answer.error_code(), (409, "never_touched"), "{query}");
+        assert_eq!(answer.error_code(), (409, "protected"), "{query}");
     }
     assert_eq!(world.changes(), 0);
     let id = world.id("of-a-group");
@@ -156,8 +156,8 @@ async fn filters_without_a_match_are_reported() {
     404 unknown_schedule: there is no schedule `ofice`; there is `lab`, `office`
     404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance with the reason why it is skipped
     404 nothing_matched: no managed instance fits what was named; `/status?all=true` lists every instance with the reason why it is skipped
-    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance with the reason why it is skipped
-    409 never_touched: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance with the reason why it is skipped
+    409 protected: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance with the reason why it is skipped
+    409 protected: `i-0e220a8397b1dcdaf` (of-a-group): the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same; `/status?all=true` lists every instance with the reason why it is skipped
     ");
     assert_eq!(world.changes(), 0);
 }
@@ -195,7 +195,7 @@ async fn a_name_cannot_forge_a_line_of_the_response() {
     let forged = "web)\n409 refused\r\u{85}\u{9b}31m\u{2028}\u{202e}";
     let world = World::with([at_work(forged), at_work("db")]).await;
     let answer = world.get("/stop").await;
-    assert_eq!(answer.error_code(), (400, "target_needed"));
+    assert_eq!(answer.error_code(), (400, "target_required"));
     let message = answer.body["error"]["message"].as_str().unwrap();
     assert!(
         message.contains(r"(web)\n409 refused\r\u{85}\u{9b}31m\u{2028}\u{202e})"),

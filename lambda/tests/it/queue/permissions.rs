@@ -352,14 +352,14 @@ fn a_permissions_boundary_limits_the_role() {
     assert_eq!(own_role().boundary, None);
     assert_eq!(
         bounded.trust["Statement"],
-        json!([{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "ApiAction": "sts:AssumeRole"}])
+        json!([{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}])
     );
 
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
     let boundary = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "ApiAction": ["ec2:Describe*", "ec2:StopInstances"], "Resource": "*"},
+        {"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:StopInstances"], "Resource": "*"},
     ]});
     let instance = format!("arn:aws:ec2:eu-west-3:{HOME}:instance/i-0123456789abcdef0");
     let asked = |action: &str| {
@@ -421,9 +421,9 @@ fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
         .with("Licenses", &license("0a"));
     // What `curfew deploy` adds to the policy of the stack's own role; its tests hold it to these words.
     let statements = json!([
-        {"Effect": "Allow", "ApiAction": "kms:CreateGrant", "Resource": [key("1a"), key("1b")],
+        {"Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key("1a"), key("1b")],
          "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}}},
-        {"Effect": "Allow", "ApiAction": "ec2:StartInstances", "Resource": [license("0a")]},
+        {"Effect": "Allow", "Action": "ec2:StartInstances", "Resource": [license("0a")]},
     ]);
     let statements = statements.as_array().unwrap().iter().map(Value::to_string);
     let own = stack().with("FleetPolicy", &statements.collect::<Vec<_>>().join(","));

@@ -16,7 +16,7 @@ async fn a_throttled_call_is_repeated_and_one_that_stays_throttled_is_left_for_t
     setting.ec2.fault(throttled());
     assert_eq!(setting.pass().await.failures(), 1);
     assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Running);
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` was throttled: The model was told to answer this hint="wait a moment; Curfew goes on at the next pass""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` was throttled: Injected by the test hint="wait a moment; Curfew goes on at the next pass""#);
 
     setting.ec2.clear_faults();
     setting.ec2.fault(throttled().times(2));
@@ -37,8 +37,8 @@ async fn a_failing_service_is_asked_three_times_and_again_by_the_next_pass() {
     setting
         .ec2
         .fault(Fault::error(ApiAction::DescribeInstances, 503, "Unavailable").times(3));
-    assert_snapshot!(setting.failing_pass().await, @"
-    `ec2:DescribeInstances` failed inside AWS: The model was told to answer this
+    assert_snapshot!(setting.failing_pass().await, @r"
+    `ec2:DescribeInstances` failed inside AWS: Injected by the test
     hint: try again later; the AWS Health Dashboard tells of wider trouble
     ");
     assert_eq!(setting.ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
@@ -47,7 +47,7 @@ async fn a_failing_service_is_asked_three_times_and_again_by_the_next_pass() {
         .ec2
         .fault(Fault::error(ApiAction::StopInstances, 500, "InternalError").times(3));
     assert_eq!(setting.pass().await.failures(), 1);
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` failed inside AWS: The model was told to answer this hint="try again later; the AWS Health Dashboard tells of wider trouble""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` failed inside AWS: Injected by the test hint="try again later; the AWS Health Dashboard tells of wider trouble""#);
     setting.next_pass().await;
     assert!(setting.is_stopped(&web));
     setting.assert_settled().await;

@@ -94,7 +94,7 @@ async fn an_instance_without_room_for_a_tag_is_left_alone_and_told_of_until_ther
     assert_eq!(setting.ec2.instance(&full).tags.len(), 50);
     let done = setting.pass().await;
     assert_eq!(done.failures(), 0);
-    assert_snapshot!(done.plan.skipped[0].detail, @"it has 50 tags, so that nothing can be remembered on it, and its schedule is not enforced; remove one to make room for `curfew:last`");
+    assert_snapshot!(done.plan.skipped[0].detail, @"it has 50 tags, so that no action can be recorded on it, and its schedule is not enforced; remove one to make room for `curfew:last`");
     assert!(setting.is_stopped(&web));
     assert_eq!(setting.ec2.state(&full), Ec2InstanceState::Running);
 

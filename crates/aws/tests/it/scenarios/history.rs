@@ -367,7 +367,8 @@ impl History {
     /// Nothing is to be done, and nothing is waited for.
     async fn is_at_rest(&self) -> bool {
         let plan = self.world.look().await.unwrap();
-        let waits = |skip: &Skip| ["in_flight", "waiting_to_retry"].contains(&code(skip).as_str());
+        let waits =
+            |skip: &Skip| ["transitioning", "waiting_to_retry"].contains(&code(skip).as_str());
         plan.steps.is_empty() && !plan.skipped.iter().any(waits)
     }
 

@@ -74,7 +74,8 @@ impl Promises {
     ) {
         let skip = plan.and_then(|plan| skip_of(plan, id));
         let all_was_done = skip.is_some_and(|skip| {
-            ["as_desired", "left_alone", "nothing_due", "too_late"].contains(&code(skip).as_str())
+            ["as_desired", "manual_override", "nothing_due", "too_late"]
+                .contains(&code(skip).as_str())
         });
         let Some(schedule) = schedule(world, &world.ec2.instance(id)) else {
             return;
@@ -315,7 +316,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     let too_old = pass.at.duration_since(edge.at) > schedule.catch_up;
     let launched_after = remembered.is_none() && seen.launched_at.is_some_and(|at| at >= edge.at);
     let reported = match skip_of(&pass.plan, id).map(code).as_deref() {
-        Some("in_flight" | "waiting_to_retry" | "no_memory") => true,
+        Some("transitioning" | "waiting_to_retry" | "no_memory") => true,
         Some("too_late") => too_old && !done_by_others,
         Some("as_desired") => done_by_others && (too_old || launched_after),
         Some("nothing_due") => launched_after,

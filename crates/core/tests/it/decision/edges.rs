@@ -19,7 +19,7 @@ fn an_edge_is_applied_once() {
         assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
         let done = "2026-11-23T19:00:00Z stop schedule office";
         assert_eq!(cloud.last(&web), format!("{done} pending"));
-        assert_eq!(outcome(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "transitioning");
         cloud.wait(SETTLING);
         assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         assert_eq!(cloud.last(&web), done);
@@ -59,7 +59,7 @@ fn an_edge_with_nothing_to_do_is_recorded_so_that_a_later_manual_change_is_kept(
         assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         cloud.wait(SETTLING).pass();
         cloud.start_by_hand(&web).wait(SETTLING);
-        assert_eq!(outcome(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "manual_override");
         assert!(cloud.calls.is_empty());
     });
 }
@@ -259,7 +259,7 @@ fn a_console_change_after_a_missed_edge_is_kept() {
                 cloud.last(&web),
                 "2026-11-23T19:00:00Z stop schedule office"
             );
-            assert_eq!(outcome(&cloud.pass()), "left_alone");
+            assert_eq!(outcome(&cloud.pass()), "manual_override");
             assert_eq!(cloud.state(&web), Running);
         },
     );
@@ -393,7 +393,7 @@ fn convergent_adoption_applies_the_desired_state_at_once() {
         cloud.wait(SETTLING).pass();
         // Once adopted, it may be started by hand like any other.
         cloud.wait(SETTLING).start_by_hand(&web).wait(SETTLING);
-        assert_eq!(outcome(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "manual_override");
     });
 }
 
@@ -566,7 +566,7 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_retried() {
             let plan = cloud.pass();
             assert_eq!(outcome(&plan), "record: schedule office");
             assert_eq!(note(&plan), "a user stopped it after that");
-            assert_eq!(outcome(&cloud.pass()), "left_alone");
+            assert_eq!(outcome(&cloud.pass()), "manual_override");
         },
     );
 }
@@ -609,7 +609,7 @@ fn a_start_edge_waits_for_a_stop_in_progress() {
         let web = cloud.running("office");
         cloud.until("2026-11-23 07:59:50").stop_by_hand(&web);
         cloud.until("2026-11-23 08:00:05");
-        assert_eq!(outcome(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "transitioning");
         cloud.wait(SETTLING);
         assert_eq!(outcome(&cloud.pass()), "start: schedule office");
     });
@@ -638,7 +638,7 @@ fn a_crash_before_the_tags_are_written_causes_no_second_call() {
             cloud.until(time).failure = Some(Failure::CrashBeforeRecord);
             cloud.pass();
             assert_eq!(cloud.last(&web), before);
-            assert_eq!(outcome(&cloud.pass()), "in_flight");
+            assert_eq!(outcome(&cloud.pass()), "transitioning");
             cloud.wait(SETTLING);
             assert_eq!(outcome(&cloud.pass()), "record: schedule office");
             assert_eq!(cloud.calls.len(), 1);
@@ -678,7 +678,7 @@ fn terminated_and_terminating_instances_are_gone() {
             let gone: InstanceState = state;
             cloud.add("web", gone, &[("Schedule", "strict")]);
             let plan = cloud.pass();
-            assert_eq!(outcome(&plan), "gone");
+            assert_eq!(outcome(&plan), "terminated");
             assert_eq!(plan.next_edge, None, "nothing will ever be due for it");
         });
     }

@@ -282,7 +282,7 @@ impl History {
                     && matches!(
                         skip.reason,
                         SkipReason::AsDesired
-                            | SkipReason::LeftAlone
+                            | SkipReason::ManualOverride
                             | SkipReason::NothingDue
                             | SkipReason::TooLate { .. }
                     )
@@ -504,7 +504,7 @@ impl History {
         }
         let skip = plan.skipped.iter().find(|skip| skip.instance == *id);
         let reported = match skip.map(|skip| &skip.reason) {
-            Some(SkipReason::InFlight | SkipReason::WaitingToRetry { .. }) => true,
+            Some(SkipReason::Transitioning | SkipReason::WaitingToRetry { .. }) => true,
             Some(SkipReason::TooLate { .. }) => too_old && !done_by_others,
             Some(SkipReason::AsDesired) => done_by_others && (too_old || launched_after),
             Some(SkipReason::NothingDue) => launched_after,

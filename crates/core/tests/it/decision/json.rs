@@ -57,7 +57,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
           "reason": "overridden",
           "overridden": "running",
           "until": "2026-11-23T21:00:00Z",
-          "by": "alice",
+          "actor": "alice",
           "detail": "an override by alice keeps it running until 2026-11-23T21:00:00Z"
         },
         {
@@ -80,7 +80,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
           "name": "cache",
           "region": "eu-west-3",
           "state": "stopping",
-          "reason": "in_flight",
+          "reason": "transitioning",
           "detail": "it is stopping; a later pass evaluates it again"
         }
       ],

@@ -17,7 +17,7 @@ fn an_instance_started_by_hand_keeps_running_until_the_next_edge() {
             assert_eq!(cloud.state(&web), Running);
         }
         let plan = cloud.planned();
-        assert_eq!(outcome(&plan), "left_alone");
+        assert_eq!(outcome(&plan), "manual_override");
         assert_eq!(
             detail(&plan),
             "it was made running outside Curfew since the last edge, and stays so until the next edge"
@@ -38,7 +38,7 @@ fn an_instance_stopped_by_hand_stays_stopped_until_the_next_start() {
         cloud.until("2026-11-23 08:05").pass();
         cloud.until("2026-11-23 12:00").stop_by_hand(&web);
         cloud.wait(SETTLING);
-        assert_eq!(outcome(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "manual_override");
         cloud.until("2026-11-23 20:00");
         assert_eq!(outcome(&cloud.pass()), "record: schedule office");
         cloud.until("2026-11-24 08:00");
@@ -96,7 +96,7 @@ fn an_enforced_schedule_without_a_desired_state_applies_its_edges_once() {
         cloud.until("2026-11-23 20:05").pass();
         cloud.until("2026-11-24 09:00").start_by_hand(&web);
         cloud.wait(SETTLING);
-        assert_eq!(outcome(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "manual_override");
         assert_eq!(
             detail(&cloud.planned()),
             "it was made running outside Curfew since the last edge, and stays so until the next edge"

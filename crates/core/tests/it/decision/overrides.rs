@@ -180,7 +180,7 @@ fn the_end_of_an_override_waits_while_the_instance_is_in_transition() {
         cloud.pass_with_request(&web, stopped_until("2026-11-23 22:00"));
         cloud.until("2026-11-23 21:59:50").start_by_hand(&web);
         cloud.until("2026-11-23 22:00");
-        assert_eq!(outcome(&cloud.pass()), "in_flight");
+        assert_eq!(outcome(&cloud.pass()), "transitioning");
         cloud.wait(SETTLING);
         assert_eq!(outcome(&cloud.pass()), "stop: schedule office");
     });
@@ -194,7 +194,7 @@ fn an_applied_override_end_is_not_applied_again() {
         cloud.until("2026-11-23 22:00").pass();
         cloud.wait(SETTLING).pass();
         cloud.start_by_hand(&web).wait(SETTLING);
-        assert_eq!(outcome(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "manual_override");
         assert_eq!(cloud.state(&web), Running);
     });
 }
@@ -335,7 +335,7 @@ fn resume_ends_the_override_and_applies_the_schedule() {
         assert_eq!(outcome(&cloud.pass()), "record: request by alice");
         // Without an override it undoes a manual change.
         cloud.stop_by_hand(&web).wait(SETTLING);
-        assert_eq!(outcome(&cloud.pass()), "left_alone");
+        assert_eq!(outcome(&cloud.pass()), "manual_override");
         assert_eq!(
             outcome(&cloud.pass_with_request(&web, RequestKind::Resume)),
             "start: request by alice"

@@ -94,7 +94,7 @@ fn on_an_enforced_schedule_a_request_is_in_force_until_the_next_edge() {
         }
         let seen = cloud.assess(&web);
         assert_eq!(seen.desired, Desired::Running);
-        assert_eq!(seen.request.unwrap().by.as_str(), "alice");
+        assert_eq!(seen.request.unwrap().actor.as_str(), "alice");
         // A console change is undone.
         cloud.stop_by_hand(&web).wait(SETTLING);
         assert_eq!(outcome(&cloud.pass()), "start: request by alice");

@@ -118,7 +118,7 @@ fn a_pending_directive_without_its_source_is_applied() {
         last: Some("2026-11-23T19:30:00Z stop request by alice"),
         ..RUNNING
     };
-    assert_eq!(done.at("2026-11-23 21:00"), "left_alone");
+    assert_eq!(done.at("2026-11-23 21:00"), "manual_override");
     // The end of an older override does not clear it if the schedule has no desired state.
     let after_an_override = Case {
         schedule: "night-stop",
@@ -341,7 +341,7 @@ fn only_instances_never_acted_on_converge() {
         last: Some("2026-11-23T07:00:00Z start schedule eager"),
         ..eager
     };
-    assert_eq!(applied.at("2026-11-23 12:00"), "left_alone");
+    assert_eq!(applied.at("2026-11-23 12:00"), "manual_override");
     let unreadable = Case {
         last: Some("soon"),
         ..eager

@@ -462,7 +462,14 @@ impl Cloud {
         );
         if one != wanted {
             let (wanted, present) = (wanted.clone(), one.clone());
-            machine.tag(TYPE_TAG, &Fallback { wanted, present }.to_string());
+            machine.tag(
+                TYPE_TAG,
+                &Fallback {
+                    desired_type: wanted,
+                    current_type: present,
+                }
+                .to_string(),
+            );
         }
         machine.instance.instance_type = one.to_string();
     }
