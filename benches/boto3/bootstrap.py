@@ -12,20 +12,20 @@ import time
 
 import boto3
 
-SETTINGS_FOR_SECONDS = 60
+CONFIGURATION_FOR_SECONDS = 60
 
 ssm = boto3.client("ssm")
 ec2 = boto3.client("ec2")
 configuration = None
-settings_read_at = 0.0
+configuration_read_at = 0.0
 
 
-def read_settings():
-    global configuration, settings_read_at
-    if configuration is None or time.monotonic() - settings_read_at > SETTINGS_FOR_SECONDS:
+def read_configuration():
+    global configuration, configuration_read_at
+    if configuration is None or time.monotonic() - configuration_read_at > CONFIGURATION_FOR_SECONDS:
         answer = ssm.get_parameter(Name=os.environ["CURFEW_CONFIGURATION_PARAMETER"])
         configuration = json.loads(answer["Parameter"]["Value"])
-        settings_read_at = time.monotonic()
+        configuration_read_at = time.monotonic()
     return configuration
 
 
@@ -40,7 +40,7 @@ def observe():
 
 
 def status():
-    schedules = read_settings()["schedules"]
+    schedules = read_configuration()["schedules"]
     instances = []
     for instance in observe():
         tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}

@@ -42,7 +42,7 @@ pub(crate) struct RequestArgs {
     /// Show what would change without changing it
     #[arg(long)]
     dry_run: bool,
-    /// Name of the requester for the tag and the journal [default: USER@HOST]
+    /// Name of the requester for the tag and the journal [default: the user and the host]
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }

@@ -97,7 +97,7 @@ fn wants(wanted: &NotifyConfiguration, notification: &Notification) -> bool {
     wanted.kinds.contains(&notification.kind) && of_schedule
 }
 
-/// The destinations of the configuration: where notifications go in, and the deliveries that bring them out. Reads the files that override webhooks'
+/// The destinations of the configuration: where notifications go in, and the deliveries that bring them out. Reads the files that hold webhooks'
 /// URLs, and makes no call.
 pub fn open(
     configuration: &[NotifyConfiguration],

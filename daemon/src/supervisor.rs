@@ -72,7 +72,7 @@ pub(crate) enum TaskError {
     Journal(#[from] JournalWriterError),
 }
 
-/// Tasks that did not finish within [`DRAIN`].
+/// Tasks that did not finish in time after the shutdown.
 #[derive(Debug, thiserror::Error)]
 #[error("the daemon ended without `{tasks}`, which did not finish in 50 s")]
 pub struct UnfinishedTasks {

@@ -185,7 +185,7 @@ impl House {
         known.is_ok_and(|known| known.contains_key(&id.parse().unwrap()))
     }
 
-    /// The files of this house that override `text`: the journal, logs, and what the emulator keeps.
+    /// The files of this house that contain `text`: the journal, logs, and what the emulator keeps.
     pub(crate) fn files_with(&self, text: &str) -> Vec<PathBuf> {
         let holds = |path: &Path| {
             let bytes = fs::read(path).unwrap_or_default();

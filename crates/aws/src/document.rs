@@ -34,7 +34,7 @@ const IN_PARTS: &str = "parts:";
 pub struct Stored {
     /// The value of the parameter that the Lambda knows by name. To be written last.
     pub value: String,
-    /// The parameters that override the document where that one only names them: the end of the name, and the value.
+    /// The parameters that hold the document where that one only names them: the end of the name, and the value.
     pub parts: Vec<(String, String)>,
 }
 
@@ -75,7 +75,7 @@ pub enum Contents {
     InParts(Parts),
 }
 
-/// The parameters that override a document.
+/// The parameters that hold a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     hash: String,

@@ -227,7 +227,7 @@ impl Bucket {
             Found::Nothing => Removed::default(),
             Found::Foreign(contents) => Removed {
                 kept: Some(format!(
-                    "the bucket `{name}` stays as it is, because it has no tag `{MARK}` and overrides {}",
+                    "the bucket `{name}` stays as it is, because it has no tag `{MARK}` and holds {}",
                     contents.foreign()
                 )),
                 ..Removed::default()

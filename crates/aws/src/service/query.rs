@@ -45,7 +45,7 @@ impl Document {
     }
 }
 
-/// The elements that override others, in the answers that are read here; besides them, `…Result`.
+/// The elements that contain others, in the answers that are read here; besides them, `…Result`.
 const PARENTS: [&str; 4] = [
     "Credentials",
     "AssumedRoleUser",

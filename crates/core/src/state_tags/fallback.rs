@@ -16,7 +16,7 @@ use crate::instance::InstanceType;
 /// use curfew_core::state_tags::Fallback;
 ///
 /// let fallback: Fallback = "m5.large as m5a.large".parse()?;
-/// assert_eq!(fallback.wanted.as_str(), "m5.large");
+/// assert_eq!(fallback.desired_type.as_str(), "m5.large");
 /// assert_eq!(fallback.to_string(), "m5.large as m5a.large");
 /// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```

@@ -16,7 +16,7 @@ use crate::timetable::{Action, Desired};
 /// use curfew_core::state_tags::RecordedRequest;
 ///
 /// let request: RecordedRequest = "2026-11-23T20:15:00Z start by alice".parse()?;
-/// assert_eq!(request.by.as_str(), "alice");
+/// assert_eq!(request.actor.as_str(), "alice");
 /// assert_eq!(request.to_string(), "2026-11-23T20:15:00Z start by alice");
 /// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
@@ -66,7 +66,7 @@ impl FromStr for RecordedRequest {
 /// use curfew_core::state_tags::Override;
 ///
 /// let override_: Override = "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice".parse()?;
-/// assert_eq!(override_.by.as_str(), "alice");
+/// assert_eq!(override_.actor.as_str(), "alice");
 /// assert_eq!(override_.to_string(), "running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by alice");
 /// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
@@ -101,9 +101,9 @@ impl fmt::Display for Override {
             state,
             since,
             until,
-            actor: by,
+            actor,
         } = self;
-        write!(f, "{state} since {since} until {until} by {by}")
+        write!(f, "{state} since {since} until {until} by {actor}")
     }
 }
 

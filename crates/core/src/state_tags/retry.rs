@@ -19,7 +19,7 @@ use crate::timetable::Action;
 ///
 /// let text = "2026-11-23T07:00:00Z start 3x InsufficientInstanceCapacity first 2026-11-23T07:00:00Z next 2026-11-23T07:08:00Z";
 /// let retry: Retry = text.parse()?;
-/// assert_eq!((retry.tries, retry.code.as_str()), (3, "InsufficientInstanceCapacity"));
+/// assert_eq!((retry.attempts, retry.code.as_str()), (3, "InsufficientInstanceCapacity"));
 /// assert_eq!(retry.to_string(), text);
 /// # Ok::<(), curfew_core::state_tags::MalformedTag>(())
 /// ```
@@ -64,14 +64,14 @@ impl fmt::Display for Retry {
         let Self {
             edge,
             action,
-            attempts: tries,
+            attempts,
             code,
             first,
-            next_attempt_at: next,
+            next_attempt_at,
         } = self;
         write!(
             f,
-            "{edge} {action} {tries}x {code} first {first} next {next}"
+            "{edge} {action} {attempts}x {code} first {first} next {next_attempt_at}"
         )
     }
 }
@@ -126,12 +126,12 @@ pub struct NextRetry {
 impl NextRetry {
     /// An attempt at `now` of the action that the directive at `edge` demands, after the `earlier` attempts of the same.
     pub fn at(now: Timestamp, edge: Timestamp, action: Action, earlier: Option<&Retry>) -> Self {
-        let tries = earlier.map_or(0, |retry| retry.attempts).saturating_add(1);
-        let next = now.saturating_add(Retry::wait_after(tries));
+        let attempts = earlier.map_or(0, |retry| retry.attempts).saturating_add(1);
+        let next = now.saturating_add(Retry::wait_after(attempts));
         Self {
             edge,
             action,
-            attempts: tries,
+            attempts,
             first: earlier.map_or(whole_second(now), |retry| retry.first),
             next_attempt_at: whole_second(next.unwrap_or(Timestamp::MAX)),
         }
@@ -142,17 +142,17 @@ impl NextRetry {
         let Self {
             edge,
             action,
-            attempts: tries,
+            attempts,
             first,
-            next_attempt_at: next,
+            next_attempt_at,
         } = self;
         Retry {
             edge,
             action,
-            attempts: tries,
+            attempts,
             code,
             first,
-            next_attempt_at: next,
+            next_attempt_at,
         }
     }
 }

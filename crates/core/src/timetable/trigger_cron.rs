@@ -46,11 +46,11 @@ pub struct TriggerCron {
 /// No two rules have the same expression.
 ///
 /// ```
-/// use curfew_core::timetable::{Timetable, wake_ups};
+/// use curfew_core::timetable::{Timetable, triggers};
 ///
 /// let office = Timetable::parse_inline("Mon-Fri 08:00-20:00 Europe/Paris").unwrap();
 /// let lab = Timetable::parse_inline("Mon-Fri 07:00-20:00 Europe/Paris").unwrap();
-/// let rules = wake_ups([&office, &lab], "2026-11-23T00:00:00Z".parse().unwrap());
+/// let rules = triggers([&office, &lab], "2026-11-23T00:00:00Z".parse().unwrap());
 /// let rules: Vec<_> = rules.iter().map(|rule| (rule.expression.as_str(), &rule.timetables[..])).collect();
 /// assert_eq!(rules, [("cron(0 5-7,18,19 ? * MON-FRI *)", &[0, 1][..])]);
 /// ```
