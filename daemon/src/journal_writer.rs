@@ -45,8 +45,6 @@ pub(crate) struct WriteRequest {
     pub(crate) records: Vec<TransitionRecord>,
     /// Outcomes of edges.
     pub(crate) edges: Vec<EdgeRecord>,
-    /// The state of every instance that is known: the first content of a journal that begins anew.
-    pub(crate) baseline: Vec<TransitionRecord>,
     /// Complete observations, for the coverage.
     pub(crate) observations: Vec<CoverageObservation>,
     /// Principals of calls; their transitions may be written already.
@@ -122,13 +120,22 @@ impl JournalWriter {
         self.call(|journal| journal.is_behind()).await
     }
 
-    /// Writes `request` after what waits, and returns once it is on disk, or why it waits too. Without anything to do, returns nothing.
-    pub(crate) async fn write(&self, request: WriteRequest) -> Option<WriteReport> {
-        self.call(move |journal| {
-            let idle = request.is_empty() && !journal.is_behind() && !journal.is_detached();
-            (!idle).then(|| write(journal, request))
-        })
-        .await
+    /// Writes `request` after what waits, and returns once it is on disk, or why it waits too. A journal that begins anew gets the
+    /// records of `baseline` as well: the state of every instance that is known. Without anything to do, returns nothing, and does not
+    /// call `baseline`, which copies the whole fleet.
+    pub(crate) async fn write(
+        &self,
+        request: WriteRequest,
+        baseline: impl FnOnce() -> Vec<TransitionRecord>,
+    ) -> Option<WriteReport> {
+        let is_idle =
+            |journal: &mut BufferedJournal| !journal.is_behind() && !journal.is_detached();
+        if request.is_empty() && self.call(is_idle).await {
+            return None;
+        }
+        let baseline = baseline();
+        let report = self.call(move |journal| write(journal, request, baseline));
+        Some(report.await)
     }
 
     async fn call<T: Send + 'static>(
@@ -157,11 +164,14 @@ impl Drop for JournalWriter {
     }
 }
 
-fn write(journal: &mut BufferedJournal, request: WriteRequest) -> WriteReport {
+fn write(
+    journal: &mut BufferedJournal,
+    request: WriteRequest,
+    baseline: Vec<TransitionRecord>,
+) -> WriteReport {
     let WriteRequest {
         records,
         edges,
-        baseline,
         observations,
         attributions,
         prune_before,
@@ -202,8 +212,8 @@ mod tests {
                 region: stopped.region.clone(),
                 account: stopped.account.clone(),
                 edge: None,
-                evidence: TransitionSource::Event,
-                by: None,
+                source: TransitionSource::Event,
+                actor: None,
                 instance_type: None,
             }),
             event: Some(format!("event {number}")),
@@ -220,7 +230,7 @@ mod tests {
                 records: vec![record(count)],
                 ..WriteRequest::default()
             };
-            let report = writer.write(request).await.unwrap();
+            let report = writer.write(request, Vec::new).await.unwrap();
             assert_eq!(report.events, [format!("event {count}")]);
             assert!(report.error.is_none(), "{:?}", report.error);
             let journal = Journal::read(directory.path()).unwrap();
@@ -235,14 +245,13 @@ mod tests {
     async fn without_anything_to_write_nothing_is_reported_until_the_file_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let writer = JournalWriter::open(directory.path()).unwrap();
-        assert!(writer.write(WriteRequest::default()).await.is_none());
+        let unused = || unreachable!("there is nothing to write");
+        let report = writer.write(WriteRequest::default(), unused).await;
+        assert!(report.is_none());
         let path = directory.path().join(FILE);
         std::fs::remove_file(&path).unwrap();
-        let request = WriteRequest {
-            baseline: vec![record(1)],
-            ..WriteRequest::default()
-        };
-        let report = writer.write(request).await.unwrap();
+        let report = writer.write(WriteRequest::default(), || vec![record(1)]);
+        let report = report.await.unwrap();
         assert_eq!(report.replaced, Some(JournalReplacement::Detached { path }));
         let journal = Journal::read(directory.path()).unwrap();
         assert_eq!(journal.sightings().unwrap().len(), 1);

@@ -134,7 +134,7 @@ pub enum RunError {
 pub async fn run(
     configuration: &DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
-    mut dependencies: Dependencies,
+    dependencies: Dependencies,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     // What waiting can't mend is an error of the start.
@@ -160,19 +160,14 @@ pub async fn run(
             clock: dependencies.clock.clone(),
         },
     );
-    let manager = Arc::new(std::mem::replace(
-        &mut dependencies.manager,
-        ServiceManager::absent(),
-    ));
     let start = Start {
         configuration,
         schedule_set,
         dependencies,
-        manager: Arc::clone(&manager),
         journal,
         timers: timers.clone(),
     };
-    start.spawn_tasks(&supervisor);
+    let manager = start.spawn_tasks(&supervisor);
     let joined = supervisor.join(&manager).await;
     timers.shut_down().await;
     Ok(joined?)
@@ -183,18 +178,18 @@ struct Start<'a> {
     configuration: &'a DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
     dependencies: Dependencies,
-    manager: Arc<ServiceManager>,
     journal: JournalWriter,
     timers: TimerScheduler,
 }
 
 impl Start<'_> {
     /// Spawns every task. Each channel's ends, and the notifier, are with the tasks alone afterwards: deliveries end with the last sender.
+    /// Returns the service manager, which the tasks share.
     #[expect(
         clippy::too_many_lines,
         reason = "one literal a task, where they are wired"
     )]
-    fn spawn_tasks(self, supervisor: &Supervisor) {
+    fn spawn_tasks(self, supervisor: &Supervisor) -> Arc<ServiceManager> {
         let Dependencies {
             boot_clock,
             organisation,
@@ -210,8 +205,9 @@ impl Start<'_> {
             metrics,
             listen,
             clock,
-            manager: _,
+            manager,
         } = self.dependencies;
+        let manager = Arc::new(manager);
         let publishes_rules = rules.is_some();
         let (publisher, configuration) = active_configuration::channel(
             self.configuration,
@@ -285,7 +281,7 @@ impl Start<'_> {
         }
         if let Some(reload) = reload {
             let (manager, health, metrics) =
-                (Arc::clone(&self.manager), health.clone(), metrics.clone());
+                (Arc::clone(&manager), health.clone(), metrics.clone());
             let announced = announced.clone();
             supervisor.spawn(ReloadTask::new(
                 reload, publisher, health, metrics, manager, announced,
@@ -296,9 +292,10 @@ impl Start<'_> {
             supervisor.spawn(MetricsServer { address, health });
         }
         supervisor.spawn(SystemdNotifier {
-            manager: self.manager,
+            manager: Arc::clone(&manager),
             health,
             announced,
         });
+        manager
     }
 }

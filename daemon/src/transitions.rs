@@ -59,9 +59,9 @@ impl TransitionTracker {
     /// Continues from the journal's last states: transitions in between are found by the first poll, or reported by the
     /// events that have waited.
     pub(crate) fn new(known: HashMap<InstanceId, Sighting>, now: &ActiveConfiguration) -> Self {
-        let mut ledger = Self::of(known, Arc::clone(&now.schedule_set));
-        ledger.manage(now);
-        ledger
+        let mut tracker = Self::of(known, Arc::clone(&now.schedule_set));
+        tracker.manage(now);
+        tracker
     }
 
     fn of(known: HashMap<InstanceId, Sighting>, schedule_set: Arc<ScheduleSet>) -> Self {

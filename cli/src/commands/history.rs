@@ -208,12 +208,12 @@ fn cause(text: &str) -> Result<String, String> {
 
 fn row(entry: &JournalEntry) -> Vec<String> {
     let t = &entry.transition;
-    let inferred = if t.evidence == TransitionSource::Inferred {
+    let inferred = if t.source == TransitionSource::Inferred {
         " (inferred)"
     } else {
         ""
     };
-    let by = t.by.as_ref().map(|by| format!(": {by}"));
+    let by = t.actor.as_ref().map(|by| format!(": {by}"));
     vec![
         local(t.at),
         t.instance.to_string(),
@@ -251,10 +251,10 @@ fn cells(entry: &JournalEntry) -> [String; 14] {
         t.from.to_string(),
         t.to.to_string(),
         t.cause.to_string(),
-        text(t.by.clone()),
+        text(t.actor.clone()),
         text(t.schedule.as_ref().map(ToString::to_string)),
         text(t.edge.map(|edge| edge.to_string())),
-        t.evidence.to_string(),
+        t.source.to_string(),
         text(t.instance_type.clone()),
         t.region.to_string(),
         t.account.to_string(),

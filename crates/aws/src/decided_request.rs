@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::request::{Request, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::select::{DecidedSelection, EvaluatedInstance, Selection};
+use curfew_core::select::{DecidedSelection, Selection};
 use curfew_core::skip::Skip;
 use curfew_core::state_tags::Actor;
 use curfew_core::step::Step;
@@ -26,8 +26,7 @@ pub struct DecidedRequest<'s, 'a> {
     fleet: &'a ObservedFleet,
     request: Request,
     now: Timestamp,
-    steps: Vec<Step>,
-    skipped: Vec<(&'s EvaluatedInstance<'a>, Skip)>,
+    decided: DecidedSelection<'s, 'a>,
 }
 
 impl<'s, 'a> DecidedRequest<'s, 'a> {
@@ -45,36 +44,31 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
             targets: chosen.map(|seen| seen.instance.id.clone()).collect(),
             by,
         };
-        let world = World {
-            request: Some(&request),
-            ..World::unasked(schedule_set, &fleet.instances)
-        };
-        let DecidedSelection { steps, skipped } = selection.decide(&world, now);
+        let decided = selection.decide(&requested(&request, schedule_set, fleet), now);
         Self {
             schedule_set,
             fleet,
             request,
             now,
-            steps,
-            skipped,
+            decided,
         }
     }
 
     /// The number of steps.
     pub fn steps(&self) -> usize {
-        self.steps.len()
+        self.decided.steps.len()
     }
 
     /// The first instance that is left alone.
     pub fn first_skip(&self) -> Option<&Skip> {
-        self.skipped.first().map(|(_, skip)| skip)
+        self.decided.skipped.first().map(|(_, skip)| skip)
     }
 
     /// Returns the changes that carrying it out would make, sorted by instance.
     pub fn dry_run(&self) -> Vec<Change> {
         let world = self.world();
         let by_id = self.by_id();
-        let steps = self.steps.iter();
+        let steps = self.decided.steps.iter();
         self.sorted(steps.map(|step| {
             let instance = observed(&by_id, step);
             Change::planned(instance, step, &world, self.now)
@@ -83,7 +77,7 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
 
     /// Carries it out in every account-region concerned.
     pub async fn carry_out(&self, clock: &Clock, deadline: Deadline) -> Vec<Outcome> {
-        let steps = self.steps.clone();
+        let steps = self.decided.steps.clone();
         let work = self
             .fleet
             .carry_out(self.schedule_set, steps, clock, deadline);
@@ -105,10 +99,7 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
     }
 
     fn world(&self) -> World<'_> {
-        World {
-            request: Some(&self.request),
-            ..World::unasked(self.schedule_set, &self.fleet.instances)
-        }
+        requested(&self.request, self.schedule_set, self.fleet)
     }
 
     fn by_id(&self) -> HashMap<&InstanceId, &Instance> {
@@ -118,12 +109,24 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
 
     /// These changes and those of what is left alone.
     fn sorted(&self, changes: impl Iterator<Item = Change>) -> Vec<Change> {
-        let skipped = self.skipped.iter();
+        let skipped = self.decided.skipped.iter();
         let skipped =
             skipped.map(|(seen, skip)| Change::skipped(seen.instance, &seen.assessment, skip));
         let mut all: Vec<Change> = skipped.chain(changes).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+}
+
+/// The world in which `request` is decided.
+fn requested<'w>(
+    request: &'w Request,
+    schedule_set: &'w ScheduleSet,
+    fleet: &'w ObservedFleet,
+) -> World<'w> {
+    World {
+        request: Some(request),
+        ..World::unasked(schedule_set, &fleet.instances)
     }
 }
 

@@ -291,15 +291,15 @@ impl SkipReason {
                     "it has 50 tags, so that no action can be recorded on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`"
                 )
             }
-            Self::OverrideIgnored { until, actor: by } => {
-                format!("an override by {by} ignores it until {until}")
+            Self::OverrideIgnored { until, actor } => {
+                format!("an override by {actor} ignores it until {until}")
             }
             Self::Overridden {
                 state,
                 until,
-                actor: by,
+                actor,
             } => {
-                format!("an override by {by} keeps it {state} until {until}")
+                format!("an override by {actor} keeps it {state} until {until}")
             }
             Self::MalformedOverride { problem } => format!("{problem}; correct or remove it"),
             Self::MalformedRequest { problem } => {

@@ -42,11 +42,9 @@ pub struct Transition {
     /// The instant of the edge or request that the change applied, if there is one.
     pub edge: Option<Timestamp>,
     /// How the change became known.
-    #[serde(rename = "source")]
-    pub evidence: TransitionSource,
+    pub source: TransitionSource,
     /// For external changes, the principal of the call as CloudTrail reports it, else EC2's state reason.
-    #[serde(rename = "actor")]
-    pub by: Option<String>,
+    pub actor: Option<String>,
     /// The instance's type at that time.
     pub instance_type: Option<String>,
 }
@@ -121,8 +119,8 @@ pub fn transition(
         region: after.region.clone(),
         account: after.account.clone(),
         edge,
-        evidence: TransitionSource::Poll,
-        by: external_reason(after),
+        source: TransitionSource::Poll,
+        actor: external_reason(after),
         instance_type: Some(after.instance_type.clone()),
     };
     Some(found.without_blame())
@@ -149,8 +147,8 @@ pub fn told(
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
-        evidence: TransitionSource::Event,
-        by: None,
+        source: TransitionSource::Event,
+        actor: None,
         instance_type: before.instance_type.clone(),
     };
     match (after, before.cause.clone()) {
@@ -179,7 +177,7 @@ pub fn explained(
         cause,
         edge,
         schedule: schedule.map(|schedule| schedule.name.clone()),
-        by: transition.by.or_else(|| external_reason(&then)),
+        actor: transition.actor.or_else(|| external_reason(&then)),
         instance_type: Some(after.instance_type.clone()),
         ..transition
     }
@@ -197,19 +195,19 @@ pub fn inferred(
 ) -> Transition {
     let told = told(id, before, to, at, Some(after), schedule_set);
     Transition {
-        evidence: TransitionSource::Inferred,
+        source: TransitionSource::Inferred,
         // EC2's current reason is that of a later change.
-        by: None,
+        actor: None,
         ..told
     }
 }
 
 impl Transition {
-    /// Removes `by` unless the cause is external: otherwise the principal is Curfew.
+    /// Removes the actor unless the cause is external: otherwise the principal is Curfew.
     #[must_use]
     pub fn without_blame(self) -> Self {
-        let by = self.by.filter(|_| self.cause == Cause::External);
-        Self { by, ..self }
+        let actor = self.actor.filter(|_| self.cause == Cause::External);
+        Self { actor, ..self }
     }
 }
 
@@ -233,8 +231,8 @@ pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Tran
         region: before.region.clone(),
         account: before.account.clone(),
         edge: None,
-        evidence: TransitionSource::Poll,
-        by: None,
+        source: TransitionSource::Poll,
+        actor: None,
         instance_type: before.instance_type.clone(),
     }
 }

@@ -126,8 +126,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
         region: Region::new(text(8)?),
         account: AccountId::new(text(9)?),
         edge: edge.map(|_| from_column(row, 10)).transpose()?,
-        evidence: from_column(row, 11)?,
-        by: row.get(12)?,
+        source: from_column(row, 11)?,
+        actor: row.get(12)?,
         instance_type: row.get(13)?,
     };
     Ok(JournalEntry {

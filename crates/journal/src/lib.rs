@@ -1,6 +1,6 @@
 //! The journal: every transition, and what became of every edge, kept in SQLite next to what was last seen of each instance.
 //!
-//! One process writes it, in transactions that override a transition and the sighting it leads to, so that a kill -9 at any moment
+//! One process writes it, in transactions that hold a transition and the sighting it leads to, so that a kill -9 at any moment
 //! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) come and go beside it.
 
 mod buffered;
@@ -337,8 +337,8 @@ fn insert(
                 transition.region.as_str(),
                 transition.account.as_str(),
                 transition.edge.map(to_column),
-                transition.evidence.as_str(),
-                transition.by,
+                transition.source.as_str(),
+                transition.actor,
                 transition.instance_type,
                 event,
             ],

@@ -16,8 +16,8 @@ pub(super) fn transition(at: &str) -> Transition {
         region: Region::new("eu-west-3"),
         account: AccountId::new("123456789012"),
         edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
-        evidence: TransitionSource::Event,
-        by: None,
+        source: TransitionSource::Event,
+        actor: None,
         instance_type: Some("t3.micro".into()),
     }
 }
@@ -194,9 +194,8 @@ pub(super) fn followed(edge: &str) -> EdgeRecord {
     }
 }
 
-/// Journals as older versions wrote them, each with something in it.
-const OLDER: [&str; 3] = [
-    "
+/// The rows of a journal of the first version.
+const FIRST: &str = "
     INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge) VALUES
         ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
          'eu-west-3', '123456789012', '2026-11-23T19:00:00.000000000Z'),
@@ -207,8 +206,10 @@ const OLDER: [&str; 3] = [
           \"account\":\"123456789012\",\"last\":null,\"launched_at\":null,\"cause\":null}'),
         ('i-00000000000000002', '{\"state\":\"running\",\"name\":null,\"region\":\"eu-west-3\",
           \"account\":\"123456789012\",\"last\":null,\"launched_at\":\"2026-11-02T15:00:00Z\",\"cause\":\"outside\"}');
-",
-    "
+";
+
+/// The rows of a journal of the second version.
+const SECOND: &str = "
     INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom,
                              instance_type, event) VALUES
         ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
@@ -228,32 +229,17 @@ const OLDER: [&str; 3] = [
         ('i-00000000000000002', NULL, 'running', '2026-11-02T15:00:00.000000000Z', NULL, 't3.micro', 'eu-west-3', '123456789012');
     INSERT INTO watched (account, region, begun, ended) VALUES
         ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
-",
-    "
-    INSERT INTO transitions (instance, name, from_state, to_state, at, cause, schedule, region, account, edge, evidence, by_whom,
-                             instance_type, event) VALUES
-        ('i-0abc1234def567890', 'web', 'running', 'stopping', '2026-11-23T19:00:01.000000000Z', 'schedule office', 'office',
-         'eu-west-3', '123456789012', '2026-11-23T19:00:00.000000000Z', 'event', NULL, 't3.micro', '7bf73129'),
-        ('i-0abc1234def567890', 'web', 'stopping', 'stopped', '2026-11-23T19:00:31.500000000Z', 'schedule office', 'office',
-         'eu-west-3', '123456789012', NULL, 'look', NULL, 't3.micro', NULL);
-    INSERT INTO sightings (instance, sighting) VALUES
-        ('i-0abc1234def567890', '{\"state\":\"stopped\",\"name\":\"web\",\"region\":\"eu-west-3\",
-          \"account\":\"123456789012\",\"last\":null,\"launched_at\":null,\"cause\":null,\"since\":null,
-          \"schedule\":\"office\",\"instance_type\":\"t3.micro\"}'),
-        ('i-00000000000000002', '{\"state\":\"running\",\"name\":null,\"region\":\"eu-west-3\",
-          \"account\":\"123456789012\",\"last\":null,\"launched_at\":\"2026-11-02T15:00:00Z\",\"cause\":\"outside\",
-          \"since\":\"2026-11-02T15:00:00Z\",\"schedule\":null,\"instance_type\":\"t3.micro\"}');
-    INSERT INTO beginnings (instance, name, state, at, schedule, instance_type, region, account) VALUES
-        ('i-0abc1234def567890', 'web', 'running', '2026-11-23T19:00:01.000000000Z', 'office', 't3.micro', 'eu-west-3',
-         '123456789012'),
-        ('i-00000000000000002', NULL, 'running', '2026-11-02T15:00:00.000000000Z', NULL, 't3.micro', 'eu-west-3', '123456789012');
-    INSERT INTO watched (account, region, begun, ended) VALUES
-        ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
+";
+
+/// What the third version has besides.
+const EDGES: &str = "
     INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account) VALUES
         ('2026-11-23T19:00:00.000000000Z', 'i-0abc1234def567890', 'web', 'stop', 'schedule office', 'office', 'in_time',
          '2026-11-23T19:00:05.000000000Z', 'eu-west-3', '123456789012');
-",
-];
+";
+
+/// Journals as older versions wrote them, each with something in it.
+const OLDER: [&[&str]; 3] = [&[FIRST], &[SECOND], &[SECOND, EDGES]];
 
 #[test]
 fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
@@ -268,7 +254,9 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         for migration in &migrations::MIGRATIONS[..version] {
             older.execute_batch(migration).unwrap();
         }
-        older.execute_batch(rows).unwrap();
+        for rows in rows {
+            older.execute_batch(rows).unwrap();
+        }
         let number = u32::try_from(version).unwrap();
         older.pragma_update(None, "user_version", number).unwrap();
         drop(older);
@@ -282,7 +270,7 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].transition.to, InstanceState::Stopping);
         assert_eq!(entries[1].id, 2);
-        assert_eq!(entries[1].transition.evidence, TransitionSource::Poll);
+        assert_eq!(entries[1].transition.source, TransitionSource::Poll);
         let sightings = journal.sightings().unwrap();
         assert_eq!(sightings.len(), 2);
         let beginnings = journal.initial_states().unwrap();
@@ -475,7 +463,7 @@ fn whoever_called_is_named_beside_the_change_that_followed_and_beside_no_other()
     let entries = journal.history(&HistoryFilter::default()).unwrap();
     let named: Vec<bool> = entries
         .iter()
-        .map(|entry| entry.transition.by.is_some())
+        .map(|entry| entry.transition.actor.is_some())
         .collect();
     assert_eq!(named, [false, true, false, false]);
 }

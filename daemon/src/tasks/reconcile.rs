@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::organisation::{
     AccountRegionError, AccountRegionFailure, AccountRegionFleet, Organisation,
@@ -30,7 +29,6 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use self::clock_jump::{ClockJump, ClockJumpDetector};
@@ -39,8 +37,7 @@ use self::edge_timer::{EdgeTimer, TriggerReason};
 use self::region::{RegionState, RegionSummary};
 use super::observation_bus::ObservationBus;
 use crate::active_configuration::{ActiveConfiguration, ConfigurationReceiver};
-use crate::health::{FleetSummary, Health, TaskHealth};
-use crate::metrics::Metrics;
+use crate::health::{FleetSummary, Health};
 use crate::notify::{Notification, Notifier};
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::transitions::{RecentActions, RegionObservation};
@@ -101,42 +98,26 @@ impl Task for ReconcileTask {
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         let (wake, trigger_reasons) = mpsc::channel(TRIGGER_REASONS);
         let reconcile = Reconcile {
-            driver: self.driver,
+            task: self,
+            ctx,
             current: self.configuration.clone(),
-            clock: ctx.clock.clone(),
             clock_jumps: ClockJumpDetector::new(&ctx.clock, self.boot_clock.clone()),
             timer: EdgeTimer::new(&self.timers, wake, ctx.clock.clone()),
-            notifier: self.notifier.clone(),
-            bus: self.bus.clone(),
-            recent_actions: self.recent_actions.clone(),
-            triggers: self.triggers.clone(),
-            edges: self.edges.clone(),
-            metrics: ctx.metrics.clone(),
-            health: self.health.clone(),
-            task_health: ctx.health.clone(),
             regions: BTreeMap::new(),
             permits: PassPermits::default(),
         };
-        reconcile.run(trigger_reasons, ctx.shutdown.clone()).await;
+        reconcile.run(trigger_reasons).await;
         Ok(())
     }
 }
 
 /// One run of the task.
-struct Reconcile {
-    driver: Driver,
+struct Reconcile<'a> {
+    task: &'a ReconcileTask,
+    ctx: &'a TaskContext,
     current: ConfigurationReceiver,
-    clock: Clock,
     clock_jumps: ClockJumpDetector,
     timer: EdgeTimer,
-    notifier: Notifier,
-    bus: ObservationBus,
-    recent_actions: RecentActions,
-    triggers: Option<Triggers>,
-    edges: mpsc::UnboundedSender<Vec<EdgeRecord>>,
-    metrics: Metrics,
-    health: Health,
-    task_health: TaskHealth,
     /// What is known of each account-region that the configuration names.
     regions: BTreeMap<AccountRegion, RegionState>,
     permits: PassPermits,
@@ -178,12 +159,9 @@ struct FinishedPass {
     outcome: Result<Pass, AccountRegionError>,
 }
 
-impl Reconcile {
-    async fn run(
-        mut self,
-        mut trigger_reasons: mpsc::Receiver<TriggerReason>,
-        shutdown: CancellationToken,
-    ) {
+impl Reconcile<'_> {
+    async fn run(mut self, mut trigger_reasons: mpsc::Receiver<TriggerReason>) {
+        let shutdown = &self.ctx.shutdown;
         let mut passes: JoinSet<FinishedPass> = JoinSet::new();
         // Converge first: edges may have been missed while the daemon was down.
         self.take_up_configuration();
@@ -222,7 +200,7 @@ impl Reconcile {
             account_regions.map(|one| &one.account_region).collect();
         self.regions
             .retain(|account_region, _| named.contains(account_region));
-        self.metrics.keep_account_regions(&named);
+        self.ctx.metrics.keep_account_regions(&named);
         for account_region in named {
             let region = self.regions.entry(account_region.clone());
             region.or_insert_with(RegionState::new).wake();
@@ -248,7 +226,8 @@ impl Reconcile {
     fn expect_by(&self, due: Instant) {
         let under_way = self.regions.values().filter_map(|region| region.under_way);
         let by = under_way.min().unwrap_or(due) + HANGS;
-        self.task_health
+        self.ctx
+            .health
             .expect_within(by.saturating_duration_since(Instant::now()));
     }
 
@@ -261,7 +240,7 @@ impl Reconcile {
                 .get(&one.account_region)
                 .is_some_and(|region| region.under_way.is_none() && region.due <= Instant::now());
             if is_due {
-                let task = match self.driver {
+                let task = match self.task.driver {
                     Driver::Daemon => PassKind::Pass { late: Vec::new() },
                     Driver::Cloud => PassKind::Check,
                 };
@@ -281,13 +260,15 @@ impl Reconcile {
             return;
         };
         region.under_way = Some(Instant::now());
-        region.problems.wait(drift_grace(self.driver, now.grace));
+        region
+            .problems
+            .wait(drift_grace(self.task.driver, now.grace));
         let places = if region.backoff.failures() == 0 {
             &self.permits.sound
         } else {
             &self.permits.doubtful
         };
-        let (places, clock) = (Arc::clone(places), self.clock.clone());
+        let (places, clock) = (Arc::clone(places), self.ctx.clock.clone());
         let (one, now) = (one.clone(), Arc::clone(now));
         let span = info_span!("account_region", account_region = %one.account_region);
         let work = async move {
@@ -340,17 +321,17 @@ impl Reconcile {
                 self.step_in(&account_region, late, &now, passes);
             }
             (Ok(done), PassKind::Pass { late }) => {
-                let next = match self.driver {
+                let next = match self.task.driver {
                     Driver::Daemon => done.plan.next_edge,
                     Driver::Cloud => {
-                        let at = self.clock.now();
+                        let at = self.ctx.clock.now();
                         let did = region.audit.record_own_actions(
                             &done,
                             now.grace,
                             &now.schedule_set,
                             at,
                         );
-                        let next = region.next_look(&done, now.grace, self.triggers.is_some());
+                        let next = region.next_look(&done, now.grace, self.task.triggers.is_some());
                         self.follow(did);
                         next
                     }
@@ -374,7 +355,7 @@ impl Reconcile {
             return;
         };
         let applied = region.audit.look(&seen, now.grace, &now.schedule_set);
-        log_applied(&applied, &self.metrics);
+        log_applied(&applied, &self.ctx.metrics);
         let steps = seen.plan.steps.iter();
         let late = steps
             .clone()
@@ -394,7 +375,7 @@ impl Reconcile {
         let overdue = late
             .iter()
             .any(|step| is_late(step, now.grace * 2, seen.at));
-        match &self.triggers {
+        match &self.task.triggers {
             _ if !contradicted.is_empty() || overdue => {
                 self.step_in(account_region, late, &now, passes);
             }
@@ -420,8 +401,8 @@ impl Reconcile {
     ) {
         self.tell(account_region, &seen, &[], now);
         let region = self.regions.get(account_region);
-        let next =
-            region.and_then(|region| region.next_look(&seen, now.grace, self.triggers.is_some()));
+        let next = region
+            .and_then(|region| region.next_look(&seen, now.grace, self.task.triggers.is_some()));
         self.conclude(account_region, next, begun, seen);
     }
 
@@ -483,7 +464,7 @@ impl Reconcile {
         }
         if let Some(region) = self.regions.get_mut(account_region) {
             let missed = region.audit.newly_missed(&late);
-            self.metrics.edges(EdgeOutcome::Missed, missed);
+            self.ctx.metrics.edges(EdgeOutcome::Missed, missed);
         }
         if let Some(one) = now.organisation.account_region(account_region).cloned() {
             self.begin(&one, PassKind::Pass { late }, now, passes);
@@ -504,15 +485,17 @@ impl Reconcile {
             && failures == WORTH_TELLING
         {
             region.told = true;
-            let (place, now) = (account_region.to_string(), self.clock.now());
-            self.notifier
+            let (place, now) = (account_region.to_string(), self.ctx.clock.now());
+            self.task
+                .notifier
                 .tell(&Notification::unreachable(&place, cloud, failures, now));
         }
-        self.metrics.account_region(account_region, None);
+        self.ctx.metrics.account_region(account_region, None);
         self.sum_up();
         let all_fail = |region: &RegionState| region.answers == Some(false);
         if self.regions.values().all(all_fail) {
-            self.task_health
+            self.ctx
+                .health
                 .degraded(format!("the last pass failed: {error}"));
         }
     }
@@ -531,10 +514,12 @@ impl Reconcile {
         if region.backoff.after_success() {
             info!(%account_region, "EC2 answers again");
         }
-        let now = self.clock.now();
+        let now = self.ctx.clock.now();
         if std::mem::take(&mut region.told) {
             let place = account_region.to_string();
-            self.notifier.tell(&Notification::reachable(&place, now));
+            self.task
+                .notifier
+                .tell(&Notification::reachable(&place, now));
         }
         region.answers = Some(true);
         region.next = next;
@@ -544,22 +529,22 @@ impl Reconcile {
             ROUTINE
         };
         region.due = Instant::now() + wait;
-        self.metrics.account_region(account_region, Some(now));
-        self.task_health.ok();
+        self.ctx.metrics.account_region(account_region, Some(now));
+        self.ctx.health.ok();
         if pass.plan.steps.is_empty() {
             let look = RegionObservation {
                 account_region: account_region.clone(),
                 begun,
                 instances: pass.instances,
             };
-            self.bus.publish(instant, look);
+            self.task.bus.publish(instant, look);
         }
     }
 
     fn follow(&self, edges: Vec<EdgeRecord>) {
         if !edges.is_empty() {
             // The watch task listens until we have ended.
-            let _ = self.edges.send(edges);
+            let _ = self.task.edges.send(edges);
         }
     }
 
@@ -574,7 +559,7 @@ impl Reconcile {
             return;
         };
         for notification in region.problems.news(pass, late, &now.schedule_set) {
-            self.notifier.tell(&notification);
+            self.task.notifier.tell(&notification);
         }
         region.seen = Some(RegionSummary::of(pass, &now.schedule_set));
         self.sum_up();
@@ -587,8 +572,10 @@ impl Reconcile {
             .values()
             .filter_map(|region| region.seen.as_ref());
         let sum = RegionSummary::sum(seen);
-        self.metrics.fleet(&sum.states, sum.managed, sum.next_edge);
-        self.health.set_fleet(FleetSummary {
+        self.ctx
+            .metrics
+            .fleet(&sum.states, sum.managed, sum.next_edge);
+        self.task.health.set_fleet(FleetSummary {
             next_edge: sum.next_edge,
             managed: sum.managed,
         });
@@ -596,17 +583,19 @@ impl Reconcile {
 
     /// Notes what a pass has done.
     fn note(&self, done: &Pass) {
-        self.recent_actions.note(&done.outcomes, self.clock.now());
-        self.metrics.steps(&done.outcomes);
+        self.task
+            .recent_actions
+            .note(&done.outcomes, self.ctx.clock.now());
+        self.ctx.metrics.steps(&done.outcomes);
         let mut outcomes = done.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
-            self.bus.poll_now();
+            self.task.bus.poll_now();
         }
     }
 
     /// What was to be waited for may be due already, or again: the passes that follow say when.
     fn on_clock_jump(&mut self, jump: ClockJump) {
-        self.metrics.clock_jumped();
+        self.ctx.metrics.clock_jumped();
         warn!(%jump, "time made a jump: looking at once");
         for region in self.regions.values_mut() {
             // What the timer waits for may be further away, or nearer.

@@ -212,12 +212,12 @@ impl TransitionRecorder<'_> {
         let request = WriteRequest {
             records,
             edges,
-            baseline: self.tracker.everything(),
             observations,
             attributions: self.tracker.take_attributions(),
             prune_before: cutoff.filter(|_| prunes),
         };
-        let Some(report) = self.journal.write(request).await else {
+        let baseline = || self.tracker.everything();
+        let Some(report) = self.journal.write(request, baseline).await else {
             return;
         };
         self.notifier.wrote(&report, self.clock.now());
@@ -246,8 +246,8 @@ fn log(transition: &Transition) {
         region,
         account,
         edge,
-        evidence,
-        by,
+        source,
+        actor,
         instance_type: _,
     } = transition;
     let latency_seconds = edge.map(|edge| at.duration_since(edge).as_secs_f64());
@@ -258,12 +258,12 @@ fn log(transition: &Transition) {
         %to,
         %at,
         %cause,
-        by,
+        by = actor,
         schedule = schedule.as_ref().map(ToString::to_string),
         %region,
         %account,
         latency_seconds,
-        %evidence,
+        %source,
         "instance changed state"
     );
 }

@@ -58,7 +58,7 @@ impl TransitionTracker {
             if previous.is_some() {
                 one.before.cause = previous;
             }
-            if one.transition.evidence != TransitionSource::Inferred {
+            if one.transition.source != TransitionSource::Inferred {
                 let transition = one.transition.clone();
                 let transition = explained(transition, &one.before, instance, &self.schedule_set);
                 one.transition = self.attribute(transition);
@@ -126,7 +126,7 @@ impl TransitionTracker {
         };
         match self.calls.iter().find(fits) {
             Some(call) if found.cause == Cause::External => Transition {
-                by: Some(call.by.clone()),
+                actor: Some(call.by.clone()),
                 ..found
             },
             _ => found,
@@ -136,6 +136,6 @@ impl TransitionTracker {
 
 fn is_explained(transition: &Transition) -> bool {
     transition.cause != Cause::External
-        || transition.evidence == TransitionSource::Inferred
+        || transition.source == TransitionSource::Inferred
         || direction(transition.to).is_none()
 }

@@ -68,7 +68,7 @@ impl RecentActions {
             Some(act) if transition.cause == Cause::External => Transition {
                 cause: act.cause.clone(),
                 edge: act.edge,
-                by: None,
+                actor: None,
                 ..transition
             },
             _ => transition,

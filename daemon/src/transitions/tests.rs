@@ -86,7 +86,7 @@ impl Story {
     fn told(&self) -> String {
         let line = |t: &Transition| {
             let time = t.at.strftime("%H:%M:%S");
-            format!("{}→{} {time} {} ({})", t.from, t.to, t.cause, t.evidence)
+            format!("{}→{} {time} {} ({})", t.from, t.to, t.cause, t.source)
         };
         self.written.iter().map(line).collect::<Vec<_>>().join("\n")
     }
@@ -348,7 +348,7 @@ fn whom_cloudtrail_names_stands_beside_the_change_whichever_comes_first() {
     story.tell("12:30:02", &[("stopping", "12:30:01")], Some(&stopping));
     story.look("12:30:06", &stopping);
     assert_eq!(
-        story.written[0].by.as_deref(),
+        story.written[0].actor.as_deref(),
         Some("arn:aws:iam::123456789012:user/alice")
     );
     assert_eq!(story.finished, ["c0ffee"]);

@@ -161,7 +161,7 @@ async fn events_are_journalled_once_and_their_messages_deleted_then() {
     for (entry, happened) in journalled.iter().zip(&happened) {
         assert_eq!(entry.transition.to.as_str(), happened.to.name());
         assert_eq!(entry.transition.at.as_second(), happened.at.as_second());
-        assert_eq!(entry.transition.evidence, TransitionSource::Event);
+        assert_eq!(entry.transition.source, TransitionSource::Event);
     }
 }
 
@@ -188,7 +188,7 @@ async fn what_happened_while_the_daemon_was_away_is_told_by_the_events_that_wait
     let evidence = house
         .history()
         .into_iter()
-        .map(|entry| entry.transition.evidence);
+        .map(|entry| entry.transition.source);
     assert!(
         evidence
             .into_iter()

@@ -67,13 +67,14 @@ impl Story {
             from: from.parse().unwrap(),
             to: sighting.state,
             at,
-            by: (cause == Cause::External).then(|| "arn:aws:iam::123456789012:user/alice".into()),
+            actor: (cause == Cause::External)
+                .then(|| "arn:aws:iam::123456789012:user/alice".into()),
             cause,
             schedule: sighting.schedule.clone(),
             region: sighting.region.clone(),
             account: sighting.account.clone(),
             edge: None,
-            evidence: TransitionSource::Event,
+            source: TransitionSource::Event,
             instance_type: sighting.instance_type.clone(),
         };
         self.write(id, Some(transition), sighting);

@@ -28,8 +28,8 @@ fn it_tells_everything_that_the_decision_rests_on() {
         region: Region::new("us-east-1"),
         account: AccountId::new("123456789012"),
         edge: None,
-        evidence: TransitionSource::Poll,
-        by: None,
+        source: TransitionSource::Poll,
+        actor: None,
         instance_type: None,
     };
     let record = TransitionRecord {

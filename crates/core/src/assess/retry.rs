@@ -103,7 +103,7 @@ impl Evaluator<'_> {
             return decision;
         };
         let cause = match &skip.reason {
-            SkipReason::Overridden { actor: by, .. } => Cause::Override(by.clone()),
+            SkipReason::Overridden { actor, .. } => Cause::Override(actor.clone()),
             _ => self.schedule_cause(),
         };
         let mut step = self.blank_step(StepAction::Record, cause);

@@ -209,7 +209,7 @@ fn an_event_dates_the_transition_and_the_tag_explains_it() {
     let seen = told(&after.id, &before, to, at, Some(&after), &no_schedules());
     assert_eq!((seen.to, seen.at), (to, at));
     assert_eq!(seen.cause.to_string(), "schedule office");
-    assert_eq!(seen.evidence, TransitionSource::Event);
+    assert_eq!(seen.source, TransitionSource::Event);
     let unseen = told(&after.id, &before, to, at, None, &no_schedules());
     assert_eq!(
         unseen.cause,
@@ -273,7 +273,7 @@ fn ec2s_reason_is_recorded_for_external_changes_only() {
         code: "Server.SpotInstanceShutdown".into(),
         message: "Spot capacity is gone".into(),
     });
-    let by = |after: &Instance| seen(&running_with(last), after).by;
+    let by = |after: &Instance| seen(&running_with(last), after).actor;
     assert_eq!(by(&after).as_deref(), Some("Server.SpotInstanceShutdown"));
     let ours = "2026-11-23T19:00:00Z stop schedule office";
     after.tags.insert(LAST_TAG.into(), ours.into());
@@ -390,8 +390,8 @@ fn an_event_without_an_observation_uses_the_last_known_facts() {
         region: after.region.clone(),
         account: after.account.clone(),
         edge: None,
-        evidence: TransitionSource::Event,
-        by: None,
+        source: TransitionSource::Event,
+        actor: None,
         instance_type: Some("t3.nano".into()),
     };
     let of = |before: &Sighting, to| told(&after.id, before, to, at, None, &schedule_set);
@@ -429,8 +429,8 @@ fn an_event_with_an_observation_uses_the_current_facts() {
         region: after.region.clone(),
         account: after.account.clone(),
         edge: Some("2026-11-23T19:00:00Z".parse().unwrap()),
-        evidence: TransitionSource::Event,
-        by: None,
+        source: TransitionSource::Event,
+        actor: None,
         instance_type: Some("t3.large".into()),
     };
     assert_eq!(
@@ -440,7 +440,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
     assert_eq!(
         inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
-            evidence: TransitionSource::Inferred,
+            source: TransitionSource::Inferred,
             ..expected.clone()
         }
     );
@@ -450,7 +450,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
     let external = Transition {
         cause: Cause::External,
         edge: None,
-        by: Some("Server.InternalError".into()),
+        actor: Some("Server.InternalError".into()),
         ..expected
     };
     assert_eq!(
@@ -459,18 +459,18 @@ fn an_event_with_an_observation_uses_the_current_facts() {
     );
     let principal = Some("arn:aws:iam::123456789012:user/bob".to_owned());
     let named = Transition {
-        by: principal.clone(),
+        actor: principal.clone(),
         ..external.clone()
     };
     assert_eq!(
-        explained(named, &before, &after, &schedule_set).by,
+        explained(named, &before, &after, &schedule_set).actor,
         principal
     );
     assert_eq!(
         inferred(&after.id, &before, to, at, &after, &schedule_set),
         Transition {
-            evidence: TransitionSource::Inferred,
-            by: None,
+            source: TransitionSource::Inferred,
+            actor: None,
             ..external
         }
     );
@@ -646,8 +646,8 @@ fn an_unlisted_instance_was_terminated_with_the_last_known_facts() {
             region: after.region.clone(),
             account: after.account.clone(),
             edge: None,
-            evidence: TransitionSource::Poll,
-            by: None,
+            source: TransitionSource::Poll,
+            actor: None,
             instance_type: Some("t3.nano".into()),
         }
     );

@@ -42,8 +42,8 @@ fn entry(to: InstanceState, when: &str) -> JournalEntry {
         region,
         account,
         edge: None,
-        evidence: TransitionSource::Event,
-        by: None,
+        source: TransitionSource::Event,
+        actor: None,
         instance_type: Some("t3.micro".into()),
     };
     JournalEntry { id: 1, transition }

@@ -355,8 +355,8 @@ mod tests {
             region: curfew_core::instance::Region::new("eu-west-3"),
             account: curfew_core::instance::AccountId::new("123456789012"),
             edge: edge.map(at),
-            evidence: curfew_core::transition::TransitionSource::Poll,
-            by: None,
+            source: curfew_core::transition::TransitionSource::Poll,
+            actor: None,
             instance_type: None,
         };
         let mut under_way = EdgesInFlight::default();
