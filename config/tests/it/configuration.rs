@@ -83,7 +83,7 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
     7 problems in the configuration:
       /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
       /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
-      /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
+      /etc/curfew.toml: `schedules.office`: the schedule has no edges; add `running`, `start`, `stop`, a `window` or `any_of`
       /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `timed`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
       /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
       /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `kms_keys`, `licenses`, `confirm_above`)

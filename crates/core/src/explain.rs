@@ -84,7 +84,7 @@ impl Explanation {
         let because = match (&override_, &request) {
             (Some(override_), _) => Some(format!("the override by {}", override_.actor)),
             (None, Some(request)) => Some(format!("the request by {}", request.actor)),
-            (None, None) => schedule.map(|schedule| schedule.timetable.because(now)),
+            (None, None) => schedule.map(|schedule| schedule.timetable.reason(now)),
         };
         Self {
             instance: instance.id.clone(),

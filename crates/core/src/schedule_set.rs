@@ -26,13 +26,13 @@ impl ScheduleSet {
     /// The managing tag's key, unless the configuration says otherwise.
     pub const DEFAULT_TAG: &'static str = "Schedule";
 
-    /// What of the schedules never happens after `now`, each with its key: see [`Timetable::never_happens`].
+    /// What of the schedules never happens after `now`, each with its key: see [`Timetable::never_fires`].
     pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
         self.schedules
             .values()
             .flat_map(|schedule| {
                 let key = format!("schedules.{}", schedule.name);
-                let sentences = schedule.timetable.never_happens(now);
+                let sentences = schedule.timetable.never_fires(now);
                 sentences
                     .into_iter()
                     .map(move |sentence| Problem::new(key.clone(), sentence))

@@ -144,11 +144,11 @@ impl ReasonCache {
         match assessment.schedule.as_ref()? {
             Cow::Borrowed(schedule) => {
                 let sentence = self.0.entry(schedule.name.clone());
-                let sentence = sentence.or_insert_with(|| schedule.timetable.because(now));
+                let sentence = sentence.or_insert_with(|| schedule.timetable.reason(now));
                 Some(sentence.clone())
             }
             // An inline schedule of the instance's tag: all of these have the same name.
-            Cow::Owned(schedule) => Some(schedule.timetable.because(now)),
+            Cow::Owned(schedule) => Some(schedule.timetable.reason(now)),
         }
     }
 }

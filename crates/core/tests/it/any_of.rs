@@ -43,11 +43,11 @@ fn following_the_sun_is_one_run() {
     assert_eq!(teams.desired(at("2026-11-23T04:00:00Z")), Desired::Running);
     assert_eq!(teams.desired(at("2026-11-22T12:00:00Z")), Desired::Stopped);
     assert_eq!(
-        teams.because(at("2026-11-23T04:00:00Z")),
+        teams.reason(at("2026-11-23T04:00:00Z")),
         "one of 2 schedules wants it: inside the window `Mon-Fri 09:00-18:00` in Asia/Kolkata"
     );
     assert_eq!(
-        teams.because(at("2026-11-22T12:00:00Z")),
+        teams.reason(at("2026-11-22T12:00:00Z")),
         "none of 2 schedules wants it running: outside `Mon-Fri 09:00-18:00` since Fri 2026-11-20 18:00 Asia/Kolkata"
     );
 }

@@ -455,7 +455,7 @@ fn schedule() -> impl Strategy<Value = (Schedule, Vec<i64>, Vec<i64>)> {
         days(0.3),
     )
         .prop_filter(
-            "never starts or stops anything",
+            "the schedule has no edges",
             |(starts, stops, windows, _, _)| {
                 !starts.is_empty() || !stops.is_empty() || !windows.is_empty()
             },

@@ -40,7 +40,7 @@ fn a_weekend_is_one_run() {
         ]
     );
     assert_eq!(
-        timetable.because("2026-06-07T12:00:00Z".parse().unwrap()),
+        timetable.reason("2026-06-07T12:00:00Z".parse().unwrap()),
         "inside the window `Fri 20:00-Mon 06:00` in UTC"
     );
     let long: RawTimetable = toml::from_str(
@@ -65,7 +65,7 @@ fn the_committed_case_is_read() {
     let file: File = toml::from_str(include_str!("../cases/never-fires.toml")).unwrap();
     let never = file.schedules["x"].resolve("schedules.x").unwrap();
     assert_eq!(
-        never.never_happens("2026-01-01T00:00:00Z".parse().unwrap()),
+        never.never_fires("2026-01-01T00:00:00Z".parse().unwrap()),
         ["the stop cron `0 18 31 2,4 *` never fires"]
     );
 }
@@ -161,7 +161,7 @@ fn what_never_happens_is_said() {
     let said = |text: &str| {
         Timetable::parse_inline(text)
             .unwrap()
-            .never_happens("2026-06-01T00:00:00Z".parse().unwrap())
+            .never_fires("2026-06-01T00:00:00Z".parse().unwrap())
     };
     for (text, sentence) in [
         (

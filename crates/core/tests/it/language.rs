@@ -322,7 +322,7 @@ fn zones_are_suggested() {
         problem("Asia/Calcuta"),
         "`Asia/Calcuta` is not an IANA time zone; did you mean `Asia/Calcutta`?"
     );
-    assert!(problem("UTC+2").contains("is an offset, which knows no daylight saving"));
+    assert!(problem("UTC+2").contains("is an offset, which has no daylight saving rules"));
     assert!(
         problem("Xyzzyplugh").ends_with("write one such as `Europe/Paris` or `America/New_York`")
     );
@@ -375,11 +375,11 @@ fn everything_wrong_in_a_schedule_is_reported_at_once() {
             .unwrap_err()[0]
             .to_string()
     };
-    assert!(problem("timezone = 'UTC'").contains("never starts or stops anything"));
-    assert!(problem("any_of = ['a', 'b']").starts_with("`s.any_of`: names other schedules"));
+    assert!(problem("timezone = 'UTC'").contains("the schedule has no edges"));
+    assert!(problem("any_of = ['a', 'b']").starts_with("`s.any_of`: `any_of` names other schedules"));
     assert!(
         problem("any_of = ['a', 'b']\ntimezone = 'UTC'")
-            .starts_with("`s.any_of`: `any_of` stands alone")
+            .starts_with("`s.any_of`: `any_of` can't be combined")
     );
     assert!(
         toml::from_str::<RawTimetable>("timezne = 'UTC'").is_err(),
@@ -409,7 +409,7 @@ fn crons_that_never_fire_end_their_search() {
 
 #[test]
 fn reasons_are_sentences() {
-    let because = |text: &str, instant: &str| schedule(text).because(at(instant));
+    let because = |text: &str, instant: &str| schedule(text).reason(at(instant));
     let office = "Mon-Fri 08:00-20:00; except 12-25; only 2026-01-01..2026-12-31 Europe/Paris";
     assert_eq!(
         because(office, "2026-11-23T12:00:00Z"),
@@ -426,16 +426,16 @@ fn reasons_are_sentences() {
     let crons = "start 0 8 * * 1-5; stop 0 20 * * *; except 2026-11-24 Europe/Paris";
     assert_eq!(
         because(crons, "2026-11-23T12:00:00Z"),
-        "`0 8 * * MON-FRI` said start at Mon 2026-11-23 08:00 Europe/Paris"
+        "last edge: start at Mon 2026-11-23 08:00 Europe/Paris (`0 8 * * MON-FRI`)"
     );
     assert_eq!(
         because(crons, "2026-11-23T22:00:00Z"),
-        "`0 20 * * *` said stop at Mon 2026-11-23 20:00 Europe/Paris"
+        "last edge: stop at Mon 2026-11-23 20:00 Europe/Paris (`0 20 * * *`)"
     );
     let one_sided = "stop 0 20 * * * Europe/Paris";
     assert_eq!(
         because(one_sided, "2026-11-23T12:00:00Z"),
-        "it only says stop and has no opinion between its edges; the last was at Sun 2026-11-22 20:00 Europe/Paris"
+        "it has only stop edges and no desired state between them; the last edge was at Sun 2026-11-22 20:00 Europe/Paris"
     );
 }
 
@@ -510,7 +510,7 @@ proptest! {
                 for instant in [instant, Timestamp::MIN, Timestamp::MAX] {
                     timetable.next_edge(instant);
                     timetable.last_edge(instant);
-                    timetable.because(instant);
+                    timetable.reason(instant);
                     triggers([&timetable], instant);
                 }
             }
