@@ -24,17 +24,17 @@ pub enum Lookup {
 
 /// The file that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundFile {
     /// Where it is.
     pub path: PathBuf,
     /// Whether a person should be told, since it was not named.
-    pub is_unnamed: bool,
+    pub is_from_folder: bool,
 }
 
 /// Finds the file; `named` is the value of `--config` or `CURFEW_CONFIG`. `./curfew.toml` is taken only if no other user
 /// could have written it: the file and its folder belong to the caller (the folder may be root's), and other users may not
 /// write them.
-pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<Found, ConfigurationError> {
+pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<FoundFile, ConfigurationError> {
     find_in(named, lookup, Path::new("."), Path::new(DEFAULT_FILE))
 }
 
@@ -43,11 +43,11 @@ fn find_in(
     lookup: Lookup,
     folder: &Path,
     system: &Path,
-) -> Result<Found, ConfigurationError> {
-    let found = |path: &Path, is_unnamed| {
-        Ok(Found {
+) -> Result<FoundFile, ConfigurationError> {
+    let found = |path: &Path, is_from_folder| {
+        Ok(FoundFile {
             path: path.to_owned(),
-            is_unnamed,
+            is_from_folder,
         })
     };
     if let Some(path) = named {
@@ -140,7 +140,7 @@ mod tests {
             let (here, system) = (self.path("here"), self.path("etc/curfew.toml"));
             let found = find_in(named.map(Path::new), lookup, &here, &system);
             let told = match found {
-                Ok(found) if found.is_unnamed => format!("{} (said)", found.path.display()),
+                Ok(found) if found.is_from_folder => format!("{} (said)", found.path.display()),
                 Ok(found) => found.path.display().to_string(),
                 Err(error) => error.to_string(),
             };

@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 
 use curfew_core::stack_name::StackName;
 pub use daemon::QueueSetting;
-pub use find::{DEFAULT_FILE, Found, Lookup, find};
-pub use load::{ConfigurationError, Overrides, load};
+pub use find::{DEFAULT_FILE, FoundFile, Lookup, find};
+pub use load::{ConfigurationError, LoadOptions, load};
 pub use notify::{Destination, NotifyConfiguration, TopicArn, WebhookUrl};
 pub use raw::RawConfiguration;
 
@@ -266,7 +266,7 @@ fn resolve(
         .targets()
         .map_err(|found| problems.extend(found))
         .ok();
-    problems.extend(raw.prices.iter().filter_map(no_price));
+    problems.extend(raw.prices.iter().filter_map(invalid_price));
     let notify = notify::resolve(&raw.notify, directory, schedule_set.as_ref(), &mut problems);
     let mut check = |key: &str, result: Result<(), String>| {
         if let Err(message) = result {
@@ -373,7 +373,7 @@ fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>
     tokens
 }
 
-fn no_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
+fn invalid_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
     let is_price = price.is_finite() && *price >= 0.0;
     let message = format!("`{price}` is not a price per hour; write 0 or more");
     (!is_price).then(|| Problem::new(format!("prices.{instance_type}"), message))

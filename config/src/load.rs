@@ -17,7 +17,7 @@ const DEFAULTS: &str = include_str!("../default.toml");
 
 /// What flags say, over everything else.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides {
+pub struct LoadOptions {
     /// The file that counts.
     pub file: Option<PathBuf>,
     /// Configuration text that stands in for a file, with the name it goes by: the demo's.
@@ -113,7 +113,7 @@ fn list(problems: &[(String, Problem)]) -> String {
 }
 
 /// Reads all layers and checks them.
-pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> {
+pub fn load(overrides: &LoadOptions) -> Result<Configuration, ConfigurationError> {
     let (file, layer) = file_layer(overrides)?;
     let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     if let Some((origin, text)) = &layer {
@@ -184,16 +184,16 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
 
 /// The compiled-in defaults alone.
 pub(super) fn built_in() -> Configuration {
-    let nothing = Overrides {
+    let nothing = LoadOptions {
         fallback: Some(("nothing", "")),
-        ..Overrides::default()
+        ..LoadOptions::default()
     };
     load(&nothing).expect("the compiled-in configuration is good: a test reads them")
 }
 
 type Layer = Option<(String, String)>;
 
-fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), ConfigurationError> {
+fn file_layer(overrides: &LoadOptions) -> Result<(Option<PathBuf>, Layer), ConfigurationError> {
     if let Some(path) = &overrides.file {
         let text =
             read_text(path, LARGEST_FILE).map_err(|source| ConfigurationError::Unreadable {
@@ -210,7 +210,7 @@ fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), Configu
 
 /// The file that configuration come from, with the machine that it is on: what is published carries it. The path is as it is named,
 /// symbolic links and all: what is behind those changes with each release where configuration is deployed that way.
-fn publisher(file: Option<&Path>, overrides: &Overrides) -> String {
+fn publisher(file: Option<&Path>, overrides: &LoadOptions) -> String {
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
     match (file, overrides.fallback) {
@@ -338,7 +338,7 @@ fn take_back(root: &mut Value, defaults: Option<&Value>, keys: &[String]) -> boo
 /// Which layer a key's value came from.
 struct Origin<'a> {
     file: Option<(&'a str, &'a String)>,
-    overrides: &'a Overrides,
+    overrides: &'a LoadOptions,
 }
 
 impl Origin<'_> {

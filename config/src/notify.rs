@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use curfew_core::problem::Problem;
-use curfew_core::schedule::{ScheduleName, one_of};
+use curfew_core::schedule::{ScheduleName, known_schedules};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::string_newtype;
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[schemars(!try_from)]
-pub enum Kind {
+pub enum NotificationKind {
     /// An instance has come to rest in another state.
     Transition,
     /// Something was tried and did not work, or can't be read.
@@ -32,12 +32,12 @@ pub enum Kind {
     Test,
 }
 
-impl Kind {
+impl NotificationKind {
     /// What a destination gets that asks for nothing in particular.
     pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Drift, Self::Override];
 }
 
-impl Kind {
+impl NotificationKind {
     /// The word in the configuration and in documents.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-impl TryFrom<String> for Kind {
+impl TryFrom<String> for NotificationKind {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -73,7 +73,7 @@ pub struct NotifyConfiguration {
     /// Where.
     pub destination: Destination,
     /// Which sorts of notification.
-    pub kinds: BTreeSet<Kind>,
+    pub kinds: BTreeSet<NotificationKind>,
     /// Only of these schedules; none means of all.
     pub schedules: BTreeSet<ScheduleName>,
 }
@@ -202,7 +202,7 @@ pub struct RawNotify {
     pub topic_arn: Option<String>,
     /// Which sorts of notification; left out, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kinds: Option<Vec<Kind>>,
+    pub kinds: Option<Vec<NotificationKind>>,
     /// Only of these schedules; left out, of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedules: Option<Vec<String>>,
@@ -326,9 +326,9 @@ fn place_of(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBu
         .unwrap_or_else(|| directory.join(file))
 }
 
-fn kinds(raw: &RawNotify) -> Result<BTreeSet<Kind>, String> {
+fn kinds(raw: &RawNotify) -> Result<BTreeSet<NotificationKind>, String> {
     match &raw.kinds {
-        None => Ok(Kind::ALL.into()),
+        None => Ok(NotificationKind::ALL.into()),
         Some(kinds) if kinds.is_empty() => {
             Err("an empty list asks for nothing; leave it out for everything".to_owned())
         }
@@ -354,7 +354,10 @@ fn schedules(
             && !schedule_set.schedules.contains_key(&name)
         {
             let known: Vec<ScheduleName> = schedule_set.schedules.keys().cloned().collect();
-            return Err(format!("there is no schedule `{name}`; {}", one_of(&known)));
+            return Err(format!(
+                "there is no schedule `{name}`; {}",
+                known_schedules(&known)
+            ));
         }
         schedules.insert(name);
     }

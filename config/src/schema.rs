@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ConfigurationError, Overrides, load};
+use super::{ConfigurationError, LoadOptions, load};
 
 fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -27,9 +27,9 @@ fn every_example_is_good_as_a_whole() {
     let mut count = 0;
     for entry in std::fs::read_dir(config("examples")).unwrap() {
         let file = entry.unwrap().path();
-        let configuration = load(&Overrides {
+        let configuration = load(&LoadOptions {
             file: Some(file.clone()),
-            ..Overrides::default()
+            ..LoadOptions::default()
         });
         match configuration {
             Ok(configuration) => assert!(!configuration.schedule_set.schedules.is_empty()),
@@ -55,9 +55,9 @@ fn the_packaged_file_is_refused_as_it_is_and_good_with_every_line_of_it() {
     let all = directory.path().join("curfew.toml");
     std::fs::write(&all, lines.collect::<Vec<_>>().join("\n")).unwrap();
     let load = |file| {
-        load(&Overrides {
+        load(&LoadOptions {
             file: Some(file),
-            ..Overrides::default()
+            ..LoadOptions::default()
         })
     };
     let error = load(file).unwrap_err();

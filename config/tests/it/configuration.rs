@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use curfew_config::{AwsConfiguration, Configuration, ConfigurationError, Driver, Overrides, load};
+use curfew_config::{
+    AwsConfiguration, Configuration, ConfigurationError, Driver, LoadOptions, load,
+};
 
-fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
+fn with_file(text: &str) -> (tempfile::TempDir, LoadOptions) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("curfew.toml");
     std::fs::write(&file, text).unwrap();
     (
         directory,
-        Overrides {
+        LoadOptions {
             file: Some(file),
-            ..Overrides::default()
+            ..LoadOptions::default()
         },
     )
 }
@@ -264,9 +266,9 @@ fn a_file_that_is_not_toml_is_shown_where() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let overrides = Overrides {
+    let overrides = LoadOptions {
         file: Some(PathBuf::from("/nonexistent/curfew.toml")),
-        ..Overrides::default()
+        ..LoadOptions::default()
     };
     let error = load(&overrides).unwrap_err();
     assert_eq!(

@@ -132,7 +132,7 @@ fn fallback_types_are_few_different_and_well_formed() {
         [
             "`schedules.office.fallback_types[1]`: `large` is not an instance type: \
              a family and a size, such as `m5a.large`",
-            "`schedules.office.fallback_types[2]`: `m5a.large` is there twice",
+            "`schedules.office.fallback_types[2]`: `m5a.large` is listed twice",
             "`schedules.office.fallback_types[3]`: `m6i.large ` is not an instance type: \
              a family and a size, such as `m5a.large`",
         ]
@@ -171,7 +171,7 @@ fn the_managing_tag_is_not_where_the_memory_is() {
         assert_eq!(
             problems(&format!("[managing]\ntag = \"{tag}\"")),
             [format!(
-                "`managing.tag`: `{tag}` is where Curfew keeps its memory; name another tag"
+                "`managing.tag`: `{tag}` is one of Curfew's state tags; name another tag"
             )]
         );
     }
@@ -191,7 +191,7 @@ fn none_and_inline_are_taken() {
     assert_eq!(
         problems(&named("inline")),
         [
-            "`schedules.inline`: `inline` is what a schedule in an instance's own tag is called; choose another name"
+            "`schedules.inline`: `inline` is reserved for schedules in an instance's tag; choose another name"
         ]
     );
 }
@@ -205,11 +205,11 @@ fn the_catch_up_limit_is_more_than_nothing_and_at_most_31_days() {
     for (text, complaint) in [
         (
             "0h",
-            "`0h` is not a length of time: it must be more than nothing",
+            "`0h` is not a length of time: it must be positive",
         ),
         (
             "-1h",
-            "`-1h` is not a length of time: it must be more than nothing",
+            "`-1h` is not a length of time: it must be positive",
         ),
         ("31d 1s", "`31d 1s` is too long: at most 31 days (`31d`)"),
         (

@@ -376,7 +376,9 @@ fn everything_wrong_in_a_schedule_is_reported_at_once() {
             .to_string()
     };
     assert!(problem("timezone = 'UTC'").contains("the schedule has no edges"));
-    assert!(problem("any_of = ['a', 'b']").starts_with("`s.any_of`: `any_of` names other schedules"));
+    assert!(
+        problem("any_of = ['a', 'b']").starts_with("`s.any_of`: `any_of` names other schedules")
+    );
     assert!(
         problem("any_of = ['a', 'b']\ntimezone = 'UTC'")
             .starts_with("`s.any_of`: `any_of` can't be combined")

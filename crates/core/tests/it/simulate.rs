@@ -2,7 +2,7 @@
 //! scripts read.
 
 use curfew_core::schedule::Schedule;
-use curfew_core::simulate::{BadSpan, Bound, Cell, Interval, Price, Simulation, Span};
+use curfew_core::simulate::{Bound, HalfHour, Interval, InvalidSpan, Price, Simulation, Span};
 use curfew_core::timetable::{Action, Desired, Timetable};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -81,9 +81,9 @@ fn a_span_inside_a_day_leaves_the_rest_of_it_outside() {
     };
     let cells = |cell| day.cells.iter().filter(|found| **found == cell).count();
     // 09:15 to 19:00 of running and 19:00 to 20:00 of it; the first cell's other half is not asked about.
-    assert_eq!(cells(Cell::External), 18 + 8);
-    assert_eq!(cells(Cell::Running), 22);
-    assert_eq!(cells(Cell::Partly), 0);
+    assert_eq!(cells(HalfHour::OutsideSpan), 18 + 8);
+    assert_eq!(cells(HalfHour::Running), 22);
+    assert_eq!(cells(HalfHour::Partly), 0);
     assert!((simulation.hours - 10.75).abs() < 1e-9);
     assert_eq!(simulation.edges.len(), 0, "the stop at 20:00 is the end");
 }
@@ -93,7 +93,7 @@ fn a_run_that_ends_at_midnight_does_not_hide_the_next_day() {
     let simulation = week("Mon 20:00-24:00; Tue 08:00-20:00 Europe/Paris", MARCH);
     let running = |day: usize| {
         let cells = simulation.days[day].cells.iter();
-        cells.filter(|cell| **cell == Cell::Running).count()
+        cells.filter(|cell| **cell == HalfHour::Running).count()
     };
     assert_eq!([running(0), running(1), running(2)], [8, 24, 0]);
 }
@@ -124,7 +124,7 @@ fn a_schedule_that_only_stops_has_edges_and_no_figures() {
     assert!((simulation.hours_unmanaged - simulation.hours_always).abs() < 1e-9);
     assert_eq!(simulation.percent_off, None);
     assert_eq!(simulation.cost, []);
-    insta::assert_snapshot!(simulation.note.unwrap(), @"it has no opinion for 167 h: people decide what runs then, so neither a percentage nor money is told");
+    insta::assert_snapshot!(simulation.note.unwrap(), @"no desired state for 167 h: running time then depends on manual starts, so no percentage and no cost are computed");
 }
 
 #[test]
@@ -189,15 +189,21 @@ fn a_span_that_makes_no_sense_is_refused() {
     };
     assert!(matches!(
         span("2026-11-23", "2026-11-22"),
-        Err(BadSpan::Empty { .. })
+        Err(InvalidSpan::Empty { .. })
     ));
     assert!(span("2026-01-01", "2027-01-05").is_ok());
     assert!(matches!(
         span("2026-01-01", "2027-01-06"),
-        Err(BadSpan::TooLong { .. })
+        Err(InvalidSpan::TooLong { .. })
     ));
-    assert_eq!(span("2199-12-25", "2200-01-02"), Err(BadSpan::OutOfRange));
-    assert_eq!(span("9999-12-25", "9999-12-31"), Err(BadSpan::OutOfRange));
+    assert_eq!(
+        span("2199-12-25", "2200-01-02"),
+        Err(InvalidSpan::OutOfRange)
+    );
+    assert_eq!(
+        span("9999-12-25", "9999-12-31"),
+        Err(InvalidSpan::OutOfRange)
+    );
     for text in [
         "tomorrow",
         "2026-02-30",
@@ -311,8 +317,8 @@ proptest! {
         #[expect(clippy::cast_precision_loss, reason = "a few thousand cells")]
         let half_hours = |cell| count(cell) as f64 / 2.0;
         // A cell at either end of the span counts whole, though less of it is asked about; and one before a jump may be short.
-        let least = half_hours(Cell::Running) - 1.0;
-        let most = half_hours(Cell::Running) + half_hours(Cell::Partly);
+        let least = half_hours(HalfHour::Running) - 1.0;
+        let most = half_hours(HalfHour::Running) + half_hours(HalfHour::Partly);
         prop_assert!((least..=most).contains(&simulation.hours), "{} to {}, not {}", least, most, simulation.hours);
         // The days are the span, without gaps: every edge is on one of them.
         let first = simulation.days.first().unwrap();
@@ -323,7 +329,7 @@ proptest! {
         }
         let listed: usize = simulation.days.iter().map(|day| day.edges.len()).sum();
         prop_assert_eq!(listed, simulation.edges.len());
-        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != Cell::External);
+        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != HalfHour::OutsideSpan);
         prop_assert!(outside.is_some_and(|leading| leading <= 50));
     }
 }
