@@ -203,14 +203,8 @@ fn the_catch_up_limit_is_more_than_nothing_and_at_most_31_days() {
     }
     assert_eq!(duration(" 90m "), Ok(SignedDuration::from_mins(90)));
     for (text, complaint) in [
-        (
-            "0h",
-            "`0h` is not a length of time: it must be positive",
-        ),
-        (
-            "-1h",
-            "`-1h` is not a length of time: it must be positive",
-        ),
+        ("0h", "`0h` is not a length of time: it must be positive"),
+        ("-1h", "`-1h` is not a length of time: it must be positive"),
         ("31d 1s", "`31d 1s` is too long: at most 31 days (`31d`)"),
         (
             "1mo",

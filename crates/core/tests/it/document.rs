@@ -14,7 +14,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
 }
 
 #[test]
-fn a_document_without_a_version_is_read_and_written_again_with_one() {
+fn a_document_without_a_version_is_read_and_written_with_one() {
     let read = RawScheduleSet::from_json(UNVERSIONED).unwrap();
     let schedule_set = read.resolve().unwrap();
     assert_eq!(schedule_set.schedules.len(), 3);
@@ -30,7 +30,7 @@ fn a_document_without_a_version_is_read_and_written_again_with_one() {
 }
 
 #[test]
-fn fields_of_a_newer_minor_are_ignored_wherever_they_stand() {
+fn fields_of_a_newer_minor_are_ignored_at_every_level() {
     let known = RawScheduleSet::from_json(UNVERSIONED).unwrap();
     let newer = |version: &str| {
         changed(|document| {
@@ -62,7 +62,7 @@ fn what_a_newer_minor_says_in_known_fields_is_still_checked() {
 }
 
 #[test]
-fn a_newer_major_is_refused_whatever_else_it_says() {
+fn a_newer_major_is_refused_regardless_of_its_content() {
     for document in [
         r#"{"version":"2.0","schedules":{}}"#,
         r#"{"version":"2.5","configuration":[]}"#,
