@@ -5,7 +5,7 @@
 //! exactly is refused with its title, because a holiday that is left out silently is a day on which a fleet starts.
 //!
 //! Sizes are limited before anything is parsed: the parser is recursive, and a rule may repeat without end. Rules are expanded
-//! by `rrule`, whose chrono values are converted within [`expand`].
+//! by `rrule`; its chrono values are converted within [`expand`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -232,7 +232,7 @@ enum EventClock {
     /// The local clock, in any time zone.
     Floating,
     Zone(TimeZone),
-    /// A time zone whose name is not an IANA name.
+    /// A time zone without an IANA name.
     Unknown(String),
 }
 

@@ -422,7 +422,7 @@ fn is_license(text: &str) -> Result<(), String> {
     })
 }
 
-/// Checks that a text is the ARN of `service` with a region and an account, without wildcards, whose last part begins with `resource`.
+/// Checks that a text is the ARN of `service` with a region and an account, without wildcards, and that its last part begins with `resource`.
 fn is_regional(text: &str, service: &str, resource: &str) -> Option<()> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, found, region, account, name] = parts.as_slice() else {

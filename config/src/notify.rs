@@ -74,7 +74,7 @@ pub struct NotifyConfiguration {
     pub destination: Destination,
     /// The kinds of notification that are sent.
     pub kinds: BTreeSet<NotificationKind>,
-    /// The schedules whose notifications are sent; an empty set means all.
+    /// Only notifications about these schedules are sent; an empty set means all.
     pub schedules: BTreeSet<ScheduleName>,
 }
 
@@ -83,7 +83,7 @@ pub struct NotifyConfiguration {
 pub enum Destination {
     /// A webhook (`type = "webhook"`) with its URL.
     Webhook(WebhookUrl),
-    /// A webhook whose URL is in this file (`url_file`). It is read when a notification is sent, because commands that only read the
+    /// A webhook with its URL in this file (`url_file`). It is read when a notification is sent, because commands that only read the
     /// configuration may lack access to it.
     WebhookIn(PathBuf),
     /// An SNS topic (`type = "sns"`).
@@ -203,7 +203,7 @@ pub struct RawNotify {
     /// The kinds of notification to send; the default is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<Vec<NotificationKind>>,
-    /// The schedules whose notifications are sent; the default is all.
+    /// Only notifications about these schedules are sent; the default is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedules: Option<Vec<String>>,
 }

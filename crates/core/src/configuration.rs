@@ -129,7 +129,7 @@ pub struct RawSchedule {
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub include_asg: bool,
-    /// The instances that the schedule manages in addition to those whose tag names it.
+    /// The instances that the schedule manages in addition to those that name it in their tag.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matcher: Option<RawMatcher>,
 }

@@ -28,7 +28,7 @@ pub struct Schedule {
     pub stop_by: StopBy,
     /// The instance types that a start tries, in this order, while EC2 has no capacity for the instance's own type.
     pub fallback_types: Vec<InstanceType>,
-    /// The instances that the schedule manages in addition to those whose tag names it.
+    /// The instances that the schedule manages in addition to those that name it in their tag.
     pub matcher: Matcher,
 }
 

@@ -131,7 +131,7 @@ impl<'a> ScheduleCache<'a> {
 /// patterns once per plan, independent of the number of instances with this value.
 struct MatcherIndex<'a> {
     by_id: HashMap<&'a InstanceId, Vec<&'a Schedule>>,
-    /// The schedules whose matchers have tags. The bits of a [`ScheduleBits`] are indices into this list.
+    /// The schedules that match by tags. The bits of a [`ScheduleBits`] are indices into this list.
     with_tags: Vec<&'a Schedule>,
     all: ScheduleBits,
     keys: Vec<TagKey<'a>>,
@@ -141,9 +141,9 @@ struct MatcherIndex<'a> {
 struct TagKey<'a> {
     name: &'a str,
     patterns: Vec<(usize, &'a Pattern)>,
-    /// The schedules whose matchers do not have this key.
+    /// The schedules that do not match by this key.
     without_key: ScheduleBits,
-    /// For each tag value, the schedules that accept it: those in `without_key`, and those whose pattern matches.
+    /// For each tag value, the schedules that accept it: those in `without_key`, and those with a matching pattern.
     accepting: HashMap<&'a str, ScheduleBits>,
 }
 
@@ -190,7 +190,7 @@ impl<'a> MatcherIndex<'a> {
         }
     }
 
-    /// Returns the schedules whose matchers take the instance, each once, sorted by name.
+    /// Returns the schedules that match the instance, each once, sorted by name.
     fn matching(&mut self, instance: &'a Instance) -> Vec<&'a Schedule> {
         let mut by_tags = self.all.clone();
         for key in &mut self.keys {

@@ -155,7 +155,7 @@ impl fmt::Display for ManagedBy {
     }
 }
 
-/// Returns the only schedule whose matcher matches an instance. Fails if there is none, or if there are several: then none of them
+/// Returns the only schedule that matches an instance. Fails if there is none, or if there are several: then none of them
 /// is chosen.
 pub(crate) fn single_match<'a>(matching: &[&'a Schedule]) -> Result<&'a Schedule, SkipReason> {
     match matching {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::calendar::{Days, Month, day_bit};
 use super::field::{
-    self, AWS_WEEKDAY, DAY_OF_MONTH, FieldKind, Item, UNIX_WEEKDAY, WEEKDAY_NAMES, write_list,
+    self, AWS_WEEKDAY, DAY_OF_MONTH, FieldSpec, Item, UNIX_WEEKDAY, WEEKDAY_NAMES, write_list,
 };
 
 /// The syntax of a list: the special characters that it allows, and how it numbers weekdays.
@@ -180,7 +180,7 @@ enum Weekday {
 }
 
 /// Weekdays as [`Weekdays`] stores them: 0–6 from Sunday.
-const WEEKDAY: FieldKind = FieldKind {
+const WEEKDAY: FieldSpec = FieldSpec {
     name: "day of the week",
     min: 0,
     max: 6,

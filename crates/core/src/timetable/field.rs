@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The name of a field and the values that it allows.
 #[derive(Debug)]
-pub(super) struct FieldKind {
+pub(super) struct FieldSpec {
     /// The field's name in messages.
     pub(super) name: &'static str,
     pub(super) min: u16,
@@ -22,11 +22,11 @@ const MONTH_NAMES: [&str; 12] = [
 /// Three-letter names of the weekdays from Sunday on.
 pub(super) const WEEKDAY_NAMES: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-pub(super) const MINUTE: FieldKind = FieldKind::numbers("minute", 0, 59);
-pub(super) const HOUR: FieldKind = FieldKind::numbers("hour", 0, 23);
-pub(super) const DAY_OF_MONTH: FieldKind = FieldKind::numbers("day of the month", 1, 31);
-pub(super) const YEAR: FieldKind = FieldKind::numbers("year", 1970, 2199);
-pub(super) const MONTH: FieldKind = FieldKind {
+pub(super) const MINUTE: FieldSpec = FieldSpec::numbers("minute", 0, 59);
+pub(super) const HOUR: FieldSpec = FieldSpec::numbers("hour", 0, 23);
+pub(super) const DAY_OF_MONTH: FieldSpec = FieldSpec::numbers("day of the month", 1, 31);
+pub(super) const YEAR: FieldSpec = FieldSpec::numbers("year", 1970, 2199);
+pub(super) const MONTH: FieldSpec = FieldSpec {
     name: "month",
     min: 1,
     max: 12,
@@ -34,7 +34,7 @@ pub(super) const MONTH: FieldKind = FieldKind {
     first_named: 1,
 };
 /// Weekdays as Unix numbers them: 0 and 7 are Sunday.
-pub(super) const UNIX_WEEKDAY: FieldKind = FieldKind {
+pub(super) const UNIX_WEEKDAY: FieldSpec = FieldSpec {
     name: "day of the week",
     min: 0,
     max: 7,
@@ -42,7 +42,7 @@ pub(super) const UNIX_WEEKDAY: FieldKind = FieldKind {
     first_named: 0,
 };
 /// Weekdays as AWS numbers them: 1 is Sunday.
-pub(super) const AWS_WEEKDAY: FieldKind = FieldKind {
+pub(super) const AWS_WEEKDAY: FieldSpec = FieldSpec {
     name: "day of the week",
     min: 1,
     max: 7,
@@ -50,7 +50,7 @@ pub(super) const AWS_WEEKDAY: FieldKind = FieldKind {
     first_named: 1,
 };
 
-impl FieldKind {
+impl FieldSpec {
     const fn numbers(name: &'static str, min: u16, max: u16) -> Self {
         Self {
             name,
@@ -148,7 +148,7 @@ pub(super) enum Item {
 
 impl Item {
     /// Parses one item of a list for a field of this kind.
-    pub(super) fn parse(text: &str, kind: &FieldKind) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, kind: &FieldSpec) -> Result<Self, String> {
         let (range, step) = match text.split_once('/') {
             Some((range, step)) => (range, Some(parse_step(step, text, kind)?)),
             None => (text, None),
@@ -170,7 +170,7 @@ impl Item {
     }
 
     /// Returns the numbers that the item contains, in the order in which they are written.
-    pub(super) fn values(self, kind: &FieldKind) -> impl Iterator<Item = u16> {
+    pub(super) fn values(self, kind: &FieldSpec) -> impl Iterator<Item = u16> {
         let (first, last, step) = match self {
             Self::Every { step } => (kind.min, kind.max, step),
             Self::One(value) => (value, value, 1),
@@ -228,7 +228,7 @@ impl Item {
     }
 }
 
-fn parse_step(step: &str, text: &str, kind: &FieldKind) -> Result<u16, String> {
+fn parse_step(step: &str, text: &str, kind: &FieldSpec) -> Result<u16, String> {
     let largest = kind.max - kind.min;
     step.bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -248,7 +248,7 @@ fn parse_step(step: &str, text: &str, kind: &FieldKind) -> Result<u16, String> {
 pub(super) struct Numbers(Vec<Item>);
 
 impl Numbers {
-    pub(super) fn parse(text: &str, kind: &FieldKind) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, kind: &FieldSpec) -> Result<Self, String> {
         text.split(',')
             .map(|item| Item::parse(item, kind))
             .collect::<Result<_, _>>()
@@ -263,12 +263,12 @@ impl Numbers {
         self.0.contains(&Item::Every { step: 1 })
     }
 
-    pub(super) fn values(&self, kind: &FieldKind) -> impl Iterator<Item = u16> {
+    pub(super) fn values(&self, kind: &FieldSpec) -> impl Iterator<Item = u16> {
         self.0.iter().flat_map(move |item| item.values(kind))
     }
 
-    /// Returns the numbers as a bit set, for fields whose numbers are below 64.
-    pub(super) fn bits(&self, kind: &FieldKind) -> u64 {
+    /// Returns the numbers as a bit set, for fields with numbers below 64.
+    pub(super) fn bits(&self, kind: &FieldSpec) -> u64 {
         self.values(kind).fold(0, |bits, value| bits | 1 << value)
     }
 

@@ -259,7 +259,7 @@ impl ZonedRules {
         !self.exceptions.except.is_empty() && !self.starts.is_empty() && !self.stops.is_empty()
     }
 
-    /// Returns the days of `month` whose midnight begins or ends a run of excepted days.
+    /// Returns the days of `month` at the midnight of which a run of excepted days begins or ends.
     pub(super) fn boundaries(&self, month: Month) -> Days {
         let excepted = self.exceptions.except.of(month);
         let carried = month.previous().is_some_and(|before| {

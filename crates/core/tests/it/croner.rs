@@ -39,7 +39,7 @@ fn unix() -> CronParser {
         .build()
 }
 
-/// Returns a parser for Quartz, whose weekdays are those of AWS. Quartz's seconds and year fields are added by the caller.
+/// Returns a parser for Quartz, which numbers weekdays like AWS. Quartz's seconds and year fields are added by the caller.
 fn quartz() -> CronParser {
     CronParser::builder()
         .seconds(Seconds::Required)
