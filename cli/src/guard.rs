@@ -6,7 +6,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::progress::Progress;
 use curfew_config::Configuration;
-use curfew_core::published::Loss;
+use curfew_core::published::LostSchedules;
 use curfew_deploy::Deployment;
 use curfew_deploy::guard::{self, GuardError};
 
@@ -81,7 +81,7 @@ pub(crate) async fn before_dropping(
 }
 
 fn confirm(
-    loss: &Loss,
+    loss: &LostSchedules,
     confirmation: Confirmation,
     progress: &dyn Progress,
     prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::progress::Lines;
-    use curfew_config::{AwsConfiguration, Overrides};
+    use curfew_config::{AwsConfiguration, LoadOptions};
 
     /// Connects to a model of AWS with three managed instances.
     async fn aws() -> Connection {
@@ -161,7 +161,7 @@ mod tests {
              [schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n"
         );
         std::fs::write(&file, text).unwrap();
-        curfew_config::load(&Overrides {
+        curfew_config::load(&LoadOptions {
             file: Some(file),
             fallback: None,
             aws: AwsConfiguration::default(),
@@ -260,7 +260,7 @@ mod tests {
 
     /// Returns the exit code of a deployment that would drop a schedule, and the prompt, the error and the notes.
     fn dropped(confirmation: Confirmation, answers: File) -> (u8, String) {
-        let loss = Loss {
+        let loss = LostSchedules {
             schedules: vec!["lab".to_owned()],
             publisher: Some("laptop:/home/alice/curfew.toml".to_owned()),
         };

@@ -27,7 +27,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
 
-use curfew_config::{AwsConfiguration, Configuration, Lookup, Overrides};
+use curfew_config::{AwsConfiguration, Configuration, LoadOptions, Lookup};
 
 use self::commands::{
     apply, check, completions, deploy, destroy, document, explain, history, import, man,
@@ -250,9 +250,9 @@ impl Context {
     }
 
     /// Returns the layers of the configuration. Prints the path of the file if it was not given.
-    fn overrides(&self, lookup: Lookup) -> Result<Overrides, CliError> {
+    fn overrides(&self, lookup: Lookup) -> Result<LoadOptions, CliError> {
         let found = curfew_config::find(self.global.config.as_deref(), lookup)?;
-        if found.is_unnamed {
+        if found.is_from_folder {
             let note = format!(
                 "note: using the configuration in `{}`\n",
                 found.path.display()
@@ -260,15 +260,15 @@ impl Context {
             // A closed standard error is not a failure.
             let _gone = std::io::stderr().write_all(note.as_bytes());
         }
-        Ok(Overrides {
+        Ok(LoadOptions {
             file: Some(found.path),
             ..self.flags()
         })
     }
 
     /// Returns the layers that the flags and the environment define.
-    fn flags(&self) -> Overrides {
-        Overrides {
+    fn flags(&self) -> LoadOptions {
+        LoadOptions {
             file: self.global.config.clone(),
             fallback: None,
             aws: AwsConfiguration {

@@ -3,7 +3,7 @@
 use clap::Args;
 use curfew_aws::fleet::Scope;
 use curfew_core::instance::InstanceId;
-use curfew_core::schedule::{ScheduleName, one_of};
+use curfew_core::schedule::{ScheduleName, known_schedules};
 use curfew_core::select::{InstanceSelector, SelectError, SelectionScope, TagFilter};
 
 use super::{CliError, Exit};
@@ -67,7 +67,9 @@ impl From<SelectError> for CliError {
                 Exit::NothingMatched,
                 "nothing was changed; check the ID, the region and the account".to_owned(),
             ),
-            SelectError::UnknownSchedule { known, .. } => (Exit::NothingMatched, one_of(known)),
+            SelectError::UnknownSchedule { known, .. } => {
+                (Exit::NothingMatched, known_schedules(known))
+            }
             SelectError::NothingManaged => (
                 Exit::NothingMatched,
                 format!("add the schedule tag to an instance; {STATUS}"),

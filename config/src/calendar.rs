@@ -1,11 +1,11 @@
-//! iCalendar files (RFC 5545) as dates: the days of their events, with what repeats, is left out, moved or cancelled.
+//! Conversion of iCalendar files (RFC 5545) to dates: the days of their events, with recurrence rules, exceptions, and moved
+//! or cancelled repetitions applied.
 //!
-//! Bytes in, dates in the notation of `except` out; no file is read here and no clock. What can't be read as it is meant is
-//! refused with the event's title, because a holiday that is left out silently is a day on which a fleet starts.
+//! Bytes in, dates in the notation of `except` out; this module reads no file and no clock. An event that can't be converted
+//! exactly is refused with its title, because a holiday that is left out silently is a day on which a fleet starts.
 //!
-//! Sizes are bounded before anything is parsed: the parser descends into nested components, and a rule may repeat without
-//! end. The rules themselves are expanded by `rrule`, which gets and returns text and seconds: none of its chrono values
-//! leaves [`expand`].
+//! Sizes are limited before anything is parsed: the parser is recursive, and a rule may repeat without end. Rules are expanded
+//! by `rrule`; its chrono values are converted within [`expand`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -15,52 +15,54 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
-/// The largest file that is read, in bytes. Public holidays of one country for a century are a tenth of it; more costs
-/// time at each reload.
+/// The maximum size of a file in bytes. A century of one country's public holidays takes a tenth of it; a larger limit costs time at
+/// each reload.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// Calendar, event, alarm are three. The parser calls itself for each level, and a thread's stack ends at some thousands.
+/// The maximum depth of nested components; calendar, event and alarm are three levels. The parser recurses at each level, and
+/// overflows a thread's stack at some thousands.
 const MAX_DEPTH: usize = 8;
 
-/// The most events of a file. Each is compared with those that stand for a repetition of one with its UID.
+/// The maximum number of events. Each is compared with the events that replace a repetition of one with its UID.
 const MAX_EVENTS: usize = 5000;
 
-/// The most events of a file that repeat. A rule that hardly ever matches takes some tens of milliseconds to expand.
+/// The maximum number of repeating events. A rule that rarely matches takes some tens of milliseconds to expand.
 const MAX_RULES: usize = 200;
 
-/// The most dates that a file may stand for. They travel in the configuration document; a day of every month until 2199 fits, and
-/// a day of every week does not.
+/// The maximum number of dates of a file, all of which the configuration document contains. A day of every month until 2199 fits; a
+/// day of every week does not.
 const MAX_DATES: usize = 2500;
 
-/// The dates in which schedules have edges; a rule without an end is expanded until the last one.
+/// The first and last date on which schedules have edges. A rule without an end is expanded until the last one.
 const FIRST: Date = Date::constant(1970, 1, 1);
 const LAST: Date = Date::constant(2199, 12, 31);
 
-/// An event that returns every year is written as `12-25`, without a year, when it began in this year or before: there is no
-/// later time at which the years before its first make a difference. Raising it shortens the document, and nothing else.
+/// A yearly event that began in this year or before is written without a year, as `12-25`. The years before its first occurrence are
+/// then in the past and have no effect. A later year only shortens the document.
 const SETTLED_YEAR: i16 = 2026;
 
-/// How many titles a message names.
+/// The number of titles that a warning names; the others are counted.
 const NAMED: usize = 3;
 
-/// What a calendar comes to.
+/// The dates of a calendar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Days {
+pub(super) struct CalendarDates {
     /// The days of its events: `2026-05-01`, `2026-05-01..2026-05-03`, `12-25` for every year.
     pub(super) dates: Vec<String>,
-    /// A sentence about the events that have a time of day and were not asked for.
+    /// A sentence about events that were left out because they have a time of day.
     pub(super) warning: Option<String>,
 }
 
 /// Reads a calendar.
 ///
-/// Events are whole days. Those with a time of day are left out with a warning, unless `timed` is there: then the days that
-/// they touch count, as a clock in that zone shows them.
+/// Events on whole days count. Events with a time of day are left out with a warning if `timed` is `None`; otherwise they count for
+/// every day that they overlap in that time zone.
 ///
 /// # Errors
 ///
-/// One sentence says what can't be read, and names the event.
-pub(super) fn read(bytes: &[u8], timed: Option<&TimeZone>) -> Result<Days, String> {
+/// Fails on the first event that can't be converted exactly, and if a limit is exceeded. The error is one sentence with the event's
+/// title.
+pub(super) fn read(bytes: &[u8], timed: Option<&TimeZone>) -> Result<CalendarDates, String> {
     if bytes.len() > MAX_BYTES {
         return Err(format!(
             "it is larger than {} KiB, the most that is read",
@@ -82,13 +84,13 @@ pub(super) fn read(bytes: &[u8], timed: Option<&TimeZone>) -> Result<Days, Strin
         let component = parse(text)?;
         let title = Title::of(&component);
         let event = Event::read(&component).map_err(|what| format!("{title} {what}"))?;
-        if timed.is_none() && event.start.clock != Clock::Day && !event.cancelled {
+        if timed.is_none() && event.start.clock != EventClock::Day && !event.cancelled {
             left_out.push(title);
         } else {
             read.push((title, event));
         }
     }
-    Ok(Days {
+    Ok(CalendarDates {
         dates: dates(&read, timed)?,
         warning: warning(&left_out),
     })
@@ -116,8 +118,8 @@ fn warning(left_out: &[Title]) -> Option<String> {
     ))
 }
 
-/// The text of each event, after a look at how deep everything goes. The parser gets them one by one: the time that it takes
-/// grows faster than the text.
+/// Checks the nesting of components and returns the text of each event. Events are parsed one at a time, because the parser's time
+/// grows faster than linearly with the text.
 fn split(text: &str) -> Result<Vec<&str>, String> {
     let refuse = |what: &str| format!("it is not an iCalendar file: {what}");
     let mut open: Vec<&str> = Vec::new();
@@ -136,7 +138,7 @@ fn split(text: &str) -> Result<Vec<&str>, String> {
         if key.eq_ignore_ascii_case("BEGIN") {
             if open.is_empty() != value.eq_ignore_ascii_case("VCALENDAR") {
                 return Err(refuse(
-                    "`BEGIN:VCALENDAR` begins it, and stands nowhere else",
+                    "`BEGIN:VCALENDAR` must be its first line, and occur once",
                 ));
             }
             if open.len() == 1 {
@@ -150,7 +152,7 @@ fn split(text: &str) -> Result<Vec<&str>, String> {
             }
         } else if key.eq_ignore_ascii_case("END") {
             let begun = open.pop().filter(|begun| begun.eq_ignore_ascii_case(value));
-            let begun = begun.ok_or_else(|| refuse("an `END` does not end what was begun last"))?;
+            let begun = begun.ok_or_else(|| refuse("an `END` does not match the last `BEGIN`"))?;
             if open.len() == 1 && begun.eq_ignore_ascii_case("VEVENT") {
                 events.push(&text[from..to]);
             }
@@ -202,7 +204,7 @@ fn properties<'c>(
         .filter(move |property| property.name.as_str().eq_ignore_ascii_case(name))
 }
 
-/// How messages call an event.
+/// The title of an event in messages.
 #[derive(Clone, Debug)]
 struct Title(String);
 
@@ -222,27 +224,27 @@ impl fmt::Display for Title {
     }
 }
 
-/// Which clock shows a time.
+/// The clock to which a time refers.
 #[derive(Clone, Debug, PartialEq)]
-enum Clock {
-    /// None: it is a whole day.
+enum EventClock {
+    /// No clock: the value is a whole day.
     Day,
-    /// The one on the wall, wherever that is.
+    /// The local clock, in any time zone.
     Floating,
     Zone(TimeZone),
-    /// By a name that is not an IANA time zone.
+    /// A time zone without an IANA name.
     Unknown(String),
 }
 
-/// A date, or a date with a time; of a whole day its midnight.
+/// A date with a time; for a whole day, midnight at its start.
 #[derive(Clone, Debug, PartialEq)]
-struct Moment {
+struct EventTime {
     at: DateTime,
-    clock: Clock,
+    clock: EventClock,
 }
 
-impl Moment {
-    /// The values of a property, which are separated by commas.
+impl EventTime {
+    /// Parses the values of a property, which are separated by commas.
     fn all(property: &Property<'_>) -> Result<Vec<Self>, String> {
         let zone = property
             .params
@@ -282,15 +284,15 @@ impl Moment {
             let date = Date::strptime("%Y%m%d", value).ok()?;
             return Some(Self {
                 at: date.at(0, 0, 0, 0),
-                clock: Clock::Day,
+                clock: EventClock::Day,
             });
         }
         let (local, clock) = match (value.strip_suffix('Z'), zone) {
-            (Some(local), _) => (local, Clock::Zone(TimeZone::UTC)),
-            (None, None) => (value, Clock::Floating),
+            (Some(local), _) => (local, EventClock::Zone(TimeZone::UTC)),
+            (None, None) => (value, EventClock::Floating),
             (None, Some(name)) => match TimeZone::get(name) {
-                Ok(zone) => (value, Clock::Zone(zone)),
-                Err(_) => (value, Clock::Unknown(name.to_owned())),
+                Ok(zone) => (value, EventClock::Zone(zone)),
+                Err(_) => (value, EventClock::Unknown(name.to_owned())),
             },
         };
         let (date, time) = local.split_once('T')?;
@@ -301,39 +303,42 @@ impl Moment {
         Some(Self { at, clock })
     }
 
-    /// The same on the clock of an event: its exceptions and additions may be written otherwise.
-    fn on(&self, clock: &Clock, name: &str) -> Result<DateTime, String> {
+    /// Converts the time to the clock of an event, since its exceptions and additions may refer to another clock. Fails if one of
+    /// the two is a whole day and the other is not.
+    fn on(&self, clock: &EventClock, name: &str) -> Result<DateTime, String> {
         let midnight = self.at == self.at.date().at(0, 0, 0, 0);
         match (clock, &self.clock) {
             (own, other) if own == other => Ok(self.at),
-            // Outlook writes whole days so.
-            (Clock::Day, other) if midnight && *other != Clock::Zone(TimeZone::UTC) => Ok(self.at),
-            (Clock::Zone(own), Clock::Zone(other)) => self
+            // Outlook writes whole days as midnight.
+            (EventClock::Day, other) if midnight && *other != EventClock::Zone(TimeZone::UTC) => {
+                Ok(self.at)
+            }
+            (EventClock::Zone(own), EventClock::Zone(other)) => self
                 .at
                 .to_zoned(other.clone())
                 .map(|zoned| own.to_datetime(zoned.timestamp()))
                 .map_err(|_| format!("has a {name} out of range")),
             _ => Err(format!(
-                "has a {name} that is written otherwise than its start: a date for a whole day, a time in the same zone for others"
+                "has a {name} of another form than its start: it must be a date for a whole day, else a time in the same zone"
             )),
         }
     }
 }
 
-/// An event as it is written.
+/// The properties of an event.
 #[derive(Debug)]
 struct Event {
-    /// What its exceptions are found by.
+    /// The UID, by which events that replace a repetition refer to the repeating one.
     uid: Option<String>,
-    /// Which one of the repetitions it stands for.
-    replaces: Option<Moment>,
+    /// The repetition that the event replaces (`RECURRENCE-ID`).
+    replaces: Option<EventTime>,
     cancelled: bool,
-    start: Moment,
-    /// How long it lasts; of a whole day at least a day.
+    start: EventTime,
+    /// The length of the event; at least a day for whole days.
     length: SignedDuration,
     rules: Vec<String>,
-    added: Vec<Moment>,
-    excepted: Vec<Moment>,
+    added: Vec<EventTime>,
+    excepted: Vec<EventTime>,
 }
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -341,7 +346,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 impl Event {
     fn read(component: &Component<'_>) -> Result<Self, String> {
         let start = property(component, "DTSTART").ok_or("has no DTSTART, and so no date")?;
-        let start = Moment::one(start)?;
+        let start = EventTime::one(start)?;
         let texts = |name| {
             properties(component, name)
                 .map(|property| property.val.as_str().trim().to_ascii_uppercase())
@@ -349,7 +354,7 @@ impl Event {
         };
         let moments = |name| {
             properties(component, name).try_fold(Vec::new(), |mut all, property| {
-                all.extend(Moment::all(property)?);
+                all.extend(EventTime::all(property)?);
                 Ok::<_, String>(all)
             })
         };
@@ -371,7 +376,7 @@ impl Event {
         }
         let event = Self {
             uid: property(component, "UID").map(|uid| uid.val.as_str().trim().to_owned()),
-            replaces: replaces.map(Moment::one).transpose()?,
+            replaces: replaces.map(EventTime::one).transpose()?,
             cancelled: texts("STATUS").iter().any(|status| status == "CANCELLED"),
             length: length(component, &start)?,
             rules: texts("RRULE"),
@@ -380,15 +385,18 @@ impl Event {
             start,
         };
         if event.replaces.is_some() && !(event.rules.is_empty() && event.added.is_empty()) {
-            return Err("stands for one repetition (RECURRENCE-ID) and repeats itself".to_owned());
+            return Err(
+                "replaces one repetition (RECURRENCE-ID) and has a rule of its own".to_owned(),
+            );
         }
         Ok(event)
     }
 }
 
-/// From DTEND, which is the first day or instant after the event, or DURATION; a day for a whole day with neither.
-fn length(component: &Component<'_>, start: &Moment) -> Result<SignedDuration, String> {
-    let is_day = start.clock == Clock::Day;
+/// Returns the length of an event, from DTEND (the first day or instant after it) or DURATION. Without either it is a day for a whole
+/// day, else zero.
+fn length(component: &Component<'_>, start: &EventTime) -> Result<SignedDuration, String> {
+    let is_day = start.clock == EventClock::Day;
     let length = match (
         property(component, "DTEND"),
         property(component, "DURATION"),
@@ -396,13 +404,13 @@ fn length(component: &Component<'_>, start: &Moment) -> Result<SignedDuration, S
         (Some(_), Some(_)) => return Err("has both a DTEND and a DURATION".to_owned()),
         (None, None) => return Ok(if is_day { DAY } else { SignedDuration::ZERO }),
         (Some(end), None) => {
-            let end = Moment::one(end)?;
-            let both_days = is_day == (end.clock == Clock::Day);
+            let end = EventTime::one(end)?;
+            let both_days = is_day == (end.clock == EventClock::Day);
             let end = end
                 .on(&start.clock, "DTEND")
                 .ok()
                 .filter(|_| both_days)
-                .ok_or("has a DTEND that is written otherwise than its DTSTART")?;
+                .ok_or("has a DTEND of another form than its DTSTART")?;
             end.duration_since(start.at)
         }
         (None, Some(duration)) => {
@@ -430,14 +438,14 @@ fn length(component: &Component<'_>, start: &Moment) -> Result<SignedDuration, S
     if length.as_secs() % DAY.as_secs() != 0 {
         return Err("begins as a whole day and ends at a time of day".to_owned());
     }
-    // Some programs write the last day itself as the end of an event of one day.
+    // Some programs write the day itself as the end of an event of one day.
     Ok(length.max(DAY))
 }
 
-/// The dates of all events, sorted.
+/// Returns the dates of all events, sorted and without duplicates.
 fn dates(events: &[(Title, Event)], timed: Option<&TimeZone>) -> Result<Vec<String>, String> {
-    // What stands for a repetition takes it out of those of the event with the same UID.
-    let mut replaced: BTreeMap<&str, Vec<&Moment>> = BTreeMap::new();
+    // An event with a RECURRENCE-ID replaces that repetition of the event with the same UID.
+    let mut replaced: BTreeMap<&str, Vec<&EventTime>> = BTreeMap::new();
     for (_, event) in events {
         if let (Some(uid), Some(moment)) = (&event.uid, &event.replaces) {
             replaced.entry(uid).or_default().push(moment);
@@ -460,7 +468,7 @@ fn dates(events: &[(Title, Event)], timed: Option<&TimeZone>) -> Result<Vec<Stri
         dates.extend(found);
         if dates.len() > MAX_DATES {
             return Err(format!(
-                "it stands for more than {MAX_DATES} dates with {title}: give rules an UNTIL"
+                "it has more than {MAX_DATES} dates with {title}: add an UNTIL to its rules"
             ));
         }
     }
@@ -468,8 +476,12 @@ fn dates(events: &[(Title, Event)], timed: Option<&TimeZone>) -> Result<Vec<Stri
 }
 
 impl Event {
-    fn dates(&self, replaced: &[&Moment], timed: Option<&TimeZone>) -> Result<Vec<String>, String> {
-        if let Clock::Unknown(name) = &self.start.clock {
+    fn dates(
+        &self,
+        replaced: &[&EventTime],
+        timed: Option<&TimeZone>,
+    ) -> Result<Vec<String>, String> {
+        if let EventClock::Unknown(name) = &self.start.clock {
             return Err(format!(
                 "has the time zone `{}`, which is not an IANA time zone",
                 name.escape_debug()
@@ -516,14 +528,14 @@ impl Event {
         Ok(written.collect())
     }
 
-    /// `12-25`, where that is the same: one whole day of every year, without exception and for ever.
-    fn every_year(&self, replaced: &[&Moment]) -> Option<String> {
+    /// Returns the date without a year, such as `12-25`, if the event is one whole day in every year, without exceptions and end.
+    fn every_year(&self, replaced: &[&EventTime]) -> Option<String> {
         let [rule] = self.rules.as_slice() else {
             return None;
         };
         let date = self.start.at.date();
         let alone = self.added.is_empty() && self.excepted.is_empty() && replaced.is_empty();
-        let one_day = self.start.clock == Clock::Day && self.length == DAY;
+        let one_day = self.start.clock == EventClock::Day && self.length == DAY;
         let is_same = |part: &str| match part.split_once('=') {
             Some(("FREQ", freq)) => freq == "YEARLY",
             Some(("INTERVAL", interval)) => interval == "1",
@@ -532,7 +544,7 @@ impl Event {
             Some(("WKST", _)) => true,
             _ => false,
         };
-        // A day of the month alone would be that day of every month.
+        // BYMONTHDAY without BYMONTH selects that day of every month.
         let every_month = rule.contains("BYMONTHDAY=") && !rule.contains("BYMONTH=");
         let holds = alone
             && one_day
@@ -543,12 +555,12 @@ impl Event {
         holds.then(|| date.strftime("%m-%d").to_string())
     }
 
-    /// The first and the last day of what begins at `from`.
+    /// Returns the first and last day of the occurrence that begins at `from`.
     fn days(&self, from: DateTime, timed: Option<&TimeZone>) -> Result<(Date, Date), String> {
         let range = |_| "has a date out of range".to_owned();
         let to = from.checked_add(self.length).map_err(range)?;
         let (from, to) = match (&self.start.clock, timed) {
-            (Clock::Zone(own), Some(zone)) => {
+            (EventClock::Zone(own), Some(zone)) => {
                 let there = |at: DateTime| {
                     let zoned = at.to_zoned(own.clone())?;
                     Ok::<_, jiff::Error>(zone.to_datetime(zoned.timestamp()))
@@ -557,7 +569,7 @@ impl Event {
             }
             _ => (from, to),
         };
-        // What ends at midnight has nothing of the day that begins then.
+        // An occurrence that ends at midnight does not overlap the day that begins then.
         let last = if to > from {
             to.checked_sub(SignedDuration::from_nanos(1))
                 .map_err(range)?
@@ -568,8 +580,8 @@ impl Event {
     }
 }
 
-/// When a rule repeats what begins at `start`, on the same clock, until the last date that counts.
-fn expand(rule: &str, start: &Moment) -> Result<BTreeSet<DateTime>, String> {
+/// Expands a rule for an event that begins at `start`, on the event's clock, up to the last date on which schedules have edges.
+fn expand(rule: &str, start: &EventTime) -> Result<BTreeSet<DateTime>, String> {
     let refuse = |what: &str| format!("repeats by `{}`{what}", rule.escape_debug());
     if start.at.year() < 1900 || start.at.date() > LAST {
         return Err(refuse(" from a date on that is out of range"));
@@ -589,12 +601,12 @@ fn expand(rule: &str, start: &Moment) -> Result<BTreeSet<DateTime>, String> {
             }
             "BYHOUR" | "BYMINUTE" | "BYSECOND" => return Err(refuse(", within a day")),
             "UNTIL" => {
-                let moment = Moment::parse(value, None)
+                let moment = EventTime::parse(value, None)
                     .ok_or_else(|| refuse(", whose UNTIL is not a date"))?;
                 until = Some(end_of(&moment, start).min(last));
                 continue;
             }
-            // With a count there is no other end; those after the last date are left out below.
+            // A rule has COUNT or UNTIL, not both; occurrences after the last date are removed below.
             "COUNT" => until = None,
             _ => {}
         }
@@ -615,7 +627,7 @@ fn expand(rule: &str, start: &Moment) -> Result<BTreeSet<DateTime>, String> {
     let found = set.all(limit);
     if found.limited {
         return Err(refuse(
-            ", too often or hardly ever until 2199: give it an UNTIL, or list the dates",
+            ", too often or too rarely until 2199: add an UNTIL, or list the dates",
         ));
     }
     Ok(found
@@ -627,11 +639,11 @@ fn expand(rule: &str, start: &Moment) -> Result<BTreeSet<DateTime>, String> {
         .collect())
 }
 
-/// Where UNTIL ends a rule, on the clock of the event: the whole of its day, where it is one.
-fn end_of(until: &Moment, start: &Moment) -> DateTime {
+/// Converts UNTIL to the clock of the event. A date includes the whole day.
+fn end_of(until: &EventTime, start: &EventTime) -> DateTime {
     match (&until.clock, &start.clock) {
-        (Clock::Day, _) => until.at.date().at(23, 59, 59, 0),
-        (Clock::Zone(utc), Clock::Zone(own)) => until
+        (EventClock::Day, _) => until.at.date().at(23, 59, 59, 0),
+        (EventClock::Zone(utc), EventClock::Zone(own)) => until
             .at
             .to_zoned(utc.clone())
             .map_or(until.at, |zoned| own.to_datetime(zoned.timestamp())),
@@ -665,7 +677,7 @@ mod tests {
         read(calendar(&[event]).as_bytes(), None).unwrap_err()
     }
 
-    fn in_paris(event: &str) -> Result<Days, String> {
+    fn in_paris(event: &str) -> Result<CalendarDates, String> {
         let paris = TimeZone::get("Europe/Paris").unwrap();
         read(calendar(&[event]).as_bytes(), Some(&paris))
     }
@@ -684,7 +696,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_is_taken_out_of_a_rule_is_none() {
+    fn a_date_excepted_from_a_rule_is_left_out() {
         let text = include_bytes!("../tests/calendars/exdate.ics");
         let dates = read(text, None).unwrap().dates;
         assert!(dates.contains(&"2025-12-25".to_owned()), "{dates:?}");
@@ -694,7 +706,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_lasts_as_long_as_it_says() {
+    fn the_length_of_an_event_follows_its_duration() {
         let text = include_bytes!("../tests/calendars/duration.ics");
         assert_eq!(read(text, None).unwrap().dates, ["2026-12-21..2026-12-25"]);
         for (duration, until) in [("P1W", "2026-12-27"), ("PT48H", "2026-12-22")] {
@@ -704,14 +716,14 @@ mod tests {
     }
 
     #[test]
-    fn rules_dates_exceptions_and_what_replaces_a_repetition_are_one_set() {
+    fn rules_dates_exceptions_and_replaced_repetitions_form_one_set() {
         let weekly = "UID:w\nDTSTART;VALUE=DATE:20260102\nRRULE:FREQ=WEEKLY;COUNT=4\nRDATE;VALUE=DATE:20260105,20260106\n\
                       EXDATE;VALUE=DATE:20260109\nEXDATE;VALUE=DATE:20260105";
-        // The event of the 16th is on the 19th, and that of the 23rd is cancelled.
+        // The repetition of the 16th is moved to the 19th, and that of the 23rd is cancelled.
         let moved =
             "UID:w\nRECURRENCE-ID;VALUE=DATE:20260116\nDTSTART;VALUE=DATE:20260119\nDURATION:P2D";
         let cancelled = "UID:w\nRECURRENCE-ID;VALUE=DATE:20260123\nDTSTART;VALUE=DATE:20260123\nSTATUS:CANCELLED";
-        // The UID of `calendar` comes first and is the same for all.
+        // `calendar` writes the same UID first for every event.
         assert_eq!(
             days(&[weekly, moved, cancelled]),
             ["2026-01-02", "2026-01-06", "2026-01-19..2026-01-20"]
@@ -755,7 +767,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_event_is_none_and_a_byte_order_mark_is_nothing() {
+    fn cancelled_events_and_a_byte_order_mark_are_ignored() {
         assert_eq!(
             days(&[
                 "DTSTART;VALUE=DATE:20260501\nSTATUS:CANCELLED",
@@ -768,7 +780,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_with_a_time_is_left_out_by_name_and_the_rest_counts() {
+    fn an_event_with_a_time_is_left_out_with_a_warning_and_the_others_count() {
         let found = read(
             calendar(&[
                 "SUMMARY:Meeting\nDTSTART:20260501T090000Z",
@@ -793,7 +805,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_day_counts_for_the_days_it_touches_where_it_is_asked_for() {
+    fn with_timed_an_event_counts_for_every_day_that_it_overlaps() {
         for (event, dates) in [
             (
                 "DTSTART:20260501T223000Z\nDTEND:20260501T224000Z",
@@ -832,7 +844,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_as_it_is_meant_is_refused_by_name() {
+    fn an_event_that_can_not_be_read_exactly_is_refused_by_title() {
         let day = "SUMMARY:X\nDTSTART;VALUE=DATE:20260501";
         for (lines, why) in [
             ("SUMMARY:X", "has no DTSTART"),
@@ -848,7 +860,7 @@ mod tests {
             ),
             (
                 &format!("{day}\nDTEND:20260501T120000"),
-                "DTEND that is written otherwise",
+                "DTEND of another form",
             ),
             (
                 &format!("{day}\nDTEND;VALUE=DATE:20260502\nDURATION:P1D"),
@@ -859,7 +871,7 @@ mod tests {
             (&format!("{day}\nEXRULE:FREQ=DAILY"), "EXRULE"),
             (
                 &format!("{day}\nEXDATE:20260501T120000"),
-                "EXDATE that is written otherwise",
+                "EXDATE of another form",
             ),
             (
                 &format!("{day}\nRECURRENCE-ID;RANGE=THISANDFUTURE:20260501"),
@@ -871,7 +883,7 @@ mod tests {
             ),
             (&format!("{day}\nRRULE:FREQ=HOURLY"), "within a day"),
             (&format!("{day}\nRRULE:FREQ=DAILY;BYHOUR=3"), "within a day"),
-            (&format!("{day}\nRRULE:FREQ=WEEKLY"), "give it an UNTIL"),
+            (&format!("{day}\nRRULE:FREQ=WEEKLY"), "add an UNTIL"),
             (
                 &format!("{day}\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"),
                 "begins on a day that its rule",
@@ -894,7 +906,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_calendar_is_refused() {
+    fn a_file_that_is_not_a_calendar_is_refused() {
         assert_eq!(
             read(calendar(&[]).as_bytes(), None),
             Err("it has no events".into())
@@ -907,10 +919,10 @@ mod tests {
                 "not `NAME:VALUE`",
             ),
             ("", "it is not an iCalendar file"),
-            ("BEGIN:VEVENT\nEND:VEVENT", "`BEGIN:VCALENDAR` begins it"),
+            ("BEGIN:VEVENT\nEND:VEVENT", "`BEGIN:VCALENDAR` must be"),
             (
                 "BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VCALENDAR",
-                "does not end what was begun last",
+                "does not match the last `BEGIN`",
             ),
             (
                 "BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VEVENT",
@@ -931,9 +943,9 @@ mod tests {
         );
     }
 
-    /// The parser calls itself for each level: these would overflow its stack.
+    /// The parser is recursive: these files would overflow its stack.
     #[test]
-    fn what_is_too_deep_too_large_or_too_much_is_refused_before_it_is_parsed() {
+    fn a_calendar_that_is_too_deep_or_too_large_is_refused_before_it_is_parsed() {
         let nested = |name: &str| {
             let deep = 100_000 / 16;
             let open = format!("BEGIN:{name}\n").repeat(deep);
@@ -943,7 +955,7 @@ mod tests {
         assert!(
             read(nested("VCALENDAR").as_bytes(), None)
                 .unwrap_err()
-                .contains("nowhere else")
+                .contains("occur once")
         );
         assert!(
             read(nested("VEVENT").as_bytes(), None)
@@ -973,7 +985,7 @@ mod tests {
         assert_eq!(days(&many).len(), 2072);
     }
 
-    /// Lines and parts of lines that calendars have, in any order.
+    /// Generates lines and parts of lines of calendars in any order.
     fn soup() -> impl Strategy<Value = String> {
         let words = proptest::sample::select(vec![
             "\n",
@@ -1040,7 +1052,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is understood is dates that a schedule takes.
+        /// Every date that is found is valid in a schedule.
         #[test]
         fn no_text_panics(text in soup()) {
             let framed = calendar(&[&text]);

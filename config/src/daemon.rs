@@ -1,4 +1,4 @@
-//! `[daemon]`: how `curfew run` works.
+//! The table `[daemon]`, which configures `curfew run`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use super::load::built_in;
 use super::raw::RawDaemon;
 
 impl Default for DaemonConfiguration {
-    /// What the compiled-in configuration says.
+    /// Returns the compiled-in defaults.
     fn default() -> Self {
         built_in().daemon
     }
 }
 
-/// `daemon.queue`.
+/// The source of EC2's state-change events, `daemon.queue`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueSetting {
-    /// The stack's, where the cloud drives and a stack is deployed.
+    /// The queue of the stack, if the driver is `cloud` and a stack is deployed.
     Stack,
-    /// Nowhere: states are looked up only.
+    /// No events: states are only polled.
     Off,
-    /// The queue at this URL, which gets the events of this account and region.
+    /// The queue at this URL, which receives the events of this account and region.
     Url(String),
 }
 
-/// Converts the table, and hands every problem to `check` with its key.
+/// Converts the table, and passes every problem to `check` with its key.
 pub(super) fn resolve(
     raw: RawDaemon,
     check: &mut impl FnMut(&str, Result<(), String>),
@@ -61,7 +61,7 @@ pub(super) fn resolve(
     })
 }
 
-/// Where to listen, if anywhere.
+/// Parses the address on which metrics are served; the empty text is `None`.
 pub(super) fn listening(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.is_empty() {
         return Ok(None);

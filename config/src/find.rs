@@ -1,4 +1,4 @@
-//! Which configuration file counts: the one that is named, else the folder's own, else the system's.
+//! Finding the configuration file: the named one, else that of the current folder, else that of the system.
 
 use std::fs;
 use std::io;
@@ -10,31 +10,31 @@ use super::ConfigurationError;
 /// The configuration file of an installed Curfew.
 pub const DEFAULT_FILE: &str = "/etc/curfew/curfew.toml";
 
-/// The configuration file of a folder that people work in.
+/// The name of the configuration file in the current folder.
 const NAME: &str = "curfew.toml";
 
-/// What is looked for when no file is named.
+/// The places that are searched when no file is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The folder's file, else the system's: for commands that a person runs there.
+    /// The current folder, then the system; for commands that are run in a shell.
     Folder,
-    /// The system's alone: a daemon does not depend on where it was started.
+    /// The system alone, since a daemon must not depend on the folder in which it was started.
     System,
 }
 
-/// The file that counts.
+/// The configuration file that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Where it is.
+pub struct FoundFile {
+    /// The path of the file.
     pub path: PathBuf,
-    /// Whether a person should be told, since it was not named.
-    pub is_unnamed: bool,
+    /// Whether it was found in the current folder without being named; commands then print its path.
+    pub is_from_folder: bool,
 }
 
 /// Finds the file; `named` is the value of `--config` or `CURFEW_CONFIG`. `./curfew.toml` is taken only if no other user
 /// could have written it: the file and its folder belong to the caller (the folder may be root's), and other users may not
 /// write them.
-pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<Found, ConfigurationError> {
+pub fn find(named: Option<&Path>, lookup: Lookup) -> Result<FoundFile, ConfigurationError> {
     find_in(named, lookup, Path::new("."), Path::new(DEFAULT_FILE))
 }
 
@@ -43,11 +43,11 @@ fn find_in(
     lookup: Lookup,
     folder: &Path,
     system: &Path,
-) -> Result<Found, ConfigurationError> {
-    let found = |path: &Path, is_unnamed| {
-        Ok(Found {
+) -> Result<FoundFile, ConfigurationError> {
+    let found = |path: &Path, is_from_folder| {
+        Ok(FoundFile {
             path: path.to_owned(),
-            is_unnamed,
+            is_from_folder,
         })
     };
     if let Some(path) = named {
@@ -71,9 +71,9 @@ fn find_in(
     })
 }
 
-/// Why a file that was not named can't be taken; nothing, if it can.
+/// Returns the reason why a file that was not named is not used, or `None` if it can be used.
 fn distrust(file: &Path) -> io::Result<Option<&'static str>> {
-    // Behind a symbolic link there is another folder, in which the file could be replaced.
+    // A symbolic link leads to another folder, in which the file could be replaced: check that folder too.
     let target = fs::canonicalize(file)?;
     for path in [file, &target] {
         let link = fs::symlink_metadata(path)?;
@@ -97,7 +97,8 @@ fn is_ours(owner: u32) -> bool {
     owner == rustix::process::geteuid().as_raw()
 }
 
-/// A group with the number of its user is that user's own, as most distributions make one for each.
+/// Returns whether other users may write the file. A group with the same number as the user is the user's private group, as most
+/// distributions create it.
 fn others_may_write(file: &fs::Metadata) -> bool {
     const GROUP: u32 = 0o020;
     const OTHERS: u32 = 0o002;
@@ -135,21 +136,21 @@ mod tests {
             fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        /// The file that is found, in its folder, or why none is.
+        /// Returns the path of the file that is found, marked if it is the folder's, or the error.
         fn find(&self, named: Option<&str>, lookup: Lookup) -> String {
             let (here, system) = (self.path("here"), self.path("etc/curfew.toml"));
             let found = find_in(named.map(Path::new), lookup, &here, &system);
-            let told = match found {
-                Ok(found) if found.is_unnamed => format!("{} (said)", found.path.display()),
+            let result = match found {
+                Ok(found) if found.is_from_folder => format!("{} (folder)", found.path.display()),
                 Ok(found) => found.path.display().to_string(),
                 Err(error) => error.to_string(),
             };
-            told.replace(self.0.path().to_str().unwrap(), "")
+            result.replace(self.0.path().to_str().unwrap(), "")
         }
     }
 
     #[test]
-    fn the_file_that_is_named_counts_then_the_folders_then_the_systems() {
+    fn a_named_file_is_used_else_the_folders_else_the_systems() {
         let folders = Folders::new();
         let nothing = folders.find(None, Lookup::Folder);
         assert!(
@@ -161,7 +162,7 @@ mod tests {
         folders.write("here/curfew.toml");
         assert_eq!(
             folders.find(None, Lookup::Folder),
-            "/here/curfew.toml (said)"
+            "/here/curfew.toml (folder)"
         );
         assert_eq!(folders.find(None, Lookup::System), "/etc/curfew.toml");
         // Whether it exists is reported when it is read.
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_could_have_written_has_to_be_named() {
+    fn a_folders_file_that_other_users_could_have_written_is_not_used_unless_named() {
         let folders = Folders::new();
         folders.write("here/curfew.toml");
         folders.write("etc/curfew.toml");
@@ -183,20 +184,20 @@ mod tests {
             |why: &str| format!("`/here/curfew.toml` is not taken without being named: {why}");
         for mode in [0o646, 0o666] {
             folders.allow("here/curfew.toml", mode);
-            let told = folders.find(None, Lookup::Folder);
-            assert_eq!(told, refused("other users may write it"), "{mode:o}");
+            let result = folders.find(None, Lookup::Folder);
+            assert_eq!(result, refused("other users may write it"), "{mode:o}");
         }
         folders.allow("here/curfew.toml", 0o644);
         folders.allow("here", 0o1777);
-        let told = folders.find(None, Lookup::Folder);
-        assert_eq!(told, refused("other users may write its folder"));
+        let result = folders.find(None, Lookup::Folder);
+        assert_eq!(result, refused("other users may write its folder"));
         folders.allow("here", 0o755);
         assert_eq!(
             folders.find(None, Lookup::Folder),
-            "/here/curfew.toml (said)"
+            "/here/curfew.toml (folder)"
         );
 
-        // Behind a link, too.
+        // The same for the folder that a symbolic link leads to.
         folders.write("open/real.toml");
         folders.allow("open", 0o777);
         fs::remove_file(folders.path("here/curfew.toml")).unwrap();
@@ -205,12 +206,12 @@ mod tests {
             folders.path("here/curfew.toml"),
         )
         .unwrap();
-        let told = folders.find(None, Lookup::Folder);
-        assert_eq!(told, refused("other users may write its folder"));
+        let result = folders.find(None, Lookup::Folder);
+        assert_eq!(result, refused("other users may write its folder"));
         folders.allow("open", 0o700);
         assert_eq!(
             folders.find(None, Lookup::Folder),
-            "/here/curfew.toml (said)"
+            "/here/curfew.toml (folder)"
         );
     }
 }

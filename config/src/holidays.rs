@@ -1,7 +1,7 @@
-//! Holiday files: an entry of `except` or `only` that ends in `.ics` stands for the days in that calendar.
+//! Holiday files: an entry of `except` or `only` that ends in `.ics` is replaced by the days of that calendar.
 //!
-//! They are read here, once, and become plain dates: `core` reads no files, and the Lambda gets the dates. What a calendar
-//! means is in [`calendar`].
+//! The files are read here and become plain dates, since `core` reads no files and the Lambda receives only the dates. Parsing is
+//! in [`calendar`].
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use curfew_core::problem::Problem;
 use jiff::tz::TimeZone;
 
 use super::RawConfiguration;
-use super::calendar::{self, Days};
+use super::calendar::{self, CalendarDates};
 
-/// What came of the holiday files.
+/// The result of reading the holiday files.
 #[derive(Debug, Default)]
 pub(super) struct Holidays {
-    /// All that are named, readable or not.
+    /// All files that the configuration names, readable or not.
     pub(super) files: Vec<PathBuf>,
-    /// What is wrong with them.
+    /// The problems of files that can't be used.
     pub(super) problems: Vec<Problem>,
-    /// What of them is left out.
+    /// Warnings about events that are left out.
     pub(super) warnings: Vec<Problem>,
 }
 
@@ -28,12 +28,12 @@ pub(super) fn read_in(raw: &mut RawConfiguration, directory: &Path) -> Holidays 
     let mut found = Holidays::default();
     let mut calendars = Calendars::default();
     for (name, schedule) in &mut raw.schedules {
-        // A zone that is none is a problem of its own.
+        // An invalid zone is reported when the schedule is resolved.
         let zone = schedule
             .timezone
             .as_deref()
             .and_then(|name| TimeZone::get(name).ok());
-        // It says how calendars are read, which the Lambda does not do.
+        // `timed` affects only how calendars are read; the Lambda's document does not contain it.
         let timed = std::mem::take(&mut schedule.timed);
         let zone = zone.filter(|_| timed);
         for (key, entries) in [
@@ -52,13 +52,13 @@ pub(super) fn read_in(raw: &mut RawConfiguration, directory: &Path) -> Holidays 
                 let shown = path.display();
                 match calendars.read(&path, zone.as_ref()) {
                     Err(message) => found.problems.push(problem(&message)),
-                    Ok(Days { dates, warning }) => {
+                    Ok(CalendarDates { dates, warning }) => {
                         if let Some(warning) = warning {
                             found
                                 .warnings
                                 .push(problem(&format!("in the holiday file `{shown}` {warning}")));
                         }
-                        // Without a date `only` would limit nothing.
+                        // An empty `only` would allow every day.
                         if dates.is_empty() && entries.is_empty() && key == "only" {
                             found.problems.push(problem(&format!(
                                 "the holiday file `{shown}` has no day that counts, and `only` without days would allow every day"
@@ -80,12 +80,12 @@ fn is_calendar(entry: &str) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("ics"))
 }
 
-/// Calendars that were read: several schedules often name one.
+/// A cache of calendars, since several schedules often name the same file.
 #[derive(Debug, Default)]
-struct Calendars(HashMap<(PathBuf, Option<String>), Result<Days, String>>);
+struct Calendars(HashMap<(PathBuf, Option<String>), Result<CalendarDates, String>>);
 
 impl Calendars {
-    fn read(&mut self, path: &Path, timed: Option<&TimeZone>) -> Result<Days, String> {
+    fn read(&mut self, path: &Path, timed: Option<&TimeZone>) -> Result<CalendarDates, String> {
         let zone = timed.and_then(TimeZone::iana_name).map(str::to_owned);
         let read = || {
             let shown = path.display();

@@ -1,7 +1,7 @@
 //! The configuration: layers of raw values in, valid types out.
 //!
-//! Layers, later ones winning: `config/default.toml` (compiled in), the configuration file, `CURFEW__SECTION__KEY` in the
-//! environment, flags. Raw structs deny unknown fields; every problem is reported, not only the first.
+//! The layers, of which later ones take precedence: `config/default.toml` (compiled in), the configuration file,
+//! `CURFEW__SECTION__KEY` in the environment, flags. Raw structs deny unknown fields; every problem is reported, not only the first.
 
 mod calendar;
 mod daemon;
@@ -30,88 +30,88 @@ use serde::{Deserialize, Serialize};
 
 use curfew_core::stack_name::StackName;
 pub use daemon::QueueSetting;
-pub use find::{DEFAULT_FILE, Found, Lookup, find};
-pub use load::{ConfigurationError, Overrides, load};
+pub use find::{DEFAULT_FILE, FoundFile, Lookup, find};
+pub use load::{ConfigurationError, LoadOptions, load};
 pub use notify::{Destination, NotifyConfiguration, TopicArn, WebhookUrl};
 pub use raw::RawConfiguration;
 
 use self::holidays::Holidays;
 
-/// Everything that can be set, checked.
+/// The complete configuration, with valid values.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// The file they came from, if any.
+    /// The configuration file, if any.
     pub file: Option<PathBuf>,
-    /// The same with the machine that it is on: what is published says so.
+    /// The machine and the configuration file, which a published document contains.
     pub origin: String,
-    /// The holiday files that they name.
+    /// The holiday files that the configuration names.
     pub holiday_files: Vec<PathBuf>,
-    /// What of those files is left out, with the key that names the file.
+    /// Warnings about events of holiday files that are left out, with the key that names the file.
     pub warnings: Vec<Problem>,
-    /// The schedules, and how instances are bound to them.
+    /// The schedules, and the tag that assigns instances to them.
     pub schedule_set: ScheduleSet,
     /// The managed accounts and regions.
     pub targets: Targets,
-    /// The same as written: the Lambda's configuration document, without its origin.
+    /// The schedules and targets as written: the Lambda's configuration document, without its origin.
     pub document: RawScheduleSet,
-    /// What an instance type costs per hour: finite, and not negative.
+    /// The price per hour of each instance type: finite, and not negative.
     pub prices: BTreeMap<String, f64>,
-    /// What is deployed.
+    /// The configuration of the stack.
     pub stack: StackConfiguration,
-    /// How the HTTP API is reached.
+    /// The configuration of the HTTP API.
     pub api: ApiConfiguration,
-    /// How `curfew run` works.
+    /// The configuration of `curfew run`.
     pub daemon: DaemonConfiguration,
-    /// Where `curfew run` tells how it is, over HTTP; nowhere, if it is not to.
+    /// The address on which `curfew run` serves metrics and health checks over HTTP; `None` if it does not.
     pub metrics: Option<SocketAddr>,
     /// The destinations of notifications.
     pub notify: Vec<NotifyConfiguration>,
-    /// Where AWS is.
+    /// The endpoint, region and profile for AWS.
     pub aws: AwsConfiguration,
 }
 
-/// `[stack]`.
+/// The table `[stack]`: what `curfew deploy` creates.
 #[derive(Clone, Debug)]
 pub struct StackConfiguration {
     /// The CloudFormation stack's name.
     pub name: StackName,
-    /// How often a pass is made however quiet it is.
+    /// The interval of passes without any other trigger; `None` if there is no heartbeat rule.
     pub heartbeat: Option<Rate>,
-    /// The ARN of the policy that bounds what the Lambda's role may do.
+    /// The ARN of the permissions boundary of the Lambda's role.
     pub permissions_boundary: Option<String>,
-    /// The ARNs of the KMS keys on which the Lambda may have EC2 granted the use.
+    /// The ARNs of the KMS keys on which the Lambda may create grants for EC2.
     pub kms_keys: Vec<String>,
     /// The ARNs of the License Manager configurations with which the Lambda may start instances.
     pub licenses: Vec<String>,
-    /// How many instances may be managed on AWS before `deploy` asks.
+    /// The number of managed instances on AWS above which `curfew deploy` asks for confirmation.
     pub confirm_above: usize,
 }
 
-/// `[api]`.
+/// The table `[api]`: authentication and limits of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiConfiguration {
-    /// How callers are authenticated.
+    /// The authentication of callers.
     pub auth: ApiAuth,
-    /// The digests of the API's tokens, by name: the tokens themselves are not in the configuration.
+    /// The digests of the API's tokens, by name; the tokens themselves are not in the configuration.
     pub tokens: Tokens,
-    /// The one other origin allowed to call it (CORS).
+    /// The one other origin that may call the API (CORS).
     pub cors_origin: Option<String>,
-    /// How many instances one request or command may change that does not say all.
+    /// The maximum number of instances that a request or command without `all` may change.
     pub limit: usize,
 }
 
-/// `api.auth`.
+/// The authentication of the HTTP API, `api.auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[schemars(!try_from)]
 pub enum ApiAuth {
     /// `none` on a local emulator, `token` elsewhere.
     Auto,
-    /// Without authentication.
+    /// Every caller is accepted.
     None,
-    /// By a token.
+    /// Callers send a bearer token.
     Token,
-    /// By IAM.
+    /// Callers sign their requests with IAM credentials.
     Iam,
 }
 
@@ -132,33 +132,33 @@ impl TryFrom<String> for ApiAuth {
     }
 }
 
-/// `[daemon]`.
+/// The table `[daemon]`: where passes run, how states are observed, and how long transitions are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonConfiguration {
     /// Where passes run: in the cloud or in the daemon.
     pub driver: Driver,
-    /// How often states are looked up while something is under way.
+    /// The polling interval while instances change state.
     pub poll: Duration,
-    /// How often they are while it is quiet.
+    /// The polling interval while no instance changes state.
     pub poll_quiet: Duration,
-    /// Where EC2's state changes are read.
+    /// The source of EC2's state-change events.
     pub queue: QueueSetting,
-    /// How long transitions are kept in the journal.
+    /// How long the journal keeps transitions.
     pub retention: SignedDuration,
-    /// How late the cloud may be before the daemon does it itself.
+    /// The delay of the Lambda after which the daemon applies an edge itself.
     pub grace: Duration,
-    /// Where the journal is kept, unless the environment says it better.
+    /// The folder of the journal; see [`Configuration::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
 }
 
-/// `daemon.driver`.
+/// The place where passes run, `daemon.driver`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[schemars(!try_from)]
 pub enum Driver {
-    /// EventBridge rules wake the Lambda; the daemon watches, and acts where the cloud did not.
+    /// EventBridge rules trigger the Lambda; the daemon audits it, and acts on edges that the Lambda missed.
     Cloud,
-    /// This process makes the passes; nothing is deployed.
+    /// The daemon runs all passes; nothing is deployed.
     Daemon,
 }
 
@@ -177,23 +177,23 @@ impl TryFrom<String> for Driver {
     }
 }
 
-/// `[aws]`.
+/// The table `[aws]`: the endpoint, region and profile with which AWS is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsConfiguration {
-    /// Instead of AWS's own endpoints.
+    /// The URL of an emulator, instead of AWS's endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// The region.
+    /// The region in which Curfew runs: `eu-west-3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// A profile of the shared AWS files.
+    /// The name of a profile in the shared AWS configuration files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
 }
 
 impl Configuration {
-    /// The document for the Lambda, as it is published: with the file that it comes from.
+    /// Returns the Lambda's configuration document as it is published, with its origin.
     pub fn publication(&self) -> String {
         let document = RawScheduleSet {
             origin: Some(self.origin.clone()),
@@ -202,7 +202,7 @@ impl Configuration {
         document.to_json()
     }
 
-    /// Logs what of the holiday files is left out.
+    /// Logs a warning for each holiday file with events that are left out.
     pub fn log_warnings(&self) {
         for warning in &self.warnings {
             let (key, message) = (&warning.key, &warning.message);
@@ -210,7 +210,7 @@ impl Configuration {
         }
     }
 
-    /// Where the journal is kept: the configuration's directory, systemd's, or the user's.
+    /// Returns the folder of the journal: `daemon.state_dir`, else systemd's `STATE_DIRECTORY`, else the user's state folder.
     pub fn state_dir(&self) -> PathBuf {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         let user = std::env::var_os("XDG_STATE_HOME")
@@ -227,7 +227,7 @@ impl Configuration {
     }
 }
 
-/// The JSON schema of the configuration file: what `config/curfew.schema.json` holds.
+/// Returns the JSON schema of the configuration file, which is also in `config/curfew.schema.json`.
 pub fn schema() -> String {
     let schema = curfew_core::schema::of::<RawConfiguration>();
     serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
@@ -243,7 +243,7 @@ fn heartbeat(text: &str) -> Result<Option<Rate>, String> {
     }
 }
 
-/// Converts raw configuration, collecting every problem.
+/// Converts the raw configuration. Fails with all problems, not only the first.
 fn resolve(
     raw: RawConfiguration,
     file: Option<PathBuf>,
@@ -266,7 +266,7 @@ fn resolve(
         .targets()
         .map_err(|found| problems.extend(found))
         .ok();
-    problems.extend(raw.prices.iter().filter_map(no_price));
+    problems.extend(raw.prices.iter().filter_map(invalid_price));
     let notify = notify::resolve(&raw.notify, directory, schedule_set.as_ref(), &mut problems);
     let mut check = |key: &str, result: Result<(), String>| {
         if let Err(message) = result {
@@ -349,7 +349,7 @@ fn resolve(
     })
 }
 
-/// Checks `[api]`, and returns the digests of the tokens by name.
+/// Checks `[api]`, passes every problem to `check`, and returns the digests of the tokens by name.
 fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>)) -> Tokens {
     let mut tokens = Tokens::default();
     let shared = raw.token_sha256.as_deref();
@@ -373,13 +373,13 @@ fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>
     tokens
 }
 
-fn no_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
+fn invalid_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
     let is_price = price.is_finite() && *price >= 0.0;
     let message = format!("`{price}` is not a price per hour; write 0 or more");
     (!is_price).then(|| Problem::new(format!("prices.{instance_type}"), message))
 }
 
-/// A policy of the account or of AWS, as the template takes it.
+/// Checks that a text is the ARN of a managed policy, of an account or of AWS.
 fn is_policy(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let is_account = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
@@ -399,7 +399,7 @@ fn is_policy(text: &str) -> Result<(), String> {
     }
 }
 
-/// A KMS key, by its id: IAM's policies do not take an alias for the key that it stands for.
+/// Checks that a text is the ARN of a KMS key. An alias is not accepted, since an IAM policy does not resolve it to its key.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html>
 fn is_kms_key(text: &str) -> Result<(), String> {
     let example = "arn:aws:kms:eu-west-3:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -411,7 +411,7 @@ fn is_kms_key(text: &str) -> Result<(), String> {
     })
 }
 
-/// A license configuration of License Manager.
+/// Checks that a text is the ARN of a license configuration of License Manager.
 fn is_license(text: &str) -> Result<(), String> {
     let example = "arn:aws:license-manager:eu-west-3:111122223333:license-configuration:lic-0123456789abcdef0123456789abcdef";
     is_regional(text, "license-manager", "license-configuration:").ok_or_else(|| {
@@ -422,7 +422,7 @@ fn is_license(text: &str) -> Result<(), String> {
     })
 }
 
-/// Accepts an ARN with a region and an account, without wildcards, and with this prefix of its last part.
+/// Checks that a text is the ARN of `service` with a region and an account, without wildcards, and that its last part begins with `resource`.
 fn is_regional(text: &str, service: &str, resource: &str) -> Option<()> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, found, region, account, name] = parts.as_slice() else {
@@ -442,7 +442,7 @@ fn is_regional(text: &str, service: &str, resource: &str) -> Option<()> {
     fits.then_some(())
 }
 
-/// An origin as browsers send it: one that is written otherwise would never be equal to theirs.
+/// Checks that a text is an origin in the form that browsers send, since origins are compared as text.
 fn is_origin(text: &str) -> Result<(), String> {
     let host = text
         .strip_prefix("https://")

@@ -1,4 +1,4 @@
-//! Reading the layers, and saying where each problem is.
+//! Loading the layers of the configuration. Each problem is reported with the layer in which it was found.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -10,25 +10,25 @@ use curfew_files::read_text;
 
 use super::{AwsConfiguration, Configuration, RawConfiguration, holidays, resolve};
 
-/// Schedules for two thousand accounts take a tenth of it; the Lambda unpacks no more.
+/// The maximum size of a file in bytes, which is also the limit of the Lambda. Schedules for two thousand accounts take a tenth of it.
 const LARGEST_FILE: u64 = 4 << 20;
 
 const DEFAULTS: &str = include_str!("../default.toml");
 
-/// What flags say, over everything else.
+/// The inputs of [`load`]: the file, flags and environment variables.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// The file that counts.
+pub struct LoadOptions {
+    /// The configuration file to read.
     pub file: Option<PathBuf>,
-    /// Configuration text that stands in for a file, with the name it goes by: the demo's.
+    /// The name and text of a configuration that is used without a file, such as the demo's.
     pub fallback: Option<(&'static str, &'static str)>,
-    /// `--endpoint-url`, `--region`, `--profile`.
+    /// The values of `--endpoint-url`, `--region` and `--profile`.
     pub aws: AwsConfiguration,
-    /// The environment: every variable that begins with `CURFEW__` counts.
+    /// The environment. Variables that begin with `CURFEW__` are used.
     pub environment: HashMap<String, String>,
 }
 
-/// Configuration that can't be used.
+/// The reason why the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
     /// No configuration file was found.
@@ -37,49 +37,49 @@ pub enum ConfigurationError {
         super::DEFAULT_FILE
     )]
     NoFile {
-        /// One that is there and was not looked for.
+        /// A file in the current folder, which was not searched.
         ignored: Option<PathBuf>,
     },
-    /// The folder's file may be another user's doing.
+    /// Another user could have written the file in the current folder.
     #[error("`{}` is not taken without being named: {reason}", path.display())]
     NotTrusted {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The reason why it is not trusted.
         reason: &'static str,
     },
-    /// There is nothing in the file.
+    /// The file has no keys.
     #[error("the configuration file `{}` is empty: it has no key at all", path.display())]
     Empty {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The file is not there, or can't be read.
+    /// The file does not exist, or can't be read.
     #[error("the configuration file `{}` can't be read", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is not TOML.
     #[error("`{origin}` is not TOML: {message}")]
     NotToml {
-        /// The file.
+        /// The layer that was parsed.
         origin: String,
         /// The parser's explanation, with line and column.
         message: String,
     },
-    /// Keys or values that are not allowed: all of them.
+    /// Keys or values are not allowed.
     #[error("{}", list(problems))]
     Problems {
-        /// Each with the layer that it was found in.
+        /// All problems, each with the layer in which it was found.
         problems: Vec<(String, Problem)>,
     },
 }
 
 impl ConfigurationError {
-    /// What a person can do about it.
+    /// Returns a hint on how to correct the error.
     pub fn hint(&self) -> String {
         match self {
             Self::NoFile { ignored: Some(path) } => {
@@ -112,18 +112,18 @@ fn list(problems: &[(String, Problem)]) -> String {
     text
 }
 
-/// Reads all layers and checks them.
-pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> {
-    let (file, layer) = file_layer(overrides)?;
+/// Reads all layers and checks the result. Fails with all problems of keys and values, not only the first.
+pub fn load(options: &LoadOptions) -> Result<Configuration, ConfigurationError> {
+    let (file, layer) = file_layer(options)?;
     let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     if let Some((origin, text)) = &layer {
-        // Parsed by itself first, so that an error in its syntax names it.
+        // Parse the file alone first, so that a syntax error names it.
         let not_toml = |error: toml::de::Error| ConfigurationError::NotToml {
             origin: origin.clone(),
             message: error.to_string(),
         };
         let table = text.parse::<toml::Table>().map_err(not_toml)?;
-        // An empty file, as a full disk leaves it. To use the defaults, write a table's header.
+        // A full disk leaves an empty file, which is refused. To use the defaults, write a table's header.
         if let Some(path) = file.as_ref().filter(|_| table.is_empty()) {
             let path = path.clone();
             return Err(ConfigurationError::Empty { path });
@@ -133,8 +133,8 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
     let environment = Environment::with_prefix("CURFEW")
         .prefix_separator("__")
         .separator("__");
-    builder = builder.add_source(environment.source(Some(overrides.environment.clone())));
-    let flags = &overrides.aws;
+    builder = builder.add_source(environment.source(Some(options.environment.clone())));
+    let flags = &options.aws;
     for (key, value) in [
         ("endpoint", &flags.endpoint),
         ("region", &flags.region),
@@ -152,7 +152,7 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
         })?;
     let origin = Origin {
         file: layer.as_ref().map(|(origin, text)| (origin.as_str(), text)),
-        overrides,
+        options,
     };
     let locate = |problems: Vec<Problem>| ConfigurationError::Problems {
         problems: problems
@@ -167,14 +167,14 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
             let directory = directory.unwrap_or(Path::new(".")).to_owned();
             let mut holidays = holidays::read_in(&mut raw, &directory);
             problems.append(&mut holidays.problems);
-            let publisher = publisher(file.as_deref(), overrides);
+            let publisher = publisher(file.as_deref(), options);
             resolve(raw, file, &directory, publisher, holidays)
                 .map_err(|found| problems.extend(found))
                 .ok()
         }
         None => None,
     };
-    // The layers are hash maps: by key, the same file gives the same list.
+    // The layers are hash maps; sorted by key, the same file gives the same list.
     problems.sort_by(|a, b| a.key.cmp(&b.key));
     match configuration {
         Some(configuration) if problems.is_empty() => Ok(configuration),
@@ -182,38 +182,38 @@ pub fn load(overrides: &Overrides) -> Result<Configuration, ConfigurationError> 
     }
 }
 
-/// The compiled-in defaults alone.
+/// Returns the configuration of the compiled-in defaults alone.
 pub(super) fn built_in() -> Configuration {
-    let nothing = Overrides {
+    let nothing = LoadOptions {
         fallback: Some(("nothing", "")),
-        ..Overrides::default()
+        ..LoadOptions::default()
     };
     load(&nothing).expect("the compiled-in configuration is good: a test reads them")
 }
 
 type Layer = Option<(String, String)>;
 
-fn file_layer(overrides: &Overrides) -> Result<(Option<PathBuf>, Layer), ConfigurationError> {
-    if let Some(path) = &overrides.file {
+fn file_layer(options: &LoadOptions) -> Result<(Option<PathBuf>, Layer), ConfigurationError> {
+    if let Some(path) = &options.file {
         let text =
             read_text(path, LARGEST_FILE).map_err(|source| ConfigurationError::Unreadable {
                 path: path.clone(),
                 source,
             })?;
         Ok((Some(path.clone()), Some((path.display().to_string(), text))))
-    } else if let Some((name, text)) = overrides.fallback {
+    } else if let Some((name, text)) = options.fallback {
         Ok((None, Some((name.to_owned(), text.to_owned()))))
     } else {
         Err(ConfigurationError::NoFile { ignored: None })
     }
 }
 
-/// The file that configuration come from, with the machine that it is on: what is published carries it. The path is as it is named,
-/// symbolic links and all: what is behind those changes with each release where configuration is deployed that way.
-fn publisher(file: Option<&Path>, overrides: &Overrides) -> String {
+/// Returns the machine and the configuration file as the origin of a published document. Symbolic links in the path are not
+/// resolved, because their targets change with each release where configuration is deployed through links.
+fn publisher(file: Option<&Path>, options: &LoadOptions) -> String {
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
-    match (file, overrides.fallback) {
+    match (file, options.fallback) {
         (Some(path), _) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             format!("{machine}:{}", path.display())
@@ -223,7 +223,7 @@ fn publisher(file: Option<&Path>, overrides: &Overrides) -> String {
     }
 }
 
-/// The compiled-in layer by itself.
+/// Returns the values of the compiled-in layer alone.
 fn defaults() -> Value {
     let defaults = Config::builder()
         .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
@@ -233,7 +233,8 @@ fn defaults() -> Value {
         .cache
 }
 
-/// Deserializes; a value that does not fit is noted and taken back, until what is left fits.
+/// Deserializes the layers. A value that is not allowed is recorded as a problem and replaced by its default, until the rest can be
+/// deserialized.
 fn read(mut root: Value, defaults: &Value) -> (Option<RawConfiguration>, Vec<Problem>) {
     let mut problems = Vec::new();
     loop {
@@ -242,18 +243,18 @@ fn read(mut root: Value, defaults: &Value) -> (Option<RawConfiguration>, Vec<Pro
             Err(error) => {
                 let mut keys: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let message = match explain(error.inner()) {
-                    Complaint::Unknown { key, allowed } => {
+                    ReadProblem::Unknown { key, allowed } => {
                         if keys.last() != Some(&key) {
                             keys.push(key.clone());
                         }
                         unknown(&key, &allowed)
                     }
-                    Complaint::Other(message) => message,
+                    ReadProblem::Other(message) => message,
                 };
-                // A member of a list is `account[0]`, as in the problems found later.
+                // An item of a list is written `account[0]`, as in the problems found later.
                 let key = keys.join(".").replace(".[", "[");
                 problems.push(Problem::new(key, message));
-                if !take_back(&mut root, Some(defaults), &keys) {
+                if !reset_to_default(&mut root, Some(defaults), &keys) {
                     return (None, problems);
                 }
             }
@@ -261,34 +262,34 @@ fn read(mut root: Value, defaults: &Value) -> (Option<RawConfiguration>, Vec<Pro
     }
 }
 
-enum Complaint {
+enum ReadProblem {
     Unknown { key: String, allowed: Vec<String> },
     Other(String),
 }
 
-fn explain(error: &ConfigError) -> Complaint {
+fn explain(error: &ConfigError) -> ReadProblem {
     match error {
         ConfigError::At { error, .. } => explain(error),
         ConfigError::Type {
             unexpected,
             expected,
             ..
-        } => Complaint::Other(format!("found {unexpected}; allowed is {expected}")),
-        // The path is known already, and written better.
+        } => ReadProblem::Other(format!("found {unexpected}; allowed is {expected}")),
+        // The caller knows the path in a better form.
         ConfigError::NotFound(path) => {
             let key = path.rsplit(['.', ']']).next().unwrap_or(path);
-            Complaint::Other(format!("`{key}` is missing"))
+            ReadProblem::Other(format!("`{key}` is missing"))
         }
         other => {
             // serde's wording: ``unknown field `x`, expected one of `a`, `b` ``.
             let message = other.to_string();
             let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_owned);
             match quoted.next() {
-                Some(key) if message.starts_with("unknown field") => Complaint::Unknown {
+                Some(key) if message.starts_with("unknown field") => ReadProblem::Unknown {
                     key,
                     allowed: quoted.collect(),
                 },
-                _ => Complaint::Other(message),
+                _ => ReadProblem::Other(message),
             }
         }
     }
@@ -310,8 +311,9 @@ fn unknown(key: &str, allowed: &[String]) -> String {
     )
 }
 
-/// Puts the default back at `keys`, or nothing where there is none. A member of a list goes with its whole list.
-fn take_back(root: &mut Value, defaults: Option<&Value>, keys: &[String]) -> bool {
+/// Sets the value at `keys` to its default, or removes it if there is none. For an item of a list, the whole list is set. Returns
+/// whether anything was changed.
+fn reset_to_default(root: &mut Value, defaults: Option<&Value>, keys: &[String]) -> bool {
     let [first, rest @ ..] = keys else {
         return false;
     };
@@ -324,7 +326,7 @@ fn take_back(root: &mut Value, defaults: Option<&Value>, keys: &[String]) -> boo
     };
     let below = match table.get_mut(first) {
         None => return false,
-        Some(child) => !rest.is_empty() && take_back(child, default, rest),
+        Some(child) => !rest.is_empty() && reset_to_default(child, default, rest),
     };
     if !below {
         match default {
@@ -335,17 +337,17 @@ fn take_back(root: &mut Value, defaults: Option<&Value>, keys: &[String]) -> boo
     true
 }
 
-/// Which layer a key's value came from.
+/// Finds the layer that a key's value comes from.
 struct Origin<'a> {
     file: Option<(&'a str, &'a String)>,
-    overrides: &'a Overrides,
+    options: &'a LoadOptions,
 }
 
 impl Origin<'_> {
     fn of(&self, key: &str) -> String {
         let variable = format!("CURFEW__{}", key.replace('.', "__")).to_uppercase();
         if let Some(found) = self
-            .overrides
+            .options
             .environment
             .keys()
             .find(|name| name.eq_ignore_ascii_case(&variable))

@@ -1,4 +1,4 @@
-//! `[[notify]]`: where notifications go, and which.
+//! The tables `[[notify]]`: destinations of notifications, and the kinds and schedules that each receives.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,39 +6,39 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use curfew_core::problem::Problem;
-use curfew_core::schedule::{ScheduleName, one_of};
+use curfew_core::schedule::{ScheduleName, known_schedules};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::string_newtype;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The sorts of notification that a destination may ask for.
+/// The kinds of notification.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[schemars(!try_from)]
-pub enum Kind {
-    /// An instance has come to rest in another state.
+pub enum NotificationKind {
+    /// An instance has reached another state, running or stopped.
     Transition,
-    /// Something was tried and did not work, or can't be read.
+    /// A step failed, or something can't be read.
     Failure,
-    /// Something is not as it should be: the cloud missed an edge, or an instance contradicts its override or its enforced schedule.
+    /// The Lambda missed an edge, or the state of an instance differs from its override or its enforced schedule.
     Drift,
     /// An override was placed, or has ended.
     Override,
-    /// `curfew notify test`; every destination gets it.
+    /// The message of `curfew notify test`, which every destination receives.
     #[schemars(skip)]
     Test,
 }
 
-impl Kind {
-    /// What a destination gets that asks for nothing in particular.
+impl NotificationKind {
+    /// The kinds that a destination without `kinds` receives.
     pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Drift, Self::Override];
 }
 
-impl Kind {
-    /// The word in the configuration and in documents.
+impl NotificationKind {
+    /// Returns the name in the configuration and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Transition => "transition",
@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-impl TryFrom<String> for Kind {
+impl TryFrom<String> for NotificationKind {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -67,35 +67,35 @@ impl TryFrom<String> for Kind {
     }
 }
 
-/// One destination.
+/// One destination, and the notifications that it receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyConfiguration {
-    /// Where.
+    /// The webhook or topic.
     pub destination: Destination,
-    /// Which sorts of notification.
-    pub kinds: BTreeSet<Kind>,
-    /// Only of these schedules; none means of all.
+    /// The kinds of notification that are sent.
+    pub kinds: BTreeSet<NotificationKind>,
+    /// Only notifications about these schedules are sent; an empty set means all.
     pub schedules: BTreeSet<ScheduleName>,
 }
 
-/// Where notifications go.
+/// The target of notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// `type = "webhook"`, with `url`.
+    /// A webhook (`type = "webhook"`) with its URL.
     Webhook(WebhookUrl),
-    /// The file that holds the URL (`url_file`). It is read when a notification is sent, because commands that only read the
+    /// A webhook with its URL in this file (`url_file`). It is read when a notification is sent, because commands that only read the
     /// configuration may lack access to it.
     WebhookIn(PathBuf),
-    /// `type = "sns"`.
+    /// An SNS topic (`type = "sns"`).
     Topic(TopicArn),
 }
 
-/// A webhook's URL. It is a secret, so only its host is ever shown.
+/// A webhook's URL. It is a secret: `Display` and `Debug` show only its host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(String);
 
 impl WebhookUrl {
-    /// The whole of it, for the call and nothing else.
+    /// Returns the complete URL, which must not be shown or logged.
     pub fn secret(&self) -> &str {
         &self.0
     }
@@ -143,12 +143,12 @@ pub struct TopicArn(String);
 string_newtype!(TopicArn);
 
 impl TopicArn {
-    /// The region that it is in.
+    /// Returns the region of the topic.
     pub fn region(&self) -> &str {
         self.0.split(':').nth(3).unwrap_or_default()
     }
 
-    /// Whether it keeps the order, and so wants to know groups.
+    /// Returns whether the topic is a FIFO topic, for which a message needs a group id.
     pub fn is_fifo(&self) -> bool {
         self.0.strip_suffix(".fifo").is_some()
     }
@@ -184,32 +184,32 @@ impl FromStr for TopicArn {
     }
 }
 
-/// `[[notify]]`, as written.
+/// A table `[[notify]]`, as it is written.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawNotify {
-    /// What sort of destination.
+    /// The type of the destination.
     #[serde(rename = "type")]
     pub channel: RawChannel,
-    /// A webhook's URL, such as Slack's: it is like a password.
+    /// A webhook's URL, such as Slack's. Treat it like a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// A file that holds the webhook's URL and nothing else: its path, from the configuration's folder on; or the name of a systemd credential.
+    /// A file that contains only the webhook's URL: a path relative to the folder of the configuration file, or the name of a systemd credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
-    /// An SNS topic.
+    /// The ARN of an SNS topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
-    /// Which sorts of notification; left out, all.
+    /// The kinds of notification to send; the default is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kinds: Option<Vec<Kind>>,
-    /// Only of these schedules; left out, of all.
+    pub kinds: Option<Vec<NotificationKind>>,
+    /// Only notifications about these schedules are sent; the default is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedules: Option<Vec<String>>,
 }
 
 impl fmt::Debug for RawNotify {
-    /// Without its URL.
+    /// Omits the URL, which is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawNotify")
             .field("channel", &self.channel)
@@ -221,14 +221,14 @@ impl fmt::Debug for RawNotify {
     }
 }
 
-/// `type` in `[[notify]]`.
+/// The key `type` of `[[notify]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[schemars(!try_from)]
 pub enum RawChannel {
-    /// JSON to a URL, as Slack takes it.
+    /// JSON in Slack's format is sent to a URL.
     Webhook,
-    /// An SNS topic.
+    /// Messages are published to an SNS topic.
     Sns,
 }
 
@@ -247,7 +247,7 @@ impl TryFrom<String> for RawChannel {
     }
 }
 
-/// Checks every destination, and reports every problem. What is said of schedules needs `schedule set`, where that is good.
+/// Converts every destination, and appends all problems. The names of schedules are checked only if `schedule_set` is valid.
 pub(super) fn resolve(
     raw: &[RawNotify],
     directory: &Path,
@@ -291,7 +291,7 @@ fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'stat
         (RawChannel::Sns, _, Some(_), _) => Err(only("url_file", "webhook")),
         (RawChannel::Webhook, Some(_), Some(_), None) => Err((
             "url_file",
-            "`url` is there too: a webhook has one of them".to_owned(),
+            "`url` and `url_file` can't be combined; remove one of them".to_owned(),
         )),
         (RawChannel::Webhook, None, None, None) => Err((
             "url",
@@ -307,7 +307,7 @@ fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'stat
             .map_err(|message| ("url", message)),
         (RawChannel::Webhook, None, Some(file), None) => {
             let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-            let path = place_of(file, credentials.as_deref(), directory);
+            let path = secret_path(file, credentials.as_deref(), directory);
             Ok(Destination::WebhookIn(path))
         }
         (RawChannel::Sns, None, None, Some(arn)) => arn
@@ -317,20 +317,20 @@ fn destination(raw: &RawNotify, directory: &Path) -> Result<Destination, (&'stat
     }
 }
 
-/// The path of a file with a secret: among the service's credentials, which systemd gives to the service alone, or in the
-/// configuration's folder. <https://systemd.io/CREDENTIALS/>
-fn place_of(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBuf {
+/// Returns the path of a file with a secret: in the service's credentials folder, which systemd makes readable for the service
+/// alone, if it exists there; else in the configuration's folder. See <https://systemd.io/CREDENTIALS/>.
+fn secret_path(file: &Path, credentials: Option<&Path>, directory: &Path) -> PathBuf {
     let credential = credentials.map(|folder| folder.join(file));
     credential
         .filter(|path| path.exists())
         .unwrap_or_else(|| directory.join(file))
 }
 
-fn kinds(raw: &RawNotify) -> Result<BTreeSet<Kind>, String> {
+fn kinds(raw: &RawNotify) -> Result<BTreeSet<NotificationKind>, String> {
     match &raw.kinds {
-        None => Ok(Kind::ALL.into()),
+        None => Ok(NotificationKind::ALL.into()),
         Some(kinds) if kinds.is_empty() => {
-            Err("an empty list asks for nothing; leave it out for everything".to_owned())
+            Err("an empty list selects nothing; remove the key to select all kinds".to_owned())
         }
         Some(kinds) => Ok(kinds.iter().copied().collect()),
     }
@@ -344,7 +344,9 @@ fn schedules(
         return Ok(BTreeSet::new());
     };
     if names.is_empty() {
-        return Err("an empty list asks for nothing; leave it out for all schedules".to_owned());
+        return Err(
+            "an empty list selects nothing; remove the key to select all schedules".to_owned(),
+        );
     }
     let mut schedules = BTreeSet::new();
     for name in names {
@@ -354,7 +356,10 @@ fn schedules(
             && !schedule_set.schedules.contains_key(&name)
         {
             let known: Vec<ScheduleName> = schedule_set.schedules.keys().cloned().collect();
-            return Err(format!("there is no schedule `{name}`; {}", one_of(&known)));
+            return Err(format!(
+                "there is no schedule `{name}`; {}",
+                known_schedules(&known)
+            ));
         }
         schedules.insert(name);
     }
@@ -386,16 +391,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secrets_file_is_a_credential_of_the_service_or_beside_the_configuration() {
+    fn a_secret_file_is_a_credential_of_the_service_or_in_the_configuration_folder() {
         let credentials = tempfile::tempdir().unwrap();
         std::fs::write(credentials.path().join("webhook"), "https://x/y").unwrap();
         let place = |file: &str, credentials: Option<&Path>| {
-            place_of(Path::new(file), credentials, Path::new("/etc/curfew"))
+            secret_path(Path::new(file), credentials, Path::new("/etc/curfew"))
         };
         let given = Some(credentials.path());
         assert_eq!(place("webhook", given), credentials.path().join("webhook"));
-        let beside = Path::new("/etc/curfew/webhook");
-        assert_eq!(place("webhook", None), beside);
+        let in_folder = Path::new("/etc/curfew/webhook");
+        assert_eq!(place("webhook", None), in_folder);
         assert_eq!(place("other", given), Path::new("/etc/curfew/other"));
         assert_eq!(
             place("/run/secrets/webhook", given),
@@ -404,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_says_its_region() {
+    fn a_topic_arn_contains_its_region() {
         let topic: TopicArn = "arn:aws-us-gov:sns:us-gov-east-1:111122223333:ops.fifo"
             .parse()
             .unwrap();

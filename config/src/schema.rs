@@ -1,15 +1,15 @@
-//! `config/curfew.schema.json` is the schema of the configuration file: generated, and compared here.
+//! Tests that `config/curfew.schema.json` matches the generated schema, and that the examples and the packaged file load.
 
 use std::path::{Path, PathBuf};
 
-use super::{ConfigurationError, Overrides, load};
+use super::{ConfigurationError, LoadOptions, load};
 
 fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[test]
-fn the_schema_in_the_repository_is_that_of_the_configuration() {
+fn the_schema_in_the_repository_is_up_to_date() {
     let file = config("curfew.schema.json");
     let schema = super::schema();
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
@@ -23,13 +23,13 @@ fn the_schema_in_the_repository_is_that_of_the_configuration() {
 }
 
 #[test]
-fn every_example_is_good_as_a_whole() {
+fn every_example_loads() {
     let mut count = 0;
     for entry in std::fs::read_dir(config("examples")).unwrap() {
         let file = entry.unwrap().path();
-        let configuration = load(&Overrides {
+        let configuration = load(&LoadOptions {
             file: Some(file.clone()),
-            ..Overrides::default()
+            ..LoadOptions::default()
         });
         match configuration {
             Ok(configuration) => assert!(!configuration.schedule_set.schedules.is_empty()),
@@ -40,9 +40,9 @@ fn every_example_is_good_as_a_whole() {
     assert!(count >= 8, "only {count} examples");
 }
 
-/// What the package installs says nothing, and is refused for that, until a person takes a comment sign away.
+/// The packaged file consists of comments and is refused as empty, until a line is uncommented.
 #[test]
-fn the_packaged_file_is_refused_as_it_is_and_good_with_every_line_of_it() {
+fn the_packaged_file_is_refused_unchanged_and_loads_with_every_line_uncommented() {
     let file = config("packaged.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(
@@ -55,9 +55,9 @@ fn the_packaged_file_is_refused_as_it_is_and_good_with_every_line_of_it() {
     let all = directory.path().join("curfew.toml");
     std::fs::write(&all, lines.collect::<Vec<_>>().join("\n")).unwrap();
     let load = |file| {
-        load(&Overrides {
+        load(&LoadOptions {
             file: Some(file),
-            ..Overrides::default()
+            ..LoadOptions::default()
         })
     };
     let error = load(file).unwrap_err();

@@ -119,7 +119,7 @@ impl Health {
         };
         let _ = write!(line, "; configuration {}", state.generation);
         if let Some(problem) = &state.configuration_problem {
-            let _ = write!(line, " stay in force: {problem}");
+            let _ = write!(line, " stays in force: {problem}");
         }
         line
     }
@@ -286,7 +286,7 @@ mod tests {
         health.configuration(1, Some("`/etc/curfew.toml` is not TOML".to_owned()));
         assert_eq!(
             health.status(),
-            format!("{good} stay in force: `/etc/curfew.toml` is not TOML")
+            format!("{good} stays in force: `/etc/curfew.toml` is not TOML")
         );
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use curfew_config::notify::Kind;
+    use curfew_config::notify::NotificationKind;
     use curfew_config::{Destination, NotifyConfiguration};
 
     #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ mod tests {
         let (notifier, overheard) = TestSink::new();
         let weak = notifier.weak();
         let trial = Notification {
-            kind: Kind::Failure,
+            kind: NotificationKind::Failure,
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
         weak.tell(&trial);
@@ -149,7 +149,7 @@ mod tests {
     fn a_destination_gets_the_kinds_and_schedules_that_it_wants() {
         let wanted = NotifyConfiguration {
             destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
-            kinds: BTreeSet::from([Kind::Failure]),
+            kinds: BTreeSet::from([NotificationKind::Failure]),
             schedules: BTreeSet::from(["office".parse().unwrap()]),
         };
         let notification = |kind, schedule: Option<&str>| Notification {
@@ -157,15 +157,21 @@ mod tests {
             schedule: schedule.map(|name| name.parse().unwrap()),
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
-        assert!(wants(&wanted, &notification(Kind::Failure, Some("office"))));
+        assert!(wants(
+            &wanted,
+            &notification(NotificationKind::Failure, Some("office"))
+        ));
         assert!(
-            wants(&wanted, &notification(Kind::Failure, None)),
+            wants(&wanted, &notification(NotificationKind::Failure, None)),
             "a region that fails is of every schedule"
         );
-        assert!(!wants(&wanted, &notification(Kind::Failure, Some("lab"))));
         assert!(!wants(
             &wanted,
-            &notification(Kind::Override, Some("office"))
+            &notification(NotificationKind::Failure, Some("lab"))
+        ));
+        assert!(!wants(
+            &wanted,
+            &notification(NotificationKind::Override, Some("office"))
         ));
     }
 }

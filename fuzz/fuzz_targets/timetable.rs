@@ -37,6 +37,6 @@ fuzz_target!(|input: (i64, &str)| {
             assert_eq!(timetable.last_edge(edge.at), Some(edge), "{timetable}");
             before = edge.at;
         }
-        let _ = (timetable.desired(after), timetable.because(after), curfew_core::timetable::triggers([&timetable], after));
+        let _ = (timetable.desired(after), timetable.reason(after), curfew_core::timetable::triggers([&timetable], after));
     }
 });

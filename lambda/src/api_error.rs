@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use curfew_core::schedule::one_of;
+use curfew_core::schedule::known_schedules;
 use curfew_core::select::{InstanceChoice, SelectError};
 use serde::Serialize;
 
@@ -188,7 +188,7 @@ impl From<SelectError> for ApiError {
                 ErrorCode::UnknownInstance,
                 "nothing was changed; check the id, the region and the account".to_owned(),
             ),
-            SelectError::UnknownSchedule { known, .. } => (ErrorCode::UnknownSchedule, one_of(known)),
+            SelectError::UnknownSchedule { known, .. } => (ErrorCode::UnknownSchedule, known_schedules(known)),
             SelectError::NothingMatched => (ErrorCode::NothingMatched, STATUS.to_owned()),
             SelectError::NotManaged { .. } => (
                 ErrorCode::NotManaged,

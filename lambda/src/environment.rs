@@ -2,7 +2,7 @@
 
 use curfew_aws::cloud::Cloud;
 use curfew_core::select::DEFAULT_LIMIT;
-use curfew_core::token::{BadToken, Tokens};
+use curfew_core::token::{InvalidToken, Tokens};
 
 use crate::auth::Authenticator;
 
@@ -32,7 +32,7 @@ pub enum EnvironmentError {
     UnknownAuth(String),
     /// `CURFEW_TOKENS` is not a list of token digests.
     #[error("`CURFEW_TOKENS` can't be used: {0}")]
-    BadTokens(BadToken),
+    BadTokens(InvalidToken),
     /// `CURFEW_REQUEST_LIMIT` is not a number.
     #[error("`CURFEW_REQUEST_LIMIT` is `{}`; use a number of instances", .0.escape_debug())]
     BadLimit(String),
@@ -61,7 +61,7 @@ impl Environment {
             (None | Some(""), _) => return Err(EnvironmentError::Missing("CURFEW_AUTH")),
             (Some("iam"), _) => Authenticator::Iam,
             (Some("token"), _) => {
-                let tokens: Result<Tokens, BadToken> = needed("CURFEW_TOKENS")?.parse();
+                let tokens: Result<Tokens, InvalidToken> = needed("CURFEW_TOKENS")?.parse();
                 Authenticator::Token(tokens.map_err(EnvironmentError::BadTokens)?)
             }
             (Some(other), _) => return Err(EnvironmentError::UnknownAuth(other.to_owned())),
@@ -137,7 +137,7 @@ mod tests {
         );
         assert_eq!(
             read(Some("token"), "alice=abc", Cloud::Emulator),
-            Err(EnvironmentError::BadTokens(BadToken::Digest))
+            Err(EnvironmentError::BadTokens(InvalidToken::Digest))
         );
         assert!(matches!(
             read(

@@ -283,7 +283,7 @@ mod tests {
         `instance` can't be combined with `schedule` or `tag`; use ids alone, or schedule and tags
         `schedule`: `none` can't name a schedule: in an instance's tag it means that no schedule manages it; `/schedules` lists the names
         `tag` is `Environment`; use a key and a value, such as `tag=Environment:dev*`
-        `for`: `-2h` is not a length of time: it must be more than nothing; such as `for=2h`
+        `for`: `-2h` is not a length of time: it must be positive; such as `for=2h`
         `for`: `99999h` is too long: at most 31 days (`31d`); such as `for=2h`
         `for`: `soon` is not a length of time such as `90m`, `24h` or `2d`; such as `for=2h`
         `for` and `until` can't be combined; use one of them

@@ -66,7 +66,7 @@ impl App {
                     .to_owned(),
                 enforce: schedule.enforcement == Enforcement::Enforced,
                 desired: timetable.desired(now),
-                reason: timetable.because(now),
+                reason: timetable.reason(now),
                 last_edge: timetable.last_edge(now),
                 next_edge: timetable.next_edge(now),
                 timeline: days.and_then(|days| Timeline::of(schedule, days, now)),

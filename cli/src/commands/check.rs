@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::rules::TriggerRule;
-use curfew_config::{Lookup, Overrides};
+use curfew_config::{LoadOptions, Lookup};
 use curfew_core::problem::Problem;
 use curfew_deploy::trigger_rules;
 use serde::Serialize;
@@ -37,7 +37,7 @@ struct Warning {
 
 pub(crate) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliError> {
     let overrides = match args.file {
-        Some(file) => Overrides {
+        Some(file) => LoadOptions {
             file: Some(file),
             ..context.flags()
         },

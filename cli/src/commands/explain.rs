@@ -65,7 +65,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
         schedule: schedule.name.clone(),
         at,
         desired: timetable.desired(at),
-        reason: timetable.because(at),
+        reason: timetable.reason(at),
         last_edge: timetable.last_edge(at),
         next_edge: timetable.next_edge(at),
     };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use curfew_config::Configuration;
-use curfew_core::schedule::{Schedule, ScheduleName, one_of};
+use curfew_core::schedule::{Schedule, ScheduleName, known_schedules};
 use curfew_core::timetable::{Action, Edge};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -95,6 +95,6 @@ pub(crate) fn named<'a>(
                 Exit::NothingMatched,
                 format!("there is no schedule `{name}`"),
             )
-            .hint(one_of(&known))
+            .hint(known_schedules(&known))
         })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Subcommand;
-use curfew_config::notify::Kind;
+use curfew_config::notify::NotificationKind;
 use curfew_core::schedule::ScheduleName;
 use curfew_daemon::notify;
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub(crate) enum NotifyCommand {
 #[derive(Serialize)]
 struct DeliveryTest {
     destination: String,
-    kinds: BTreeSet<Kind>,
+    kinds: BTreeSet<NotificationKind>,
     schedules: BTreeSet<ScheduleName>,
     delivered: bool,
     error: Option<String>,

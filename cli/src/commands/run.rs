@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
-use curfew_config::{Configuration, Driver, Lookup, Overrides, QueueSetting};
+use curfew_config::{Configuration, Driver, LoadOptions, Lookup, QueueSetting};
 use curfew_daemon::logging::{self, LogFormat};
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::notify;
@@ -87,7 +87,7 @@ pub(crate) fn keep_private() {
 pub(crate) struct Daemon<'a> {
     pub(crate) configuration: &'a Configuration,
     /// The layers of the configuration, for reloads.
-    pub(crate) overrides: Overrides,
+    pub(crate) overrides: LoadOptions,
     pub(crate) connection: &'a Connection,
     /// Triggers a reload of the configuration.
     pub(crate) reload: Arc<Notify>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::progress::Progress;
-use curfew_config::{Configuration, Overrides};
+use curfew_config::{Configuration, LoadOptions};
 use curfew_daemon::logging;
 use curfew_deploy::Outputs;
 use curfew_emulator::{Emulator, Installed, demo};
@@ -124,7 +124,7 @@ async fn serve(
 /// The parameters of the local setup, kept for restarts of the emulator.
 struct LocalSetup<'a> {
     configuration: &'a Configuration,
-    overrides: &'a Overrides,
+    overrides: &'a LoadOptions,
     installed: &'a Installed,
     port: u16,
     progress: &'a dyn Progress,

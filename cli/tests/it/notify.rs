@@ -12,7 +12,7 @@ use curfew_aws::calls::{CallOutcome, Calls};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
-use curfew_config::notify::Kind;
+use curfew_config::notify::NotificationKind;
 use curfew_config::{DaemonConfiguration, Destination, Driver, NotifyConfiguration, QueueSetting};
 use curfew_core::account_regions::Targets;
 use curfew_core::configuration::RawScheduleSet;
@@ -46,7 +46,7 @@ async fn connection(endpoint: &str) -> Connection {
 fn everything(destination: Destination) -> NotifyConfiguration {
     NotifyConfiguration {
         destination,
-        kinds: Kind::ALL.into(),
+        kinds: NotificationKind::ALL.into(),
         schedules: BTreeSet::new(),
     }
 }
@@ -72,7 +72,7 @@ fn looking_often(driver: Driver) -> DaemonConfiguration {
 
 fn notification(name: &str) -> Notification {
     Notification {
-        kind: Kind::Drift,
+        kind: NotificationKind::Drift,
         subject: Subject::Named(name.to_owned()),
         what: format!("{name} happened"),
         ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())

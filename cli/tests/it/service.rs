@@ -85,11 +85,11 @@ fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_wi
 
     service.configuration(&configuration("runing = 'Mon-Fri 08:00-20:00'"));
     let status = service
-        .hears("configuration 1 stay in force: ")
+        .hears("configuration 1 stays in force: ")
         .pop()
         .unwrap();
     assert!(status.contains("did you mean `running`?"), "{status}");
-    assert!(service.log().contains("those of before stay in force"));
+    assert!(service.log().contains("the previous one stays in force"));
     assert_eq!(model.state(&web), Ec2InstanceState::Running);
 
     service.configuration(&configuration(&format!(

@@ -1,39 +1,41 @@
-//! Configuration files as people write them, right and wrong.
+//! Loading of valid and invalid configuration files, environment variables and flags.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use curfew_config::{AwsConfiguration, Configuration, ConfigurationError, Driver, Overrides, load};
+use curfew_config::{
+    AwsConfiguration, Configuration, ConfigurationError, Driver, LoadOptions, load,
+};
 
-fn with_file(text: &str) -> (tempfile::TempDir, Overrides) {
+fn with_file(text: &str) -> (tempfile::TempDir, LoadOptions) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("curfew.toml");
     std::fs::write(&file, text).unwrap();
     (
         directory,
-        Overrides {
+        LoadOptions {
             file: Some(file),
-            ..Overrides::default()
+            ..LoadOptions::default()
         },
     )
 }
 
 fn configuration(text: &str) -> Result<Configuration, ConfigurationError> {
-    let (_directory, overrides) = with_file(text);
-    load(&overrides)
+    let (_directory, options) = with_file(text);
+    load(&options)
 }
 
-/// The whole message, with the file's own path replaced.
+/// Returns the complete error message, with the path of the file replaced.
 fn problems(text: &str) -> String {
-    let (directory, overrides) = with_file(text);
-    load(&overrides)
+    let (directory, options) = with_file(text);
+    load(&options)
         .unwrap_err()
         .to_string()
         .replace(directory.path().to_str().unwrap(), "/etc")
 }
 
 #[test]
-fn a_file_with_a_tables_name_alone_has_the_defaults_and_an_empty_one_is_refused() {
+fn a_file_with_only_a_table_header_has_the_defaults_and_an_empty_file_is_refused() {
     let configuration = configuration("[managing]").unwrap();
     assert_eq!(configuration.schedule_set.tag, "Schedule");
     assert_eq!(configuration.daemon.driver, Driver::Cloud);
@@ -41,15 +43,15 @@ fn a_file_with_a_tables_name_alone_has_the_defaults_and_an_empty_one_is_refused(
         configuration.stack.heartbeat.unwrap().to_string(),
         "rate(5 minutes)"
     );
-    let told = "the configuration file `/etc/curfew.toml` is empty: it has no key at all";
-    assert_eq!(problems(""), told);
-    assert_eq!(problems("# [managing]\n"), told);
+    let expected = "the configuration file `/etc/curfew.toml` is empty: it has no key at all";
+    assert_eq!(problems(""), expected);
+    assert_eq!(problems("# [managing]\n"), expected);
 }
 
 #[test]
-fn what_is_published_says_which_file_it_comes_from() {
-    let (directory, overrides) = with_file("[managing]");
-    let configuration = load(&overrides).unwrap();
+fn a_published_document_contains_its_origin() {
+    let (directory, options) = with_file("[managing]");
+    let configuration = load(&options).unwrap();
     let file = directory.path().join("curfew.toml");
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
@@ -59,7 +61,7 @@ fn what_is_published_says_which_file_it_comes_from() {
     );
     let published: serde_json::Value = serde_json::from_str(&configuration.publication()).unwrap();
     assert_eq!(published["origin"], configuration.origin);
-    // What others deploy is the same on each machine.
+    // Without the origin the document is the same on each machine.
     assert!(!configuration.document.to_json().contains("origin"));
 }
 
@@ -83,7 +85,7 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
     7 problems in the configuration:
       /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
       /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
-      /etc/curfew.toml: `schedules.office`: the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`
+      /etc/curfew.toml: `schedules.office`: the schedule has no edges; add `running`, `start`, `stop`, a `window` or `any_of`
       /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `timed`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
       /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
       /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `kms_keys`, `licenses`, `confirm_above`)
@@ -110,7 +112,7 @@ fn a_tag_keeps_its_case() {
 }
 
 #[test]
-fn prices_are_by_instance_type_dot_and_all() {
+fn prices_have_instance_types_as_quoted_keys() {
     let configuration =
         configuration("[prices]\n't3.micro' = 0.0118\n'p5.48xlarge' = 98\nspare = 0").unwrap();
     let prices: Vec<(&str, f64)> = configuration
@@ -123,7 +125,7 @@ fn prices_are_by_instance_type_dot_and_all() {
 }
 
 #[test]
-fn a_price_is_a_finite_number_from_zero_on() {
+fn a_price_is_finite_and_not_negative() {
     let found = problems("[prices]\n't3.micro' = -0.01\n't3.small' = inf\n't3.large' = nan");
     assert_eq!(
         found,
@@ -135,32 +137,32 @@ fn a_price_is_a_finite_number_from_zero_on() {
 }
 
 #[test]
-fn the_environment_is_over_the_file_and_flags_are_over_the_environment() {
-    let (_directory, mut overrides) =
+fn the_environment_overrides_the_file_and_flags_override_the_environment() {
+    let (_directory, mut options) =
         with_file("[aws]\nregion = 'eu-west-1'\n[daemon]\npoll = '30s'");
-    overrides.environment = HashMap::from([
+    options.environment = HashMap::from([
         ("CURFEW__AWS__REGION".to_owned(), "eu-west-2".to_owned()),
         ("CURFEW__DAEMON__POLL".to_owned(), "20s".to_owned()),
     ]);
-    let read = load(&overrides).unwrap();
+    let read = load(&options).unwrap();
     assert_eq!(read.aws.region.as_deref(), Some("eu-west-2"));
     assert_eq!(read.daemon.poll.as_secs(), 20);
-    overrides.aws = AwsConfiguration {
+    options.aws = AwsConfiguration {
         region: Some("eu-west-3".to_owned()),
         ..AwsConfiguration::default()
     };
     assert_eq!(
-        load(&overrides).unwrap().aws.region.as_deref(),
+        load(&options).unwrap().aws.region.as_deref(),
         Some("eu-west-3")
     );
 }
 
 #[test]
-fn a_holiday_file_beside_the_configuration_becomes_dates() {
-    let (directory, overrides) = with_file(
+fn a_holiday_file_in_the_configuration_folder_becomes_dates() {
+    let (directory, options) = with_file(
         "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['holidays.ics', '12-24']",
     );
-    let missing = load(&overrides).unwrap_err().to_string();
+    let missing = load(&options).unwrap_err().to_string();
     assert!(
         missing.contains("`schedules.office.except[0]`")
             && missing.contains("holidays.ics` can't be read"),
@@ -169,7 +171,7 @@ fn a_holiday_file_beside_the_configuration_becomes_dates() {
     let holidays = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n\
                     DTSTART;VALUE=DATE:20261224\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
     std::fs::write(directory.path().join("holidays.ics"), holidays).unwrap();
-    let read = load(&overrides).unwrap();
+    let read = load(&options).unwrap();
     assert_eq!(
         read.document.schedules["office"].except,
         ["2026-12-24", "12-24"]
@@ -181,11 +183,11 @@ const MIXED: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\n\
     BEGIN:VEVENT\r\nUID:2\r\nSUMMARY:Day\r\nDTSTART;VALUE=DATE:20261226\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
 
 #[test]
-fn events_with_a_time_are_left_out_by_name_or_taken_where_that_is_asked_for() {
+fn events_with_a_time_are_left_out_with_a_warning_unless_timed_is_set() {
     let office = "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\nexcept = ['mixed.ics']";
-    let (directory, overrides) = with_file(office);
+    let (directory, options) = with_file(office);
     std::fs::write(directory.path().join("mixed.ics"), MIXED).unwrap();
-    let read = load(&overrides).unwrap();
+    let read = load(&options).unwrap();
     assert_eq!(read.document.schedules["office"].except, ["2026-12-26"]);
     let [warning] = read.warnings.as_slice() else {
         panic!("{:?}", read.warnings);
@@ -198,25 +200,25 @@ fn events_with_a_time_are_left_out_by_name_or_taken_where_that_is_asked_for() {
         "{warning}"
     );
 
-    let (directory, overrides) = with_file(&format!("{office}\ntimed = true"));
+    let (directory, options) = with_file(&format!("{office}\ntimed = true"));
     std::fs::write(directory.path().join("mixed.ics"), MIXED).unwrap();
-    let read = load(&overrides).unwrap();
+    let read = load(&options).unwrap();
     // 23:00 in UTC is the next day in Paris.
     let office = &read.document.schedules["office"];
     assert_eq!(office.except, ["2026-12-24", "2026-12-26"]);
     assert_eq!(read.warnings, []);
-    // How a calendar is read is nothing that the Lambda has to know.
+    // The Lambda's document does not contain `timed`.
     assert!(!read.document.to_json().contains("timed"));
 }
 
 #[test]
 fn only_a_calendar_without_days_is_refused() {
-    let (directory, overrides) = with_file(
+    let (directory, options) = with_file(
         "[schedules.job]\ntimezone = 'UTC'\nrunning = '06:00-20:00'\nonly = ['timed.ics']",
     );
     let text = MIXED.replace("DTSTART;VALUE=DATE:20261226", "DTSTART:20261226T080000");
     std::fs::write(directory.path().join("timed.ics"), text).unwrap();
-    let problem = load(&overrides).unwrap_err().to_string();
+    let problem = load(&options).unwrap_err().to_string();
     assert!(
         problem.contains("`schedules.job.only[0]`")
             && problem.contains("`only` without days would allow every day"),
@@ -225,16 +227,16 @@ fn only_a_calendar_without_days_is_refused() {
 }
 
 #[test]
-fn a_calendar_that_would_end_the_process_is_refused() {
-    let (directory, overrides) = with_file(
+fn a_calendar_that_would_overflow_the_parsers_stack_is_refused() {
+    let (directory, options) = with_file(
         "[schedules.job]\ntimezone = 'UTC'\nrunning = '06:00-20:00'\nexcept = ['deep.ics']",
     );
     let deep = "BEGIN:VCALENDAR\r\n".repeat(1000) + &"END:VCALENDAR\r\n".repeat(1000);
     std::fs::write(directory.path().join("deep.ics"), deep).unwrap();
-    let problem = load(&overrides).unwrap_err().to_string();
+    let problem = load(&options).unwrap_err().to_string();
     assert!(
         problem.contains(
-            "deep.ics` can't be used: it is not an iCalendar file: `BEGIN:VCALENDAR` begins it"
+            "deep.ics` can't be used: it is not an iCalendar file: `BEGIN:VCALENDAR` must be"
         ),
         "{problem}"
     );
@@ -242,17 +244,17 @@ fn a_calendar_that_would_end_the_process_is_refused() {
 
 #[test]
 fn a_wrong_value_from_the_environment_names_the_variable() {
-    let (_directory, mut overrides) = with_file("[managing]");
-    overrides.environment =
+    let (_directory, mut options) = with_file("[managing]");
+    options.environment =
         HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]);
-    insta::assert_snapshot!(load(&overrides).unwrap_err(), @r"
+    insta::assert_snapshot!(load(&options).unwrap_err(), @r"
     1 problem in the configuration:
       CURFEW__DAEMON__DRIVER: `daemon.driver`: found `cluod`; allowed is `cloud` or `daemon`
     ");
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_shown_where() {
+fn a_syntax_error_is_reported_with_its_line() {
     insta::assert_snapshot!(problems("[schedules.office\ntimezone = 'UTC'"), @r"
     `/etc/curfew.toml` is not TOML: TOML parse error at line 1, column 18
       |
@@ -263,12 +265,12 @@ fn a_file_that_is_not_toml_is_shown_where() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
-    let overrides = Overrides {
+fn a_missing_file_is_reported_with_its_path() {
+    let options = LoadOptions {
         file: Some(PathBuf::from("/nonexistent/curfew.toml")),
-        ..Overrides::default()
+        ..LoadOptions::default()
     };
-    let error = load(&overrides).unwrap_err();
+    let error = load(&options).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the configuration file `/nonexistent/curfew.toml` can't be read"
@@ -276,7 +278,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn accounts_and_regions_are_read_and_their_mistakes_are_placed() {
+fn accounts_and_regions_are_read_and_their_problems_have_a_place() {
     let account = |more: &str| {
         format!(
             "[[account]]\nid = '111122223333'\nrole_arn = 'arn:aws:iam::111122223333:role/curfew-member'\n{more}"
@@ -300,7 +302,7 @@ fn accounts_and_regions_are_read_and_their_mistakes_are_placed() {
 }
 
 #[test]
-fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
+fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
     let good = configuration(
         r#"
         [schedules.office]
@@ -343,12 +345,12 @@ fn destinations_of_notices_are_read_and_their_mistakes_are_placed() {
     "#;
     insta::assert_snapshot!(problems(bad), @r#"
     6 problems in the configuration:
-      /etc/curfew.toml: `notify[0].kinds`: an empty list asks for nothing; leave it out for everything
+      /etc/curfew.toml: `notify[0].kinds`: an empty list selects nothing; remove the key to select all kinds
       /etc/curfew.toml: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
       /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the configuration has no schedules
       /etc/curfew.toml: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
       /etc/curfew.toml: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
-      /etc/curfew.toml: `notify[3].url_file`: `url` is there too: a webhook has one of them
+      /etc/curfew.toml: `notify[3].url_file`: `url` and `url_file` can't be combined; remove one of them
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'mail'"), @r#"
     1 problem in the configuration:

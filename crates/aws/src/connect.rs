@@ -19,7 +19,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use curfew_core::account_regions::Account;
+use curfew_core::account_regions::TargetAccount;
 use rustls::RootCertStore;
 
 pub use self::credentials::CredentialSource;
@@ -233,7 +233,7 @@ impl Connection {
     /// The same way into another account, as its role. The role is assumed at the first call, and again before its credentials run
     /// out; every connection made from this one shares them.
     #[must_use]
-    pub fn into_account(&self, account: &Account) -> Self {
+    pub fn into_account(&self, account: &TargetAccount) -> Self {
         let role = AssumedRole::new(&self.sdk, &self.calls, account.clone());
         let role = SharedCredentialsProvider::new(role);
         // A cache for each account: the SDK's own keeps the credentials of 64 providers at most.

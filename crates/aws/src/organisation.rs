@@ -7,7 +7,7 @@ mod survey;
 
 use std::sync::{Arc, OnceLock};
 
-use curfew_core::account_regions::{Account, AccountRegion, Targets};
+use curfew_core::account_regions::{AccountRegion, TargetAccount, Targets};
 use curfew_core::instance::{Instance, Region};
 use curfew_core::schedule_set::ScheduleSet;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ pub struct AccountRegionFleet {
     /// Which.
     pub account_region: AccountRegion,
     /// The account, where it is not our own.
-    pub account: Option<Arc<Account>>,
+    pub account: Option<Arc<TargetAccount>>,
     gate: Arc<Gate>,
     fleet: Arc<OnceLock<Fleet>>,
 }
@@ -66,7 +66,7 @@ impl Organisation {
             })
         };
         let mut account_regions = Vec::new();
-        let mut add = |account: Option<Arc<Account>>, gate: &Arc<Gate>, region: &Region| {
+        let mut add = |account: Option<Arc<TargetAccount>>, gate: &Arc<Gate>, region: &Region| {
             account_regions.push(AccountRegionFleet {
                 account_region: AccountRegion {
                     account: account.as_ref().map(|account| account.id.clone()),
@@ -230,7 +230,7 @@ impl AccountRegionFleet {
 }
 
 impl Gate {
-    fn inside(&self, account: Option<&Account>) -> &Connection {
+    fn inside(&self, account: Option<&TargetAccount>) -> &Connection {
         self.inside.get_or_init(|| match account {
             Some(account) => self.home.into_account(account),
             None => self.home.clone(),

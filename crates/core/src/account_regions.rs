@@ -1,7 +1,6 @@
-//! Which accounts and regions are managed, and as whom another account is entered. Raw values in, valid types out.
+//! The managed accounts and regions, and the role that is assumed in each other account. Raw values in, valid types out.
 //!
-//! Accounts and regions are named by the configuration, never listed by a call: what is managed is decided by who writes the
-//! configuration, not by what a role happens to see.
+//! The configuration names accounts and regions; no API call lists them. The permissions of a role don't extend what is managed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::instance::{AccountId, Region};
 use crate::problem::Problem;
 
-/// One account and region: what a pass is made over.
+/// One region of one account: the unit of a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccountRegion {
-    /// The account; none for the one whose credentials Curfew has.
+    /// The account; `None` for the account of Curfew's own credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// The region.
+    /// The region in that account.
     pub region: Region,
 }
 
@@ -31,33 +30,33 @@ impl fmt::Display for AccountRegion {
     }
 }
 
-/// Every account and region that is managed.
+/// All managed accounts and regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
-    /// The own account's regions; where nothing is said, the region that Curfew itself is in.
+    /// The regions of Curfew's own account; `None` for the region in which Curfew runs.
     pub regions: Option<Vec<Region>>,
-    /// The other accounts.
-    pub accounts: Vec<Account>,
+    /// The other accounts, each with its regions.
+    pub accounts: Vec<TargetAccount>,
 }
 
-/// An account that is entered through a role.
+/// Another managed account, which Curfew accesses by assuming a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Its id.
+pub struct TargetAccount {
+    /// The account's id, twelve digits.
     pub id: AccountId,
-    /// What people call it.
+    /// The account's name in messages.
     pub name: Option<String>,
-    /// The role in it that is assumed.
+    /// The role in the account that is assumed.
     pub role: RoleArn,
-    /// What the role's trust policy wants to hear besides, so that nobody else gets Curfew to act there.
+    /// The external id that the role's trust policy requires; it prevents the confused-deputy problem.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>
     pub external_id: Option<String>,
-    /// Its managed regions: at least one.
+    /// The account's managed regions, at least one.
     pub regions: Vec<Region>,
 }
 
 impl Targets {
-    /// The own account's regions; `home` is the one that Curfew itself is in.
+    /// Returns the regions of Curfew's own account; `home` is the region in which Curfew runs.
     pub fn regions<'a>(&'a self, home: &'a Region) -> &'a [Region] {
         match &self.regions {
             Some(regions) => regions,
@@ -65,7 +64,7 @@ impl Targets {
         }
     }
 
-    /// Every member, the own account's first.
+    /// Returns every account-region, those of Curfew's own account first.
     pub fn account_regions(&self, home: &Region) -> Vec<AccountRegion> {
         let own = self.regions(home).iter().map(|region| AccountRegion {
             account: None,
@@ -80,14 +79,14 @@ impl Targets {
         own.chain(others).collect()
     }
 
-    /// The other account of that id.
-    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+    /// Returns the other account with this id.
+    pub fn account(&self, id: &AccountId) -> Option<&TargetAccount> {
         self.accounts.iter().find(|account| account.id == *id)
     }
 }
 
-impl Account {
-    /// What people call it, or else its id.
+impl TargetAccount {
+    /// Returns the account's name, or its id if it has none.
     pub fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(self.id.as_str())
     }
@@ -101,17 +100,17 @@ pub struct RoleArn {
 }
 
 impl RoleArn {
-    /// As AWS writes it.
+    /// Returns the ARN as text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The account that the role is in.
+    /// Returns the account that owns the role.
     pub fn account(&self) -> &AccountId {
         &self.account
     }
 
-    /// The same role in whatever account, as IAM's policies write it.
+    /// Returns the ARN with `*` for the account, for a policy that allows this role in any account.
     pub fn in_any_account(&self) -> String {
         self.text
             .replacen(&format!("::{}:", self.account), "::*:", 1)
@@ -124,7 +123,7 @@ impl fmt::Display for RoleArn {
     }
 }
 
-/// Not a role's ARN.
+/// A text that is not a role's ARN.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a role's ARN, such as `arn:aws:iam::111122223333:role/curfew-member`", .0.escape_debug())]
 pub struct MalformedRole(String);
@@ -139,7 +138,7 @@ impl FromStr for RoleArn {
             return Err(malformed());
         };
         let path = resource.strip_prefix("role/").ok_or_else(malformed)?;
-        // What IAM allows in a path and a name.
+        // The characters that IAM allows in a path and a name.
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
         let fits = partition.starts_with("aws")
             && is_account_id(account)
@@ -163,19 +162,19 @@ impl FromStr for RoleArn {
 pub struct RawAccount {
     /// The account's id: twelve digits, in quotes.
     pub id: String,
-    /// What people call it.
+    /// The account's name in messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The role in that account that is assumed; `curfew member-role` prints a template for it.
     pub role_arn: String,
-    /// The external id that the role's trust policy asks for.
+    /// The external id that the role's trust policy requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     /// The regions in which its instances are managed.
     pub regions: Vec<String>,
 }
 
-/// Checks `managing.regions` and every `[[account]]`, and reports every problem, not only the first.
+/// Checks `managing.regions` and every `[[account]]`. Fails with all problems, not only the first.
 pub(crate) fn resolve(
     regions: Option<&[String]>,
     accounts: &[RawAccount],
@@ -247,7 +246,7 @@ pub(crate) fn resolve(
         if let Ok(role) = role
             && problems.len() == before
         {
-            resolved.push(Account {
+            resolved.push(TargetAccount {
                 id: AccountId::new(raw.id.clone()),
                 name: raw.name.clone(),
                 role,
@@ -291,7 +290,7 @@ fn is_account_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// By shape: `eu-west-3`, `us-gov-east-1`. Which regions exist is AWS's to say, and it says so at the first call.
+/// Checks only the form: `eu-west-3`, `us-gov-east-1`. A region that does not exist fails at the first call to AWS.
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [words @ .., number] = parts.as_slice() else {
@@ -305,7 +304,7 @@ fn is_region(text: &str) -> bool {
         && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+/// Checks the constraints of `ExternalId` in <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
 fn is_external_id(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
     (2..=1224).contains(&text.len()) && text.chars().all(allowed)

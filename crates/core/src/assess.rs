@@ -19,11 +19,11 @@ use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
 use crate::owner::Owner;
 use crate::request::Request;
 use crate::schedule::Schedule;
+use crate::schedule_cache::CachedSchedule;
 use crate::skip::{Skip, SkipReason};
 use crate::state_tags::{Cause, Fallback, LastApplied, Override, RecordedRequest, Retry};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Desired, Edge};
-use crate::view::View;
 use crate::world::World;
 
 /// The evaluation of one instance at one instant: the decision, and the facts that it depends on.
@@ -53,7 +53,10 @@ pub struct Assessment<'a> {
 
 /// Evaluates one instance of `world` at `now`.
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
-    let view = world.schedule_set.schedule_for(instance).map(View::new);
+    let view = world
+        .schedule_set
+        .schedule_for(instance)
+        .map(CachedSchedule::new);
     let borrowed = view.as_ref().map_err(Clone::clone);
     let evaluation = decide(instance, borrowed, world, now);
     let tags = TagState::of(instance, now);
@@ -71,7 +74,7 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
         next_edge: evaluation.next_edge,
         next_due: evaluation.next_due,
         decision: evaluation.decision,
-        schedule: view.ok().map(View::into_schedule),
+        schedule: view.ok().map(CachedSchedule::into_schedule),
     }
 }
 
@@ -114,7 +117,7 @@ impl Evaluation {
 /// Decides about an instance that the schedule of `view` manages; an `Err` is the reason why no schedule does.
 pub(crate) fn decide(
     instance: &Instance,
-    view: Result<&View<'_>, SkipReason>,
+    view: Result<&CachedSchedule<'_>, SkipReason>,
     world: &World<'_>,
     now: Timestamp,
 ) -> Evaluation {
@@ -174,7 +177,7 @@ pub(crate) fn decide(
 /// Evaluates the instance as its tags will be once the request, if there is one, is recorded in them.
 fn evaluate(
     instance: &Instance,
-    view: &View<'_>,
+    view: &CachedSchedule<'_>,
     tags: &TagState,
     request: Option<&Request>,
     world: &World<'_>,

@@ -1,6 +1,7 @@
-//! The part of the configuration that decides: the schedules and how they are bound to instances. Raw values in, valid types out.
+//! The part of the configuration on which decisions depend: the schedules, and their assignment to instances. Raw values in, valid
+//! types out.
 //!
-//! The daemon reads it from its configuration file; the Lambda gets the same, as one JSON document, from a parameter.
+//! The daemon reads it from the configuration file; the Lambda reads the same values as a JSON document from a parameter.
 
 mod document;
 
@@ -17,36 +18,36 @@ use crate::schedule_set::ScheduleSet;
 use crate::state_tags::TAGS;
 use crate::timetable::{OneOrMany, RawTimetable, RawWindow, Timetable};
 
-pub use self::document::{BadVersion, DocumentError, DocumentVersion};
+pub use self::document::{DocumentError, DocumentVersion, InvalidDocumentVersion};
 
-/// Each type costs two calls for each instance that finds no room, at every try, and a pass has a minute or less for all of
-/// them.
+/// The maximum number of fallback types. At every attempt each type costs two calls for each instance without capacity, and a pass has
+/// a minute or less for all of them.
 const MAX_FALLBACK_TYPES: usize = 8;
 
-/// Why `include_asg = true` is refused.
+/// The error message for `include_asg = true`.
 const INCLUDE_ASG: &str = "a schedule does not act on members of Auto Scaling groups: the group terminates a member that is \
     stopped and launches another, and what was on it is lost; remove the key (single members can be named in `match.ids`)";
 
-/// `[managing]`, `[schedules.*]` and `[[account]]`, as written.
+/// The tables `[managing]`, `[schedules.*]` and `[[account]]`, as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawScheduleSet {
-    /// In a document that is published: the file that it comes from, with the machine that this is on. Decides nothing.
+    /// In a published document: the machine and file that it comes from. It has no effect on decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// How instances are bound to schedules.
+    /// How instances are assigned to schedules.
     #[serde(default)]
     pub managing: RawManaging,
     /// The schedules by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, RawSchedule>,
-    /// Other accounts whose instances are managed too.
+    /// Other managed accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<RawAccount>,
 }
 
-/// `[managing]`.
+/// The table `[managing]`, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -54,7 +55,7 @@ pub struct RawManaging {
     /// The key of the tag by which an instance names its schedule.
     #[serde(default = "default_tag")]
     pub tag: String,
-    /// The regions of the own account whose instances are managed; where nothing is said, the one that Curfew is in.
+    /// The managed regions of Curfew's own account; the default is the region in which Curfew runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regions: Option<Vec<String>>,
 }
@@ -72,7 +73,7 @@ fn default_tag() -> String {
     ScheduleSet::DEFAULT_TAG.to_owned()
 }
 
-/// `[schedules.NAME]`.
+/// A table `[schedules.NAME]`, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -84,10 +85,10 @@ pub struct RawSchedule {
     /// An IANA time zone: `Europe/Paris`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// When instances start: crons in five fields, or AWS's `cron(…)`.
+    /// Crons that start instances: five fields, or AWS's `cron(…)`.
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
     pub start: OneOrMany<String>,
-    /// When instances stop, likewise.
+    /// Crons that stop instances: five fields, or AWS's `cron(…)`.
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
     pub stop: OneOrMany<String>,
     /// Windows in their short form: `Mon-Fri 08:00-20:00`.
@@ -102,38 +103,38 @@ pub struct RawSchedule {
     /// The only dates with starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
-    /// Whether events with a time of day in the calendars of `except` and `only` count for the days that they touch.
+    /// Whether events with a time of day in the calendars of `except` and `only` count for every day that they overlap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed: bool,
-    /// Other schedules by name: running when any of them wants it.
+    /// Names of other schedules: running when any of them is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub any_of: Vec<String>,
-    /// Whether the schedule wins at every pass, rather than once per edge.
+    /// Whether the schedule is applied at every pass, rather than once per edge.
     #[serde(default)]
     pub enforce: bool,
-    /// How long a missed edge stays due: `24h`, `90m`, `2d`.
+    /// The maximum age of a missed edge that is still applied: `24h`, `90m`, `2d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<String>,
-    /// What becomes of an instance that Curfew never acted on.
+    /// The treatment of an instance that Curfew has not acted on before.
     #[serde(default)]
     pub adopt: Adopt,
-    /// Whether instances that can hibernate do.
+    /// Whether instances that are configured for it hibernate instead of stopping.
     #[serde(default)]
     pub hibernate: bool,
-    /// Instance types to start with, in this order, while EC2 has no room for the instance's own: `["m5a.large", "m6i.large"]`.
+    /// Instance types that a start tries, in this order, while EC2 has no capacity for the instance's own: `["m5a.large", "m6i.large"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = MAX_FALLBACK_TYPES)))]
     pub fallback_types: Vec<String>,
-    /// Retired: `true` is refused. `false`, the default, is still read, since documents of earlier versions hold it.
+    /// Removed: `true` is refused. `false`, the default, is accepted, since documents of earlier versions contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub include_asg: bool,
-    /// Which instances the schedule takes by itself.
+    /// The instances that the schedule manages in addition to those that name it in their tag.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matcher: Option<RawMatcher>,
 }
 
-/// `match` in a schedule.
+/// The table `match` of a schedule, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -147,7 +148,7 @@ pub struct RawMatcher {
 }
 
 impl RawSchedule {
-    /// Whether it is made of other schedules, and of nothing else.
+    /// Returns whether the schedule has `any_of` and no other key of a timetable.
     fn is_combined(&self) -> bool {
         let alone = RawTimetable {
             any_of: self.any_of.clone(),
@@ -171,22 +172,22 @@ impl RawSchedule {
 }
 
 impl RawScheduleSet {
-    /// Reads the document that the Lambda gets: of this version, an older one, or one that is newer in the minor only.
+    /// Parses a configuration document of this version, of an older one, or of one that is newer only in the minor.
     pub fn from_json(text: &str) -> Result<Self, DocumentError> {
         document::read(text)
     }
 
-    /// The document that the Lambda gets, of [`DocumentVersion::CURRENT`]: the same for the same configuration.
+    /// Writes the configuration document of [`DocumentVersion::CURRENT`]. The same configuration gives the same text.
     pub fn to_json(&self) -> String {
         document::write(self)
     }
 
-    /// Checks which accounts and regions are managed, and reports every problem, not only the first.
+    /// Returns the managed accounts and regions. Fails with all problems, not only the first.
     pub fn targets(&self) -> Result<Targets, Vec<Problem>> {
         account_regions::resolve(self.managing.regions.as_deref(), &self.account)
     }
 
-    /// Checks everything that decides, and reports every problem, not only the first.
+    /// Returns the valid schedules. Fails with all problems, not only the first.
     pub fn resolve(&self) -> Result<ScheduleSet, Vec<Problem>> {
         let mut problems = Vec::new();
         let tag = self.managing.tag.trim().to_owned();
@@ -196,7 +197,7 @@ impl RawScheduleSet {
                 "a tag's key has 1 to 128 characters",
             ));
         } else if TAGS.contains(&tag.as_str()) {
-            let message = format!("`{tag}` is where Curfew keeps its memory; name another tag");
+            let message = format!("`{tag}` is one of Curfew's state tags; name another tag");
             problems.push(Problem::new("managing.tag", message));
         }
         let mut resolver = Resolver {
@@ -220,15 +221,15 @@ impl RawScheduleSet {
     }
 }
 
-/// Resolves schedules that are made of other schedules, once each.
+/// Resolves all schedules, those that combine others included, each of them once.
 struct Resolver<'a> {
     raw: &'a RawScheduleSet,
-    /// What each schedule says by itself; nothing where it has problems.
+    /// The timetable of each schedule without `any_of`; `None` if it has problems.
     own: BTreeMap<&'a str, Option<Timetable>>,
-    /// The schedules that each is made of in the end, each once: through several levels of `any_of` one comes up again and
-    /// again. Nothing where there are problems.
+    /// For each schedule with `any_of`, the schedules without it that it consists of after all levels are expanded, each once;
+    /// `None` if there are problems.
     parts: BTreeMap<&'a str, Option<Vec<&'a str>>>,
-    /// The names being resolved, outermost first: one that comes up again is a circle.
+    /// The names being resolved, outermost first. A name that occurs in it again is a cycle.
     path: Vec<&'a str>,
     problems: Vec<Problem>,
 }
@@ -243,7 +244,8 @@ impl<'a> Resolver<'a> {
             self.problems
                 .push(Problem::new(format!("schedules.{name}"), error.to_string()));
         } else if name == ScheduleName::inline().as_str() {
-            let message = "`inline` is what a schedule in an instance's own tag is called; choose another name";
+            let message =
+                "`inline` is reserved for schedules in an instance's tag; choose another name";
             self.problems.push(Problem::new(
                 format!("schedules.{name}"),
                 message.to_owned(),
@@ -289,12 +291,12 @@ impl<'a> Resolver<'a> {
             return self.own(name, raw);
         }
         let parts = self.parts(name, raw)?;
-        let account_regions: Vec<_> = parts
+        let members: Vec<_> = parts
             .iter()
             .map(|part| self.own(part, &self.raw.schedules[*part]))
             .collect();
-        let account_regions = account_regions.into_iter().collect::<Option<Vec<_>>>()?;
-        Some(Timetable::any_of(account_regions))
+        let members = members.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Timetable::any_of(members))
     }
 
     fn own(&mut self, name: &'a str, raw: &'a RawSchedule) -> Option<Timetable> {
@@ -319,9 +321,9 @@ impl<'a> Resolver<'a> {
         let key = format!("schedules.{name}.any_of");
         let mut parts = Some(Vec::new());
         self.path.push(name);
-        for account_region in &raw.any_of {
-            let found = match self.account_region(name, account_region) {
-                Ok((account_region, raw)) => self.parts(account_region, raw),
+        for member in &raw.any_of {
+            let found = match self.member(name, member) {
+                Ok((member, raw)) => self.parts(member, raw),
                 Err(message) => {
                     self.problems.push(Problem::new(key.clone(), message));
                     None
@@ -341,14 +343,10 @@ impl<'a> Resolver<'a> {
         parts
     }
 
-    /// The schedule that `name` names as its member, unless there is none or it contains `name` itself.
-    fn account_region(
-        &self,
-        name: &str,
-        account_region: &str,
-    ) -> Result<(&'a str, &'a RawSchedule), String> {
+    /// Returns the schedule that `name` lists as a member. Fails if there is none, or if it contains `name`.
+    fn member(&self, name: &str, member: &str) -> Result<(&'a str, &'a RawSchedule), String> {
         let schedules = &self.raw.schedules;
-        let Some((account_region, raw)) = schedules.get_key_value(account_region) else {
+        let Some((member, raw)) = schedules.get_key_value(member) else {
             let others: Vec<_> = schedules
                 .keys()
                 .filter(|known| *known != name)
@@ -361,15 +359,15 @@ impl<'a> Resolver<'a> {
             };
             return Err(format!(
                 "there is no schedule `{}`; there is {others}",
-                account_region.escape_debug()
+                member.escape_debug()
             ));
         };
-        if self.path.contains(&account_region.as_str()) {
+        if self.path.contains(&member.as_str()) {
             return Err(format!(
-                "`{account_region}` is made of `{name}` itself; a schedule can't contain itself"
+                "`{member}` is made of `{name}` itself; a schedule can't contain itself"
             ));
         }
-        Ok((account_region, raw))
+        Ok((member, raw))
     }
 
     fn fallback_types(&mut self, key: &str, raw: &[String]) -> Vec<InstanceType> {
@@ -381,7 +379,7 @@ impl<'a> Resolver<'a> {
         let mut types: Vec<InstanceType> = Vec::new();
         for (index, name) in raw.iter().enumerate() {
             let problem = match name.parse::<InstanceType>() {
-                Ok(known) if types.contains(&known) => format!("`{known}` is there twice"),
+                Ok(known) if types.contains(&known) => format!("`{known}` is listed twice"),
                 Ok(new) => {
                     types.push(new);
                     continue;
@@ -416,7 +414,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// A length of time such as `90m`, `24h`, `2d` or `1h 30m`: more than nothing, at most 31 days. A day is 24 hours here.
+/// Parses a length of time such as `90m`, `24h`, `2d` or `1h 30m`: positive, and at most 31 days. A day has 24 hours.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
     const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
     let malformed = || {
@@ -430,7 +428,7 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
     let length = span.to_duration(days).map_err(|_| malformed())?;
     if !length.is_positive() {
         Err(format!(
-            "`{}` is not a length of time: it must be more than nothing",
+            "`{}` is not a length of time: it must be positive",
             text.escape_debug()
         ))
     } else if length > LONGEST {

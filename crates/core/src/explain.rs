@@ -7,7 +7,7 @@ use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use crate::schedule::{Enforcement, ScheduleName};
-use crate::schedule_set::Claim;
+use crate::schedule_set::ManagedBy;
 use crate::skip::Skip;
 use crate::state_tags::{Fallback, LastApplied, Override, Retry};
 use crate::step::{Step, StepAction};
@@ -32,7 +32,7 @@ pub struct Explanation {
     /// The schedule that manages it.
     pub schedule: Option<ScheduleName>,
     /// The rule by which that schedule manages it.
-    pub managed: Option<Claim>,
+    pub managed: Option<ManagedBy>,
     /// Whether that schedule is enforced at every pass.
     pub enforce: bool,
     /// The override in force.
@@ -84,7 +84,7 @@ impl Explanation {
         let because = match (&override_, &request) {
             (Some(override_), _) => Some(format!("the override by {}", override_.actor)),
             (None, Some(request)) => Some(format!("the request by {}", request.actor)),
-            (None, None) => schedule.map(|schedule| schedule.timetable.because(now)),
+            (None, None) => schedule.map(|schedule| schedule.timetable.reason(now)),
         };
         Self {
             instance: instance.id.clone(),
@@ -94,7 +94,7 @@ impl Explanation {
             state: instance.state,
             at: now,
             schedule: schedule.map(|schedule| schedule.name.clone()),
-            managed: world.schedule_set.claim_on(instance),
+            managed: world.schedule_set.managed_by(instance),
             enforce: schedule.is_some_and(|schedule| schedule.enforcement == Enforcement::Enforced),
             last_edge: schedule.and_then(|schedule| schedule.timetable.last_edge(now)),
             reason: because,
@@ -133,7 +133,7 @@ pub fn verdict(decision: &Decision) -> String {
 mod tests {
     use super::*;
     use crate::configuration::RawScheduleSet;
-    use crate::example;
+    use crate::test_support;
 
     fn explained(tags: &[(&str, &str)], now: &str) -> Explanation {
         let document = r#"{"schedules": {
@@ -145,7 +145,7 @@ mod tests {
             .unwrap()
             .resolve()
             .unwrap();
-        let mut instance = example::instance("web");
+        let mut instance = test_support::instance("web");
         for (key, value) in tags {
             instance.tags.insert((*key).into(), (*value).into());
         }

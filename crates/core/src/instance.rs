@@ -1,4 +1,4 @@
-//! One EC2 instance as Curfew sees it: what EC2 says, reduced to what a decision needs.
+//! An EC2 instance, reduced to the fields that decisions need.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,46 +9,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::string_newtype;
 
-/// An EC2 instance as observed in one pass.
+/// An EC2 instance as one pass observed it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     /// `i-` and 8 or 17 hexadecimal digits.
     pub id: InstanceId,
-    /// The region it lives in.
+    /// The region of the instance.
     pub region: Region,
-    /// The account that owns it: twelve digits.
+    /// The account that owns the instance: twelve digits.
     pub account: AccountId,
-    /// Its state.
+    /// The state that EC2 reports.
     pub state: InstanceState,
-    /// EC2's own word for a state that is [`InstanceState::Other`].
+    /// EC2's name of a state that is [`InstanceState::Other`].
     pub state_word: Option<String>,
-    /// When it was last started (AWS), or first launched (emulators, which never move it).
+    /// EC2's `LaunchTime`: the latest start on AWS, the first launch on emulators, which never change it.
     pub launched_at: Option<Timestamp>,
-    /// For example `t3.micro`.
+    /// The instance type, for example `t3.micro`.
     pub instance_type: String,
     /// The availability zone, for example `eu-west-3a`.
     pub availability_zone: Option<String>,
-    /// All its tags, Curfew's own included.
+    /// All tags of the instance, Curfew's state tags included.
     pub tags: BTreeMap<String, String>,
-    /// How it is paid for, where that limits what may be done to it.
+    /// The purchase option, as far as it limits stopping.
     pub purchase: Purchase,
-    /// Where its next start takes its capacity from, besides its type and zone.
+    /// The source of capacity for the next start, in addition to type and zone.
     pub capacity: CapacitySource,
-    /// The principal of the AWS service that manages it, such as `eks.amazonaws.com`, by EC2's `Operator`; empty where EC2 does
-    /// not name it, nothing where none does.
+    /// EC2's `Operator`: the principal of the AWS service that manages the instance, such as `eks.amazonaws.com`. It is empty if EC2
+    /// does not name the service, and `None` if no service manages the instance.
     pub operator: Option<String>,
-    /// What its root volume is.
+    /// The type of the root volume.
     pub root_device: RootDevice,
-    /// Whether it was launched with hibernation enabled.
+    /// Whether the instance was launched with hibernation enabled.
     pub hibernation: Hibernation,
-    /// EC2's code for its latest state change, for example `Client.UserInitiatedShutdown`.
+    /// EC2's `StateReason` for the latest state change, for example `Client.UserInitiatedShutdown`.
     pub state_reason: Option<StateReason>,
-    /// EC2's sentence for its latest state change, for example `User initiated (2026-11-23 19:00:00 GMT)`.
+    /// EC2's `StateTransitionReason` for the latest state change, for example `User initiated (2026-11-23 19:00:00 GMT)`.
     pub transition_reason: Option<String>,
 }
 
 impl Instance {
-    /// The `Name` tag, unless it is missing or blank.
+    /// Returns the value of the tag `Name`, unless it is missing or blank.
     pub fn name(&self) -> Option<&str> {
         self.tags
             .get("Name")
@@ -56,9 +56,9 @@ impl Instance {
             .filter(|name| !name.is_empty())
     }
 
-    /// When a person stopped or hibernated this instance, as far as EC2 tells: its reason says *user* and carries a time.
+    /// Returns the time at which an API call stopped or hibernated the instance, if EC2's transition reason contains it.
     ///
-    /// AWS writes `User initiated (2026-11-23 19:00:00 GMT)`, whoever's credentials made the call, Curfew's included.
+    /// EC2 writes `User initiated (2026-11-23 19:00:00 GMT)` for every call, including Curfew's.
     pub fn user_stopped_at(&self) -> Option<Timestamp> {
         let by_user = |reason: &StateReason| {
             [StateReason::USER_STOPPED, StateReason::USER_HIBERNATED]
@@ -79,16 +79,16 @@ impl Instance {
         format!("{time}Z").parse().ok()
     }
 
-    /// Why its latest start did not lead to running, by EC2's word: it is stopped, and for no reason that stops an instance
-    /// which runs.
+    /// Returns EC2's reason if the latest start failed: the instance is stopped, and the reason is not one that stops a running
+    /// instance.
     pub fn failed_start(&self) -> Option<&StateReason> {
         let stopped = self.state == InstanceState::Stopped;
         let reason = self.state_reason.as_ref().filter(|_| stopped)?;
         (!StateReason::OF_STOPS.contains(&reason.code.as_str())).then_some(reason)
     }
 
-    /// Whether the contents of its memory may wait on its root volume to be resumed. EC2's reason for the stop tells;
-    /// emulators give none, and then an instance that can hibernate may have.
+    /// Returns whether the instance may be hibernated, with the contents of its memory on the root volume. EC2's reason for the stop
+    /// decides; without a reason, as on emulators, every stopped instance that is configured for hibernation may be.
     pub fn may_be_hibernated(&self) -> bool {
         let plainly = [
             StateReason::USER_STOPPED,
@@ -101,24 +101,24 @@ impl Instance {
     }
 }
 
-/// How an instance is bought, as far as that limits stopping it.
+/// The purchase option of an instance, as far as it limits stopping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purchase {
-    /// On demand, reserved, or anything else that may be stopped at will.
+    /// On demand, reserved, or any other option that allows stop and start.
     OnDemand,
     /// A persistent Spot request: EC2 allows stop and start.
     PersistentSpot,
-    /// A one-time Spot request: stopping it is not possible.
+    /// A one-time Spot request: EC2 does not allow a stop.
     OneTimeSpot,
-    /// A Spot request that could not be read: whether it may be stopped is unknown.
+    /// A Spot request that could not be read, so that it is unknown whether EC2 allows a stop.
     UnknownSpot {
-        /// Why not: AWS's answer, in one sentence.
+        /// The error of the call, in one sentence.
         problem: String,
     },
 }
 
-/// What the capacity for an instance is shared with, besides its type and zone: two instances of one type, zone and source compete
-/// for the same capacity, and a lack of it for one says nothing about another source.
+/// The source of an instance's capacity, in addition to its type and zone. Two instances with the same type, zone and source compete
+/// for the same capacity; a lack of capacity in one source does not imply a lack in another.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Placement.html>,
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservationSpecificationResponse.html>
@@ -128,50 +128,51 @@ pub struct CapacitySource {
     pub lifecycle: Option<String>,
     /// EC2's `Tenancy`, unless it is `default`: `dedicated` or `host`.
     pub tenancy: Option<String>,
-    /// The Dedicated Host, or the resource group of hosts, that it is bound to.
+    /// The Dedicated Host, or the resource group of hosts, that the instance is bound to.
     pub host: Option<String>,
-    /// Its placement group.
+    /// The placement group of the instance.
     pub placement_group: Option<String>,
-    /// Its partition of the placement group.
+    /// The partition of the placement group.
     pub partition: Option<i32>,
-    /// The Capacity Reservation or group of them that it targets or last ran in, or its preference, unless that is `open`.
+    /// The Capacity Reservation, or group of reservations, that the instance targets or last ran in; else its preference, unless that
+    /// is `open`.
     pub reservation: Option<String>,
 }
 
-/// What the root volume is: only EBS survives a stop.
+/// The type of the root volume: only instances on EBS can be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootDevice {
     /// An EBS volume.
     Ebs,
-    /// Instance store: the instance can be terminated, never stopped.
+    /// Instance store: the instance can be terminated but not stopped.
     InstanceStore,
 }
 
 /// Whether an instance can hibernate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hibernation {
-    /// Launched with hibernation configured.
+    /// The instance was launched with hibernation configured.
     Configured,
     /// Only a plain stop is possible.
     NotConfigured,
 }
 
-/// EC2's `StateReason`.
+/// EC2's `StateReason`: a code and a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StateReason {
-    /// For example `Server.InsufficientInstanceCapacity`.
+    /// The code, for example `Server.InsufficientInstanceCapacity`.
     pub code: String,
-    /// EC2's sentence.
+    /// The message, in one sentence.
     pub message: String,
 }
 
-/// EC2's codes that mean something here.
+/// The codes that have an effect on decisions.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
 impl StateReason {
-    /// A start was accepted, and then EC2 could not use something in its caller's name.
+    /// EC2 accepted a start, and then could not use a resource on behalf of the caller.
     pub const NOT_STARTED: &'static str = "Client.InternalError";
 
-    /// EC2's sentence, and where it does not name the usual cause, what to look at.
+    /// Returns EC2's message, with a hint if the message does not name the usual cause.
     /// <https://repost.aws/knowledge-center/kms-iam-ec2-permission>
     pub fn explained(&self) -> String {
         const HINT: &str = "often a volume's customer-managed KMS key, or a license, that the start may not use: name it in `[stack] kms_keys` or `licenses`";
@@ -181,15 +182,15 @@ impl StateReason {
         }
     }
 
-    /// Stopped by a call.
+    /// An API call stopped the instance.
     pub const USER_STOPPED: &'static str = "Client.UserInitiatedShutdown";
-    /// Hibernated by a call.
+    /// An API call hibernated the instance.
     pub const USER_HIBERNATED: &'static str = "Client.UserInitiatedHibernate";
-    /// Shut down by its own operating system: by whoever works on it.
+    /// The operating system of the instance shut down.
     pub const SHUT_DOWN_FROM_INSIDE: &'static str = "Client.InstanceInitiatedShutdown";
-    /// A start was accepted, and then EC2 had no room for it.
+    /// EC2 accepted a start, and then had no capacity for it.
     pub const NO_CAPACITY: &'static str = "Server.InsufficientInstanceCapacity";
-    /// All reasons for which an instance that runs is stopped. The others are those of starts that failed.
+    /// All codes with which a running instance is stopped. The others are those of failed starts.
     const OF_STOPS: [&'static str; 5] = [
         Self::USER_STOPPED,
         Self::USER_HIBERNATED,
@@ -216,14 +217,14 @@ pub enum InstanceState {
     Stopped,
     /// On its way to terminated.
     ShuttingDown,
-    /// Gone.
+    /// Terminated; EC2 removes it from its answers after a while.
     Terminated,
-    /// A state that EC2 has not documented; the reason to leave the instance alone names it.
+    /// A state that EC2 does not document; Curfew does not act on the instance, and the skip reason names the state.
     Other,
 }
 
 impl InstanceState {
-    /// Each of them.
+    /// All states.
     pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Running,
@@ -234,7 +235,7 @@ impl InstanceState {
         Self::Other,
     ];
 
-    /// EC2's spelling, or `other`.
+    /// Returns EC2's name of the state, or `other`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -265,12 +266,12 @@ impl FromStr for InstanceState {
     }
 }
 
-/// A state that EC2 has not documented.
+/// A name that is not one of the states that EC2 documents.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not an EC2 instance state")]
 pub struct UnknownState(String);
 
-/// An instance's id.
+/// The id of an instance: `i-` and 8 or 17 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -295,12 +296,12 @@ impl FromStr for InstanceId {
     }
 }
 
-/// Not an instance id.
+/// A text that is not an instance id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not an instance id: `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`", .0.escape_debug())]
 pub struct MalformedId(String);
 
-/// The name of an instance type, for example `m7i-flex.large`. Which types exist is AWS's to say.
+/// The name of an instance type, for example `m7i-flex.large`. Only its form is checked, not whether AWS offers the type.
 ///
 /// ```
 /// use curfew_core::instance::InstanceType;
@@ -316,7 +317,8 @@ pub struct InstanceType(String);
 string_newtype!(InstanceType);
 
 impl InstanceType {
-    /// The longest today has 19 characters. Two of these and their joint must fit into a tag's 256.
+    /// The maximum length of a name; the longest at present has 19 characters. Two names and a separator must fit into the 256
+    /// characters of a tag.
     const MAX_CHARACTERS: usize = 64;
 }
 
@@ -343,7 +345,7 @@ impl FromStr for InstanceType {
     }
 }
 
-/// Not an instance type's name.
+/// A text that is not an instance type's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not an instance type: a family and a size, such as `m5a.large`", .0.escape_debug())]
 pub struct MalformedType(String);
@@ -366,7 +368,7 @@ string_newtype!(AccountId, unchecked);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example;
+    use crate::test_support;
 
     #[test]
     fn an_id_has_8_or_17_hexadecimal_digits() {
@@ -391,8 +393,8 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_by_a_person_is_read_from_ec2s_own_reason() {
-        let mut instance = example::instance("web");
+    fn the_time_of_a_stop_by_a_call_is_read_from_the_transition_reason() {
+        let mut instance = test_support::instance("web");
         assert_eq!(instance.user_stopped_at(), None);
         instance.transition_reason = Some("User initiated (2026-11-23 19:00:00 GMT)".into());
         assert_eq!(
@@ -416,16 +418,16 @@ mod tests {
         assert_eq!(
             instance.user_stopped_at(),
             None,
-            "a volume that could not be decrypted is not a person"
+            "a start that failed on an encrypted volume is not a stop by a call"
         );
     }
 
     #[test]
-    fn what_was_hibernated_may_wait_to_be_resumed() {
+    fn an_instance_stopped_for_hibernation_or_an_unknown_reason_may_be_hibernated() {
         use Hibernation::{Configured, NotConfigured};
-        let mut instance = example::instance("web");
+        let mut instance = test_support::instance("web");
         instance.state = InstanceState::Stopped;
-        let mut seen = |hibernation, code: Option<&str>| {
+        let mut may_be_hibernated = |hibernation, code: Option<&str>| {
             instance.hibernation = hibernation;
             instance.state_reason = code.map(|code| StateReason {
                 code: code.into(),
@@ -433,10 +435,16 @@ mod tests {
             });
             instance.may_be_hibernated()
         };
-        assert!(seen(Configured, Some("Client.UserInitiatedHibernate")));
-        assert!(seen(Configured, None), "nobody knows");
-        assert!(!seen(Configured, Some("Client.UserInitiatedShutdown")));
-        assert!(!seen(NotConfigured, None));
+        assert!(may_be_hibernated(
+            Configured,
+            Some("Client.UserInitiatedHibernate")
+        ));
+        assert!(may_be_hibernated(Configured, None), "unknown reason");
+        assert!(!may_be_hibernated(
+            Configured,
+            Some("Client.UserInitiatedShutdown")
+        ));
+        assert!(!may_be_hibernated(NotConfigured, None));
     }
 
     #[test]
@@ -467,7 +475,7 @@ mod tests {
 
     #[test]
     fn a_blank_name_is_no_name() {
-        let mut instance = example::instance("web");
+        let mut instance = test_support::instance("web");
         assert_eq!(instance.name(), Some("web"));
         instance.tags.insert("Name".into(), "  ".into());
         assert_eq!(instance.name(), None);

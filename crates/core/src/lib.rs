@@ -1,8 +1,7 @@
-//! Curfew's decisions, and nothing else: when a schedule wants what, which schedule manages which instance, and what a
-//! pass would do about it at an instant.
+//! Curfew's decisions: the desired state of a schedule, the schedule that manages each instance, and the plan of a pass.
 //!
 //! Everything here is pure. There is no clock (`now` is a parameter), no file, no environment, no network, no async runtime
-//! and no AWS SDK; the crates `curfew-aws`, `curfew-lambda` and `curfew` bring those.
+//! and no AWS SDK; these are in the crates `curfew-aws`, `curfew-lambda`, `curfew-daemon` and `curfew`.
 
 pub mod account_regions;
 pub mod assess;
@@ -10,7 +9,7 @@ pub mod configuration;
 pub mod decision;
 pub mod explain;
 pub mod instance;
-pub mod latest;
+pub mod last_change;
 pub mod owner;
 pub mod plan;
 pub mod problem;
@@ -18,6 +17,7 @@ pub mod published;
 pub mod request;
 pub mod rule_name;
 pub mod schedule;
+mod schedule_cache;
 pub mod schedule_set;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -32,9 +32,8 @@ mod string_newtype;
 pub mod timetable;
 pub mod token;
 pub mod transition;
-mod view;
 pub mod work;
 pub mod world;
 
 #[cfg(test)]
-mod example;
+mod test_support;

@@ -1,7 +1,7 @@
-//! Which other tool manages an instance: one that would replace it when it stops, or miss it. Curfew leaves its instances alone.
+//! Detection of another tool that manages an instance and would replace it when it stops. Curfew does not act on such instances.
 //!
-//! The answer comes from EC2's own `Operator` field, from tags under the prefix `aws:`, which only AWS can write, and from the
-//! tags that EKS, Karpenter, Batch and Elastic Beanstalk set on what they launch.
+//! The evidence is EC2's `Operator` field, tags with the prefix `aws:`, which only AWS can write, and the tags that EKS, Karpenter,
+//! Batch and Elastic Beanstalk set on the instances that they launch.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::instance::Instance;
 
-/// The tool that manages an instance, and its own name for what the instance is a part of.
+/// The tool that manages an instance, and the name of the group, cluster or environment that the instance is part of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Owner {
-    /// Which tool.
+    /// The kind of tool.
     #[serde(rename = "reason")]
     pub kind: OwnerKind,
-    /// The group, cluster, environment or service; nothing where no tag tells.
+    /// The name of the group, cluster, environment or service, if a tag has it.
     #[serde(rename = "owner", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -24,7 +24,7 @@ pub struct Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OwnerKind {
-    /// An AWS service, by EC2's field `Operator`: EKS Auto Mode, ECS Managed Instances, `WorkSpaces` and others.
+    /// An AWS service in EC2's field `Operator`: EKS Auto Mode, ECS Managed Instances, `WorkSpaces` and others.
     /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/amazon-ec2-managed-instances.html>
     Operator,
     /// An EMR cluster.
@@ -53,8 +53,8 @@ pub enum OwnerKind {
     Ec2Fleet,
 }
 
-/// The tags that tell, the most specific tool first: a node group and a Beanstalk environment have an Auto Scaling group of their
-/// own, and an Auto Scaling group may launch by an EC2 Fleet. The value of the tag is the owner's name.
+/// The tags that identify a tool, the most specific first: a node group and a Beanstalk environment each have an Auto Scaling group,
+/// and an Auto Scaling group may launch instances through an EC2 Fleet. The value of the tag is the owner's name.
 const TAGS: [(&str, OwnerKind); 11] = [
     ("aws:elasticmapreduce:job-flow-id", OwnerKind::EmrCluster),
     ("eks:nodegroup-name", OwnerKind::EksNodeGroup),
@@ -75,11 +75,11 @@ const TAGS: [(&str, OwnerKind); 11] = [
     ("aws:ec2:fleet-id", OwnerKind::Ec2Fleet),
 ];
 
-/// Batch sets it to `batch`, which names nothing.
+/// Batch sets this tag to `batch`, which does not identify an environment.
 const BATCH_TAG: &str = "AWSBatchServiceTag";
 
 impl Owner {
-    /// The tool that manages the instance, if one does.
+    /// Returns the tool that manages the instance, if any.
     pub fn of(instance: &Instance) -> Option<Self> {
         if let Some(principal) = &instance.operator {
             return Some(Self::new(OwnerKind::Operator, principal));
@@ -122,10 +122,10 @@ impl fmt::Display for Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example;
+    use crate::test_support;
 
     fn owner(tags: &[(&str, &str)]) -> Option<String> {
-        let mut instance = example::instance("web");
+        let mut instance = test_support::instance("web");
         for (key, value) in tags {
             instance.tags.insert((*key).into(), (*value).into());
         }
@@ -133,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn each_tool_is_known_by_what_it_writes() {
-        for (key, value, told) in [
+    fn each_tool_is_identified_by_its_tags() {
+        for (key, value, expected) in [
             (
                 "aws:elasticmapreduce:job-flow-id",
                 "j-2AXXXXXXGAPLF",
@@ -187,7 +187,7 @@ mod tests {
             ),
             ("aws:ec2:fleet-id", "fleet-1", "the EC2 Fleet `fleet-1`"),
         ] {
-            assert_eq!(owner(&[(key, value)]).as_deref(), Some(told), "{key}");
+            assert_eq!(owner(&[(key, value)]).as_deref(), Some(expected), "{key}");
         }
         assert_eq!(owner(&[("kubernetes.io/cluster/prod", "owned")]), None);
         assert_eq!(
@@ -201,7 +201,7 @@ mod tests {
     fn the_most_specific_owner_is_named() {
         let group = ("aws:autoscaling:groupName", "eks-workers-42");
         let fleet = ("aws:ec2:fleet-id", "fleet-1");
-        for (tag, told) in [
+        for (tag, expected) in [
             (
                 ("eks:nodegroup-name", "workers"),
                 "the EKS node group `workers`",
@@ -219,7 +219,7 @@ mod tests {
                 "the Karpenter node pool `spot`",
             ),
         ] {
-            assert_eq!(owner(&[group, fleet, tag]).as_deref(), Some(told));
+            assert_eq!(owner(&[group, fleet, tag]).as_deref(), Some(expected));
         }
         assert_eq!(
             owner(&[group, fleet]).as_deref(),
@@ -236,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn ec2s_own_word_comes_before_the_tags() {
-        let mut instance = example::instance("web");
+    fn the_operator_field_takes_precedence_over_tags() {
+        let mut instance = test_support::instance("web");
         instance
             .tags
             .insert("karpenter.sh/nodepool".into(), "general".into());

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::assess::decide;
 use crate::decision::Decision;
+use crate::schedule_cache::ScheduleCache;
 use crate::skip::Skip;
 use crate::step::Step;
-use crate::view::Views;
 use crate::world::World;
 
 /// The steps that a pass executes, and the instances that it skips with the reasons.
@@ -41,7 +41,7 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
         outdated_at: None,
     };
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
-    let mut views = Views::new(world.schedule_set);
+    let mut views = ScheduleCache::new(world.schedule_set);
     for instance in world.instances {
         let evaluation = decide(instance, views.managing(instance), world, now);
         plan.next_edge = earlier(plan.next_edge, evaluation.next_due);

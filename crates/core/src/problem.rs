@@ -1,10 +1,10 @@
-//! What is wrong with something a person wrote: the place, and one sentence that says what was found and what is allowed.
+//! A problem in the configuration or in a schedule tag: its place, and one sentence with the value found and what is allowed.
 
 use std::fmt;
 
-/// One thing that is wrong in the configuration or in an inline schedule.
+/// One problem in the configuration or in an inline schedule.
 ///
-/// Problems are collected, not thrown: someone who fixes a file wants to see all of them at once.
+/// Problems are collected rather than returned one at a time, so that a file can be corrected in one step.
 ///
 /// ```
 /// use curfew_core::timetable::Timetable;
@@ -17,15 +17,15 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
-    /// Where: a dotted path such as `schedules.office.timezone`; a list's members carry their index, `….except[2]`.
-    /// For an inline schedule the path starts with `inline`.
+    /// The place: a dotted path such as `schedules.office.timezone`. The items of a list have their index, `….except[2]`. For an
+    /// inline schedule the path starts with `inline`.
     pub key: String,
-    /// What was found, what is allowed, and what to do about it, with values in backticks.
+    /// The value found, the values allowed, and a hint, with values in backticks.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at `key`.
+    /// Makes a problem at `key`.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             key: key.into(),

@@ -1,22 +1,22 @@
-//! What a deployment's configuration document tells before another replaces it: which schedules it has, and which file they come from.
+//! The schedules and the origin of a deployed configuration document, which are compared before another document replaces it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// A configuration document that is deployed, or would be. Read leniently: another version may have written it.
+/// The part of a configuration document that is compared. Unknown fields are ignored, since another version may have written it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// The file that it was published from, with the machine that this is on: `build-7:/etc/curfew/curfew.toml`. None where its
-    /// publisher said nothing.
+pub struct PublishedDocument {
+    /// The machine and file that the document was published from: `build-7:/etc/curfew/curfew.toml`; `None` if the document does not
+    /// contain them.
     pub origin: Option<String>,
     /// The names of its schedules.
     pub schedules: BTreeSet<String>,
 }
 
-impl Published {
-    /// Reads a document. One that can't be read, since it is damaged, has nothing that could be lost.
+impl PublishedDocument {
+    /// Parses a document. A damaged one counts as empty: it has no schedules that could be lost.
     pub fn from_json(document: &str) -> Self {
         #[derive(Default, Deserialize)]
         #[expect(
@@ -36,10 +36,10 @@ impl Published {
         }
     }
 
-    /// What would be lost if `next` took this one's place without a person's word. The file that published this one may well have lost a
-    /// schedule since, since its author took that out; but not all of them, as a file does that was cut off. Documents that don't say
-    /// where they come from count as of two files.
-    pub fn lost_to(&self, next: &Self) -> Option<Loss> {
+    /// Returns the schedules that would be lost if `next` replaced this document without confirmation. The file that published this
+    /// document may drop some of its schedules, but not all of them, which a truncated file would do. Documents without an origin
+    /// count as two different files.
+    pub fn lost_by_replacing_with(&self, next: &Self) -> Option<LostSchedules> {
         let is_same_file = self.origin.is_some() && self.origin == next.origin;
         let schedules: Vec<String> = self
             .schedules
@@ -47,26 +47,26 @@ impl Published {
             .cloned()
             .collect();
         let is_meant = is_same_file && !next.schedules.is_empty();
-        (!is_meant && !schedules.is_empty()).then(|| Loss {
+        (!is_meant && !schedules.is_empty()).then(|| LostSchedules {
             schedules,
             publisher: self.origin.clone(),
         })
     }
 }
 
-/// Deployed schedules that a document would drop without a person's word.
+/// Deployed schedules that a new document would remove without confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Their names, in order; one at least.
+pub struct LostSchedules {
+    /// The names of the schedules, sorted; at least one.
     pub schedules: Vec<String>,
-    /// The file that published them, with its machine, if that is known.
+    /// The machine and file that published them, if known.
     pub publisher: Option<String>,
 }
 
-impl std::fmt::Display for Loss {
-    /// "`office` and `lab`, which `build-7:/etc/curfew/curfew.toml` published".
+impl std::fmt::Display for LostSchedules {
+    /// Writes a phrase such as "the schedules `lab`, `office`, which `build-7:/etc/curfew/curfew.toml` published".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// As many as a person reads; the others are counted.
+        /// The number of schedules that are named; the others are counted, so that the sentence stays readable.
         const NAMED: usize = 5;
         let names = self.schedules.iter().take(NAMED);
         let names: Vec<String> = names
@@ -84,8 +84,8 @@ impl std::fmt::Display for Loss {
     }
 }
 
-/// Whether two documents say the same, whichever files they come from. Documents that can't be read are compared as text.
-pub fn say_the_same(one: &str, other: &str) -> bool {
+/// Returns whether two documents are equal but for their origin. Documents that are not JSON objects are compared as text.
+pub fn have_same_content(one: &str, other: &str) -> bool {
     let content = |document: &str| {
         let mut value: serde_json::Value = serde_json::from_str(document).ok()?;
         value.as_object_mut()?.remove("origin");
@@ -101,7 +101,7 @@ pub fn say_the_same(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn document(origin: &str, schedules: &str) -> Published {
+    fn document(origin: &str, schedules: &str) -> PublishedDocument {
         let names = schedules.split_whitespace();
         let schedules: Vec<String> = names.map(|name| format!("\"{name}\":{{}}")).collect();
         let origin = match origin {
@@ -109,16 +109,16 @@ mod tests {
             file => format!("\"origin\":\"{file}\","),
         };
         let schedules = schedules.join(",");
-        Published::from_json(&format!(
+        PublishedDocument::from_json(&format!(
             "{{{origin}\"later\":1,\"schedules\":{{{schedules}}}}}"
         ))
     }
 
     #[test]
-    fn another_file_loses_what_it_does_not_have_and_the_same_only_everything() {
+    fn another_file_loses_the_schedules_it_lacks_and_the_same_file_only_if_it_is_empty() {
         let deployed = document("a:/etc/curfew.toml", "lab office");
         let next = |origin, schedules| {
-            let lost = deployed.lost_to(&document(origin, schedules));
+            let lost = deployed.lost_by_replacing_with(&document(origin, schedules));
             lost.map(|lost| lost.to_string())
         };
         let both = "the schedules `lab`, `office`, which `a:/etc/curfew.toml` published";
@@ -128,23 +128,26 @@ mod tests {
         assert_eq!(next("b:/etc/curfew.toml", "office").as_deref(), Some(one));
         assert_eq!(next("b:/etc/curfew.toml", "lab office more"), None);
         assert_eq!(next("a:/etc/curfew.toml", "office"), None);
-        // Emptied, or cut off behind its first table.
+        // The file was emptied, or truncated after its first table.
         assert_eq!(next("a:/etc/curfew.toml", "").as_deref(), Some(both));
     }
 
     #[test]
-    fn who_published_may_be_unknown_and_a_damaged_document_loses_nothing() {
+    fn the_publisher_may_be_unknown_and_a_damaged_document_loses_nothing() {
         let old = document("", "lab");
-        let lost = old.lost_to(&document("", "")).unwrap();
+        let lost = old.lost_by_replacing_with(&document("", "")).unwrap();
         assert_eq!(
             lost.to_string(),
             "the schedule `lab`, which another file published"
         );
         for damaged in ["", "[]", "{", "{\"schedules\":[]}"] {
-            assert_eq!(Published::from_json(damaged), Published::default());
+            assert_eq!(
+                PublishedDocument::from_json(damaged),
+                PublishedDocument::default()
+            );
         }
         let many = document("a", "1 2 3 4 5 6 7")
-            .lost_to(&document("b", ""))
+            .lost_by_replacing_with(&document("b", ""))
             .unwrap();
         assert_eq!(
             many.to_string(),
@@ -155,15 +158,18 @@ mod tests {
     #[test]
     fn documents_are_compared_without_their_files() {
         let one = r#"{"origin":"a","schedules":{"x":{"start":[1]}}}"#;
-        assert!(say_the_same(
+        assert!(have_same_content(
             one,
             r#"{"schedules":{"x":{"start":[1]}},"origin":"b"}"#
         ));
-        assert!(say_the_same(one, r#"{"schedules":{"x":{"start":[1]}}}"#));
-        assert!(!say_the_same(
+        assert!(have_same_content(
+            one,
+            r#"{"schedules":{"x":{"start":[1]}}}"#
+        ));
+        assert!(!have_same_content(
             one,
             r#"{"origin":"a","schedules":{"x":{"start":[2]}}}"#
         ));
-        assert!(!say_the_same("damaged", one));
+        assert!(!have_same_content("damaged", one));
     }
 }

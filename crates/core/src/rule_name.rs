@@ -1,20 +1,20 @@
-//! The names of the rules that wake the Lambda: `curfew-STACK-edges-HASH` and `curfew-STACK-heartbeat-HASH`.
+//! The names of the EventBridge rules that trigger the Lambda: `curfew-STACK-edges-HASH` and `curfew-STACK-heartbeat-HASH`.
 
-/// How long the hash in a name is, in hexadecimal digits. 24 bits: two of the at most 300 rules of a bus collide once in 370 buses,
-/// and a name stays readable.
+/// The length of the hash in a name, in hexadecimal digits. With 24 bits, two of the at most 300 rules of a bus collide on one bus
+/// in 370, and a name stays readable.
 pub const HASH: usize = 6;
 
-/// What the names of a stack's rules begin with, before a `-`; its other things are called by it too.
+/// Returns the prefix of the names of a stack's rules and other resources, without the `-` after it.
 pub fn prefix(stack: &str) -> String {
     format!("curfew-{stack}")
 }
 
-/// The name of a rule of `stack` for the edges of schedules. `hash` stands for what the rule holds.
+/// Returns the name of a rule of `stack` for the edges of schedules. `hash` is the hash of the rule's content.
 pub fn of_edges(stack: &str, hash: &str) -> String {
     format!("{}-edges-{hash}", prefix(stack))
 }
 
-/// The name of the rule of `stack` that bounds every delay.
+/// Returns the name of the heartbeat rule of `stack`, which bounds every delay.
 pub fn of_heartbeat(stack: &str, hash: &str) -> String {
     format!("{}-heartbeat-{hash}", prefix(stack))
 }

@@ -1,4 +1,4 @@
-//! A schedule: a named timetable, the instances it takes, and how firmly it is applied.
+//! A schedule: a named timetable, the instances that it manages, and the policies by which it is applied.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -11,33 +11,33 @@ use crate::instance::{Instance, InstanceId, InstanceType};
 use crate::string_newtype;
 use crate::timetable::Timetable;
 
-/// A named rule that says when the instances it manages should run.
+/// A named rule for the times at which the instances that it manages should run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Its name in the configuration, or [`ScheduleName::inline`].
+    /// The name in the configuration, or [`ScheduleName::inline`].
     pub name: ScheduleName,
-    /// When it wants what.
+    /// The schedule's edges and desired state.
     pub timetable: Timetable,
-    /// How firmly it is applied.
+    /// Whether the schedule is applied once per edge or at every pass.
     pub enforcement: Enforcement,
-    /// An edge older than this is not applied any more.
+    /// The maximum age of an edge that is still applied.
     pub catch_up: SignedDuration,
-    /// What becomes of an instance that Curfew has never acted on.
+    /// The treatment of an instance without state tags.
     pub adopt: Adopt,
-    /// How its instances are stopped.
+    /// The way in which instances are stopped.
     pub stop_by: StopBy,
-    /// The types that a start tries, in this order, while EC2 has no room for the instance's own.
+    /// The instance types that a start tries, in this order, while EC2 has no capacity for the instance's own type.
     pub fallback_types: Vec<InstanceType>,
-    /// Which instances it takes by itself, besides those that name it in their tag.
+    /// The instances that the schedule manages in addition to those that name it in their tag.
     pub matcher: Matcher,
 }
 
 impl Schedule {
-    /// How long an edge stays due, unless the schedule says otherwise: a day. Longer, and a fleet that was cut off over
-    /// a weekend is stopped on Monday for Friday; shorter, and an outage of a night loses the night's edge.
+    /// The default of `catch_up`: a day. With a longer time a fleet that was unreachable over a weekend is stopped on Monday for
+    /// Friday's edge; with a shorter time an outage of a night loses the night's edge.
     pub const DEFAULT_CATCH_UP: SignedDuration = SignedDuration::from_hours(24);
 
-    /// A schedule with every policy at its default, that takes no instance by itself.
+    /// Makes a schedule with default policies and an empty matcher.
     pub fn new(name: ScheduleName, timetable: Timetable) -> Self {
         Self {
             name,
@@ -52,26 +52,26 @@ impl Schedule {
     }
 }
 
-/// How firmly a schedule is applied.
+/// The policy for a state that differs from the schedule's desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforcement {
-    /// Each edge once per instance: what a person changes afterwards stays until the next edge.
+    /// Each edge is applied once per instance; a later manual change stays until the next edge.
     OncePerEdge,
     /// The schedule wins at every pass (`enforce = true`).
     Enforced,
 }
 
-/// What becomes of an instance that carries no memory of Curfew yet.
+/// The treatment of an instance that has no state tags yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "String")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // The names themselves: `try_from` is for the wording of its errors.
 #[cfg_attr(feature = "schema", schemars(!try_from))]
 pub enum Adopt {
-    /// Edges after its launch are due: what someone launched at 15:00 is not stopped for last night's edge.
+    /// Only edges after the launch are due: an instance launched at 15:00 is not stopped for last night's edge.
     #[default]
     NextEdge,
-    /// It is brought to the desired state at once.
+    /// The instance is brought to the desired state at once.
     Converge,
 }
 
@@ -90,26 +90,26 @@ impl TryFrom<String> for Adopt {
     }
 }
 
-/// How instances are stopped.
+/// The way in which instances are stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopBy {
-    /// A plain stop.
+    /// Instances are stopped without hibernation.
     Stopping,
-    /// Hibernation where the instance is configured for it, else a plain stop.
+    /// Instances that are configured for it are hibernated, the others stopped.
     Hibernating,
 }
 
-/// A schedule's own claim to instances.
+/// The `match` table of a schedule, which selects instances by id and by tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matcher {
-    /// These instances.
+    /// The ids of instances that match.
     pub ids: Vec<InstanceId>,
-    /// Instances that carry all of these tags.
+    /// Instances that have all of these tags match.
     pub tags: BTreeMap<String, Pattern>,
 }
 
 impl Matcher {
-    /// Whether the instance is listed, or carries every tag asked for. An empty matcher takes nothing.
+    /// Returns whether the instance is listed or has all the tags. An empty matcher matches nothing.
     pub fn takes(&self, instance: &Instance) -> bool {
         let carries = |(key, pattern): (&String, &Pattern)| {
             instance
@@ -121,7 +121,8 @@ impl Matcher {
     }
 }
 
-/// A tag value with wildcards, as in EC2's filters: `*` is any run of characters, `?` any one, and `\` makes the next literal.
+/// A tag value with wildcards, as in EC2's filters: `*` matches any characters, `?` any one character, and `\` makes the next
+/// character literal.
 ///
 /// ```
 /// use curfew_core::schedule::Pattern;
@@ -134,42 +135,42 @@ impl Matcher {
 #[serde(from = "String", into = "String")]
 pub struct Pattern {
     text: String,
-    pieces: Vec<Piece>,
+    pieces: Vec<PatternPart>,
 }
 
 impl Pattern {
-    /// Every text is a pattern.
+    /// Parses a pattern; every text is valid.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let mut characters = text.chars();
         let pieces = std::iter::from_fn(|| {
             Some(match characters.next()? {
-                '*' => Piece::Any,
-                '?' => Piece::One,
-                '\\' => Piece::Literal(characters.next().unwrap_or('\\')),
-                c => Piece::Literal(c),
+                '*' => PatternPart::Any,
+                '?' => PatternPart::One,
+                '\\' => PatternPart::Literal(characters.next().unwrap_or('\\')),
+                c => PatternPart::Literal(c),
             })
         })
         .collect();
         Self { text, pieces }
     }
 
-    /// Whether the whole of `value` matches; case counts, as it does in tags.
+    /// Returns whether the whole of `value` matches; case matters, as in tags.
     pub fn matches(&self, value: &str) -> bool {
         let mut piece = 0;
         let mut rest = value.chars();
-        // Where to resume when a literal fails: after the latest `*`, with one more character given to it.
+        // The position to resume from when a literal fails: after the latest `*`, which then matches one more character.
         let mut resume: Option<(usize, Chars<'_>)> = None;
         loop {
-            if let Some(Piece::Any) = self.pieces.get(piece) {
+            if let Some(PatternPart::Any) = self.pieces.get(piece) {
                 piece += 1;
                 resume = Some((piece, rest.clone()));
                 continue;
             }
             match (self.pieces.get(piece), rest.next()) {
                 (None, None) => return true,
-                (Some(Piece::One), Some(_)) => piece += 1,
-                (Some(Piece::Literal(wanted)), Some(found)) if *wanted == found => piece += 1,
+                (Some(PatternPart::One), Some(_)) => piece += 1,
+                (Some(PatternPart::Literal(wanted)), Some(found)) if *wanted == found => piece += 1,
                 (Some(_), None) => return false,
                 (_, Some(_)) => {
                     let Some((after_star, taken)) = &mut resume else {
@@ -182,7 +183,7 @@ impl Pattern {
         }
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -201,17 +202,17 @@ impl From<Pattern> for String {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Piece {
-    /// Any run of characters.
+enum PatternPart {
+    /// Any number of characters.
     Any,
-    /// Any one character.
+    /// Exactly one character.
     One,
     Literal(char),
 }
 
-/// A schedule's name: letters, digits, `-`, `_`, at most 32.
+/// A schedule's name: 1 to 32 letters, digits, `-` and `_`. The names `none` and `inline` are reserved.
 ///
-/// The length leaves room for it in an EventBridge rule's name, which has 64 characters; `none` and `inline` are taken.
+/// The length leaves room in the name of an EventBridge rule, which has at most 64 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -223,16 +224,16 @@ impl ScheduleName {
     /// The value of the managing tag that opts an instance out.
     pub const NONE: &'static str = "none";
 
-    /// The name that a schedule written in an instance's own tag goes by.
+    /// Returns the name of every schedule that is written in an instance's tag.
     pub fn inline() -> Self {
         Self("inline".to_owned())
     }
 }
 
 impl FromStr for ScheduleName {
-    type Err = BadScheduleName;
+    type Err = InvalidScheduleName;
 
-    fn from_str(text: &str) -> Result<Self, BadScheduleName> {
+    fn from_str(text: &str) -> Result<Self, InvalidScheduleName> {
         let well_formed = (1..=32).contains(&text.len())
             && text
                 .bytes()
@@ -242,11 +243,13 @@ impl FromStr for ScheduleName {
                 .next()
                 .is_some_and(|b| b.is_ascii_alphanumeric());
         if text.eq_ignore_ascii_case(Self::NONE) {
-            Err(BadScheduleName::Reserved(text.to_owned()))
+            Err(InvalidScheduleName::Reserved(text.to_owned()))
         } else if well_formed {
             Ok(Self(text.to_owned()))
         } else {
-            Err(BadScheduleName::Malformed(text.chars().take(40).collect()))
+            Err(InvalidScheduleName::Malformed(
+                text.chars().take(40).collect(),
+            ))
         }
     }
 }
@@ -257,21 +260,21 @@ impl Borrow<str> for ScheduleName {
     }
 }
 
-/// Not a schedule's name.
+/// The reason why a text is not a schedule's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadScheduleName {
-    /// Wrong characters or length.
+pub enum InvalidScheduleName {
+    /// The text has other characters, or too many.
     #[error("`{}` is not a schedule name: 1 to 32 letters, digits, `-` and `_`, beginning with a letter or digit", .0.escape_debug())]
     Malformed(String),
-    /// `none` opts an instance out.
+    /// The name is `none`, which opts an instance out.
     #[error(
         "`{0}` can't name a schedule: in an instance's tag it means that no schedule manages it"
     )]
     Reserved(String),
 }
 
-/// The names that could have been meant, for a sentence.
-pub fn one_of(known: &[ScheduleName]) -> String {
+/// Lists the configured schedules for the end of an error message.
+pub fn known_schedules(known: &[ScheduleName]) -> String {
     if known.is_empty() {
         "the configuration has no schedules".into()
     } else {
@@ -279,7 +282,7 @@ pub fn one_of(known: &[ScheduleName]) -> String {
     }
 }
 
-/// Names in backticks, for a sentence.
+/// Joins names in backticks with commas.
 pub(crate) fn names(names: &[ScheduleName]) -> String {
     names
         .iter()
@@ -291,18 +294,21 @@ pub(crate) fn names(names: &[ScheduleName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example;
+    use crate::test_support;
     use proptest::prelude::*;
 
     #[test]
     fn known_names_are_listed_where_there_are_any() {
         let name = |name: &str| name.parse().unwrap();
-        assert_eq!(one_of(&[]), "the configuration has no schedules");
-        assert_eq!(one_of(&[name("a"), name("b")]), "there is `a`, `b`");
+        assert_eq!(known_schedules(&[]), "the configuration has no schedules");
+        assert_eq!(
+            known_schedules(&[name("a"), name("b")]),
+            "there is `a`, `b`"
+        );
     }
 
     #[test]
-    fn names_fit_into_rule_names_and_none_is_taken() {
+    fn names_fit_into_rule_names_and_none_is_reserved() {
         for good in ["office", "night-stop", "2", "A_b-9"] {
             assert_eq!(good.parse::<ScheduleName>().unwrap().as_str(), good);
         }
@@ -312,13 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_matcher_takes_nothing() {
-        assert!(!Matcher::default().takes(&example::instance("web")));
+    fn an_empty_matcher_matches_nothing() {
+        assert!(!Matcher::default().takes(&test_support::instance("web")));
     }
 
     #[test]
-    fn a_matcher_wants_every_tag_or_a_listed_id() {
-        let mut instance = example::instance("web");
+    fn a_matcher_requires_every_tag_or_a_listed_id() {
+        let mut instance = test_support::instance("web");
         instance.tags.insert("Environment".into(), "dev-2".into());
         let mut matcher = Matcher::default();
         matcher
@@ -332,9 +338,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against the textbook recursion.
+        /// Compares the matcher with the recursive definition.
         #[test]
-        fn patterns_match_as_the_definition_says(pattern in "[ab*?]{0,8}", value in "[ab]{0,8}") {
+        fn patterns_match_like_the_recursive_definition(pattern in "[ab*?]{0,8}", value in "[ab]{0,8}") {
             fn defined(p: &[u8], v: &[u8]) -> bool {
                 match (p.first(), v.first()) {
                     (None, None) => true,

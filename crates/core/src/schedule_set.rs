@@ -1,4 +1,4 @@
-//! Which schedule manages which instance.
+//! The configured schedules, and the assignment of each instance to the schedule that manages it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,26 +13,26 @@ use crate::schedule::{Pattern, Schedule, ScheduleName};
 use crate::skip::SkipReason;
 use crate::timetable::Timetable;
 
-/// All schedules, and the tag by which an instance names its own.
+/// All schedules, and the key of the tag by which an instance names its schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScheduleSet {
     /// The key of the managing tag; tag keys are case-sensitive.
     pub tag: String,
-    /// Every schedule by its name.
+    /// The schedules by name.
     pub schedules: BTreeMap<ScheduleName, Schedule>,
 }
 
 impl ScheduleSet {
-    /// The managing tag's key, unless the configuration says otherwise.
+    /// The default key of the managing tag.
     pub const DEFAULT_TAG: &'static str = "Schedule";
 
-    /// What of the schedules never happens after `now`, each with its key: see [`Timetable::never_happens`].
+    /// Returns the parts of all schedules that never fire after `now`, each with its key; see [`Timetable::never_fires`].
     pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
         self.schedules
             .values()
             .flat_map(|schedule| {
                 let key = format!("schedules.{}", schedule.name);
-                let sentences = schedule.timetable.never_happens(now);
+                let sentences = schedule.timetable.never_fires(now);
                 sentences
                     .into_iter()
                     .map(move |sentence| Problem::new(key.clone(), sentence))
@@ -40,47 +40,47 @@ impl ScheduleSet {
             .collect()
     }
 
-    /// The schedule that manages an instance, or why none does. The instance's tag comes first: a schedule's name, a schedule
-    /// written out, or `none`; then the schedules' matchers, of which exactly one must take it.
+    /// Returns the schedule that manages an instance, or the reason why none does. The instance's tag takes precedence: it contains a
+    /// schedule's name, an inline schedule, or `none`. Without the tag, exactly one schedule's matcher must match.
     pub fn schedule_for(&self, instance: &Instance) -> Result<Cow<'_, Schedule>, SkipReason> {
         if let Some(value) = self.tag_value(instance) {
             return self.schedule_in_tag(value);
         }
-        let takers: Vec<&Schedule> = self
+        let matching: Vec<&Schedule> = self
             .schedules
             .values()
             .filter(|schedule| schedule.matcher.takes(instance))
             .collect();
-        only_taker(&takers).map(Cow::Borrowed)
+        single_match(&matching).map(Cow::Borrowed)
     }
 
-    /// How the schedule that manages an instance came to do so; none where none does.
-    pub fn claim_on(&self, instance: &Instance) -> Option<Claim> {
+    /// Returns how the instance is assigned to its schedule, or `None` if no schedule manages it.
+    pub fn managed_by(&self, instance: &Instance) -> Option<ManagedBy> {
         let schedule = self.schedule_for(instance).ok()?;
         let Some(value) = self.tag_value(instance) else {
             let matcher = &schedule.matcher;
             return Some(if matcher.ids.contains(&instance.id) {
-                Claim::Ids
+                ManagedBy::Ids
             } else {
-                Claim::Tags {
+                ManagedBy::Tags {
                     tags: matcher.tags.clone(),
                 }
             });
         };
         let (key, value) = (self.tag.clone(), value.to_owned());
         Some(match schedule {
-            Cow::Borrowed(_) => Claim::Tag { key, value },
-            Cow::Owned(_) => Claim::Inline { key, value },
+            Cow::Borrowed(_) => ManagedBy::Tag { key, value },
+            Cow::Owned(_) => ManagedBy::Inline { key, value },
         })
     }
 
-    /// What the managing tag says; a blank tag says nothing.
+    /// Returns the value of the managing tag, unless it is blank.
     pub(crate) fn tag_value<'i>(&self, instance: &'i Instance) -> Option<&'i str> {
         let value = instance.tags.get(&self.tag)?.trim();
         (!value.is_empty()).then_some(value)
     }
 
-    /// The schedule that a tag names or overrides.
+    /// Returns the schedule that a tag's value names or contains.
     pub(crate) fn schedule_in_tag(&self, value: &str) -> Result<Cow<'_, Schedule>, SkipReason> {
         if value.eq_ignore_ascii_case(ScheduleName::NONE) {
             return Err(SkipReason::OptedOut {
@@ -109,34 +109,34 @@ impl ScheduleSet {
     }
 }
 
-/// How a schedule came to manage an instance.
+/// The part of the configuration or the tag that assigns an instance to a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
-pub enum Claim {
-    /// The instance's tag names it.
+pub enum ManagedBy {
+    /// The instance's tag names the schedule.
     Tag {
-        /// The tag's key.
+        /// The key of the tag.
         key: String,
-        /// Its value.
+        /// The value of the tag.
         value: String,
     },
-    /// The instance's tag holds it, written out.
+    /// The instance's tag contains an inline schedule.
     Inline {
-        /// The tag's key.
+        /// The key of the tag.
         key: String,
-        /// Its value.
+        /// The value of the tag.
         value: String,
     },
     /// The schedule's `match` lists the instance.
     Ids,
-    /// The schedule's `match` takes instances with these tags.
+    /// The schedule's `match` selects instances with these tags.
     Tags {
-        /// Patterns by key.
+        /// The patterns by tag key.
         tags: BTreeMap<String, Pattern>,
     },
 }
 
-impl fmt::Display for Claim {
+impl fmt::Display for ManagedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag { key, .. } => write!(f, "its tag `{key}` names it"),
@@ -155,9 +155,10 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Of the schedules whose matchers take an instance, there must be one: several are never guessed between.
-pub(crate) fn only_taker<'a>(takers: &[&'a Schedule]) -> Result<&'a Schedule, SkipReason> {
-    match takers {
+/// Returns the only schedule that matches an instance. Fails if there is none, or if there are several: then none of them
+/// is chosen.
+pub(crate) fn single_match<'a>(matching: &[&'a Schedule]) -> Result<&'a Schedule, SkipReason> {
+    match matching {
         [] => Err(SkipReason::Unmanaged),
         [schedule] => Ok(*schedule),
         several => Err(SkipReason::Ambiguous {

@@ -1,14 +1,14 @@
-//! The JSON schema of configuration as people write them, for editors that complete and check. Only with the feature `schema`.
+//! The JSON schema of the configuration file, with which editors complete and check it. Requires the feature `schema`.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-/// The schema of a configuration file with the keys of `T`.
+/// Returns the schema of a configuration file with the keys of `T`.
 ///
-/// No key is required, since a file only says what differs from the defaults, and none may be null, since TOML has no
-/// null. It is draft 7: the newest that TOML editors know.
+/// No key is required, since a file contains only what differs from the defaults. No value may be null, since TOML has no null.
+/// The schema is of draft 7, the newest that TOML editors support.
 pub fn of<T: JsonSchema>() -> Value {
     let generator = SchemaSettings::draft07().into_generator();
     let mut schema = generator.into_root_schema_for::<T>();

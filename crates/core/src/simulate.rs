@@ -1,10 +1,9 @@
-//! What a schedule does over a span of time: when it wants instances running, how long that is against running all the
-//! time, and what it costs. How people see it is the command line's business.
+//! The simulation of a schedule over a span of time: the intervals in which instances run, their hours compared with running
+//! around the clock, and the cost. Rendering is done by the command line.
 //!
-//! A simulation says what the schedule wants, instant by instant, as [`Timetable::desired`] does. It knows no instances:
-//! holds, requests, catch-up and what people do in between are not in it. Where a schedule has no opinion (one that only
-//! stops never has any), what runs is up to people, so neither a percentage nor money is told: a night-stop "saves"
-//! nothing by itself, and a figure would be made up.
+//! A simulation evaluates [`Timetable::desired`] alone. It has no instances: overrides, requests, catch-up and manual changes
+//! are not simulated. Without a desired state (which a schedule with only stops never has) the running hours depend on manual
+//! starts, so neither a percentage nor a cost is computed.
 
 mod days;
 mod span;
@@ -13,12 +12,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde::Serialize;
 
-pub use self::days::{Cell, Day};
-pub use self::span::{BadBound, BadSpan, Bound, Span};
+pub use self::days::{HalfHour, SimulatedDay};
+pub use self::span::{Bound, InvalidBound, InvalidSpan, Span};
 use crate::schedule::{Schedule, ScheduleName};
 use crate::timetable::{Desired, Edge, Timetable};
 
-/// One schedule over one span.
+/// The result of simulating one schedule over one span.
 ///
 /// ```
 /// use curfew_core::schedule::Schedule;
@@ -35,57 +34,57 @@ use crate::timetable::{Desired, Edge, Timetable};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Simulation {
-    /// The schedule's name.
+    /// The name of the schedule.
     pub schedule: ScheduleName,
-    /// The zone of its days; that of the first member where several are combined.
+    /// The name of the time zone of the days; for a combined schedule that of the first one.
     pub time_zone: String,
-    /// Where the span begins, included.
+    /// The beginning of the span, inclusive.
     pub from: Timestamp,
-    /// Where it ends, excluded.
+    /// The end of the span, exclusive.
     pub to: Timestamp,
-    /// When it wants instances running, in order; no two touch.
+    /// The intervals in which the desired state is running, in order; no two touch.
     pub running: Vec<Interval>,
-    /// When it has no opinion, likewise.
+    /// The intervals without a desired state, in order; no two touch.
     pub unmanaged: Vec<Interval>,
-    /// Its edges in the span, in order.
+    /// The edges in the span, in order.
     pub edges: Vec<Edge>,
-    /// Hours that it wants instances running.
+    /// The hours in which the desired state is running.
     pub hours: f64,
-    /// Hours without an opinion.
+    /// The hours without a desired state.
     pub hours_unmanaged: f64,
-    /// Hours in the span: what 24×7 comes to.
+    /// The hours in the span: the running time around the clock.
     pub hours_always: f64,
-    /// The part of 24×7 that is saved; nothing where there are hours without an opinion.
+    /// The saved share of the hours in the span, in percent; `None` if there are hours without a desired state.
     pub percent_off: Option<f64>,
-    /// What it costs, for each price; empty where there are hours without an opinion.
-    pub cost: Vec<Cost>,
-    /// What the figures leave open.
+    /// The cost for each price; empty if there are hours without a desired state.
+    pub cost: Vec<SimulatedCost>,
+    /// The reason for missing figures.
     pub note: Option<String>,
-    /// The days that the span touches, for the renderings.
+    /// The days that the span touches, for rendering.
     #[serde(skip)]
-    pub days: Vec<Day>,
-    /// The zone of its days.
+    pub days: Vec<SimulatedDay>,
+    /// The time zone of the days.
     #[serde(skip)]
     pub zone: TimeZone,
 }
 
-/// A stretch of time, half-open.
+/// A half-open interval of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interval {
-    /// Where it begins, included.
+    /// The beginning, inclusive.
     pub from: Timestamp,
-    /// Where it ends, excluded.
+    /// The end, exclusive.
     pub to: Timestamp,
 }
 
 impl Interval {
-    /// How long it is.
+    /// Returns the length of the interval.
     pub fn length(self) -> SignedDuration {
         self.to.duration_since(self.from)
     }
 
-    /// The part of it between `from` and `to`, if any.
+    /// Returns the part of the interval between `from` and `to`, if any.
     pub fn within(self, from: Timestamp, to: Timestamp) -> Option<Self> {
         let part = Self {
             from: self.from.max(from),
@@ -95,31 +94,31 @@ impl Interval {
     }
 }
 
-/// What instances of one type cost while they run.
+/// The price of running instances of one type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Price {
     /// The instance type, such as `t3.micro`.
     pub instance_type: String,
-    /// Per instance and hour, in whatever currency the configuration use.
+    /// The price per instance and hour, in the currency of the configuration.
     pub per_hour: f64,
-    /// How many instances.
+    /// The number of instances.
     pub count: u32,
 }
 
-/// A price over the span.
+/// The cost of one price over the span.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cost {
-    /// The instance type.
+pub struct SimulatedCost {
+    /// The instance type, such as `t3.micro`.
     pub instance_type: String,
-    /// How many instances.
+    /// The number of instances.
     pub count: u32,
-    /// Per instance and hour.
+    /// The price per instance and hour.
     pub per_hour: f64,
-    /// By the schedule.
+    /// The cost of the scheduled hours.
     pub scheduled: f64,
-    /// Around the clock.
+    /// The cost of running around the clock.
     pub always: f64,
-    /// The difference.
+    /// The difference between the two.
     pub saved: f64,
 }
 
@@ -137,7 +136,7 @@ impl Simulation {
         let known = unmanaged.is_empty();
         let cost = |price: &Price| {
             let hourly = price.per_hour * f64::from(price.count);
-            Cost {
+            SimulatedCost {
                 instance_type: price.instance_type.clone(),
                 count: price.count,
                 per_hour: price.per_hour,
@@ -167,7 +166,7 @@ impl Simulation {
 }
 
 fn edges(timetable: &Timetable, span: Span) -> Vec<Edge> {
-    // An edge at the very beginning is in the span.
+    // The span includes an edge at its beginning.
     let before = span.from().saturating_sub(1.nanosecond());
     let before = before.unwrap_or(span.from());
     timetable
@@ -176,7 +175,7 @@ fn edges(timetable: &Timetable, span: Span) -> Vec<Edge> {
         .collect()
 }
 
-/// When it wants running, and when it has no opinion. What is wanted changes at edges only.
+/// Returns the intervals with the desired state running, and those without a desired state. It changes only at edges.
 fn intervals(timetable: &Timetable, span: Span, edges: &[Edge]) -> (Vec<Interval>, Vec<Interval>) {
     let (mut running, mut unmanaged) = (Vec::new(), Vec::new());
     let mut from = span.from();
@@ -202,8 +201,8 @@ fn intervals(timetable: &Timetable, span: Span, edges: &[Edge]) -> (Vec<Interval
 
 fn note(hours: f64) -> String {
     format!(
-        "it has no opinion for {} h: people decide what runs then, so neither a percentage nor money is told",
-        short(hours)
+        "no desired state for {} h: running time then depends on manual starts, so no percentage and no cost are computed",
+        format_number(hours)
     )
 }
 
@@ -216,13 +215,13 @@ fn total(intervals: &[Interval]) -> f64 {
     in_hours(length)
 }
 
-/// A length of time as a number of hours.
+/// Converts a length of time to hours.
 pub fn in_hours(length: SignedDuration) -> f64 {
     length.as_secs_f64() / 3600.0
 }
 
-/// A number for people: with one decimal where it is not a whole number.
-pub fn short(number: f64) -> String {
+/// Formats a number for display, with one decimal unless it is a whole number.
+pub fn format_number(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }

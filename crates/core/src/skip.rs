@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::owner::{Owner, OwnerKind};
-use crate::schedule::{ScheduleName, names, one_of};
+use crate::schedule::{ScheduleName, known_schedules, names};
 use crate::state_tags::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::timetable::{Action, Edge};
 
@@ -256,7 +256,7 @@ impl SkipReason {
             Self::UnknownSchedule { name, known } => {
                 format!(
                     "its tag names the schedule `{name}`, which does not exist; {}",
-                    one_of(known)
+                    known_schedules(known)
                 )
             }
             Self::MalformedSchedule { tag, problems } => {
@@ -362,7 +362,7 @@ mod tests {
     use crate::instance::StateReason;
 
     fn waiting(tries: u32, shown: Option<&str>) -> String {
-        let mut instance = crate::example::instance("web");
+        let mut instance = crate::test_support::instance("web");
         instance.state_reason = shown.map(|code| StateReason {
             code: code.into(),
             message: format!("{code}: a host failed"),

@@ -1,4 +1,4 @@
-//! The name of a stack.
+//! The name of a stack, which is part of the names of its AWS resources.
 
 use std::str::FromStr;
 
@@ -8,8 +8,8 @@ use crate::rule_name;
 use crate::string_newtype;
 
 /// The name of one deployment of Curfew in an account and region: lower-case letters, digits and `-`, at most 20, beginning
-/// with a letter. It is part of a bucket's name (63 characters, lower case) and of every rule's (64), and does not end in one of
-/// [`Self::RESERVED`].
+/// with a letter. It is part of the bucket's name (at most 63 characters, lower case) and of every rule's (at most 64). It must not
+/// end in one of [`Self::RESERVED`].
 ///
 /// ```
 /// use curfew_core::stack_name::StackName;
@@ -24,20 +24,20 @@ pub struct StackName(String);
 string_newtype!(StackName, parsed);
 
 impl StackName {
-    /// What no name may end in: the stacks `a` and `a-undone` would have a queue in common, which is the dead letters of the one
-    /// (`curfew-a-undone-work`) and the work of the other.
+    /// The endings that no name may have: the stacks `a` and `a-undone` would share the queue `curfew-a-undone-work`, which is the
+    /// dead-letter queue of the first and the work queue of the second.
     pub const RESERVED: [&str; 2] = ["-undone", "-unread"];
 
-    /// What the stack's own things are called, and what its rules' names begin with (before a `-`).
+    /// Returns the prefix of the names of the stack's resources and rules, without the `-` after it.
     pub fn prefix(&self) -> String {
         rule_name::prefix(&self.0)
     }
 }
 
 impl FromStr for StackName {
-    type Err = BadStackName;
+    type Err = InvalidStackName;
 
-    fn from_str(text: &str) -> Result<Self, BadStackName> {
+    fn from_str(text: &str) -> Result<Self, InvalidStackName> {
         let well_formed = (1..=20).contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && !text.ends_with('-')
@@ -45,11 +45,11 @@ impl FromStr for StackName {
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !well_formed {
-            return Err(BadStackName::Malformed(text.chars().take(40).collect()));
+            return Err(InvalidStackName::Malformed(text.chars().take(40).collect()));
         }
         for ending in Self::RESERVED {
             if let Some(other) = text.strip_suffix(ending) {
-                return Err(BadStackName::Reserved {
+                return Err(InvalidStackName::Reserved {
                     name: text.to_owned(),
                     other: other.to_owned(),
                 });
@@ -59,18 +59,18 @@ impl FromStr for StackName {
     }
 }
 
-/// Not a stack's name.
+/// The reason why a text is not a stack's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadStackName {
-    /// It has other characters, or too many.
+pub enum InvalidStackName {
+    /// The name has other characters, or too many.
     #[error("`{}` is not a stack name: 1 to 20 lower-case letters, digits and `-`, beginning with a letter and not ending in `-`", .0.escape_debug())]
     Malformed(String),
     /// A stack of this name would share a queue with another stack.
     #[error("`{name}` can't name a stack: one of its queues would be a queue of the stack `{other}`; choose a name that does not end in `{}`", StackName::RESERVED.join("` or `"))]
     Reserved {
-        /// The name.
+        /// The refused name.
         name: String,
-        /// Whose queue it would be.
+        /// The stack that would share the queue.
         other: String,
     },
 }

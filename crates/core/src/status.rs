@@ -10,7 +10,7 @@ use crate::assess::Assessment;
 use crate::decision::Decision;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
-use crate::latest::Latest;
+use crate::last_change::LastChange;
 use crate::schedule::ScheduleName;
 use crate::select::EvaluatedInstance;
 use crate::skip::SkipCode;
@@ -75,7 +75,7 @@ pub struct InstanceStatus {
     /// The newest edge or request applied to it, with its cause.
     pub last_applied: Option<LastApplied>,
     /// The latest change of its state, as far as EC2 and the state tags show it.
-    pub last_change: Option<Latest>,
+    pub last_change: Option<LastChange>,
     /// The override in force.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
@@ -101,7 +101,7 @@ impl InstanceStatus {
         now: Timestamp,
     ) -> Self {
         let desired_reason = reasons.because(&assessment, now);
-        let last_change = Latest::of(instance, &assessment);
+        let last_change = LastChange::of(instance, &assessment);
         let reason = verdict(&assessment.decision);
         let (pending_action, skip_code) = match assessment.decision {
             Decision::Skip(skip) => (None, Some(skip.reason.code())),
@@ -144,11 +144,11 @@ impl ReasonCache {
         match assessment.schedule.as_ref()? {
             Cow::Borrowed(schedule) => {
                 let sentence = self.0.entry(schedule.name.clone());
-                let sentence = sentence.or_insert_with(|| schedule.timetable.because(now));
+                let sentence = sentence.or_insert_with(|| schedule.timetable.reason(now));
                 Some(sentence.clone())
             }
             // An inline schedule of the instance's tag: all of these have the same name.
-            Cow::Owned(schedule) => Some(schedule.timetable.because(now)),
+            Cow::Owned(schedule) => Some(schedule.timetable.reason(now)),
         }
     }
 }

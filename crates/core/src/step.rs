@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn remarks_are_appended_to_the_note() {
-        let instance = crate::example::instance("web");
+        let instance = crate::test_support::instance("web");
         let mut step = Step::new(&instance, StepAction::Record, Cause::Adopted);
         step.remark("one".into());
         step.remark("two".into());

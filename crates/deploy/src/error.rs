@@ -3,7 +3,7 @@
 use curfew_aws::document::TooLarge;
 use curfew_aws::error::CloudError;
 use curfew_core::configuration::DocumentVersion;
-use curfew_core::published::Loss;
+use curfew_core::published::LostSchedules;
 use curfew_core::stack_name::StackName;
 
 use super::artifact::ArtifactError;
@@ -42,7 +42,7 @@ pub enum DeployError {
         /// The stack.
         stack: StackName,
         /// What would go.
-        loss: Loss,
+        loss: LostSchedules,
     },
     /// Its instances would be managed twice.
     #[error("`[[account]]` names {account}, which is the account that is deployed into")]

@@ -6,7 +6,7 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::function::look_up;
 use curfew_aws::rules::{RuleReport, Rules, TriggerRule};
 use curfew_core::configuration::DocumentVersion;
-use curfew_core::published::{Loss, Published, say_the_same};
+use curfew_core::published::{LostSchedules, PublishedDocument, have_same_content};
 use curfew_core::stack_name::StackName;
 
 use super::configuration::ConfigurationParameter;
@@ -50,7 +50,7 @@ pub async fn publish(
     }
     // The configuration first: a rule of a schedule that the Lambda does not know yet would wake it for nothing. Where two files say the
     // same, the one that published it stays its publisher.
-    if !deployed.is_some_and(|deployed| say_the_same(&deployed, document)) {
+    if !deployed.is_some_and(|deployed| have_same_content(&deployed, document)) {
         parameter.put(&stored).await?;
         parameter.prune().await?;
     }
@@ -64,13 +64,13 @@ pub async fn loss(
     conn: &Connection,
     stack: &StackName,
     document: &str,
-) -> Result<Option<Loss>, CloudError> {
+) -> Result<Option<LostSchedules>, CloudError> {
     let deployed = ConfigurationParameter::new(conn, stack).read().await?;
     let deployed = deployed.and_then(Result::ok);
     Ok(lost(deployed.as_deref(), document))
 }
 
-fn lost(deployed: Option<&str>, document: &str) -> Option<Loss> {
-    let deployed = Published::from_json(deployed?);
-    deployed.lost_to(&Published::from_json(document))
+fn lost(deployed: Option<&str>, document: &str) -> Option<LostSchedules> {
+    let deployed = PublishedDocument::from_json(deployed?);
+    deployed.lost_by_replacing_with(&PublishedDocument::from_json(document))
 }

@@ -6,7 +6,7 @@ use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, TriggerRule};
 use curfew_core::stack_name::StackName;
 
-use curfew_core::published::say_the_same;
+use curfew_core::published::have_same_content;
 
 use super::artifact::{Artifact, ArtifactError};
 use super::configuration::ConfigurationParameter;
@@ -97,7 +97,7 @@ impl<'a> Survey<'a> {
     pub async fn has_configuration(&self, document: &str) -> Result<bool, CloudError> {
         let parameter = ConfigurationParameter::new(self.conn, self.stack);
         let deployed = parameter.read().await?.and_then(Result::ok);
-        Ok(deployed.is_some_and(|deployed| say_the_same(&deployed, document)))
+        Ok(deployed.is_some_and(|deployed| have_same_content(&deployed, document)))
     }
 
     /// A queue's address, from the one that the stack tells.

@@ -1,6 +1,6 @@
 //! From notifications to one message: a text for people, and the same for programs.
 
-use curfew_config::notify::Kind;
+use curfew_config::notify::NotificationKind;
 use serde_json::{Value, json};
 
 use super::notification::Notification;
@@ -84,9 +84,9 @@ fn line(group: &Vec<&Notification>) -> String {
     /// Names that are still read in one line; the rest is counted.
     const NAMED: usize = 5;
     let mark = match group[0].kind {
-        Kind::Failure => "Failure: ",
-        Kind::Drift => "Deviation: ",
-        Kind::Transition | Kind::Override | Kind::Test => "",
+        NotificationKind::Failure => "Failure: ",
+        NotificationKind::Drift => "Deviation: ",
+        NotificationKind::Transition | NotificationKind::Override | NotificationKind::Test => "",
     };
     let mut labels: Vec<String> = group
         .iter()
@@ -107,7 +107,7 @@ mod tests {
 
     fn stopped(number: u8, name: &str) -> Notification {
         Notification {
-            kind: Kind::Transition,
+            kind: NotificationKind::Transition,
             subject: Subject::Instance {
                 id: format!("i-{number:08x}").parse().unwrap(),
                 name: Some(name.to_owned()),
@@ -123,7 +123,7 @@ mod tests {
     fn what_happened_to_many_is_one_line() {
         let mut notifications: Vec<Notification> = (0..7).map(|n| stopped(n, "web")).collect();
         notifications.push(Notification {
-            kind: Kind::Drift,
+            kind: NotificationKind::Drift,
             what: "found running, which contradicts the override by alice".to_owned(),
             ..stopped(9, "db")
         });

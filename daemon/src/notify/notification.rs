@@ -3,7 +3,7 @@
 mod daemon_notifications;
 
 use curfew_aws::error::CloudError;
-use curfew_config::notify::Kind;
+use curfew_config::notify::NotificationKind;
 use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::skip::Skip;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
     /// Of what sort.
-    pub kind: Kind,
+    pub kind: NotificationKind,
     /// When it happened, or was seen.
     pub at: Timestamp,
     /// The instance, or Curfew itself.
@@ -88,7 +88,7 @@ impl Notification {
             return None;
         }
         Some(Self {
-            kind: Kind::Transition,
+            kind: NotificationKind::Transition,
             at: transition.at,
             subject: Subject::Instance {
                 id: transition.instance.clone(),
@@ -115,7 +115,7 @@ impl Notification {
                 "action": step.action, "cause": step.cause, "error": error.to_string(), "code": error.code,
                 "hint": error.hint(),
             })),
-            ..Self::about(instance, Kind::Failure, at)
+            ..Self::about(instance, NotificationKind::Failure, at)
         }
     }
 
@@ -127,7 +127,7 @@ impl Notification {
                 "action": step.action, "cause": step.cause, "why": why,
                 "state_reason": instance.state_reason,
             })),
-            ..Self::about(instance, Kind::Failure, at)
+            ..Self::about(instance, NotificationKind::Failure, at)
         }
     }
 
@@ -136,7 +136,7 @@ impl Notification {
         Self {
             what: format!("left alone: {}", skip.detail),
             facts: facts(json!({"reason": skip.reason})),
-            ..Self::about(instance, Kind::Failure, at)
+            ..Self::about(instance, NotificationKind::Failure, at)
         }
     }
 
@@ -150,7 +150,7 @@ impl Notification {
                 step.action, step.cause
             ),
             facts: facts(json!({"action": step.action, "cause": step.cause, "edge": edge})),
-            ..Self::about(instance, Kind::Drift, at)
+            ..Self::about(instance, NotificationKind::Drift, at)
         }
     }
 
@@ -164,7 +164,7 @@ impl Notification {
             facts: facts(
                 json!({"state": instance.state, "action": step.action, "cause": step.cause}),
             ),
-            ..Self::about(instance, Kind::Drift, at)
+            ..Self::about(instance, NotificationKind::Drift, at)
         }
     }
 
@@ -176,7 +176,7 @@ impl Notification {
                 override_.state, override_.until, override_.actor
             ),
             facts: facts(json!({"event": "placed", "override": override_})),
-            ..Self::about(instance, Kind::Override, at)
+            ..Self::about(instance, NotificationKind::Override, at)
         }
     }
 
@@ -193,7 +193,7 @@ impl Notification {
                 override_.actor, override_.state, override_.until
             ),
             facts: facts(json!({"event": event, "override": override_})),
-            ..Self::about(instance, Kind::Override, at)
+            ..Self::about(instance, NotificationKind::Override, at)
         }
     }
 
@@ -204,7 +204,7 @@ impl Notification {
         self
     }
 
-    fn about(instance: &Instance, kind: Kind, at: Timestamp) -> Self {
+    fn about(instance: &Instance, kind: NotificationKind, at: Timestamp) -> Self {
         Self {
             kind,
             at,

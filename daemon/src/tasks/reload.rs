@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
-use curfew_config::{Configuration, Overrides};
+use curfew_config::{Configuration, LoadOptions};
 use curfew_deploy::DeployError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Reload {
     /// How they were read at the start.
-    pub overrides: Overrides,
+    pub overrides: LoadOptions,
     /// What they said at the start.
     pub configuration: Configuration,
     /// The way to the accounts and regions that they name.
@@ -49,7 +49,7 @@ pub struct Reload {
 type Files = Vec<(PathBuf, Option<Version>)>;
 
 pub(crate) struct ReloadTask {
-    overrides: Overrides,
+    overrides: LoadOptions,
     configuration: Configuration,
     connection: Connection,
     asked: Arc<Notify>,
@@ -185,7 +185,7 @@ impl ReloadTask {
             let generation = self.active.borrow().generation;
             error!(
                 error = text,
-                generation, "the configuration can't be used: those of before stay in force"
+                generation, "the new configuration is invalid; the previous one stays in force"
             );
         }
         self.problem = Some(text);

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::organisation::Organisation;
-use curfew_config::{AwsConfiguration, Configuration, Overrides};
+use curfew_config::{AwsConfiguration, Configuration, LoadOptions};
 use curfew_core::account_regions::Targets;
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::run::{Dependencies, Reload, RulePublication, run};
@@ -151,7 +151,7 @@ fn configuration_with(place: &tempfile::TempDir, schedule: &str) -> Configuratio
         "[schedules.{schedule}]\ntimezone = 'UTC'\nrunning = 'Mon-Fri 08:00-20:00'\n[daemon]\nqueue = 'off'\n"
     );
     std::fs::write(&file, text).unwrap();
-    curfew_config::load(&Overrides {
+    curfew_config::load(&LoadOptions {
         file: Some(file),
         fallback: None,
         aws: AwsConfiguration::default(),
@@ -259,9 +259,9 @@ impl Publishing {
                 configuration: configuration.clone(),
             }),
             reload: Some(Reload {
-                overrides: Overrides {
+                overrides: LoadOptions {
                     file: configuration.file.clone(),
-                    ..Overrides::default()
+                    ..LoadOptions::default()
                 },
                 configuration: configuration.clone(),
                 connection: fleet.clone(),
@@ -390,7 +390,7 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
         publishing
             .health
             .status()
-            .contains("configuration 1 stay in force")
+            .contains("configuration 1 stays in force")
     );
     assert_eq!(publishing.schedules(), ["office"]);
     // A full disk leaves nothing of it.

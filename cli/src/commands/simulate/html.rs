@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use curfew_core::simulate::{Simulation, short};
+use curfew_core::simulate::{Simulation, format_number};
 
 use super::facts::local;
 use super::svg::{self, TITLE, escape};
@@ -37,16 +37,16 @@ fn hours(page: &mut String, simulations: &[Simulation]) {
     );
     for simulation in simulations {
         let percent = simulation.percent_off;
-        let percent = percent.map_or("-".to_owned(), |percent| short(percent) + "%");
+        let percent = percent.map_or("-".to_owned(), |percent| format_number(percent) + "%");
         let _ = writeln!(
             page,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"number\">{} h</td><td class=\"number\">{} h</td>\
              <td class=\"number\">{} h</td><td class=\"number\">{percent}</td></tr>",
             escape(simulation.schedule.as_str()),
             escape(&simulation.time_zone),
-            short(simulation.hours),
-            short(simulation.hours_unmanaged),
-            short(simulation.hours_always),
+            format_number(simulation.hours),
+            format_number(simulation.hours_unmanaged),
+            format_number(simulation.hours_always),
         );
     }
     page.push_str("</table>\n");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use curfew_core::simulate::{Day, Interval, Simulation, in_hours, short};
+use curfew_core::simulate::{Interval, SimulatedDay, Simulation, format_number, in_hours};
 use jiff::Timestamp;
 
 use super::facts::{facts, local, sentence};
@@ -99,7 +99,7 @@ fn block(svg: &mut String, simulation: &Simulation, top: f64) -> f64 {
     y
 }
 
-fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
+fn row(svg: &mut String, simulation: &Simulation, day: &SimulatedDay, y: f64) {
     let base = y + 11.0;
     let date = day.date.strftime("%a %d %b");
     let _ = writeln!(svg, "<text x=\"{MARGIN}\" y=\"{base}\">{date}</text>");
@@ -145,7 +145,7 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
     }
     if day.clocks_change() {
         let x = place(day, day.to) + 6.0;
-        let hours = short(in_hours(day.length()));
+        let hours = format_number(in_hours(day.length()));
         let _ = writeln!(
             svg,
             "<text class=\"soft\" x=\"{x}\" y=\"{base}\">{hours} h<title>the clocks change</title></text>"
@@ -154,7 +154,7 @@ fn row(svg: &mut String, simulation: &Simulation, day: &Day, y: f64) {
 }
 
 /// Returns the x coordinate of an instant of `day`, proportional to elapsed time.
-fn place(day: &Day, at: Timestamp) -> f64 {
+fn place(day: &SimulatedDay, at: Timestamp) -> f64 {
     MARGIN + LABEL + in_hours(at.duration_since(day.from)) * HOUR
 }
 

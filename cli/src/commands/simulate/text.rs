@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use curfew_core::simulate::{Cell, Day, Simulation, in_hours, short};
+use curfew_core::simulate::{HalfHour, SimulatedDay, Simulation, format_number, in_hours};
 use curfew_core::timetable::{Action, Edge};
 
 use super::facts::{facts, local, sentence};
@@ -17,17 +17,17 @@ pub(super) enum Glyphs {
 }
 
 impl Glyphs {
-    fn cell(self, cell: Cell) -> char {
+    fn cell(self, cell: HalfHour) -> char {
         match (cell, self) {
-            (Cell::Running, Self::Blocks) => '█',
-            (Cell::Running, Self::Ascii) => '#',
-            (Cell::Partly, Self::Blocks) => '▌',
-            (Cell::Partly, Self::Ascii) => '/',
-            (Cell::Stopped, Self::Blocks) => '·',
-            (Cell::Stopped, Self::Ascii) => '.',
-            (Cell::Unmanaged, Self::Blocks) => '░',
-            (Cell::Unmanaged, Self::Ascii) => '?',
-            (Cell::External, _) => ' ',
+            (HalfHour::Running, Self::Blocks) => '█',
+            (HalfHour::Running, Self::Ascii) => '#',
+            (HalfHour::Partly, Self::Blocks) => '▌',
+            (HalfHour::Partly, Self::Ascii) => '/',
+            (HalfHour::Stopped, Self::Blocks) => '·',
+            (HalfHour::Stopped, Self::Ascii) => '.',
+            (HalfHour::Unmanaged, Self::Blocks) => '░',
+            (HalfHour::Unmanaged, Self::Ascii) => '?',
+            (HalfHour::OutsideSpan, _) => ' ',
         }
     }
 
@@ -93,7 +93,7 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
 }
 
 /// Lists the edges of the day, and its length if it is not 24 hours.
-fn annotations(simulation: &Simulation, day: &Day, glyphs: Glyphs) -> String {
+fn annotations(simulation: &Simulation, day: &SimulatedDay, glyphs: Glyphs) -> String {
     let edge = |edge: &Edge| {
         let time = local(simulation, edge.at, "%H:%M");
         format!("{}{time}", glyphs.edge(edge.action))
@@ -103,7 +103,7 @@ fn annotations(simulation: &Simulation, day: &Day, glyphs: Glyphs) -> String {
         words.push(format!("and {} more", day.edges.len() - EDGES_LISTED));
     }
     if day.clocks_change() {
-        let hours = short(in_hours(day.length()));
+        let hours = format_number(in_hours(day.length()));
         words.push(format!("({hours} h: the clocks change)"));
     }
     words.join(" ")
@@ -113,10 +113,10 @@ fn legend(glyphs: Glyphs) -> String {
     let cell = |cell| glyphs.cell(cell);
     format!(
         "{} running  {} part of the half hour  {} stopped  {} unmanaged  {} start  {} stop; hours count from midnight\n",
-        cell(Cell::Running),
-        cell(Cell::Partly),
-        cell(Cell::Stopped),
-        cell(Cell::Unmanaged),
+        cell(HalfHour::Running),
+        cell(HalfHour::Partly),
+        cell(HalfHour::Stopped),
+        cell(HalfHour::Unmanaged),
         glyphs.edge(Action::Start),
         glyphs.edge(Action::Stop)
     )

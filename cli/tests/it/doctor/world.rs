@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_config::{AwsConfiguration, Configuration, Overrides};
+use curfew_config::{AwsConfiguration, Configuration, LoadOptions};
 use curfew_model::{Model, TimeSource, direct};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ pub(crate) fn configuration(directory: &TempDir, more: &str) -> Configuration {
     let state = state.display();
     let text = format!("{SCHEDULES}\n{more}\n[daemon]\nstate_dir = '{state}'\n");
     std::fs::write(&file, text).unwrap();
-    curfew_config::load(&Overrides {
+    curfew_config::load(&LoadOptions {
         file: Some(file),
         fallback: None,
         aws: AwsConfiguration::default(),

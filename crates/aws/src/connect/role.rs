@@ -9,7 +9,7 @@ use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use curfew_core::account_regions::Account;
+use curfew_core::account_regions::TargetAccount;
 
 use crate::calls::Calls;
 use crate::service::{Action, Call, Document, Protocol};
@@ -33,12 +33,12 @@ const VERSION: &str = "2011-06-15";
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     assume: Call<Credentials>,
-    account: Account,
+    account: TargetAccount,
 }
 
 impl AssumedRole {
     /// The role of that account, assumed with the credentials of this configuration.
-    pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: Account) -> Self {
+    pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: TargetAccount) -> Self {
         Self {
             assume: ASSUME_ROLE.by(sdk, calls, read),
             account,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use curfew_core::account_regions::{Account, AccountRegion};
+use curfew_core::account_regions::{AccountRegion, TargetAccount};
 
 use super::AccountRegionFleet;
 use crate::error::{CloudError, CloudErrorKind};
@@ -21,7 +21,7 @@ pub struct AccountRegionError {
     /// What.
     pub failure: AccountRegionFailure,
     /// The account, where it is not the connection's own.
-    account: Option<Arc<Account>>,
+    account: Option<Arc<TargetAccount>>,
     /// The place in words; empty where there is only one.
     place: String,
 }

@@ -19,7 +19,7 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::parameter::{ParameterEditor, ParameterStore};
 use curfew_aws::queue::{FifoMessage, Queue};
-use curfew_core::account_regions::Account;
+use curfew_core::account_regions::TargetAccount;
 use curfew_core::instance::AccountId;
 
 /// What a service was sent: where, the headers that are no accident, and the body.
@@ -169,7 +169,7 @@ impl Call {
                 drop(Queue::new(connection, QUEUE).send(&messages).await);
             }
             Self::AssumeRole => {
-                let account = Account {
+                let account = TargetAccount {
                     id: AccountId::new("111122223333"),
                     name: None,
                     role: ROLE.parse().unwrap(),

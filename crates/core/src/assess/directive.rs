@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evaluator::Evaluator;
 use crate::schedule::{Adopt, Enforcement};
+use crate::schedule_cache::CachedSchedule;
 use crate::state_tags::{Cause, LastApplied, Override, whole_second};
 use crate::timetable::{Action, Desired, EARLY_TRIGGER};
-use crate::view::View;
 
 /// A demand for a start or a stop from an instant on.
 #[derive(Clone, Debug)]
@@ -207,7 +207,7 @@ impl Evaluator<'_> {
 
 /// The action that the schedule requires when an override ends `at` an instant.
 pub(super) fn action_after_override(
-    view: &View<'_>,
+    view: &CachedSchedule<'_>,
     override_: &Override,
     at: Timestamp,
 ) -> Option<Action> {

@@ -7,17 +7,17 @@ use super::tag_state::TagState;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
 use crate::schedule::Schedule;
+use crate::schedule_cache::CachedSchedule;
 use crate::skip::SkipReason;
 use crate::state_tags::{Cause, instant_of_pass};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Action, EARLY_TRIGGER};
 use crate::transition::direction;
-use crate::view::View;
 use crate::world::World;
 
 pub(super) struct Evaluator<'a> {
     pub(super) instance: &'a Instance,
-    pub(super) view: &'a View<'a>,
+    pub(super) view: &'a CachedSchedule<'a>,
     pub(super) tags: &'a TagState,
     /// When the instance was observed.
     pub(super) now: Timestamp,
@@ -29,7 +29,7 @@ pub(super) struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     pub(super) fn new(
         instance: &'a Instance,
-        view: &'a View<'a>,
+        view: &'a CachedSchedule<'a>,
         tags: &'a TagState,
         world: &World<'a>,
         now: Timestamp,

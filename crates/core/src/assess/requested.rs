@@ -8,19 +8,19 @@ use super::tag_state::TagState;
 use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
 use crate::request::{Request, RequestDuration, RequestKind, RequestTags};
+use crate::schedule_cache::CachedSchedule;
 use crate::state_tags::{
     Cause, Override, OverrideState, RecordedRequest, instant_of_person, whole_second,
 };
 use crate::step::{Step, StepAction};
 use crate::timetable::Action;
 use crate::transition::direction;
-use crate::view::View;
 
 /// The values of `curfew:request` and `curfew:override` that record the request on the instance.
 pub(super) fn request_tags(
     request: &Request,
     instance: &Instance,
-    view: &View<'_>,
+    view: &CachedSchedule<'_>,
     tags: &TagState,
     now: Timestamp,
 ) -> RequestTags {

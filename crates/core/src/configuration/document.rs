@@ -1,9 +1,9 @@
-//! The configuration document: what the command line and the daemon publish, and the Lambda reads. It carries a version, because the
-//! code on its two ends is deployed at different times.
+//! The configuration document, which the command line and the daemon publish and the Lambda reads. It has a version, because writer and
+//! reader are deployed at different times.
 //!
-//! [`DocumentVersion::CURRENT`] changes with the document: the minor when a reader may ignore what is new, the major when a reader
-//! that ignores it would act wrongly. A reader takes every older document, and one that is newer in the minor without the fields
-//! that it does not know; one that is newer in the major is refused, and the caller keeps what it has.
+//! [`DocumentVersion::CURRENT`] changes with the document: the minor when a reader can ignore the new fields, the major when a reader
+//! that ignores them would act wrongly. A reader accepts every older document, and a document that is newer in the minor, whose unknown
+//! fields it ignores. It refuses a document that is newer in the major; its caller keeps the previous configuration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,19 +30,19 @@ use crate::problem::Problem;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DocumentVersion {
-    /// A reader with a smaller one refuses the document.
+    /// A reader with a smaller major refuses the document.
     pub major: u16,
-    /// A reader with a smaller one ignores what it does not know.
+    /// A reader with a smaller minor ignores unknown fields.
     pub minor: u16,
 }
 
 impl DocumentVersion {
-    /// What this program writes.
+    /// The version that this program writes.
     pub const CURRENT: Self = Self { major: 1, minor: 0 };
-    /// The version of a document, and of deployed code, that names none.
+    /// The version of a document, or of deployed code, that does not state one.
     pub const UNNAMED: Self = Self { major: 0, minor: 0 };
 
-    /// Whether code of this version can act by a document of the other.
+    /// Returns whether code of this version accepts a document of version `document`.
     pub fn reads(self, document: Self) -> bool {
         document.major <= self.major
     }
@@ -54,29 +54,29 @@ impl fmt::Display for DocumentVersion {
     }
 }
 
-/// Not a version of a document.
+/// A text that is not a document's version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a document's version, such as `{}`", .0.escape_debug(), DocumentVersion::CURRENT)]
-pub struct BadVersion(String);
+pub struct InvalidDocumentVersion(String);
 
 impl FromStr for DocumentVersion {
-    type Err = BadVersion;
+    type Err = InvalidDocumentVersion;
 
-    fn from_str(text: &str) -> Result<Self, BadVersion> {
+    fn from_str(text: &str) -> Result<Self, InvalidDocumentVersion> {
         let parsed = text.split_once('.').and_then(|(major, minor)| {
             Some(Self {
                 major: major.parse().ok()?,
                 minor: minor.parse().ok()?,
             })
         });
-        parsed.ok_or_else(|| BadVersion(text.chars().take(40).collect()))
+        parsed.ok_or_else(|| InvalidDocumentVersion(text.chars().take(40).collect()))
     }
 }
 
 impl TryFrom<String> for DocumentVersion {
-    type Error = BadVersion;
+    type Error = InvalidDocumentVersion;
 
-    fn try_from(text: String) -> Result<Self, BadVersion> {
+    fn try_from(text: String) -> Result<Self, InvalidDocumentVersion> {
         text.parse()
     }
 }
@@ -87,23 +87,23 @@ impl From<DocumentVersion> for String {
     }
 }
 
-/// A document that can't be acted by.
+/// The reason why a document is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// It is newer than the reader.
+    /// The document is newer than the reader in the major.
     #[error("the configuration document is of version {found}, and this code reads versions up to {}.x", DocumentVersion::CURRENT.major)]
     Newer {
-        /// Its version.
+        /// The version of the document.
         found: DocumentVersion,
     },
-    /// It is no configuration document.
+    /// The text is not a configuration document.
     #[error(transparent)]
     Malformed(#[from] Problem),
 }
 
-/// The document as it is written.
+/// The fields of the document in the order in which they are written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenDocument<'a> {
     version: DocumentVersion,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'a str>,
@@ -117,9 +117,9 @@ fn slice_is_empty(accounts: &&[RawAccount]) -> bool {
     accounts.is_empty()
 }
 
-/// The configuration as a document of this version: the same text for the same configuration.
+/// Writes a document of this version. The same configuration gives the same text.
 pub(super) fn write(configuration: &RawScheduleSet) -> String {
-    let written = Written {
+    let written = WrittenDocument {
         version: DocumentVersion::CURRENT,
         origin: configuration.origin.as_deref(),
         managing: &configuration.managing,
@@ -130,7 +130,7 @@ pub(super) fn write(configuration: &RawScheduleSet) -> String {
         .expect("strings, lists and maps with string keys are always JSON")
 }
 
-/// Reads a document of this version, of an older one, or of one that is newer in the minor.
+/// Parses a document of this version, of an older one, or of one that is newer only in the minor.
 pub(super) fn read(text: &str) -> Result<RawScheduleSet, DocumentError> {
     let malformed =
         |error: serde_json::Error| Problem::new("configuration document", error.to_string());
@@ -156,16 +156,16 @@ pub(super) fn read(text: &str) -> Result<RawScheduleSet, DocumentError> {
     Ok(RawScheduleSet::deserialize(node).map_err(malformed)?)
 }
 
-/// What becomes of a field that a structure does not have.
+/// The treatment of a field that a structure does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnknownFields {
-    /// The structure decides: those of the configuration refuse it.
+    /// The field is passed to the structure; those of the configuration refuse it.
     Refused,
-    /// It is left out before the structure sees it.
+    /// The field is removed before the structure is deserialized.
     Ignored,
 }
 
-/// A value within a document.
+/// A value in a document, with the treatment of unknown fields below it.
 struct Node {
     value: Value,
     unknown: UnknownFields,
@@ -182,9 +182,9 @@ impl<'de> Deserializer<'de> for Node {
                 let fields = fields.into_iter().map(|(key, value)| (key, within(value)));
                 visitor.visit_map(MapDeserializer::new(fields))
             }
-            Value::Array(account_regions) => visitor.visit_seq(SeqDeserializer::new(
-                account_regions.into_iter().map(within),
-            )),
+            Value::Array(items) => {
+                visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(within)))
+            }
             plain => plain.deserialize_any(visitor),
         }
     }
@@ -222,7 +222,7 @@ impl<'de> Deserializer<'de> for Node {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        // The configuration's own are words; what one would carry is not looked into.
+        // The enums of the configuration are strings, so there are no fields to filter.
         self.value.deserialize_enum(name, variants, visitor)
     }
 

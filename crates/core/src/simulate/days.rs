@@ -1,4 +1,4 @@
-//! The span day by day, each in half hours.
+//! The days of a simulation, each divided into half hours.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -8,51 +8,51 @@ use super::span::midnight;
 use super::{Interval, Span};
 use crate::timetable::Edge;
 
-/// A day in the schedule's zone, whole even where the span begins or ends inside it.
+/// A day in the schedule's time zone. It is a whole day, even if the span begins or ends inside it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Day {
-    /// Its date.
+pub struct SimulatedDay {
+    /// The date in the schedule's time zone.
     pub date: Date,
-    /// When it begins.
+    /// The beginning of the day, inclusive.
     pub from: Timestamp,
-    /// When the next one begins.
+    /// The beginning of the next day, exclusive.
     pub to: Timestamp,
-    /// Its half hours from midnight on, as time passes: 48, and on a day on which the clocks change more or fewer.
-    pub cells: Vec<Cell>,
-    /// Its edges.
+    /// The half hours from midnight on in elapsed time: 48, or more or fewer on a day on which the clocks change.
+    pub cells: Vec<HalfHour>,
+    /// The edges on this day, in order.
     pub edges: Vec<Edge>,
-    /// When instances are wanted running.
+    /// The intervals in which the desired state is running.
     pub running: Vec<Interval>,
-    /// When there is no opinion.
+    /// The intervals without a desired state.
     pub unmanaged: Vec<Interval>,
 }
 
-/// Half an hour.
+/// The desired state during one half hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// All of it wanted running.
+pub enum HalfHour {
+    /// Running all the time.
     Running,
-    /// Some of it.
+    /// Running part of the time.
     Partly,
-    /// None of it.
+    /// Stopped all the time.
     Stopped,
-    /// None of it, and for some of it no opinion.
+    /// Never running, and part of the time without a desired state.
     Unmanaged,
-    /// Not in the span.
-    External,
+    /// The half hour is not in the span.
+    OutsideSpan,
 }
 
-/// A day as it is on clocks that don't change.
+/// The length of a day without a clock change.
 const USUAL: SignedDuration = SignedDuration::from_hours(24);
 const CELL: SignedDuration = SignedDuration::from_mins(30);
 
-impl Day {
-    /// How long it is.
+impl SimulatedDay {
+    /// Returns the length of the day in elapsed time.
     pub fn length(&self) -> SignedDuration {
         self.to.duration_since(self.from)
     }
 
-    /// Whether the clocks change on it.
+    /// Returns whether the clocks change on this day.
     pub fn clocks_change(&self) -> bool {
         self.length() != USUAL
     }
@@ -64,7 +64,7 @@ pub(super) fn of(
     running: &[Interval],
     unmanaged: &[Interval],
     edges: &[Edge],
-) -> Vec<Day> {
+) -> Vec<SimulatedDay> {
     let mut days = Vec::new();
     let mut date = zone.to_datetime(span.from()).date();
     let in_range = "a span lies within the years of schedules";
@@ -72,9 +72,9 @@ pub(super) fn of(
     while from < span.to() {
         let tomorrow = date.tomorrow().expect(in_range);
         let to = midnight(tomorrow, zone).expect(in_range);
-        // Empty for a date that the zone skips. In a fold at midnight the old date comes up again, after its day.
+        // A date that the zone skips is empty. In a fold at midnight the previous date occurs again after its day has ended.
         if to > from && to > span.from() {
-            let mut day = Day {
+            let mut day = SimulatedDay {
                 date,
                 from,
                 to,
@@ -91,27 +91,27 @@ pub(super) fn of(
     days
 }
 
-fn cells(day: &Day, span: Span) -> Vec<Cell> {
+fn cells(day: &SimulatedDay, span: Span) -> Vec<HalfHour> {
     let next = |from: &Timestamp| from.checked_add(CELL).ok().filter(|from| *from < day.to);
     std::iter::successors(Some(day.from), next)
         .map(|from| {
             let to = from.checked_add(CELL).map_or(day.to, |to| to.min(day.to));
             let cell = Interval { from, to };
-            let Some(asked) = cell.within(span.from(), span.to()) else {
-                return Cell::External;
+            let Some(simulated) = cell.within(span.from(), span.to()) else {
+                return HalfHour::OutsideSpan;
             };
             let part = within(&day.running, from, to);
             match part.as_slice() {
-                [whole] if *whole == asked => Cell::Running,
-                [_, ..] => Cell::Partly,
-                [] if within(&day.unmanaged, from, to).is_empty() => Cell::Stopped,
-                [] => Cell::Unmanaged,
+                [whole] if *whole == simulated => HalfHour::Running,
+                [_, ..] => HalfHour::Partly,
+                [] if within(&day.unmanaged, from, to).is_empty() => HalfHour::Stopped,
+                [] => HalfHour::Unmanaged,
             }
         })
         .collect()
 }
 
-/// The parts of `intervals`, which are in order, between `from` and `to`.
+/// Returns the parts of `intervals`, which are sorted, between `from` and `to`.
 fn within(intervals: &[Interval], from: Timestamp, to: Timestamp) -> Vec<Interval> {
     let first = intervals.partition_point(|interval| interval.to <= from);
     intervals[first..]

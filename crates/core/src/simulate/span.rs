@@ -1,4 +1,4 @@
-//! From when to when: dates are days in the schedule's own zone, so that a span of dates is another one for each zone.
+//! The span of a simulation. Dates are days in the schedule's time zone, so the same dates are another span in another zone.
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
-/// A stretch of time that can be simulated: half-open, not empty, at most [`Span::LONGEST`].
+/// A span of time that can be simulated: half-open, not empty, at most [`Span::LONGEST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     from: Timestamp,
     to: Timestamp,
 }
 
-/// An end of a span as a person gives it: a date, or an instant.
+/// The beginning or end of a span as given on the command line: a date or an instant.
 ///
 /// ```
 /// use curfew_core::simulate::Bound;
@@ -24,77 +24,78 @@ pub struct Span {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// The whole day, in the schedule's zone: a span begins with it, and ends after it.
+    /// A whole day in the schedule's time zone, which the span includes.
     Date(Date),
-    /// Exactly this instant.
+    /// An instant, independent of the time zone.
     Instant(Timestamp),
 }
 
-/// Neither a date nor an instant.
+/// A text that is neither a date nor an instant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{}` is neither a date such as `2026-11-23` nor an instant such as `2026-11-23T08:00:00Z`",
     .0.escape_debug()
 )]
-pub struct BadBound(String);
+pub struct InvalidBound(String);
 
-/// A span that can't be simulated.
+/// The reason why a span can't be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadSpan {
-    /// It ends where it begins, or before.
+pub enum InvalidSpan {
+    /// The span's end is not after its beginning.
     #[error("a span from `{from}` to `{to}` is empty")]
     Empty {
-        /// Where it would begin.
+        /// The beginning of the refused span.
         from: Timestamp,
-        /// Where it would end.
+        /// The end of the refused span.
         to: Timestamp,
     },
-    /// A line for each day is no overview any more.
+    /// The span is longer than [`Span::LONGEST`].
     #[error("a span from `{from}` to `{to}` is too long: at most 370 days")]
     TooLong {
-        /// Where it would begin.
+        /// The beginning of the refused span.
         from: Timestamp,
-        /// Where it would end.
+        /// The end of the refused span.
         to: Timestamp,
     },
-    /// Schedules have no edges there.
+    /// The span lies outside the years in which schedules have edges.
     #[error("schedules have edges in the years 1970 to 2199 only")]
     OutOfRange,
 }
 
 impl FromStr for Bound {
-    type Err = BadBound;
+    type Err = InvalidBound;
 
-    fn from_str(text: &str) -> Result<Self, BadBound> {
-        // jiff reads a date out of `2026-11-23T08:00` too, and drops the time.
+    fn from_str(text: &str) -> Result<Self, InvalidBound> {
+        // jiff also parses `2026-11-23T08:00` as a date, and ignores the time.
         let bound = if text.contains(['T', 't', ' ']) {
             text.parse().ok().map(Self::Instant)
         } else {
             text.parse().ok().map(Self::Date)
         };
-        bound.ok_or_else(|| BadBound(text.chars().take(40).collect()))
+        bound.ok_or_else(|| InvalidBound(text.chars().take(40).collect()))
     }
 }
 
 impl Span {
-    /// A year, its leap day, and the rest of a week: longer than anyone plans, and still a file that opens.
+    /// The maximum length: a leap year and the rest of a week. The output has a row for each day, so a longer span would make it
+    /// too large to read.
     pub const LONGEST: SignedDuration = SignedDuration::from_hours(370 * 24);
 
-    /// From `from` up to `to`.
-    pub fn new(from: Timestamp, to: Timestamp) -> Result<Self, BadSpan> {
+    /// Makes a span from `from`, inclusive, to `to`, exclusive. Fails if it is empty, too long or out of range.
+    pub fn new(from: Timestamp, to: Timestamp) -> Result<Self, InvalidSpan> {
         if from >= to {
-            Err(BadSpan::Empty { from, to })
+            Err(InvalidSpan::Empty { from, to })
         } else if to.duration_since(from) > Self::LONGEST {
-            Err(BadSpan::TooLong { from, to })
+            Err(InvalidSpan::TooLong { from, to })
         } else if from < FIRST || to > LAST {
-            Err(BadSpan::OutOfRange)
+            Err(InvalidSpan::OutOfRange)
         } else {
             Ok(Self { from, to })
         }
     }
 
-    /// The week, Monday to Sunday, that `now` is in.
-    pub fn week_of(now: Timestamp, zone: &TimeZone) -> Result<Self, BadSpan> {
+    /// Returns the week, Monday to Sunday in `zone`, that contains `now`.
+    pub fn week_of(now: Timestamp, zone: &TimeZone) -> Result<Self, InvalidSpan> {
         let today = zone.to_datetime(now).date();
         let since_monday = today.weekday().since(Weekday::Monday);
         let monday = shifted(today, -i64::from(since_monday))?;
@@ -104,13 +105,14 @@ impl Span {
         )
     }
 
-    /// What a person asked for: a missing end is seven days from the other one; without both it is the week of `now`.
+    /// Makes a span from two optional bounds. A missing bound is seven days from the other one; without bounds the span is the
+    /// week of `now`.
     pub fn between(
         from: Option<Bound>,
         to: Option<Bound>,
         zone: &TimeZone,
         now: Timestamp,
-    ) -> Result<Self, BadSpan> {
+    ) -> Result<Self, InvalidSpan> {
         let from = from.map(|bound| bound.beginning(zone)).transpose()?;
         let to = to.map(|bound| bound.end(zone)).transpose()?;
         match (from, to) {
@@ -121,12 +123,12 @@ impl Span {
         }
     }
 
-    /// Where it begins, included.
+    /// Returns the beginning, inclusive.
     pub fn from(self) -> Timestamp {
         self.from
     }
 
-    /// Where it ends, excluded.
+    /// Returns the end, exclusive.
     pub fn to(self) -> Timestamp {
         self.to
     }
@@ -138,14 +140,14 @@ const FIRST: Timestamp = Timestamp::constant(0, 0);
 const LAST: Timestamp = Timestamp::constant(7_258_118_400, 0);
 
 impl Bound {
-    fn beginning(self, zone: &TimeZone) -> Result<Timestamp, BadSpan> {
+    fn beginning(self, zone: &TimeZone) -> Result<Timestamp, InvalidSpan> {
         match self {
             Self::Date(date) => midnight(date, zone),
             Self::Instant(at) => Ok(at),
         }
     }
 
-    fn end(self, zone: &TimeZone) -> Result<Timestamp, BadSpan> {
+    fn end(self, zone: &TimeZone) -> Result<Timestamp, InvalidSpan> {
         match self {
             Self::Date(date) => midnight(shifted(date, 1)?, zone),
             Self::Instant(at) => Ok(at),
@@ -153,18 +155,21 @@ impl Bound {
     }
 }
 
-/// When `date` begins: at its first midnight, or at the jump over it.
-pub(super) fn midnight(date: Date, zone: &TimeZone) -> Result<Timestamp, BadSpan> {
+/// Returns the beginning of `date`: its first midnight, or the jump that skips it.
+pub(super) fn midnight(date: Date, zone: &TimeZone) -> Result<Timestamp, InvalidSpan> {
     let begins = date.to_zoned(zone.clone());
-    begins.map_or(Err(BadSpan::OutOfRange), |begins| Ok(begins.timestamp()))
+    begins.map_or(
+        Err(InvalidSpan::OutOfRange),
+        |begins| Ok(begins.timestamp()),
+    )
 }
 
-fn shifted(date: Date, days: i64) -> Result<Date, BadSpan> {
+fn shifted(date: Date, days: i64) -> Result<Date, InvalidSpan> {
     date.checked_add(days.days())
-        .map_err(|_| BadSpan::OutOfRange)
+        .map_err(|_| InvalidSpan::OutOfRange)
 }
 
-fn week_from(at: Timestamp, weeks: i64, zone: &TimeZone) -> Result<Timestamp, BadSpan> {
+fn week_from(at: Timestamp, weeks: i64, zone: &TimeZone) -> Result<Timestamp, InvalidSpan> {
     let moved = at.to_zoned(zone.clone()).checked_add(weeks.weeks());
-    moved.map_or(Err(BadSpan::OutOfRange), |moved| Ok(moved.timestamp()))
+    moved.map_or(Err(InvalidSpan::OutOfRange), |moved| Ok(moved.timestamp()))
 }

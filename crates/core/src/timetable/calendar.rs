@@ -1,8 +1,8 @@
-//! Wall time to the minute, and months as sets of days. No time zone here.
+//! Wall time to the minute, and months as sets of days. Time zones are handled in [`super::clock`].
 
 use jiff::civil::{Date, DateTime};
 
-/// The years in which a schedule has edges: the range of AWS's year field, which also bounds every search.
+/// The first year in which a schedule has edges. The range is that of AWS's year field; it also bounds every search.
 pub(super) const FIRST_YEAR: i16 = 1970;
 /// The last year in which a schedule has edges.
 pub(super) const LAST_YEAR: i16 = 2199;
@@ -15,7 +15,7 @@ pub(super) fn has_edges(date: Date) -> bool {
 /// Minutes in a day.
 pub(super) const DAY: u16 = 24 * 60;
 
-/// A minute as a clock on the wall shows it; ordered as such clocks run.
+/// A local date and minute without a time zone, ordered by date and then by minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wall {
     pub(super) date: Date,
@@ -46,7 +46,7 @@ impl Wall {
     }
 }
 
-/// The days of one month as bits: bit 1 is the 1st, bit 31 the 31st.
+/// The days of one month as a bit set: bit 1 is the 1st, bit 31 the 31st.
 pub(super) type Days = u32;
 
 /// Bits 0, 7, 14, 21 and 28: multiplying by it repeats a week through a month.
@@ -57,7 +57,7 @@ pub(super) fn day_bit(day: i8) -> Days {
     1 << day.unsigned_abs()
 }
 
-/// Bits of the days `first..=last`, as far as months go; empty when `first` is after `last`.
+/// Returns the bits of the days `first..=last`; none when `first` is after `last`.
 pub(super) fn day_range(first: i8, last: i8) -> Days {
     let from_first = Days::MAX
         .checked_shl(first.unsigned_abs().into())
@@ -68,20 +68,20 @@ pub(super) fn day_range(first: i8, last: i8) -> Days {
     from_first & !after_last
 }
 
-/// One month of one year, with what day sets need to know about it.
+/// One month of one year, with its length and the weekday of its first day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Month {
     pub(super) year: i16,
-    /// 1–12.
+    /// The month's number in the year, 1–12.
     pub(super) number: i8,
-    /// 28–31.
+    /// The number of days, 28–31.
     pub(super) length: i8,
     /// The weekday of the 1st, 0 = Sunday.
     first_weekday: i8,
 }
 
 impl Month {
-    /// The month that `date` is in.
+    /// Returns the month that contains `date`.
     pub(super) fn of(date: Date) -> Self {
         let first = date.first_of_month();
         Self {
@@ -92,7 +92,7 @@ impl Month {
         }
     }
 
-    /// The following month, or nothing after the last year.
+    /// Returns the following month, or `None` after the last year.
     pub(super) fn next(self) -> Option<Self> {
         let (year, number) = match self.number {
             12 if self.year >= LAST_YEAR => return None,
@@ -107,7 +107,7 @@ impl Month {
         })
     }
 
-    /// The preceding month, or nothing before the first year.
+    /// Returns the preceding month, or `None` before the first year.
     pub(super) fn previous(self) -> Option<Self> {
         let (year, number) = match self.number {
             1 if self.year <= FIRST_YEAR => return None,
@@ -123,20 +123,20 @@ impl Month {
         })
     }
 
-    /// All days of this month.
+    /// Returns the bits of all days of this month.
     pub(super) fn all(self) -> Days {
         day_range(1, self.length)
     }
 
-    /// The days of this month that fall on one of `weekdays` (bit 0 is Sunday).
+    /// Returns the days of this month that fall on one of `weekdays` (bit 0 is Sunday).
     pub(super) fn on_weekdays(self, weekdays: u8) -> Days {
-        // Bit 0 becomes the weekday of the 1st, and the week is repeated through the month.
+        // Rotate the week so that bit 0 is the weekday of the 1st, then repeat it through the month.
         let week = Days::from(weekdays) << 7 | Days::from(weekdays);
         let from_first = week >> self.first_weekday & 0b111_1111;
         (from_first.wrapping_mul(EVERY_SEVENTH) << 1) & self.all()
     }
 
-    /// The weekday of `day`, 0 = Sunday.
+    /// Returns the weekday of `day`, 0 = Sunday.
     pub(super) fn weekday(self, day: i8) -> i8 {
         (self.first_weekday + day - 1).rem_euclid(7)
     }
@@ -155,21 +155,21 @@ fn length(year: i16, month: i8) -> i8 {
     }
 }
 
-/// The dates between which something can happen, both included. Searches end there.
+/// The first and last date on which an edge is possible, both included. They bound every search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct DateBounds {
     pub(super) first: Date,
     pub(super) last: Date,
 }
 
-impl Reach {
-    /// As far as schedules go.
+impl DateBounds {
+    /// All dates on which schedules have edges.
     pub(super) const ALL: Self = Self {
         first: Date::constant(FIRST_YEAR, 1, 1),
         last: Date::constant(LAST_YEAR, 12, 31),
     };
 
-    /// Walks forward to the first day on or after `from` for which `days` has a bit.
+    /// Returns the first day on or after `from` whose bit is set in `days`, a function from a month to its days.
     pub(super) fn first_day_from(
         self,
         from: Date,
@@ -189,7 +189,7 @@ impl Reach {
         None
     }
 
-    /// Walks backward to the last day on or before `from` for which `days` has a bit.
+    /// Returns the last day on or before `from` whose bit is set in `days`, a function from a month to its days.
     pub(super) fn last_day_until(
         self,
         from: Date,

@@ -1,15 +1,15 @@
-//! From wall time to instants and back: the one place that knows the daylight saving policy.
+//! Conversion between wall time and instants. Only this module implements the daylight saving policy.
 //!
-//! An edge fires exactly once. In a fold (a wall time that occurs twice) it fires at the first occurrence; in a gap (a
-//! wall time that a clock jumps over, be it an hour or a whole day) at the instant of the jump. The mapping never runs
-//! backward: a later wall time is never an earlier instant, and outside gaps two wall times are two instants.
+//! An edge fires exactly once. In a fold (a wall time that occurs twice) it fires at the first occurrence. In a gap (a
+//! wall time that the clock skips, for an hour or a whole day) it fires at the instant of the jump. The mapping is
+//! monotonic: a later wall time is never an earlier instant, and outside gaps distinct wall times are distinct instants.
 
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::calendar::Wall;
 
-/// The instant at which a clock in `zone` shows `wall` for the first time, or jumps past it.
+/// Returns the instant at which a clock in `zone` first shows `wall`, or jumps past it.
 pub(super) fn instant_of(zone: &TimeZone, wall: Wall) -> Timestamp {
     let time = wall.to_datetime();
     match zone.to_ambiguous_timestamp(time).offset() {
@@ -20,7 +20,7 @@ pub(super) fn instant_of(zone: &TimeZone, wall: Wall) -> Timestamp {
     }
 }
 
-/// Whether a clock in `zone` jumps past `wall`.
+/// Returns whether a clock in `zone` jumps past `wall`.
 pub(super) fn in_gap(zone: &TimeZone, wall: Wall) -> bool {
     matches!(
         zone.to_ambiguous_timestamp(wall.to_datetime()).offset(),
@@ -28,16 +28,16 @@ pub(super) fn in_gap(zone: &TimeZone, wall: Wall) -> bool {
     )
 }
 
-/// The minute that a clock in `zone` shows at `at`.
+/// Returns the minute that a clock in `zone` shows at `at`.
 ///
-/// Every wall minute after this one has an instant after `at` or, during the second pass of a fold, an earlier one;
-/// every wall minute up to this one has an instant at or before `at`.
+/// Every wall minute up to this one has an instant at or before `at`. Every later wall minute has an instant after `at`,
+/// except during the second pass of a fold, where it may be earlier.
 pub(super) fn wall_at(zone: &TimeZone, at: Timestamp) -> Wall {
     Wall::floor(zone.to_datetime(at))
 }
 
-/// The last minute that a clock in `zone` has shown by `at`: the one it shows now, or, during the second pass of a
-/// fold, the last minute of the first pass.
+/// Returns the latest minute that a clock in `zone` has shown up to `at`: the minute at `at` or, during the second pass
+/// of a fold, the last minute of the first pass.
 pub(super) fn latest_wall(zone: &TimeZone, at: Timestamp) -> Wall {
     let offset = zone.to_offset(at);
     let time = offset.to_datetime(at);
@@ -50,17 +50,17 @@ pub(super) fn latest_wall(zone: &TimeZone, at: Timestamp) -> Wall {
     }
 }
 
-/// Whether clocks in `zone` change at exactly `at`.
+/// Returns whether the offset of `zone` changes at exactly `at`.
 pub(super) fn is_jump(zone: &TimeZone, at: Timestamp) -> bool {
     zone.to_offset(just_before(at)) != zone.to_offset(at)
 }
 
-/// The last instant before `at` that can be told from it.
+/// Returns the instant one nanosecond before `at`, the resolution of [`Timestamp`].
 pub(super) fn just_before(at: Timestamp) -> Timestamp {
     at.checked_sub(1.nanosecond()).unwrap_or(at)
 }
 
-/// The last change to `after` at or before `at`.
+/// Returns the instant of the last change to the offset `after`, at or before `at`.
 fn jump_before(zone: &TimeZone, at: Timestamp, after: Offset) -> Timestamp {
     let later = at.checked_add(1.nanosecond()).unwrap_or(at);
     zone.preceding(later)
@@ -74,7 +74,7 @@ fn read(time: jiff::civil::DateTime, offset: Offset) -> Timestamp {
         .expect("a schedule's years lie thousands of years inside the range of instants")
 }
 
-/// `at`, or the nearest instant at which everything is decided: schedules have no edges before 1970 and after 2199.
+/// Limits `at` to the range that contains every edge: schedules have none before 1970 or after 2199.
 pub(super) fn clamp(at: Timestamp) -> Timestamp {
     at.clamp(BEGINNING, END)
 }

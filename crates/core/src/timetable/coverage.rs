@@ -1,54 +1,54 @@
-//! What a set of windows says about one day, minute by minute: running time, and where it begins and ends.
+//! The running time that a set of windows gives one day, minute by minute, and the edges at which it begins and ends.
 
 use jiff::civil::Date;
 
 use super::Action;
-use super::calendar::{DAY, Days, Month, Reach, Wall, day_bit, has_edges};
+use super::calendar::{DAY, DateBounds, Days, Month, Wall, day_bit, has_edges};
 use super::dates::DateSet;
 use super::window::Window;
 
-/// The minutes of a day as bits.
+/// The minutes of a day as a bit set.
 type Minutes = [u64; WORDS];
 const WORDS: usize = (DAY as usize).div_ceil(64);
 
-/// Windows with their minutes worked out, and the days that are taken out.
+/// Windows, each with its minutes precomputed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Coverage {
-    windows: Vec<Masked>,
+    windows: Vec<WindowMinutes>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Masked {
+struct WindowMinutes {
     window: Window,
-    /// Its minutes on the day that it begins on, on the day after, and so on to the one on which it ends.
+    /// The window's minutes on the day on which it begins and on each following day, up to the one on which it ends.
     days: Vec<Minutes>,
 }
 
-/// Days without running time (`except`), and the days to which everything is limited (`only`).
+/// Days without running time (`except`), and the days to which starts and running time are limited (`only`).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Exceptions {
     pub(super) except: DateSet,
     pub(super) only: DateSet,
-    /// Nothing begins before its first date, and nothing ends after its last.
-    pub(super) reach: Reach,
+    /// The dates between which edges are possible, from `only`.
+    pub(super) bounds: DateBounds,
 }
 
 impl Exceptions {
     pub(super) fn new(except: DateSet, only: DateSet) -> Self {
-        let reach = only.reach();
+        let bounds = only.bounds();
         Self {
             except,
             only,
-            reach,
+            bounds,
         }
     }
 
-    /// The days of `month` on which something may start.
+    /// Returns the days of `month` on which starts are allowed.
     pub(super) fn open(&self, month: Month) -> Days {
         self.listed(month) & !self.except.of(month)
     }
 
-    /// The days of `month` that `only` lists, or all when it lists none at all.
+    /// Returns the days of `month` that `only` lists, or all days when `only` is empty.
     pub(super) fn listed(&self, month: Month) -> Days {
         if self.only.is_empty() {
             month.all()
@@ -62,7 +62,7 @@ impl Coverage {
     pub(super) fn new(windows: Vec<Window>) -> Self {
         let windows = windows
             .into_iter()
-            .map(|window| Masked {
+            .map(|window| WindowMinutes {
                 days: (0..=window.end_day())
                     .map(|day| {
                         let on = |minute: u16| minute.saturating_sub(day * DAY).min(DAY);
@@ -76,14 +76,16 @@ impl Coverage {
     }
 
     pub(super) fn windows(&self) -> impl ExactSizeIterator<Item = &Window> {
-        self.windows.iter().map(|masked| &masked.window)
+        self.windows
+            .iter()
+            .map(|window_minutes| &window_minutes.window)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }
 
-    /// The first edge on the wall after `after`.
+    /// Returns the first edge after `after`, in wall time.
     pub(super) fn next(&self, after: Wall, exceptions: &Exceptions) -> Option<(Wall, Action)> {
         if self.is_empty() {
             return None;
@@ -99,7 +101,7 @@ impl Coverage {
         loop {
             from = from.tomorrow().ok()?;
             let date = exceptions
-                .reach
+                .bounds
                 .first_day_from(from, |month| self.may_change(month, exceptions))?;
             if let Some((minute, action)) = self.edges_of(date, exceptions).first_from(0) {
                 return Some((Wall { date, minute }, action));
@@ -108,7 +110,7 @@ impl Coverage {
         }
     }
 
-    /// The last edge on the wall at or before `until`.
+    /// Returns the last edge at or before `until`, in wall time.
     pub(super) fn previous(&self, until: Wall, exceptions: &Exceptions) -> Option<(Wall, Action)> {
         if self.is_empty() {
             return None;
@@ -124,7 +126,7 @@ impl Coverage {
         loop {
             until = until.yesterday().ok()?;
             let date = exceptions
-                .reach
+                .bounds
                 .last_day_until(until, |month| self.may_change(month, exceptions))?;
             if let Some((minute, action)) = self.edges_of(date, exceptions).last_until(DAY - 1) {
                 return Some((Wall { date, minute }, action));
@@ -133,25 +135,26 @@ impl Coverage {
         }
     }
 
-    /// The days of `month` that can have an edge: those on which a window begins, and those after them until it ends. Days in
-    /// the middle of a run of whole days have none, which keeps the search short for what always runs.
+    /// Returns the days of `month` that can have an edge: every day from the one on which a window begins to the one on which
+    /// it ends. Days inside a run of whole days have no edge; leaving them out keeps the search short for a schedule that
+    /// always runs.
     fn may_change(&self, month: Month, exceptions: &Exceptions) -> Days {
         let mut may = 0;
         let mut whole = 0;
         let mut carried_whole = false;
         let before = month.previous();
         let open = exceptions.open(month);
-        for masked in &self.windows {
-            let days = masked.window.days(month);
-            let days_before = before.map(|before| (before, masked.window.days(before)));
-            for later in 0..=masked.window.end_day() {
+        for window_minutes in &self.windows {
+            let days = window_minutes.window.days(month);
+            let days_before = before.map(|before| (before, window_minutes.window.days(before)));
+            for later in 0..=window_minutes.window.end_day() {
                 may |= days << later;
                 if let Some((before, days)) = days_before {
                     may |= Days::try_from(u64::from(days) << later >> before.length)
                         .unwrap_or(Days::MAX);
                 }
             }
-            let is_whole = masked.window.from() == 0 && masked.window.to() == DAY;
+            let is_whole = window_minutes.window.from() == 0 && window_minutes.window.to() == DAY;
             if is_whole {
                 whole |= days & open;
             }
@@ -164,7 +167,7 @@ impl Coverage {
         may & month.all() & !inside_whole
     }
 
-    /// The edges of the day `date`.
+    /// Computes the edges of the day `date`.
     fn edges_of(&self, date: Date, exceptions: &Exceptions) -> DayEdges {
         if !has_edges(date) {
             return DayEdges::new(&[0; WORDS], &[0; WORDS], false);
@@ -187,14 +190,17 @@ impl Coverage {
             if !day.listed {
                 continue;
             }
-            for masked in &self.windows {
-                let Some(minutes) = masked.days.get(later).filter(|_| day.has(&masked.window))
+            for window_minutes in &self.windows {
+                let Some(minutes) = window_minutes
+                    .days
+                    .get(later)
+                    .filter(|_| day.has(&window_minutes.window))
                 else {
                     continue;
                 };
-                // A stop at its end happens whether it ran or not.
-                if usize::from(masked.window.end_day()) == later {
-                    mark(&mut ends, masked.window.to() % DAY);
+                // A window ends with a stop, even if an exception removed its running time.
+                if usize::from(window_minutes.window.end_day()) == later {
+                    mark(&mut ends, window_minutes.window.to() % DAY);
                 }
                 if day.excepted {
                     continue;
@@ -202,7 +208,7 @@ impl Coverage {
                 if !today.excepted {
                     add(&mut covered, minutes);
                 }
-                // What ran into today ran until yesterday's end.
+                // A window that continues into this day was running at the end of the day before.
                 carry |= later > 0 && !yesterday_excepted;
             }
         }
@@ -210,7 +216,7 @@ impl Coverage {
     }
 }
 
-/// One day, and what the exceptions say about it.
+/// One day, and whether `only` lists it and `except` takes it out.
 struct DayKind {
     month: Month,
     bit: Days,
@@ -236,15 +242,15 @@ impl DayKind {
     }
 }
 
-/// Where running time begins and ends on one day.
+/// The minutes of one day at which running time begins and ends.
 struct DayEdges {
     starts: Minutes,
     stops: Minutes,
 }
 
 impl DayEdges {
-    /// `covered` is the day's running time, `ends` are stops that happen unless they are inside it, and `carry` says
-    /// whether the day before ended running.
+    /// `covered` is the day's running time, `ends` are the ends of windows (a stop where no running time covers them), and
+    /// `carry` is whether the day before ended with running time.
     fn new(covered: &Minutes, ends: &Minutes, carry: bool) -> Self {
         let (mut starts, mut stops) = ([0; WORDS], [0; WORDS]);
         let mut previous = u64::from(carry);
@@ -298,7 +304,7 @@ impl DayEdges {
     }
 }
 
-/// Bits `from..to`.
+/// Returns the bit set of the minutes `from..to`.
 fn minutes(from: u16, to: u16) -> Minutes {
     let mut minutes = [0; WORDS];
     for minute in from..to {
@@ -307,7 +313,7 @@ fn minutes(from: u16, to: u16) -> Minutes {
     minutes
 }
 
-/// Sets one minute; a minute on the next day belongs to that day.
+/// Sets the bit of one minute. Minutes beyond the end of the day are ignored; they belong to the next day.
 fn mark(minutes: &mut Minutes, minute: u16) {
     if let Some(word) = minutes.get_mut(usize::from(minute / 64))
         && minute < DAY

@@ -1,24 +1,25 @@
-//! Crons in both syntaxes: five Unix fields, and AWS's `cron(…)` with six. Wall time only; the zone comes later.
+//! Crons in both syntaxes: five Unix fields, and AWS's `cron(…)` with six. A cron is in wall time; [`super::rules`] applies
+//! the time zone.
 
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::Date;
 
-use super::calendar::{DAY, Days, FIRST_YEAR, Month, Reach, Wall, day_bit};
+use super::calendar::{DAY, DateBounds, Days, FIRST_YEAR, Month, Wall, day_bit};
 use super::days::{Dialect, MonthDays, Weekdays};
 use super::field::{HOUR, MINUTE, MONTH, Numbers, YEAR};
 
-/// A cron, in either syntax: the wall times at which something happens, in whatever zone its schedule has.
+/// A cron in either syntax: a set of wall times in the time zone of its schedule.
 ///
 /// - Five fields are Unix cron. Where both day fields are restricted, either matches; a field that begins with `*`
 ///   counts as unrestricted, as in Vixie's cron (`man 5 crontab`). Names are accepted in any case, ranges may wrap
 ///   around (`FRI-MON`, `20-2`), and `5/15` means "from 5 on".
-/// - `cron(…)` with six fields is AWS's, by "Cron expressions reference" in the
+/// - `cron(…)` with six fields is AWS's syntax, see "Cron expressions reference" in the
 ///   [`EventBridge` user guide](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html):
-///   1 is Sunday, one of the day fields is `?`, and `L`, `W` and `#` are understood.
+///   1 is Sunday, one of the day fields is `?`, and `L`, `W` and `#` are supported.
 ///
-/// It prints canonically, with weekdays by name, and what is printed parses to the same cron.
+/// `Display` writes the canonical form, with weekdays by name. It parses to an equal cron.
 ///
 /// ```
 /// use curfew_core::timetable::Cron;
@@ -36,21 +37,21 @@ pub struct Cron {
     dialect: Dialect,
     minute: Numbers,
     hour: Numbers,
-    /// Nothing for `?`.
+    /// `None` if the field is `?`.
     dates: Option<MonthDays>,
     month: Numbers,
-    /// Nothing for `?`.
+    /// `None` if the field is `?`.
     weekdays: Option<Weekdays>,
     year: Numbers,
     minutes: u64,
     hours: u64,
     months: u64,
-    /// Bit by bit from 1970 on.
+    /// One bit for each year, from 1970 on.
     years: [u64; 4],
 }
 
 impl Cron {
-    /// The days of `month` on which it happens.
+    /// Returns the days of `month` on which the cron fires.
     pub(super) fn days(&self, month: Month) -> Days {
         if !self.has_year(month.year) || self.months & (1 << month.number) == 0 {
             return 0;
@@ -66,11 +67,11 @@ impl Cron {
         }
     }
 
-    /// The first time after `after`, on a day within `reach` that `allowed` has.
+    /// Returns the first firing after `after` on a day that lies within `bounds` and is in `allowed`.
     pub(super) fn next(
         &self,
         after: Wall,
-        reach: Reach,
+        bounds: DateBounds,
         allowed: impl Fn(Month) -> Days,
     ) -> Option<Wall> {
         let today = self
@@ -78,18 +79,18 @@ impl Cron {
             .map(|minute| Wall { minute, ..after })
             .filter(|wall| self.is_on(wall.date, &allowed));
         today.or_else(|| {
-            let date = reach.first_day_from(after.date.tomorrow().ok()?, |month| {
+            let date = bounds.first_day_from(after.date.tomorrow().ok()?, |month| {
                 self.days(month) & allowed(month)
             })?;
             self.minute_from(0).map(|minute| Wall { date, minute })
         })
     }
 
-    /// The last time at or before `until`, on a day within `reach` that `allowed` has.
+    /// Returns the last firing at or before `until` on a day that lies within `bounds` and is in `allowed`.
     pub(super) fn previous(
         &self,
         until: Wall,
-        reach: Reach,
+        bounds: DateBounds,
         allowed: impl Fn(Month) -> Days,
     ) -> Option<Wall> {
         let today = self
@@ -97,7 +98,7 @@ impl Cron {
             .map(|minute| Wall { minute, ..until })
             .filter(|wall| self.is_on(wall.date, &allowed));
         today.or_else(|| {
-            let date = reach.last_day_until(until.date.yesterday().ok()?, |month| {
+            let date = bounds.last_day_until(until.date.yesterday().ok()?, |month| {
                 self.days(month) & allowed(month)
             })?;
             self.minute_until(DAY - 1)
@@ -105,7 +106,7 @@ impl Cron {
         })
     }
 
-    /// Whether it happens at `wall`.
+    /// Returns whether the cron fires at `wall`.
     pub(super) fn is_at(&self, wall: Wall) -> bool {
         self.minute_from(wall.minute) == Some(wall.minute) && self.is_on(wall.date, &Month::all)
     }
@@ -115,7 +116,7 @@ impl Cron {
         self.days(month) & allowed(month) & day_bit(date.day()) != 0
     }
 
-    /// The first minute of the day from `minute` on.
+    /// Returns the first firing of a day at or after `minute`, in minutes after midnight.
     fn minute_from(&self, minute: u16) -> Option<u16> {
         if minute >= DAY {
             return None;
@@ -131,7 +132,7 @@ impl Cron {
         (later != 0).then(|| low(later) * 60 + low(self.minutes))
     }
 
-    /// The last minute of the day up to `minute`.
+    /// Returns the last firing of a day at or before `minute`, in minutes after midnight.
     fn minute_until(&self, minute: u16) -> Option<u16> {
         let (hour, within) = (minute / 60, minute % 60);
         if self.hours & (1 << hour) != 0 {
@@ -144,7 +145,7 @@ impl Cron {
         (earlier != 0).then(|| high(earlier) * 60 + high(self.minutes))
     }
 
-    /// Vixie's rule: either day field suffices when neither begins with a star.
+    /// Returns whether a match of either day field suffices: Vixie's rule for two fields that don't begin with a star.
     pub(super) fn either_day(&self) -> bool {
         match (&self.dates, &self.weekdays) {
             (Some(dates), Some(weekdays)) => {
@@ -161,17 +162,17 @@ impl Cron {
             .unwrap_or(false)
     }
 
-    /// Minutes of the hour as bits.
+    /// Returns the minutes of the hour as a bit set.
     pub(super) fn minutes(&self) -> u64 {
         self.minutes
     }
 
-    /// Hours of the day as bits.
+    /// Returns the hours of the day as a bit set.
     pub(super) fn hours(&self) -> u64 {
         self.hours
     }
 
-    /// Months as bits from 1 on.
+    /// Returns the months as a bit set; bit 1 is January.
     pub(super) fn months(&self) -> u64 {
         self.months
     }
@@ -186,7 +187,7 @@ impl Cron {
             .filter(|weekdays| !weekdays.is_every())
     }
 
-    /// The years among `years`, or nothing when every year will do.
+    /// Returns the years of `years` in which the cron fires, or `None` when it does not restrict the year.
     pub(super) fn years_among(&self, years: std::ops::RangeInclusive<i16>) -> Option<Vec<i16>> {
         (!self.year.is_every()).then(|| years.filter(|year| self.has_year(*year)).collect())
     }
@@ -253,7 +254,7 @@ fn parse_years(text: &str) -> Result<Numbers, String> {
 impl FromStr for Cron {
     type Err = String;
 
-    /// One sentence says what is wrong.
+    /// Parses either syntax; the error is one sentence about the first problem.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let explain = |reason: String| format!("`{text}`: {reason}");

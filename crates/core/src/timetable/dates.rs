@@ -1,4 +1,4 @@
-//! `except` and `only`: dates, ranges of dates, and dates that come back every year.
+//! The date rules of `except` and `only`: dates, ranges of dates, and dates that recur every year.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::str::FromStr;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
-use super::calendar::{Days, FIRST_YEAR, LAST_YEAR, Month, Reach, day_range};
+use super::calendar::{DateBounds, Days, FIRST_YEAR, LAST_YEAR, Month, day_range};
 
-/// A date, a range of dates, or a date or range that comes back every year, in the schedule's own zone.
+/// A date, a range of dates, or a date or range that recurs every year, in the schedule's time zone.
 ///
-/// `2026-05-01`, `2026-05-01..2026-05-03`, `12-25`, `12-24..01-02` (ranges include both ends; a yearly one may pass the
-/// new year). `02-29` comes back in leap years.
+/// `2026-05-01`, `2026-05-01..2026-05-03`, `12-25`, `12-24..01-02` (ranges include both ends; a yearly one may cross the
+/// new year). `02-29` recurs in leap years.
 ///
 /// ```
 /// use curfew_core::timetable::DateRule;
@@ -36,7 +36,7 @@ struct DayOfYear {
 }
 
 impl From<Date> for DateRule {
-    /// That date alone.
+    /// Makes a rule for a single date.
     fn from(date: Date) -> Self {
         Self(Rule::Once {
             first: date,
@@ -46,7 +46,7 @@ impl From<Date> for DateRule {
 }
 
 impl DateRule {
-    /// The days of `month` that it names.
+    /// Returns the days of `month` that the rule contains.
     pub(super) fn of(&self, month: Month) -> Days {
         match &self.0 {
             Rule::Once { first, last } => {
@@ -88,18 +88,22 @@ impl DateRule {
 impl FromStr for DateRule {
     type Err = String;
 
-    /// One sentence says what is wrong.
+    /// Parses a date or a range; the error is one sentence about the first problem.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let (first, last) = text
             .split_once("..")
             .map_or((text, text), |(first, last)| (first.trim(), last.trim()));
-        match (Day::parse(first)?, Day::parse(last)?) {
-            (Day::Full(first), Day::Full(last)) if last < first => Err(format!(
+        match (ParsedDate::parse(first)?, ParsedDate::parse(last)?) {
+            (ParsedDate::Full(first), ParsedDate::Full(last)) if last < first => Err(format!(
                 "`{text}` runs backward; write the earlier date first"
             )),
-            (Day::Full(first), Day::Full(last)) => Ok(Self(Rule::Once { first, last })),
-            (Day::Yearly(first), Day::Yearly(last)) => Ok(Self(Rule::Yearly { first, last })),
+            (ParsedDate::Full(first), ParsedDate::Full(last)) => {
+                Ok(Self(Rule::Once { first, last }))
+            }
+            (ParsedDate::Yearly(first), ParsedDate::Yearly(last)) => {
+                Ok(Self(Rule::Yearly { first, last }))
+            }
             _ => Err(format!(
                 "`{text}` has a year on one side only; write both, or neither for every year"
             )),
@@ -107,12 +111,12 @@ impl FromStr for DateRule {
     }
 }
 
-enum Day {
+enum ParsedDate {
     Full(Date),
     Yearly(DayOfYear),
 }
 
-impl Day {
+impl ParsedDate {
     fn parse(text: &str) -> Result<Self, String> {
         let refuse = || {
             format!(
@@ -146,7 +150,7 @@ impl Day {
             }
             [(2, month), (2, day)] => {
                 let (month, day) = (small(month)?, small(day)?);
-                // A leap year has every day that comes back in some years.
+                // 2000 is a leap year, so that `02-29` is valid.
                 Date::new(2000, month, day).map_err(|_| impossible())?;
                 Ok(Self::Yearly(DayOfYear { month, day }))
             }
@@ -172,7 +176,7 @@ impl fmt::Display for DateRule {
     }
 }
 
-/// Several rules together.
+/// The union of several date rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DateSet(Vec<DateRule>);
 
@@ -185,31 +189,35 @@ impl DateSet {
         self.0.is_empty()
     }
 
-    /// The dates between which these rules leave something to happen, with a week and a day more for windows that end later.
-    pub(super) fn reach(&self) -> Reach {
-        let mut reach: Option<Reach> = None;
+    /// Returns the bounds of the edges if only these dates may have starts. They end eight days after the last date, since a
+    /// window may end up to a week later. An empty set and a yearly rule have no bounds of their own.
+    pub(super) fn bounds(&self) -> DateBounds {
+        let mut bounds: Option<DateBounds> = None;
         for rule in &self.0 {
             let Rule::Once { first, last } = rule.0 else {
-                return Reach::ALL;
+                return DateBounds::ALL;
             };
-            let before = reach.unwrap_or(Reach { first, last });
-            reach = Some(Reach {
+            let before = bounds.unwrap_or(DateBounds { first, last });
+            bounds = Some(DateBounds {
                 first: first.min(before.first),
                 last: last.max(before.last),
             });
         }
-        reach.map_or(Reach::ALL, |reach| Reach {
-            last: reach.last.saturating_add(8.days()).min(Reach::ALL.last),
-            ..reach
+        bounds.map_or(DateBounds::ALL, |bounds| DateBounds {
+            last: bounds
+                .last
+                .saturating_add(8.days())
+                .min(DateBounds::ALL.last),
+            ..bounds
         })
     }
 
-    /// The days of `month` that some rule names.
+    /// Returns the days of `month` that any of the rules contains.
     pub(super) fn of(&self, month: Month) -> Days {
         self.0.iter().fold(0, |days, rule| days | rule.of(month))
     }
 
-    /// The rule that names `date`, if there is one.
+    /// Returns the first rule that contains `date`.
     pub(super) fn naming(&self, date: Date) -> Option<&DateRule> {
         let month = Month::of(date);
         self.0

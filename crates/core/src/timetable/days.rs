@@ -1,17 +1,17 @@
-//! Days of the month and days of the week, with `L`, `W` and `#`: which days of a given month they are.
+//! Lists of days of the month and days of the week, with `L`, `W` and `#`, and the days of a given month that they contain.
 //!
-//! The special characters mean what "Cron expressions reference" in the
-//! [`EventBridge` user guide](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html) says; `W`
-//! never leaves its month, as in Quartz, from which AWS has it.
+//! The special characters are defined in "Cron expressions reference" in the
+//! [`EventBridge` user guide](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html). `W`
+//! never leaves its month, as in Quartz, the origin of AWS's syntax.
 
 use std::fmt;
 
 use super::calendar::{Days, Month, day_bit};
 use super::field::{
-    self, AWS_WEEKDAY, DAY_OF_MONTH, Item, Kind, UNIX_WEEKDAY, WEEKDAY_NAMES, write_list,
+    self, AWS_WEEKDAY, DAY_OF_MONTH, FieldSpec, Item, UNIX_WEEKDAY, WEEKDAY_NAMES, write_list,
 };
 
-/// The special characters that a list may use, and how it numbers weekdays.
+/// The syntax of a list: the special characters that it allows, and how it numbers weekdays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Five-field cron: no special characters, 0 and 7 are Sunday.
@@ -33,7 +33,6 @@ pub(super) struct MonthDays {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MonthDay {
     Numbers(Item),
-    /// `L`
     Last,
     /// `LW`: the last Monday-to-Friday day.
     LastWorkday,
@@ -68,7 +67,7 @@ impl MonthDays {
             .contains(&MonthDay::Numbers(Item::Every { step: 1 }))
     }
 
-    /// The days of `month` that are listed.
+    /// Returns the days of `month` that the list contains.
     pub(super) fn of(&self, month: Month) -> Days {
         let last = if self.items.contains(&MonthDay::Last) {
             day_bit(month.length)
@@ -78,7 +77,7 @@ impl MonthDays {
         (self.numbers | last | self.workdays(month)) & month.all()
     }
 
-    /// The days of `month` that are listed as working days, by `LW` or `15W`.
+    /// Returns the days of `month` that the list contains as working days, by `LW` or `15W`.
     pub(super) fn workdays(&self, month: Month) -> Days {
         self.items.iter().fold(0, |bits, item| {
             bits | match *item {
@@ -89,7 +88,7 @@ impl MonthDays {
         })
     }
 
-    /// Every day of a month that can be listed in some month: a superset, for UTC rules.
+    /// Returns every day that the list can contain in any month: a superset, for the UTC rules.
     pub(super) fn widest(&self) -> Days {
         let range = super::calendar::day_range;
         self.items.iter().fold(self.numbers, |bits, item| {
@@ -98,7 +97,7 @@ impl MonthDays {
                 MonthDay::Last => range(28, 31),
                 MonthDay::LastWorkday => range(26, 31),
                 MonthDay::Nearest(1) => range(1, 3),
-                // The last day of a month that is a Sunday moves back by two.
+                // If the last day of a month is a Sunday, the nearest working day is two days before.
                 MonthDay::Nearest(day) if day >= 28 => range(day - 2, 31),
                 MonthDay::Nearest(day) => range(day - 1, day + 1),
             }
@@ -146,7 +145,7 @@ impl fmt::Display for MonthDays {
     }
 }
 
-/// The Monday-to-Friday day of `month` that is nearest to `day`; none when the month has no such day.
+/// Returns the Monday-to-Friday day of `month` that is nearest to `day`; no bit when the month does not have `day`.
 fn nearest_workday(month: Month, day: i8) -> Days {
     if day > month.length {
         return 0;
@@ -160,7 +159,7 @@ fn nearest_workday(month: Month, day: i8) -> Days {
     })
 }
 
-/// A list of days of the week: `MON-FRI`, `MON#1`, `FRIL`. Numbers are 0–6 from Sunday, whatever the dialect writes.
+/// A list of days of the week: `MON-FRI`, `MON#1`, `FRIL`. Numbers are 0–6 from Sunday, independent of the dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Weekdays {
     items: Vec<Weekday>,
@@ -171,7 +170,7 @@ pub(super) struct Weekdays {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weekday {
     Plain(Item),
-    /// `MON#1`: the first Monday of the month. There may be no fifth.
+    /// `MON#1`: the first Monday of the month. A month without a fifth such weekday has no match for `#5`.
     Nth {
         weekday: u8,
         nth: i8,
@@ -180,8 +179,8 @@ enum Weekday {
     Last(u8),
 }
 
-/// How weekdays are kept: 0–6 from Sunday.
-const WEEKDAY: Kind = Kind {
+/// Weekdays as [`Weekdays`] stores them: 0–6 from Sunday.
+const WEEKDAY: FieldSpec = FieldSpec {
     name: "day of the week",
     min: 0,
     max: 6,
@@ -221,7 +220,7 @@ impl Weekdays {
             .contains(&Weekday::Plain(Item::Every { step: 1 }))
     }
 
-    /// The days of `month` that are listed.
+    /// Returns the days of `month` that the list contains.
     pub(super) fn of(&self, month: Month) -> Days {
         let plain = month.on_weekdays(self.plain);
         self.items.iter().fold(plain, |bits, item| {
@@ -239,7 +238,7 @@ impl Weekdays {
         })
     }
 
-    /// Every weekday that can be listed in some week, bit 0 = Sunday: a superset, for UTC rules.
+    /// Returns every weekday that the list can contain in any week, bit 0 = Sunday: a superset, for the UTC rules.
     pub(super) fn widest(&self) -> u8 {
         self.items.iter().fold(self.plain, |bits, item| {
             bits | match *item {
@@ -302,7 +301,7 @@ impl Weekday {
             }
             if weekday.is_empty() {
                 return if dialect == Dialect::Aws {
-                    // The last day of the week, which ends on Saturday.
+                    // In AWS's syntax the last day of the week is Saturday.
                     Ok(Self::Plain(Item::One(6)))
                 } else {
                     Err("`L` alone names no day of the week; write `FriL` for the last Friday, or `dates = \"L\"`".into())
@@ -322,7 +321,7 @@ impl Weekday {
     }
 }
 
-/// One day of the week by its name (AWS's by its number, too): 0 is Sunday.
+/// Parses one day of the week, by name or, in AWS's dialect, by number. Returns 0 for Sunday.
 pub(super) fn one_weekday(text: &str, dialect: Dialect) -> Result<u8, String> {
     let number = if dialect == Dialect::Aws {
         AWS_WEEKDAY.value(text)? - 1
@@ -348,7 +347,7 @@ fn refuse_numbers(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// 7 is Sunday as well as 0; ranges may end there.
+/// Converts an item from Unix numbers, in which 0 and 7 are Sunday.
 fn from_unix(item: Item) -> Item {
     match item {
         Item::One(weekday) => Item::One(weekday % 7),
@@ -391,7 +390,7 @@ fn aws_only(text: &str) -> String {
 }
 
 impl fmt::Display for Weekdays {
-    /// Names in upper case, as in `MON-FRI`.
+    /// Writes the names in upper case, as in `MON-FRI`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(formatter, |weekday, formatter| {
             formatter.write_str(weekday_name(weekday))
@@ -399,7 +398,7 @@ impl fmt::Display for Weekdays {
     }
 }
 
-/// A day of the week (0 is Sunday) as in `Mon`.
+/// Writes a day of the week (0 is Sunday) as in `Mon`.
 pub(super) fn write_capitalised(weekday: u16, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (initial, rest) = weekday_name(weekday).split_at(1);
     write!(formatter, "{initial}{}", rest.to_ascii_lowercase())

@@ -1,11 +1,12 @@
-//! One field of a cron, or one list of a window: numbers, names, ranges, steps. What they mean is the owner's business.
+//! The syntax of one field of a cron, or one list of a window: numbers, names, ranges, steps. The modules that use it define
+//! what the numbers mean.
 
 use std::fmt;
 
-/// What a field may hold.
+/// The name of a field and the values that it allows.
 #[derive(Debug)]
-pub(super) struct Kind {
-    /// As it is called in messages.
+pub(super) struct FieldSpec {
+    /// The field's name in messages.
     pub(super) name: &'static str,
     pub(super) min: u16,
     pub(super) max: u16,
@@ -21,11 +22,11 @@ const MONTH_NAMES: [&str; 12] = [
 /// Three-letter names of the weekdays from Sunday on.
 pub(super) const WEEKDAY_NAMES: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-pub(super) const MINUTE: Kind = Kind::numbers("minute", 0, 59);
-pub(super) const HOUR: Kind = Kind::numbers("hour", 0, 23);
-pub(super) const DAY_OF_MONTH: Kind = Kind::numbers("day of the month", 1, 31);
-pub(super) const YEAR: Kind = Kind::numbers("year", 1970, 2199);
-pub(super) const MONTH: Kind = Kind {
+pub(super) const MINUTE: FieldSpec = FieldSpec::numbers("minute", 0, 59);
+pub(super) const HOUR: FieldSpec = FieldSpec::numbers("hour", 0, 23);
+pub(super) const DAY_OF_MONTH: FieldSpec = FieldSpec::numbers("day of the month", 1, 31);
+pub(super) const YEAR: FieldSpec = FieldSpec::numbers("year", 1970, 2199);
+pub(super) const MONTH: FieldSpec = FieldSpec {
     name: "month",
     min: 1,
     max: 12,
@@ -33,7 +34,7 @@ pub(super) const MONTH: Kind = Kind {
     first_named: 1,
 };
 /// Weekdays as Unix numbers them: 0 and 7 are Sunday.
-pub(super) const UNIX_WEEKDAY: Kind = Kind {
+pub(super) const UNIX_WEEKDAY: FieldSpec = FieldSpec {
     name: "day of the week",
     min: 0,
     max: 7,
@@ -41,7 +42,7 @@ pub(super) const UNIX_WEEKDAY: Kind = Kind {
     first_named: 0,
 };
 /// Weekdays as AWS numbers them: 1 is Sunday.
-pub(super) const AWS_WEEKDAY: Kind = Kind {
+pub(super) const AWS_WEEKDAY: FieldSpec = FieldSpec {
     name: "day of the week",
     min: 1,
     max: 7,
@@ -49,7 +50,7 @@ pub(super) const AWS_WEEKDAY: Kind = Kind {
     first_named: 1,
 };
 
-impl Kind {
+impl FieldSpec {
     const fn numbers(name: &'static str, min: u16, max: u16) -> Self {
         Self {
             name,
@@ -60,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// A number or a name of this field. Names may be in any case and may be written in full.
+    /// Parses a number or a name of this field. Names may be in any case, and abbreviated or in full.
     pub(super) fn value(&self, text: &str) -> Result<u16, String> {
         if text.is_empty() {
             return Err(format!("a {} is missing", self.name));
@@ -95,7 +96,7 @@ impl Kind {
     }
 }
 
-/// Whether `text` is `short` (three letters, upper case) or the English word that it abbreviates.
+/// Returns whether `text` is `short` (three letters, upper case) or the English word that it abbreviates.
 pub(super) fn is_name(text: &str, short: &str) -> bool {
     const LONG: [&str; 19] = [
         "JANUARY",
@@ -124,22 +125,30 @@ pub(super) fn is_name(text: &str, short: &str) -> bool {
             .any(|long| long.starts_with(short) && text.eq_ignore_ascii_case(long))
 }
 
-/// One member of a list.
+/// One item of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    /// `*` or `*/2`.
-    Every { step: u16 },
-    /// `5`.
+    /// `*`, or with a step `*/2`.
+    Every {
+        step: u16,
+    },
     One(u16),
     /// `5/15`: from 5 to the field's end.
-    From { first: u16, step: u16 },
+    From {
+        first: u16,
+        step: u16,
+    },
     /// `1-5`, `1-10/3`, and `FRI-MON`, which wraps around.
-    Range { first: u16, last: u16, step: u16 },
+    Range {
+        first: u16,
+        last: u16,
+        step: u16,
+    },
 }
 
 impl Item {
-    /// Reads one member of a list. `whole` is the field that it belongs to, for messages.
-    pub(super) fn parse(text: &str, kind: &Kind) -> Result<Self, String> {
+    /// Parses one item of a list for a field of this kind.
+    pub(super) fn parse(text: &str, kind: &FieldSpec) -> Result<Self, String> {
         let (range, step) = match text.split_once('/') {
             Some((range, step)) => (range, Some(parse_step(step, text, kind)?)),
             None => (text, None),
@@ -160,8 +169,8 @@ impl Item {
         Ok(step.map_or(Self::One(first), |step| Self::From { first, step }))
     }
 
-    /// The numbers it stands for, in the order in which they are written.
-    pub(super) fn values(self, kind: &Kind) -> impl Iterator<Item = u16> {
+    /// Returns the numbers that the item contains, in the order in which they are written.
+    pub(super) fn values(self, kind: &FieldSpec) -> impl Iterator<Item = u16> {
         let (first, last, step) = match self {
             Self::Every { step } => (kind.min, kind.max, step),
             Self::One(value) => (value, value, 1),
@@ -188,7 +197,7 @@ impl Item {
             })
     }
 
-    /// Writes it with `name` for each number.
+    /// Writes the item; `name` writes each number.
     pub(super) fn write(
         self,
         formatter: &mut fmt::Formatter<'_>,
@@ -219,7 +228,7 @@ impl Item {
     }
 }
 
-fn parse_step(step: &str, text: &str, kind: &Kind) -> Result<u16, String> {
+fn parse_step(step: &str, text: &str, kind: &FieldSpec) -> Result<u16, String> {
     let largest = kind.max - kind.min;
     step.bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -239,7 +248,7 @@ fn parse_step(step: &str, text: &str, kind: &Kind) -> Result<u16, String> {
 pub(super) struct Numbers(Vec<Item>);
 
 impl Numbers {
-    pub(super) fn parse(text: &str, kind: &Kind) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, kind: &FieldSpec) -> Result<Self, String> {
         text.split(',')
             .map(|item| Item::parse(item, kind))
             .collect::<Result<_, _>>()
@@ -254,16 +263,16 @@ impl Numbers {
         self.0.contains(&Item::Every { step: 1 })
     }
 
-    pub(super) fn values(&self, kind: &Kind) -> impl Iterator<Item = u16> {
+    pub(super) fn values(&self, kind: &FieldSpec) -> impl Iterator<Item = u16> {
         self.0.iter().flat_map(move |item| item.values(kind))
     }
 
-    /// The numbers as bits. For fields whose numbers are below 64.
-    pub(super) fn bits(&self, kind: &Kind) -> u64 {
+    /// Returns the numbers as a bit set, for fields with numbers below 64.
+    pub(super) fn bits(&self, kind: &FieldSpec) -> u64 {
         self.values(kind).fold(0, |bits, value| bits | 1 << value)
     }
 
-    /// Writes the list with `name` for each number.
+    /// Writes the list; `name` writes each number.
     pub(super) fn write(
         &self,
         formatter: &mut fmt::Formatter<'_>,
@@ -296,7 +305,7 @@ pub(super) fn write_list<T>(
     Ok(())
 }
 
-/// The three-letter name of a month, 1–12.
+/// Returns the three-letter name of a month, 1–12.
 pub(super) fn month_name(month: u16) -> &'static str {
     MONTH_NAMES[usize::from((month + 11) % 12)]
 }

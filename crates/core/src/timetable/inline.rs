@@ -1,18 +1,18 @@
-//! The one-line form of a timetable, read and written.
+//! Parsing and writing of a timetable's one-line form, which a tag's value can hold.
 
 use std::fmt;
 
 use super::coverage::{Coverage, Exceptions};
 use super::cron::Cron;
 use super::dates::{DateRule, DateSet};
-use super::rules::Rules;
+use super::rules::ZonedRules;
 use super::window::Window;
 use super::zone;
 use crate::problem::Problem;
 
 const KEY: &str = "inline";
 
-pub(super) fn parse(text: &str) -> Result<Rules, Vec<Problem>> {
+pub(super) fn parse(text: &str) -> Result<ZonedRules, Vec<Problem>> {
     let text = text.trim();
     let mut problems = Vec::new();
     let (body, zone_name) = text.rsplit_once(char::is_whitespace).unwrap_or(("", text));
@@ -37,12 +37,12 @@ pub(super) fn parse(text: &str) -> Result<Rules, Vec<Problem>> {
             .map_err(|problem| problems.push(Problem::new("inline.timezone", problem)))
             .ok(),
     };
-    let mut parts = PartsSeen::default();
+    let mut parts = InlineParts::default();
     for part in body.split(';') {
         parts.read(part, &mut problems);
     }
     match zone {
-        Some(zone) if problems.is_empty() => Ok(Rules {
+        Some(zone) if problems.is_empty() => Ok(ZonedRules {
             zone,
             starts: parts.starts,
             stops: parts.stops,
@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Rules, Vec<Problem>> {
 }
 
 #[derive(Default)]
-struct PartsSeen {
+struct InlineParts {
     windows: Vec<Window>,
     starts: Vec<Cron>,
     stops: Vec<Cron>,
@@ -62,7 +62,7 @@ struct PartsSeen {
     only: Vec<DateRule>,
 }
 
-impl PartsSeen {
+impl InlineParts {
     fn read(&mut self, part: &str, problems: &mut Vec<Problem>) {
         let part = part.trim();
         let (word, rest) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
@@ -98,7 +98,7 @@ impl PartsSeen {
     }
 }
 
-pub(super) fn write(rules: &Rules, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn write(rules: &ZonedRules, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     let windows = rules.coverage.windows().map(ToString::to_string);
     let starts = rules.starts.iter().map(|cron| format!("start {cron}"));
     let stops = rules.stops.iter().map(|cron| format!("stop {cron}"));

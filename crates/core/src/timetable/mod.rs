@@ -1,9 +1,9 @@
-//! What a schedule says about time: its edges, and what it wants between them. No matching of instances, no policy.
+//! The time part of a schedule: its edges, and its desired state between them. Matching of instances and policies such as
+//! enforcement are in [`crate::schedule`].
 //!
 //! A [`Timetable`] is made from configuration ([`RawTimetable::resolve`]), from a tag's value
-//! ([`Timetable::parse_inline`]), or from other timetables ([`Timetable::any_of`]), and answers four questions: when is the
-//! next edge, when was the last one, what is wanted at an instant, and which UTC rules wake something up in time for every
-//! edge.
+//! ([`Timetable::parse_inline`]), or from other timetables ([`Timetable::any_of`]). It computes the next edge, the last edge,
+//! and the desired state at an instant; [`triggers`] computes the UTC rules that fire at every edge.
 //!
 //! ```
 //! use curfew_core::timetable::{Action, Desired, Timetable};
@@ -19,11 +19,11 @@
 //!
 //! # Time
 //!
-//! Instants are [`jiff::Timestamp`]s; wall time never leaves this module. Edges lie in the years 1970–2199, AWS's
-//! own range; before and after there are none, so every search ends.
+//! Instants are [`jiff::Timestamp`]s; wall time is internal to this module. All edges lie in the years 1970–2199, AWS's
+//! range, so every search ends.
 //!
-//! **Daylight saving:** an edge fires exactly once. A wall time that occurs twice fires the first time; one that the
-//! clock jumps over (or that lies on a day that the zone skips) fires at the jump.
+//! **Daylight saving:** an edge fires exactly once. A wall time that occurs twice fires at its first occurrence; a wall time
+//! that the clock skips (or that lies on a day that the zone skips) fires at the jump.
 //!
 //! ```
 //! use curfew_core::timetable::{Edge, Timetable};
@@ -38,10 +38,9 @@
 //!
 //! # One-sided schedules
 //!
-//! A schedule that only stops (or only starts) has edges but no opinion between them: it is [`Desired::Unmanaged`] at
-//! every instant. Enforcing it changes nothing: its edges are applied, and nobody is stopped at noon for last night's edge.
+//! A schedule with only stop edges (or only start edges) has no desired state between them: it is [`Desired::Unmanaged`] at
+//! every instant. Enforcing it has no effect beyond its edges: no instance is stopped at noon because of last night's edge.
 
-mod because;
 mod calendar;
 mod clock;
 mod coverage;
@@ -49,10 +48,11 @@ mod cron;
 mod dates;
 mod days;
 mod field;
-mod idle;
 mod inline;
+mod never_fires;
 mod rate;
 mod raw;
+mod reason;
 mod rules;
 mod trigger_cron;
 mod union;
@@ -70,19 +70,19 @@ pub use self::cron::Cron;
 pub use self::dates::DateRule;
 pub use self::rate::Rate;
 pub use self::raw::{OneOrMany, RawTimetable, RawWindow};
-use self::rules::Rules;
+use self::rules::ZonedRules;
 pub use self::trigger_cron::{EARLY_TRIGGER, TriggerCron, fired_for, minute_of, triggers};
 pub use self::window::Window;
 pub use self::zone::time_zone_names;
 use crate::problem::Problem;
 
-/// The instant at which a clock in `zone` first shows `wall`, or jumps past it; to the minute. Nothing outside the years that
-/// schedules have edges in.
+/// Returns the instant at which a clock in `zone` first shows the minute of `wall`, or jumps past it. Returns `None` outside the
+/// years 1970–2199, in which schedules have edges.
 pub(crate) fn instant_of_wall(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
     calendar::has_edges(wall.date()).then(|| clock::instant_of(zone, calendar::Wall::floor(wall)))
 }
 
-/// What an edge says.
+/// The action of an edge, a request or a step: start or stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -102,17 +102,17 @@ impl fmt::Display for Action {
     }
 }
 
-/// One instant at which a schedule says start or stop.
+/// One instant at which a schedule starts or stops its instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Edge {
-    /// When, always on a whole second.
+    /// The instant of the edge, always on a whole second.
     pub at: Timestamp,
-    /// What it says.
+    /// Whether the edge starts or stops instances.
     pub action: Action,
 }
 
-/// What a schedule wants at an instant.
+/// The desired state of a schedule at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -121,7 +121,7 @@ pub enum Desired {
     Running,
     /// Instances should be stopped.
     Stopped,
-    /// No opinion.
+    /// There is no desired state: instances stay as they are.
     Unmanaged,
 }
 
@@ -135,25 +135,25 @@ impl fmt::Display for Desired {
     }
 }
 
-/// When instances should run: windows, crons and dates in one time zone, or several such timetables together.
+/// The times at which instances should run: windows, crons and dates in one time zone, or a union of several such timetables.
 ///
-/// It prints as one line, which [`Timetable::parse_inline`] reads back to an equal timetable (unless it was put together
-/// with [`Timetable::any_of`]).
+/// `Display` writes one line, which [`Timetable::parse_inline`] parses to an equal timetable (unless it was made by
+/// [`Timetable::any_of`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timetable {
-    /// Never empty.
-    members: Vec<Rules>,
+    /// The timetables of the union, at least one.
+    members: Vec<ZonedRules>,
 }
 
 impl Timetable {
-    /// Reads a schedule from one line, such as a tag's value: parts joined by `;`, and the time zone as the last word.
+    /// Parses a timetable in one line, such as a tag's value: parts joined by `;`, and the time zone as the last word.
     ///
     /// A part is a window (`Mon-Fri 08:00-20:00`, see [`Window`]), `start CRON`, `stop CRON`, `except DATES` or
     /// `only DATES` (see [`Cron`] and [`DateRule`]; dates are joined by commas).
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, not only the first; the problems' keys begin with `inline`.
+    /// Returns all problems, not only the first; their keys begin with `inline`.
     ///
     /// ```
     /// use curfew_core::timetable::Timetable;
@@ -165,12 +165,12 @@ impl Timetable {
         inline::parse(text).map(Self::from)
     }
 
-    /// Several timetables together: running when any of them wants it, each in its own zone. Stopped when none wants it
-    /// running and some want it stopped. No edge falls inside a run that another member keeps up.
+    /// Makes the union of several timetables, each in its own time zone. Its desired state is running when any member's is, else
+    /// stopped when any member's is, else unmanaged. An edge of one member inside a run of another is not an edge of the union.
     ///
     /// # Panics
     ///
-    /// Without any members.
+    /// Panics if `members` is empty.
     pub fn any_of(members: Vec<Self>) -> Self {
         let members: Vec<_> = members
             .into_iter()
@@ -180,12 +180,12 @@ impl Timetable {
         Self { members }
     }
 
-    /// The zone in which to print its instants: that of the first member.
+    /// Returns the time zone in which to print the timetable's instants: that of the first member.
     pub fn time_zone(&self) -> &TimeZone {
         &self.members[0].zone
     }
 
-    /// The first edge strictly after `after`, or nothing when there is none up to the end of 2199.
+    /// Returns the first edge strictly after `after`, or `None` when there is none up to the end of 2199.
     pub fn next_edge(&self, after: Timestamp) -> Option<Edge> {
         let after = clock::clamp(after);
         match &self.members[..] {
@@ -194,7 +194,7 @@ impl Timetable {
         }
     }
 
-    /// The last edge at or before `at`, or nothing when there was none since 1970.
+    /// Returns the last edge at or before `at`, or `None` when there was none since 1970.
     pub fn last_edge(&self, at: Timestamp) -> Option<Edge> {
         let at = clock::clamp(at);
         match &self.members[..] {
@@ -203,55 +203,56 @@ impl Timetable {
         }
     }
 
-    /// All edges strictly after `after`, in order, no two at one instant.
+    /// Returns all edges strictly after `after`, in order, at most one at an instant.
     pub fn edges(&self, after: Timestamp) -> impl Iterator<Item = Edge> + '_ {
         std::iter::successors(self.next_edge(after), |edge| self.next_edge(edge.at))
     }
 
-    /// What it wants at `at`: what its last edge said, where it has both kinds of edges. Windows want instances stopped
-    /// outside of them; crons have no opinion before their first edge, and one-sided ones never have any.
+    /// Returns the desired state at `at`. It follows from the last edge if the timetable has both kinds of edges. Outside its
+    /// windows a timetable with windows is stopped; one with only crons is unmanaged before its first edge, and a one-sided one
+    /// is always unmanaged.
     pub fn desired(&self, at: Timestamp) -> Desired {
         union::desired(&self.members, clock::clamp(at))
     }
 
-    /// One sentence that says why it wants what it wants at `at`: the window, cron or date that makes it so.
+    /// Returns the reason for the desired state at `at` as one sentence, which names the window, cron or date.
     ///
     /// ```
     /// use curfew_core::timetable::Timetable;
     ///
     /// let office = Timetable::parse_inline("Mon-Fri 08:00-20:00; except 12-25 Europe/Paris").unwrap();
     /// assert_eq!(
-    ///     office.because("2026-12-25T11:00:00Z".parse().unwrap()),
+    ///     office.reason("2026-12-25T11:00:00Z".parse().unwrap()),
     ///     "2026-12-25 is excepted (`12-25`): nothing starts on that day in Europe/Paris",
     /// );
     /// ```
-    pub fn because(&self, at: Timestamp) -> String {
-        because::sentence(&self.members, clock::clamp(at))
+    pub fn reason(&self, at: Timestamp) -> String {
+        reason::sentence(&self.members, clock::clamp(at))
     }
 
-    /// What of it never happens after `now`, a sentence each: a cron or a window that has no day, dates that leave nothing, and
-    /// a last working day (`LW`, `15W`) within 400 days that `except` takes out. Nothing for several timetables together: each
-    /// is asked by itself.
+    /// Returns a sentence for each part that never fires after `now`: a cron or a window that has no day, dates that leave no
+    /// day, and a working day (`LW`, `15W`) within 400 days that `except` takes out. Returns nothing for a union; its members
+    /// are schedules that are checked on their own.
     ///
     /// ```
     /// use curfew_core::timetable::Timetable;
     ///
     /// let night = Timetable::parse_inline("stop 0 18 31 2,4 * Europe/Vienna").unwrap();
     /// assert_eq!(
-    ///     night.never_happens("2026-01-01T00:00:00Z".parse().unwrap()),
+    ///     night.never_fires("2026-01-01T00:00:00Z".parse().unwrap()),
     ///     ["the stop cron `0 18 31 2,4 *` never fires"],
     /// );
     /// ```
-    pub fn never_happens(&self, now: Timestamp) -> Vec<String> {
+    pub fn never_fires(&self, now: Timestamp) -> Vec<String> {
         match &self.members[..] {
-            [rules] => idle::sentences(rules, clock::clamp(now)),
+            [rules] => never_fires::sentences(rules, clock::clamp(now)),
             _ => Vec::new(),
         }
     }
 }
 
-impl From<Rules> for Timetable {
-    fn from(rules: Rules) -> Self {
+impl From<ZonedRules> for Timetable {
+    fn from(rules: ZonedRules) -> Self {
         Self {
             members: vec![rules],
         }

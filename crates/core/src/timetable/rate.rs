@@ -1,4 +1,4 @@
-//! `rate(5 minutes)`, by AWS's rules.
+//! AWS's rate expressions, such as `rate(5 minutes)`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-/// A fixed interval, as AWS writes it: `rate(5 minutes)`, `rate(1 hour)`.
+/// A fixed interval in AWS's syntax: `rate(5 minutes)`, `rate(1 hour)`.
 ///
-/// The rules are those of "Rate expressions" in the
+/// The syntax is defined in "Rate expressions" in the
 /// [`EventBridge` user guide](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html): a
-/// positive whole number, and `minute`, `hour` or `day` for one but `minutes`, `hours` or `days` for more.
+/// positive whole number and a unit, which is singular (`minute`, `hour`, `day`) for 1 and plural otherwise.
 ///
 /// ```
 /// use curfew_core::timetable::Rate;
@@ -55,7 +55,7 @@ impl Unit {
 }
 
 impl Rate {
-    /// The time between two firings: elapsed time, whatever the clocks do.
+    /// Returns the elapsed time between two firings; clock changes have no effect on it.
     pub fn duration(self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.value) * self.unit.minutes())
     }
@@ -70,7 +70,7 @@ impl From<Rate> for SignedDuration {
 impl FromStr for Rate {
     type Err = String;
 
-    /// One sentence says what is wrong.
+    /// Parses a rate expression; the error is one sentence about the first problem.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let inner = text

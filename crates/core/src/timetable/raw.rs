@@ -1,16 +1,16 @@
-//! A timetable as it stands in configuration, and the way from there to a valid one.
+//! A timetable as it is written in the configuration, and its conversion to a valid [`Timetable`].
 
 use serde::{Deserialize, Serialize};
 
 use super::Timetable;
 use super::coverage::{Coverage, Exceptions};
 use super::dates::{DateRule, DateSet};
-use super::rules::Rules;
-use super::window::{Parts, Window};
+use super::rules::ZonedRules;
+use super::window::{Window, WindowParts};
 use super::zone;
 use crate::problem::Problem;
 
-/// The keys of a schedule that are about time, as they are written.
+/// The keys of a schedule that define its timetable, as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -36,12 +36,12 @@ pub struct RawTimetable {
     /// The days to which starts and running time are limited, written like `except`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
-    /// Names of other schedules: running when any of them wants it. It stands alone.
+    /// Names of other schedules: running when any of them is. It can't be combined with the other keys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub any_of: Vec<String>,
 }
 
-/// A window in the long form; see [`Window`] for what its parts mean.
+/// A window in the long form; [`Window`] documents its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -81,7 +81,7 @@ impl<T> Default for OneOrMany<T> {
 }
 
 impl<T> OneOrMany<T> {
-    /// The value or values.
+    /// Returns the values as a slice.
     pub fn as_slice(&self) -> &[T] {
         match self {
             Self::One(value) => std::slice::from_ref(value),
@@ -89,12 +89,12 @@ impl<T> OneOrMany<T> {
         }
     }
 
-    /// Whether it is an empty list.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.as_slice().is_empty()
     }
 
-    /// The key of member `index` below `path`: with the index only in a list.
+    /// Returns the key of item `index` at `path`, which carries the index only in a list.
     fn key(&self, path: &str, index: usize) -> String {
         match self {
             Self::One(_) => path.to_owned(),
@@ -104,14 +104,15 @@ impl<T> OneOrMany<T> {
 }
 
 impl RawTimetable {
-    /// The valid timetable. `path` is where it stands, such as `schedules.office`, and begins the problems' keys.
+    /// Converts the keys to a valid timetable. `path` is their place in the file, such as `schedules.office`; the problems'
+    /// keys begin with it.
     ///
-    /// A schedule that combines others by name (`any_of`) is put together by the caller, who knows the names:
-    /// [`Timetable::any_of`]. Here it is a problem, as is everything that stands next to it.
+    /// A schedule that combines others by name (`any_of`) is resolved by the caller, which knows the names, with
+    /// [`Timetable::any_of`]. Here `any_of` is a problem.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, not only the first.
+    /// Returns all problems, not only the first.
     ///
     /// ```
     /// use curfew_core::timetable::RawTimetable;
@@ -161,11 +162,11 @@ impl RawTimetable {
         {
             problems.push(Problem::new(
                 path,
-                "the schedule never starts or stops anything; give it `running`, `start`, `stop`, a `window` or `any_of`",
+                "the schedule has no edges; add `running`, `start`, `stop`, a `window` or `any_of`",
             ));
         }
         match zone {
-            Some(zone) if problems.is_empty() => Ok(Rules {
+            Some(zone) if problems.is_empty() => Ok(ZonedRules {
                 zone,
                 starts,
                 stops,
@@ -217,12 +218,12 @@ impl RawTimetable {
         if *self == alone {
             Problem::new(
                 format!("{path}.any_of"),
-                "names other schedules, which only a file of configuration has",
+                "`any_of` names other schedules, so it is only allowed in a configuration file",
             )
         } else {
             Problem::new(
                 format!("{path}.any_of"),
-                "`any_of` stands alone: each of the schedules it names has its own `timezone`, windows, crons and dates",
+                "`any_of` can't be combined with `timezone`, windows, crons or dates; remove them: each schedule that it names has its own",
             )
         }
     }
@@ -230,7 +231,7 @@ impl RawTimetable {
 
 impl RawWindow {
     fn resolve(&self) -> Result<Window, Vec<(&'static str, String)>> {
-        Window::from_parts(Parts {
+        Window::from_parts(WindowParts {
             days: self.days.as_deref(),
             dates: self.dates.as_deref(),
             months: self.months.as_deref(),

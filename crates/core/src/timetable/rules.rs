@@ -1,25 +1,25 @@
-//! Crons, windows and dates in one time zone, as edges: the calculus itself.
+//! The edges of crons, windows and dates in one time zone.
 //!
-//! Three sources of edges are searched separately and the nearest wins; where a start and a stop fall on one instant,
-//! start wins.
+//! Three sources of edges are searched separately, and the nearest edge is taken; where a start and a stop fall on one
+//! instant, start wins.
 //!
-//! - *Windows* give one start and one stop for each run of running time ([`super::coverage`] works out the wall times).
-//! - *Crons* give the starts and stops that they name.
-//! - *Cuts*: a run that crons began is interrupted by an excepted day, and goes on after it.
+//! - *Windows* give one start and one stop for each run of running time ([`super::coverage`] computes the wall times).
+//! - *Crons* give their starts and stops.
+//! - *Cuts*: an excepted day interrupts a run that a start cron began, and the run continues after it.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::calendar::{Days, Month, Reach, Wall};
+use super::calendar::{DateBounds, Days, Month, Wall};
 use super::clock::{in_gap, instant_of, is_jump, latest_wall, wall_at};
 use super::coverage::{Coverage, Exceptions};
 use super::cron::Cron;
 use super::{Action, Desired, Edge};
 
-/// What one schedule without `any_of` says.
+/// The crons, windows and exceptions of one timetable without `any_of`, in its time zone.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Rules {
+pub(super) struct ZonedRules {
     pub(super) zone: TimeZone,
     pub(super) starts: Vec<Cron>,
     pub(super) stops: Vec<Cron>,
@@ -27,8 +27,8 @@ pub(super) struct Rules {
     pub(super) exceptions: Exceptions,
 }
 
-impl Rules {
-    /// Whether it wants something between its edges: it has windows, or both starts and stops.
+impl ZonedRules {
+    /// Returns whether there is a desired state between edges: with windows, or with both start and stop crons.
     pub(super) fn has_desired_state(&self) -> bool {
         !self.coverage.is_empty() || (!self.starts.is_empty() && !self.stops.is_empty())
     }
@@ -63,28 +63,28 @@ impl Rules {
         [start, stop, window, cut]
             .into_iter()
             .flatten()
-            // Of several at one instant a start wins: it is the last in this order.
+            // Of several edges at one instant a start wins: it is the last in this order.
             .max_by_key(|edge| (edge.at, edge.action == Action::Start))
     }
 
     // --- crons -------------------------------------------------------------------------------------------------
 
     fn next_start(&self, after: Timestamp) -> Option<Timestamp> {
-        self.next_of(&self.starts, after, self.exceptions.reach, |month| {
+        self.next_of(&self.starts, after, self.exceptions.bounds, |month| {
             self.exceptions.open(month)
         })
     }
 
     fn last_start(&self, at: Timestamp) -> Option<Timestamp> {
-        self.last_of(&self.starts, at, self.exceptions.reach, |month| {
+        self.last_of(&self.starts, at, self.exceptions.bounds, |month| {
             self.exceptions.open(month)
         })
     }
 
-    /// Stops happen on excepted days as well. On a day that `only` does not list, the one stop happens that ends what a
-    /// listed day has started.
+    /// Returns the next stop of the crons. Stops also fire on excepted days. On a day that `only` does not list, only the stop
+    /// that ends a run from a listed day fires.
     fn next_stop(&self, after: Timestamp) -> Option<Timestamp> {
-        let listed = self.next_of(&self.stops, after, self.exceptions.reach, |month| {
+        let listed = self.next_of(&self.stops, after, self.exceptions.bounds, |month| {
             self.exceptions.listed(month)
         });
         if self.exceptions.only.is_empty() {
@@ -92,13 +92,13 @@ impl Rules {
         }
         let closing = self
             .last_start(after)
-            .and_then(|start| self.next_of(&self.stops, start, Reach::ALL, Month::all))
+            .and_then(|start| self.next_of(&self.stops, start, DateBounds::ALL, Month::all))
             .filter(|stop| *stop > after);
         listed.into_iter().chain(closing).min()
     }
 
     fn last_stop(&self, at: Timestamp) -> Option<Timestamp> {
-        let listed = self.last_of(&self.stops, at, self.exceptions.reach, |month| {
+        let listed = self.last_of(&self.stops, at, self.exceptions.bounds, |month| {
             self.exceptions.listed(month)
         });
         if self.exceptions.only.is_empty() {
@@ -106,7 +106,7 @@ impl Rules {
         }
         let closing = self
             .last_start(at)
-            .and_then(|start| self.next_of(&self.stops, start, Reach::ALL, Month::all))
+            .and_then(|start| self.next_of(&self.stops, start, DateBounds::ALL, Month::all))
             .filter(|stop| *stop <= at);
         listed.into_iter().chain(closing).max()
     }
@@ -115,7 +115,7 @@ impl Rules {
         &self,
         crons: &[Cron],
         after: Timestamp,
-        reach: Reach,
+        bounds: DateBounds,
         allowed: impl Fn(Month) -> Days + Copy,
     ) -> Option<Timestamp> {
         if crons.is_empty() {
@@ -127,9 +127,9 @@ impl Rules {
             .filter_map(|cron| {
                 let mut wall = wall;
                 loop {
-                    wall = cron.next(wall, reach, allowed)?;
+                    wall = cron.next(wall, bounds, allowed)?;
                     let at = instant_of(&self.zone, wall);
-                    // In the second pass of a fold, the first comes up again.
+                    // In the second pass of a fold, wall times of the first pass are found again.
                     if at > after {
                         return Some(at);
                     }
@@ -142,7 +142,7 @@ impl Rules {
         &self,
         crons: &[Cron],
         at: Timestamp,
-        reach: Reach,
+        bounds: DateBounds,
         allowed: impl Fn(Month) -> Days + Copy,
     ) -> Option<Timestamp> {
         if crons.is_empty() {
@@ -151,7 +151,7 @@ impl Rules {
         let wall = latest_wall(&self.zone, at);
         crons
             .iter()
-            .filter_map(|cron| cron.previous(wall, reach, allowed))
+            .filter_map(|cron| cron.previous(wall, bounds, allowed))
             .max()
             .map(|wall| instant_of(&self.zone, wall))
     }
@@ -202,9 +202,9 @@ impl Rules {
         }
     }
 
-    /// Several window edges, of which `first` is the first, fall on one instant because the clock jumps over the time
-    /// between them. `last`, the action of the last one, tells what follows. Whether that is a run that went on all the
-    /// while, and has no edge here; one that began and ended there never was, but its stop happens.
+    /// Returns whether a run continues through a gap, so that there is no edge at the jump. Several window edges fall on the
+    /// jump; `first` is the first of them, and `last` is the action of the last. A run that begins and ends inside the gap has
+    /// no running time, but its stop fires.
     fn goes_on(&self, first: Wall, last: Action) -> bool {
         let before =
             minute_before(first).and_then(|wall| self.coverage.previous(wall, &self.exceptions));
@@ -213,22 +213,22 @@ impl Rules {
 
     // --- cuts --------------------------------------------------------------------------------------------------
 
-    /// Where an excepted day begins or ends inside a run that crons began.
+    /// Returns the next edge at which an excepted day begins or ends inside a run that a start cron began.
     fn next_cut(&self, after: Timestamp) -> Option<Edge> {
         if !self.has_cuts() {
             return None;
         }
         let start = self.last_start(after)?;
-        let stop = self.next_of(&self.stops, start, Reach::ALL, Month::all);
+        let stop = self.next_of(&self.stops, start, DateBounds::ALL, Month::all);
         if stop.is_some_and(|stop| stop <= after) {
             return None;
         }
         let mut from = wall_at(&self.zone, after).date;
         let cut = loop {
-            let date = Reach::ALL.first_day_from(from, |month| self.boundaries(month))?;
+            let date = DateBounds::ALL.first_day_from(from, |month| self.boundaries(month))?;
             let cut = self.cut_on(date);
             let tomorrow = date.tomorrow().ok()?;
-            // A day that the zone skips begins at the jump, and so does the day after, which tells what follows.
+            // A day that the zone skips begins at the jump, like the day after it; the day after decides the action.
             let skipped = instant_of(&self.zone, Wall::midnight(tomorrow)) == cut.at
                 && self.boundaries(Month::of(tomorrow)) & super::calendar::day_bit(tomorrow.day())
                     != 0;
@@ -245,11 +245,11 @@ impl Rules {
             return None;
         }
         let start = self.last_start(at)?;
-        let stop = self.next_of(&self.stops, start, Reach::ALL, Month::all);
+        let stop = self.next_of(&self.stops, start, DateBounds::ALL, Month::all);
         if stop.is_some_and(|stop| stop <= at) {
             return None;
         }
-        let date = Reach::ALL.last_day_until(latest_wall(&self.zone, at).date, |month| {
+        let date = DateBounds::ALL.last_day_until(latest_wall(&self.zone, at).date, |month| {
             self.boundaries(month)
         })?;
         Some(self.cut_on(date)).filter(|cut| cut.at > start)
@@ -259,7 +259,7 @@ impl Rules {
         !self.exceptions.except.is_empty() && !self.starts.is_empty() && !self.stops.is_empty()
     }
 
-    /// The days of `month` at whose beginning excepted days begin or end.
+    /// Returns the days of `month` at the midnight of which a run of excepted days begins or ends.
     pub(super) fn boundaries(&self, month: Month) -> Days {
         let excepted = self.exceptions.except.of(month);
         let carried = month.previous().is_some_and(|before| {
@@ -305,7 +305,7 @@ impl Edge {
         }
     }
 
-    /// Earlier first, and a start before a stop.
+    /// Returns the sort key: by instant, and a start before a stop.
     pub(super) fn order(&self) -> (Timestamp, bool) {
         (self.at, self.action == Action::Stop)
     }

@@ -1,14 +1,14 @@
 //! UTC rules for `EventBridge` that fire at every edge.
 //!
-//! They are compiled over the union of all timetables, one rule for each distinct UTC cron: edges that share a minute are one trigger,
-//! however many schedules have them, and a bus holds no more than 300 rules. A rule names no schedule and no action, since a pass decides
-//! about everything.
+//! They are compiled over the union of all timetables, one rule for each distinct UTC cron: edges of several schedules at one minute
+//! share a trigger, since a bus holds at most 300 rules. A rule carries no schedule and no action; the pass that it triggers decides
+//! about all schedules.
 //!
-//! AWS's rules know no time zone. Each source of edges is translated under every offset that its zone has in the
-//! next 400 days; what can't be said exactly in UTC is said more widely, because a trigger too many costs one empty pass
-//! and a trigger too few is a bug. Widened are: `L`, `W` and `#` (to the days or weekdays they can name), two day fields
-//! at once (to the rarer one), and months and years (to their neighbours) where the zone's offset moves a time across
-//! midnight. Weekdays are written by name, because `LocalStack` reads AWS's numbers as Unix ones.
+//! EventBridge rules have no time zone. Each cron and each end of a window is translated under every offset that its zone has in the
+//! next 400 days. A wall time that has no exact UTC cron gets a wider one, because a superfluous trigger costs one empty pass and a
+//! missing trigger is a bug. Widened are `L`, `W` and `#` (to all days or weekdays that they can select), two restricted day fields
+//! (to the rarer one), and months and years (to their neighbours) where the offset moves a time across midnight. Weekdays are
+//! written by name, because LocalStack reads AWS's weekday numbers as Unix numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,28 +22,28 @@ use super::clock::{clamp, just_before, wall_at};
 use super::cron::Cron;
 use super::days::{MonthDays, Weekdays};
 use super::field::WEEKDAY_NAMES;
-use super::rules::Rules;
+use super::rules::ZonedRules;
 use super::window::Window;
 
-/// How far ahead the rules are complete: a year, and time enough to notice that nobody has compiled them again. Longer
-/// takes in more of a zone's future offsets, and means more rules.
+/// How far ahead the rules are complete, in hours: a year, plus a month to notice that they were not compiled again. A longer
+/// horizon includes more of a zone's future offsets, and needs more rules.
 const HORIZON_HOURS: i64 = 400 * 24;
 
-/// A scheduled trigger that arrives up to this long before the edge it names counts as that edge. LocalStack fires up to a
-/// minute early, AWS never does. Longer would let a trigger for one edge apply the next.
+/// A scheduled trigger that arrives up to this long before an edge counts for that edge. LocalStack fires up to a minute
+/// early; AWS never does. With a longer time the trigger of one edge could apply the next one.
 pub const EARLY_TRIGGER: SignedDuration = SignedDuration::from_secs(60);
 
-/// A rule that wakes a pass when edges are due.
+/// The schedule expression of a rule that triggers a pass at edges.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TriggerCron {
-    /// When, in UTC and AWS's syntax, with weekdays by name: `cron(0 18 ? * MON-FRI *)`.
+    /// The cron, in UTC and AWS's syntax, with weekdays by name: `cron(0 18 ? * MON-FRI *)`.
     pub expression: String,
-    /// The timetables for whose edges it fires, by their places in what was compiled, ascending. For people alone.
+    /// The timetables that have edges at these times, by their index in the input of [`triggers`], ascending. Only for display.
     pub timetables: Vec<usize>,
 }
 
-/// The rules for the edges of all `timetables`: for every edge of one of them in the 400 days after `now`, one fires at its minute.
-/// No two rules have the same expression.
+/// Compiles the rules for all `timetables`. At the minute of every edge in the 400 days after `now`, at least one rule fires. All
+/// expressions are distinct.
 ///
 /// ```
 /// use curfew_core::timetable::{Timetable, triggers};
@@ -60,7 +60,7 @@ pub fn triggers<'a>(
 ) -> Vec<TriggerCron> {
     let now = clamp(now);
     let until = now.checked_add(HORIZON_HOURS.hours()).unwrap_or(now);
-    let mut pieces = Pieces::default();
+    let mut builder = RuleBuilder::default();
     let mut moved: Vec<(Timestamp, usize)> = Vec::new();
     for (timetable, members) in timetables.into_iter().enumerate() {
         for rules in &members.members {
@@ -74,16 +74,16 @@ pub fn triggers<'a>(
                 .chain(jumps.iter().map(|(_, offset)| *offset))
                 .map(Offset::seconds)
                 .collect();
-            for source in sources(rules, now, until) {
+            for times in wall_times(rules, now, until) {
                 for offset in &offsets {
-                    pieces.add(&source, *offset, timetable);
+                    builder.add(&times, *offset, timetable);
                 }
             }
             let moving = jumps.into_iter().filter(|(jump, _)| moves_to(rules, *jump));
             moved.extend(moving.map(|(jump, _)| (jump, timetable)));
         }
     }
-    let mut triggers = pieces.print();
+    let mut triggers = builder.print();
     for (jump, timetable) in moved {
         fire_at(jump, timetable, &mut triggers);
     }
@@ -91,13 +91,13 @@ pub fn triggers<'a>(
     triggers
 }
 
-/// Whether a gap moves an edge to `jump`.
-fn moves_to(rules: &Rules, jump: Timestamp) -> bool {
+/// Returns whether a gap moves an edge to `jump`.
+fn moves_to(rules: &ZonedRules, jump: Timestamp) -> bool {
     let next = rules.next_edge(just_before(jump));
     next.is_some_and(|edge| edge.at == jump)
 }
 
-/// Adds a rule for that minute of that date, unless another one fires then.
+/// Adds a rule for the one minute of `at`, unless another rule fires at it.
 fn fire_at(at: Timestamp, timetable: usize, triggers: &mut Vec<TriggerCron>) {
     let wall = wall_at(&TimeZone::UTC, at);
     let fires = |rule: &TriggerCron| {
@@ -124,8 +124,9 @@ fn fire_at(at: Timestamp, timetable: usize, triggers: &mut Vec<TriggerCron>) {
     }
 }
 
-/// The minute for which a rule with this `cron`, in UTC, fired, when its trigger arrives at `now`: the nearest of its minutes that lies
-/// at most five minutes back or at most `early` ahead. None, if it has none there: the trigger is older, or nobody's rule.
+/// Returns the minute for which a rule with this `cron`, in UTC, fired, when its trigger arrives at `now`: the cron's nearest minute
+/// that lies at most five minutes back or at most `early` ahead. Returns `None` if there is none: the trigger is older, or comes
+/// from another rule.
 ///
 /// ```
 /// use curfew_core::timetable::{Cron, fired_for};
@@ -139,7 +140,7 @@ fn fire_at(at: Timestamp, timetable: usize, triggers: &mut Vec<TriggerCron>) {
 /// assert_eq!(fired("2026-11-23T06:59:10Z", 5), None);
 /// ```
 pub fn fired_for(cron: &Cron, now: Timestamp, early: SignedDuration) -> Option<Timestamp> {
-    /// SQS drops a message with the deduplication id of another for so long: what is older is another trigger's business.
+    /// The deduplication interval of SQS in minutes: a message with the same id is dropped for that long.
     const BACK: i64 = 5;
     let newest = minute_of(now.checked_add(early).unwrap_or(now));
     let oldest = minute_of(now) - SignedDuration::from_mins(BACK);
@@ -152,44 +153,44 @@ pub fn fired_for(cron: &Cron, now: Timestamp, early: SignedDuration) -> Option<T
         .min_by_key(|minute| now.duration_since(*minute).abs())
 }
 
-/// The beginning of the minute that `at` is in.
+/// Returns the beginning of the minute that contains `at`.
 pub fn minute_of(at: Timestamp) -> Timestamp {
     let second = at.as_second();
     Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(at)
 }
 
-/// Wall times on some days in the schedule's zone: all combinations of `minutes` and `hours`.
+/// A set of wall times in the schedule's zone: all combinations of `minutes` and `hours` on `days`.
 #[derive(Clone, Debug)]
-struct Source {
+struct WallTimes {
     minutes: u64,
     hours: u64,
     days: DaysOfYear,
 }
 
-/// What AWS can say about days, as bits.
+/// The day, month and year fields of an AWS cron, as bit sets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct DaysOfYear {
-    day: Day,
-    /// From bit 1 on.
+    day: CronDays,
+    /// The months; bit 1 is January.
     months: u64,
-    /// Nothing for every year.
+    /// The years, or `None` for every year.
     years: Option<BTreeSet<i16>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Day {
+enum CronDays {
     Every,
     OfMonth(Days),
-    /// Bit 0 is Sunday.
+    /// The weekdays; bit 0 is Sunday.
     OfWeek(u8),
 }
 
 const EVERY_MONTH: u64 = 0b1_1111_1111_1110;
 const EVERY_WEEKDAY: u8 = 0b111_1111;
 
-fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
-    let mut sources = Vec::new();
-    // A day more at both ends, for what a zone's offset moves across the new year.
+fn wall_times(rules: &ZonedRules, now: Timestamp, until: Timestamp) -> Vec<WallTimes> {
+    let mut wall_times = Vec::new();
+    // One more year at both ends, since an offset can move a time across the new year.
     let years = wall_at(&TimeZone::UTC, now).date.year() - 1
         ..=wall_at(&TimeZone::UTC, until).date.year() + 1;
     for cron in rules.starts.iter().chain(&rules.stops) {
@@ -198,7 +199,7 @@ fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
             continue;
         }
         for day in cron_days(cron) {
-            sources.push(Source {
+            wall_times.push(WallTimes {
                 minutes: cron.minutes(),
                 hours: cron.hours(),
                 days: DaysOfYear {
@@ -211,16 +212,16 @@ fn sources(rules: &Rules, now: Timestamp, until: Timestamp) -> Vec<Source> {
     }
     for window in rules.coverage.windows() {
         let days = window_days(window);
-        sources.push(Source::at(window.from(), days.clone()));
+        wall_times.push(WallTimes::at(window.from(), days.clone()));
         let end = days.moved(window.end_day().into());
-        sources.push(Source::at(window.to() % DAY, end));
+        wall_times.push(WallTimes::at(window.to() % DAY, end));
     }
-    sources.extend(cuts(rules, now, until));
-    sources
+    wall_times.extend(cuts(rules, now, until));
+    wall_times
 }
 
-/// Midnights at which excepted days may interrupt a run, or let it go on.
-fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Option<Source> {
+/// Returns the midnights at which excepted days may interrupt a run, or a run continues after them.
+fn cuts(rules: &ZonedRules, now: Timestamp, until: Timestamp) -> Option<WallTimes> {
     let overnight = rules.coverage.windows().any(|window| window.to() > DAY);
     let crons = !rules.starts.is_empty() && !rules.stops.is_empty();
     let (first, last) = (
@@ -238,10 +239,10 @@ fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Option<Source> {
         month = this.next();
     }
     (days != 0 && (crons || overnight)).then(|| {
-        Source::at(
+        WallTimes::at(
             0,
             DaysOfYear {
-                day: Day::OfMonth(days),
+                day: CronDays::OfMonth(days),
                 months,
                 years: None,
             },
@@ -249,7 +250,7 @@ fn cuts(rules: &Rules, now: Timestamp, until: Timestamp) -> Option<Source> {
     })
 }
 
-impl Source {
+impl WallTimes {
     fn at(minute: u16, days: DaysOfYear) -> Self {
         Self {
             minutes: 1 << (minute % 60),
@@ -259,8 +260,9 @@ impl Source {
     }
 }
 
-/// The days of a cron. Vixie's "either" takes two rules; "both" is widened to the rarer field.
-fn cron_days(cron: &Cron) -> Vec<Day> {
+/// Returns the day fields of a cron. Two fields of which either suffices (Vixie) need two rules; two that must both match are
+/// widened to the rarer one.
+fn cron_days(cron: &Cron) -> Vec<CronDays> {
     let (dates, weekdays) = (cron.dates().map(of_month), cron.weekdays().map(of_week));
     match (dates, weekdays) {
         (Some(dates), Some(weekdays)) if cron.either_day() => vec![dates, weekdays],
@@ -276,40 +278,40 @@ fn window_days(window: &Window) -> DaysOfYear {
     }
 }
 
-fn of_month(dates: &MonthDays) -> Day {
-    Day::OfMonth(dates.widest())
+fn of_month(dates: &MonthDays) -> CronDays {
+    CronDays::OfMonth(dates.widest())
 }
 
-fn of_week(weekdays: &Weekdays) -> Day {
-    Day::OfWeek(weekdays.widest())
+fn of_week(weekdays: &Weekdays) -> CronDays {
+    CronDays::OfWeek(weekdays.widest())
 }
 
-fn rarer(dates: Option<Day>, weekdays: Option<Day>) -> Day {
+fn rarer(dates: Option<CronDays>, weekdays: Option<CronDays>) -> CronDays {
     [dates, weekdays]
         .into_iter()
         .flatten()
         .min_by_key(|day| match day {
-            // In days per seven months of thirty days.
-            Day::Every => 210,
-            Day::OfMonth(dates) => 7 * dates.count_ones(),
-            Day::OfWeek(weekdays) => 30 * weekdays.count_ones(),
+            // The number of days in seven months of thirty days.
+            CronDays::Every => 210,
+            CronDays::OfMonth(dates) => 7 * dates.count_ones(),
+            CronDays::OfWeek(weekdays) => 30 * weekdays.count_ones(),
         })
-        .unwrap_or(Day::Every)
+        .unwrap_or(CronDays::Every)
 }
 
 impl DaysOfYear {
-    /// The days after these, and perhaps more.
+    /// Returns a superset of the days after these.
     fn later(mut self) -> Self {
         self.day = match self.day {
-            Day::Every => Day::Every,
-            Day::OfWeek(days) => Day::OfWeek((days << 1 | days >> 6) & EVERY_WEEKDAY),
-            Day::OfMonth(days) => {
+            CronDays::Every => CronDays::Every,
+            CronDays::OfWeek(days) => CronDays::OfWeek((days << 1 | days >> 6) & EVERY_WEEKDAY),
+            CronDays::OfMonth(days) => {
                 let first = if days & day_range(28, 31) == 0 {
                     0
                 } else {
                     day_range(1, 1)
                 };
-                Day::OfMonth(days << 1 | first)
+                CronDays::OfMonth(days << 1 | first)
             }
         };
         self.months |= (self.months << 1 | self.months >> 11) & EVERY_MONTH;
@@ -319,18 +321,18 @@ impl DaysOfYear {
         self
     }
 
-    /// The days before these, and perhaps more.
+    /// Returns a superset of the days before these.
     fn earlier(mut self) -> Self {
         self.day = match self.day {
-            Day::Every => Day::Every,
-            Day::OfWeek(days) => Day::OfWeek((days >> 1 | days << 6) & EVERY_WEEKDAY),
-            Day::OfMonth(days) => {
+            CronDays::Every => CronDays::Every,
+            CronDays::OfWeek(days) => CronDays::OfWeek((days >> 1 | days << 6) & EVERY_WEEKDAY),
+            CronDays::OfMonth(days) => {
                 let last = if days & day_range(1, 1) == 0 {
                     0
                 } else {
                     day_range(28, 31)
                 };
-                Day::OfMonth((days >> 1 & !1) | last)
+                CronDays::OfMonth((days >> 1 & !1) | last)
             }
         };
         self.months |= (self.months >> 1 | self.months << 11) & EVERY_MONTH;
@@ -340,7 +342,7 @@ impl DaysOfYear {
         self
     }
 
-    /// These days moved by `days`.
+    /// Returns a superset of these days moved by `days`.
     fn moved(&self, days: i32) -> Self {
         (0..days.abs()).fold(self.clone(), |moved, _| {
             if days < 0 {
@@ -352,52 +354,52 @@ impl DaysOfYear {
     }
 }
 
-/// Rules in the making: hours by everything else, so that what differs in the hour only becomes one rule.
+/// Collects rules, keyed by every field but the hour: times that differ only in the hour become one rule.
 #[derive(Debug, Default)]
-struct Pieces(BTreeMap<(DaysOfYear, u64), Piece>);
+struct RuleBuilder(BTreeMap<(DaysOfYear, u64), PartialRule>);
 
 #[derive(Debug, Default)]
-struct Piece {
+struct PartialRule {
     hours: u64,
     timetables: BTreeSet<usize>,
 }
 
-impl Pieces {
-    /// Adds `source` as UTC sees it while the zone is `offset` seconds east of it.
-    fn add(&mut self, source: &Source, offset: i32, timetable: usize) {
-        // An edge between two UTC minutes (some offsets before 1972 have seconds) counts to the earlier one.
+impl RuleBuilder {
+    /// Adds `times`, converted to UTC under an offset of `offset` seconds east.
+    fn add(&mut self, times: &WallTimes, offset: i32, timetable: usize) {
+        // An edge between two UTC minutes (some offsets before 1972 have seconds) belongs to the earlier one.
         let shift = (-offset).div_euclid(60);
         let (hours, minutes) = (shift.div_euclid(60), shift.rem_euclid(60));
-        let moved = u128::from(source.minutes) << minutes;
+        let moved = u128::from(times.minutes) << minutes;
         let within = u64::try_from(moved & u128::from(u64::MAX >> 4)).expect("sixty bits");
         let beyond = u64::try_from(moved >> 60).expect("at most 119 bits");
         for (minutes, hours) in [(within, hours), (beyond, hours + 1)] {
             if minutes == 0 {
                 continue;
             }
-            for hour in (0..24).filter(|hour| source.hours & (1 << hour) != 0) {
+            for hour in (0..24).filter(|hour| times.hours & (1 << hour) != 0) {
                 let moved = hour + hours;
-                let days = source.days.moved(moved.div_euclid(24));
-                let piece = self.0.entry((days, minutes)).or_default();
-                piece.hours |= 1 << moved.rem_euclid(24);
-                piece.timetables.insert(timetable);
+                let days = times.days.moved(moved.div_euclid(24));
+                let partial = self.0.entry((days, minutes)).or_default();
+                partial.hours |= 1 << moved.rem_euclid(24);
+                partial.timetables.insert(timetable);
             }
         }
     }
 
     fn print(self) -> Vec<TriggerCron> {
-        type Alike = Vec<(Day, BTreeSet<usize>)>;
-        // What differs in the weekday only, or in the day of the month only, becomes one rule as well.
+        type Alike = Vec<(CronDays, BTreeSet<usize>)>;
+        // Times that differ only in the weekday, or only in the day of the month, become one rule too.
         let mut merged: BTreeMap<(u64, u64, DaysOfYear), Alike> = BTreeMap::new();
-        for ((mut days, minutes), Piece { hours, timetables }) in self.0 {
-            let day = std::mem::replace(&mut days.day, Day::Every);
+        for ((mut days, minutes), PartialRule { hours, timetables }) in self.0 {
+            let day = std::mem::replace(&mut days.day, CronDays::Every);
             let same = merged.entry((minutes, hours, days)).or_default();
             match (same.last_mut(), day) {
-                (Some((Day::OfWeek(week), all)), Day::OfWeek(more)) => {
+                (Some((CronDays::OfWeek(week), all)), CronDays::OfWeek(more)) => {
                     *week |= more;
                     all.extend(timetables);
                 }
-                (Some((Day::OfMonth(month), all)), Day::OfMonth(more)) => {
+                (Some((CronDays::OfMonth(month), all)), CronDays::OfMonth(more)) => {
                     *month |= more;
                     all.extend(timetables);
                 }
@@ -427,15 +429,17 @@ impl Pieces {
 }
 
 impl fmt::Display for DaysOfYear {
-    /// The last four fields.
+    /// Writes the last four fields of the cron.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let months = numbers(self.months, 1, 12);
         match self.day {
-            Day::OfWeek(week) if week != EVERY_WEEKDAY => {
+            CronDays::OfWeek(week) if week != EVERY_WEEKDAY => {
                 write!(formatter, "? {months} {} ", weekdays(week))
             }
-            Day::OfMonth(days) => write!(formatter, "{} {months} ? ", numbers(days.into(), 1, 31)),
-            Day::OfWeek(_) | Day::Every => write!(formatter, "* {months} ? "),
+            CronDays::OfMonth(days) => {
+                write!(formatter, "{} {months} ? ", numbers(days.into(), 1, 31))
+            }
+            CronDays::OfWeek(_) | CronDays::Every => write!(formatter, "* {months} ? "),
         }?;
         match &self.years {
             Some(years) => {
@@ -454,7 +458,7 @@ impl fmt::Display for DaysOfYear {
     }
 }
 
-/// Bits as a list, three and more in a row as a range, all of them as a star.
+/// Writes a bit set as a list; three or more in a row become a range, and a full set becomes `*`.
 fn list(bits: u64, min: u32, max: u32, name: impl Fn(u32) -> String) -> String {
     let has = |bit: u32| bit <= max && bits & (1 << bit) != 0;
     if (min..=max).all(has) {

@@ -1,16 +1,16 @@
-//! Several sets of rules together: running when any of them wants it.
+//! The union of several timetables, for `any_of`: running when any of them is.
 
 use jiff::{Timestamp, ToSpan as _};
 
 use super::clock::just_before;
-use super::rules::Rules;
+use super::rules::ZonedRules;
 use super::{Action, Desired, Edge};
 
-/// A run that members keep up by turns for this long counts as endless: it has no edge. Every yearly date has come up by
-/// then; searching longer costs time in proportion, for schedules that never stop anyway.
+/// A run that alternating members extend for this long counts as endless: it has no edge. Yearly dates (but for 02-29) occur
+/// within the period. The search time for schedules that never stop is proportional to it.
 const ENDLESS_HOURS: i64 = 800 * 24;
 
-pub(super) fn desired(members: &[Rules], at: Timestamp) -> Desired {
+pub(super) fn desired(members: &[ZonedRules], at: Timestamp) -> Desired {
     let mut stopped = false;
     for member in members {
         match member.desired(at) {
@@ -26,7 +26,7 @@ pub(super) fn desired(members: &[Rules], at: Timestamp) -> Desired {
     }
 }
 
-pub(super) fn next_edge(members: &[Rules], after: Timestamp) -> Option<Edge> {
+pub(super) fn next_edge(members: &[ZonedRules], after: Timestamp) -> Option<Edge> {
     if !is_running(members, after) {
         return members
             .iter()
@@ -49,7 +49,7 @@ pub(super) fn next_edge(members: &[Rules], after: Timestamp) -> Option<Edge> {
     None
 }
 
-pub(super) fn last_edge(members: &[Rules], at: Timestamp) -> Option<Edge> {
+pub(super) fn last_edge(members: &[ZonedRules], at: Timestamp) -> Option<Edge> {
     if !is_running(members, at) {
         return members
             .iter()
@@ -73,25 +73,25 @@ pub(super) fn last_edge(members: &[Rules], at: Timestamp) -> Option<Edge> {
     None
 }
 
-fn is_running(members: &[Rules], at: Timestamp) -> bool {
+fn is_running(members: &[ZonedRules], at: Timestamp) -> bool {
     running(members, at).next().is_some()
 }
 
-fn running(members: &[Rules], at: Timestamp) -> impl Iterator<Item = &Rules> {
+fn running(members: &[ZonedRules], at: Timestamp) -> impl Iterator<Item = &ZonedRules> {
     members
         .iter()
         .filter(move |member| member.desired(at) == Desired::Running)
 }
 
-/// When the run that `member` is in at `at` ends.
-fn run_end(member: &Rules, at: Timestamp) -> Option<Timestamp> {
+/// Returns the end of the run that `member` is in at `at`.
+fn run_end(member: &ZonedRules, at: Timestamp) -> Option<Timestamp> {
     std::iter::successors(member.next_edge(at), |edge| member.next_edge(edge.at))
         .find(|edge| edge.action == Action::Stop)
         .map(|edge| edge.at)
 }
 
-/// When the run that `member` is in at `at` began.
-fn run_start(member: &Rules, at: Timestamp) -> Option<Timestamp> {
+/// Returns the beginning of the run that `member` is in at `at`.
+fn run_start(member: &ZonedRules, at: Timestamp) -> Option<Timestamp> {
     std::iter::successors(member.last_edge(at), |edge| {
         member.last_edge(just_before(edge.at))
     })

@@ -1,4 +1,4 @@
-//! Windows: days and two times of day. Their long form (days, dates, months, from, to) and their one-line form.
+//! Windows: days and two times of day. This module parses the long form (days, dates, months, from, to) and the one-line form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,9 @@ use super::field::{self, MONTH, Numbers};
 
 /// Running time: `from`–`to` on some days, half-open (`to` itself is outside).
 ///
-/// Days of the week, days of the month and months combine with *and*; one that isn't given allows every day. A window
-/// whose `to` is not after its `from` ends on the next day, and one whose `to` names a day of the week ends on the next such
-/// day, up to a week later. Without times it is the whole day; without `from` it begins at 00:00, without `to` it ends at
-/// 24:00. It belongs to the day on which it begins.
+/// Days of the week, days of the month and months are combined with *and*; a part that isn't given allows every day. If `to` is
+/// not after `from`, the window ends on the next day; if `to` names a day of the week, it ends on the next such day, up to a
+/// week later. `from` defaults to 00:00 and `to` to 24:00. A window belongs to the day on which it begins.
 ///
 /// In one line: `Mon-Fri 08:00-20:00`, `Mon#1 months=Jan-Jun 22:00-06:00`, `dates=1-7,L`, `Fri 20:00-Mon 06:00`.
 ///
@@ -36,13 +35,13 @@ pub struct Window {
     month_bits: u64,
     /// Minutes after midnight, 0–1439.
     from: u16,
-    /// Minutes after midnight of the day it begins on: after `from`, and less than a week after it.
+    /// Minutes after midnight of the day on which the window begins; after `from`, and less than a week after it.
     to: u16,
 }
 
 /// A window's parts as text; every one may be missing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Parts<'t> {
+pub(super) struct WindowParts<'t> {
     pub(super) days: Option<&'t str>,
     pub(super) dates: Option<&'t str>,
     pub(super) months: Option<&'t str>,
@@ -51,8 +50,8 @@ pub(super) struct Parts<'t> {
 }
 
 impl Window {
-    /// Reads the parts, and says for each wrong one its name and what is wrong.
-    pub(super) fn from_parts(parts: Parts<'_>) -> Result<Self, Vec<(&'static str, String)>> {
+    /// Parses the parts. The error has the name of each malformed part, with one sentence about it.
+    pub(super) fn from_parts(parts: WindowParts<'_>) -> Result<Self, Vec<(&'static str, String)>> {
         let mut problems = Vec::new();
         let mut keep = |part, problem| problems.push((part, problem));
         let weekdays = optional(parts.days, |text| {
@@ -104,7 +103,7 @@ impl Window {
             }
         };
         if end_day.is_none() && same_time {
-            let time = Clock(from);
+            let time = TimeOfDay(from);
             keep(
                 "to",
                 format!(
@@ -127,13 +126,13 @@ impl Window {
         })
     }
 
-    /// Several windows in one line: as a single one, but with several times, `08:00-12:00,13:00-17:00`.
+    /// Parses one or several windows in a line. Several have the same days and more than one time: `08:00-12:00,13:00-17:00`.
     pub(super) fn parse_line(text: &str) -> Result<Vec<Self>, String> {
         let spaced = text
             .replace(" - ", "-")
             .replace(", ", ",")
             .replace(" ,", ",");
-        let mut parts = Parts::default();
+        let mut parts = WindowParts::default();
         let mut times = None;
         let words = join_end_days(&spaced);
         for word in words.iter().map(String::as_str) {
@@ -178,7 +177,7 @@ impl Window {
                 let (from, to) = time.split_once('-').ok_or_else(|| {
                     format!("`{time}` in `{text}` is one time; write two, as in `08:00-20:00`")
                 })?;
-                window(Parts {
+                window(WindowParts {
                     from: Some(from).filter(|from| !from.is_empty()),
                     to: Some(to).filter(|to| !to.is_empty()),
                     ..parts
@@ -187,7 +186,7 @@ impl Window {
             .collect()
     }
 
-    /// The days of `month` on which it begins.
+    /// Returns the days of `month` on which the window begins.
     pub(super) fn days(&self, month: Month) -> Days {
         if self.month_bits & (1 << month.number) == 0 {
             return 0;
@@ -202,22 +201,22 @@ impl Window {
             & month.all()
     }
 
-    /// Minutes after midnight at which it begins.
+    /// Returns the beginning, in minutes after midnight.
     pub(super) fn from(&self) -> u16 {
         self.from
     }
 
-    /// Minutes after the same midnight at which it ends; more than a day's for a window that ends on a later day.
+    /// Returns the end, in minutes after the same midnight; more than 1440 for a window that ends on a later day.
     pub(super) fn to(&self) -> u16 {
         self.to
     }
 
-    /// How many days after the one on which it begins it ends; 1 also for an end at 24:00 of that day, which is 00:00 of the next.
+    /// Returns the number of days from the beginning to the end. An end at 24:00 counts as 00:00 of the next day.
     pub(super) fn end_day(&self) -> u16 {
         self.to / DAY
     }
 
-    /// The day on which it ends, and the time on that day, up to 24:00.
+    /// Returns the end as days after the beginning, and the time on that day, up to 24:00.
     fn end(&self) -> (u16, u16) {
         match (self.to / DAY, self.to % DAY) {
             (days, 0) => (days - 1, DAY),
@@ -233,12 +232,12 @@ impl Window {
         self.dates.as_ref().filter(|dates| !dates.is_every())
     }
 
-    /// Months as bits from 1 on.
+    /// Returns the months as a bit set; bit 1 is January.
     pub(super) fn months(&self) -> u64 {
         self.month_bits
     }
 
-    /// Whether `wall` is inside, dates of exception left aside.
+    /// Returns whether the window contains `wall`, without regard to `except` and `only`.
     pub(super) fn contains(&self, wall: Wall) -> bool {
         let mut date = Some(wall.date);
         (0..=self.end_day()).any(|days| {
@@ -251,15 +250,15 @@ impl Window {
     }
 }
 
-/// The words of a line, with an end that names its day (`20:00-Mon 06:00`) as one.
+/// Splits a line into words; an end that names its day (`20:00-Mon 06:00`) is one word.
 fn join_end_days(line: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in line.split_whitespace() {
-        let waits = |last: &String| {
+        let is_incomplete = |last: &String| {
             let has_time = last.contains(':') || last.starts_with('-');
             has_time && last.ends_with(|last: char| last.is_ascii_alphabetic())
         };
-        match words.last_mut().filter(|last| waits(last)) {
+        match words.last_mut().filter(|last| is_incomplete(last)) {
             Some(last) => {
                 last.push(' ');
                 last.push_str(word);
@@ -270,7 +269,7 @@ fn join_end_days(line: &str) -> Vec<String> {
     words
 }
 
-/// A time of day, after a day of the week if it has one (0 is Sunday).
+/// Parses a time of day with an optional day of the week before it (0 is Sunday).
 fn end_of_window(text: &str) -> Result<(Option<u8>, u16), String> {
     match text.trim().split_once(char::is_whitespace) {
         None => Ok((None, time_of_day(text)?)),
@@ -281,7 +280,7 @@ fn end_of_window(text: &str) -> Result<(Option<u8>, u16), String> {
     }
 }
 
-/// How many days after a day of `begin` the next day `end` is, for a window from `from` to `to`.
+/// Returns the number of days from the weekday in `begin` to the next weekday `end`, for a window from `from` to `to`.
 fn days_later(begin: Option<&Weekdays>, end: u8, from: u16, to: u16) -> Result<u16, String> {
     let begin = begin
         .map_or(0, Weekdays::widest)
@@ -308,12 +307,12 @@ fn optional<T>(
     text.map(parse).transpose()
 }
 
-/// Without spaces around commas and dashes.
+/// Removes all white space.
 fn tight(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// Minutes after midnight, 0–1440.
+/// Parses a time of day; returns minutes after midnight, 0–1440.
 fn time_of_day(text: &str) -> Result<u16, String> {
     let text = text.trim();
     let refuse =
@@ -334,7 +333,7 @@ fn time_of_day(text: &str) -> Result<u16, String> {
 impl FromStr for Window {
     type Err = String;
 
-    /// One sentence says what is wrong.
+    /// Parses a line with exactly one window; the error is one sentence.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut windows = Self::parse_line(text)?;
         match (windows.pop(), windows.is_empty()) {
@@ -369,23 +368,23 @@ impl fmt::Display for Window {
             })?;
             formatter.write_str(" ")?;
         }
-        write!(formatter, "{}-", Clock(self.from))?;
+        write!(formatter, "{}-", TimeOfDay(self.from))?;
         let (days, time) = self.end();
-        // Within a day after its beginning, the time alone says which day.
+        // If the window ends within a day after its beginning, the time alone determines the day.
         if self.to - self.from >= DAY && self.to != DAY {
             let begin = self.weekdays.as_ref().map_or(0, Weekdays::widest);
             let end = (u16::try_from(begin.trailing_zeros()).unwrap_or(0) + days) % 7;
             days::write_capitalised(end, formatter)?;
             formatter.write_str(" ")?;
         }
-        write!(formatter, "{}", Clock(time))
+        write!(formatter, "{}", TimeOfDay(time))
     }
 }
 
-/// Minutes after midnight as `08:00`.
-pub(super) struct Clock(pub(super) u16);
+/// Minutes after midnight, displayed as `08:00`.
+pub(super) struct TimeOfDay(pub(super) u16);
 
-impl fmt::Display for Clock {
+impl fmt::Display for TimeOfDay {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:02}:{:02}", self.0 / 60, self.0 % 60)
     }

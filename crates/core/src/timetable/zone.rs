@@ -1,7 +1,7 @@
-//! IANA time zones by name, from the database that is compiled in.
+//! IANA time zones by name, from the compiled-in database.
 //!
-//! The compiled-in copy is used everywhere, even where the system has its own: the Lambda function and the daemon must
-//! agree on every edge, and they run on different machines.
+//! The compiled-in copy is used even where the system has its own database: the Lambda function and the daemon run on
+//! different machines and must compute the same edges.
 
 use std::sync::LazyLock;
 
@@ -9,11 +9,11 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// Names further than this from what was written are not what was meant. 0.8 keeps `Europe/Pariss`, `Pari`, and
-/// `Amerika/New_York`, and drops the nearest of 600 names to a random word.
+/// The smallest Jaro-Winkler similarity of a name that is suggested. 0.8 finds the names for `Europe/Pariss`, `Pari` and
+/// `Amerika/New_York`, and suggests nothing for a random word.
 const SIMILAR: f64 = 0.8;
 
-/// The time zone of that name, in any case.
+/// Returns the time zone with this IANA name; case does not matter.
 pub(super) fn parse(name: &str) -> Result<TimeZone, String> {
     if name.is_empty() {
         return Err(
@@ -26,12 +26,12 @@ pub(super) fn parse(name: &str) -> Result<TimeZone, String> {
     }
 }
 
-/// Every name that a schedule may give as its time zone, in the order of the database.
+/// Returns every valid name of a schedule's time zone, in the order of the database.
 pub fn time_zone_names() -> impl Iterator<Item = String> {
     DATABASE.available().map(|name| name.to_string())
 }
 
-/// The name to print for `zone`.
+/// Returns the name of `zone` for display.
 pub(super) fn name(zone: &TimeZone) -> &str {
     zone.iana_name().unwrap_or("UTC")
 }
@@ -43,7 +43,7 @@ fn refuse(name: &str) -> String {
         || name.starts_with("GMT+");
     if offset {
         return format!(
-            "`{name}` is an offset, which knows no daylight saving; write an IANA name such as `Europe/Paris`"
+            "`{name}` is an offset, which has no daylight saving rules; write an IANA name such as `Europe/Paris`"
         );
     }
     match nearest(name) {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::example;
 use crate::schedule::Enforcement;
 use crate::state_tags::OVERRIDE_TAG;
+use crate::test_support;
 
 const NOW: &str = "2026-11-23T19:00:10Z";
 
@@ -28,13 +28,13 @@ fn managed_by(name: &str, enforcement: Enforcement) -> ScheduleSet {
 }
 
 fn running_with(last: &str) -> Sighting {
-    let mut instance = example::instance("web");
+    let mut instance = test_support::instance("web");
     instance.tags.insert(LAST_TAG.into(), last.into());
     Sighting::of(&instance, None)
 }
 
 fn stopped_with(last: &str) -> Instance {
-    let mut instance = example::instance("web");
+    let mut instance = test_support::instance("web");
     instance.state = InstanceState::Stopped;
     instance.tags.insert(LAST_TAG.into(), last.into());
     instance
@@ -46,7 +46,7 @@ fn seen(before: &Sighting, after: &Instance) -> Transition {
 
 #[test]
 fn no_change_is_no_transition() {
-    let instance = example::instance("web");
+    let instance = test_support::instance("web");
     assert_eq!(
         transition(
             &Sighting::of(&instance, None),
@@ -284,7 +284,7 @@ fn ec2s_reason_is_recorded_for_external_changes_only() {
 fn a_cause_applies_only_to_later_changes() {
     // Launched at 18:52, held at 18:56, and seen running for the first time after that.
     let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
-    let mut launched = example::instance("web");
+    let mut launched = test_support::instance("web");
     launched.launched_at = Some("2026-11-23T18:52:00Z".parse().unwrap());
     let mut before = Sighting::of(&launched, None);
     before.state = InstanceState::Pending;
@@ -558,7 +558,7 @@ fn ec2s_dates_apply_only_to_their_own_change() {
 
     let started =
         |from: InstanceState, known: Option<Timestamp>, cause: Option<Cause>, launched| {
-            let mut after = example::instance("web");
+            let mut after = test_support::instance("web");
             after.launched_at = Some(launched);
             let before = Sighting {
                 state: from,
@@ -618,7 +618,7 @@ fn a_transition_in_progress_completes_in_one_direction() {
         (InstanceState::Stopped, InstanceState::Running, false),
         (InstanceState::Stopping, InstanceState::Terminated, false),
     ] {
-        let mut after = example::instance("web");
+        let mut after = test_support::instance("web");
         after.state = to;
         let before = Sighting {
             state: from,

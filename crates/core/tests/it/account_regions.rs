@@ -1,4 +1,4 @@
-//! Which accounts and regions are managed, as people write it.
+//! The managed accounts and regions in the configuration.
 
 use curfew_core::account_regions::{RoleArn, Targets};
 use curfew_core::configuration::RawScheduleSet;
@@ -20,7 +20,7 @@ fn account_regions(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// All problems of `text`, one a line.
+/// Returns all problems of `text`, one a line.
 fn problems(text: &str) -> String {
     let problems = raw(text).targets().unwrap_err().into_iter();
     let lines: Vec<String> = problems.map(|problem| problem.to_string()).collect();
@@ -35,12 +35,12 @@ const PAYMENTS: &str = r#"
 "#;
 
 #[test]
-fn where_nothing_is_said_the_home_region_is_the_only_member() {
+fn without_configuration_the_home_region_is_the_only_target() {
     assert_eq!(account_regions(""), ["us-east-1"]);
 }
 
 #[test]
-fn the_own_account_comes_first_and_only_with_the_regions_that_are_named() {
+fn the_own_account_comes_first_and_only_with_its_configured_regions() {
     assert_eq!(
         account_regions(&format!(
             "[managing]\nregions = ['eu-west-1', 'eu-west-2']\n{PAYMENTS}"
@@ -55,7 +55,7 @@ fn the_own_account_comes_first_and_only_with_the_regions_that_are_named() {
 }
 
 #[test]
-fn an_account_that_only_watches_over_others_names_no_region_of_its_own() {
+fn an_empty_list_of_regions_excludes_the_own_account() {
     assert_eq!(
         account_regions(&format!("[managing]\nregions = []\n{PAYMENTS}")),
         [
@@ -67,7 +67,7 @@ fn an_account_that_only_watches_over_others_names_no_region_of_its_own() {
 }
 
 #[test]
-fn everything_wrong_is_reported_with_its_place() {
+fn all_problems_are_reported_with_their_place() {
     let text = r#"
         [managing]
         regions = ["eu-west-3", "Paris", "eu-west-3"]
@@ -113,7 +113,7 @@ fn everything_wrong_is_reported_with_its_place() {
 }
 
 #[test]
-fn what_the_lambda_is_told_is_the_same_membership() {
+fn the_document_has_the_same_targets() {
     let written = raw(&format!("[managing]\nregions = ['eu-west-1']\n{PAYMENTS}"));
     let told = RawScheduleSet::from_json(&written.to_json()).unwrap();
     assert_eq!(told.targets(), written.targets());
@@ -124,7 +124,7 @@ fn what_the_lambda_is_told_is_the_same_membership() {
 }
 
 #[test]
-fn a_role_is_read_with_its_path_and_partition() {
+fn a_role_arn_may_have_a_path_and_another_partition() {
     let role: RoleArn = "arn:aws-cn:iam::111122223333:role/ops/curfew-member"
         .parse()
         .unwrap();

@@ -1,4 +1,4 @@
-//! Several timetables together, against their members asked one by one.
+//! Compares the union of several timetables with its members, evaluated one by one.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn all_of(timetable: &Timetable, from: Timestamp, to: Timestamp) -> Vec<Edge> {
 }
 
 #[test]
-fn following_the_sun_is_one_run() {
+fn overlapping_days_of_several_offices_are_one_run() {
     let teams = Timetable::any_of(vec![
         schedule("Mon-Fri 09:00-18:00 Asia/Kolkata"),
         schedule("Mon-Fri 08:00-20:00 Europe/Paris"),
@@ -43,11 +43,11 @@ fn following_the_sun_is_one_run() {
     assert_eq!(teams.desired(at("2026-11-23T04:00:00Z")), Desired::Running);
     assert_eq!(teams.desired(at("2026-11-22T12:00:00Z")), Desired::Stopped);
     assert_eq!(
-        teams.because(at("2026-11-23T04:00:00Z")),
+        teams.reason(at("2026-11-23T04:00:00Z")),
         "one of 2 schedules wants it: inside the window `Mon-Fri 09:00-18:00` in Asia/Kolkata"
     );
     assert_eq!(
-        teams.because(at("2026-11-22T12:00:00Z")),
+        teams.reason(at("2026-11-22T12:00:00Z")),
         "none of 2 schedules wants it running: outside `Mon-Fri 09:00-18:00` since Fri 2026-11-20 18:00 Asia/Kolkata"
     );
 }
@@ -58,7 +58,7 @@ fn a_run_without_end_has_no_edge_and_ends_the_search() {
     let office = schedule("Mon-Fri 08:00-20:00 Europe/Paris");
     let both = Timetable::any_of(vec![office.clone(), always]);
     assert_eq!(both.next_edge(at("2026-11-23T00:00:00Z")), None);
-    // Three shifts that touch.
+    // Three adjacent shifts.
     let shifts = Timetable::any_of(vec![
         schedule("00:00-08:00 UTC"),
         schedule("08:00-16:00 UTC"),
@@ -74,7 +74,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, ..ProptestConfig::default() })]
 
     #[test]
-    fn edges_are_where_the_members_together_change_their_minds(
+    fn edges_are_where_the_combined_state_changes(
         texts in proptest::collection::vec(proptest::sample::select(vec![
             "Mon-Fri 08:00-20:00 Europe/Paris",
             "Mon-Fri 09:00-18:00 Asia/Kolkata",
@@ -102,7 +102,7 @@ proptest! {
                 let action = match (running(at - 1.nanosecond()), running(at)) {
                     (true, true) => return None,
                     (false, true) => Action::Start,
-                    // Those without an opinion have edges all the same.
+                    // Members without a desired state have edges too.
                     (false, false) if starts => Action::Start,
                     (_, false) => Action::Stop,
                 };

@@ -1,6 +1,5 @@
-//! The calculus against a scan of every minute, written on its own: no sets of bits, no search, no lookup of gaps and
-//! folds. A clock on the wall is watched minute by minute; a wall time happens when the clock first shows it or has
-//! jumped past it.
+//! Compares edges with an independent scan of every minute, without bit sets, searches, and lookups of gaps and folds. The scan
+//! reads a local clock minute by minute; a wall time occurs when the clock first shows it or has jumped past it.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 
-/// Days scanned before edges are compared, so that what is running is known.
+/// The number of days that are scanned before edges are compared, to determine the state at the beginning.
 const WARM_UP_DAYS: i64 = 36;
 const COMPARED_DAYS: i64 = 14;
 
@@ -34,7 +33,7 @@ struct CronSpec {
 enum DaySpec {
     Every,
     Dates(Vec<i8>),
-    /// 0 = Sunday.
+    /// Weekdays; 0 is Sunday.
     Weekdays(Vec<i8>),
     Either(Vec<i8>, Vec<i8>),
     Last,
@@ -51,7 +50,7 @@ struct WindowSpec {
     /// Minutes after midnight.
     from: i32,
     to: i32,
-    /// It begins on one weekday and ends so many days later, which is written as the name of that day.
+    /// The number of days after the single weekday of its beginning on which it ends; written as the name of that day.
     ends_later: Option<i8>,
 }
 
@@ -168,7 +167,7 @@ impl WindowSpec {
         )
     }
 
-    /// Minutes after the midnight at which its day begins.
+    /// Returns the end in minutes after midnight of the day on which the window begins.
     fn end(&self) -> i32 {
         match self.ends_later {
             Some(later) => self.to + i32::from(later) * 24 * 60,
@@ -220,7 +219,7 @@ fn many(texts: impl Iterator<Item = String>) -> curfew_core::timetable::OneOrMan
     curfew_core::timetable::OneOrMany::Many(texts.collect())
 }
 
-/// Every wall time that happens in a stretch of time, in order, and when it does.
+/// Every wall time that occurs in a period, in order, with the instant at which it occurs.
 struct Scan(Vec<(DateTime, Timestamp)>);
 
 fn scan(zone: &TimeZone, from: Timestamp, days: i64) -> Scan {
@@ -255,7 +254,7 @@ impl Scan {
     }
 }
 
-/// The edges in a scan, found one minute at a time, from the first instant at which crons have started something.
+/// Returns the edges in a scan, found minute by minute. They are complete from the first start of a cron on.
 fn edges(schedule: &Schedule, scan: &Scan) -> Vec<Edge> {
     let (runs, window_stops) = runs(schedule, scan);
     let run_ends: BTreeSet<_> = runs.iter().flat_map(|(from, to)| [*from, *to]).collect();
@@ -290,7 +289,7 @@ fn edges(schedule: &Schedule, scan: &Scan) -> Vec<Edge> {
             }
         }
 
-        // It changes at ends of runs only, and asking every minute would take minutes.
+        // The state of windows changes only at ends of runs; evaluating it at every minute would be too slow.
         let running = if run_ends.contains(at) {
             runs.iter().any(|(from, to)| from <= at && at < to)
         } else {
@@ -315,7 +314,7 @@ fn edges(schedule: &Schedule, scan: &Scan) -> Vec<Edge> {
     edges
 }
 
-/// The stretches in which windows want instances running, as instants, and the ends of all windows that ever were.
+/// Returns the intervals in which windows are running, and the ends of all windows, including those that exceptions remove.
 fn runs(schedule: &Schedule, scan: &Scan) -> (Vec<(Timestamp, Timestamp)>, BTreeSet<Timestamp>) {
     let (mut runs, mut stops) = (Vec::new(), BTreeSet::new());
     let (first, last) = (scan.0[0].0.date(), scan.0[scan.0.len() - 1].0.date());
@@ -325,7 +324,7 @@ fn runs(schedule: &Schedule, scan: &Scan) -> (Vec<(Timestamp, Timestamp)>, BTree
         while date <= last {
             if window.begins_on(date) && schedule.is_listed(date) {
                 stops.extend(instant(date, window.end()));
-                // Day by day, without those that are excepted; without the first there is no run at all.
+                // Add the window day by day, without excepted days. If its first day is excepted, it does not run at all.
                 let mut day = date;
                 let mut passed = 0;
                 while !schedule.is_excepted(date) && passed < window.end() {
@@ -380,7 +379,7 @@ fn window() -> impl Strategy<Value = WindowSpec> {
     )
         .prop_filter("empty or a whole day", |(_, _, from, to)| from != to)
         .prop_flat_map(|(weekdays, dates, from, to)| {
-            // A week later, a day is the same by its name: the end has to be before the beginning.
+            // A week later the day has the same name, so the end must be before the time of the beginning.
             let most = if to < from && to != 0 { 8 } else { 7 };
             let least = i8::from(to <= from);
             let ends_later = proptest::option::weighted(0.4, least..most);
@@ -398,7 +397,7 @@ fn window() -> impl Strategy<Value = WindowSpec> {
         })
 }
 
-/// A zone, and an instant near one of its changes, if it has any since 1973 (before, some offsets have seconds).
+/// Generates a zone and an instant near one of its clock changes since 1973, if any. Earlier offsets may have seconds.
 fn zone_and_instant() -> impl Strategy<Value = (String, Timestamp)> {
     let names: Vec<_> = time_zone_names().collect();
     let odd = [
@@ -438,7 +437,7 @@ fn zone_and_instant() -> impl Strategy<Value = (String, Timestamp)> {
         })
 }
 
-/// What may be in a schedule, and which of the scanned days are excepted or listed.
+/// Generates a schedule, and the scanned days that are in `except` and in `only`.
 fn schedule() -> impl Strategy<Value = (Schedule, Vec<i64>, Vec<i64>)> {
     let crons = || proptest::collection::vec(cron(), 0..3);
     let days = |chance| {
@@ -455,7 +454,7 @@ fn schedule() -> impl Strategy<Value = (Schedule, Vec<i64>, Vec<i64>)> {
         days(0.3),
     )
         .prop_filter(
-            "never starts or stops anything",
+            "the schedule has no edges",
             |(starts, stops, windows, _, _)| {
                 !starts.is_empty() || !stops.is_empty() || !windows.is_empty()
             },
@@ -481,7 +480,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn edges_are_those_of_a_scan_of_every_minute(
+    fn edges_match_a_scan_of_every_minute(
         (mut schedule, except, only) in schedule(),
         (name, from) in zone_and_instant(),
     ) {
@@ -496,7 +495,7 @@ proptest! {
         let end = from + (COMPARED_DAYS * 24).hours();
         let scan = scan(&zone, begin, WARM_UP_DAYS + COMPARED_DAYS + 2);
         let expected = edges(&schedule, &scan);
-        // What crons started before the scan is unknown to it: compare from the first start that it saw.
+        // The scan does not know the state of crons before it: compare from its first start on.
         let known = expected.iter().find(|edge| edge.action == Action::Start).map_or(from, |edge| edge.at.max(from));
         let expected: Vec<_> = expected.into_iter().filter(|edge| edge.at > known && edge.at <= end).collect();
         let forward: Vec<_> = timetable.edges(known).take_while(|edge| edge.at <= end).collect();
@@ -510,11 +509,11 @@ proptest! {
         backward.reverse();
         prop_assert_eq!(&backward, &expected, "backward: {} in {}", timetable, name);
 
-        // What is wanted follows from the edges, at them and between them.
-        let opinionated = !schedule.windows.is_empty() || (!schedule.starts.is_empty() && !schedule.stops.is_empty());
+        // The desired state follows from the edges, at them and between them.
+        let has_desired_state = !schedule.windows.is_empty() || (!schedule.starts.is_empty() && !schedule.stops.is_empty());
         for (index, edge) in expected.iter().enumerate() {
             let wanted = match edge.action {
-                _ if !opinionated => Desired::Unmanaged,
+                _ if !has_desired_state => Desired::Unmanaged,
                 Action::Start => Desired::Running,
                 Action::Stop => Desired::Stopped,
             };
@@ -522,7 +521,7 @@ proptest! {
             let middle = edge.at + until.duration_since(edge.at) / 2;
             prop_assert_eq!(timetable.desired(edge.at), wanted);
             prop_assert_eq!(timetable.desired(middle), wanted);
-            // The last edge may be the last instant as well.
+            // The last edge may coincide with the end.
             if edge.at < until {
                 prop_assert_eq!(timetable.desired(until - 1.nanosecond()), wanted);
             }

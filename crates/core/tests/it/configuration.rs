@@ -1,4 +1,4 @@
-//! The configuration that decide: every problem is reported, and what is accepted says what it means.
+//! The part of the configuration on which decisions depend: valid values are converted, and every problem is reported.
 
 use curfew_core::configuration::{RawScheduleSet, duration};
 use curfew_core::instance::InstanceType;
@@ -21,13 +21,13 @@ fn problems(text: &str) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// The configuration of a schedule with one line more.
+/// Returns the configuration of a schedule with one additional line.
 fn office_with(line: &str) -> String {
     format!("[schedules.office]\ntimezone = \"Europe/Paris\"\nrunning = \"08:00-20:00\"\n{line}")
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn missing_keys_have_their_defaults() {
     let schedule_set = resolved(&office_with(""));
     assert_eq!(schedule_set.tag, "Schedule");
     let office = &schedule_set.schedules["office"];
@@ -41,7 +41,7 @@ fn what_is_not_said_has_its_default() {
 }
 
 #[test]
-fn what_is_said_is_taken() {
+fn every_key_is_converted() {
     let schedule_set = resolved(
         r#"
         [managing]
@@ -75,7 +75,7 @@ fn what_is_said_is_taken() {
 }
 
 #[test]
-fn every_problem_is_reported_and_not_only_the_first() {
+fn all_problems_are_reported() {
     assert_eq!(
         problems(
             r#"
@@ -117,14 +117,14 @@ fn members_of_auto_scaling_groups_can_no_longer_be_included() {
              remove the key (single members can be named in `match.ids`)"
         ]
     );
-    // Documents of earlier versions say so of every schedule.
+    // Documents of earlier versions contain `false` for every schedule.
     let earlier = raw(&office_with("include_asg = false"));
     assert!(earlier.resolve().is_ok());
     assert!(!earlier.to_json().contains("include_asg"));
 }
 
 #[test]
-fn fallback_types_are_few_different_and_well_formed() {
+fn fallback_types_are_limited_distinct_and_well_formed() {
     assert_eq!(
         problems(&office_with(
             r#"fallback_types = ["m5a.large", "large", "m5a.large", "m6i.large "]"#
@@ -132,7 +132,7 @@ fn fallback_types_are_few_different_and_well_formed() {
         [
             "`schedules.office.fallback_types[1]`: `large` is not an instance type: \
              a family and a size, such as `m5a.large`",
-            "`schedules.office.fallback_types[2]`: `m5a.large` is there twice",
+            "`schedules.office.fallback_types[2]`: `m5a.large` is listed twice",
             "`schedules.office.fallback_types[3]`: `m6i.large ` is not an instance type: \
              a family and a size, such as `m5a.large`",
         ]
@@ -152,7 +152,7 @@ fn fallback_types_are_few_different_and_well_formed() {
 }
 
 #[test]
-fn the_managing_tag_is_not_where_the_memory_is() {
+fn the_managing_tag_must_not_be_a_state_tag() {
     let key_of = |length: usize| {
         let tag = "é".repeat(length);
         format!("[managing]\ntag = \"{tag}\"")
@@ -171,14 +171,14 @@ fn the_managing_tag_is_not_where_the_memory_is() {
         assert_eq!(
             problems(&format!("[managing]\ntag = \"{tag}\"")),
             [format!(
-                "`managing.tag`: `{tag}` is where Curfew keeps its memory; name another tag"
+                "`managing.tag`: `{tag}` is one of Curfew's state tags; name another tag"
             )]
         );
     }
 }
 
 #[test]
-fn none_and_inline_are_taken() {
+fn none_and_inline_are_reserved_names() {
     let named = |name: &str| office_with("").replace("office", name);
     for name in ["none", "None"] {
         assert_eq!(
@@ -191,26 +191,20 @@ fn none_and_inline_are_taken() {
     assert_eq!(
         problems(&named("inline")),
         [
-            "`schedules.inline`: `inline` is what a schedule in an instance's own tag is called; choose another name"
+            "`schedules.inline`: `inline` is reserved for schedules in an instance's tag; choose another name"
         ]
     );
 }
 
 #[test]
-fn the_catch_up_limit_is_more_than_nothing_and_at_most_31_days() {
+fn the_catch_up_limit_is_positive_and_at_most_31_days() {
     for (text, hours) in [("1h", 1), ("31d", 744), ("744h", 744), ("1w", 168)] {
         assert_eq!(duration(text), Ok(SignedDuration::from_hours(hours)));
     }
     assert_eq!(duration(" 90m "), Ok(SignedDuration::from_mins(90)));
     for (text, complaint) in [
-        (
-            "0h",
-            "`0h` is not a length of time: it must be more than nothing",
-        ),
-        (
-            "-1h",
-            "`-1h` is not a length of time: it must be more than nothing",
-        ),
+        ("0h", "`0h` is not a length of time: it must be positive"),
+        ("-1h", "`-1h` is not a length of time: it must be positive"),
         ("31d 1s", "`31d 1s` is too long: at most 31 days (`31d`)"),
         (
             "1mo",
@@ -239,7 +233,7 @@ const TWO_OFFICES: &str = r#"
 "#;
 
 #[test]
-fn any_of_runs_when_one_of_them_wants_it() {
+fn any_of_runs_when_any_member_runs() {
     let schedule_set = resolved(&format!(
         "{TWO_OFFICES}
         [schedules.any]
@@ -261,12 +255,12 @@ fn any_of_runs_when_one_of_them_wants_it() {
     assert_eq!(
         schedule_set.schedules["again"].enforcement,
         Enforcement::Enforced,
-        "policies are its own"
+        "a combined schedule has its own policies"
     );
 }
 
 #[test]
-fn an_unknown_account_region_is_named_with_those_that_exist() {
+fn an_unknown_member_is_reported_with_the_schedules_that_exist() {
     assert_eq!(
         problems(&format!(
             "{TWO_OFFICES}
@@ -285,7 +279,7 @@ fn an_unknown_account_region_is_named_with_those_that_exist() {
 }
 
 #[test]
-fn a_circle_is_reported_once() {
+fn a_cycle_is_reported_once() {
     assert_eq!(
         problems("[schedules.a]\nany_of = [\"a\"]"),
         ["`schedules.a.any_of`: `a` is made of `a` itself; a schedule can't contain itself"]
@@ -305,7 +299,7 @@ fn a_circle_is_reported_once() {
 }
 
 #[test]
-fn any_of_stands_alone_and_a_broken_account_region_is_reported_once() {
+fn any_of_can_not_be_combined_and_an_invalid_member_is_reported_once() {
     assert_eq!(
         problems(
             r#"
@@ -332,8 +326,8 @@ fn any_of_stands_alone_and_a_broken_account_region_is_reported_once() {
 }
 
 #[test]
-fn what_comes_up_again_and_again_counts_once() {
-    // Each level names both of the level below: 2^40 ways lead to the two offices.
+fn a_member_reached_on_many_paths_is_resolved_once() {
+    // Each level names both schedules of the level below: 2^40 paths lead to the two offices.
     let levels: String = (1..40)
         .map(|level| {
             let below = level - 1;
@@ -361,7 +355,7 @@ fn what_comes_up_again_and_again_counts_once() {
 }
 
 #[test]
-fn unknown_keys_are_refused_wherever_they_stand() {
+fn unknown_keys_are_refused_at_every_level() {
     for (text, key) in [
         ("schedule = 1", "schedule"),
         ("[managing]\ntags = \"Hours\"", "tags"),
@@ -393,7 +387,7 @@ fn unknown_keys_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn the_lambdas_document_says_what_the_file_says() {
+fn the_document_has_the_same_values_as_the_file() {
     let text = r#"
         [managing]
         tag = "Hours"
@@ -425,17 +419,17 @@ fn the_lambdas_document_says_what_the_file_says() {
     assert_eq!(read.resolve(), raw.resolve());
     assert!(
         !document.contains("null") && !document.contains("\"only\""),
-        "what is not said takes no room in the parameter: {document}"
+        "missing keys take no space in the parameter: {document}"
     );
 }
 
 proptest! {
     #[test]
-    fn nothing_that_a_file_may_hold_panics(
+    fn no_file_content_panics(
         name in "\\PC{0,40}",
         line in prop_oneof!["\\PC{0,30}", "[A-Za-z0-9:,;* -]{0,30}"],
         limit in "\\PC{0,12}",
-        account_regions in proptest::collection::vec("[abc]", 0..4),
+        members in proptest::collection::vec("[abc]", 0..4),
         others in proptest::collection::vec("[abc]", 0..4),
     ) {
         let mut raw = RawScheduleSet::default();
@@ -443,7 +437,7 @@ proptest! {
         schedule.timezone = Some("Europe/Paris".to_owned());
         schedule.catch_up = Some(limit);
         schedule.only.push(line);
-        raw.schedules.entry("a".to_owned()).or_default().any_of = account_regions;
+        raw.schedules.entry("a".to_owned()).or_default().any_of = members;
         raw.schedules.entry("b".to_owned()).or_default().any_of = others;
         let problems = raw.resolve().unwrap_err();
         prop_assert!(problems.iter().all(|problem| !problem.message.is_empty()));

@@ -1,7 +1,7 @@
-//! Crons against the crate croner, which shares no code with ours. In UTC: what clocks do is compared elsewhere.
+//! Compares crons with the crate croner, an independent implementation, in UTC. Clock changes are tested in other modules.
 //!
-//! Where croner and the documentation disagree, `docs/time.md` says which and why; those crons are left out here and
-//! asserted on their own.
+//! `docs/time.md` lists the crons for which croner differs from the documentation of cron and AWS. The property tests leave
+//! them out; `documented_differences_from_croner` asserts them.
 
 use std::str::FromStr as _;
 
@@ -26,7 +26,7 @@ fn theirs(cron: &croner::Cron, after: Timestamp, count: usize) -> Vec<Timestamp>
     cron.iter_after(after)
         .take(count)
         .map(|at| at.timestamp())
-        // Ours end with the year 2199.
+        // Our edges end with the year 2199.
         .take_while(|at| at.to_zoned(TimeZone::UTC).year() < 2200)
         .collect()
 }
@@ -39,7 +39,7 @@ fn unix() -> CronParser {
         .build()
 }
 
-/// Quartz's weekdays are AWS's; seconds and years are put around the four fields that both have.
+/// Returns a parser for Quartz, which numbers weekdays like AWS. Quartz's seconds and year fields are added by the caller.
 fn quartz() -> CronParser {
     CronParser::builder()
         .seconds(Seconds::Required)
@@ -62,17 +62,18 @@ fn field(min: u8, max: u8) -> impl Strategy<Value = String> {
 }
 
 fn instant() -> impl Strategy<Value = Timestamp> {
-    // 1980–2100.
+    // From 1980 to 2100.
     (315_532_800_i64..4_102_444_800).prop_map(|second| Timestamp::from_second(second).unwrap())
 }
 
-/// Vixie looks at a day field's first character only, so `*/2` is unrestricted and both fields must match; croner takes
-/// it for a restriction.
+/// Returns whether the crons differ because of a star: Vixie's cron checks only the first character of a day field, so with `*/2`
+/// both fields must match. croner treats `*/2` as a restriction.
 fn is_decided_by_the_star(dates: &str, weekdays: &str) -> bool {
     (dates.starts_with('*') && dates != "*") || (weekdays.starts_with('*') && weekdays != "*")
 }
 
-/// `4/3` from Thursday on: croner goes on to 7, which is Sunday again; ours ends with the week, on Saturday.
+/// Returns whether the weekdays have steps that reach 7. For `4/3` croner continues from Thursday to 7, which is Sunday; ours ends with
+/// the week, on Saturday.
 fn steps_on_to_seven(weekdays: &str) -> bool {
     weekdays
         .split(',')
@@ -117,16 +118,16 @@ proptest! {
 }
 
 #[test]
-fn disagreements_are_as_documented() {
+fn documented_differences_from_croner() {
     let after: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
-    // Both fields must match (ours, and Vixie's source) or either (croner).
+    // Ours and Vixie's cron require both fields to match; croner requires either.
     let star = "0 0 */2 * FRI";
     assert_eq!(ours(star, after, 2)[0].to_string(), "2026-02-13T00:00:00Z");
     assert_eq!(
         theirs(&unix().parse(star).unwrap(), after, 2)[0].to_string(),
         "2026-02-03T00:00:00Z"
     );
-    // From Thursday on in steps of three: Thursday alone, or Sunday too.
+    // From Thursday on in steps of three: ours fires on Thursday, croner also on Sunday.
     let step = "0 0 * * 4/3";
     assert_eq!(ours(step, after, 1)[0].to_string(), "2026-02-05T00:00:00Z");
     let on_sunday = "2026-02-08T00:00:00Z";
@@ -140,7 +141,7 @@ fn disagreements_are_as_documented() {
             .iter()
             .any(|at| at.to_string() == on_sunday)
     );
-    // Ranges that wrap around are ours and AWS's.
+    // Ours and AWS accept ranges that wrap around; croner does not.
     assert!(croner::Cron::from_str("0 0 * * FRI-MON").is_err());
     assert_eq!(
         ours("0 0 * * FRI-MON", after, 1)[0].to_string(),

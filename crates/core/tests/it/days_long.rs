@@ -1,4 +1,4 @@
-//! Windows that end on a named day: their edges, what an excepted day takes out of them, and their UTC rules.
+//! Windows that end on a named day: their edges, the effect of excepted days, and their UTC rules.
 
 use curfew_core::timetable::{RawTimetable, Timetable, triggers};
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ fn a_weekend_is_one_run() {
         ]
     );
     assert_eq!(
-        timetable.because("2026-06-07T12:00:00Z".parse().unwrap()),
+        timetable.reason("2026-06-07T12:00:00Z".parse().unwrap()),
         "inside the window `Fri 20:00-Mon 06:00` in UTC"
     );
     let long: RawTimetable = toml::from_str(
@@ -54,7 +54,7 @@ fn a_weekend_is_one_run() {
 }
 
 #[test]
-fn the_committed_case_is_read() {
+fn the_committed_cases_are_parsed() {
     #[derive(serde::Deserialize)]
     struct File {
         schedules: std::collections::BTreeMap<String, RawTimetable>,
@@ -65,14 +65,14 @@ fn the_committed_case_is_read() {
     let file: File = toml::from_str(include_str!("../cases/never-fires.toml")).unwrap();
     let never = file.schedules["x"].resolve("schedules.x").unwrap();
     assert_eq!(
-        never.never_happens("2026-01-01T00:00:00Z".parse().unwrap()),
+        never.never_fires("2026-01-01T00:00:00Z".parse().unwrap()),
         ["the stop cron `0 18 31 2,4 *` never fires"]
     );
 }
 
 #[test]
-fn an_excepted_day_is_cut_out_of_a_run_of_days() {
-    // Saturday: off at 00:00, on again on Sunday.
+fn an_excepted_day_interrupts_a_run_of_days() {
+    // Saturday is excepted: a stop at 00:00, and a start on Sunday.
     assert_eq!(
         edges(
             "Fri 20:00-Mon 06:00; except 2026-06-06 UTC",
@@ -87,7 +87,7 @@ fn an_excepted_day_is_cut_out_of_a_run_of_days() {
             "Fri 12 20:00 start",
         ]
     );
-    // Friday: there is no run, and its stop happens.
+    // Friday is excepted: there is no run, but its stop fires.
     assert_eq!(
         edges(
             "Fri 20:00-Mon 06:00; except 2026-06-05 UTC",
@@ -96,7 +96,7 @@ fn an_excepted_day_is_cut_out_of_a_run_of_days() {
         ),
         ["Mon 08 06:00 stop", "Fri 12 20:00 start"]
     );
-    // Monday, and the end on it.
+    // Monday is excepted, the day on which the window ends.
     assert_eq!(
         edges(
             "Fri 20:00-Mon 06:00; except 2026-06-08 UTC",
@@ -109,7 +109,7 @@ fn an_excepted_day_is_cut_out_of_a_run_of_days() {
             "Mon 08 06:00 stop"
         ]
     );
-    // What a listed day began lasts to its end, and nothing begins on another.
+    // A window that begins on a listed day runs to its end; no window begins on another day.
     assert_eq!(
         edges(
             "Fri 20:00-Mon 06:00; only 2026-06-05 UTC",
@@ -121,7 +121,7 @@ fn an_excepted_day_is_cut_out_of_a_run_of_days() {
 }
 
 #[test]
-fn a_window_may_be_a_minute_short_of_a_week_and_crosses_months() {
+fn a_window_may_last_a_minute_less_than_a_week_and_cross_months() {
     assert_eq!(
         edges("Mon 06:00-Mon 05:59 UTC", "2026-06-25T00:00:00Z", 3),
         [
@@ -151,17 +151,17 @@ fn utc_rules_fire_on_the_day_on_which_it_ends() {
         rules("Fri 20:00-Mon 06:00 UTC"),
         ["cron(0 20 ? * FRI *)", "cron(0 6 ? * MON *)"]
     );
-    // The run goes on after the excepted Saturday.
+    // The run continues after the excepted Saturday.
     let cut = rules("Fri 20:00-Mon 06:00; except 2026-06-06 UTC");
     assert!(cut.contains(&"cron(0 0 6,7 6 ? *)".to_owned()), "{cut:?}");
 }
 
 #[test]
-fn what_never_happens_is_said() {
+fn parts_that_never_fire_are_reported() {
     let said = |text: &str| {
         Timetable::parse_inline(text)
             .unwrap()
-            .never_happens("2026-06-01T00:00:00Z".parse().unwrap())
+            .never_fires("2026-06-01T00:00:00Z".parse().unwrap())
     };
     for (text, sentence) in [
         (

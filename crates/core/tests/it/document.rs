@@ -1,5 +1,5 @@
-//! The configuration document between two releases: what is older is read, what is newer in the minor too, and what is newer in the
-//! major is refused.
+//! Compatibility of the configuration document between releases: older documents and those newer in the minor are read, and those newer
+//! in the major are refused.
 
 use curfew_core::configuration::{DocumentError, DocumentVersion, RawScheduleSet};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
 }
 
 #[test]
-fn a_document_without_a_version_is_read_and_written_again_with_one() {
+fn a_document_without_a_version_is_read_and_written_with_one() {
     let read = RawScheduleSet::from_json(UNVERSIONED).unwrap();
     let schedule_set = read.resolve().unwrap();
     assert_eq!(schedule_set.schedules.len(), 3);
@@ -30,7 +30,7 @@ fn a_document_without_a_version_is_read_and_written_again_with_one() {
 }
 
 #[test]
-fn fields_of_a_newer_minor_are_ignored_wherever_they_stand() {
+fn fields_of_a_newer_minor_are_ignored_at_every_level() {
     let known = RawScheduleSet::from_json(UNVERSIONED).unwrap();
     let newer = |version: &str| {
         changed(|document| {
@@ -44,7 +44,7 @@ fn fields_of_a_newer_minor_are_ignored_wherever_they_stand() {
         })
     };
     assert_eq!(RawScheduleSet::from_json(&newer("1.7")).unwrap(), known);
-    // The same fields in a document of a version that is known are a mistake.
+    // In a document of a known version the same fields are refused.
     for version in ["1.0", "0.0"] {
         let error = RawScheduleSet::from_json(&newer(version)).unwrap_err();
         assert!(matches!(error, DocumentError::Malformed(_)), "{error}");
@@ -52,7 +52,7 @@ fn fields_of_a_newer_minor_are_ignored_wherever_they_stand() {
 }
 
 #[test]
-fn what_a_newer_minor_says_in_known_fields_is_still_checked() {
+fn known_fields_of_a_newer_minor_are_still_checked() {
     let wrong = changed(|document| {
         document["version"] = json!("1.7");
         document["schedules"]["lab"]["adopt"] = json!({ "after": "1h" });
@@ -62,7 +62,7 @@ fn what_a_newer_minor_says_in_known_fields_is_still_checked() {
 }
 
 #[test]
-fn a_newer_major_is_refused_whatever_else_it_says() {
+fn a_newer_major_is_refused_regardless_of_its_content() {
     for document in [
         r#"{"version":"2.0","schedules":{}}"#,
         r#"{"version":"2.5","configuration":[]}"#,
@@ -75,7 +75,7 @@ fn a_newer_major_is_refused_whatever_else_it_says() {
 }
 
 #[test]
-fn where_a_document_comes_from_decides_nothing() {
+fn the_origin_of_a_document_has_no_effect_on_decisions() {
     let with_origin = changed(|document| {
         document["origin"] = json!("ops-1:/etc/curfew/curfew.toml");
     });
@@ -90,7 +90,7 @@ fn where_a_document_comes_from_decides_nothing() {
 }
 
 #[test]
-fn a_version_that_is_none_is_malformed() {
+fn an_invalid_version_makes_the_document_malformed() {
     for version in [
         json!(1),
         json!("1"),
@@ -108,7 +108,7 @@ fn a_version_that_is_none_is_malformed() {
 }
 
 #[test]
-fn code_reads_what_is_older_and_what_is_newer_in_the_minor() {
+fn code_reads_older_versions_and_newer_minor_versions() {
     let version = |text: &str| text.parse::<DocumentVersion>().unwrap();
     assert!(version("1.0").reads(DocumentVersion::UNNAMED));
     assert!(version("1.0").reads(version("1.9")));

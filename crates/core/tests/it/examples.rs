@@ -1,4 +1,4 @@
-//! The examples in `config/examples/`: each loads, and does what its comments say.
+//! The examples in `config/examples/`: each loads, and its edges are those that its comments describe.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(directory().join(format!("{name}.toml"))).unwrap()
 }
 
-/// The part that decides; the rest is the daemon's.
+/// Parses the schedules of an example, without the tables of the daemon.
 fn schedule_set(name: &str) -> ScheduleSet {
     let mut table: toml::Table = text(name).parse().unwrap();
     table.retain(|key, _| ["managing", "schedules", "account"].contains(&key));
@@ -38,7 +38,7 @@ fn schedule_set(name: &str) -> ScheduleSet {
     raw.resolve().unwrap()
 }
 
-/// The next edges of one schedule after `from`, in its own zone.
+/// Returns the next edges of one schedule after `from`, in its time zone.
 fn next(name: &str, schedule: &str, from: &str, count: usize) -> String {
     let timetable = &schedule_set(name).schedules[schedule].timetable;
     let from: Timestamp = from.parse().unwrap();
@@ -55,7 +55,7 @@ fn next(name: &str, schedule: &str, from: &str, count: usize) -> String {
 }
 
 #[test]
-fn organisation_manages_five_places_in_three_accounts() {
+fn organisation_manages_five_regions_in_three_accounts() {
     let table: toml::Table = text("organisation").parse().unwrap();
     let raw: RawScheduleSet = table.try_into().unwrap();
     let targets = raw.targets().unwrap();
@@ -71,7 +71,7 @@ fn organisation_manages_five_places_in_three_accounts() {
     assert_eq!(account_regions, expected);
 }
 
-/// Monday, 01:00 in Paris; Sunday evening in New York.
+/// Monday, 01:00 in Paris, which is Sunday evening in New York.
 const NOW: &str = "2026-11-23T00:00:00Z";
 
 #[test]
@@ -84,7 +84,7 @@ fn every_example_is_tested_here() {
 }
 
 #[test]
-fn editors_find_the_schema_and_know_every_key() {
+fn every_example_names_the_schema_which_has_every_key() {
     let schema: Value =
         serde_json::from_str(include_str!("../../../../config/curfew.schema.json")).unwrap();
     for name in NAMES {
@@ -98,7 +98,7 @@ fn editors_find_the_schema_and_know_every_key() {
     }
 }
 
-/// Whether `schema` has a place for every key in `value`.
+/// Asserts that `schema` has a definition of every key in `value`.
 fn known(value: &toml::Value, schema: &Value, root: &Value, path: &str) {
     let schema = [schema, &schema["allOf"][0]]
         .into_iter()
@@ -135,12 +135,12 @@ fn two_offices_are_one_run_from_bangalores_morning_to_pariss_evening() {
     start Tue 2026-11-24 04:30 CET
     stop  Tue 2026-11-24 19:00 CET
     ");
-    // In summer Paris is an hour nearer to Bangalore.
+    // In summer the difference between Paris and Bangalore is an hour less.
     insta::assert_snapshot!(next("two-offices", "staging", "2026-06-22T00:00:00Z", 2), @r"
     start Mon 2026-06-22 05:30 CEST
     stop  Mon 2026-06-22 19:00 CEST
     ");
-    // Paris has its holiday, Bangalore works.
+    // A holiday in Paris, but not in Bangalore.
     insta::assert_snapshot!(next("two-offices", "staging", "2026-12-25T00:00:00Z", 2), @r"
     start Fri 2026-12-25 04:30 CET
     stop  Fri 2026-12-25 15:00 CET
@@ -163,7 +163,7 @@ fn a_night_stop_never_starts_anything() {
 }
 
 #[test]
-fn weekends_off_is_one_run_a_week_and_none_between_the_years() {
+fn weekends_off_is_one_run_a_week_and_none_between_christmas_and_new_year() {
     insta::assert_snapshot!(next("weekends-off", "weekends-off", NOW, 4), @r"
     start Mon 2026-11-23 06:00 CET
     stop  Fri 2026-11-27 20:00 CET
@@ -194,7 +194,7 @@ fn the_batch_runs_overnight_on_the_last_working_day() {
 }
 
 #[test]
-fn the_sun_is_followed_with_an_hour_missing_in_winter_only() {
+fn follow_the_sun_has_a_gap_of_an_hour_only_in_winter() {
     insta::assert_snapshot!(next("follow-the-sun", "tickets", NOW, 6), @r"
     stop  Mon 2026-11-23 17:00 AEDT
     start Mon 2026-11-23 18:00 AEDT
@@ -241,7 +241,7 @@ fn the_lab_is_open_late_and_closed_on_holidays() {
 }
 
 #[test]
-fn the_demo_has_three_ways_of_being_managed() {
+fn the_demo_has_three_schedules() {
     insta::assert_snapshot!(next("demo", "office", NOW, 2), @r"
     start Mon 2026-11-23 08:00 CET
     stop  Mon 2026-11-23 20:00 CET

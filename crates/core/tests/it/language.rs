@@ -1,4 +1,4 @@
-//! What people write: what is understood, how it prints, what is refused and why, and that nothing panics.
+//! The syntax of crons, windows, dates and time zones: parsing, canonical output, error messages, and the absence of panics.
 
 use curfew_core::timetable::{
     Cron, DateRule, Desired, Rate, RawTimetable, Timetable, Window, triggers,
@@ -18,7 +18,7 @@ fn cron_problem(text: &str) -> String {
     text.parse::<Cron>().expect_err(text)
 }
 
-/// The next starts of a cron in UTC.
+/// Returns the next firings of a cron in UTC.
 fn fires(cron: &str, after: &str, count: usize) -> Vec<String> {
     schedule(&format!("start {cron} UTC"))
         .edges(at(after))
@@ -28,7 +28,7 @@ fn fires(cron: &str, after: &str, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn crons_print_canonically() {
+fn crons_have_a_canonical_form() {
     for (written, printed) in [
         ("0 20 * * 1-5", "0 20 * * MON-FRI"),
         ("*/15  9-17 *  jan,7 sun-7", "*/15 9-17 * 1,7 SUN-SAT"),
@@ -54,7 +54,7 @@ fn crons_print_canonically() {
 }
 
 #[test]
-fn vixie_takes_either_day_field_unless_one_begins_with_a_star() {
+fn unix_crons_match_either_day_field_unless_one_begins_with_a_star() {
     // The 13th, and every Friday.
     assert_eq!(
         fires("0 0 13 * FRI", "2026-02-01T00:00:00Z", 5),
@@ -74,7 +74,7 @@ fn vixie_takes_either_day_field_unless_one_begins_with_a_star() {
 }
 
 #[test]
-fn aws_special_characters_mean_what_the_user_guide_says() {
+fn aws_special_characters_follow_the_user_guide() {
     // The last day of the month; the last weekday of the week; the last Friday; the second Tuesday.
     assert_eq!(
         fires("cron(0 0 L * ? *)", "2028-02-01T00:00:00Z", 2),
@@ -127,7 +127,7 @@ fn aws_special_characters_mean_what_the_user_guide_says() {
 }
 
 #[test]
-fn what_aws_refuses_is_refused_with_the_reason() {
+fn crons_that_aws_refuses_are_refused_with_a_reason() {
     for (text, reason) in [
         (
             "cron(0 20 * * MON-FRI)",
@@ -207,7 +207,7 @@ fn what_aws_refuses_is_refused_with_the_reason() {
 }
 
 #[test]
-fn windows_print_canonically_and_refuse_what_could_mean_two_things() {
+fn windows_have_a_canonical_form_and_ambiguous_ones_are_refused() {
     for (written, printed) in [
         ("mon-FRIDAY 8:00-20:00", "Mon-Fri 08:00-20:00"),
         ("Mon - Fri 08:00 - 20:00", "Mon-Fri 08:00-20:00"),
@@ -277,7 +277,7 @@ fn windows_print_canonically_and_refuse_what_could_mean_two_things() {
 }
 
 #[test]
-fn dates_refuse_what_no_calendar_has() {
+fn impossible_dates_are_refused() {
     for (text, reason) in [
         ("2026-02-30", "that month has no such day"),
         ("02-30", "that month has no such day"),
@@ -300,7 +300,7 @@ fn dates_refuse_what_no_calendar_has() {
 }
 
 #[test]
-fn zones_are_suggested() {
+fn similar_time_zones_are_suggested() {
     let problem = |name: &str| {
         Timetable::parse_inline(&format!("Mon 08:00-20:00 {name}")).unwrap_err()[0]
             .message
@@ -322,7 +322,7 @@ fn zones_are_suggested() {
         problem("Asia/Calcuta"),
         "`Asia/Calcuta` is not an IANA time zone; did you mean `Asia/Calcutta`?"
     );
-    assert!(problem("UTC+2").contains("is an offset, which knows no daylight saving"));
+    assert!(problem("UTC+2").contains("is an offset, which has no daylight saving rules"));
     assert!(
         problem("Xyzzyplugh").ends_with("write one such as `Europe/Paris` or `America/New_York`")
     );
@@ -333,7 +333,7 @@ fn zones_are_suggested() {
 }
 
 #[test]
-fn everything_wrong_in_a_schedule_is_reported_at_once() {
+fn all_problems_of_a_schedule_are_reported() {
     let raw: RawTimetable = toml::from_str(
         r#"
         start   = ["0 8 * * 1-5", "0 25 * * *"]
@@ -375,11 +375,13 @@ fn everything_wrong_in_a_schedule_is_reported_at_once() {
             .unwrap_err()[0]
             .to_string()
     };
-    assert!(problem("timezone = 'UTC'").contains("never starts or stops anything"));
-    assert!(problem("any_of = ['a', 'b']").starts_with("`s.any_of`: names other schedules"));
+    assert!(problem("timezone = 'UTC'").contains("the schedule has no edges"));
+    assert!(
+        problem("any_of = ['a', 'b']").starts_with("`s.any_of`: `any_of` names other schedules")
+    );
     assert!(
         problem("any_of = ['a', 'b']\ntimezone = 'UTC'")
-            .starts_with("`s.any_of`: `any_of` stands alone")
+            .starts_with("`s.any_of`: `any_of` can't be combined")
     );
     assert!(
         toml::from_str::<RawTimetable>("timezne = 'UTC'").is_err(),
@@ -388,7 +390,7 @@ fn everything_wrong_in_a_schedule_is_reported_at_once() {
 }
 
 #[test]
-fn crons_that_never_fire_end_their_search() {
+fn the_search_ends_for_crons_that_never_fire() {
     let never = schedule("start 0 0 30 2 *; stop cron(0 0 31 4,6,9,11 ? *) UTC");
     assert_eq!(never.next_edge(at("2026-01-01T00:00:00Z")), None);
     assert_eq!(never.last_edge(at("2026-01-01T00:00:00Z")), None);
@@ -408,8 +410,8 @@ fn crons_that_never_fire_end_their_search() {
 }
 
 #[test]
-fn reasons_are_sentences() {
-    let because = |text: &str, instant: &str| schedule(text).because(at(instant));
+fn the_desired_state_has_a_reason() {
+    let because = |text: &str, instant: &str| schedule(text).reason(at(instant));
     let office = "Mon-Fri 08:00-20:00; except 12-25; only 2026-01-01..2026-12-31 Europe/Paris";
     assert_eq!(
         because(office, "2026-11-23T12:00:00Z"),
@@ -426,16 +428,16 @@ fn reasons_are_sentences() {
     let crons = "start 0 8 * * 1-5; stop 0 20 * * *; except 2026-11-24 Europe/Paris";
     assert_eq!(
         because(crons, "2026-11-23T12:00:00Z"),
-        "`0 8 * * MON-FRI` said start at Mon 2026-11-23 08:00 Europe/Paris"
+        "last edge: start at Mon 2026-11-23 08:00 Europe/Paris (`0 8 * * MON-FRI`)"
     );
     assert_eq!(
         because(crons, "2026-11-23T22:00:00Z"),
-        "`0 20 * * *` said stop at Mon 2026-11-23 20:00 Europe/Paris"
+        "last edge: stop at Mon 2026-11-23 20:00 Europe/Paris (`0 20 * * *`)"
     );
     let one_sided = "stop 0 20 * * * Europe/Paris";
     assert_eq!(
         because(one_sided, "2026-11-23T12:00:00Z"),
-        "it only says stop and has no opinion between its edges; the last was at Sun 2026-11-22 20:00 Europe/Paris"
+        "it has only stop edges and no desired state between them; the last edge was at Sun 2026-11-22 20:00 Europe/Paris"
     );
 }
 
@@ -510,7 +512,7 @@ proptest! {
                 for instant in [instant, Timestamp::MIN, Timestamp::MAX] {
                     timetable.next_edge(instant);
                     timetable.last_edge(instant);
-                    timetable.because(instant);
+                    timetable.reason(instant);
                     triggers([&timetable], instant);
                 }
             }

@@ -1,4 +1,4 @@
-//! What core decides, seen from outside.
+//! Integration tests of the public interface of `curfew-core`.
 
 mod account_regions;
 mod any_of;

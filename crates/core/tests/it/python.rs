@@ -1,4 +1,4 @@
-//! Edges against Python's `zoneinfo` and `croniter`, from a committed fixture (`oracle/generate.py` writes it).
+//! Compares edges with Python's `zoneinfo` and `croniter`, from a committed fixture that `oracle/generate.py` writes.
 
 use curfew_core::timetable::Timetable;
 use serde::Deserialize;
@@ -8,14 +8,14 @@ struct Fixture {
     cases: Vec<Case>,
 }
 
-/// Zone, cron, after, and when it fires.
+/// The zone, the cron, the instant after which it fires, and the instants at which it fires.
 #[derive(Deserialize)]
 struct Case(String, String, jiff::Timestamp, Vec<jiff::Timestamp>);
 
 #[test]
-fn edges_are_those_of_zoneinfo_and_croniter() {
+fn edges_match_zoneinfo_and_croniter() {
     let fixture: Fixture = serde_json::from_str(include_str!("../oracle/fixture.json")).unwrap();
-    assert!(fixture.cases.len() > 500, "the fixture is whole");
+    assert!(fixture.cases.len() > 500, "the fixture is complete");
     let mut different = Vec::new();
     for Case(zone, cron, after, expected) in fixture.cases {
         let timetable = Timetable::parse_inline(&format!("stop {cron} {zone}")).unwrap();
@@ -29,7 +29,7 @@ fn edges_are_those_of_zoneinfo_and_croniter() {
                 "{cron} in {zone} after {after}:\n  ours   {edges:?}\n  theirs {expected:?}"
             ));
         }
-        // Backward from the last one, the same.
+        // The same edges backward from the last one.
         let mut at = expected[expected.len() - 1];
         for expected in expected.iter().rev() {
             let edge = timetable.last_edge(at).unwrap();

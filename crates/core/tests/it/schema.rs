@@ -1,4 +1,4 @@
-//! The schema in the repository, as far as it is this crate's: what a schedule is.
+//! Tests the part of the schema in the repository that this crate generates: schedules and accounts.
 
 use curfew_core::configuration::RawScheduleSet;
 use serde_json::Value;
@@ -8,7 +8,7 @@ fn whole() -> Value {
 }
 
 #[test]
-fn the_schema_in_the_repository_says_what_a_schedule_is() {
+fn the_schema_in_the_repository_has_this_crates_definitions() {
     let (whole, ours) = (whole(), curfew_core::schema::of::<RawScheduleSet>());
     let definitions = ours["definitions"].as_object().unwrap();
     let names: Vec<_> = definitions.keys().map(String::as_str).collect();
@@ -32,7 +32,7 @@ fn the_schema_in_the_repository_says_what_a_schedule_is() {
 }
 
 #[test]
-fn an_editor_is_told_of_typos_and_of_what_is_allowed() {
+fn the_schema_refuses_unknown_keys_and_lists_allowed_values() {
     let whole = whole();
     let schedule = &whole["definitions"]["RawSchedule"];
     assert_eq!(schedule["additionalProperties"], Value::Bool(false));

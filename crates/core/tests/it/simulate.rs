@@ -1,8 +1,7 @@
-//! Simulations: that the figures are those of the edges, that nothing is lost on days on which the clocks change, and what
-//! scripts read.
+//! Simulations: the figures match the edges, days with clock changes are complete, and the JSON output is stable.
 
 use curfew_core::schedule::Schedule;
-use curfew_core::simulate::{BadSpan, Bound, Cell, Interval, Price, Simulation, Span};
+use curfew_core::simulate::{Bound, HalfHour, Interval, InvalidSpan, Price, Simulation, Span};
 use curfew_core::timetable::{Action, Desired, Timetable};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -45,7 +44,7 @@ fn a_week_is_monday_to_sunday_in_the_schedules_own_zone() {
 }
 
 #[test]
-fn an_hour_that_is_skipped_or_repeated_is_counted_as_it_passes() {
+fn hours_are_counted_in_elapsed_time_across_clock_changes() {
     let always = "Sun 00:00-24:00 Europe/Paris";
     let spring = week(always, MARCH);
     assert!((spring.hours - 23.0).abs() < 1e-9);
@@ -62,7 +61,7 @@ fn an_hour_that_is_skipped_or_repeated_is_counted_as_it_passes() {
     let marked =
         |simulation: &Simulation| simulation.days.iter().filter(|d| d.clocks_change()).count();
     assert_eq!((marked(&spring), marked(&autumn)), (1, 1));
-    // Half an hour in Lord Howe; and a date that Apia never had.
+    // Lord Howe changes by half an hour; Apia skips a date.
     let howe = between(
         "00:00-24:00 Australia/Lord_Howe",
         "2026-04-05",
@@ -74,16 +73,16 @@ fn an_hour_that_is_skipped_or_repeated_is_counted_as_it_passes() {
 }
 
 #[test]
-fn a_span_inside_a_day_leaves_the_rest_of_it_outside() {
+fn half_hours_outside_the_span_are_marked() {
     let simulation = between(OFFICE, "2026-11-23T08:15:00Z", "2026-11-23T19:00:00Z");
     let [day] = simulation.days.as_slice() else {
         panic!("one day, not {}", simulation.days.len());
     };
     let cells = |cell| day.cells.iter().filter(|found| **found == cell).count();
-    // 09:15 to 19:00 of running and 19:00 to 20:00 of it; the first cell's other half is not asked about.
-    assert_eq!(cells(Cell::External), 18 + 8);
-    assert_eq!(cells(Cell::Running), 22);
-    assert_eq!(cells(Cell::Partly), 0);
+    // The span is 09:15 to 20:00 in Paris, all of it running. The first half hour counts although the span begins inside it.
+    assert_eq!(cells(HalfHour::OutsideSpan), 18 + 8);
+    assert_eq!(cells(HalfHour::Running), 22);
+    assert_eq!(cells(HalfHour::Partly), 0);
     assert!((simulation.hours - 10.75).abs() < 1e-9);
     assert_eq!(simulation.edges.len(), 0, "the stop at 20:00 is the end");
 }
@@ -93,7 +92,7 @@ fn a_run_that_ends_at_midnight_does_not_hide_the_next_day() {
     let simulation = week("Mon 20:00-24:00; Tue 08:00-20:00 Europe/Paris", MARCH);
     let running = |day: usize| {
         let cells = simulation.days[day].cells.iter();
-        cells.filter(|cell| **cell == Cell::Running).count()
+        cells.filter(|cell| **cell == HalfHour::Running).count()
     };
     assert_eq!([running(0), running(1), running(2)], [8, 24, 0]);
 }
@@ -110,7 +109,7 @@ fn an_edge_at_the_beginning_is_in_the_span_and_one_at_its_end_is_not() {
 }
 
 #[test]
-fn a_schedule_that_only_stops_has_edges_and_no_figures() {
+fn a_schedule_with_only_stops_has_edges_and_no_figures() {
     let stop = schedule("stop 0 20 * * * Europe/Paris");
     let span = Span::week_of(at(MARCH), stop.timetable.time_zone()).unwrap();
     let price = Price {
@@ -124,11 +123,11 @@ fn a_schedule_that_only_stops_has_edges_and_no_figures() {
     assert!((simulation.hours_unmanaged - simulation.hours_always).abs() < 1e-9);
     assert_eq!(simulation.percent_off, None);
     assert_eq!(simulation.cost, []);
-    insta::assert_snapshot!(simulation.note.unwrap(), @"it has no opinion for 167 h: people decide what runs then, so neither a percentage nor money is told");
+    insta::assert_snapshot!(simulation.note.unwrap(), @"no desired state for 167 h: running time then depends on manual starts, so no percentage and no cost are computed");
 }
 
 #[test]
-fn money_is_hours_times_price_times_instances() {
+fn the_cost_is_hours_times_price_times_instances() {
     let office = schedule(OFFICE);
     let span = Span::week_of(at("2026-11-25T12:00:00Z"), office.timetable.time_zone()).unwrap();
     let price = Price {
@@ -145,7 +144,7 @@ fn money_is_hours_times_price_times_instances() {
 }
 
 #[test]
-fn json_is_what_scripts_rely_on() {
+fn the_json_form_is_stable() {
     let simulation = between(OFFICE, "2026-11-23", "2026-11-23");
     insta::assert_json_snapshot!(simulation, @r#"
     {
@@ -181,7 +180,7 @@ fn json_is_what_scripts_rely_on() {
 }
 
 #[test]
-fn a_span_that_makes_no_sense_is_refused() {
+fn invalid_spans_and_bounds_are_refused() {
     let zone = schedule(OFFICE).timetable.time_zone().clone();
     let span = |from: &str, to: &str| {
         let [from, to] = [from, to].map(|text| Some(text.parse().unwrap()));
@@ -189,15 +188,21 @@ fn a_span_that_makes_no_sense_is_refused() {
     };
     assert!(matches!(
         span("2026-11-23", "2026-11-22"),
-        Err(BadSpan::Empty { .. })
+        Err(InvalidSpan::Empty { .. })
     ));
     assert!(span("2026-01-01", "2027-01-05").is_ok());
     assert!(matches!(
         span("2026-01-01", "2027-01-06"),
-        Err(BadSpan::TooLong { .. })
+        Err(InvalidSpan::TooLong { .. })
     ));
-    assert_eq!(span("2199-12-25", "2200-01-02"), Err(BadSpan::OutOfRange));
-    assert_eq!(span("9999-12-25", "9999-12-31"), Err(BadSpan::OutOfRange));
+    assert_eq!(
+        span("2199-12-25", "2200-01-02"),
+        Err(InvalidSpan::OutOfRange)
+    );
+    assert_eq!(
+        span("9999-12-25", "9999-12-31"),
+        Err(InvalidSpan::OutOfRange)
+    );
     for text in [
         "tomorrow",
         "2026-02-30",
@@ -209,7 +214,7 @@ fn a_span_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_missing_end_is_a_week_away_on_the_clock() {
+fn a_missing_bound_is_a_calendar_week_from_the_other() {
     let zone = schedule(OFFICE).timetable.time_zone().clone();
     let day = Some("2026-10-23".parse().unwrap());
     let from = Span::between(day, None, &zone, Timestamp::UNIX_EPOCH).unwrap();
@@ -245,7 +250,7 @@ fn line() -> impl Strategy<Value = String> {
     (rules, zones).prop_map(|(rules, zone)| format!("{rules} {zone}"))
 }
 
-/// Spans of minutes to weeks between 1985 and 2045, not on whole minutes.
+/// Generates spans of seconds to weeks between 1985 and 2045, not on whole minutes.
 fn spans() -> impl Strategy<Value = Span> {
     (473_385_600_i64..2_366_841_600, 1_i64..1_500_000).prop_map(|(from, length)| {
         let second = |second| Timestamp::from_second(second).unwrap();
@@ -282,9 +287,9 @@ proptest! {
         }
     }
 
-    /// Windows only: there the first edge says what was so before it.
+    /// Uses only windows, for which the first edge determines the state before it.
     #[test]
-    fn hours_are_what_the_edges_sum_up_to(windows in 0_usize..3, zone in 0_usize..2, span in spans()) {
+    fn hours_match_the_edges(windows in 0_usize..3, zone in 0_usize..2, span in spans()) {
         let rules = ["Mon-Fri 08:00-20:00", "Mon-Thu 21:15-02:45; Sat", "dates=L 22:00-06:00; Sun 01:10-03:50"][windows];
         let zone = ["Europe/Paris", "America/Havana"][zone];
         let simulation = Simulation::of(&schedule(&format!("{rules} {zone}")), span, &[]);
@@ -300,21 +305,21 @@ proptest! {
         if simulation.edges.last().is_some_and(|edge| edge.action == Action::Start) {
             seconds += second(span.to());
         }
-        // An edge at the very beginning starts or stops nothing that was before it in the span.
+        // For an edge at the beginning of the span, no time precedes it in the span.
         prop_assert_eq!(SignedDuration::from_secs(seconds), SignedDuration::from_secs_f64((simulation.hours * 3600.0).round()));
     }
 
     #[test]
-    fn cells_are_what_the_intervals_sum_up_to(line in line(), span in spans()) {
+    fn half_hours_match_the_intervals(line in line(), span in spans()) {
         let simulation = Simulation::of(&schedule(&line), span, &[]);
         let count = |cell| simulation.days.iter().flat_map(|day| &day.cells).filter(|found| **found == cell).count();
         #[expect(clippy::cast_precision_loss, reason = "a few thousand cells")]
         let half_hours = |cell| count(cell) as f64 / 2.0;
-        // A cell at either end of the span counts whole, though less of it is asked about; and one before a jump may be short.
-        let least = half_hours(Cell::Running) - 1.0;
-        let most = half_hours(Cell::Running) + half_hours(Cell::Partly);
+        // A half hour at either end of the span counts fully although the span covers only a part, and one before a jump may be short.
+        let least = half_hours(HalfHour::Running) - 1.0;
+        let most = half_hours(HalfHour::Running) + half_hours(HalfHour::Partly);
         prop_assert!((least..=most).contains(&simulation.hours), "{} to {}, not {}", least, most, simulation.hours);
-        // The days are the span, without gaps: every edge is on one of them.
+        // The days cover the span without gaps, and every edge is on one of them.
         let first = simulation.days.first().unwrap();
         let last = simulation.days.last().unwrap();
         prop_assert!(first.from <= span.from() && span.to() <= last.to);
@@ -323,7 +328,7 @@ proptest! {
         }
         let listed: usize = simulation.days.iter().map(|day| day.edges.len()).sum();
         prop_assert_eq!(listed, simulation.edges.len());
-        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != Cell::External);
+        let outside = simulation.days.iter().flat_map(|day| &day.cells).position(|cell| *cell != HalfHour::OutsideSpan);
         prop_assert!(outside.is_some_and(|leading| leading <= 50));
     }
 }

@@ -1,4 +1,4 @@
-//! Zones that break schedulers, by name; and every IANA zone at once for the UTC rules.
+//! Time zones with unusual clock changes, and the UTC rules in every IANA zone.
 
 use curfew_core::timetable::{Cron, Desired, Timetable, time_zone_names, triggers};
 use jiff::tz::TimeZone;
@@ -13,7 +13,7 @@ fn schedule(text: &str) -> Timetable {
     Timetable::parse_inline(text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"))
 }
 
-/// The edges after `from` up to and including `to`, as text.
+/// Returns the edges after `from` up to and including `to`, as text.
 fn edges(timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
     let to = at(to);
     timetable
@@ -24,7 +24,7 @@ fn edges(timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
-fn casablanca_leaves_its_offset_for_ramadan_and_comes_back() {
+fn casablanca_changes_its_offset_during_ramadan() {
     // +01 all year, +00 in Ramadan: 2026-02-15 03:00 → 02:00, 2026-03-22 02:00 → 03:00.
     let office = schedule("08:00-20:00 Africa/Casablanca");
     assert_eq!(
@@ -75,7 +75,7 @@ fn apia_skips_a_day_and_its_edges_fire_at_the_jump() {
             "2011-12-31T06:00:00Z stop"
         ],
     );
-    // The 30th was a Friday: its window has no time to run in, and Saturday has none; but its stop happens.
+    // The 30th, a Friday, is skipped: its window has no running time, but its stop fires. Saturday has no window.
     let office = schedule("Mon-Fri 08:00-20:00 Pacific/Apia");
     assert_eq!(
         edges(&office, "2011-12-29T12:00:00Z", "2012-01-02T12:00:00Z"),
@@ -88,7 +88,7 @@ fn apia_skips_a_day_and_its_edges_fire_at_the_jump() {
         ],
     );
     assert_eq!(office.desired(at("2011-12-30T12:00:00Z")), Desired::Stopped);
-    // Around the missing day a run goes on.
+    // A run continues across the skipped day.
     let long = schedule("Thu,Fri,Sat Pacific/Apia");
     assert_eq!(
         edges(&long, "2011-12-29T00:00:00Z", "2012-01-03T00:00:00Z"),
@@ -98,7 +98,7 @@ fn apia_skips_a_day_and_its_edges_fire_at_the_jump() {
 
 #[test]
 fn st_johns_changed_at_a_minute_past_midnight() {
-    // 2006-10-29 00:01 (-02:30) → 2006-10-28 23:01 (-03:30): midnight comes twice, on the same date.
+    // 2006-10-29 00:01 (-02:30) → 2006-10-28 23:01 (-03:30): midnight occurs twice, on the same date.
     let midnight = schedule("start 0 0 * * *; stop 30 23 * * * America/St_Johns");
     assert_eq!(
         edges(&midnight, "2006-10-28T12:00:00Z", "2006-10-30T12:00:00Z"),
@@ -119,7 +119,7 @@ fn st_johns_changed_at_a_minute_past_midnight() {
 }
 
 #[test]
-fn a_window_inside_a_gap_never_runs_but_its_stop_happens() {
+fn a_window_inside_a_gap_never_runs_but_its_stop_fires() {
     let batch = schedule("02:15-02:45 Europe/Paris");
     assert_eq!(
         edges(&batch, "2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z"),
@@ -163,12 +163,12 @@ fn excepting_the_day_that_a_zone_skips_changes_nothing() {
 }
 
 #[test]
-fn the_zone_database_needs_nothing_of_the_machine() {
+fn the_zone_database_is_independent_of_the_machine() {
     assert!(time_zone_names().count() > 400);
 }
 
-/// The rules of these timetables, as timetables of their own: they are evaluated through the calculus itself, in UTC, which the oracles
-/// prove.
+/// Compiles the rules of these timetables, and parses each as a timetable in UTC. The evaluation of crons in UTC is tested by comparison
+/// with other implementations.
 fn rules(timetables: &[Timetable], now: Timestamp) -> Vec<Timetable> {
     let rules = triggers(timetables, now).into_iter();
     rules
@@ -191,7 +191,7 @@ fn fires(rules: &[Timetable], at: Timestamp) -> bool {
     rules.iter().any(fires)
 }
 
-/// Edges in the next 400 days, and whether a rule fires at their minute.
+/// Asserts that a rule fires at the minute of each of the next edges within 400 days.
 fn assert_triggered(timetables: &[Timetable], now: Timestamp, edges: usize) {
     let rules = rules(timetables, now);
     let until = now + (400 * 24).hours();
@@ -212,7 +212,7 @@ fn assert_triggered(timetables: &[Timetable], now: Timestamp, edges: usize) {
 }
 
 #[test]
-fn every_zone_is_woken_for_every_edge_around_its_changes() {
+fn every_edge_around_clock_changes_has_a_trigger_in_every_zone() {
     for name in time_zone_names() {
         let zone = TimeZone::get(&name).unwrap();
         let office = schedule(&format!("Mon-Fri 08:30-20:00; stop 10 2 * * * {name}"));
@@ -225,7 +225,7 @@ fn every_zone_is_woken_for_every_edge_around_its_changes() {
         let rules = rules(std::slice::from_ref(&office), now);
         assert!(rules.len() <= 24, "{name}: {rules:?}");
         for change in changes {
-            // The rules are those of `now`, the edges those around the change.
+            // The rules are compiled at `now`; the edges are those around the change.
             for edge in office
                 .edges(change - 49.hours())
                 .take_while(|edge| edge.at <= change + 49.hours())
@@ -279,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn the_rules_of_a_union_have_every_edge_of_each(
+    fn the_rules_of_several_timetables_fire_at_every_edge_of_each(
         several in proptest::collection::vec((zone_name(), proptest::sample::select(&BODIES[..])), 2..6),
         days in 0_i64..4000,
     ) {
@@ -303,7 +303,7 @@ fn rules_stay_few_and_readable() {
         expressions(&["stop cron(0 20 ? * MON-FRI *) UTC"]),
         ["cron(0 20 ? * MON-FRI *) [0]"]
     );
-    // Half past midnight in Kolkata is the evening before.
+    // 00:30 in Kolkata is the evening before in UTC.
     assert_eq!(
         expressions(&["stop 30 0 * * 1-5 Asia/Kolkata"]),
         ["cron(0 19 ? * SUN-THU *) [0]"]
@@ -312,7 +312,7 @@ fn rules_stay_few_and_readable() {
         expressions(&["stop 30 0 1 * * Asia/Kolkata"]),
         ["cron(0 19 28-31 * ? *) [0]"]
     );
-    // The first is for the day on which 02:30 is jumped over, at 01:00 UTC.
+    // The first rule is for the day on which 02:30 is skipped, at 01:00 UTC.
     assert_eq!(
         expressions(&["stop 30 2 * * * Europe/Paris"]),
         ["cron(0 1 28 3 ? 2027) [0]", "cron(30 0,1 * * ? *) [0]"]
@@ -334,7 +334,7 @@ fn schedules_that_share_minutes_share_rules() {
             "cron(30 20 ? * MON-FRI *) [3]"
         ]
     );
-    // A hundred schedules of one kind are as many rules as one.
+    // A hundred equal schedules need as many rules as one.
     let many: Vec<&str> = std::iter::repeat_n("Mon-Fri 08:00-20:00 Europe/Paris", 100).collect();
     assert_eq!(expressions(&many).len(), 1);
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes `fixture.json`: crons in time zones, and when they fire, by Python's `zoneinfo` and the package `croniter`.
+"""Writes `fixture.json`: crons in time zones and the instants at which they fire, computed with Python's `zoneinfo` and `croniter`.
 
-croniter works on wall time without a zone; zoneinfo turns wall time into instants. The policy for clock changes is
-applied here, in a few lines of its own: a wall time that occurs twice counts the first time (`fold=0`), one that does
-not occur counts at the jump, which is found by bisection.
+croniter works on wall time without a zone; zoneinfo converts wall time to instants. The policy for clock changes is
+implemented here independently: a wall time that occurs twice fires at the first occurrence (`fold=0`); one that does
+not occur fires at the jump, which is found by bisection.
 
     python3 -m venv venv && venv/bin/pip install croniter==7.0.0 tzdata==2026.6
     venv/bin/python generate.py > fixture.json
@@ -38,11 +38,11 @@ UTC = timezone.utc
 
 
 def instant(wall, zone):
-    """When a clock in `zone` first shows `wall`, or jumps past it."""
+    """Returns the instant at which a clock in `zone` first shows `wall`, or jumps past it."""
     at = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if at.astimezone(zone).replace(tzinfo=None) == wall:
         return at
-    # Before the jump clocks show less than `wall`, after it more.
+    # Clocks show an earlier time than `wall` before the jump, and a later one after it.
     early, late = at - timedelta(days=2), at + timedelta(days=2)
     while late - early > timedelta(seconds=1):
         middle = (early + (late - early) / 2).replace(microsecond=0)
@@ -54,7 +54,7 @@ def instant(wall, zone):
 
 
 def changes(zone, first, last):
-    """Days of `first`..`last` on which the offset changes."""
+    """Yields the days in the years `first`..`last` on which the offset changes."""
     day = datetime(first, 1, 1, tzinfo=UTC)
     while day.year <= last:
         after = day + timedelta(days=1)
@@ -77,7 +77,7 @@ def field(chance, minimum, maximum):
 
 
 def cron(chance):
-    """Mostly in the small hours, when clocks change."""
+    """Returns a random cron, mostly in the small hours, when clocks change."""
     minute = chance.choice(["0", "30", "1", field(chance, 0, 59)])
     hour = chance.choice([field(chance, 0, 4), field(chance, 0, 23), "*"])
     dates, weekdays = chance.choice(
@@ -95,7 +95,7 @@ def cron(chance):
 
 def fires(expression, zone, after, count):
     wall = after.astimezone(zone).replace(tzinfo=None) - timedelta(days=2)
-    # Vixie's rule for a day field that begins with a star is what croniter calls a bug.
+    # croniter calls Vixie's rule for a day field that begins with a star a bug.
     walls = croniter(expression, wall, ret_type=datetime, implement_cron_bug=True, max_years_between_matches=50)
     found = []
     while len(found) < count:
@@ -114,8 +114,8 @@ def main():
         for _ in range(14):
             expression = cron(chance)
             after = chance.choice(days) - timedelta(minutes=chance.randint(0, 2 * 24 * 60))
-            seen = fires(expression, zone, after, 6)
-            cases.append([name, expression, after.strftime("%FT%TZ"), [at.strftime("%FT%TZ") for at in seen]])
+            fired = fires(expression, zone, after, 6)
+            cases.append([name, expression, after.strftime("%FT%TZ"), [at.strftime("%FT%TZ") for at in fired]])
     versions = {package: importlib.metadata.version(package) for package in ("croniter", "tzdata")}
     lines = ",\n".join(json.dumps(case) for case in cases)
     print(f'{{"versions": {json.dumps(versions)}, "cases": [\n{lines}\n]}}')

@@ -4,7 +4,7 @@
 use std::error::Error as _;
 
 use curfew_aws::error::CloudError;
-use curfew_config::notify::Kind;
+use curfew_config::notify::NotificationKind;
 use curfew_journal::{JournalError, JournalReplacement};
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
@@ -155,7 +155,7 @@ impl Notification {
     /// A trial.
     pub fn test(at: Timestamp) -> Self {
         Self {
-            kind: Kind::Test,
+            kind: NotificationKind::Test,
             what: "can reach you here: this is a test".to_owned(),
             ..Self::named(CURFEW, at)
         }
@@ -163,7 +163,7 @@ impl Notification {
 
     fn named(subject: &str, at: Timestamp) -> Self {
         Self {
-            kind: Kind::Failure,
+            kind: NotificationKind::Failure,
             at,
             subject: Subject::Named(subject.to_owned()),
             schedule: None,

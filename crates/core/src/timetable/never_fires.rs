@@ -1,28 +1,29 @@
-//! What of a timetable never happens: crons and windows without a day, and last working days that `except` takes.
+//! The parts of a timetable that never fire: crons and windows without a day, and last working days that `except` takes out.
 //!
-//! Each is allowed, since what is excepted or past may be meant; `curfew check` says so as a warning.
+//! All of them are valid, since an exception or a date in the past may be intended. `curfew check` reports them as warnings.
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 
-use super::calendar::{Days, Month, Reach, Wall};
+use super::calendar::{DateBounds, Days, Month, Wall};
 use super::clock::wall_at;
 use super::cron::Cron;
 use super::days::MonthDays;
-use super::rules::Rules;
+use super::rules::ZonedRules;
 use super::{Action, Desired};
 
-/// How far ahead the working days that `except` takes are looked for: as far as a year's holidays are usually known.
+/// How many days ahead to search for working days that `except` takes out: a year's holidays are usually known that far
+/// ahead. A longer range costs time and warns about holidays that are not entered yet.
 const AHEAD_DAYS: i64 = 400;
 
-/// A sentence about each part of `rules` that never happens after `now`.
-pub(super) fn sentences(rules: &Rules, now: Timestamp) -> Vec<String> {
+/// Returns a sentence for each part of `rules` that never fires after `now`.
+pub(super) fn sentences(rules: &ZonedRules, now: Timestamp) -> Vec<String> {
     let wall = wall_at(&rules.zone, now);
     let mut found = Vec::new();
     for (crons, action) in [(&rules.starts, Action::Start), (&rules.stops, Action::Stop)] {
         for cron in crons {
             if !happens_after(cron, wall) {
-                let again = if happens_after(cron, Wall::midnight(Reach::ALL.first)) {
+                let again = if happens_after(cron, Wall::midnight(DateBounds::ALL.first)) {
                     " again"
                 } else {
                     ""
@@ -33,7 +34,7 @@ pub(super) fn sentences(rules: &Rules, now: Timestamp) -> Vec<String> {
     }
     for window in rules.coverage.windows() {
         let days = |month| window.days(month);
-        if Reach::ALL.first_day_from(wall.date, days).is_none() {
+        if DateBounds::ALL.first_day_from(wall.date, days).is_none() {
             found.push(format!(
                 "the window `{window}` never begins: no month has such a day"
             ));
@@ -63,16 +64,16 @@ pub(super) fn sentences(rules: &Rules, now: Timestamp) -> Vec<String> {
 }
 
 fn happens_after(cron: &Cron, wall: Wall) -> bool {
-    cron.next(wall, Reach::ALL, Month::all).is_some()
+    cron.next(wall, DateBounds::ALL, Month::all).is_some()
 }
 
-/// The first day in the time ahead that is meant as a working day, by `LW` or `15W`, and is excepted.
-fn excepted_workday(rules: &Rules, dates: &MonthDays, today: Date) -> Option<Date> {
+/// Returns the first day within [`AHEAD_DAYS`] that `dates` selects as a working day, by `LW` or `15W`, and `except` takes out.
+fn excepted_workday(rules: &ZonedRules, dates: &MonthDays, today: Date) -> Option<Date> {
     let excepted = |month: Month| -> Days {
         dates.workdays(month) & rules.exceptions.listed(month) & rules.exceptions.except.of(month)
     };
     let last = today.saturating_add(AHEAD_DAYS.days());
-    let reach = Reach { first: today, last };
-    let date = reach.first_day_from(today, excepted)?;
+    let bounds = DateBounds { first: today, last };
+    let date = bounds.first_day_from(today, excepted)?;
     (date <= last).then_some(date)
 }

@@ -1,4 +1,4 @@
-//! Examples for this crate's own tests.
+//! Test data for this crate's unit tests.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::instance::{
     AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
 
-/// A running on-demand instance with that name, launched on 2026-11-02, with no other tags.
+/// Returns a running on-demand instance, launched on 2026-11-02, with the tag `Name` and no other tags.
 pub(crate) fn instance(name: &str) -> Instance {
     Instance {
         id: "i-0abc1234def567890".parse().unwrap(),

@@ -1,14 +1,15 @@
-//! Why a timetable wants what it wants, in one sentence for `explain`.
+//! The reason for a timetable's desired state at an instant, as one sentence for `explain` and the API.
 
 use jiff::Timestamp;
 
 use super::clock::wall_at;
 use super::coverage::Coverage;
 use super::cron::Cron;
-use super::rules::Rules;
+use super::rules::ZonedRules;
 use super::{Action, Desired, Edge, union, zone};
 
-pub(super) fn sentence(members: &[Rules], at: Timestamp) -> String {
+/// Returns the reason for the desired state of `members` at `at`, taken from the first member that has this state.
+pub(super) fn sentence(members: &[ZonedRules], at: Timestamp) -> String {
     let desired = union::desired(members, at);
     let deciding = members
         .iter()
@@ -27,7 +28,7 @@ pub(super) fn sentence(members: &[Rules], at: Timestamp) -> String {
     }
 }
 
-fn one(rules: &Rules, desired: Desired, at: Timestamp) -> String {
+fn one(rules: &ZonedRules, desired: Desired, at: Timestamp) -> String {
     let zone = zone::name(&rules.zone);
     let wall = wall_at(&rules.zone, at);
     let last = rules.last_edge(at);
@@ -44,9 +45,9 @@ fn one(rules: &Rules, desired: Desired, at: Timestamp) -> String {
         }
         return match last {
             Some(edge) => format!(
-                "{} said start at {}",
-                source(rules, edge),
-                local(rules, edge.at)
+                "last edge: start at {} ({})",
+                local(rules, edge.at),
+                source(rules, edge)
             ),
             None => format!("it always runs in {zone}"),
         };
@@ -67,9 +68,9 @@ fn one(rules: &Rules, desired: Desired, at: Timestamp) -> String {
     match last {
         Some(edge) if cron_at(&rules.stops, rules, edge).is_some() => {
             format!(
-                "{} said stop at {}",
-                source(rules, edge),
-                local(rules, edge.at)
+                "last edge: stop at {} ({})",
+                local(rules, edge.at),
+                source(rules, edge)
             )
         }
         Some(edge) => format!(
@@ -81,21 +82,21 @@ fn one(rules: &Rules, desired: Desired, at: Timestamp) -> String {
     }
 }
 
-fn unmanaged(rules: &Rules, last: Option<Edge>) -> String {
+fn unmanaged(rules: &ZonedRules, last: Option<Edge>) -> String {
     let side = match (rules.starts.is_empty(), rules.stops.is_empty()) {
-        (false, false) => return "no opinion before its first edge".to_owned(),
+        (false, false) => return "no desired state before its first edge".to_owned(),
         (true, _) => "stop",
         (false, true) => "start",
     };
     let last = last.map_or_else(
-        || "there was none yet".to_owned(),
-        |edge| format!("the last was at {}", local(rules, edge.at)),
+        || "no edge so far".to_owned(),
+        |edge| format!("the last edge was at {}", local(rules, edge.at)),
     );
-    format!("it only says {side} and has no opinion between its edges; {last}")
+    format!("it has only {side} edges and no desired state between them; {last}")
 }
 
-/// What made `edge`: a cron, or an excepted day that ends or begins there.
-fn source(rules: &Rules, edge: Edge) -> String {
+/// Returns the source of `edge` as text: the cron that fires then, or the boundary of an excepted day.
+fn source(rules: &ZonedRules, edge: Edge) -> String {
     let crons = match edge.action {
         Action::Start => &rules.starts,
         Action::Stop => &rules.stops,
@@ -107,8 +108,9 @@ fn source(rules: &Rules, edge: Edge) -> String {
     }
 }
 
-/// The cron that names the wall time of `edge`; one whose time the clock jumped over is not found by its wall time.
-fn cron_at<'r>(crons: &'r [Cron], rules: &Rules, edge: Edge) -> Option<&'r Cron> {
+/// Returns the cron that fires at the wall time of `edge`. An edge that a gap moved has another wall time than its cron;
+/// then the cron is known only if it is the schedule's single source of such edges.
+fn cron_at<'r>(crons: &'r [Cron], rules: &ZonedRules, edge: Edge) -> Option<&'r Cron> {
     let wall = wall_at(&rules.zone, edge.at);
     crons.iter().find(|cron| cron.is_at(wall)).or(match crons {
         [cron] if rules.coverage.is_empty() && rules.exceptions.except.is_empty() => Some(cron),
@@ -128,7 +130,7 @@ fn windows(coverage: &Coverage) -> String {
     }
 }
 
-fn local(rules: &Rules, at: Timestamp) -> String {
+fn local(rules: &ZonedRules, at: Timestamp) -> String {
     at.to_zoned(rules.zone.clone())
         .strftime("%a %Y-%m-%d %H:%M %Q")
         .to_string()

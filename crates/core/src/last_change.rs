@@ -1,4 +1,4 @@
-//! The latest change of an instance's state, as far as the instance itself still tells. The journal knows more; nobody here asks it.
+//! The last state change of an instance, derived from EC2's fields and the state tags alone. The journal is not used.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -10,32 +10,33 @@ use crate::state_tags::Cause;
 use crate::timetable::Action;
 use crate::transition::{direction, wants};
 
-/// How an instance came to its present state.
+/// The last state change of an instance, and its cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Latest {
-    /// When: EC2's own word where it has a recent one, else the instant of the edge or request.
+pub struct LastChange {
+    /// The instant of the change: EC2's date if EC2 has a recent one, else the instant of the edge or request.
     pub at: Timestamp,
     /// Whether it was started or stopped.
     pub action: Action,
-    /// Why; nothing where neither the tags nor EC2 tell it.
+    /// The cause, if the tags or EC2 determine it.
     pub cause: Option<Cause>,
 }
 
-/// A change that EC2 dates within this of an edge is that edge's. A pass follows its trigger within seconds, and a heartbeat
-/// that catches it up within minutes; a longer time would take what a person did later for the schedule's doing.
-const PROMPT: SignedDuration = SignedDuration::from_mins(15);
+/// A change within this time after an edge is attributed to the edge. A pass follows its trigger within seconds, and the
+/// heartbeat catches up a missed edge within minutes; a longer time would attribute a person's later change to the schedule.
+const ATTRIBUTION_LIMIT: SignedDuration = SignedDuration::from_mins(15);
 
-impl Latest {
-    /// Of an instance as it was judged; nothing where it is going away, or nothing is known.
+impl LastChange {
+    /// Derives the last change from an instance and its assessment. Returns `None` for an instance that is being terminated, and
+    /// where neither EC2 nor the tags have a date.
     ///
-    /// A cause is claimed only for a change that came after it: a word that found nothing to do is remembered too, and has
-    /// changed nothing. An edge may have been applied up to a minute early.
+    /// A cause is assigned only to a change after it, because an edge or request that required no action is recorded too. An edge
+    /// may have been applied up to a minute early.
     pub fn of(instance: &Instance, assessment: &Assessment<'_>) -> Option<Self> {
         let action = direction(instance.state)?;
         let dated = match action {
             Action::Start => instance.launched_at,
-            // A stop that EC2 dates before the latest start is an older one's reason, still on show.
+            // EC2 keeps the reason of an older stop: ignore a date before the latest launch.
             Action::Stop => instance.user_stopped_at().filter(|stopped| {
                 instance
                     .launched_at
@@ -48,12 +49,12 @@ impl Latest {
             (None, None) => return None,
             (None, Some(last)) => (last.at, Some(last.cause.clone())),
             (Some(at), Some(last)) if at < last.at && !last.may_explain(at) => (at, None),
-            (Some(at), Some(last)) if at.duration_since(last.at) <= PROMPT => {
+            (Some(at), Some(last)) if at.duration_since(last.at) <= ATTRIBUTION_LIMIT => {
                 (at, Some(last.cause.clone()))
             }
-            (Some(at), Some(_)) => (at, standing_cause(assessment, action, at)),
+            (Some(at), Some(_)) => (at, cause_in_effect(assessment, action, at)),
             (Some(at), None) => {
-                let cause = standing_cause(assessment, action, at);
+                let cause = cause_in_effect(assessment, action, at);
                 (at, cause.or(Some(Cause::External)))
             }
         };
@@ -61,8 +62,9 @@ impl Latest {
     }
 }
 
-/// What wanted this at every moment when it happened, and needs no new memory for it.
-fn standing_cause(assessment: &Assessment<'_>, action: Action, at: Timestamp) -> Option<Cause> {
+/// Returns the cause that was in effect at `at` without a new record in the tags: an override, a request, or an enforced
+/// schedule. Returns `None` if it does not want this action.
+fn cause_in_effect(assessment: &Assessment<'_>, action: Action, at: Timestamp) -> Option<Cause> {
     if let Some(override_) = assessment
         .override_
         .as_ref()
@@ -87,15 +89,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use crate::assess::assess;
-    use crate::example;
     use crate::instance::InstanceState;
     use crate::schedule_set::ScheduleSet;
     use crate::state_tags::{LAST_TAG, OVERRIDE_TAG};
+    use crate::test_support;
     use crate::world::World;
 
     const NOW: &str = "2026-11-23T20:00:00Z";
 
-    fn told(instance: &Instance) -> String {
+    fn describe(instance: &Instance) -> String {
         let schedule_set = ScheduleSet {
             tag: ScheduleSet::DEFAULT_TAG.to_owned(),
             schedules: BTreeMap::new(),
@@ -103,17 +105,17 @@ mod tests {
         let instances = std::slice::from_ref(instance);
         let now = NOW.parse().unwrap();
         let assessment = assess(instance, &World::unasked(&schedule_set, instances), now);
-        match Latest::of(instance, &assessment) {
+        match LastChange::of(instance, &assessment) {
             None => "nothing".to_owned(),
-            Some(Latest { at, action, cause }) => {
-                let cause = cause.map_or("nobody knows".to_owned(), |cause| cause.to_string());
+            Some(LastChange { at, action, cause }) => {
+                let cause = cause.map_or("unknown cause".to_owned(), |cause| cause.to_string());
                 format!("{at} {action}: {cause}")
             }
         }
     }
 
     fn running(launched: &str, last: &str) -> Instance {
-        let mut instance = example::instance("web");
+        let mut instance = test_support::instance("web");
         instance.launched_at = Some(launched.parse().unwrap());
         instance.tags.insert(LAST_TAG.into(), last.into());
         instance
@@ -127,66 +129,66 @@ mod tests {
     }
 
     #[test]
-    fn a_change_soon_after_an_edge_is_the_edges() {
+    fn a_change_soon_after_an_edge_is_attributed_to_the_edge() {
         let start = "2026-11-23T07:00:00Z start schedule office";
         assert_eq!(
-            told(&running("2026-11-23T07:00:05Z", start)),
+            describe(&running("2026-11-23T07:00:05Z", start)),
             "2026-11-23T07:00:05Z start: schedule office"
         );
         let stop = "2026-11-23T19:00:00Z stop request by alice";
         assert_eq!(
-            told(&stopped("2026-11-23 19:00:02 GMT", stop)),
+            describe(&stopped("2026-11-23 19:00:02 GMT", stop)),
             "2026-11-23T19:00:02Z stop: request by alice"
         );
     }
 
     #[test]
-    fn a_change_long_after_an_edge_is_nobodys_for_certain() {
+    fn a_change_long_after_an_edge_has_no_known_cause() {
         let start = "2026-11-23T07:00:00Z start schedule office";
         assert_eq!(
-            told(&running("2026-11-23T15:00:00Z", start)),
-            "2026-11-23T15:00:00Z start: nobody knows"
+            describe(&running("2026-11-23T15:00:00Z", start)),
+            "2026-11-23T15:00:00Z start: unknown cause"
         );
     }
 
     #[test]
-    fn a_change_that_no_edge_asked_for_came_from_outside() {
+    fn a_change_that_no_edge_caused_is_external() {
         let start = "2026-11-23T07:00:00Z start schedule office";
         assert_eq!(
-            told(&stopped("2026-11-23 16:00:00 GMT", start)),
+            describe(&stopped("2026-11-23 16:00:00 GMT", start)),
             "2026-11-23T16:00:00Z stop: external"
         );
     }
 
     #[test]
-    fn what_is_held_is_the_holds() {
+    fn a_change_during_an_override_is_attributed_to_the_override() {
         let start = "2026-11-23T07:00:00Z start schedule office";
         let mut instance = stopped("2026-11-23 16:00:00 GMT", start);
         let override_ = "stopped since 2026-11-23T15:59:58Z until 2026-11-23T22:00:00Z by bob";
         instance.tags.insert(OVERRIDE_TAG.into(), override_.into());
         assert_eq!(
-            told(&instance),
+            describe(&instance),
             "2026-11-23T16:00:00Z stop: override by bob"
         );
     }
 
     #[test]
-    fn without_ec2s_word_the_edge_dates_the_change() {
+    fn a_change_without_a_date_of_ec2_has_the_date_of_the_edge() {
         let stop = "2026-11-23T19:00:00Z stop schedule office";
         let mut instance = stopped("", stop);
         instance.transition_reason = None;
         assert_eq!(
-            told(&instance),
+            describe(&instance),
             "2026-11-23T19:00:00Z stop: schedule office"
         );
     }
 
     #[test]
-    fn a_word_that_came_after_the_change_did_not_cause_it() {
+    fn an_override_or_request_after_the_change_is_not_its_cause() {
         let last = "2026-11-23T18:56:00Z start override by alice";
         assert_eq!(
-            told(&running("2026-11-23T18:52:00Z", last)),
-            "2026-11-23T18:52:00Z start: nobody knows"
+            describe(&running("2026-11-23T18:52:00Z", last)),
+            "2026-11-23T18:52:00Z start: unknown cause"
         );
         let mut instance = running(
             "2026-11-23T18:52:00Z",
@@ -194,27 +196,30 @@ mod tests {
         );
         let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
         instance.tags.insert(OVERRIDE_TAG.into(), override_.into());
-        assert_eq!(told(&instance), "2026-11-23T18:52:00Z start: nobody knows");
+        assert_eq!(
+            describe(&instance),
+            "2026-11-23T18:52:00Z start: unknown cause"
+        );
         let request = "2026-11-23T18:52:01Z start request by alice";
         assert_eq!(
-            told(&running("2026-11-23T18:52:00Z", request)),
-            "2026-11-23T18:52:00Z start: nobody knows",
-            "not by a second"
+            describe(&running("2026-11-23T18:52:00Z", request)),
+            "2026-11-23T18:52:00Z start: unknown cause",
+            "one second after the change"
         );
         // LocalStack fires up to a minute early.
         let early = "2026-11-23T07:00:00Z start schedule office";
         assert_eq!(
-            told(&running("2026-11-23T06:59:10Z", early)),
+            describe(&running("2026-11-23T06:59:10Z", early)),
             "2026-11-23T06:59:10Z start: schedule office"
         );
     }
 
     #[test]
-    fn nothing_is_made_up() {
-        let mut instance = example::instance("web");
+    fn without_a_date_there_is_no_last_change() {
+        let mut instance = test_support::instance("web");
         instance.launched_at = None;
-        assert_eq!(told(&instance), "nothing");
+        assert_eq!(describe(&instance), "nothing");
         instance.state = InstanceState::Terminated;
-        assert_eq!(told(&instance), "nothing");
+        assert_eq!(describe(&instance), "nothing");
     }
 }

@@ -1,8 +1,7 @@
-//! Schedules as one plan sees them: which one manages an instance, and what it says around `now`, each worked out once
-//! however many instances ask.
+//! A cache for one plan: the schedule that manages each instance, and the edges and desired states of schedules.
 //!
-//! A plan for 10,000 instances asks 50 schedules the same few questions; only the answers for distinct instants and the
-//! schedules in distinct tags are worked out. This is still pure: the answers are forgotten with the plan.
+//! A plan for 10,000 instances computes the same few values of 50 schedules. The cache computes them once for each distinct
+//! instant, and resolves each distinct tag value once. It lives as long as the plan, so planning remains a pure function.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,27 +11,27 @@ use jiff::Timestamp;
 
 use crate::instance::{Instance, InstanceId};
 use crate::schedule::{Pattern, Schedule};
-use crate::schedule_set::{ScheduleSet, only_taker};
+use crate::schedule_set::{ScheduleSet, single_match};
 use crate::skip::SkipReason;
 use crate::timetable::{Desired, Edge};
 
-/// One schedule, and what it has been asked so far.
-pub(crate) struct View<'a> {
+/// One schedule with the edges and desired states computed so far.
+pub(crate) struct CachedSchedule<'a> {
     schedule: Cow<'a, Schedule>,
-    last_edges: Answers<Option<Edge>>,
-    next_edges: Answers<Option<Edge>>,
-    desired: Answers<Desired>,
+    last_edges: Cached<Option<Edge>>,
+    next_edges: Cached<Option<Edge>>,
+    desired: Cached<Desired>,
 }
 
-type Answers<T> = RefCell<BTreeMap<Timestamp, T>>;
+type Cached<T> = RefCell<BTreeMap<Timestamp, T>>;
 
-impl<'a> View<'a> {
+impl<'a> CachedSchedule<'a> {
     pub(crate) fn new(schedule: Cow<'a, Schedule>) -> Self {
         Self {
             schedule,
-            last_edges: Answers::default(),
-            next_edges: Answers::default(),
-            desired: Answers::default(),
+            last_edges: Cached::default(),
+            next_edges: Cached::default(),
+            desired: Cached::default(),
         }
     }
 
@@ -45,55 +44,59 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn last_edge(&self, at: Timestamp) -> Option<Edge> {
-        answer(&self.last_edges, at, || {
+        cached(&self.last_edges, at, || {
             self.schedule.timetable.last_edge(at)
         })
     }
 
     pub(crate) fn next_edge(&self, after: Timestamp) -> Option<Edge> {
-        answer(&self.next_edges, after, || {
+        cached(&self.next_edges, after, || {
             self.schedule.timetable.next_edge(after)
         })
     }
 
     pub(crate) fn desired(&self, at: Timestamp) -> Desired {
-        answer(&self.desired, at, || self.schedule.timetable.desired(at))
+        cached(&self.desired, at, || self.schedule.timetable.desired(at))
     }
 }
 
-fn answer<T: Copy>(answers: &Answers<T>, at: Timestamp, ask: impl FnOnce() -> T) -> T {
-    *answers.borrow_mut().entry(at).or_insert_with(ask)
+/// Returns the cached value for `at`, or computes and stores it.
+fn cached<T: Copy>(values: &Cached<T>, at: Timestamp, compute: impl FnOnce() -> T) -> T {
+    *values.borrow_mut().entry(at).or_insert_with(compute)
 }
 
-/// All views of one plan.
-pub(crate) struct Views<'a> {
+/// The cached schedules of one plan.
+pub(crate) struct ScheduleCache<'a> {
     schedule_set: &'a ScheduleSet,
-    claims: Claims<'a>,
-    made: Vec<View<'a>>,
+    matchers: MatcherIndex<'a>,
+    schedules: Vec<CachedSchedule<'a>>,
     by_tag: HashMap<&'a str, Result<usize, SkipReason>>,
     by_schedule: HashMap<&'a str, usize>,
 }
 
-impl<'a> Views<'a> {
+impl<'a> ScheduleCache<'a> {
     pub(crate) fn new(schedule_set: &'a ScheduleSet) -> Self {
         Self {
             schedule_set,
-            claims: Claims::new(schedule_set),
-            made: Vec::new(),
+            matchers: MatcherIndex::new(schedule_set),
+            schedules: Vec::new(),
             by_tag: HashMap::new(),
             by_schedule: HashMap::new(),
         }
     }
 
-    /// The same answer as [`schedule set::schedule_for`].
-    pub(crate) fn managing(&mut self, instance: &'a Instance) -> Result<&View<'a>, SkipReason> {
+    /// Returns the schedule that manages the instance. The result equals that of [`ScheduleSet::schedule_for`].
+    pub(crate) fn managing(
+        &mut self,
+        instance: &'a Instance,
+    ) -> Result<&CachedSchedule<'a>, SkipReason> {
         let index = if let Some(value) = self.schedule_set.tag_value(instance) {
             self.in_tag(value)?
         } else {
-            let takers = self.claims.takers(instance);
-            self.of(only_taker(&takers)?)
+            let matching = self.matchers.matching(instance);
+            self.of(single_match(&matching)?)
         };
-        Ok(&self.made[index])
+        Ok(&self.schedules[index])
     }
 
     fn in_tag(&mut self, value: &'a str) -> Result<usize, SkipReason> {
@@ -119,110 +122,112 @@ impl<'a> Views<'a> {
     }
 
     fn add(&mut self, schedule: Cow<'a, Schedule>) -> usize {
-        self.made.push(View::new(schedule));
-        self.made.len() - 1
+        self.schedules.push(CachedSchedule::new(schedule));
+        self.schedules.len() - 1
     }
 }
 
-/// The schedules' matchers, turned around: an instance's id and its few tags lead to the schedules that take it. Each value
-/// of a tag is held against all patterns once per plan, whatever the number of instances that carry it.
-struct Claims<'a> {
+/// An index of the schedules' matchers, by instance id and by tag key. Each distinct value of a tag is compared with the
+/// patterns once per plan, independent of the number of instances with this value.
+struct MatcherIndex<'a> {
     by_id: HashMap<&'a InstanceId, Vec<&'a Schedule>>,
-    /// The schedules that ask for tags; a set of them is a list of bits.
-    asking: Vec<&'a Schedule>,
-    everyone: Set,
-    keys: Vec<Key<'a>>,
+    /// The schedules that match by tags. The bits of a [`ScheduleBits`] are indices into this list.
+    with_tags: Vec<&'a Schedule>,
+    all: ScheduleBits,
+    keys: Vec<TagKey<'a>>,
 }
 
-/// A tag that some schedules ask for.
-struct Key<'a> {
+/// A tag key that occurs in at least one matcher.
+struct TagKey<'a> {
     name: &'a str,
-    asked: Vec<(usize, &'a Pattern)>,
-    /// The schedules that do not ask for it.
-    indifferent: Set,
-    /// Those, and the ones whose pattern a value matches.
-    content_with: HashMap<&'a str, Set>,
+    patterns: Vec<(usize, &'a Pattern)>,
+    /// The schedules that do not match by this key.
+    without_key: ScheduleBits,
+    /// For each tag value, the schedules that accept it: those in `without_key`, and those with a matching pattern.
+    accepting: HashMap<&'a str, ScheduleBits>,
 }
 
-type Set = Vec<u64>;
+type ScheduleBits = Vec<u64>;
 
-impl<'a> Claims<'a> {
+impl<'a> MatcherIndex<'a> {
     fn new(schedule_set: &'a ScheduleSet) -> Self {
         let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
         let mut by_key: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-        let mut asking = Vec::new();
+        let mut with_tags = Vec::new();
         for schedule in schedule_set.schedules.values() {
             for id in &schedule.matcher.ids {
                 by_id.entry(id).or_default().push(schedule);
             }
             for (key, pattern) in &schedule.matcher.tags {
-                by_key.entry(key).or_default().push((asking.len(), pattern));
+                let index = with_tags.len();
+                by_key.entry(key).or_default().push((index, pattern));
             }
             if !schedule.matcher.tags.is_empty() {
-                asking.push(schedule);
+                with_tags.push(schedule);
             }
         }
-        let mut everyone = vec![0; asking.len().div_ceil(64)];
-        for index in 0..asking.len() {
-            everyone[index / 64] |= 1 << (index % 64);
+        let mut all = vec![0; with_tags.len().div_ceil(64)];
+        for index in 0..with_tags.len() {
+            all[index / 64] |= 1 << (index % 64);
         }
-        let keys = by_key.into_iter().map(|(name, asked)| {
-            let mut indifferent: Set = everyone.clone();
-            for (index, _) in &asked {
-                indifferent[index / 64] &= !(1 << (index % 64));
+        let keys = by_key.into_iter().map(|(name, patterns)| {
+            let mut without_key: ScheduleBits = all.clone();
+            for (index, _) in &patterns {
+                without_key[index / 64] &= !(1 << (index % 64));
             }
-            Key {
+            TagKey {
                 name,
-                asked,
-                indifferent,
-                content_with: HashMap::new(),
+                patterns,
+                without_key,
+                accepting: HashMap::new(),
             }
         });
         Self {
             keys: keys.collect(),
             by_id,
-            asking,
-            everyone,
+            with_tags,
+            all,
         }
     }
 
-    /// The schedules that take the instance, each once, by name.
-    fn takers(&mut self, instance: &'a Instance) -> Vec<&'a Schedule> {
-        let mut taking = self.everyone.clone();
+    /// Returns the schedules that match the instance, each once, sorted by name.
+    fn matching(&mut self, instance: &'a Instance) -> Vec<&'a Schedule> {
+        let mut by_tags = self.all.clone();
         for key in &mut self.keys {
-            let content = key.content(instance.tags.get(key.name));
-            for (word, content) in taking.iter_mut().zip(content) {
-                *word &= content;
+            let accepting = key.accepting(instance.tags.get(key.name));
+            for (word, accepting) in by_tags.iter_mut().zip(accepting) {
+                *word &= accepting;
             }
         }
         let by_id = self.by_id.get(&instance.id).into_iter().flatten().copied();
-        let mut takers: Vec<&Schedule> = by_id.collect();
-        for (word, bits) in taking.iter().enumerate() {
+        let mut matching: Vec<&Schedule> = by_id.collect();
+        for (word, bits) in by_tags.iter().enumerate() {
             let mut bits = *bits;
             while bits != 0 {
-                takers.push(self.asking[word * 64 + bits.trailing_zeros() as usize]);
+                matching.push(self.with_tags[word * 64 + bits.trailing_zeros() as usize]);
                 bits &= bits - 1;
             }
         }
-        takers.sort_by_key(|schedule| &schedule.name);
-        takers.dedup_by_key(|schedule| &schedule.name);
-        takers
+        matching.sort_by_key(|schedule| &schedule.name);
+        matching.dedup_by_key(|schedule| &schedule.name);
+        matching
     }
 }
 
-impl<'a> Key<'a> {
-    fn content(&mut self, value: Option<&'a String>) -> &Set {
+impl<'a> TagKey<'a> {
+    /// Returns the schedules that accept `value` for this key; `None` is an instance without the tag.
+    fn accepting(&mut self, value: Option<&'a String>) -> &ScheduleBits {
         let Some(value) = value else {
-            return &self.indifferent;
+            return &self.without_key;
         };
-        self.content_with.entry(value).or_insert_with(|| {
-            let mut content = self.indifferent.clone();
-            for (index, pattern) in &self.asked {
+        self.accepting.entry(value).or_insert_with(|| {
+            let mut accepting = self.without_key.clone();
+            for (index, pattern) in &self.patterns {
                 if pattern.matches(value) {
-                    content[index / 64] |= 1 << (index % 64);
+                    accepting[index / 64] |= 1 << (index % 64);
                 }
             }
-            content
+            accepting
         })
     }
 }
@@ -230,8 +235,8 @@ impl<'a> Key<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example;
     use crate::schedule::{Matcher, ScheduleName};
+    use crate::test_support;
     use crate::timetable::Timetable;
     use proptest::prelude::*;
 
@@ -248,9 +253,9 @@ mod tests {
     }
 
     proptest! {
-        /// More schedules than a word has bits, some of which take most instances.
+        /// Uses more schedules than a word has bits; some of them take most instances.
         #[test]
-        fn all_together_are_managed_as_each_alone(
+        fn the_cache_finds_the_same_schedule_as_the_schedule_set(
             matchers in proptest::collection::vec((0_usize..100, matcher()), 0..6),
             fleet in proptest::collection::vec(proptest::collection::btree_map("[ABS]", "[ab]{0,2}|s7[0-9]", 0..3), 1..5),
         ) {
@@ -270,13 +275,13 @@ mod tests {
             }
             let fleet: Vec<Instance> = fleet
                 .into_iter()
-                .map(|tags| Instance { tags, ..example::instance("web") })
+                .map(|tags| Instance { tags, ..test_support::instance("web") })
                 .collect();
-            let mut views = Views::new(&schedule_set);
+            let mut cache = ScheduleCache::new(&schedule_set);
             for instance in &fleet {
-                let together = views.managing(instance).map(|view| view.schedule().name.clone());
-                let alone = schedule_set.schedule_for(instance).map(|schedule| schedule.name.clone());
-                prop_assert_eq!(together, alone);
+                let cached = cache.managing(instance).map(|found| found.schedule().name.clone());
+                let expected = schedule_set.schedule_for(instance).map(|schedule| schedule.name.clone());
+                prop_assert_eq!(cached, expected);
             }
         }
     }
