@@ -21,7 +21,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::plan::{Plan, plan};
 use curfew_core::request::Request;
-use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::{Step, StepAction, TagWriteFailure};
 use curfew_core::world::World;
@@ -61,8 +60,6 @@ pub struct Basis<'a> {
     pub schedule_set: &'a ScheduleSet,
     /// The request that the pass is for.
     pub request: Option<&'a Request>,
-    /// The schedule that a rule or timer named.
-    pub triggered_for: Option<&'a ScheduleName>,
     /// Provides the instants of decisions.
     pub clock: &'a Clock,
 }
@@ -73,7 +70,6 @@ impl<'a> Basis<'a> {
         Self {
             schedule_set,
             request: None,
-            triggered_for: None,
             clock,
         }
     }
@@ -83,14 +79,12 @@ impl<'a> Basis<'a> {
         let Self {
             schedule_set,
             request,
-            triggered_for,
             clock: _,
         } = *self;
         let world = World {
             schedule_set,
             instances,
             request,
-            triggered_for,
         };
         plan(&world, at)
     }

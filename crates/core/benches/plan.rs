@@ -65,7 +65,6 @@ fn measure(bencher: Bencher<'_, '_>, instances: usize, bound: Bound, now: &str) 
             schedule_set: &schedule_set,
             instances: &fleet,
             request: None,
-            triggered_for: None,
         };
         plan(black_box(&world), black_box(now))
     };

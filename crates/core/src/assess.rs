@@ -152,7 +152,7 @@ pub(crate) fn decide(
     {
         return left_to(owner);
     }
-    let mut evaluation = evaluate(instance, view, &tags, request, world, now);
+    let mut evaluation = evaluate(instance, view, &tags, request, now);
     let for_a_request = matches!(
         &evaluation.decision,
         Decision::Step(Step {
@@ -180,17 +180,16 @@ fn evaluate(
     view: &CachedSchedule<'_>,
     tags: &TagState,
     request: Option<&Request>,
-    world: &World<'_>,
     now: Timestamp,
 ) -> Evaluation {
     let Some(request) = request else {
-        return Evaluator::new(instance, view, tags, world, now).evaluate();
+        return Evaluator::new(instance, view, tags, now).evaluate();
     };
     let request_tags = requested::request_tags(request, instance, view, tags, now);
     let mut with_request = instance.clone();
     request_tags.write_to(&mut with_request.tags);
     let tags = TagState::of(&with_request, now);
-    let evaluator = Evaluator::new(&with_request, view, &tags, world, now);
+    let evaluator = Evaluator::new(&with_request, view, &tags, now);
     let evaluation = evaluator.evaluate();
     Evaluation {
         decision: evaluator.with_request_tags(request_tags, evaluation.decision),

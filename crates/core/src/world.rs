@@ -2,7 +2,6 @@
 
 use crate::instance::Instance;
 use crate::request::Request;
-use crate::schedule::ScheduleName;
 use crate::schedule_set::ScheduleSet;
 
 /// Everything a decision depends on, except the instant.
@@ -15,18 +14,15 @@ pub struct World<'a> {
     /// The request that triggered this pass, if one did. Its instances are evaluated as if its tags were written already; their steps
     /// carry these tags.
     pub request: Option<&'a Request>,
-    /// The schedule that the rule or timer of the trigger named. It only lets a trigger that arrives early count for its edge.
-    pub triggered_for: Option<&'a ScheduleName>,
 }
 
 impl<'a> World<'a> {
-    /// A world without a request, in which no trigger counts early.
+    /// A world without a request.
     pub fn unasked(schedule_set: &'a ScheduleSet, instances: &'a [Instance]) -> Self {
         Self {
             schedule_set,
             instances,
             request: None,
-            triggered_for: None,
         }
     }
 }

@@ -11,9 +11,8 @@ use crate::schedule_cache::CachedSchedule;
 use crate::skip::SkipReason;
 use crate::state_tags::{Cause, instant_of_pass};
 use crate::step::{Step, StepAction};
-use crate::timetable::{Action, EARLY_TRIGGER};
+use crate::timetable::Action;
 use crate::transition::direction;
-use crate::world::World;
 
 pub(super) struct Evaluator<'a> {
     pub(super) instance: &'a Instance,
@@ -21,8 +20,7 @@ pub(super) struct Evaluator<'a> {
     pub(super) tags: &'a TagState,
     /// When the instance was observed.
     pub(super) now: Timestamp,
-    /// The instant at which the decision is made: the latest of `now`, the newest instant in the tags, and an edge at most a minute
-    /// ahead for which a trigger arrived early.
+    /// The instant at which the decision is made: the later of `now` and the newest instant in the tags.
     pub(super) effective_now: Timestamp,
 }
 
@@ -31,22 +29,14 @@ impl<'a> Evaluator<'a> {
         instance: &'a Instance,
         view: &'a CachedSchedule<'a>,
         tags: &'a TagState,
-        world: &World<'a>,
         now: Timestamp,
     ) -> Self {
-        let within_reach = |at: &Timestamp| *at > now && at.duration_since(now) <= EARLY_TRIGGER;
-        let early_edge = (world.triggered_for == Some(&view.schedule().name))
-            .then(|| view.next_edge(now))
-            .flatten()
-            .map(|edge| edge.at)
-            .filter(within_reach);
-        let known = instant_of_pass(&instance.tags, now);
         Self {
             instance,
             view,
             tags,
             now,
-            effective_now: early_edge.map_or(known, |edge| edge.max(known)),
+            effective_now: instant_of_pass(&instance.tags, now),
         }
     }
 

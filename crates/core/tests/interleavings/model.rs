@@ -264,9 +264,10 @@ impl Exploration {
         if self.scenario.early && next_edge(now) - now <= FRESH {
             triggers.push((Trigger::Schedule, now));
         }
-        let planned = triggers
-            .into_iter()
-            .map(|(trigger, at)| (trigger, at, self.shell.plan(state.machine, at, trigger)));
+        let planned = triggers.into_iter().map(|(trigger, at)| {
+            let planned = self.shell.plan(state.machine, decided_at(trigger, at));
+            (trigger, at, planned)
+        });
         planned
             .filter(|(.., planned)| planned.step.is_some())
             .collect()
@@ -282,10 +283,7 @@ impl Exploration {
         let slot = state.passes.iter().position(|pass| *pass == Pass::None)?;
         let step = planned.step.filter(|_| self.now(state) < planned.ends)?;
         let calls = self.shell.calls(step);
-        let decided = match trigger {
-            Trigger::Heartbeat => now,
-            Trigger::Schedule => next_edge(now),
-        };
+        let decided = decided_at(trigger, now);
         let word =
             state
                 .requests
@@ -508,6 +506,14 @@ impl Exploration {
 }
 
 /// Whether EC2 refuses a call because something else is under way.
+/// The instant of a pass's decisions: the clock of a pass whose rule fired early is at the edge.
+fn decided_at(trigger: Trigger, observed: Second) -> Second {
+    match trigger {
+        Trigger::Heartbeat => observed,
+        Trigger::Schedule => next_edge(observed),
+    }
+}
+
 fn refuses(power: Power, action: Action) -> bool {
     matches!(
         (power, action),

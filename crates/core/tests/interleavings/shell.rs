@@ -85,7 +85,7 @@ pub(crate) struct Shell {
     pub(crate) tags: TagSets,
     steps: Vec<CachedStep>,
     step_ids: HashMap<String, StepId>,
-    plans: HashMap<(Machine, Second, Trigger), Planned, FastHasher>,
+    plans: HashMap<(Machine, Second), Planned, FastHasher>,
 }
 
 struct CachedStep {
@@ -106,17 +106,13 @@ impl Shell {
         }
     }
 
-    pub(crate) fn plan(&mut self, machine: Machine, now: Second, trigger: Trigger) -> Planned {
-        if let Some(known) = self.plans.get(&(machine, now, trigger)) {
+    pub(crate) fn plan(&mut self, machine: Machine, now: Second) -> Planned {
+        if let Some(known) = self.plans.get(&(machine, now)) {
             return *known;
         }
         let tags = self.tags.get(machine.tags);
         let instances = [machine.observed(tags)];
-        let name = self.schedule_set.schedules.keys().next();
-        let world = World {
-            triggered_for: name.filter(|_| trigger == Trigger::Schedule),
-            ..World::unasked(&self.schedule_set, &instances)
-        };
+        let world = World::unasked(&self.schedule_set, &instances);
         let Plan {
             steps,
             skipped,
@@ -132,7 +128,7 @@ impl Shell {
             waits: skipped.iter().any(|skip| waits(&skip.reason)),
             step: steps.first().map(|step| self.id(step, also_deletes)),
         };
-        self.plans.insert((machine, now, trigger), planned);
+        self.plans.insert((machine, now), planned);
         planned
     }
 
@@ -202,7 +198,7 @@ impl Shell {
 
     /// An uninterrupted pass, whose call takes effect at once.
     pub(crate) fn pass(&mut self, mut machine: Machine, now: Second) -> (Machine, Planned) {
-        let planned = self.plan(machine, now, Trigger::Heartbeat);
+        let planned = self.plan(machine, now);
         if let Some(step) = planned.step {
             for operation in self.operations(step, false).to_vec() {
                 machine = match operation {
@@ -262,7 +258,7 @@ impl Shell {
             ..machine
         };
         let own_pass = operations(step);
-        let any_pass = self.plan(requested, now, Trigger::Heartbeat);
+        let any_pass = self.plan(requested, now);
         let any_pass = any_pass
             .step
             .map_or(&[][..], |step| &self.steps[usize::from(step.0)].accepted);

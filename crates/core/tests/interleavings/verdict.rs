@@ -8,7 +8,7 @@ use curfew_core::state_tags::Cause;
 use crate::machine::{Machine, Second, second};
 use crate::model::{Exploration, FRESH, State};
 use crate::people::{NewestDirective, Rank, edge, next_edge};
-use crate::shell::{Planned, Trigger};
+use crate::shell::Planned;
 
 /// A forbidden result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ impl Exploration {
         if self.calls(planned) {
             wrong.push(Violation::CalledTwice);
         }
-        let third = self.shell.plan(second_, now, Trigger::Heartbeat);
+        let third = self.shell.plan(second_, now);
         if third.step.is_some() {
             wrong.push(Violation::NeverEmpty);
         }
@@ -88,7 +88,7 @@ impl Exploration {
             if later < calm {
                 machine = self.shell.pass(machine, later).0;
                 machine = self.shell.pass(machine, later).0;
-                let last = self.shell.plan(machine, later, Trigger::Heartbeat);
+                let last = self.shell.plan(machine, later);
                 if last.step.is_some() {
                     wrong.push(Violation::Unsettled);
                     break;
@@ -108,7 +108,7 @@ impl Exploration {
 
     /// Returns a violation if the instance has neither the state of the newest directive nor that of a later console change.
     fn unfollowed(&mut self, state: &State, machine: Machine, now: Second) -> Option<Violation> {
-        if self.shell.plan(machine, now, Trigger::Heartbeat).waits {
+        if self.shell.plan(machine, now).waits {
             return None;
         }
         let word = state

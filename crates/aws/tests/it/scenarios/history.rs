@@ -183,13 +183,13 @@ impl History {
             };
             let before = self.before();
             let (done, ()) = tokio::join!(self.world.woken(schedule, None, deadline), meanwhile);
-            self.check(&before, done, schedule);
+            self.check(&before, done);
         } else {
             let before = self.before();
             let done = self.world.woken(schedule, None, deadline).await;
             self.world.ec2.clear_faults();
             self.assert_done(&done).await;
-            self.check(&before, done, schedule);
+            self.check(&before, done);
         }
         self.world.ec2.clear_faults();
     }
@@ -206,19 +206,13 @@ impl History {
         }
     }
 
-    fn check(
-        &mut self,
-        before: &Before,
-        done: Result<Pass, CloudError>,
-        schedule: Option<&ScheduleName>,
-    ) {
+    fn check(&mut self, before: &Before, done: Result<Pass, CloudError>) {
         // A pass that could not look did nothing, and said why.
         let (pass, error) = match done {
             Ok(pass) => (Some(pass), None),
             Err(error) => (None, Some(error)),
         };
-        self.promises
-            .check(&self.world, before, pass.as_ref(), schedule);
+        self.promises.check(&self.world, before, pass.as_ref());
         if let Some(error) = error {
             assert!(!error.to_string().is_empty() && !error.hint().is_empty());
         }
@@ -310,7 +304,7 @@ impl History {
         self.promises.asked_for(&self.ids[which]);
         let before = self.before();
         let done = self.world.woken(None, Some(request), Deadline::NONE).await;
-        self.check(&before, done, None);
+        self.check(&before, done);
     }
 
     fn trouble(&mut self, trouble: &Trouble) {

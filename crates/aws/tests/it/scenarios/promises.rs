@@ -14,7 +14,7 @@ use curfew_core::timetable::{Action, Desired};
 use curfew_model::{
     AUTO_SCALING_TAG, Ec2Instance, Ec2InstanceId, Ec2InstanceState, RootDeviceType, SpotKind,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::history::{Before, FLEET, MANAGED};
 use super::world::World;
@@ -91,13 +91,7 @@ impl Promises {
     }
 
     /// Checks everything about a pass; one that failed as a whole is none.
-    pub(crate) fn check(
-        &mut self,
-        world: &World,
-        before: &Before,
-        pass: Option<&Pass>,
-        triggered_for: Option<&ScheduleName>,
-    ) {
+    pub(crate) fn check(&mut self, world: &World, before: &Before, pass: Option<&Pass>) {
         assert_only_managed_are_touched(world, before, self.asked.as_ref());
         let transitions = world.ec2.transitions();
         let mut moved = BTreeSet::new();
@@ -113,7 +107,7 @@ impl Promises {
             }
             let pass = pass.expect("a pass that could not look does nothing");
             assert!(moved.insert(id.clone()), "{id} was moved twice in one pass");
-            self.check_action(world, before, pass, id, action, triggered_for);
+            self.check_action(world, before, pass, id, action);
         }
         if let Some(pass) = pass {
             let unasked =
@@ -134,7 +128,6 @@ impl Promises {
         pass: &Pass,
         id: &Ec2InstanceId,
         action: Action,
-        triggered_for: Option<&ScheduleName>,
     ) {
         let outcome = pass
             .outcomes
@@ -142,15 +135,13 @@ impl Promises {
             .find(|outcome| outcome.step.instance.as_str() == id.as_str())
             .unwrap_or_else(|| panic!("{id}: {action} without a step"));
         let step = &outcome.step;
-        let by_name = triggered_for.is_some_and(|name| step.cause == Cause::Schedule(name.clone()));
-        let early = SignedDuration::from_secs(if by_name { 60 } else { 0 });
         if let Some(until) = self.wishes.get(id) {
             assert!(
-                until.is_some_and(|until| pass.at + early >= until),
+                until.is_some_and(|until| pass.at >= until),
                 "a person's change is undone before the next edge, {until:?}: {outcome:#?}"
             );
         }
-        let held = override_in_force(&before.instances[id].tags, pass.at + early);
+        let held = override_in_force(&before.instances[id].tags, pass.at);
         if let (Ok(Some(_)), Cause::Schedule(_)) = (held, &step.cause) {
             panic!("an override is broken: {outcome:#?}");
         }

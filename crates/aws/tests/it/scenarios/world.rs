@@ -13,6 +13,7 @@ use curfew_core::plan::Plan;
 use curfew_core::request::Request;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::timetable::EARLY_TRIGGER;
 use curfew_model::{Launch, Model, TimeSource, direct};
 use jiff::{SignedDuration, Timestamp};
 
@@ -69,13 +70,23 @@ impl World {
         request: Option<Request>,
         deadline: Deadline,
     ) -> Result<Pass, CloudError> {
-        let clock = self.clock();
+        let clock = self.clock().no_earlier_than(self.early_edge(schedule));
         let basis = Basis {
             request: request.as_ref(),
-            triggered_for: schedule,
             ..Basis::new(&self.schedule_set, &clock)
         };
         Pass::run(&self.fleet, &Scope::All, basis, deadline).await
+    }
+
+    /// The edge for which the rule of `schedule` fires now, at most a minute early; the present instant if there is none.
+    fn early_edge(&self, schedule: Option<&ScheduleName>) -> Timestamp {
+        let now = self.now();
+        let edge = schedule.and_then(|name| {
+            let timetable = &self.schedule_set.schedules[name.as_str()].timetable;
+            timetable.next_edge(now)
+        });
+        let early = edge.filter(|edge| edge.at.duration_since(now) <= EARLY_TRIGGER);
+        early.map_or(now, |edge| edge.at)
     }
 
     /// What a pass would do now.

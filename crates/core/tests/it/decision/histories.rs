@@ -327,12 +327,12 @@ impl History {
         };
         self.wishes.remove(&id);
         self.refused.remove(&id);
-        self.watch(None, |cloud| cloud.pass_with_request(&id, ask));
+        self.watch(|cloud| cloud.pass_with_request(&id, ask));
     }
 
     fn pass(&mut self, triggered_for: Option<&str>) {
         let smooth = self.cloud.failure.is_none();
-        let plan = self.watch(triggered_for, |cloud| match triggered_for {
+        let plan = self.watch(|cloud| match triggered_for {
             Some(schedule) => cloud.triggered_for(schedule),
             None => cloud.pass(),
         });
@@ -344,11 +344,7 @@ impl History {
     }
 
     /// Runs a pass, and asserts the guarantees for its steps.
-    fn watch(
-        &mut self,
-        triggered_for: Option<&str>,
-        pass: impl FnOnce(&mut Cloud) -> Plan,
-    ) -> Plan {
+    fn watch(&mut self, pass: impl FnOnce(&mut Cloud) -> Plan) -> Plan {
         let failure = self.cloud.failure;
         let before = self.cloud.machines.clone();
         let plan = pass(&mut self.cloud);
@@ -369,8 +365,8 @@ impl History {
             if !no_calls.contains(&failure) {
                 self.assert_not_retried_too_soon(step, refused, failure);
             }
-            self.assert_no_manual_change_is_undone(step, triggered_for);
-            assert_no_override_is_broken(&before[&step.instance].instance, step, self.cloud.now);
+            self.assert_no_manual_change_is_undone(step, plan.at);
+            assert_no_override_is_broken(&before[&step.instance].instance, step, plan.at);
             if !no_calls.contains(&failure) && !refused {
                 self.assert_first_action_of_its_edge(step);
             }
@@ -437,14 +433,12 @@ impl History {
         );
     }
 
-    fn assert_no_manual_change_is_undone(&self, step: &Step, triggered_for: Option<&str>) {
+    fn assert_no_manual_change_is_undone(&self, step: &Step, planned_at: Timestamp) {
         let Some(until) = self.wishes.get(&step.instance) else {
             return;
         };
-        let by_name = step.cause.to_string() == format!("schedule {}", triggered_for.unwrap_or(""));
-        let early = SignedDuration::from_secs(if by_name { 60 } else { 0 });
         assert!(
-            until.is_some_and(|until| self.cloud.now + early >= until),
+            until.is_some_and(|until| planned_at >= until),
             "a person's change is undone before the next edge, {until:?}: {step:#?}"
         );
     }
@@ -517,7 +511,7 @@ impl History {
 }
 
 /// An early trigger may end an override up to a minute before its end; nothing else may act against an override in force.
-fn assert_no_override_is_broken(before: &Instance, step: &Step, now: Timestamp) {
+fn assert_no_override_is_broken(before: &Instance, step: &Step, planned_at: Timestamp) {
     let override_ = before
         .tags
         .get(OVERRIDE_TAG)
@@ -528,10 +522,8 @@ fn assert_no_override_is_broken(before: &Instance, step: &Step, now: Timestamp) 
         if request.is_some_and(|request| request.at > override_.since) {
             return;
         }
-        let early = step.edge.is_some_and(|edge| edge.at > now);
-        let by = SignedDuration::from_secs(if early { 60 } else { 0 });
         assert!(
-            !override_.is_active(now + by),
+            !override_.is_active(planned_at),
             "an override is broken: {step:#?}"
         );
     }

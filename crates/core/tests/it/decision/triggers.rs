@@ -56,16 +56,19 @@ fn an_early_start_is_verified_before_its_edge() {
 }
 
 #[test]
-fn an_early_trigger_counts_for_its_own_schedule_and_its_own_minute_only() {
+fn an_early_trigger_counts_for_all_edges_of_its_minute_and_for_no_later_one() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         cloud.until("2026-11-23 19:58:59").triggered_for("office");
-        cloud
-            .until("2026-11-23 19:59:00")
-            .triggered_for("night-stop");
-        cloud.until("2026-11-23 19:59:30").pass();
+        cloud.until("2026-11-23 19:59:00").pass();
         assert_eq!(cloud.state(&web), Running);
         assert!(cloud.calls.is_empty());
+        // The schedules with an edge in one minute share its rule.
+        cloud.triggered_for("night-stop");
+        assert_eq!(
+            cloud.calls,
+            ["2026-11-23 19:59:00 stop web: schedule office"]
+        );
     });
 }
 

@@ -14,12 +14,12 @@ use curfew_core::decision::Decision;
 use curfew_core::instance::{Instance, InstanceId, InstanceState, InstanceType};
 use curfew_core::plan::{Plan, plan};
 use curfew_core::request::{Request, RequestDuration, RequestKind};
-use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::{
     Actor, Cause, Fallback, LAST_TAG, LastApplied, OVERRIDE_TAG, REQUEST_TAG, RETRY_TAG, TYPE_TAG,
 };
 use curfew_core::step::{FallbackChange, RetryChange, Step, StepAction, TagChanges, TypesToTry};
+use curfew_core::timetable::EARLY_TRIGGER;
 use curfew_core::world::World;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -248,13 +248,16 @@ impl Cloud {
 
     /// The plan of a pass now, which is not executed.
     pub(crate) fn planned(&self) -> Plan {
-        self.decide(None, None)
+        self.decide(None, self.now)
     }
 
-    /// The plan of a pass now that the rule of a schedule triggered, which is not executed.
+    /// The plan of a pass that the rule of a schedule triggered, which is not executed. If the rule fires at most a minute early, the
+    /// pass's clock is at the edge.
     pub(crate) fn planned_for_trigger(&self, schedule: &str) -> Plan {
-        let schedule: ScheduleName = schedule.parse().unwrap();
-        self.decide(None, Some(&schedule))
+        let schedule = self.schedule_set.schedules.get(schedule);
+        let edge = schedule.and_then(|schedule| schedule.timetable.next_edge(self.now));
+        let early = edge.filter(|edge| edge.at.duration_since(self.now) <= EARLY_TRIGGER);
+        self.decide(None, early.map_or(self.now, |edge| edge.at))
     }
 
     /// Writes the tags of a request by alice for one instance, without a pass.
@@ -264,7 +267,7 @@ impl Cloud {
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
-        for step in self.decide(Some(&request), None).steps {
+        for step in self.decide(Some(&request), self.now).steps {
             for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
                 self.machine(&step.instance).tag(key, &value);
             }
@@ -279,13 +282,12 @@ impl Cloud {
 
     /// Runs one complete pass.
     pub(crate) fn pass(&mut self) -> Plan {
-        self.execute(self.decide(None, None))
+        self.execute(self.decide(None, self.now))
     }
 
     /// Runs a pass that the rule of a schedule triggered.
     pub(crate) fn triggered_for(&mut self, schedule: &str) -> Plan {
-        let schedule: ScheduleName = schedule.parse().unwrap();
-        self.execute(self.decide(None, Some(&schedule)))
+        self.execute(self.planned_for_trigger(schedule))
     }
 
     /// Runs a pass with a request by alice for one instance.
@@ -295,7 +297,7 @@ impl Cloud {
             targets: BTreeSet::from([id.clone()]),
             by: Actor::new("alice"),
         };
-        self.execute(self.decide(Some(&request), None))
+        self.execute(self.decide(Some(&request), self.now))
     }
 
     /// `curfew start` without a duration.
@@ -314,15 +316,15 @@ impl Cloud {
         for _ in 0..10 {
             self.pass();
             assert!(
-                self.decide(None, None).steps.is_empty(),
+                self.decide(None, self.now).steps.is_empty(),
                 "a plan after a successful pass has no steps: {self:#?}"
             );
             self.wait(SETTLING);
-            if self.decide(None, None).steps.is_empty() {
+            if self.decide(None, self.now).steps.is_empty() {
                 return;
             }
         }
-        panic!("no rest: {:#?}", self.decide(None, None));
+        panic!("no rest: {:#?}", self.decide(None, self.now));
     }
 
     fn observe(&self) -> Vec<Instance> {
@@ -339,22 +341,20 @@ impl Cloud {
             schedule_set: &self.schedule_set,
             instances: &instances,
             request: None,
-            triggered_for: None,
         };
         self.execute(plan(&world, self.now));
     }
 
-    fn decide(&self, request: Option<&Request>, triggered_for: Option<&ScheduleName>) -> Plan {
+    fn decide(&self, request: Option<&Request>, now: Timestamp) -> Plan {
         let instances = self.observe();
         let world = World {
             schedule_set: &self.schedule_set,
             instances: &instances,
             request,
-            triggered_for,
         };
-        let decided = plan(&world, self.now);
-        assert_eq!(decided, plan(&world, self.now), "a plan is deterministic");
-        assert_judged_one_by_one(&world, self.now, &decided);
+        let decided = plan(&world, now);
+        assert_eq!(decided, plan(&world, now), "a plan is deterministic");
+        assert_judged_one_by_one(&world, now, &decided);
         decided
     }
 
