@@ -107,7 +107,7 @@ fn plan_changes(fresh: &[Step], gone: usize) -> Option<String> {
         1 => Some(format!("1 {one}")),
         number => Some(format!("{} {several}", count(number))),
     };
-    let said: Vec<String> = [
+    let changes: Vec<String> = [
         steps(
             gone,
             "step is no longer needed",
@@ -123,7 +123,7 @@ fn plan_changes(fresh: &[Step], gone: usize) -> Option<String> {
     .flatten()
     .collect();
     let changed = "the plan has changed since the prompt";
-    (!said.is_empty()).then(|| format!("{changed}: {}", said.join("; ")))
+    (!changes.is_empty()).then(|| format!("{changed}: {}", changes.join("; ")))
 }
 
 /// The JSON form of an applied plan: that of `plan`, with the result of each step.

@@ -39,7 +39,7 @@ impl Drop for Daemon {
 
 impl Daemon {
     /// Returns resident memory in MiB, and the CPU time so far.
-    fn takes(&self) -> (f64, Duration) {
+    fn usage(&self) -> (f64, Duration) {
         let read =
             |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap();
         let status = read("status");
@@ -70,9 +70,9 @@ async fn memory_and_cpu_while_idle() {
     let minutes = minutes("FOOTPRINT_MINUTES", 10);
     // No edge falls into the measurement.
     let world = World::with(|number| format!("start = '{number} 0 1 1 *'")).await;
-    let (begun, (_, before)) = (Instant::now(), world.daemon.takes());
+    let (begun, (_, before)) = (Instant::now(), world.daemon.usage());
     world.watch(minutes).await;
-    let (resident, cpu) = world.daemon.takes();
+    let (resident, cpu) = world.daemon.usage();
     let share = cpu.saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
     println!(
         "{SCHEDULES} schedules, {INSTANCES} instances, {minutes} minutes: {resident:.1} MiB resident, {share:.3} % of a CPU"
@@ -183,11 +183,11 @@ impl World {
 
     /// Prints the daemon's usage once a minute; returns resident memory in MiB.
     async fn watch(&self, minutes: usize) -> Vec<f64> {
-        let (_, mut last) = self.daemon.takes();
+        let (_, mut last) = self.daemon.usage();
         let mut all = Vec::new();
         for minute in 1..=minutes {
             tokio::time::sleep(Duration::from_mins(1)).await;
-            let (resident, cpu) = self.daemon.takes();
+            let (resident, cpu) = self.daemon.usage();
             let share = cpu.saturating_sub(last).as_secs_f64() / 60.0 * 100.0;
             last = cpu;
             all.push(resident);

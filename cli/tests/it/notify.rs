@@ -343,7 +343,6 @@ async fn the_daemon_notifies_of_transitions_overrides_and_failures() {
     );
 }
 
-/// No schedules.
 fn no_schedules() -> Arc<ScheduleSet> {
     Arc::new(ScheduleSet {
         tag: "Schedule".to_owned(),

@@ -9,7 +9,7 @@ mod source;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::cause::{cause, evidence, is_under_way};
+use self::cause::{cause, is_under_way, reported_instant};
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use crate::schedule::ScheduleName;
 use crate::schedule_set::ScheduleSet;
@@ -105,15 +105,15 @@ pub fn transition(
     if before.state == after.state {
         return None;
     }
-    let evidence = evidence(before, after);
+    let reported_instant = reported_instant(before, after);
     let schedule = schedule_set.schedule_for(after).ok();
-    let (cause, edge) = cause(before, after, evidence, schedule_set, now);
+    let (cause, edge) = cause(before, after, reported_instant, schedule_set, now);
     let found = Transition {
         instance: after.id.clone(),
         name: after.name().map(str::to_owned),
         from: before.state,
         to: after.state,
-        at: evidence.unwrap_or(now),
+        at: reported_instant.unwrap_or(now),
         cause,
         schedule: schedule.map(|schedule| schedule.name.clone()),
         region: after.region.clone(),
@@ -123,12 +123,12 @@ pub fn transition(
         actor: external_reason(after),
         instance_type: Some(after.instance_type.clone()),
     };
-    Some(found.without_blame())
+    Some(found.without_own_principal())
 }
 
 /// Returns the transition to state `to` that an EC2 event of the instant `at` reports. `after` is a later observation of the instance,
 /// which may have another state already.
-pub fn told(
+pub fn transition_from_event(
     id: &InstanceId,
     before: &Sighting,
     to: InstanceState,
@@ -136,7 +136,7 @@ pub fn told(
     after: Option<&Instance>,
     schedule_set: &ScheduleSet,
 ) -> Transition {
-    let told = Transition {
+    let reported = Transition {
         instance: id.clone(),
         name: before.name.clone(),
         from: before.state,
@@ -152,14 +152,14 @@ pub fn told(
         instance_type: before.instance_type.clone(),
     };
     match (after, before.cause.clone()) {
-        (Some(after), _) => explained(told, before, after, schedule_set),
-        (None, Some(cause)) if is_under_way(before.state, to) => Transition { cause, ..told },
-        (None, _) => told,
+        (Some(after), _) => with_current_cause(reported, before, after, schedule_set),
+        (None, Some(cause)) if is_under_way(before.state, to) => Transition { cause, ..reported },
+        (None, _) => reported,
     }
 }
 
 /// Returns the transition with the cause that the instance's current tags show.
-pub fn explained(
+pub fn with_current_cause(
     transition: Transition,
     before: &Sighting,
     after: &Instance,
@@ -181,7 +181,7 @@ pub fn explained(
         instance_type: Some(after.instance_type.clone()),
         ..transition
     }
-    .without_blame()
+    .without_own_principal()
 }
 
 /// Returns a transition that was not observed, to state `to` and not later than `at`.
@@ -193,19 +193,19 @@ pub fn inferred(
     after: &Instance,
     schedule_set: &ScheduleSet,
 ) -> Transition {
-    let told = told(id, before, to, at, Some(after), schedule_set);
+    let reported = transition_from_event(id, before, to, at, Some(after), schedule_set);
     Transition {
         source: TransitionSource::Inferred,
         // EC2's current reason is that of a later change.
         actor: None,
-        ..told
+        ..reported
     }
 }
 
 impl Transition {
     /// Removes the actor unless the cause is external: otherwise the principal is Curfew.
     #[must_use]
-    pub fn without_blame(self) -> Self {
+    pub fn without_own_principal(self) -> Self {
         let actor = self.actor.filter(|_| self.cause == Cause::External);
         Self { actor, ..self }
     }

@@ -21,7 +21,7 @@ pub(crate) enum Reply {
     Status(u16),
     /// Status 429 with this many seconds in `Retry-After`.
     RetryAfter(u32),
-    /// No response.
+    /// The connection stays open without a response.
     Hang,
     /// A connection that closes without a response.
     Cut,

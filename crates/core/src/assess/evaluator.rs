@@ -9,7 +9,7 @@ use crate::instance::{Instance, InstanceState};
 use crate::schedule::Schedule;
 use crate::schedule_cache::CachedSchedule;
 use crate::skip::SkipReason;
-use crate::state_tags::{Cause, instant_of_pass};
+use crate::state_tags::{Cause, pass_instant};
 use crate::step::{Step, StepAction};
 use crate::timetable::{Action, EARLY_TRIGGER};
 use crate::transition::direction;
@@ -40,7 +40,7 @@ impl<'a> Evaluator<'a> {
             .flatten()
             .map(|edge| edge.at)
             .filter(within_reach);
-        let known = instant_of_pass(&instance.tags, now);
+        let known = pass_instant(&instance.tags, now);
         Self {
             instance,
             view,

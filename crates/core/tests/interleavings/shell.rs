@@ -115,7 +115,7 @@ impl Shell {
         let name = self.schedule_set.schedules.keys().next();
         let world = World {
             triggered_for: name.filter(|_| trigger == Trigger::Schedule),
-            ..World::unasked(&self.schedule_set, &instances)
+            ..World::without_request(&self.schedule_set, &instances)
         };
         let Plan {
             steps,
@@ -245,10 +245,10 @@ impl Shell {
         };
         let world = World {
             request: Some(&request),
-            ..World::unasked(&self.schedule_set, &instances)
+            ..World::without_request(&self.schedule_set, &instances)
         };
         let plan = plan(&world, instant(now));
-        let step = plan.steps.first().expect("a person's word is a step");
+        let step = plan.steps.first().expect("a request is a step");
         let request_tags = step.request_tags.as_ref().expect("the tags of the request");
         request_tags.write_to(&mut tags);
         let at = match kind {
