@@ -310,14 +310,11 @@ impl SkipReason {
                 tries,
                 code,
                 until,
-            } => {
-                let times = times(*tries);
-                let why = match &instance.state_reason {
-                    Some(reason) if reason.code == code.as_str() => reason.message_with_hint(),
-                    _ => code.as_str().to_owned(),
-                };
-                format!("its {action} failed {times} ({why}); the next attempt is at {until}")
-            }
+            } => format!(
+                "its {action} failed {} ({}); the next attempt is at {until}",
+                times(*tries),
+                failure_text(code, instance)
+            ),
             Self::AsDesired => format!("it is {state}, as it should be"),
             Self::ManualOverride => format!(
                 "it was made {state} outside Curfew since the last edge, and stays so until the next edge"
@@ -345,6 +342,14 @@ impl SkipReason {
                 )
             }
         }
+    }
+}
+
+/// Returns EC2's message while EC2 still reports this reason for the instance's state, otherwise only the code.
+fn failure_text(code: &ReasonCode, instance: &Instance) -> String {
+    match &instance.state_reason {
+        Some(reason) if reason.code == code.as_str() => reason.message_with_hint(),
+        _ => code.as_str().to_owned(),
     }
 }
 
