@@ -51,7 +51,7 @@ pub struct Transition {
 
 /// The last known state of an instance, as needed to detect later changes and their causes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sighting {
+pub struct KnownState {
     /// The observed state.
     pub state: InstanceState,
     /// The instance's name at that time.
@@ -77,7 +77,7 @@ pub struct Sighting {
     pub instance_type: Option<String>,
 }
 
-impl Sighting {
+impl KnownState {
     /// Creates the last known state from an observation and its `cause`. The caller sets `since` and `schedule`.
     pub fn of(instance: &Instance, cause: Option<Cause>) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Sighting {
 
 /// Returns the transition between an earlier state and the instance observed at `now`; none if the state is the same.
 pub fn transition(
-    before: &Sighting,
+    before: &KnownState,
     after: &Instance,
     schedule_set: &ScheduleSet,
     now: Timestamp,
@@ -130,7 +130,7 @@ pub fn transition(
 /// which may have another state already.
 pub fn transition_from_event(
     id: &InstanceId,
-    before: &Sighting,
+    before: &KnownState,
     to: InstanceState,
     at: Timestamp,
     after: Option<&Instance>,
@@ -161,7 +161,7 @@ pub fn transition_from_event(
 /// Returns the transition with the cause that the instance's current tags show.
 pub fn with_current_cause(
     transition: Transition,
-    before: &Sighting,
+    before: &KnownState,
     after: &Instance,
     schedule_set: &ScheduleSet,
 ) -> Transition {
@@ -187,7 +187,7 @@ pub fn with_current_cause(
 /// Returns a transition that was not observed, to state `to` and not later than `at`.
 pub fn inferred(
     id: &InstanceId,
-    before: &Sighting,
+    before: &KnownState,
     to: InstanceState,
     at: Timestamp,
     after: &Instance,
@@ -219,7 +219,7 @@ fn external_reason(after: &Instance) -> Option<String> {
 }
 
 /// Returns the transition of an instance that EC2 no longer lists, as observed at `now`.
-pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Transition {
+pub fn disappearance(id: &InstanceId, before: &KnownState, now: Timestamp) -> Transition {
     Transition {
         instance: id.clone(),
         name: before.name.clone(),

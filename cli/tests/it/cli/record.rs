@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::state_tags::Cause;
-use curfew_core::transition::{Sighting, Transition, TransitionSource};
+use curfew_core::transition::{KnownState, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, Journal, TransitionRecord};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ impl JournalFixture {
         self.write(id, Some(transition), sighting);
     }
 
-    fn write(&mut self, id: &str, transition: Option<Transition>, sighting: Sighting) {
+    fn write(&mut self, id: &str, transition: Option<Transition>, sighting: KnownState) {
         let record = TransitionRecord {
             instance: id.parse().unwrap(),
             transition,
@@ -117,7 +117,7 @@ impl JournalFixture {
     }
 }
 
-fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
+fn sighting(id: &str, state: InstanceState, since: Timestamp) -> KnownState {
     let (name, instance_type) = match id {
         WEB => ("web", "t3.micro"),
         FORMULA => ("=1+1", "m5.large"),
@@ -128,7 +128,7 @@ fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
         LAB => ("us-east-1", "111122223333"),
         _ => ("eu-west-3", "123456789012"),
     };
-    Sighting {
+    KnownState {
         state,
         name: Some(name.to_owned()),
         region: Region::new(region),

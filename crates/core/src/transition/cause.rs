@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Sighting, direction, wants};
+use super::{KnownState, direction, wants};
 use crate::instance::{Instance, InstanceState};
 use crate::schedule::Enforcement;
 use crate::schedule_set::ScheduleSet;
@@ -15,7 +15,7 @@ use crate::timetable::Action;
 const APPLIED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// The instant of the change as EC2 reports it. AWS dates starts and stops by users; emulators date neither.
-pub(super) fn reported_instant(before: &Sighting, after: &Instance) -> Option<Timestamp> {
+pub(super) fn reported_instant(before: &KnownState, after: &Instance) -> Option<Timestamp> {
     match direction(after.state)? {
         Action::Start => after.launched_at.filter(|launched| {
             let earlier = before.launched_at;
@@ -35,7 +35,7 @@ pub(super) fn reported_instant(before: &Sighting, after: &Instance) -> Option<Ti
 
 /// Returns the cause of the change, and the instant of the edge that it applied, if there is one.
 pub(super) fn cause(
-    before: &Sighting,
+    before: &KnownState,
     after: &Instance,
     reported_instant: Option<Timestamp>,
     schedule_set: &ScheduleSet,

@@ -27,10 +27,10 @@ fn managed_by(name: &str, enforcement: Enforcement) -> ScheduleSet {
     }
 }
 
-fn running_with(last: &str) -> Sighting {
+fn running_with(last: &str) -> KnownState {
     let mut instance = test_support::instance("web");
     instance.tags.insert(LAST_TAG.into(), last.into());
-    Sighting::of(&instance, None)
+    KnownState::of(&instance, None)
 }
 
 fn stopped_with(last: &str) -> Instance {
@@ -40,7 +40,7 @@ fn stopped_with(last: &str) -> Instance {
     instance
 }
 
-fn observed(before: &Sighting, after: &Instance) -> Transition {
+fn observed(before: &KnownState, after: &Instance) -> Transition {
     transition(before, after, &no_schedules(), NOW.parse().unwrap()).unwrap()
 }
 
@@ -49,7 +49,7 @@ fn no_change_is_no_transition() {
     let instance = test_support::instance("web");
     assert_eq!(
         transition(
-            &Sighting::of(&instance, None),
+            &KnownState::of(&instance, None),
             &instance,
             &no_schedules(),
             NOW.parse().unwrap()
@@ -101,7 +101,7 @@ fn an_old_last_tag_explains_nothing() {
 #[test]
 fn a_retried_start_has_the_cause_of_its_edge() {
     let last = "2026-11-23T18:30:00Z start schedule office pending";
-    let before = Sighting::of(&stopped_with(last), None);
+    let before = KnownState::of(&stopped_with(last), None);
     let mut after = stopped_with(last);
     after.state = InstanceState::Pending;
     let found = observed(&before, &after);
@@ -110,7 +110,7 @@ fn a_retried_start_has_the_cause_of_its_edge() {
 
     let settled = "2026-11-23T18:30:00Z start schedule office";
     after.tags.insert(LAST_TAG.into(), settled.into());
-    let before = Sighting::of(&stopped_with(settled), None);
+    let before = KnownState::of(&stopped_with(settled), None);
     assert_eq!(
         observed(&before, &after).cause,
         Cause::External,
@@ -125,7 +125,7 @@ fn an_enforced_schedule_explains_its_desired_state_without_a_new_last_tag() {
     let mut before = running_with(last);
     let mut after = stopped_with(last);
     after.tags.insert("Schedule".into(), "strict".into());
-    let seen_at = |before: &Sighting, after: &Instance, now: &str| {
+    let seen_at = |before: &KnownState, after: &Instance, now: &str| {
         let found = transition(before, after, &schedule_set, now.parse().unwrap());
         found.unwrap().cause.to_string()
     };
@@ -151,7 +151,7 @@ fn a_start_that_falls_back_is_not_a_stop_by_the_schedule() {
     let last = "2026-11-23T19:00:00Z start schedule office pending";
     let mut pending = stopped_with(last);
     pending.state = InstanceState::Pending;
-    let before = Sighting::of(&pending, Some("schedule office".parse().unwrap()));
+    let before = KnownState::of(&pending, Some("schedule office".parse().unwrap()));
     assert_eq!(
         observed(&before, &stopped_with(last)).cause,
         Cause::External
@@ -173,7 +173,7 @@ fn a_completed_transition_has_the_cause_of_its_start() {
     let last = "2026-11-23T19:00:00Z stop schedule office";
     let mut stopping = stopped_with(last);
     stopping.state = InstanceState::Stopping;
-    let before = Sighting::of(&stopping, Some("request by alice".parse().unwrap()));
+    let before = KnownState::of(&stopping, Some("request by alice".parse().unwrap()));
     assert_eq!(
         observed(&before, &stopped_with(last)).cause.to_string(),
         "request by alice"
@@ -289,7 +289,7 @@ fn a_cause_applies_only_to_later_changes() {
     let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
     let mut launched = test_support::instance("web");
     launched.launched_at = Some("2026-11-23T18:52:00Z".parse().unwrap());
-    let mut before = Sighting::of(&launched, None);
+    let mut before = KnownState::of(&launched, None);
     before.state = InstanceState::Pending;
     launched.tags.insert(OVERRIDE_TAG.into(), override_.into());
     let found = observed(&before, &launched);
@@ -364,7 +364,7 @@ fn a_request_in_force_on_an_enforced_schedule_explains_its_action() {
 
 /// The last known state of a running instance, and the instance as observed after EC2 reported its stop: by then it has another name and
 /// type, a schedule manages it, and it is starting again.
-fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
+fn renamed_since() -> (KnownState, Instance, ScheduleSet) {
     let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
     before.name = Some("old".into());
     before.instance_type = Some("t3.nano".into());
@@ -400,7 +400,7 @@ fn an_event_without_an_observation_uses_the_last_known_facts() {
         actor: None,
         instance_type: Some("t3.nano".into()),
     };
-    let of = |before: &Sighting, to| {
+    let of = |before: &KnownState, to| {
         transition_from_event(&after.id, before, to, at, None, &schedule_set)
     };
     assert_eq!(of(&before, InstanceState::Stopping), expected);
@@ -568,10 +568,10 @@ fn ec2s_dates_apply_only_to_their_own_change() {
         |from: InstanceState, known: Option<Timestamp>, cause: Option<Cause>, launched| {
             let mut after = test_support::instance("web");
             after.launched_at = Some(launched);
-            let before = Sighting {
+            let before = KnownState {
                 state: from,
                 launched_at: known,
-                ..Sighting::of(&after, cause)
+                ..KnownState::of(&after, cause)
             };
             observed(&before, &after).at
         };
@@ -597,9 +597,9 @@ fn ec2s_dates_apply_only_to_their_own_change() {
         let mut after = stopped_with("");
         after.launched_at = launched;
         after.transition_reason = Some("User initiated (2026-11-23 18:30:00 GMT)".into());
-        let before = Sighting {
+        let before = KnownState {
             state: from,
-            ..Sighting::of(&after, None)
+            ..KnownState::of(&after, None)
         };
         observed(&before, &after).at
     };
@@ -628,9 +628,9 @@ fn a_transition_in_progress_completes_in_one_direction() {
     ] {
         let mut after = test_support::instance("web");
         after.state = to;
-        let before = Sighting {
+        let before = KnownState {
             state: from,
-            ..Sighting::of(&after, Some(cause.clone()))
+            ..KnownState::of(&after, Some(cause.clone()))
         };
         let expected = if goes_on { &cause } else { &Cause::External };
         assert_eq!(
