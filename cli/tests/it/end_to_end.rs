@@ -326,7 +326,7 @@ fn the_daemon_stops_on_time_without_a_stack() {
     let late = due.passed();
     assert!(
         late < Duration::from_secs(20),
-        "the alarm, not the minute's routine look: {late:?}"
+        "the timer, not the periodic pass: {late:?}"
     );
     sandbox.eventually("the journal has it", || sandbox.history().len() == 1);
     assert_eq!(sandbox.history()[0]["cause"], "schedule office");
@@ -362,7 +362,7 @@ fn a_second_up_reuses_everything_and_destroy_leaves_nothing() {
     assert_eq!(
         sandbox.json(&["destroy", "--yes"])["stack"],
         Value::Null,
-        "destroying again is fine"
+        "a second destroy succeeds"
     );
     let (code, message) = sandbox.fails(&["outputs"]);
     assert_eq!(code, 3, "{message}");

@@ -141,7 +141,11 @@ fn is_triggered_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
     assert_eq!(applied.action, Action::Stop);
     assert_eq!(applied.cause.to_string(), "schedule office");
     assert!(edges.iter().any(|one| one.at() == applied.at), "{applied}");
-    assert_eq!(tenant.state(&tenant.batch), "running", "it is held");
+    assert_eq!(
+        tenant.state(&tenant.batch),
+        "running",
+        "an override keeps it running"
+    );
 }
 
 fn is_removed_to_the_last_trace(tenant: &Tenant, api: &str) {

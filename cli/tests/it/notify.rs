@@ -339,7 +339,7 @@ async fn the_daemon_notifies_of_transitions_overrides_and_failures() {
     assert_eq!(
         texts.matches("start failed").count(),
         1,
-        "once, however often it is tried: {texts}"
+        "one notification for all attempts: {texts}"
     );
 }
 

@@ -124,7 +124,10 @@ fn each_failed_account_region_is_reported_with_its_hint() {
     let reset = Fault::on(ApiAction::DescribeInstances, Symptom::Reset);
     cloud.ec2.fault(reset.in_account("000000000000"));
     let output = cloud.run(&["status"]);
-    assert_eq!(output.code, 1, "they failed in two ways: {output:?}");
+    assert_eq!(
+        output.code, 1,
+        "the failures have different exit codes: {output:?}"
+    );
     let lines: Vec<&str> = output.stderr.lines().collect();
     let errors = lines.iter().filter(|line| line.starts_with("error: in `"));
     assert_eq!(errors.count(), 3, "{output:?}");

@@ -26,7 +26,7 @@ fn apply_executes_the_plan_and_the_next_plan_is_empty() {
     );
 
     let applied = cloud.json(&["apply", "--yes"]);
-    assert_eq!(applied["steps"], json!([]), "they are in flight");
+    assert_eq!(applied["steps"], json!([]), "they are transitioning");
     assert_eq!(
         lines(&applied["skipped"], &["reason"])[1],
         "db | transitioning"
@@ -99,7 +99,7 @@ fn a_failed_step_is_named_and_the_others_are_executed() {
     let output = cloud.run(&["apply", "--yes", "-o", "json"]);
     assert_eq!(
         output.code, 4,
-        "all that failed was not authorised: {output:?}"
+        "every failure is a missing permission: {output:?}"
     );
     assert_eq!(
         lines(&output.json()["steps"], &["action", "result", "after"]),
@@ -183,7 +183,7 @@ fn a_pass_ends_at_the_next_edge_and_reports_remaining_steps() {
         assert_eq!(output.json()["steps"][1]["error"], not_sent, "{output:?}");
         let warning = "(db): not started before the next edge of the plan";
         assert!(output.stderr.contains(warning), "{output:?}");
-        assert!(now() >= until, "it waited for the answers");
+        assert!(now() >= until, "it waited for the responses");
         let calls = cloud.ec2.calls();
         let late: Vec<_> = calls.iter().filter(|call| call.at >= until).collect();
         assert!(late.is_empty(), "{late:#?}");

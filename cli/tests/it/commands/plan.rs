@@ -30,7 +30,7 @@ fn every_observed_instance_has_a_step_or_a_reason() {
         ]
     );
     assert!(plan["next_edge"].is_string(), "{plan}");
-    assert_eq!(cloud.changes(), 0, "it only looks");
+    assert_eq!(cloud.changes(), 0, "a plan changes nothing");
 }
 
 #[test]
