@@ -52,9 +52,9 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
             ));
         }
         // The fleet may have changed, or an edge may have passed, while the prompt waited.
-        let asked = planned.plan;
+        let confirmed = planned.plan;
         planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
-        let Reconfirmed { fresh, gone } = keep_confirmed(&asked, &mut planned.plan);
+        let Reconfirmed { fresh, gone } = keep_confirmed(&confirmed, &mut planned.plan);
         planned.leave_out(&fresh);
         if let Some(change) = plan_changes(&fresh, gone) {
             // Prompts are on standard error too.
